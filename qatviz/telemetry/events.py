@@ -1,0 +1,141 @@
+"""What a run says about itself: frozen events that are never dropped.
+
+Every event carries the step at which it happened: the number of training steps that were complete.
+"""
+
+from dataclasses import dataclass, fields
+from typing import Any, Dict, Tuple
+
+
+@dataclass(frozen=True)
+class Event:
+    """Base of all events; ``step`` counts the training steps completed when it happened."""
+
+    step: int
+
+    @property
+    def kind(self) -> str:
+        return type(self).__name__
+
+    def to_dict(self) -> Dict[str, Any]:
+        """JSON-able form: the fields plus ``kind``."""
+        row = {field.name: getattr(self, field.name) for field in fields(self)}
+        row["kind"] = self.kind
+        if "changes" in row:
+            row["changes"] = [vars(change).copy() for change in self.changes]  # type: ignore[attr-defined]
+        return row
+
+
+@dataclass(frozen=True)
+class Change:
+    """One setting that got another value; ``setting`` is its full path (``conv1.weights.num_bits``)."""
+
+    setting: str
+    old: Any
+    new: Any
+
+
+@dataclass(frozen=True)
+class Started(Event):
+    """The graph is built and the first step is about to run."""
+
+    seconds: float
+    device: str
+
+
+@dataclass(frozen=True)
+class CommandApplied(Event):
+    """A command took effect before the step numbered ``step`` (counting from 0)."""
+
+    sequence: int
+    command: str
+    changes: Tuple[Change, ...] = ()
+    checkpoint: str = ""  # the checkpoint of the state that was replaced, if one was kept
+
+
+@dataclass(frozen=True)
+class CommandRejected(Event):
+    """A command had no effect; ``message`` says what is allowed."""
+
+    sequence: int
+    command: str
+    message: str
+
+
+@dataclass(frozen=True)
+class SettingsActivated(Event):
+    """The schedule (quant_delay), not a command, switched quantizers on."""
+
+    tensors: Tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Paused(Event):
+    reason: str
+
+
+@dataclass(frozen=True)
+class Resumed(Event):
+    pass
+
+
+@dataclass(frozen=True)
+class Evaluated(Event):
+    """Accuracy on held-out data, 0..1, of the four evaluations of the weights after ``step`` steps."""
+
+    accuracy: Dict[str, float]  # float, weights_only, activations_only, quantized
+    num_examples: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class CheckpointSaved(Event):
+    name: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Restored(Event):
+    """The run was set back (or forward) to a checkpoint; ``from_step`` is where it was before."""
+
+    name: str
+    reason: str
+    from_step: int
+    changes: Tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class NonFinite(Event):
+    """A step produced a NaN or infinity; the run was set back to its last good state and paused."""
+
+    what: str
+    restored_step: int
+
+
+@dataclass(frozen=True)
+class RecordFailed(Event):
+    """The record on disk could not be written; the run in memory goes on."""
+
+    message: str
+
+
+@dataclass(frozen=True)
+class Finished(Event):
+    """All requested steps are done."""
+
+
+@dataclass(frozen=True)
+class Stopped(Event):
+    """The run ended because it was asked to."""
+
+
+@dataclass(frozen=True)
+class Failed(Event):
+    """The training thread ended with an exception."""
+
+    message: str
+    traceback: str
+
+
+ENDINGS = (Finished, Stopped, Failed)
+EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}

@@ -1,0 +1,101 @@
+"""What the training thread measures, as frozen records with read-only arrays."""
+
+from dataclasses import dataclass
+from typing import Dict, Optional, Tuple
+
+import numpy as np
+
+#: Measures of every quantized tensor that ride each training step, in the order of ``StepRecord.values``.
+#: ``scale`` and ``zero_point`` of a per-channel tensor are those of its coarsest (largest-scale) channel. The error
+#: measures (from ``mse`` on) of a step are taken on a fixed sample of the tensor; a ``Snapshot`` has them exactly.
+STEP_MEASURES = (
+    "scale",
+    "zero_point",
+    "range_min",
+    "range_max",
+    "mse",
+    "mse_clipping",
+    "mse_rounding",
+    "sqnr_db",
+    "rmse_over_scale",
+    "clipped",
+    "flushed",
+)
+#: Measures that only a snapshot has.
+SNAPSHOT_MEASURES = STEP_MEASURES + ("used_codes", "effective_bits", "flip_rate")
+
+
+def read_only(array: np.ndarray) -> np.ndarray:
+    """The same array with writing switched off (records cross threads)."""
+    array.setflags(write=False)
+    return array
+
+
+@dataclass(frozen=True)
+class StepRecord:
+    """One training step.
+
+    Attributes
+    ----------
+    step : int
+        Number of steps complete after this one.
+    seconds : float
+        Training time of the run so far, pauses left out.
+    loss, learning_rate : float
+    values : np.ndarray
+        float32 ``[len(STEP_MEASURES), num_tensors]``, columns in the order of the quantization plan. Rows 0..3 are
+        the quantization that this step used; the rest measures the tensors of this step.
+    """
+
+    step: int
+    seconds: float
+    loss: float
+    learning_rate: float
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
+class TensorHistogram:
+    """Distribution of one quantized tensor at one step.
+
+    Attributes
+    ----------
+    edges : np.ndarray
+        float32 ``[n_bins + 1]``, common to the float and the quantized counts.
+    float_counts, quantized_counts : np.ndarray
+        int64 ``[n_bins]``.
+    code_min : int
+        Integer code of the first entry of ``code_counts``.
+    code_counts : np.ndarray or None
+        int64, one bin a code; None above 8 bits or where the quantizer is off.
+    channel_min, channel_max : np.ndarray
+        float32 ``[num_channels]``: range of the float values of each output channel (weights), or of the tensor.
+    scale, zero_point : np.ndarray
+        float32 / int32, ``[num_channels]`` where quantized per channel, else ``[1]``.
+    """
+
+    edges: np.ndarray
+    float_counts: np.ndarray
+    quantized_counts: np.ndarray
+    code_min: int
+    code_counts: Optional[np.ndarray]
+    channel_min: np.ndarray
+    channel_max: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+
+
+@dataclass(frozen=True)
+class Snapshot:
+    """Exact measures and histograms of all quantized tensors after ``step`` steps.
+
+    ``values`` is float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``; ``histograms`` maps a tensor's name to its
+    histogram; ``num_bits`` and ``enabled`` are the settings it was taken with, by tensor.
+    """
+
+    step: int
+    seconds: float
+    values: np.ndarray
+    histograms: Dict[str, TensorHistogram]
+    num_bits: Tuple[int, ...]
+    enabled: Tuple[bool, ...]
