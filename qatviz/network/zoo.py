@@ -1,0 +1,123 @@
+"""Networks to start from: small classifiers for images of about 28×28 to 32×32 pixels.
+
+All end in the Dense layer "logits" without a Softmax, as the loss takes logits. A convolution that a BatchNorm follows
+has no bias of its own. Strides are chosen so that a training step on two CPU cores takes some tens of milliseconds.
+"""
+
+from typing import Any, Callable, Dict, NamedTuple, Type
+
+from qatviz.network import checks
+from qatviz.network.checks import Shape
+from qatviz.network.graph import Network, NetworkBuilder
+from qatviz.network.layers import (Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, Layer,
+                                   MaxPool, ReLU, ReLU6)
+
+
+class NetworkEntry(NamedTuple):
+    """A network of the zoo; `build(input_shape, num_classes)` makes it."""
+
+    name: str
+    description: str
+    build: Callable[[Shape, int], Network]
+
+
+def build(name: str, input_shape: Shape, num_classes: int) -> Network:
+    """The network `name` of the zoo for images of `input_shape` (height, width, channels).
+
+    Raises
+    ------
+    NetworkError
+        When there is no such network, or it cannot take such images.
+    """
+    if name not in NETWORKS:
+        raise checks.refuse("network", name, ", ".join(NETWORKS))
+    return NETWORKS[name].build(input_shape, num_classes)
+
+
+def _mlp(input_shape: Shape, num_classes: int) -> Network:
+    net = NetworkBuilder("mlp", input_shape)
+    net.add(Flatten, "flatten")
+    for name, units in (("dense1", 256), ("dense2", 128)):
+        net.add(Dense, name, units=units)
+        net.add(ReLU, name + "_relu")
+    net.add(Dense, "logits", units=num_classes)
+    return net.network()
+
+
+def _lenet(input_shape: Shape, num_classes: int) -> Network:
+    net = NetworkBuilder("lenet", input_shape)
+    for index, filters in ((1, 32), (2, 64)):
+        net.add(Conv2D, "conv{}".format(index), filters=filters, kernel_size=5)
+        net.add(ReLU, "conv{}_relu".format(index))
+        net.add(MaxPool, "pool{}".format(index))
+    net.add(Flatten, "flatten")
+    net.add(Dense, "dense1", units=256)
+    net.add(ReLU, "dense1_relu")
+    net.add(Dense, "logits", units=num_classes)
+    return net.network()
+
+
+def _normalized(net: NetworkBuilder, kind: Type[Layer], name: str, activation: Type[Layer], **settings: Any) -> None:
+    """A convolution without a bias, its batch norm, its activation."""
+    net.add(kind, name, use_bias=False, **settings)
+    net.add(BatchNorm, name + "_bn")
+    net.add(activation, name + "_" + activation.__name__.lower())
+
+
+def _separable(net: NetworkBuilder, index: int, filters: int, strides: int, activation: Type[Layer]) -> None:
+    """The depthwise separable block number `index`."""
+    _normalized(net, DepthwiseConv2D, "depthwise{}".format(index), activation, kernel_size=3, strides=strides)
+    _normalized(net, Conv2D, "pointwise{}".format(index), activation, filters=filters, kernel_size=1)
+
+
+def _classify(net: NetworkBuilder, num_classes: int) -> Network:
+    net.add(GlobalAveragePool, "global_pool")
+    net.add(Dense, "logits", units=num_classes)
+    return net.network()
+
+
+def _dscnn(input_shape: Shape, num_classes: int) -> Network:
+    net = NetworkBuilder("dscnn", input_shape)
+    _normalized(net, Conv2D, "conv", ReLU, filters=64, kernel_size=3, strides=2)
+    for index in range(1, 5):
+        _separable(net, index, 64, 1, ReLU)
+    return _classify(net, num_classes)
+
+
+def _resnet8(input_shape: Shape, num_classes: int) -> Network:
+    net = NetworkBuilder("resnet8", input_shape)
+    # The stem's stride is 1 for MLPerf Tiny's inference; training at 32×32 would take four times as long.
+    _normalized(net, Conv2D, "conv", ReLU, filters=16, strides=2)
+    for index, (filters, strides) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
+        stack = "stack{}_".format(index)
+        shortcut = net.last
+        _normalized(net, Conv2D, stack + "conv1", ReLU, filters=filters, strides=strides)
+        net.add(Conv2D, stack + "conv2", filters=filters, use_bias=False)
+        residual = net.add(BatchNorm, stack + "conv2_bn")
+        if strides > 1:
+            shortcut = net.add(Conv2D, stack + "shortcut", shortcut, filters=filters, kernel_size=1, strides=strides)
+        net.add(Add, stack + "add", (residual, shortcut))
+        net.add(ReLU, stack + "add_relu")
+    return _classify(net, num_classes)
+
+
+def _mobilenet(input_shape: Shape, num_classes: int) -> Network:
+    net = NetworkBuilder("mobilenet", input_shape)
+    _normalized(net, Conv2D, "conv", ReLU6, filters=8, kernel_size=3, strides=2)
+    for index, (filters, strides) in enumerate(_MOBILENET_BLOCKS, start=1):
+        _separable(net, index, filters, strides, ReLU6)
+    return _classify(net, num_classes)
+
+
+# Howard et al. 2017, table 1, a quarter of the filters; the published strides are for 224×224 pixels. Here the second
+# and third halving fall away: 28×28 comes down to 4×4 at the last block instead of to 1×1 half way.
+_MOBILENET_BLOCKS = ((16, 1), (32, 1), (32, 1), (64, 2), (64, 1)) + 6 * ((128, 1),) + ((256, 2), (256, 1))
+
+NETWORKS: Dict[str, NetworkEntry] = {entry.name: entry for entry in (
+    NetworkEntry("mlp", "Two hidden Dense layers (256, 128) with ReLU", _mlp),
+    NetworkEntry("lenet", "Two 5×5 convolutions with max-pooling, one hidden Dense layer", _lenet),
+    NetworkEntry("dscnn", "Four depthwise separable blocks of 64 channels, batch norm (after MLPerf Tiny's DS-CNN)", _dscnn),
+    NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (after MLPerf Tiny's ResNet)", _resnet8),
+    NetworkEntry("mobilenet", "MobileNet V1 at width 0.25, batch norm, ReLU6", _mobilenet),
+)}
+"""The zoo by name."""
