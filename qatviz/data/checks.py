@@ -1,0 +1,205 @@
+"""What every loader checks: memory, damage, and that arrays are usable examples and labels."""
+
+import lzma
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+from contextlib import contextmanager
+
+import numpy as np
+
+from qatviz.errors import DataError
+
+# Larger data belongs in an input pipeline, not in memory; and a header of a few bytes can claim anything.
+MAX_BYTES = 8 * 2 ** 30
+# A label such as 5,000,000 is a mistake (an identifier, a pixel), not a class: it would size the last layer.
+MAX_CLASSES = 10000
+
+# What parsers of the standard library and Pillow are known to raise at damaged input, MemoryError and RecursionError
+# (a RuntimeError) for absurd lengths and nesting included.
+_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
+           SyntaxError, MemoryError, AssertionError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
+           zipfile.LargeZipFile, tarfile.TarError, pickle.UnpicklingError)
+
+
+@contextmanager
+def reading(path, what):
+    """Turn whatever a parser raises at a missing, unreadable or damaged file into a `DataError` that names it.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    what : str
+        What was expected of it, for the message: "an .npz archive".
+    """
+    try:
+        yield
+    except _DAMAGE as error:
+        raise DataError("{}: cannot be read as {}: {}: {}".format(
+            path, what, type(error).__name__, str(error) or "no details")) from error
+
+
+def check_size(path, n_bytes, what="its contents"):
+    """Raise `DataError` if loading `n_bytes` bytes cannot end well: above 8 GiB or the memory that is available."""
+    limit = min(MAX_BYTES, _available_bytes())
+    if n_bytes > limit:
+        raise DataError("{}: {} would take {:,} bytes of memory: at most {:,} are possible here".format(
+            path, what, n_bytes, limit))
+
+
+def _available_bytes():
+    """Return the bytes of memory that can be had without swapping; `MAX_BYTES` where the system does not tell."""
+    if not os.path.exists("/proc/meminfo"):
+        return MAX_BYTES
+    with open("/proc/meminfo") as meminfo:
+        for line in meminfo:
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    return MAX_BYTES
+
+
+def read_exactly(stream, shape, dtype, path, what):
+    """Read an array of C order from a binary stream, never allocating more than arrives.
+
+    Raises
+    ------
+    DataError
+        If the stream ends early.
+    """
+    n_bytes = dtype.itemsize
+    for size in shape:
+        n_bytes *= size
+    check_size(path, n_bytes, what)
+    chunks = bytearray()
+    while len(chunks) < n_bytes:
+        # Small requests: a stream may allocate what it is asked for before it finds that it has less.
+        chunk = stream.read(min(n_bytes - len(chunks), 2 ** 20))
+        if not chunk:
+            raise DataError("{}: {} ends after {:,} bytes: its header promises {:,} ({} of shape {})".format(
+                path, what, len(chunks), n_bytes, dtype.name, list(shape)))
+        chunks += chunk
+    return np.frombuffer(chunks, dtype=dtype).reshape(shape)
+
+
+def as_examples(array, where):
+    """Return examples in the form that `Dataset` holds.
+
+    Parameters
+    ----------
+    array : ndarray
+        [N, height, width, channels], [N, height, width] (one channel is added) or [N, features]; uint8, a float type
+        (becomes float32), bool (becomes float32 0 and 1), or another integer type with all values in 0-255 (becomes
+        uint8).
+    where : str
+        File and key, for messages.
+
+    Returns
+    -------
+    ndarray of uint8 or float32, 2 or 4 axes
+
+    Raises
+    ------
+    DataError
+        If shape, dtype or values do not fit, or nothing is there.
+    """
+    array = np.asarray(array)
+    if array.ndim not in (2, 3, 4):
+        raise DataError("{}: found shape {}: expected [N, height, width, channels], [N, height, width] or "
+                        "[N, features]".format(where, list(array.shape)))
+    if array.size == 0:
+        raise DataError("{}: found shape {}, which is empty: expected at least one example with at least one value"
+                        .format(where, list(array.shape)))
+    if array.ndim == 3:
+        array = array[..., np.newaxis]
+    if array.dtype == np.uint8:
+        return np.ascontiguousarray(array)
+    if array.dtype.kind in "iu":
+        return _pixels_from_integers(array, where)
+    if array.dtype.kind not in "fb":
+        raise DataError("{}: found dtype {}: expected uint8 pixels or floating-point values".format(where, array.dtype))
+    with np.errstate(over="ignore"):
+        result = np.ascontiguousarray(array, dtype=np.float32)
+    _check_finite(result, array, where)
+    return result
+
+
+def _pixels_from_integers(array, where):
+    lowest, highest = array.min(), array.max()
+    if lowest < 0 or highest > 255:
+        raise DataError("{}: found {} values from {} to {}: expected integers to be pixels in 0 to 255; scale others "
+                        "to a floating-point type".format(where, array.dtype, lowest, highest))
+    return np.ascontiguousarray(array, dtype=np.uint8)
+
+
+def _check_finite(converted, original, where):
+    """Check in slices of rows, so that the mask of a large array does not add a quarter to its memory."""
+    for start in range(0, len(converted), 4096):
+        bad = ~np.isfinite(converted[start:start + 4096])
+        if bad.any():
+            place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
+            raise DataError("{}: found {!r} in example {}: expected finite values within float32's range".format(
+                where, original[place[:original.ndim]].item(), place[0]))
+
+
+def as_labels(array, n_examples, where):
+    """Return labels as class indices.
+
+    Parameters
+    ----------
+    array : ndarray
+        [N] or [N, 1] whole numbers of any numeric type, or one-hot rows [N, classes].
+    n_examples : int
+        How many there must be.
+    where : str
+        File and key, for messages.
+
+    Returns
+    -------
+    labels : ndarray of int32, shape [N]
+    num_classes : int or None
+        The width of one-hot rows, None for class indices.
+
+    Raises
+    ------
+    DataError
+        If shape, dtype or range do not fit.
+    """
+    array = np.asarray(array)
+    if array.dtype.kind not in "iufb":
+        raise DataError("{}: found dtype {}: expected class indices or one-hot rows of a numeric type".format(
+            where, array.dtype))
+    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
+        raise DataError("{}: found shape {}: expected [N] class indices or [N, classes] one-hot rows".format(
+            where, list(array.shape)))
+    if array.shape[0] != n_examples:
+        raise DataError("{}: found {} labels for {} examples: expected one label an example".format(
+            where, array.shape[0], n_examples))
+    num_classes = None
+    if array.ndim == 2 and array.shape[1] > 1:
+        _check_one_hot(array, where)
+        num_classes = array.shape[1]
+        array = array.argmax(axis=1)
+    array = array.reshape(-1)
+    # The comparison is false for NaN, so that it is refused as well.
+    wrong = ~((array >= 0) & (array < MAX_CLASSES))
+    if array.dtype.kind == "f":
+        wrong |= array != np.floor(array)
+    if wrong.any():
+        place = int(np.flatnonzero(wrong)[0])
+        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}".format(
+            where, array[place].item(), place, MAX_CLASSES - 1))
+    return array.astype(np.int32), num_classes
+
+
+def _check_one_hot(array, where):
+    if array.shape[1] > MAX_CLASSES:
+        raise DataError("{}: found {} columns: expected at most {} classes".format(where, array.shape[1], MAX_CLASSES))
+    right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
+    if not right.all():
+        place = int(np.flatnonzero(~right)[0])
+        raise DataError("{}: found row {} in example {}: expected one-hot rows (a single 1, else 0), or shape [N] for "
+                        "class indices".format(where, np.array2string(array[place], threshold=8), place))

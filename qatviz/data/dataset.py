@@ -1,0 +1,99 @@
+"""What a data set is: two parts of images or feature rows with class indices, frozen and read-only."""
+
+import hashlib
+from dataclasses import dataclass, field
+from typing import Optional, Tuple
+
+import numpy as np
+
+from qatviz.errors import DataError
+
+# Bytes of each part that go into the fingerprint: all of MNIST, and under 0.3 s for data of any size.
+_FINGERPRINT_BYTES = 64 * 2 ** 20
+
+
+@dataclass(frozen=True, eq=False)
+class Dataset:
+    """A classification data set in memory.
+
+    Build one from arrays of any accepted kind with :func:`qatviz.data.from_arrays`, which converts and checks them;
+    this class holds only what is already in its final form.
+
+    Attributes
+    ----------
+    name : str
+        Short name for titles, such as ``"mnist-5k"``.
+    x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels] or [N, features]
+        Read-only. uint8 means pixels 0-255, which the network sees as ``x / 255``; float32 is fed as it is.
+    y_train, y_test : ndarray of int32, shape [N]
+        Class indices in 0 .. ``num_classes - 1``, read-only.
+    class_names : tuple of str
+        One name a class.
+    source : str
+        Where it came from, for the user: a path, or a description.
+    """
+
+    name: str
+    x_train: np.ndarray
+    y_train: np.ndarray
+    x_test: np.ndarray
+    y_test: np.ndarray
+    class_names: Tuple[str, ...]
+    source: str
+    _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
+
+    def __post_init__(self):
+        for part in ("train", "test"):
+            self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
+        if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
+            raise DataError("{}: x_train has {} {} but x_test {} {}: expected the same dtype and example shape".format(
+                self.source, self.x_train.dtype, self.x_train.shape, self.x_test.dtype, self.x_test.shape))
+        object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
+        for name in ("x_train", "y_train", "x_test", "y_test"):
+            view = getattr(self, name).view()
+            view.setflags(write=False)
+            object.__setattr__(self, name, view)
+
+    def _check_part(self, part, images, labels):
+        if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 4):
+            raise DataError("{}: x_{} is {} of shape {}: expected uint8 or float32, [N, height, width, channels] or "
+                            "[N, features]".format(self.source, part, images.dtype, images.shape))
+        if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
+            raise DataError("{}: y_{} is {} of shape {}: expected int32 of shape [{}], not empty".format(
+                self.source, part, labels.dtype, labels.shape, images.shape[0]))
+        if labels.min() < 0 or labels.max() >= len(self.class_names):
+            raise DataError("{}: y_{} has labels from {} to {}: expected 0 to {}, one a class name".format(
+                self.source, part, labels.min(), labels.max(), len(self.class_names) - 1))
+
+    @property
+    def input_shape(self):
+        """Shape of one example: ``(height, width, channels)`` or ``(features,)``."""
+        return self.x_train.shape[1:]
+
+    @property
+    def num_classes(self):
+        """Number of classes."""
+        return len(self.class_names)
+
+    @property
+    def pixel_scale(self):
+        """Factor by which the graph multiplies an example after its cast to float: 1/255 for uint8, else 1."""
+        return 1.0 / 255.0 if self.x_train.dtype == np.uint8 else 1.0
+
+    @property
+    def fingerprint(self):
+        """Hash of the contents, 32 hexadecimal digits, the same in every process and on every platform.
+
+        A resumed run compares it to know that it sees the same data. It covers shapes, dtypes, the number of classes,
+        all labels and the examples; of a part above 64 MiB, rows at an even distance that add up to it. Names and the
+        source are left out: the same data may have moved.
+        """
+        if self._fingerprint is None:
+            digest = hashlib.blake2b(digest_size=16)
+            for array in (self.x_train, self.y_train, self.x_test, self.y_test):
+                stride = -(-array.nbytes // _FINGERPRINT_BYTES) if array.ndim > 1 else 1
+                digest.update("{}{}{}".format(array.dtype.name, array.shape, self.num_classes).encode("ascii"))
+                little_endian = array.dtype.newbyteorder("<")
+                digest.update(np.ascontiguousarray(array[::max(stride, 1)], dtype=little_endian).data.cast("B"))
+            object.__setattr__(self, "_fingerprint", digest.hexdigest())
+        return self._fingerprint

@@ -1,0 +1,115 @@
+"""NumPy .npz archives, read without `np.load`: no pickles, and sizes are checked before anything is allocated."""
+
+import ast
+import struct
+import zipfile
+
+import numpy as np
+
+from qatviz.data.build import from_arrays, name_of
+from qatviz.data.checks import check_size, read_exactly, reading
+from qatviz.errors import DataError
+
+KEYS_HELP = "x_train and y_train, with x_test and y_test or without, or x and y; class_names (strings) is optional"
+
+_MAGIC = b"\x93NUMPY"
+# NumPy writes some 100 bytes; a longer header could only be there to exhaust the parser.
+_MAX_HEADER_BYTES = 10000
+
+
+def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
+    """Load a data set from an .npz archive.
+
+    Keys: `x_train`, `y_train` and, both or neither, `x_test`, `y_test`; or `x` and `y`. Without a test part one is held
+    out, stratified by class. `class_names`, an array of strings, is optional. Other keys are ignored.
+
+    Parameters
+    ----------
+    path : str
+    validation_fraction, seed
+        Of the held-out part, see :func:`qatviz.data.build.from_arrays`.
+    name, source : str, optional
+        Instead of the file's name and path.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If the file is damaged, lacks a key, or its arrays do not fit.
+    """
+    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names"))
+    present = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
+    prefix = {("x", "y"): "", ("x_train", "y_train"): "_train",
+              ("x_train", "y_train", "x_test", "y_test"): "_train"}.get(tuple(present))
+    if prefix is None:
+        raise DataError("{}: found the keys {}: expected {}".format(path, present or "of no data set", KEYS_HELP))
+    class_names = arrays.get("class_names")
+    if class_names is not None and (class_names.dtype.kind != "U" or class_names.ndim != 1):
+        raise DataError("{}: class_names: found {} of shape {}: expected a list of strings".format(
+            path, class_names.dtype, list(class_names.shape)))
+    test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
+    return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
+                       None if class_names is None else class_names.tolist(), validation_fraction, seed,
+                       {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)})
+
+
+def read_npz(path, keys):
+    """Read arrays from an .npz archive.
+
+    Parameters
+    ----------
+    path : str
+    keys : sequence of str
+        The arrays to read where they are there; no other is touched.
+
+    Returns
+    -------
+    dict of str to ndarray
+        Of boolean, integer, floating-point or unicode dtype, in native byte order.
+
+    Raises
+    ------
+    DataError
+        If the archive or one of these arrays is damaged, too large, or of another kind (pickled objects included).
+    """
+    with reading(path, "an .npz archive"), zipfile.ZipFile(path) as archive:
+        members = {info.filename: info for info in archive.infolist()}
+        wanted = [key for key in keys if key + ".npy" in members]
+        check_size(path, sum(members[key + ".npy"].file_size for key in wanted))
+        return {key: _read_member(archive, members[key + ".npy"], "{}: {}".format(path, key)) for key in wanted}
+
+
+def _read_member(archive, info, where):
+    with archive.open(info) as stream:
+        shape, fortran_order, dtype = _read_header(stream, where)
+        array = read_exactly(stream, shape[::-1] if fortran_order else shape, dtype, where, "the array")
+        if stream.read(1):
+            raise DataError("{}: found more bytes than its header tells ({} of shape {}): expected none".format(
+                where, dtype, list(shape)))
+    array = array.T if fortran_order else array
+    return array.astype(dtype.newbyteorder("="), copy=False)
+
+
+def _read_header(stream, where):
+    """Return (shape, fortran_order, dtype) of an .npy stream: NEP 1, versions 1 to 3."""
+    magic = stream.read(8)
+    if magic[:6] != _MAGIC or magic[6:7] not in (b"\x01", b"\x02", b"\x03"):
+        raise DataError("{}: found {!r} at its start: expected an .npy array of version 1 to 3".format(where, magic))
+    length_format = "<H" if magic[6] == 1 else "<I"
+    length, = struct.unpack(length_format, stream.read(struct.calcsize(length_format)))
+    if length > _MAX_HEADER_BYTES:
+        raise DataError("{}: found a header of {} bytes: expected at most {}".format(where, length, _MAX_HEADER_BYTES))
+    header = ast.literal_eval(stream.read(length).decode("utf-8" if magic[6] == 3 else "latin1").strip())
+    if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
+        raise DataError("{}: found the header {!r}: expected descr, fortran_order and shape".format(where, header))
+    shape, descr = header["shape"], header["descr"]
+    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2 ** 40 for size in shape):
+        raise DataError("{}: found shape {!r}: expected sizes of at least 0".format(where, shape))
+    dtype = np.dtype(descr) if isinstance(descr, str) else None
+    if dtype is None or dtype.kind not in "biufU" or dtype.itemsize == 0:
+        raise DataError("{}: found dtype {!r}: expected numbers (or strings, for class_names); pickled objects are not "
+                        "read".format(where, descr))
+    return shape, bool(header["fortran_order"]), dtype

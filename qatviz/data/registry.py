@@ -1,0 +1,108 @@
+"""One entry for every way to name data: `load` picks by name or by what a path holds."""
+
+import difflib
+import os
+from dataclasses import dataclass
+from typing import Callable
+
+from qatviz.data.assets import asset_path
+from qatviz.data.npz import KEYS_HELP, load_npz
+from qatviz.errors import DataError
+
+
+@dataclass(frozen=True)
+class NamedData:
+    """A data set that is loaded by name.
+
+    Attributes
+    ----------
+    name : str
+        What the user types.
+    help : str
+        One line on what it is.
+    load : callable (validation_fraction, seed) -> Dataset
+    """
+
+    name: str
+    help: str
+    load: Callable
+
+
+@dataclass(frozen=True)
+class FileFormat:
+    """A kind of file or directory that is loaded by path.
+
+    Attributes
+    ----------
+    name : str
+        Short name of the format.
+    help : str
+        One line on what is expected.
+    matches : callable (path) -> bool
+        Whether an existing path looks like it; the first match of `FILE_FORMATS` loads it.
+    load : callable (path, validation_fraction, seed) -> Dataset
+    """
+
+    name: str
+    help: str
+    matches: Callable
+    load: Callable
+
+
+def _load_mnist_5k(validation_fraction, seed):
+    return load_npz(asset_path("mnist_5k.npz"), validation_fraction, seed, "mnist-5k", "bundled MNIST digits")
+
+
+NAMED_DATA = (
+    NamedData("mnist-5k", "5,000 MNIST digits, 28x28 grey, bundled with qatviz", _load_mnist_5k),
+)
+
+FILE_FORMATS = (
+    FileFormat(".npz", "NumPy archive with " + KEYS_HELP, lambda path: path.lower().endswith(".npz"), load_npz),
+)
+
+
+def load(spec, validation_fraction=0.2, seed=0):
+    """Load a data set by name or by path.
+
+    Parameters
+    ----------
+    spec : str
+        A name of `NAMED_DATA` (hyphens and underscores are the same), else a path to what `FILE_FORMATS` lists. A file
+        that has such a name is reached as ``./name``.
+    validation_fraction : float
+        Share that is held out for testing where the data has no test part of its own, above 0 and below 1.
+    seed : int
+        Of that split, at least 0.
+
+    Returns
+    -------
+    Dataset
+
+    Raises
+    ------
+    DataError
+        If there is nothing of that name, or it cannot be used; the message names the file, what was found and what is
+        expected. Damaged files raise no other error.
+    SettingError
+        If `validation_fraction` or `seed` is out of range.
+    """
+    spec = os.fspath(spec)
+    for named in NAMED_DATA:
+        if spec.replace("_", "-") == named.name.replace("_", "-"):
+            return named.load(validation_fraction, seed)
+    path = os.path.expanduser(spec)
+    if not os.path.exists(path):
+        raise DataError(_not_found(spec))
+    for file_format in FILE_FORMATS:
+        if file_format.matches(path):
+            return file_format.load(path, validation_fraction, seed)
+    raise DataError("{}: is none of the kinds of data that can be read: expected {}".format(
+        path, "; ".join("{} ({})".format(kind.name, kind.help) for kind in FILE_FORMATS)))
+
+
+def _not_found(spec):
+    names = [named.name for named in NAMED_DATA]
+    close = difflib.get_close_matches(spec, names, n=1)
+    hint = " Did you mean {}?".format(close[0]) if close else ""
+    return "{!r} is neither a data set ({}) nor an existing file or directory.{}".format(spec, ", ".join(names), hint)
