@@ -1,0 +1,80 @@
+"""Package metadata of qatviz: the one place that says what it needs and what it installs.
+
+The exact versions that are known to work together are in constraints.txt; the ranges here are what the code allows.
+"""
+
+import os
+import re
+
+from setuptools import find_packages, setup
+
+ROOT = os.path.dirname(os.path.abspath(__file__))
+
+
+def read(name):
+    """Return the text of a file of the checkout, named relative to its root."""
+    with open(os.path.join(ROOT, name), encoding="utf-8") as file:
+        return file.read()
+
+
+def version():
+    """Return ``__version__`` of the package without importing it (its dependencies may not be there yet)."""
+    return re.search(r'^__version__ = "([^"]+)"$', read("qatviz/__init__.py"), re.MULTILINE).group(1)
+
+
+setup(
+    name="qatviz",
+    version=version(),
+    description="See and steer quantization-aware training while it runs.",
+    long_description=read("README.md"),
+    long_description_content_type="text/markdown",
+    author="The qatviz developers",
+    license="Apache-2.0",
+    license_files=["LICENSE"],
+    keywords="quantization, quantization-aware training, TensorFlow, TFLite, visualization",
+    classifiers=[
+        "Development Status :: 3 - Alpha",
+        "Environment :: Console",
+        "Environment :: X11 Applications :: Qt",
+        "Intended Audience :: Developers",
+        "Intended Audience :: Education",
+        "Intended Audience :: Science/Research",
+        "License :: OSI Approved :: Apache Software License",
+        "Operating System :: MacOS :: MacOS X",
+        "Operating System :: Microsoft :: Windows",
+        "Operating System :: POSIX :: Linux",
+        "Programming Language :: Python :: 3.7",
+        "Programming Language :: Python :: Implementation :: CPython",
+        "Topic :: Scientific/Engineering :: Artificial Intelligence",
+        "Topic :: Scientific/Engineering :: Visualization",
+    ],
+    # TensorFlow 1.15 has wheels for CPython 3.5 to 3.7; the code uses 3.7's dataclasses.
+    python_requires=">=3.7,<3.8",
+    packages=find_packages(include=["qatviz", "qatviz.*"]) + ["qatviz.assets"],
+    # The bundled data lives at the top of the checkout and is installed inside the package.
+    package_dir={"qatviz.assets": "assets"},
+    package_data={"qatviz.assets": ["*.npz", "*.md"]},
+    install_requires=[
+        "tensorflow==1.15.*",
+        # TensorFlow 1.15 sets no upper bounds; these are the last series of each that it works with.
+        "numpy>=1.16,<1.19",
+        "protobuf<3.21",
+        "h5py<3",
+        "PyQt5>=5.15,<5.16",
+        "pyqtgraph>=0.12,<0.13",
+        "Pillow>=8",
+        "tqdm>=4.60",
+    ],
+    extras_require={
+        "test": [
+            "hypothesis>=6",
+            "pytest>=7",
+            "pytest-qt>=4.2",
+            "pytest-timeout>=2.1",
+            # The packaging test builds a wheel without a network; pip needs this for it.
+            "wheel",
+        ],
+    },
+    entry_points={"console_scripts": ["qatviz = qatviz.cli:main"]},
+    zip_safe=False,
+)
