@@ -43,6 +43,12 @@ def reading(path, what):
             path, what, type(error).__name__, str(error) or "no details")) from error
 
 
+def list_directory(path):
+    """Return the sorted names in a directory; raise `DataError` if it cannot be listed."""
+    with reading(path, "a directory"):
+        return sorted(os.listdir(path))
+
+
 def check_size(path, n_bytes, what="its contents"):
     """Raise `DataError` if loading `n_bytes` bytes cannot end well: above 8 GiB or the memory that is available."""
     limit = min(MAX_BYTES, _available_bytes())
@@ -184,10 +190,11 @@ def as_labels(array, n_examples, where):
         num_classes = array.shape[1]
         array = array.argmax(axis=1)
     array = array.reshape(-1)
-    # The comparison is false for NaN, so that it is refused as well.
-    wrong = ~((array >= 0) & (array < MAX_CLASSES))
-    if array.dtype.kind == "f":
-        wrong |= array != np.floor(array)
+    # A comparison with NaN is false (and warns, in some versions of NumPy), so that it is refused as well.
+    with np.errstate(invalid="ignore"):
+        wrong = ~((array >= 0) & (array < MAX_CLASSES))
+        if array.dtype.kind == "f":
+            wrong |= array != np.floor(array)
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}".format(

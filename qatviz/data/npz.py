@@ -1,6 +1,7 @@
 """NumPy .npz archives, read without `np.load`: no pickles, and sizes are checked before anything is allocated."""
 
 import ast
+import os
 import struct
 import zipfile
 
@@ -54,6 +55,14 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
     return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
                        None if class_names is None else class_names.tolist(), validation_fraction, seed,
                        {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)})
+
+
+def is_npz(path):
+    """Return whether a path is a file that has the ending .npz or starts like a zip archive."""
+    if not os.path.isfile(path):
+        return False
+    with reading(path, "a file"), open(path, "rb") as stream:
+        return path.lower().endswith(".npz") or stream.read(4) == b"PK\x03\x04"
 
 
 def read_npz(path, keys):

@@ -6,7 +6,11 @@ from dataclasses import dataclass
 from typing import Callable
 
 from qatviz.data.assets import asset_path
-from qatviz.data.npz import KEYS_HELP, load_npz
+from qatviz.data.cifar import is_cifar10, load_cifar10
+from qatviz.data.folder import ENDINGS, is_folder, load_folder
+from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
+from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
+from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
 from qatviz.errors import DataError
 
 
@@ -55,10 +59,18 @@ def _load_mnist_5k(validation_fraction, seed):
 
 NAMED_DATA = (
     NamedData("mnist-5k", "5,000 MNIST digits, 28x28 grey, bundled with qatviz", _load_mnist_5k),
+    NamedData("mnist", "70,000 digits, 28x28 grey, where tf.keras has cached them", load_mnist),
+    NamedData("fashion_mnist", "70,000 pieces of clothing, 28x28 grey, where tf.keras has cached them",
+              load_fashion_mnist),
+    NamedData("cifar10", "60,000 photographs, 32x32 RGB, where tf.keras has cached them", load_cifar10_cache),
 )
 
 FILE_FORMATS = (
-    FileFormat(".npz", "NumPy archive with " + KEYS_HELP, lambda path: path.lower().endswith(".npz"), load_npz),
+    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz),
+    FileFormat("cifar10", "the directory cifar-10-batches-py or the .tar.gz archive of it", is_cifar10, load_cifar10),
+    FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx),
+    FileFormat("folder", "a directory with one sub-folder of images ({}) a class, or train and test with such folders"
+               .format(" ".join(ENDINGS)), is_folder, load_folder),
 )
 
 
