@@ -1,0 +1,63 @@
+"""Named starting points for the settings of all quantizers of a network."""
+
+from typing import Any, Dict, NamedTuple
+
+from qatviz.errors import SettingError
+from qatviz.settings import MSE, WEIGHTS, QuantizerSettings, quantizer_settings
+
+
+class Preset(NamedTuple):
+    """Settings for weights and for activations; ``per_channel_kinds`` names the layer kinds whose weights get a scale
+    for each output channel."""
+
+    description: str
+    weights: Dict[str, Any]
+    activations: Dict[str, Any]
+    per_channel_kinds: tuple = ()
+
+
+_CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
+_ALL = _CONVOLUTIONS + ("Dense",)
+_SYMMETRIC = {"symmetric": True, "narrow_range": True}
+
+PRESETS = {
+    "tflite-int8": Preset(
+        "TFLite's int8: 8-bit symmetric weights, per channel for convolutions; 8-bit affine activations",
+        dict(_SYMMETRIC, num_bits=8), {"num_bits": 8}, _CONVOLUTIONS),
+    "uint8-affine": Preset(
+        "TFLite's older uint8, as tf.contrib.quantize trains it: affine per tensor, narrow weights",
+        {"num_bits": 8, "narrow_range": True}, {"num_bits": 8}),
+    "int4": Preset(
+        "4-bit symmetric weights per channel, 8-bit affine activations",
+        dict(_SYMMETRIC, num_bits=4), {"num_bits": 8}, _ALL),
+    "ternary": Preset(
+        "2-bit narrow weights (-1, 0, 1) per channel with the range of least squared error, 8-bit affine activations",
+        dict(_SYMMETRIC, num_bits=2, range_method=MSE), {"num_bits": 8}, _ALL),
+    "float": Preset("Nothing is quantized", {"enabled": False}, {"enabled": False}),
+}
+DEFAULT_PRESET = "tflite-int8"
+
+
+def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
+    """The settings that ``preset`` gives to a tensor.
+
+    Parameters
+    ----------
+    preset : str
+        A key of :data:`PRESETS`.
+    kind : str
+        ``weights`` or ``activations``.
+    op_kind : str
+        Kind of the tensor's layer, such as ``Conv2D``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such preset.
+    """
+    if preset not in PRESETS:
+        raise SettingError("preset is {!r}: expected one of {}".format(preset, ", ".join(PRESETS)))
+    entry = PRESETS[preset]
+    if kind == WEIGHTS:
+        return quantizer_settings(kind, per_channel=op_kind in entry.per_channel_kinds, **entry.weights)
+    return quantizer_settings(kind, **entry.activations)

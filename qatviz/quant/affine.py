@@ -1,0 +1,168 @@
+"""Affine quantization in NumPy: the reference that every other implementation in this package is tested against.
+
+A real value ``x`` is stored as a signed integer code: ``x ~ scale * (code - zero_point)``. The arithmetic is float32 and
+follows TensorFlow's kernel (``tensorflow/core/kernels/fake_quant_ops_functor.h``) operation by operation, so that the
+results are equal and not merely close; the kernel's unsigned codes are these plus ``2**(num_bits - 1)``.
+"""
+
+from dataclasses import dataclass
+from typing import Tuple, Union
+
+import numpy as np
+
+ArrayLike = Union[float, np.ndarray]
+
+MIN_BITS, MAX_BITS = 2, 16
+#: Below this scale float32 arithmetic runs into denormals, which TensorFlow's threads flush to zero; a tensor whose
+#: range is that small is treated as all zero.
+SMALLEST_SCALE = np.float32(2.0**-100)
+
+
+def code_bounds(num_bits: int, narrow_range: bool) -> Tuple[int, int]:
+    """Smallest and largest signed code, ``(-2**(b-1) + narrow, 2**(b-1) - 1)``.
+
+    >>> code_bounds(8, False), code_bounds(2, True)
+    ((-128, 127), (-1, 1))
+    """
+    half = 2 ** (int(num_bits) - 1)
+    return -half + int(bool(narrow_range)), half - 1
+
+
+def round_half_up(x: np.ndarray) -> np.ndarray:
+    """``floor(x + 0.5)`` in float32, the kernel's rounding (``np.round`` rounds halves to even)."""
+    return np.floor(np.asarray(x, np.float32) + np.float32(0.5))
+
+
+@dataclass(frozen=True)
+class AffineGrid:
+    """The representable values of one tensor, or of each of its output channels.
+
+    Attributes
+    ----------
+    scale : np.ndarray
+        float32 ``[]`` or ``[num_channels]``, distance of two neighbouring values; 0 for an all-zero tensor.
+    zero_point : np.ndarray
+        int32, same shape: the code of the real value 0.
+    num_bits, narrow_range
+        As in :func:`code_bounds`.
+    """
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    num_bits: int
+    narrow_range: bool
+
+    @property
+    def bounds(self) -> Tuple[int, int]:
+        return code_bounds(self.num_bits, self.narrow_range)
+
+    @property
+    def minimum(self) -> np.ndarray:
+        """float32: the smallest representable value (TensorFlow's nudged min)."""
+        return (np.float32(self.bounds[0]) - self.zero_point.astype(np.float32)) * self.scale
+
+    @property
+    def maximum(self) -> np.ndarray:
+        """float32: the largest representable value (TensorFlow's nudged max)."""
+        return (np.float32(self.bounds[1]) - self.zero_point.astype(np.float32)) * self.scale
+
+
+def choose_grid(
+    range_min: ArrayLike,
+    range_max: ArrayLike,
+    num_bits: int = 8,
+    symmetric: bool = False,
+    narrow_range: bool = False,
+    power_of_two: bool = False,
+) -> AffineGrid:
+    """The grid for values in ``[range_min, range_max]``.
+
+    The range is first widened to contain 0, so that 0 is exact. Then, with ``qmin, qmax = code_bounds(...)``:
+
+    - affine: ``scale = (max - min) / (qmax - qmin)``, ``zero_point = clip(round(qmin - min / scale), qmin, qmax)``;
+    - symmetric: ``scale = max(min / qmin, max / qmax)``, ``zero_point = 0``;
+    - power of two: the scale is then raised to the next power of two.
+
+    Non-finite bounds count as 0: the caller is told about them elsewhere, a grid is never NaN.
+
+    Parameters
+    ----------
+    range_min, range_max : float or np.ndarray
+        ``[]`` or ``[num_channels]``.
+
+    Examples
+    --------
+    >>> grid = choose_grid(-1.0, 3.0, num_bits=2)
+    >>> float(grid.scale), int(grid.zero_point), float(grid.minimum), float(grid.maximum)
+    (1.3333333730697632, -1, -1.3333333730697632, 2.6666667461395264)
+    """
+    qmin, qmax = code_bounds(num_bits, narrow_range)
+    low = np.minimum(_finite(range_min), np.float32(0))
+    high = np.maximum(_finite(range_max), np.float32(0))
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        if symmetric:
+            step = np.maximum(low / np.float32(qmin), high / np.float32(qmax))
+            low, high = step * np.float32(qmin), step * np.float32(qmax)
+        scale = (high - low) / np.float32(qmax - qmin)
+        if power_of_two:
+            scale = next_power_of_two(scale)
+        scale = np.where((scale >= SMALLEST_SCALE) & np.isfinite(scale), scale, np.float32(0)).astype(np.float32)
+        # The kernel's codes are unsigned; its rounding is done there, so ours is too.
+        unsigned_min = np.float32(qmin + 2 ** (num_bits - 1))
+        unsigned_max = np.float32(2**num_bits - 1)
+        ratio = np.where(scale > 0, low / np.where(scale > 0, scale, np.float32(1)), np.float32(0))
+        zero = np.clip(round_half_up(unsigned_min - ratio.astype(np.float32)), unsigned_min, unsigned_max)
+    zero_point = zero.astype(np.int32) - 2 ** (num_bits - 1)
+    if symmetric:
+        zero_point = np.zeros_like(zero_point)
+    return AffineGrid(scale, zero_point, int(num_bits), bool(narrow_range))
+
+
+def next_power_of_two(scale: np.ndarray) -> np.ndarray:
+    """float32: the smallest power of two that is not below ``scale`` (0 stays 0).
+
+    >>> next_power_of_two(np.float32([0.3, 0.5, 0.0])).tolist()
+    [0.5, 0.5, 0.0]
+    """
+    scale = np.asarray(scale, np.float32)
+    fraction, exponent = np.frexp(scale)
+    exponent = np.where(fraction == 0.5, exponent - 1, exponent)
+    return np.where(scale > 0, np.ldexp(np.float32(1), exponent), np.float32(0)).astype(np.float32)
+
+
+def clip(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """``x`` limited to the representable window; channels are on the last axis."""
+    return np.clip(np.asarray(x, np.float32), grid.minimum, grid.maximum)
+
+
+def _steps(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """float32: number of grid steps from the smallest representable value, 0..qmax-qmin."""
+    scale = np.where(grid.scale > 0, grid.scale, np.float32(1))
+    return round_half_up((clip(x, grid) - grid.minimum) / scale)
+
+
+def quantize(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """int32 codes of ``x`` (any shape, channels last)."""
+    codes = _steps(x, grid).astype(np.int32) + grid.bounds[0]
+    return np.where(grid.scale > 0, codes, grid.zero_point).astype(np.int32)
+
+
+def dequantize(codes: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """float32 values of ``codes``."""
+    return ((codes - grid.zero_point).astype(np.float32) * grid.scale).astype(np.float32)
+
+
+def fake_quant(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """float32: ``x`` rounded to the grid, ``floor((clip(x) - min) / scale + 0.5) * scale + min`` as the kernel does."""
+    return (_steps(x, grid) * grid.scale + grid.minimum).astype(np.float32)
+
+
+def fake_quant_gradient(gradient: np.ndarray, x: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """Straight-through estimator: ``gradient`` where ``minimum <= x <= maximum`` (inclusive), 0 elsewhere."""
+    x = np.asarray(x, np.float32)
+    return np.where((x >= grid.minimum) & (x <= grid.maximum), gradient, np.float32(0)).astype(np.float32)
+
+
+def _finite(x: ArrayLike) -> np.ndarray:
+    x = np.asarray(x, np.float32)
+    return np.where(np.isfinite(x), x, np.float32(0)).astype(np.float32)

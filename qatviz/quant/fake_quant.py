@@ -1,0 +1,105 @@
+"""Fake quantization with every setting live, at the cost of TensorFlow's fused kernel.
+
+``fake_quant_with_min_max_vars`` takes ``num_bits`` and ``narrow_range`` as graph attributes, so they cannot change
+while a graph runs. Its 16-bit form, though, *carries* any narrower grid: with the grid's minimum as its lower end and
+``minimum + 65535 * scale`` as its upper end its steps are exactly those of the narrower grid, and all that is left to do
+is to clip at the grid's maximum first.
+
+Forward:  ``q = floor((clip(x, minimum, maximum) - minimum) / scale + 0.5) * scale + minimum``
+Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (straight-through estimator).
+"""
+
+from typing import NamedTuple, Optional
+
+import tensorflow as tf
+from tensorflow.python.ops.control_flow_ops import merge, switch
+
+from qatviz.quant.grid import Grid
+
+_GRADIENT = "QatvizStraightThrough"
+
+
+class Quantized(NamedTuple):
+    """A tensor before (``source``), between (``clipped`` to the grid's window) and after quantization (``values``)."""
+
+    values: tf.Tensor
+    source: tf.Tensor
+    clipped: tf.Tensor
+
+
+def fake_quantize(
+    x: tf.Tensor,
+    grid: Grid,
+    enabled: Optional[tf.Tensor] = None,
+    nonnegative: bool = False,
+    channel_grid: Optional[Grid] = None,
+    per_channel: Optional[tf.Tensor] = None,
+) -> Quantized:
+    """Round ``x`` to the values of a grid, with the straight-through gradient.
+
+    Parameters
+    ----------
+    x : tf.Tensor
+        float32, any shape.
+    grid : Grid
+        Of scalars: one grid for the whole tensor.
+    enabled : tf.Tensor, optional
+        bool scalar; where False, ``x`` passes unchanged, and nothing is computed. Default: always on.
+    nonnegative : bool
+        The caller knows that ``x >= 0`` (after a ReLU): the lower bound cannot clip and is not tested.
+    channel_grid : Grid, optional
+        Of vectors ``[num_channels]``, for the last axis of ``x``; used instead of ``grid`` where ``per_channel`` is True.
+    per_channel : tf.Tensor, optional
+        bool scalar, needed with ``channel_grid``.
+
+    Returns
+    -------
+    Quantized
+        Only ``values`` has a gradient, with respect to ``x``.
+    """
+    x = tf.convert_to_tensor(x, tf.float32)
+    # Switch and Merge route the tensor itself: the branch not taken costs nothing, and nothing is copied.
+    off, on = (None, x) if enabled is None else switch(x, enabled)
+    if channel_grid is None:
+        clipped, values = _carried(on, grid, nonnegative)
+    else:
+        whole, split = switch(on, per_channel)
+        results = zip(_carried(whole, grid, nonnegative), _by_channel(split, channel_grid))
+        clipped, values = [merge(list(pair))[0] for pair in results]
+    if enabled is not None:
+        clipped, values = merge([off, clipped])[0], merge([off, values])[0]
+    for tensor in (clipped, values):
+        tensor.set_shape(x.shape)
+    return Quantized(_with_gradient(values, x, clipped), x, clipped)
+
+
+def _carried(x, grid, nonnegative):
+    """One grid for all of ``x``, by the fused 16-bit kernel."""
+    if nonnegative:
+        clipped = tf.minimum(x, grid.maximum)
+    else:
+        clipped = tf.raw_ops.ClipByValue(t=x, clip_value_min=grid.minimum, clip_value_max=grid.maximum)
+    values = tf.quantization.fake_quant_with_min_max_vars(clipped, grid.minimum, grid.carrier, num_bits=16)
+    return clipped, values
+
+
+def _by_channel(x, grid):
+    """A grid for each element of the last axis. Plain operations: the fused kernel's own loop over channels is slower."""
+    clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
+    safe_scale = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
+    steps = tf.floor((clipped - grid.minimum) / safe_scale + 0.5)
+    return clipped, steps * grid.scale + grid.minimum
+
+
+def _with_gradient(values, x, clipped):
+    """``values``, with a gradient that reaches ``x`` where nothing was clipped."""
+    with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
+        return tf.identity_n([values, x, clipped])[0]
+
+
+@tf.RegisterGradient(_GRADIENT)
+def _straight_through_gradient(op, gradient, *_):
+    x, clipped = op.inputs[1], op.inputs[2]
+    # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused
+    # gradient kernel, which also sums the gradients of the range. Where the quantizer is off the two are the same.
+    return None, tf.where(tf.equal(x, clipped), gradient, tf.zeros_like(gradient)), None

@@ -1,0 +1,102 @@
+"""The grid of :mod:`qatviz.quant.affine`, computed in the TensorFlow graph from live settings.
+
+All scalars of all tensors go through here as vectors: one pass over ``[num_tensors]`` elements costs what a single
+scalar costs, which is what makes live settings as cheap as static ones.
+"""
+
+from typing import NamedTuple, Union
+
+import tensorflow as tf
+
+from qatviz.quant.affine import SMALLEST_SCALE
+
+#: Steps of the 16-bit kernel that carries every narrower grid (see :mod:`qatviz.quant.fake_quant`).
+CARRIER_STEPS = 65535.0
+_LARGEST_SCALE = 3e38 / CARRIER_STEPS  # the carrier's window must be finite in float32
+_MANTISSA, _EXPONENT = 0x7FFFFF, 0x7F800000  # fields of a float32
+
+TensorLike = Union[tf.Tensor, int, float, bool]
+
+
+class GridSpec(NamedTuple):
+    """What the settings say about a grid, as float32 tensors that broadcast against the ranges.
+
+    Codes are unsigned here, as in TensorFlow's kernel: ``unsigned = signed + half``.
+    """
+
+    unsigned_min: tf.Tensor  # 0, or 1 for a narrow range
+    unsigned_max: tf.Tensor  # 2**num_bits - 1
+    half: tf.Tensor  # 2**(num_bits - 1)
+    symmetric: tf.Tensor  # 0 or 1
+    power_of_two: tf.Tensor  # 0 or 1
+
+
+class Grid(NamedTuple):
+    """A grid as float32 tensors of the shape of the ranges.
+
+    ``minimum`` and ``maximum`` are the smallest and largest representable value, ``scale`` their distance per step,
+    ``zero_point`` the signed code of 0, ``carrier`` the upper end of the 16-bit grid of the same scale and minimum.
+    """
+
+    minimum: tf.Tensor
+    maximum: tf.Tensor
+    scale: tf.Tensor
+    zero_point: tf.Tensor
+    carrier: tf.Tensor
+
+
+def grid_spec(
+    num_bits: TensorLike, symmetric: TensorLike, narrow_range: TensorLike, power_of_two: TensorLike = False
+) -> GridSpec:
+    """The :class:`GridSpec` of settings given as Python values or tensors of any (broadcastable) shape."""
+    bits = tf.cast(num_bits, tf.int32)
+    one = tf.ones_like(bits)
+    half = tf.cast(tf.bitwise.left_shift(one, bits - 1), tf.float32)
+    return GridSpec(
+        unsigned_min=tf.cast(narrow_range, tf.float32),
+        unsigned_max=2.0 * half - 1.0,
+        half=half,
+        symmetric=tf.cast(symmetric, tf.float32),
+        power_of_two=tf.cast(power_of_two, tf.float32),
+    )
+
+
+def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> Grid:
+    """:func:`qatviz.quant.affine.choose_grid` in the graph, element by element.
+
+    Parameters
+    ----------
+    range_min, range_max : tf.Tensor
+        float32, any shape that ``spec`` broadcasts against.
+    """
+    low, high = tf.minimum(range_min, 0.0), tf.maximum(range_max, 0.0)
+    signed_min, signed_max = spec.unsigned_min - spec.half, spec.unsigned_max - spec.half
+    symmetric = spec.symmetric > 0.5
+    step = tf.maximum(low / signed_min, high / signed_max)
+    symmetric = tf.broadcast_to(symmetric, tf.shape(step))
+    low = tf.where(symmetric, step * signed_min, low)
+    high = tf.where(symmetric, step * signed_max, high)
+    scale = (high - low) / (spec.unsigned_max - spec.unsigned_min)
+    scale = _raise_to_power_of_two(scale, spec.power_of_two)
+    usable = tf.logical_and(scale >= SMALLEST_SCALE, scale <= _LARGEST_SCALE)  # False for NaN
+    scale = tf.where(usable, scale, tf.zeros_like(scale))
+    low = tf.where(usable, low, tf.zeros_like(low))
+    zero = tf.floor((spec.unsigned_min - tf.div_no_nan(low, scale)) + 0.5)
+    zero = tf.clip_by_value(zero, spec.unsigned_min, spec.unsigned_max)
+    zero = tf.where(symmetric, spec.half + tf.zeros_like(zero), zero)
+    minimum = (spec.unsigned_min - zero) * scale
+    return Grid(
+        minimum=minimum,
+        maximum=(spec.unsigned_max - zero) * scale,
+        scale=scale,
+        zero_point=zero - spec.half,
+        carrier=minimum + CARRIER_STEPS * scale,
+    )
+
+
+def _raise_to_power_of_two(scale: tf.Tensor, power_of_two: tf.Tensor) -> tf.Tensor:
+    """The next power of two at or above ``scale`` where asked for, on the bits of the float."""
+    mask = tf.cast(power_of_two, tf.int32)
+    bits = tf.bitcast(scale, tf.int32) + mask * _MANTISSA
+    # mask 1 keeps the exponent field only; mask 0 keeps all bits (-1).
+    return tf.bitcast(tf.bitwise.bitwise_and(bits, mask * (_EXPONENT + 1) - 1), tf.float32)
