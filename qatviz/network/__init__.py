@@ -1,8 +1,10 @@
 """What a model is: a directed acyclic graph of layers as plain data, what of it gets quantized, and a zoo."""
 
-from qatviz.network.graph import Network, NetworkBuilder, SummaryRow
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import Network, SummaryRow
+from qatviz.network.layer import Layer
 from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, Layer, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor, Unit, quantization_plan
 from qatviz.network.zoo import NETWORKS, NetworkEntry
 

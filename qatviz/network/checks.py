@@ -126,7 +126,7 @@ def number_in(low: float, high: float, brackets: str) -> Callable[[str, Any], fl
         allowed = "a number in {}{:g}, {:g}{}".format(brackets[0], low, high, brackets[1])
         try:
             number = float(value)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             raise refuse(where, value, allowed) from None
         above = number >= low if brackets[0] == "[" else number > low
         below = number <= high if brackets[1] == "]" else number < high

@@ -2,13 +2,13 @@
 
 import heapq
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Type, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
-from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Layer, Softmax, element_count,
-                                   layer_from_dict)
+from qatviz.network.layer import Layer, element_count
+from qatviz.network.layers import KINDS, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Softmax, layer_from_dict
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 """The kinds of layers that multiply with weights."""
@@ -138,13 +138,13 @@ class Network:
 
     def _check_output(self) -> None:
         outputs = [layer.name for layer in self.layers if not self._consumers[layer.name]]
-        if len(outputs) != 1:
-            raise NetworkError("network {!r}: the layers {} are read by nobody; allowed: exactly one, the output".format(
-                self.name, ", ".join(map(repr, outputs))))
+        if len(outputs) > 1:
+            raise NetworkError("network {!r}: layers {} are read by nobody; allowed: exactly one such layer, the output"
+                               .format(self.name, _listed(outputs)))
         for layer in self.layers:
             if isinstance(layer, Softmax) and layer.name != outputs[0]:
-                raise NetworkError("layer {!r}: this Softmax is read by {!r}; allowed: only as the network's output".format(
-                    layer.name, self._consumers[layer.name][0]))
+                raise NetworkError("layer {!r}: this Softmax is read by {}; allowed: only as the network's output"
+                                   .format(layer.name, _listed(self._consumers[layer.name])))
 
     def _check_batch_norms(self) -> None:
         for layer in self.layers:
@@ -152,15 +152,15 @@ class Network:
                 continue
             source = self._by_name.get(layer.inputs[0])
             if not isinstance(source, WEIGHTED):
-                raise NetworkError("layer {!r}: this BatchNorm reads {!r} ({}); allowed: directly after {}, into which it "
-                                   "is folded".format(layer.name, layer.inputs[0], source.kind if source else "the input",
-                                                      ", ".join(kind.__name__ for kind in WEIGHTED)))
-            readers = self._consumers[source.name]
-            if len(readers) > 1:
-                raise NetworkError("layer {!r}: its input {!r} is also read by {}; allowed: a layer that only this "
-                                   "BatchNorm reads, for it is folded into it".format(
-                                       layer.name, source.name,
-                                       ", ".join(repr(reader) for reader in readers if reader != layer.name)))
+                found = source.kind if source else "the network's input"
+                raise NetworkError("layer {!r}: this BatchNorm reads {!r} ({}); allowed: {}, into which it is folded"
+                                   .format(layer.name, layer.inputs[0], found,
+                                           ", ".join(kind.__name__ for kind in WEIGHTED)))
+            others = [reader for reader in self._consumers[source.name] if reader != layer.name]
+            if others:
+                raise NetworkError("layer {!r}: this BatchNorm reads {!r}, which is also read by {}; allowed: a layer "
+                                   "that nobody else reads, for it is folded into it"
+                                   .format(layer.name, source.name, _listed(others)))
 
     def _infer_shapes(self) -> Dict[str, Shape]:
         shapes = {INPUT: self.input_shape}
@@ -169,46 +169,18 @@ class Network:
         return shapes
 
 
-class NetworkBuilder:
-    """Writes a network down layer by layer; what does not say what it reads, reads the layer before.
-
-    >>> build = NetworkBuilder("tiny", (8, 8, 1))
-    >>> stem = build.add(Conv2D, "stem", filters=4)
-    >>> side = build.add(Conv2D, "side", filters=4)
-    >>> build.add(Add, "sum", inputs=(stem, side))
-    'sum'
-    >>> build.network().output
-    'sum'
-    """
-
-    def __init__(self, name: str, input_shape: Shape):
-        self._name = name
-        self._input_shape = input_shape
-        self._layers = []  # type: List[Layer]
-        self.last = INPUT
-        """The name of the layer added last; "input" before the first."""
-
-    def add(self, kind: Type[Layer], name: str, inputs: Optional[Union[str, Sequence[str]]] = None,
-            **settings: Any) -> str:
-        """Adds a layer and returns its name, for others to read."""
-        layer = kind(name, self.last if inputs is None else inputs, **settings)
-        self._layers.append(layer)
-        self.last = layer.name
-        return layer.name
-
-    def network(self) -> Network:
-        """The network of the layers added so far, validated."""
-        return Network(self._name, self._input_shape, tuple(self._layers))
+def _listed(names: Sequence[str]) -> str:
+    return ", ".join(map(repr, names))
 
 
 def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
     by_name = {}  # type: Dict[str, Layer]
     for layer in layers:
-        if not isinstance(layer, Layer) or type(layer) is Layer:
-            raise checks.refuse("network: layer", layer, "a record of one of the kinds of layers")
+        if type(layer) not in KINDS.values():
+            raise checks.refuse("network: layer", layer, "a record of one of the kinds " + ", ".join(KINDS))
         if layer.name in by_name:
-            raise NetworkError("layer {!r}: there are two layers of this name ({} and {}); allowed: unique names".format(
-                layer.name, by_name[layer.name].kind, layer.kind))
+            raise NetworkError("layer {!r}: there are two layers of this name ({} and {}); allowed: unique names"
+                               .format(layer.name, by_name[layer.name].kind, layer.kind))
         by_name[layer.name] = layer
     return by_name
 

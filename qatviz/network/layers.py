@@ -5,145 +5,24 @@ Shapes are without the batch axis and in TensorFlow's order: (height, width, cha
 each name in `inputs`, in that order, and raises `NetworkError` naming the layer when they do not fit.
 """
 
-from dataclasses import dataclass, field, fields
-from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple, Type
+from dataclasses import MISSING, dataclass, fields
+from typing import Any, ClassVar, Dict, Optional, Tuple, Type
 
 from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.checks import Pair, Shape
-
-Shapes = Sequence[Shape]
-
-
-def element_count(shape: Shape) -> int:
-    """The number of elements of a tensor of this shape; 1 for ()."""
-    product = 1
-    for axis in shape:
-        product *= axis
-    return product
-
-
-def _setting(check, **default) -> Any:
-    """A field that `Layer.__post_init__` passes through `check`."""
-    return field(metadata={"check": check}, **default)
-
-
-@dataclass(frozen=True)
-class Layer:
-    """Base of all kinds of layers.
-
-    Parameters
-    ----------
-    name : str
-        Unique in the network: a letter or "_", then letters, digits, "_", "-", "/". Not "input".
-    inputs : str or tuple of str
-        The names of the layers read; "input" is the network's input.
-
-    Raises
-    ------
-    NetworkError
-        When a setting is not allowed; the message names the layer, the setting and its value.
-    """
-
-    name: str
-    inputs: Tuple[str, ...]
-
-    fewest_inputs: ClassVar[int] = 1
-    most_inputs: ClassVar[Optional[int]] = 1
-
-    def __post_init__(self):
-        self._set("name", checks.layer_name("{}: name".format(self.kind), self.name))
-        self._set("inputs", checks.input_names(self._where("inputs"), self.inputs))
-        self._check_arity("inputs", self.inputs)
-        for setting in fields(self):
-            if "check" in setting.metadata:
-                checked = setting.metadata["check"](self._where(setting.name), getattr(self, setting.name))
-                self._set(setting.name, checked)
-
-    @property
-    def kind(self) -> str:
-        """The name of the layer's class, such as "Conv2D"."""
-        return type(self).__name__
-
-    def output_shape(self, input_shapes: Shapes) -> Shape:
-        """The shape of what the layer puts out: that of its input, unless its kind says otherwise."""
-        return self._only(input_shapes)
-
-    def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
-        """The shapes of the layer's parameters by their names; empty for most kinds."""
-        self._check_arity("input_shapes", input_shapes)
-        return {}
-
-    def macs(self, input_shapes: Shapes) -> int:
-        """Multiply-accumulates with parameters for one example; additions, comparisons and biases are not counted."""
-        self._check_arity("input_shapes", input_shapes)
-        return 0
-
-    def to_dict(self) -> Dict[str, Any]:
-        """The layer as JSON-able data, with its kind under "kind"; `layer_from_dict` is the way back."""
-        record = {"kind": self.kind}
-        for setting in fields(self):
-            record[setting.name] = _as_lists(getattr(self, setting.name))
-        return record
-
-    def _set(self, setting: str, value: Any) -> None:
-        object.__setattr__(self, setting, value)  # the way a frozen dataclass is completed
-
-    def _where(self, setting: str) -> str:
-        return "layer {!r}: {}".format(self.name, setting)
-
-    def _check_arity(self, what: str, given: Sequence) -> None:
-        if len(given) >= self.fewest_inputs and (self.most_inputs is None or len(given) <= self.most_inputs):
-            return
-        allowed = "exactly {}" if self.most_inputs is not None else "at least {}"
-        raise checks.refuse(self._where(what), tuple(given),
-                            (allowed + " for {}").format(self.fewest_inputs, self.kind))
-
-    def _only(self, input_shapes: Shapes) -> Shape:
-        """The one input's shape."""
-        self._check_arity("input_shapes", input_shapes)
-        return tuple(input_shapes[0])
-
-    def _image(self, input_shapes: Shapes) -> Tuple[int, int, int]:
-        """The one input's height, width and channels."""
-        shape = self._only(input_shapes)
-        if len(shape) != 3:
-            raise checks.refuse(self._where("input shape"), shape,
-                                "three axes (height, width, channels) for {}".format(self.kind))
-        return shape
-
-    def _windows(self, image: Shape, window: Pair, strides: Pair, padding: str, dilation: Pair = (1, 1)) -> Pair:
-        """How many windows fit into the image's rows and columns.
-
-        SAME: ceil(size / stride). VALID: ceil((size - extent + 1) / stride) with extent = (window - 1)·dilation + 1
-        (tf.nn.convolution's documentation).
-        """
-        counts = []
-        for size, taps, stride, step in zip(image, window, strides, dilation):
-            extent = (taps - 1) * step + 1
-            starts = size if padding == "SAME" else size - extent + 1
-            if starts < 1:
-                raise checks.refuse(self._where("input shape"), tuple(image), "at least {} rows and {} columns".format(
-                    *((taps - 1) * step + 1 for taps, step in zip(window, dilation))))
-            counts.append(-(-starts // stride))
-        return counts[0], counts[1]
-
-    def _check_dilation(self, strides: Pair, dilation: Pair) -> None:
-        if max(strides) > 1 and max(dilation) > 1:
-            raise checks.refuse(self._where("dilation"), dilation,
-                                "1 where strides are above 1 (here {!r}): TensorFlow cannot train both".format(strides))
-
+from qatviz.network.layer import Layer, Shapes, element_count, setting
 
 @dataclass(frozen=True)
 class Conv2D(Layer):
     """2-D convolution; parameters "weights" [rows, columns, in, filters] and, with `use_bias`, "bias" [filters]."""
 
-    filters: int = _setting(checks.count)
-    kernel_size: Pair = _setting(checks.pair, default=(3, 3))
-    strides: Pair = _setting(checks.pair, default=(1, 1))
-    padding: str = _setting(checks.padding, default="SAME")
-    dilation: Pair = _setting(checks.pair, default=(1, 1))
-    use_bias: bool = _setting(checks.flag, default=True)
+    filters: int = setting(checks.count)
+    kernel_size: Pair = setting(checks.pair, default=(3, 3))
+    strides: Pair = setting(checks.pair, default=(1, 1))
+    padding: str = setting(checks.padding, default="SAME")
+    dilation: Pair = setting(checks.pair, default=(1, 1))
+    use_bias: bool = setting(checks.flag, default=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -172,12 +51,12 @@ class DepthwiseConv2D(Layer):
     Output channel c·depth_multiplier + m is the input's channel c with multiplier m.
     """
 
-    kernel_size: Pair = _setting(checks.pair, default=(3, 3))
-    strides: Pair = _setting(checks.pair, default=(1, 1))
-    padding: str = _setting(checks.padding, default="SAME")
-    dilation: Pair = _setting(checks.pair, default=(1, 1))
-    depth_multiplier: int = _setting(checks.count, default=1)
-    use_bias: bool = _setting(checks.flag, default=True)
+    kernel_size: Pair = setting(checks.pair, default=(3, 3))
+    strides: Pair = setting(checks.pair, default=(1, 1))
+    padding: str = setting(checks.padding, default="SAME")
+    dilation: Pair = setting(checks.pair, default=(1, 1))
+    depth_multiplier: int = setting(checks.count, default=1)
+    use_bias: bool = setting(checks.flag, default=True)
 
     def __post_init__(self):
         super().__post_init__()
@@ -207,8 +86,8 @@ class DepthwiseConv2D(Layer):
 class Dense(Layer):
     """Fully connected layer; parameters "weights" [in, units] and, with `use_bias`, "bias" [units]."""
 
-    units: int = _setting(checks.count)
-    use_bias: bool = _setting(checks.flag, default=True)
+    units: int = setting(checks.count)
+    use_bias: bool = setting(checks.flag, default=True)
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         self._features(input_shapes)
@@ -238,8 +117,8 @@ class BatchNorm(Layer):
     moving = momentum·moving + (1 - momentum)·batch; epsilon is added to the variance.
     """
 
-    momentum: float = _setting(checks.number_in(0, 1, "[]"), default=0.99)
-    epsilon: float = _setting(checks.number_in(0, 1, "(]"), default=1e-3)
+    momentum: float = setting(checks.number_in(0, 1, "[]"), default=0.99)
+    epsilon: float = setting(checks.number_in(0, 1, "(]"), default=1e-3)
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
         channels = self._only(input_shapes)[-1:]
@@ -260,9 +139,9 @@ class ReLU6(Layer):
 class _Pool(Layer):
     """Base of the pools: `strides` is `pool_size` when not given."""
 
-    pool_size: Pair = _setting(checks.pair, default=(2, 2))
-    strides: Optional[Pair] = _setting(checks.optional_pair, default=None)
-    padding: str = _setting(checks.padding, default="VALID")
+    pool_size: Pair = setting(checks.pair, default=(2, 2))
+    strides: Optional[Pair] = setting(checks.optional_pair, default=None)
+    padding: str = setting(checks.padding, default="VALID")
 
     def __post_init__(self):
         super().__post_init__()
@@ -314,7 +193,7 @@ class Concat(Layer):
     `axis` does not count the batch: 0 is the first axis of an image's (height, width, channels), -1 the last.
     """
 
-    axis: int = _setting(checks.integer, default=-1)
+    axis: int = setting(checks.integer, default=-1)
 
     fewest_inputs: ClassVar[int] = 2
     most_inputs: ClassVar[Optional[int]] = None
@@ -345,7 +224,7 @@ class Flatten(Layer):
 class Reshape(Layer):
     """The same elements in another shape (without the batch axis); one axis may be -1: what is left over."""
 
-    target_shape: Shape = _setting(checks.shape_with_wildcard)
+    target_shape: Shape = setting(checks.shape_with_wildcard)
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         shape = self._only(input_shapes)
@@ -362,7 +241,7 @@ class Reshape(Layer):
 class ZeroPad(Layer):
     """Zeros around the image: ((top, bottom), (left, right)); one integer stands for all four."""
 
-    padding: Tuple[Pair, Pair] = _setting(checks.borders, default=((1, 1), (1, 1)))
+    padding: Tuple[Pair, Pair] = setting(checks.borders, default=((1, 1), (1, 1)))
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         rows, columns, channels = self._image(input_shapes)
@@ -373,7 +252,7 @@ class ZeroPad(Layer):
 class Dropout(Layer):
     """In training sets the share `rate` to 0 and scales the rest by 1/(1 - rate); else passes on what it gets."""
 
-    rate: float = _setting(checks.number_in(0, 1, "[)"), default=0.5)
+    rate: float = setting(checks.number_in(0, 1, "[)"), default=0.5)
 
 
 @dataclass(frozen=True)
@@ -401,16 +280,11 @@ def layer_from_dict(record: Dict[str, Any]) -> Layer:
     kind = KINDS.get(record["kind"]) if isinstance(record["kind"], str) else None
     if kind is None:
         raise checks.refuse(where + ": kind", record["kind"], ", ".join(KINDS))
-    settings = {setting: value for setting, value in record.items() if setting != "kind"}
-    known = [setting.name for setting in fields(kind)]
-    unknown = sorted(set(settings) - set(known), key=str)
-    if unknown:
-        raise checks.refuse("{}: setting".format(where), unknown[0], ", ".join(known) + " for " + kind.__name__)
-    try:
-        return kind(**settings)
-    except TypeError as error:  # a setting without a default is missing; the message names it
-        raise NetworkError("{}: {}".format(where, error)) from error
-
-
-def _as_lists(value: Any) -> Any:
-    return [_as_lists(item) for item in value] if isinstance(value, tuple) else value
+    settings = {name: value for name, value in record.items() if name != "kind"}
+    known = [part.name for part in fields(kind)]
+    required = [part.name for part in fields(kind) if part.default is MISSING]
+    for name in sorted(set(settings).difference(known), key=str):
+        raise checks.refuse("{}: setting".format(where), name, "{} for {}".format(", ".join(known), kind.__name__))
+    for name in sorted(set(required).difference(settings)):
+        raise NetworkError("{}: {} is missing; {} needs {}".format(where, name, kind.__name__, ", ".join(required)))
+    return kind(**settings)

@@ -12,9 +12,9 @@ from typing import Dict, List, Optional, Tuple, Union
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, Layer, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad,
-                                   element_count)
+                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
@@ -154,12 +154,12 @@ class QuantizationPlan:
 def quantization_plan(network: Network) -> QuantizationPlan:
     """Derives what of a network gets quantized.
 
-    - A BatchNorm is folded into the layer it reads. A ReLU or ReLU6 is fused into a Conv2D, DepthwiseConv2D, Dense (with
-      its BatchNorm) or Add when nobody else reads that. Every other layer is a unit by itself.
+    - A BatchNorm is folded into the layer it reads. A ReLU or ReLU6 is fused into a Conv2D, DepthwiseConv2D, Dense
+      (with its BatchNorm) or Add when nobody else reads that. Every other layer is a unit by itself.
     - Activations quantizers: the input, Conv2D, DepthwiseConv2D, Dense, Add, AveragePool, GlobalAveragePool, Concat. A
       tensor that several layers read has one quantizer.
-    - No quantizer: MaxPool, Flatten, Reshape, ZeroPad, Dropout, and a ReLU or ReLU6 that is not fused: their values stay
-      on the grid of what they read (for such a ReLU6 this means that it clips at the grid's value nearest to 6).
+    - No quantizer: MaxPool, Flatten, Reshape, ZeroPad, Dropout, and a ReLU or ReLU6 that is not fused: their values
+      stay on the grid of what they read (for such a ReLU6 this means that it clips at the grid's value nearest to 6).
       Softmax puts out probabilities on no grid.
     - Groups: AveragePool's output is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D takes one scale).
       Concat's inputs and output share one grid (CONCATENATION copies codes), traced back through layers without a
@@ -232,8 +232,9 @@ def _activations(layer: str, op_kind: str, shape: Shape, nonnegative: bool) -> Q
 def _weights(op: Layer, shape: Shape) -> QuantizedTensor:
     name = "{}.{}".format(op.name, WEIGHTS)
     channel_axis = len(shape) - (2 if isinstance(op, DepthwiseConv2D) else 1)
-    return QuantizedTensor(name, op.name, WEIGHTS, shape, element_count(shape[channel_axis:]), channel_axis, name, False,
-                           op.kind, element_count(shape))
+    num_channels = element_count(shape[channel_axis:])
+    return QuantizedTensor(name, op.name, WEIGHTS, shape, num_channels, channel_axis, name, False, op.kind,
+                           element_count(shape))
 
 
 def _root(parents: Dict[str, str], name: str) -> str:

@@ -7,10 +7,12 @@ has no bias of its own. Strides are chosen so that a training step on two CPU co
 from typing import Any, Callable, Dict, NamedTuple, Type
 
 from qatviz.network import checks
+from qatviz.network.builder import NetworkBuilder
 from qatviz.network.checks import Shape
-from qatviz.network.graph import Network, NetworkBuilder
-from qatviz.network.layers import (Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, Layer,
-                                   MaxPool, ReLU, ReLU6)
+from qatviz.network.graph import Network
+from qatviz.network.layer import Layer
+from qatviz.network.layers import (Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, MaxPool,
+                                   ReLU, ReLU6)
 
 
 class NetworkEntry(NamedTuple):
@@ -109,15 +111,15 @@ def _mobilenet(input_shape: Shape, num_classes: int) -> Network:
     return _classify(net, num_classes)
 
 
-# (filters, strides) of Howard et al. 2017, table 1, at a quarter of the filters. Of the five halvings, made for 224×224
-# pixels, the fourth falls away: 28×28 goes 14, 7, 4, 2 and the six middle blocks still see 4×4.
+# (filters, strides) of Howard et al. 2017, table 1, at a quarter of the filters. Of the five halvings, which are for
+# 224×224 pixels, the fourth falls away: 28×28 goes 14, 7, 4, 2 and the six middle blocks still see 4×4.
 _MOBILENET_BLOCKS = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1)) + 6 * ((128, 1),) + ((256, 2), (256, 1))
 
 NETWORKS: Dict[str, NetworkEntry] = {entry.name: entry for entry in (
     NetworkEntry("mlp", "Two hidden Dense layers (256, 128) with ReLU", _mlp),
     NetworkEntry("lenet", "Two 5×5 convolutions with max-pooling, one hidden Dense layer", _lenet),
-    NetworkEntry("dscnn", "Four depthwise separable blocks of 64 channels, batch norm (after MLPerf Tiny's DS-CNN)", _dscnn),
-    NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (after MLPerf Tiny's ResNet)", _resnet8),
+    NetworkEntry("dscnn", "Four depthwise separable blocks of 64 channels, batch norm (MLPerf Tiny's DS-CNN)", _dscnn),
+    NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (MLPerf Tiny's ResNet)", _resnet8),
     NetworkEntry("mobilenet", "MobileNet V1 at width 0.25, batch norm, ReLU6", _mobilenet),
 )}
 """The zoo by name."""
