@@ -1,0 +1,202 @@
+"""Writing the database of a run: one transaction a commit, on one thread."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.events import Event
+from qatviz.telemetry.record_codec import pack_snapshot, pack_steps, row_crc, to_json
+from qatviz.telemetry.record_schema import (
+    State,
+    check_format,
+    connect,
+    create_tables,
+    open_for_reading,
+    read_description,
+    read_state,
+    reading,
+    write_branch,
+    write_state,
+)
+from qatviz.telemetry.snapshots import Snapshot, StepRecord
+
+#: Newest snapshots that are all kept. Of those older, up to 400 back, every 2nd is kept, up to 800 every 4th, and so
+#: on, which makes 100 more each time the number of snapshots doubles: 1,500 after a million.
+SNAPSHOTS_KEPT_WHOLE = 200
+#: Old snapshots are thinned out once in so many new ones.
+_THIN_INTERVAL = 16
+#: Step records in one block at most.
+_MAX_BLOCK_ROWS = 4096
+
+
+class Branch(NamedTuple):
+    """A run that was set back or forward goes on as branch ``id``, which leaves ``parent`` after ``fork_step``."""
+
+    id: int
+    parent: int
+    fork_step: int
+
+
+class Timed(NamedTuple):
+    """An event and the wall clock when it was recorded, Unix time in seconds."""
+
+    event: Event
+    time: float
+
+
+Item = Tuple[int, Union[StepRecord, Timed, Snapshot, Branch]]  # the branch it belongs to, and what it is
+
+
+def create_database(path: Path, description: Dict[str, Any]) -> None:
+    """Make an empty record, whole or not at all: a killed process leaves no half-made one.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If it cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    if unfinished.exists():
+        unfinished.unlink()
+    connection = connect(unfinished, "rwc")
+    try:
+        connection.execute("BEGIN")
+        create_tables(connection, description)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    os.replace(str(unfinished), str(path))
+
+
+class RecordDatabase:
+    """The connection that writes; made, used and closed on one thread.
+
+    Parameters
+    ----------
+    path : Path
+        An existing database.
+    description : dict
+        That of the run: another run's database is refused.
+    branches : list of Branch
+        Branches that must exist; those that the database lacks are added (it may have been made anew).
+
+    Raises
+    ------
+    RecordError, OSError, sqlite3.Error
+        If it is not there, damaged, another run's, or not writable. `write` raises the same.
+    """
+
+    def __init__(self, path: Path, description: Dict[str, Any], branches: List[Branch]):
+        self._path = path
+        with open_for_reading(path) as connection:
+            if read_description(connection) != description:
+                raise RecordError(f"{path}: holds another run now")
+            self._state = read_state(connection)
+            self._snapshot_ids = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+        self._connection = connect(path, "rw")
+        try:
+            self._identity = _identity(path)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            # A commit survives the end of the process at any moment; the file stays consistent without power
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            missing: List[Item] = [(branch.id, branch) for branch in branches if branch.id >= self._state.branches]
+            self.write(missing)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def write(self, items: List[Item]) -> None:
+        """Commit ``items`` in their order, all or none."""
+        self._check_identity()
+        self._connection.execute("BEGIN IMMEDIATE")
+        try:
+            state, ids = self._state, set(self._snapshot_ids)
+            block: List[StepRecord] = []
+            block_branch = state.branch
+            for branch, item in items:
+                if isinstance(item, StepRecord):
+                    if block and (branch != block_branch or len(block) == _MAX_BLOCK_ROWS):
+                        state, block = self._write_block(state, block_branch, block), []
+                    block_branch = branch
+                    block.append(item)
+                elif isinstance(item, Timed):
+                    state = self._write_event(state, branch, item)
+                elif isinstance(item, Snapshot):
+                    state = self._write_snapshot(state, branch, item, ids)
+                else:
+                    if block:
+                        state, block = self._write_block(state, block_branch, block), []
+                    write_branch(self._connection, *item)
+                    state = state._replace(branch=item.id, branches=item.id + 1, last_step=item.fork_step)
+            if block:
+                state = self._write_block(state, block_branch, block)
+            write_state(self._connection, state)
+            self._connection.execute("COMMIT")
+        except BaseException:
+            if self._connection.in_transaction:
+                self._connection.execute("ROLLBACK")
+            raise
+        self._check_identity()
+        self._state, self._snapshot_ids = state, ids
+
+    def close(self, settle: bool) -> None:
+        """Close; where ``settle``, all is moved into the one file, so that it can be read from read-only media.
+
+        A reader that is at work just now prevents that, which harms nothing: the next writer settles it.
+        """
+        try:
+            if settle:
+                self._connection.execute("PRAGMA busy_timeout=200")
+                self._connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        finally:
+            self._connection.close()
+
+    def _write_block(self, state: State, branch: int, records: List[StepRecord]) -> State:
+        number, first, last = state.blocks + 1, int(records[0].step), int(records[-1].step)
+        blob = pack_steps(records)
+        row = (number, branch, first, last, blob)
+        self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        return state._replace(blocks=number, last_step=last, shape=records[0].values.shape)
+
+    def _write_event(self, state: State, branch: int, item: Timed) -> State:
+        number = state.events + 1
+        row = (number, branch, int(item.event.step), float(item.time), item.event.kind, to_json(item.event.to_dict()))
+        self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        return state._replace(events=number)
+
+    def _write_snapshot(self, state: State, branch: int, snapshot: Snapshot, ids: Set[int]) -> State:
+        number = state.snapshots + 1
+        row = (number, branch, int(snapshot.step), pack_snapshot(snapshot))
+        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        ids.add(number)
+        if number % _THIN_INTERVAL == 0:
+            thinned = [old for old in ids if not is_kept(old, number)]
+            self._connection.executemany("DELETE FROM snapshots WHERE id = ?", [(old,) for old in thinned])
+            ids.difference_update(thinned)
+        return state._replace(snapshots=number, kept=len(ids))
+
+    def _check_identity(self) -> None:
+        """SQLite goes on writing a file that was deleted or replaced under it, and notices nothing."""
+        if _identity(self._path) != self._identity:
+            raise RecordError(f"{self._path}: was replaced by another file while it was being written")
+
+
+def is_kept(number: int, newest: int) -> bool:
+    """Whether snapshot ``number`` (from 1) is still kept when ``newest`` is the newest.
+
+    >>> [is_kept(1, 10**6), is_kept(10**6 - 199, 10**6), is_kept(10**6 - 201, 10**6)]
+    [True, True, False]
+    """
+    age = newest - number
+    stride = 1 << (age // SNAPSHOTS_KEPT_WHOLE).bit_length()
+    return (number - 1) % stride == 0
+
+
+def _identity(path: Path) -> Tuple[int, int]:
+    status = os.stat(str(path))
+    return status.st_dev, status.st_ino

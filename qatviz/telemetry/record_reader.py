@@ -1,0 +1,207 @@
+"""Reading the record of a run: while it is written, after it ended, after it was killed."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.checkpoint_files import CheckpointFiles, CheckpointInfo
+from qatviz.telemetry.record_codec import unpack_snapshot, unpack_steps
+from qatviz.telemetry.record_schema import (
+    DATABASE_NAME,
+    State,
+    check_row,
+    open_for_reading,
+    read_description,
+    read_rows,
+    read_state,
+)
+from qatviz.telemetry.snapshots import Snapshot, read_only
+
+#: Step blocks that are read in one transaction.
+_BLOCKS_AT_ONCE = 32
+
+
+class StepSeries(NamedTuple):
+    """Step records by column.
+
+    Attributes
+    ----------
+    steps : np.ndarray
+        int64 ``[n]``, ascending.
+    seconds, loss, learning_rate : np.ndarray
+        float64 ``[n]``.
+    values : np.ndarray
+        float32 ``[n, len(STEP_MEASURES), num_tensors]``.
+    """
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    loss: np.ndarray
+    learning_rate: np.ndarray
+    values: np.ndarray
+
+
+class RecordReader:
+    """The record of a run, read-only; any thread.
+
+    Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
+    timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
+    part of it, unless a redo brought them back.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Where the run is.
+
+    Raises
+    ------
+    RecordError
+        If there is no record, or it is damaged, foreign or of another format. So does every method.
+    """
+
+    def __init__(self, directory: Union[str, Path]):
+        self.directory = Path(directory).absolute()
+        self.path = self.directory / DATABASE_NAME
+        self._checkpoints = CheckpointFiles(self.directory)
+        with open_for_reading(self.path) as connection:
+            self._description = read_description(connection)
+            read_state(connection)
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """What the run was created with (a copy), with ``run_id`` and ``created`` (Unix time, seconds)."""
+        return json.loads(json.dumps(self._description))
+
+    @property
+    def last_step(self) -> int:
+        """Last step on the surviving timeline; 0 before the first."""
+        with open_for_reading(self.path) as connection:
+            return read_state(connection).last_step
+
+    def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
+        """All events in the order in which they happened.
+
+        Returns
+        -------
+        list of dict
+            `Event.to_dict` of each with ``sequence`` (from 1), ``branch`` and ``time`` (Unix time, seconds).
+        """
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+            limits = _surviving(connection, state)
+            rows = list(read_rows(connection, "events", iter(range(1, state.events + 1))))
+            events = []
+            for sequence, branch, step, time, kind, body in rows:
+                if surviving_only and not step <= limits.get(branch, -1):
+                    continue
+                numbers = {"sequence": sequence, "branch": int(branch), "time": float(time)}
+                events.append({**json.loads(body), "step": int(step), "kind": str(kind), **numbers})
+        return events
+
+    def steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> StepSeries:
+        """Step records of the surviving timeline with ``start <= step <= stop``, all at once.
+
+        A million steps of 30 tensors are 1.4 GB: use `iter_steps` for long runs.
+        """
+        parts = list(self.iter_steps(start, stop))
+        if not parts:
+            with open_for_reading(self.path) as connection:
+                shape = read_state(connection).shape or (0, 0)
+            parts = [StepSeries(np.empty(0, np.int64), *np.empty((3, 0)), np.empty((0,) + shape, np.float32))]
+        return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
+
+    def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
+        """As `steps`, in pieces of at most a few thousand steps: of the timeline that survives when it begins."""
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+            limits = _surviving(connection, state)
+        first = -np.inf if start is None else start
+        last = np.inf if stop is None else stop
+        previous = -np.inf
+        done = 0
+        while done < state.blocks:
+            with open_for_reading(self.path) as connection:
+                pieces, done = self._read_blocks(connection, done, state, first, last, limits)
+            for piece in pieces:
+                if piece.steps[0] <= previous:
+                    raise RecordError(f"{self.path}: damaged: step {piece.steps[0]} comes after step {previous}")
+                previous = piece.steps[-1]
+                yield piece
+
+    def snapshots(self) -> List[int]:
+        """Steps of the snapshots on the surviving timeline, ascending.
+
+        Of the newest 200 snapshots all are kept, of older ones every 2nd, 4th, 8th ... (see `record_database`).
+        """
+        with open_for_reading(self.path) as connection:
+            return sorted(self._snapshot_ids(connection))
+
+    def snapshot(self, step: int) -> Snapshot:
+        """The snapshot taken after ``step`` steps; RecordError where there is none."""
+        with open_for_reading(self.path) as connection:
+            ids = self._snapshot_ids(connection)
+            if step not in ids:
+                nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
+                raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
+            row = connection.execute("SELECT * FROM snapshots WHERE id = ?", (ids[step],)).fetchone()
+            check_row("snapshots", row)
+            return unpack_snapshot(row[3])
+
+    def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
+        """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
+        return self._checkpoints.load(name)
+
+    def list_checkpoints(self) -> List[CheckpointInfo]:
+        """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
+        return self._checkpoints.list()
+
+    def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
+        """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
+        end = min(done + _BLOCKS_AT_ONCE, state.blocks)
+        extents = connection.execute(
+            "SELECT id, branch, first_step, last_step FROM blocks WHERE id > ? AND id <= ? ORDER BY id", (done, end)
+        ).fetchall()
+        if [row[0] for row in extents] != list(range(done + 1, end + 1)):
+            raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
+        pieces = []
+        for block, branch, first_step, last_step in extents:
+            limit = min(limits.get(branch, -np.inf), last)
+            if first_step > limit or last_step < first:
+                continue
+            row = connection.execute("SELECT * FROM blocks WHERE id = ?", (block,)).fetchone()
+            check_row("blocks", row)
+            columns = unpack_steps(row[4])
+            if columns[4].shape[1:] != state.shape:
+                raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
+            chosen = (columns[0] >= first) & (columns[0] <= limit)
+            if chosen.any():
+                pieces.append(StepSeries(*(read_only(column[chosen]) for column in columns)))
+        return pieces, end
+
+    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, int]:
+        """Row of each surviving snapshot by step; of two of one step the newer."""
+        state = read_state(connection)
+        limits = _surviving(connection, state)
+        rows = connection.execute("SELECT id, branch, step FROM snapshots ORDER BY id").fetchall()
+        if len(rows) != state.kept:
+            raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
+        return {step: row for row, branch, step in rows if step <= limits.get(branch, -1)}
+
+
+def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
+    """The last surviving step of each branch that the present state descends from."""
+    rows = read_rows(connection, "branches", iter(range(state.branches)))
+    branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
+    limits: Dict[int, float] = {}
+    branch, limit = state.branch, np.inf
+    while branch != -1:
+        limits[branch] = limit
+        parent, fork_step = branches[branch]
+        if not -1 <= parent < branch:
+            raise ValueError(f"branch {branch} comes from branch {parent}")
+        branch, limit = parent, min(limit, fork_step)
+    return limits

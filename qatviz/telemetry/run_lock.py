@@ -1,0 +1,65 @@
+"""One writer a run: a lock file that the operating system releases when its process dies, however it dies."""
+
+import os
+from pathlib import Path
+
+from qatviz.errors import RecordError
+
+if os.name == "nt":
+    import msvcrt
+else:
+    import fcntl
+
+LOCK_NAME = "run.lock"
+#: Windows locks bytes and forbids others to read them: lock one that is far from the process id.
+_LOCKED_BYTE = 1 << 30
+_MAX_DIGITS = 20
+
+
+class RunLock:
+    """The right to write the run in ``directory``, until `release` or the end of the process.
+
+    The file stays behind; only the lock on it counts. It holds the process id, for the message.
+
+    Raises
+    ------
+    RecordError
+        If another process (or another record in this one) writes the run, or the lock file can't be made.
+    """
+
+    def __init__(self, directory: Path):
+        path = directory / LOCK_NAME
+        try:
+            self._descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+        except OSError as error:
+            raise RecordError(f"{path}: cannot be made: {error.strerror or error}") from error
+        try:
+            _lock(self._descriptor)
+        except OSError as error:
+            owner = os.read(self._descriptor, _MAX_DIGITS).decode("ascii", "replace").strip()
+            os.close(self._descriptor)
+            raise RecordError(f"{directory}: is being written by process {owner or 'unknown'}") from error
+        try:
+            os.ftruncate(self._descriptor, 0)
+            os.write(self._descriptor, str(os.getpid()).encode("ascii"))
+        except OSError as error:
+            self.release()
+            raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def release(self) -> None:
+        """Let others write; again is allowed."""
+        if self._descriptor >= 0:
+            os.close(self._descriptor)
+            self._descriptor = -1
+
+
+def _lock(descriptor: int) -> None:
+    if os.name == "nt":
+        os.lseek(descriptor, _LOCKED_BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(descriptor, msvcrt.LK_NBLCK, 1)
+        finally:
+            os.lseek(descriptor, 0, os.SEEK_SET)
+    else:
+        # flock, not POSIX locks: it belongs to this descriptor, so that a second record in this process is refused
+        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
