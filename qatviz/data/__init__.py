@@ -4,8 +4,8 @@ from qatviz.data.assets import asset_path
 from qatviz.data.batches import BatchSchedule
 from qatviz.data.build import from_arrays
 from qatviz.data.dataset import Dataset
-from qatviz.data.describe import describe, format_description
 from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, load
+from qatviz.data.summary import describe, format_description
 
 __all__ = ["BatchSchedule", "Dataset", "FILE_FORMATS", "NAMED_DATA", "asset_path", "describe", "format_description",
            "from_arrays", "load"]

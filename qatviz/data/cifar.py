@@ -1,5 +1,6 @@
 """CIFAR-10 as its authors distribute it for Python: https://www.cs.toronto.edu/~kriz/cifar.html."""
 
+import gzip
 import os
 import tarfile
 
@@ -67,12 +68,16 @@ def _from_directory(directory):
 
 def _from_archive(path):
     batches = {}
-    with reading(path, "a .tar.gz archive"), tarfile.open(path, "r:gz") as archive:
-        for member in archive:
-            batch = os.path.basename(member.name)
-            if member.isfile() and batch in _TRAINING + (_TEST,):
-                batches[batch] = _read_batch("{}: {}".format(path, member.name), archive.extractfile(member),
-                                             member.size)
+    with reading(path, "a .tar.gz archive"), gzip.open(path, "rb") as stream:
+        with tarfile.open(fileobj=stream, mode="r:") as archive:
+            for member in archive:
+                batch = os.path.basename(member.name)
+                if member.isfile() and batch in _TRAINING + (_TEST,):
+                    batches[batch] = _read_batch("{}: {}".format(path, member.name), archive.extractfile(member),
+                                                 member.size)
+        # The archive's end comes before that of the gzip stream, whose checksum covers all of it.
+        while stream.read(2 ** 20):
+            pass
     return batches
 
 

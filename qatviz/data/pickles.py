@@ -41,8 +41,16 @@ def read_pickled_arrays(path, stream, n_bytes):
         content = _Reader(io.BytesIO(stream.read(n_bytes)), encoding="bytes").load()
         if not isinstance(content, dict):
             raise DataError("{}: found a pickled {}: expected a dictionary".format(path, type(content).__name__))
-        return {key.decode("latin1") if isinstance(key, bytes) else key:
-                value.to_array(path) if isinstance(value, _Array) else value for key, value in content.items()}
+        return {key.decode("latin1") if isinstance(key, bytes) else key: _resolved(value, path)
+                for key, value in content.items()}
+
+
+def _resolved(value, path):
+    if isinstance(value, _Array):
+        return value.to_array(path)
+    if isinstance(value, (_Record, _Name)):
+        raise DataError("{}: found a value that is part of an array: expected arrays and plain values".format(path))
+    return value
 
 
 class _Record:

@@ -1,0 +1,105 @@
+"""The summary of a data set against NumPy, and the names and formats that can be loaded."""
+
+import json
+
+import numpy as np
+import pytest
+
+from qatviz.data import FILE_FORMATS, NAMED_DATA, describe, format_description, from_arrays, load
+from qatviz.errors import DataError, SettingError
+
+
+@pytest.mark.parametrize("dtype", [np.uint8, np.float32])
+def test_the_summary_agrees_with_numpy_and_is_json(digits, dtype):
+    x, y = digits
+    dataset = from_arrays("n", "s", (x.astype(dtype), y), (x[:7].astype(dtype), y[:7]), ["a", "b", "c", "d", "e"])
+    summary = describe(dataset)
+    assert json.loads(json.dumps(summary)) == summary
+    assert summary["train"] == {"examples": 40, "min": x.min(), "max": x.max(), "mean": pytest.approx(x.mean())}
+    assert summary["test"]["mean"] == pytest.approx(x[:7].mean())
+    assert [entry["train"] for entry in summary["classes"]] == [10, 10, 10, 10, 0]
+    assert [entry["test"] for entry in summary["classes"]] == np.bincount(y[:7], minlength=5).tolist()
+    assert summary["input_shape"] == [6, 5, 1] and summary["dtype"] == np.dtype(dtype).name
+    assert summary["fingerprint"] == dataset.fingerprint and summary["pixel_scale"] == dataset.pixel_scale
+
+
+def test_the_mean_of_many_rows(monkeypatch):
+    monkeypatch.setattr("qatviz.data.summary._ROWS", 7)
+    x = np.random.RandomState(0).rand(100, 3).astype(np.float32)
+    summary = describe(from_arrays("n", "s", (x, np.arange(100) % 2), (x, np.arange(100) % 2)))
+    assert summary["train"]["mean"] == pytest.approx(x.mean(), rel=1e-6)
+
+
+@pytest.mark.parametrize("x, note", [
+    (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed as they are"),
+    (np.arange(40).reshape(20, 2) % 2, "integer values reach only 1 of 255"),
+    (np.ones((20, 2)), "all training examples are the same"),
+    (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "read as 3 pixels high with 8 channels"),
+    (np.linspace(-3, 3, 40).reshape(20, 2), None),
+    (np.linspace(0, 1, 40).reshape(20, 2), None),
+])
+def test_what_looks_unintended_is_noted(x, note):
+    notes = describe(from_arrays("n", "s", (x, np.arange(20) % 2)))["notes"]
+    assert (not notes) if note is None else notes[0].startswith(note)
+
+
+def test_classes_without_examples_are_noted(digits):
+    x, y = digits
+    dataset = from_arrays("n", "s", (x, y), (x[y == 0], y[y == 0]), class_names=list("abcdefghijkl"))
+    assert describe(dataset)["notes"][:2] == ["no train examples of 8 of 12 classes: e, f, g, h, i ...",
+                                              "no test examples of 11 of 12 classes: b, c, d, e, f ..."]
+
+
+def test_the_text_has_every_class_and_note(digits):
+    x, y = digits
+    lines = format_description(describe(from_arrays("name", "place", (x, y), (x, y), ["one", "two", "three", "four!"],
+                                                    ))).split("\n")
+    assert lines[0] == "name from place"
+    assert lines[1] == "examples   6x5x1 uint8, fed to the network as x / 255"
+    assert lines[-1].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-5:]}) == 1
+    noted = format_description(describe(from_arrays("n", "s", (np.ones((20, 2)), np.arange(20) % 2))))
+    assert noted.split("\n")[-1] == "note: all training examples are the same"
+
+
+def test_what_can_be_loaded_is_listed_for_help_texts():
+    assert [named.name for named in NAMED_DATA] == ["mnist-5k", "mnist", "fashion_mnist", "cifar10"]
+    assert [kind.name for kind in FILE_FORMATS] == ["npz", "cifar10", "idx", "folder"]
+    assert all(entry.help for entry in NAMED_DATA + FILE_FORMATS)
+
+
+def test_underscores_and_hyphens_are_the_same():
+    assert load("mnist_5k").fingerprint == load("mnist-5k").fingerprint
+
+
+def test_a_name_that_does_not_exist_lists_those_that_do():
+    with pytest.raises(DataError, match=r"'minst-5k' is neither a data set \(mnist-5k, .*Did you mean mnist-5k\?"):
+        load("minst-5k")
+
+
+def test_a_path_of_no_known_kind_lists_the_kinds(files, tmp_path):
+    files.path("table.csv").write_text("1,2,3")
+    files.path("empty/x").write_text("")
+    for path in ("table.csv", "empty"):
+        with pytest.raises(DataError, match=path + ": is none of the kinds .*npz .*cifar10 .*idx .*folder"):
+            load(str(tmp_path / path))
+
+
+def test_a_home_directory_and_path_objects(files, digits, tmp_path, monkeypatch):
+    files.npz(x=digits[0], y=digits[1])
+    monkeypatch.setenv("HOME", str(tmp_path))
+    monkeypatch.setenv("USERPROFILE", str(tmp_path))
+    assert load("~/data.npz").num_classes == load(tmp_path / "data.npz").num_classes == 4
+
+
+def test_named_data_wins_over_a_file_which_is_reached_by_path(files, digits, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    files.npz("mnist-5k", x=digits[0], y=digits[1])
+    files.path("mnist-5k.npz").rename(files.path("mnist-5k"))
+    assert load("mnist-5k").num_classes == 10
+    assert load("./mnist-5k").num_classes == 4
+
+
+@pytest.mark.parametrize("arguments", [dict(validation_fraction=1.0), dict(validation_fraction=0.0), dict(seed=-1)])
+def test_settings_out_of_range_are_refused(files, digits, arguments):
+    with pytest.raises(SettingError):
+        load(files.npz(x=digits[0], y=digits[1]), **arguments)

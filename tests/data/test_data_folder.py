@@ -1,0 +1,175 @@
+"""Folders of images: what is read is what was written, and everything else names the file."""
+
+import sys
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from qatviz.data import load
+from qatviz.errors import DataError
+
+
+@pytest.mark.parametrize("ending", ["png", "bmp", "pgm", "tif", "PNG"])
+def test_grey_images_of_lossless_formats(files, digits, ending):
+    x, y = digits
+    dataset = load(files.folder(x, y, ending=ending))
+    assert dataset.input_shape == (6, 5, 1) and dataset.x_train.dtype == np.uint8
+    assert dataset.class_names == ("0", "1", "2", "3") and dataset.name == "folder"
+    read = [(int(label), image.tobytes()) for images, labels in ((dataset.x_train, dataset.y_train),
+                                                                 (dataset.x_test, dataset.y_test))
+            for image, label in zip(images, labels)]
+    assert sorted(read) == sorted((int(label), image.tobytes()) for image, label in zip(x, y))
+    assert np.bincount(dataset.y_test).tolist() == [2] * 4
+
+
+def test_colour_images_and_jpeg(files):
+    x = np.zeros((8, 16, 8, 3), np.uint8) + np.array([200, 100, 50], np.uint8)
+    dataset = load(files.folder(x, ["cat", "dog"] * 4, ending="jpg"), validation_fraction=0.5)
+    assert dataset.input_shape == (16, 8, 3) and dataset.class_names == ("cat", "dog")
+    assert np.abs(dataset.x_train.astype(int) - x[:4]).max() <= 3
+
+
+@pytest.mark.parametrize("test_level", ["test", "val", "validation", "Test"])
+def test_train_and_test_levels(files, digits, test_level):
+    x, y = digits
+    files.folder(x[:30], y[:30], "folder/train")
+    files.folder(x[30:], y[30:], "folder/" + test_level)
+    dataset = load(str(files.directory / "folder"))
+    assert len(dataset.x_train) == 30 and len(dataset.x_test) == 10
+    order = np.argsort(y[30:], kind="stable")
+    np.testing.assert_array_equal(dataset.x_test[..., 0], x[30:][order])
+    np.testing.assert_array_equal(dataset.y_test, y[30:][order])
+
+
+def test_test_is_preferred_to_validation(files, digits):
+    x, y = digits
+    files.folder(x, y, "folder/train")
+    files.folder(x[:9], y[:9], "folder/val")
+    files.folder(x[:7], y[:7], "folder/test")
+    assert len(load(str(files.directory / "folder")).x_test) == 7
+
+
+def test_train_alone_is_split_and_train_may_be_a_class(files, digits):
+    x, y = digits
+    files.folder(x, y, "alone/train")
+    assert len(load(str(files.directory / "alone")).x_test) == 8
+    assert load(files.folder(x[:20], ["bus", "train"] * 10)).class_names == ("bus", "train")
+
+
+def test_numbered_classes_are_in_the_order_of_their_numbers(files):
+    path = files.folder(np.zeros((36, 4, 4), np.uint8), np.arange(36) % 12)
+    assert load(path).class_names == tuple(str(number) for number in range(12))
+
+
+def test_other_files_and_hidden_ones_are_passed_over(files, digits):
+    path = files.folder(*digits)
+    for name in ("README.txt", "0/notes.txt", "1/.hidden.png", ".git/config", ".cache/x.png"):
+        files.path("folder", name).write_text("text")
+    assert load(path).num_classes == 4
+    assert len(load(path).x_train) + len(load(path).x_test) == 40
+
+
+def test_grey_among_colour_becomes_rgb_and_a_palette_is_looked_up(files):
+    path = files.folder(np.full((6, 4, 4, 3), 9, np.uint8), list("aabbcc"))
+    files.image("folder/a/grey.png", np.full((4, 4), 77, np.uint8))
+    palette = Image.fromarray(np.full((4, 4), 1, np.uint8), "P")
+    palette.putpalette([0, 0, 0, 10, 20, 30])
+    palette.save(str(files.path("folder/b/palette.png")))
+    files.image("folder/c/opaque.png", np.full((4, 4, 4), 255, np.uint8))
+    dataset = load(path, validation_fraction=0.01)
+    pixels = {tuple(image[0, 0]) for images in (dataset.x_train, dataset.x_test) for image in images}
+    assert pixels == {(9, 9, 9), (77, 77, 77), (10, 20, 30), (255, 255, 255)}
+
+
+def test_bilevel_images_are_black_and_white(files):
+    path = files.folder(np.zeros((4, 4, 4), np.uint8), list("aabb"))
+    Image.fromarray(np.full((4, 4), 255, np.uint8)).convert("1").save(str(files.path("folder/a/white.png")))
+    dataset = load(path, validation_fraction=0.01)
+    assert dataset.input_shape == (4, 4, 1)
+    assert {dataset.x_train.max(), dataset.x_test.max()} == {0, 255}
+
+
+def test_the_first_two_images_of_different_size_are_named(files, digits):
+    path = files.folder(*digits)
+    files.image("folder/2/wide.png", np.zeros((6, 9), np.uint8))
+    with pytest.raises(DataError) as caught:
+        load(path)
+    assert caught.match(r"wide.png is 9x6 pixels, but .*00\d\d.png is 5x6: expected all images to have the same size")
+
+
+@pytest.mark.parametrize("array, mode, message", [
+    (np.zeros((6, 5), np.uint16), None, "found an image of Pillow's mode 'I.*': expected grey or RGB with 8 bits"),
+    (np.zeros((6, 5, 4), np.uint8), None, "found transparent pixels: expected an opaque image"),
+    (np.zeros((6, 5, 2), np.uint8), "LA", "found transparent pixels"),
+])
+def test_images_that_would_lose_something_are_refused(files, digits, array, mode, message):
+    path = files.folder(*digits)
+    files.image("folder/2/odd.png", array, mode)
+    with pytest.raises(DataError, match="odd.png: " + message):
+        load(path)
+
+
+def test_a_transparent_palette_is_refused(files, digits):
+    path = files.folder(*digits)
+    palette = Image.fromarray(np.zeros((6, 5), np.uint8), "P")
+    palette.putpalette([1, 2, 3])
+    palette.save(str(files.path("folder/0/palette.png")), transparency=b"\x00\x80")
+    with pytest.raises(DataError, match="palette.png: found transparent pixels"):
+        load(path)
+
+
+@pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
+def test_what_is_no_image_is_refused(files, digits, content):
+    path = files.folder(*digits)
+    files.path("folder/3/bad.png").write_bytes(content)
+    with pytest.raises(DataError, match="bad.png: cannot be read as an image"):
+        load(path)
+
+
+def test_a_truncated_image_is_refused(files, digits, png_bytes):
+    path = files.folder(*digits)
+    whole = png_bytes(digits[0][0])
+    files.path("folder/3/cut.png").write_bytes(whole[:len(whole) - 25])
+    with pytest.raises(DataError, match="cut.png: cannot be read as an image"):
+        load(path)
+
+
+def test_an_image_that_claims_to_be_huge_is_refused(files, monkeypatch):
+    path = files.folder(np.zeros((4, 40, 40), np.uint8), list("aabb"))
+    monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 100)
+    with pytest.raises(DataError, match="0000.png: .*exceeds limit"):
+        load(path)
+    monkeypatch.undo()
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 6000)
+    with pytest.raises(DataError, match="4 images of 40x40 would take 6,400 bytes of memory: at most 6,000"):
+        load(path)
+
+
+def test_empty_and_single_folders_are_refused(files, digits):
+    x, y = digits
+    with pytest.raises(DataError, match=r"found 1 folders \(only\): expected at least two, one a class"):
+        load(files.folder(x, ["only"] * 40, "single"))
+    path = files.folder(x, y, "empty")
+    files.path("empty/4/notes.txt").write_text("text")
+    with pytest.raises(DataError, match="4: found no images: expected files with one of the endings .png"):
+        load(path)
+
+
+def test_test_classes_must_be_among_those_for_training(files, digits):
+    x, y = digits
+    files.folder(x, y, "folder/train")
+    files.folder(x[:3], ["0", "1", "9"], "folder/test")
+    with pytest.raises(DataError, match="test: found the class '9': expected 0, 1, 2, 3, the folders for training"):
+        load(str(files.directory / "folder"))
+    files.folder(x, y, "other/train")
+    files.path("other/test/note").write_text("no folders here")
+    with pytest.raises(DataError, match="test: found no class folders: expected at least one of 0, 1, 2, 3"):
+        load(str(files.directory / "other"))
+
+
+def test_without_pillow_the_message_says_so(files, digits, monkeypatch):
+    path = files.folder(*digits)
+    monkeypatch.setitem(sys.modules, "PIL", None)
+    with pytest.raises(DataError, match="needs Pillow, which is not installed: pip install Pillow"):
+        load(path)
