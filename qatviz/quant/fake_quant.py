@@ -11,7 +11,7 @@ Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (str
 
 from typing import NamedTuple, Optional
 
-import tensorflow as tf
+import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.quant.grid import Grid
@@ -29,7 +29,7 @@ class Quantized(NamedTuple):
 
 def fake_quantize(
     x: tf.Tensor,
-    grid: Grid,
+    grid: Optional[Grid] = None,
     enabled: Optional[tf.Tensor] = None,
     nonnegative: bool = False,
     channel_grid: Optional[Grid] = None,
@@ -41,16 +41,16 @@ def fake_quantize(
     ----------
     x : tf.Tensor
         float32, any shape.
-    grid : Grid
+    grid : Grid, optional
         Of scalars: one grid for the whole tensor.
     enabled : tf.Tensor, optional
         bool scalar; where False, ``x`` passes unchanged, and nothing is computed. Default: always on.
     nonnegative : bool
         The caller knows that ``x >= 0`` (after a ReLU): the lower bound cannot clip and is not tested.
     channel_grid : Grid, optional
-        Of vectors ``[num_channels]``, for the last axis of ``x``; used instead of ``grid`` where ``per_channel`` is True.
+        Of arrays that broadcast against the last axes of ``x``: a grid for each channel.
     per_channel : tf.Tensor, optional
-        bool scalar, needed with ``channel_grid``.
+        bool scalar that decides between the two grids where both are given.
 
     Returns
     -------
@@ -62,6 +62,8 @@ def fake_quantize(
     off, on = (None, x) if enabled is None else switch(x, enabled)
     if channel_grid is None:
         clipped, values = _carried(on, grid, nonnegative)
+    elif grid is None:
+        clipped, values = _by_channel(on, channel_grid)
     else:
         whole, split = switch(on, per_channel)
         results = zip(_carried(whole, grid, nonnegative), _by_channel(split, channel_grid))
@@ -84,7 +86,7 @@ def _carried(x, grid, nonnegative):
 
 
 def _by_channel(x, grid):
-    """A grid for each element of the last axis. Plain operations: the fused kernel's own loop over channels is slower."""
+    """A grid for each channel. Plain operations: the fused kernel's own loop over channels is slower."""
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
     safe_scale = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
     steps = tf.floor((clipped - grid.minimum) / safe_scale + 0.5)

@@ -6,7 +6,7 @@ scalar costs, which is what makes live settings as cheap as static ones.
 
 from typing import NamedTuple, Union
 
-import tensorflow as tf
+import tensorflow.compat.v1 as tf
 
 from qatviz.quant.affine import SMALLEST_SCALE
 

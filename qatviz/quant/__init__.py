@@ -1,0 +1,21 @@
+"""Quantization: the NumPy reference (``affine``), error measures, and their TensorFlow counterparts.
+
+The TensorFlow functions are loaded when they are first asked for, so that the reference can be used without it.
+"""
+
+import importlib
+
+_TENSORFLOW = {
+    "quantize_tensor": "qatviz.quant.recipe",
+    "quantize_activation": "qatviz.quant.recipe",
+    "quantize_conv2d": "qatviz.quant.recipe",
+    "quantize_depthwise_conv2d": "qatviz.quant.recipe",
+    "quantize_dense": "qatviz.quant.recipe",
+}
+__all__ = list(_TENSORFLOW)
+
+
+def __getattr__(name):  # PEP 562
+    if name not in _TENSORFLOW:
+        raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+    return getattr(importlib.import_module(_TENSORFLOW[name]), name)

@@ -1,0 +1,99 @@
+"""The arrays behind the live quantizers of a network: what the settings say, and the ranges they have seen.
+
+NumPy only: the trainer computes these arrays from settings, and the graph (:mod:`qatviz.quant.live`) only reads them, so a
+change of any setting is the assignment of a few short vectors.
+
+Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``C`` channels of all weights together):
+
+======================  ==========  ==================================================================================
+``spec``                f32 [5, G]  rows of :class:`qatviz.quant.grid.GridSpec`
+``enabled``             bool [G]    the quantizer is on at this step
+``per_channel``         bool [W]
+``any_per_channel``     bool []     whether channel grids are needed at all
+``hold``                bool [W]    use the held range instead of the tensor's present one
+``decay``               f32 [A]     of the moving average
+``track``               f32 [A]     1: the average moves; 0: it is frozen
+``range_min``/``_max``  f32 [A]     the moving averages
+``range_count``         f32 [A]     weight of what the average has seen, 0..1 (see :func:`averaging_rate`)
+``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
+``held_channel_*``      f32 [C]     the same for each channel
+======================  ==========  ==================================================================================
+"""
+
+from typing import Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.quant.affine import code_bounds
+from qatviz.settings import FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
+
+
+class Layout(NamedTuple):
+    """Where each tensor of a plan stands in the arrays above.
+
+    ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the indices of groups of each kind, in
+    order; ``channels`` gives for each weight tensor its slice of the channel arrays.
+    """
+
+    group_of: Tuple[int, ...]
+    weights: Tuple[int, ...]
+    activations: Tuple[int, ...]
+    channels: Tuple[slice, ...]
+    leaders: Tuple[QuantizedTensor, ...]  # the first tensor of each group
+
+    @property
+    def num_channels(self) -> int:
+        return self.channels[-1].stop if self.channels else 0
+
+
+def layout(plan: QuantizationPlan) -> Layout:
+    """The :class:`Layout` of a plan."""
+    group_of = [0] * len(plan.tensors)
+    for group, members in enumerate(plan.groups):
+        for index in members:
+            group_of[index] = group
+    leaders = tuple(plan.tensors[members[0]] for members in plan.groups)
+    weights = tuple(g for g, tensor in enumerate(leaders) if tensor.kind == WEIGHTS)
+    activations = tuple(g for g, tensor in enumerate(leaders) if tensor.kind != WEIGHTS)
+    channels, start = [], 0
+    for group in weights:
+        channels.append(slice(start, start + leaders[group].num_channels))
+        start = channels[-1].stop
+    return Layout(tuple(group_of), weights, activations, tuple(channels), leaders)
+
+
+def initial_ranges(place: Layout) -> Dict[str, np.ndarray]:
+    """Ranges before anything was seen; part of a checkpoint."""
+    shapes = {"range_min": len(place.activations), "range_max": len(place.activations),
+              "range_count": len(place.activations), "held_min": len(place.weights), "held_max": len(place.weights),
+              "held_channel_min": place.num_channels, "held_channel_max": place.num_channels}
+    return {name: np.zeros(size, np.float32) for name, size in shapes.items()}
+
+
+def settings_arrays(place: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> Dict[str, np.ndarray]:
+    """The arrays that ``settings`` (one for each group, in order) stand for at ``step``."""
+    weights = [settings[group] for group in place.weights]
+    activations = [settings[group] for group in place.activations]
+    per_channel = np.array([s.per_channel for s in weights], bool)
+    return {
+        "spec": np.array([_spec_row(s) for s in settings], np.float32).T,
+        "enabled": np.array([s.enabled and step >= s.quant_delay for s in settings], bool),
+        "per_channel": per_channel,
+        "any_per_channel": np.array(per_channel.any()),
+        "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
+        "decay": np.array([s.ema_decay for s in activations], np.float32),
+        "track": np.array([not run.freeze_ranges and s.range_method != FROZEN for s in activations], np.float32),
+    }
+
+
+def next_activation(settings: Sequence[QuantizerSettings], step: int) -> int:
+    """The next step after ``step`` at which a delayed quantizer switches on; -1 if there is none."""
+    later = [s.quant_delay for s in settings if s.enabled and s.quant_delay > step]
+    return min(later) if later else -1
+
+
+def _spec_row(s: QuantizerSettings) -> List[float]:
+    half = 2 ** (s.num_bits - 1)
+    low, high = code_bounds(s.num_bits, s.narrow_range)
+    return [low + half, high + half, half, s.symmetric, s.power_of_two]

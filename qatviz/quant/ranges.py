@@ -1,0 +1,53 @@
+"""Ranges of weights other than their minimum and maximum, in NumPy: the reference of :mod:`qatviz.quant.range_search`."""
+
+from typing import Tuple
+
+import numpy as np
+
+from qatviz.quant.affine import choose_grid, fake_quant
+
+#: Shares of the min-max range that the MSE search tries first, and steps of the refinement around the best of them.
+COARSE_SHARES = np.linspace(0.05, 1.0, 20).astype(np.float32)
+FINE_OFFSETS = np.linspace(-0.04, 0.04, 9).astype(np.float32)
+#: The search looks at no more than this many values of a tensor, evenly spaced.
+SEARCH_SAMPLE = 65536
+
+
+def min_max_range(x: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Minimum and maximum of ``x`` ``[n, channels]`` by channel; 0, 0 where there is nothing."""
+    if x.shape[0] == 0:
+        return np.zeros(x.shape[1:], np.float32), np.zeros(x.shape[1:], np.float32)
+    return x.min(axis=0), x.max(axis=0)
+
+
+def percentile_range(x: np.ndarray, percentile: float) -> Tuple[np.ndarray, np.ndarray]:
+    """The range that holds ``percentile`` % of ``x`` ``[n, channels]``, the rest cut evenly at both ends.
+
+    Linear interpolation between order statistics, as ``np.percentile``.
+    """
+    tail = (100.0 - percentile) / 2.0
+    low, high = np.percentile(x, [tail, 100.0 - tail], axis=0)
+    return low.astype(np.float32), high.astype(np.float32)
+
+
+def search_stride(num_values: int, num_channels: int) -> int:
+    """Every how many rows the MSE search takes one, so that it sees at most about :data:`SEARCH_SAMPLE` values."""
+    return max(1, -(-num_values * num_channels // SEARCH_SAMPLE))
+
+
+def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False
+              ) -> Tuple[np.ndarray, np.ndarray]:
+    """The share of the min-max range, the same at both ends, whose grid has the least mean squared error.
+
+    Tried are 20 shares from 5 % to 100 %, then 9 around the best, in steps of 1 %. ``x`` is ``[n, channels]``.
+    """
+    low, high = min_max_range(x)
+    sample = x[::search_stride(*x.shape)]
+
+    def error(share):
+        grid = choose_grid(low * share, high * share, num_bits, symmetric, narrow_range, power_of_two)
+        return np.mean((fake_quant(sample, grid) - sample) ** 2, axis=0)
+
+    best = COARSE_SHARES[np.argmin([error(np.full_like(low, share)) for share in COARSE_SHARES], axis=0)]
+    offsets = FINE_OFFSETS[np.argmin([error(best + offset) for offset in FINE_OFFSETS], axis=0)]
+    return low * (best + offsets), high * (best + offsets)

@@ -1,0 +1,220 @@
+"""Quantization-aware building blocks for TensorFlow 1.15: the public functions of :mod:`qatviz.quant`.
+
+Every setting may be a Python value or a scalar tensor, so that it can change from one ``session.run`` to the next. The
+ranges are those of the tensor at hand (its minimum and maximum, widened to contain 0). The program's own graph is built
+from the same functions; there, a ``quantizer`` stands in for the settings, which keeps the ranges of activations over many
+batches and takes its settings from one vector for the whole network.
+"""
+
+from typing import Callable, Optional, Sequence, Tuple, Union
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.quant.affine import MAX_BITS, MIN_BITS
+from qatviz.quant.fake_quant import fake_quantize
+from qatviz.quant.grid import Grid, TensorLike, choose_grid, grid_spec
+from qatviz.errors import SettingError
+
+Quantizer = Callable[[tf.Tensor], tf.Tensor]
+
+
+def quantize_tensor(
+    tensor: tf.Tensor,
+    num_bits: TensorLike = 8,
+    symmetric: TensorLike = False,
+    narrow_range: TensorLike = False,
+    per_channel: bool = False,
+) -> tf.Tensor:
+    """Simulate affine quantization of a tensor over its own range.
+
+    Forward: ``q = floor((clip(x, min, max) - min) / scale + 0.5) * scale + min`` with the grid of
+    :func:`qatviz.quant.affine.choose_grid`. Gradient: straight through where ``min <= x <= max``, else 0.
+
+    Parameters
+    ----------
+    tensor : tf.Tensor
+        float32, any shape.
+    num_bits : int or tf.Tensor
+        2 to 16.
+    symmetric, narrow_range : bool or tf.Tensor
+        Zero point fixed at 0; lowest code left out.
+    per_channel : bool
+        One grid for each element of the last axis.
+
+    Returns
+    -------
+    tf.Tensor
+        float32, shape of ``tensor``.
+
+    Raises
+    ------
+    SettingError
+        If ``num_bits`` is a Python value outside 2..16. (A tensor outside that range fails when it is run.)
+
+    Examples
+    --------
+    2 bits, values -1 to 3: scale 4/3, representable -4/3, 0, 4/3, 8/3.
+
+    >>> with tf.Session() as session:
+    ...     session.run(quantize_tensor(tf.constant([-1.0, 0.5, 0.7, 3.0]), num_bits=2)).round(3).tolist()
+    [-1.333, 0.0, 1.333, 2.667]
+    """
+    tensor = tf.convert_to_tensor(tensor, tf.float32)
+    axes = list(range(tensor.shape.ndims - 1)) if per_channel else None
+    spec = grid_spec(_checked_bits(num_bits), symmetric, narrow_range)
+    low, high = tf.reduce_min(tensor, axis=axes), tf.reduce_max(tensor, axis=axes)
+    # An empty tensor has the range [inf, -inf]: nothing to quantize, and no NaN to spread.
+    empty = tf.equal(tf.size(tensor), 0)
+    low, high = [tf.where(tf.broadcast_to(empty, tf.shape(end)), tf.zeros_like(end), end) for end in (low, high)]
+    grid = Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
+    if per_channel:
+        return fake_quantize(tensor, channel_grid=grid).values
+    return fake_quantize(tensor, grid).values
+
+
+def quantize_activation(
+    input_tensor: tf.Tensor,
+    num_bits: TensorLike = 8,
+    symmetric: TensorLike = False,
+    narrow_range: TensorLike = False,
+    quantizer: Optional[Quantizer] = None,
+) -> tf.Tensor:
+    """Quantize an activation, by default over the range of this batch; see :func:`quantize_tensor`.
+
+    ``quantizer``, where given, decides instead of the settings.
+    """
+    if quantizer is not None:
+        return quantizer(input_tensor)
+    return quantize_tensor(input_tensor, num_bits, symmetric, narrow_range)
+
+
+def quantize_conv2d(
+    input_tensor: tf.Tensor,
+    filters: tf.Tensor,
+    strides: Union[int, Sequence[int]] = 1,
+    padding: str = "SAME",
+    num_bits: TensorLike = 8,
+    symmetric_weights: TensorLike = True,
+    narrow_range_weights: TensorLike = True,
+    per_channel: bool = False,
+    dilations: Union[int, Sequence[int]] = 1,
+    quantizer: Optional[Quantizer] = None,
+) -> tf.Tensor:
+    """2-D convolution with quantized filters.
+
+    Parameters
+    ----------
+    input_tensor : tf.Tensor
+        float32 ``[batch, height, width, in_channels]``.
+    filters : tf.Tensor
+        float32 ``[height, width, in_channels, out_channels]``; gets the straight-through gradient.
+    strides, dilations : int, pair or four numbers
+        As in ``tf.nn.conv2d``.
+    padding : str
+        ``SAME`` or ``VALID``.
+    num_bits, symmetric_weights, narrow_range_weights, per_channel
+        Of the filters, as in :func:`quantize_tensor`.
+    quantizer : callable, optional
+        Decides instead of the settings.
+
+    Returns
+    -------
+    tf.Tensor
+        float32 ``[batch, out_height, out_width, out_channels]``.
+    """
+    quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, per_channel, quantizer)
+    return tf.nn.conv2d(
+        input_tensor, quantized, strides=_nhwc(strides), padding=padding, dilations=_nhwc(dilations))
+
+
+def quantize_depthwise_conv2d(
+    input_tensor: tf.Tensor,
+    filters: tf.Tensor,
+    strides: Union[int, Sequence[int]] = 1,
+    padding: str = "SAME",
+    num_bits: TensorLike = 8,
+    symmetric_weights: TensorLike = True,
+    narrow_range_weights: TensorLike = True,
+    dilations: Union[int, Sequence[int]] = 1,
+    quantizer: Optional[Quantizer] = None,
+) -> tf.Tensor:
+    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``; else as
+    :func:`quantize_conv2d`."""
+    quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, False, quantizer)
+    return tf.nn.depthwise_conv2d(
+        input_tensor, quantized, strides=_nhwc(strides), padding=padding, rate=_nhwc(dilations)[1:3])
+
+
+def quantize_dense(
+    input_tensor: tf.Tensor,
+    weights: tf.Tensor,
+    biases: Optional[tf.Tensor],
+    num_bits_weights: TensorLike = 8,
+    num_bits_activation: TensorLike = 8,
+    symmetric_weights: TensorLike = True,
+    symmetric_activation: TensorLike = False,
+    narrow_range_weights: TensorLike = True,
+    narrow_range_activation: TensorLike = False,
+    per_channel: bool = False,
+    activation: Optional[Callable[[tf.Tensor], tf.Tensor]] = None,
+    weights_quantizer: Optional[Quantizer] = None,
+    activation_quantizer: Optional[Quantizer] = None,
+) -> tf.Tensor:
+    """Fully connected layer with quantized weights and a quantized output.
+
+    ``quantize_activation(activation(input @ quantize_tensor(weights) + biases))``
+
+    Parameters
+    ----------
+    input_tensor : tf.Tensor
+        float32 ``[batch, in_units]``.
+    weights, biases : tf.Tensor
+        float32 ``[in_units, out_units]`` and ``[out_units]`` (None: no bias). Biases stay in float.
+    num_bits_weights ... per_channel
+        As in :func:`quantize_tensor`, for the weights and for the output.
+    activation : callable, optional
+        Applied before the output is quantized, such as ``tf.nn.relu``.
+    weights_quantizer, activation_quantizer : callable, optional
+        Decide instead of the settings.
+
+    Returns
+    -------
+    tf.Tensor
+        float32 ``[batch, out_units]``.
+    """
+    quantized = _weights(
+        weights, num_bits_weights, symmetric_weights, narrow_range_weights, per_channel, weights_quantizer)
+    output = tf.matmul(input_tensor, quantized)
+    if biases is not None:
+        output = tf.nn.bias_add(output, biases)
+    if activation is not None:
+        output = activation(output)
+    return quantize_activation(
+        output, num_bits_activation, symmetric_activation, narrow_range_activation, activation_quantizer)
+
+
+def _weights(weights, num_bits, symmetric, narrow_range, per_channel, quantizer):
+    if quantizer is not None:
+        return quantizer(weights)
+    return quantize_tensor(weights, num_bits, symmetric, narrow_range, per_channel)
+
+
+def _checked_bits(num_bits: TensorLike) -> TensorLike:
+    """``num_bits``, refused (a Python value) or guarded by an assertion (a tensor) outside 2..16."""
+    if not tf.is_tensor(num_bits):
+        if isinstance(num_bits, bool) or num_bits != int(num_bits) or not MIN_BITS <= num_bits <= MAX_BITS:
+            raise SettingError("num_bits is {!r}: expected a whole number from {} to {}".format(
+                num_bits, MIN_BITS, MAX_BITS))
+        return int(num_bits)
+    message = "num_bits must be from {} to {}".format(MIN_BITS, MAX_BITS)
+    with tf.control_dependencies([
+            tf.debugging.assert_greater_equal(num_bits, tf.cast(MIN_BITS, num_bits.dtype), message=message),
+            tf.debugging.assert_less_equal(num_bits, tf.cast(MAX_BITS, num_bits.dtype), message=message)]):
+        return tf.identity(num_bits)
+
+
+def _nhwc(value: Union[int, Sequence[int]]) -> Tuple[int, int, int, int]:
+    if isinstance(value, int):
+        return (1, value, value, 1)
+    value = tuple(value)
+    return value if len(value) == 4 else (1,) + value + (1,)
