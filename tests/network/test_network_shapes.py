@@ -108,14 +108,16 @@ def test_reshape_agrees_with_numpy(image, target, wildcard):
 
 @settings(max_examples=60, deadline=None)
 @given(image=IMAGES, filters=st.integers(1, 3), multiplier=st.integers(1, 3), kernel=PAIRS, use_bias=st.booleans())
-def test_macs_count_the_products_of_every_output(image, filters, multiplier, kernel, use_bias):
+def test_macs_count_the_products_and_bias_the_channels_of_every_output(image, filters, multiplier, kernel, use_bias):
     taps = kernel[0] * kernel[1]
     conv = Conv2D("conv", "input", filters, kernel, use_bias=use_bias)
     depthwise = DepthwiseConv2D("conv", "input", kernel, depth_multiplier=multiplier, use_bias=use_bias)
     assert conv.macs([image]) == np.prod(conv.output_shape([image])) * taps * image[2]
     assert depthwise.macs([image]) == np.prod(depthwise.output_shape([image])) * taps
     assert Dense("dense", "input", filters, use_bias).macs([image[:1]]) == filters * image[0]
-    assert ("bias" in conv.parameter_shapes([image])) == use_bias == ("bias" in depthwise.parameter_shapes([image]))
+    for layer in (conv, depthwise):
+        bias = layer.parameter_shapes([image]).get("bias")
+        assert bias == (layer.output_shape([image])[-1:] if use_bias else None)
     assert Add("add", ("a", "b")).macs([image, image]) == 0
 
 
