@@ -1,11 +1,10 @@
 """Checkpoints on disk: one uncompressed ``.npz`` each, written whole or not at all, trusted by nobody.
 
 A file is a zip archive of ``.npy`` members, so that ``numpy.load`` opens it, too. The member ``__meta__`` holds JSON as
-bytes; it lists the names of all arrays, so that a lost member is noticed; what a member holds is guarded by the CRC-32 of
-the archive. Pickles are refused, and sizes are checked before anything is allocated.
+bytes; it lists the names of all arrays, so that a lost member is noticed. What a member holds is guarded by the CRC-32
+of the archive. Pickles are refused, and sizes are checked before anything is allocated.
 """
 
-import io
 import json
 import os
 import re
@@ -26,18 +25,25 @@ SUFFIX = ".npz"
 _META = "__meta__"
 _UNFINISHED = ".unfinished"
 _ALLOWED_KINDS = "biuf"
+_MAX_ITEM_BYTES = 8
+#: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python; not so here.
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][biuf][1-8])', 'fortran_order': (True|False), "
+    rb"'shape': \(([0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
 #: Names that Windows keeps for devices, whatever the suffix.
 _DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
 #: What a damaged or hostile archive can make zipfile, json and numpy raise.
-_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError, SyntaxError)
+_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError)
 _DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
 
 
 class CheckpointInfo(NamedTuple):
     """What a checkpoint is, without its arrays.
 
-    ``created`` is Unix time in seconds; ``error`` says why a file can't be used (``step`` is -1 then), else it is empty.
+    ``created`` is Unix time in seconds. ``error`` is empty, or says why the file can't be used; ``step`` is -1 then.
     """
 
     name: str
@@ -79,8 +85,9 @@ class CheckpointFiles:
         info = CheckpointInfo(name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), 0)
         encoded = np.frombuffer(to_json(meta).encode("utf-8"), np.uint8)
         for array_name, array in arrays.items():
-            if array_name == _META or np.asarray(array).dtype.kind not in _ALLOWED_KINDS:
-                raise TypeError(f"array {array_name!r} of {name!r}: name or type {np.asarray(array).dtype} not allowed")
+            dtype = np.asarray(array).dtype
+            if array_name == _META or dtype.kind not in _ALLOWED_KINDS or dtype.itemsize > _MAX_ITEM_BYTES:
+                raise TypeError(f"array {array_name!r} of checkpoint {name!r}: name or type {dtype} is not allowed")
         unfinished = path.with_name(f"{name}{SUFFIX}{_UNFINISHED}")
         try:
             if not self._run.is_dir():
@@ -197,20 +204,19 @@ def _read_meta(archive: zipfile.ZipFile) -> Dict[str, Any]:
 def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
     """One member as an array; reading all of it makes zipfile check its CRC."""
     content = archive.read(f"{name}.npy")
-    stream = io.BytesIO(content)
-    version = np.lib.format.read_magic(stream)
-    if version != (1, 0):
-        raise ValueError(f"member {name!r} has the npy version {version}, expected (1, 0)")
-    shape, fortran_order, dtype = np.lib.format.read_array_header_1_0(stream)
-    if dtype.kind not in _ALLOWED_KINDS or dtype.shape:
-        raise ValueError(f"member {name!r} has the type {dtype}, expected bool, integer or float")
+    match = _NPY_HEADER.match(content)
+    if match is None:
+        raise ValueError(f"member {name!r} is not an array of bool, integer or float type")
+    type_name, fortran_order, shape_text = (group.decode("ascii") for group in match.groups())
+    dtype = np.dtype(type_name)
+    shape = tuple(int(n) for n in shape_text.split(",") if n.strip())
     size = 1
     for n in shape:
         size *= n
-    if any(n < 0 for n in shape) or size * dtype.itemsize != len(content) - stream.tell():
-        raise ValueError(f"member {name!r} of the shape {shape} has {len(content) - stream.tell()} bytes")
-    array = np.frombuffer(content, dtype, size, stream.tell())
-    return array.reshape(shape, order="F" if fortran_order else "C").copy(order="K")
+    if size * dtype.itemsize != len(content) - match.end():
+        raise ValueError(f"member {name!r} of the shape {shape} has {len(content) - match.end()} bytes")
+    array = np.frombuffer(content, dtype, size, match.end())
+    return array.reshape(shape, order="F" if fortran_order == "True" else "C").copy(order="K")
 
 
 def _remove_quietly(path: Path) -> None:

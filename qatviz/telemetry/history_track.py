@@ -115,10 +115,12 @@ class Track:
     def _fold(self) -> None:
         """Move the oldest ``fold_rows`` rows into buckets."""
         n = self._fold_rows
-        while ((self._n_folded + n - 1) >> self._shift) >= self._capacity:
-            self._merge_neighbours()
-        self._reserve(((self._n_folded + n - 1) >> self._shift) + 1)
-        self._fold_into_buckets(self._steps[:n], self._rows[:n])
+        # inf - inf makes the mean NaN, which is right; minimum and maximum tell of both
+        with np.errstate(invalid="ignore", over="ignore"):
+            while ((self._n_folded + n - 1) >> self._shift) >= self._capacity:
+                self._merge_neighbours()
+            self._reserve(((self._n_folded + n - 1) >> self._shift) + 1)
+            self._fold_into_buckets(self._steps[:n], self._rows[:n])
         self._n_folded += n
         self._n_rows -= n
         self._steps[: self._n_rows] = self._steps[n : n + self._n_rows]
@@ -135,8 +137,7 @@ class Track:
         if absent.any():
             count -= np.add.reduceat(absent, begins, axis=0, dtype=np.int32)
             present_rows = np.where(absent, np.float32(0), rows)
-        with np.errstate(invalid="ignore"):  # inf - inf: the mean is NaN, minimum and maximum tell of both
-            sums = np.add.reduceat(present_rows, begins, axis=0, dtype=np.float64)
+        sums = np.add.reduceat(present_rows, begins, axis=0, dtype=np.float64)
         minimum = np.fmin.reduceat(rows, begins, axis=0)
         maximum = np.fmax.reduceat(rows, begins, axis=0)
         open_bucket = ids[0] < self._n_buckets
@@ -197,5 +198,4 @@ def _merge_pairs(array: np.ndarray, merge: np.ufunc) -> np.ndarray:
 
 def _divide(sums: np.ndarray, count: np.ndarray) -> np.ndarray:
     """Mean as float32; NaN where there is no value."""
-    with np.errstate(invalid="ignore", over="ignore"):
-        return np.where(count > 0, sums / np.maximum(count, 1), np.nan).astype(np.float32)
+    return np.where(count > 0, sums / np.maximum(count, 1), np.nan).astype(np.float32)

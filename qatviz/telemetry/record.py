@@ -30,7 +30,7 @@ class RunRecord(RecordReader):
     kills the process, at most the last second of telemetry is lost. Reading sees what is committed: `flush` first.
 
     If writing fails (disk full, directory gone), the run goes on without: `failure` tells why, ``on_failure`` is called
-    with it once, on the record's thread, and everything that is appended from then on is counted in `lost`. `retry` goes on.
+    with it once, on the record's thread, and all that is appended from then on is counted in `lost`. `retry` goes on.
 
     Any thread may read; one thread at a time appends.
     """
@@ -109,7 +109,7 @@ class RunRecord(RecordReader):
 
     @property
     def branch(self) -> int:
-        """The branch that is being written: it belongs to a checkpoint, and to `append_rewind` when that is restored."""
+        """The branch that is being written; a checkpoint keeps it for `append_rewind`."""
         return self._branch
 
     def append_step(self, record: StepRecord) -> None:
@@ -171,7 +171,7 @@ class RunRecord(RecordReader):
             return new.id
 
     def save_checkpoint(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
-        """Write a checkpoint, on the calling thread; see `CheckpointFiles.save`. The meta data get the present branch."""
+        """Write a checkpoint, on the calling thread; see `CheckpointFiles.save`. ``branch`` is added to its meta data."""
         return self._checkpoints.save(name, arrays, {"branch": self._branch, **meta})
 
     def delete_checkpoint(self, name: str) -> None:

@@ -1,0 +1,106 @@
+"""The channel loses nothing it must keep, keeps the order, and counts what it drops."""
+
+import threading
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qatviz.telemetry.channel import Channel
+from qatviz.telemetry.events import Paused
+
+
+def event(i):
+    return Paused(i, "test")
+
+
+@given(st.integers(1, 5), st.lists(st.sampled_from(["record", "event", "drain"]), max_size=60))
+def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, actions):
+    channel = Channel(capacity)
+    expected, dropped = [], 0
+    for i, action in enumerate(actions):
+        if action == "drain":
+            assert channel.drain() == expected
+            expected = []
+        elif action == "event":
+            channel.put_event(event(i))
+            expected.append(event(i))
+        else:
+            channel.put(i)
+            expected.append(i)
+            telemetry = [item for item in expected if isinstance(item, int)]
+            if len(telemetry) > capacity:
+                expected.remove(telemetry[0])
+                dropped += 1
+    assert channel.drain() == expected
+    assert channel.dropped == dropped
+    assert channel.drain() == []
+
+
+@pytest.mark.parametrize("capacity", [0, -1])
+def test_refuses_a_capacity_without_room(capacity):
+    with pytest.raises(ValueError, match=str(capacity)):
+        Channel(capacity)
+
+
+def test_wait_returns_at_once_where_something_waits():
+    channel = Channel(1)
+    assert channel.wait(0) is False
+    channel.put_event(event(0))
+    assert channel.wait(60) is True
+    channel.drain()
+    channel.put(1)
+    assert channel.wait(60) is True
+
+
+@pytest.mark.parametrize("put", [lambda channel: channel.put(1), lambda channel: channel.put_event(event(1))])
+def test_wait_is_ended_by_an_arrival(put):
+    channel = Channel(1)
+    waited = []
+    reader = threading.Thread(target=lambda: waited.append(channel.wait(60)))
+    reader.start()
+    put(channel)
+    reader.join(30)
+    assert waited == [True]
+
+
+def test_many_writers_and_readers_neither_lose_nor_double_nor_reorder():
+    channel = Channel(50)
+    n_writers, n_each = 4, 2000
+    received = [[], []]
+    done = threading.Event()
+
+    def write(writer):
+        for i in range(n_each):
+            channel.put((writer, i))
+            channel.put_event(Paused(i, str(writer)))
+
+    def read(into):
+        while not done.is_set():
+            channel.wait(0.01)
+            into.append(channel.drain())
+
+    readers = [threading.Thread(target=read, args=(into,)) for into in received]
+    writers = [threading.Thread(target=write, args=(writer,)) for writer in range(n_writers)]
+    for thread in readers + writers:
+        thread.start()
+    for thread in writers:
+        thread.join(60)
+    done.set()
+    for thread in readers:
+        thread.join(60)
+    batches = received[0] + received[1] + [channel.drain()]
+    items = [item for batch in batches for item in batch]
+    events = [item for item in items if isinstance(item, Paused)]
+    telemetry = [item for item in items if not isinstance(item, Paused)]
+    assert sorted((e.reason, e.step) for e in events) == sorted(
+        (str(writer), i) for writer in range(n_writers) for i in range(n_each)
+    )
+    assert len(set(telemetry)) == len(telemetry)
+    assert len(telemetry) + channel.dropped == n_writers * n_each
+    for batch in batches:
+        for writer in range(n_writers):
+            own = [item[1] for item in batch if not isinstance(item, Paused) and item[0] == writer]
+            assert own == sorted(own)
+            own_events = [item.step for item in batch if isinstance(item, Paused) and item.reason == str(writer)]
+            assert own_events == sorted(own_events)

@@ -1,0 +1,298 @@
+"""The record on disk against a model of it in memory."""
+
+import json
+import os
+import sys
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step_record
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.events import Change, CommandApplied, Evaluated, Paused, Started
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_database import SNAPSHOTS_KEPT_WHOLE, is_kept
+from qatviz.telemetry.record_reader import RecordReader
+
+DESCRIPTION = {"network": {"name": "lenet", "layers": [1, 2]}, "seed": 0, "versions": {"numpy": np.__version__}}
+
+
+@pytest.fixture
+def record(tmp_path):
+    with RunRecord.create(tmp_path / "run", DESCRIPTION) as record:
+        yield record
+
+
+def test_all_that_was_written_is_read(tmp_path):
+    events = [
+        Started(0, 1.5, "cpu"),
+        CommandApplied(2, 1, "SetSettings", (Change("conv1.weights.num_bits", 8, np.int64(4)),), "undo-1"),
+        Evaluated(4, {"float": 0.5, "quantized": float("nan")}, 1000, 0.25),
+    ]
+    with RunRecord.create(tmp_path / "deep" / "run", DESCRIPTION) as record:
+        for step in range(1, 6):
+            record.append_step(step_record(step))
+        for event in events:
+            record.append_event(event)
+        record.append_snapshot(snapshot(2))
+        record.append_snapshot(snapshot(4))
+        record.save_checkpoint("a", {"x": np.arange(3)}, {"step": 5, "reason": "test"})
+        assert record.flush()
+        readers = [record, RunRecord.read(tmp_path / "deep" / "run")]
+    readers.append(RunRecord.read(str(tmp_path / "deep" / "run")))
+    for reader in readers:
+        assert {name: reader.description[name] for name in DESCRIPTION} == DESCRIPTION
+        assert reader.description["created"] > 0 and len(reader.description["run_id"]) == 32
+        assert_steps(reader.steps(), range(1, 6))
+        assert reader.last_step == 5
+        found = reader.events()
+        assert [(event["kind"], event["step"]) for event in found] == [(e.kind, e.step) for e in events]
+        assert found[1]["changes"] == [{"setting": "conv1.weights.num_bits", "old": 8, "new": 4}]
+        assert np.isnan(found[2]["accuracy"]["quantized"])
+        assert all(event["time"] >= reader.description["created"] for event in found)
+        assert reader.snapshots() == [2, 4]
+        assert_same_snapshot(reader.snapshot(4), snapshot(4))
+        arrays, meta = reader.load_checkpoint("a")
+        assert arrays["x"].tolist() == [0, 1, 2] and meta["branch"] == 0
+        assert [info.name for info in reader.list_checkpoints()] == ["a"]
+
+
+def test_a_closed_record_is_one_file_and_its_checkpoints(record):
+    record.append_step(step_record(1))
+    record.close()
+    assert sorted(os.listdir(str(record.directory))) == ["run.lock", "run.sqlite"]
+
+
+def test_reading_writes_nothing(record):
+    record.append_step(step_record(1))
+    record.close()
+    before = {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in record.directory.iterdir()}
+    reader = RunRecord.read(record.directory)
+    reader.steps(), reader.events(), reader.snapshots()
+    assert {path: (path.stat().st_mtime_ns, path.read_bytes()) for path in record.directory.iterdir()} == before
+
+
+def test_an_empty_record_has_empty_series(record):
+    series = record.steps()
+    assert series.steps.shape == (0,) and series.values.ndim == 3
+    assert record.events() == [] and record.snapshots() == [] and record.last_step == 0
+
+
+class Model:
+    """What a record must say: the surviving timeline as a list, and how it was at each mark."""
+
+    def __init__(self):
+        self.steps = []  # (step, loss)
+        self.snapshots = {}  # step -> seconds
+        self.events = []  # (kind, step, surviving mark)
+
+    def rewound(self, step):
+        model = Model()
+        model.steps = [row for row in self.steps if row[0] <= step]
+        model.snapshots = {at: seconds for at, seconds in self.snapshots.items() if at <= step}
+        model.events = [at for at in self.events if at[0] <= step]
+        return model
+
+
+@settings(max_examples=40, deadline=None)
+@given(
+    st.lists(
+        st.one_of(
+            st.tuples(st.just("steps"), st.integers(1, 12)),
+            st.tuples(st.sampled_from(["snapshot", "event", "mark", "flush", "reopen"]), st.just(0)),
+            st.tuples(st.sampled_from(["undo", "redo"]), st.floats(0, 1, exclude_max=True)),
+        ),
+        max_size=30,
+    ),
+    st.floats(0, 1),
+    st.floats(0, 1),
+)
+def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, start, stop):
+    directory = tmp_path_factory.mktemp("run")
+    record = RunRecord.create(directory, DESCRIPTION)
+    model, marks, step, unique, all_events = Model(), [], 0, 0, []
+    try:
+        for action, amount in actions:
+            unique += 1
+            if action == "steps":
+                for _ in range(amount):
+                    step += 1
+                    unique += 1
+                    record.append_step(replace(step_record(step), loss=float(unique)))
+                    model.steps.append((step, float(unique)))
+            elif action == "snapshot":
+                record.append_snapshot(replace(snapshot(step), seconds=float(unique)))
+                model.snapshots[step] = float(unique)
+            elif action == "event":
+                record.append_event(Paused(step, str(unique)))
+                model.events.append((step, str(unique)))
+                all_events.append((step, str(unique)))
+            elif action == "mark":
+                marks.append((record.branch, step, model.rewound(step)))
+            elif action == "undo":
+                step = int(amount * (step + 1))
+                record.append_rewind(step)
+                model = model.rewound(step)
+            elif action == "redo" and marks:
+                branch, step, model = marks[int(amount * len(marks))]
+                model = model.rewound(step)
+                record.append_rewind(step, branch)
+            elif action == "flush":
+                assert record.flush()
+            elif action == "reopen":
+                record.close()
+                record = RunRecord.open(directory)
+        assert record.flush()
+        series = record.steps()
+        assert list(zip(series.steps.tolist(), series.loss.tolist())) == model.steps
+        assert record.snapshots() == sorted(model.snapshots)
+        for at, seconds in model.snapshots.items():
+            assert record.snapshot(at).seconds == seconds
+        assert [(e["step"], e["reason"]) for e in record.events()] == all_events
+        assert [(e["step"], e["reason"]) for e in record.events(surviving_only=True)] == model.events
+        assert record.last_step == step
+        first, last = int(start * (step + 2)), int(stop * (step + 2))
+        part = record.steps(first, last)
+        assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
+        pieces = [step for piece in record.iter_steps() for step in piece.steps.tolist()]
+        assert pieces == series.steps.tolist()
+    finally:
+        record.close()
+
+
+def test_goes_on_where_it_was(tmp_path):
+    for session in range(3):
+        with RunRecord.create(tmp_path, DESCRIPTION) if session == 0 else RunRecord.open(tmp_path) as record:
+            assert record.last_step == 10 * session
+            for step in range(10 * session + 1, 10 * session + 11):
+                record.append_step(step_record(step))
+    assert_steps(RunRecord.read(tmp_path).steps(), range(1, 31))
+
+
+@pytest.mark.parametrize("step", [5, 4])
+def test_steps_go_forward_only(record, step):
+    record.append_step(step_record(5))
+    with pytest.raises(ValueError, match="append_rewind"):
+        record.append_step(step_record(step))
+    record.append_rewind(step - 1)
+    record.append_step(step_record(step))
+    assert record.flush()
+    assert_steps(record.steps(), [step])
+
+
+def test_the_shape_of_the_values_stays(record):
+    record.append_step(step_record(1))
+    with pytest.raises(ValueError, match=r"step 2.*\(11, 4\)"):
+        record.append_step(replace(step_record(2), values=np.zeros((11, 4), np.float32)))
+
+
+@pytest.mark.parametrize("branch", [-1, 1])
+def test_an_unknown_branch_is_refused(record, branch):
+    with pytest.raises(ValueError, match=f"branch {branch}"):
+        record.append_rewind(0, branch)
+
+
+def test_a_missing_snapshot_is_named_with_its_neighbours(record):
+    for step in (10, 20, 30):
+        record.append_snapshot(snapshot(step))
+    assert record.flush()
+    with pytest.raises(RecordError, match=r"step 12.*\[10, 20\]"):
+        record.snapshot(12)
+
+
+def test_a_second_run_in_a_directory_is_refused(record):
+    record.close()
+    with pytest.raises(RecordError, match="holds a run already"):
+        RunRecord.create(record.directory, DESCRIPTION)
+    assert RunRecord.read(record.directory).last_step == 0
+
+
+def test_a_second_writer_is_refused(record):
+    for act in (lambda: RunRecord.open(record.directory), lambda: RunRecord.create(record.directory, {})):
+        with pytest.raises(RecordError, match=f"is being written by process {os.getpid()}"):
+            act()
+    record.close()
+    RunRecord.open(record.directory).close()
+
+
+@pytest.mark.parametrize("make", [RunRecord.open, RunRecord.read, RecordReader])
+def test_a_directory_without_a_run_is_left_alone(tmp_path, make):
+    for directory in (tmp_path, tmp_path / "missing"):
+        with pytest.raises(RecordError, match=r"run\.sqlite: not found"):
+            make(directory)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_a_file_in_the_way_is_named(tmp_path):
+    (tmp_path / "file").write_text("")
+    for directory in (tmp_path / "file", tmp_path / "file" / "run"):
+        with pytest.raises(RecordError, match="file"):
+            RunRecord.create(directory, DESCRIPTION)
+
+
+def test_a_description_without_json_form_is_refused_before_anything_is_made(tmp_path):
+    with pytest.raises(TypeError, match="object"):
+        RunRecord.create(tmp_path / "run", {"network": object()})
+    assert not (tmp_path / "run").exists()
+
+
+def test_the_description_is_a_copy(record):
+    record.description["network"]["layers"].append(3)
+    assert record.description["network"] == DESCRIPTION["network"]
+    json.dumps(record.description)
+
+
+def test_a_closed_record_takes_nothing(record):
+    record.close()
+    record.close()
+    with pytest.raises(RecordError, match="closed"):
+        record.append_step(step_record(1))
+
+
+def test_works_when_the_working_directory_changes(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    with RunRecord.create("run", DESCRIPTION) as record:
+        (tmp_path / "elsewhere").mkdir()
+        monkeypatch.chdir(tmp_path / "elsewhere")
+        record.append_step(step_record(1))
+        record.save_checkpoint("a", {}, {"step": 1, "reason": ""})
+        assert record.flush() and record.last_step == 1
+
+
+@pytest.mark.parametrize("name", ["with space", "with?mark", "with#hash", "with%41percent", "ünïcode"])
+def test_any_directory_name_will_do(tmp_path, name):
+    if sys.platform == "win32" and "?" in name:
+        pytest.skip("not a file name on Windows")
+    with RunRecord.create(tmp_path / name, DESCRIPTION) as record:
+        record.append_step(step_record(1))
+    assert RunRecord.read(tmp_path / name).last_step == 1
+    assert os.listdir(str(tmp_path)) == [name]
+
+
+def test_thinning_keeps_the_newest_and_never_brings_one_back():
+    newest, kept = 0, []
+    for newest in range(1, 5001):
+        kept.append(newest)
+        survivors = [number for number in kept if is_kept(number, newest)]
+        assert survivors[-SNAPSHOTS_KEPT_WHOLE:] == list(range(max(1, newest - SNAPSHOTS_KEPT_WHOLE + 1), newest + 1))
+        assert survivors[0] == 1
+        kept = survivors
+    assert kept == [number for number in range(1, newest + 1) if is_kept(number, newest)]
+    assert len([n for n in range(1, 10 ** 6 + 1) if is_kept(n, 10 ** 6)]) < 1600
+
+
+def test_old_snapshots_are_thinned_out(record):
+    n = 1600
+    small = replace(snapshot(0), histograms={})
+    for number in range(1, n + 1):
+        record.append_snapshot(replace(small, step=number))
+    record.close()
+    with RunRecord.open(record.directory) as reopened:
+        for number in range(n + 1, n + 17):
+            reopened.append_snapshot(replace(small, step=number))
+    reader = RunRecord.read(record.directory)
+    assert reader.snapshots() == [number for number in range(1, n + 17) if is_kept(number, n + 16)]
+    assert reader.snapshot(1).step == 1
