@@ -1,0 +1,163 @@
+"""CPython 3.7: which interpreters there are, which of them will do, and where to get one."""
+
+import contextlib
+import functools
+import glob
+import json
+import os
+import platform
+import shutil
+import subprocess
+import sys
+import tempfile
+
+from bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ, environment_python, output_of
+from bootstrapping.common import pip_install, say
+from bootstrapping.system import install_with_apt
+
+UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
+
+BY_HAND = """To go on, install CPython 3.7 (64-bit, x86-64) by hand in one of these ways and call this again:
+  any system:     conda create -n python37 python=3.7
+  Linux, macOS:   pyenv install 3.7
+  Windows, macOS: the installer of Python 3.7.9 from https://www.python.org/downloads/release/python-379/
+or name an interpreter you have: QATVIZ_PYTHON=/path/to/python3.7"""
+
+PROBE = """
+import json, os, platform, struct, sys
+try:
+    import ensurepip, venv
+    complete = True
+except ImportError:
+    complete = False
+base = "" if sys.prefix == sys.base_prefix else sys.base_prefix
+print(json.dumps([sys.executable, list(sys.version_info[:3]), platform.python_implementation(),
+                  struct.calcsize("P") * 8, platform.machine(), complete, base]))
+"""
+
+
+class Unsuitable(BootstrapError):
+    """Why an interpreter cannot be used."""
+
+
+def probe(path):
+    """Run the interpreter at `path` and return the path to make the environment with.
+
+    That is its base where `path` is in another virtual environment, which may be gone tomorrow.
+    Raises Unsuitable where it isn't a complete 64-bit x86 CPython 3.7.
+    """
+    code, out, err = output_of([path, "-c", PROBE], env=clean_environ())
+    try:
+        executable, version, implementation, bits, machine, complete, base = json.loads(out.splitlines()[-1])
+    except (ValueError, IndexError):
+        raise Unsuitable("does not start ({})".format(err.splitlines()[0] if err else "exit code {}".format(code)))
+    if version[:2] != [3, 7]:
+        raise Unsuitable("is Python {}.{}.{}".format(*version))
+    if implementation != "CPython":
+        raise Unsuitable("is " + implementation)
+    if bits != 64 or machine.lower() not in ("x86_64", "amd64"):
+        raise Unsuitable("is built for {} with {} bits, not for 64-bit x86".format(machine, bits))
+    if base:
+        return probe(python_in(base))
+    if not complete:
+        raise Unsuitable("lacks the modules venv and ensurepip (Debian, Ubuntu: apt-get install python3.7-venv)")
+    return executable
+
+
+def python_in(prefix):
+    """Return where an installation of CPython 3.7 under `prefix` has its interpreter."""
+    return os.path.join(prefix, "python.exe") if ON_WINDOWS else os.path.join(prefix, "bin", "python3.7")
+
+
+def candidates(environ=os.environ, home=os.path.expanduser("~")):
+    """Yield the path of every interpreter worth a probe, the most likely ones first; some may not exist."""
+    yield sys.executable
+    yield python_in(sys.base_prefix)
+    suffix = ".exe" if ON_WINDOWS else ""
+    for name in ("python3.7", "python3", "python"):
+        for folder in environ.get("PATH", "").split(os.pathsep):
+            yield os.path.join(folder or os.curdir, name + suffix)
+    if ON_WINDOWS and shutil.which("py"):
+        yield output_of(["py", "-3.7", "-c", "import sys; print(sys.executable)"])[1]
+
+    def under(variable, *path):
+        return os.path.join(environ.get(variable, ""), *path)
+
+    at_home = functools.partial(os.path.join, home)
+    prefixes = [
+        # pyenv, and its relative on Windows
+        under("PYENV_ROOT", "versions", "*"), at_home(".pyenv", "versions", "*"),
+        at_home(".pyenv", "pyenv-win", "versions", "*"),
+        # conda: the active environment, the usual places, and further down its own list of environments
+        under("CONDA_PREFIX"), at_home("*conda3"), at_home("*conda3", "envs", "*"), at_home("*forge*"),
+        at_home("*forge*", "envs", "*"), at_home(".conda", "envs", "*"), "/opt/conda", "/opt/conda/envs/*",
+        # uv
+        under("UV_PYTHON_INSTALL_DIR", "cpython-3.7*"), under("XDG_DATA_HOME", "uv", "python", "cpython-3.7*"),
+        at_home(".local", "share", "uv", "python", "cpython-3.7*"),
+        under("APPDATA", "uv", "data", "python", "cpython-3.7*"), under("APPDATA", "uv", "python", "cpython-3.7*"),
+        # asdf, the installers of python.org, and what is built by hand
+        at_home(".asdf", "installs", "python", "3.7*"), under("LOCALAPPDATA", "Programs", "Python", "Python37"),
+        under("SYSTEMDRIVE", os.sep, "Python37"), "/Library/Frameworks/Python.framework/Versions/3.7",
+        "/opt/python/cp37-cp37m", "/usr/local", "/usr",
+    ]
+    with contextlib.suppress(OSError), open(at_home(".conda", "environments.txt"), encoding="utf-8") as file:
+        prefixes += [glob.escape(line.strip()) for line in file]
+    for prefix in filter(os.path.isabs, prefixes):
+        for found in sorted(glob.glob(prefix), reverse=True):
+            yield python_in(found)
+
+
+def find_python():
+    """Return the path of a CPython 3.7, fetched when the machine has none."""
+    chosen = os.environ.get("QATVIZ_PYTHON")
+    if chosen:
+        try:
+            return probe(chosen)
+        except Unsuitable as reason:
+            raise BootstrapError("QATVIZ_PYTHON={} {}; a 64-bit x86 CPython 3.7 is needed".format(chosen, reason))
+    seen, refused = set(), []
+    for path in candidates():
+        path = os.path.abspath(path)
+        if path in seen or not os.path.isfile(path) or path.startswith(ENVIRONMENT + os.sep):
+            continue
+        seen.add(path)
+        try:
+            return probe(path)
+        except Unsuitable as reason:
+            refused.append("  {} {}".format(path, reason))
+    say("no CPython 3.7 found. Looked at:\n" + "\n".join(refused))
+    return fetch_python()
+
+
+def fetch_python():
+    """Install CPython 3.7 with uv, itself fetched from PyPI for this once, and return its path."""
+    on_apple_arm = sys.platform == "darwin" and platform.machine() == "arm64"
+    if platform.machine().lower() not in ("x86_64", "amd64") and not on_apple_arm:
+        raise BootstrapError("TensorFlow 1.15 exists for x86-64 only, and this machine is " + platform.machine())
+    wanted = "cpython-3.7-macos-x86_64-none" if on_apple_arm else "cpython-3.7"
+    with tempfile.TemporaryDirectory(prefix="qatviz-uv-") as scratch:
+        say("fetching uv from PyPI, to install CPython 3.7 with it for your user")
+        uv = fetch_uv(scratch)
+        if subprocess.call([uv, "python", "install", wanted], stdout=sys.stderr, env=clean_environ()):
+            raise BootstrapError("uv could not install CPython 3.7 (its reason is above).\n" + BY_HAND)
+        folder = output_of([uv, "python", "dir"], env=clean_environ())[1]
+    installed = sorted(glob.glob(os.path.join(glob.escape(folder), "cpython-3.7*")))
+    if not installed:
+        raise BootstrapError("uv reported success, but there is no CPython 3.7 in {}.\n{}".format(folder, BY_HAND))
+    return probe(python_in(installed[-1]))
+
+
+def fetch_uv(scratch):
+    """Install uv under the folder `scratch` and return the path of its program."""
+    helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
+    make = [sys.executable, "-m", "venv", helper]
+    # Debian keeps ensurepip in a package of its own, so that a fresh system's Python can't make an environment.
+    if output_of(make)[0] and not (install_with_apt(["python3-venv"]) and output_of(make)[0] == 0):
+        raise BootstrapError("{} cannot make a virtual environment to run uv from.\n{}".format(sys.executable, BY_HAND))
+    # The pip that older Pythons bring may not know the tag of uv's wheel. And as uv is a program with no Python code in
+    # it, it does not matter which Python its wheel asks for.
+    steps = [["pip==21.3.1"]] if sys.version_info < (3, 9) else []
+    for step in steps + [["--target", target, "--ignore-requires-python", "--only-binary=:all:", UV]]:
+        if pip_install(helper, ["-q"] + step):
+            raise BootstrapError("uv could not be fetched from PyPI (pip's reason is above).\n" + BY_HAND)
+    return os.path.join(target, "bin", "uv.exe" if ON_WINDOWS else "uv")
