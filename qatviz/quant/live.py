@@ -49,17 +49,17 @@ class LiveQuantizers:
         self.place = layout(plan)  # type: Layout
         self.quantized = {}  # type: Dict[str, Quantized]
         self._state = state
-        self._sources = [weights[self.place.leaders[group].name] for group in self.place.weights]
+        self.sources = [weights[self.place.leaders[group].name] for group in self.place.weights]
         self._observed_min = {}  # type: Dict[int, List[tf.Tensor]]
         self._observed_max = {}  # type: Dict[int, List[tf.Tensor]]
         with tf.name_scope("grids"):
             self._enabled = tf.unstack(self._switched(modes), num=len(self.place.leaders))
-            self.weight_min = tf.stack([tf.reduce_min(w) for w in self._sources])
-            self.weight_max = tf.stack([tf.reduce_max(w) for w in self._sources])
+            self.weight_min = tf.stack([tf.reduce_min(w) for w in self.sources])
+            self.weight_max = tf.stack([tf.reduce_max(w) for w in self.sources])
             #: Grid of every group, ``[G]``; of a tensor quantized per channel this is the grid it would have as a whole.
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
-            self._per_channel = tf.unstack(state["per_channel"], num=len(self._sources))
+            self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
             #: Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
             self.channel_grid = self._channel_grids()
             self._channel_columns = self._split(self.channel_grid)
@@ -90,6 +90,37 @@ class LiveQuantizers:
         self.quantized[name] = Quantized(x, x, x)
         return x
 
+    def scale_in_use(self, name: str) -> tf.Tensor:
+        """Scale of an activations tensor, 0 where its quantizer is off: a scalar."""
+        group = self.place.group_of[self.plan.index(name)]
+        return self._columns[group].scale * tf.cast(self._enabled[group], tf.float32)
+
+    def channel_scales_in_use(self, name: str) -> tf.Tensor:
+        """Scale of each output channel of a weight tensor ``[num_channels]``, 0 where its quantizer is off."""
+        return self.codes_of(name)[0] * tf.cast(self.enabled(name), tf.float32)
+
+    def codes_of(self, name: str):
+        """What turns values of a tensor into codes: scale float32 and zero point int32, each ``[num_channels]``, and
+        ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same."""
+        tensor = self.plan.tensor(name)
+        group = self.place.group_of[self.plan.index(name)]
+        column = self._columns[group]
+        count = tensor.num_channels
+        whole = tf.tile(tf.stack([column.scale, column.zero_point])[:, None], [1, count])
+        if tensor.kind == WEIGHTS:
+            which = self.place.weights.index(group)
+            channels = self._channel_columns[which]
+            split = tf.reshape(tf.stack([channels.scale, channels.zero_point]), [2, count])
+            per_channel = self._per_channel[which]
+            whole = merge([switch(whole, per_channel)[0], switch(split, per_channel)[1]])[0]
+            whole.set_shape([2, count])
+        half = tf.cast(self._state["spec"][GridSpec._fields.index("half"), group], tf.int32)
+        return whole[0], tf.cast(whole[1], tf.int32), half
+
+    def enabled(self, name: str) -> tf.Tensor:
+        """Whether a tensor's quantizer is on: a bool scalar."""
+        return self._enabled[self.place.group_of[self.plan.index(name)]]
+
     def range_updates(self) -> Dict[str, tf.Tensor]:
         """New values of ``range_min``, ``range_max`` and ``range_count`` after this batch."""
         batch_min, batch_max = self.observed_ranges()
@@ -108,7 +139,7 @@ class LiveQuantizers:
         """float32 ``[4, T]``: scale, zero point, minimum and maximum in use; per channel, those of the coarsest channel."""
         order = list(self.place.weights + self.place.activations)
         whole = tf.stack([self.grid.scale, self.grid.zero_point, self.grid.minimum, self.grid.maximum])
-        if self._sources:
+        if self.sources:
             columns = tf.gather(whole, list(self.place.weights), axis=1)
             off, on = switch(columns, self._state["any_per_channel"])
             coarsest = tf.where(tf.tile(self._state["per_channel"][None], [4, 1]), self._coarsest_channels(), on)
@@ -143,7 +174,7 @@ class LiveQuantizers:
     def _channel_grids(self) -> Grid:
         """Behind a switch: nothing of this is computed while no tensor is quantized per channel."""
         wanted = self._state["any_per_channel"]
-        sources = [switch(w, wanted)[1] for w in self._sources]
+        sources = [switch(w, wanted)[1] for w in self.sources]
         leaders = [self.place.leaders[group] for group in self.place.weights]
         low = tf.concat([_by_channel(tf.reduce_min, w, t) for w, t in zip(sources, leaders)], 0)
         high = tf.concat([_by_channel(tf.reduce_max, w, t) for w, t in zip(sources, leaders)], 0)

@@ -1,0 +1,106 @@
+"""Batch norm folded into the layer before it, as ``tf.contrib.quantize`` folds it.
+
+Quantized are always the weights as they will ship, ``w * gamma / sigma`` with the *moving* sigma. In training the layer's
+output is then rescaled by ``sigma / sigma_batch``, so that it is normalized by the batch as usual, while the weights that are
+rounded do not jitter from batch to batch. The batch statistics are those of the layer with float weights, which takes the
+convolution a second time. Frozen, batch norm is what it is in inference, and the second convolution is not run.
+
+Source: ``tensorflow/contrib/quantize/python/fold_batch_norms.py`` and Krishnamoorthi 2018 (arXiv:1806.08342), 3.2.2.
+"""
+
+from typing import Callable, Dict, Optional
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.layers import DepthwiseConv2D, element_count
+from qatviz.network.plan import Unit
+
+_STATISTICS_GRADIENT = "QatvizBatchStatistics"
+
+
+class FoldedBatchNorm:
+    """Batch norm of one unit.
+
+    Attributes
+    ----------
+    weights : tf.Tensor
+        ``w * gamma / sigma``: what is quantized.
+    bias : tf.Tensor
+        ``beta - mean * gamma / sigma`` (plus the layer's own bias, scaled), of the moving statistics.
+    updates : dict of str to tf.Tensor
+        New moving statistics, after :meth:`corrected`.
+    """
+
+    def __init__(self, unit: Unit, parameters: Dict[str, tf.Tensor], frozen: Optional[tf.Tensor]):
+        name = unit.batch_norm.name
+        self._unit, self._frozen = unit, frozen
+        self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
+        self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
+        self._own_bias = parameters.get(unit.name + ".bias")
+        self._epsilon = unit.batch_norm.epsilon
+        weights = parameters[unit.name + ".weights"]
+        with tf.name_scope(name):
+            self._factor = self._gamma * tf.rsqrt(self._variance + self._epsilon)
+            factor = self._factor
+            if isinstance(unit.op, DepthwiseConv2D):
+                factor = tf.reshape(factor, weights.shape[2:])
+            self.weights = weights * factor
+            self.bias = self._beta + self._factor * (self._shift(self._mean))
+        self.updates = {}  # type: Dict[str, tf.Tensor]
+
+    def corrected(self, output: tf.Tensor, float_output: Callable[[], tf.Tensor]) -> tf.Tensor:
+        """The training output: ``output`` (of the folded, quantized weights) normalized by batch statistics.
+
+        ``float_output`` builds the layer with its plain float weights; it is run only while batch norm is not frozen.
+        """
+        def by_batch():
+            mean, variance, count = batch_statistics(float_output())
+            sigma_ratio = tf.rsqrt(variance + self._epsilon) * tf.sqrt(self._variance + self._epsilon)
+            if self._own_bias is not None:
+                mean = mean + self._own_bias
+            bias = self._beta + self._gamma * tf.rsqrt(variance + self._epsilon) * self._shift(mean)
+            keep = self._unit.batch_norm.momentum
+            # The moving variance is the unbiased estimate, as tf.layers keeps it.
+            unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
+            return [sigma_ratio, bias, self._mean + (mean - self._mean) * (1.0 - keep),
+                    self._variance + (unbiased - self._variance) * (1.0 - keep)]
+
+        def by_moving_average():
+            return [tf.ones_like(self._variance), tf.identity(self.bias), tf.identity(self._mean),
+                    tf.identity(self._variance)]
+
+        ratio, bias, mean, variance = tf.cond(self._frozen, by_moving_average, by_batch)
+        name = self._unit.batch_norm.name
+        self.updates = {name + ".moving_mean": tf.stop_gradient(mean), name + ".moving_variance": tf.stop_gradient(variance)}
+        return tf.nn.bias_add(output * ratio, bias)
+
+    def _shift(self, mean: tf.Tensor) -> tf.Tensor:
+        """What the output is shifted by before it is scaled; ``mean`` includes the layer's own bias."""
+        return -mean if self._own_bias is None else self._own_bias - mean
+
+
+def batch_statistics(x: tf.Tensor):
+    """Mean and (population) variance over all axes but the last, and the number of values behind each (a float).
+
+    By the fused batch norm kernel, which is several times faster than ``tf.nn.moments``; its normalized output is not used,
+    and its gradient is replaced, since TensorFlow's leaves out the statistics.
+    """
+    count = float(element_count(tuple(x.shape.as_list()[1:-1]))) * tf.cast(tf.shape(x)[0], tf.float32)
+    image = x if x.shape.ndims == 4 else x[:, None, None, :]
+    channels = int(x.shape[-1])
+    with tf.get_default_graph().gradient_override_map({"FusedBatchNormV3": _STATISTICS_GRADIENT}):
+        fused = tf.raw_ops.FusedBatchNormV3(
+            x=image, scale=np.ones(channels, np.float32), offset=np.zeros(channels, np.float32),
+            mean=np.zeros(0, np.float32), variance=np.zeros(0, np.float32), epsilon=1e-3, is_training=True)
+    # The kernel's variance is the unbiased estimate.
+    return fused.batch_mean, fused.batch_variance * ((count - 1.0) / count), count
+
+
+@tf.RegisterGradient(_STATISTICS_GRADIENT)
+def _batch_statistics_gradient(op, _, mean_gradient, variance_gradient, *unused):
+    """Of the mean ``1/n``, of the unbiased variance ``2 (x - mean) / (n - 1)``: an affine function of each channel."""
+    x, mean = op.inputs[0], op.outputs[1]
+    count = tf.cast(tf.size(x), tf.float32) / tf.cast(tf.size(mean), tf.float32)
+    slope = 2.0 * variance_gradient / tf.maximum(count - 1.0, 1.0)
+    return (x * slope + (mean_gradient / count - slope * mean), None, None, None, None)

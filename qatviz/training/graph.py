@@ -1,0 +1,289 @@
+"""One finalized TensorFlow graph and its session: training step, evaluation, snapshots, state in and out.
+
+Built once; nothing is added later. All that changes while it runs (parameters, optimizer slots, ranges, settings) is in
+variables, written through one prepared group of assignments each. Only the thread that built it may use it.
+
+Two copies of the network are in the graph. The *training* copy runs on the live variables. The *evaluation* copy, in
+inference form, runs on variables of its own, which :meth:`TrainingGraph.publish` sets to the live values: an evaluation
+can then be spread over many training steps and still speak of one moment.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.data import Dataset
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant import live_state
+from qatviz.quant.live import Modes
+from qatviz.quant.range_search import RangeRefresh
+from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
+from qatviz.training import optimizers, probes
+from qatviz.training.lowering import lower
+from qatviz.training.parameters import initial_parameters, is_trainable
+
+Arrays = Dict[str, np.ndarray]
+
+#: Examples of one piece of an evaluation: small enough that a command waits for no more than a few steps.
+EVALUATION_BATCH = 128
+#: Held-out examples that snapshots look at; always the same ones, so that snapshots can be compared.
+SNAPSHOT_EXAMPLES = 64
+_FINITE = "loss_is_finite"
+
+
+class Placement(NamedTuple):
+    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all cores)."""
+
+    target: str = ""
+    device: str = ""
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+
+
+class NonFiniteLoss(Exception):
+    """The loss of a step was NaN or infinite; no variable was changed."""
+
+
+class TrainingGraph:
+    """See the module's text.
+
+    Parameters
+    ----------
+    network : Network
+    plan : QuantizationPlan
+    dataset : Dataset
+    batch_size : int
+    optimizer : str
+        A key of :data:`qatviz.training.optimizers.OPTIMIZERS`.
+    seed : int
+        Of the initial parameters and of dropout.
+    placement : Placement
+    telemetry : bool
+        Whether the error measures ride each step.
+    """
+
+    def __init__(self, network: Network, plan: QuantizationPlan, dataset: Dataset, batch_size: int, optimizer: str,
+                 seed: int = 0, placement: Placement = Placement(), telemetry: bool = True):
+        self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
+        self._optimizer = optimizers.OPTIMIZERS[optimizer]
+        self._seed = seed
+        self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
+        self._graph = tf.Graph()
+        with self._graph.as_default(), tf.device(placement.device):
+            self._build(dataset, batch_size, telemetry)
+        self._graph.finalize()
+        config = tf.ConfigProto(intra_op_parallelism_threads=placement.intra_op_threads,
+                                inter_op_parallelism_threads=placement.inter_op_threads, allow_soft_placement=True)
+        self._session = tf.Session(placement.target, graph=self._graph, config=config)
+        self._prepare(dataset)
+
+    # What the trainer calls
+
+    def step(self, indices: np.ndarray, step: int):
+        """One training step on the examples ``indices`` (int32 ``[batch]``).
+
+        Returns the loss before the step, and float32 ``[4 + len(ERROR_SUMS), T]``: grid (scale, zero point, minimum,
+        maximum) and error sums of every tensor; an empty array without telemetry.
+
+        Raises
+        ------
+        NonFiniteLoss
+        """
+        try:
+            loss, measures, _ = self._step(indices, step)
+        except tf.errors.InvalidArgumentError as error:
+            if error.op is not None and _FINITE in error.op.name:
+                raise NonFiniteLoss("the loss of step {} is not finite".format(step + 1)) from error
+            raise
+        return float(loss), measures
+
+    def calibrate(self, indices: np.ndarray) -> None:
+        """Start the ranges of all activations from one batch, run in float."""
+        self._session.run(self._settings_writer, {self._settings_feeds["enabled"]: np.zeros(len(self.layout.leaders), bool),
+                                                  **self._last_settings(without="enabled")})
+        self._calibrate(indices, 0)
+        self._session.run(self._settings_writer, self._last_settings())
+
+    def refresh_ranges(self, actions: Sequence[int], percentiles: Sequence[float]) -> None:
+        """Find held ranges of weights anew; ``actions`` are those of :mod:`qatviz.quant.range_search`."""
+        self._refresh(np.array(actions, np.int32), np.array(percentiles, np.float32))
+
+    def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
+        """Adopt settings (one for each group of the plan), in one call."""
+        arrays = live_state.settings_arrays(self.layout, settings, run, step)
+        arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
+        arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
+        self._settings_now = arrays
+        self._session.run(self._settings_writer, self._last_settings())
+
+    def initial_state(self, run: RunSettings) -> Arrays:
+        """The state of a run that has not begun."""
+        parameters = initial_parameters(self.network, self._seed)
+        trainable = {name: value for name, value in parameters.items() if is_trainable(name)}
+        slots = optimizers.slot_arrays(self._optimizer, trainable, run.to_dict())
+        return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
+
+    def read_state(self) -> Arrays:
+        """A copy of all that a checkpoint holds: parameters, optimizer slots, ranges."""
+        # A fetched CPU variable may share its buffer with the variable.
+        return {name: np.array(value) for name, value in zip(self._state_names, self._read_state())}
+
+    def write_state(self, arrays: Arrays) -> None:
+        """Set parameters, optimizer slots and ranges, in one call."""
+        self._session.run(self._state_writer, {self._state_feeds[name]: arrays[name] for name in self._state_names})
+        self._forget_codes()
+
+    def state_shapes(self) -> Dict[str, tuple]:
+        """Shape of every array of :meth:`read_state`."""
+        return {name: tuple(feed.shape.as_list()) for name, feed in self._state_feeds.items()}
+
+    def publish(self) -> None:
+        """Make the evaluation copy speak of the present state and settings."""
+        self._publish()
+
+    def count_correct(self, indices: np.ndarray, weights: bool, activations: bool) -> int:
+        """How many of the held-out examples ``indices`` the published state classifies right, with the weights and/or the
+        activations quantized."""
+        return int(self._evaluate(indices, weights, activations))
+
+    def snapshot(self) -> List[probes.SnapshotTensors]:
+        """Measures and histograms of the published state, as NumPy arrays in the order of the plan."""
+        indices = np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
+        flat = self._snapshot(indices, True, True)
+        size = len(probes.SnapshotTensors._fields)
+        return [probes.SnapshotTensors(*flat[i * size:(i + 1) * size]) for i in range(len(self.plan.tensors))]
+
+    def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
+        """float32 ``[batch, classes]`` of the published state for ``images`` (float32, already scaled)."""
+        return self._session.run(self._eval_logits, {self._eval_images: images, self._modes.weights: weights,
+                                                     self._modes.activations: activations})
+
+    def close(self) -> None:
+        self._session.close()
+
+    # Construction
+
+    def _build(self, dataset, batch_size, telemetry):
+        self._data = {name: _variable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
+                      for name in ("x_train", "y_train", "x_test", "y_test")}
+        self._pixel_scale = dataset.pixel_scale
+        state = self.initial_state(RunSettings())
+        self._state_names = sorted(state)
+        run_settings = live_state.settings_arrays(
+            self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0)
+        run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
+        run_settings["freeze_batch_norm"] = np.array(False)
+        live = {name: _variable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()}
+        self._live = live
+        self._state_feeds, self._state_writer = _writer(live, self._state_names)
+        self._settings_feeds, self._settings_writer = _writer(live, sorted(run_settings))
+        self._read_ops = [live[name].read_value() for name in self._state_names]
+        self._build_training(live, batch_size, telemetry)
+        slotless = [name for name in live if "|" not in name and name != "hyper"]
+        with tf.name_scope("evaluation"):
+            self._build_evaluation({name: live[name] for name in slotless})
+
+    def _build_training(self, live, batch_size, telemetry):
+        self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
+        self._step_number = tf.placeholder(tf.int32, [], "step")
+        images = self._images("x_train", self._indices)
+        labels = tf.gather(self._data["y_train"], self._indices)
+        values = {name: variable.read_value() for name, variable in live.items() if "|" not in name}
+        lowered = lower(self.network, self.plan, images, values, values, training=True,
+                        freeze_batch_norm=values["freeze_batch_norm"],
+                        dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
+        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=lowered.logits, labels=labels))
+        finite = tf.check_numerics(loss, "loss", name=_FINITE)
+        trainable = [name for name in sorted(values) if "." in name and is_trainable(name)]
+        gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
+        hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
+        updates = dict(lowered.updates, **lowered.quantizers.range_updates())
+        with tf.control_dependencies([finite]):  # a bad step changes nothing
+            operations = optimizers.apply(self._optimizer, live, gradients, hyper)
+            operations += [live[name].assign(value, read_value=False) for name, value in updates.items()]
+        measures = tf.zeros([0])
+        if telemetry:
+            tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
+            measures = tf.concat([lowered.quantizers.step_grid(), probes.step_errors(tensors)], 0)
+        self._train_fetches = [loss, measures, tf.group(*operations)]
+        low, high = lowered.quantizers.observed_ranges()
+        self._calibrate_op = tf.group(live["range_min"].assign(low, read_value=False),
+                                      live["range_max"].assign(high, read_value=False))
+        self._build_refresh(live, values, lowered.quantizers)
+
+    def _build_refresh(self, live, values, quantizers):
+        columns = tf.gather(values["spec"], list(self.layout.weights), axis=1)
+        with tf.name_scope("refresh"):
+            self._range_refresh = RangeRefresh(
+                [self.layout.leaders[group] for group in self.layout.weights], quantizers.sources,
+                dict(values, spec=columns))
+            self._refresh_op = tf.group(*[live[name].assign(value, read_value=False)
+                                          for name, value in self._range_refresh.updates.items()])
+
+    def _build_evaluation(self, live):
+        copies = {name: _variable(name, v.dtype.base_dtype.as_numpy_dtype, v.shape) for name, v in live.items()}
+        self._publish_op = tf.group(*[copies[name].assign(v.read_value(), read_value=False) for name, v in live.items()])
+        indices = tf.placeholder(tf.int32, [None], "indices")
+        self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
+        self._eval_images = self._images("x_test", indices)
+        values = {name: variable.read_value() for name, variable in copies.items()}
+        lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
+        self._eval_logits = lowered.logits
+        predicted = tf.argmax(lowered.logits, axis=1, output_type=tf.int32)
+        correct = tf.count_nonzero(tf.equal(predicted, tf.gather(self._data["y_test"], indices)), dtype=tf.int32)
+        self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
+        self._eval_fetch = correct
+        self._build_snapshot(lowered.quantizers)
+
+    def _build_snapshot(self, quantizers):
+        previous = {tensor.name: _variable("codes_" + tensor.name, np.int32,
+                                           (tensor.parameters // tensor.num_channels, tensor.num_channels))
+                    for tensor in self.plan.tensors if tensor.kind == WEIGHTS}
+        known = _variable("codes_known", bool, ())
+        probe = probes.SnapshotProbe(quantizers, previous, known)
+        self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
+        self._forget_op = probe.forget
+        self._codes = list(previous.values()) + [known]
+
+    def _images(self, name: str, indices: tf.Tensor) -> tf.Tensor:
+        images = tf.cast(tf.gather(self._data[name], indices), tf.float32)
+        return images * self._pixel_scale if self._pixel_scale != 1.0 else images
+
+    def _prepare(self, dataset):
+        session = self._session
+        session.run([v.initializer for v in self._data.values()],
+                    {v.initial_value: getattr(dataset, name) for name, v in self._data.items()})
+        session.run([v.initializer for v in self._codes],
+                    {v.initial_value: np.zeros(v.shape.as_list(), v.dtype.as_numpy_dtype) for v in self._codes})
+        self._step = session.make_callable(self._train_fetches, [self._indices, self._step_number])
+        self._calibrate = session.make_callable(self._calibrate_op, [self._indices, self._step_number])
+        self._refresh = session.make_callable(
+            self._refresh_op, [self._range_refresh.actions, self._range_refresh.percentiles])
+        self._read_state = session.make_callable(self._read_ops)
+        self._publish = session.make_callable(self._publish_op)
+        self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
+        self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
+        self._forget_codes = session.make_callable(self._forget_op)
+
+    def _last_settings(self, without: Optional[str] = None):
+        return {feed: self._settings_now[name] for name, feed in self._settings_feeds.items() if name != without}
+
+
+def _variable(name: str, dtype, shape) -> tf.Variable:
+    """A resource variable that starts from what is fed, not from a constant in the graph."""
+    initial = tf.placeholder(dtype, shape)
+    return tf.Variable(initial, name=_scoped(name), trainable=False, use_resource=True, dtype=tf.as_dtype(dtype),
+                       validate_shape=True)
+
+
+def _scoped(name: str) -> str:
+    """A name TensorFlow accepts."""
+    return "".join(c if c.isalnum() or c in "._-/" else "_" for c in name).lstrip("_") or "variable"
+
+
+def _writer(variables: Dict[str, tf.Variable], names: Sequence[str]):
+    """Placeholders by name, and the operation that assigns them all."""
+    feeds = {name: variables[name].initial_value for name in names}
+    return feeds, tf.group(*[variables[name].initializer for name in names])

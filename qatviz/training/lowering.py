@@ -1,0 +1,222 @@
+"""A network's layers as TensorFlow operations, quantized where the plan says so.
+
+One function for each kind of layer, found by its name. Layers with weights go through the public functions of
+:mod:`qatviz.quant`.
+"""
+
+from typing import Callable, Dict, List, NamedTuple, Optional
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.errors import NetworkError
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layers import AveragePool, Concat, Conv2D, DepthwiseConv2D, GlobalAveragePool, element_count
+from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.quant.live import LiveQuantizers, Modes
+from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
+from qatviz.training.batch_norm import FoldedBatchNorm
+
+Parameters = Dict[str, tf.Tensor]
+
+
+class Lowered(NamedTuple):
+    """A network in the graph: ``logits`` ``[batch, classes]``, its quantizers, and new values of parameters that the
+    forward pass itself changes (moving statistics), by name."""
+
+    logits: tf.Tensor
+    quantizers: LiveQuantizers
+    updates: Parameters
+
+
+def lower(
+    network: Network,
+    plan: QuantizationPlan,
+    images: tf.Tensor,
+    parameters: Parameters,
+    state: Dict[str, tf.Tensor],
+    training: bool,
+    freeze_batch_norm: Optional[tf.Tensor] = None,
+    dropout_seed: Optional[tf.Tensor] = None,
+    modes: Optional[Modes] = None,
+) -> Lowered:
+    """Build the forward pass.
+
+    Parameters
+    ----------
+    images : tf.Tensor
+        float32 ``[batch] + network.input_shape``.
+    parameters : dict of str to tf.Tensor
+        ``layer.weights``, ``layer.bias``, ``layer.gamma`` ... as :meth:`Network.parameter_shapes` names them.
+    state : dict of str to tf.Tensor
+        Arrays of :mod:`qatviz.quant.live_state`.
+    training : bool
+        Batch statistics and dropout. Otherwise the graph that ships: biases on the int32 grid, pool ties broken.
+    freeze_batch_norm : tf.Tensor, optional
+        bool scalar, for training.
+    dropout_seed : tf.Tensor, optional
+        int32 ``[2]``, for training: equal seeds drop equal units.
+    modes : Modes, optional
+        For evaluation.
+    """
+    batch_norms = {
+        unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)
+        for unit in plan.units if unit.batch_norm is not None
+    }
+    sources = {}
+    for unit in plan.units:
+        if isinstance(unit.op, WEIGHTED):
+            name = unit.name + ".weights"
+            sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
+    if not sources:
+        raise NetworkError("network {!r}: it has no layer with weights, so there is nothing to train".format(network.name))
+    quantizers = LiveQuantizers(plan, state, sources, modes)
+    builder = _Builder(network, plan, parameters, quantizers, batch_norms, training, dropout_seed, modes)
+    outputs = {"input": quantizers.quantizer("input.activations")(images)}
+    for unit in plan.units:
+        with tf.name_scope(unit.name):
+            outputs[unit.output] = builder.unit(unit, [outputs[name] for name in unit.inputs])
+    updates = {}
+    for folded in batch_norms.values():
+        updates.update(folded.updates)
+    return Lowered(outputs[network.output], quantizers, updates)
+
+
+class _Builder:
+    """One forward pass under construction; each ``_<kind>`` method lowers one kind of layer."""
+
+    def __init__(self, network, plan, parameters, quantizers, batch_norms, training, dropout_seed, modes):
+        self.network, self.plan, self.parameters = network, plan, parameters
+        self.quantizers, self.batch_norms = quantizers, batch_norms
+        self.training, self.dropout_seed, self.modes = training, dropout_seed, modes
+
+    def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return getattr(self, "_" + unit.op.kind.lower())(unit, inputs)
+
+    def _conv2d(self, unit, inputs):
+        def convolve(x, weights, quantizer):
+            return quantize_conv2d(x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer)
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _depthwiseconv2d(self, unit, inputs):
+        def convolve(x, weights, quantizer):
+            return quantize_depthwise_conv2d(x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation,
+                                             quantizer=quantizer)
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _dense(self, unit, inputs):
+        weights = self.parameters[unit.name + ".weights"]
+        if unit.batch_norm is None:
+            return quantize_dense(
+                inputs[0], weights, self._bias(unit), activation=_activation(unit),
+                weights_quantizer=self.quantizers.quantizer(unit.name + ".weights"),
+                activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"))
+
+        def multiply(x, folded, quantizer):
+            return tf.matmul(x, quantizer(folded))
+        return self._weighted(unit, inputs[0], multiply)
+
+    def _weighted(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+        """Conv and depthwise (and Dense with batch norm): operation, bias, activation, quantizer."""
+        quantizer = self.quantizers.quantizer(unit.name + ".weights")
+        if unit.batch_norm is None:
+            result = operation(x, self.parameters[unit.name + ".weights"], quantizer)
+            bias = self._bias(unit)
+            if bias is not None:
+                result = tf.nn.bias_add(result, bias)
+        else:
+            folded = self.batch_norms[unit.name]
+            result = operation(x, folded.weights, quantizer)
+            if self.training:
+                result = folded.corrected(result, lambda: operation(
+                    x, self.parameters[unit.name + ".weights"], lambda weights: weights))
+            else:
+                result = tf.nn.bias_add(result, self._on_bias_grid(unit, folded.bias))
+        return self._finish(unit, result)
+
+    def _finish(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        """The fused activation and the quantizer of a unit's output."""
+        activation = _activation(unit)
+        if activation is not None:
+            x = activation(x)
+        return self.quantizers.quantizer(unit.name + ".activations")(x)
+
+    def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
+        bias = self.parameters.get(unit.name + ".bias")
+        return bias if bias is None or self.training else self._on_bias_grid(unit, bias)
+
+    def _on_bias_grid(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
+        """``bias`` rounded to multiples of ``scale_in * scale_weights``, as an int32 bias of an export is; where either
+        is not quantized, unchanged. Training leaves this out: the grid is far finer than a step."""
+        scale = self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
+        on_grid = tf.floor(tf.div_no_nan(bias, scale) + 0.5) * scale
+        return tf.where(scale > 0, on_grid, bias)
+
+    def _scale(self, tensor: str) -> tf.Tensor:
+        """Scale in use of a tensor quantized as a whole: 0 where its quantizer is off."""
+        return self.quantizers.scale_in_use(tensor)
+
+    def _channel_scales(self, unit: Unit) -> tf.Tensor:
+        return self.quantizers.channel_scales_in_use(unit.name + ".weights")
+
+    def _relu(self, unit, inputs):
+        return tf.nn.relu(inputs[0])
+
+    def _relu6(self, unit, inputs):
+        return tf.nn.relu6(inputs[0])
+
+    def _maxpool(self, unit, inputs):
+        return tf.nn.max_pool2d(inputs[0], unit.op.pool_size, unit.op.strides, unit.op.padding)
+
+    def _averagepool(self, unit, inputs):
+        op = unit.op  # type: AveragePool
+        return self._average(unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding),
+                             element_count(op.pool_size))
+
+    def _globalaveragepool(self, unit, inputs):
+        op = unit.op  # type: GlobalAveragePool
+        count = element_count(self.network.shapes[op.inputs[0]][:2])
+        return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
+
+    def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        """Rounds a mean. In evaluation half a unit of the sum is added first: a mean of integer codes is often a tie, and
+        which way a float mean falls is chance; an integer kernel rounds ties up."""
+        if not self.training:
+            mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (2.0 * count)
+        # An average pool keeps its input's grid, and cannot leave its range.
+        own_range = isinstance(unit.op, GlobalAveragePool)
+        return self.quantizers.quantizer(unit.name + ".activations", observe=own_range)(mean)
+
+    def _add(self, unit, inputs):
+        return self._finish(unit, tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs))
+
+    def _concat(self, unit, inputs):
+        op = unit.op  # type: Concat
+        axis = op.axis + 1 if op.axis >= 0 else op.axis
+        return self.quantizers.pass_on(unit.name + ".activations", tf.concat(inputs, axis))
+
+    def _flatten(self, unit, inputs):
+        return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])
+
+    def _reshape(self, unit, inputs):
+        return tf.reshape(inputs[0], (-1,) + tuple(self.network.shapes[unit.output]))
+
+    def _zeropad(self, unit, inputs):
+        return tf.pad(inputs[0], ((0, 0),) + tuple(unit.op.padding) + ((0, 0),))
+
+    def _dropout(self, unit, inputs):
+        if not self.training or unit.op.rate == 0:
+            return inputs[0]
+        position = [u.name for u in self.plan.units].index(unit.name)
+        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), self.dropout_seed + [position, 0])
+        keep = tf.cast(noise >= unit.op.rate, tf.float32) / (1.0 - unit.op.rate)
+        return inputs[0] * keep
+
+    def _softmax(self, unit, inputs):
+        # The loss and the argmax take logits; a softmax at the end changes neither.
+        return inputs[0]
+
+
+def _activation(unit: Unit):
+    if unit.activation is None:
+        return None
+    return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind]

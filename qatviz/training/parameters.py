@@ -1,0 +1,45 @@
+"""Initial parameters of a network, in NumPy and seeded, so that equal seeds start equal runs on every platform."""
+
+from typing import Dict
+
+import numpy as np
+
+from qatviz.network.graph import Network
+
+#: Parameters that the optimizer does not train.
+STATISTICS = ("moving_mean", "moving_variance")
+
+
+def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
+    """float32 arrays by ``layer.parameter``.
+
+    Weights: He et al. 2015, a normal distribution truncated at two standard deviations with variance ``2 / fan_in``; the
+    output layer, which no ReLU follows, with ``1 / fan_in``. Biases, beta, mean 0; gamma, variance 1.
+    """
+    parameters = {}
+    for index, layer in enumerate(network.layers):
+        for name, shape in network.parameter_shapes(layer.name).items():
+            if name == "weights":
+                random = np.random.RandomState([seed % 2**32, index])
+                gain = 1.0 if layer.name == network.output else 2.0
+                fan_in = np.prod(shape[:2] if layer.kind == "DepthwiseConv2D" else shape[:-1])
+                value = _truncated_normal(random, shape) * np.sqrt(gain / fan_in)
+            else:
+                value = np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0)
+            parameters["{}.{}".format(layer.name, name)] = value.astype(np.float32)
+    return parameters
+
+
+def is_trainable(name: str) -> bool:
+    """Whether the optimizer trains the parameter ``layer.parameter``."""
+    return name.rsplit(".", 1)[1] not in STATISTICS
+
+
+def _truncated_normal(random: np.random.RandomState, shape) -> np.ndarray:
+    """Standard deviation 1 after truncation."""
+    values = random.standard_normal(shape)
+    outside = np.abs(values) > 2
+    while outside.any():
+        values[outside] = random.standard_normal(np.count_nonzero(outside))
+        outside = np.abs(values) > 2
+    return values / 0.8796256610342398  # standard deviation of a normal distribution truncated at 2

@@ -1,0 +1,145 @@
+"""What is measured of the quantized tensors inside the graph; only small results leave it.
+
+Two probes: error sums on a fixed sample of every tensor, which ride each training step, and the exact measures and
+histograms of a snapshot.
+"""
+
+from typing import Dict, List, NamedTuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.layers import element_count
+from qatviz.quant.live import LiveQuantizers
+from qatviz.quant.fake_quant import Quantized
+from qatviz.quant.measures import sqnr_db
+from qatviz.settings import WEIGHTS
+
+#: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
+STEP_SAMPLE = 512
+#: Bins of a histogram of values.
+HISTOGRAM_BINS = 128
+#: Values of an activation that a snapshot looks at: whole examples, at least one.
+SNAPSHOT_VALUES = 65536
+#: Codes are counted one by one up to this width.
+MAX_CODE_BITS = 8
+ERROR_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed")
+
+
+def step_errors(tensors: List[Quantized]) -> tf.Tensor:
+    """float32 ``[len(ERROR_SUMS), T]``: means over the sample of each tensor; see :func:`error_rows` for the rest."""
+    samples = [[_sample(tensor[index]) for tensor in tensors] for index in range(3)]
+    sizes = np.array([sample.shape[0].value for sample in samples[0]], np.float32)
+    values, source, clipped = [tf.stack([_padded(sample) for sample in column]) for column in samples]
+    return _mean_errors(values, source, clipped, tf.constant(sizes))
+
+
+def error_rows(errors: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """float32 ``[7, T]``: mse, clipping, rounding, SQNR (dB), RMSE/scale, clipped, flushed from ``ERROR_SUMS`` rows."""
+    signal, mse = errors[0], errors[1]
+    with np.errstate(divide="ignore", invalid="ignore"):
+        relative = np.where(scale > 0, np.sqrt(mse) / scale, 0.0)
+    return np.stack([mse, errors[2], errors[3], sqnr_db(signal, mse), relative, errors[4], errors[5]]).astype(np.float32)
+
+
+def _mean_errors(values, source, clipped, sizes):
+    parts = tf.stack([source, values - source, clipped - source, values - clipped])
+    squares = tf.reduce_sum(tf.square(parts), axis=-1) / sizes
+    flags = tf.stack([tf.not_equal(clipped, source),
+                      tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))])
+    return tf.concat([squares, tf.reduce_sum(tf.cast(flags, tf.float32), axis=-1) / sizes], 0)
+
+
+def _sample(tensor: tf.Tensor) -> tf.Tensor:
+    """About STEP_SAMPLE values, evenly spaced; the spacing is odd, so that it does not pick the same channels again and again
+    (channel counts are mostly even)."""
+    size = element_count(tuple(tensor.shape.as_list()))
+    stride = max(1, size // STEP_SAMPLE) | 1
+    return tf.reshape(tensor, [size])[:STEP_SAMPLE * stride:stride]
+
+
+def _padded(sample: tf.Tensor) -> tf.Tensor:
+    """Zeros add nothing to any sum of errors."""
+    missing = STEP_SAMPLE - sample.shape[0].value
+    return tf.pad(sample, [[0, missing]]) if missing else sample
+
+
+class SnapshotTensors(NamedTuple):
+    """What a snapshot fetches for one tensor: a few small arrays."""
+
+    measures: tf.Tensor  # float32 [len(ERROR_SUMS) + 4]: error means, RMSE/scale, used codes, effective bits, flip rate
+    edges: tf.Tensor  # float32 [2]
+    float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
+    quantized_counts: tf.Tensor
+    code_counts: tf.Tensor  # int32 [2**MAX_CODE_BITS], zero beyond the codes there are
+    channel_min: tf.Tensor
+    channel_max: tf.Tensor
+    scale: tf.Tensor  # [channels]; all the same where quantized as a whole
+    zero_point: tf.Tensor
+
+
+class SnapshotProbe:
+    """Exact measures and histograms of every tensor of a forward pass.
+
+    Attributes
+    ----------
+    fetches : list of SnapshotTensors
+        In the order of the plan.
+    remember : list of tf.Operation
+        Keeps the codes of the weights for the next snapshot's flip rate; run with the fetches.
+    forget : tf.Operation
+        Makes the next flip rate NaN (after a jump in the run).
+    """
+
+    def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, tf.Variable], known: tf.Variable):
+        self._quantizers, self._previous, self._known = quantizers, previous, known
+        self.remember = []  # type: List[tf.Operation]
+        self.fetches = [self._tensor(tensor) for tensor in quantizers.plan.tensors]
+        with tf.control_dependencies([tf.identity(f.measures) for f in self.fetches]):
+            self.remember.append(known.assign(True, read_value=False))
+        self.forget = known.assign(False, read_value=False)
+
+    def _tensor(self, tensor) -> SnapshotTensors:
+        with tf.name_scope(tensor.name.replace(".", "_")):
+            quantized = self._quantizers.quantized[tensor.name]
+            if tensor.kind != WEIGHTS:
+                count = max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
+                quantized = Quantized(*(part[:count] for part in quantized))
+            scale, zero_point, half = self._quantizers.codes_of(tensor.name)
+            by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
+            values, source, clipped = by_channel
+            size = tf.cast(tf.size(source), tf.float32)
+            flat = [tf.reshape(part, [1, -1]) for part in by_channel]
+            errors = _mean_errors(*flat, sizes=size)[:, 0]
+            enabled = self._quantizers.enabled(tensor.name)
+            # Off, there are no codes: everything counts as one.
+            safe = tf.where(scale > 0, scale, tf.ones_like(scale))
+            codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
+            num_codes = 2 * half
+            codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
+            counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
+            share = tf.cast(counts, tf.float32) / size
+            entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
+            relative = tf.sqrt(tf.reduce_mean(tf.square((values - source) / safe)))
+            measures = tf.concat([errors, tf.stack([relative, tf.cast(tf.count_nonzero(counts), tf.float32), entropy,
+                                                    self._flips(tensor, codes)])], 0)
+            low = tf.minimum(tf.reduce_min(source), tf.reduce_min(values))
+            high = tf.maximum(tf.reduce_max(source), tf.reduce_max(values))
+            high = tf.where(high > low, high, low + 1.0)
+            edges = tf.stack([low, high])
+            shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
+            return SnapshotTensors(
+                measures, edges, tf.histogram_fixed_width(source, edges, HISTOGRAM_BINS),
+                tf.histogram_fixed_width(values, edges, HISTOGRAM_BINS), shown,
+                tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), scale, zero_point)
+
+    def _flips(self, tensor, codes):
+        """Share of the weights whose code changed since the last snapshot; NaN at first, and for activations."""
+        if tensor.name not in self._previous:
+            return tf.constant(float("nan"))
+        variable = self._previous[tensor.name]
+        share = tf.reduce_mean(tf.cast(tf.not_equal(variable.read_value(), codes), tf.float32))
+        share = tf.where(self._known.read_value(), share, float("nan"))
+        with tf.control_dependencies([share]):
+            self.remember.append(variable.assign(codes, read_value=False))
+        return share
