@@ -4,7 +4,7 @@ import os
 
 import numpy as np
 
-from qatviz.data.checks import as_examples, as_labels
+from qatviz.data.checks import as_examples, as_labels, check_size
 from qatviz.data.dataset import Dataset
 from qatviz.data.split import stratified_split
 from qatviz.errors import DataError
@@ -83,6 +83,8 @@ def _held_out(examples, labels, fraction, seed, where):
         train, test = stratified_split(labels, fraction, seed)
     except DataError as error:
         raise DataError("{}: {}".format(where, error)) from error
+    # Both parts are copies, made while the whole is still there.
+    check_size(where, examples.nbytes, "holding out a part of the examples")
     return examples[train], labels[train], examples[test], labels[test]
 
 

@@ -17,7 +17,7 @@ class Dataset:
     """A classification data set in memory.
 
     Build one from arrays of any accepted kind with :func:`qatviz.data.from_arrays`, which converts and checks them;
-    this class holds only what is already in its final form.
+    this class holds only what is already in its final form, and shares it with the caller rather than copying.
 
     Attributes
     ----------

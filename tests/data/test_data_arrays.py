@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qatviz.data import Dataset, from_arrays
-from qatviz.data.checks import as_examples, as_labels
+from qatviz.data.checks import as_examples, as_labels, read_exactly
 from qatviz.errors import DataError
 
 X = np.arange(4 * 3 * 2, dtype=np.uint8).reshape(4, 3, 2, 1)
@@ -194,6 +194,30 @@ def test_the_fingerprint_of_large_parts_takes_rows_at_an_even_distance(monkeypat
     base = final().fingerprint
     assert final(x_train=unseen).fingerprint == base
     assert final(x_train=seen).fingerprint != base
+
+
+def test_a_header_that_promises_much_makes_nothing_allocate_it():
+    class Stream:
+        """Ends after ten bytes, and allocates what it is asked for like Python's buffered streams."""
+
+        largest = 0
+        parts = [b"12345", b"67890"]
+
+        def read(self, n_bytes):
+            self.largest = max(self.largest, n_bytes)
+            return self.parts.pop() if self.parts else b""
+
+    stream = Stream()
+    with pytest.raises(DataError, match=r"file: the array ends after 10 bytes: its header promises 100,000,000"):
+        read_exactly(stream, (10 ** 8,), np.dtype(np.uint8), "file", "the array")
+    assert stream.largest <= 2 ** 20
+
+
+def test_holding_out_a_part_needs_memory_for_the_copy(monkeypatch):
+    monkeypatch.setattr("qatviz.data.checks._available_bytes", lambda: X.nbytes - 1)
+    with pytest.raises(DataError, match="file.npz: y_train: holding out a part of the examples would take 24 bytes"):
+        build()
+    assert len(build(test=(X, Y)).x_train) == 4
 
 
 @given(hnp.arrays(st.sampled_from([np.dtype(code) for code in ("u1", "i4", "f4", "f8", "?", "U2", "c8")]),

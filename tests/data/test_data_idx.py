@@ -61,6 +61,10 @@ def test_other_names_of_the_same_convention(files, digits):
     files.idx("emnist-images/emnist-mnist-test-images-idx3-ubyte", x[:7])
     files.idx("emnist-images/emnist-mnist-test-labels-idx1-ubyte", y[:7])
     assert len(load(files.idx("emnist-images/emnist-mnist-train-images-idx3-ubyte", x)).x_test) == 7
+    files.idx("odd/images-in-training-train-labels-idx1-ubyte", y)
+    files.idx("odd/images-in-training-t10k-images-idx3-ubyte", x[:7])
+    files.idx("odd/images-in-training-t10k-labels-idx1-ubyte", y[:7])
+    assert len(load(files.idx("odd/images-in-training-train-images-idx3-ubyte", x)).x_test) == 7
     files.idx("dotted/train-labels.idx1-ubyte", y)
     assert load(files.idx("dotted/train-images.idx3-ubyte", x)).num_classes == 4
 

@@ -43,6 +43,12 @@ def test_the_held_out_part_has_the_size_that_was_asked_for(n_classes, each, frac
     assert stratified_split(labels, fraction, seed)[1].size == expected
 
 
+def test_what_rounding_leaves_goes_to_the_largest_remainders():
+    labels = labels_of([9, 10, 11], 0)
+    # 2.7, 3.0 and 3.3 examples: nine in all, of which rounding down places eight.
+    assert np.bincount(labels[stratified_split(labels, 0.3)[1]]).tolist() == [3, 3, 3]
+
+
 def test_equal_seeds_agree_and_different_seeds_differ():
     labels = labels_of([50, 50], 0)
     first = [stratified_split(labels, 0.5, seed)[1].tolist() for seed in (0, 1, 2 ** 32, 2 ** 33)]
