@@ -8,7 +8,7 @@ inference form, runs on variables of its own, which :meth:`TrainingGraph.publish
 can then be spread over many training steps and still speak of one moment.
 """
 
-from typing import Dict, List, NamedTuple, Optional, Sequence
+from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -23,6 +23,7 @@ from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.lowering import lower
 from qatviz.training.parameters import initial_parameters, is_trainable
+from qatviz.training.run_spec import Placement
 
 Arrays = Dict[str, np.ndarray]
 
@@ -31,15 +32,6 @@ EVALUATION_BATCH = 128
 #: Held-out examples that snapshots look at; always the same ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 64
 _FINITE = "loss_is_finite"
-
-
-class Placement(NamedTuple):
-    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all cores)."""
-
-    target: str = ""
-    device: str = ""
-    intra_op_threads: int = 0
-    inter_op_threads: int = 0
 
 
 class NonFiniteLoss(Exception):

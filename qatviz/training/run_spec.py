@@ -1,0 +1,125 @@
+"""Everything that makes a run, before it begins: frozen, and JSON-able but for the data."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, Optional, Tuple
+
+from qatviz import __version__
+from qatviz.data import Dataset
+from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.training.commands import ChangeSettings
+from qatviz.training.moments import Moment
+from qatviz.training.settings_book import SettingsBook
+
+OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
+MAX_BATCH_SIZE = 65536
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all cores)."""
+
+    target: str = ""
+    device: str = ""
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpec:
+    """A run to be.
+
+    Attributes
+    ----------
+    network : Network
+    dataset : Dataset
+    data_spec : str
+        What :func:`qatviz.data.load` was given, for resuming.
+    book : SettingsBook
+        Initial settings; its plan is the network's.
+    batch_size, optimizer, seed
+        ``seed`` decides initial parameters, batches and dropout.
+    steps : int or None
+        Steps in all; None: until stopped.
+    schedule : tuple of (int, ChangeSettings)
+        Changes that take effect at given steps.
+    placement : Placement
+    telemetry : bool
+        Error measures with every step.
+    start : Moment, optional
+        Go on from here (resume, fork).
+    """
+
+    network: Network
+    dataset: Dataset
+    data_spec: str
+    book: SettingsBook
+    batch_size: int = 64
+    optimizer: str = "adam"
+    seed: int = 0
+    steps: Optional[int] = 2000
+    schedule: Tuple[Tuple[int, ChangeSettings], ...] = ()
+    placement: Placement = field(default_factory=Placement)
+    telemetry: bool = True
+    start: Optional[Moment] = None
+
+    def __post_init__(self):
+        _check_whole("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
+        _check_whole("seed", self.seed, 0, 2**32 - 1)
+        if self.steps is not None:
+            _check_whole("steps", self.steps, 0, 10**9)
+        if self.optimizer not in OPTIMIZER_NAMES:
+            raise SettingError("optimizer is {!r}: expected one of {}".format(self.optimizer, ", ".join(OPTIMIZER_NAMES)))
+        if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
+            raise NetworkError("network {!r} takes examples of shape {}, but {} has {}".format(
+                self.network.name, tuple(self.network.input_shape), self.dataset.name, tuple(self.dataset.input_shape)))
+        if self.network.num_outputs != self.dataset.num_classes or len(self.network.shapes[self.network.output]) != 1:
+            raise NetworkError("network {!r}: layer {!r} puts out shape {}, but {} has {} classes".format(
+                self.network.name, self.network.output, self.network.shapes[self.network.output], self.dataset.name,
+                self.dataset.num_classes))
+        book = self.book
+        for _, command in self.schedule:  # a mistake in it should show now, not at step 5,000
+            book, _ = book.change(command.assignments)
+
+    @property
+    def plan(self) -> QuantizationPlan:
+        return self.book.plan
+
+    def description(self) -> Dict[str, Any]:
+        """JSON-able form for the record of the run."""
+        return {
+            "qatviz": __version__, "network": self.network.to_dict(), "data": self.data_spec,
+            "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "batch_size": self.batch_size,
+            "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps, "settings": self.book.to_dict(),
+            "schedule": [[step, [list(pair) for pair in command.assignments]] for step, command in self.schedule],
+        }
+
+    @classmethod
+    def from_description(cls, description: Dict[str, Any], dataset: Dataset, **changes: Any) -> "RunSpec":
+        """The spec that :meth:`description` wrote, on ``dataset``; ``changes`` replace fields.
+
+        Raises
+        ------
+        RecordError
+            If something is missing, or the data is not the data of the run.
+        """
+        try:
+            if dataset.fingerprint != description["data_fingerprint"]:
+                raise RecordError("{}: the data is not what the run was trained on (fingerprint {} instead of {})".format(
+                    description["data"], dataset.fingerprint, description["data_fingerprint"]))
+            network = Network.from_dict(description["network"])
+            spec = cls(
+                network=network, dataset=dataset, data_spec=description["data"],
+                book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
+                batch_size=description["batch_size"], optimizer=description["optimizer"], seed=description["seed"],
+                steps=description["steps"],
+                schedule=tuple((step, ChangeSettings(tuple(map(tuple, pairs)))) for step, pairs in description["schedule"]))
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError("the description of the run is incomplete: {!r}".format(error)) from error
+        return replace(spec, **changes)
+
+
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingError("{} is {!r}: expected a whole number from {} to {}".format(name, value, low, high))
