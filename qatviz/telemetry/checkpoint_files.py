@@ -28,7 +28,7 @@ _ALLOWED_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
 #: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python; not so here.
 _NPY_HEADER = re.compile(
-    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][biuf][1-8])', 'fortran_order': (True|False), "
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][biuf][1248])', 'fortran_order': (True|False), "
     rb"'shape': \(([0-9, ]*)\), \} *\n",
     re.DOTALL,
 )

@@ -97,6 +97,8 @@ class Track:
         b1 = self._n_buckets if stop is None else int(np.searchsorted(first, stop, side="right"))
         r0 = 0 if start is None else int(np.searchsorted(steps, start, side="left"))
         r1 = self._n_rows if stop is None else int(np.searchsorted(steps, stop, side="right"))
+        if start is not None and stop is not None and stop < start:
+            b1, r1 = b0, r0
         buckets, rows = slice(b0, max(b0, b1)), slice(r0, max(r0, r1))
         recent = self._rows[rows, column]
         minimum, maximum, mean, count = (array[column, buckets] for array in self._statistics())

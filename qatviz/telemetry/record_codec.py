@@ -7,6 +7,7 @@ Nothing in it is ever executed: no pickles.
 """
 
 import json
+import re
 import struct
 import zlib
 from typing import Any, Dict, List, Tuple
@@ -18,7 +19,8 @@ from qatviz.telemetry.snapshots import Snapshot, StepRecord, TensorHistogram, re
 _PREFIX = struct.Struct("<IQ")
 #: Largest payload that is believed when read, in bytes: a thousand times a large snapshot.
 _MAX_PAYLOAD = 1 << 30
-_ALLOWED_KINDS = "biuf"
+#: Types of arrays, little endian. NumPy evaluates parts of other type names as Python: never let it see one.
+_TYPE_NAME = re.compile(r"\|b1|[|<][iu][1248]|<f[248]")
 _HISTOGRAM_ARRAYS = (
     "edges",
     "float_counts",
@@ -54,9 +56,9 @@ def pack(header: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> bytes:
     """Header and arrays as one blob; arrays must be of bool, integer or float type."""
     listed, parts = [], []
     for name, array in arrays.items():
-        if array.dtype.kind not in _ALLOWED_KINDS:
-            raise TypeError(f"array {name!r} has the type {array.dtype}, expected bool, integer or float")
         little = np.ascontiguousarray(array, array.dtype.newbyteorder("<"))
+        if _TYPE_NAME.fullmatch(little.dtype.str) is None:
+            raise TypeError(f"array {name!r} has the type {array.dtype}, expected bool, integer or float")
         listed.append([name, little.dtype.str, list(array.shape)])
         parts.append(little.reshape(-1).view(np.uint8).reshape(-1, little.itemsize).T.tobytes())
     payload = b"".join(parts)
@@ -83,9 +85,9 @@ def unpack(blob: bytes) -> Tuple[Dict[str, Any], Dict[str, np.ndarray]]:
         raise ValueError(f"payload has {len(payload)} bytes or more, expected {payload_length}")
     arrays, offset = {}, 0
     for name, type_name, shape in header.pop("arrays"):
-        dtype = np.dtype(type_name)
-        if dtype.kind not in _ALLOWED_KINDS or any(n < 0 for n in shape):
+        if _TYPE_NAME.fullmatch(type_name) is None or any(n < 0 for n in shape):
             raise ValueError(f"array {name!r} of the type {type_name!r} and the shape {shape}")
+        dtype = np.dtype(type_name)
         size = 1
         for n in shape:
             size *= int(n)

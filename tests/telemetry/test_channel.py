@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.telemetry.channel import Channel
@@ -14,6 +14,7 @@ def event(i):
     return Paused(i, "test")
 
 
+@settings(deadline=None)
 @given(st.integers(1, 5), st.lists(st.sampled_from(["record", "event", "drain"]), max_size=60))
 def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, actions):
     channel = Channel(capacity)

@@ -90,6 +90,7 @@ def test_every_bucket_tells_the_truth(capacity, recent, actions, seed):
         assert len(series.count) <= capacity + 2 * recent
 
 
+@settings(deadline=None)
 @given(st.lists(VALUES, min_size=1, max_size=300))
 def test_the_extremes_of_the_whole_run_survive(values):
     history = History({"track": ["a"]}, capacity=4, recent=2)
@@ -113,6 +114,7 @@ def test_infinities_are_extremes_and_spoil_only_the_mean():
     assert series.count.sum() == 40
 
 
+@settings(deadline=None)
 @given(st.integers(-5, 260), st.integers(-5, 260), st.integers(0, 250))
 def test_a_range_is_the_part_of_the_series_that_touches_it(start, stop, n):
     history = History({"track": ["a"]}, capacity=8, recent=4)

@@ -1,0 +1,281 @@
+"""What happens when the disk does not do what it should: a clear error, and the run in memory goes on."""
+
+import shutil
+import subprocess
+import sys
+import threading
+
+import pytest
+from telemetry_samples import assert_steps, snapshot, step_record
+
+from qatviz.errors import RecordError
+from qatviz.telemetry import record_database, record_writer
+from qatviz.telemetry.events import Finished, Paused
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_writer import RecordWriter
+
+TIMEOUT_S = 30
+
+
+class Failures(list):
+    """Collects what ``on_failure`` is called with, and lets a test wait for it."""
+
+    def __init__(self):
+        super().__init__()
+        self.arrived = threading.Event()
+
+    def __call__(self, error):
+        self.append(error)
+        self.arrived.set()
+
+
+@pytest.fixture
+def failures():
+    return Failures()
+
+
+@pytest.fixture
+def record(tmp_path, failures):
+    with RunRecord.create(tmp_path / "run", {"seed": 0}, failures) as record:
+        record.append_step(step_record(1))
+        assert record.flush()
+        yield record
+
+
+def assert_failed(record, failures, reason):
+    """One failure, told once, that names the file and the reason; appending is counted and does not wait."""
+    assert failures.arrived.wait(TIMEOUT_S)
+    assert isinstance(record.failure, RecordError)
+    assert str(record.path) in str(record.failure) and reason in str(record.failure)
+    lost = record.lost
+    n = 6000  # more than a queue that nobody empties would hold
+    for step in range(10_000, 10_000 + n):
+        record.append_step(_at(step))
+    record.append_event(Paused(10_000, ""))
+    record.append_snapshot(snapshot(10_000))
+    assert record.lost == lost + n + 2
+    assert not record.flush()
+    assert failures == [record.failure]
+
+
+def _at(step, sample=step_record(1)):
+    return type(sample)(step, sample.seconds, sample.loss, sample.learning_rate, sample.values)
+
+
+def limit_pages(monkeypatch, max_pages):
+    """Connections of the writer refuse to let the file grow beyond so many pages: SQLite's own "disk is full"."""
+    connect = record_database.connect
+
+    def limited(path, mode):
+        connection = connect(path, mode)
+        if mode == "rw":
+            connection.execute(f"PRAGMA max_page_count={max_pages}")
+        return connection
+
+    monkeypatch.setattr(record_database, "connect", limited)
+
+
+def test_a_full_disk(tmp_path, failures, monkeypatch):
+    with monkeypatch.context() as patch:
+        limit_pages(patch, 24)
+        record = RunRecord.create(tmp_path, {"seed": 0}, failures)
+        for step in range(1, 101):
+            record.append_step(step_record(step))
+        assert record.flush()
+        for step in range(200, 300):
+            record.append_snapshot(snapshot(step, n_bins=256))
+        assert_failed(record, failures, "full")
+    assert_steps(record.steps(), range(1, 101))
+    assert record.retry() and record.failure is None
+    record.append_rewind(100)
+    record.append_step(step_record(101))
+    record.append_event(Finished(101))
+    assert record.flush()
+    record.close()
+    assert_steps(RunRecord.read(tmp_path).steps(), range(1, 102))
+    RunRecord.open(tmp_path).close()
+
+
+LIMITED_WRITER = """
+import resource, signal, sys
+from qatviz.telemetry.record import RunRecord
+from telemetry_samples import snapshot, step_record
+
+record = RunRecord.create(sys.argv[1], {})
+for step in range(1, 51):
+    record.append_step(step_record(step))
+assert record.flush()
+size = record.path.stat().st_size
+resource.setrlimit(resource.RLIMIT_FSIZE, (size + 65536, resource.RLIM_INFINITY))
+for step in range(51, 1000):
+    record.append_step(step_record(step))
+    record.append_snapshot(snapshot(step, n_bins=256))
+assert not record.flush()
+assert record.lost and str(record.path) in str(record.failure), record.failure
+try:
+    record.save_checkpoint("a", {"x": __import__("numpy").zeros(10 ** 6)}, {"step": 1, "reason": ""})
+    raise SystemExit("a checkpoint was written over the limit")
+except Exception as error:
+    assert "a.npz" in str(error) and type(error).__name__ == "RecordError", repr(error)
+assert record.list_checkpoints() == []
+resource.setrlimit(resource.RLIMIT_FSIZE, (resource.RLIM_INFINITY, resource.RLIM_INFINITY))
+assert record.retry(), record.failure
+record.append_step(step_record(1000))
+record.close()
+assert record.failure is None, record.failure
+"""
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows has no limit on the size of files")
+def test_a_refusing_operating_system(tmp_path):
+    import_path = [path for path in sys.path if path]
+    script = f"import sys; sys.path[:0] = {import_path!r}\n{LIMITED_WRITER}"
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, timeout=60)
+    assert done.returncode == 0, done.stderr.decode()
+    series = RunRecord.read(tmp_path).steps()
+    assert series.steps[:50].tolist() == list(range(1, 51)) and series.steps[-1] == 1000
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+def test_a_vanished_directory(record, failures):
+    branch = record.append_rewind(0)
+    assert record.flush()
+    shutil.rmtree(str(record.directory))
+    record.append_event(Paused(1, ""))
+    assert_failed(record, failures, "No such file")
+    with pytest.raises(RecordError, match="not found"):
+        record.events()
+    with pytest.raises(RecordError, match="gone"):
+        record.save_checkpoint("a", {}, {"step": 1, "reason": ""})
+    assert record.retry()
+    assert record.description["seed"] == 0
+    record.append_rewind(1, branch)
+    record.append_step(step_record(2))
+    record.save_checkpoint("a", {}, {"step": 2, "reason": ""})
+    assert record.flush()
+    assert_steps(record.steps(), [2])
+    with pytest.raises(RecordError, match="is being written"):
+        RunRecord.open(record.directory)
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+def test_another_run_in_its_place(record, failures, tmp_path):
+    record.directory.rename(tmp_path / "moved")
+    with RunRecord.create(record.directory, {"seed": 1}):
+        record.append_event(Paused(1, ""))
+        assert_failed(record, failures, "replaced")
+        assert not record.retry()
+        assert "another run" in str(record.failure)
+    assert RunRecord.read(record.directory).description["seed"] == 1
+    assert RunRecord.read(record.directory).events() == []
+    assert_steps(RunRecord.read(tmp_path / "moved").steps(), [1])
+
+
+def test_retry_while_it_still_fails_says_so_again(record, failures, monkeypatch):
+    def fail(*_):
+        raise OSError(5, "Input/output error")
+
+    monkeypatch.setattr(record_database.os, "stat", fail)
+    record.append_event(Paused(1, ""))
+    assert_failed(record, failures, "Input/output error")
+    assert not record.retry()
+    assert len(failures) == 2
+    monkeypatch.undo()
+    assert record.retry() and record.retry()
+    record.append_rewind(1)
+    record.append_step(step_record(2))
+    assert record.flush()
+    assert_steps(record.steps(), [1, 2])
+
+
+def test_what_has_no_json_form_fails_the_record_not_the_run(record, failures):
+    record.append_event(Paused(1, object()))
+    assert_failed(record, failures, "object has no JSON form")
+
+
+def test_a_damaged_file_fails_the_resumed_record(record):
+    record.close()
+    content = bytearray(record.path.read_bytes())
+    content[5000:9000] = bytes(4000)
+    record.path.write_bytes(bytes(content))
+    with pytest.raises(RecordError, match=r"run\.sqlite"):
+        RunRecord.open(record.directory)
+    with pytest.raises(RecordError, match=r"run\.sqlite"):  # not "is being written": the lock was given back
+        RunRecord.open(record.directory)
+
+
+class StagedDatabase:
+    """Stands in for the database: commits only when the test lets it, or fails."""
+
+    def __init__(self):
+        self.entered = threading.Event()
+        self.gate = threading.Event()
+        self.written = []
+        self.error = None
+
+    def __call__(self, *_):
+        return self
+
+    def write(self, items):
+        self.entered.set()
+        assert self.gate.wait(TIMEOUT_S)
+        if self.error is not None:
+            raise self.error
+        self.written.extend(items)
+
+    def close(self, settle):
+        pass
+
+
+@pytest.fixture
+def staged(monkeypatch):
+    database = StagedDatabase()
+    monkeypatch.setattr(record_writer, "RecordDatabase", database)
+    return database
+
+
+def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
+    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
+    writer.put((0, 0), urgent=True)
+    assert staged.entered.wait(TIMEOUT_S)
+    n = 2 * record_writer._MAX_LOAD
+    progress = []
+
+    def produce():
+        for i in range(1, n):
+            writer.put((0, i))
+            progress.append(i)
+
+    producer = threading.Thread(target=produce)
+    producer.start()
+    producer.join(0.5)  # it can't end: the disk is stuck
+    assert producer.is_alive() and len(progress) == record_writer._MAX_LOAD
+    assert not writer.flush(0.01)
+    staged.gate.set()
+    producer.join(TIMEOUT_S)
+    assert writer.flush(TIMEOUT_S) and writer.close(TIMEOUT_S)
+    assert [item for _, item in staged.written] == list(range(n)) and writer.lost == 0
+
+
+def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
+    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
+    writer.put((0, 0), urgent=True)
+    assert staged.entered.wait(TIMEOUT_S)
+    n = 2 * record_writer._MAX_LOAD
+    producer = threading.Thread(target=lambda: [writer.put((0, i)) for i in range(1, n)])
+    producer.start()
+    staged.error = OSError(28, "No space left on device")
+    staged.gate.set()
+    producer.join(TIMEOUT_S)
+    assert not producer.is_alive() and failures.arrived.wait(TIMEOUT_S)
+    assert writer.lost == n and "No space left" in str(writer.failure) and failures == [writer.failure]
+    assert writer.close(TIMEOUT_S)
+
+
+def test_a_disk_that_does_not_answer_can_be_left(staged, tmp_path):
+    writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
+    writer.put((0, 0), urgent=True)
+    assert staged.entered.wait(TIMEOUT_S)
+    assert not writer.close(0.01)
+    staged.gate.set()
+    assert writer.close(TIMEOUT_S)
