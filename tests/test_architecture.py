@@ -1,0 +1,194 @@
+"""Who may import what, and how long a file may be.
+
+Two looks at the imports: at the source of every module, functions included, and at what a fresh interpreter has
+loaded after importing. New modules and packages are found by themselves; one without a rule of its own gets the last.
+"""
+
+import ast
+import importlib.util
+import os
+import subprocess
+import sys
+import sysconfig
+
+import pytest
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+MAX_LINES = 500
+# The standard library's modules that not every platform has.
+SOME_PLATFORMS = {"fcntl", "msvcrt", "resource", "termios", "winreg"}
+
+STANDARD_LIBRARY_ONLY = set()
+NUMERIC = {"numpy"}
+WINDOW = {"PyQt5", "pyqtgraph"}
+TENSORFLOW = {"tensorflow"}
+TERMINAL = {"tqdm"}
+
+# What modules may import besides the standard library and qatviz; the first rule whose name is the module or a package
+# around it holds.
+THIRD_PARTY = [
+    ("qatviz.errors", STANDARD_LIBRARY_ONLY),
+    ("qatviz.settings", STANDARD_LIBRARY_ONLY),
+    ("qatviz.presets", STANDARD_LIBRARY_ONLY),
+    ("qatviz.quant.affine", NUMERIC),
+    ("qatviz.network.keras_import", NUMERIC | TENSORFLOW),
+    ("qatviz.network", NUMERIC),
+    ("qatviz.data", NUMERIC | {"PIL"}),
+    ("qatviz.telemetry", NUMERIC),
+    ("qatviz.gui", NUMERIC | WINDOW),
+    ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),
+    ("qatviz.cli", NUMERIC | TENSORFLOW | WINDOW | TERMINAL),
+    ("qatviz.__main__", STANDARD_LIBRARY_ONLY),
+    ("qatviz", NUMERIC | TENSORFLOW),
+]
+# The parts of qatviz that a window may know; all else reaches it as data.
+KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.telemetry",
+                "qatviz.training.commands", "qatviz.analysis")
+# Only these may know the window.
+KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.cli", "qatviz.__main__")
+
+
+def is_within(module, package):
+    """Tell whether a dotted name is a package's or lies in it."""
+    return module == package or module.startswith(package + ".")
+
+
+def modules():
+    """Return {dotted name: path} of every module of the package."""
+    found = {}
+    for folder, _, files in os.walk(os.path.join(ROOT, "qatviz")):
+        for name in files:
+            if name.endswith(".py"):
+                path = os.path.join(folder, name)
+                dotted = os.path.relpath(path, ROOT)[:-len(".py")].replace(os.sep, ".")
+                found[dotted[:-len(".__init__")] if dotted.endswith(".__init__") else dotted] = path
+    return found
+
+
+MODULES = modules()
+
+
+def imports_of(source, module, is_package=False):
+    """Return the dotted names that a module's source imports anywhere: by statement, or by a call with a literal name.
+
+    ``from a import b`` gives ``a.b``, which is a module or a name in one: both tell where it comes from.
+    """
+    names = set()
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            names.update(alias.name for alias in node.names)
+        elif isinstance(node, ast.ImportFrom):
+            base = node.module or ""
+            if node.level:
+                parts = module.split(".")
+                around = parts[:len(parts) - node.level + (1 if is_package else 0)]
+                base = ".".join(around + ([base] if base else []))
+            names.update(base + "." + alias.name for alias in node.names)
+        elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Str):
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if function in ("import_module", "__import__"):
+                names.add(node.args[0].s)
+    return names
+
+
+def imports_in(module):
+    """Return what one of the package's modules imports."""
+    path = MODULES[module]
+    with open(path, encoding="utf-8") as file:
+        return imports_of(file.read(), module, is_package=os.path.basename(path) == "__init__.py")
+
+
+def is_standard(package):
+    """Tell whether a top-level name is the standard library's in the running interpreter."""
+    if package in sys.builtin_module_names or package in SOME_PLATFORMS:
+        return True
+    spec = importlib.util.find_spec(package)
+    if spec is None or not spec.origin:
+        return False
+    library = os.path.realpath(sysconfig.get_paths()["stdlib"])
+    origin = os.path.realpath(spec.origin)
+    return spec.origin == "frozen" or origin.startswith(library + os.sep) and "site-packages" not in origin
+
+
+def rule_for(module):
+    """Return which third-party packages a module may import."""
+    return next(allowed for package, allowed in THIRD_PARTY if is_within(module, package))
+
+
+@pytest.mark.parametrize("source, expected", [
+    ("import tensorflow.contrib.quantize as q", {"tensorflow.contrib.quantize"}),
+    ("def f():\n    from PyQt5 import QtGui", {"PyQt5.QtGui"}),
+    ("class A:\n    def f(self):\n        if 1:\n            import tensorflow", {"tensorflow"}),
+    ("from ..quant import affine", {"qatviz.quant.affine"}),
+    ("from . import b", {"qatviz.data.b"}),
+    ("from .b import c", {"qatviz.data.b.c"}),
+    ("import importlib\nx = importlib.import_module('tensorflow')", {"importlib", "tensorflow"}),
+    ("__import__('PyQt5')", {"PyQt5"}),
+])
+def test_every_way_to_import_is_seen(source, expected):
+    assert imports_of(source, "qatviz.data.module") == expected
+
+
+def test_a_package_resolves_its_own_relative_imports():
+    assert imports_of("from .b import c", "qatviz.data", is_package=True) == {"qatviz.data.b.c"}
+
+
+def test_the_standard_library_is_told_from_the_rest():
+    assert all(map(is_standard, ["os", "sys", "json", "sqlite3", "_thread", "dataclasses"]))
+    assert not any(map(is_standard, ["numpy", "tensorflow", "PyQt5", "PIL", "qatviz", "no_such_package"]))
+
+
+@pytest.mark.parametrize("module", sorted(MODULES))
+def test_imports_keep_to_the_layers(module):
+    imported = imports_in(module)
+    third_party = {name.split(".")[0] for name in imported} - {"qatviz"}
+    too_much = {name for name in third_party - rule_for(module) if not is_standard(name)}
+    assert not too_much, "{} may import {} only".format(module, sorted(rule_for(module)) or "the standard library")
+
+    within = {name for name in imported if is_within(name, "qatviz") and name != "qatviz.__version__"}
+    if not any(is_within(module, name) for name in KNOW_GUI):
+        assert not {name for name in within if is_within(name, "qatviz.gui")}, "only the top layer knows the window"
+    if is_within(module, "qatviz.gui"):
+        strangers = {name for name in within if not any(is_within(name, known) for known in KNOWN_TO_GUI)}
+        assert not strangers, "the window is told everything as data and must not import these"
+
+
+def loaded_after_importing(names):
+    """Return which of the heavy packages a fresh interpreter has loaded after importing the modules."""
+    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n" \
+              "print(*sorted({'tensorflow', 'PyQt5', 'pyqtgraph', 'PIL'} & set(sys.modules)))"
+    done = subprocess.run([sys.executable, "-c", program] + names, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    return set(done.stdout.decode().split())
+
+
+def test_what_is_allowed_numpy_only_loads_no_more_than_that():
+    names = [name for name in sorted(MODULES) if not rule_for(name) & (TENSORFLOW | WINDOW) and "__main__" not in name]
+    assert "qatviz.settings" in names and "qatviz.data" in names
+    assert loaded_after_importing(names) == set()
+
+
+def test_what_is_below_the_window_loads_no_qt():
+    names = [name for name in sorted(MODULES) if not rule_for(name) & WINDOW and "__main__" not in name]
+    assert not loaded_after_importing(names) & WINDOW
+
+
+def test_the_window_loads_no_tensorflow():
+    names = [name for name in sorted(MODULES) if is_within(name, "qatviz.gui")]
+    assert not loaded_after_importing(names) & TENSORFLOW
+
+
+def python_files():
+    """Yield the path of every Python file of the project, relative to its root."""
+    for top in ("qatviz", "tests", "assets", "bootstrapping"):
+        for folder, _, files in os.walk(os.path.join(ROOT, top)):
+            yield from (os.path.relpath(os.path.join(folder, name), ROOT) for name in files if name.endswith(".py"))
+    yield from ("bootstrap.py", "setup.py")
+
+
+def test_no_file_has_grown_past_the_point_where_it_is_split():
+    lengths = {}
+    for path in python_files():
+        with open(os.path.join(ROOT, path), encoding="utf-8") as file:
+            lengths[path] = sum(1 for _ in file)
+    assert len(lengths) > 10
+    assert {path: count for path, count in lengths.items() if count > MAX_LINES} == {}
