@@ -1,0 +1,208 @@
+"""Static graphs to measure against: what ``tf.contrib.quantize`` makes of a network, and the plain float network.
+
+Built with nothing of qatviz but the description of the network, the way a TensorFlow 1.15 user would: ``tf.nn`` layers,
+``tf.nn.fused_batch_norm`` with its moving averages in UPDATE_OPS, ``tf.train.AdamOptimizer``. Data is fed as qatviz feeds it: the
+whole set in a variable, a batch by its indices.
+"""
+
+import re
+import warnings
+from typing import Dict, List
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.data import Dataset
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layers import Add, BatchNorm
+
+FLOAT, CONTRIB = "float", "contrib"
+_FAKE_QUANT = "FakeQuantWithMinMaxVars"
+
+
+class StaticGraph:
+    """A network in a graph that never changes, and its session.
+
+    Parameters
+    ----------
+    network : Network
+    dataset : Dataset
+    batch_size : int
+    scheme : str
+        ``contrib``: rewritten by ``tf.contrib.quantize`` with its defaults (8 bits, affine, per tensor, no delay); ``float``.
+    learning_rate : float
+    """
+
+    def __init__(self, network: Network, dataset: Dataset, batch_size: int, scheme: str, learning_rate: float = 1e-3):
+        self.network, self._dataset, self._scheme = network, dataset, scheme
+        self.graph = tf.Graph()
+        with self.graph.as_default():
+            images, labels = self._inputs(dataset.x_train, dataset.y_train, batch_size)
+            logits = _layers(network, images, training=True)
+            self.loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
+            if scheme == CONTRIB:
+                _contrib().create_training_graph(self.graph, quant_delay=0)
+                check_quantized(self.graph, network)
+            self.train = tf.group(tf.train.AdamOptimizer(learning_rate).minimize(self.loss),
+                                  *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+            self._variables = {variable.op.name: variable for variable in tf.global_variables()}
+            self._assign = {name: _assignment(variable) for name, variable in self._variables.items()}
+            self._initialize = tf.global_variables_initializer()
+        self.session = tf.Session(graph=self.graph)
+        self.session.run(self._initialize, self._feeds)
+        self._step = self.session.make_callable([self.loss, self.train], [self.indices])
+
+    def step(self, indices: np.ndarray) -> float:
+        """One training step; the loss before it."""
+        return float(self._step(indices)[0])
+
+    def write_parameters(self, parameters: Dict[str, np.ndarray]) -> None:
+        """Set parameters by qatviz's names (``conv1.weights``)."""
+        operations, feeds = [], {}
+        for name, value in parameters.items():
+            operation, feed = self._assign[name.replace(".", "/")]
+            operations.append(operation)
+            feeds[feed] = value
+        self.session.run(operations, feeds)
+
+    def accuracy(self, batch_size: int = 500) -> float:
+        """Share of the held-out examples that the inference form of the present state classifies right."""
+        state = self.session.run(self._variables)
+        graph = tf.Graph()
+        data = self._dataset
+        with graph.as_default():
+            images = tf.placeholder(tf.float32, (None,) + data.input_shape)
+            predicted = tf.argmax(_layers(self.network, images, training=False), axis=1, output_type=tf.int32)
+            if self._scheme == CONTRIB:
+                _contrib().create_eval_graph(graph)
+                check_quantized(graph, self.network)
+            assign = {variable.op.name: _assignment(variable) for variable in tf.global_variables()}
+        correct = 0
+        with tf.Session(graph=graph) as session:
+            session.run([operation for operation, _ in assign.values()],
+                        {feed: state[name] for name, (_, feed) in assign.items()})
+            for start in range(0, len(data.x_test), batch_size):
+                pixels = data.x_test[start:start + batch_size].astype(np.float32) * np.float32(data.pixel_scale)
+                correct += np.count_nonzero(session.run(predicted, {images: pixels}) == data.y_test[start:start + batch_size])
+        return correct / len(data.x_test)
+
+    def close(self) -> None:
+        self.session.close()
+
+    def _inputs(self, x, y, batch_size):
+        self.indices = tf.placeholder(tf.int32, [batch_size], "indices")
+        self._feeds = {}
+        images, labels = [self._stored(name, value) for name, value in (("images", x), ("labels", y))]
+        images = tf.cast(tf.gather(images, self.indices), tf.float32) * self._dataset.pixel_scale
+        return images, tf.gather(labels, self.indices)
+
+    def _stored(self, name, value):
+        feed = tf.placeholder(value.dtype, value.shape)
+        self._feeds[feed] = value
+        # A resource variable: gathering from it copies nothing, which is to contrib's favour.
+        return tf.Variable(feed, name="data/" + name, trainable=False, use_resource=True)
+
+
+def fake_quant_names(graph: tf.Graph) -> List[str]:
+    """Names of all fake quantization operations."""
+    return [op.name for op in graph.get_operations() if op.type == _FAKE_QUANT]
+
+
+def check_quantized(graph: tf.Graph, network: Network) -> None:
+    """Raise AssertionError unless contrib found all there is to find: otherwise it would be measured on less work.
+
+    Every convolution and dense layer has quantized weights and a quantized output, every Add a quantized output, and every
+    batch norm is folded.
+    """
+    names = fake_quant_names(graph)
+    for layer in network.layers:
+        if isinstance(layer, WEIGHTED):
+            pattern = "(^|/){}/weights_quant/".format(re.escape(layer.name))
+            assert any(re.search(pattern, name) for name in names), "weights of {} are not quantized".format(layer.name)
+    weighted = [layer for layer in network.layers if isinstance(layer, WEIGHTED)]
+    adds = [layer for layer in network.layers if isinstance(layer, Add)]
+    activations = len(names) - len(weighted)
+    assert activations >= len(weighted) + len(adds), "{} activations are quantized: expected {}; {}".format(
+        activations, len(weighted) + len(adds), names)
+    folded = {op.name.split("/")[-3] for op in graph.get_operations() if op.name.endswith("BatchNorm_Fold/bias")}
+    expected = {layer.inputs[0] for layer in network.layers if isinstance(layer, BatchNorm)}
+    assert folded == expected, "batch norm is folded into {}: expected {}".format(sorted(folded), sorted(expected))
+
+
+def _layers(network: Network, images: tf.Tensor, training: bool) -> tf.Tensor:
+    """The logits: one ``tf.nn`` call for each layer."""
+    outputs = {"input": images}
+    for layer in network.layers:
+        shapes = network.parameter_shapes(layer.name)
+        with tf.variable_scope(layer.name):
+            parameters = {name: tf.get_variable(name, shape, initializer=tf.zeros_initializer(),
+                                                trainable=not name.startswith("moving_"))
+                          for name, shape in shapes.items()}
+            inputs = [outputs[name] for name in layer.inputs]
+            outputs[layer.name] = _LOWERINGS[layer.kind](layer, inputs, parameters, training)
+    return outputs[network.output]
+
+
+def _conv2d(layer, inputs, parameters, training):
+    result = tf.nn.conv2d(inputs[0], parameters["weights"], strides=(1,) + layer.strides + (1,), padding=layer.padding,
+                          dilations=(1,) + layer.dilation + (1,))
+    return _biased(result, parameters)
+
+
+def _depthwise_conv2d(layer, inputs, parameters, training):
+    result = tf.nn.depthwise_conv2d(inputs[0], parameters["weights"], strides=(1,) + layer.strides + (1,),
+                                    padding=layer.padding, rate=layer.dilation)
+    return _biased(result, parameters)
+
+
+def _dense(layer, inputs, parameters, training):
+    return _biased(tf.matmul(inputs[0], parameters["weights"]), parameters)
+
+
+def _biased(x, parameters):
+    return tf.nn.bias_add(x, parameters["bias"]) if "bias" in parameters else x
+
+
+def _batch_norm(layer, inputs, parameters, training):
+    moving = {"mean": parameters["moving_mean"], "variance": parameters["moving_variance"]}
+    normalized, *batch = tf.nn.fused_batch_norm(
+        inputs[0], parameters["gamma"], parameters["beta"], epsilon=layer.epsilon, is_training=training,
+        **({} if training else moving))
+    if training:
+        for variable, value in zip(moving.values(), batch):
+            # The form that contrib.quantize looks for.
+            delta = (variable - value) * (1.0 - layer.momentum)
+            tf.add_to_collection(tf.GraphKeys.UPDATE_OPS, tf.assign_sub(variable, delta))
+    return normalized
+
+
+def _max_pool(layer, inputs, parameters, training):
+    return tf.nn.max_pool2d(inputs[0], layer.pool_size, layer.strides, layer.padding)
+
+
+_LOWERINGS = {
+    "Conv2D": _conv2d,
+    "DepthwiseConv2D": _depthwise_conv2d,
+    "Dense": _dense,
+    "BatchNorm": _batch_norm,
+    "ReLU": lambda layer, inputs, parameters, training: tf.nn.relu(inputs[0]),
+    "ReLU6": lambda layer, inputs, parameters, training: tf.nn.relu6(inputs[0]),
+    "MaxPool": _max_pool,
+    "GlobalAveragePool": lambda layer, inputs, parameters, training: tf.reduce_mean(inputs[0], axis=[1, 2]),
+    "Add": lambda layer, inputs, parameters, training: tf.add(*inputs),
+    "Flatten": lambda layer, inputs, parameters, training: tf.reshape(inputs[0], [-1, np.prod(inputs[0].shape.as_list()[1:])]),
+}
+
+
+def _assignment(variable):
+    """An operation that sets a variable, and what it is fed."""
+    feed = tf.placeholder(variable.dtype.base_dtype, variable.shape)
+    return tf.assign(variable, feed).op, feed
+
+
+def _contrib():
+    """``tf.contrib.quantize``; importing it warns about what it is built on."""
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        from tensorflow.contrib import quantize
+    return quantize
