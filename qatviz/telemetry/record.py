@@ -16,7 +16,7 @@ from qatviz.telemetry.record_codec import to_json
 from qatviz.telemetry.record_database import Branch, Timed, create_database
 from qatviz.telemetry.record_reader import RecordReader
 from qatviz.telemetry.record_schema import DATABASE_NAME, open_for_reading, read_rows, read_state
-from qatviz.telemetry.record_writer import SNAPSHOT_WEIGHT, RecordWriter
+from qatviz.telemetry.record_writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
 from qatviz.telemetry.run_lock import RunLock
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
 
@@ -31,6 +31,7 @@ class RunRecord(RecordReader):
 
     If writing fails (disk full, directory gone), the run goes on without: `failure` tells why, ``on_failure`` is called
     with it once, on the record's thread, and all that is appended from then on is counted in `lost`. `retry` goes on.
+    Checkpoints are files of their own: `save_checkpoint` raises where it can't, and does not need the rest to work.
 
     Any thread may read; one thread at a time appends.
     """
@@ -183,21 +184,26 @@ class RunRecord(RecordReader):
         return self._writer.flush(timeout_s)
 
     def retry(self) -> bool:
-        """After a failure: open the record again, or make it anew where it is gone; True if writing goes on.
+        """After a failure: open the record again, or make it anew where it is gone.
 
-        What was lost stays lost.
+        Returns
+        -------
+        bool
+            Whether writing goes on; if not, `failure` is why. What was lost stays lost.
         """
         if self.failure is None:
             return True
         with self._appending:
             try:
-                if not self.path.exists():
-                    self.directory.mkdir(parents=True, exist_ok=True)
+                self.directory.mkdir(parents=True, exist_ok=True)
+                if not self._lock.is_held():
                     self._lock.release()
                     self._lock = RunLock(self.directory)
+                if not self.path.exists():
                     create_database(self.path, self._description)
-            except (RecordError, OSError, sqlite3.Error):
-                return False  # the failure that is known already still says what is wrong
+            except (RecordError, OSError, sqlite3.Error) as error:
+                self._writer.blame(record_error(self.path, error))
+                return False
             self._writer.restart()
             return self._writer.wait_opened() is None
 
@@ -232,7 +238,7 @@ class RunRecord(RecordReader):
                 try:
                     create_database(path, new_description)
                 except (OSError, sqlite3.Error) as error:
-                    raise RecordError(f"{path}: cannot be made: {error}") from error
+                    raise record_error(path, error) from error
             return cls(directory, lock, on_failure)
         except BaseException:
             lock.release()

@@ -91,7 +91,7 @@ class RecordDatabase:
     def __init__(self, path: Path, description: Dict[str, Any], branches: List[Branch]):
         self._path = path
         with open_for_reading(path) as connection:
-            if read_description(connection) != description:
+            if to_json(read_description(connection)) != to_json(description):
                 raise RecordError(f"{path}: holds another run now")
             self._state = read_state(connection)
             self._snapshot_ids = {row[0] for row in connection.execute("SELECT id FROM snapshots")}

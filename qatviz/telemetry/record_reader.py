@@ -50,7 +50,8 @@ class RecordReader:
 
     Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
     timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
-    part of it, unless a redo brought them back.
+    part of it, unless a redo brought them back. It goes by steps: of what came at the very step to which the run was
+    set back, it can't tell what came before the moment that was restored and what after; all of that survives.
 
     Parameters
     ----------
@@ -84,6 +85,12 @@ class RecordReader:
 
     def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
         """All events in the order in which they happened.
+
+        Parameters
+        ----------
+        surviving_only : bool
+            Only those on the surviving timeline. The command that an undo took back is among them, as it came at the
+            very step of the undo; the `Restored` event that follows it tells.
 
         Returns
         -------

@@ -32,7 +32,8 @@ class RecordWriter:
     branches : list of Branch
         All branches of the run; read while the database is being opened, when the caller must not add any.
     on_failure : callable, optional
-        Called once for each failure, on the writer's thread, with the RecordError.
+        Called when writing fails after it had begun, once, on the writer's thread, with the RecordError. (Who makes or
+        restarts a writer learns from `wait_opened` that it can't begin.)
     """
 
     def __init__(
@@ -104,6 +105,11 @@ class RecordWriter:
         self._thread.join(timeout_s)
         return not self._thread.is_alive()
 
+    def blame(self, failure: RecordError) -> None:
+        """Give a failed writer a newer reason: why it can't be restarted."""
+        with self._changed:
+            self._failure = failure
+
     def restart(self) -> None:
         """Go on after a failure; only then."""
         self._thread.join()
@@ -160,8 +166,7 @@ class RecordWriter:
             return items, self._closing
 
     def _fail(self, error: Exception, n_unwritten: int) -> None:
-        failure = error if isinstance(error, RecordError) else RecordError(_explain(self._path, error))
-        failure.__cause__ = error if failure is not error else error.__cause__
+        failure = record_error(self._path, error)
         with self._changed:
             self._failure = failure
             lost = n_unwritten + len(self._waiting)
@@ -169,11 +174,17 @@ class RecordWriter:
             self._n_written += lost
             self._waiting.clear()
             self._load = 0
+            opened = self._opened
             self._changed.notify_all()
-        if self._on_failure is not None:
+        if opened and self._on_failure is not None:
             self._on_failure(failure)
 
 
-def _explain(path: Path, error: Exception) -> str:
-    reason = error.strerror if isinstance(error, OSError) and error.strerror else f"{error or type(error).__name__}"
-    return f"{path}: the record of the run cannot be written: {reason}"
+def record_error(path: Path, error: Exception) -> RecordError:
+    """``error`` as a RecordError that names the file and the reason."""
+    if isinstance(error, RecordError):
+        return error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    failure = RecordError(f"{path}: the record of the run cannot be written: {reason}")
+    failure.__cause__ = error
+    return failure

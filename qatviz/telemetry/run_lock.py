@@ -28,7 +28,7 @@ class RunLock:
     """
 
     def __init__(self, directory: Path):
-        path = directory / LOCK_NAME
+        path = self._path = directory / LOCK_NAME
         try:
             self._descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
         except OSError as error:
@@ -45,6 +45,15 @@ class RunLock:
         except OSError as error:
             self.release()
             raise RecordError(f"{path}: cannot be written: {error.strerror or error}") from error
+
+    def is_held(self) -> bool:
+        """Whether this still is the lock on the directory: it is not where the file was deleted or replaced."""
+        if self._descriptor < 0:
+            return False
+        try:
+            return os.path.samestat(os.fstat(self._descriptor), os.stat(str(self._path)))
+        except FileNotFoundError:
+            return False
 
     def release(self) -> None:
         """Let others write; again is allowed."""

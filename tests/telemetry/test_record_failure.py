@@ -164,28 +164,40 @@ def test_another_run_in_its_place(record, failures, tmp_path):
     with RunRecord.create(record.directory, {"seed": 1}):
         record.append_event(Paused(1, ""))
         assert_failed(record, failures, "replaced")
-        assert not record.retry()
-        assert "another run" in str(record.failure)
+        assert not record.retry() and "is being written by process" in str(record.failure)
+    assert not record.retry() and "another run" in str(record.failure)
+    assert len(failures) == 1
     assert RunRecord.read(record.directory).description["seed"] == 1
     assert RunRecord.read(record.directory).events() == []
     assert_steps(RunRecord.read(tmp_path / "moved").steps(), [1])
 
 
-def test_retry_while_it_still_fails_says_so_again(record, failures, monkeypatch):
+def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
     monkeypatch.setattr(record_database.os, "stat", fail)
     record.append_event(Paused(1, ""))
     assert_failed(record, failures, "Input/output error")
-    assert not record.retry()
-    assert len(failures) == 2
+    assert not record.retry() and "Input/output error" in str(record.failure)
+    assert len(failures) == 1
     monkeypatch.undo()
     assert record.retry() and record.retry()
     record.append_rewind(1)
     record.append_step(step_record(2))
     assert record.flush()
     assert_steps(record.steps(), [1, 2])
+
+
+@pytest.mark.skipif(sys.platform == "win32", reason="Windows does not let go of an open file")
+def test_a_directory_that_cannot_come_back(record, failures):
+    shutil.rmtree(str(record.directory))
+    record.directory.write_text("in the way")
+    record.append_event(Paused(1, ""))
+    assert failures.arrived.wait(TIMEOUT_S)
+    assert not record.retry() and "File exists" in str(record.failure)
+    record.directory.unlink()
+    assert record.retry() and len(failures) == 1
 
 
 def test_what_has_no_json_form_fails_the_record_not_the_run(record, failures):
