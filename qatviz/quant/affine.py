@@ -13,9 +13,13 @@ import numpy as np
 ArrayLike = Union[float, np.ndarray]
 
 MIN_BITS, MAX_BITS = 2, 16
-#: Below this scale float32 arithmetic runs into denormals, which TensorFlow's threads flush to zero; a tensor whose
-#: range is that small is treated as all zero.
-SMALLEST_SCALE = np.float32(2.0**-100)
+#: Scales outside these bounds count as 0: such a tensor is treated as all zero. Below, float32 arithmetic runs into
+#: denormals, which TensorFlow's threads flush to zero (measured: codes equal the kernel's down to 2**-124, and its values
+#: are NaN where the scale itself is denormal).
+SMALLEST_SCALE = np.float32(2.0**-120)
+#: Above, the window of the 16-bit kernel that carries every grid in the graph would be infinite (see
+#: :mod:`qatviz.quant.fake_quant`).
+LARGEST_SCALE = np.float32(3e38 / 65535)
 
 
 def code_bounds(num_bits: int, narrow_range: bool) -> Tuple[int, int]:
@@ -83,7 +87,8 @@ def choose_grid(
     - symmetric: ``scale = max(min / qmin, max / qmax)``, ``zero_point = 0``;
     - power of two: the scale is then raised to the next power of two.
 
-    Non-finite bounds count as 0: the caller is told about them elsewhere, a grid is never NaN.
+    A range with an end that is not finite, or a scale outside ``SMALLEST_SCALE .. LARGEST_SCALE``, gives scale 0, the grid
+    of an all-zero tensor: the caller is told about them elsewhere, a grid is never NaN.
 
     Parameters
     ----------
@@ -97,8 +102,8 @@ def choose_grid(
     (1.3333333730697632, -1, -1.3333333730697632, 2.6666667461395264)
     """
     qmin, qmax = code_bounds(num_bits, narrow_range)
-    low = np.minimum(_finite(range_min), np.float32(0))
-    high = np.maximum(_finite(range_max), np.float32(0))
+    low = np.minimum(np.asarray(range_min, np.float32), np.float32(0))  # np.minimum and np.maximum pass NaN on
+    high = np.maximum(np.asarray(range_max, np.float32), np.float32(0))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if symmetric:
             step = np.maximum(low / np.float32(qmin), high / np.float32(qmax))
@@ -106,7 +111,9 @@ def choose_grid(
         scale = (high - low) / np.float32(qmax - qmin)
         if power_of_two:
             scale = next_power_of_two(scale)
-        scale = np.where((scale >= SMALLEST_SCALE) & np.isfinite(scale), scale, np.float32(0)).astype(np.float32)
+        usable = (scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE)  # False for NaN
+        scale = np.where(usable, scale, np.float32(0)).astype(np.float32)
+        low = np.where(usable, low, np.float32(0))
         # The kernel's codes are unsigned; its rounding is done there, so ours is too.
         unsigned_min = np.float32(qmin + 2 ** (num_bits - 1))
         unsigned_max = np.float32(2**num_bits - 1)
@@ -161,8 +168,3 @@ def fake_quant_gradient(gradient: np.ndarray, x: np.ndarray, grid: AffineGrid) -
     """Straight-through estimator: ``gradient`` where ``minimum <= x <= maximum`` (inclusive), 0 elsewhere."""
     x = np.asarray(x, np.float32)
     return np.where((x >= grid.minimum) & (x <= grid.maximum), gradient, np.float32(0)).astype(np.float32)
-
-
-def _finite(x: ArrayLike) -> np.ndarray:
-    x = np.asarray(x, np.float32)
-    return np.where(np.isfinite(x), x, np.float32(0)).astype(np.float32)

@@ -99,6 +99,11 @@ class LiveQuantizers:
         """Scale of each output channel of a weight tensor ``[num_channels]``, 0 where its quantizer is off."""
         return self.codes_of(name)[0] * tf.cast(self.enabled(name), tf.float32)
 
+    def on_grid(self, name: str, value: float) -> tf.Tensor:
+        """``value`` rounded to the grid of an activations tensor in use: a scalar."""
+        group = self.place.group_of[self.plan.index(name)]
+        return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
+
     def codes_of(self, name: str):
         """What turns values of a tensor into codes: scale float32 and zero point int32, each ``[num_channels]``, and
         ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same."""

@@ -123,8 +123,10 @@ def quantize_conv2d(
         float32 ``[batch, out_height, out_width, out_channels]``.
     """
     quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, per_channel, quantizer)
-    return tf.nn.conv2d(
-        input_tensor, quantized, strides=_nhwc(strides), padding=padding, dilations=_nhwc(dilations))
+    strides, dilations = _nhwc(strides), _nhwc(dilations)
+    if max(dilations) > 1:  # on a CPU, conv2d's own dilations have no gradient
+        return tf.nn.convolution(input_tensor, quantized, padding, strides[1:3], dilations[1:3])
+    return tf.nn.conv2d(input_tensor, quantized, strides=strides, padding=padding)
 
 
 def quantize_depthwise_conv2d(

@@ -14,6 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
+from qatviz.errors import RecordError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant import live_state
@@ -64,6 +65,7 @@ class TrainingGraph:
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device):
+            tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._build(dataset, batch_size, telemetry)
         self._graph.finalize()
         config = tf.ConfigProto(intra_op_parallelism_threads=placement.intra_op_threads,
@@ -127,9 +129,13 @@ class TrainingGraph:
         self._session.run(self._state_writer, {self._state_feeds[name]: arrays[name] for name in self._state_names})
         self._forget_codes()
 
-    def state_shapes(self) -> Dict[str, tuple]:
-        """Shape of every array of :meth:`read_state`."""
-        return {name: tuple(feed.shape.as_list()) for name, feed in self._state_feeds.items()}
+    def check_state(self, name: str, arrays: Arrays) -> None:
+        """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and optimizer."""
+        for key, feed in self._state_feeds.items():
+            expected = "{} {}".format(feed.dtype.as_numpy_dtype.__name__, tuple(feed.shape.as_list()))
+            found = "{} {}".format(arrays[key].dtype, arrays[key].shape) if key in arrays else "nothing"
+            if found != expected:
+                raise RecordError("checkpoint {}: {} is {}, expected {}".format(name, key, found, expected))
 
     def publish(self) -> None:
         """Make the evaluation copy speak of the present state and settings."""
@@ -151,6 +157,12 @@ class TrainingGraph:
         """float32 ``[batch, classes]`` of the published state for ``images`` (float32, already scaled)."""
         return self._session.run(self._eval_logits, {self._eval_images: images, self._modes.weights: weights,
                                                      self._modes.activations: activations})
+
+    @property
+    def device(self) -> str:
+        """Where the session runs, for the user."""
+        kinds = [device.device_type for device in self._session.list_devices() if not device.device_type.startswith("XLA")]
+        return ", ".join(kinds)
 
     def close(self) -> None:
         self._session.close()

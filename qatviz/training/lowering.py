@@ -162,7 +162,9 @@ class _Builder:
         return tf.nn.relu(inputs[0])
 
     def _relu6(self, unit, inputs):
-        return tf.nn.relu6(inputs[0])
+        # Not fused, it clips codes: at the value nearest to 6 that its input's grid has.
+        limit = self.quantizers.on_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
+        return tf.minimum(tf.nn.relu(inputs[0]), limit)
 
     def _maxpool(self, unit, inputs):
         return tf.nn.max_pool2d(inputs[0], unit.op.pool_size, unit.op.strides, unit.op.padding)

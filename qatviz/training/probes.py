@@ -12,7 +12,6 @@ import tensorflow.compat.v1 as tf
 from qatviz.network.layers import element_count
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
-from qatviz.quant.measures import sqnr_db
 from qatviz.settings import WEIGHTS
 
 #: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
@@ -23,23 +22,18 @@ HISTOGRAM_BINS = 128
 SNAPSHOT_VALUES = 65536
 #: Codes are counted one by one up to this width.
 MAX_CODE_BITS = 8
-ERROR_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed")
+#: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.
+SNAPSHOT_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed", "rmse_over_scale", "used_codes",
+                 "effective_bits", "flip_rate")
+ERROR_SUMS = SNAPSHOT_SUMS[:6]
 
 
 def step_errors(tensors: List[Quantized]) -> tf.Tensor:
-    """float32 ``[len(ERROR_SUMS), T]``: means over the sample of each tensor; see :func:`error_rows` for the rest."""
+    """float32 ``[len(ERROR_SUMS), T]``: means over the sample of each tensor."""
     samples = [[_sample(tensor[index]) for tensor in tensors] for index in range(3)]
     sizes = np.array([sample.shape[0].value for sample in samples[0]], np.float32)
     values, source, clipped = [tf.stack([_padded(sample) for sample in column]) for column in samples]
     return _mean_errors(values, source, clipped, tf.constant(sizes))
-
-
-def error_rows(errors: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """float32 ``[7, T]``: mse, clipping, rounding, SQNR (dB), RMSE/scale, clipped, flushed from ``ERROR_SUMS`` rows."""
-    signal, mse = errors[0], errors[1]
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(scale > 0, np.sqrt(mse) / scale, 0.0)
-    return np.stack([mse, errors[2], errors[3], sqnr_db(signal, mse), relative, errors[4], errors[5]]).astype(np.float32)
 
 
 def _mean_errors(values, source, clipped, sizes):
@@ -67,7 +61,7 @@ def _padded(sample: tf.Tensor) -> tf.Tensor:
 class SnapshotTensors(NamedTuple):
     """What a snapshot fetches for one tensor: a few small arrays."""
 
-    measures: tf.Tensor  # float32 [len(ERROR_SUMS) + 4]: error means, RMSE/scale, used codes, effective bits, flip rate
+    measures: tf.Tensor  # float32 [len(SNAPSHOT_SUMS)]
     edges: tf.Tensor  # float32 [2]
     float_counts: tf.Tensor  # int32 [HISTOGRAM_BINS]
     quantized_counts: tf.Tensor

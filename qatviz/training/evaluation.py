@@ -1,0 +1,52 @@
+"""Accuracy on held-out data, four ways, a small piece at a time, so that training and commands go on meanwhile."""
+
+import time
+from typing import Dict, Iterator, Optional
+
+import numpy as np
+
+from qatviz.telemetry.events import Evaluated
+from qatviz.training.graph import EVALUATION_BATCH, TrainingGraph
+
+#: Whether weights and activations are quantized in each evaluation.
+EVALUATIONS = {
+    "float": (False, False),
+    "weights_only": (True, False),
+    "activations_only": (False, True),
+    "quantized": (True, True),
+}
+
+
+class Evaluation:
+    """One evaluation of the state that was published when it was made.
+
+    Each :meth:`advance` runs one piece of at most ``EVALUATION_BATCH`` examples.
+    """
+
+    def __init__(self, graph: TrainingGraph, num_examples: int, step: int):
+        self._graph, self._num_examples, self._step = graph, num_examples, step
+        self._seconds = 0.0
+        self._accuracy = {}  # type: Dict[str, float]
+        graph.publish()
+        self._pieces = self._run()
+
+    def advance(self) -> Optional[Evaluated]:
+        """Run a piece; the result once all are done, else None."""
+        started = time.perf_counter()
+        done = next(self._pieces)
+        self._seconds += time.perf_counter() - started
+        if not done:
+            return None
+        return Evaluated(self._step, dict(self._accuracy), self._num_examples, self._seconds)
+
+    def _run(self) -> Iterator[bool]:
+        last = list(EVALUATIONS)[-1]
+        for name, (weights, activations) in EVALUATIONS.items():
+            correct = 0
+            for start in range(0, self._num_examples, EVALUATION_BATCH):
+                end = min(start + EVALUATION_BATCH, self._num_examples)
+                correct += self._graph.count_correct(np.arange(start, end, dtype=np.int32), weights, activations)
+                if end < self._num_examples:
+                    yield False
+            self._accuracy[name] = correct / self._num_examples
+            yield name == last

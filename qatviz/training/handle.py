@@ -1,0 +1,162 @@
+"""The handle of a run: all that anybody outside the training thread holds.
+
+TensorFlow is imported by the training thread, so a handle can be made, and a window shown, at once.
+"""
+
+import threading
+import traceback
+from dataclasses import replace
+from typing import Any, List, Optional
+
+from qatviz.errors import RunStateError
+from qatviz.telemetry import events
+from qatviz.telemetry.channel import Channel
+from qatviz.telemetry.collector import Collector, history_names
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record import RunRecord
+from qatviz.training import commands as c
+from qatviz.training.inbox import Inbox
+from qatviz.training.moments import Moment
+from qatviz.training.run_spec import RunSpec
+
+#: Telemetry records that wait for a reader at most: at 1,000 steps a second, two seconds.
+CHANNEL_CAPACITY = 2000
+
+NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
+    "new", "building", "running", "paused", "finished", "stopped", "failed")
+ENDED = (FINISHED, STOPPED, FAILED)
+_STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
+
+
+class Run:
+    """A run on a thread of its own. All methods may be called from any thread.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    record : RunRecord, optional
+        Where the run is kept on disk; closed when the run ends.
+
+    Attributes
+    ----------
+    history : History
+        All series so far; see :func:`qatviz.telemetry.collector.history_names`.
+    """
+
+    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None):
+        self.spec, self.record = spec, record
+        names = [tensor.name for tensor in spec.plan.tensors]
+        self.history = History(history_names(names))
+        self._channel = Channel(CHANNEL_CAPACITY)
+        self._inbox = Inbox()
+        self._state, self._step = NEW, spec.start.step if spec.start else 0
+        self._ended = threading.Event()
+        self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
+
+    @property
+    def state(self) -> str:
+        """``new``, ``building``, ``running``, ``paused``, ``finished``, ``stopped`` or ``failed``."""
+        return self._state
+
+    @property
+    def step(self) -> int:
+        """Training steps done."""
+        return self._step
+
+    @property
+    def dropped(self) -> int:
+        """Telemetry records that nobody read in time."""
+        return self._channel.dropped
+
+    def start(self) -> None:
+        """Begin; :class:`RunStateError` the second time."""
+        if self._state != NEW:
+            raise RunStateError("the run is {}: it can be started once".format(self._state))
+        self._state = BUILDING
+        self._thread.start()
+
+    def send(self, command: c.Command) -> int:
+        """Ask for something; its number, under which the answer (CommandApplied, CommandRejected) comes.
+
+        Raises
+        ------
+        RunStateError
+            If the run has ended.
+        """
+        return self._inbox.send(command)
+
+    def drain(self) -> List[Any]:
+        """Events, step records and snapshots that came since the last call, in order; at once."""
+        return self._channel.drain()
+
+    def wait_for_news(self, timeout_s: float) -> bool:
+        """Block until :meth:`drain` would return something; False if nothing came in time."""
+        return self._channel.wait(timeout_s)
+
+    def pause(self) -> int:
+        return self.send(c.Pause())
+
+    def resume(self) -> int:
+        return self.send(c.Resume())
+
+    def single_step(self, count: int = 1) -> int:
+        """Take ``count`` steps, then pause."""
+        return self.send(c.SingleStep(count))
+
+    def request_stop(self) -> None:
+        """End the run after the step in flight; no error if it has ended."""
+        try:
+            self.send(c.Stop())
+        except RunStateError:
+            pass
+
+    def wait(self, timeout_s: Optional[float] = None) -> bool:
+        """Block until the run has ended and everything is written; False if it takes longer."""
+        return self._ended.wait(timeout_s)
+
+    def fork(self, moment: Moment, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
+        """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of the spec."""
+        return Run(replace(self.spec, start=moment, **changes), record)
+
+    def _set_state(self, state: str, step: int) -> None:
+        self._step = step
+        self._state = state
+
+    def _body(self) -> None:
+        collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record)
+        trainer = None
+        try:
+            from qatviz.training.trainer import Trainer
+
+            trainer = Trainer(self.spec, self._inbox, collector, self.record, self._set_state)
+            ending = trainer.run()
+        except BaseException as error:  # whatever it is, it has to reach the user
+            ending = _failure(self._step, error)
+        finally:
+            late = self._inbox.close()
+        try:
+            if trainer is not None:
+                trainer.close()
+        except BaseException as error:
+            ending = _failure(self._step, error)
+        for sent in late:
+            collector.put(events.CommandRejected(
+                self._step, sent.sequence, sent.command.describe(), "the run has ended"))
+        collector.put(ending)
+        collector.close()
+        self._close_record()
+        self._state = _STATES_AT_END[type(ending)]
+        self._ended.set()
+
+    def _close_record(self) -> None:
+        if self.record is None:
+            return
+        try:
+            self.record.close()
+        except Exception as error:  # the run is over; the user hears of it all the same
+            self._channel.put_event(events.RecordFailed(self._step, str(error)))
+
+
+def _failure(step: int, error: BaseException) -> events.Failed:
+    text = "{}: {}".format(type(error).__name__, error)
+    return events.Failed(step, text, "".join(traceback.format_exception(type(error), error, error.__traceback__)))

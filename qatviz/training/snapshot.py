@@ -1,0 +1,55 @@
+"""A snapshot as the graph fetches it, turned into the record that others read."""
+
+from typing import List
+
+import numpy as np
+
+from qatviz.quant.affine import AffineGrid
+from qatviz.quant.measures import sqnr_db
+from qatviz.settings import QuantizerSettings
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
+from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, SNAPSHOT_SUMS, SnapshotTensors
+from qatviz.training.settings_book import SettingsBook
+
+
+def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, step: int, seconds: float) -> Snapshot:
+    """The :class:`Snapshot` of what :meth:`TrainingGraph.snapshot` returned, under the settings ``book``."""
+    tensors = book.plan.tensors
+    settings = [book.of(tensor.name) for tensor in tensors]
+    enabled = tuple(s.enabled and step >= s.quant_delay for s in settings)
+    columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
+    values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)
+    histograms = {t.name: _histogram(f, s, on) for t, f, s, on in zip(tensors, fetched, settings, enabled)}
+    return Snapshot(step, seconds, read_only(values), histograms, tuple(s.num_bits for s in settings), enabled)
+
+
+def _grid(fetched: SnapshotTensors, settings: QuantizerSettings) -> AffineGrid:
+    return AffineGrid(fetched.scale, fetched.zero_point, settings.num_bits, settings.narrow_range)
+
+
+def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> dict:
+    sums = dict(zip(SNAPSHOT_SUMS, fetched.measures.astype(np.float64)))
+    grid = _grid(fetched, settings)
+    coarsest = int(np.argmax(fetched.scale))
+    row = dict(sums, scale=fetched.scale[coarsest], zero_point=fetched.zero_point[coarsest],
+               range_min=grid.minimum.min(), range_max=grid.maximum.max(), sqnr_db=sqnr_db(sums["signal"], sums["mse"]))
+    if not enabled:
+        # In float there are no codes to speak of.
+        row.update(rmse_over_scale=0.0, used_codes=np.nan, effective_bits=np.nan, flip_rate=np.nan)
+    return row
+
+
+def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bool) -> TensorHistogram:
+    scale, zero_point = fetched.scale, fetched.zero_point
+    if not settings.per_channel:
+        scale, zero_point = scale[:1], zero_point[:1]
+    code_counts = None
+    if enabled and settings.num_bits <= MAX_CODE_BITS:
+        code_counts = read_only(fetched.code_counts[:2**settings.num_bits].astype(np.int64))
+    edges = np.linspace(fetched.edges[0], fetched.edges[1], HISTOGRAM_BINS + 1).astype(np.float32)
+    return TensorHistogram(
+        edges=read_only(edges), float_counts=read_only(fetched.float_counts.astype(np.int64)),
+        quantized_counts=read_only(fetched.quantized_counts.astype(np.int64)), code_min=-2**(settings.num_bits - 1),
+        code_counts=code_counts, channel_min=read_only(fetched.channel_min.copy()),
+        channel_max=read_only(fetched.channel_max.copy()), scale=read_only(scale.copy()),
+        zero_point=read_only(zero_point.copy()))

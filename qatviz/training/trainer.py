@@ -1,0 +1,400 @@
+"""The training loop: owns the graph, carries out commands between steps, says what happens.
+
+All of it runs on one thread. The way in is the :class:`Inbox`, the way out the :class:`Collector`.
+"""
+
+import time
+from bisect import bisect_left
+from typing import Callable, List, Optional, Tuple
+
+from qatviz.data import BatchSchedule
+from qatviz.errors import QatvizError, RunStateError
+from qatviz.quant import live_state, range_search
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import Collector, RawStep, Rewind
+from qatviz.telemetry.record import RunRecord
+from qatviz.training import commands as c
+from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE, FINAL, Checkpointer, checkpoint_name
+from qatviz.training.evaluation import Evaluation
+from qatviz.training.graph import NonFiniteLoss, TrainingGraph
+from qatviz.training.inbox import Inbox, Sent
+from qatviz.training.moments import Moment, Moments
+from qatviz.training.range_policy import actions_at_step, actions_on_change
+from qatviz.training.run_spec import RunSpec
+from qatviz.training.settings_book import SettingsBook
+from qatviz.training.snapshot import make_snapshot
+
+#: Snapshots take at most one part in this many of the time, whatever interval is asked for.
+SNAPSHOT_SHARE = 50
+#: Seconds between two states kept in memory in case a step goes wrong.
+LAST_GOOD_INTERVAL_S = 5.0
+#: Seconds that a paused run sleeps at most before it looks after its housekeeping.
+_IDLE_S = 0.25
+
+
+class Trainer:
+    """One run, from its first step to its end; made and used on the training thread.
+
+    Parameters
+    ----------
+    spec : RunSpec
+    inbox : Inbox
+    collector : Collector
+    record : RunRecord, optional
+    on_state : callable (str, int)
+        Told the state (``running``, ``paused``) and the step whenever they change.
+    """
+
+    def __init__(self, spec: RunSpec, inbox: Inbox, collector: Collector, record: Optional[RunRecord],
+                 on_state: Callable[[str, int], None]):
+        self._spec, self._inbox, self._collector, self._record, self._on_state = spec, inbox, collector, record, on_state
+        self._started = time.perf_counter()
+        self._graph = TrainingGraph(spec.network, spec.plan, spec.dataset, spec.batch_size, spec.optimizer, spec.seed,
+                                    spec.placement, spec.telemetry)
+        self._place = self._graph.layout
+        self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
+        self._moments = Moments()
+        self._checkpointer = Checkpointer(record, collector.put)
+        self._schedule = sorted(spec.schedule, key=lambda item: item[0])
+        self._evaluation = None  # type: Optional[Evaluation]
+        self._paused = self._stopping = False
+        self._single_steps = 0
+        self._total = spec.steps
+        self._branch = self._newest_branch = 0 if record is None else record.branch
+        self._telemetry_failed = False
+        self._begin(spec.start)
+
+    # Life
+
+    def run(self) -> events.Event:
+        """Train until the end; the last event."""
+        while not self._stopping:
+            self._carry_out(self._due() + self._inbox.take_all())
+            if self._stopping:
+                break
+            if self._paused:
+                self._rest()
+            elif self._total is not None and self.step >= self._total:
+                break
+            else:
+                self._one_step()
+                self._look_after()
+        return self._end()
+
+    def close(self) -> None:
+        """Release the session and write what waits; also after a failure."""
+        self._checkpointer.close()
+        self._graph.close()
+
+    def _begin(self, start: Optional[Moment]) -> None:
+        graph, spec = self._graph, self._spec
+        self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
+        self.book = start.book if start else spec.book
+        graph.write_settings(self.book.quantizers, self.book.run, self.step)
+        graph.write_state(start.arrays if start else graph.initial_state(self.book.run))
+        if start is None:
+            graph.calibrate(self._batches.indices(0))
+            self._refresh(actions_on_change(self._place, None, self.book))
+        self._plan_activation()
+        # What the schedule says of the step a run is resumed at was done before, or is done now; twice does no harm.
+        self._scheduled = bisect_left([step for step, _ in self._schedule], self.step)
+        self._emit(events.Started(self.step, time.perf_counter() - self._started, self._graph.device))
+        now = time.perf_counter()
+        self._next_snapshot = now
+        self._next_checkpoint = now + self.book.run.checkpoint_interval
+        self._next_good = now + LAST_GOOD_INTERVAL_S
+        self._moments.last_good = self._moment("start", "start of the run")
+        self._on_state("running", self.step)
+
+    def _end(self) -> events.Event:
+        """Everything is measured and kept once more; a stop leaves out what takes long."""
+        finished = not self._stopping
+        if finished:
+            self._finish_evaluation()
+        self._take_snapshot()
+        self._checkpointer.save(self._moment(checkpoint_name(FINAL, self.step), "end of the run"))
+        return events.Finished(self.step) if finished else events.Stopped(self.step)
+
+    def _finish_evaluation(self) -> None:
+        self._evaluation = self._new_evaluation()
+        while self._evaluation is not None:
+            self._advance_evaluation()
+            if any(isinstance(sent.command, c.Stop) for sent in self._carry_out(self._inbox.take_all())):
+                return
+
+    # Steps
+
+    def _one_step(self) -> None:
+        started = time.perf_counter()
+        if self.step == self._next_activation:
+            self._activate()
+        if self.step:
+            self._refresh(actions_at_step(self._place, self.book, self.step))
+        try:
+            loss, raw = self._graph.step(self._batches.indices(self.step), self.step)
+        except NonFiniteLoss as error:
+            self._after_bad_step(str(error))
+            return
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        self._collector.put(RawStep(self.step, self.seconds, loss, self.book.run.learning_rate, raw))
+        self._on_state("running", self.step)
+        if self._single_steps:
+            self._single_steps -= 1
+            if not self._single_steps:
+                self._pause("single step")
+
+    def _activate(self) -> None:
+        """quant_delay of some quantizers ends here."""
+        names = [t.name for t in self._spec.plan.tensors
+                 if self.book.of(t.name).enabled and self.book.of(t.name).quant_delay == self.step]
+        self._graph.write_settings(self.book.quantizers, self.book.run, self.step)
+        self._plan_activation()
+        self._emit(events.SettingsActivated(self.step, tuple(names)))
+
+    def _plan_activation(self) -> None:
+        self._next_activation = live_state.next_activation(self.book.quantizers, self.step)
+
+    def _refresh(self, actions: List[int]) -> None:
+        if any(action != range_search.KEEP for action in actions):
+            percentiles = [self.book.quantizers[group].percentile for group in self._place.weights]
+            self._graph.refresh_ranges(actions, percentiles)
+
+    def _after_bad_step(self, what: str) -> None:
+        """The step changed nothing; but an earlier one may have left numbers from which no step can be taken."""
+        present = self._moment("bad", what)
+        if not present.is_finite:
+            good = self._moments.last_good
+            self._set_to(good)
+            self._emit(events.Restored(self.step, good.name, "a weight was not finite", present.step,
+                                       present.book.differences(good.book)))
+        self._emit(events.NonFinite(present.step, what, self.step))
+        self._pause(what)
+
+    # Housekeeping between steps
+
+    def _look_after(self) -> None:
+        run, now = self.book.run, time.perf_counter()
+        if self._evaluation is not None:
+            self._advance_evaluation()
+        elif run.evaluation_interval and self.step % run.evaluation_interval == 0:
+            self._evaluation = self._new_evaluation()
+        elif now >= self._next_snapshot:
+            self._take_snapshot()
+        if now >= self._next_good:
+            self._keep_last_good(now)
+        if now >= self._next_checkpoint:
+            self._next_checkpoint = now + run.checkpoint_interval
+            self._checkpointer.save(self._moment(checkpoint_name(AUTOMATIC, self.step), "automatic"))
+        if self._collector.failure is not None and not self._telemetry_failed:
+            self._telemetry_failed = True
+            self._emit(events.RecordFailed(self.step, "telemetry: {!r}".format(self._collector.failure)))
+
+    def _keep_last_good(self, now: float) -> None:
+        moment = self._moment("good", "kept in case a step goes wrong")
+        if moment.is_finite:
+            self._moments.last_good = moment
+        # Copying takes at most one part in a hundred of the time.
+        self._next_good = now + max(LAST_GOOD_INTERVAL_S, 100 * (time.perf_counter() - now))
+
+    def _rest(self) -> None:
+        if self._evaluation is not None:
+            self._advance_evaluation()
+        else:
+            self._inbox.wait(_IDLE_S)
+
+    def _take_snapshot(self) -> None:
+        """Histograms of the present state; an evaluation in progress, which has the evaluation graph, goes first."""
+        while self._evaluation is not None:
+            self._advance_evaluation()
+        started = time.perf_counter()
+        self._graph.publish()
+        self._collector.put(make_snapshot(self._graph.snapshot(), self.book, self.step, self.seconds))
+        now = time.perf_counter()
+        self._next_snapshot = now + max(self.book.run.snapshot_interval, SNAPSHOT_SHARE * (now - started))
+
+    def _new_evaluation(self) -> Evaluation:
+        return Evaluation(self._graph, len(self._spec.dataset.x_test), self.step)
+
+    def _advance_evaluation(self) -> None:
+        result = self._evaluation.advance()
+        if result is not None:
+            self._evaluation = None
+            self._emit(result)
+
+    # Commands
+
+    def _due(self) -> List[Sent]:
+        """Commands of the schedule whose step has come, each once."""
+        due = []
+        while self._scheduled < len(self._schedule) and self._schedule[self._scheduled][0] <= self.step:
+            due.append(Sent(0, self._schedule[self._scheduled][1]))
+            self._scheduled += 1
+        return due
+
+    def _carry_out(self, waiting: List[Sent]) -> List[Sent]:
+        """All waiting commands, in order; changes of settings that follow each other are adopted in one call."""
+        if not waiting:
+            return waiting
+        book, accepted = self.book, []  # type: SettingsBook, List[Tuple[Sent, tuple]]
+        for sent in waiting:
+            try:
+                if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
+                    book, changes = _changed(book, sent.command)
+                    accepted.append((sent, changes))
+                    continue
+                self._adopt(book, accepted)
+                accepted = []
+                self._HANDLERS[type(sent.command)](self, sent)
+                book = self.book
+            except QatvizError as error:
+                self._emit(events.CommandRejected(self.step, sent.sequence, sent.command.describe(), str(error)))
+        self._adopt(book, accepted)
+        return waiting
+
+    def _adopt(self, book: SettingsBook, accepted: List[Tuple[Sent, tuple]]) -> None:
+        """Let ``book`` take effect before the next step; what it replaces can be gone back to."""
+        name = ""
+        if book != self.book:
+            name = checkpoint_name(BEFORE_CHANGE, self.step, accepted[-1][0].sequence)
+            before = self._moment(name, "before " + accepted[-1][0].command.describe())
+            self._moments.before_change(before)
+            self._checkpointer.save(before)
+            old, self.book = self.book, book
+            self._graph.write_settings(book.quantizers, book.run, self.step)
+            self._refresh(actions_on_change(self._place, old, book))
+            self._plan_activation()
+            self._next_checkpoint = min(self._next_checkpoint, time.perf_counter() + book.run.checkpoint_interval)
+        for sent, changes in accepted:
+            self._applied(sent, changes, name if changes else "")
+
+    def _applied(self, sent: Sent, changes: tuple = (), checkpoint: str = "") -> None:
+        self._emit(events.CommandApplied(self.step, sent.sequence, sent.command.describe(), changes, checkpoint))
+
+    def _pause(self, reason: str) -> None:
+        self._paused, self._single_steps = True, 0
+        self._emit(events.Paused(self.step, reason))
+        self._on_state("paused", self.step)
+        if not self._stopping:
+            self._take_snapshot()  # what is on screen while it stands still should be exact
+
+    def _unpause(self) -> None:
+        if self._paused:
+            self._paused = False
+            self._emit(events.Resumed(self.step))
+            self._on_state("running", self.step)
+
+    # One method for each kind of command
+
+    def _on_pause(self, sent):
+        self._applied(sent)
+        if not self._paused or self._single_steps:
+            self._pause("asked to")
+
+    def _on_resume(self, sent):
+        self._single_steps = 0
+        self._applied(sent)
+        self._unpause()
+
+    def _on_single_step(self, sent):
+        count = sent.command.count
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise RunStateError("SingleStep: count is {!r}: expected a whole number of at least 1".format(count))
+        self._single_steps = count
+        self._applied(sent)
+        self._unpause()
+
+    def _on_evaluate(self, sent):
+        self._applied(sent)
+        if self._evaluation is None:
+            self._evaluation = self._new_evaluation()
+
+    def _on_take_snapshot(self, sent):
+        self._applied(sent)
+        self._take_snapshot()
+
+    def _on_save_checkpoint(self, sent):
+        name = sent.command.name or checkpoint_name("step", self.step)
+        moment = self._moment(name, "asked for")
+        self._moments.keep(moment)
+        self._checkpointer.save(moment)
+        self._applied(sent, checkpoint=name)
+        if self._record is None:
+            self._emit(events.CheckpointSaved(self.step, name, moment.reason))
+
+    def _on_restore_checkpoint(self, sent):
+        moment = self._find(sent.command.name)
+        self._moments.before_change(self._moment(checkpoint_name(BEFORE_CHANGE, self.step, sent.sequence), "before restoring"))
+        self._jump(sent, moment, "restored")
+
+    def _on_undo(self, sent):
+        self._jump(sent, self._moments.undo(self._moment(checkpoint_name("undone", self.step, sent.sequence), "undone")), "undo")
+
+    def _on_redo(self, sent):
+        self._jump(sent, self._moments.redo(self._moment(checkpoint_name("redone", self.step, sent.sequence), "redone")), "redo")
+
+    def _on_set_steps(self, sent):
+        steps = sent.command.steps
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
+            raise RunStateError("SetSteps: steps is {!r}: expected a whole number of at least 0, or None".format(steps))
+        self._total = steps
+        self._applied(sent)
+
+    def _on_stop(self, sent):
+        self._stopping = True
+        self._applied(sent)
+
+    _HANDLERS = {
+        c.Pause: _on_pause, c.Resume: _on_resume, c.SingleStep: _on_single_step, c.Evaluate: _on_evaluate,
+        c.TakeSnapshot: _on_take_snapshot, c.SaveCheckpoint: _on_save_checkpoint,
+        c.RestoreCheckpoint: _on_restore_checkpoint, c.Undo: _on_undo, c.Redo: _on_redo, c.SetSteps: _on_set_steps,
+        c.Stop: _on_stop,
+    }
+
+    # States
+
+    def _moment(self, name: str, reason: str) -> Moment:
+        return Moment(self.step, self.seconds, self.book, self._graph.read_state(), name, reason, self._branch)
+
+    def _find(self, name: str) -> Moment:
+        moment = self._moments.named(name)
+        if moment is not None:
+            return moment
+        if self._record is None:
+            raise RunStateError("there is no checkpoint {!r}; there are {}".format(
+                name, ", ".join(self._moments.names()) or "none"))
+        arrays, meta = self._record.load_checkpoint(name)
+        moment = Moment.from_checkpoint(name, arrays, meta, self._spec.plan)
+        self._graph.check_state(name, arrays)
+        return moment
+
+    def _jump(self, sent: Sent, moment: Moment, reason: str) -> None:
+        left = self.step
+        changes = self.book.differences(moment.book)
+        self._set_to(moment)
+        self._applied(sent, changes)
+        self._emit(events.Restored(self.step, moment.name, reason, left, changes))
+        if self._paused:
+            self._take_snapshot()
+
+    def _set_to(self, moment: Moment) -> None:
+        self._evaluation = None  # it speaks of a state that was left
+        self.step, self.seconds, self.book = moment.step, moment.seconds, moment.book
+        self._graph.write_state(moment.arrays)
+        self._graph.write_settings(self.book.quantizers, self.book.run, self.step)
+        self._plan_activation()
+        # The schedule's changes at this very step are part of what was left: going back must not bring them again.
+        self._scheduled = bisect_left([step for step, _ in self._schedule], self.step + 1)
+        self._collector.put(Rewind(self.step, moment.branch))
+        self._newest_branch += 1
+        self._branch = self._newest_branch
+        self._on_state("paused" if self._paused else "running", self.step)
+
+    def _emit(self, event: events.Event) -> None:
+        self._collector.put(event)
+
+
+def _changed(book: SettingsBook, command: c.Command):
+    if isinstance(command, c.ApplyPreset):
+        return book.with_preset(command.preset)
+    return book.change(command.assignments)
