@@ -94,8 +94,10 @@ def ensure_environment():
         if not os.path.lexists(ENVIRONMENT):
             python = find_python()
             say("making .venv with " + python)
-            if subprocess.call([python, "-m", "venv", ENVIRONMENT], env=clean_environ(), **inherit):
-                raise BootstrapError("{} could not make the environment {}".format(python, ENVIRONMENT))
+            make = [python, "-m", "venv", ENVIRONMENT]
+            code, out, err = output_of(make, timeout=None, env=clean_environ(), **inherit)
+            if code:
+                raise BootstrapError("{} could not make {}:\n{}".format(python, ENVIRONMENT, err or out))
         install(inherit)
         write_stamp()
 

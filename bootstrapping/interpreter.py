@@ -15,6 +15,7 @@ from bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_
 from bootstrapping.common import pip_install, say
 from bootstrapping.system import install_with_apt
 
+PROBE_TIMEOUT_S = 30
 UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
 
 BY_HAND = """To go on, install CPython 3.7 (64-bit, x86-64) by hand in one of these ways and call this again:
@@ -46,10 +47,10 @@ def probe(path):
     That is its base where `path` is in another virtual environment, which may be gone tomorrow.
     Raises Unsuitable where it isn't a complete 64-bit x86 CPython 3.7.
     """
-    code, out, err = output_of([path, "-c", PROBE], env=clean_environ())
+    code, out, err = output_of([path, "-c", PROBE], timeout=PROBE_TIMEOUT_S, env=clean_environ())
     try:
         executable, version, implementation, bits, machine, complete, base = json.loads(out.splitlines()[-1])
-    except (ValueError, IndexError):
+    except (ValueError, IndexError, TypeError):
         raise Unsuitable("does not start ({})".format(err.splitlines()[0] if err else "exit code {}".format(code)))
     if version[:2] != [3, 7]:
         raise Unsuitable("is Python {}.{}.{}".format(*version))
@@ -152,7 +153,8 @@ def fetch_uv(scratch):
     helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
     make = [sys.executable, "-m", "venv", helper]
     # Debian keeps ensurepip in a package of its own, so that a fresh system's Python can't make an environment.
-    if output_of(make)[0] and not (install_with_apt(["python3-venv"]) and output_of(make)[0] == 0):
+    if output_of(make, timeout=None)[0] and \
+            not (install_with_apt(["python3-venv"]) and output_of(make, timeout=None)[0] == 0):
         raise BootstrapError("{} cannot make a virtual environment to run uv from.\n{}".format(sys.executable, BY_HAND))
     # The pip that older Pythons bring may not know the tag of uv's wheel. And as uv is a program with no Python code in
     # it, it does not matter which Python its wheel asks for.

@@ -35,6 +35,7 @@ THIRD_PARTY = [
     ("qatviz.network", NUMERIC),
     ("qatviz.data", NUMERIC | {"PIL"}),
     ("qatviz.telemetry", NUMERIC),
+    ("qatviz.training.commands", NUMERIC),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),
     ("qatviz.cli", NUMERIC | TENSORFLOW | WINDOW | TERMINAL),

@@ -1,0 +1,164 @@
+"""What bootstrap does about libraries and programs that the system lacks."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+from bootstrap_fakes import make_program
+
+from bootstrapping import system
+from bootstrapping.system import debian_package, install_with_apt, missing_libraries, supply_libraries
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it does this on Linux only")
+
+
+@pytest.mark.parametrize("library, package", [
+    ("libxcb-icccm.so.4", "libxcb-icccm4"),
+    ("libxcb-image.so.0", "libxcb-image0"),
+    ("libxcb-keysyms.so.1", "libxcb-keysyms1"),
+    ("libxcb-randr.so.0", "libxcb-randr0"),
+    ("libxcb-render-util.so.0", "libxcb-render-util0"),
+    ("libxcb-xinerama.so.0", "libxcb-xinerama0"),
+    ("libxcb-shape.so.0", "libxcb-shape0"),
+    ("libxcb-xkb.so.1", "libxcb-xkb1"),
+    ("libxcb.so.1", "libxcb1"),
+    ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
+    ("libxkbcommon.so.0", "libxkbcommon0"),
+    ("libX11.so.6", "libx11-6"),
+    ("libX11-xcb.so.1", "libx11-xcb1"),
+    ("libGL.so.1", "libgl1"),
+    ("libEGL.so.1", "libegl1"),
+    ("libdbus-1.so.3", "libdbus-1-3"),
+    ("libfontconfig.so.1", "libfontconfig1"),
+    ("libfreetype.so.6", "libfreetype6"),
+    ("libglib-2.0.so.0", "libglib2.0-0"),
+    ("libgthread-2.0.so.0", "libglib2.0-0"),
+    ("libz.so.1", "zlib1g"),
+])
+def test_debians_name_of_each_library_that_qt_links_to(library, package):
+    assert debian_package(library) == package
+
+
+@pytest.fixture
+def programs(tmp_path, monkeypatch):
+    """Leave only the test's own programs on PATH; each that is made logs its call and ends with the given script."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", str(folder))
+    log = tmp_path / "log"
+
+    def make(name, script="exit 0"):
+        make_program(folder / name, 'echo "{} $*" >> "{}"\n{}'.format(name, log, script))
+
+    make.calls = lambda: log.read_text().splitlines() if log.exists() else []
+    make_program(folder / "env", 'export "$1"; shift; exec "$@"')
+    return make
+
+
+def test_what_the_loader_does_not_find_is_named_once(programs):
+    programs("ldd", "echo 'a.so:'; echo '\tlibGL.so.1 => not found'; echo '\tlibc.so.6 => /lib/libc.so.6 (0x1)';"
+                    "echo '\tlibxcb-icccm.so.4 => not found'; echo '\tlibGL.so.1 => not found'")
+    assert missing_libraries() == ["libGL.so.1", "libxcb-icccm.so.4"]
+
+
+def test_without_the_means_to_look_no_library_is_said_to_be_missing(programs):
+    assert missing_libraries() == []
+
+
+INSTALL = "apt-get install -y --no-install-recommends libegl1 libgl1"
+
+
+def test_root_installs_without_sudo_and_without_questions(programs, monkeypatch):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    programs("apt-get", '[ "$DEBIAN_FRONTEND" = noninteractive ]')
+    programs("sudo")
+    assert install_with_apt(["libgl1", "libegl1", "libgl1"])
+    assert programs.calls() == [INSTALL]
+
+
+def test_others_install_with_a_sudo_that_needs_no_password(programs, monkeypatch):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    programs("apt-get")
+    programs("true")
+    programs("sudo", 'shift; exec "$@"')
+    assert install_with_apt(["libgl1", "libegl1"])
+    assert programs.calls()[-1] == INSTALL
+    assert all(call.startswith("sudo -n ") for call in programs.calls() if call.startswith("sudo"))
+
+
+@pytest.mark.parametrize("has_sudo", [True, False])
+def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_run(programs, monkeypatch, capfd,
+                                                                                   has_sudo):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
+    programs("apt-get")
+    if has_sudo:
+        programs("sudo", "echo 'a password is required' >&2; exit 1")
+    assert not install_with_apt(["libgl1", "libegl1"])
+    assert "sudo " + INSTALL in capfd.readouterr().err
+    assert not [call for call in programs.calls() if call.startswith("apt-get")]
+
+
+def test_old_package_lists_are_renewed_after_a_first_failure(programs, monkeypatch, tmp_path):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    renewed = tmp_path / "renewed"
+    programs("apt-get", 'if [ "$1" = update ]; then : > "{0}"; else [ -e "{0}" ]; fi'.format(renewed))
+    assert install_with_apt(["libgl1", "libegl1"])
+    assert programs.calls() == [INSTALL, "apt-get update", INSTALL]
+
+
+def test_a_failing_apt_leaves_the_user_the_command(programs, monkeypatch, capfd):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    programs("apt-get", "exit 100")
+    assert not install_with_apt(["libgl1", "libegl1"])
+    assert "to install what is missing: sudo " + INSTALL in capfd.readouterr().err
+
+
+def test_a_system_without_apt_is_told_the_names(programs, capfd):
+    assert not install_with_apt(["libgl1", "libegl1"])
+    assert "libegl1 libgl1" in capfd.readouterr().err
+
+
+def test_what_is_missing_is_named_and_installed_in_one_go(programs, monkeypatch, capfd):
+    monkeypatch.setattr(system.os, "geteuid", lambda: 0)
+    monkeypatch.setattr(system, "missing_libraries", lambda: ["libGL.so.1"])
+    programs("apt-get")
+    assert supply_libraries(with_xvfb=True)
+    assert "Qt's libGL.so.1, Xvfb" in capfd.readouterr().err
+    assert programs.calls() == ["apt-get install -y --no-install-recommends libgl1 xvfb"]
+
+
+def test_where_nothing_is_missing_nothing_is_done(programs, monkeypatch, capfd):
+    monkeypatch.setattr(system, "missing_libraries", lambda: [])
+    programs("apt-get")
+    programs("Xvfb")
+    assert not supply_libraries(with_xvfb=True)
+    assert (programs.calls(), capfd.readouterr().err) == ([], "")
+
+
+def test_an_xvfb_that_does_not_start_is_told_and_done_without(programs, capfd):
+    programs("Xvfb", "exit 1")
+    assert system.start_xvfb() is None
+    assert "go on without it" in capfd.readouterr().err
+
+
+START_AND_WAIT = """
+from bootstrapping.system import start_xvfb
+print(start_xvfb(), flush=True)
+input()
+"""
+
+
+def test_xvfb_ends_with_who_started_it_even_when_that_is_killed(programs, tmp_path):
+    pipe = str(tmp_path / "alive")
+    os.mkfifo(pipe)
+    # The stand-in holds the pipe open as long as it lives; /bin is needed for the sleep it turns into.
+    programs("Xvfb", 'exec 9> "{}"; echo 77 >&$2; exec /bin/sleep 1000'.format(pipe))
+    starter = subprocess.Popen([sys.executable, "-c", START_AND_WAIT], cwd=ROOT, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE)
+    with starter, open(pipe, "rb") as alive:
+        assert starter.stdout.readline() == b":77\n"
+        starter.send_signal(signal.SIGKILL)
+        assert alive.read() == b"", "the server has ended when nobody holds the pipe any more"

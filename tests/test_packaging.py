@@ -1,0 +1,141 @@
+"""What is installed: the wheel has all that the program needs, and the pins are complete and within the ranges."""
+
+import os
+import shutil
+import subprocess
+import sys
+import zipfile
+from email.parser import Parser
+
+import importlib_metadata
+import pytest
+from packaging.requirements import Requirement
+from packaging.utils import canonicalize_name
+
+import qatviz
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", "build", "dist", "*.egg-info", "__pycache__", ".*cache", "runs")
+PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
+
+
+def run(*command, **options):
+    """Run a command, show what it printed should it fail, and return its standard output."""
+    done = subprocess.run(command, stdout=subprocess.PIPE, stderr=subprocess.STDOUT, universal_newlines=True, **options)
+    assert done.returncode == 0, done.stdout
+    return done.stdout
+
+
+@pytest.fixture(scope="module")
+def tree(tmp_path_factory):
+    """Return a copy of the checkout as a clone has it: what earlier builds left must not get into the wheel."""
+    copy = str(tmp_path_factory.mktemp("tree") / "qatviz")
+    shutil.copytree(ROOT, copy, ignore=NOT_IN_A_CLONE)
+    return copy
+
+
+@pytest.fixture(scope="module")
+def wheel(tree, tmp_path_factory):
+    """Return the path of the wheel built from the tree, without a network."""
+    folder = str(tmp_path_factory.mktemp("wheel"))
+    run(sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", folder, tree)
+    name, = os.listdir(folder)
+    return os.path.join(folder, name)
+
+
+@pytest.fixture(scope="module")
+def metadata(wheel):
+    """Return the wheel's metadata as an e-mail message."""
+    with zipfile.ZipFile(wheel) as archive:
+        name, = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        return Parser().parsestr(archive.read(name).decode("utf-8"))
+
+
+def test_the_wheel_has_every_module_and_asset_and_nothing_else(tree, wheel):
+    expected = set()
+    for top, place in (("qatviz", "qatviz"), ("assets", "qatviz/assets")):
+        for folder, _, names in os.walk(os.path.join(tree, top)):
+            inside = os.path.normpath(os.path.join(place, os.path.relpath(folder, os.path.join(tree, top))))
+            expected.update(inside.replace(os.sep, "/") + "/" + name for name in names)
+    assert "qatviz/assets/mnist_5k.npz" in expected
+    with zipfile.ZipFile(wheel) as archive:
+        assert {name for name in archive.namelist() if ".dist-info/" not in name} == expected
+
+
+def test_an_installed_wheel_finds_and_loads_its_own_data(wheel, tmp_path):
+    site = str(tmp_path / "site")
+    run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target", site, wheel)
+    program = "from qatviz.data import asset_path, load; d = load('mnist-5k'); " \
+              "print(asset_path('mnist_5k.npz'), len(d.x_train), len(d.x_test))"
+    told = run(sys.executable, "-c", program, cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=site))
+    assert told.split() == [os.path.join(site, "qatviz", "assets", "mnist_5k.npz"), "4000", "1000"]
+
+
+def test_the_wheel_says_what_it_is(wheel, metadata):
+    assert metadata["Name"] == "qatviz"
+    assert metadata["Version"] == qatviz.__version__
+    assert metadata["Requires-Python"] == ">=3.7,<3.8"
+    assert metadata["License"] == "Apache-2.0"
+    assert metadata.get_payload().startswith("# qatviz")
+    with zipfile.ZipFile(wheel) as archive:
+        contents = {name.split("/")[-1]: archive.read(name) for name in archive.namelist() if ".dist-info/" in name}
+    assert b"qatviz = qatviz.cli:main" in contents["entry_points.txt"]
+    assert b"Apache License" in contents["LICENSE"]
+
+
+def test_the_source_distribution_can_be_built_from(tree, tmp_path):
+    run(sys.executable, "setup.py", "-q", "sdist", "--formats=zip", "-d", str(tmp_path), cwd=tree)
+    archive, = tmp_path.glob("*.zip")
+    with zipfile.ZipFile(str(archive)) as contents:
+        names = {name.split("/", 1)[1] for name in contents.namelist()}
+    assert {"setup.py", "constraints.txt", "LICENSE", "README.md", "bootstrap.py", "bootstrapping/common.py",
+            "assets/mnist_5k.npz", "qatviz/__init__.py", "tests/conftest.py", "pytest.ini"} <= names
+
+
+def constraints():
+    """Return the requirements that constraints.txt states."""
+    with open(os.path.join(ROOT, "constraints.txt"), encoding="utf-8") as file:
+        lines = [line.split("#")[0].strip() for line in file]
+    return [Requirement(line) for line in lines if line]
+
+
+def pinned_on(platform):
+    """Return {canonical name: version} that constraints.txt gives on a platform, which it must pin exactly and once."""
+    pins = {}
+    for requirement in constraints():
+        if requirement.marker is None or requirement.marker.evaluate({"sys_platform": platform}):
+            specifier, = requirement.specifier
+            name = canonicalize_name(requirement.name)
+            assert specifier.operator == "==" and "*" not in specifier.version and name not in pins
+            pins[name] = specifier.version
+    return pins
+
+
+def wanted(requirements, platform, extra=""):
+    """Yield those requirements, given as text, that hold on a platform."""
+    for text in requirements:
+        requirement = Requirement(text)
+        environment = {"sys_platform": platform, "platform_system": PLATFORMS[platform], "extra": extra}
+        if requirement.marker is None or requirement.marker.evaluate(environment):
+            yield requirement
+
+
+@pytest.mark.parametrize("platform", PLATFORMS)
+def test_every_pin_is_within_the_range_that_setup_py_allows(metadata, platform):
+    pins = pinned_on(platform)
+    for requirement in wanted(metadata.get_all("Requires-Dist"), platform, extra="test"):
+        assert pins[canonicalize_name(requirement.name)] in requirement.specifier, requirement
+
+
+def test_every_package_that_gets_installed_is_pinned(metadata):
+    pins, seen = pinned_on(sys.platform), set()
+    requirements = wanted(metadata.get_all("Requires-Dist"), sys.platform, extra="test")
+    unseen = ["pip", "setuptools", "wheel"] + [requirement.name for requirement in requirements]
+    while unseen:
+        name = canonicalize_name(unseen.pop())
+        if name not in seen:
+            seen.add(name)
+            unseen += [each.name for each in wanted(importlib_metadata.requires(name) or (), sys.platform)]
+    assert {"tensorflow", "gast", "numpy", "pyqt5-sip"} <= seen
+    assert seen - set(pins) == set(), "constraints.txt lacks these"
+    assert set(pins) - seen == set(), "constraints.txt pins these, which nothing needs"
