@@ -15,7 +15,8 @@ from packaging.utils import canonicalize_name
 import qatviz
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*cache")
+NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__",
+                                        ".*cache")
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 
