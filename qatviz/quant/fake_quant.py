@@ -90,7 +90,8 @@ def _by_channel(x, grid):
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
     safe_scale = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
     steps = tf.floor((clipped - grid.minimum) / safe_scale + 0.5)
-    return clipped, steps * grid.scale + grid.minimum
+    # Not a sum: Grappler would hoist the scale, a factor of the minimum too, out of it, which rounds differently.
+    return clipped, grid.minimum - steps * tf.negative(grid.scale)
 
 
 def _with_gradient(values, x, clipped):

@@ -1,0 +1,106 @@
+"""Every quantizer against TensorFlow's own kernels, forward and backward: 2 to 16 bits x symmetric x narrow x per channel.
+
+The NumPy reference and the graph's path per channel must be equal to the last bit. The graph's path per tensor is carried
+by the 16-bit kernel, whose scale is in rare grids an ulp away from that of the grid it carries: there, a value in the
+middle between two codes may fall to the other side.
+"""
+
+import numpy as np
+import pytest
+
+import quant_inputs
+from kernel_oracle import ALL_BITS, ALL_SETTINGS, CHANNELS, Result, Setting, kernel_range, nudged_range, own_range
+from qatviz.quant import affine
+
+ULP = np.finfo(np.float32).eps
+#: Share of values above 8 bits that may fall to the other side of a tie.
+MAX_TIES = 1e-4
+ARRAYS = quant_inputs.arrays()
+RECIPES = [("quantize_tensor", False), ("quantize_tensor", True), ("quantize_conv2d", False), ("quantize_conv2d", True),
+           ("quantize_depthwise_conv2d", False)]
+
+
+def name_of(setting):
+    return "{}-bits{}{}{}".format(setting.num_bits, "-symmetric" * setting.symmetric, "-narrow" * setting.narrow_range,
+                                  "-per-channel" * setting.per_channel)
+
+
+every_setting = pytest.mark.parametrize("setting", ALL_SETTINGS, ids=name_of)
+
+
+def extent(x, setting):
+    axis = 0 if setting.per_channel else None
+    return x.min(axis=axis), x.max(axis=axis)
+
+
+def cases(setting):
+    """Name, values, and the range that is given: of the values, of their middle part, and ranges seen on their edges."""
+    for name, x in ARRAYS.items():
+        low, high = extent(x, setting)
+        yield name, x, low, high
+        yield name + ", clipped", x, low * np.float32(0.6), high * np.float32(0.7)
+    for low, high in quant_inputs.edge_ranges(setting):
+        yield "edges of {}, {}".format(low, high), quant_inputs.edge_points(low, high, setting), low, high
+
+
+def reference(x, dy, low, high, setting):
+    """NumPy's values, gradient and codes."""
+    grid = affine.choose_grid(low, high, setting.num_bits, setting.symmetric, setting.narrow_range)
+    codes = np.where(grid.scale > 0, affine.quantize(x, grid), 0)
+    return Result(affine.fake_quant(x, grid), affine.fake_quant_gradient(dy, x, grid), codes)
+
+
+def kernel(oracle, x, dy, low, high, setting):
+    return oracle.kernel(x, dy, *kernel_range(low, high, setting), setting=setting)
+
+
+def assert_equal(found, expected, name):
+    for field in Result._fields:
+        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), "{} of {}".format(field, name))
+
+
+def ties(found, expected, x, low, high, setting, name):
+    """How many codes differ, each by one and by a value in the middle between two codes, after checking all else."""
+    low, high = kernel_range(low, high, setting)
+    minimum, maximum, scale = (end.astype(np.float64) for end in nudged_range(low, high, setting))
+    np.testing.assert_array_equal(found.gradient, expected.gradient, "gradient of " + name)
+    other = found.codes != expected.codes
+    difference = np.abs(found.values.astype(np.float64) - expected.values)
+    width = np.maximum(maximum - minimum, np.finfo(np.float32).tiny)
+    assert np.all(np.where(other, 0, difference) <= 2 * ULP * width), "values of " + name
+    if np.any(other):
+        steps = (np.clip(x.astype(np.float64), minimum, maximum) - minimum) / scale
+        from_tie = np.abs(steps - np.floor(steps) - 0.5) * scale
+        assert np.all((from_tie <= 4 * ULP * width)[other]), "codes of " + name
+        assert np.all(np.abs(found.codes - expected.codes)[other] == 1), "codes of " + name
+    return np.count_nonzero(other)
+
+
+@every_setting
+def test_the_numpy_reference_equals_the_kernel(oracle, setting):
+    for name, x, low, high in cases(setting):
+        dy = quant_inputs.upstream(x)
+        assert_equal(reference(x, dy, low, high, setting), kernel(oracle, x, dy, low, high, setting), name)
+
+
+@every_setting
+def test_the_grid_in_the_graph_equals_the_reference(oracle, setting):
+    for name, x, low, high in cases(setting):
+        for power_of_two in (False, True):
+            expected = affine.choose_grid(low, high, *setting[:3], power_of_two=power_of_two)
+            grid = oracle.grid(low, high, setting, power_of_two)
+            for field in ("scale", "zero_point", "minimum", "maximum"):
+                np.testing.assert_array_equal(getattr(grid, field), getattr(expected, field), field + " of " + name)
+
+
+@every_setting
+def test_fake_quantize_equals_the_kernel(oracle, setting):
+    for name, x, low, high in cases(setting):
+        dy = quant_inputs.upstream(x)
+        expected = kernel(oracle, x, dy, low, high, setting)
+        found = oracle.fake_quantize(x, dy, low, high, setting)
+        if setting.per_channel:
+            assert_equal(found, expected, name)
+        else:
+            other = ties(found, expected, x, low, high, setting, name)
+            assert other == 0 or setting.num_bits > 8, "codes of " + name
