@@ -42,7 +42,7 @@ class RunRecord(RecordReader):
         self._appending = threading.Lock()
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
-            rows = read_rows(connection, "branches", iter(range(state.branches)))
+            rows = read_rows(connection, "branches", range(state.branches))
             self._branches = [Branch(*row) for row in rows]
         self._branch = state.branch
         self._shape = state.shape
@@ -172,7 +172,7 @@ class RunRecord(RecordReader):
             return new.id
 
     def save_checkpoint(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
-        """Write a checkpoint, on the calling thread; see `CheckpointFiles.save`. ``branch`` is added to its meta data."""
+        """Write a checkpoint, on the calling thread (`CheckpointFiles.save`); ``branch`` is added to its meta data."""
         return self._checkpoints.save(name, arrays, {"branch": self._branch, **meta})
 
     def delete_checkpoint(self, name: str) -> None:

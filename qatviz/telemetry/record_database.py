@@ -7,17 +7,16 @@ from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
 
 from qatviz.errors import RecordError
 from qatviz.telemetry.events import Event
-from qatviz.telemetry.record_codec import pack_snapshot, pack_steps, row_crc, to_json
+from qatviz.telemetry.record_codec import pack_snapshot, pack_steps, to_json
 from qatviz.telemetry.record_schema import (
     State,
-    check_format,
     connect,
     create_tables,
+    insert,
     open_for_reading,
     read_description,
     read_state,
     reading,
-    write_branch,
     write_state,
 )
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
@@ -128,7 +127,7 @@ class RecordDatabase:
                 else:
                     if block:
                         state, block = self._write_block(state, block_branch, block), []
-                    write_branch(self._connection, *item)
+                    insert(self._connection, "branches", *item)
                     state = state._replace(branch=item.id, branches=item.id + 1, last_step=item.fork_step)
             if block:
                 state = self._write_block(state, block_branch, block)
@@ -158,21 +157,18 @@ class RecordDatabase:
 
     def _write_block(self, state: State, branch: int, records: List[StepRecord]) -> State:
         number, first, last = state.blocks + 1, int(records[0].step), int(records[-1].step)
-        blob = pack_steps(records)
-        row = (number, branch, first, last, blob)
-        self._connection.execute("INSERT INTO blocks VALUES (?, ?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        insert(self._connection, "blocks", number, branch, first, last, body=pack_steps(records))
         return state._replace(blocks=number, last_step=last, shape=records[0].values.shape)
 
     def _write_event(self, state: State, branch: int, item: Timed) -> State:
         number = state.events + 1
-        row = (number, branch, int(item.event.step), float(item.time), item.event.kind, to_json(item.event.to_dict()))
-        self._connection.execute("INSERT INTO events VALUES (?, ?, ?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        event, body = item.event, to_json(item.event.to_dict())
+        insert(self._connection, "events", number, branch, int(event.step), float(item.time), event.kind, body)
         return state._replace(events=number)
 
     def _write_snapshot(self, state: State, branch: int, snapshot: Snapshot, ids: Set[int]) -> State:
         number = state.snapshots + 1
-        row = (number, branch, int(snapshot.step), pack_snapshot(snapshot))
-        self._connection.execute("INSERT INTO snapshots VALUES (?, ?, ?, ?, ?)", (*row, row_crc(*row)))
+        insert(self._connection, "snapshots", number, branch, int(snapshot.step), body=pack_snapshot(snapshot))
         ids.add(number)
         if number % _THIN_INTERVAL == 0:
             thinned = [old for old in ids if not is_kept(old, number)]

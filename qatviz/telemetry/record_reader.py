@@ -13,8 +13,9 @@ from qatviz.telemetry.record_codec import unpack_snapshot, unpack_steps
 from qatviz.telemetry.record_schema import (
     DATABASE_NAME,
     State,
-    check_row,
+    checked_rows,
     open_for_reading,
+    read_body,
     read_description,
     read_rows,
     read_state,
@@ -100,7 +101,7 @@ class RecordReader:
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
             limits = _surviving(connection, state)
-            rows = list(read_rows(connection, "events", iter(range(1, state.events + 1))))
+            rows = list(read_rows(connection, "events", range(1, state.events + 1)))
             events = []
             for sequence, branch, step, time, kind, body in rows:
                 if surviving_only and not step <= limits.get(branch, -1):
@@ -154,9 +155,7 @@ class RecordReader:
             if step not in ids:
                 nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
                 raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
-            row = connection.execute("SELECT * FROM snapshots WHERE id = ?", (ids[step],)).fetchone()
-            check_row("snapshots", row)
-            return unpack_snapshot(row[3])
+            return unpack_snapshot(read_body(connection, "snapshots", *ids[step]))
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
@@ -169,19 +168,15 @@ class RecordReader:
     def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
         """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)
-        extents = connection.execute(
-            "SELECT id, branch, first_step, last_step FROM blocks WHERE id > ? AND id <= ? ORDER BY id", (done, end)
-        ).fetchall()
-        if [row[0] for row in extents] != list(range(done + 1, end + 1)):
+        rows = list(checked_rows(connection, "blocks", "WHERE id > ? AND id <= ?", (done, end)))
+        if [row[0] for row in rows] != list(range(done + 1, end + 1)):
             raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
         pieces = []
-        for block, branch, first_step, last_step in extents:
+        for block, branch, first_step, last_step, body_crc in rows:
             limit = min(limits.get(branch, -np.inf), last)
             if first_step > limit or last_step < first:
                 continue
-            row = connection.execute("SELECT * FROM blocks WHERE id = ?", (block,)).fetchone()
-            check_row("blocks", row)
-            columns = unpack_steps(row[4])
+            columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
             if columns[4].shape[1:] != state.shape:
                 raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
             chosen = (columns[0] >= first) & (columns[0] <= limit)
@@ -189,19 +184,19 @@ class RecordReader:
                 pieces.append(StepSeries(*(read_only(column[chosen]) for column in columns)))
         return pieces, end
 
-    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, int]:
-        """Row of each surviving snapshot by step; of two of one step the newer."""
+    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int]]:
+        """Row and CRC of the body of each surviving snapshot by step; of two of one step the newer."""
         state = read_state(connection)
         limits = _surviving(connection, state)
-        rows = connection.execute("SELECT id, branch, step FROM snapshots ORDER BY id").fetchall()
+        rows = list(checked_rows(connection, "snapshots"))
         if len(rows) != state.kept:
             raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
-        return {step: row for row, branch, step in rows if step <= limits.get(branch, -1)}
+        return {step: (row, body_crc) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
 
 
 def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
     """The last surviving step of each branch that the present state descends from."""
-    rows = read_rows(connection, "branches", iter(range(state.branches)))
+    rows = read_rows(connection, "branches", range(state.branches))
     branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
     limits: Dict[int, float] = {}
     branch, limit = state.branch, np.inf

@@ -1,6 +1,7 @@
 """The database of a run, ``run.sqlite``: tables, versions, integrity checks.
 
-Format 1, all rows with a CRC-32 over their other columns:
+Format 1, all rows with a CRC-32 over their other columns (``body`` has one of its own, so that lists of blocks and
+snapshots can be trusted without reading what they hold):
 
 ``description``
     One row of JSON: what the run is. Never changes.
@@ -24,7 +25,7 @@ import struct
 import zlib
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterator, NamedTuple, Optional, Tuple
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
 
 from qatviz.errors import RecordError
 from qatviz.telemetry.record_codec import row_crc, to_json
@@ -42,11 +43,20 @@ SCHEMA = (
     "CREATE TABLE branches (id INTEGER PRIMARY KEY, parent INTEGER, fork_step INTEGER, crc INTEGER)",
     "CREATE TABLE events (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, time REAL, kind TEXT, body TEXT,"
     " crc INTEGER)",
-    "CREATE TABLE blocks (id INTEGER PRIMARY KEY, branch INTEGER, first_step INTEGER, last_step INTEGER, body BLOB,"
-    " crc INTEGER)",
-    "CREATE TABLE snapshots (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, body BLOB, crc INTEGER)",
+    "CREATE TABLE blocks (id INTEGER PRIMARY KEY, branch INTEGER, first_step INTEGER, last_step INTEGER,"
+    " body_crc INTEGER, crc INTEGER, body BLOB)",
+    "CREATE TABLE snapshots (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, body_crc INTEGER, crc INTEGER,"
+    " body BLOB)",
 )
-
+#: The columns that the CRC in the last of them guards.
+_COLUMNS = {
+    "description": ("id", "body", "crc"),
+    "state": ("id", "body", "crc"),
+    "branches": ("id", "parent", "fork_step", "crc"),
+    "events": ("id", "branch", "step", "time", "kind", "body", "crc"),
+    "blocks": ("id", "branch", "first_step", "last_step", "body_crc", "crc"),
+    "snapshots": ("id", "branch", "step", "body_crc", "crc"),
+}
 #: What reading bytes that nobody vouches for can raise; each becomes a RecordError.
 _DAMAGE = (sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError)
 _DAMAGE += (MemoryError, EOFError, struct.error, zlib.error)
@@ -86,20 +96,13 @@ def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -
     connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
     for statement in SCHEMA:
         connection.execute(statement)
-    body = to_json(description)
-    connection.execute("INSERT INTO description VALUES (1, ?, ?)", (body, row_crc(1, body)))
-    write_branch(connection, 0, -1, -1)
+    insert(connection, "description", 1, to_json(description))
+    insert(connection, "branches", 0, -1, -1)
     write_state(connection, State())
 
 
-def write_branch(connection: sqlite3.Connection, branch: int, parent: int, fork_step: int) -> None:
-    crc = row_crc(branch, parent, fork_step)
-    connection.execute("INSERT INTO branches VALUES (?, ?, ?, ?)", (branch, parent, fork_step, crc))
-
-
 def write_state(connection: sqlite3.Connection, state: State) -> None:
-    body = to_json(state._asdict())
-    connection.execute("INSERT OR REPLACE INTO state VALUES (1, ?, ?)", (body, row_crc(1, body)))
+    insert(connection, "state", 1, to_json(state._asdict()))
 
 
 @contextmanager
@@ -159,34 +162,56 @@ def read_state(connection: sqlite3.Connection) -> State:
     return state if shape is None else state._replace(shape=(int(shape[0]), int(shape[1])))
 
 
-def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterator[int], where: str = "") -> Iterator:
-    """Rows of ``table`` by ascending id, without the CRC, each checked; the ids must be the expected ones.
+def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple]:
+    """Rows of ``table`` by ascending id, without CRC and body, each checked; the ids must be the expected ones.
 
     Raises
     ------
     ValueError
         If a row is missing, surplus or damaged.
     """
-    for row in connection.execute(f"SELECT * FROM {table} {where} ORDER BY id"):
+    expected_ids = iter(expected_ids)
+    for row in checked_rows(connection, table):
         expected = next(expected_ids, None)
         if row[0] != expected:
             raise ValueError(f"table {table} has the row {row[0]} where {expected or 'its end'} is expected")
-        check_row(table, row)
-        yield row[:-1]
+        yield row
     missing = next(expected_ids, None)
     if missing is not None:
         raise ValueError(f"table {table} lacks the row {missing}")
 
 
-def check_row(table: str, row: Tuple) -> None:
-    """Raise ValueError if the CRC, the last column, does not fit the others."""
-    if row_crc(*row[:-1]) != row[-1]:
-        raise ValueError(f"row {row[0]} of table {table} has a wrong checksum")
+def checked_rows(
+    connection: sqlite3.Connection, table: str, where: str = "", parameters: Tuple = ()
+) -> Iterator[Tuple]:
+    """Rows of ``table`` by ascending id, without CRC and body; ValueError where the CRC does not fit."""
+    columns = ", ".join(_COLUMNS[table])
+    for row in connection.execute(f"SELECT {columns} FROM {table} {where} ORDER BY id", parameters):
+        if row_crc(*row[:-1]) != row[-1]:
+            raise ValueError(f"row {row[0]} of table {table} has a wrong checksum")
+        yield row[:-1]
+
+
+def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc: int) -> bytes:
+    """The body of a row that `checked_rows` gave; ValueError where its CRC does not fit."""
+    body = connection.execute(f"SELECT body FROM {table} WHERE id = ?", (number,)).fetchone()[0]
+    if row_crc(body) != body_crc:
+        raise ValueError(f"row {number} of table {table} has a body with a wrong checksum")
+    return body
+
+
+def insert(connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None) -> None:
+    """Add a row with its checksums; the one row of ``state`` is replaced."""
+    if body is not None:
+        fields += (row_crc(body),)
+    row = (*fields, row_crc(*fields)) + (() if body is None else (body,))
+    verb = "REPLACE" if table == "state" else "INSERT"
+    connection.execute(f"{verb} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 
 def _read_json(connection: sqlite3.Connection, table: str) -> Dict[str, Any]:
-    rows = list(read_rows(connection, table, iter((1,))))
-    value = json.loads(rows[0][1])
+    (_, body), = read_rows(connection, table, [1])
+    value = json.loads(body)
     if not isinstance(value, dict):
         raise ValueError(f"table {table} holds a {type(value).__name__}, expected an object")
     return value

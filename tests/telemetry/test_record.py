@@ -217,6 +217,18 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         record.close()
 
 
+def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
+    for step in range(1, 101):
+        record.append_step(step_record(step))
+    marks = [record.append_rewind(80), record.append_rewind(50), record.append_rewind(50, 0)]
+    assert record.flush() and marks == [1, 2, 3]
+    assert_steps(record.steps(), range(1, 51))
+    record.append_rewind(100, 0)
+    record.append_rewind(90, 1)  # nothing was added to branch 1 after 80
+    assert record.flush()
+    assert_steps(record.steps(), range(1, 81))
+
+
 def test_goes_on_where_it_was(tmp_path):
     for session in range(3):
         with RunRecord.create(tmp_path, DESCRIPTION) if session == 0 else RunRecord.open(tmp_path) as record:

@@ -2,6 +2,7 @@
 
 import dataclasses
 import json
+import tracemalloc
 import zlib
 
 import numpy as np
@@ -80,8 +81,13 @@ def test_a_bomb_is_not_inflated():
     blob = pack({}, {"a": np.zeros(8, np.uint8)})
     header_length = int.from_bytes(blob[:4], "little")
     bomb = blob[: 12 + header_length] + zlib.compress(bytes(100_000_000), 9)
-    with pytest.raises(ValueError, match="expected 8"):
-        unpack(bomb)
+    tracemalloc.start()
+    try:
+        with pytest.raises(ValueError, match="expected 8"):
+            unpack(bomb)
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
     huge = blob[:4] + (1 << 40).to_bytes(8, "little") + blob[12:]
     with pytest.raises(ValueError, match=str(1 << 40)):
         unpack(huge)
