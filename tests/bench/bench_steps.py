@@ -1,15 +1,14 @@
-"""Time of a training step: against tf.contrib.quantize's static graph, against the float graph, telemetry against none."""
+"""Time of a training step: against tf.contrib.quantize's static graph, and against the float graph."""
 
 from typing import Dict, Iterator, Sequence
 
 from contrib_graph import CONTRIB, FLOAT, StaticGraph, fake_quant_names
 from interleave import interleaved_times, milliseconds, ratio
-from live_graph import NETWORKS, dataset, live_graph, network, schedule
+from live_graph import BATCH_SIZE, NETWORKS, dataset, live_graph, network, schedule
 from qatviz.training.parameters import initial_parameters
 
-STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT, TELEMETRY_RATIO = "step_ratio_contrib", "step_ratio_float", "telemetry_ratio"
-NAMES = tuple("{}/{}".format(kind, name) for kind in (STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT, TELEMETRY_RATIO)
-              for name in NETWORKS)
+STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT = "step_ratio_contrib", "step_ratio_float"
+NAMES = tuple("{}/{}".format(kind, name) for kind in (STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT) for name in NETWORKS)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
@@ -22,7 +21,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 def _against_static(network_name: str, scheme: str) -> Dict:
     data = dataset()
     net = network(network_name, data)
-    static = StaticGraph(net, data, schedule(data).batch_size, scheme)
+    static = StaticGraph(net, data, BATCH_SIZE, scheme)
     static.write_parameters(initial_parameters(net, 0))
     quiet, telling = [live_graph(net, data, telemetry=telemetry) for telemetry in (False, True)]
     try:
@@ -44,19 +43,7 @@ def _against_float(network_name: str) -> Dict:
     return _against_static(network_name, FLOAT)
 
 
-def _telemetry(network_name: str) -> Dict:
-    data = dataset()
-    net = network(network_name, data)
-    quiet, telling = [live_graph(net, data, telemetry=telemetry) for telemetry in (False, True)]
-    try:
-        times = interleaved_times({"quiet": _live_stepper(quiet, data), "telling": _live_stepper(telling, data)})
-    finally:
-        quiet.close()
-        telling.close()
-    return {"value": ratio(times, "telling", "quiet"), "step_ms": milliseconds(times, "quiet")}
-
-
-_MEASUREMENTS = {STEP_RATIO_CONTRIB: _against_contrib, STEP_RATIO_FLOAT: _against_float, TELEMETRY_RATIO: _telemetry}
+_MEASUREMENTS = {STEP_RATIO_CONTRIB: _against_contrib, STEP_RATIO_FLOAT: _against_float}
 
 
 def _stepper(graph, data):

@@ -43,7 +43,8 @@ class StaticGraph:
             if scheme == CONTRIB:
                 _contrib().create_training_graph(self.graph, quant_delay=0)
                 check_quantized(self.graph, network)
-            self.train = tf.group(tf.train.AdamOptimizer(learning_rate).minimize(self.loss),
+            self._rate = tf.Variable(learning_rate, name="learning_rate", trainable=False)
+            self.train = tf.group(tf.train.AdamOptimizer(self._rate).minimize(self.loss),
                                   *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
             self._variables = {variable.op.name: variable for variable in tf.global_variables()}
             self._assign = {name: _assignment(variable) for name, variable in self._variables.items()}
@@ -58,36 +59,22 @@ class StaticGraph:
 
     def write_parameters(self, parameters: Dict[str, np.ndarray]) -> None:
         """Set parameters by qatviz's names (``conv1.weights``)."""
-        operations, feeds = [], {}
-        for name, value in parameters.items():
-            operation, feed = self._assign[name.replace(".", "/")]
-            operations.append(operation)
-            feeds[feed] = value
-        self.session.run(operations, feeds)
+        self._set({name.replace(".", "/"): value for name, value in parameters.items()})
 
-    def accuracy(self, batch_size: int = 500) -> float:
-        """Share of the held-out examples that the inference form of the present state classifies right."""
-        state = self.session.run(self._variables)
-        graph = tf.Graph()
-        data = self._dataset
-        with graph.as_default():
-            images = tf.placeholder(tf.float32, (None,) + data.input_shape)
-            predicted = tf.argmax(_layers(self.network, images, training=False), axis=1, output_type=tf.int32)
-            if self._scheme == CONTRIB:
-                _contrib().create_eval_graph(graph)
-                check_quantized(graph, self.network)
-            assign = {variable.op.name: _assignment(variable) for variable in tf.global_variables()}
-        correct = 0
-        with tf.Session(graph=graph) as session:
-            session.run([operation for operation, _ in assign.values()],
-                        {feed: state[name] for name, (_, feed) in assign.items()})
-            for start in range(0, len(data.x_test), batch_size):
-                pixels = data.x_test[start:start + batch_size].astype(np.float32) * np.float32(data.pixel_scale)
-                correct += np.count_nonzero(session.run(predicted, {images: pixels}) == data.y_test[start:start + batch_size])
-        return correct / len(data.x_test)
+    def set_learning_rate(self, value: float) -> None:
+        """For the steps to come."""
+        self._set({"learning_rate": value})
+
+    def state(self) -> Dict[str, np.ndarray]:
+        """All variables by name."""
+        return self.session.run(self._variables)
 
     def close(self) -> None:
         self.session.close()
+
+    def _set(self, values):
+        self.session.run([self._assign[name][0] for name in values],
+                         {self._assign[name][1]: value for name, value in values.items()})
 
     def _inputs(self, x, y, batch_size):
         self.indices = tf.placeholder(tf.int32, [batch_size], "indices")
@@ -101,6 +88,36 @@ class StaticGraph:
         self._feeds[feed] = value
         # A resource variable: gathering from it copies nothing, which is to contrib's favour.
         return tf.Variable(feed, name="data/" + name, trainable=False, use_resource=True)
+
+
+class StaticEvaluation:
+    """The inference form of a network, rewritten by ``tf.contrib.quantize`` where ``scheme`` says so."""
+
+    def __init__(self, network: Network, dataset: Dataset, scheme: str):
+        self._dataset = dataset
+        graph = tf.Graph()
+        with graph.as_default():
+            self._images = tf.placeholder(tf.float32, (None,) + dataset.input_shape)
+            self._predicted = tf.argmax(_layers(network, self._images, training=False), axis=1, output_type=tf.int32)
+            if scheme == CONTRIB:
+                _contrib().create_eval_graph(graph)
+                check_quantized(graph, network)
+            self._assign = {variable.op.name: _assignment(variable) for variable in tf.global_variables()}
+        self._session = tf.Session(graph=graph)
+
+    def accuracy(self, state: Dict[str, np.ndarray], batch_size: int = 500) -> float:
+        """Share of the held-out examples classified right with the variables ``state`` of a :class:`StaticGraph`."""
+        self._session.run([operation for operation, _ in self._assign.values()],
+                          {feed: state[name] for name, (_, feed) in self._assign.items()})
+        x, y = self._dataset.x_test, self._dataset.y_test
+        correct = 0
+        for start in range(0, len(x), batch_size):
+            pixels = x[start:start + batch_size].astype(np.float32) * np.float32(self._dataset.pixel_scale)
+            correct += np.count_nonzero(self._session.run(self._predicted, {self._images: pixels}) == y[start:start + batch_size])
+        return correct / len(x)
+
+    def close(self) -> None:
+        self._session.close()
 
 
 def fake_quant_names(graph: tf.Graph) -> List[str]:

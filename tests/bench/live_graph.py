@@ -1,15 +1,13 @@
-"""qatviz's training graph, ready to step, for the benchmarks."""
+"""What the benchmarks measure of qatviz: runs, and the training graph by itself, ready to step."""
 
-from dataclasses import replace
-from typing import Dict, Optional
+from typing import Any
 
 from qatviz.data import BatchSchedule, Dataset, load
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.presets import preset_settings
-from qatviz.settings import WEIGHTS, RunSettings
-from qatviz.training.graph import TrainingGraph
+from qatviz.training.run_spec import RunSpec
+from qatviz.training.settings_book import SettingsBook
 
 BATCH_SIZE = 64
 DATA = "mnist-5k"
@@ -28,27 +26,27 @@ def network(name: str, data: Dataset) -> Network:
     return zoo.build(name, data.input_shape, data.num_classes)
 
 
-def schedule(data: Dataset, seed: int = 0, batch_size: int = BATCH_SIZE) -> BatchSchedule:
+def schedule(data: Dataset, seed: int = 0) -> BatchSchedule:
     """Batches of the training part."""
-    return BatchSchedule(len(data.x_train), batch_size, seed)
+    return BatchSchedule(len(data.x_train), BATCH_SIZE, seed)
 
 
-def live_graph(net: Network, data: Dataset, preset: str = CONTRIB_PRESET, seed: int = 0, telemetry: bool = False,
-               weights: Optional[Dict] = None) -> TrainingGraph:
-    """A training graph in its initial state, with the settings of a preset; ``weights`` replaces settings of all weights."""
-    plan = quantization_plan(net)
-    graph = TrainingGraph(net, plan, data, BATCH_SIZE, "adam", seed, telemetry=telemetry)
-    run = RunSettings()
-    graph.write_state(graph.initial_state(run))
-    graph.write_settings(settings_of(graph, preset, weights), run, 0)
-    graph.calibrate(schedule(data, seed).indices(0))
+def run_spec(network_name: str, preset: str = CONTRIB_PRESET, settings: tuple = (), **changes: Any) -> RunSpec:
+    """A run of a network of the zoo; ``settings`` are ``(path, value)`` assignments upon the preset, ``changes`` fields of the
+    spec."""
+    data = dataset()
+    net = network(network_name, data)
+    book, _ = SettingsBook.from_preset(quantization_plan(net), preset).change(settings)
+    return RunSpec(net, data, DATA, book, batch_size=BATCH_SIZE, **changes)
+
+
+def live_graph(net: Network, data: Dataset, telemetry: bool):
+    """A :class:`TrainingGraph` in the initial state of a run with seed 0, quantized as contrib does."""
+    from qatviz.training.graph import TrainingGraph
+
+    book = SettingsBook.from_preset(quantization_plan(net), CONTRIB_PRESET)
+    graph = TrainingGraph(net, book.plan, data, BATCH_SIZE, "adam", seed=0, telemetry=telemetry)
+    graph.write_state(graph.initial_state(book.run))
+    graph.write_settings(book.quantizers, book.run, 0)
+    graph.calibrate(schedule(data).indices(0))
     return graph
-
-
-def settings_of(graph: TrainingGraph, preset: str, weights: Optional[Dict] = None):
-    """Settings of every group of a graph's plan, by preset."""
-    chosen = []
-    for leader in graph.layout.leaders:
-        settings = preset_settings(preset, leader.kind, leader.op_kind)
-        chosen.append(replace(settings, **weights) if weights and leader.kind == WEIGHTS else settings)
-    return chosen

@@ -1,0 +1,75 @@
+"""What telemetry costs a run: the whole trainer with error measures, histograms, collector and history, against without."""
+
+import time
+from typing import Dict, Iterator, Sequence
+
+import numpy as np
+
+from live_graph import NETWORKS, run_spec
+from qatviz.telemetry import events
+from qatviz.telemetry.snapshots import Snapshot
+from qatviz.training.handle import Run
+
+NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)
+#: A slice is timed as a whole, so that snapshots, which come four times a second, count in full.
+SLICE_S = 1.0
+SLICES = 16
+_WARM_UP_STEPS = 30
+_TIMEOUT_S = 120.0
+
+
+def run(names: Sequence[str]) -> Iterator[Dict]:
+    """Measure the figures ``names``."""
+    for name in names:
+        yield dict({"name": name, "unit": "ratio"}, **_telemetry(name.split("/")[1]))
+
+
+def _telemetry(network_name: str) -> Dict:
+    common = ("run.evaluation_interval", 0), ("run.checkpoint_interval", 86400.0)
+    telling = Run(run_spec(network_name, settings=common, steps=None))
+    quiet = Run(run_spec(network_name, settings=common + (("run.snapshot_interval", 3600.0),), steps=None, telemetry=False))
+    runs = (telling, quiet)
+    try:
+        for run_ in runs:
+            # Sent before the start: taken before the first step.
+            run_.pause()
+            run_.start()
+            _wait_until_paused(run_)
+        for _ in range(2):  # the first steps are slow; the second round tells how many fill a slice
+            step_s = max(_slice_seconds(run_, _WARM_UP_STEPS) for run_ in runs) / _WARM_UP_STEPS
+        steps = max(1, int(SLICE_S / step_s))
+        seconds = {run_: [] for run_ in runs}
+        for index in range(SLICES):
+            for run_ in runs if index % 2 else reversed(runs):
+                seconds[run_].append(_slice_seconds(run_, steps))
+    finally:
+        for run_ in runs:
+            run_.request_stop()
+            run_.wait(_TIMEOUT_S)
+    ratios = np.array(seconds[telling]) / np.array(seconds[quiet])
+    return {"value": float(np.median(ratios)), "lowest": float(ratios.min()), "highest": float(ratios.max()),
+            "step_ms": float(np.median(seconds[quiet])) / steps * 1e3, "steps_per_slice": steps}
+
+
+def _slice_seconds(run_: Run, steps: int) -> float:
+    """Time of ``steps`` steps of a paused run."""
+    begin = time.perf_counter()
+    run_.single_step(steps)
+    return _wait_until_paused(run_) - begin
+
+
+def _wait_until_paused(run_: Run) -> float:
+    """When the run paused; returns once the snapshot that every pause ends with is through, and the run is idle."""
+    paused = None
+    deadline = time.perf_counter() + _TIMEOUT_S
+    while time.perf_counter() < deadline:
+        run_.wait_for_news(1.0)
+        now = time.perf_counter()
+        for item in run_.drain():
+            if isinstance(item, events.Failed):
+                raise RuntimeError(item.traceback)
+            if isinstance(item, events.Paused):
+                paused = now
+            elif isinstance(item, Snapshot) and paused is not None:
+                return paused
+    raise RuntimeError("the run did not pause within {} s: it is {}".format(_TIMEOUT_S, run_.state))
