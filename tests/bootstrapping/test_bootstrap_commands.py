@@ -77,6 +77,13 @@ def test_a_program_that_a_signal_ends_ends_bootstrap_alike(prepared):
     assert call(prepared, "bench").returncode == -signal.SIGTERM
 
 
+def test_windows_has_no_exec_and_gets_the_exit_code_from_a_child(monkeypatch, tmp_path):
+    monkeypatch.setattr(bootstrap, "ON_WINDOWS", True)
+    monkeypatch.setattr(bootstrap, "environment_python", lambda: sys.executable)
+    program = "import os, sys; sys.exit(5 if os.getcwd() == sys.argv[1] else 6)"
+    assert bootstrap.become(["-c", program, str(tmp_path)], dict(os.environ), cwd=str(tmp_path)) == 5
+
+
 @pytest.mark.parametrize("arguments, told", [
     ([], "python3 bootstrap.py run"),
     (["tset"], "'tset'; allowed: run, test, bench"),

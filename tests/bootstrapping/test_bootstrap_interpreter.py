@@ -194,6 +194,25 @@ def test_uv_is_asked_of_pypi_by_an_environment_of_its_own(tmp_path, monkeypatch)
     assert asked[-1][0] == str(tmp_path / "helper") and asked[-1][-1] == interpreter.UV
 
 
+@pytest.mark.parametrize("apt_works", [True, False])
+def test_a_debian_python_without_ensurepip_is_completed_with_apt_where_that_works(tmp_path, monkeypatch, apt_works):
+    complete = []
+
+    def apt(packages):
+        complete.extend(packages if apt_works else [])
+        return apt_works
+
+    monkeypatch.setattr(interpreter, "install_with_apt", apt)
+    monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (0 if complete else 1, "", ""))
+    monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: 0)
+    if apt_works:
+        assert interpreter.fetch_uv(str(tmp_path))
+        assert complete == ["python3-venv"]
+    else:
+        with pytest.raises(BootstrapError, match="(?s)cannot make a virtual environment.*conda"):
+            interpreter.fetch_uv(str(tmp_path))
+
+
 def test_pip_that_cannot_fetch_uv_is_an_error_with_the_ways_by_hand(tmp_path, monkeypatch):
     monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (0, "", ""))
     monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: 1)
