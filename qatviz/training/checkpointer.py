@@ -1,5 +1,6 @@
 """Checkpoints to disk on a thread of their own, and how many of them are kept."""
 
+import re
 import threading
 from collections import deque
 from typing import Callable, Deque, Optional
@@ -14,6 +15,7 @@ AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
 KEPT_ON_DISK = {AUTOMATIC: 3, BEFORE_CHANGE: 10, FINAL: 1}
 #: Unwritten checkpoints of one prefix that may wait; of more, the oldest are dropped (they are still in memory).
 _WAITING = 2
+_AUTOMATIC_NAME = re.compile(r"([a-z]+)-\d{8,}(-\d+)?")
 
 
 def checkpoint_name(prefix: str, step: int, sequence: int = 0) -> str:
@@ -85,4 +87,6 @@ class Checkpointer:
 
 
 def _prefix(name: str) -> str:
-    return name.partition("-")[0]
+    """The prefix of an automatic name; of any other name (which the user chose) nothing."""
+    match = _AUTOMATIC_NAME.fullmatch(name)
+    return match.group(1) if match else ""

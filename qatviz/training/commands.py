@@ -3,6 +3,8 @@
 from dataclasses import dataclass
 from typing import Any, Tuple
 
+from qatviz.errors import SettingError
+
 
 @dataclass(frozen=True)
 class Command:
@@ -19,6 +21,13 @@ class ChangeSettings(Command):
 
     assignments: Tuple[Tuple[str, Any], ...]
 
+    def __post_init__(self):
+        pairs = self.assignments
+        if not isinstance(pairs, (tuple, list)) or not all(
+                isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
+            raise SettingError("ChangeSettings: assignments is {!r}: expected pairs of a path and a value".format(pairs))
+        object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
+
     def describe(self) -> str:
         return ", ".join("{}={}".format(path, value) for path, value in self.assignments)
 
@@ -28,6 +37,9 @@ class ApplyPreset(Command):
     """Give all quantizers the settings of a preset."""
 
     preset: str
+
+    def __post_init__(self):
+        _check_text("ApplyPreset: preset", self.preset)
 
     def describe(self) -> str:
         return "preset " + self.preset
@@ -66,12 +78,18 @@ class SaveCheckpoint(Command):
 
     name: str = ""
 
+    def __post_init__(self):
+        _check_text("SaveCheckpoint: name", self.name)
+
 
 @dataclass(frozen=True)
 class RestoreCheckpoint(Command):
     """Set the run back to a checkpoint that is kept."""
 
     name: str
+
+    def __post_init__(self):
+        _check_text("RestoreCheckpoint: name", self.name)
 
 
 @dataclass(frozen=True)
@@ -94,3 +112,8 @@ class SetSteps(Command):
 @dataclass(frozen=True)
 class Stop(Command):
     """End the run after the step in flight; everything is kept."""
+
+
+def _check_text(what: str, value: Any) -> None:
+    if not isinstance(value, str):
+        raise SettingError("{} is {!r}: expected text".format(what, value))

@@ -18,6 +18,8 @@ from qatviz.settings import WEIGHTS
 STEP_SAMPLE = 512
 #: Bins of a histogram of values.
 HISTOGRAM_BINS = 128
+#: Outer edges of a histogram lie within plus and minus this: their distance must be a float32.
+LARGEST_EDGE = 1e38
 #: Values of an activation that a snapshot looks at: whole examples, at least one.
 SNAPSHOT_VALUES = 65536
 #: Codes are counted one by one up to this width.
@@ -119,12 +121,10 @@ class SnapshotProbe:
                                                     self._flips(tensor, codes)])], 0)
             low = tf.minimum(tf.reduce_min(source), tf.reduce_min(values))
             high = tf.maximum(tf.reduce_max(source), tf.reduce_max(values))
-            high = tf.where(high > low, high, low + 1.0)
-            edges = tf.stack([low, high])
+            edges = _edges(low, high)
             shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
             return SnapshotTensors(
-                measures, edges, tf.histogram_fixed_width(source, edges, HISTOGRAM_BINS),
-                tf.histogram_fixed_width(values, edges, HISTOGRAM_BINS), shown,
+                measures, edges, _histogram(source, edges), _histogram(values, edges), shown,
                 tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), scale, zero_point)
 
     def _flips(self, tensor, codes):
@@ -137,3 +137,16 @@ class SnapshotProbe:
         with tf.control_dependencies([share]):
             self.remember.append(variable.assign(codes, read_value=False))
         return share
+
+
+def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
+    """Outer edges of a histogram: finite, and apart in float32 even where the tensor is constant or has run away."""
+    low, high = [tf.clip_by_value(tf.where(tf.is_finite(end), end, tf.zeros_like(end)), -LARGEST_EDGE, LARGEST_EDGE)
+                 for end in (low, high)]
+    return tf.stack([low, tf.where(high > low, high, low + tf.maximum(1.0, tf.abs(low)))])
+
+
+def _histogram(values: tf.Tensor, edges: tf.Tensor) -> tf.Tensor:
+    """What is NaN counts as 0: the kernel knows no such values."""
+    known = tf.where(tf.is_nan(values), tf.zeros_like(values), values)
+    return tf.histogram_fixed_width(known, edges, HISTOGRAM_BINS)

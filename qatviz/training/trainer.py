@@ -5,6 +5,7 @@ All of it runs on one thread. The way in is the :class:`Inbox`, the way out the 
 
 import time
 from bisect import bisect_left
+from dataclasses import replace
 from typing import Callable, List, Optional, Tuple
 
 from qatviz.data import BatchSchedule
@@ -54,6 +55,8 @@ class Trainer:
         self._place = self._graph.layout
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
         self._moments = Moments()
+        #: The next state to go back to after a bad step, once a step could be taken from it.
+        self._unproven = None  # type: Optional[Moment]
         self._checkpointer = Checkpointer(record, collector.put)
         self._schedule = sorted(spec.schedule, key=lambda item: item[0])
         self._evaluation = None  # type: Optional[Evaluation]
@@ -61,7 +64,7 @@ class Trainer:
         self._single_steps = 0
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
-        self._telemetry_failed = False
+        self._reported = None  # type: Optional[BaseException]
         self._begin(spec.start)
 
     # Life
@@ -75,7 +78,8 @@ class Trainer:
             if self._paused:
                 self._rest()
             elif self._total is not None and self.step >= self._total:
-                break
+                if self._finish_evaluation():
+                    break
             else:
                 self._one_step()
                 self._look_after()
@@ -108,19 +112,21 @@ class Trainer:
 
     def _end(self) -> events.Event:
         """Everything is measured and kept once more; a stop leaves out what takes long."""
-        finished = not self._stopping
-        if finished:
-            self._finish_evaluation()
+        self._evaluation = None
         self._take_snapshot()
         self._checkpointer.save(self._moment(checkpoint_name(FINAL, self.step), "end of the run"))
-        return events.Finished(self.step) if finished else events.Stopped(self.step)
+        return events.Stopped(self.step) if self._stopping else events.Finished(self.step)
 
-    def _finish_evaluation(self) -> None:
-        self._evaluation = self._new_evaluation()
+    def _finish_evaluation(self) -> bool:
+        """Measure accuracy at the last step; False if a command came meanwhile after which there is more to do."""
+        self._evaluation, book = self._new_evaluation(), self.book
         while self._evaluation is not None:
             self._advance_evaluation()
-            if any(isinstance(sent.command, c.Stop) for sent in self._carry_out(self._inbox.take_all())):
-                return
+            self._carry_out(self._inbox.take_all())
+            more = self._total is None or self.step < self._total or self.book != book
+            if more or self._paused or self._stopping:
+                return False
+        return True
 
     # Steps
 
@@ -135,6 +141,8 @@ class Trainer:
         except NonFiniteLoss as error:
             self._after_bad_step(str(error))
             return
+        if self._unproven is not None:
+            self._moments.last_good, self._unproven = self._unproven, None
         self.step += 1
         self.seconds += time.perf_counter() - started
         self._collector.put(RawStep(self.step, self.seconds, loss, self.book.run.learning_rate, raw))
@@ -155,20 +163,22 @@ class Trainer:
     def _plan_activation(self) -> None:
         self._next_activation = live_state.next_activation(self.book.quantizers, self.step)
 
-    def _refresh(self, actions: List[int]) -> None:
-        if any(action != range_search.KEEP for action in actions):
-            percentiles = [self.book.quantizers[group].percentile for group in self._place.weights]
-            self._graph.refresh_ranges(actions, percentiles)
+    def _refresh(self, actions: List[int]) -> bool:
+        """Whether a range was found anew."""
+        if all(action == range_search.KEEP for action in actions):
+            return False
+        percentiles = [self.book.quantizers[group].percentile for group in self._place.weights]
+        self._graph.refresh_ranges(actions, percentiles)
+        return True
 
     def _after_bad_step(self, what: str) -> None:
-        """The step changed nothing; but an earlier one may have left numbers from which no step can be taken."""
-        present = self._moment("bad", what)
-        if not present.is_finite:
-            good = self._moments.last_good
-            self._set_to(good)
-            self._emit(events.Restored(self.step, good.name, "a weight was not finite", present.step,
-                                       present.book.differences(good.book)))
-        self._emit(events.NonFinite(present.step, what, self.step))
+        """Go back to a state from which a step could be taken: numbers as large as those of the present one lead to no end of
+        bad steps, even where they are finite."""
+        left, book, good = self.step, self.book, self._moments.last_good
+        self._set_to(good)
+        self._unproven = None
+        self._emit(events.Restored(self.step, good.name, what, left, book.differences(good.book)))
+        self._emit(events.NonFinite(left, what, self.step))
         self._pause(what)
 
     # Housekeeping between steps
@@ -186,18 +196,28 @@ class Trainer:
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + run.checkpoint_interval
             self._checkpointer.save(self._moment(checkpoint_name(AUTOMATIC, self.step), "automatic"))
-        if self._collector.failure is not None and not self._telemetry_failed:
-            self._telemetry_failed = True
-            self._emit(events.RecordFailed(self.step, "telemetry: {!r}".format(self._collector.failure)))
+        self._report_failure()
+
+    def _report_failure(self) -> None:
+        """Say once that the record, or the telemetry, has failed."""
+        failure = self._collector.failure
+        if failure is None and self._record is not None:
+            failure = self._record.failure
+        if failure is not None and failure is not self._reported:
+            self._emit(events.RecordFailed(self.step, str(failure) or repr(failure)))
+        self._reported = failure
 
     def _keep_last_good(self, now: float) -> None:
         moment = self._moment("good", "kept in case a step goes wrong")
-        if moment.is_finite:
-            self._moments.last_good = moment
         # Copying takes at most one part in a hundred of the time.
         self._next_good = now + max(LAST_GOOD_INTERVAL_S, 100 * (time.perf_counter() - now))
+        if moment.is_finite:
+            self._unproven = moment
+        else:  # a tensor of NaNs is quantized to zeros: the loss need not show it
+            self._after_bad_step("a weight, a slot of the optimizer or a range is not finite")
 
     def _rest(self) -> None:
+        self._report_failure()
         if self._evaluation is not None:
             self._advance_evaluation()
         else:
@@ -245,7 +265,11 @@ class Trainer:
                     continue
                 self._adopt(book, accepted)
                 accepted = []
-                self._HANDLERS[type(sent.command)](self, sent)
+                handler = self._HANDLERS.get(type(sent.command))
+                if handler is None:
+                    raise RunStateError("{}: there is no such command; there are {}".format(
+                        sent.command.describe(), ", ".join(kind.__name__ for kind in self._HANDLERS)))
+                handler(self, sent)
                 book = self.book
             except QatvizError as error:
                 self._emit(events.CommandRejected(self.step, sent.sequence, sent.command.describe(), str(error)))
@@ -262,7 +286,10 @@ class Trainer:
             self._checkpointer.save(before)
             old, self.book = self.book, book
             self._graph.write_settings(book.quantizers, book.run, self.step)
-            self._refresh(actions_on_change(self._place, old, book))
+            refreshed = self._refresh(actions_on_change(self._place, old, book))
+            # Going back after a bad step should not take back a change with which steps could be taken.
+            after = self._moment("good", "after a change") if refreshed else replace(before, name="good", book=book)
+            self._unproven = after if after.is_finite else None
             self._plan_activation()
             self._next_checkpoint = min(self._next_checkpoint, time.perf_counter() + book.run.checkpoint_interval)
         for sent, changes in accepted:
@@ -379,6 +406,7 @@ class Trainer:
 
     def _set_to(self, moment: Moment) -> None:
         self._evaluation = None  # it speaks of a state that was left
+        self._unproven = moment if moment.is_finite else None
         self.step, self.seconds, self.book = moment.step, moment.seconds, moment.book
         self._graph.write_state(moment.arrays)
         self._graph.write_settings(self.book.quantizers, self.book.run, self.step)
