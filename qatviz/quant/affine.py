@@ -102,8 +102,8 @@ def choose_grid(
     (1.3333333730697632, -1, -1.3333333730697632, 2.6666667461395264)
     """
     qmin, qmax = code_bounds(num_bits, narrow_range)
-    low = np.minimum(np.asarray(range_min, np.float32), np.float32(0))  # np.minimum and np.maximum pass NaN on
-    high = np.maximum(np.asarray(range_max, np.float32), np.float32(0))
+    range_min, range_max = np.asarray(range_min, np.float32), np.asarray(range_max, np.float32)
+    low, high = np.minimum(range_min, np.float32(0)), np.maximum(range_max, np.float32(0))
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         if symmetric:
             step = np.maximum(low / np.float32(qmin), high / np.float32(qmax))
@@ -111,7 +111,7 @@ def choose_grid(
         scale = (high - low) / np.float32(qmax - qmin)
         if power_of_two:
             scale = next_power_of_two(scale)
-        usable = (scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE)  # False for NaN
+        usable = (scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE) & np.isfinite(range_max - range_min)
         scale = np.where(usable, scale, np.float32(0)).astype(np.float32)
         low = np.where(usable, low, np.float32(0))
         # The kernel's codes are unsigned; its rounding is done there, so ours is too.
@@ -126,7 +126,7 @@ def choose_grid(
 
 
 def next_power_of_two(scale: np.ndarray) -> np.ndarray:
-    """float32: the smallest power of two that is not below ``scale`` (0 stays 0).
+    """float32: the smallest power of two that is not below ``scale`` (0 and infinity stay what they are).
 
     >>> next_power_of_two(np.float32([0.3, 0.5, 0.0])).tolist()
     [0.5, 0.5, 0.0]
@@ -134,7 +134,7 @@ def next_power_of_two(scale: np.ndarray) -> np.ndarray:
     scale = np.asarray(scale, np.float32)
     fraction, exponent = np.frexp(scale)
     exponent = np.where(fraction == 0.5, exponent - 1, exponent)
-    return np.where(scale > 0, np.ldexp(np.float32(1), exponent), np.float32(0)).astype(np.float32)
+    return np.where((scale > 0) & (scale < np.inf), np.ldexp(np.float32(1), exponent), scale).astype(np.float32)
 
 
 def clip(x: np.ndarray, grid: AffineGrid) -> np.ndarray:

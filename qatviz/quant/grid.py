@@ -79,7 +79,9 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
     high = tf.where(symmetric, step * signed_max, high)
     scale = tf.div_no_nan(high - low, spec.unsigned_max - spec.unsigned_min)
     scale = _raise_to_power_of_two(scale, spec.power_of_two)
-    usable = tf.logical_and(scale >= SMALLEST_SCALE, scale <= LARGEST_SCALE)  # False for NaN
+    usable = tf.logical_and(scale >= SMALLEST_SCALE, scale <= LARGEST_SCALE)
+    # Asked of the ends as they came: whether tf.minimum passes NaN on depends on where in the vector it stands.
+    usable = tf.logical_and(usable, tf.is_finite(range_max - range_min))
     scale = tf.where(usable, scale, tf.zeros_like(scale))
     low = tf.where(usable, low, tf.zeros_like(low))
     zero = tf.floor((spec.unsigned_min - tf.div_no_nan(low, scale)) + 0.5)

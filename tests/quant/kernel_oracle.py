@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.quant import quantize_conv2d, quantize_depthwise_conv2d, quantize_tensor
 from qatviz.quant.fake_quant import fake_quantize
-from qatviz.quant.grid import choose_grid, grid_spec
+from qatviz.quant.grid import Grid, choose_grid, grid_spec
 
 ALL_BITS = list(range(2, 17))
 CHANNELS = 4
@@ -58,99 +58,100 @@ class KernelOracle:
     """The graph and its session. Every method takes NumPy arrays and returns NumPy arrays."""
 
     def __init__(self):
-        self.graph = tf.Graph()
-        with self.graph.as_default():
+        graph = tf.Graph()
+        with graph.as_default():
             self._inputs()
-            self._kernels()
-            self._subjects()
-        self.graph.finalize()
+            kernels, fake_quantizers = self._build_kernels(), self._build_fake_quantize()
+            recipes, grids = self._build_recipes(), self._build_grids()
+        graph.finalize()
         # One thread: the tensors are small, and handing them around would take longer than the work.
-        self.session = tf.Session(graph=self.graph, config=tf.ConfigProto(
+        self.session = tf.Session(graph=graph, config=tf.ConfigProto(
             intra_op_parallelism_threads=1, inter_op_parallelism_threads=1))
+        self._kernels_by_key, self._fake_quantize, self._recipes = (
+            {key: self.session.make_callable(*parts) for key, parts in table.items()}
+            for table in (kernels, fake_quantizers, recipes))
+        self._grid_fields = self.session.make_callable(*grids)
 
     def close(self):
         self.session.close()
 
     def kernel(self, x, dy, low, high, setting):
         """Values, gradient and codes of TensorFlow's kernel on the range ``low, high``."""
-        ops = self._kernel_ops[setting.per_channel, setting.num_bits, setting.narrow_range]
-        values, gradient = self.session.run(ops, {self.x: x, self.dy: dy, self.low[setting.per_channel]: low,
-                                                  self.high[setting.per_channel]: high})
+        run = self._kernels_by_key[setting.per_channel, setting.num_bits, setting.narrow_range]
+        values, gradient = run(x, dy, low, high)
         bottom, _, scale = nudged_range(low, high, setting)
         safe = np.where(scale > 0, scale, 1).astype(np.float64)
         steps = np.rint((values.astype(np.float64) - bottom) / safe).astype(np.int64)
         codes = np.where(scale > 0, steps + signed_bounds(setting.num_bits, setting.narrow_range)[0], 0)
         return Result(values, gradient, codes)
 
-    def grid(self, low, high, setting, power_of_two=False):
-        """The ``Grid`` of ``qatviz.quant.grid`` for a range."""
-        feeds = self._settings_feeds(setting)
-        feeds.update({self.power_of_two: power_of_two, self.low[setting.per_channel]: low,
-                      self.high[setting.per_channel]: high})
-        return self.session.run(self._grids[setting.per_channel], feeds)
+    def grids(self, low, high, setting, power_of_two=False):
+        """The ``Grid`` of ``qatviz.quant.grid`` for vectors of ranges."""
+        return Grid(*self._grid_fields(low, high, *setting[:3], power_of_two))
 
     def fake_quantize(self, x, dy, low, high, setting):
         """Values, gradient and codes of ``qatviz.quant.fake_quant`` on a range that is given."""
-        feeds = self._settings_feeds(setting)
-        feeds.update({self.x: x, self.dy: dy, self.low[setting.per_channel]: low, self.high[setting.per_channel]: high})
-        values, gradient, grid = self.session.run(self._fake_quantize[setting.per_channel], feeds)
-        safe = np.where(grid.scale > 0, grid.scale, 1).astype(np.float64)
-        codes = np.rint(values.astype(np.float64) / safe) + grid.zero_point
-        return Result(values, gradient, np.where(grid.scale > 0, codes, 0).astype(np.int64))
+        values, gradient, scale, zero_point = self._fake_quantize[setting.per_channel](x, dy, low, high, *setting[:3])
+        safe = np.where(scale > 0, scale, 1).astype(np.float64)
+        codes = np.rint(values.astype(np.float64) / safe) + zero_point
+        return Result(values, gradient, np.where(scale > 0, codes, 0).astype(np.int64))
 
     def recipe(self, name, x, dy, setting):
         """Values and gradient of a public recipe function on the range of ``x`` itself."""
-        feeds = self._settings_feeds(setting)
-        feeds.update({self.x: x, self.dy: dy})
-        return self.session.run(self._recipes[name, setting.per_channel], feeds)
-
-    def _settings_feeds(self, setting):
-        return {self.num_bits: setting.num_bits, self.symmetric: setting.symmetric, self.narrow_range: setting.narrow_range}
+        return self._recipes[name, setting.per_channel](x, dy, *setting[:3])
 
     def _inputs(self):
         self.x = tf.placeholder(tf.float32, [None, CHANNELS], "x")
         self.dy = tf.placeholder(tf.float32, [None, CHANNELS], "dy")
         self.low = {False: tf.placeholder(tf.float32, []), True: tf.placeholder(tf.float32, [CHANNELS])}
         self.high = {False: tf.placeholder(tf.float32, []), True: tf.placeholder(tf.float32, [CHANNELS])}
-        self.num_bits = tf.placeholder(tf.int32, [], "num_bits")
-        self.symmetric = tf.placeholder(tf.bool, [], "symmetric")
-        self.narrow_range = tf.placeholder(tf.bool, [], "narrow_range")
-        self.power_of_two = tf.placeholder_with_default(False, [], "power_of_two")
+        self.settings = [tf.placeholder(tf.int32, [], "num_bits"), tf.placeholder(tf.bool, [], "symmetric"),
+                         tf.placeholder(tf.bool, [], "narrow_range")]
 
-    def _kernels(self):
+    def _build_kernels(self):
         forward = {False: tf.quantization.fake_quant_with_min_max_vars,
                    True: tf.quantization.fake_quant_with_min_max_vars_per_channel}
         backward = {False: tf.quantization.fake_quant_with_min_max_vars_gradient,
                     True: tf.quantization.fake_quant_with_min_max_vars_per_channel_gradient}
-        self._kernel_ops = {}
+        fetches = {}
         for per_channel in (False, True):
-            low, high = self.low[per_channel], self.high[per_channel]
+            inputs = [self.x, self.dy, self.low[per_channel], self.high[per_channel]]
             for bits in ALL_BITS:
                 for narrow in (False, True):
-                    values = forward[per_channel](self.x, low, high, num_bits=bits, narrow_range=narrow)
-                    gradient = backward[per_channel](self.dy, self.x, low, high, num_bits=bits, narrow_range=narrow)[0]
-                    self._kernel_ops[per_channel, bits, narrow] = values, gradient
+                    options = dict(num_bits=bits, narrow_range=narrow)
+                    values = forward[per_channel](self.x, *inputs[2:], **options)
+                    gradient = backward[per_channel](self.dy, self.x, *inputs[2:], **options)[0]
+                    fetches[per_channel, bits, narrow] = [values, gradient], inputs
+        return fetches
 
-    def _subjects(self):
-        spec = grid_spec(self.num_bits, self.symmetric, self.narrow_range, self.power_of_two)
-        whole = choose_grid(self.low[False], self.high[False], spec)
-        split = choose_grid(self.low[True], self.high[True], spec)
-        self._grids = {False: whole, True: split}
-        self._fake_quantize = {
-            False: self._with_gradient(fake_quantize(self.x, whole).values) + (whole,),
-            True: self._with_gradient(fake_quantize(self.x, channel_grid=split).values) + (split,)}
-        settings = (self.num_bits, self.symmetric, self.narrow_range)
-        self._recipes = {}
+    def _build_grids(self):
+        low, high = tf.placeholder(tf.float32, [None]), tf.placeholder(tf.float32, [None])
+        power_of_two = tf.placeholder(tf.bool, [])
+        grids = choose_grid(low, high, grid_spec(*self.settings, power_of_two))
+        return list(grids), [low, high] + self.settings + [power_of_two]
+
+    def _build_fake_quantize(self):
+        fetches = {}
         for per_channel in (False, True):
-            self._recipes["quantize_tensor", per_channel] = self._with_gradient(
-                quantize_tensor(self.x, *settings, per_channel=per_channel))
-            # One-hot inputs pick the filters out one by one: what comes out is the quantized filters themselves.
-            rows = tf.shape(self.x)[0]
-            picked = quantize_conv2d(tf.reshape(tf.eye(rows), [rows, 1, 1, rows]), self.x[None, None], 1, "VALID",
-                                     *settings, per_channel=per_channel)
-            self._recipes["quantize_conv2d", per_channel] = self._with_gradient(picked[:, 0, 0])
-        flat = quantize_depthwise_conv2d(tf.ones([1, 1, 1, rows]), self.x[None, None], 1, "VALID", *settings)
-        self._recipes["quantize_depthwise_conv2d", False] = self._with_gradient(tf.reshape(flat, [-1, CHANNELS]))
+            low, high = self.low[per_channel], self.high[per_channel]
+            grid = choose_grid(low, high, grid_spec(*self.settings))
+            values = fake_quantize(self.x, **{"channel_grid" if per_channel else "grid": grid}).values
+            inputs = [self.x, self.dy, low, high] + self.settings
+            fetches[per_channel] = self._with_gradient(values) + [grid.scale, grid.zero_point], inputs
+        return fetches
+
+    def _build_recipes(self):
+        # Inputs of one-hot rows, and of ones, pick the filters out: what comes out is the quantized filters themselves.
+        rows = tf.shape(self.x)[0]
+        one_hot, filters = tf.reshape(tf.eye(rows), [rows, 1, 1, rows]), self.x[None, None]
+        results = {}
+        for per_channel in (False, True):
+            results["quantize_tensor", per_channel] = quantize_tensor(self.x, *self.settings, per_channel=per_channel)
+            results["quantize_conv2d", per_channel] = quantize_conv2d(
+                one_hot, filters, 1, "VALID", *self.settings, per_channel=per_channel)[:, 0, 0]
+        results["quantize_depthwise_conv2d", False] = tf.reshape(quantize_depthwise_conv2d(
+            tf.ones([1, 1, 1, rows]), filters, 1, "VALID", *self.settings), [-1, CHANNELS])
+        return {key: (self._with_gradient(values), [self.x, self.dy] + self.settings) for key, values in results.items()}
 
     def _with_gradient(self, values):
-        return values, tf.gradients(values, self.x, grad_ys=self.dy)[0]
+        return [values, tf.gradients(values, self.x, grad_ys=self.dy)[0]]
