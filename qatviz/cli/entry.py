@@ -1,0 +1,48 @@
+"""The entry point: from arguments to an exit code."""
+
+import os
+import sys
+from typing import List, Optional
+
+from qatviz.cli.messages import FAILED, USER_ERROR, complain, say
+from qatviz.cli.parser import parse
+from qatviz.errors import QatvizError
+
+
+def main(argv: Optional[List[str]] = None) -> int:
+    """Carry out a command line.
+
+    Parameters
+    ----------
+    argv : list of str, optional
+        Arguments without the program's name; by default those of the process.
+
+    Returns
+    -------
+    int
+        The exit code: 0, 2 for what the user got wrong, 1 for everything else.
+    """
+    argv = sys.argv[1:] if argv is None else argv
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):
+            stream.reconfigure(errors="replace")  # a name that the terminal can't show must not end a run
+    try:
+        if not argv:
+            say("training the default network on the bundled digits; Ctrl-C stops it, qatviz --help shows all there is")
+            argv = ["train"]
+        arguments = parse(argv)
+        code = arguments.command(arguments)
+        sys.stdout.flush()
+        return code
+    except QatvizError as error:
+        complain("error: {}".format(error))
+        return USER_ERROR
+    except KeyboardInterrupt:
+        complain("interrupted")
+        return FAILED
+    except BrokenPipeError:
+        # The reader of a pipe (head, less) has seen enough; Python would complain once more when it flushes at exit.
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return FAILED
+    except SystemExit as ended:  # argparse, after --help and --version
+        return ended.code or 0

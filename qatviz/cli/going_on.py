@@ -1,0 +1,103 @@
+"""Going on with a recorded run: where from, and what is to be done again."""
+
+from typing import Optional, Tuple
+
+from qatviz.cli.messages import complain
+from qatviz.cli.outcome import Outcome
+from qatviz.errors import RecordError
+from qatviz.network.plan import QuantizationPlan
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.training.commands import ChangeSettings
+from qatviz.training.moments import Moment
+from qatviz.training.run_spec import RunSpec
+
+Schedule = Tuple[Tuple[int, ChangeSettings], ...]
+
+
+def starting_point(reader: RecordReader, plan: QuantizationPlan,
+                   checkpoint: Optional[str] = None) -> Tuple[Optional[Moment], Schedule]:
+    """The moment to go on from, and the changes of settings to make again.
+
+    Without a name it is the newest checkpoint on the surviving timeline that can be read; those that can't are named on
+    stderr. What was changed after it is made again at its steps: the same changes on the same batches lead to where
+    the run was. A named checkpoint is gone back to as it is.
+
+    Returns
+    -------
+    Moment or None
+        None where there is no checkpoint yet: the run begins anew, on the same batches.
+    tuple of (int, ChangeSettings)
+
+    Raises
+    ------
+    RecordError
+        If none of the checkpoints can be read, or not the named one.
+    """
+    if checkpoint:
+        return _load(reader, checkpoint, plan), ()
+    moment = _newest(reader, plan)
+    return moment, _changes_since(reader, moment.step if moment else 0)
+
+
+def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
+    """Set a record back to where ``spec`` starts and note it as an event; what it tells of the run up to there.
+
+    Raises
+    ------
+    RecordError
+        If the record can't be written or read.
+    """
+    start = spec.start
+    step, book, branch = (start.step, start.book, start.branch) if start else (0, spec.book, 0)
+    left = record.last_step
+    record.append_rewind(step, branch)
+    if not record.flush():
+        raise record.failure or RecordError("{}: could not be written: the disk does not answer".format(record.path))
+    outcome = Outcome(spec.book)
+    for row in record.events(surviving_only=True):
+        outcome.take_event(row)
+    # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
+    event = events.Restored(step, start.name if start else "start", "resumed", left, outcome.book.differences(book))
+    record.append_event(event)
+    outcome.take(event)
+    outcome.step, outcome.seconds = step, start.seconds if start else 0.0
+    return outcome
+
+
+def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
+    infos = reader.list_checkpoints()
+    for info in infos:
+        if info.error:
+            complain("warning: {}; it is left out".format(info.error))
+    left_behind = _saved(reader, False) - _saved(reader, True)
+    usable = [info for info in infos if not info.error and info.name not in left_behind]
+    for info in reversed(usable):
+        try:
+            moment = _load(reader, info.name, plan)
+        except RecordError as error:
+            complain("warning: {}; the one before it is taken".format(error))
+        else:
+            if moment.is_finite:
+                return moment
+            complain("warning: checkpoint {}: holds values that are not finite; the one before it is taken".format(info.name))
+    if infos:
+        raise RecordError("{}: none of its {} checkpoints can be used".format(reader.directory, len(infos)))
+    return None
+
+
+def _saved(reader: RecordReader, surviving_only: bool) -> set:
+    """Names of the checkpoints whose saving is on record."""
+    return {row["name"] for row in reader.events(surviving_only) if row["kind"] == events.CheckpointSaved.__name__}
+
+
+def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> Moment:
+    arrays, meta = reader.load_checkpoint(name)
+    return Moment.from_checkpoint(name, arrays, meta, plan)
+
+
+def _changes_since(reader: RecordReader, step: int) -> Schedule:
+    """Changes of settings at ``step`` and after. Those that the checkpoint holds already change nothing twice."""
+    rows = [row for row in reader.events(surviving_only=True) if row.get("changes") and row["step"] >= step]
+    return tuple((row["step"], ChangeSettings(tuple((c["setting"], c["new"]) for c in row["changes"]))) for row in rows)

@@ -1,0 +1,206 @@
+"""From options to a run: a new one, one that goes on, or a second one from a checkpoint."""
+
+import argparse
+import os
+from dataclasses import fields, replace
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+from qatviz import data
+from qatviz.cli import going_on
+from qatviz.cli.assignments import TimedChange, check_change, parse_change, parse_kind
+from qatviz.cli.messages import complain, did_you_mean
+from qatviz.cli.outcome import Outcome
+from qatviz.errors import RecordError, SettingError
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
+from qatviz.telemetry.record import RunRecord
+from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
+from qatviz.training.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
+from qatviz.training.settings_book import SettingsBook
+
+NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
+#: The number of steps of a run without an end; argparse takes None for an option that was not given.
+UNTIL_STOPPED = -1
+#: Options that a run which goes on has already decided.
+_DECIDED = ("network", "batch_size", "optimizer", "seed", "validation_fraction")
+
+
+class Launch(NamedTuple):
+    """A run about to start: ``commands`` are to be sent first, ``outcome`` knows what came before."""
+
+    spec: RunSpec
+    record: Optional[RunRecord]
+    commands: List[Command]
+    outcome: Outcome
+
+
+def default(field: str) -> Any:
+    """The default of a field of `RunSpec`."""
+    return next(f.default for f in fields(RunSpec) if f.name == field)
+
+
+def prepare(options: argparse.Namespace) -> Launch:
+    """What ``options`` ask for, checked; its record is open.
+
+    Raises
+    ------
+    QatvizError
+    """
+    if options.resume and (options.fork or options.out):
+        raise SettingError("--resume goes on in its own directory: leave out {}".format("--fork" if options.fork else "--out"))
+    if options.checkpoint and not options.resume:
+        raise SettingError("--checkpoint goes with --resume; a fork names it as --fork DIR@CHECKPOINT")
+    if options.resume or options.fork:
+        for name in _DECIDED:
+            if getattr(options, name) is not None:
+                raise SettingError("--{}: a run that goes on keeps what it began with: leave it out, or start a new run".format(
+                    name.replace("_", "-")))
+        return _resume(options) if options.resume else _fork(options)
+    return _begin(options)
+
+
+def _begin(options: argparse.Namespace) -> Launch:
+    changes = _requested(options)
+    fraction = VALIDATION_FRACTION if options.validation_fraction is None else options.validation_fraction
+    dataset = data.load(options.data or DATA, fraction)
+    name = options.network or NETWORK
+    _check_choice("--network", name, zoo.NETWORKS)
+    _check_choice("--optimizer", options.optimizer or default("optimizer"), OPTIMIZER_NAMES)
+    network = zoo.build(name, dataset.input_shape, dataset.num_classes)
+    preset = options.preset or DEFAULT_PRESET
+    _check_choice("--preset", preset, PRESETS)
+    book = SettingsBook.from_preset(quantization_plan(network), preset, parse_kind(options.weights, WEIGHTS),
+                                    parse_kind(options.activations, ACTIVATIONS), RunSettings(**_run_settings(options)))
+    for change in changes:
+        if change.step is None:
+            book = check_change(book, change)
+    given = {field: getattr(options, field) for field in ("batch_size", "optimizer", "seed", "steps")
+             if getattr(options, field) is not None}
+    spec = RunSpec(network, dataset, _lasting(options.data or DATA), book, placement=_placement(options),
+                   **dict(given, steps=_steps(given.get("steps", default("steps")))))
+    spec = replace(spec, schedule=_schedule(changes, spec))
+    record = None
+    if options.out:
+        record = RunRecord.create(options.out, dict(spec.description(), validation_fraction=fraction))
+    return Launch(spec, record, [], Outcome(book))
+
+
+def _resume(options: argparse.Namespace) -> Launch:
+    record = RunRecord.open(options.resume)
+    try:
+        spec, commands = _continued(record, options, options.checkpoint)
+        return Launch(spec, record, commands, going_on.set_back(record, spec))
+    except BaseException:
+        record.close()
+        raise
+
+
+def _fork(options: argparse.Namespace) -> Launch:
+    directory, _, checkpoint = options.fork.partition("@")
+    if os.path.exists(options.fork):  # a directory may have an @ in its name
+        directory, checkpoint = options.fork, ""
+    reader = RunRecord.read(directory)
+    spec, commands = _continued(reader, options, checkpoint or None)
+    if spec.start is None:
+        raise RecordError("{}: has no checkpoint yet: there is nothing to fork".format(directory))
+    start = replace(spec.start, branch=0)
+    spec = replace(spec, start=start, book=start.book,
+                   schedule=tuple(item for item in spec.schedule if item[0] >= start.step))
+    record = None
+    if options.out:
+        kept = {key: reader.description[key] for key in ("validation_fraction",) if key in reader.description}
+        origin = {"run_id": reader.description["run_id"], "directory": str(reader.directory), "checkpoint": start.name,
+                  "step": start.step}
+        record = RunRecord.create(options.out, dict(spec.description(), forked_from=origin, **kept))
+        record.save_checkpoint("start-{:08d}".format(start.step), start.arrays,
+                               dict(start.meta(), reason="fork of {}".format(origin["directory"])))
+    outcome = Outcome(start.book)
+    outcome.step, outcome.seconds = start.step, start.seconds
+    return Launch(spec, record, commands, outcome)
+
+
+def _continued(reader: Any, options: argparse.Namespace, checkpoint: Optional[str]) -> Tuple[RunSpec, List[Command]]:
+    """The spec of a run that goes on from a checkpoint, and what is to change at once."""
+    changes = _requested(options)
+    description = reader.description
+    source = options.data or description.get("data", DATA)
+    dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
+    spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options))
+    start, replay = going_on.starting_point(reader, spec.plan, checkpoint)
+    steps = spec.steps if options.steps is None else _steps(options.steps)
+    step = start.step if start else 0
+    if steps is not None and steps < step:
+        raise SettingError("--steps: {} are fewer than the {} that are done: ask for more, or go on from an earlier "
+                           "checkpoint".format(steps, step))
+    spec = replace(spec, start=start, steps=steps)
+    commands = _at_once(options, changes, start.book if start else spec.book)
+    for change in changes:
+        if change.step is not None and change.step < step:
+            raise SettingError("--set {!r}: the run goes on from step {}".format(change.text, step))
+    return replace(spec, schedule=spec.schedule + replay + _schedule(changes, spec)), commands
+
+
+def _at_once(options: argparse.Namespace, changes: List[TimedChange], book: SettingsBook) -> List[Command]:
+    """Commands for a run that goes on: everything that is a setting can be changed."""
+    commands = []  # type: List[Command]
+    if options.preset:
+        _check_choice("--preset", options.preset, PRESETS)
+        commands.append(ApplyPreset(options.preset))
+        book, _ = book.with_preset(options.preset)
+    assignments = []  # type: List[Tuple[str, Any]]
+    for kind in KINDS:
+        assignments += [("*.{}.{}".format(kind, name), value)
+                        for name, value in parse_kind(getattr(options, kind), kind).items()]
+    assignments += [("{}.{}".format(RUN, name), value) for name, value in _run_settings(options).items()]
+    for change in changes:
+        if change.step is None:
+            check_change(book, change)
+            assignments += change.assignments
+    if assignments:
+        book.change(assignments)
+        commands.append(ChangeSettings(tuple(assignments)))
+    return commands
+
+
+def _requested(options: argparse.Namespace) -> List[TimedChange]:
+    return [parse_change(text) for text in options.set]
+
+
+def _run_settings(options: argparse.Namespace) -> Dict[str, Any]:
+    return {name: getattr(options, name) for name in RUN_SETTINGS if getattr(options, name) is not None}
+
+
+def _schedule(changes: List[TimedChange], spec: RunSpec) -> tuple:
+    """Changes for the steps to come, checked one after the other."""
+    timed = sorted((change for change in changes if change.step is not None), key=lambda change: change.step)
+    book = spec.start.book if spec.start else spec.book
+    for change in timed:
+        book = check_change(book, change)
+        if spec.steps is not None and change.step >= spec.steps:
+            complain("note: --set {!r} never takes effect: the run ends after {} steps".format(change.text, spec.steps))
+    return tuple((change.step, ChangeSettings(change.assignments)) for change in timed)
+
+
+def _placement(options: argparse.Namespace) -> Placement:
+    if options.threads < 0:
+        raise SettingError("--threads is {}: expected a whole number of at least 0".format(options.threads))
+    return Placement(options.session_target, options.device, options.threads, options.threads)
+
+
+def _steps(steps: int) -> Optional[int]:
+    return None if steps == UNTIL_STOPPED else steps
+
+
+def _lasting(source: str) -> str:
+    """How the record names the data, so that a run can go on from elsewhere: a path in full."""
+    path = os.path.expanduser(source)
+    names = [named.name.replace("_", "-") for named in data.NAMED_DATA]
+    return source if source.replace("_", "-") in names else os.path.abspath(path)
+
+
+def _check_choice(option: str, word: str, known: Any) -> None:
+    if word not in known:
+        raise SettingError("{} is {!r}: expected one of {}.{}".format(
+            option, word, ", ".join(known), did_you_mean(word, known)))

@@ -1,0 +1,133 @@
+"""``qatviz networks``, ``data``, ``settings``, ``presets``: what there is, without training anything."""
+
+import argparse
+import json
+from typing import Any, Dict, List
+
+from qatviz import data as datasets
+from qatviz.cli.messages import OK, did_you_mean
+from qatviz.cli.tables import shape, table, value
+from qatviz.errors import NetworkError
+from qatviz.network import zoo
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.presets import PRESETS
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, Setting
+
+
+def networks(options: argparse.Namespace) -> int:
+    """List the zoo, or the layers and quantized tensors of one network.
+
+    Raises
+    ------
+    NetworkError
+        If there is no such network, or it can't take such examples.
+    """
+    if options.name is not None and options.name not in zoo.NETWORKS:
+        raise NetworkError("there is no network {!r}; there are {}.{}".format(
+            options.name, ", ".join(zoo.NETWORKS), did_you_mean(options.name, zoo.NETWORKS)))
+    input_shape = _shape(options.input_shape)
+    names = list(zoo.NETWORKS) if options.name is None else [options.name]
+    rows = [_network(zoo.build(name, input_shape, options.classes), options.name is not None) for name in names]
+    if options.json:
+        print(json.dumps(rows if options.name is None else rows[0]))
+    elif options.name is None:
+        print(table(("name", "parameters", "MACs", "quantized", "what it is"),
+                    [[row["name"], "{:,}".format(row["parameters"]), "{:,}".format(row["macs"]),
+                      "{} tensors".format(row["quantized_tensors"]), row["description"]] for row in rows], (0, 4)))
+        print("\nfor examples of {} and {} classes".format(shape(input_shape), options.classes))
+    else:
+        _print_network(rows[0])
+    return OK
+
+
+def data(options: argparse.Namespace) -> int:
+    """Describe a data set, or list what can be read.
+
+    Raises
+    ------
+    DataError
+        If it can't be used.
+    """
+    if options.source is None:
+        rows = [[named.name, named.help] for named in datasets.NAMED_DATA]
+        formats = [[known.name, known.help] for known in datasets.FILE_FORMATS]
+        if options.json:
+            print(json.dumps({"names": dict(rows), "formats": dict(formats)}))
+        else:
+            print(table(("name", "what it is"), rows, (0, 1)) + "\n\n" + table(("file", "what it is"), formats, (0, 1)))
+        return OK
+    summary = datasets.describe(datasets.load(options.source))
+    print(json.dumps(summary) if options.json else datasets.format_description(summary))
+    return OK
+
+
+def settings(options: argparse.Namespace) -> int:
+    """Explain every setting."""
+    if options.json:
+        print(json.dumps([_setting(setting) for setting in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()]]))
+        return OK
+    print("settings of each quantizer: LAYER.weights.NAME, LAYER.activations.NAME\n")
+    for setting in QUANTIZER_SETTINGS.values():
+        _print_setting(setting.name, setting)
+    print("settings of the run: run.NAME, or an option of qatviz train\n")
+    for setting in RUN_SETTINGS.values():
+        _print_setting("{}.{}".format(RUN, setting.name), setting)
+    return OK
+
+
+def presets(options: argparse.Namespace) -> int:
+    """List the presets."""
+    rows = {name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds)) for name, preset in PRESETS.items()}
+    if options.json:
+        print(json.dumps(rows))
+        return OK
+    for name, row in rows.items():
+        print("{}: {}".format(name, row["description"]))
+        for kind in KINDS:
+            print("  {:<12} {}".format(kind, ", ".join("{}={}".format(key, value(v)) for key, v in row[kind].items())))
+        if row["per_channel_kinds"]:
+            print("  {:<12} {}".format("per_channel", ", ".join(row["per_channel_kinds"])))
+    return OK
+
+
+def _network(network: Network, with_layers: bool) -> Dict[str, Any]:
+    tensors = quantization_plan(network).tensors
+    row = {"name": network.name, "description": zoo.NETWORKS[network.name].description,
+           "input_shape": list(network.input_shape), "num_classes": network.num_outputs,
+           "parameters": network.parameter_count, "macs": network.macs, "quantized_tensors": len(tensors)}
+    if with_layers:
+        row["layers"] = [dict(layer._asdict(), inputs=list(layer.inputs), output_shape=list(layer.output_shape))
+                         for layer in network.summary()]
+        row["tensors"] = [{"name": t.name, "kind": t.kind, "shape": list(t.shape), "num_channels": t.num_channels}
+                          for t in tensors]
+    return row
+
+
+def _print_network(row: Dict[str, Any]) -> None:
+    print("{}: {}\n".format(row["name"], row["description"]))
+    layers = [["input", "", "", shape(row["input_shape"]), "", ""]]  # type: List[List[str]]
+    layers += [[layer["name"], layer["kind"], ", ".join(layer["inputs"]), shape(layer["output_shape"]),
+                "{:,}".format(layer["parameters"]), "{:,}".format(layer["macs"])] for layer in row["layers"]]
+    layers.append(["total", "", "", "", "{:,}".format(row["parameters"]), "{:,}".format(row["macs"])])
+    print(table(("layer", "kind", "reads", "output", "parameters", "MACs"), layers, (0, 1, 2)))
+    print("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
+
+
+def _setting(setting: Setting) -> Dict[str, Any]:
+    return {"name": setting.name, "label": setting.label, "type": setting.type.__name__, "default": setting.default,
+            "low": setting.low, "high": setting.high, "unit": setting.unit, "kinds": list(setting.kinds),
+            "choices": setting.choices, "help": setting.help}
+
+
+def _print_setting(name: str, setting: Setting) -> None:
+    print("{}: {} (default {}){}".format(
+        name, setting.allowed(), value(setting.default), "" if len(setting.kinds) != 1 else ", {} only".format(setting.kinds[0])))
+    print("    {}\n".format(setting.help))
+
+
+def _shape(text: str) -> tuple:
+    sizes = text.lower().split("x")
+    if not all(size.isdigit() for size in sizes):
+        raise NetworkError("--input-shape is {!r}: expected such as 28x28x1 or 32x32x3".format(text))
+    return tuple(map(int, sizes))

@@ -1,0 +1,111 @@
+"""What is known of a run from what it tells: live from the channel, or afterwards from its record."""
+
+import math
+from typing import Any, Dict, List, Optional
+
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import ACCURACIES
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
+from qatviz.training.settings_book import SettingsBook
+
+#: Settings that the rows of :meth:`Outcome.tensors` hold.
+TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
+#: Measures that the rows of :meth:`Outcome.tensors` hold: those of a snapshot but the ranges (they follow from the grid)
+#: and the flip rate (it depends on how often snapshots are taken).
+TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
+_ENDINGS = {kind.__name__ for kind in events.ENDINGS}
+_BEGINNINGS = {events.Started.__name__, events.Restored.__name__}
+
+
+class Outcome:
+    """The present state of a run, put together from its events and telemetry.
+
+    Parameters
+    ----------
+    book : SettingsBook
+        The settings it began with.
+
+    Attributes
+    ----------
+    book : SettingsBook
+        The settings now.
+    step, seconds, loss
+        Of the newest training step; ``seconds`` of training, ``loss`` None before the first.
+    snapshot : Snapshot or None
+    evaluations : list of dict
+        ``step`` and the four accuracies, 0..1.
+    changes : list of dict
+        ``step``, ``setting``, ``old``, ``new``.
+    ending : str
+        ``finished``, ``stopped``, ``failed``, or empty while it has not ended.
+    """
+
+    def __init__(self, book: SettingsBook):
+        self.book = book
+        self.step, self.seconds = 0, 0.0
+        self.loss = None  # type: Optional[float]
+        self.snapshot = None  # type: Optional[Snapshot]
+        self.evaluations = []  # type: List[Dict[str, Any]]
+        self.changes = []  # type: List[Dict[str, Any]]
+        self.ending = ""
+
+    def take(self, item: Any) -> None:
+        """Take in an event, a step record or a snapshot."""
+        if isinstance(item, events.Event):
+            self.take_event(item.to_dict())
+        elif isinstance(item, StepRecord):
+            self.step, self.seconds, self.loss = item.step, item.seconds, item.loss
+        elif isinstance(item, Snapshot):
+            self.snapshot = item
+            self.step, self.seconds = item.step, item.seconds
+
+    def take_event(self, row: Dict[str, Any]) -> None:
+        """Take in an event as the record holds it."""
+        if row["kind"] in _ENDINGS:
+            self.ending = row["kind"].lower()
+        elif row["kind"] in _BEGINNINGS:
+            self.ending = ""
+        if row["kind"] == events.Evaluated.__name__:
+            self.evaluations.append({"step": row["step"], **row["accuracy"]})
+        # A command that sets a run back and the event that follows it tell of the same changes. What the settings are
+        # already is no change.
+        assignments = [(change["setting"], change["new"]) for change in row.get("changes", ())]
+        if assignments:
+            self.book, changes = self.book.change(assignments)
+            self.changes += [{"step": row["step"], "setting": c.setting, "old": c.old, "new": c.new} for c in changes]
+
+    def tensors(self) -> List[Dict[str, Any]]:
+        """A JSON-able row for each quantized tensor; measures are None before the first snapshot, and where there is
+        no finite number."""
+        rows = []
+        for index, tensor in enumerate(self.book.plan.tensors):
+            settings = self.book.of(tensor.name)
+            row = {"name": tensor.name, "kind": tensor.kind, "enabled": settings.enabled}
+            row.update((name, getattr(settings, name)) for name in TENSOR_SETTINGS)
+            row.update((name, None) for name in TENSOR_MEASURES)
+            if self.snapshot is not None:
+                row.update(enabled=self.snapshot.enabled[index], num_bits=self.snapshot.num_bits[index])
+                column = self.snapshot.values[:, index]
+                row.update((name, finite(column[SNAPSHOT_MEASURES.index(name)])) for name in TENSOR_MEASURES)
+            rows.append(row)
+        return rows
+
+    def to_dict(self) -> Dict[str, Any]:
+        """The result of a run as JSON: every number finite, or None."""
+        evaluation = self.evaluations[-1] if self.evaluations else {}
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "steps_per_second": self.step / self.seconds if self.seconds > 0 else None,
+            "loss": finite(self.loss),
+            "accuracy": {name: finite(evaluation.get(name)) for name in ACCURACIES},
+            "accuracy_step": evaluation.get("step"),
+            "ending": self.ending,
+            "events": self.changes,
+            "tensors": self.tensors(),
+        }
+
+
+def finite(value: Optional[float]) -> Optional[float]:
+    """``value`` as JSON can hold it: None for what is no number."""
+    return float(value) if value is not None and math.isfinite(value) else None

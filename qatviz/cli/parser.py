@@ -1,0 +1,202 @@
+"""What can be typed: commands, options, help. Settings of the run get their options from where they are declared."""
+
+import argparse
+from typing import Any, List, NoReturn
+
+from qatviz import __version__
+from qatviz.cli import launch, listing, show, train
+from qatviz.cli.messages import did_you_mean
+from qatviz.data import NAMED_DATA
+from qatviz.errors import QatvizError
+from qatviz.network.zoo import NETWORKS
+from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.settings import RUN_SETTINGS, Setting
+from qatviz.training.run_spec import OPTIMIZER_NAMES
+
+_EXIT_CODES = """\
+exit codes:
+  0  done; also after Ctrl-C, which stops a run cleanly and keeps everything
+  1  it failed, or training had to stop (the loss was not finite); a second Ctrl-C, which quits at once, ends it by signal
+  2  something was wrong with the call: an option, a file, a run that is being written"""
+
+_EXAMPLES = """\
+examples:
+  qatviz                                       train the default network, and watch
+  qatviz train --network dscnn --preset int4 --out runs/a
+  qatviz show runs/a                           what quantization did to each tensor
+  qatviz train --resume runs/a --steps 4000    go on, after Ctrl-C, after kill -9, or for longer
+  qatviz networks lenet                        its layers
+  qatviz data path/to/images                   what is in a data set
+
+""" + _EXIT_CODES
+
+_TRAIN_EXAMPLES = """\
+examples:
+  qatviz train --steps 2000 --preset tflite-int8 --out runs/a
+  qatviz train --weights num_bits=4,per_channel=on --activations num_bits=8 \\
+      --set '500:conv1.weights.num_bits=3' --set '800:*.weights.symmetric=off' --out runs/b
+  qatviz train --resume runs/b --steps 4000 --set run.learning_rate=1e-4
+  qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 --out runs/c
+  qatviz train --network resnet8 --data path/to/images --json --quiet > result.json
+
+settings:
+  --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the step numbered STEP (counting from 0), without STEP at
+  once. PATH is TENSOR.SETTING or run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with * and ?.
+  `qatviz settings` explains all settings, `qatviz networks NAME` lists the tensors.
+
+going on:
+  A run with --out is kept in that directory. --resume goes on from its newest checkpoint that can be read and makes again
+  the changes that came after it; --checkpoint goes back to another one. --fork starts a second run from a checkpoint.
+  Both keep network, data, batch size, optimizer and seed. Settings given with them take effect at once; they, and
+  changes that were asked for at later steps, hold for this call.
+
+presets:
+{presets}
+
+""" + _EXIT_CODES
+
+
+class UsageError(QatvizError):
+    """The command line says something that is not understood."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """Reports errors as exceptions, so that all of them look alike."""
+
+    def error(self, message: str) -> NoReturn:
+        raise UsageError("{} (see {} --help)".format(message, self.prog))
+
+
+class _Formatter(argparse.RawDescriptionHelpFormatter):
+    """Keeps examples as they are, and tells defaults."""
+
+    def __init__(self, prog: str):
+        super().__init__(prog, max_help_position=34)
+
+
+def parse(argv: List[str]) -> argparse.Namespace:
+    """What ``argv`` asks for; ``command`` of the result carries it out.
+
+    Raises
+    ------
+    QatvizError
+        Naming what is not understood, with what is near to it.
+    SystemExit
+        After ``--help`` and ``--version``.
+    """
+    parser = _Parser(prog="qatviz", formatter_class=_Formatter, allow_abbrev=False, epilog=_EXAMPLES,
+                     description="See and steer quantization-aware training while it runs.")
+    parser.add_argument("--version", action="version", version="qatviz " + __version__)
+    commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", parser_class=_Parser)
+    commands.required = True
+    _add_train(commands)
+    _add_show(commands)
+    _add_listings(commands)
+    first = next((word for word in argv if not word.startswith("-")), None)
+    if argv and first == argv[0] and first not in commands.choices:
+        raise UsageError("there is no command {!r}; there are {}.{}".format(
+            first, ", ".join(commands.choices), did_you_mean(first, commands.choices)))
+    arguments, unknown = parser.parse_known_args(argv)
+    if unknown:
+        options = [option for action in commands.choices[arguments.command_name]._actions
+                   for option in action.option_strings]
+        word = unknown[0].partition("=")[0]
+        raise UsageError("{}: {!r} is not understood.{} (see qatviz {} --help)".format(
+            arguments.command_name, word, did_you_mean(word, options), arguments.command_name))
+    return arguments
+
+
+def _command(commands: Any, name: str, function: Any, summary: str, **more: Any) -> _Parser:
+    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
+                                 formatter_class=_Formatter, allow_abbrev=False, **more)
+    parser.set_defaults(command=function)
+    return parser
+
+
+def _add_train(commands: Any) -> None:
+    presets = "\n".join("  {:<14} {}".format(name, preset.description) for name, preset in PRESETS.items())
+    parser = _command(commands, "train", train.train, "train with quantization, and watch",
+                      epilog=_TRAIN_EXAMPLES.format(presets=presets))
+    what = parser.add_argument_group("what is trained")
+    what.add_argument("--network", metavar="NAME", help="{} (default: {})".format(", ".join(NETWORKS), launch.NETWORK))
+    what.add_argument("--data", metavar="NAME_OR_PATH", help="{}, or a file or directory (default: {})".format(
+        ", ".join(named.name for named in NAMED_DATA), launch.DATA))
+    what.add_argument("--validation-fraction", type=float, metavar="SHARE",
+                      help="share that is held out where the data has no test part (default: {:g})".format(
+                          launch.VALIDATION_FRACTION))
+    what.add_argument("--steps", type=_steps, metavar="N", help="steps in all; inf: until stopped (default: {})".format(
+        launch.default("steps")))
+    what.add_argument("--batch-size", type=int, metavar="N", help="examples a step (default: {})".format(
+        launch.default("batch_size")))
+    what.add_argument("--optimizer", metavar="NAME", help="{} (default: {})".format(
+        ", ".join(OPTIMIZER_NAMES), launch.default("optimizer")))
+    what.add_argument("--seed", type=int, metavar="N",
+                      help="decides initial weights, batches and dropout (default: {})".format(launch.default("seed")))
+    quantization = parser.add_argument_group("quantization")
+    quantization.add_argument("--preset", metavar="NAME", help="{} (default: {})".format(", ".join(PRESETS), DEFAULT_PRESET))
+    for kind in ("weights", "activations"):
+        quantization.add_argument("--" + kind, action="append", default=[], metavar="NAME=VALUE,...",
+                                  help="settings of all {}".format(kind))
+    quantization.add_argument("--set", action="append", default=[], metavar="[STEP:]PATH=VALUE,...",
+                              help="change settings at a step; may be repeated")
+    run = parser.add_argument_group("settings of the run")
+    for setting in RUN_SETTINGS.values():
+        _add_setting(run, setting)
+    _add_keeping(parser)
+    where = parser.add_argument_group("where it runs")
+    where.add_argument("--session-target", default="", metavar="URL",
+                       help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)")
+    where.add_argument("--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)")
+    where.add_argument("--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one a core)")
+
+
+def _add_keeping(parser: argparse.ArgumentParser) -> None:
+    kept = parser.add_argument_group("record and output")
+    kept.add_argument("--out", metavar="DIR", help="keep the run in this directory (default: it is not kept)")
+    kept.add_argument("--resume", metavar="DIR", help="go on with the run in this directory")
+    kept.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
+    kept.add_argument("--checkpoint", metavar="NAME", help="with --resume: go on from this checkpoint, not the newest")
+    kept.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
+    kept.add_argument("--quiet", action="store_true", help="no progress and no table; errors are still told")
+
+
+def _add_setting(group: Any, setting: Setting) -> None:
+    """An option from a declaration; its text is checked where all other values are."""
+    option = "--" + setting.name.replace("_", "-")
+    default = {True: "on", False: "off"}[setting.default] if setting.type is bool else "{:g}".format(setting.default)
+    text = "{}; {} (default: {})".format(setting.help.rstrip("."), setting.allowed(), default)
+    group.add_argument(option, metavar="on|off" if setting.type is bool else "X", help=text.replace("%", "%%"),
+                       type=lambda value: setting.parse(value, option))
+
+
+def _steps(text: str) -> Any:
+    """A number of steps, or ``inf``; a ValueError tells argparse that it is neither."""
+    return launch.UNTIL_STOPPED if text == "inf" else int(text)
+
+
+_steps.__name__ = "number of steps"  # argparse's messages name the type by it
+
+
+def _add_show(commands: Any) -> None:
+    parser = _command(commands, "show", show.show, "tell what happened in a recorded run, also while it goes on")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--json", action="store_true", help="print one JSON object instead")
+
+
+def _add_listings(commands: Any) -> None:
+    parser = _command(commands, "networks", listing.networks, "list the networks that come with qatviz, or the layers of one")
+    parser.add_argument("name", nargs="?", metavar="NAME")
+    parser.add_argument("--input-shape", default="28x28x1", metavar="HxWxC", help="of one example (default: %(default)s)")
+    parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
+    _json(parser)
+    parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")
+    parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="without it: list what can be read")
+    _json(parser)
+    parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of the run")
+    _json(parser)
+    parser = _command(commands, "presets", listing.presets, "list the presets and what they set")
+    _json(parser)
+
+
+def _json(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--json", action="store_true", help="print JSON instead")

@@ -1,0 +1,177 @@
+"""What is seen of a run while it goes on: a bar on a terminal, lines elsewhere, or nothing."""
+
+import sys
+import time
+from collections import deque
+from typing import Any, Deque, Optional, Tuple
+
+from qatviz.cli.messages import say
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.tables import percent, value
+from qatviz.telemetry import events
+
+#: Seconds between two lines where there is no terminal.
+LINE_INTERVAL_S = 5.0
+#: Seconds of training over which steps per second are counted.
+RATE_WINDOW_S = 5.0
+#: Changes of one command that are told one by one.
+_CHANGES_TOLD = 4
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
+_ENDLESS = "{desc} {n_fmt} steps, {elapsed}{postfix}"
+
+
+class Silent:
+    """No progress at all; the interface of the others.
+
+    Parameters
+    ----------
+    name : str
+        What is trained.
+    first, total : int, int or None
+        Steps done before, and in all.
+    """
+
+    def __init__(self, name: str, first: int, total: Optional[int]):
+        self.name, self.first, self.total = name, first, total
+
+    def begin(self) -> None:
+        """TensorFlow is being loaded and the graph built."""
+
+    def started(self) -> None:
+        """The first step is about to run."""
+
+    def line(self, text: str) -> None:
+        """Say something between."""
+
+    def update(self, outcome: Outcome) -> None:
+        """Show where the run is."""
+
+    def close(self) -> None:
+        """The run has ended."""
+
+
+class Lines(Silent):
+    """A line every few seconds."""
+
+    def __init__(self, name: str, first: int, total: Optional[int]):
+        super().__init__(name, first, total)
+        self._rate = Rate()
+        self._next = 0.0
+
+    def begin(self) -> None:
+        self.line("starting TensorFlow")
+
+    def started(self) -> None:
+        self._next = time.monotonic() + LINE_INTERVAL_S
+
+    def line(self, text: str) -> None:
+        say(text)
+
+    def update(self, outcome: Outcome) -> None:
+        if not self._next or outcome.loss is None:
+            return
+        self._rate.add(outcome)
+        if time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_INTERVAL_S
+            of = "" if self.total is None else "/{}".format(self.total)
+            self.line("step {}{}: {}".format(outcome.step, of, summary(outcome, self._rate)))
+
+
+class Bar(Silent):
+    """A bar on the last line of a terminal, everything else above it."""
+
+    def __init__(self, name: str, first: int, total: Optional[int]):
+        super().__init__(name, first, total)
+        from tqdm import tqdm
+
+        tqdm.monitor_interval = 0  # the bar is refreshed from here: no thread needs to look after it
+        self._tqdm, self._bar, self._rate = tqdm, None, Rate()
+
+    def begin(self) -> None:
+        self._bar = self._tqdm(file=sys.stderr, desc="starting TensorFlow", bar_format="{desc} {elapsed}", leave=False)
+
+    def started(self) -> None:
+        self.close()
+        self._bar = self._tqdm(file=sys.stderr, desc=self.name, initial=self.first, total=self.total, dynamic_ncols=True,
+                               bar_format=_ENDLESS if self.total is None else _BAR)
+
+    def line(self, text: str) -> None:
+        self._tqdm.write(text, file=sys.stderr)
+
+    def update(self, outcome: Outcome) -> None:
+        if outcome.loss is not None:
+            self._rate.add(outcome)
+            self._bar.n = outcome.step
+            self._bar.set_postfix_str(summary(outcome, self._rate), refresh=False)
+        self._bar.refresh()
+
+    def close(self) -> None:
+        if self._bar is not None:
+            self._bar.close()
+
+
+class Rate:
+    """Steps per second of training, over the last few seconds."""
+
+    def __init__(self):
+        self._points = deque()  # type: Deque[Tuple[float, int]]
+
+    def add(self, outcome: Outcome) -> None:
+        if self._points and outcome.step < self._points[-1][1]:
+            self._points.clear()  # the run was set back
+        self._points.append((outcome.seconds, outcome.step))
+        while self._points[-1][0] - self._points[0][0] > RATE_WINDOW_S:
+            self._points.popleft()
+
+    @property
+    def steps_per_second(self) -> Optional[float]:
+        """None before there are two steps to tell from."""
+        seconds = self._points[-1][0] - self._points[0][0] if self._points else 0.0
+        return (self._points[-1][1] - self._points[0][1]) / seconds if seconds > 0 else None
+
+
+def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Silent:
+    """The kind of progress that suits where stderr goes."""
+    kind = Silent if quiet else Bar if sys.stderr.isatty() else Lines
+    return kind(name, first, total)
+
+
+def summary(outcome: Outcome, rate: Rate) -> str:
+    """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``; accuracies once there are some."""
+    parts = ["loss {:.4f}".format(outcome.loss)]
+    if outcome.evaluations:
+        newest = outcome.evaluations[-1]
+        parts += ["float " + percent(newest["float"]), "quantized " + percent(newest["quantized"])]
+    if rate.steps_per_second is not None:
+        parts.append("{:.1f}/s".format(rate.steps_per_second))
+    return ", ".join(parts)
+
+
+def tell(event: events.Event) -> Optional[str]:
+    """An event as a line, None for those that need no telling."""
+    teller = _TELLERS.get(type(event))
+    text = teller(event) if teller else None
+    return "step {}: {}".format(event.step, text) if text else None
+
+
+def _changes(event: Any) -> Optional[str]:
+    if len(event.changes) > _CHANGES_TOLD and isinstance(event, events.CommandApplied):
+        return "{} ({} settings changed)".format(event.command, len(event.changes))
+    return ", ".join("{} {} -> {}".format(c.setting, value(c.old), value(c.new)) for c in event.changes)
+
+
+def _evaluated(event: events.Evaluated) -> str:
+    return "accuracy " + ", ".join("{} {}".format(name.replace("_", " "), percent(share))
+                                   for name, share in event.accuracy.items())
+
+
+_TELLERS = {
+    events.Started: lambda event: "training on {}, {:.1f} s to start".format(event.device, event.seconds),
+    events.CommandApplied: _changes,
+    events.CommandRejected: lambda event: "refused {}: {}".format(event.command, event.message),
+    events.SettingsActivated: lambda event: "quantization begins for " + ", ".join(event.tensors),
+    events.Evaluated: _evaluated,
+    events.Restored: lambda event: "{}: set back from step {}".format(event.reason, event.from_step),
+    events.NonFinite: lambda event: "{}; the state after step {} is kept".format(event.what, event.restored_step),
+    events.RecordFailed: lambda event: "warning: {}; the run goes on".format(event.message),
+}

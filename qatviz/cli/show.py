@@ -1,0 +1,115 @@
+"""``qatviz show``: what is in the record of a run."""
+
+import argparse
+import json
+import time
+from typing import Any, Dict, List
+
+from qatviz.cli.messages import OK
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.tables import accuracy_table, percent, shape, table, tensor_table, value
+from qatviz.errors import RecordError
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.training.settings_book import SettingsBook
+
+
+def show(options: argparse.Namespace) -> int:
+    """Print what happened in a run; it may be going on.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    """
+    reader = RunRecord.read(options.directory)
+    outcome = read_outcome(reader)
+    result = dict(outcome.to_dict(), evaluations=outcome.evaluations, settings=outcome.book.to_dict(),
+                  description=reader.description, checkpoints=[info._asdict() for info in reader.list_checkpoints()])
+    if options.json:
+        print(json.dumps(result, allow_nan=False))
+    else:
+        print("\n\n".join(_sections(reader, outcome, result)))
+    return OK
+
+
+def read_outcome(reader: RecordReader) -> Outcome:
+    """The present state of a run from its record.
+
+    Raises
+    ------
+    RecordError
+        If it is damaged, or lacks what a run has.
+    """
+    description = reader.description
+    try:
+        plan = quantization_plan(Network.from_dict(description["network"]))
+        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]))
+    except KeyError as error:
+        raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
+    for row in reader.events(surviving_only=True):
+        outcome.take_event(row)
+    snapshots = reader.snapshots()
+    if snapshots:
+        outcome.take(reader.snapshot(snapshots[-1]))
+    newest = reader.steps(start=reader.last_step)
+    if len(newest.steps):
+        outcome.step, outcome.seconds, outcome.loss = int(newest.steps[-1]), float(newest.seconds[-1]), float(newest.loss[-1])
+    return outcome
+
+
+def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) -> List[str]:
+    sections = [_headline(reader, outcome), _settings(outcome), tensor_table(result["tensors"])]
+    if outcome.evaluations:
+        sections.append("accuracy on held-out data\n" + accuracy_table(outcome.evaluations))
+    sections.append("events\n" + _events(reader))
+    if result["checkpoints"]:
+        sections.append("checkpoints\n" + _checkpoints(result["checkpoints"]))
+    return sections
+
+
+def _headline(reader: RecordReader, outcome: Outcome) -> str:
+    about = reader.description
+    lines = ["{}: {} on {}, {} of batch {}, seed {}".format(
+        reader.directory, about["network"]["name"], about.get("data_name"), about.get("optimizer"), about.get("batch_size"),
+        about.get("seed"))]
+    state = outcome.ending or "not ended: it goes on, or was cut off"
+    total = "" if about.get("steps") is None else " of {}".format(about["steps"])
+    loss = "" if outcome.loss is None else ", loss {:.4f}".format(outcome.loss)
+    lines.append("step {}{}, {:.1f} s of training{}; {}".format(outcome.step, total, outcome.seconds, loss, state))
+    if "forked_from" in about:
+        lines.append("forked from {directory} at {checkpoint}".format(**about["forked_from"]))
+    return "\n".join(lines)
+
+
+def _settings(outcome: Outcome) -> str:
+    pairs = ["{} {}".format(name, value(setting)) for name, setting in outcome.book.run.to_dict().items()]
+    return "settings of the run: " + ", ".join(pairs)
+
+
+def _events(reader: RecordReader) -> str:
+    rows = []
+    for row in reader.events(surviving_only=True):
+        rows += [[str(row["step"]), text] for text in _texts(row)]
+    return table(("step", "what"), rows, (1,))
+
+
+def _texts(row: Dict[str, Any]) -> List[str]:
+    """An event in words: a line for each setting that changed; accuracy and checkpoints have tables of their own."""
+    kind = row["kind"]
+    texts = ["{} {} -> {}".format(change["setting"], value(change["old"]), value(change["new"]))
+             for change in row.get("changes", ())]
+    if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
+        return texts
+    said = row.get("reason") or row.get("message") or row.get("what") or ""
+    return [(kind.lower() + (": " + said if said else ""))] + texts
+
+
+def _checkpoints(infos: List[Dict[str, Any]]) -> str:
+    rows = [[info["name"], str(info["step"]), "{:.1f} MB".format(info["nbytes"] / 1e6),
+             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info["created"])), info["reason"]]
+            if not info["error"] else [info["name"], "-", "-", "-", "can't be used"] for info in infos]
+    return table(("name", "step", "size", "saved", "why"), rows, (0, 4))

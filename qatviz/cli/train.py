@@ -1,0 +1,87 @@
+"""``qatviz train``: a run from its options to its result."""
+
+import argparse
+import json
+import os
+import warnings
+
+from qatviz.cli.launch import Launch, prepare
+from qatviz.cli.messages import FAILED, OK, complain, say
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.progress import progress_for
+from qatviz.cli.tables import accuracy_table, tensor_table
+from qatviz.cli.watch import Watch
+from qatviz.training.handle import Run
+
+
+def train(options: argparse.Namespace) -> int:
+    """Train as ``options`` say; the exit code.
+
+    Raises
+    ------
+    QatvizError
+        If something is wrong with them.
+    """
+    _keep_tensorflow_quiet()
+    launch = prepare(options)
+    run = Run(launch.spec, launch.record)
+    for command in launch.commands:
+        run.send(command)
+    spec, outcome = launch.spec, launch.outcome
+    first = spec.start.step if spec.start else 0
+    watch = Watch(run, outcome, progress_for(options.quiet, spec.network.name, first, spec.steps))
+    watch.follow()
+    code = _tell_end(watch, launch)
+    if options.json:
+        print(json.dumps(dict(outcome.to_dict(), out=_directory(launch)), allow_nan=False), flush=True)
+    elif not options.quiet:
+        _print_result(outcome)
+    return code
+
+
+def _keep_tensorflow_quiet() -> None:
+    """Before it is imported: its C++ side reads the variable once, and old patches of 1.15 use what NumPy deprecates."""
+    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+    warnings.filterwarnings("ignore", category=FutureWarning, module=r"tensor(flow|board)\b")
+    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"tensor(flow|board)\b")
+
+
+def _tell_end(watch: Watch, launch: Launch) -> int:
+    """Say what went wrong and what can be done; the exit code."""
+    outcome, directory = launch.outcome, _directory(launch)
+    code = OK
+    if watch.failed is not None:
+        say(watch.failed.traceback.rstrip())
+        complain("error: training failed after step {}: {} (the traceback is above){}".format(
+            watch.failed.step, watch.failed.message, "; qatviz train --resume {} goes on from the last checkpoint".format(
+                directory) if directory else ""))
+        code = FAILED
+    if watch.non_finite is not None:
+        complain("error: {}: training has stopped with the last good state, that after step {}. A lower learning rate may help "
+                 "(it is {:g}){}".format(
+                     watch.non_finite.what, watch.non_finite.restored_step, outcome.book.run.learning_rate,
+                     ": qatviz train --resume {} --learning-rate {:g}".format(
+                         directory, outcome.book.run.learning_rate / 10) if directory else ""))
+        code = FAILED
+    if watch.record_failed is not None:
+        complain("error: not all of the run was kept: {}".format(watch.record_failed.message))
+        code = FAILED
+    if watch.stopped_by:
+        kept = "everything is kept: qatviz train --resume {} goes on".format(directory) if directory else \
+            "it was not recorded (--out DIR keeps a run)"
+        complain("{}: stopped after step {}; {}".format(watch.stopped_by, outcome.step, kept))
+    return code
+
+
+def _directory(launch: Launch):
+    """Where the run is kept, as short as it can be said; None where it is not."""
+    return os.path.relpath(str(launch.record.directory)) if launch.record is not None else None
+
+
+def _print_result(outcome: Outcome) -> None:
+    print(tensor_table(outcome.tensors()))
+    if outcome.evaluations:
+        print("\n" + accuracy_table(outcome.evaluations[-1:]))
+    rate = outcome.to_dict()["steps_per_second"]
+    print("\n{} steps in {:.1f} s of training{}".format(
+        outcome.step, outcome.seconds, ", {:.1f} a second".format(rate) if rate else ""))

@@ -1,0 +1,105 @@
+"""Following a run to its end, and stopping it when asked to."""
+
+import signal
+import threading
+from typing import Any, Dict, List, Optional
+
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.progress import Silent, tell
+from qatviz.telemetry import events
+from qatviz.training.handle import Run
+
+#: Seconds between two looks at a run.
+LOOK_INTERVAL_S = 0.1
+
+
+class StopSignals:
+    """While it is entered, the first Ctrl-C or SIGTERM sets ``received``; another one ends the process at once."""
+
+    _SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+    def __init__(self):
+        self.received = ""
+        self._before = {}  # type: Dict[int, Any]
+
+    def __enter__(self) -> "StopSignals":
+        if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
+            self._before = {number: signal.signal(number, self._on_signal) for number in self._SIGNALS}
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _on_signal(self, number: int, _frame: Any) -> None:
+        self.received = "Ctrl-C" if number == signal.SIGINT else signal.Signals(number).name
+        for each in self._SIGNALS:
+            signal.signal(each, signal.SIG_DFL)
+
+
+class Watch:
+    """One run, from its start to its end.
+
+    Parameters
+    ----------
+    run : Run
+        Not started.
+    outcome : Outcome
+        Takes in what the run tells.
+    progress : Silent
+        Shows it.
+
+    Attributes
+    ----------
+    stopped_by : str
+        ``Ctrl-C``, ``SIGTERM``, or empty.
+    failed, non_finite, record_failed : event or None
+        What went wrong.
+    """
+
+    def __init__(self, run: Run, outcome: Outcome, progress: Silent):
+        self._run, self._outcome, self._progress = run, outcome, progress
+        self.stopped_by = ""
+        self.failed = None  # type: Optional[events.Failed]
+        self.non_finite = None  # type: Optional[events.NonFinite]
+        self.record_failed = None  # type: Optional[events.RecordFailed]
+
+    def follow(self) -> None:
+        """Start the run, and come back when it has ended and everything is written."""
+        with StopSignals() as signals:
+            self._progress.begin()
+            self._run.start()
+            try:
+                while not self._run.wait(LOOK_INTERVAL_S):
+                    self._take(self._run.drain())
+                    if signals.received and not self.stopped_by:
+                        self._stop(signals.received)
+                    self._progress.update(self._outcome)
+                self._take(self._run.drain())
+            finally:  # also when the terminal is gone: the run must not be cut off
+                self._run.request_stop()
+                self._run.wait()
+                self._progress.close()
+
+    def _stop(self, signal_name: str) -> None:
+        self.stopped_by = signal_name
+        self._run.request_stop()
+        self._progress.line("{}: stopping; once more quits at once".format(signal_name))
+
+    def _take(self, news: List[Any]) -> None:
+        for item in news:
+            self._outcome.take(item)
+            if not isinstance(item, events.Event):
+                continue
+            if isinstance(item, events.Started):
+                self._progress.started()
+            elif isinstance(item, events.Failed):
+                self.failed = item
+            elif isinstance(item, events.RecordFailed):
+                self.record_failed = item
+            elif isinstance(item, events.NonFinite):
+                self.non_finite = item
+                self._run.request_stop()  # nobody is there who could change a setting
+            line = tell(item)
+            if line:
+                self._progress.line(line)
