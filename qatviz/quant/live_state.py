@@ -29,6 +29,10 @@ from qatviz.quant.affine import code_bounds
 from qatviz.settings import FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
 
 
+#: Names of the arrays of held ranges.
+HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
+
+
 class Layout(NamedTuple):
     """Where each tensor of a plan stands in the arrays above.
 

@@ -1,10 +1,17 @@
-"""Ranges of weights other than their minimum and maximum, in NumPy: the reference of :mod:`qatviz.quant.range_search`."""
+"""Ranges of weights other than their present minimum and maximum, in NumPy.
+
+They cost more than a training step should, so they are found every so often and held in between: what is found here is
+assigned to the ``held_*`` arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, a range for each channel.
+"""
 
 from typing import Tuple
 
 import numpy as np
 
 from qatviz.quant.affine import choose_grid, fake_quant
+from qatviz.settings import MSE, PERCENTILE, QuantizerSettings
+
+Range = Tuple[np.ndarray, np.ndarray]
 
 #: Shares of the min-max range that the MSE search tries first, and steps of the refinement around the best of them.
 COARSE_SHARES = np.linspace(0.05, 1.0, 20).astype(np.float32)
@@ -13,14 +20,23 @@ FINE_OFFSETS = np.linspace(-0.04, 0.04, 9).astype(np.float32)
 SEARCH_SAMPLE = 65536
 
 
-def min_max_range(x: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
+    """The range that ``settings`` ask for: by percentile, by least squared error, or the present minimum and maximum."""
+    if settings.range_method == PERCENTILE:
+        return percentile_range(x, settings.percentile)
+    if settings.range_method == MSE:
+        return mse_range(x, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
+    return min_max_range(x)
+
+
+def min_max_range(x: np.ndarray) -> Range:
     """Minimum and maximum of ``x`` ``[n, channels]`` by channel; 0, 0 where there is nothing."""
     if x.shape[0] == 0:
         return np.zeros(x.shape[1:], np.float32), np.zeros(x.shape[1:], np.float32)
     return x.min(axis=0), x.max(axis=0)
 
 
-def percentile_range(x: np.ndarray, percentile: float) -> Tuple[np.ndarray, np.ndarray]:
+def percentile_range(x: np.ndarray, percentile: float) -> Range:
     """The range that holds ``percentile`` % of ``x`` ``[n, channels]``, the rest cut evenly at both ends.
 
     Linear interpolation between order statistics, as ``np.percentile``.
@@ -35,8 +51,7 @@ def search_stride(num_values: int, num_channels: int) -> int:
     return max(1, -(-num_values * num_channels // SEARCH_SAMPLE))
 
 
-def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False
-              ) -> Tuple[np.ndarray, np.ndarray]:
+def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool, power_of_two: bool = False) -> Range:
     """The share of the min-max range, the same at both ends, whose grid has the least mean squared error.
 
     Tried are 20 shares from 5 % to 100 %, then 9 around the best, in steps of 1 %. ``x`` is ``[n, channels]``.

@@ -8,7 +8,7 @@ inference form, runs on variables of its own, which :meth:`TrainingGraph.publish
 can then be spread over many training steps and still speak of one moment.
 """
 
-from typing import Dict, List, Optional, Sequence
+from typing import Dict, List, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -19,12 +19,12 @@ from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
-from qatviz.quant.range_search import RangeRefresh
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.lowering import lower
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.run_spec import Placement
+from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
 
@@ -95,14 +95,21 @@ class TrainingGraph:
 
     def calibrate(self, indices: np.ndarray) -> None:
         """Start the ranges of all activations from one batch, run in float."""
-        self._session.run(self._settings_writer, {self._settings_feeds["enabled"]: np.zeros(len(self.layout.leaders), bool),
-                                                  **self._last_settings(without="enabled")})
+        in_float = dict(self._settings_now, enabled=np.zeros(len(self.layout.leaders), bool))
+        self._load_settings(self._session, in_float)
         self._calibrate(indices, 0)
-        self._session.run(self._settings_writer, self._last_settings())
+        self._load_settings(self._session, self._settings_now)
 
-    def refresh_ranges(self, actions: Sequence[int], percentiles: Sequence[float]) -> None:
-        """Find held ranges of weights anew; ``actions`` are those of :mod:`qatviz.quant.range_search`."""
-        self._refresh(np.array(actions, np.int32), np.array(percentiles, np.float32))
+    def read_weights(self) -> List[np.ndarray]:
+        """The float weights behind every weight quantizer, batch norm folded in, in the order of the layout."""
+        return self._read_weights()
+
+    def read_held_ranges(self) -> Arrays:
+        """The ``held_*`` arrays of :mod:`qatviz.quant.live_state`."""
+        return dict(zip(live_state.HELD, self._read_held()))
+
+    def write_held_ranges(self, held: Arrays) -> None:
+        self._load_held(self._session, held)
 
     def write_settings(self, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> None:
         """Adopt settings (one for each group of the plan), in one call."""
@@ -110,7 +117,7 @@ class TrainingGraph:
         arrays["hyper"] = np.array([getattr(run, name) for name in optimizers.HYPERPARAMETERS], np.float32)
         arrays["freeze_batch_norm"] = np.array(run.freeze_batch_norm)
         self._settings_now = arrays
-        self._session.run(self._settings_writer, self._last_settings())
+        self._load_settings(self._session, arrays)
 
     def initial_state(self, run: RunSettings) -> Arrays:
         """The state of a run that has not begun."""
@@ -122,17 +129,17 @@ class TrainingGraph:
     def read_state(self) -> Arrays:
         """A copy of all that a checkpoint holds: parameters, optimizer slots, ranges."""
         # A fetched CPU variable may share its buffer with the variable.
-        return {name: np.array(value) for name, value in zip(self._state_names, self._read_state())}
+        return {name: np.array(value) for name, value in zip(self._load_state.names, self._read_state())}
 
     def write_state(self, arrays: Arrays) -> None:
         """Set parameters, optimizer slots and ranges, in one call."""
-        self._session.run(self._state_writer, {self._state_feeds[name]: arrays[name] for name in self._state_names})
+        self._load_state(self._session, arrays)
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and optimizer."""
-        for key, feed in self._state_feeds.items():
-            expected = "{} {}".format(feed.dtype.as_numpy_dtype.__name__, tuple(feed.shape.as_list()))
+        for key in self._load_state.names:
+            expected = "{} {}".format(self._live[key].dtype.name, self._live[key].shape)
             found = "{} {}".format(arrays[key].dtype, arrays[key].shape) if key in arrays else "nothing"
             if found != expected:
                 raise RecordError("checkpoint {}: {} is {}, expected {}".format(name, key, found, expected))
@@ -170,20 +177,21 @@ class TrainingGraph:
     # Construction
 
     def _build(self, dataset, batch_size, telemetry):
-        self._data = {name: _variable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
+        self._data = {name: StateVariable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
                       for name in ("x_train", "y_train", "x_test", "y_test")}
+        self._load_data = Loader(self._data, self._data)
         self._pixel_scale = dataset.pixel_scale
         state = self.initial_state(RunSettings())
-        self._state_names = sorted(state)
         run_settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0)
         run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
         run_settings["freeze_batch_norm"] = np.array(False)
-        live = {name: _variable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()}
+        live = {name: StateVariable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()}
         self._live = live
-        self._state_feeds, self._state_writer = _writer(live, self._state_names)
-        self._settings_feeds, self._settings_writer = _writer(live, sorted(run_settings))
-        self._read_ops = [live[name].read_value() for name in self._state_names]
+        self._load_state = Loader(live, sorted(state))
+        self._load_settings = Loader(live, sorted(run_settings))
+        self._load_held = Loader(live, live_state.HELD)
+        self._values = {name: variable.read() for name, variable in live.items()}
         self._build_training(live, batch_size, telemetry)
         slotless = [name for name in live if "|" not in name and name != "hyper"]
         with tf.name_scope("evaluation"):
@@ -193,101 +201,70 @@ class TrainingGraph:
         self._indices = tf.placeholder(tf.int32, [batch_size], "indices")
         self._step_number = tf.placeholder(tf.int32, [], "step")
         images = self._images("x_train", self._indices)
-        labels = tf.gather(self._data["y_train"], self._indices)
-        values = {name: variable.read_value() for name, variable in live.items() if "|" not in name}
+        labels = self._data["y_train"].gather(self._indices)
+        values = self._values
         lowered = lower(self.network, self.plan, images, values, values, training=True,
                         freeze_batch_norm=values["freeze_batch_norm"],
                         dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=lowered.logits, labels=labels))
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
-        trainable = [name for name in sorted(values) if "." in name and is_trainable(name)]
+        trainable = [name for name in sorted(values) if "." in name and "|" not in name and is_trainable(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
         hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
         with tf.control_dependencies([finite]):  # a bad step changes nothing
             operations = optimizers.apply(self._optimizer, live, gradients, hyper)
-            operations += [live[name].assign(value, read_value=False) for name, value in updates.items()]
+            operations += [live[name].assign(value) for name, value in updates.items()]
         measures = tf.zeros([0])
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = tf.concat([lowered.quantizers.step_grid(), probes.step_errors(tensors)], 0)
         self._train_fetches = [loss, measures, tf.group(*operations)]
         low, high = lowered.quantizers.observed_ranges()
-        self._calibrate_op = tf.group(live["range_min"].assign(low, read_value=False),
-                                      live["range_max"].assign(high, read_value=False))
-        self._build_refresh(live, values, lowered.quantizers)
-
-    def _build_refresh(self, live, values, quantizers):
-        columns = tf.gather(values["spec"], list(self.layout.weights), axis=1)
-        with tf.name_scope("refresh"):
-            self._range_refresh = RangeRefresh(
-                [self.layout.leaders[group] for group in self.layout.weights], quantizers.sources,
-                dict(values, spec=columns))
-            self._refresh_op = tf.group(*[live[name].assign(value, read_value=False)
-                                          for name, value in self._range_refresh.updates.items()])
+        self._calibrate_op = tf.group(live["range_min"].assign(low),
+                                      live["range_max"].assign(high))
+        self._weight_sources = lowered.quantizers.sources
 
     def _build_evaluation(self, live):
-        copies = {name: _variable(name, v.dtype.base_dtype.as_numpy_dtype, v.shape) for name, v in live.items()}
-        self._publish_op = tf.group(*[copies[name].assign(v.read_value(), read_value=False) for name, v in live.items()])
+        copies = {name: StateVariable(name, v.dtype, v.shape) for name, v in live.items()}
+        self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
         indices = tf.placeholder(tf.int32, [None], "indices")
         self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
         self._eval_images = self._images("x_test", indices)
-        values = {name: variable.read_value() for name, variable in copies.items()}
+        values = {name: variable.read() for name, variable in copies.items()}
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         predicted = tf.argmax(lowered.logits, axis=1, output_type=tf.int32)
-        correct = tf.count_nonzero(tf.equal(predicted, tf.gather(self._data["y_test"], indices)), dtype=tf.int32)
+        correct = tf.count_nonzero(tf.equal(predicted, self._data["y_test"].gather(indices)), dtype=tf.int32)
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
         self._eval_fetch = correct
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers):
-        previous = {tensor.name: _variable("codes_" + tensor.name, np.int32,
+        previous = {tensor.name: StateVariable("codes_" + tensor.name, np.int32,
                                            (tensor.parameters // tensor.num_channels, tensor.num_channels))
                     for tensor in self.plan.tensors if tensor.kind == WEIGHTS}
-        known = _variable("codes_known", bool, ())
+        known = StateVariable("codes_known", bool, ())
         probe = probes.SnapshotProbe(quantizers, previous, known)
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self._forget_op = probe.forget
-        self._codes = list(previous.values()) + [known]
+        self._code_variables = dict(previous, known=known)
+        self._load_codes = Loader(self._code_variables, self._code_variables)
 
     def _images(self, name: str, indices: tf.Tensor) -> tf.Tensor:
-        images = tf.cast(tf.gather(self._data[name], indices), tf.float32)
+        images = tf.cast(self._data[name].gather(indices), tf.float32)
         return images * self._pixel_scale if self._pixel_scale != 1.0 else images
 
     def _prepare(self, dataset):
         session = self._session
-        session.run([v.initializer for v in self._data.values()],
-                    {v.initial_value: getattr(dataset, name) for name, v in self._data.items()})
-        session.run([v.initializer for v in self._codes],
-                    {v.initial_value: np.zeros(v.shape.as_list(), v.dtype.as_numpy_dtype) for v in self._codes})
+        self._load_data(session, {name: getattr(dataset, name) for name in self._data})
+        self._load_codes(session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()})
         self._step = session.make_callable(self._train_fetches, [self._indices, self._step_number])
         self._calibrate = session.make_callable(self._calibrate_op, [self._indices, self._step_number])
-        self._refresh = session.make_callable(
-            self._refresh_op, [self._range_refresh.actions, self._range_refresh.percentiles])
-        self._read_state = session.make_callable(self._read_ops)
+        self._read_weights = session.make_callable(self._weight_sources)
+        self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
+        self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(self._publish_op)
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)
-
-    def _last_settings(self, without: Optional[str] = None):
-        return {feed: self._settings_now[name] for name, feed in self._settings_feeds.items() if name != without}
-
-
-def _variable(name: str, dtype, shape) -> tf.Variable:
-    """A resource variable that starts from what is fed, not from a constant in the graph."""
-    initial = tf.placeholder(dtype, shape)
-    return tf.Variable(initial, name=_scoped(name), trainable=False, use_resource=True, dtype=tf.as_dtype(dtype),
-                       validate_shape=True)
-
-
-def _scoped(name: str) -> str:
-    """A name TensorFlow accepts."""
-    return "".join(c if c.isalnum() or c in "._-/" else "_" for c in name).lstrip("_") or "variable"
-
-
-def _writer(variables: Dict[str, tf.Variable], names: Sequence[str]):
-    """Placeholders by name, and the operation that assigns them all."""
-    feeds = {name: variables[name].initial_value for name in names}
-    return feeds, tf.group(*[variables[name].initializer for name in names])

@@ -9,7 +9,9 @@ from typing import Callable, Dict, List, NamedTuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-Update = Callable[[tf.Variable, tf.Tensor, Dict[str, tf.Variable], Dict[str, tf.Tensor]], tf.Operation]
+from qatviz.training.variables import StateVariable
+
+Update = Callable[[StateVariable, tf.Tensor, Dict[str, StateVariable], Dict[str, tf.Tensor]], tf.Operation]
 
 
 class Optimizer(NamedTuple):
@@ -69,26 +71,26 @@ def slot_arrays(optimizer: Optimizer, trainable: Dict[str, np.ndarray], hyper: D
     return arrays
 
 
-def apply(optimizer: Optimizer, variables: Dict[str, tf.Variable], gradients: Dict[str, tf.Tensor],
+def apply(optimizer: Optimizer, variables: Dict[str, StateVariable], gradients: Dict[str, tf.Tensor],
           hyper: Dict[str, tf.Tensor]) -> List[tf.Operation]:
     """Update operations of all trainable variables and of the scalars.
 
     Parameters
     ----------
-    variables : dict of str to tf.Variable
+    variables : dict of str to StateVariable
         All variables of the run by name, slots and scalars among them.
     gradients : dict of str to tf.Tensor
         By the name of the variable.
     hyper : dict of str to tf.Tensor
         Scalars of :data:`HYPERPARAMETERS`.
     """
-    scalars = {name: variables["optimizer|" + name].read_value() for name in optimizer.scalars}
+    scalars = {name: variables["optimizer|" + name].read() for name in optimizer.scalars}
     hyper = dict(hyper, **scalars)
     updates = []
     for name, gradient in gradients.items():
         slots = {slot: variables["{}|{}".format(name, slot)] for slot in optimizer.slots}
         updates.append(optimizer.update(variables[name], gradient, slots, hyper))
     # The next values are computed from what was read above; only the assignment waits.
-    updates.extend(variables["optimizer|" + name].assign(value, read_value=False)
+    updates.extend(variables["optimizer|" + name].assign(value)
                    for name, value in optimizer.advance(scalars, hyper).items())
     return updates

@@ -13,6 +13,7 @@ from qatviz.network.layers import element_count
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
 from qatviz.settings import WEIGHTS
+from qatviz.training.variables import StateVariable
 
 #: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
 STEP_SAMPLE = 512
@@ -77,6 +78,14 @@ class SnapshotTensors(NamedTuple):
 class SnapshotProbe:
     """Exact measures and histograms of every tensor of a forward pass.
 
+    Parameters
+    ----------
+    quantizers : LiveQuantizers
+    previous : dict of str to StateVariable
+        Codes of each weight tensor at the last snapshot, int32 ``[n, channels]``.
+    known : StateVariable
+        bool: whether ``previous`` holds anything.
+
     Attributes
     ----------
     fetches : list of SnapshotTensors
@@ -87,56 +96,59 @@ class SnapshotProbe:
         Makes the next flip rate NaN (after a jump in the run).
     """
 
-    def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, tf.Variable], known: tf.Variable):
-        self._quantizers, self._previous, self._known = quantizers, previous, known
+    def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, StateVariable], known: StateVariable):
+        self._quantizers, self._previous = quantizers, previous
+        self._known = known.read()
         self.remember = []  # type: List[tf.Operation]
         self.fetches = [self._tensor(tensor) for tensor in quantizers.plan.tensors]
-        with tf.control_dependencies([tf.identity(f.measures) for f in self.fetches]):
-            self.remember.append(known.assign(True, read_value=False))
-        self.forget = known.assign(False, read_value=False)
+        with tf.control_dependencies([self._known]):
+            self.remember.append(known.assign(True))
+        self.forget = known.assign(False)
 
     def _tensor(self, tensor) -> SnapshotTensors:
-        with tf.name_scope(tensor.name.replace(".", "_")):
-            quantized = self._quantizers.quantized[tensor.name]
-            if tensor.kind != WEIGHTS:
-                count = max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
-                quantized = Quantized(*(part[:count] for part in quantized))
-            scale, zero_point, half = self._quantizers.codes_of(tensor.name)
-            by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
-            values, source, clipped = by_channel
-            size = tf.cast(tf.size(source), tf.float32)
-            flat = [tf.reshape(part, [1, -1]) for part in by_channel]
-            errors = _mean_errors(*flat, sizes=size)[:, 0]
-            enabled = self._quantizers.enabled(tensor.name)
-            # Off, there are no codes: everything counts as one.
-            safe = tf.where(scale > 0, scale, tf.ones_like(scale))
-            codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
-            num_codes = 2 * half
-            codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
-            counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
-            share = tf.cast(counts, tf.float32) / size
-            entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
-            relative = tf.sqrt(tf.reduce_mean(tf.square((values - source) / safe)))
-            measures = tf.concat([errors, tf.stack([relative, tf.cast(tf.count_nonzero(counts), tf.float32), entropy,
-                                                    self._flips(tensor, codes)])], 0)
-            low = tf.minimum(tf.reduce_min(source), tf.reduce_min(values))
-            high = tf.maximum(tf.reduce_max(source), tf.reduce_max(values))
-            edges = _edges(low, high)
-            shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
-            return SnapshotTensors(
-                measures, edges, _histogram(source, edges), _histogram(values, edges), shown,
-                tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), scale, zero_point)
+        quantized = self._quantizers.quantized[tensor.name]
+        if tensor.kind != WEIGHTS:
+            count = max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
+            quantized = Quantized(*(part[:count] for part in quantized))
+        scale, zero_point, half = self._quantizers.codes_of(tensor.name)
+        by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
+        found = _measured(*by_channel, scale, zero_point, half, self._quantizers.enabled(tensor.name))
+        flips = self._flips(tensor, found[-1])
+        return SnapshotTensors(tf.concat([found[0], [flips]], 0), *found[1:-1], scale, zero_point)
 
     def _flips(self, tensor, codes):
         """Share of the weights whose code changed since the last snapshot; NaN at first, and for activations."""
         if tensor.name not in self._previous:
             return tf.constant(float("nan"))
         variable = self._previous[tensor.name]
-        share = tf.reduce_mean(tf.cast(tf.not_equal(variable.read_value(), codes), tf.float32))
-        share = tf.where(self._known.read_value(), share, float("nan"))
+        share = tf.reduce_mean(tf.cast(tf.not_equal(variable.read(), codes), tf.float32))
         with tf.control_dependencies([share]):
-            self.remember.append(variable.assign(codes, read_value=False))
-        return share
+            self.remember.append(variable.assign(codes))
+        return tf.where(self._known, share, float("nan"))
+
+
+# One function in the graph, called once for each tensor: a large network would otherwise take minutes to build.
+@tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.float32)] * 3 + [
+    tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)])
+def _measured(values, source, clipped, scale, zero_point, half, enabled):
+    """``SNAPSHOT_SUMS`` but the flip rate, the next six fields of :class:`SnapshotTensors`, and the codes (from 0)."""
+    size = tf.cast(tf.size(source), tf.float32)
+    errors = _mean_errors(*(tf.reshape(part, [1, -1]) for part in (values, source, clipped)), sizes=size)[:, 0]
+    safe = tf.where(scale > 0, scale, tf.ones_like(scale))
+    codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
+    num_codes = 2 * half
+    # Off, there are no codes: everything counts as one.
+    codes = tf.clip_by_value(codes, 0, num_codes - 1) * tf.cast(enabled, tf.int32)
+    counts = tf.bincount(tf.reshape(codes, [-1]), minlength=num_codes, maxlength=num_codes)
+    share = tf.cast(counts, tf.float32) / size
+    entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
+    relative = tf.sqrt(tf.reduce_mean(tf.square((values - source) / safe)))
+    used = tf.cast(tf.count_nonzero(counts), tf.float32)
+    edges = _edges(tf.minimum(tf.reduce_min(source), tf.reduce_min(values)),
+                   tf.maximum(tf.reduce_max(source), tf.reduce_max(values)))
+    shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
+    return (tf.concat([errors, tf.stack([relative, used, entropy])], 0), edges, _histogram(source, edges),
+            _histogram(values, edges), shown, tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), codes)
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

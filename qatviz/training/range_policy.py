@@ -1,35 +1,69 @@
-"""When the held ranges of weights are found anew, and how: pure functions of settings and step."""
+"""When the held ranges of weights are found anew, and how: pure functions of settings, step and weights."""
 
-from typing import List, Optional
+from typing import Dict, List, Optional, Sequence
+
+import numpy as np
 
 from qatviz.quant.live_state import Layout
-from qatviz.quant.range_search import BY_MSE, BY_PERCENTILE, CAPTURE, KEEP, REFRESH_INTERVAL
-from qatviz.settings import MIN_MAX, MSE, PERCENTILE
+from qatviz.quant.ranges import find_range, min_max_range
+from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
 from qatviz.training.settings_book import SettingsBook
 
-_SEARCHES = {PERCENTILE: BY_PERCENTILE, MSE: BY_MSE}
+#: Steps between two searches for the ranges of weights (percentile, least squared error).
+SEARCH_INTERVAL = 20
+#: What to do with the held range of a tensor: leave it, take the present minimum and maximum, search.
+KEEP, CAPTURE, SEARCH = range(3)
+_SEARCHED = (PERCENTILE, MSE)
 
 
 def actions_on_change(place: Layout, old: Optional[SettingsBook], new: SettingsBook) -> List[int]:
-    """What to do with the held range of each weight tensor when ``new`` takes effect (``old`` None: at the start).
+    """What to do for each weight tensor when ``new`` takes effect (``old`` None: at the start of a run).
 
     Searched ranges are searched with the new settings; a range that is held from now on is captured as it is.
     """
     actions = []
     for group in place.weights:
         method = new.quantizers[group].range_method
-        was_followed = old is None or (old.quantizers[group].range_method == MIN_MAX and not old.run.freeze_ranges)
-        if method in _SEARCHES and (old is None or not new.run.freeze_ranges):
-            actions.append(_SEARCHES[method])
-        elif was_followed and (new.run.freeze_ranges or method != MIN_MAX):
-            actions.append(CAPTURE)
+        held_from_now_on = new.run.freeze_ranges or method == FROZEN
+        followed_so_far = old is None or (old.quantizers[group].range_method == MIN_MAX and not old.run.freeze_ranges)
+        if method in _SEARCHED and (old is None or not new.run.freeze_ranges):
+            actions.append(SEARCH)
         else:
-            actions.append(KEEP)
+            actions.append(CAPTURE if held_from_now_on and followed_so_far else KEEP)
     return actions
 
 
 def actions_at_step(place: Layout, book: SettingsBook, step: int) -> List[int]:
-    """What to do before the step numbered ``step``: every REFRESH_INTERVAL steps, search anew."""
-    if step % REFRESH_INTERVAL or book.run.freeze_ranges:
+    """What to do before the step numbered ``step``: search anew every SEARCH_INTERVAL steps."""
+    if step % SEARCH_INTERVAL or book.run.freeze_ranges:
         return [KEEP] * len(place.weights)
-    return [_SEARCHES.get(book.quantizers[group].range_method, KEEP) for group in place.weights]
+    return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in place.weights]
+
+
+def held_ranges(place: Layout, book: SettingsBook, actions: Sequence[int], weights: Sequence[np.ndarray],
+                held: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """New ``held_*`` arrays of :mod:`qatviz.quant.live_state`.
+
+    Parameters
+    ----------
+    actions : sequence of int
+        One for each weight tensor.
+    weights : sequence of np.ndarray
+        The float weights, batch norm folded in.
+    held : dict of str to np.ndarray
+        The present arrays.
+    """
+    new = {name: array.copy() for name, array in held.items()}
+    for index, (group, action, weight) in enumerate(zip(place.weights, actions, weights)):
+        if action == KEEP:
+            continue
+        settings, channels = book.quantizers[group], place.channels[index]
+
+        def find(x):
+            return find_range(x, settings) if action == SEARCH else min_max_range(x)
+
+        # Both kinds, so that per_channel can be switched while the range is frozen.
+        whole = find(weight.reshape(-1, 1))
+        new["held_min"][index], new["held_max"][index] = whole[0][0], whole[1][0]
+        new["held_channel_min"][channels], new["held_channel_max"][channels] = find(weight.reshape(-1, channels.stop - channels.start))
+    return new

@@ -10,7 +10,7 @@ from typing import Callable, List, Optional, Tuple
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
-from qatviz.quant import live_state, range_search
+from qatviz.quant import live_state
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import Collector, RawStep, Rewind
 from qatviz.telemetry.record import RunRecord
@@ -20,7 +20,7 @@ from qatviz.training.evaluation import Evaluation
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.moments import Moment, Moments
-from qatviz.training.range_policy import actions_at_step, actions_on_change
+from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
 from qatviz.training.run_spec import RunSpec
 from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
@@ -98,7 +98,7 @@ class Trainer:
         graph.write_state(start.arrays if start else graph.initial_state(self.book.run))
         if start is None:
             graph.calibrate(self._batches.indices(0))
-            self._refresh(actions_on_change(self._place, None, self.book))
+            self._hold_ranges(actions_on_change(self._place, None, self.book))
         self._plan_activation()
         # What the schedule says of the step a run is resumed at was done before, or is done now; twice does no harm.
         self._scheduled = bisect_left([step for step, _ in self._schedule], self.step)
@@ -135,7 +135,7 @@ class Trainer:
         if self.step == self._next_activation:
             self._activate()
         if self.step:
-            self._refresh(actions_at_step(self._place, self.book, self.step))
+            self._hold_ranges(actions_at_step(self._place, self.book, self.step))
         try:
             loss, raw = self._graph.step(self._batches.indices(self.step), self.step)
         except NonFiniteLoss as error:
@@ -163,12 +163,12 @@ class Trainer:
     def _plan_activation(self) -> None:
         self._next_activation = live_state.next_activation(self.book.quantizers, self.step)
 
-    def _refresh(self, actions: List[int]) -> bool:
+    def _hold_ranges(self, actions: List[int]) -> bool:
         """Whether a range was found anew."""
-        if all(action == range_search.KEEP for action in actions):
+        if all(action == KEEP for action in actions):
             return False
-        percentiles = [self.book.quantizers[group].percentile for group in self._place.weights]
-        self._graph.refresh_ranges(actions, percentiles)
+        held = held_ranges(self._place, self.book, actions, self._graph.read_weights(), self._graph.read_held_ranges())
+        self._graph.write_held_ranges(held)
         return True
 
     def _after_bad_step(self, what: str) -> None:
@@ -286,7 +286,7 @@ class Trainer:
             self._checkpointer.save(before)
             old, self.book = self.book, book
             self._graph.write_settings(book.quantizers, book.run, self.step)
-            refreshed = self._refresh(actions_on_change(self._place, old, book))
+            refreshed = self._hold_ranges(actions_on_change(self._place, old, book))
             # Going back after a bad step should not take back a change with which steps could be taken.
             after = self._moment("good", "after a change") if refreshed else replace(before, name="good", book=book)
             self._unproven = after if after.is_finite else None
