@@ -19,11 +19,21 @@ import subprocess
 import sys
 
 from bootstrapping.common import ON_LINUX, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from bootstrapping.common import output_of, say
+from bootstrapping.common import output_of, packages_folder, say
 from bootstrapping.environment import ensure_environment, read_stamp, write_stamp
 from bootstrapping.system import start_xvfb, supply_libraries
 
 LOAD_QT = "from PyQt5 import QtGui, QtWidgets; QtGui.QGuiApplication(['qatviz'])"
+
+
+def program_environ():
+    """Return the environment for qatviz itself, in which Qt finds its plugins.
+
+    Left to themselves, PyQt5's wheels do not find them below a folder with letters beyond ASCII in its name.
+    """
+    plugins = os.path.join(packages_folder(), "PyQt5", "Qt5", "plugins")
+    paths = [plugins] + os.environ.get("QT_PLUGIN_PATH", "").split(os.pathsep)
+    return clean_environ(QT_PLUGIN_PATH=os.pathsep.join(filter(None, paths)))
 
 
 def ensure_qt(qt_platform, environ):
@@ -56,7 +66,7 @@ def become(arguments, environ, cwd=None):
 
 def run(arguments):
     """Start qatviz; without arguments, train the default network."""
-    environ = clean_environ()
+    environ = program_environ()
     if not arguments and ON_LINUX and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
         say("no display here, so the training is shown in the terminal")
     elif not arguments:
@@ -66,7 +76,7 @@ def run(arguments):
 
 def test(arguments):
     """Run the tests, on Linux with a virtual X server where there is one."""
-    environ = clean_environ()
+    environ = program_environ()
     if ON_LINUX:
         if not shutil.which("Xvfb"):
             supply_libraries(with_xvfb=True)
@@ -78,7 +88,7 @@ def test(arguments):
 
 def bench(arguments):
     """Run the benchmarks; each prints one JSON object a line."""
-    return become([os.path.join("tests", "bench", "run.py")] + arguments, clean_environ(), cwd=ROOT)
+    return become([os.path.join("tests", "bench", "run.py")] + arguments, program_environ(), cwd=ROOT)
 
 
 COMMANDS = {"run": run, "test": test, "bench": bench}

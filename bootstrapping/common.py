@@ -46,6 +46,11 @@ def environment_python(folder=None):
     return os.path.join(folder, "Scripts", "python.exe") if ON_WINDOWS else os.path.join(folder, "bin", "python")
 
 
+def packages_folder():
+    """Return where the environment has its packages."""
+    return os.path.join(ENVIRONMENT, *(["Lib"] if ON_WINDOWS else ["lib", "python3.7"]), "site-packages")
+
+
 def pip_install(folder, arguments, **options):
     """Install with a virtual environment's pip, into that environment whatever the user's settings say."""
     environ = clean_environ(PIP_USER="0")

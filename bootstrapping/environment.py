@@ -11,7 +11,7 @@ import sys
 import time
 
 from bootstrapping.common import ENVIRONMENT, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from bootstrapping.common import output_of, pip_install, say
+from bootstrapping.common import output_of, packages_folder, pip_install, say
 from bootstrapping.interpreter import find_python
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
@@ -111,7 +111,7 @@ def environment_fault():
     question = [environment_python(), "-c", "import pip, sys; print(*sys.version_info[:2])"]
     if output_of(question, env=clean_environ())[:2] != (0, "3 7"):
         return "its Python does not start, or isn't 3.7 with pip"
-    packages = os.path.join(ENVIRONMENT, *(["Lib"] if ON_WINDOWS else ["lib", "python3.7"]), "site-packages")
+    packages = packages_folder()
     for entry in os.listdir(packages):
         if entry.startswith("~") or entry.endswith(".dist-info") and not is_whole(packages, entry):
             return "an installation was cut off at " + entry

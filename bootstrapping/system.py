@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 
-from bootstrapping.common import ENVIRONMENT, ON_LINUX, clean_environ, output_of, say
+from bootstrapping.common import ON_LINUX, clean_environ, output_of, packages_folder, say
 
 XVFB_TIMEOUT_S = 20
 # Libraries whose package in Debian isn't named after the library, as debian_package() takes for granted.
@@ -25,7 +25,7 @@ def debian_package(library):
 
 def missing_libraries():
     """Return the names of the system libraries that Qt needs and the loader does not find, sorted (Linux)."""
-    qt = os.path.join(ENVIRONMENT, "lib", "python3.7", "site-packages", "PyQt5")
+    qt = os.path.join(packages_folder(), "PyQt5")
     files = glob.glob(os.path.join(glob.escape(qt), "Qt[GWS]*.abi3.so"))
     files += [os.path.join(qt, "Qt5", "plugins", "platforms", name) for name in ("libqxcb.so", "libqoffscreen.so")]
     listing = output_of(["ldd"] + files, env=clean_environ(LC_ALL="C"))[1]

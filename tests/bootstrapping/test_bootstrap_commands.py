@@ -10,6 +10,7 @@ import sys
 import pytest
 
 import bootstrap
+from bootstrapping.common import packages_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERSIONS = ["3.{}".format(minor) for minor in range(6, 14)]
@@ -148,6 +149,15 @@ def test_arguments_of_run_go_to_qatviz_as_they_are(started, capsys):
     bootstrap.run(["show", "runs/a", "--json"])
     assert started[0][0] == ["-m", "qatviz", "show", "runs/a", "--json"]
     assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize("users", ["", "/users/own"])
+def test_qt_is_told_where_its_plugins_are_before_those_the_user_names(started, monkeypatch, users):
+    monkeypatch.setenv("QT_PLUGIN_PATH", users)
+    bootstrap.run(["networks"])
+    first, *others = started[0][1]["QT_PLUGIN_PATH"].split(os.pathsep)
+    assert first == os.path.join(packages_folder(), "PyQt5", "Qt5", "plugins")
+    assert others == ([users] if users else [])
 
 
 def test_tests_run_under_a_virtual_display_where_there_is_one(started, monkeypatch):
