@@ -13,6 +13,7 @@ from qatviz.telemetry.record_schema import (
     connect,
     create_tables,
     insert,
+    journal_of,
     open_for_reading,
     read_description,
     read_state,
@@ -57,8 +58,9 @@ def create_database(path: Path, description: Dict[str, Any]) -> None:
         If it cannot be written.
     """
     unfinished = path.with_name(path.name + ".unfinished")
-    if unfinished.exists():
-        unfinished.unlink()
+    for left in (unfinished, journal_of(unfinished)):
+        if left.exists():
+            left.unlink()
     connection = connect(unfinished, "rwc")
     try:
         connection.execute("BEGIN")
@@ -107,36 +109,31 @@ class RecordDatabase:
             raise
 
     def write(self, items: List[Item]) -> None:
-        """Commit ``items`` in their order, all or none."""
+        """Commit ``items`` in their order, all or none; after an error, the database can only be closed."""
         self._check_identity()
         self._connection.execute("BEGIN IMMEDIATE")
-        try:
-            state, ids = self._state, set(self._snapshot_ids)
-            block: List[StepRecord] = []
-            block_branch = state.branch
-            for branch, item in items:
-                if isinstance(item, StepRecord):
-                    if block and (branch != block_branch or len(block) == _MAX_BLOCK_ROWS):
-                        state, block = self._write_block(state, block_branch, block), []
-                    block_branch = branch
-                    block.append(item)
-                elif isinstance(item, Timed):
-                    state = self._write_event(state, branch, item)
-                elif isinstance(item, Snapshot):
-                    state = self._write_snapshot(state, branch, item, ids)
-                else:
-                    if block:
-                        state, block = self._write_block(state, block_branch, block), []
-                    insert(self._connection, "branches", *item)
-                    state = state._replace(branch=item.id, branches=item.id + 1, last_step=item.fork_step)
-            if block:
-                state = self._write_block(state, block_branch, block)
-            write_state(self._connection, state)
-            self._connection.execute("COMMIT")
-        except BaseException:
-            if self._connection.in_transaction:
-                self._connection.execute("ROLLBACK")
-            raise
+        state, ids = self._state, set(self._snapshot_ids)
+        block: List[StepRecord] = []
+        block_branch = 0
+        for branch, item in items:
+            if isinstance(item, StepRecord):
+                if len(block) == _MAX_BLOCK_ROWS:
+                    state, block = self._write_block(state, block_branch, block), []
+                block_branch = branch
+                block.append(item)
+            elif isinstance(item, Timed):
+                state = self._write_event(state, branch, item)
+            elif isinstance(item, Snapshot):
+                state = self._write_snapshot(state, branch, item, ids)
+            else:
+                if block:
+                    state, block = self._write_block(state, block_branch, block), []
+                insert(self._connection, "branches", *item)
+                state = state._replace(branch=item.id, branches=item.id + 1, last_step=item.fork_step)
+        if block:
+            state = self._write_block(state, block_branch, block)
+        write_state(self._connection, state)
+        self._connection.execute("COMMIT")
         self._check_identity()
         self._state, self._snapshot_ids = state, ids
 

@@ -90,6 +90,11 @@ def connect(path: Path, mode: str) -> sqlite3.Connection:
     return connection
 
 
+def journal_of(path: Path) -> Path:
+    """SQLite's rollback journal of a database."""
+    return path.with_name(path.name + "-journal")
+
+
 def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -> None:
     """Make an empty record; the caller commits."""
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -120,11 +125,15 @@ def reading(path: Path) -> Iterator[None]:
 
 @contextmanager
 def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
-    """Read-only connection inside a transaction, to a database whose format was checked."""
+    """Read-only connection inside a transaction, to a database whose format was checked.
+
+    One exception: a process that was killed while it began or ended to write leaves a rollback journal, and until the
+    journal is played back nothing can be read. SQLite does that where it may write.
+    """
     if not path.is_file():
         raise RecordError(f"{path}: not found; {path.parent} does not hold the record of a run")
     with reading(path):
-        connection = connect(path, "ro")
+        connection = connect(path, "rw" if journal_of(path).exists() else "ro")
         try:
             connection.execute("BEGIN")
             check_format(connection, path)

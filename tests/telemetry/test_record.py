@@ -220,13 +220,12 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
 def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
     for step in range(1, 101):
         record.append_step(step_record(step))
-    marks = [record.append_rewind(80), record.append_rewind(50), record.append_rewind(50, 0)]
-    assert record.flush() and marks == [1, 2, 3]
-    assert_steps(record.steps(), range(1, 51))
-    record.append_rewind(100, 0)
-    record.append_rewind(90, 1)  # nothing was added to branch 1 after 80
+    assert (record.append_rewind(80), record.append_rewind(50)) == (1, 2)
     assert record.flush()
-    assert_steps(record.steps(), range(1, 81))
+    assert_steps(record.steps(), range(1, 51))
+    assert record.append_rewind(90, 0) == 3
+    assert record.flush()
+    assert_steps(record.steps(), range(1, 91))
 
 
 def test_goes_on_where_it_was(tmp_path):
@@ -273,7 +272,7 @@ def test_a_second_run_in_a_directory_is_refused(record):
     record.close()
     with pytest.raises(RecordError, match="holds a run already"):
         RunRecord.create(record.directory, DESCRIPTION)
-    assert RunRecord.read(record.directory).last_step == 0
+    RunRecord.open(record.directory).close()
 
 
 def test_a_second_writer_is_refused(record):

@@ -122,6 +122,27 @@ def test_damage_to_the_log_of_a_killed_run_costs_only_what_came_after_it(tmp_pat
     assert len(lengths) > 3
 
 
+def test_a_transaction_that_was_cut_short_is_taken_back(original, damaged):
+    """What a kill leaves while the journal is being changed from one kind to the other."""
+    whole = (damaged / "run.sqlite").read_bytes()
+    connection = sqlite3.connect(str(damaged / "run.sqlite"), isolation_level=None)
+    connection.execute("PRAGMA cache_size=1")  # spill to the file before the commit
+    connection.execute("BEGIN")
+    connection.execute("UPDATE events SET body = body || body")
+    connection.execute("DELETE FROM blocks")
+    files = {name: (damaged / name).read_bytes() for name in ("run.sqlite", "run.sqlite-journal")}
+    connection.close()
+    assert files["run.sqlite"] != whole
+    for name, file_content in files.items():
+        (damaged / name).write_bytes(file_content)
+    assert content(damaged) == content(original)
+    assert not (damaged / "run.sqlite-journal").exists()
+    for name, file_content in files.items():
+        (damaged / name).write_bytes(file_content)
+    RunRecord.open(damaged).close()
+    assert content(damaged) == content(original)
+
+
 @pytest.mark.parametrize(
     "file_content", [b"", b"SQLite format 3\x00", b"not a database at all, but long enough to be looked at" * 50]
 )

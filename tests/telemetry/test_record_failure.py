@@ -172,6 +172,20 @@ def test_another_run_in_its_place(record, failures, tmp_path):
     assert_steps(RunRecord.read(tmp_path / "moved").steps(), [1])
 
 
+def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch):
+    identity = record_database._identity
+    looks = []
+
+    def vanish_at_the_second_look(path):
+        looks.append(path)
+        return (0, 0) if len(looks) == 2 else identity(path)
+
+    monkeypatch.setattr(record_database, "_identity", vanish_at_the_second_look)
+    record.append_event(Paused(1, ""))
+    assert_failed(record, failures, "replaced")
+    assert len(looks) == 2
+
+
 def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
