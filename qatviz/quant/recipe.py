@@ -6,13 +6,15 @@ from the same functions; there, a ``quantizer`` stands in for the settings, whic
 batches and takes its settings from one vector for the whole network.
 """
 
+from numbers import Real
 from typing import Callable, Optional, Sequence, Tuple, Union
 
+import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.quant.affine import MAX_BITS, MIN_BITS
 from qatviz.quant.fake_quant import fake_quantize
-from qatviz.quant.grid import Grid, TensorLike, choose_grid, grid_spec
+from qatviz.quant.grid import Grid, GridSpec, TensorLike, choose_grid, grid_spec
 from qatviz.errors import SettingError
 
 Quantizer = Callable[[tf.Tensor], tf.Tensor]
@@ -23,7 +25,7 @@ def quantize_tensor(
     num_bits: TensorLike = 8,
     symmetric: TensorLike = False,
     narrow_range: TensorLike = False,
-    per_channel: bool = False,
+    per_channel: TensorLike = False,
 ) -> tf.Tensor:
     """Simulate affine quantization of a tensor over its own range.
 
@@ -38,7 +40,7 @@ def quantize_tensor(
         2 to 16.
     symmetric, narrow_range : bool or tf.Tensor
         Zero point fixed at 0; lowest code left out.
-    per_channel : bool
+    per_channel : bool or tf.Tensor
         One grid for each element of the last axis.
 
     Returns
@@ -60,16 +62,13 @@ def quantize_tensor(
     [-1.333, 0.0, 1.333, 2.667]
     """
     tensor = tf.convert_to_tensor(tensor, tf.float32)
-    axes = list(range(tensor.shape.ndims - 1)) if per_channel else None
     spec = grid_spec(_checked_bits(num_bits), symmetric, narrow_range)
-    low, high = tf.reduce_min(tensor, axis=axes), tf.reduce_max(tensor, axis=axes)
-    # An empty tensor has the range [inf, -inf]: nothing to quantize, and no NaN to spread.
-    empty = tf.equal(tf.size(tensor), 0)
-    low, high = [tf.where(tf.broadcast_to(empty, tf.shape(end)), tf.zeros_like(end), end) for end in (low, high)]
-    grid = Grid(*map(tf.stop_gradient, choose_grid(low, high, spec)))
+    if tf.is_tensor(per_channel):
+        return fake_quantize(tensor, _own_grid(tensor, spec, False), channel_grid=_own_grid(tensor, spec, True),
+                             per_channel=per_channel).values
     if per_channel:
-        return fake_quantize(tensor, channel_grid=grid).values
-    return fake_quantize(tensor, grid).values
+        return fake_quantize(tensor, channel_grid=_own_grid(tensor, spec, True)).values
+    return fake_quantize(tensor, _own_grid(tensor, spec, False)).values
 
 
 def quantize_activation(
@@ -96,7 +95,7 @@ def quantize_conv2d(
     num_bits: TensorLike = 8,
     symmetric_weights: TensorLike = True,
     narrow_range_weights: TensorLike = True,
-    per_channel: bool = False,
+    per_channel: TensorLike = False,
     dilations: Union[int, Sequence[int]] = 1,
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
@@ -157,7 +156,7 @@ def quantize_dense(
     symmetric_activation: TensorLike = False,
     narrow_range_weights: TensorLike = True,
     narrow_range_activation: TensorLike = False,
-    per_channel: bool = False,
+    per_channel: TensorLike = False,
     activation: Optional[Callable[[tf.Tensor], tf.Tensor]] = None,
     weights_quantizer: Optional[Quantizer] = None,
     activation_quantizer: Optional[Quantizer] = None,
@@ -201,13 +200,22 @@ def _weights(weights, num_bits, symmetric, narrow_range, per_channel, quantizer)
     return quantize_tensor(weights, num_bits, symmetric, narrow_range, per_channel)
 
 
+def _own_grid(tensor: tf.Tensor, spec: GridSpec, per_channel: bool) -> Grid:
+    """The grid over a tensor's own range: an empty one's, [inf, -inf], is that of an all-zero tensor."""
+    axes = list(range(tensor.shape.ndims - 1)) if per_channel else None
+    grid = choose_grid(tf.reduce_min(tensor, axis=axes), tf.reduce_max(tensor, axis=axes), spec)
+    return Grid(*map(tf.stop_gradient, grid))
+
+
 def _checked_bits(num_bits: TensorLike) -> TensorLike:
     """``num_bits``, refused (a Python value) or guarded by an assertion (a tensor) outside 2..16."""
     if not tf.is_tensor(num_bits):
-        if isinstance(num_bits, bool) or num_bits != int(num_bits) or not MIN_BITS <= num_bits <= MAX_BITS:
+        whole = isinstance(num_bits, (Real, np.number)) and not isinstance(num_bits, bool) and num_bits % 1 == 0
+        if not whole or not MIN_BITS <= num_bits <= MAX_BITS:
             raise SettingError("num_bits is {!r}: expected a whole number from {} to {}".format(
                 num_bits, MIN_BITS, MAX_BITS))
         return int(num_bits)
+    num_bits = tf.convert_to_tensor(num_bits)  # the value of a variable
     message = "num_bits must be from {} to {}".format(MIN_BITS, MAX_BITS)
     with tf.control_dependencies([
             tf.debugging.assert_greater_equal(num_bits, tf.cast(MIN_BITS, num_bits.dtype), message=message),

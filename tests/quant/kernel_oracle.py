@@ -28,12 +28,6 @@ def signed_bounds(num_bits, narrow_range):
     return -2 ** (num_bits - 1) + int(narrow_range), 2 ** (num_bits - 1) - 1
 
 
-def own_range(x, setting):
-    """The float32 range of ``x`` ``[n, CHANNELS]`` that the kernel is given, by its documentation."""
-    axis = 0 if setting.per_channel else None
-    return kernel_range(x.min(axis=axis), x.max(axis=axis), setting)
-
-
 def kernel_range(low, high, setting):
     """A range as the kernel wants it: with 0 in it and, for a symmetric grid, with the ends that put 0 on code 0."""
     low, high = np.minimum(np.float32(low), np.float32(0)), np.maximum(np.float32(high), np.float32(0))
