@@ -1,0 +1,53 @@
+"""The README keeps to what is there: its commands, its files, its picture of the tree."""
+
+import os
+import re
+import subprocess
+import sys
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def readme():
+    """Return the README's text."""
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        return file.read()
+
+
+def section(title):
+    """Return the part of the README under a second-level heading."""
+    return re.search(r"^## {}\n(.*?)(?=^## |\Z)".format(re.escape(title)), readme(), re.MULTILINE | re.DOTALL).group(1)
+
+
+def test_the_table_of_commands_has_each_command_of_the_program_and_no_other():
+    help_text = subprocess.run([sys.executable, "-m", "qatviz", "--help"], cwd=ROOT, stdout=subprocess.PIPE,
+                               check=True).stdout.decode()
+    listed = re.search(r"^commands:\n(.*?)\n\n", help_text, re.MULTILINE | re.DOTALL).group(1)
+    there = set(re.findall(r"^    (\w+)", listed, re.MULTILINE)) - {"COMMAND"}
+    assert {"train", "show", "networks", "data"} <= there
+    assert set(re.findall(r"^\| `qatviz (\w+)", section("Commands"), re.MULTILINE)) == there
+
+
+def test_the_options_of_the_tour_exist():
+    tour = section("A five-minute tour").replace("\\\n", " ")
+    commands = re.findall(r"^    qatviz (\w+)(.*)$", tour, re.MULTILINE)
+    assert len(commands) > 5
+    for command, arguments in commands:
+        help_text = subprocess.run([sys.executable, "-m", "qatviz", command, "--help"], cwd=ROOT,
+                                   stdout=subprocess.PIPE, check=True).stdout.decode()
+        options = set(re.findall(r"--[a-z][a-z-]*", arguments))
+        assert options <= set(re.findall(r"--[a-z][a-z-]*", help_text)), command
+
+
+def test_the_picture_of_the_tree_is_the_tree():
+    picture = re.search(r"```\n(.*?)```", section("Architecture"), re.DOTALL).group(1)
+    drawn = {name for line in re.findall(r"^  (\S.*?)  ", picture, re.MULTILINE) for name in line.split(", ")}
+    package = os.path.join(ROOT, "qatviz")
+    there = {name + "/" if os.path.isdir(os.path.join(package, name)) else name for name in os.listdir(package)}
+    assert drawn == {name for name in there if not name.startswith("__")}
+
+
+def test_every_file_that_is_linked_exists():
+    links = re.findall(r"\]\(([^)#:]+)\)", readme())
+    assert links
+    assert [link for link in links if not os.path.exists(os.path.join(ROOT, link))] == []
