@@ -6,7 +6,7 @@ All of it runs on one thread. The way in is the :class:`Inbox`, the way out the 
 import time
 from bisect import bisect_left
 from dataclasses import replace
-from typing import Callable, List, Optional, Tuple
+from typing import Callable, List, Optional, Tuple, Union
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
@@ -256,15 +256,15 @@ class Trainer:
         """All waiting commands, in order; changes of settings that follow each other are adopted in one call."""
         if not waiting:
             return waiting
-        book, accepted = self.book, []  # type: SettingsBook, List[Tuple[Sent, tuple]]
+        book, answers = self.book, []  # type: SettingsBook, List[Tuple[Sent, Union[tuple, QatvizError]]]
         for sent in waiting:
             try:
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
                     book, changes = _changed(book, sent.command)
-                    accepted.append((sent, changes))
+                    answers.append((sent, changes))
                     continue
-                self._adopt(book, accepted)
-                accepted = []
+                self._adopt(book, answers)
+                answers = []
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
                     raise RunStateError("{}: there is no such command; there are {}".format(
@@ -272,16 +272,17 @@ class Trainer:
                 handler(self, sent)
                 book = self.book
             except QatvizError as error:
-                self._emit(events.CommandRejected(self.step, sent.sequence, sent.command.describe(), str(error)))
-        self._adopt(book, accepted)
+                answers.append((sent, error))
+        self._adopt(book, answers)
         return waiting
 
-    def _adopt(self, book: SettingsBook, accepted: List[Tuple[Sent, tuple]]) -> None:
-        """Let ``book`` take effect before the next step; what it replaces can be gone back to."""
+    def _adopt(self, book: SettingsBook, answers: List[Tuple[Sent, Union[tuple, QatvizError]]]) -> None:
+        """Let ``book`` take effect before the next step; what it replaces can be gone back to. Then answer, in order."""
         name = ""
         if book != self.book:
-            name = checkpoint_name(BEFORE_CHANGE, self.step, accepted[-1][0].sequence)
-            before = self._moment(name, "before " + accepted[-1][0].command.describe())
+            last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
+            name = checkpoint_name(BEFORE_CHANGE, self.step, last.sequence)
+            before = self._moment(name, "before " + last.command.describe())
             self._moments.before_change(before)
             self._checkpointer.save(before)
             old, self.book = self.book, book
@@ -292,8 +293,11 @@ class Trainer:
             self._unproven = after if after.is_finite else None
             self._plan_activation()
             self._next_checkpoint = min(self._next_checkpoint, time.perf_counter() + book.run.checkpoint_interval)
-        for sent, changes in accepted:
-            self._applied(sent, changes, name if changes else "")
+        for sent, outcome in answers:
+            if isinstance(outcome, QatvizError):
+                self._emit(events.CommandRejected(self.step, sent.sequence, sent.command.describe(), str(outcome)))
+            else:
+                self._applied(sent, outcome, name if outcome else "")
 
     def _applied(self, sent: Sent, changes: tuple = (), checkpoint: str = "") -> None:
         self._emit(events.CommandApplied(self.step, sent.sequence, sent.command.describe(), changes, checkpoint))

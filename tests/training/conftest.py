@@ -1,0 +1,40 @@
+"""Building a graph takes a thousand times as long as a step of it: equal graphs are built once for all tests."""
+
+import pytest
+
+from qatviz.training import trainer
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.run_spec import Placement
+
+_GRAPHS = {}
+
+
+class SharedGraph(TrainingGraph):
+    """A graph that outlives the run; the next run of the kind begins by setting all of its state."""
+
+    def close(self):
+        """Stay open."""
+
+
+def shared_graph(network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True):
+    """The graph for these arguments of :class:`TrainingGraph`, built at the first call."""
+    key = (repr(network.to_dict()), dataset.fingerprint, batch_size, optimizer, seed, placement, telemetry)
+    if key not in _GRAPHS:
+        _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry)
+    return _GRAPHS[key]
+
+
+@pytest.fixture(autouse=True)
+def graphs(monkeypatch):
+    """Runs take their graph from the shared ones; the function that gives them out."""
+    monkeypatch.setattr(trainer, "TrainingGraph", shared_graph)
+    return shared_graph
+
+
+@pytest.fixture(autouse=True, scope="session")
+def closed_in_the_end():
+    """Release the sessions."""
+    yield
+    for graph in _GRAPHS.values():
+        TrainingGraph.close(graph)
+    _GRAPHS.clear()

@@ -1,0 +1,318 @@
+"""Commands: in order, each answered once, at the very next step, whatever is asked for and whenever."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from training_cases import PATIENCE_S, Driver, assert_answers, dataset, graph_of, spec
+
+from qatviz.errors import RunStateError, SettingError
+from qatviz.settings import QUANTIZER_SETTINGS
+from qatviz.telemetry import events
+from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord
+from qatviz.training import handle
+from qatviz.training.commands import (ApplyPreset, ChangeSettings, Command, Evaluate, Pause, Redo, RestoreCheckpoint, Resume,
+                                      SaveCheckpoint, SetSteps, SingleStep, Stop, TakeSnapshot, Undo)
+from qatviz.training.evaluation import EVALUATIONS
+from qatviz.training.graph import TrainingGraph
+
+
+def steps_follow(news):
+    """Steps count up by one, from where the last jump led to."""
+    expected = None
+    for item in news:
+        if isinstance(item, events.Restored):
+            expected = item.step
+        elif isinstance(item, StepRecord):
+            assert expected is None or item.step == expected + 1
+            expected = item.step
+
+
+def test_a_change_takes_effect_in_the_step_after_the_one_in_flight():
+    row = STEP_MEASURES.index("scale")
+    with Driver(spec()) as driver:
+        column = driver.run.spec.plan.index("dense1.weights")
+        for bits in (2, 16, 4, 8):
+            driver.until_step(driver.run.step + 3)
+            sent_at = driver.run.step
+            applied = driver.send(ChangeSettings((("dense1.weights.num_bits", bits),)))
+            assert applied.step >= sent_at
+            driver.until_step(applied.step + 3)
+            scales = {r.step: r.values[row, column] for r in driver.steps()}
+            change = scales[applied.step + 1] / scales[applied.step]
+            steady = scales[applied.step + 2] / scales[applied.step + 1]
+            old = applied.changes[0].old
+            expected = (2.0**(old - 1) - 1) / (2.0**(bits - 1) - 1)
+            assert change == pytest.approx(expected, rel=0.3) and steady == pytest.approx(1.0, rel=0.3)
+
+
+def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypatch):
+    """A step that is held while commands come: they are all carried out before any other step."""
+    entered, go_on = threading.Event(), threading.Event()
+    taken = []
+
+    def held(self, indices, step):
+        taken.append(step)
+        if step == 5:
+            entered.set()
+            assert go_on.wait(PATIENCE_S)
+        return TrainingGraph.step(self, indices, step)
+
+    run_spec = spec()
+    monkeypatch.setattr(type(graph_of(run_spec, graphs)), "step", held)
+    with Driver(run_spec) as driver:
+        assert entered.wait(PATIENCE_S)
+        sent = [driver.run.send(command) for command in (
+            ChangeSettings((("*.weights.num_bits", 4),)), ChangeSettings((("*.weights.num_bits", 40),)), Pause(), Undo())]
+        go_on.set()
+        answers = [driver.answer(sequence) for sequence in sent]
+        assert [answer.step for answer in answers] == [6, 6, 6, 6]
+        assert [type(answer) for answer in answers] == [
+            events.CommandApplied, events.CommandRejected, events.CommandApplied, events.CommandApplied]
+        assert taken[-1] == 5
+        assert_answers(driver, sent)
+
+
+def test_a_rejected_change_changes_nothing_of_what_it_asked_for():
+    with Driver(spec()) as driver:
+        driver.send(Pause())
+        for assignments in [(("*.weights.num_bits", 4), ("*.weights.num_bits", 33)), (("run.learning_rate", 1.0), ("nobody.scale", 1)),
+                            (("run.learning_rate", 1.0), ("run.learning_rate", float("nan")))]:
+            rejected = driver.send(ChangeSettings(assignments))
+            assert isinstance(rejected, events.CommandRejected)
+            assert assignments[1][0].split(".")[-1] in rejected.message
+        applied = driver.send(ChangeSettings((("*.weights.num_bits", 8), ("run.learning_rate", "1e-2"))))
+        assert applied.changes == () and applied.checkpoint == ""
+        assert "nothing to undo" in driver.send(Undo()).message
+
+
+def test_several_threads_send_and_every_command_is_answered_once_in_order():
+    per_thread, sequences = 40, []
+    lock = threading.Lock()
+
+    def send(run, bits):
+        for _ in range(per_thread):
+            with lock:  # numbers are given in the order of sending
+                sequences.append(run.send(ChangeSettings((("dense1.weights.num_bits", bits),))))
+
+    with Driver(spec()) as driver:
+        driver.until_step(1)
+        threads = [threading.Thread(target=send, args=(driver.run, bits)) for bits in (3, 5, 99)]
+        for thread in threads:
+            thread.start()
+        for thread in threads:
+            thread.join()
+        driver.answer(sequences[-1])
+        assert sequences == list(range(1, 3 * per_thread + 1))
+        assert_answers(driver, sequences)
+        assert len(driver.events(events.CommandRejected)) == per_thread
+        steps_follow(driver.news)
+
+
+def random_command(random, names):
+    """A command, or one that must be refused."""
+    def path():
+        tensor = random.choice(["*", "*.weights", "dense1", "dense1.activations", "nobody", "run"])
+        return "{}.{}".format(tensor, random.choice(list(QUANTIZER_SETTINGS) + ["learning_rate", "freeze_ranges", "nothing"]))
+
+    def value():
+        return random.choice(np.array([True, False, 2, 3, 8, 16, 1, 17, 0.5, 99.0, "mse", "frozen", "min_max", "percentile", "on",
+                                       "moving_average", None, float("inf"), -1, "4"], object))
+
+    def changes():
+        return ChangeSettings(tuple((path(), value()) for _ in range(random.randint(1, 4))))
+
+    kinds = [changes, changes, changes, changes, Undo, Undo, Redo, Pause, Resume, Resume, Evaluate, TakeSnapshot, Command,
+             lambda: SingleStep(int(random.randint(-1, 4))), lambda: SetSteps(random.choice([None, -3])),
+             lambda: ApplyPreset(random.choice(["int4", "ternary", "float", "tflite-int8", "no such preset"])),
+             lambda: SaveCheckpoint(random.choice(names)), lambda: RestoreCheckpoint(random.choice(names + ["not there"]))]
+    return kinds[random.randint(len(kinds))]()
+
+
+@pytest.mark.slow
+def test_a_thousand_random_commands_leave_a_healthy_run():
+    random = np.random.RandomState(0)
+    with Driver(spec()) as driver:
+        driver.until_step(1)
+        sequences = []
+        for index in range(1000):
+            sequences.append(driver.run.send(random_command(random, ["one", "two"])))
+            if random.rand() < 0.3:
+                driver.news.extend(driver.run.drain())
+                driver.run.wait_for_news(random.rand() * 0.003)
+        driver.answer(sequences[-1])
+        assert_answers(driver, sequences)
+        rejected = len(driver.events(events.CommandRejected))
+        assert 100 < rejected < 900
+        # It still learns: a plain start, some steps, and all of it finite.
+        driver.send(ApplyPreset("tflite-int8"))
+        driver.send(ChangeSettings((("run.learning_rate", 0.01), ("run.freeze_ranges", False))))
+        driver.send(Resume())
+        driver.until_step(driver.run.step + 5)
+        assert np.isfinite([record.loss for record in driver.steps()]).all()
+        steps_follow(driver.news)
+        assert driver.run.state in (handle.RUNNING, handle.PAUSED)
+    assert isinstance(driver.events()[-1], events.Stopped)
+    assert driver.run.state == handle.STOPPED
+
+
+def test_pause_resume_and_single_steps():
+    with Driver(spec()) as driver:
+        assert driver.send(Pause()).step == driver.until_event(events.Paused).step
+        paused_at = driver.run.step
+        assert driver.run.state == handle.PAUSED
+        snapshot = driver.until(lambda item: isinstance(item, Snapshot))
+        assert snapshot.step == paused_at
+        since = len(driver.news)
+        driver.run.single_step(3)
+        paused = driver.until_event(events.Paused, since=since)
+        assert (paused.step, paused.reason) == (paused_at + 3, "single step")
+        assert driver.run.step == paused_at + 3 and driver.run.state == handle.PAUSED
+        since = len(driver.news)
+        driver.run.resume()
+        assert driver.until_event(events.Resumed, since=since).step == paused_at + 3
+        driver.until_step(paused_at + 10)
+        assert driver.run.state == handle.RUNNING
+        driver.run.pause()
+        driver.run.pause()
+        answers = [driver.send(command) for command in (Pause(), Resume(), Resume())]
+        assert all(isinstance(answer, events.CommandApplied) for answer in answers)
+        steps_follow(driver.news)
+
+
+def test_an_evaluation_does_not_hold_up_commands(graphs, monkeypatch):
+    """Held-out data of many pieces: a change is applied before the evaluation of the state before it ends."""
+    pieces = []
+    first, change_sent = threading.Event(), threading.Event()
+
+    def slow(self, indices, weights, activations):
+        pieces.append(indices)
+        first.set()
+        assert change_sent.wait(PATIENCE_S)
+        return TrainingGraph.count_correct(self, indices, weights, activations)
+
+    run_spec = spec(data=dataset(test=700))
+    graph = graph_of(run_spec, graphs)
+    monkeypatch.setattr(type(graph), "count_correct", slow)
+    with Driver(run_spec) as driver:
+        asked = driver.send(Evaluate())
+        assert first.wait(PATIENCE_S)
+        sequence = driver.run.send(ChangeSettings((("*.weights.num_bits", 2),)))
+        change_sent.set()
+        applied, result = driver.answer(sequence), driver.until_event(events.Evaluated)
+        assert driver.news.index(applied) < driver.news.index(result)
+        # The weights were published when it was asked for: neither later steps nor the change are in it.
+        assert result.step == asked.step and result.num_examples == 700
+        assert applied.step > asked.step
+        assert driver.run.step >= applied.step
+    assert sorted(np.concatenate(pieces).tolist()) == sorted(list(range(700)) * len(EVALUATIONS))
+
+
+def test_accuracy_is_that_of_the_published_state(graphs):
+    data = dataset(test=150)
+    run_spec = spec(data=data, weights={"num_bits": 2}, activations={"num_bits": 3})
+    graph = graph_of(run_spec, graphs)
+    with Driver(run_spec) as driver:
+        driver.send(Pause())
+        driver.run.single_step(20)
+        driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
+        driver.send(Evaluate())
+        result = driver.until_event(events.Evaluated)
+        images = data.x_test * np.float32(data.pixel_scale)
+        for name, (weights, activations) in EVALUATIONS.items():
+            predicted = graph.logits(images, weights, activations).argmax(axis=1)
+            assert result.accuracy[name] == np.mean(predicted == data.y_test)
+    assert len(set(result.accuracy.values())) > 1, "four times the same: the four ways are not told apart"
+
+
+def test_evaluations_come_at_their_interval_and_at_the_end():
+    with Driver(spec(steps=25, run={"evaluation_interval": 10})) as driver:
+        assert driver.finish() == events.Finished(25)
+    assert [event.step for event in driver.events(events.Evaluated)] == [10, 20, 25]
+
+
+def test_what_comes_during_the_last_evaluation_is_carried_out(graphs, monkeypatch):
+    driver = Driver(spec(steps=5))
+    sent = []
+
+    def count(self, indices, weights, activations):
+        if not sent:
+            sent.append(driver.run.send(SetSteps(9)))
+        return TrainingGraph.count_correct(self, indices, weights, activations)
+
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "count_correct", count)
+    with driver:
+        assert driver.finish() == events.Finished(9)
+    assert [record.step for record in driver.steps()] == list(range(1, 10))
+    assert_answers(driver, sent)
+
+
+def test_telemetry_that_nobody_reads_is_dropped_and_counted_but_no_event():
+    with Driver(spec(steps=handle.CHANNEL_CAPACITY + 300)) as driver:
+        sequences = [driver.run.send(ChangeSettings((("*.weights.num_bits", 4 + index % 2),))) for index in range(20)]
+        assert driver.run.wait(PATIENCE_S)
+        assert driver.run.state == handle.FINISHED
+        driver.news.extend(driver.run.drain())
+    snapshots = [item for item in driver.news if isinstance(item, Snapshot)]
+    assert len(driver.steps()) + len(snapshots) == handle.CHANNEL_CAPACITY
+    assert driver.run.dropped >= 300
+    assert driver.steps()[-1].step == handle.CHANNEL_CAPACITY + 300
+    assert_answers(driver, sequences)
+    assert driver.run.history.last_step("steps") == handle.CHANNEL_CAPACITY + 300
+
+
+def test_a_run_starts_once_and_takes_no_commands_after_its_end():
+    with Driver(spec(steps=1)) as driver:
+        with pytest.raises(RunStateError, match="once"):
+            driver.run.start()
+        assert isinstance(driver.finish(), events.Finished)
+        assert driver.run.state == handle.FINISHED
+        with pytest.raises(RunStateError, match="Undo: the run has ended"):
+            driver.run.send(Undo())
+        driver.run.request_stop()
+
+
+@pytest.mark.parametrize("command", [None, "pause", 3, Pause])
+def test_what_is_no_command_is_refused_where_it_is_sent(command):
+    run = handle.Run(spec())
+    with pytest.raises(RunStateError, match="is not a command"):
+        run.send(command)
+
+
+@pytest.mark.parametrize("kind, value", [
+    (ChangeSettings, None), (ChangeSettings, ("a.b", 1)), (ChangeSettings, ((1, 2),)), (ChangeSettings, (("a",),)),
+    (ApplyPreset, ["int4"]), (SaveCheckpoint, 5), (RestoreCheckpoint, None)])
+def test_a_malformed_command_cannot_be_made(kind, value):
+    with pytest.raises(SettingError, match=kind.__name__):
+        kind(value)
+
+
+def test_a_run_that_is_stopped_while_it_is_built_ends_at_once(graphs, monkeypatch):
+    building, go_on = threading.Event(), threading.Event()
+
+    def built(*arguments):
+        building.set()
+        assert go_on.wait(PATIENCE_S)
+        return graphs(*arguments)
+
+    monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", built)
+    with Driver(spec()) as driver:
+        assert building.wait(PATIENCE_S)
+        assert driver.run.state == handle.BUILDING
+        driver.run.request_stop()
+        go_on.set()
+        assert driver.finish() == events.Stopped(0)
+    assert driver.steps() == [] and driver.run.state == handle.STOPPED
+
+
+def test_a_paused_run_can_be_stopped_and_leaves_its_state():
+    with Driver(spec()) as driver:
+        driver.until_step(3)
+        driver.send(Pause())
+        started = time.monotonic()
+        assert isinstance(driver.send(Stop()), events.CommandApplied)
+        assert driver.finish() == events.Stopped(driver.run.step)
+        assert time.monotonic() - started < PATIENCE_S / 2
+    last = [item for item in driver.news if isinstance(item, Snapshot)][-1]
+    assert last.step == driver.run.step

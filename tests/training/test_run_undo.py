@@ -1,0 +1,185 @@
+"""Undo, redo, restore and fork: what comes after equals, bit for bit, a run that was never changed."""
+
+import pytest
+from training_cases import Driver, assert_same_arrays, convnet, graph_of, mlp, spec
+
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.training.commands import (ApplyPreset, ChangeSettings, Pause, Redo, RestoreCheckpoint, Resume, SaveCheckpoint, SetSteps,
+                                      SingleStep, Undo)
+from qatviz.training.moments import Moment
+
+CHANGE_AT, UNDO_AT, END = 27, 45, 47
+
+#: Settings that leave traces everywhere: ranges, statistics, slots, searched ranges.
+CHANGES = {
+    "bits": (("*.weights.num_bits", 3), ("*.activations.num_bits", 4)),
+    "ranges": (("*.weights.range_method", "mse"), ("*.activations.ema_decay", 0.5), ("*.weights.per_channel", True)),
+    "run": (("run.learning_rate", 0.3), ("run.momentum", 0.2), ("run.beta1", 0.5), ("run.freeze_batch_norm", True)),
+    "delay": (("*.quant_delay", 40),),
+    "frozen": (("run.freeze_ranges", True), ("*.enabled", False)),
+}
+NETWORKS = {"mlp": mlp, "convnet": convnet}
+
+
+def paused_at(driver, step):
+    """Let a paused run go to a step, and wait until it is paused there."""
+    since = len(driver.news)
+    driver.run.single_step(step - driver.run.step)
+    event = driver.until_event(events.Paused, since=since)
+    assert event.step == step
+
+
+def losses(driver, first=0):
+    """Losses of the steps after ``first``: of those that came last, where a step came twice."""
+    return {record.step: record.loss for record in driver.steps() if record.step > first}
+
+
+def train(run_spec, graphs, script):
+    """Run a script of (step, command) and end at END, paused in between; losses by step, and the last state."""
+    with Driver(run_spec) as driver:
+        driver.send(Pause())
+        for step, command in script:
+            if step > driver.run.step:
+                paused_at(driver, step)
+            assert driver.run.step == step
+            answer = driver.send(command)
+            assert isinstance(answer, events.CommandApplied), answer
+        paused_at(driver, END)
+        return losses(driver), graph_of(run_spec, graphs).read_state(), driver
+
+
+@pytest.fixture(scope="module")
+def never_changed():
+    """Results of runs without changes, by network, optimizer and settings."""
+    return {}
+
+
+def reference(never_changed, graphs, network, optimizer, **settings):
+    key = (network, optimizer, repr(settings))
+    if key not in never_changed:
+        never_changed[key] = train(spec(NETWORKS[network](), optimizer=optimizer, **settings), graphs, [])[:2]
+    return never_changed[key]
+
+
+@pytest.mark.parametrize("change", sorted(CHANGES))
+@pytest.mark.parametrize("network, optimizer", [("mlp", "adam"), ("convnet", "momentum")])
+def test_after_undo_all_is_as_if_nothing_had_been_changed(never_changed, graphs, network, optimizer, change):
+    expected_losses, expected_state = reference(never_changed, graphs, network, optimizer)
+    script = [(CHANGE_AT, ChangeSettings(CHANGES[change])), (UNDO_AT, Undo())]
+    changed, state, driver = train(spec(NETWORKS[network](), optimizer=optimizer), graphs, script)
+    assert END - CHANGE_AT == 20
+    assert changed == expected_losses
+    assert_same_arrays(state, expected_state)
+    detour = {r.step: r.loss for r in driver.steps()[:UNDO_AT] if r.step > CHANGE_AT}
+    assert detour != {step: expected_losses[step] for step in detour}, "the change made no difference"
+
+
+def test_an_undo_says_from_where_to_where_and_which_settings_changed(graphs):
+    _, _, driver = train(spec(), graphs, [(5, ChangeSettings(CHANGES["bits"])), (8, Undo())])
+    restored, = driver.events(events.Restored)
+    assert (restored.step, restored.from_step, restored.reason) == (5, 8, "undo")
+    assert [(c.setting, c.old, c.new) for c in restored.changes] == [
+        (c.setting, c.new, c.old) for c in driver.events(events.CommandApplied)[2].changes]
+
+
+def test_redo_gives_back_what_undo_took(graphs):
+    changed = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"]))])
+    redone = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"])), (20, Undo()), (14, Redo())])
+    assert {step: loss for step, loss in redone[0].items() if step > 20} == {
+        step: loss for step, loss in changed[0].items() if step > 20}
+    assert_same_arrays(redone[1], changed[1])
+
+
+def test_undo_goes_back_change_by_change_and_a_new_change_forgets_redo(never_changed, graphs):
+    script = [(5, ChangeSettings(CHANGES["bits"])), (10, ApplyPreset("int4")), (15, Undo()), (12, Undo())]
+    many = train(spec(), graphs, script)
+    expected = reference(never_changed, graphs, "mlp", "adam")
+    assert many[0] == expected[0]
+    assert_same_arrays(many[1], expected[1])
+    with Driver(spec()) as driver:
+        driver.send(Pause())
+        assert "nothing to undo" in driver.send(Undo()).message
+        driver.send(ChangeSettings(CHANGES["bits"]))
+        driver.send(Undo())
+        driver.send(ChangeSettings(CHANGES["frozen"]))
+        assert "nothing to redo" in driver.send(Redo()).message
+
+
+def test_a_checkpoint_can_be_restored_and_the_restoration_undone(never_changed, graphs):
+    expected = reference(never_changed, graphs, "mlp", "adam")
+    script = [(10, SaveCheckpoint("mine")), (12, ChangeSettings(CHANGES["run"])), (30, RestoreCheckpoint("mine"))]
+    restored = train(spec(), graphs, script)
+    assert restored[0] == expected[0]
+    assert_same_arrays(restored[1], expected[1])
+    undone = train(spec(), graphs, [(10, SaveCheckpoint("mine")), (20, RestoreCheckpoint("mine")), (15, Undo())])
+    assert undone[0] == expected[0]
+    assert_same_arrays(undone[1], expected[1])
+
+
+def test_undo_brings_a_delay_back_that_had_passed(never_changed, graphs):
+    settings = {"weights": {"quant_delay": 30}, "activations": {"quant_delay": 33}}
+    expected = reference(never_changed, graphs, "mlp", "adam", **settings)
+    losses_, state, driver = train(spec(**settings), graphs, [(25, ChangeSettings(CHANGES["run"])), (35, Undo())])
+    assert losses_ == expected[0]
+    assert_same_arrays(state, expected[1])
+    activated = driver.events(events.SettingsActivated)
+    assert [event.step for event in activated] == [30, 33, 30, 33]
+    assert activated[0].tensors == ("dense1.weights", "logits.weights")
+    assert activated[1].tensors == ("input.activations", "dense1.activations", "logits.activations")
+
+
+def test_a_schedule_takes_effect_at_its_steps_also_after_an_undo(graphs):
+    schedule = ((10, ChangeSettings((("*.weights.num_bits", 4),))), (30, ChangeSettings((("*.weights.num_bits", 2),))))
+    with_schedule = train(spec(schedule=schedule), graphs, [])
+    by_hand = train(spec(), graphs, list(schedule))
+    assert with_schedule[0] == by_hand[0]
+    assert_same_arrays(with_schedule[1], by_hand[1])
+    applied = [event for event in with_schedule[2].events(events.CommandApplied) if event.changes]
+    assert [(event.step, event.sequence) for event in applied] == [(10, 0), (30, 0)]
+    undone = train(spec(schedule=schedule), graphs, [(5, SaveCheckpoint("early")), (15, RestoreCheckpoint("early"))])
+    assert undone[0] == with_schedule[0]
+    assert_same_arrays(undone[1], with_schedule[1])
+    applied = [event.step for event in undone[2].events(events.CommandApplied) if event.changes and not event.sequence]
+    assert applied == [10, 10, 30]
+
+
+def test_undoing_the_schedule_does_not_bring_it_again(graphs):
+    schedule = ((10, ChangeSettings((("*.weights.num_bits", 4),))),)
+    _, _, driver = train(spec(schedule=schedule), graphs, [(20, Undo())])
+    assert [e.step for e in driver.events(events.CommandApplied) if not e.sequence] == [10]
+
+
+def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_path):
+    expected = reference(never_changed, graphs, "mlp", "adam")
+    with RunRecord.create(tmp_path / "first", {}) as record:
+        with Driver(spec(), record) as driver:
+            driver.send(Pause())
+            paused_at(driver, 20)
+            driver.send(SaveCheckpoint("fork-here"))
+            driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
+            arrays, meta = record.load_checkpoint("fork-here")
+            moment = Moment.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
+    fork = Driver(driver.run.fork(moment, steps=END))
+    assert fork.run.step == 20
+    with fork:
+        assert isinstance(fork.finish(), events.Finished)
+        assert_same_arrays(graph_of(fork.run.spec, graphs).read_state(), expected[1])
+    assert losses(fork) == {step: loss for step, loss in expected[0].items() if step > 20}
+
+
+def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
+    with Driver(spec(steps=10)) as driver:
+        driver.send(Pause())
+        assert isinstance(driver.send(SetSteps(-1)), events.CommandRejected)
+        assert isinstance(driver.send(SetSteps(2.5)), events.CommandRejected)
+        driver.send(SetSteps(7))
+        driver.send(Resume())
+        assert driver.finish() == events.Finished(7)
+    assert [record.step for record in driver.steps()] == list(range(1, 8))
+
+
+@pytest.mark.parametrize("count", [0, -1, True, 1.5, "3", None])
+def test_single_step_takes_whole_numbers_only(count):
+    with Driver(spec()) as driver:
+        assert isinstance(driver.send(SingleStep(count)), events.CommandRejected)
