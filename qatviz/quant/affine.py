@@ -119,7 +119,7 @@ def choose_grid(
         unsigned_max = np.float32(2**num_bits - 1)
         ratio = np.where(scale > 0, low / np.where(scale > 0, scale, np.float32(1)), np.float32(0))
         zero = np.clip(round_half_up(unsigned_min - ratio.astype(np.float32)), unsigned_min, unsigned_max)
-    zero_point = zero.astype(np.int32) - 2 ** (num_bits - 1)
+    zero_point = np.asarray(zero - np.float32(2 ** (num_bits - 1)), np.int32)
     if symmetric:
         zero_point = np.zeros_like(zero_point)
     return AffineGrid(scale, zero_point, int(num_bits), bool(narrow_range))

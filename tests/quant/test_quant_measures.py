@@ -1,0 +1,140 @@
+"""Error measures: identities that hold for every tensor, and the laws of uniform rounding."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from hypothesis.extra import numpy as arrays_of
+
+from qatviz.quant.affine import choose_grid, fake_quant
+from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE, entropy_bits, flip_rate, measure, sqnr_db
+
+TENSORS = arrays_of.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 3)),
+                           elements=st.floats(-100, 100, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0))
+properties = settings(deadline=None, max_examples=60)
+
+
+@st.composite
+def measured(draw):
+    """A tensor, a grid that may clip it, per tensor or per channel, and its measures."""
+    x = draw(TENSORS)
+    axis = draw(st.sampled_from([None, 0]))
+    share = np.float32(draw(st.floats(0.125, 1.5, width=16)))
+    grid = choose_grid(x.min(axis=axis) * share, x.max(axis=axis) * share, draw(st.integers(2, 16)), draw(st.booleans()),
+                       draw(st.booleans()))
+    return x, grid, measure(x, grid)
+
+
+@properties
+@given(measured())
+def test_mse_is_clipping_plus_rounding(drawn):
+    x, grid, found = drawn
+    ulp = np.finfo(np.float32).eps * np.max(grid.maximum - grid.minimum)
+    assert found.mse == pytest.approx(found.mse_clipping + found.mse_rounding, rel=1e-6, abs=ulp**2)
+    assert found.mse == pytest.approx(np.mean((fake_quant(x, grid).astype(np.float64) - x) ** 2), rel=1e-6)
+    assert found.mse_clipping == pytest.approx(
+        np.mean((np.clip(x, grid.minimum, grid.maximum).astype(np.float64) - x) ** 2), rel=1e-6)
+    if found.clipped == 0:
+        assert found.mse_clipping == 0
+        assert found.mse_rounding <= np.max(grid.scale.astype(np.float64) ** 2) / 4 + 100 * ulp**2
+
+
+@properties
+@given(measured())
+def test_shares_are_counts_of_values(drawn):
+    x, grid, found = drawn
+    values = fake_quant(x, grid)
+    assert found.clipped == np.mean((x < grid.minimum) | (x > grid.maximum))
+    assert found.flushed == sum(1 for before, after in zip(x.ravel(), values.ravel()) if before != 0 and after == 0) / x.size
+    assert 0 <= found.clipped <= 1 and 0 <= found.flushed <= 1
+
+
+@properties
+@given(measured())
+def test_codes_are_bounded_and_hold_no_more_bits_than_their_number(drawn):
+    x, grid, found = drawn
+    assert 1 <= found.used_codes <= min(2**grid.num_bits - grid.narrow_range, x.size)
+    assert 0 <= found.effective_bits <= np.log2(found.used_codes) + 1e-9
+
+
+@properties
+@given(measured())
+def test_sqnr_and_rmse_follow_from_the_error(drawn):
+    x, grid, found = drawn
+    signal = np.mean(x.astype(np.float64) ** 2)
+    if signal == 0:
+        assert np.isnan(found.sqnr_db)
+    elif found.mse == 0:
+        assert found.sqnr_db == np.inf
+    else:
+        assert found.sqnr_db == pytest.approx(10 * np.log10(signal / found.mse))
+    if grid.scale.ndim == 0 and grid.scale > 0:
+        assert found.rmse_over_scale == pytest.approx(np.sqrt(found.mse) / grid.scale, rel=1e-6)
+        if found.clipped == 0:
+            assert found.rmse_over_scale <= 0.5 + 1e-2
+
+
+@pytest.fixture(scope="module")
+def uniform():
+    return np.random.RandomState(40).uniform(-1, 1, 100000).astype(np.float32)
+
+
+@pytest.mark.parametrize("num_bits", range(4, 13))
+def test_rounding_of_uniform_data_is_ideal(uniform, num_bits):
+    found = measure(uniform, choose_grid(-1, 1, num_bits, symmetric=True, narrow_range=True))
+    assert found.clipped == 0
+    assert IDEAL_RMSE_OVER_SCALE == pytest.approx(0.28868, abs=1e-5)
+    assert found.rmse_over_scale == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=0.01)
+
+
+def test_sqnr_falls_by_6_db_a_bit(uniform):
+    ratios = [measure(uniform, choose_grid(-1, 1, bits, symmetric=True, narrow_range=True)).sqnr_db for bits in range(7, 15)]
+    np.testing.assert_allclose(np.diff(ratios), 20 * np.log10(2), atol=0.15)
+
+
+def test_a_fitting_grid_on_uniform_data_uses_all_its_bits(uniform):
+    found = measure(uniform, choose_grid(-1, 15 / 16, 5))  # scale 1/16
+    assert found.used_codes == 32 and found.effective_bits == pytest.approx(5, abs=0.03)
+
+
+@pytest.mark.parametrize("x", [np.zeros([0, 3], np.float32), np.zeros([4, 3], np.float32)], ids=["empty", "all zero"])
+def test_nothing_to_measure(x):
+    found = measure(x, choose_grid(0, 0))
+    assert found[:3] == (0, 0, 0) and np.isnan(found.sqnr_db)
+    assert found[4:7] == (0, 0, 0) and found.effective_bits == 0
+    assert found.used_codes == min(x.size, 1)
+
+
+def test_a_worked_example():
+    grid = choose_grid(-2, 1, 2)  # scale 1: -2, -1, 0, 1
+    found = measure(np.float32([-4, -1.25, 0, 0.25, 1, 1, 1, 3]), grid)
+    assert float(grid.scale) == 1 and found.mse_clipping == (4 + 4) / 8
+    assert found.mse_rounding == (0.0625 + 0.0625) / 8 and found.mse == found.mse_clipping + found.mse_rounding
+    assert (found.clipped, found.flushed, found.used_codes) == (2 / 8, 1 / 8, 4)
+    # Codes -2, -1, 0, 1 are met 1, 1, 2 and 4 times.
+    assert found.effective_bits == pytest.approx(2 * (1 / 8) * 3 + (2 / 8) * 2 + (4 / 8) * 1)
+
+
+def test_rmse_over_scale_takes_each_channel_by_its_own_scale():
+    x = np.random.RandomState(41).uniform(-1, 1, [50000, 2]).astype(np.float32) * np.float32([1, 1000])
+    grid = choose_grid(x.min(axis=0), x.max(axis=0), 6, symmetric=True, narrow_range=True)
+    assert measure(x, grid).rmse_over_scale == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=0.01)
+
+
+@properties
+@given(arrays_of.arrays(np.int64, st.integers(0, 20), elements=st.integers(0, 1000)))
+def test_entropy_is_at_most_that_of_equal_counts(counts):
+    used = np.count_nonzero(counts)
+    assert 0 <= entropy_bits(counts) <= (np.log2(used) if used else 0) + 1e-9
+    assert entropy_bits(np.full(8, 7)) == pytest.approx(3) and entropy_bits([5]) == 0
+
+
+def test_sqnr_of_vectors():
+    np.testing.assert_allclose(sqnr_db([1, 1, 0, 0], [0.1, 0, 0, 1]), [10, np.inf, np.nan, np.nan])
+
+
+def test_flip_rate():
+    codes = np.array([[1, 2], [3, 4]])
+    assert flip_rate(codes, codes) == 0 and flip_rate(codes, codes + 1) == 1
+    assert flip_rate(codes, np.array([[1, 0], [3, 0]])) == 0.5
+    assert np.isnan(flip_rate(codes, None)) and np.isnan(flip_rate(codes, codes[:1])) and np.isnan(flip_rate(codes[:0], codes[:0]))
