@@ -1,0 +1,278 @@
+"""What goes wrong in a run arrives as an event; what can go on, goes on."""
+
+import shutil
+import threading
+
+import numpy as np
+import pytest
+from training_cases import PATIENCE_S, Driver, assert_answers, convnet, graph_of, spec
+
+from qatviz.errors import RecordError, RunStateError
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import Dense
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import Snapshot
+from qatviz.training import handle, trainer
+from qatviz.training.commands import ChangeSettings, Pause, Resume, RestoreCheckpoint, SaveCheckpoint, TakeSnapshot, Undo
+
+
+def linear(shape=(6,), classes=3):
+    """Without a ReLU nothing stops it from running away."""
+    net = NetworkBuilder("linear", shape)
+    for name in ("first", "second"):
+        net.add(Dense, name, units=8)
+    net.add(Dense, "logits", units=classes)
+    return net.network()
+
+
+def running_away(preset):
+    return spec(linear(), optimizer="sgd", preset=preset, run={"learning_rate": 100.0})
+
+
+def is_finite(arrays):
+    return all(np.isfinite(value).all() for value in arrays.values())
+
+
+def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is_lower(graphs):
+    run_spec = running_away("float")
+    with Driver(run_spec) as driver:
+        bad, paused = driver.until_event(events.NonFinite), driver.until_event(events.Paused)
+        assert bad.step > 0 and "step {}".format(bad.step + 1) in bad.what
+        assert (paused.step, paused.reason) == (bad.restored_step, bad.what)
+        driver.until(lambda item: isinstance(item, Snapshot) and item.step == paused.step)
+        assert driver.run.state == handle.PAUSED and driver.run.step == bad.restored_step
+        assert is_finite(graph_of(run_spec, graphs).read_state())
+        assert isinstance(driver.send(ChangeSettings((("run.learning_rate", 0.01),))), events.CommandApplied)
+        assert isinstance(driver.send(Resume()), events.CommandApplied)
+        driver.until_step(bad.restored_step + 100)
+        assert driver.run.state == handle.RUNNING
+        assert [record.loss for record in driver.steps()][-1] < 1.0
+
+
+def test_resumed_without_a_change_it_comes_to_the_same_end_and_pauses_again(graphs):
+    with Driver(running_away("float")) as driver:
+        first = driver.until_event(events.NonFinite)
+        since = len(driver.news)
+        driver.send(Resume())
+        again = driver.until_event(events.NonFinite, since=since)
+        assert (again.step, again.restored_step) == (first.step, first.restored_step)
+
+
+def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
+    with Driver(spec(linear(), optimizer="sgd", preset="float")) as driver:
+        driver.send(Pause())
+        driver.run.single_step(5)
+        driver.until_event(events.Paused, since=len(driver.news))
+        driver.until_step(5)
+        driver.send(ChangeSettings((("run.learning_rate", 100.0),)))
+        driver.send(Resume())
+        bad = driver.until_event(events.NonFinite)
+        assert bad.restored_step == 5
+        restored, = driver.events(events.Restored)
+        assert restored.changes == ()
+        driver.send(ChangeSettings((("run.learning_rate", 0.01),)))
+        driver.send(Resume())
+        driver.until_step(bad.step + 20)
+
+
+def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs, monkeypatch):
+    """Quantized, a tensor of NaNs is one of zeros: the loss says nothing."""
+    monkeypatch.setattr(trainer, "LAST_GOOD_INTERVAL_S", 0.05)
+    run_spec = spec()
+    graph = graph_of(run_spec, graphs)
+    real_step = graph.step
+
+    def step(indices, number):
+        result = real_step(indices, number)
+        if number == 50:
+            state = graph.read_state()
+            state["logits.weights"][0, 0] = np.nan
+            graph.write_state(state)
+        return result
+
+    monkeypatch.setattr(graph, "step", step)
+    with Driver(run_spec) as driver:
+        bad = driver.until_event(events.NonFinite)
+        assert bad.restored_step <= 50 < bad.step
+        driver.until_event(events.Paused)
+        assert is_finite(graph.read_state())
+        driver.send(Resume())
+        driver.until(lambda item: isinstance(item, events.NonFinite) and item is not bad)  # step 50 comes again
+
+
+@pytest.mark.parametrize("value", [np.nan, np.inf, -np.inf, 3e38])
+@pytest.mark.parametrize("kind", [linear, convnet])
+def test_a_snapshot_of_anything_can_be_taken(graphs, kind, value):
+    run_spec = spec(kind(), optimizer="sgd")
+    with Driver(run_spec) as driver:
+        driver.send(Pause())
+        graph = graph_of(run_spec, graphs)
+        state = graph.read_state()
+        for name, array in state.items():
+            if name.endswith((".weights", "range_max", "moving_variance")):
+                array.flat[0] = value
+        graph.write_state(state)
+        since = len(driver.news)
+        assert isinstance(driver.send(TakeSnapshot()), events.CommandApplied)
+        snapshot = driver.until(lambda item: isinstance(item, Snapshot), since=since)
+        for tensor in run_spec.plan.tensors:
+            histogram = snapshot.histograms[tensor.name]
+            assert np.isfinite(histogram.edges).all() and (np.diff(histogram.edges) >= 0).all()
+            assert histogram.edges[0] < histogram.edges[-1]
+            assert histogram.float_counts.sum() == histogram.quantized_counts.sum() > 0
+
+
+def test_a_failure_arrives_with_its_traceback_and_ends_the_run(graphs, monkeypatch, tmp_path):
+    run_spec = spec()
+    graph = graph_of(run_spec, graphs)
+    real_step = graph.step
+
+    def step(indices, number):
+        if number == 7:
+            raise MemoryError("no room for step 8")
+        return real_step(indices, number)
+
+    monkeypatch.setattr(graph, "step", step)
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        failed = driver.finish()
+        assert isinstance(failed, events.Failed)
+        assert failed.step == 7 and failed.message == "MemoryError: no room for step 8"
+        assert "Traceback" in failed.traceback and "in step" in failed.traceback
+        assert driver.run.state == handle.FAILED
+        with pytest.raises(RunStateError):
+            driver.run.pause()
+    assert [record_.step for record_ in driver.steps()] == list(range(1, 8))
+    with RunRecord.open(tmp_path / "run") as again:  # it was closed: nobody holds the lock
+        assert again.events()[-1]["kind"] == "Failed" and again.events()[-1]["traceback"] == failed.traceback
+
+
+def test_a_failure_while_building_arrives_too(monkeypatch):
+    def broken(*_):
+        raise OSError("no such device")
+
+    monkeypatch.setattr(trainer, "TrainingGraph", broken)
+    with Driver(spec()) as driver:
+        sequence = driver.run.send(Pause())
+        failed = driver.finish()
+        assert (failed.step, failed.message) == (0, "OSError: no such device")
+        assert "run has ended" in driver.answer(sequence).message
+        assert_answers(driver, [sequence])
+
+
+def test_commands_that_wait_when_a_run_fails_are_answered(graphs, monkeypatch):
+    run_spec = spec()
+    graph = graph_of(run_spec, graphs)
+    driver = Driver(run_spec)
+    entered, sent = threading.Event(), threading.Event()
+
+    def step(indices, number):
+        entered.set()
+        assert sent.wait(PATIENCE_S)
+        raise ValueError("broken")
+
+    monkeypatch.setattr(graph, "step", step)
+    with driver:
+        assert entered.wait(PATIENCE_S)
+        sequences = [driver.run.send(command) for command in (Pause(), Undo())]
+        sent.set()
+        assert isinstance(driver.finish(), events.Failed)
+        assert_answers(driver, sequences)
+        assert len(driver.events(events.CommandRejected)) == 2
+
+
+def test_a_directory_that_vanishes_costs_the_record_and_not_the_run(tmp_path):
+    run_spec = spec(steps=None)
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        driver.until_step(5)
+        shutil.rmtree(str(tmp_path / "run"))
+        failed = driver.until_event(events.RecordFailed)
+        assert str(tmp_path) in failed.message
+        step = driver.run.step
+        driver.until_step(step + 50)
+        driver.send(ChangeSettings((("*.weights.num_bits", 4),)))
+        assert isinstance(driver.send(Undo()), events.CommandApplied)
+        driver.until_step(driver.run.step + 5)
+        assert driver.run.state == handle.RUNNING
+    assert driver.run.state == handle.STOPPED
+    assert len(driver.events(events.RecordFailed)) < 10
+
+
+def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
+    run_spec = spec()
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    graph = graph_of(run_spec, graphs)
+    with Driver(run_spec, record) as driver:
+        driver.send(Pause())
+        state = graph.read_state()
+        meta = {"step": 3, "seconds": 1.0, "reason": "test", "settings": run_spec.book.to_dict()}
+        record.save_checkpoint("whole", state, meta)
+        record.save_checkpoint("other-shape", dict(state, **{"dense1.bias": np.zeros(3, np.float32)}), meta)
+        record.save_checkpoint("other-type", dict(state, **{"dense1.bias": state["dense1.bias"].astype(np.float64)}), meta)
+        record.save_checkpoint("incomplete", {name: state[name] for name in list(state)[:3]}, meta)
+        record.save_checkpoint("no-settings", state, {"step": 3, "reason": "test"})
+        record.save_checkpoint("wrong-settings", state, dict(meta, settings={"run": {}, "quantizers": {}}))
+        record.save_checkpoint("cut", state, meta)
+        path = tmp_path / "run" / "checkpoints" / "cut.npz"
+        path.write_bytes(path.read_bytes()[:200])
+        for name in ("other-shape", "other-type", "incomplete", "no-settings", "wrong-settings", "cut", "missing", "../run", ""):
+            answer = driver.send(RestoreCheckpoint(name))
+            assert isinstance(answer, events.CommandRejected), name
+            assert answer.message
+        assert driver.events(events.Restored) == []
+        assert "dense1.bias is float32 (3,), expected float32 (8,)" in driver.events(events.CommandRejected)[0].message
+        assert isinstance(driver.send(RestoreCheckpoint("whole")), events.CommandApplied)
+        assert driver.run.step == 3
+        driver.send(Resume())
+        driver.until_step(8)
+
+
+def test_a_checkpoint_that_cannot_be_written_is_said_and_the_state_is_still_kept(tmp_path):
+    run_spec = spec()
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        driver.send(Pause())
+        shutil.rmtree(str(tmp_path / "run"))
+        assert isinstance(driver.send(SaveCheckpoint("kept")), events.CommandApplied)
+        assert driver.until_event(events.RecordFailed)
+        assert isinstance(driver.send(RestoreCheckpoint("kept")), events.CommandApplied)
+
+
+def test_without_a_record_missing_checkpoints_are_named():
+    with Driver(spec()) as driver:
+        driver.send(SaveCheckpoint("here"))
+        assert "there are here" in driver.send(RestoreCheckpoint("there")).message
+
+
+def test_what_fails_in_telemetry_is_reported_once_and_the_run_goes_on(monkeypatch, tmp_path):
+    run_spec = spec()
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+
+    def broken(step_record):
+        raise ValueError("step {} does not fit".format(step_record.step))
+
+    monkeypatch.setattr(record, "append_step", broken)
+    with Driver(run_spec, record) as driver:
+        failed = driver.until_event(events.RecordFailed)
+        assert "does not fit" in failed.message
+        assert isinstance(driver.send(Pause()), events.CommandApplied)
+        assert driver.run.state == handle.PAUSED
+    assert len(driver.events(events.RecordFailed)) == 1
+
+
+def test_a_record_that_does_not_close_is_reported(monkeypatch, tmp_path):
+    run_spec = spec(steps=1)
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    close = record.close
+
+    def stuck():
+        close()
+        raise RecordError("the disk does not answer")
+
+    monkeypatch.setattr(record, "close", stuck)
+    with Driver(run_spec, record) as driver:
+        assert isinstance(driver.finish(), events.RecordFailed)
+        assert driver.run.state == handle.FINISHED
+        assert len(driver.events(events.Finished)) == 1
