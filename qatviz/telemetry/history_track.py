@@ -137,11 +137,11 @@ class Track:
         count = np.repeat((ends - begins).astype(np.int32)[:, np.newaxis], rows.shape[1], axis=1)
         present_rows = rows
         if absent.any():
-            count -= np.add.reduceat(absent, begins, axis=0, dtype=np.int32)
+            count -= _reduce_groups(np.add, absent, begins, np.int32)
             present_rows = np.where(absent, np.float32(0), rows)
-        sums = np.add.reduceat(present_rows, begins, axis=0, dtype=np.float64)
-        minimum = np.fmin.reduceat(rows, begins, axis=0)
-        maximum = np.fmax.reduceat(rows, begins, axis=0)
+        sums = _reduce_groups(np.add, present_rows, begins, np.float64)
+        minimum = _reduce_groups(np.fmin, rows, begins, np.float32)
+        maximum = _reduce_groups(np.fmax, rows, begins, np.float32)
         open_bucket = ids[0] < self._n_buckets
         target = slice(int(ids[0]), int(ids[0]) + n_new)
         if open_bucket:  # the first group goes on with the last bucket
@@ -188,6 +188,16 @@ class Track:
             new = np.empty(old.shape[:-1] + (allocated,), old.dtype)
             new[..., :n] = old[..., :n]
             setattr(self, name, new)
+
+
+def _reduce_groups(reduce: np.ufunc, rows: np.ndarray, begins: np.ndarray, dtype: type) -> np.ndarray:
+    """``reduce`` over the rows from each of ``begins`` to the next."""
+    n_groups = len(begins)
+    size = len(rows) // n_groups
+    if n_groups * size == len(rows) and (begins == size * np.arange(n_groups)).all():
+        # The usual case, unless a rewind has shifted the rows: several times faster for short groups
+        return reduce.reduce(rows.reshape(n_groups, size, rows.shape[1]), axis=1, dtype=dtype)
+    return reduce.reduceat(rows, begins, axis=0, dtype=dtype)
 
 
 def _merge_pairs(array: np.ndarray, merge: np.ufunc) -> np.ndarray:

@@ -228,6 +228,16 @@ def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
     assert_steps(record.steps(), range(1, 91))
 
 
+@pytest.mark.parametrize("last", [1, 2, 3])
+def test_a_block_is_cut_where_the_run_was_set_back(record, last):
+    for step in (1, 2, 3):
+        record.append_step(step_record(step))
+    record.append_rewind(last)
+    assert record.flush()
+    assert_steps(record.steps(), range(1, last + 1))
+    assert_steps(record.steps(last, last), [last])
+
+
 def test_goes_on_where_it_was(tmp_path):
     for session in range(3):
         with RunRecord.create(tmp_path, DESCRIPTION) if session == 0 else RunRecord.open(tmp_path) as record:
