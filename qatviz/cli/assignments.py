@@ -5,7 +5,7 @@ from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 from qatviz.cli.messages import did_you_mean
 from qatviz.errors import SettingError
 from qatviz.network.plan import QuantizationPlan
-from qatviz.settings import QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, quantizer_setting
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, quantizer_setting
 from qatviz.training.settings_book import SettingsBook, parse_assignment
 
 Assignments = Tuple[Tuple[str, Any], ...]
@@ -79,11 +79,10 @@ def _hint(path: str, plan: QuantizationPlan) -> str:
         return "" if name in RUN_SETTINGS else did_you_mean(path, _run_paths())
     if name not in QUANTIZER_SETTINGS:
         return did_you_mean(name, QUANTIZER_SETTINGS)
-    tensors = [tensor.name for tensor in plan.tensors]
+    layer, _, kind = pattern.rpartition(".")
+    layer = layer if kind in KINDS else pattern
     layers = [tensor.layer for tensor in plan.tensors]
-    if any(char in pattern for char in "*?[") or pattern in tensors + layers:
-        return ""
-    return did_you_mean(pattern, tensors if "." in pattern else layers)
+    return "" if layer in layers or any(char in layer for char in "*?[") else did_you_mean(layer, layers)
 
 
 def _run_paths() -> List[str]:

@@ -23,9 +23,8 @@ def main(argv: Optional[List[str]] = None) -> int:
         The exit code: 0, 2 for what the user got wrong, 1 for everything else.
     """
     argv = sys.argv[1:] if argv is None else argv
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):
-            stream.reconfigure(errors="replace")  # a name that the terminal can't show must not end a run
+    if hasattr(sys.stdout, "reconfigure"):
+        sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
         if not argv:
             say("training the default network on the bundled digits; Ctrl-C stops it, qatviz --help shows all there is")

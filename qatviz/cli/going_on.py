@@ -12,13 +12,14 @@ from qatviz.telemetry.record_reader import RecordReader
 from qatviz.training.commands import ChangeSettings
 from qatviz.training.moments import Moment
 from qatviz.training.run_spec import RunSpec
+from qatviz.training.settings_book import SettingsBook
 
 Schedule = Tuple[Tuple[int, ChangeSettings], ...]
 
 
-def starting_point(reader: RecordReader, plan: QuantizationPlan,
+def starting_point(reader: RecordReader, book: SettingsBook,
                    checkpoint: Optional[str] = None) -> Tuple[Optional[Moment], Schedule]:
-    """The moment to go on from, and the changes of settings to make again.
+    """The moment to go on from, and the changes of settings to make again. ``book`` is what the run began with.
 
     Without a name it is the newest checkpoint on the surviving timeline that can be read; those that can't are named on
     stderr. What was changed after it is made again at its steps: the same changes on the same batches lead to where
@@ -36,9 +37,12 @@ def starting_point(reader: RecordReader, plan: QuantizationPlan,
         If none of the checkpoints can be read, or not the named one.
     """
     if checkpoint:
-        return _load(reader, checkpoint, plan), ()
-    moment = _newest(reader, plan)
-    return moment, _changes_since(reader, moment.step if moment else 0)
+        return _load(reader, checkpoint, book.plan), ()
+    moment = _newest(reader, book.plan)
+    outcome = Outcome(book)
+    outcome.take_record(reader)
+    since = outcome.changes_from(moment.book, moment.step) if moment else outcome.changes_from(book)
+    return moment, tuple((step, ChangeSettings(tuple((c.setting, c.new) for c in changes))) for step, changes in since)
 
 
 def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
@@ -51,17 +55,17 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     """
     start = spec.start
     step, book, branch = (start.step, start.book, start.branch) if start else (0, spec.book, 0)
-    left = record.last_step
+    before = Outcome(spec.book)
+    before.take_record(record)
+    # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
+    event = events.Restored(step, start.name if start else "start", "resumed", record.last_step,
+                            before.book.differences(book))
     record.append_rewind(step, branch)
+    record.append_event(event)
     if not record.flush():
         raise record.failure or RecordError("{}: could not be written: the disk does not answer".format(record.path))
     outcome = Outcome(spec.book)
-    for row in record.events(surviving_only=True):
-        outcome.take_event(row)
-    # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
-    event = events.Restored(step, start.name if start else "start", "resumed", left, outcome.book.differences(book))
-    record.append_event(event)
-    outcome.take(event)
+    outcome.take_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
     return outcome
 
@@ -95,9 +99,3 @@ def _saved(reader: RecordReader, surviving_only: bool) -> set:
 def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> Moment:
     arrays, meta = reader.load_checkpoint(name)
     return Moment.from_checkpoint(name, arrays, meta, plan)
-
-
-def _changes_since(reader: RecordReader, step: int) -> Schedule:
-    """Changes of settings at ``step`` and after. Those that the checkpoint holds already change nothing twice."""
-    rows = [row for row in reader.events(surviving_only=True) if row.get("changes") and row["step"] >= step]
-    return tuple((row["step"], ChangeSettings(tuple((c["setting"], c["new"]) for c in row["changes"]))) for row in rows)

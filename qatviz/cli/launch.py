@@ -1,9 +1,11 @@
 """From options to a run: a new one, one that goes on, or a second one from a checkpoint."""
 
 import argparse
+import math
 import os
+import re
 from dataclasses import fields, replace
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from qatviz import data
 from qatviz.cli import going_on
@@ -22,9 +24,11 @@ from qatviz.training.settings_book import SettingsBook
 
 NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: The number of steps of a run without an end; argparse takes None for an option that was not given.
-UNTIL_STOPPED = -1
+UNTIL_STOPPED = math.inf
 #: Options that a run which goes on has already decided.
 _DECIDED = ("network", "batch_size", "optimizer", "seed", "validation_fraction")
+#: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
+_DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 
 
 class Launch(NamedTuple):
@@ -128,13 +132,15 @@ def _continued(reader: Any, options: argparse.Namespace, checkpoint: Optional[st
     source = options.data or description.get("data", DATA)
     dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
     spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options))
-    start, replay = going_on.starting_point(reader, spec.plan, checkpoint)
+    start, replay = going_on.starting_point(reader, spec.book, checkpoint)
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0
     if steps is not None and steps < step:
         raise SettingError("--steps: {} are fewer than the {} that are done: ask for more, or go on from an earlier "
                            "checkpoint".format(steps, step))
-    spec = replace(spec, start=start, steps=steps)
+    # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
+    schedule = tuple(item for item in spec.schedule if item[0] > step) if checkpoint else spec.schedule
+    spec = replace(spec, start=start, steps=steps, schedule=schedule)
     commands = _at_once(options, changes, start.book if start else spec.book)
     for change in changes:
         if change.step is not None and change.step < step:
@@ -186,10 +192,15 @@ def _schedule(changes: List[TimedChange], spec: RunSpec) -> tuple:
 def _placement(options: argparse.Namespace) -> Placement:
     if options.threads < 0:
         raise SettingError("--threads is {}: expected a whole number of at least 0".format(options.threads))
+    if options.device and not _DEVICE.fullmatch(options.device):
+        raise SettingError("--device is {!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1".format(
+            options.device))
+    if options.session_target and "://" not in options.session_target:
+        raise SettingError("--session-target is {!r}: expected such as grpc://host:2222".format(options.session_target))
     return Placement(options.session_target, options.device, options.threads, options.threads)
 
 
-def _steps(steps: int) -> Optional[int]:
+def _steps(steps: Union[int, float]) -> Optional[int]:
     return None if steps == UNTIL_STOPPED else steps
 
 

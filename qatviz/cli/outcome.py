@@ -1,10 +1,11 @@
 """What is known of a run from what it tells: live from the channel, or afterwards from its record."""
 
 import math
-from typing import Any, Dict, List, Optional
+from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import ACCURACIES
+from qatviz.telemetry.record_reader import RecordReader
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.training.settings_book import SettingsBook
 
@@ -13,6 +14,9 @@ TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "powe
 #: Measures that the rows of :meth:`Outcome.tensors` hold: those of a snapshot but the ranges (they follow from the grid)
 #: and the flip rate (it depends on how often snapshots are taken).
 TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
+_WHOLE = ("zero_point", "used_codes")
+#: Events after which settings may be others.
+_CHANGING = {events.CommandApplied.__name__, events.Restored.__name__}
 _ENDINGS = {kind.__name__ for kind in events.ENDINGS}
 _BEGINNINGS = {events.Started.__name__, events.Restored.__name__}
 
@@ -34,19 +38,19 @@ class Outcome:
     snapshot : Snapshot or None
     evaluations : list of dict
         ``step`` and the four accuracies, 0..1.
-    changes : list of dict
-        ``step``, ``setting``, ``old``, ``new``.
+    timeline : list of (int, SettingsBook)
+        The settings from a step on, for each step at which they changed; steps ascend.
     ending : str
         ``finished``, ``stopped``, ``failed``, or empty while it has not ended.
     """
 
     def __init__(self, book: SettingsBook):
-        self.book = book
+        self.book = self._first_book = book
         self.step, self.seconds = 0, 0.0
         self.loss = None  # type: Optional[float]
         self.snapshot = None  # type: Optional[Snapshot]
         self.evaluations = []  # type: List[Dict[str, Any]]
-        self.changes = []  # type: List[Dict[str, Any]]
+        self.timeline = []  # type: List[Tuple[int, SettingsBook]]
         self.ending = ""
 
     def take(self, item: Any) -> None:
@@ -59,20 +63,46 @@ class Outcome:
             self.snapshot = item
             self.step, self.seconds = item.step, item.seconds
 
-    def take_event(self, row: Dict[str, Any]) -> None:
+    def take_record(self, reader: RecordReader) -> None:
+        """Take in all events of a record. Of those of a timeline that was left only the changes of settings count: the
+        event that led away from there tells how it changed them in turn."""
+        surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
+        for row in reader.events():
+            self.take_event(row, row["sequence"] in surviving)
+
+    def take_event(self, row: Dict[str, Any], surviving: bool = True) -> None:
         """Take in an event as the record holds it."""
-        if row["kind"] in _ENDINGS:
-            self.ending = row["kind"].lower()
-        elif row["kind"] in _BEGINNINGS:
-            self.ending = ""
-        if row["kind"] == events.Evaluated.__name__:
-            self.evaluations.append({"step": row["step"], **row["accuracy"]})
-        # A command that sets a run back and the event that follows it tell of the same changes. What the settings are
-        # already is no change.
         assignments = [(change["setting"], change["new"]) for change in row.get("changes", ())]
-        if assignments:
-            self.book, changes = self.book.change(assignments)
-            self.changes += [{"step": row["step"], "setting": c.setting, "old": c.old, "new": c.new} for c in changes]
+        self.book, _ = self.book.change(assignments)
+        if not surviving:
+            return
+        kind, step = row["kind"], row["step"]
+        if kind in _ENDINGS:
+            self.ending = kind.lower()
+        elif kind in _BEGINNINGS:
+            self.ending = ""
+        if kind == events.Restored.__name__:
+            self.evaluations = [known for known in self.evaluations if known["step"] <= step]
+        elif kind == events.Evaluated.__name__:
+            self.evaluations.append({"step": step, **row["accuracy"]})
+        if kind in _CHANGING:
+            self.timeline = [known for known in self.timeline if known[0] < step] + [(step, self.book)]
+
+    @property
+    def changes(self) -> List[Dict[str, Any]]:
+        """What changed when: ``step``, ``setting``, ``old``, ``new``."""
+        return [{"step": step, "setting": change.setting, "old": change.old, "new": change.new}
+                for step, changes in self.changes_from(self._first_book) for change in changes]
+
+    def changes_from(self, book: SettingsBook, step: int = 0) -> List[Tuple[int, Tuple[events.Change, ...]]]:
+        """What changes when, from ``book`` on, at ``step`` and after."""
+        found = []
+        for at, after in self.timeline:
+            if at >= step:
+                changes, book = book.differences(after), after
+                if changes:
+                    found.append((at, changes))
+        return found
 
     def tensors(self) -> List[Dict[str, Any]]:
         """A JSON-able row for each quantized tensor; measures are None before the first snapshot, and where there is
@@ -86,7 +116,7 @@ class Outcome:
             if self.snapshot is not None:
                 row.update(enabled=self.snapshot.enabled[index], num_bits=self.snapshot.num_bits[index])
                 column = self.snapshot.values[:, index]
-                row.update((name, finite(column[SNAPSHOT_MEASURES.index(name)])) for name in TENSOR_MEASURES)
+                row.update((name, _measure(name, column[SNAPSHOT_MEASURES.index(name)])) for name in TENSOR_MEASURES)
             rows.append(row)
         return rows
 
@@ -108,4 +138,9 @@ class Outcome:
 
 def finite(value: Optional[float]) -> Optional[float]:
     """``value`` as JSON can hold it: None for what is no number."""
-    return float(value) if value is not None and math.isfinite(value) else None
+    return float(value) + 0.0 if value is not None and math.isfinite(value) else None  # -0.0 + 0.0 is 0.0
+
+
+def _measure(name: str, number: float) -> Any:
+    number = finite(number)
+    return int(number) if number is not None and name in _WHOLE else number

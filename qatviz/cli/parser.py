@@ -92,15 +92,13 @@ def parse(argv: List[str]) -> argparse.Namespace:
     _add_train(commands)
     _add_show(commands)
     _add_listings(commands)
-    first = next((word for word in argv if not word.startswith("-")), None)
-    if argv and first == argv[0] and first not in commands.choices:
+    if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError("there is no command {!r}; there are {}.{}".format(
-            first, ", ".join(commands.choices), did_you_mean(first, commands.choices)))
+            argv[0], ", ".join(commands.choices), did_you_mean(argv[0], commands.choices)))
     arguments, unknown = parser.parse_known_args(argv)
     if unknown:
-        options = [option for action in commands.choices[arguments.command_name]._actions
-                   for option in action.option_strings]
         word = unknown[0].partition("=")[0]
+        options = commands.choices[arguments.command_name]._option_string_actions
         raise UsageError("{}: {!r} is not understood.{} (see qatviz {} --help)".format(
             arguments.command_name, word, did_you_mean(word, options), arguments.command_name))
     return arguments

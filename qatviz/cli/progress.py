@@ -16,7 +16,7 @@ LINE_INTERVAL_S = 5.0
 RATE_WINDOW_S = 5.0
 #: Changes of one command that are told one by one.
 _CHANGES_TOLD = 4
-_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt} {remaining} left{postfix}"
+_BAR = "{desc} {percentage:3.0f}%|{bar}| {n_fmt}/{total_fmt}{postfix}"
 _ENDLESS = "{desc} {n_fmt} steps, {elapsed}{postfix}"
 
 
@@ -70,11 +70,11 @@ class Lines(Silent):
     def update(self, outcome: Outcome) -> None:
         if not self._next or outcome.loss is None:
             return
-        self._rate.add(outcome)
+        rate = self._rate.add(outcome)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_INTERVAL_S
             of = "" if self.total is None else "/{}".format(self.total)
-            self.line("step {}{}: {}".format(outcome.step, of, summary(outcome, self._rate)))
+            self.line("step {}{}: {}".format(outcome.step, of, summary(outcome, rate)))
 
 
 class Bar(Silent):
@@ -100,9 +100,10 @@ class Bar(Silent):
 
     def update(self, outcome: Outcome) -> None:
         if outcome.loss is not None:
-            self._rate.add(outcome)
+            rate = self._rate.add(outcome)
             self._bar.n = outcome.step
-            self._bar.set_postfix_str(summary(outcome, self._rate), refresh=False)
+            left = self._tqdm.format_interval((self.total - outcome.step) / rate) if rate and self.total is not None else ""
+            self._bar.set_postfix_str((left + " left, " if left else "") + summary(outcome, rate), refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:
@@ -116,17 +117,14 @@ class Rate:
     def __init__(self):
         self._points = deque()  # type: Deque[Tuple[float, int]]
 
-    def add(self, outcome: Outcome) -> None:
+    def add(self, outcome: Outcome) -> Optional[float]:
+        """Take in where the run is; steps per second, None before there are two steps to tell from."""
         if self._points and outcome.step < self._points[-1][1]:
             self._points.clear()  # the run was set back
         self._points.append((outcome.seconds, outcome.step))
         while self._points[-1][0] - self._points[0][0] > RATE_WINDOW_S:
             self._points.popleft()
-
-    @property
-    def steps_per_second(self) -> Optional[float]:
-        """None before there are two steps to tell from."""
-        seconds = self._points[-1][0] - self._points[0][0] if self._points else 0.0
+        seconds = self._points[-1][0] - self._points[0][0]
         return (self._points[-1][1] - self._points[0][1]) / seconds if seconds > 0 else None
 
 
@@ -136,14 +134,14 @@ def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Si
     return kind(name, first, total)
 
 
-def summary(outcome: Outcome, rate: Rate) -> str:
-    """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``; accuracies once there are some."""
+def summary(outcome: Outcome, rate: Optional[float]) -> str:
+    """``loss 0.0312, float 97.1%, quantized 96.9%, 33.1/s``: each once it is known."""
     parts = ["loss {:.4f}".format(outcome.loss)]
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
-        parts += ["float " + percent(newest["float"]), "quantized " + percent(newest["quantized"])]
-    if rate.steps_per_second is not None:
-        parts.append("{:.1f}/s".format(rate.steps_per_second))
+        parts += ["{} {:.1f}%".format(name, 100 * newest[name]) for name in ("float", "quantized")]
+    if rate is not None:
+        parts.append("{:.3g}/s".format(rate) if rate < 1000 else "{:.0f}/s".format(rate))
     return ", ".join(parts)
 
 
@@ -151,7 +149,9 @@ def tell(event: events.Event) -> Optional[str]:
     """An event as a line, None for those that need no telling."""
     teller = _TELLERS.get(type(event))
     text = teller(event) if teller else None
-    return "step {}: {}".format(event.step, text) if text else None
+    if not text or isinstance(event, events.Started):
+        return text
+    return "step {}: {}".format(event.step, text)
 
 
 def _changes(event: Any) -> Optional[str]:

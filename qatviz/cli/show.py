@@ -7,7 +7,7 @@ from typing import Any, Dict, List
 
 from qatviz.cli.messages import OK
 from qatviz.cli.outcome import Outcome
-from qatviz.cli.tables import accuracy_table, percent, shape, table, tensor_table, value
+from qatviz.cli.tables import accuracy_table, table, tensor_table, value
 from qatviz.errors import RecordError
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
@@ -50,8 +50,7 @@ def read_outcome(reader: RecordReader) -> Outcome:
         outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]))
     except KeyError as error:
         raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
-    for row in reader.events(surviving_only=True):
-        outcome.take_event(row)
+    outcome.take_record(reader)
     snapshots = reader.snapshots()
     if snapshots:
         outcome.take(reader.snapshot(snapshots[-1]))

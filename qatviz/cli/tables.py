@@ -10,8 +10,9 @@ from qatviz.telemetry.collector import ACCURACIES
 DEFAULT_WIDTH = 80
 #: A wrapped column is at least this wide, however narrow the terminal is.
 _LEAST_WRAPPED = 20
-_LEGEND = ("w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale and zero: of\n"
-           "the coarsest channel; rmse/s: error in scales, 0.289 where all is rounding; clip, zeroed: % of the values")
+_LEGEND = ("w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: of the "
+           "coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
+           "eff: bits of information")
 _COLUMNS = ("tensor", "", "bits", "grid", "scale", "zero", "SQNR", "rmse/s", "clip", "zeroed", "codes", "eff")
 
 
@@ -47,7 +48,8 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int
 def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
     """The rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
-    return table(_COLUMNS, rows, (0, 1, 3), width) + "\n" + _LEGEND
+    width = terminal_width() if width is None else width
+    return table(_COLUMNS, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
 
 
 def accuracy_table(evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:

@@ -4,8 +4,9 @@ import argparse
 import json
 import os
 import warnings
+from typing import Optional
 
-from qatviz.cli.launch import Launch, prepare
+from qatviz.cli.launch import prepare
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.cli.outcome import Outcome
 from qatviz.cli.progress import progress_for
@@ -31,10 +32,11 @@ def train(options: argparse.Namespace) -> int:
     first = spec.start.step if spec.start else 0
     watch = Watch(run, outcome, progress_for(options.quiet, spec.network.name, first, spec.steps))
     watch.follow()
-    code = _tell_end(watch, launch)
+    directory = options.resume or options.out
+    code = _tell_end(watch, outcome, directory)
     if options.json:
-        print(json.dumps(dict(outcome.to_dict(), out=_directory(launch)), allow_nan=False), flush=True)
-    elif not options.quiet:
+        print(json.dumps(dict(outcome.to_dict(), out=directory), allow_nan=False), flush=True)
+    elif not options.quiet and outcome.snapshot is not None:
         _print_result(outcome)
     return code
 
@@ -46,9 +48,8 @@ def _keep_tensorflow_quiet() -> None:
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"tensor(flow|board)\b")
 
 
-def _tell_end(watch: Watch, launch: Launch) -> int:
-    """Say what went wrong and what can be done; the exit code."""
-    outcome, directory = launch.outcome, _directory(launch)
+def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
+    """Say what went wrong and what can be done; the exit code. ``directory`` is where the run is kept, if it is."""
     code = OK
     if watch.failed is not None:
         say(watch.failed.traceback.rstrip())
@@ -71,11 +72,6 @@ def _tell_end(watch: Watch, launch: Launch) -> int:
             "it was not recorded (--out DIR keeps a run)"
         complain("{}: stopped after step {}; {}".format(watch.stopped_by, outcome.step, kept))
     return code
-
-
-def _directory(launch: Launch):
-    """Where the run is kept, as short as it can be said; None where it is not."""
-    return os.path.relpath(str(launch.record.directory)) if launch.record is not None else None
 
 
 def _print_result(outcome: Outcome) -> None:

@@ -1,0 +1,223 @@
+"""From where a recorded run goes on, and which changes are made again; no training is needed to tell."""
+
+import os
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qatviz.cli.going_on import set_back, starting_point
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.show import read_outcome
+from qatviz.errors import RecordError
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
+from qatviz.training.moments import Moment
+from qatviz.training.settings_book import SettingsBook
+
+NETWORK = zoo.build("mlp", (6, 6, 1), 4)
+PLAN = quantization_plan(NETWORK)
+BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
+
+
+class Spec:
+    """What `set_back` looks at of a spec."""
+
+    def __init__(self, start):
+        self.book, self.start = BOOK, start
+
+
+class Script:
+    """Writes the record of a run that never was, as the trainer would."""
+
+    def __init__(self, directory):
+        self.record = RunRecord.create(directory, {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()})
+        self.book, self.step = BOOK, 0
+
+    def train(self, steps):
+        for _ in range(steps):
+            self.step += 1
+            self.record.append_step(StepRecord(self.step, self.step / 10, 1.0, 0.1, np.zeros((len(STEP_MEASURES), 7), np.float32)))
+
+    def change(self, path, value, checkpoint=""):
+        if checkpoint:
+            self.save(checkpoint)
+        self.book, changes = self.book.change([(path, value)])
+        self.record.append_event(events.CommandApplied(self.step, 1, "change", changes, checkpoint))
+
+    def save(self, name, value=0.0):
+        moment = Moment(self.step, self.step / 10, self.book, {"w": np.full(3, value, np.float32)}, name, "test", self.record.branch)
+        self.record.save_checkpoint(name, moment.arrays, moment.meta())
+        self.record.append_event(events.CheckpointSaved(self.step, name, "test"))
+        return moment
+
+    def go_back(self, moment):
+        self.record.append_rewind(moment.step, moment.branch)
+        changes = self.book.differences(moment.book)
+        self.step, self.book = moment.step, moment.book
+        self.record.append_event(events.Restored(self.step, moment.name, "undo", 0, changes))
+
+    def starting_point(self, name=None):
+        assert self.record.flush()
+        return starting_point(self.record, BOOK, name)
+
+
+@pytest.fixture
+def script(tmp_path):
+    made = Script(tmp_path / "run")
+    yield made
+    made.record.close()
+
+
+def damage(script, name):
+    path = script.record.directory / "checkpoints" / (name + ".npz")
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(bytes(content))
+
+
+def assigned(replay):
+    return [(step, command.assignments) for step, command in replay]
+
+
+def test_the_newest_checkpoint_is_taken(script):
+    for step in (10, 20):
+        script.train(10)
+        script.save("auto-{}".format(step))
+    moment, replay = script.starting_point()
+    assert (moment.name, moment.step, replay) == ("auto-20", 20, ())
+
+
+def test_changes_after_the_checkpoint_are_made_again(script):
+    script.change("dense1.weights.num_bits", 7)
+    script.train(10)
+    script.save("auto-10")
+    script.train(10)
+    script.change("dense1.weights.num_bits", 3)
+    moment, replay = script.starting_point()
+    assert moment.name == "auto-10" and moment.book.of("dense1.weights").num_bits == 7
+    assert assigned(replay) == [(20, (("dense1.weights.num_bits", 3),))]
+
+
+def test_the_change_that_a_checkpoint_was_kept_for_is_made_again(script):
+    script.train(10)
+    script.change("run.learning_rate", 0.5, checkpoint="before-10")
+    moment, replay = script.starting_point()
+    assert moment.book.run.learning_rate == BOOK.run.learning_rate
+    assert assigned(replay) == [(10, (("run.learning_rate", 0.5),))]
+
+
+def test_a_named_checkpoint_is_gone_back_to_as_it_is(script):
+    script.train(10)
+    script.change("run.learning_rate", 0.5, checkpoint="before-10")
+    moment, replay = script.starting_point("before-10")
+    assert (moment.name, replay) == ("before-10", ())
+
+
+def test_a_checkpoint_of_a_timeline_that_was_left_is_not_taken(script):
+    script.train(10)
+    kept = script.save("kept")
+    script.train(10)
+    script.save("left")
+    script.change("run.learning_rate", 0.5)
+    script.go_back(kept)
+    script.train(3)
+    moment, replay = script.starting_point()
+    assert (moment.name, replay) == ("kept", ())
+
+
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script, capsys):
+    for step in (10, 20):
+        script.train(10)
+        script.save("auto-{}".format(step))
+    damage(script, "auto-20")
+    moment, _ = script.starting_point()
+    assert moment.name == "auto-10"
+    assert "auto-20" in capsys.readouterr().err
+
+
+def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_taken(script, capsys):
+    script.train(10)
+    script.save("good")
+    script.train(10)
+    script.save("bad", np.nan)
+    moment, _ = script.starting_point()
+    assert moment.name == "good"
+    assert "bad" in capsys.readouterr().err
+
+
+def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script, capsys):
+    script.train(10)
+    script.save("only")
+    damage(script, "only")
+    with pytest.raises(RecordError, match="none of its 1 checkpoints"):
+        script.starting_point()
+    with pytest.raises(RecordError, match="only"):
+        script.starting_point("only")
+    assert "only" in capsys.readouterr().err
+
+
+def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script):
+    script.train(10)
+    script.change("run.learning_rate", 0.5)
+    moment, replay = script.starting_point()
+    assert moment is None
+    assert assigned(replay) == [(10, (("run.learning_rate", 0.5),))]
+    outcome = set_back(script.record, Spec(None))
+    assert (outcome.step, outcome.changes, outcome.book) == (0, [], BOOK)
+
+
+ACTIONS = st.lists(st.one_of(
+    st.tuples(st.just("train"), st.integers(1, 5)),
+    st.tuples(st.just("change"), st.sampled_from(["dense1.weights.num_bits", "dense2.weights.num_bits"]), st.integers(2, 16)),
+    st.tuples(st.just("save"), st.integers(0, 99)),
+    st.tuples(st.just("go_back"), st.integers(0, 99)),
+), max_size=12)
+
+
+@settings(max_examples=40, deadline=None)
+@given(ACTIONS)
+def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, actions):
+    """Whatever happened before: the checkpoint's settings with the changes made again are what they were at the end, and
+    the record, set back, tells the checkpoint's settings."""
+    script = Script(tmp_path_factory.mktemp("script") / "run")
+    moments = []
+    with script.record:
+        for number, (what, *arguments) in enumerate(actions):
+            if what == "save":
+                moments.append(script.save("c{:02d}".format(number)))
+            elif what == "go_back":
+                if moments:
+                    script.go_back(moments[arguments[0] % len(moments)])
+            else:
+                getattr(script, what)(*arguments)
+        moment, replay = script.starting_point()
+        book = moment.book if moment else BOOK
+        for step, command in replay:
+            assert step >= (moment.step if moment else 0)
+            book, _ = book.change(command.assignments)
+        assert book == script.book
+        outcome = set_back(script.record, Spec(moment))
+        assert outcome.book == (moment.book if moment else BOOK)
+        assert script.record.flush()
+        assert read_outcome(script.record).book == outcome.book
+
+
+def test_an_outcome_counts_a_change_once():
+    book, changes = BOOK.change([("dense1.weights.num_bits", 3)])
+    outcome = Outcome(BOOK)
+    outcome.take(events.CommandApplied(5, 1, "redo", changes))
+    outcome.take(events.Restored(5, "x", "redo", 9, changes))
+    assert outcome.changes == [{"step": 5, "setting": "dense1.weights.num_bits", "old": 8, "new": 3}]
+    assert outcome.book == book
+
+
+def test_the_record_of_another_program_is_not_understood(tmp_path):
+    RunRecord.create(tmp_path, {"something": "else"}).close()
+    with pytest.raises(RecordError, match="network"):
+        read_outcome(RunRecord.read(tmp_path))
+    assert sorted(os.listdir(str(tmp_path))) == ["run.lock", "run.sqlite"]

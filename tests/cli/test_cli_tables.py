@@ -1,0 +1,100 @@
+"""Tables keep to the width of the terminal and lose nothing but what cannot fit."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.tables import accuracy_table, percent, table, tensor_table, value
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.presets import PRESETS
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
+from qatviz.training.settings_book import SettingsBook
+
+#: What makes each column of the table as wide as it gets.
+WIDEST = {"scale": 1.23e-10, "zero_point": -32768, "sqnr_db": -100.0, "rmse_over_scale": 100.0, "clipped": 1.0,
+          "flushed": 1.0, "used_codes": 65536, "effective_bits": 15.99}
+
+
+def outcome_of(network, preset, **measures):
+    plan = quantization_plan(zoo.build(network, (28, 28, 1), 10))
+    outcome = Outcome(SettingsBook.from_preset(plan, preset))
+    values = np.zeros((len(SNAPSHOT_MEASURES), len(plan.tensors)), np.float32)
+    for name, number in measures.items():
+        values[SNAPSHOT_MEASURES.index(name)] = number
+    settings = [outcome.book.of(tensor.name) for tensor in plan.tensors]
+    outcome.take(Snapshot(7, 1.5, values, {}, tuple(s.num_bits for s in settings), tuple(s.enabled for s in settings)))
+    return outcome
+
+
+@pytest.mark.parametrize("network", zoo.NETWORKS)
+@pytest.mark.parametrize("measures", [{}, WIDEST, dict.fromkeys(SNAPSHOT_MEASURES, np.nan)], ids=["zero", "widest", "nan"])
+def test_the_table_of_tensors_fits_80_columns(network, measures):
+    outcome = outcome_of(network, "int4", **measures)
+    outcome.book, _ = outcome.book.change([("*.num_bits", 16), ("*.power_of_two", True), ("*.symmetric", True),
+                                           ("*.narrow_range", True), ("*.per_channel", True)])
+    text = tensor_table(outcome.tensors(), 80)
+    assert max(map(len, text.splitlines())) <= 80
+    assert [line.startswith("w weights,") for line in text.splitlines()].index(True) == 1 + len(outcome.book.plan.tensors)
+    if not measures:
+        for tensor, line in zip(outcome.book.plan.tensors, text.splitlines()[1:]):
+            assert line.split()[:2] == [tensor.layer, tensor.kind[0]]
+
+
+def test_the_table_of_tensors_tells_grid_and_errors():
+    outcome = outcome_of("mlp", "int4", scale=0.5, zero_point=-3, sqnr_db=12.34, rmse_over_scale=0.289, clipped=0.25,
+                         flushed=0.5, used_codes=15, effective_bits=3.75)
+    lines = tensor_table(outcome.tensors(), 80).splitlines()
+    assert lines[2].split() == ["dense1", "w", "4", "snc", "0.5", "-3", "12.3", "0.289", "25.0", "50.0", "15", "3.75"]
+    assert lines[1].split()[:4] == ["input", "a", "8", "0.5"]
+
+
+def test_tensors_in_float_are_said_to_be():
+    lines = tensor_table(outcome_of("mlp", "float").tensors(), 80).splitlines()
+    assert all(line.split()[2:] == ["float"] for line in lines[1:8])
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_without_a_snapshot_the_grid_is_told_alone(preset):
+    outcome = outcome_of("lenet", preset)
+    outcome.snapshot = None
+    assert all(row["scale"] is None and row["used_codes"] is None for row in outcome.tensors())
+    lines = tensor_table(outcome.tensors(), 80).splitlines()[1:10]
+    assert [line.split()[0] for line in lines] == [tensor.layer for tensor in outcome.book.plan.tensors]
+
+
+WORDS = st.text("abc ", max_size=30).map(str.strip)
+
+
+@given(st.integers(1, 5).flatmap(lambda n: st.tuples(
+    st.lists(WORDS, min_size=n, max_size=n), st.lists(st.lists(WORDS, min_size=n, max_size=n)), st.sets(st.integers(0, n - 1)))))
+def test_a_table_that_fits_shows_every_word(example):
+    head, rows, left = example
+    text = table(head, rows, sorted(left), 500)
+    for row in [head, *rows]:
+        for cell in row:
+            assert all(word in text for word in cell.split())
+    assert len(text.split("\n")) == 1 + len(rows)
+
+
+@given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), st.lists(st.text("cd", min_size=1, max_size=12)).map(" ".join))),
+       st.integers(40, 120))
+def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
+    text = table(("name", "what"), rows, (0, 1), width)
+    assert max(map(len, text.splitlines())) <= width
+    assert sorted(text.split()) == sorted("name what".split() + " ".join(" ".join(row) for row in rows).split())
+
+
+def test_accuracies_are_in_percent():
+    text = accuracy_table([{"step": 200, "float": 0.971, "weights_only": 0.5, "activations_only": 1.0, "quantized": 0.0}], 80)
+    assert text.splitlines()[1].split("%") == [" 200  97.1 ", "        50.0 ", "           100.0 ", "      0.0 ", ""]
+    assert percent(0.12345) == "12.3 %"
+
+
+@pytest.mark.parametrize("setting", [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()], ids=lambda setting: setting.name)
+def test_a_value_is_written_as_it_is_typed(setting):
+    kinds = setting.kinds or ("",)
+    assert setting.parse(value(setting.default), kind=kinds[0]) == setting.default
