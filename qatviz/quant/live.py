@@ -9,7 +9,7 @@ Activations are quantized with the moving average as it stood before this batch 
 decay of 0.999 that is a difference of a thousandth, and it makes all grids of a step known before the step begins.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -140,18 +140,13 @@ class LiveQuantizers:
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.place.activations]
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
 
-    def step_grid(self) -> tf.Tensor:
-        """float32 ``[4, T]``: scale, zero point, minimum and maximum in use; per channel, those of the coarsest channel."""
-        order = list(self.place.weights + self.place.activations)
-        whole = tf.stack([self.grid.scale, self.grid.zero_point, self.grid.minimum, self.grid.maximum])
-        if self.sources:
-            columns = tf.gather(whole, list(self.place.weights), axis=1)
-            off, on = switch(columns, self._state["any_per_channel"])
-            coarsest = tf.where(tf.tile(self._state["per_channel"][None], [4, 1]), self._coarsest_channels(), on)
-            weights = merge([off, coarsest])[0]
-            activations = tf.gather(whole, list(self.place.activations), axis=1)
-            whole = tf.gather(tf.concat([weights, activations], 1), np.argsort(order), axis=1)
-        return tf.gather(whole, list(self.place.group_of), axis=1)
+    def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
+        """Rows scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel (zeros while no
+        tensor is quantized per channel)."""
+        whole, channels = [tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
+                           for grid in (self.grid, self.channel_grid)]
+        nothing = switch(tf.zeros([4, self.place.num_channels]), self._state["any_per_channel"])[0]
+        return whole, merge([nothing, channels])[0]
 
     def _switched(self, modes: Optional[Modes]) -> tf.Tensor:
         enabled = self._state["enabled"]
@@ -189,7 +184,6 @@ class LiveQuantizers:
         low = tf.where(held, self._state["held_channel_min"], low)
         high = tf.where(held, self._state["held_channel_max"], high)
         spec = tf.gather(self._state["spec"], np.array(self.place.weights)[owner], axis=1)
-        self._channel_owner = owner
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields))))))
 
     def _split(self, grid: Grid) -> List[Grid]:
@@ -198,14 +192,6 @@ class LiveQuantizers:
         columns = [tf.split(field, sizes) for field in grid]
         return [Grid(*(tf.reshape(part, tensor.shape[tensor.channel_axis:]) for part in parts))
                 for tensor, parts in zip(leaders, zip(*columns))]
-
-    def _coarsest_channels(self) -> tf.Tensor:
-        grid, owner = self.channel_grid, self._channel_owner
-        largest = tf.math.segment_max(grid.scale, owner)
-        chosen = tf.equal(grid.scale, tf.gather(largest, owner))
-        rows = [tf.math.segment_max(tf.where(chosen, field, tf.fill(tf.shape(field), field.dtype.min)), owner)
-                for field in (grid.zero_point, grid.minimum, grid.maximum)]
-        return tf.stack([largest] + rows)
 
     def _quantize_weights(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> Quantized:
         which = self.place.weights.index(group)

@@ -6,32 +6,29 @@ interpreter). Everything passes through the one queue in order: steps, snapshots
 
 import threading
 from collections import deque
-from typing import Any, Deque, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, Union
 
 import numpy as np
 
-from qatviz.quant.measures import sqnr_db
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, read_only
 
-#: Rows of raw measures: scale, zero point, minimum, maximum, then means over a sample.
-RAW_ROWS = ("scale", "zero_point", "range_min", "range_max", "signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed")
 ACCURACIES = ("float", "weights_only", "activations_only", "quantized")
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 _INTERVAL_S = 0.05
 
 
 class RawStep(NamedTuple):
-    """One step as the training thread has it; ``raw`` is float32 ``[len(RAW_ROWS), T]``, or empty without telemetry."""
+    """One step as the training thread has it; ``raw`` are its measures as they were fetched, or None."""
 
     step: int
     seconds: float
     loss: float
     learning_rate: float
-    raw: np.ndarray
+    raw: Any
 
 
 class Rewind(NamedTuple):
@@ -50,15 +47,6 @@ def history_names(tensors: Sequence[str]) -> dict:
     return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: ["accuracy." + name for name in ACCURACIES]}
 
 
-def step_values(raw: np.ndarray) -> np.ndarray:
-    """float32 ``[n, len(STEP_MEASURES), T]`` of raw measures ``[n, len(RAW_ROWS), T]``."""
-    row = {name: raw[:, index] for index, name in enumerate(RAW_ROWS)}
-    with np.errstate(divide="ignore", invalid="ignore"):
-        relative = np.where(row["scale"] > 0, np.sqrt(row["mse"]) / row["scale"], 0.0)
-    derived = dict(row, sqnr_db=sqnr_db(row["signal"], row["mse"]), rmse_over_scale=relative)
-    return np.stack([derived[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
-
-
 class Collector:
     """Turns what the training thread puts in into history, channel and record.
 
@@ -70,10 +58,14 @@ class Collector:
     history : History
         With the tracks of :func:`history_names`.
     record : RunRecord, optional
+    decode : callable
+        From the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
     """
 
-    def __init__(self, tensors: Sequence[str], channel: Channel, history: History, record: Optional[RunRecord] = None):
+    def __init__(self, tensors: Sequence[str], channel: Channel, history: History, record: Optional[RunRecord],
+                 decode: Callable[[List[Any]], np.ndarray]):
         self._tensors, self._channel, self._history, self._record = tuple(tensors), channel, history, record
+        self._decode = decode
         self._queue = deque()  # type: Deque[Any]
         self._wake = threading.Event()
         self._closing = False
@@ -125,8 +117,8 @@ class Collector:
     def _pass_on_steps(self, steps: List[RawStep]) -> None:
         if not steps:
             return
-        if steps[0].raw.size:
-            values = step_values(np.stack([s.raw for s in steps]))
+        if steps[0].raw is not None:
+            values = self._decode([s.raw for s in steps])
         else:
             values = np.full((len(steps), len(STEP_MEASURES), len(self._tensors)), np.nan, np.float32)
         read_only(values)

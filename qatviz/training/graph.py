@@ -24,6 +24,7 @@ from qatviz.training import optimizers, probes
 from qatviz.training.lowering import lower
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.run_spec import Placement
+from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
@@ -78,20 +79,19 @@ class TrainingGraph:
     def step(self, indices: np.ndarray, step: int):
         """One training step on the examples ``indices`` (int32 ``[batch]``).
 
-        Returns the loss before the step, and float32 ``[4 + len(ERROR_SUMS), T]``: grid (scale, zero point, minimum,
-        maximum) and error sums of every tensor; an empty array without telemetry.
+        Returns the loss before the step, and its measures (None without telemetry).
 
         Raises
         ------
         NonFiniteLoss
         """
         try:
-            loss, measures, _ = self._step(indices, step)
+            _, loss, *measures = self._step(indices, step)
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss("the loss of step {} is not finite".format(step + 1)) from error
             raise
-        return float(loss), measures
+        return float(loss), RawMeasures(*measures, self._settings_now["per_channel"]) if measures else None
 
     def calibrate(self, indices: np.ndarray) -> None:
         """Start the ranges of all activations from one batch, run in float."""
@@ -215,11 +215,11 @@ class TrainingGraph:
         with tf.control_dependencies([finite]):  # a bad step changes nothing
             operations = optimizers.apply(self._optimizer, live, gradients, hyper)
             operations += [live[name].assign(value) for name, value in updates.items()]
-        measures = tf.zeros([0])
+        measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
-            measures = tf.concat([lowered.quantizers.step_grid(), probes.step_errors(tensors)], 0)
-        self._train_fetches = [loss, measures, tf.group(*operations)]
+            measures = [*lowered.quantizers.step_grids(), *probes.step_sums(tensors)]
+        self._train_fetches = [tf.group(*operations), loss] + measures
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low),
                                       live["range_max"].assign(high))

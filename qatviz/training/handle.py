@@ -18,6 +18,7 @@ from qatviz.training import commands as c
 from qatviz.training.inbox import Inbox
 from qatviz.training.moments import Moment
 from qatviz.training.run_spec import RunSpec
+from qatviz.training.step_measures import StepDecoder
 
 #: Telemetry records that wait for a reader at most: at 1,000 steps a second, two seconds.
 CHANNEL_CAPACITY = 2000
@@ -123,7 +124,8 @@ class Run:
         self._state = state
 
     def _body(self) -> None:
-        collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record)
+        collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record,
+                              StepDecoder(self.spec.plan, self.spec.batch_size))
         trainer = None
         try:
             from qatviz.training.trainer import Trainer

@@ -1,10 +1,10 @@
 """What is measured of the quantized tensors inside the graph; only small results leave it.
 
-Two probes: error sums on a fixed sample of every tensor, which ride each training step, and the exact measures and
+Two probes: sums of errors on a fixed sample of every tensor, which ride each training step, and the exact measures and
 histograms of a snapshot.
 """
 
-from typing import Dict, List, NamedTuple
+from typing import Dict, List, NamedTuple, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -13,10 +13,9 @@ from qatviz.network.layers import element_count
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
 from qatviz.settings import WEIGHTS
+from qatviz.training.step_measures import STEP_SAMPLE, sample_size, sample_stride
 from qatviz.training.variables import StateVariable
 
-#: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
-STEP_SAMPLE = 512
 #: Bins of a histogram of values.
 HISTOGRAM_BINS = 128
 #: Outer edges of a histogram lie within plus and minus this: their distance must be a float32.
@@ -28,36 +27,30 @@ MAX_CODE_BITS = 8
 #: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.
 SNAPSHOT_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed", "rmse_over_scale", "used_codes",
                  "effective_bits", "flip_rate")
-ERROR_SUMS = SNAPSHOT_SUMS[:6]
 
 
-def step_errors(tensors: List[Quantized]) -> tf.Tensor:
-    """float32 ``[len(ERROR_SUMS), T]``: means over the sample of each tensor."""
-    samples = [[_sample(tensor[index]) for tensor in tensors] for index in range(3)]
-    sizes = np.array([sample.shape[0].value for sample in samples[0]], np.float32)
-    values, source, clipped = [tf.stack([_padded(sample) for sample in column]) for column in samples]
-    return _mean_errors(values, source, clipped, tf.constant(sizes))
+# Rows: the float values, the error, its clipping part, its rounding part, the quantized values; of (source, values, clipped).
+_ERROR_PARTS = np.array([[1, 0, 0], [-1, 1, 0], [-1, 0, 1], [0, 1, -1], [0, 1, 0]], np.float32)
 
 
-def _mean_errors(values, source, clipped, sizes):
-    parts = tf.stack([source, values - source, clipped - source, values - clipped])
-    squares = tf.reduce_sum(tf.square(parts), axis=-1) / sizes
-    flags = tf.stack([tf.not_equal(clipped, source),
-                      tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))])
-    return tf.concat([squares, tf.reduce_sum(tf.cast(flags, tf.float32), axis=-1) / sizes], 0)
+def step_sums(tensors: List[Quantized]) -> Tuple[tf.Tensor, tf.Tensor]:
+    """``squares`` and ``nonzero`` of :class:`qatviz.training.step_measures.RawMeasures`.
+
+    A handful of operations for all tensors together; a product with a small matrix takes all differences at once (and
+    exactly: each is one subtraction).
+    """
+    samples = [_sample(part) for field in ("source", "values", "clipped") for part in (getattr(t, field) for t in tensors)]
+    parts = tf.matmul(_ERROR_PARTS, tf.reshape(tf.concat(samples, 0), [3, -1]))
+    parts = tf.reshape(parts, [len(_ERROR_PARTS), len(tensors), STEP_SAMPLE])
+    nonzero = tf.cast(tf.not_equal(parts, 0.0), tf.float32)
+    return tf.reduce_sum(tf.square(parts), axis=2), tf.reduce_sum(nonzero, axis=2)
 
 
 def _sample(tensor: tf.Tensor) -> tf.Tensor:
-    """About STEP_SAMPLE values, evenly spaced; the spacing is odd, so that it does not pick the same channels again and again
-    (channel counts are mostly even)."""
+    """STEP_SAMPLE values, evenly spaced; of a smaller tensor all, and zeros, which add nothing to any sum."""
     size = element_count(tuple(tensor.shape.as_list()))
-    stride = max(1, size // STEP_SAMPLE) | 1
-    return tf.reshape(tensor, [size])[:STEP_SAMPLE * stride:stride]
-
-
-def _padded(sample: tf.Tensor) -> tf.Tensor:
-    """Zeros add nothing to any sum of errors."""
-    missing = STEP_SAMPLE - sample.shape[0].value
+    sample = tf.reshape(tensor, [size])[:STEP_SAMPLE * sample_stride(size):sample_stride(size)]
+    missing = STEP_SAMPLE - sample_size(size)
     return tf.pad(sample, [[0, missing]]) if missing else sample
 
 
@@ -133,7 +126,9 @@ class SnapshotProbe:
 def _measured(values, source, clipped, scale, zero_point, half, enabled):
     """``SNAPSHOT_SUMS`` but the flip rate, the next six fields of :class:`SnapshotTensors`, and the codes (from 0)."""
     size = tf.cast(tf.size(source), tf.float32)
-    errors = _mean_errors(*(tf.reshape(part, [1, -1]) for part in (values, source, clipped)), sizes=size)[:, 0]
+    errors = [tf.reduce_sum(tf.square(part)) / size for part in (source, values - source, clipped - source, values - clipped)]
+    flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
+    errors += [tf.reduce_sum(tf.cast(flags, tf.float32)) / size for flags in (tf.not_equal(clipped, source), flushed)]
     safe = tf.where(scale > 0, scale, tf.ones_like(scale))
     codes = tf.cast(tf.floor(values / safe + 0.5), tf.int32) + zero_point + half
     num_codes = 2 * half
@@ -147,7 +142,7 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled):
     edges = _edges(tf.minimum(tf.reduce_min(source), tf.reduce_min(values)),
                    tf.maximum(tf.reduce_max(source), tf.reduce_max(values)))
     shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
-    return (tf.concat([errors, tf.stack([relative, used, entropy])], 0), edges, _histogram(source, edges),
+    return (tf.stack(errors + [relative, used, entropy]), edges, _histogram(source, edges),
             _histogram(values, edges), shown, tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), codes)
 
 
