@@ -39,8 +39,8 @@ def build(name: str, input_shape: Shape, num_classes: int) -> Network:
 def _mlp(input_shape: Shape, num_classes: int) -> Network:
     net = NetworkBuilder("mlp", input_shape)
     net.add(Flatten, "flatten")
-    for name, units in (("dense1", 256), ("dense2", 128)):
-        net.add(Dense, name, units=units)
+    for name in ("dense1", "dense2"):
+        net.add(Dense, name, units=512)
         net.add(ReLU, name + "_relu")
     net.add(Dense, "logits", units=num_classes)
     return net.network()
@@ -48,12 +48,12 @@ def _mlp(input_shape: Shape, num_classes: int) -> Network:
 
 def _lenet(input_shape: Shape, num_classes: int) -> Network:
     net = NetworkBuilder("lenet", input_shape)
-    for index, filters in ((1, 32), (2, 64)):
+    for index, filters in ((1, 16), (2, 32)):
         net.add(Conv2D, "conv{}".format(index), filters=filters, kernel_size=5)
         net.add(ReLU, "conv{}_relu".format(index))
         net.add(MaxPool, "pool{}".format(index))
     net.add(Flatten, "flatten")
-    net.add(Dense, "dense1", units=256)
+    net.add(Dense, "dense1", units=128)
     net.add(ReLU, "dense1_relu")
     net.add(Dense, "logits", units=num_classes)
     return net.network()
@@ -116,7 +116,7 @@ def _mobilenet(input_shape: Shape, num_classes: int) -> Network:
 _MOBILENET_BLOCKS = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1)) + 6 * ((128, 1),) + ((256, 2), (256, 1))
 
 NETWORKS: Dict[str, NetworkEntry] = {entry.name: entry for entry in (
-    NetworkEntry("mlp", "Two hidden Dense layers (256, 128) with ReLU", _mlp),
+    NetworkEntry("mlp", "Two hidden Dense layers of 512 units with ReLU (Keras' classic MNIST example)", _mlp),
     NetworkEntry("lenet", "Two 5×5 convolutions with max-pooling, one hidden Dense layer", _lenet),
     NetworkEntry("dscnn", "Four depthwise separable blocks of 64 channels, batch norm (MLPerf Tiny's DS-CNN)", _dscnn),
     NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (MLPerf Tiny's ResNet)", _resnet8),

@@ -71,6 +71,8 @@ class TrainingGraph:
         self._graph.finalize()
         config = tf.ConfigProto(intra_op_parallelism_threads=placement.intra_op_threads,
                                 inter_op_parallelism_threads=placement.inter_op_threads, allow_soft_placement=True)
+        # What the graph rewriter gains in a step (nothing that can be measured) it takes several times over at the start.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
         self._session = tf.Session(placement.target, graph=self._graph, config=config)
         self._prepare(dataset)
 

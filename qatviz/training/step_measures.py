@@ -15,7 +15,7 @@ from qatviz.settings import WEIGHTS
 from qatviz.telemetry.snapshots import STEP_MEASURES
 
 #: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
-STEP_SAMPLE = 512
+STEP_SAMPLE = 256
 
 
 class RawMeasures(NamedTuple):
@@ -35,9 +35,10 @@ class RawMeasures(NamedTuple):
 
 
 def sample_stride(size: int) -> int:
-    """Every how many elements the sample takes one; odd, so that it does not pick the same channels again and again
-    (channel counts are mostly even)."""
-    return max(1, size // STEP_SAMPLE) | 1
+    """Every how many elements the sample takes one: the largest number that yields STEP_SAMPLE values, made odd, so that the
+    sample does not see the same channels again and again (channel counts are mostly even)."""
+    stride = max(1, (size - 1) // (STEP_SAMPLE - 1))
+    return stride - 1 if stride % 2 == 0 else stride
 
 
 def sample_size(size: int) -> int:

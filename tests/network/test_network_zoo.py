@@ -46,8 +46,8 @@ def test_the_number_of_weighted_layers(name, units):
 
 
 def test_mlp_and_lenet_have_the_parameters_reckoned_by_hand():
-    mlp = 784 * 256 + 256 + 256 * 128 + 128 + 128 * 10 + 10
-    lenet = 25 * 32 + 32 + 25 * 32 * 64 + 64 + 7 * 7 * 64 * 256 + 256 + 256 * 10 + 10
+    mlp = 784 * 512 + 512 + 512 * 512 + 512 + 512 * 10 + 10
+    lenet = 25 * 16 + 16 + 25 * 16 * 32 + 32 + 7 * 7 * 32 * 128 + 128 + 128 * 10 + 10
     assert zoo.build("mlp", (28, 28, 1), 10).parameter_count == mlp
     assert zoo.build("lenet", (28, 28, 1), 10).parameter_count == lenet
 
