@@ -44,7 +44,7 @@ def parse_change(text: str) -> TimedChange:
     when, colon, rest = text.partition(":")
     if not colon:
         return TimedChange(None, _assignments(text, text), text)
-    if not when.strip().isdigit():
+    if not when.strip().isdecimal():
         raise SettingError("--set {!r}: the step is {!r}: expected a whole number of at least 0".format(text, when))
     return TimedChange(int(when), _assignments(rest, text), text)
 

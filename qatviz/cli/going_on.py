@@ -67,6 +67,9 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     outcome = Outcome(spec.book)
     outcome.take_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
+    newest = record.steps(step, step)
+    if len(newest.steps):
+        outcome.loss = float(newest.loss[-1])
     return outcome
 
 

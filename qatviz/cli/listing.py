@@ -128,6 +128,6 @@ def _print_setting(name: str, setting: Setting) -> None:
 
 def _shape(text: str) -> tuple:
     sizes = text.lower().split("x")
-    if not all(size.isdigit() for size in sizes):
+    if not all(size.isdecimal() for size in sizes):
         raise NetworkError("--input-shape is {!r}: expected such as 28x28x1 or 32x32x3".format(text))
     return tuple(map(int, sizes))

@@ -149,9 +149,9 @@ def tell(event: events.Event) -> Optional[str]:
     """An event as a line, None for those that need no telling."""
     teller = _TELLERS.get(type(event))
     text = teller(event) if teller else None
-    if not text or isinstance(event, events.Started):
-        return text
-    return "step {}: {}".format(event.step, text)
+    if not text:
+        return None
+    return text if isinstance(event, events.Started) else "step {}: {}".format(event.step, text)
 
 
 def _changes(event: Any) -> Optional[str]:

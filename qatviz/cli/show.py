@@ -2,12 +2,13 @@
 
 import argparse
 import json
+import textwrap
 import time
 from typing import Any, Dict, List
 
 from qatviz.cli.messages import OK
 from qatviz.cli.outcome import Outcome
-from qatviz.cli.tables import accuracy_table, table, tensor_table, value
+from qatviz.cli.tables import accuracy_table, table, tensor_table, terminal_width, value
 from qatviz.errors import RecordError
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
@@ -86,7 +87,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
 
 def _settings(outcome: Outcome) -> str:
     pairs = ["{} {}".format(name, value(setting)) for name, setting in outcome.book.run.to_dict().items()]
-    return "settings of the run: " + ", ".join(pairs)
+    return textwrap.fill("settings of the run: " + ", ".join(pairs), terminal_width())
 
 
 def _events(reader: RecordReader) -> str:

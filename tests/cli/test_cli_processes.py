@@ -1,0 +1,111 @@
+"""What only a process of its own shows: signals, a sudden end, what is imported."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
+from cli_calls import ROOT, call, write_data
+
+from qatviz.cli.show import read_outcome
+from qatviz.errors import RecordError
+from qatviz.telemetry.record import RunRecord
+
+TIMEOUT_S = 90
+OPTIONS = ["--network", "mlp", "--batch-size", "8", "--evaluation-interval", "0", "--set", "20:dense1.weights.num_bits=3"]
+
+posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
+
+
+def start(*arguments):
+    return subprocess.Popen([sys.executable, "-m", "qatviz", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE,
+                            stderr=subprocess.PIPE, universal_newlines=True)
+
+
+def wait_for_step(process, directory, step):
+    """Block until the record on disk has come to ``step``."""
+    deadline = time.monotonic() + TIMEOUT_S
+    while time.monotonic() < deadline:
+        assert process.poll() is None, process.communicate()
+        try:
+            if RunRecord.read(directory).last_step >= step:
+                return
+        except RecordError:  # not made yet
+            pass
+        time.sleep(0.02)
+    raise AssertionError("no step {} within {} s".format(step, TIMEOUT_S))
+
+
+@posix
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
+    data = write_data(tmp_path / "small.npz")
+    process = start("train", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run", "--json")
+    wait_for_step(process, tmp_path / "run", 30)
+    process.send_signal(number)
+    out, err = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 0, err
+    result = json.loads(out.splitlines()[-1])
+    assert result["ending"] == "stopped" and result["step"] >= 30
+    assert "qatviz train --resume {} goes on".format(tmp_path / "run") in err.splitlines()[-1]
+    assert "Traceback" not in err
+    shown = call("show", tmp_path / "run", "--json").json
+    assert shown["step"] == result["step"] and shown["tensors"] == result["tensors"]
+    more = call("train", "--resume", tmp_path / "run", "--steps", result["step"] + 5, "--json", "--quiet")
+    assert more.code == 0 and more.json["step"] == result["step"] + 5
+
+
+@posix
+def test_another_signal_ends_the_process_at_once(tmp_path):
+    data = write_data(tmp_path / "small.npz")
+    process = start("train", "--data", data, *OPTIONS, "--steps", "inf")
+    # Before TensorFlow is loaded the run cannot stop: the second signal comes while the first is being answered.
+    assert process.stderr.readline() == "starting TensorFlow\n"
+    process.send_signal(signal.SIGINT)
+    assert "once more quits at once" in process.stderr.readline()
+    process.send_signal(signal.SIGINT)
+    process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == -signal.SIGINT
+
+
+@posix
+def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
+    data = write_data(tmp_path / "small.npz")
+    process = start("train", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run")
+    wait_for_step(process, tmp_path / "run", 40)
+    assert call("show", tmp_path / "run").code == 0
+    second = call("train", "--resume", tmp_path / "run")
+    assert second.code == 2 and "is being written by process {}".format(process.pid) in second.err
+    process.kill()
+    process.communicate(timeout=TIMEOUT_S)
+    reached = RunRecord.read(tmp_path / "run").last_step
+    outcome = read_outcome(RunRecord.read(tmp_path / "run"))
+    assert outcome.step == reached >= 40 and outcome.ending == ""
+    answer = call("train", "--resume", tmp_path / "run", "--steps", reached + 10, "--json", "--quiet")
+    whole = call("train", "--data", data, *OPTIONS, "--steps", reached + 10, "--json", "--quiet")
+    assert answer.code == whole.code == 0
+    for name in ("step", "loss", "accuracy", "events", "tensors"):
+        assert answer.json[name] == whole.json[name]
+
+
+@pytest.mark.parametrize("arguments", [["--help"], ["networks", "--json"], ["data", "mnist-5k"], ["settings"], ["train", "--help"],
+                                       ["show", "nowhere"], ["train", "--network", "none"]])
+def test_what_does_not_train_loads_neither_tensorflow_nor_qt(arguments):
+    program = ("import sys; from qatviz.cli import main; main(sys.argv[1:]); "
+               "sys.exit(len({'tensorflow', 'PyQt5', 'tqdm'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr
+
+
+@posix
+def test_a_reader_that_has_seen_enough_is_no_error_worth_a_traceback():
+    process = start("settings")
+    process.stdout.close()
+    err = process.stderr.read()
+    process.stderr.close()
+    process.wait(TIMEOUT_S)
+    assert err == ""

@@ -1,0 +1,198 @@
+"""What is seen while a run goes on, with staged runs in place of real ones."""
+
+import io
+import os
+import signal
+import threading
+
+import numpy as np
+import pytest
+
+from qatviz.cli import progress
+from qatviz.cli.outcome import Outcome
+from qatviz.cli.watch import Watch
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry import events
+from qatviz.telemetry.snapshots import StepRecord
+from qatviz.training.settings_book import SettingsBook
+
+BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 4)), "tflite-int8")
+ACCURACY = {"float": 0.971, "weights_only": 0.96, "activations_only": 0.95, "quantized": 0.94}
+CHANGES = tuple(events.Change("a{}.weights.symmetric".format(i), True, False) for i in range(9))
+
+
+class Terminal(io.StringIO):
+    def isatty(self):
+        return True
+
+
+class StagedRun:
+    """Hands out batches of news, one at each look; ends when they are used up, or when asked to stop."""
+
+    def __init__(self, batches, on_look=None):
+        self.batches, self.on_look, self.stops = list(batches), on_look, 0
+
+    def start(self):
+        pass
+
+    def wait(self, timeout_s=None):
+        if self.on_look and self.batches and timeout_s is not None:
+            self.on_look()
+        return not self.batches
+
+    def drain(self):
+        return self.batches.pop(0) if self.batches else []
+
+    def request_stop(self):
+        self.stops += 1
+
+
+class Recorder(progress.Silent):
+    def __init__(self):
+        super().__init__("x", 0, 9)
+        self.lines, self.closed = [], 0
+
+    def line(self, text):
+        self.lines.append(text)
+
+    def close(self):
+        self.closed += 1
+
+
+def record(step, seconds=None, loss=0.5):
+    return StepRecord(step, step / 10 if seconds is None else seconds, loss, 1e-3, np.zeros((1, 1), np.float32))
+
+
+def follow(*batches, on_look=None):
+    run, shown = StagedRun(batches, on_look), Recorder()
+    watch = Watch(run, Outcome(BOOK), shown)
+    watch.follow()
+    assert shown.closed == 1
+    return watch, run, shown
+
+
+@pytest.mark.parametrize("event, line", [
+    (events.Started(0, 1.25, "CPU"), "training on CPU, 1.2 s to start"),
+    (events.CommandApplied(500, 1, "x", CHANGES[:1]), "step 500: a0.weights.symmetric on -> off"),
+    (events.CommandApplied(500, 1, "*.symmetric=off", CHANGES), "step 500: *.symmetric=off (9 settings changed)"),
+    (events.CommandApplied(500, 1, "Stop"), None),
+    (events.CommandRejected(3, 1, "x=9", "no"), "step 3: refused x=9: no"),
+    (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
+    (events.Evaluated(8, ACCURACY, 9, 1.0),
+     "step 8: accuracy float 97.1 %, weights only 96.0 %, activations only 95.0 %, quantized 94.0 %"),
+    (events.Restored(3, "c", "undo", 9), "step 3: undo: set back from step 9"),
+    (events.NonFinite(9, "a NaN", 3), "step 9: a NaN; the state after step 3 is kept"),
+    (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
+    (events.CheckpointSaved(4, "c", "asked for"), None),
+    (events.Finished(9), None),
+])
+def test_events_are_told(event, line):
+    assert progress.tell(event) == line
+
+
+def test_a_loss_that_is_not_finite_stops_the_run():
+    watch, run, shown = follow([record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")], [events.Stopped(1)])
+    assert watch.non_finite.what == "a NaN" and run.stops >= 1
+    assert shown.lines == ["step 1: a NaN; the state after step 1 is kept"]
+
+
+def test_failures_are_kept_for_the_end():
+    watch, _, _ = follow([events.RecordFailed(1, "full")], [events.Failed(1, "why", "trace")])
+    assert (watch.record_failed.message, watch.failed.message) == ("full", "why")
+
+
+@pytest.mark.skipif(os.name != "posix", reason="os.kill sends signals on POSIX only")
+@pytest.mark.parametrize("number, name", [(signal.SIGINT, "Ctrl-C"), (signal.SIGTERM, "SIGTERM")])
+def test_a_signal_stops_the_run_and_handlers_come_back(number, name):
+    before = signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)
+    sent = []
+
+    def interrupt_once():
+        if not sent:
+            sent.append(os.kill(os.getpid(), number))
+
+    watch, run, shown = follow([record(1)], [record(2)], [events.Stopped(2)], on_look=interrupt_once)
+    assert watch.stopped_by == name and run.stops >= 1
+    assert [name in line for line in shown.lines] == [True]
+    assert (signal.getsignal(signal.SIGINT), signal.getsignal(signal.SIGTERM)) == before
+
+
+def test_a_run_is_stopped_when_it_cannot_be_shown():
+    class Broken(Recorder):
+        def update(self, outcome):
+            raise OSError("the terminal is gone")
+
+    run = StagedRun([[record(1)], [record(2)]])
+    run.wait = lambda timeout_s=None: timeout_s is None
+    with pytest.raises(OSError):
+        Watch(run, Outcome(BOOK), Broken()).follow()
+    assert run.stops == 1
+
+
+def test_a_run_can_be_followed_outside_the_main_thread():
+    done = []
+    thread = threading.Thread(target=lambda: done.append(follow([record(1)], [events.Finished(1)])))
+    thread.start()
+    thread.join()
+    assert done and done[0][0].stopped_by == ""
+
+
+def test_steps_per_second_are_those_of_the_last_seconds():
+    rate, outcome = progress.Rate(), Outcome(BOOK)
+    found = []
+    for step in range(1, 200):
+        outcome.take(record(step, step * 1.0 if step < 100 else 99 + (step - 99) * 0.1))
+        found.append(rate.add(outcome))
+    assert found[0] is None and found[98] == pytest.approx(1.0) and found[-1] == pytest.approx(10.0)
+    outcome.take(record(5, 0.5))
+    assert rate.add(outcome) is None
+
+
+def test_a_terminal_gets_a_bar(monkeypatch):
+    terminal = Terminal()
+    monkeypatch.setattr("sys.stderr", terminal)
+    bar = progress.progress_for(False, "mlp", 0, 100)
+    outcome = Outcome(BOOK)
+    bar.begin()
+    bar.update(outcome)
+    bar.started()
+    outcome.take(events.Evaluated(8, ACCURACY, 9, 1.0))
+    for step in (10, 20):
+        outcome.take(record(step))
+        bar.update(outcome)
+    bar.line("something between")
+    bar.close()
+    text = terminal.getvalue()
+    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1%", "quantized 94.0%", "10/s", "00:08 left"):
+        assert words in text
+    assert "something between\n" in text
+
+
+@pytest.mark.parametrize("total, words", [(100, "step 20/100: loss 0.5000"), (None, "step 20: loss 0.5000")])
+def test_elsewhere_there_are_lines_now_and_then(monkeypatch, capsys, total, words):
+    clock = [100.0]
+    monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])
+    lines = progress.progress_for(False, "mlp", 0, total)
+    outcome = Outcome(BOOK)
+    lines.begin()
+    lines.update(outcome)
+    lines.started()
+    for step in (10, 20, 30):
+        outcome.take(record(step))
+        lines.update(outcome)
+        clock[0] += progress.LINE_INTERVAL_S / 2 + 0.01 if step == 10 else progress.LINE_INTERVAL_S / 2
+        if step == 10:
+            clock[0] += progress.LINE_INTERVAL_S / 2
+    lines.close()
+    told = capsys.readouterr().err.splitlines()
+    assert told[0] == "starting TensorFlow" and told[1].startswith(words) and len(told) == 2
+
+
+def test_quiet_says_nothing(capsys):
+    silent = progress.progress_for(True, "mlp", 0, 100)
+    for call in (silent.begin, silent.started, silent.close):
+        call()
+    silent.line("x")
+    silent.update(Outcome(BOOK))
+    assert capsys.readouterr() == ("", "")
