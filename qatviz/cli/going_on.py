@@ -88,7 +88,8 @@ def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
         else:
             if moment.is_finite:
                 return moment
-            complain("warning: checkpoint {}: holds values that are not finite; the one before it is taken".format(info.name))
+            complain("warning: checkpoint {}: holds values that are not finite; the one before it is taken".format(
+                info.name))
     if infos:
         raise RecordError("{}: none of its {} checkpoints can be used".format(reader.directory, len(infos)))
     return None

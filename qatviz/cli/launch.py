@@ -53,14 +53,15 @@ def prepare(options: argparse.Namespace) -> Launch:
     QatvizError
     """
     if options.resume and (options.fork or options.out):
-        raise SettingError("--resume goes on in its own directory: leave out {}".format("--fork" if options.fork else "--out"))
+        raise SettingError("--resume goes on in its own directory: leave out {}".format(
+            "--fork" if options.fork else "--out"))
     if options.checkpoint and not options.resume:
         raise SettingError("--checkpoint goes with --resume; a fork names it as --fork DIR@CHECKPOINT")
     if options.resume or options.fork:
         for name in _DECIDED:
             if getattr(options, name) is not None:
-                raise SettingError("--{}: a run that goes on keeps what it began with: leave it out, or start a new run".format(
-                    name.replace("_", "-")))
+                raise SettingError("--{}: a run that goes on keeps what it began with: leave it out, or start a new "
+                                   "run".format(name.replace("_", "-")))
         return _resume(options) if options.resume else _fork(options)
     return _begin(options)
 
@@ -193,8 +194,8 @@ def _placement(options: argparse.Namespace) -> Placement:
     if options.threads < 0:
         raise SettingError("--threads is {}: expected a whole number of at least 0".format(options.threads))
     if options.device and not _DEVICE.fullmatch(options.device):
-        raise SettingError("--device is {!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1".format(
-            options.device))
+        raise SettingError("--device is {!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
+                           .format(options.device))
     if options.session_target and "://" not in options.session_target:
         raise SettingError("--session-target is {!r}: expected such as grpc://host:2222".format(options.session_target))
     return Placement(options.session_target, options.device, options.threads, options.threads)

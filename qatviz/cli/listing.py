@@ -2,11 +2,12 @@
 
 import argparse
 import json
+import textwrap
 from typing import Any, Dict, List
 
 from qatviz import data as datasets
 from qatviz.cli.messages import OK, did_you_mean
-from qatviz.cli.tables import shape, table, value
+from qatviz.cli.tables import shape, table, terminal_width, value
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
@@ -78,7 +79,8 @@ def settings(options: argparse.Namespace) -> int:
 
 def presets(options: argparse.Namespace) -> int:
     """List the presets."""
-    rows = {name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds)) for name, preset in PRESETS.items()}
+    rows = {name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds))
+            for name, preset in PRESETS.items()}
     if options.json:
         print(json.dumps(rows))
         return OK
@@ -121,9 +123,10 @@ def _setting(setting: Setting) -> Dict[str, Any]:
 
 
 def _print_setting(name: str, setting: Setting) -> None:
-    print("{}: {} (default {}){}".format(
-        name, setting.allowed(), value(setting.default), "" if len(setting.kinds) != 1 else ", {} only".format(setting.kinds[0])))
-    print("    {}\n".format(setting.help))
+    only = ", {} only".format(setting.kinds[0]) if len(setting.kinds) == 1 else ""
+    print("{}: {} (default {}){}".format(name, setting.allowed(), value(setting.default), only))
+    print(textwrap.fill(setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ",
+                        break_on_hyphens=False) + "\n")
 
 
 def _shape(text: str) -> tuple:

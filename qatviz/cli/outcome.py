@@ -11,8 +11,8 @@ from qatviz.training.settings_book import SettingsBook
 
 #: Settings that the rows of :meth:`Outcome.tensors` hold.
 TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "power_of_two")
-#: Measures that the rows of :meth:`Outcome.tensors` hold: those of a snapshot but the ranges (they follow from the grid)
-#: and the flip rate (it depends on how often snapshots are taken).
+#: Measures that the rows of :meth:`Outcome.tensors` hold: those of a snapshot but the ranges (they follow from the
+#: grid) and the flip rate (it depends on how often snapshots are taken).
 TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
 _WHOLE = ("zero_point", "used_codes")
 #: Events after which settings may be others.

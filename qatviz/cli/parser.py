@@ -1,6 +1,7 @@
 """What can be typed: commands, options, help. Settings of the run get their options from where they are declared."""
 
 import argparse
+import textwrap
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
@@ -15,18 +16,20 @@ from qatviz.training.run_spec import OPTIMIZER_NAMES
 
 _EXIT_CODES = """\
 exit codes:
-  0  done; also after Ctrl-C, which stops a run cleanly and keeps everything
-  1  it failed, or training had to stop (the loss was not finite); a second Ctrl-C, which quits at once, ends it by signal
-  2  something was wrong with the call: an option, a file, a run that is being written"""
+  0  done; also after Ctrl-C or SIGTERM, which stop a run cleanly and keep all
+  1  it failed, or training had to stop (the loss was not finite)
+  2  something was wrong with the call: an option, a file, a run in use
+  A second Ctrl-C quits at once and ends the process by its signal."""
 
 _EXAMPLES = """\
 examples:
-  qatviz                                       train the default network, and watch
+  qatviz                                    train the default network, and watch
   qatviz train --network dscnn --preset int4 --out runs/a
-  qatviz show runs/a                           what quantization did to each tensor
-  qatviz train --resume runs/a --steps 4000    go on, after Ctrl-C, after kill -9, or for longer
-  qatviz networks lenet                        its layers
-  qatviz data path/to/images                   what is in a data set
+  qatviz show runs/a                        what quantization did to each tensor
+  qatviz train --resume runs/a --steps 4000 go on: after Ctrl-C, after kill -9,
+                                            or for longer
+  qatviz networks lenet                     its layers
+  qatviz data path/to/images                what is in a data set
 
 """ + _EXIT_CODES
 
@@ -34,21 +37,27 @@ _TRAIN_EXAMPLES = """\
 examples:
   qatviz train --steps 2000 --preset tflite-int8 --out runs/a
   qatviz train --weights num_bits=4,per_channel=on --activations num_bits=8 \\
-      --set '500:conv1.weights.num_bits=3' --set '800:*.weights.symmetric=off' --out runs/b
+      --set '500:conv1.weights.num_bits=3' \\
+      --set '800:*.weights.symmetric=off' --out runs/b
   qatviz train --resume runs/b --steps 4000 --set run.learning_rate=1e-4
-  qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 --out runs/c
-  qatviz train --network resnet8 --data path/to/images --json --quiet > result.json
+  qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 \\
+      --out runs/c
+  qatviz train --network resnet8 --data path/to/images --json --quiet
 
 settings:
-  --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the step numbered STEP (counting from 0), without STEP at
-  once. PATH is TENSOR.SETTING or run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with * and ?.
-  `qatviz settings` explains all settings, `qatviz networks NAME` lists the tensors.
+  --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the step numbered
+  STEP (counting from 0), without STEP at once. PATH is TENSOR.SETTING or
+  run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with * and
+  ?. `qatviz settings` explains all settings, `qatviz networks NAME` lists the
+  tensors.
 
 going on:
-  A run with --out is kept in that directory. --resume goes on from its newest checkpoint that can be read and makes again
-  the changes that came after it; --checkpoint goes back to another one. --fork starts a second run from a checkpoint.
-  Both keep network, data, batch size, optimizer and seed. Settings given with them take effect at once; they, and
-  changes that were asked for at later steps, hold for this call.
+  A run with --out is kept in that directory. --resume goes on from its newest
+  checkpoint that can be read and makes again the changes that came after it;
+  --checkpoint goes back to another one. --fork starts a second run from a
+  checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
+  given with them take effect at once; --steps, and changes asked for at later
+  steps, hold for this call.
 
 presets:
 {presets}
@@ -112,7 +121,8 @@ def _command(commands: Any, name: str, function: Any, summary: str, **more: Any)
 
 
 def _add_train(commands: Any) -> None:
-    presets = "\n".join("  {:<14} {}".format(name, preset.description) for name, preset in PRESETS.items())
+    presets = "\n".join(textwrap.fill("{:<12} {}".format(name, preset.description), 79, initial_indent="  ",
+                                      subsequent_indent=" " * 15) for name, preset in PRESETS.items())
     parser = _command(commands, "train", train.train, "train with quantization, and watch",
                       epilog=_TRAIN_EXAMPLES.format(presets=presets))
     what = parser.add_argument_group("what is trained")
@@ -131,7 +141,8 @@ def _add_train(commands: Any) -> None:
     what.add_argument("--seed", type=int, metavar="N",
                       help="decides initial weights, batches and dropout (default: {})".format(launch.default("seed")))
     quantization = parser.add_argument_group("quantization")
-    quantization.add_argument("--preset", metavar="NAME", help="{} (default: {})".format(", ".join(PRESETS), DEFAULT_PRESET))
+    quantization.add_argument("--preset", metavar="NAME", help="{} (default: {})".format(
+        ", ".join(PRESETS), DEFAULT_PRESET))
     for kind in ("weights", "activations"):
         quantization.add_argument("--" + kind, action="append", default=[], metavar="NAME=VALUE,...",
                                   help="settings of all {}".format(kind))
@@ -144,8 +155,10 @@ def _add_train(commands: Any) -> None:
     where = parser.add_argument_group("where it runs")
     where.add_argument("--session-target", default="", metavar="URL",
                        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)")
-    where.add_argument("--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)")
-    where.add_argument("--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one a core)")
+    where.add_argument("--device", default="", metavar="NAME",
+                       help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)")
+    where.add_argument("--threads", type=int, default=0, metavar="N",
+                       help="threads TensorFlow may use (default: one a core)")
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
@@ -182,9 +195,11 @@ def _add_show(commands: Any) -> None:
 
 
 def _add_listings(commands: Any) -> None:
-    parser = _command(commands, "networks", listing.networks, "list the networks that come with qatviz, or the layers of one")
+    parser = _command(commands, "networks", listing.networks,
+                      "list the networks that come with qatviz, or the layers of one")
     parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--input-shape", default="28x28x1", metavar="HxWxC", help="of one example (default: %(default)s)")
+    parser.add_argument("--input-shape", default="28x28x1", metavar="HxWxC",
+                        help="of one example (default: %(default)s)")
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
     _json(parser)
     parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")

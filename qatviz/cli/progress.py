@@ -92,8 +92,8 @@ class Bar(Silent):
 
     def started(self) -> None:
         self.close()
-        self._bar = self._tqdm(file=sys.stderr, desc=self.name, initial=self.first, total=self.total, dynamic_ncols=True,
-                               bar_format=_ENDLESS if self.total is None else _BAR)
+        self._bar = self._tqdm(file=sys.stderr, desc=self.name, initial=self.first, total=self.total,
+                               dynamic_ncols=True, bar_format=_ENDLESS if self.total is None else _BAR)
 
     def line(self, text: str) -> None:
         self._tqdm.write(text, file=sys.stderr)
@@ -102,8 +102,10 @@ class Bar(Silent):
         if outcome.loss is not None:
             rate = self._rate.add(outcome)
             self._bar.n = outcome.step
-            left = self._tqdm.format_interval((self.total - outcome.step) / rate) if rate and self.total is not None else ""
-            self._bar.set_postfix_str((left + " left, " if left else "") + summary(outcome, rate), refresh=False)
+            left = ""
+            if rate and self.total is not None:
+                left = self._tqdm.format_interval((self.total - outcome.step) / rate) + " left, "
+            self._bar.set_postfix_str(left + summary(outcome, rate), refresh=False)
         self._bar.refresh()
 
     def close(self) -> None:

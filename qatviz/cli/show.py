@@ -57,7 +57,8 @@ def read_outcome(reader: RecordReader) -> Outcome:
         outcome.take(reader.snapshot(snapshots[-1]))
     newest = reader.steps(start=reader.last_step)
     if len(newest.steps):
-        outcome.step, outcome.seconds, outcome.loss = int(newest.steps[-1]), float(newest.seconds[-1]), float(newest.loss[-1])
+        outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
+        outcome.loss = float(newest.loss[-1])
     return outcome
 
 
@@ -74,8 +75,8 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
 def _headline(reader: RecordReader, outcome: Outcome) -> str:
     about = reader.description
     lines = ["{}: {} on {}, {} of batch {}, seed {}".format(
-        reader.directory, about["network"]["name"], about.get("data_name"), about.get("optimizer"), about.get("batch_size"),
-        about.get("seed"))]
+        reader.directory, about["network"]["name"], about.get("data_name"), about.get("optimizer"),
+        about.get("batch_size"), about.get("seed"))]
     state = outcome.ending or "not ended: it goes on, or was cut off"
     total = "" if about.get("steps") is None else " of {}".format(about["steps"])
     loss = "" if outcome.loss is None else ", loss {:.4f}".format(outcome.loss)

@@ -10,8 +10,8 @@ from qatviz.telemetry.collector import ACCURACIES
 DEFAULT_WIDTH = 80
 #: A wrapped column is at least this wide, however narrow the terminal is.
 _LEAST_WRAPPED = 20
-_LEGEND = ("w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: of the "
-           "coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
+_LEGEND = ("w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: "
+           "of the coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
            "eff: bits of information")
 _COLUMNS = ("tensor", "", "bits", "grid", "scale", "zero", "SQNR", "rmse/s", "clip", "zeroed", "codes", "eff")
 
@@ -21,7 +21,8 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[int] = None) -> str:
+def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,),
+          width: Optional[int] = None) -> str:
     """Rows of text in columns, those in ``left`` flush left, the others flush right.
 
     Where ``width`` columns are not enough, columns stand closer; then the last one is wrapped if it is flush left, else
@@ -39,7 +40,7 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int
     lines = []
     for row in [head, *rows]:
         cells = [_cut(row[0], sizes[0]), *row[1:]] if last else list(row)
-        wrapped = textwrap.wrap(cells[last], sizes[last]) or [""] if last in left else [cells[last]]
+        wrapped = textwrap.wrap(cells[last], sizes[last], break_on_hyphens=False) or [""] if last in left else [cells[last]]
         lines.append(_line(cells[:last] + wrapped[:1], sizes, left, gap))
         lines += [_line([""] * last + [part], sizes, left, gap) for part in wrapped[1:]]
     return "\n".join(lines)

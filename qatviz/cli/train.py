@@ -42,7 +42,7 @@ def train(options: argparse.Namespace) -> int:
 
 
 def _keep_tensorflow_quiet() -> None:
-    """Before it is imported: its C++ side reads the variable once, and old patches of 1.15 use what NumPy deprecates."""
+    """Before it is imported: its C++ side reads the variable once, and older 1.15 use what NumPy deprecates."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"tensor(flow|board)\b")
     warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"tensor(flow|board)\b")
@@ -50,26 +50,26 @@ def _keep_tensorflow_quiet() -> None:
 
 def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
     """Say what went wrong and what can be done; the exit code. ``directory`` is where the run is kept, if it is."""
-    code = OK
+    code, resume = OK, "qatviz train --resume {}".format(directory)
     if watch.failed is not None:
         say(watch.failed.traceback.rstrip())
+        hint = "; {} goes on from the last checkpoint".format(resume) if directory else ""
         complain("error: training failed after step {}: {} (the traceback is above){}".format(
-            watch.failed.step, watch.failed.message, "; qatviz train --resume {} goes on from the last checkpoint".format(
-                directory) if directory else ""))
+            watch.failed.step, watch.failed.message, hint))
         code = FAILED
     if watch.non_finite is not None:
-        complain("error: {}: training has stopped with the last good state, that after step {}. A lower learning rate may help "
-                 "(it is {:g}){}".format(
-                     watch.non_finite.what, watch.non_finite.restored_step, outcome.book.run.learning_rate,
-                     ": qatviz train --resume {} --learning-rate {:g}".format(
-                         directory, outcome.book.run.learning_rate / 10) if directory else ""))
+        rate = outcome.book.run.learning_rate
+        hint = ": {} --learning-rate {:g}".format(resume, rate / 10) if directory else ""
+        complain("error: {}: training has stopped with the last good state, that after step {}. A lower learning rate "
+                 "may help (it is {:g}){}".format(watch.non_finite.what, watch.non_finite.restored_step, rate, hint))
         code = FAILED
     if watch.record_failed is not None:
         complain("error: not all of the run was kept: {}".format(watch.record_failed.message))
         code = FAILED
     if watch.stopped_by:
-        kept = "everything is kept: qatviz train --resume {} goes on".format(directory) if directory else \
-            "it was not recorded (--out DIR keeps a run)"
+        kept = "it was not recorded (--out DIR keeps a run)"
+        if directory:
+            kept = "everything is kept: {} goes on".format(resume)
         complain("{}: stopped after step {}; {}".format(watch.stopped_by, outcome.step, kept))
     return code
 

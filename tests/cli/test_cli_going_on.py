@@ -41,7 +41,8 @@ class Script:
     def train(self, steps):
         for _ in range(steps):
             self.step += 1
-            self.record.append_step(StepRecord(self.step, self.step / 10, 1.0, 0.1, np.zeros((len(STEP_MEASURES), 7), np.float32)))
+            values = np.zeros((len(STEP_MEASURES), len(PLAN.tensors)), np.float32)
+            self.record.append_step(StepRecord(self.step, self.step / 10, 1.0, 0.1, values))
 
     def change(self, path, value, checkpoint=""):
         if checkpoint:
@@ -50,7 +51,8 @@ class Script:
         self.record.append_event(events.CommandApplied(self.step, 1, "change", changes, checkpoint))
 
     def save(self, name, value=0.0):
-        moment = Moment(self.step, self.step / 10, self.book, {"w": np.full(3, value, np.float32)}, name, "test", self.record.branch)
+        arrays = {"w": np.full(3, value, np.float32)}
+        moment = Moment(self.step, self.step / 10, self.book, arrays, name, "test", self.record.branch)
         self.record.save_checkpoint(name, moment.arrays, moment.meta())
         self.record.append_event(events.CheckpointSaved(self.step, name, "test"))
         return moment
@@ -173,7 +175,8 @@ def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script
 
 ACTIONS = st.lists(st.one_of(
     st.tuples(st.just("train"), st.integers(1, 5)),
-    st.tuples(st.just("change"), st.sampled_from(["dense1.weights.num_bits", "dense2.weights.num_bits"]), st.integers(2, 16)),
+    st.tuples(st.just("change"), st.sampled_from(["{}.weights.num_bits".format(PLAN.tensors[index].layer)
+                                                  for index in (1, 3)]), st.integers(2, 16)),
     st.tuples(st.just("save"), st.integers(0, 99)),
     st.tuples(st.just("go_back"), st.integers(0, 99)),
 ), max_size=12)
@@ -182,8 +185,8 @@ ACTIONS = st.lists(st.one_of(
 @settings(max_examples=40, deadline=None)
 @given(ACTIONS)
 def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, actions):
-    """Whatever happened before: the checkpoint's settings with the changes made again are what they were at the end, and
-    the record, set back, tells the checkpoint's settings."""
+    """Whatever happened before: the checkpoint's settings with the changes made again are what they were at the end,
+    and the record, set back, tells the checkpoint's settings."""
     script = Script(tmp_path_factory.mktemp("script") / "run")
     moments = []
     with script.record:

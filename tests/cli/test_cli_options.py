@@ -66,7 +66,8 @@ def test_a_mistake_is_named(arguments, words, tmp_path, monkeypatch):
 
 
 @pytest.mark.parametrize("option, value", [
-    ("--network", "mlp"), ("--batch-size", "32"), ("--optimizer", "sgd"), ("--seed", "1"), ("--validation-fraction", "0.1")])
+    ("--network", "mlp"), ("--batch-size", "32"), ("--optimizer", "sgd"), ("--seed", "1"),
+    ("--validation-fraction", "0.1")])
 @pytest.mark.parametrize("going_on", ["--resume", "--fork"])
 def test_what_a_run_began_with_cannot_change_when_it_goes_on(going_on, option, value):
     assert option in error_of("train", going_on, "somewhere", option, value)
@@ -123,7 +124,10 @@ def test_any_text_is_a_change_or_a_setting_error(text):
         assert change.assignments and all(path and value for path, value in change.assignments)
 
 
-@given(st.dictionaries(st.sampled_from(sorted(name for name, s in QUANTIZER_SETTINGS.items() if s.type is bool)), st.booleans()))
+SWITCHES = sorted(name for name, setting in QUANTIZER_SETTINGS.items() if setting.type is bool)
+
+
+@given(st.dictionaries(st.sampled_from(SWITCHES), st.booleans()))
 def test_settings_of_a_kind_are_read_as_they_are_written(values):
     words = ["{}={}".format(name, "on" if value else "off") for name, value in values.items()]
     assert parse_kind(words, WEIGHTS) == values

@@ -92,7 +92,8 @@ def test_events_are_told(event, line):
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
-    watch, run, shown = follow([record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")], [events.Stopped(1)])
+    watch, run, shown = follow([record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")],
+                               [events.Stopped(1)])
     assert watch.non_finite.what == "a NaN" and run.stops >= 1
     assert shown.lines == ["step 1: a NaN; the state after step 1 is kept"]
 
@@ -164,7 +165,8 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.line("something between")
     bar.close()
     text = terminal.getvalue()
-    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1%", "quantized 94.0%", "10/s", "00:08 left"):
+    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1%", "quantized 94.0%", "10/s",
+                  "00:08 left"):
         assert words in text
     assert "something between\n" in text
 

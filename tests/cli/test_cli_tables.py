@@ -31,14 +31,16 @@ def outcome_of(network, preset, **measures):
 
 
 @pytest.mark.parametrize("network", zoo.NETWORKS)
-@pytest.mark.parametrize("measures", [{}, WIDEST, dict.fromkeys(SNAPSHOT_MEASURES, np.nan)], ids=["zero", "widest", "nan"])
+@pytest.mark.parametrize("measures", [{}, WIDEST, dict.fromkeys(SNAPSHOT_MEASURES, np.nan)],
+                         ids=["zero", "widest", "nan"])
 def test_the_table_of_tensors_fits_80_columns(network, measures):
     outcome = outcome_of(network, "int4", **measures)
     outcome.book, _ = outcome.book.change([("*.num_bits", 16), ("*.power_of_two", True), ("*.symmetric", True),
                                            ("*.narrow_range", True), ("*.per_channel", True)])
     text = tensor_table(outcome.tensors(), 80)
     assert max(map(len, text.splitlines())) <= 80
-    assert [line.startswith("w weights,") for line in text.splitlines()].index(True) == 1 + len(outcome.book.plan.tensors)
+    legends = [line.startswith("w weights,") for line in text.splitlines()]
+    assert legends.index(True) == 1 + len(outcome.book.plan.tensors)
     if not measures:
         for tensor, line in zip(outcome.book.plan.tensors, text.splitlines()[1:]):
             assert line.split()[:2] == [tensor.layer, tensor.kind[0]]
@@ -69,8 +71,11 @@ def test_without_a_snapshot_the_grid_is_told_alone(preset):
 WORDS = st.text("abc ", max_size=30).map(str.strip)
 
 
-@given(st.integers(1, 5).flatmap(lambda n: st.tuples(
-    st.lists(WORDS, min_size=n, max_size=n), st.lists(st.lists(WORDS, min_size=n, max_size=n)), st.sets(st.integers(0, n - 1)))))
+def cells(count):
+    return st.lists(WORDS, min_size=count, max_size=count)
+
+
+@given(st.integers(1, 5).flatmap(lambda n: st.tuples(cells(n), st.lists(cells(n)), st.sets(st.integers(0, n - 1)))))
 def test_a_table_that_fits_shows_every_word(example):
     head, rows, left = example
     text = table(head, rows, sorted(left), 500)
@@ -80,8 +85,10 @@ def test_a_table_that_fits_shows_every_word(example):
     assert len(text.split("\n")) == 1 + len(rows)
 
 
-@given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), st.lists(st.text("cd", min_size=1, max_size=12)).map(" ".join))),
-       st.integers(40, 120))
+SENTENCES = st.lists(st.text("cd", min_size=1, max_size=12)).map(" ".join)
+
+
+@given(st.lists(st.tuples(st.text("ab", min_size=1, max_size=9), SENTENCES)), st.integers(40, 120))
 def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
     text = table(("name", "what"), rows, (0, 1), width)
     assert max(map(len, text.splitlines())) <= width
@@ -89,12 +96,13 @@ def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
 
 
 def test_accuracies_are_in_percent():
-    text = accuracy_table([{"step": 200, "float": 0.971, "weights_only": 0.5, "activations_only": 1.0, "quantized": 0.0}], 80)
+    shares = {"float": 0.971, "weights_only": 0.5, "activations_only": 1.0, "quantized": 0.0}
+    text = accuracy_table([dict(shares, step=200)], 80)
     assert text.splitlines()[1].split("%") == [" 200  97.1 ", "        50.0 ", "           100.0 ", "      0.0 ", ""]
     assert percent(0.12345) == "12.3 %"
 
 
-@pytest.mark.parametrize("setting", [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()], ids=lambda setting: setting.name)
+@pytest.mark.parametrize("setting", [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()], ids=lambda s: s.name)
 def test_a_value_is_written_as_it_is_typed(setting):
     kinds = setting.kinds or ("",)
     assert setting.parse(value(setting.default), kind=kinds[0]) == setting.default

@@ -12,7 +12,8 @@ from qatviz.telemetry.collector import ACCURACIES
 TENSORS = ["input.activations", "dense1.weights", "dense1.activations", "dense2.weights", "dense2.activations",
            "logits.weights", "logits.activations"]
 FLAGS = ["symmetric", "narrow_range", "per_channel"]
-MEASURES = ["scale", "mse", "mse_clipping", "mse_rounding", "sqnr_db", "rmse_over_scale", "clipped", "flushed", "effective_bits"]
+MEASURES = ["scale", "mse", "mse_clipping", "mse_rounding", "sqnr_db", "rmse_over_scale", "clipped", "flushed",
+            "effective_bits"]
 #: What tells two runs apart only by the clock.
 CLOCK = ("seconds", "steps_per_second", "out")
 OPTIONS = ["--network", "mlp", "--batch-size", 8, "--evaluation-interval", 20, "--snapshot-interval", 0.02,
@@ -112,7 +113,8 @@ def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, fo
     assert call("show", folder / "whole", "--json").json == before
     shown = call("show", folder / "fork").out
     assert "forked from {} at before-00000040".format(folder / "whole") in shown
-    resumed = call("train", "--resume", folder / "fork", "--checkpoint", "start-00000040", "--quiet", "--json", "--steps", 41)
+    resumed = call("train", "--resume", folder / "fork", "--checkpoint", "start-00000040", "--steps", 41, "--quiet",
+                   "--json")
     assert resumed.code == 0 and resumed.json["events"] == [] and resumed.json["step"] == 41
 
 
@@ -167,14 +169,16 @@ def test_a_loss_that_is_not_finite_ends_the_run_and_keeps_it(tmp_path):
 
 def test_without_out_nothing_is_kept_and_quiet_is_quiet(folder, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--quiet", "--set", "9:run.beta1=0.5")
+    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--quiet",
+                  "--set", "9:run.beta1=0.5")
     assert (answer.code, answer.out) == (0, "")
     assert "never takes effect" in answer.err and len(answer.err.splitlines()) == 1
     assert os.listdir(str(tmp_path)) == []
 
 
 def test_a_failing_run_tells_its_traceback(folder):
-    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--session-target", "nothing://x")
+    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3,
+                  "--session-target", "nothing://x")
     assert answer.code == 1 and answer.out == ""
     assert "Traceback (most recent call last)" in answer.err
     assert answer.err.splitlines()[-1].startswith("qatviz: error: training failed after step 0: ")
