@@ -40,7 +40,9 @@ def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int
     lines = []
     for row in [head, *rows]:
         cells = [_cut(row[0], sizes[0]), *row[1:]] if last else list(row)
-        wrapped = textwrap.wrap(cells[last], sizes[last], break_on_hyphens=False) or [""] if last in left else [cells[last]]
+        wrapped = [cells[last]]
+        if last in left and cells[last]:
+            wrapped = textwrap.wrap(cells[last], sizes[last], break_on_hyphens=False)
         lines.append(_line(cells[:last] + wrapped[:1], sizes, left, gap))
         lines += [_line([""] * last + [part], sizes, left, gap) for part in wrapped[1:]]
     return "\n".join(lines)
