@@ -1,0 +1,195 @@
+"""What is on disk is what came over the channel; automatic checkpoints; and a session on another server."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from training_cases import Driver, assert_same_arrays, graph_of, spec
+
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import Snapshot
+from qatviz.training import checkpointer
+from qatviz.training.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.handle import Run
+from qatviz.training.moments import Moment
+from qatviz.training.run_spec import Placement
+
+
+def surviving(news):
+    """The step records that no jump left behind."""
+    kept = []
+    for item in news:
+        if isinstance(item, events.Restored):
+            kept = [record for record in kept if record.step <= item.step]
+        elif hasattr(item, "loss"):
+            kept.append(item)
+    return kept
+
+
+@pytest.fixture
+def recorded(tmp_path):
+    """A run of 60 steps with a change, an undo and an evaluation: its driver and the record, read again."""
+    run_spec = spec(steps=60, run={"snapshot_interval": 0.02})
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        driver.send(Pause())
+        driver.run.single_step(20)
+        driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
+        for command in (ChangeSettings((("*.weights.num_bits", 4),)), Evaluate(), SaveCheckpoint("mine"), TakeSnapshot(),
+                        ChangeSettings((("no.such.path", 4),))):
+            driver.send(command)
+        since = len(driver.news)
+        driver.run.single_step(10)
+        driver.until_event(events.Paused, since=since)
+        driver.send(Undo())
+        driver.send(Resume())
+        driver.finish()
+    return driver, RunRecord.read(tmp_path / "run")
+
+
+def test_events_on_disk_are_those_of_the_channel(recorded):
+    driver, record = recorded
+    on_disk = record.events()
+    assert [row["kind"] for row in on_disk] == [event.kind for event in driver.events()]
+    for row, event in zip(on_disk, driver.events()):
+        expected = event.to_dict()
+        expected.pop("sequence", None)  # a row's own number goes by this name
+        assert {name: row[name] for name in expected} == {
+            name: list(value) if isinstance(value, tuple) else value for name, value in expected.items()}
+
+
+def test_steps_on_disk_are_the_surviving_ones_of_the_channel(recorded):
+    driver, record = recorded
+    expected = surviving(driver.news)
+    steps = record.steps()
+    assert steps.steps.tolist() == [r.step for r in expected] == list(range(1, 61))
+    assert steps.loss.tolist() == [r.loss for r in expected]
+    assert steps.seconds.tolist() == [r.seconds for r in expected]
+    np.testing.assert_array_equal(steps.values, np.stack([r.values for r in expected]))
+
+
+def test_snapshots_on_disk_are_those_of_the_channel(recorded):
+    driver, record = recorded
+    last = {item.step: item for item in driver.news if isinstance(item, Snapshot)}
+    assert 60 in record.snapshots()
+    for step in record.snapshots():
+        np.testing.assert_array_equal(record.snapshot(step).values, last[step].values)
+
+
+def test_the_history_has_what_the_channel_gave(recorded):
+    driver, _ = recorded
+    expected = surviving(driver.news)
+    for name, values in [("loss", [r.loss for r in expected]),
+                         ("dense1.weights/scale", [r.values[0, driver.run.spec.plan.index("dense1.weights")] for r in expected])]:
+        series = driver.run.history.series(name)
+        assert series.last_step.tolist() == list(range(1, 61))
+        np.testing.assert_array_equal(series.mean, np.float32(values))
+
+
+def test_checkpoints_hold_the_state_and_the_settings_of_their_step(recorded, graphs):
+    driver, record = recorded
+    names = [info.name for info in record.list_checkpoints()]
+    saved = [event.name for event in driver.events(events.CheckpointSaved)]
+    assert sorted(names) == sorted(saved)
+    assert {name.partition("-")[0] for name in names} == {"before", "mine", "final"}
+    plan = driver.run.spec.plan
+    mine = Moment.from_checkpoint("mine", *record.load_checkpoint("mine"), plan)
+    assert (mine.step, mine.book.of("dense1.weights").num_bits) == (20, 4)
+    before = next(name for name in names if name.startswith("before"))
+    before = Moment.from_checkpoint(before, *record.load_checkpoint(before), plan)
+    assert (before.step, before.book) == (20, driver.run.spec.book)
+    assert_same_arrays(before.arrays, mine.arrays)
+    final = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000060"), plan)
+    assert_same_arrays(final.arrays, graph_of(driver.run.spec, graphs).read_state())
+
+
+def test_only_so_many_automatic_checkpoints_stay_and_all_of_the_users(tmp_path):
+    run_spec = spec()
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    mine = ["final", "before", "auto-mine", "step-1", "auto"]
+    with Driver(run_spec, record) as driver:
+        for name in mine:
+            driver.send(SaveCheckpoint(name))
+        for index in range(2 * checkpointer.KEPT_ON_DISK["before"]):
+            name = driver.send(ChangeSettings((("*.weights.num_bits", 4 + index % 2),))).checkpoint
+            driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == name)
+        driver.send(Pause())
+        undone = [type(driver.send(Undo())) for _ in range(2 * checkpointer.KEPT_ON_DISK["before"])]
+        assert undone == [events.CommandApplied] * len(undone)  # in memory, all of them are there
+    names = [info.name for info in RunRecord.read(tmp_path / "run").list_checkpoints()]
+    assert sorted(set(names) & set(mine)) == sorted(mine)
+    assert len([name for name in names if name.startswith("before-")]) == checkpointer.KEPT_ON_DISK["before"]
+    assert len([name for name in names if name.startswith("final-")]) == 1
+
+
+def test_checkpoints_come_by_themselves_at_their_interval(tmp_path, monkeypatch):
+    run_spec = spec(run={"checkpoint_interval": 1.0})
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        first = driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name.startswith("auto"))
+        second = driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.step > first.step)
+    assert first.step < second.step and second.name == "auto-{:08d}".format(second.step)
+
+
+def test_redo_after_undo_survives_in_the_record(tmp_path):
+    run_spec = spec(steps=30)
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        driver.send(Pause())
+
+        def steps(count):
+            since = len(driver.news)
+            driver.run.single_step(count)
+            driver.until_event(events.Paused, since=since)
+
+        steps(10)
+        driver.send(ChangeSettings((("*.weights.num_bits", 3),)))
+        steps(5)
+        driver.send(Undo())
+        steps(7)
+        driver.send(Redo())
+        driver.send(Resume())
+        assert driver.finish() == events.Finished(30)
+    by_step = {}
+    for item in driver.steps():
+        by_step.setdefault(item.step, []).append(item.loss)
+    on_disk = RunRecord.read(tmp_path / "run").steps()
+    assert on_disk.steps.tolist() == list(range(1, 31))
+    # Steps 11 to 15 came twice: changed at first, which redo brought back.
+    assert on_disk.loss[10:15].tolist() == [by_step[step][0] for step in range(11, 16)]
+    assert by_step[11][0] != by_step[11][1]
+
+
+def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
+    with Driver(spec(steps=40)) as whole:
+        whole.finish()
+        expected = graph_of(whole.run.spec, graphs).read_state()
+    first = spec(steps=25)
+    with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
+        driver.finish()
+    record = RunRecord.open(tmp_path / "run")
+    arrays, meta = record.load_checkpoint("final-00000025")
+    moment = Moment.from_checkpoint("final-00000025", arrays, meta, first.plan)
+    record.append_rewind(moment.step, moment.branch)
+    with Driver(Run(spec(steps=40, start=moment), record)) as resumed:
+        assert resumed.finish() == events.Finished(40)
+        assert_same_arrays(graph_of(whole.run.spec, graphs).read_state(), expected)
+    assert [r.loss for r in driver.steps() + resumed.steps()] == [r.loss for r in whole.steps()]
+    assert RunRecord.read(tmp_path / "run").steps().loss.tolist() == [r.loss for r in whole.steps()]
+
+
+@pytest.mark.slow
+def test_the_session_can_be_another_servers(monkeypatch):
+    """The graph is built here and runs there; nothing is shared but what is fetched."""
+    monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", TrainingGraph)
+    server = tf.train.Server.create_local_server()
+    with Driver(spec(steps=12)) as here:
+        here.finish()
+    with Driver(spec(steps=12, placement=Placement(target=server.target, device="/job:local/task:0"))) as there:
+        there.send(Pause())
+        there.send(ChangeSettings((("*.weights.num_bits", 8),)))
+        there.send(Resume())
+        assert there.finish() == events.Finished(12)
+    assert [record.loss for record in there.steps()] == pytest.approx([record.loss for record in here.steps()], rel=1e-5)
+    assert there.events(events.Evaluated)[-1].accuracy == here.events(events.Evaluated)[-1].accuracy
