@@ -1,0 +1,164 @@
+"""A network in integer arithmetic, in NumPy: what the quantized evaluation graph has to equal, code for code.
+
+Values on a grid are carried as codes minus zero point, in int64; the only roundings are those of the grids.
+"""
+
+import numpy as np
+
+from qatviz.network.graph import WEIGHTED
+from qatviz.network.layers import element_count
+from qatviz.quant import affine
+from qatviz.quant.ranges import min_max_range
+
+
+class IntegerNetwork:
+    """See the module's text.
+
+    Parameters
+    ----------
+    settings : sequence of QuantizerSettings
+        One for each group of the plan.
+    ranges : dict of str to (float, float)
+        Ranges of activations by the name of a group's first tensor.
+    """
+
+    def __init__(self, network, plan, parameters, settings, ranges):
+        self.network, self.plan, self.parameters = network, plan, parameters
+        self.settings = {plan.tensors[index].name: s for members, s in zip(plan.groups, settings) for index in members}
+        self.grids = {}
+        for tensor in plan.tensors:
+            if tensor.kind != "weights":
+                self.grids[tensor.name] = self._choose(tensor.name, *ranges[tensor.group])
+        self.bias_codes = {}
+
+    def codes(self, images):
+        """int64 codes minus zero point of every unit's output, by the name of the layer that puts it out."""
+        outputs = {"input": self._rounded("input.activations", images)}
+        for unit in self.plan.units:
+            inputs = [outputs[name] for name in unit.inputs]
+            outputs[unit.output] = getattr(self, "_" + unit.op.kind.lower(), self._weighted)(unit, inputs)
+        return outputs
+
+    def scale(self, layer):
+        """Scale of a layer's output, in double precision."""
+        return float(self.grids[self.plan.grid_of(layer)].scale)
+
+    def _choose(self, name, low, high):
+        s = self.settings[name]
+        return affine.choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
+
+    def _rounded(self, name, values):
+        grid = self.grids[name]
+        return affine.quantize(np.float32(values), grid).astype(np.int64) - int(grid.zero_point)
+
+    def _folded(self, unit):
+        """Weights ``[..., channels]`` and bias of a unit, batch norm folded in, in float32."""
+        own = {name.split(".")[1]: value for name, value in self.parameters.items() if name.startswith(unit.name + ".")}
+        weights, bias = own["weights"], own.get("bias", np.zeros(self.plan.tensor(unit.name + ".weights").num_channels, np.float32))
+        if unit.op.kind == "DepthwiseConv2D":
+            weights = weights.reshape(weights.shape[:2] + (-1,))
+        if unit.batch_norm is not None:
+            p = {name: self.parameters["{}.{}".format(unit.batch_norm.name, name)]
+                 for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+            factor = p["gamma"] / np.sqrt(p["moving_variance"] + np.float32(unit.batch_norm.epsilon))
+            weights, bias = weights * factor, p["beta"] + factor * (bias - p["moving_mean"])
+        return weights.astype(np.float32), bias.astype(np.float32)
+
+    def _weighted(self, unit, inputs):
+        weights, bias = self._folded(unit)
+        name = unit.name + ".weights"
+        by_channel = weights.reshape(-1, weights.shape[-1])
+        low, high = min_max_range(by_channel if self.settings[name].per_channel else weights.reshape(-1, 1))
+        grid = self._choose(name, *((low, high) if self.settings[name].per_channel else (low[0], high[0])))
+        integers = affine.quantize(weights, grid).astype(np.int64) - grid.zero_point
+        product_scale = np.float32(self.scale(unit.inputs[0])) * grid.scale
+        bias_codes = np.floor(bias / product_scale + np.float32(0.5)).astype(np.int64)
+        self.bias_codes[unit.name] = bias_codes
+        total = _multiplied(unit.op, inputs[0], integers) + bias_codes
+        return self._finished(unit, total * product_scale.astype(np.float64))
+
+    def _finished(self, unit, values):
+        if unit.activation is not None:
+            values = np.maximum(values, 0.0)
+            if unit.activation.kind == "ReLU6":
+                values = np.minimum(values, 6.0)
+        return self._rounded(unit.name + ".activations", values)
+
+    def _add(self, unit, inputs):
+        return self._finished(unit, sum(x * self.scale(name) for x, name in zip(inputs, unit.inputs)))
+
+    def _concat(self, unit, inputs):
+        return np.concatenate(inputs, unit.op.axis + 1 if unit.op.axis >= 0 else unit.op.axis)
+
+    def _averagepool(self, unit, inputs):
+        windows, counted = _windows(inputs[0], unit.op, fill=0)
+        total, count = windows.sum(axis=(3, 4)), counted.sum(axis=(3, 4))
+        mean = (2 * total + count) // (2 * count)  # ties up
+        grid = self.grids[self.plan.grid_of(unit.inputs[0])]
+        return np.clip(mean, grid.bounds[0] - int(grid.zero_point), grid.bounds[1] - int(grid.zero_point))
+
+    def _globalaveragepool(self, unit, inputs):
+        count = element_count(inputs[0].shape[1:3])
+        return self._rounded(unit.name + ".activations", inputs[0].sum(axis=(1, 2)) / count * self.scale(unit.inputs[0]))
+
+    def _maxpool(self, unit, inputs):
+        windows, _ = _windows(inputs[0], unit.op, fill=np.iinfo(np.int64).min)
+        return windows.max(axis=(3, 4))
+
+    def _relu(self, unit, inputs):
+        return np.maximum(inputs[0], 0)
+
+    def _relu6(self, unit, inputs):
+        return np.clip(inputs[0], 0, self._rounded(self.plan.grid_of(unit.inputs[0]), 6.0))
+
+    def _flatten(self, unit, inputs):
+        return inputs[0].reshape(len(inputs[0]), -1)
+
+    def _reshape(self, unit, inputs):
+        return inputs[0].reshape((len(inputs[0]),) + tuple(self.network.shapes[unit.output]))
+
+    def _zeropad(self, unit, inputs):
+        return np.pad(inputs[0], ((0, 0),) + tuple(unit.op.padding) + ((0, 0),), "constant")
+
+    def _dropout(self, unit, inputs):
+        return inputs[0]
+
+    _softmax = _dropout
+
+
+def is_weighted(unit):
+    """Whether the unit multiplies with weights."""
+    return isinstance(unit.op, WEIGHTED)
+
+
+def _windows(x, op, fill, size=None, dilation=(1, 1)):
+    """``[batch, rows, columns, height, width, channels]``, and the same of ones where there is an input."""
+    size = size or op.pool_size
+    spans, starts, pads = [], [], []
+    for axis in (0, 1):
+        reach = (size[axis] - 1) * dilation[axis] + 1
+        length, stride = x.shape[axis + 1], op.strides[axis]
+        if op.padding == "SAME":
+            count = -(-length // stride)
+            missing = max((count - 1) * stride + reach - length, 0)
+        else:
+            count, missing = (length - reach) // stride + 1, 0
+        pads.append((missing // 2, missing - missing // 2))
+        starts.append(np.arange(count) * stride)
+        spans.append(np.arange(size[axis]) * dilation[axis])
+    rows = starts[0][:, None, None, None] + spans[0][None, None, :, None]
+    columns = starts[1][None, :, None, None] + spans[1][None, None, None, :]
+    around = ((0, 0),) + tuple(pads) + ((0, 0),)
+    padded = np.pad(x, around, "constant", constant_values=fill)
+    counted = np.pad(np.ones_like(x), around, "constant")
+    return padded[:, rows, columns], counted[:, rows, columns]
+
+
+def _multiplied(op, x, weights):
+    if op.kind == "Dense":
+        return x @ weights
+    windows, _ = _windows(x, op, 0, op.kernel_size, op.dilation)
+    if op.kind == "Conv2D":
+        return np.einsum("nyxhwc,hwcf->nyxf", windows, weights)
+    repeated = np.repeat(windows, op.depth_multiplier, axis=-1)
+    return np.einsum("nyxhwc,hwc->nyxc", repeated, weights)
