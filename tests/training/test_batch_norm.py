@@ -1,0 +1,209 @@
+"""Folded batch norm: without quantization it is batch norm, gradients included; with it, it is tf.contrib.quantize's."""
+
+import importlib.util
+import pathlib
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from lowering_cases import LoweredNetwork, random_parameters, settings_of, state_arrays
+from training_cases import dataset
+
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6)
+from qatviz.network.plan import quantization_plan
+from qatviz.quant import affine
+from qatviz.settings import RunSettings, quantizer_settings
+from qatviz.training.graph import TrainingGraph
+
+EPSILON, MOMENTUM = 2e-3, 0.8
+
+
+def normalized(kind, bias):
+    """One layer with batch norm, and a readout."""
+    net = NetworkBuilder("normalized", (6,) if kind is Dense else (6, 5, 2))
+    settings = {"units": 4} if kind is Dense else {"filters": 4, "strides": 2} if kind is Conv2D else {"depth_multiplier": 2}
+    net.add(kind, "layer", use_bias=bias, **settings)
+    net.add(BatchNorm, "bn", momentum=MOMENTUM, epsilon=EPSILON)
+    if kind is not Dense:
+        net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=3)
+    return net.network()
+
+
+def plain(case, parameters):
+    """The same by ``tf.nn.moments``, differentiable by TensorFlow's own rules: logits and moving statistics."""
+    layer, x = case.network.layer("layer"), case.images
+    if layer.kind == "Dense":
+        y = tf.matmul(x, parameters["layer.weights"])
+    elif layer.kind == "Conv2D":
+        y = tf.nn.conv2d(x, parameters["layer.weights"], layer.strides, layer.padding)
+    else:
+        y = tf.nn.depthwise_conv2d(x, parameters["layer.weights"], (1, 1, 1, 1), layer.padding)
+    if layer.use_bias:
+        y = y + parameters["layer.bias"]
+    mean, variance = tf.nn.moments(y, axes=list(range(y.shape.ndims - 1)))
+    count = tf.cast(tf.size(y) / y.shape[-1].value, tf.float32)
+    z = (y - mean) / tf.sqrt(variance + EPSILON) * parameters["bn.gamma"] + parameters["bn.beta"]
+    logits = tf.matmul(tf.reshape(z, [tf.shape(z)[0], -1]), parameters["logits.weights"]) + parameters["logits.bias"]
+    moving = {"bn.moving_mean": parameters["bn.moving_mean"] * MOMENTUM + mean * (1 - MOMENTUM),
+              "bn.moving_variance": parameters["bn.moving_variance"] * MOMENTUM + variance * count / (count - 1) * (1 - MOMENTUM)}
+    return logits, moving
+
+
+@pytest.mark.parametrize("bias", [False, True])
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
+def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
+    network = normalized(kind, bias)
+    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(network, training=True)
+        expected_logits, expected_moving = plain(case, case.parameters)
+        # A loss without symmetry: every element has a weight of its own.
+        weight = tf.constant(np.random.RandomState(2).standard_normal((7, 3)).astype(np.float32))
+        sources = [case.parameters[name] for name in case.trainable] + [case.images]
+        found = [case.lowered.logits, case.lowered.updates, tf.gradients(tf.reduce_sum(case.lowered.logits * weight), sources)]
+        expected = [expected_logits, expected_moving, tf.gradients(tf.reduce_sum(expected_logits * weight), sources)]
+        state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
+        found, expected = session.run([found, expected], case.feeds(images, state))
+    np.testing.assert_allclose(found[0], expected[0], rtol=1e-4, atol=1e-4)
+    assert sorted(found[1]) == sorted(expected[1])
+    for name in expected[1]:
+        np.testing.assert_allclose(found[1][name], expected[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
+    for name, one, other in zip(case.trainable + ["images"], found[2], expected[2]):
+        np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4 * max(np.abs(other).max(), 0.1), err_msg=name)
+    assert max(np.abs(gradient).max() for gradient in expected[2]) > 0.1
+
+
+def test_moving_statistics_are_those_of_tf_layers():
+    network = normalized(Conv2D, False)
+    parameters = random_parameters(network)
+    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(network, training=True)
+        layer = network.layer("layer")
+        y = tf.nn.conv2d(case.images, case.parameters["layer.weights"], layer.strides, layer.padding)
+        fixed = {name: tf.constant_initializer(parameters["bn." + name]) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+        normalize = tf.keras.layers.BatchNormalization(
+            momentum=MOMENTUM, epsilon=EPSILON, **{name + "_initializer": value for name, value in fixed.items()})
+        output = normalize(y, training=True)
+        session.run(tf.global_variables_initializer())
+        state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
+        feeds = case.feeds(images, state)
+        found, source = session.run([case.lowered.updates, case.lowered.quantizers.quantized["layer.activations"].source], feeds)
+        expected, _ = session.run([output, normalize.updates], feeds)
+        moving = session.run([normalize.moving_mean, normalize.moving_variance])
+    np.testing.assert_allclose(source, expected, rtol=1e-4, atol=1e-4)
+    np.testing.assert_allclose(found["bn.moving_mean"], moving[0], rtol=1e-4, atol=1e-6)
+    np.testing.assert_allclose(found["bn.moving_variance"], moving[1], rtol=1e-4)
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
+def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
+    network = normalized(kind, True)
+    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    with tf.Graph().as_default(), tf.Session() as session:
+        training, evaluation = LoweredNetwork(network, training=True), LoweredNetwork(network)
+        state = state_arrays(training.plan, settings_of(training.plan, weights={"num_bits": 4}, activations={"num_bits": 16}))
+        frozen, updates, moving = session.run(
+            [training.lowered.logits, training.lowered.updates, training.lowered.logits],
+            training.feeds(images, state, frozen=True))
+        by_batch = session.run(training.lowered.logits, training.feeds(images, state))
+        inference = session.run(evaluation.lowered.logits, evaluation.feeds(images, state))
+    np.testing.assert_allclose(frozen, inference, atol=2e-3)  # biases are on their grid there
+    assert np.abs(by_batch - inference).max() > 0.05
+    parameters = random_parameters(network)
+    assert {name: value.tolist() for name, value in updates.items()} == {name: parameters[name].tolist() for name in updates}
+
+
+@pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
+def test_quantized_are_the_weights_that_ship(kind):
+    """w * gamma / sigma of the moving statistics, whatever the batch."""
+    network = normalized(kind, False)
+    parameters = random_parameters(network)
+    factor = parameters["bn.gamma"] / np.sqrt(parameters["bn.moving_variance"] + np.float32(EPSILON))
+    weights = parameters["layer.weights"]
+    folded = weights * (factor.reshape(weights.shape[2:]) if kind is DepthwiseConv2D else factor)
+    with tf.Graph().as_default(), tf.Session() as session:
+        case = LoweredNetwork(network, training=True)
+        state = state_arrays(case.plan, settings_of(case.plan, weights={"num_bits": 3, "symmetric": True}))
+        images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+        quantized = session.run(case.lowered.quantizers.quantized["layer.weights"], case.feeds(images, state))
+    np.testing.assert_allclose(quantized.source, folded, rtol=1e-5)
+    grid = affine.choose_grid(quantized.source.min(), quantized.source.max(), 3, symmetric=True)
+    np.testing.assert_array_equal(quantized.values, affine.fake_quant(quantized.source, grid))
+    assert len(np.unique(quantized.values)) <= 8
+
+
+def separable():
+    """What tf.contrib.quantize knows how to rewrite."""
+    net = NetworkBuilder("separable", (8, 8, 2))
+    net.add(Conv2D, "conv", filters=4, use_bias=False)
+    net.add(BatchNorm, "conv_bn")
+    net.add(ReLU, "conv_relu")
+    net.add(DepthwiseConv2D, "depthwise", strides=2, use_bias=False)
+    net.add(BatchNorm, "depthwise_bn")
+    net.add(ReLU6, "depthwise_relu6")
+    net.add(GlobalAveragePool, "pool")
+    net.add(Dense, "logits", units=3)
+    return net.network()
+
+
+def contrib_graph():
+    """The module of the benchmarks that builds tf.contrib.quantize's graph."""
+    path = pathlib.Path(__file__).parents[1] / "bench" / "contrib_graph.py"
+    spec = importlib.util.spec_from_file_location("contrib_graph_of_benchmarks", str(path))
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+@pytest.mark.slow
+def test_loss_and_gradients_are_those_of_contrib_quantize():
+    """From the same parameters, on the same batch, with moving statistics that are far from the batch's.
+
+    Adam's first moment after a step is a tenth of the gradient. Ranges are taken over from contrib, and what it leaves in
+    float (the input, the pool) is in float here, so that both round to the same grids.
+    """
+    module = contrib_graph()
+    network, data = separable(), dataset((8, 8, 2), train=64, test=16)
+    plan, run = quantization_plan(network), RunSettings(learning_rate=1e-2)
+    batch = np.arange(32, dtype=np.int32)
+    graph = TrainingGraph(network, plan, data, len(batch), "adam", telemetry=False)
+    static = module.StaticGraph(network, data, len(batch), module.CONTRIB, run.learning_rate)
+    try:
+        initial = graph.initial_state(run)
+        for name in initial:
+            if name.endswith("moving_variance"):
+                initial[name] *= 0.3
+            if name.endswith("moving_mean"):
+                initial[name] += 0.5
+        trainable = [name.partition("|")[0] for name in initial if name.endswith("|m")]
+        static.write_parameters({name: value for name, value in initial.items() if "." in name and "|" not in name})
+        expected_loss = static.step(batch)
+        expected = {name: static.session.run(static.graph.get_tensor_by_name(name.replace(".", "/") + "/Adam:0"))
+                    for name in trainable}
+        moving = {name: static.session.run(static.graph.get_tensor_by_name(name.replace(".", "/") + ":0"))
+                  for name in initial if ".moving_" in name}
+        in_float = ("input.activations", "pool.activations")
+        for index, group in enumerate(graph.layout.activations):
+            tensor = graph.layout.leaders[group]
+            for end in ("min", "max"):
+                if tensor.name not in in_float:
+                    initial["range_" + end][index] = static.session.run(
+                        static.graph.get_tensor_by_name("{}/act_quant/{}:0".format(tensor.layer, end)))
+        graph.write_state(initial)
+        settings = [quantizer_settings(t.kind, enabled=t.name not in in_float, narrow_range=t.kind == "weights")
+                    for t in graph.layout.leaders]
+        graph.write_settings(settings, run, 0)
+        loss, _ = graph.step(batch, 0)
+        state = graph.read_state()
+    finally:
+        static.close()
+        graph.close()
+    assert loss == pytest.approx(expected_loss, rel=1e-6)
+    for name in trainable:
+        np.testing.assert_allclose(state[name + "|m"], expected[name], rtol=1e-4, atol=1e-7, err_msg=name)
+        assert np.abs(expected[name]).max() > 1e-5
+    for name, value in moving.items():
+        np.testing.assert_allclose(state[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
