@@ -1,5 +1,7 @@
 """Building a graph takes a thousand times as long as a step of it: equal graphs are built once for all tests."""
 
+import threading
+
 import pytest
 
 from qatviz.training import trainer
@@ -7,6 +9,7 @@ from qatviz.training.graph import TrainingGraph
 from qatviz.training.run_spec import Placement
 
 _GRAPHS = {}
+_BUILDING = threading.Lock()
 
 
 class SharedGraph(TrainingGraph):
@@ -19,9 +22,10 @@ class SharedGraph(TrainingGraph):
 def shared_graph(network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True):
     """The graph for these arguments of :class:`TrainingGraph`, built at the first call."""
     key = (repr(network.to_dict()), dataset.fingerprint, batch_size, optimizer, seed, placement, telemetry)
-    if key not in _GRAPHS:
-        _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry)
-    return _GRAPHS[key]
+    with _BUILDING:  # a run and its test may both ask
+        if key not in _GRAPHS:
+            _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry)
+        return _GRAPHS[key]
 
 
 @pytest.fixture(autouse=True)

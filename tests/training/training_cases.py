@@ -72,9 +72,11 @@ class Driver:
         Everything drained so far.
     """
 
-    def __init__(self, run_or_spec, record=None):
+    def __init__(self, run_or_spec, record=None, paused=False):
         self.run = run_or_spec if isinstance(run_or_spec, Run) else Run(run_or_spec, record)
         self.news = []
+        if paused:  # before its first step
+            self.run.pause()
 
     def __enter__(self):
         self.run.start()

@@ -1,0 +1,92 @@
+"""The optimizers make the updates of tf.train's, and their numbers are live."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+from qatviz.settings import RUN_SETTINGS
+from qatviz.training import optimizers
+from qatviz.training.run_spec import OPTIMIZER_NAMES
+from qatviz.training.variables import StateVariable
+
+STEPS = 20
+HYPER = {"learning_rate": 0.05, "momentum": 0.8, "beta1": 0.85, "beta2": 0.97, "epsilon": 1e-4}
+REFERENCES = {
+    "sgd": lambda h: tf.train.GradientDescentOptimizer(h["learning_rate"]),
+    "momentum": lambda h: tf.train.MomentumOptimizer(h["learning_rate"], h["momentum"]),
+    "adam": lambda h: tf.train.AdamOptimizer(h["learning_rate"], h["beta1"], h["beta2"], h["epsilon"]),
+}
+START = {"a.weights": np.float32([[1.0, -2.0], [0.5, 3.0]]), "a.bias": np.float32([0.1, -0.2])}
+
+
+def gradients(step):
+    random = np.random.RandomState(step)
+    return {name: random.standard_normal(value.shape).astype(np.float32) for name, value in START.items()}
+
+
+class Optimized:
+    """Variables, slots and one update of an optimizer of qatviz."""
+
+    def __init__(self, name):
+        self.optimizer = optimizers.OPTIMIZERS[name]
+        self.arrays = dict(START, **optimizers.slot_arrays(self.optimizer, START, HYPER))
+        self.variables = {key: StateVariable(key, value.dtype, value.shape) for key, value in self.arrays.items()}
+        self.feeds = {key: tf.placeholder(tf.float32, value.shape) for key, value in START.items()}
+        self.hyper = {key: tf.placeholder(tf.float32, []) for key in optimizers.HYPERPARAMETERS}
+        self.update = tf.group(*optimizers.apply(self.optimizer, self.variables, self.feeds, self.hyper))
+        self.read = {key: variable.read() for key, variable in self.variables.items()}
+
+    def start(self, session):
+        session.run([v.load for v in self.variables.values()], {v.feed: self.arrays[key] for key, v in self.variables.items()})
+
+    def step(self, session, step, hyper):
+        fed = {self.feeds[key]: value for key, value in gradients(step).items()}
+        fed.update({self.hyper[key]: value for key, value in hyper.items()})
+        session.run(self.update, fed)
+
+
+@pytest.mark.parametrize("name", sorted(REFERENCES))
+def test_updates_equal_those_of_tf_train(name):
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = Optimized(name)
+        theirs = {key: tf.Variable(value, use_resource=True) for key, value in START.items()}
+        reference = REFERENCES[name](HYPER).apply_gradients([(found.feeds[key], theirs[key]) for key in START])
+        session.run(tf.global_variables_initializer())
+        found.start(session)
+        for step in range(STEPS):
+            found.step(session, step, HYPER)
+            session.run(reference, {found.feeds[key]: value for key, value in gradients(step).items()})
+            ours, expected = session.run(found.read), session.run(theirs)
+            for key in START:
+                np.testing.assert_array_equal(ours[key], expected[key], "{} after {} steps".format(key, step + 1))
+    assert not np.allclose(ours["a.weights"], START["a.weights"])
+
+
+def test_adam_follows_betas_that_change():
+    """The bias correction is that of the betas that were: m / (1 - product of all beta1)."""
+    with tf.Graph().as_default(), tf.Session() as session:
+        found = Optimized("adam")
+        found.start(session)
+        m = v = 0.0
+        power1, power2, weights = np.float64(HYPER["beta1"]), np.float64(HYPER["beta2"]), START["a.weights"].astype(np.float64)
+        for step in range(STEPS):
+            hyper = HYPER if step < 10 else dict(HYPER, beta1=0.5, beta2=0.9, learning_rate=0.01)
+            found.step(session, step, hyper)
+            gradient = gradients(step)["a.weights"].astype(np.float64)
+            m, v = m + (gradient - m) * (1 - hyper["beta1"]), v + (gradient ** 2 - v) * (1 - hyper["beta2"])
+            rate = hyper["learning_rate"] * np.sqrt(1 - power2) / (1 - power1)
+            weights = weights - rate * m / (np.sqrt(v) + hyper["epsilon"])
+            power1, power2 = power1 * hyper["beta1"], power2 * hyper["beta2"]
+        np.testing.assert_allclose(session.run(found.read)["a.weights"], weights, rtol=1e-5)
+
+
+def test_names_slots_and_settings_agree():
+    assert set(optimizers.OPTIMIZERS) == set(OPTIMIZER_NAMES)
+    assert set(optimizers.HYPERPARAMETERS) <= set(RUN_SETTINGS)
+    for name, optimizer in optimizers.OPTIMIZERS.items():
+        assert set(optimizer.settings) <= set(optimizers.HYPERPARAMETERS)
+        slots = optimizers.slot_arrays(optimizer, START, HYPER)
+        assert len(slots) == len(optimizer.slots) * len(START) + len(optimizer.scalars)
+    adam = optimizers.slot_arrays(optimizers.OPTIMIZERS["adam"], START, HYPER)
+    assert adam["optimizer|beta1_power"] == np.float32(0.85) and adam["optimizer|beta2_power"] == np.float32(0.97)
+    assert adam["a.weights|m"].shape == (2, 2) and not adam["a.weights|v"].any()
