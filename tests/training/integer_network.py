@@ -54,7 +54,8 @@ class IntegerNetwork:
     def _folded(self, unit):
         """Weights ``[..., channels]`` and bias of a unit, batch norm folded in, in float32."""
         own = {name.split(".")[1]: value for name, value in self.parameters.items() if name.startswith(unit.name + ".")}
-        weights, bias = own["weights"], own.get("bias", np.zeros(self.plan.tensor(unit.name + ".weights").num_channels, np.float32))
+        weights, bias = own["weights"], own.get(
+            "bias", np.zeros(self.plan.tensor(unit.name + ".weights").num_channels, np.float32))
         if unit.op.kind == "DepthwiseConv2D":
             weights = weights.reshape(weights.shape[:2] + (-1,))
         if unit.batch_norm is not None:
@@ -99,7 +100,8 @@ class IntegerNetwork:
 
     def _globalaveragepool(self, unit, inputs):
         count = element_count(inputs[0].shape[1:3])
-        return self._rounded(unit.name + ".activations", inputs[0].sum(axis=(1, 2)) / count * self.scale(unit.inputs[0]))
+        return self._rounded(unit.name + ".activations",
+                             inputs[0].sum(axis=(1, 2)) / count * self.scale(unit.inputs[0]))
 
     def _maxpool(self, unit, inputs):
         windows, _ = _windows(inputs[0], unit.op, fill=np.iinfo(np.int64).min)

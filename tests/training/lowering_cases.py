@@ -17,7 +17,8 @@ def random_parameters(network, seed=0):
     values = {}
     for layer in network.layers:
         for name, shape in network.parameter_shapes(layer.name).items():
-            value = random.uniform(0.5, 1.5, shape) if name in ("gamma", "moving_variance") else random.standard_normal(shape)
+            value = random.uniform(0.5, 1.5, shape) if name in ("gamma",
+                                                                "moving_variance") else random.standard_normal(shape)
             if name == "weights":
                 value = value / np.sqrt(np.prod(shape[:-1]))
             values["{}.{}".format(layer.name, name)] = value.astype(np.float32)
@@ -51,7 +52,8 @@ class LoweredNetwork:
         state = state_arrays(self.plan, settings_of(self.plan))
         self.parameters = {name: tf.placeholder_with_default(value, value.shape) for name, value in parameters.items()}
         self.state = {name: tf.placeholder(value.dtype, value.shape) for name, value in state.items()}
-        self.modes = None if training else Modes(tf.placeholder_with_default(True, []), tf.placeholder_with_default(True, []))
+        self.modes = None if training else Modes(tf.placeholder_with_default(True, []),
+                                                 tf.placeholder_with_default(True, []))
         self.frozen = tf.placeholder_with_default(False, []) if training else None
         self.step = tf.placeholder_with_default(0, [])
         self.lowered = lower(network, self.plan, self.images, self.parameters, self.state, training, self.frozen,
@@ -77,15 +79,29 @@ def keras_network(network, parameters, images):
         inputs = [outputs[name] for name in layer.inputs]
         fixed = {name: tf.constant_initializer(parameters["{}.{}".format(layer.name, name)])
                  for name in network.parameter_shapes(layer.name)}
-        same = {name: getattr(layer, name) for name in ("strides", "padding", "pool_size", "use_bias") if hasattr(layer, name)}
+        same = {
+            name: getattr(layer, name)
+            for name in ("strides", "padding", "pool_size", "use_bias") if hasattr(layer, name)
+        }
         if layer.kind == "Conv2D":
-            make = layers.Conv2D(layer.filters, layer.kernel_size, dilation_rate=layer.dilation, kernel_initializer=fixed["weights"],
-                                 bias_initializer=fixed.get("bias"), **same)
+            make = layers.Conv2D(layer.filters,
+                                 layer.kernel_size,
+                                 dilation_rate=layer.dilation,
+                                 kernel_initializer=fixed["weights"],
+                                 bias_initializer=fixed.get("bias"),
+                                 **same)
         elif layer.kind == "DepthwiseConv2D":
-            make = layers.DepthwiseConv2D(layer.kernel_size, dilation_rate=layer.dilation, depth_multiplier=layer.depth_multiplier,
-                                          depthwise_initializer=fixed["weights"], bias_initializer=fixed.get("bias"), **same)
+            make = layers.DepthwiseConv2D(layer.kernel_size,
+                                          dilation_rate=layer.dilation,
+                                          depth_multiplier=layer.depth_multiplier,
+                                          depthwise_initializer=fixed["weights"],
+                                          bias_initializer=fixed.get("bias"),
+                                          **same)
         elif layer.kind == "Dense":
-            make = layers.Dense(layer.units, kernel_initializer=fixed["weights"], bias_initializer=fixed.get("bias"), **same)
+            make = layers.Dense(layer.units,
+                                kernel_initializer=fixed["weights"],
+                                bias_initializer=fixed.get("bias"),
+                                **same)
         elif layer.kind == "BatchNorm":
             normalize = layers.BatchNormalization(
                 epsilon=layer.epsilon, gamma_initializer=fixed["gamma"], beta_initializer=fixed["beta"],
@@ -94,12 +110,18 @@ def keras_network(network, parameters, images):
             continue
         else:
             make = {
-                "ReLU": lambda: layers.ReLU(), "ReLU6": lambda: layers.ReLU(6.0), "Add": lambda: layers.Add(),
-                "MaxPool": lambda: layers.MaxPooling2D(**same), "AveragePool": lambda: layers.AveragePooling2D(**same),
-                "GlobalAveragePool": lambda: layers.GlobalAveragePooling2D(), "Flatten": lambda: layers.Flatten(),
+                "ReLU": lambda: layers.ReLU(),
+                "ReLU6": lambda: layers.ReLU(6.0),
+                "Add": lambda: layers.Add(),
+                "MaxPool": lambda: layers.MaxPooling2D(**same),
+                "AveragePool": lambda: layers.AveragePooling2D(**same),
+                "GlobalAveragePool": lambda: layers.GlobalAveragePooling2D(),
+                "Flatten": lambda: layers.Flatten(),
                 "Concat": lambda: layers.Concatenate(layer.axis + 1 if layer.axis >= 0 else layer.axis),
-                "Reshape": lambda: layers.Reshape(layer.target_shape), "ZeroPad": lambda: layers.ZeroPadding2D(layer.padding),
-                "Dropout": lambda: layers.Dropout(layer.rate), "Softmax": lambda: layers.Activation("linear"),
+                "Reshape": lambda: layers.Reshape(layer.target_shape),
+                "ZeroPad": lambda: layers.ZeroPadding2D(layer.padding),
+                "Dropout": lambda: layers.Dropout(layer.rate),
+                "Softmax": lambda: layers.Activation("linear"),
             }[layer.kind]()
         outputs[layer.name] = make(inputs if len(inputs) > 1 else inputs[0])
     return outputs[network.output]

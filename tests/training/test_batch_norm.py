@@ -1,4 +1,4 @@
-"""Folded batch norm: without quantization it is batch norm, gradients included; with it, it is tf.contrib.quantize's."""
+"""Folded batch norm: in float it is batch norm, gradients included; quantized, it is tf.contrib.quantize's."""
 
 import importlib.util
 import pathlib
@@ -22,7 +22,8 @@ EPSILON, MOMENTUM = 2e-3, 0.8
 def normalized(kind, bias):
     """One layer with batch norm, and a readout."""
     net = NetworkBuilder("normalized", (6,) if kind is Dense else (6, 5, 2))
-    settings = {"units": 4} if kind is Dense else {"filters": 4, "strides": 2} if kind is Conv2D else {"depth_multiplier": 2}
+    settings = {Dense: {"units": 4}, Conv2D: {"filters": 4, "strides": 2},
+                DepthwiseConv2D: {"depth_multiplier": 2}}[kind]
     net.add(kind, "layer", use_bias=bias, **settings)
     net.add(BatchNorm, "bn", momentum=MOMENTUM, epsilon=EPSILON)
     if kind is not Dense:
@@ -46,8 +47,9 @@ def plain(case, parameters):
     count = tf.cast(tf.size(y) / y.shape[-1].value, tf.float32)
     z = (y - mean) / tf.sqrt(variance + EPSILON) * parameters["bn.gamma"] + parameters["bn.beta"]
     logits = tf.matmul(tf.reshape(z, [tf.shape(z)[0], -1]), parameters["logits.weights"]) + parameters["logits.bias"]
+    unbiased = variance * count / (count - 1)
     moving = {"bn.moving_mean": parameters["bn.moving_mean"] * MOMENTUM + mean * (1 - MOMENTUM),
-              "bn.moving_variance": parameters["bn.moving_variance"] * MOMENTUM + variance * count / (count - 1) * (1 - MOMENTUM)}
+              "bn.moving_variance": parameters["bn.moving_variance"] * MOMENTUM + unbiased * (1 - MOMENTUM)}
     return logits, moving
 
 
@@ -62,7 +64,10 @@ def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
         # A loss without symmetry: every element has a weight of its own.
         weight = tf.constant(np.random.RandomState(2).standard_normal((7, 3)).astype(np.float32))
         sources = [case.parameters[name] for name in case.trainable] + [case.images]
-        found = [case.lowered.logits, case.lowered.updates, tf.gradients(tf.reduce_sum(case.lowered.logits * weight), sources)]
+        found = [
+            case.lowered.logits, case.lowered.updates,
+            tf.gradients(tf.reduce_sum(case.lowered.logits * weight), sources)
+        ]
         expected = [expected_logits, expected_moving, tf.gradients(tf.reduce_sum(expected_logits * weight), sources)]
         state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
         found, expected = session.run([found, expected], case.feeds(images, state))
@@ -83,14 +88,18 @@ def test_moving_statistics_are_those_of_tf_layers():
         case = LoweredNetwork(network, training=True)
         layer = network.layer("layer")
         y = tf.nn.conv2d(case.images, case.parameters["layer.weights"], layer.strides, layer.padding)
-        fixed = {name: tf.constant_initializer(parameters["bn." + name]) for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+        fixed = {
+            name: tf.constant_initializer(parameters["bn." + name])
+            for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        }
         normalize = tf.keras.layers.BatchNormalization(
             momentum=MOMENTUM, epsilon=EPSILON, **{name + "_initializer": value for name, value in fixed.items()})
         output = normalize(y, training=True)
         session.run(tf.global_variables_initializer())
         state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
         feeds = case.feeds(images, state)
-        found, source = session.run([case.lowered.updates, case.lowered.quantizers.quantized["layer.activations"].source], feeds)
+        found, source = session.run(
+            [case.lowered.updates, case.lowered.quantizers.quantized["layer.activations"].source], feeds)
         expected, _ = session.run([output, normalize.updates], feeds)
         moving = session.run([normalize.moving_mean, normalize.moving_variance])
     np.testing.assert_allclose(source, expected, rtol=1e-4, atol=1e-4)
@@ -104,7 +113,8 @@ def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
     images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         training, evaluation = LoweredNetwork(network, training=True), LoweredNetwork(network)
-        state = state_arrays(training.plan, settings_of(training.plan, weights={"num_bits": 4}, activations={"num_bits": 16}))
+        state = state_arrays(training.plan,
+                             settings_of(training.plan, weights={"num_bits": 4}, activations={"num_bits": 16}))
         frozen, updates, moving = session.run(
             [training.lowered.logits, training.lowered.updates, training.lowered.logits],
             training.feeds(images, state, frozen=True))
@@ -113,7 +123,8 @@ def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
     np.testing.assert_allclose(frozen, inference, atol=2e-3)  # biases are on their grid there
     assert np.abs(by_batch - inference).max() > 0.05
     parameters = random_parameters(network)
-    assert {name: value.tolist() for name, value in updates.items()} == {name: parameters[name].tolist() for name in updates}
+    for name, value in updates.items():
+        np.testing.assert_array_equal(value, parameters[name])
 
 
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
@@ -162,8 +173,8 @@ def contrib_graph():
 def test_loss_and_gradients_are_those_of_contrib_quantize():
     """From the same parameters, on the same batch, with moving statistics that are far from the batch's.
 
-    Adam's first moment after a step is a tenth of the gradient. Ranges are taken over from contrib, and what it leaves in
-    float (the input, the pool) is in float here, so that both round to the same grids.
+    Adam's first moment after a step is a tenth of the gradient. Ranges are taken over from contrib, and what it leaves
+    in float (the input, the pool) is in float here, so that both round to the same grids.
     """
     module = contrib_graph()
     network, data = separable(), dataset((8, 8, 2), train=64, test=16)

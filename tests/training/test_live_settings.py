@@ -37,7 +37,6 @@ class Stepper:
         self.driver, self.plan = driver, driver.run.spec.plan
         self.graph = graph_of(driver.run.spec, graphs)
         self.book = driver.run.spec.book
-        driver.until_event(events.Paused)
 
     def change(self, *assignments):
         applied = self.driver.send(ChangeSettings(assignments))
@@ -168,8 +167,9 @@ def test_a_quantizer_that_is_off_passes_floats(stepper, delay):
 
 
 def batch_ranges(stepper):
-    """What the next step will see as the range of each group of activations: at a decay of 0 the average is the batch's."""
-    graph, state, step, run_spec = stepper.graph, stepper.graph.read_state(), stepper.driver.run.step, stepper.driver.run.spec
+    """What the next step will see as the range of each group of activations: at a decay of 0 the average is that."""
+    graph, step, run_spec = stepper.graph, stepper.driver.run.step, stepper.driver.run.spec
+    state = graph.read_state()
     batch = BatchSchedule(len(run_spec.dataset.x_train), run_spec.batch_size, run_spec.seed).indices(step)
     book, _ = stepper.book.change([("*.activations.ema_decay", 0.0)])
     graph.write_settings(book.quantizers, book.run, step)
@@ -183,7 +183,7 @@ def batch_ranges(stepper):
 
 
 def test_ranges_of_activations_are_zero_debiased_moving_averages(graphs):
-    """Of the batches seen, newest first, with weights (1 - d), (1 - d) d, (1 - d) d d'...; also where the decay changes."""
+    """Of the batches seen, newest first, with weights (1 - d), (1 - d) d ...; also where the decay changes."""
     with Driver(spec(plain(), optimizer="momentum", activations={"ema_decay": 0.9}), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         total, weight = 0.0, 0.0
@@ -194,7 +194,10 @@ def test_ranges_of_activations_are_zero_debiased_moving_averages(graphs):
             total, weight = decay * total + (1 - decay) * batch, decay * weight + (1 - decay)
             stepper.step()
             state = stepper.graph.read_state()
-            np.testing.assert_allclose(np.stack([state["range_min"], state["range_max"]]), total / weight, rtol=1e-5, atol=1e-6)
+            np.testing.assert_allclose(np.stack([state["range_min"], state["range_max"]]),
+                                       total / weight,
+                                       rtol=1e-5,
+                                       atol=1e-6)
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -210,8 +213,9 @@ def test_without_a_learning_rate_no_parameter_moves(graphs, optimizer):
             np.testing.assert_array_equal(after[parameter], before[parameter])
 
 
-@pytest.mark.parametrize("optimizer, name, value", [
-    ("momentum", "momentum", 0.1), ("adam", "beta1", 0.2), ("adam", "beta2", 0.2), ("adam", "epsilon", 0.5), ("sgd", "learning_rate", 0.5)])
+@pytest.mark.parametrize("optimizer, name, value", [("momentum", "momentum", 0.1), ("adam", "beta1", 0.2),
+                                                    ("adam", "beta2", 0.2), ("adam", "epsilon", 0.5),
+                                                    ("sgd", "learning_rate", 0.5)])
 def test_optimizer_settings_take_effect_at_the_next_step(graphs, optimizer, name, value):
     with Driver(spec(optimizer=optimizer), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -239,7 +243,8 @@ def test_frozen_batch_norm_keeps_its_statistics_and_thawed_moves_them(graphs):
 
 def test_step_measures_of_small_tensors_are_exact(graphs):
     """Tensors that fit into the sample: telemetry of the step is the whole tensor's."""
-    with Driver(spec(mlp(), weights={"num_bits": 3, "range_method": "percentile", "percentile": 80.0}), paused=True) as driver:
+    weights = {"num_bits": 3, "range_method": "percentile", "percentile": 80.0}
+    with Driver(spec(mlp(), weights=weights), paused=True) as driver:
         stepper = Stepper(driver, graphs)
         stepper.change(("run.learning_rate", 0.02))
         state = stepper.graph.read_state()
@@ -338,5 +343,6 @@ def test_without_telemetry_steps_have_no_measures_and_the_same_losses(graphs):
             driver.finish()
             results.append(driver.steps())
     assert [r.loss for r in results[0]] == [r.loss for r in results[1]]
-    assert np.isnan(results[1][-1].values).all() and results[1][-1].values.shape == (len(STEP_MEASURES), len(plan.tensors))
+    without = results[1][-1].values
+    assert np.isnan(without).all() and without.shape == (len(STEP_MEASURES), len(plan.tensors))
     assert np.isfinite(results[0][-1].values[:4]).all()

@@ -6,8 +6,8 @@ import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, keras_network, random_parameters, settings_of, state_arrays
 
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten,
-                                   GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
+                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
 ACTIVATIONS = (None, ReLU, ReLU6)
 
@@ -57,11 +57,17 @@ def random_chain(seed):
     def choose(*values):
         return values[random.randint(len(values))]
 
-    net = NetworkBuilder("chain{}".format(seed), (int(random.randint(6, 12)), int(random.randint(6, 12)), int(random.randint(1, 4))))
+    net = NetworkBuilder("chain{}".format(seed),
+                         (int(random.randint(6, 12)), int(random.randint(6, 12)), int(random.randint(1, 4))))
     for index in range(4):
         dilation = choose(1, 1, 2, 3)
-        common = {"kernel_size": (choose(1, 2, 3), choose(1, 2, 3)), "dilation": dilation, "padding": choose("SAME", "SAME", "VALID"),
-                  "strides": choose(1, 2) if dilation == 1 else 1, "use_bias": choose(True, False)}
+        common = {
+            "kernel_size": (choose(1, 2, 3), choose(1, 2, 3)),
+            "dilation": dilation,
+            "padding": choose("SAME", "SAME", "VALID"),
+            "strides": choose(1, 2) if dilation == 1 else 1,
+            "use_bias": choose(True, False)
+        }
         if common["padding"] == "VALID":
             common["kernel_size"], common["dilation"], common["strides"] = (2, 1), 1, 1
         if random.rand() < 0.5:
@@ -90,12 +96,14 @@ def run_both(network, seed=0):
             session.run(tf.global_variables_initializer())
             expected = session.run(oracle, {case.images: images})
             found = session.run(case.lowered.logits, case.feeds(images, state, parameters))
-            by_mode = session.run(case.lowered.logits, case.feeds(images, on, parameters, weights=False, activations=False))
+            by_mode = session.run(case.lowered.logits,
+                                  case.feeds(images, on, parameters, weights=False, activations=False))
             both = session.run(case.lowered.logits, case.feeds(images, on, parameters))
     return expected, found, by_mode, both
 
 
-@pytest.mark.parametrize("network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)],
+                         ids=lambda network: network.name)
 def test_the_float_graph_is_keras_network(network):
     expected, found, by_mode, quantized = run_both(network)
     assert np.ptp(expected) > 1e-3, "the oracle says nothing"

@@ -23,7 +23,10 @@ RANGE = (-2.5, 7.0)
 
 def ranges_of(plan, low=RANGE[0], high=RANGE[1]):
     """Ranges that differ from tensor to tensor."""
-    return {t.name: (0.0 if t.nonnegative else low * (1 + 0.1 * i), high * (1 + 0.1 * i)) for i, t in enumerate(plan.tensors)}
+    return {
+        t.name: (0.0 if t.nonnegative else low * (1 + 0.1 * i), high * (1 + 0.1 * i))
+        for i, t in enumerate(plan.tensors)
+    }
 
 
 class Comparison:
@@ -58,7 +61,8 @@ class Comparison:
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-@pytest.mark.parametrize("network", [kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name)
+@pytest.mark.parametrize("network", [kitchen_sink(), random_chain(0), random_chain(4)],
+                         ids=lambda network: network.name)
 def test_every_code_is_that_of_integer_arithmetic(network, setting):
     weights, activations = SETTINGS[setting]
     both = Comparison(network, dict(weights, **EXACT), dict(activations, **EXACT))
@@ -85,8 +89,15 @@ def test_biases_are_on_the_grid_of_input_times_weights():
     net.add(Dense, "logits", units=3)
     network = net.network()
     # Codes of the output are finer than the bias grid, so the bias can be read from them.
-    both = Comparison(network, dict(num_bits=2, **EXACT), dict(num_bits=3, **EXACT), images=np.zeros((1, 2, 2, 1), np.float32),
-                      ranges={"input.activations": (-4.0, 3.0), "conv.activations": (-8.0, 7.0), "logits.activations": (-8.0, 7.0)})
+    both = Comparison(network,
+                      dict(num_bits=2, **EXACT),
+                      dict(num_bits=3, **EXACT),
+                      images=np.zeros((1, 2, 2, 1), np.float32),
+                      ranges={
+                          "input.activations": (-4.0, 3.0),
+                          "conv.activations": (-8.0, 7.0),
+                          "logits.activations": (-8.0, 7.0)
+                      })
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network)
         settings = settings_of(case.plan, weights=dict(num_bits=2, **EXACT), activations=dict(num_bits=3, **EXACT))
@@ -115,13 +126,14 @@ def test_in_training_and_where_a_scale_is_missing_biases_stay_in_float():
         np.testing.assert_array_equal(session.run(training.lowered.logits, training.feeds(zeros, state))[0], bias)
         assert not np.array_equal(session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state))[0], bias)
         for off in ({"weights": False, "activations": True}, {"weights": True, "activations": False}):
-            np.testing.assert_array_equal(session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state, **off))[0], bias)
+            np.testing.assert_array_equal(
+                session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state, **off))[0], bias)
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, (1, 3), (2, 5)])
 @pytest.mark.parametrize("padding", ["VALID", "SAME"])
 def test_average_pools_round_ties_up_and_nothing_else(size, padding):
-    """All sums of a window occur: of an even number of codes every other is near a tie, of an odd number none is one."""
+    """All sums of a window occur: means of an even number of codes can be ties, of an odd number none is."""
     net = NetworkBuilder("pool", (10, 10, 8))
     net.add(AveragePool, "pool", pool_size=size, strides=1, padding=padding)
     net.add(Flatten, "flatten")
@@ -167,15 +179,18 @@ def test_inputs_of_a_concat_share_one_grid_and_its_range_is_that_of_all():
         state = state_arrays(case.plan, settings_of(case.plan, activations={"ema_decay": 0.0}))
         quantized = case.lowered.quantizers.quantized
         names = ["one.activations", "other.activations", "concat.activations"]
-        sources, updates = session.run([[quantized[name].source for name in names], case.lowered.quantizers.range_updates()],
-                                       case.feeds(images, state))
+        sources, updates = session.run(
+            [[quantized[name].source
+              for name in names], case.lowered.quantizers.range_updates()], case.feeds(images, state))
         group = case.plan.tensor("concat.activations").group
         place = case.lowered.quantizers.place
         index = [place.leaders[g].name for g in place.activations].index(group)
     lows, highs = [s.min() for s in sources[:2]], [s.max() for s in sources[:2]]
     assert len({case.plan.tensor(name).group for name in names}) == 1
     assert len(place.activations) == len(names) - 2 + 2  # input, the shared one, logits
-    np.testing.assert_allclose([updates["range_min"][index], updates["range_max"][index]], [min(lows), max(highs)], rtol=1e-6)
+    np.testing.assert_allclose([updates["range_min"][index], updates["range_max"][index]],
+                               [min(lows), max(highs)],
+                               rtol=1e-6)
 
 
 def test_the_oracle_itself_covers_every_unit():

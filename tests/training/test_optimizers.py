@@ -37,7 +37,10 @@ class Optimized:
         self.read = {key: variable.read() for key, variable in self.variables.items()}
 
     def start(self, session):
-        session.run([v.load for v in self.variables.values()], {v.feed: self.arrays[key] for key, v in self.variables.items()})
+        session.run([v.load for v in self.variables.values()], {
+            v.feed: self.arrays[key]
+            for key, v in self.variables.items()
+        })
 
     def step(self, session, step, hyper):
         fed = {self.feeds[key]: value for key, value in gradients(step).items()}
@@ -68,7 +71,8 @@ def test_adam_follows_betas_that_change():
         found = Optimized("adam")
         found.start(session)
         m = v = 0.0
-        power1, power2, weights = np.float64(HYPER["beta1"]), np.float64(HYPER["beta2"]), START["a.weights"].astype(np.float64)
+        power1, power2 = np.float64(HYPER["beta1"]), np.float64(HYPER["beta2"])
+        weights = START["a.weights"].astype(np.float64)
         for step in range(STEPS):
             hyper = HYPER if step < 10 else dict(HYPER, beta1=0.5, beta2=0.9, learning_rate=0.01)
             found.step(session, step, hyper)

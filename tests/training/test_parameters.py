@@ -43,7 +43,9 @@ def test_all_else_starts_at_0_or_1():
 def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
     assert_same_arrays(initial_parameters(convnet(), 5), initial_parameters(convnet(), 5))
     for seed in (0, 6, 2**32 - 1):
-        assert not np.array_equal(initial_parameters(mlp(), 5)["dense1.weights"], initial_parameters(mlp(), seed)["dense1.weights"])
+        assert not np.array_equal(
+            initial_parameters(mlp(), 5)["dense1.weights"],
+            initial_parameters(mlp(), seed)["dense1.weights"])
     net = NetworkBuilder("twins", (5,))
     net.add(Dense, "one", units=5)
     net.add(Dense, "two", units=5)
@@ -54,4 +56,8 @@ def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
 
 def test_statistics_are_not_trained():
     names = {name for name in initial_parameters(convnet(), 0) if not is_trainable(name)}
-    assert names == {"{}_bn.{}".format(layer, name) for layer in ("conv", "depthwise") for name in ("moving_mean", "moving_variance")}
+    assert names == {
+        "{}_bn.{}".format(layer, name)
+        for layer in ("conv", "depthwise")
+        for name in ("moving_mean", "moving_variance")
+    }

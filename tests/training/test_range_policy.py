@@ -10,7 +10,8 @@ from qatviz.network.plan import quantization_plan
 from qatviz.quant import ranges
 from qatviz.quant.live_state import initial_ranges, layout
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
-from qatviz.training.range_policy import CAPTURE, KEEP, SEARCH, SEARCH_INTERVAL, actions_at_step, actions_on_change, held_ranges
+from qatviz.training.range_policy import (CAPTURE, KEEP, SEARCH, SEARCH_INTERVAL, actions_at_step, actions_on_change,
+                                          held_ranges)
 from qatviz.training.settings_book import SettingsBook
 
 PLAN = quantization_plan(mlp())
@@ -19,7 +20,8 @@ METHODS = (MIN_MAX, PERCENTILE, MSE, FROZEN)
 
 
 def book(method, freeze):
-    return SettingsBook.from_preset(PLAN, "tflite-int8", {"range_method": method}).change([("run.freeze_ranges", freeze)])[0]
+    started = SettingsBook.from_preset(PLAN, "tflite-int8", {"range_method": method})
+    return started.change([("run.freeze_ranges", freeze)])[0]
 
 
 @pytest.mark.parametrize("old, new", itertools.product([None] + list(itertools.product(METHODS, (False, True))),

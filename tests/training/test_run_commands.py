@@ -12,8 +12,8 @@ from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry import events
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.training import handle
-from qatviz.training.commands import (ApplyPreset, ChangeSettings, Command, Evaluate, Pause, Redo, RestoreCheckpoint, Resume,
-                                      SaveCheckpoint, SetSteps, SingleStep, Stop, TakeSnapshot, Undo)
+from qatviz.training.commands import (ApplyPreset, ChangeSettings, Command, Evaluate, Pause, Redo, RestoreCheckpoint,
+                                      Resume, SaveCheckpoint, SetSteps, SingleStep, Stop, TakeSnapshot, Undo)
 from qatviz.training.evaluation import EVALUATIONS
 from qatviz.training.graph import TrainingGraph
 
@@ -63,8 +63,10 @@ def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypa
     monkeypatch.setattr(type(graph_of(run_spec, graphs)), "step", held)
     with Driver(run_spec) as driver:
         assert entered.wait(PATIENCE_S)
-        sent = [driver.run.send(command) for command in (
-            ChangeSettings((("*.weights.num_bits", 4),)), ChangeSettings((("*.weights.num_bits", 40),)), Pause(), Undo())]
+        sent = [
+            driver.run.send(command) for command in (ChangeSettings((("*.weights.num_bits", 4), )),
+                                                     ChangeSettings((("*.weights.num_bits", 40), )), Pause(), Undo())
+        ]
         go_on.set()
         answers = [driver.answer(sequence) for sequence in sent]
         assert [answer.step for answer in answers] == [6, 6, 6, 6]
@@ -75,9 +77,9 @@ def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypa
 
 
 def test_a_rejected_change_changes_nothing_of_what_it_asked_for():
-    with Driver(spec()) as driver:
-        driver.send(Pause())
-        for assignments in [(("*.weights.num_bits", 4), ("*.weights.num_bits", 33)), (("run.learning_rate", 1.0), ("nobody.scale", 1)),
+    with Driver(spec(), paused=True) as driver:
+        for assignments in [(("*.weights.num_bits", 4), ("*.weights.num_bits", 33)),
+                            (("run.learning_rate", 1.0), ("nobody.scale", 1)),
                             (("run.learning_rate", 1.0), ("run.learning_rate", float("nan")))]:
             rejected = driver.send(ChangeSettings(assignments))
             assert isinstance(rejected, events.CommandRejected)
@@ -114,19 +116,26 @@ def random_command(random, names):
     """A command, or one that must be refused."""
     def path():
         tensor = random.choice(["*", "*.weights", "dense1", "dense1.activations", "nobody", "run"])
-        return "{}.{}".format(tensor, random.choice(list(QUANTIZER_SETTINGS) + ["learning_rate", "freeze_ranges", "nothing"]))
+        return "{}.{}".format(tensor,
+                              random.choice(list(QUANTIZER_SETTINGS) + ["learning_rate", "freeze_ranges", "nothing"]))
 
     def value():
-        return random.choice(np.array([True, False, 2, 3, 8, 16, 1, 17, 0.5, 99.0, "mse", "frozen", "min_max", "percentile", "on",
-                                       "moving_average", None, float("inf"), -1, "4"], object))
+        return random.choice(
+            np.array([
+                True, False, 2, 3, 8, 16, 1, 17, 0.5, 99.0, "mse", "frozen", "min_max", "percentile", "on",
+                "moving_average", None,
+                float("inf"), -1, "4"
+            ], object))
 
     def changes():
         return ChangeSettings(tuple((path(), value()) for _ in range(random.randint(1, 4))))
 
-    kinds = [changes, changes, changes, changes, Undo, Undo, Redo, Pause, Resume, Resume, Evaluate, TakeSnapshot, Command,
-             lambda: SingleStep(int(random.randint(-1, 4))), lambda: SetSteps(random.choice([None, -3])),
-             lambda: ApplyPreset(random.choice(["int4", "ternary", "float", "tflite-int8", "no such preset"])),
-             lambda: SaveCheckpoint(random.choice(names)), lambda: RestoreCheckpoint(random.choice(names + ["not there"]))]
+    kinds = [
+        changes, changes, changes, changes, Undo, Undo, Redo, Pause, Resume, Resume, Evaluate, TakeSnapshot, Command,
+        lambda: SingleStep(int(random.randint(-1, 4))), lambda: SetSteps(random.choice([None, -3])),
+        lambda: ApplyPreset(random.choice(["int4", "ternary", "float", "tflite-int8", "no such preset"])),
+        lambda: SaveCheckpoint(random.choice(names)), lambda: RestoreCheckpoint(random.choice(names + ["not there"]))
+    ]
     return kinds[random.randint(len(kinds))]()
 
 
@@ -213,8 +222,7 @@ def test_accuracy_is_that_of_the_published_state(graphs):
     data = dataset(test=150)
     run_spec = spec(data=data, weights={"num_bits": 2}, activations={"num_bits": 3})
     graph = graph_of(run_spec, graphs)
-    with Driver(run_spec) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, paused=True) as driver:
         driver.run.single_step(20)
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
         driver.send(Evaluate())

@@ -14,7 +14,8 @@ from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training import handle, trainer
-from qatviz.training.commands import ChangeSettings, Pause, Resume, RestoreCheckpoint, SaveCheckpoint, TakeSnapshot, Undo
+from qatviz.training.commands import (ChangeSettings, Pause, RestoreCheckpoint, Resume, SaveCheckpoint, TakeSnapshot,
+                                      Undo)
 
 
 def linear(shape=(6,), classes=3):
@@ -60,8 +61,7 @@ def test_resumed_without_a_change_it_comes_to_the_same_end_and_pauses_again(grap
 
 
 def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
-    with Driver(spec(linear(), optimizer="sgd", preset="float")) as driver:
-        driver.send(Pause())
+    with Driver(spec(linear(), optimizer="sgd", preset="float"), paused=True) as driver:
         driver.run.single_step(5)
         driver.until_event(events.Paused, since=len(driver.news))
         driver.until_step(5)
@@ -105,8 +105,7 @@ def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs,
 @pytest.mark.parametrize("kind", [linear, convnet])
 def test_a_snapshot_of_anything_can_be_taken(graphs, kind, value):
     run_spec = spec(kind(), optimizer="sgd")
-    with Driver(run_spec) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, paused=True) as driver:
         graph = graph_of(run_spec, graphs)
         state = graph.read_state()
         for name, array in state.items():
@@ -152,8 +151,9 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
         raise OSError("no such device")
 
     monkeypatch.setattr(trainer, "TrainingGraph", broken)
-    with Driver(spec()) as driver:
-        sequence = driver.run.send(Pause())
+    driver = Driver(spec())
+    sequence = driver.run.send(Pause())
+    with driver:
         failed = driver.finish()
         assert (failed.step, failed.message) == (0, "OSError: no such device")
         assert "run has ended" in driver.answer(sequence).message
@@ -203,20 +203,21 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     graph = graph_of(run_spec, graphs)
-    with Driver(run_spec, record) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, record, paused=True) as driver:
         state = graph.read_state()
         meta = {"step": 3, "seconds": 1.0, "reason": "test", "settings": run_spec.book.to_dict()}
         record.save_checkpoint("whole", state, meta)
         record.save_checkpoint("other-shape", dict(state, **{"dense1.bias": np.zeros(3, np.float32)}), meta)
-        record.save_checkpoint("other-type", dict(state, **{"dense1.bias": state["dense1.bias"].astype(np.float64)}), meta)
+        record.save_checkpoint("other-type", dict(state, **{"dense1.bias": state["dense1.bias"].astype(np.float64)}),
+                               meta)
         record.save_checkpoint("incomplete", {name: state[name] for name in list(state)[:3]}, meta)
         record.save_checkpoint("no-settings", state, {"step": 3, "reason": "test"})
         record.save_checkpoint("wrong-settings", state, dict(meta, settings={"run": {}, "quantizers": {}}))
         record.save_checkpoint("cut", state, meta)
         path = tmp_path / "run" / "checkpoints" / "cut.npz"
         path.write_bytes(path.read_bytes()[:200])
-        for name in ("other-shape", "other-type", "incomplete", "no-settings", "wrong-settings", "cut", "missing", "../run", ""):
+        for name in ("other-shape", "other-type", "incomplete", "no-settings", "wrong-settings", "cut", "missing",
+                     "../run", ""):
             answer = driver.send(RestoreCheckpoint(name))
             assert isinstance(answer, events.CommandRejected), name
             assert answer.message
@@ -231,8 +232,7 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
 def test_a_checkpoint_that_cannot_be_written_is_said_and_the_state_is_still_kept(tmp_path):
     run_spec = spec()
     record = RunRecord.create(tmp_path / "run", run_spec.description())
-    with Driver(run_spec, record) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, record, paused=True) as driver:
         shutil.rmtree(str(tmp_path / "run"))
         assert isinstance(driver.send(SaveCheckpoint("kept")), events.CommandApplied)
         assert driver.until_event(events.RecordFailed)

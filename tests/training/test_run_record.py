@@ -32,12 +32,12 @@ def recorded(tmp_path):
     """A run of 60 steps with a change, an undo and an evaluation: its driver and the record, read again."""
     run_spec = spec(steps=60, run={"snapshot_interval": 0.02})
     record = RunRecord.create(tmp_path / "run", run_spec.description())
-    with Driver(run_spec, record) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, record, paused=True) as driver:
         driver.run.single_step(20)
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
-        for command in (ChangeSettings((("*.weights.num_bits", 4),)), Evaluate(), SaveCheckpoint("mine"), TakeSnapshot(),
-                        ChangeSettings((("no.such.path", 4),))):
+        for command in (ChangeSettings(
+            (("*.weights.num_bits", 4), )), Evaluate(), SaveCheckpoint("mine"), TakeSnapshot(),
+                        ChangeSettings((("no.such.path", 4), ))):
             driver.send(command)
         since = len(driver.news)
         driver.run.single_step(10)
@@ -81,7 +81,8 @@ def test_the_history_has_what_the_channel_gave(recorded):
     driver, _ = recorded
     expected = surviving(driver.news)
     for name, values in [("loss", [r.loss for r in expected]),
-                         ("dense1.weights/scale", [r.values[0, driver.run.spec.plan.index("dense1.weights")] for r in expected])]:
+                         ("dense1.weights/scale",
+                          [r.values[0, driver.run.spec.plan.index("dense1.weights")] for r in expected])]:
         series = driver.run.history.series(name)
         assert series.last_step.tolist() == list(range(1, 61))
         np.testing.assert_array_equal(series.mean, np.float32(values))
@@ -135,8 +136,7 @@ def test_checkpoints_come_by_themselves_at_their_interval(tmp_path, monkeypatch)
 def test_redo_after_undo_survives_in_the_record(tmp_path):
     run_spec = spec(steps=30)
     record = RunRecord.create(tmp_path / "run", run_spec.description())
-    with Driver(run_spec, record) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, record, paused=True) as driver:
 
         def steps(count):
             since = len(driver.news)
@@ -186,10 +186,11 @@ def test_the_session_can_be_another_servers(monkeypatch):
     server = tf.train.Server.create_local_server()
     with Driver(spec(steps=12)) as here:
         here.finish()
-    with Driver(spec(steps=12, placement=Placement(target=server.target, device="/job:local/task:0"))) as there:
-        there.send(Pause())
+    placement = Placement(target=server.target, device="/job:local/task:0")
+    with Driver(spec(steps=12, placement=placement), paused=True) as there:
         there.send(ChangeSettings((("*.weights.num_bits", 8),)))
         there.send(Resume())
         assert there.finish() == events.Finished(12)
-    assert [record.loss for record in there.steps()] == pytest.approx([record.loss for record in here.steps()], rel=1e-5)
+    assert [record.loss for record in there.steps()] == pytest.approx([record.loss for record in here.steps()],
+                                                                      rel=1e-5)
     assert there.events(events.Evaluated)[-1].accuracy == here.events(events.Evaluated)[-1].accuracy

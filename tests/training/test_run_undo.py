@@ -5,8 +5,8 @@ from training_cases import Driver, assert_same_arrays, convnet, graph_of, mlp, s
 
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
-from qatviz.training.commands import (ApplyPreset, ChangeSettings, Pause, Redo, RestoreCheckpoint, Resume, SaveCheckpoint, SetSteps,
-                                      SingleStep, Undo)
+from qatviz.training.commands import (ApplyPreset, ChangeSettings, Redo, RestoreCheckpoint, Resume,
+                                      SaveCheckpoint, SetSteps, SingleStep, Undo)
 from qatviz.training.moments import Moment
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47
@@ -37,8 +37,7 @@ def losses(driver, first=0):
 
 def train(run_spec, graphs, script):
     """Run a script of (step, command) and end at END, paused in between; losses by step, and the last state."""
-    with Driver(run_spec) as driver:
-        driver.send(Pause())
+    with Driver(run_spec, paused=True) as driver:
         for step, command in script:
             if step > driver.run.step:
                 paused_at(driver, step)
@@ -97,8 +96,7 @@ def test_undo_goes_back_change_by_change_and_a_new_change_forgets_redo(never_cha
     expected = reference(never_changed, graphs, "mlp", "adam")
     assert many[0] == expected[0]
     assert_same_arrays(many[1], expected[1])
-    with Driver(spec()) as driver:
-        driver.send(Pause())
+    with Driver(spec(), paused=True) as driver:
         assert "nothing to undo" in driver.send(Undo()).message
         driver.send(ChangeSettings(CHANGES["bits"]))
         driver.send(Undo())
@@ -153,8 +151,7 @@ def test_undoing_the_schedule_does_not_bring_it_again(graphs):
 def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_path):
     expected = reference(never_changed, graphs, "mlp", "adam")
     with RunRecord.create(tmp_path / "first", {}) as record:
-        with Driver(spec(), record) as driver:
-            driver.send(Pause())
+        with Driver(spec(), record, paused=True) as driver:
             paused_at(driver, 20)
             driver.send(SaveCheckpoint("fork-here"))
             driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
@@ -169,8 +166,7 @@ def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_pat
 
 
 def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
-    with Driver(spec(steps=10)) as driver:
-        driver.send(Pause())
+    with Driver(spec(steps=10), paused=True) as driver:
         assert isinstance(driver.send(SetSteps(-1)), events.CommandRejected)
         assert isinstance(driver.send(SetSteps(2.5)), events.CommandRejected)
         driver.send(SetSteps(7))

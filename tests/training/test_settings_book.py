@@ -45,16 +45,24 @@ def test_a_path_names_tensors(path, expected):
         assert own == (value if tensor.name in expected else getattr(BOOK.of(tensor.name), setting))
 
 
-@pytest.mark.parametrize("path, value, said", [
-    ("conv.weights.num_bits", 1, "2 to 16"), ("conv.weights.num_bits", 17, "conv.weights.num_bits is 17"),
-    ("conv.weights.num_bits", 4.5, "whole number"), ("conv.weights.num_bits", True, "True"),
-    ("conv.weights.num_bits", "four", "'four'"), ("conv.weights.symmetric", 1, "on or off"),
-    ("conv.weights.symmetric", "maybe", "on or off"), ("conv.weights.range_method", "moving_average", "min_max"),
-    ("conv.activations.range_method", "mse", "moving_average, frozen"), ("conv.activations.per_channel", True, "no setting"),
-    ("conv.weights.ema_decay", 0.5, "no setting"), ("conv.weights.bits", 8, "num_bits"), ("stem.weights.num_bits", 8, "conv.weights"),
-    ("run.learning_rate", -1.0, "0 to 100"), ("run.learning_rate", float("nan"), "nan"), ("run.rate", 1, "learning_rate"),
-    ("", 1, "no setting"), ("num_bits", 8, "no tensor"), ("conv.weights.quant_delay", -1, "0 to"),
-])
+@pytest.mark.parametrize("path, value, said", [("conv.weights.num_bits", 1, "2 to 16"),
+                                               ("conv.weights.num_bits", 17, "conv.weights.num_bits is 17"),
+                                               ("conv.weights.num_bits", 4.5, "whole number"),
+                                               ("conv.weights.num_bits", True, "True"),
+                                               ("conv.weights.num_bits", "four", "'four'"),
+                                               ("conv.weights.symmetric", 1, "on or off"),
+                                               ("conv.weights.symmetric", "maybe", "on or off"),
+                                               ("conv.weights.range_method", "moving_average", "min_max"),
+                                               ("conv.activations.range_method", "mse", "moving_average, frozen"),
+                                               ("conv.activations.per_channel", True, "no setting"),
+                                               ("conv.weights.ema_decay", 0.5, "no setting"),
+                                               ("conv.weights.bits", 8, "num_bits"),
+                                               ("stem.weights.num_bits", 8, "conv.weights"),
+                                               ("run.learning_rate", -1.0, "0 to 100"),
+                                               ("run.learning_rate", float("nan"), "nan"),
+                                               ("run.rate", 1, "learning_rate"), ("", 1, "no setting"),
+                                               ("num_bits", 8, "no tensor"),
+                                               ("conv.weights.quant_delay", -1, "0 to"), ])
 def test_what_is_not_allowed_is_refused_by_name_and_changes_nothing(path, value, said):
     before = BOOK.to_dict()
     with pytest.raises(SettingError) as refused:
@@ -114,13 +122,20 @@ def test_a_preset_with_replacements():
         SettingsBook.from_preset(PLAN, "int4", {"ema_decay": 0.5})
 
 
-VALUES = {"num_bits": st.integers(2, 16), "percentile": st.floats(50, 100), "ema_decay": st.floats(0, 0.999999),
-          "quant_delay": st.integers(0, 10**9), "range_method": st.sampled_from(["frozen", "mse", "min_max", "moving_average"])}
+VALUES = {
+    "num_bits": st.integers(2, 16),
+    "percentile": st.floats(50, 100),
+    "ema_decay": st.floats(0, 0.999999),
+    "quant_delay": st.integers(0, 10**9),
+    "range_method": st.sampled_from(["frozen", "mse", "min_max", "moving_average"])
+}
 
 
 def assignments():
-    paths = st.tuples(st.sampled_from(["*", "*.weights", "conv", "input.activations"]), st.sampled_from(sorted(QUANTIZER_SETTINGS)))
-    return st.lists(paths.flatmap(lambda path: st.tuples(st.just(".".join(path)), VALUES.get(path[1], st.booleans()))), max_size=5)
+    paths = st.tuples(st.sampled_from(["*", "*.weights", "conv", "input.activations"]),
+                      st.sampled_from(sorted(QUANTIZER_SETTINGS)))
+    return st.lists(paths.flatmap(lambda path: st.tuples(st.just(".".join(path)), VALUES.get(path[1], st.booleans()))),
+                    max_size=5)
 
 
 @settings(max_examples=100, deadline=None)

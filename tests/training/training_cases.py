@@ -9,7 +9,7 @@ from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6)
 from qatviz.network.plan import quantization_plan
 from qatviz.settings import RunSettings
-from qatviz.telemetry.events import CommandApplied, CommandRejected, Event
+from qatviz.telemetry.events import CommandApplied, CommandRejected, Event, Paused
 from qatviz.telemetry.snapshots import StepRecord
 from qatviz.training.handle import Run
 from qatviz.training.run_spec import RunSpec
@@ -54,7 +54,14 @@ def convnet(shape=(6, 6, 2), classes=3):
     return net.network()
 
 
-def spec(network=None, data=None, preset="tflite-int8", steps=None, run=None, weights=None, activations=None, **settings):
+def spec(network=None,
+         data=None,
+         preset="tflite-int8",
+         steps=None,
+         run=None,
+         weights=None,
+         activations=None,
+         **settings):
     """A run of a small network; by default the mlp, until it is stopped, without evaluations of its own."""
     network = network or mlp()
     data = data or dataset(network.input_shape)
@@ -64,7 +71,7 @@ def spec(network=None, data=None, preset="tflite-int8", steps=None, run=None, we
 
 
 class Driver:
-    """A run, and all that came out of it in order; ends the run when it is left.
+    """A run, and all that came out of it in order; ends the run when it is left. ``paused``: before its first step.
 
     Attributes
     ----------
@@ -75,11 +82,14 @@ class Driver:
     def __init__(self, run_or_spec, record=None, paused=False):
         self.run = run_or_spec if isinstance(run_or_spec, Run) else Run(run_or_spec, record)
         self.news = []
-        if paused:  # before its first step
-            self.run.pause()
+        self._paused = paused
 
     def __enter__(self):
+        if self._paused:
+            self.run.pause()
         self.run.start()
+        if self._paused:
+            assert self.until_event(Paused).step == self.run.step
         return self
 
     def __exit__(self, *_):
@@ -97,7 +107,8 @@ class Driver:
                     return item
             seen = len(self.news)
             assert time.monotonic() < deadline, "it did not come; last: {}".format(self.events()[-5:])
-            assert not (self.run.wait(0) and not self.run.wait_for_news(0)), "the run ended: {}".format(self.events()[-3:])
+            assert not (self.run.wait(0) and not self.run.wait_for_news(0)), "the run ended: {}".format(
+                self.events()[-3:])
             self.run.wait_for_news(1.0)
             self.news.extend(self.run.drain())
 
@@ -134,8 +145,8 @@ class Driver:
 
 def graph_of(run_spec, graphs):
     """The shared graph that a run of this spec takes."""
-    return graphs(run_spec.network, run_spec.plan, run_spec.dataset, run_spec.batch_size, run_spec.optimizer, run_spec.seed,
-                  run_spec.placement, run_spec.telemetry)
+    return graphs(run_spec.network, run_spec.plan, run_spec.dataset, run_spec.batch_size, run_spec.optimizer,
+                  run_spec.seed, run_spec.placement, run_spec.telemetry)
 
 
 def assert_same_arrays(one, other):
