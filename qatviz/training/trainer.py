@@ -60,7 +60,7 @@ class Trainer:
         self._checkpointer = Checkpointer(record, collector.put)
         self._schedule = sorted(spec.schedule, key=lambda item: item[0])
         self._evaluation = None  # type: Optional[Evaluation]
-        self._paused = self._stopping = False
+        self._paused = self._stopping = self._snapshot_wanted = False
         self._single_steps = 0
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
@@ -189,7 +189,7 @@ class Trainer:
             self._advance_evaluation()
         elif run.evaluation_interval and self.step % run.evaluation_interval == 0:
             self._evaluation = self._new_evaluation()
-        elif now >= self._next_snapshot:
+        elif self._snapshot_wanted or now >= self._next_snapshot:
             self._take_snapshot()
         if now >= self._next_good:
             self._keep_last_good(now)
@@ -220,13 +220,17 @@ class Trainer:
         self._report_failure()
         if self._evaluation is not None:
             self._advance_evaluation()
+        elif self._snapshot_wanted:
+            self._take_snapshot()
         else:
             self._inbox.wait(_IDLE_S)
 
     def _take_snapshot(self) -> None:
-        """Histograms of the present state; an evaluation in progress, which has the evaluation graph, goes first."""
-        while self._evaluation is not None:
-            self._advance_evaluation()
+        """Histograms of the present state. An evaluation in progress, which has the evaluation graph, goes first: piece by piece,
+        so that commands need not wait for it."""
+        self._snapshot_wanted = self._evaluation is not None
+        if self._snapshot_wanted:
+            return
         started = time.perf_counter()
         self._graph.publish()
         self._collector.put(make_snapshot(self._graph.snapshot(), self.book, self.step, self.seconds))

@@ -207,9 +207,13 @@ def test_an_evaluation_does_not_hold_up_commands(graphs, monkeypatch):
     with Driver(run_spec) as driver:
         asked = driver.send(Evaluate())
         assert first.wait(PATIENCE_S)
+        driver.run.send(TakeSnapshot())
+        driver.run.pause()  # with a snapshot of its own
         sequence = driver.run.send(ChangeSettings((("*.weights.num_bits", 2),)))
         change_sent.set()
         applied, result = driver.answer(sequence), driver.until_event(events.Evaluated)
+        snapshot = driver.until(lambda item: isinstance(item, Snapshot), driver.news.index(result))
+        assert snapshot.step == driver.run.step == applied.step
         assert driver.news.index(applied) < driver.news.index(result)
         # The weights were published when it was asked for: neither later steps nor the change are in it.
         assert result.step == asked.step and result.num_examples == 700
