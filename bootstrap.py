@@ -18,10 +18,10 @@ import shutil
 import subprocess
 import sys
 
-from bootstrapping.common import ON_LINUX, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from bootstrapping.common import output_of, packages_folder, say
-from bootstrapping.environment import ensure_environment, read_stamp, write_stamp
-from bootstrapping.system import start_xvfb, supply_libraries
+from qatviz.bootstrapping.common import ON_LINUX, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
+from qatviz.bootstrapping.common import output_of, packages_folder, say
+from qatviz.bootstrapping.environment import ensure_environment, read_stamp, write_stamp
+from qatviz.bootstrapping.system import start_xvfb, supply_libraries
 
 LOAD_QT = "from PyQt5 import QtGui, QtWidgets; QtGui.QGuiApplication(['qatviz'])"
 

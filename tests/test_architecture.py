@@ -30,6 +30,7 @@ THIRD_PARTY = [
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
     ("qatviz.settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
+    ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
     ("qatviz.quant.affine", NUMERIC),
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW),
     ("qatviz.network", NUMERIC),
@@ -180,7 +181,7 @@ def test_the_window_loads_no_tensorflow():
 
 def python_files():
     """Yield the path of every Python file of the project, relative to its root."""
-    for top in ("qatviz", "tests", "assets", "bootstrapping"):
+    for top in ("qatviz", "tests", "assets"):
         for folder, _, files in os.walk(os.path.join(ROOT, top)):
             yield from (os.path.relpath(os.path.join(folder, name), ROOT) for name in files if name.endswith(".py"))
     yield from ("bootstrap.py", "setup.py")

@@ -89,8 +89,8 @@ def test_the_source_distribution_can_be_built_from(tree, tmp_path):
     archive, = tmp_path.glob("*.zip")
     with zipfile.ZipFile(str(archive)) as contents:
         names = {name.split("/", 1)[1] for name in contents.namelist()}
-    assert {"setup.py", "constraints.txt", "LICENSE", "README.md", "bootstrap.py", "bootstrapping/common.py",
-            "assets/mnist_5k.npz", "qatviz/__init__.py", "tests/conftest.py", "pytest.ini"} <= names
+    assert {"setup.py", "constraints.txt", "LICENSE", "README.md", "bootstrap.py",
+            "qatviz/bootstrapping/common.py", "assets/mnist_5k.npz", "qatviz/__init__.py", "tests/conftest.py", "pytest.ini"} <= names
 
 
 def constraints():

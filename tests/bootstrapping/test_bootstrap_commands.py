@@ -10,11 +10,11 @@ import sys
 import pytest
 
 import bootstrap
-from bootstrapping.common import packages_folder
+from qatviz.bootstrapping.common import packages_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERSIONS = ["3.{}".format(minor) for minor in range(6, 14)]
-WRITE_STAMP = "from bootstrapping.environment import write_stamp; write_stamp(qt=['xcb', 'offscreen', ''])"
+WRITE_STAMP = "from qatviz.bootstrapping.environment import write_stamp; write_stamp(qt=['xcb', 'offscreen', ''])"
 TELL = "import os, sys; print(os.getcwd(), sys.argv[1:])"
 
 
@@ -35,9 +35,10 @@ def prepared(tmp_path):
     if os.name == "nt":
         pytest.skip("links need rights on Windows")
     checkout = tmp_path / "check out"
-    shutil.copytree(os.path.join(ROOT, "bootstrapping"), str(checkout / "bootstrapping"))
+    shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), str(checkout / "qatviz" / "bootstrapping"))
+    shutil.copy(os.path.join(ROOT, "qatviz", "__init__.py"), str(checkout / "qatviz"))
     shutil.copy(os.path.join(ROOT, "bootstrap.py"), str(checkout))
-    for folder in (".venv/bin", "tests/bench", "qatviz"):
+    for folder in (".venv/bin", "tests/bench"):
         (checkout / folder).mkdir(parents=True)
     os.symlink(sys.executable, str(checkout / ".venv" / "bin" / "python"))
     (checkout / "tests" / "bench" / "run.py").write_text(TELL + "; sys.exit(7)")

@@ -8,9 +8,9 @@ import sys
 
 import pytest
 
-from bootstrapping import common, environment
-from bootstrapping.common import BootstrapError
-from bootstrapping.environment import ensure_environment, environment_fault, read_stamp, write_stamp
+from qatviz.bootstrapping import common, environment
+from qatviz.bootstrapping.common import BootstrapError
+from qatviz.bootstrapping.environment import ensure_environment, environment_fault, read_stamp, write_stamp
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PACKAGES = os.path.join(".venv", "Lib" if os.name == "nt" else os.path.join("lib", "python3.7"), "site-packages")
@@ -211,7 +211,7 @@ def test_a_tensorflow_that_does_not_start_is_an_error(checkout, monkeypatch):
 
 HOLD_LOCK = """
 import subprocess, sys
-from bootstrapping.environment import exclusive
+from qatviz.bootstrapping.environment import exclusive
 with exclusive() as lock:
     heir = subprocess.Popen([sys.executable, "-c", "input()"], stdin=0, pass_fds=[lock.fileno()])
     print("locked", flush=True)
@@ -221,8 +221,8 @@ with exclusive() as lock:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows hands no lock on")
 def test_the_lock_keeps_others_out_until_its_holder_and_what_it_started_have_ended(tmp_path, monkeypatch):
-    copy = str(tmp_path / "bootstrapping")  # The checkout's own may be locked by a real bootstrap meanwhile.
-    shutil.copytree(os.path.join(ROOT, "bootstrapping"), copy)
+    copy = str(tmp_path / "qatviz" / "bootstrapping")  # The checkout's own may be locked by a real bootstrap meanwhile.
+    shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), copy)
     monkeypatch.setattr(environment, "__file__", os.path.join(copy, "environment.py"))
     holder = subprocess.Popen([sys.executable, "-c", HOLD_LOCK], cwd=str(tmp_path), stdin=subprocess.PIPE,
                               stdout=subprocess.PIPE)

@@ -6,9 +6,9 @@ import sys
 import pytest
 from bootstrap_fakes import make_interpreter, make_program
 
-from bootstrapping import common, interpreter
-from bootstrapping.common import BootstrapError
-from bootstrapping.interpreter import Unsuitable, candidates, find_python, probe
+from qatviz.bootstrapping import common, interpreter
+from qatviz.bootstrapping.common import BootstrapError
+from qatviz.bootstrapping.interpreter import Unsuitable, candidates, find_python, probe
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 

@@ -8,8 +8,8 @@ import sys
 import pytest
 from bootstrap_fakes import make_program
 
-from bootstrapping import system
-from bootstrapping.system import debian_package, install_with_apt, missing_libraries, supply_libraries
+from qatviz.bootstrapping import system
+from qatviz.bootstrapping.system import debian_package, install_with_apt, missing_libraries, supply_libraries
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it does this on Linux only")
@@ -145,7 +145,7 @@ def test_an_xvfb_that_does_not_start_is_told_and_done_without(programs, capfd):
 
 
 START_AND_WAIT = """
-from bootstrapping.system import start_xvfb
+from qatviz.bootstrapping.system import start_xvfb
 print(start_xvfb(), flush=True)
 input()
 """

@@ -10,7 +10,7 @@ import signal
 import subprocess
 import sys
 
-from bootstrapping.common import ON_LINUX, clean_environ, output_of, packages_folder, say
+from qatviz.bootstrapping.common import ON_LINUX, clean_environ, output_of, packages_folder, say
 
 XVFB_TIMEOUT_S = 20
 # Libraries whose package in Debian isn't named after the library, as debian_package() takes for granted.

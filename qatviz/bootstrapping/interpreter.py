@@ -11,9 +11,9 @@ import subprocess
 import sys
 import tempfile
 
-from bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ, environment_python, output_of
-from bootstrapping.common import pip_install, say
-from bootstrapping.system import install_with_apt
+from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ, environment_python
+from qatviz.bootstrapping.common import output_of, pip_install, say
+from qatviz.bootstrapping.system import install_with_apt
 
 PROBE_TIMEOUT_S = 30
 UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.

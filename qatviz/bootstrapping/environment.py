@@ -10,9 +10,9 @@ import subprocess
 import sys
 import time
 
-from bootstrapping.common import ENVIRONMENT, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from bootstrapping.common import output_of, packages_folder, pip_install, say
-from bootstrapping.interpreter import find_python
+from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
+from qatviz.bootstrapping.common import output_of, packages_folder, pip_install, say
+from qatviz.bootstrapping.interpreter import find_python
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
 

@@ -1,4 +1,0 @@
-"""The steps of bootstrap.py.
-
-They run before anything is installed: standard library only, and nothing that Python 3.6 lacks.
-"""
