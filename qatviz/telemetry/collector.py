@@ -14,7 +14,7 @@ from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, read_only
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
 
 ACCURACIES = ("float", "weights_only", "activations_only", "quantized")
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
@@ -73,7 +73,7 @@ class Collector:
         self._thread = threading.Thread(target=self._run, name="qatviz-telemetry", daemon=True)
         self._thread.start()
 
-    def put(self, item: Union[RawStep, Snapshot, Rewind, Event]) -> None:
+    def put(self, item: Union[RawStep, Snapshot, TensorValues, Rewind, Event]) -> None:
         """Add an item; never waits. Events and snapshots are passed on at once, steps within 50 ms."""
         self._queue.append(item)
         if not isinstance(item, RawStep):
@@ -131,7 +131,7 @@ class Collector:
             if self._record is not None:
                 self._record.append_step(record)
 
-    def _pass_on(self, item: Union[Snapshot, Rewind, Event]) -> None:
+    def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event]) -> None:
         if isinstance(item, Rewind):
             self._history.rewind(item.step)
             if self._record is not None:
@@ -142,6 +142,9 @@ class Collector:
             self._channel.put(item)
             if self._record is not None:
                 self._record.append_snapshot(item)
+            return
+        if isinstance(item, TensorValues):
+            self._channel.put(item)
             return
         if isinstance(item, Evaluated):
             self._append(EVALUATIONS, item.step, np.array([item.accuracy[name] for name in ACCURACIES]))

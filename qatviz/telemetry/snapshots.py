@@ -86,6 +86,18 @@ class TensorHistogram:
 
 
 @dataclass(frozen=True)
+class TensorValues:
+    """The values before quantization of one tensor after ``step`` steps, as the snapshot of that step measured them.
+
+    ``values`` is float32 ``[n, num_channels]``; of an activation those of the first held-out examples.
+    """
+
+    step: int
+    name: str
+    values: np.ndarray
+
+
+@dataclass(frozen=True)
 class Snapshot:
     """Exact measures and histograms of all quantized tensors after ``step`` steps.
 

@@ -73,6 +73,19 @@ class TakeSnapshot(Command):
 
 
 @dataclass(frozen=True)
+class InspectTensor(Command):
+    """Send the float values of one quantized tensor (:class:`qatviz.telemetry.snapshots.TensorValues`), with a snapshot."""
+
+    tensor: str
+
+    def __post_init__(self):
+        _check_text("InspectTensor: tensor", self.tensor)
+
+    def describe(self) -> str:
+        return "inspect " + self.tensor
+
+
+@dataclass(frozen=True)
 class SaveCheckpoint(Command):
     """Keep the present state under ``name`` (empty: named after the step)."""
 

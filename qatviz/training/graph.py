@@ -157,10 +157,20 @@ class TrainingGraph:
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Measures and histograms of the published state, as NumPy arrays in the order of the plan."""
-        indices = np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
-        flat = self._snapshot(indices, True, True)
+        flat = self._snapshot(self._snapshot_examples(), True, True)
         size = len(probes.SnapshotTensors._fields)
         return [probes.SnapshotTensors(*flat[i * size:(i + 1) * size]) for i in range(len(self.plan.tensors))]
+
+    def tensor_values(self, name: str) -> np.ndarray:
+        """float32 ``[n, channels]``: the values before quantization that the snapshot of the published state looks at."""
+        if name not in self._inspect:
+            self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
+        values = self._inspect[name](self._snapshot_examples(), True, True)
+        # A fetched CPU variable may share its buffer with the variable.
+        return np.array(values).reshape(-1, self.plan.tensor(name).num_channels)
+
+    def _snapshot_examples(self) -> np.ndarray:
+        return np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
         """float32 ``[batch, classes]`` of the published state for ``images`` (float32, already scaled)."""
@@ -250,6 +260,7 @@ class TrainingGraph:
         probe = probes.SnapshotProbe(quantizers, previous, known)
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
         self._forget_op = probe.forget
+        self._snapshot_sources, self._inspect = probe.sources, {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
 

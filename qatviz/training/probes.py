@@ -85,6 +85,8 @@ class SnapshotProbe:
         In the order of the plan.
     remember : list of tf.Operation
         Keeps the codes of the weights for the next snapshot's flip rate; run with the fetches.
+    sources : dict of str to tf.Tensor
+        The values before quantization that are measured, by tensor.
     forget : tf.Operation
         Makes the next flip rate NaN (after a jump in the run).
     """
@@ -93,6 +95,7 @@ class SnapshotProbe:
         self._quantizers, self._previous = quantizers, previous
         self._known = known.read()
         self.remember = []  # type: List[tf.Operation]
+        self.sources = {}  # type: Dict[str, tf.Tensor]
         self.fetches = [self._tensor(tensor) for tensor in quantizers.plan.tensors]
         with tf.control_dependencies([self._known]):
             self.remember.append(known.assign(True))
@@ -103,6 +106,7 @@ class SnapshotProbe:
         if tensor.kind != WEIGHTS:
             count = max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
             quantized = Quantized(*(part[:count] for part in quantized))
+        self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
         by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
         found = _measured(*by_channel, scale, zero_point, half, self._quantizers.enabled(tensor.name))

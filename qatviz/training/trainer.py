@@ -6,7 +6,7 @@ All of it runs on one thread. The way in is the :class:`Inbox`, the way out the 
 import time
 from bisect import bisect_left
 from dataclasses import replace
-from typing import Callable, List, Optional, Tuple, Union
+from typing import Callable, List, Optional, Set, Tuple, Union
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
@@ -14,6 +14,7 @@ from qatviz.quant import live_state
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import Collector, RawStep, Rewind
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import TensorValues, read_only
 from qatviz.training import commands as c
 from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE, FINAL, Checkpointer, checkpoint_name
 from qatviz.training.evaluation import Evaluation
@@ -61,6 +62,7 @@ class Trainer:
         self._schedule = sorted(spec.schedule, key=lambda item: item[0])
         self._evaluation = None  # type: Optional[Evaluation]
         self._paused = self._stopping = self._snapshot_wanted = False
+        self._wanted = set()  # type: Set[str]
         self._single_steps = 0
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
@@ -234,6 +236,9 @@ class Trainer:
         started = time.perf_counter()
         self._graph.publish()
         self._collector.put(make_snapshot(self._graph.snapshot(), self.book, self.step, self.seconds))
+        for name in sorted(self._wanted):
+            self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
+        self._wanted.clear()
         now = time.perf_counter()
         self._next_snapshot = now + max(self.book.run.snapshot_interval, SNAPSHOT_SHARE * (now - started))
 
@@ -348,6 +353,10 @@ class Trainer:
         self._applied(sent)
         self._take_snapshot()
 
+    def _on_inspect_tensor(self, sent):
+        self._wanted.add(self._spec.plan.tensor(sent.command.tensor).name)
+        self._on_take_snapshot(sent)
+
     def _on_save_checkpoint(self, sent):
         name = sent.command.name or checkpoint_name("step", self.step)
         moment = self._moment(name, "asked for")
@@ -381,7 +390,7 @@ class Trainer:
 
     _HANDLERS = {
         c.Pause: _on_pause, c.Resume: _on_resume, c.SingleStep: _on_single_step, c.Evaluate: _on_evaluate,
-        c.TakeSnapshot: _on_take_snapshot, c.SaveCheckpoint: _on_save_checkpoint,
+        c.TakeSnapshot: _on_take_snapshot, c.InspectTensor: _on_inspect_tensor, c.SaveCheckpoint: _on_save_checkpoint,
         c.RestoreCheckpoint: _on_restore_checkpoint, c.Undo: _on_undo, c.Redo: _on_redo, c.SetSteps: _on_set_steps,
         c.Stop: _on_stop,
     }
