@@ -52,10 +52,12 @@ def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
     """Say what went wrong and what can be done; the exit code. ``directory`` is where the run is kept, if it is."""
     code, resume = OK, "qatviz train --resume {}".format(directory)
     if watch.failed is not None:
-        say(watch.failed.traceback.rstrip())
-        hint = "; {} goes on from the last checkpoint".format(resume) if directory else ""
-        complain("error: training failed after step {}: {} (the traceback is above){}".format(
-            watch.failed.step, watch.failed.message, hint))
+        hint = ""
+        if not watch.failed.explained:
+            say(watch.failed.traceback.rstrip())
+            hint = " (the traceback is above)"
+            hint += "; {} goes on from the last checkpoint".format(resume) if directory else ""
+        complain("error: training failed after step {}: {}{}".format(watch.failed.step, watch.failed.message, hint))
         code = FAILED
     if watch.non_finite is not None:
         rate = outcome.book.run.learning_rate

@@ -131,10 +131,11 @@ class Stopped(Event):
 
 @dataclass(frozen=True)
 class Failed(Event):
-    """The training thread ended with an exception."""
+    """The training thread ended with an exception. ``explained``: the message says all, the traceback adds nothing."""
 
     message: str
     traceback: str
+    explained: bool = False
 
 
 ENDINGS = (Finished, Stopped, Failed)

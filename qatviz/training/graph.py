@@ -140,11 +140,13 @@ class TrainingGraph:
 
     def check_state(self, name: str, arrays: Arrays) -> None:
         """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and optimizer."""
-        for key in self._load_state.names:
-            expected = "{} {}".format(self._live[key].dtype.name, self._live[key].shape)
+        wanted = {key: self._live[key] for key in self._load_state.names}
+        for key in sorted({*wanted, *arrays}):
+            expected = "{} {}".format(wanted[key].dtype.name, wanted[key].shape) if key in wanted else "nothing"
             found = "{} {}".format(arrays[key].dtype, arrays[key].shape) if key in arrays else "nothing"
             if found != expected:
-                raise RecordError("checkpoint {}: {} is {}, expected {}".format(name, key, found, expected))
+                raise RecordError("checkpoint {}: {} is {}, expected {} by this network and optimizer".format(
+                    name, key, found, expected))
 
     def publish(self) -> None:
         """Make the evaluation copy speak of the present state and settings."""

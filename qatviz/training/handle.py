@@ -8,7 +8,7 @@ import traceback
 from dataclasses import replace
 from typing import Any, List, Optional
 
-from qatviz.errors import RunStateError
+from qatviz.errors import QatvizError, RunStateError
 from qatviz.telemetry import events
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.collector import Collector, history_names
@@ -160,5 +160,7 @@ class Run:
 
 
 def _failure(step: int, error: BaseException) -> events.Failed:
-    text = "{}: {}".format(type(error).__name__, error)
-    return events.Failed(step, text, "".join(traceback.format_exception(type(error), error, error.__traceback__)))
+    trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
+    if isinstance(error, QatvizError):  # worded for the user
+        return events.Failed(step, str(error), trace, explained=True)
+    return events.Failed(step, "{}: {}".format(type(error).__name__, error), trace)

@@ -67,7 +67,11 @@ class Trainer:
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
         self._reported = None  # type: Optional[BaseException]
-        self._begin(spec.start)
+        try:
+            self._begin(spec.start)
+        except BaseException:
+            self.close()
+            raise
 
     # Life
 
@@ -94,6 +98,8 @@ class Trainer:
 
     def _begin(self, start: Optional[Moment]) -> None:
         graph, spec = self._graph, self._spec
+        if start is not None:
+            graph.check_state(start.name, start.arrays)
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
         self.book = start.book if start else spec.book
         graph.write_settings(self.book.quantizers, self.book.run, self.step)

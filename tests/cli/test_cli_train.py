@@ -8,6 +8,7 @@ import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters kn
 from cli_calls import call, write_data
 
 from qatviz.telemetry.collector import ACCURACIES
+from qatviz.telemetry.record import RunRecord
 
 TENSORS = ["input.activations", "dense1.weights", "dense1.activations", "dense2.weights", "dense2.activations",
            "logits.weights", "logits.activations"]
@@ -98,6 +99,21 @@ def test_a_damaged_checkpoint_is_named_and_the_one_before_leads_to_the_same_end(
     answer = call("train", "--resume", folder / "damaged", "--steps", 60, "--json", "--quiet")
     assert answer.code == 0 and comparable(answer.json) == comparable(whole.json)
     assert "final-00000045" in answer.err and len(answer.err.splitlines()) == 1
+
+
+def test_a_checkpoint_of_another_network_is_told_in_a_sentence(whole, folder, tmp_path):
+    run = tmp_path / "run"
+    assert call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3, "--quiet", "--out",
+                run).code == 0
+    record = RunRecord.open(run)
+    arrays, meta = record.load_checkpoint("final-00000003")
+    arrays["dense1.weights"] = arrays["dense1.weights"][:, 1:]
+    record.save_checkpoint("final-00000003", arrays, meta)
+    record.close()
+    answer = call("train", "--resume", run, "--steps", 5, "--quiet")
+    assert answer.code == 1 and len(answer.err.splitlines()) == 1
+    assert answer.err.startswith("qatviz: error: training failed after step 3: checkpoint final-00000003: "
+                                 "dense1.weights is float32 (36, ")
 
 
 def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, folder):

@@ -16,6 +16,7 @@ from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training import handle, trainer
 from qatviz.training.commands import (ChangeSettings, Pause, RestoreCheckpoint, Resume, SaveCheckpoint, TakeSnapshot,
                                       Undo)
+from qatviz.training.moments import Moment
 
 
 def linear(shape=(6,), classes=3):
@@ -158,6 +159,27 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
         assert (failed.step, failed.message) == (0, "OSError: no such device")
         assert "run has ended" in driver.answer(sequence).message
         assert_answers(driver, [sequence])
+
+
+@pytest.mark.parametrize("damage, found", [
+    (lambda state: dict(state, **{"dense1.bias": np.zeros(3, np.float32)}),
+     "dense1.bias is float32 (3,), expected float32 (8,)"),
+    (lambda state: dict(state, **{"dense1.bias": np.zeros(8)}), "dense1.bias is float64 (8,), expected float32 (8,)"),
+    (lambda state: {name: value for name, value in state.items() if name != "dense1.bias"},
+     "dense1.bias is nothing, expected float32 (8,)"),
+    (lambda state: dict(state, **{"conv9.bias": np.zeros(8, np.int32)}), "conv9.bias is int32 (8,), expected nothing"),
+])
+def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_path, damage, found):
+    run_spec = spec()
+    state = damage(graph_of(run_spec, graphs).initial_state(run_spec.book.run))
+    start = Moment(7, 1.0, run_spec.book, state, "foreign", "test")
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(spec(start=start), record) as driver:
+        failed = driver.finish()
+        assert (failed.step, failed.explained) == (7, True)
+        assert failed.message.startswith("checkpoint foreign: " + found)
+        assert "check_state" in failed.traceback and "tensorflow" not in failed.traceback
+    assert driver.run.state == handle.FAILED
 
 
 def test_commands_that_wait_when_a_run_fails_are_answered(graphs, monkeypatch):
