@@ -1,0 +1,43 @@
+"""From the run's thread to the window: a timer empties the run's channel and hands the news to the model, once a frame."""
+
+from typing import Any, Optional
+
+from PyQt5 import QtCore
+
+from qatviz.gui.frames import TICK_MS, Frames
+from qatviz.gui.run_model import STATE, RunModel
+
+
+class Bridge(QtCore.QObject):
+    """Polls a run on the GUI thread; the run is asked nothing that could block.
+
+    Parameters
+    ----------
+    model : RunModel
+    frames : Frames
+        Ticked after the news are in, so that what is drawn is the newest.
+    """
+
+    def __init__(self, model: RunModel, frames: Frames, parent: Optional[QtCore.QObject] = None):
+        super().__init__(parent)
+        self._model, self._frames = model, frames
+        self._run = None  # type: Any
+        self._state = ""
+        self._timer = QtCore.QTimer(self, interval=TICK_MS)
+        self._timer.timeout.connect(self.tick)
+
+    def start(self) -> None:
+        self._timer.start()
+
+    def stop(self) -> None:
+        self._timer.stop()
+
+    def tick(self) -> None:
+        """Take what is new, and draw what is due."""
+        run = self._model.run
+        if run is not None:
+            self._model.take(run.drain())
+            if (run, run.state) != (self._run, self._state):
+                self._run, self._state = run, run.state
+                self._model.changed.emit(STATE)
+        self._frames.tick()

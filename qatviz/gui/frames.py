@@ -1,0 +1,75 @@
+"""When panels are drawn: the newest state once, only what is visible and out of date, and never at the run's expense.
+
+Drawing holds the interpreter lock, which the training thread needs between two steps. So the window spends a fixed
+share of the time on drawing, and more of it only while the user does something.
+"""
+
+import time
+from collections import deque
+from typing import Deque, List, Tuple
+
+from PyQt5 import QtCore
+
+from qatviz.gui.panel import Panel
+
+#: Milliseconds between two looks at what is new.
+TICK_MS = 16
+#: Part of the time that goes into drawing while the user only watches; and for a while after a touch.
+WATCHING_SHARE, TOUCHED_SHARE = 0.06, 0.5
+TOUCHED_S = 0.7
+#: A tick goes on to the next panel only within this time.
+TICK_BUDGET_S = 0.008
+
+
+class Frames(QtCore.QObject):
+    """Draws panels in turn.
+
+    Each tick draws panels that are visible and out of date, the one that waited longest first, until the tick's budget is
+    spent; then it rests until drawing has taken no more than its share of the time.
+    """
+
+    def __init__(self, parent: QtCore.QObject = None, clock=time.perf_counter):
+        super().__init__(parent)
+        self._panels = []  # type: List[Panel]
+        self._clock = clock
+        self._rest_until = self._touched_until = 0.0
+        self._drawn = deque(maxlen=200)  # type: Deque[Tuple[float, float]]
+
+    def add(self, panel: Panel) -> None:
+        self._panels.append(panel)
+
+    def touch(self) -> None:
+        """The user did something: what follows from it is drawn without delay."""
+        self._touched_until = self._clock() + TOUCHED_S
+        self._rest_until = 0.0
+
+    def tick(self) -> int:
+        """Draw what is due; how many panels were drawn."""
+        started = now = self._clock()
+        if now < self._rest_until:
+            return 0
+        due = [panel for panel in self._panels if panel.is_due()]
+        for count, panel in enumerate(due, 1):
+            panel.refresh()
+            self._panels.remove(panel)
+            self._panels.append(panel)  # the next time, others go first
+            now = self._clock()
+            if now - started >= TICK_BUDGET_S:
+                break
+        else:
+            count = len(due)
+        if count:
+            self.charge(now - started)
+        return count
+
+    def charge(self, seconds: float) -> None:
+        """Time that drawing took; painting, which Qt does later, is added by who measures it."""
+        now = self._clock()
+        share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
+        self._rest_until = max(self._rest_until, now) + seconds * (1 / share - 1)
+        self._drawn.append((now, seconds))
+
+    def frames_per_second(self) -> float:
+        """Of the last two seconds."""
+        now = self._clock()
+        return sum(1 for at, _ in self._drawn if at > now - 2.0) / 2.0

@@ -1,0 +1,75 @@
+"""Tests of the window run offscreen unless a display is asked for, with the errors of Qt's callbacks as failures."""
+
+import os
+import sys
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest  # noqa: E402
+from PyQt5 import QtCore, QtWidgets  # noqa: E402
+from staging import StagedRun  # noqa: E402
+
+from qatviz.gui.context import Context  # noqa: E402
+from qatviz.gui.edits import Edits  # noqa: E402
+from qatviz.gui.run_model import RunModel  # noqa: E402
+from qatviz.gui.theme import DARK, Theme  # noqa: E402
+
+
+@pytest.fixture(scope="session")
+def app():
+    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
+    yield application
+
+
+@pytest.fixture(autouse=True)
+def no_error_in_a_callback(monkeypatch):
+    """PyQt5 ends the process where a slot raises: collect instead, and fail the test."""
+    errors = []
+    monkeypatch.setattr(sys, "excepthook", lambda *error: errors.append(error))
+    yield
+    if errors:
+        raise errors[0][1].with_traceback(errors[0][2])
+
+
+@pytest.fixture
+def context(app, tmp_path):
+    """A model, its edits, a dark theme and settings of this test's own."""
+    theme = Theme(DARK)
+    theme.apply()
+    model = RunModel()
+    settings = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.IniFormat)
+    return Context(model, Edits(model), theme, settings)
+
+
+@pytest.fixture
+def staged(context):
+    """Show a staged run: ``staged(network)`` returns it after a few steps and a snapshot."""
+    def begin(network="lenet", steps=3, **options):
+        run = StagedRun(network, **options)
+        context.model.set_run(run, run.network, run.book, network)
+        run.advance(steps)
+        context.model.take(run.drain())
+        return run
+
+    return begin
+
+
+@pytest.fixture
+def show(app):
+    """Show a widget at a size and let Qt draw it; closed at the end."""
+    shown = []
+
+    def show_it(widget, width=640, height=480):
+        widget.resize(width, height)
+        widget.show()
+        for _ in range(3):
+            app.processEvents()
+        shown.append(widget)
+        return widget
+
+    yield show_it
+    for widget in shown:
+        widget.close()
+        widget.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()

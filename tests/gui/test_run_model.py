@@ -1,0 +1,106 @@
+"""The model of the run that the window shows."""
+
+import numpy as np
+import pytest
+
+from qatviz.gui import run_model
+from qatviz.telemetry import events
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
+from qatviz.training.commands import ChangeSettings
+
+
+def topics_of(model):
+    heard = []
+    model.changed.connect(heard.append)
+    return heard
+
+
+def test_a_run_is_shown_from_its_beginning_with_weights_selected(context, staged):
+    heard = topics_of(context.model)
+    run = staged(steps=5)
+    assert heard[0] == run_model.RUN and {run_model.STEPS, run_model.SNAPSHOT} <= set(heard)
+    assert context.model.current == "conv1.weights" and context.model.selected == ("conv1.weights",)
+    assert context.model.last_step.step == 5
+
+
+def test_each_topic_is_announced_once_however_much_is_new(context, staged):
+    run = staged()
+    heard = topics_of(context.model)
+    run.advance(20)
+    context.model.take(run.drain())
+    assert sorted(heard) == [run_model.SNAPSHOT, run_model.STEPS]
+
+
+def test_settings_in_effect_are_those_that_the_run_tells(context, staged):
+    run = staged()
+    run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
+    assert context.model.settings_of("conv1.weights").num_bits == 8
+    run.advance(1)
+    context.model.take(run.drain())
+    assert context.model.settings_of("conv1.weights").num_bits == 3
+    assert context.model.applied_at["conv1.weights", "num_bits"] == 3
+
+
+def test_measures_are_those_of_the_newest_snapshot(context, staged):
+    run = staged()
+    snapshot = context.model.snapshot
+    for tensor in run.plan.tensors:
+        for row, name in enumerate(SNAPSHOT_MEASURES):
+            np.testing.assert_equal(context.model.measure(tensor.name, name),
+                                    float(snapshot.values[row, run.plan.index(tensor.name)]))
+
+
+def test_going_back_leaves_later_news_behind(context, staged):
+    run = staged(steps=2)
+    for _ in range(4):
+        run.advance(2)
+    run.evaluate()
+    context.model.take(run.drain())
+    assert context.model.evaluation is not None
+    context.model.take([events.Restored(6, "before-6", "undo", 10)])
+    assert max(s.step for s in context.model.snapshots) <= 6
+    assert all(step.step <= 6 for step in context.model.recent_steps)
+    assert context.model.evaluation is None
+    assert [h.survives for h in context.model.happenings] == [False, True]
+
+
+def test_snapshots_of_a_long_run_are_thinned_and_the_first_survives(context, staged):
+    staged()
+    first = context.model.snapshots[0]
+    for step in range(10, 3000):
+        context.model.take([run_model.replace(first, step=step)])
+    steps = [s.step for s in context.model.snapshots]
+    assert steps[0] == first.step and len(steps) <= run_model.SNAPSHOTS_KEPT
+    gaps = np.diff(steps[1:])
+    assert steps[-1] > 2900 and gaps.max() <= 2 * gaps.min()
+
+
+def test_selection_keeps_the_order_of_the_plan_and_a_current_tensor(context, staged):
+    staged()
+    heard = topics_of(context.model)
+    context.model.select(["dense1.weights", "conv2.weights"])
+    assert context.model.selected == ("conv2.weights", "dense1.weights") and context.model.current == "conv2.weights"
+    context.model.select(["dense1.weights", "conv2.weights"], "dense1.weights")
+    context.model.select(["dense1.weights", "conv2.weights"], "dense1.weights")
+    assert context.model.current == "dense1.weights" and heard == [run_model.SELECTION] * 2
+
+
+def test_steps_per_second_follow_the_newest_steps(context, staged):
+    staged(steps=50)
+    assert context.model.steps_per_second() == pytest.approx(100, rel=0.01)
+
+
+def test_a_failure_is_kept_with_its_traceback(context, staged):
+    run = staged()
+    run.end(events.Failed(3, "ValueError: no", "Traceback: …"))
+    context.model.take(run.drain())
+    assert context.model.failure.traceback == "Traceback: …" and context.model.ended and context.model.state == "failed"
+
+
+def test_another_run_starts_afresh(context, staged):
+    staged("lenet", steps=9)
+    staged("mlp", steps=1)
+    assert context.model.last_step.step == 1 and len(context.model.snapshots) == 1
+    assert {t.layer for t in context.model.tensors} >= {"dense1"}
+    context.model.close_run()
+    assert context.model.tensors == () and context.model.state == ""
