@@ -12,9 +12,8 @@ from qatviz.telemetry.record_reader import RecordReader
 from qatviz.training.commands import ChangeSettings
 from qatviz.training.moments import Moment
 from qatviz.training.run_spec import RunSpec
+from qatviz.training.schedule import Schedule, to_rows
 from qatviz.training.settings_book import SettingsBook
-
-Schedule = Tuple[Tuple[int, ChangeSettings], ...]
 
 
 def starting_point(reader: RecordReader, book: SettingsBook,
@@ -46,7 +45,7 @@ def starting_point(reader: RecordReader, book: SettingsBook,
 
 
 def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
-    """Set a record back to where ``spec`` starts and note it as an event; what it tells of the run up to there.
+    """Set a record back to where ``spec`` starts and note what is planned from there; what it tells of the run so far.
 
     Raises
     ------
@@ -58,10 +57,10 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     before = Outcome(spec.book)
     before.take_record(record)
     # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
-    event = events.Restored(step, start.name if start else "start", "resumed", record.last_step,
-                            before.book.differences(book))
-    record.append_rewind(step, branch)
-    record.append_event(event)
+    restored = events.Restored(step, start.name if start else "start", "resumed", record.last_step,
+                               before.book.differences(book))
+    # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
+    record.append_rewind(step, branch, [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))])
     if not record.flush():
         raise record.failure or RecordError("{}: could not be written: the disk does not answer".format(record.path))
     outcome = Outcome(spec.book)

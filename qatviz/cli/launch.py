@@ -18,8 +18,10 @@ from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_reader import RecordReader
 from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
+from qatviz.training.schedule import planned
 from qatviz.training.settings_book import SettingsBook
 
 NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
@@ -32,11 +34,10 @@ _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|
 
 
 class Launch(NamedTuple):
-    """A run about to start: ``commands`` are to be sent first, ``outcome`` knows what came before."""
+    """A run about to start: ``outcome`` knows what came before."""
 
     spec: RunSpec
     record: Optional[RunRecord]
-    commands: List[Command]
     outcome: Outcome
 
 
@@ -89,14 +90,14 @@ def _begin(options: argparse.Namespace) -> Launch:
     record = None
     if options.out:
         record = RunRecord.create(options.out, dict(spec.description(), validation_fraction=fraction))
-    return Launch(spec, record, [], Outcome(book))
+    return Launch(spec, record, Outcome(book))
 
 
 def _resume(options: argparse.Namespace) -> Launch:
     record = RunRecord.open(options.resume)
     try:
-        spec, commands = _continued(record, options, options.checkpoint)
-        return Launch(spec, record, commands, going_on.set_back(record, spec))
+        spec = _continued(record, options, options.checkpoint)
+        return Launch(spec, record, going_on.set_back(record, spec))
     except BaseException:
         record.close()
         raise
@@ -107,7 +108,7 @@ def _fork(options: argparse.Namespace) -> Launch:
     if os.path.exists(options.fork):  # a directory may have an @ in its name
         directory, checkpoint = options.fork, ""
     reader = RunRecord.read(directory)
-    spec, commands = _continued(reader, options, checkpoint or None)
+    spec = _continued(reader, options, checkpoint or None)
     if spec.start is None:
         raise RecordError("{}: has no checkpoint yet: there is nothing to fork".format(directory))
     start = replace(spec.start, branch=0)
@@ -123,16 +124,18 @@ def _fork(options: argparse.Namespace) -> Launch:
                                dict(start.meta(), reason="fork of {}".format(origin["directory"])))
     outcome = Outcome(start.book)
     outcome.step, outcome.seconds = start.step, start.seconds
-    return Launch(spec, record, commands, outcome)
+    return Launch(spec, record, outcome)
 
 
-def _continued(reader: Any, options: argparse.Namespace, checkpoint: Optional[str]) -> Tuple[RunSpec, List[Command]]:
-    """The spec of a run that goes on from a checkpoint, and what is to change at once."""
+def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Optional[str]) -> RunSpec:
+    """The spec of a run that goes on from a checkpoint; what is to change at once begins its schedule."""
     changes = _requested(options)
     description = reader.description
     source = options.data or description.get("data", DATA)
     dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
-    spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options))
+    plan = planned(reader)
+    spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options),
+                                    **plan._asdict())
     start, replay = going_on.starting_point(reader, spec.book, checkpoint)
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0
@@ -142,11 +145,11 @@ def _continued(reader: Any, options: argparse.Namespace, checkpoint: Optional[st
     # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
     schedule = tuple(item for item in spec.schedule if item[0] > step) if checkpoint else spec.schedule
     spec = replace(spec, start=start, steps=steps, schedule=schedule)
-    commands = _at_once(options, changes, start.book if start else spec.book)
+    at_once = tuple((step, command) for command in _at_once(options, changes, start.book if start else spec.book))
     for change in changes:
         if change.step is not None and change.step < step:
             raise SettingError("--set {!r}: the run goes on from step {}".format(change.text, step))
-    return replace(spec, schedule=spec.schedule + replay + _schedule(changes, spec)), commands
+    return replace(spec, schedule=spec.schedule + replay + at_once + _schedule(changes, spec))
 
 
 def _at_once(options: argparse.Namespace, changes: List[TimedChange], book: SettingsBook) -> List[Command]:

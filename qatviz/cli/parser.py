@@ -57,7 +57,7 @@ going on:
   --checkpoint goes back to another one. --fork starts a second run from a
   checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
   given with them take effect at once; --steps, and changes asked for at later
-  steps, hold for this call.
+  steps, are kept: another --resume goes on with them.
 
 presets:
 {presets}

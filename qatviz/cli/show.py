@@ -15,6 +15,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.training.schedule import planned
 from qatviz.training.settings_book import SettingsBook
 
 
@@ -78,7 +79,8 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
         reader.directory, about["network"]["name"], about.get("data_name"), about.get("optimizer"),
         about.get("batch_size"), about.get("seed"))]
     state = outcome.ending or "not ended: it goes on, or was cut off"
-    total = "" if about.get("steps") is None else " of {}".format(about["steps"])
+    steps = planned(reader).steps
+    total = "" if steps is None else " of {}".format(steps)
     loss = "" if outcome.loss is None else ", loss {:.4f}".format(outcome.loss)
     lines.append("step {}{}, {:.1f} s of training{}; {}".format(outcome.step, total, outcome.seconds, loss, state))
     if "forked_from" in about:

@@ -26,8 +26,6 @@ def train(options: argparse.Namespace) -> int:
     _keep_tensorflow_quiet()
     launch = prepare(options)
     run = Run(launch.spec, launch.record)
-    for command in launch.commands:
-        run.send(command)
     spec, outcome = launch.spec, launch.outcome
     first = spec.start.step if spec.start else 0
     watch = Watch(run, outcome, progress_for(options.quiet, spec.network.name, first, spec.steps))

@@ -4,7 +4,7 @@ Every event carries the step at which it happened: the number of training steps 
 """
 
 from dataclasses import dataclass, fields
-from typing import Any, Dict, Tuple
+from typing import Any, Dict, Optional, Sequence, Tuple
 
 
 @dataclass(frozen=True)
@@ -102,6 +102,17 @@ class Restored(Event):
     reason: str
     from_step: int
     changes: Tuple[Change, ...] = ()
+
+
+@dataclass(frozen=True)
+class Planned(Event):
+    """How far the run is to go: ``steps`` in all (None: until stopped), and the changes of settings at steps to come.
+
+    ``schedule`` holds rows of JSON (:func:`qatviz.training.schedule.to_rows`); None where it stays as it was.
+    """
+
+    steps: Optional[int]
+    schedule: Optional[Sequence[Any]] = None
 
 
 @dataclass(frozen=True)

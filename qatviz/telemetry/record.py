@@ -5,7 +5,7 @@ import threading
 import time
 import uuid
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Optional, Union
+from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 
 import numpy as np
 
@@ -142,7 +142,7 @@ class RunRecord(RecordReader):
         with self._appending:
             self._writer.put((self._branch, Timed(event, time.time())), urgent=True)
 
-    def append_rewind(self, step: int, branch: Optional[int] = None) -> int:
+    def append_rewind(self, step: int, branch: Optional[int] = None, told_by: Sequence[Event] = ()) -> int:
         """The run was set to the state it had after ``step`` steps, and goes on from there.
 
         Parameters
@@ -150,6 +150,8 @@ class RunRecord(RecordReader):
         branch : int, optional
             The branch in which it had that state (the entry ``branch`` of a checkpoint's meta data); by default the
             present one and those it comes from. Redo needs it: that state is on a branch that was left.
+        told_by : sequence of Event
+            What tells of it; committed together with it. Without, it is committed with what comes next.
 
         Returns
         -------
@@ -166,7 +168,9 @@ class RunRecord(RecordReader):
             if not 0 <= parent < len(self._branches):
                 raise ValueError(f"branch {parent} of the record, expected 0 to {len(self._branches) - 1}")
             new = Branch(len(self._branches), parent, int(step))
-            self._writer.put((new.id, new), urgent=True)
+            now = time.time()
+            items = [(new.id, new)] + [(new.id, Timed(event, now)) for event in told_by]
+            self._writer.put_together(items, urgent=bool(told_by))
             self._branches.append(new)
             self._branch, self._last_step = new.id, new.fork_step
             return new.id

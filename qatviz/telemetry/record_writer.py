@@ -73,19 +73,24 @@ class RecordWriter:
 
     def put(self, item: Item, weight: int = 1, urgent: bool = False) -> None:
         """Add an item; waits while too much waits already. ``urgent``: commit it at once, not with the next lot."""
+        self.put_together([item], weight, urgent)
+
+    def put_together(self, items: List[Item], weight: int = 1, urgent: bool = False) -> None:
+        """Add items that are committed all or none; else as `put`."""
         with self._changed:
             self._changed.wait_for(lambda: self._load < _MAX_LOAD or self._failure is not None or self._closing)
             if self._failure is not None:
-                self._lost += 1
+                self._lost += len(items)
                 return
             if self._closing:
                 raise RecordError(f"{self._path}: the record is closed")
-            self._waiting.append(item)
+            first = not self._waiting
+            self._waiting.extend(items)
             self._load += weight
-            self._n_put += 1
+            self._n_put += len(items)
             if urgent or self._load >= _WAKE_LOAD:
                 self._urgent = True
-            if self._urgent or len(self._waiting) == 1:
+            if self._urgent or first:
                 self._changed.notify_all()
 
     def flush(self, timeout_s: float) -> bool:

@@ -1,15 +1,15 @@
 """Everything that makes a run, before it begins: frozen, and JSON-able but for the data."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, Optional
 
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.errors import NetworkError, RecordError, SettingError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, quantization_plan
-from qatviz.training.commands import ChangeSettings
 from qatviz.training.moments import Moment
+from qatviz.training.schedule import Schedule, changed, from_rows, to_rows
 from qatviz.training.settings_book import SettingsBook
 
 OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
@@ -42,7 +42,7 @@ class RunSpec:
         ``seed`` decides initial parameters, batches and dropout.
     steps : int or None
         Steps in all; None: until stopped.
-    schedule : tuple of (int, ChangeSettings)
+    schedule : tuple of (int, ChangeSettings or ApplyPreset)
         Changes that take effect at given steps.
     placement : Placement
     telemetry : bool
@@ -59,7 +59,7 @@ class RunSpec:
     optimizer: str = "adam"
     seed: int = 0
     steps: Optional[int] = 2000
-    schedule: Tuple[Tuple[int, ChangeSettings], ...] = ()
+    schedule: Schedule = ()
     placement: Placement = field(default_factory=Placement)
     telemetry: bool = True
     start: Optional[Moment] = None
@@ -80,7 +80,7 @@ class RunSpec:
                 self.dataset.num_classes))
         book = self.book
         for _, command in self.schedule:  # a mistake in it should show now, not at step 5,000
-            book, _ = book.change(command.assignments)
+            book, _ = changed(book, command)
 
     @property
     def plan(self) -> QuantizationPlan:
@@ -92,7 +92,7 @@ class RunSpec:
             "qatviz": __version__, "network": self.network.to_dict(), "data": self.data_spec,
             "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "batch_size": self.batch_size,
             "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps, "settings": self.book.to_dict(),
-            "schedule": [[step, [list(pair) for pair in command.assignments]] for step, command in self.schedule],
+            "schedule": to_rows(self.schedule),
         }
 
     @classmethod
@@ -113,8 +113,7 @@ class RunSpec:
                 network=network, dataset=dataset, data_spec=description["data"],
                 book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
                 batch_size=description["batch_size"], optimizer=description["optimizer"], seed=description["seed"],
-                steps=description["steps"],
-                schedule=tuple((step, ChangeSettings(tuple(map(tuple, pairs)))) for step, pairs in description["schedule"]))
+                steps=description["steps"], schedule=from_rows(description["schedule"]))
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError("the description of the run is incomplete: {!r}".format(error)) from error
         return replace(spec, **changes)

@@ -23,6 +23,7 @@ from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.moments import Moment, Moments
 from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
 from qatviz.training.run_spec import RunSpec
+from qatviz.training.schedule import changed
 from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
@@ -275,7 +276,7 @@ class Trainer:
         for sent in waiting:
             try:
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
-                    book, changes = _changed(book, sent.command)
+                    book, changes = changed(book, sent.command)
                     answers.append((sent, changes))
                     continue
                 self._adopt(book, answers)
@@ -389,6 +390,7 @@ class Trainer:
             raise RunStateError("SetSteps: steps is {!r}: expected a whole number of at least 0, or None".format(steps))
         self._total = steps
         self._applied(sent)
+        self._emit(events.Planned(self.step, steps))
 
     def _on_stop(self, sent):
         self._stopping = True
@@ -443,9 +445,3 @@ class Trainer:
 
     def _emit(self, event: events.Event) -> None:
         self._collector.put(event)
-
-
-def _changed(book: SettingsBook, command: c.Command):
-    if isinstance(command, c.ApplyPreset):
-        return book.with_preset(command.preset)
-    return book.change(command.assignments)

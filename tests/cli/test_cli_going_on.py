@@ -28,7 +28,7 @@ class Spec:
     """What `set_back` looks at of a spec."""
 
     def __init__(self, start):
-        self.book, self.start = BOOK, start
+        self.book, self.start, self.steps, self.schedule = BOOK, start, 100, ()
 
 
 class Script:

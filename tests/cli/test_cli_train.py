@@ -85,6 +85,7 @@ def test_a_run_that_stopped_and_goes_on_equals_one_that_did_not(whole, folder):
     assert first.json["step"] == 30
     second = call("train", "--resume", folder / "parts", "--steps", 60, "--json")
     assert second.code == 0 and comparable(second.json) == comparable(whole.json)
+    assert "step 60 of 60" in call("show", folder / "parts").out
     shown = call("show", folder / "parts", "--json").json
     assert [row["step"] for row in shown["evaluations"]] == [20, 30, 40, 60]
     assert comparable(shown)["tensors"] == whole.json["tensors"] and shown["events"] == whole.json["events"]

@@ -172,6 +172,7 @@ def test_the_number_of_steps_can_be_raised_and_lowered(graphs):
         driver.send(SetSteps(7))
         driver.send(Resume())
         assert driver.finish() == events.Finished(7)
+    assert driver.events(events.Planned) == [events.Planned(0, 7)]  # for a run that goes on
     assert [record.step for record in driver.steps()] == list(range(1, 8))
 
 

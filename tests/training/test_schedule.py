@@ -1,0 +1,95 @@
+"""What is planned survives in the record, and what was done of it is not planned any more."""
+
+import json
+
+import numpy as np
+import pytest
+from training_cases import spec
+
+from qatviz.errors import QatvizError, RecordError
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
+from qatviz.training.commands import ApplyPreset, ChangeSettings
+from qatviz.training.schedule import Plan, changed, from_rows, planned, to_rows
+
+EARLY, LATE = ChangeSettings((("*.weights.num_bits", 4),)), ChangeSettings((("run.momentum", 0.5), ("*.enabled", False)))
+SCHEDULE = ((5, EARLY), (9, ApplyPreset("int4")), (9, LATE))
+SPEC = spec(steps=20, schedule=SCHEDULE)
+
+
+@pytest.fixture
+def record(tmp_path):
+    with RunRecord.create(tmp_path / "run", SPEC.description()) as record:
+        yield record
+
+
+def train(record, first, last):
+    values = np.zeros((len(STEP_MEASURES), len(SPEC.plan.tensors)), np.float32)
+    for step in range(first, last + 1):
+        record.append_step(StepRecord(step, step / 10, 1.0, 0.1, values))
+
+
+def applied(record, step, command):
+    record.append_event(events.CommandApplied(step, 0, command.describe()))
+
+
+def plan(record):
+    assert record.flush()
+    return planned(record)
+
+
+def test_a_schedule_survives_json():
+    assert from_rows(json.loads(json.dumps(to_rows(SCHEDULE)))) == SCHEDULE
+
+
+@pytest.mark.parametrize("rows", [5, [[1]], [[1, 2, 3]], [[1, [["path"]]]], [[1, 5]]])
+def test_what_is_no_schedule_is_refused(rows):
+    with pytest.raises((ValueError, TypeError, QatvizError)):
+        from_rows(rows)
+
+
+def test_a_preset_can_be_scheduled():
+    book, changes = changed(SPEC.book, ApplyPreset("int4"))
+    assert book.of("dense1.weights").num_bits == 4 and changes
+    assert (book, changes) == SPEC.book.with_preset("int4")
+
+
+def test_what_was_reached_is_not_planned_any_more(record):
+    assert plan(record) == Plan(20, SCHEDULE)
+    train(record, 1, 5)
+    assert plan(record).schedule == SCHEDULE
+    applied(record, 5, EARLY)
+    assert plan(record).schedule == SCHEDULE[1:]
+    train(record, 6, 9)
+    applied(record, 9, ApplyPreset("int4"))
+    assert plan(record).schedule == SCHEDULE[2:]
+    train(record, 10, 10)
+    assert plan(record) == Plan(20, ())
+
+
+def test_a_change_that_was_undone_is_not_planned_again_and_one_before_which_the_run_was_set_back_is(record):
+    train(record, 1, 5)
+    applied(record, 5, EARLY)
+    train(record, 6, 7)
+    record.append_rewind(5)
+    assert plan(record).schedule == SCHEDULE[1:]
+    record.append_rewind(4)
+    assert plan(record).schedule == SCHEDULE
+
+
+def test_the_newest_plan_counts(record):
+    train(record, 1, 5)
+    applied(record, 5, EARLY)
+    record.append_event(events.Planned(5, None))
+    assert plan(record) == Plan(None, SCHEDULE[1:])
+    record.append_event(events.Planned(5, 70, to_rows(((5, EARLY),))))
+    assert plan(record) == Plan(70, ((5, EARLY),))
+    applied(record, 5, EARLY)
+    assert plan(record) == Plan(70, ())
+
+
+def test_a_record_without_a_plan_is_refused(tmp_path):
+    with RunRecord.create(tmp_path / "run", {"steps": 5}) as record:
+        with pytest.raises(RecordError, match="schedule"):
+            planned(record)
