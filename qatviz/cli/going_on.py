@@ -77,9 +77,9 @@ def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
     for info in infos:
         if info.error:
             complain("warning: {}; it is left out".format(info.error))
-    left_behind = _saved(reader, False) - _saved(reader, True)
-    usable = [info for info in infos if not info.error and info.name not in left_behind]
-    for info in reversed(usable):
+    for info in reversed(infos):
+        if info.error or not reader.is_surviving(info.step, info.branch):
+            continue
         try:
             moment = _load(reader, info.name, plan)
         except RecordError as error:
@@ -92,11 +92,6 @@ def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
     if infos:
         raise RecordError("{}: none of its {} checkpoints can be used".format(reader.directory, len(infos)))
     return None
-
-
-def _saved(reader: RecordReader, surviving_only: bool) -> set:
-    """Names of the checkpoints whose saving is on record."""
-    return {row["name"] for row in reader.events(surviving_only) if row["kind"] == events.CheckpointSaved.__name__}
 
 
 def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> Moment:

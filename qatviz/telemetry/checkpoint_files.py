@@ -43,7 +43,8 @@ _DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
 class CheckpointInfo(NamedTuple):
     """What a checkpoint is, without its arrays.
 
-    ``created`` is Unix time in seconds. ``error`` is empty, or says why the file can't be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds; ``branch`` is that of the record it was taken on. ``error`` is empty, or says why
+    the file can't be used; ``step`` is -1 then.
     """
 
     name: str
@@ -52,6 +53,7 @@ class CheckpointInfo(NamedTuple):
     created: float
     nbytes: int
     error: str = ""
+    branch: int = 0
 
 
 class CheckpointFiles:
@@ -82,7 +84,7 @@ class CheckpointFiles:
         """
         path = self._path(name)
         meta = {"created": time.time(), **meta, "arrays": sorted(arrays)}
-        info = CheckpointInfo(name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), 0)
+        info = _info(name, meta, 0)
         encoded = np.frombuffer(to_json(meta).encode("utf-8"), np.uint8)
         for array_name, array in arrays.items():
             dtype = np.asarray(array).dtype
@@ -135,9 +137,7 @@ class CheckpointFiles:
             try:
                 with _reading(path), _open_archive(path) as archive:
                     nbytes = path.stat().st_size
-                    meta = _read_meta(archive)
-                    created = float(meta["created"])
-                    infos.append(CheckpointInfo(name, int(meta["step"]), str(meta["reason"]), created, nbytes))
+                    infos.append(_info(name, _read_meta(archive), nbytes))
             except RecordError as error:
                 if path.exists():  # else it was deleted since the directory was listed
                     infos.append(CheckpointInfo(name, -1, "", 0.0, 0, str(error)))
@@ -168,6 +168,11 @@ class CheckpointFiles:
             return []
         names = (path.name[: -len(SUFFIX)] for path in self._directory.iterdir() if path.name.endswith(SUFFIX))
         return [name for name in names if _NAME.fullmatch(name)]
+
+
+def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
+    return CheckpointInfo(name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), nbytes,
+                          branch=int(meta.get("branch", 0)))
 
 
 @contextmanager

@@ -165,6 +165,15 @@ class RecordReader:
         """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
         return self._checkpoints.list()
 
+    def is_surviving(self, step: int, branch: int) -> bool:
+        """Whether the state that the run had after ``step`` steps on ``branch`` lies on the surviving timeline.
+
+        A checkpoint tells both (`CheckpointInfo`). False for a branch of which the record knows nothing: the process
+        ended before it could be written.
+        """
+        with open_for_reading(self.path) as connection:
+            return step <= _surviving(connection, read_state(connection)).get(branch, -1)
+
     def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
         """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
         end = min(done + _BLOCKS_AT_ONCE, state.blocks)

@@ -132,6 +132,23 @@ def test_a_checkpoint_of_a_timeline_that_was_left_is_not_taken(script):
     assert (moment.name, replay) == ("kept", ())
 
 
+def test_a_left_checkpoint_is_not_taken_either_where_its_event_is_missing(script):
+    """The process ended between the file and the event."""
+    script.train(10)
+    kept = script.save("kept")
+    script.train(10)
+    arrays, meta = script.record.load_checkpoint("kept")
+    script.record.save_checkpoint("left", arrays, dict(meta, step=20))
+    script.record.save_checkpoint("unknown-branch", arrays, dict(meta, step=5, branch=7))
+    script.go_back(kept)
+    script.train(15)
+    moment, _ = script.starting_point()
+    assert moment.name == "kept"
+    script.record.delete_checkpoint("kept")
+    with pytest.raises(RecordError, match="none of its 2 checkpoints"):
+        script.starting_point()
+
+
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script, capsys):
     for step in (10, 20):
         script.train(10)

@@ -208,6 +208,8 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         assert [(e["step"], e["reason"]) for e in record.events()] == all_events
         assert [(e["step"], e["reason"]) for e in record.events(surviving_only=True)] == model.events
         assert record.last_step == step
+        for branch, at, marked in marks:  # a state that survives is one that all of its steps lead to
+            assert not record.is_surviving(at, branch) or model.rewound(at).steps == marked.steps
         first, last = int(start * (step + 2)), int(stop * (step + 2))
         part = record.steps(first, last)
         assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
@@ -226,6 +228,19 @@ def test_an_undo_beyond_an_earlier_undo_takes_back_what_is_before_both(record):
     assert record.append_rewind(90, 0) == 3
     assert record.flush()
     assert_steps(record.steps(), range(1, 91))
+
+
+def test_what_an_undo_left_does_not_survive_until_a_redo_brings_it_back(record):
+    record.append_rewind(80)
+    record.append_rewind(50)
+    assert record.flush()
+    assert [record.is_surviving(step, 0) for step in (0, 50, 51, 80)] == [True, True, False, False]
+    assert [record.is_surviving(step, 1) for step in (50, 51)] == [True, False]
+    assert record.is_surviving(999, 2) and not record.is_surviving(0, 3)
+    record.append_rewind(90, 1)
+    assert record.flush()
+    assert [record.is_surviving(*state) for state in [(80, 0), (81, 0), (90, 1), (91, 1), (50, 2)]] == [
+        True, False, True, False, False]
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
