@@ -93,7 +93,8 @@ class TrainingGraph:
             if error.op is not None and _FINITE in error.op.name:
                 raise NonFiniteLoss("the loss of step {} is not finite".format(step + 1)) from error
             raise
-        return float(loss), RawMeasures(*measures, self._settings_now["per_channel"]) if measures else None
+        now = self._settings_now
+        return float(loss), RawMeasures(*measures, now["per_channel"], now["enabled"]) if measures else None
 
     def calibrate(self, indices: np.ndarray) -> None:
         """Start the ranges of all activations from one batch, run in float."""
@@ -232,7 +233,7 @@ class TrainingGraph:
         measures = []
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
-            measures = [*lowered.quantizers.step_grids(), *probes.step_sums(tensors)]
+            measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
         self._train_fetches = [tf.group(*operations), loss] + measures
         low, high = lowered.quantizers.observed_ranges()
         self._calibrate_op = tf.group(live["range_min"].assign(low),

@@ -1,10 +1,10 @@
 """What is measured of the quantized tensors inside the graph; only small results leave it.
 
-Two probes: sums of errors on a fixed sample of every tensor, which ride each training step, and the exact measures and
-histograms of a snapshot.
+Two probes: a fixed sample of every tensor, which rides each training step, and the exact measures and histograms of a
+snapshot.
 """
 
-from typing import Dict, List, NamedTuple, Tuple
+from typing import Dict, List, NamedTuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -29,29 +29,28 @@ SNAPSHOT_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "fl
                  "effective_bits", "flip_rate")
 
 
-# Rows: the float values, the error, its clipping part, its rounding part, the quantized values; of (source, values, clipped).
-_ERROR_PARTS = np.array([[1, 0, 0], [-1, 1, 0], [-1, 0, 1], [0, 1, -1], [0, 1, 0]], np.float32)
+def step_samples(tensors: List[Quantized]) -> tf.Tensor:
+    """``samples`` of :class:`qatviz.training.step_measures.RawMeasures`: float32 ``[T * STEP_SAMPLE]``.
 
-
-def step_sums(tensors: List[Quantized]) -> Tuple[tf.Tensor, tf.Tensor]:
-    """``squares`` and ``nonzero`` of :class:`qatviz.training.step_measures.RawMeasures`.
-
-    A handful of operations for all tensors together; a product with a small matrix takes all differences at once (and
-    exactly: each is one subtraction).
+    Values before quantization alone: what the grid makes of them is computed where it costs no step anything. TensorFlow
+    runs constants like any other operation, so those that tensors have in common are made once.
     """
-    samples = [_sample(part) for field in ("source", "values", "clipped") for part in (getattr(t, field) for t in tensors)]
-    parts = tf.matmul(_ERROR_PARTS, tf.reshape(tf.concat(samples, 0), [3, -1]))
-    parts = tf.reshape(parts, [len(_ERROR_PARTS), len(tensors), STEP_SAMPLE])
-    nonzero = tf.cast(tf.not_equal(parts, 0.0), tf.float32)
-    return tf.reduce_sum(tf.square(parts), axis=2), tf.reduce_sum(nonzero, axis=2)
+    constants = {}  # type: Dict[int, tf.Tensor]
 
+    def vector(number: int) -> tf.Tensor:
+        if number not in constants:
+            constants[number] = tf.constant([number])
+        return constants[number]
 
-def _sample(tensor: tf.Tensor) -> tf.Tensor:
-    """STEP_SAMPLE values, evenly spaced; of a smaller tensor all, and zeros, which add nothing to any sum."""
-    size = element_count(tuple(tensor.shape.as_list()))
-    sample = tf.reshape(tensor, [size])[:STEP_SAMPLE * sample_stride(size):sample_stride(size)]
-    missing = STEP_SAMPLE - sample_size(size)
-    return tf.pad(sample, [[0, missing]]) if missing else sample
+    samples = []
+    for tensor in tensors:
+        size = element_count(tuple(tensor.source.shape.as_list()))
+        stride, missing = sample_stride(size), STEP_SAMPLE - sample_size(size)
+        flat = tf.reshape(tensor.source, vector(-1))
+        samples.append(tf.strided_slice(flat, vector(0), vector(STEP_SAMPLE * stride), vector(stride)))
+        if missing:
+            samples.append(tf.zeros([missing]))
+    return tf.concat(samples, 0)
 
 
 class SnapshotTensors(NamedTuple):

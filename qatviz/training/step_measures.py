@@ -19,26 +19,24 @@ STEP_SAMPLE = 256
 
 
 class RawMeasures(NamedTuple):
-    """What one step fetches (``G`` groups, ``C`` channels of all weights, ``T`` tensors).
+    """What one step fetches (``G`` groups, ``C`` channels of all weights, ``T`` tensors), and the settings it ran with.
 
     ``grid`` f32 ``[4, G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum;
-    ``channel_grid`` counts where ``per_channel`` (bool ``[W]``) is set. ``squares`` and ``nonzero`` f32 ``[5, T]`` are sums
-    over a sample of each tensor, of the squares and of what is not 0, of: the float values, the error, its clipping part, its
-    rounding part, the quantized values.
+    ``channel_grid`` counts where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are values of each
+    tensor before quantization, filled up with zeros. ``enabled`` is bool ``[G]``.
     """
 
     grid: np.ndarray
     channel_grid: np.ndarray
-    squares: np.ndarray
-    nonzero: np.ndarray
+    samples: np.ndarray
     per_channel: np.ndarray
+    enabled: np.ndarray
 
 
 def sample_stride(size: int) -> int:
-    """Every how many elements the sample takes one: the largest number that yields STEP_SAMPLE values, made odd, so that the
-    sample does not see the same channels again and again (channel counts are mostly even)."""
-    stride = max(1, (size - 1) // (STEP_SAMPLE - 1))
-    return stride - 1 if stride % 2 == 0 else stride
+    """Every how many elements the sample takes one: the smallest odd number with which STEP_SAMPLE values reach the end; odd, so
+    that the sample does not see the same channels again and again (channel counts are mostly even)."""
+    return -(-size // STEP_SAMPLE) | 1
 
 
 def sample_size(size: int) -> int:
@@ -60,29 +58,63 @@ class StepDecoder:
         self._owner = np.repeat(np.arange(len(self._starts)), [c.stop - c.start for c in self._place.channels])
         sizes = [element_count(t.shape) * (1 if t.kind == WEIGHTS else batch_size) for t in plan.tensors]
         self._sizes = np.array([sample_size(size) for size in sizes], np.float64)
+        groups = len(self._place.leaders)
+        # Where each value of the sample finds the grid of its channel, behind the grids of the groups.
+        self._by_channel = np.zeros((len(plan.tensors), STEP_SAMPLE), int)
+        for group, channels in zip(self._place.weights, self._place.channels):
+            for index in plan.groups[group]:
+                elements = np.arange(STEP_SAMPLE) * sample_stride(sizes[index])
+                self._by_channel[index] = groups + channels.start + elements % (channels.stop - channels.start)
 
     def __call__(self, raw: Sequence[RawMeasures]) -> np.ndarray:
         """float32 ``[n, len(STEP_MEASURES), T]``."""
-        grid = np.stack([r.grid for r in raw])
-        per_channel = np.stack([r.per_channel for r in raw])
+        parts, start = [], 0
+        for stop in range(1, len(raw) + 1):  # settings are arrays of their own from one change to the next
+            if stop == len(raw) or raw[stop].enabled is not raw[start].enabled:
+                parts.append(self._decode(raw[start:stop]))
+                start = stop
+        return np.concatenate(parts)
+
+    def _decode(self, raw: Sequence[RawMeasures]) -> np.ndarray:
+        """Steps that ran with the same settings."""
+        per_channel, enabled = raw[0].per_channel, raw[0].enabled
+        grid, channel_grid = np.stack([r.grid for r in raw]), np.stack([r.channel_grid for r in raw])
+        samples = np.stack([r.samples for r in raw])
+        squares, nonzero = self._sums(samples, np.concatenate([grid, channel_grid], axis=2), per_channel, enabled)
         if per_channel.any():
-            coarsest = self._coarsest(np.stack([r.channel_grid for r in raw]))
-            whole = grid[:, :, self._weights]
-            grid[:, :, self._weights] = np.where(per_channel[:, None], coarsest, whole)
+            grid[:, :, self._weights] = np.where(per_channel, self._coarsest(channel_grid), grid[:, :, self._weights])
         scale, zero_point, low, high = np.moveaxis(grid[:, :, self._group_of], 1, 0)
-        squares = np.stack([r.squares for r in raw]) / self._sizes
-        share = np.stack([r.nonzero for r in raw]) / self._sizes
-        mse = squares[:, 1]
+        squares, share = squares / self._sizes, nonzero / self._sizes
+        signal, mse, mse_clipping, mse_rounding = squares
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(scale > 0, np.sqrt(mse) / scale, 0.0)
         rows = {
             "scale": scale, "zero_point": zero_point, "range_min": low, "range_max": high, "mse": mse,
-            "mse_clipping": squares[:, 2], "mse_rounding": squares[:, 3], "sqnr_db": sqnr_db(squares[:, 0], mse),
-            "rmse_over_scale": relative, "clipped": share[:, 2],
-            # 0 is exact on every grid, so a value that became nonzero was nonzero.
-            "flushed": share[:, 0] - share[:, 4],
+            "mse_clipping": mse_clipping, "mse_rounding": mse_rounding, "sqnr_db": sqnr_db(signal, mse),
+            "rmse_over_scale": relative, "clipped": share[0], "flushed": share[1],
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
+
+    def _sums(self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray):
+        """float32 ``[4, n, T]``: squares of the values, the error, its clipping and its rounding part; and ``[2, n, T]``: how
+        many values are clipped, and flushed to 0."""
+        x = x.reshape(len(x), -1, STEP_SAMPLE)
+        index = self._group_of[:, None]
+        if per_channel.any():
+            by_channel = np.zeros(len(self._place.leaders), bool)
+            by_channel[self._weights] = per_channel
+            index = np.where(by_channel[self._group_of][:, None], self._by_channel, index)
+        scale, low, high = (grids[:, row][:, index] for row in (0, 2, 3))
+        inside = np.minimum(np.maximum(x, low), high)
+        # As the kernel computes it; a scale of 0 has low = high = 0.
+        steps = np.floor((inside - low) / np.where(scale > 0, scale, np.float32(1)) + np.float32(0.5))
+        values = steps * scale + low
+        on = enabled[self._group_of][:, None]
+        if not on.all():
+            inside, values = np.where(on, inside, x), np.where(on, values, x)
+        squares = [np.einsum("nts,nts->nt", part, part) for part in (x, values - x, inside - x, values - inside)]
+        counts = [np.count_nonzero(flags, axis=2) for flags in (inside != x, (values == 0) & (x != 0))]
+        return np.array(squares), np.array(counts)
 
     def _coarsest(self, channels: np.ndarray) -> np.ndarray:
         """``[n, 4, W]``: the grid of each weight tensor's channel of the largest scale."""
