@@ -37,15 +37,18 @@ THIRD_PARTY = [
     ("qatviz.data", NUMERIC | {"PIL"}),
     ("qatviz.telemetry", NUMERIC),
     ("qatviz.training.commands", NUMERIC),
+    ("qatviz.training.settings_book", NUMERIC),
+    ("qatviz.analysis", NUMERIC),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),
     ("qatviz.cli", NUMERIC | TENSORFLOW | WINDOW | TERMINAL),
     ("qatviz.__main__", STANDARD_LIBRARY_ONLY),
     ("qatviz", NUMERIC | TENSORFLOW),
 ]
-# The parts of qatviz that a window may know; all else reaches it as data.
+# The parts of qatviz that a window may know; all else reaches it as data. The book of settings, which is made from the
+# description of a network, is what it shows and changes.
 KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.telemetry",
-                "qatviz.training.commands", "qatviz.analysis")
+                "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis")
 # Only these may know the window.
 KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.cli", "qatviz.__main__")
 

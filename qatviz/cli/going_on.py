@@ -2,8 +2,8 @@
 
 from typing import Optional, Tuple
 
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli.messages import complain
-from qatviz.cli.outcome import Outcome
 from qatviz.errors import RecordError
 from qatviz.network.plan import QuantizationPlan
 from qatviz.telemetry import events

@@ -8,10 +8,10 @@ from dataclasses import fields, replace
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from qatviz import data
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli import going_on
 from qatviz.cli.assignments import TimedChange, check_change, parse_change, parse_kind
 from qatviz.cli.messages import complain, did_you_mean
-from qatviz.cli.outcome import Outcome
 from qatviz.errors import RecordError, SettingError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan

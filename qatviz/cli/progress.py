@@ -5,8 +5,8 @@ import time
 from collections import deque
 from typing import Any, Deque, Optional, Tuple
 
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli.messages import say
-from qatviz.cli.outcome import Outcome
 from qatviz.cli.tables import percent, value
 from qatviz.telemetry import events
 

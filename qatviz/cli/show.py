@@ -6,17 +6,13 @@ import textwrap
 import time
 from typing import Any, Dict, List
 
+from qatviz.analysis.outcome import Outcome, read_outcome
 from qatviz.cli.messages import OK
-from qatviz.cli.outcome import Outcome
 from qatviz.cli.tables import accuracy_table, table, tensor_table, terminal_width, value
-from qatviz.errors import RecordError
-from qatviz.network.graph import Network
-from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
 from qatviz.training.schedule import planned
-from qatviz.training.settings_book import SettingsBook
 
 
 def show(options: argparse.Namespace) -> int:
@@ -36,31 +32,6 @@ def show(options: argparse.Namespace) -> int:
     else:
         print("\n\n".join(_sections(reader, outcome, result)))
     return OK
-
-
-def read_outcome(reader: RecordReader) -> Outcome:
-    """The present state of a run from its record.
-
-    Raises
-    ------
-    RecordError
-        If it is damaged, or lacks what a run has.
-    """
-    description = reader.description
-    try:
-        plan = quantization_plan(Network.from_dict(description["network"]))
-        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]))
-    except KeyError as error:
-        raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
-    outcome.take_record(reader)
-    snapshots = reader.snapshots()
-    if snapshots:
-        outcome.take(reader.snapshot(snapshots[-1]))
-    newest = reader.steps(start=reader.last_step)
-    if len(newest.steps):
-        outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
-        outcome.loss = float(newest.loss[-1])
-    return outcome
 
 
 def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) -> List[str]:

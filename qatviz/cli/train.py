@@ -6,9 +6,9 @@ import os
 import warnings
 from typing import Optional
 
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli.launch import prepare
 from qatviz.cli.messages import FAILED, OK, complain, say
-from qatviz.cli.outcome import Outcome
 from qatviz.cli.progress import progress_for
 from qatviz.cli.tables import accuracy_table, tensor_table
 from qatviz.cli.watch import Watch

@@ -4,7 +4,7 @@ import signal
 import threading
 from typing import Any, Dict, List, Optional
 
-from qatviz.cli.outcome import Outcome
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli.progress import Silent, tell
 from qatviz.telemetry import events
 from qatviz.training.handle import Run

@@ -1,15 +1,12 @@
 """From where a recorded run goes on, and which changes are made again; no training is needed to tell."""
 
-import os
-
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qatviz.analysis.outcome import read_outcome
 from qatviz.cli.going_on import set_back, starting_point
-from qatviz.cli.outcome import Outcome
-from qatviz.cli.show import read_outcome
 from qatviz.errors import RecordError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
@@ -225,19 +222,3 @@ def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, a
         assert outcome.book == (moment.book if moment else BOOK)
         assert script.record.flush()
         assert read_outcome(script.record).book == outcome.book
-
-
-def test_an_outcome_counts_a_change_once():
-    book, changes = BOOK.change([("dense1.weights.num_bits", 3)])
-    outcome = Outcome(BOOK)
-    outcome.take(events.CommandApplied(5, 1, "redo", changes))
-    outcome.take(events.Restored(5, "x", "redo", 9, changes))
-    assert outcome.changes == [{"step": 5, "setting": "dense1.weights.num_bits", "old": 8, "new": 3}]
-    assert outcome.book == book
-
-
-def test_the_record_of_another_program_is_not_understood(tmp_path):
-    RunRecord.create(tmp_path, {"something": "else"}).close()
-    with pytest.raises(RecordError, match="network"):
-        read_outcome(RunRecord.read(tmp_path))
-    assert sorted(os.listdir(str(tmp_path))) == ["run.lock", "run.sqlite"]

@@ -11,7 +11,7 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import ROOT, call, write_data
 
-from qatviz.cli.show import read_outcome
+from qatviz.analysis.outcome import read_outcome
 from qatviz.errors import RecordError
 from qatviz.telemetry.record import RunRecord
 

@@ -8,8 +8,8 @@ import threading
 import numpy as np
 import pytest
 
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli import progress
-from qatviz.cli.outcome import Outcome
 from qatviz.cli.watch import Watch
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.cli.outcome import Outcome
+from qatviz.analysis.outcome import Outcome
 from qatviz.cli.tables import accuracy_table, percent, table, tensor_table, value
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_cases import Driver, spec
 
-from qatviz.cli.outcome import Outcome
+from qatviz.analysis.outcome import Outcome
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.training.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, SingleStep, Undo

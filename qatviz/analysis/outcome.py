@@ -3,6 +3,9 @@
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
+from qatviz.errors import RecordError
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import ACCURACIES
 from qatviz.telemetry.record_reader import RecordReader
@@ -134,6 +137,31 @@ class Outcome:
             "events": self.changes,
             "tensors": self.tensors(),
         }
+
+
+def read_outcome(reader: RecordReader) -> Outcome:
+    """The present state of a run from its record.
+
+    Raises
+    ------
+    RecordError
+        If it is damaged, or lacks what a run has.
+    """
+    description = reader.description
+    try:
+        plan = quantization_plan(Network.from_dict(description["network"]))
+        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]))
+    except KeyError as error:
+        raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
+    outcome.take_record(reader)
+    snapshots = reader.snapshots()
+    if snapshots:
+        outcome.take(reader.snapshot(snapshots[-1]))
+    newest = reader.steps(start=reader.last_step)
+    if len(newest.steps):
+        outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
+        outcome.loss = float(newest.loss[-1])
+    return outcome
 
 
 def finite(value: Optional[float]) -> Optional[float]:

@@ -1,0 +1,1 @@
+"""What can be concluded from what a run told; needs neither TensorFlow nor a window."""

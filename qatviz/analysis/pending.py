@@ -1,0 +1,184 @@
+"""What settings that are not in effect yet would give: the grid, the error on it and the size, in NumPy.
+
+The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`): so for weights whose values are
+known the answer is the grid that the run will use.
+"""
+
+from typing import Optional
+
+import numpy as np
+
+from qatviz.network.layer import element_count
+from qatviz.network.plan import QuantizedTensor
+from qatviz.quant.affine import AffineGrid, choose_grid
+from qatviz.quant.measures import ErrorMeasures, entropy_bits, sqnr_db
+from qatviz.quant.ranges import Range, find_range
+from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
+from qatviz.telemetry.snapshots import TensorHistogram
+
+FLOAT_BITS = 32
+#: Values that are measured at a time: the work arrays of one block (float32 and float64) stay within a core's cache.
+BLOCK_VALUES = 65536
+#: Values that stand in for those of a tensor of which only the histogram is known.
+SUBSTITUTES = 4096
+_NAN = float("nan")
+#: Measures of a tensor that is not quantized: no error, and no codes to speak of (as in a snapshot).
+IN_FLOAT = ErrorMeasures(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 0.0, _NAN, _NAN)
+#: Measures of values that are not all finite.
+UNKNOWN = ErrorMeasures(*[_NAN] * len(ErrorMeasures._fields))
+
+
+def pending_grid(tensor: QuantizedTensor, settings: QuantizerSettings, present_range: Range,
+                 values: Optional[np.ndarray] = None, held: bool = False) -> AffineGrid:
+    """The grid that ``settings`` would give ``tensor``.
+
+    Activations keep the range that they have (their moving average goes on from there), and so do weights that are frozen.
+    Other weights are given the range that ``settings.range_method`` finds in ``values``, by channel where
+    ``settings.per_channel``; without values they are taken to keep the range, too.
+
+    Parameters
+    ----------
+    present_range : tuple of np.ndarray
+        Lower and upper end as they are, ``[]`` or ``[num_channels]``. Where the settings want one grid for all channels
+        the widest is taken, where they want one for each a single range is every channel's.
+    values : np.ndarray, optional
+        float32 ``[n, num_channels]``.
+    held : bool
+        Whether all ranges of the run are frozen.
+
+    Returns
+    -------
+    AffineGrid
+        ``scale`` and ``zero_point`` are ``[num_channels]`` where quantized per channel, else ``[1]``.
+    """
+    by_channel = settings.per_channel and tensor.kind == WEIGHTS
+    follows = tensor.kind == WEIGHTS and not held and settings.range_method != FROZEN and values is not None
+    if follows:
+        low, high = find_range(values if by_channel else values.reshape(-1, 1), settings)
+    else:
+        low, high = [np.atleast_1d(np.asarray(end, np.float32)) for end in present_range]
+        if by_channel:
+            low, high = [np.broadcast_to(end, (tensor.num_channels,)) for end in (low, high)]
+        else:
+            low, high = low.min(keepdims=True), high.max(keepdims=True)
+    return choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
+
+
+def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
+    """:func:`qatviz.quant.measures.measure` for a million values within a few frames.
+
+    Value by value the arithmetic is the same, so counts and codes are equal; sums are taken block by block and agree to
+    about 1e-6. NaN throughout where values are not finite.
+
+    Parameters
+    ----------
+    values : np.ndarray
+        float32 ``[n, channels]``; ``grid`` has a scale for each channel or one for all.
+    """
+    values = np.ascontiguousarray(values, np.float32)
+    if values.size == 0:
+        return ErrorMeasures(0.0, 0.0, 0.0, _NAN, 0.0, 0.0, 0.0, 0, 0.0)
+    if not np.isfinite(np.float64(values.min()) + np.float64(values.max())):
+        return UNKNOWN
+    channels = np.size(grid.scale)
+    flat = values.reshape(-1)
+    block = max(1, BLOCK_VALUES // channels) * channels
+    sums = _Sums(grid, block, channels)
+    for start in range(0, flat.size, block):
+        sums.add(flat[start:start + block])
+    return sums.measures(flat.size)
+
+
+def size_bits(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool = True) -> int:
+    """Bits that hold the tensor's codes (or floats, where not ``active``); of activations: one example's."""
+    return element_count(tensor.shape) * (settings.num_bits if active else FLOAT_BITS)
+
+
+def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:
+    """About ``count`` values distributed as ``histogram`` says, for when the values themselves are not known.
+
+    They are evenly spaced quantiles, with the values within a bin taken to be spread evenly, between the smallest and the
+    largest value. By channel, every channel is given the same distribution stretched to its own range.
+
+    Returns
+    -------
+    np.ndarray
+        float32 ``[n, 1]``, or ``[n, num_channels]`` where ``by_channel``; ``[0, ...]`` of an empty histogram.
+    """
+    low, high = [np.asarray(end, np.float64) for end in (histogram.channel_min, histogram.channel_max)]
+    columns = low.size if by_channel else 1
+    total = int(histogram.float_counts.sum())
+    if not total:
+        return np.zeros((0, columns), np.float32)
+    below = np.concatenate([[0], np.cumsum(histogram.float_counts)]) / total
+    shares = np.linspace(0.0, 1.0, max(2, min(total, count // columns)))
+    first, last = np.flatnonzero(histogram.float_counts)[[0, -1]]
+    values = np.interp(shares, below[first:last + 2], histogram.edges[first:last + 2].astype(np.float64))
+    values = np.clip(values, low.min(), high.max())
+    if not by_channel:
+        return values.astype(np.float32)[:, np.newaxis]
+    extent = high.max() - low.min()
+    place = (values - low.min()) / extent if extent > 0 else np.zeros_like(values)
+    return (low + place[:, np.newaxis] * (high - low)).astype(np.float32)
+
+
+class _Sums:
+    """Sums over blocks of values, with work arrays that are made once."""
+
+    def __init__(self, grid: AffineGrid, block: int, channels: int):
+        self._grid = grid
+        tiles = 1 if channels == 1 else block // channels
+        scale = np.atleast_1d(np.asarray(grid.scale, np.float32))
+        used = scale > 0
+        # One long row instead of a short inner loop over channels.
+        self._scale = np.tile(scale, tiles)
+        self._step = np.tile(np.where(used, scale, np.float32(1)), tiles)
+        self._minimum = np.tile(np.atleast_1d(grid.minimum), tiles)
+        self._maximum = np.tile(np.atleast_1d(grid.maximum), tiles)
+        zero = np.atleast_1d(grid.zero_point) - grid.bounds[0]
+        #: A tensor of scale 0 has the code of 0 alone.
+        self._code_of_zero = None if used.all() else np.tile(np.where(used, 0, zero), tiles).astype(np.intp)
+        self._work = [np.empty(block, np.float32) for _ in range(3)]
+        self._counts = np.zeros(grid.bounds[1] - grid.bounds[0] + 1, np.int64)
+        self._signal = self._clipping = self._rounding = self._relative = 0.0
+        self._clipped = self._flushed = 0
+
+    def add(self, x: np.ndarray) -> None:
+        size = x.size
+        scale, step, low, high = [part[:size] if part.size > 1 else part
+                                  for part in (self._scale, self._step, self._minimum, self._maximum)]
+        inside, steps, quantized = [part[:size] for part in self._work]
+        np.minimum(np.maximum(x, low, out=inside), high, out=inside)
+        np.subtract(inside, low, out=steps)
+        steps /= step
+        steps += np.float32(0.5)
+        np.floor(steps, out=steps)
+        codes = steps.astype(np.intp)
+        if self._code_of_zero is not None:
+            codes += self._code_of_zero[:size] if self._code_of_zero.size > 1 else self._code_of_zero
+        self._counts += np.bincount(codes, minlength=self._counts.size)
+        np.multiply(steps, scale, out=quantized)
+        quantized += low
+        self._clipped += np.count_nonzero(inside != x)
+        self._flushed += np.count_nonzero((quantized == 0) & (x != 0))
+        self._signal += _squares(x)
+        self._clipping += _squares(np.subtract(inside, x, out=steps))
+        self._rounding += _squares(np.subtract(quantized, inside, out=inside))
+        quantized -= x
+        quantized /= step
+        self._relative += _squares(quantized)
+
+    def measures(self, size: int) -> ErrorMeasures:
+        clipping, rounding = self._clipping / size, self._rounding / size
+        return ErrorMeasures(
+            mse=clipping + rounding, mse_clipping=clipping, mse_rounding=rounding,
+            sqnr_db=float(sqnr_db(self._signal / size, clipping + rounding)),
+            rmse_over_scale=float(np.sqrt(self._relative / size)), clipped=self._clipped / size,
+            flushed=self._flushed / size, used_codes=int(np.count_nonzero(self._counts)),
+            effective_bits=entropy_bits(self._counts))
+
+
+def _squares(x: np.ndarray) -> float:
+    """Sum of squares in float64: those of small float32 numbers would vanish."""
+    wide = x.astype(np.float64)
+    return float(np.dot(wide, wide))

@@ -1,0 +1,91 @@
+"""The state of a run put together from what it told, live or on disk."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+
+from qatviz.analysis.outcome import Outcome, read_outcome
+from qatviz.errors import RecordError
+from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
+from qatviz.training.settings_book import SettingsBook
+
+NETWORK = zoo.build("mlp", (6, 6, 1), 4)
+PLAN = quantization_plan(NETWORK)
+BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
+PATH = "dense1.weights.num_bits"
+
+
+def applied(step, book, bits):
+    changed, changes = book.change([(PATH, bits)])
+    return changed, events.CommandApplied(step, 1, "change", changes)
+
+
+def step_record(step):
+    return StepRecord(step, step / 10, 1 / step, 0.1, np.zeros((len(STEP_MEASURES), len(PLAN.tensors)), np.float32))
+
+
+def test_an_outcome_counts_a_change_once():
+    book, changes = BOOK.change([(PATH, 3)])
+    outcome = Outcome(BOOK)
+    outcome.take(events.CommandApplied(5, 1, "redo", changes))
+    outcome.take(events.Restored(5, "x", "redo", 9, changes))
+    assert outcome.changes == [{"step": 5, "setting": PATH, "old": 8, "new": 3}]
+    assert outcome.book == book
+
+
+def test_a_change_and_its_undo_at_one_step_leave_nothing():
+    outcome = Outcome(BOOK)
+    book, event = applied(5, BOOK, 3)
+    outcome.take(event)
+    outcome.take(events.Restored(5, "before", "undo", 5, book.differences(BOOK)))
+    assert (outcome.book, outcome.changes) == (BOOK, [])
+
+
+def test_going_back_forgets_what_was_measured_and_changed_later():
+    outcome = Outcome(BOOK)
+    book, event = applied(5, BOOK, 3)
+    outcome.take(event)
+    for step in (4, 6):
+        outcome.take(events.Evaluated(step, {"float": step / 10}, 10, 0.1))
+    outcome.take(events.Finished(6))
+    assert outcome.ending == "finished" and outcome.changes_from(book, 5) == []
+    outcome.take(events.Restored(4, "x", "restored", 6, book.differences(BOOK)))
+    assert [row["step"] for row in outcome.evaluations] == [4]
+    assert (outcome.changes, outcome.book, outcome.ending) == ([], BOOK, "")
+
+
+def test_every_number_of_the_result_has_a_form_in_json():
+    outcome = Outcome(BOOK)
+    outcome.take(StepRecord(1, 0.0, float("nan"), 0.1, np.zeros((len(STEP_MEASURES), len(PLAN.tensors)))))
+    values = np.full((len(SNAPSHOT_MEASURES), len(PLAN.tensors)), np.inf, np.float32)
+    settings = [BOOK.of(tensor.name) for tensor in PLAN.tensors]
+    outcome.take(Snapshot(1, 0.0, values, {}, tuple(s.num_bits for s in settings), (True,) * len(settings)))
+    result = json.loads(json.dumps(outcome.to_dict(), allow_nan=False))
+    assert (result["step"], result["loss"], result["steps_per_second"]) == (1, None, None)
+    assert {row["scale"] for row in result["tensors"]} == {None}
+
+
+def test_a_record_tells_what_the_channel_told(tmp_path):
+    live = Outcome(BOOK)
+    with RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()}) as record:
+        for step in (1, 2, 3):
+            record.append_step(step_record(step))
+            live.take(step_record(step))
+            _, event = applied(step, live.book, 8 - step)
+            record.append_event(event)
+            live.take(event)
+    read = read_outcome(RunRecord.read(tmp_path / "run"))
+    assert read.to_dict() == live.to_dict() and read.timeline == live.timeline and read.book == live.book
+
+
+def test_the_record_of_another_program_is_not_understood(tmp_path):
+    RunRecord.create(tmp_path, {"something": "else"}).close()
+    with pytest.raises(RecordError, match="network"):
+        read_outcome(RunRecord.read(tmp_path))
+    assert sorted(os.listdir(str(tmp_path))) == ["run.lock", "run.sqlite"]
