@@ -1,0 +1,208 @@
+"""The distribution of one tensor as it is looked at: what is in range, clipped, flushed to zero, and the quantized levels.
+
+Histograms come from a snapshot, in bins; what became of the values in a bin follows from the grid. Within a bin, values are
+taken as evenly spread. Where the snapshot has an exact share (clipped, flushed), the bins are scaled to add up to it.
+"""
+
+from dataclasses import dataclass, replace
+from typing import Optional, Tuple
+
+import numpy as np
+
+from qatviz.quant.affine import AffineGrid
+from qatviz.telemetry.snapshots import TensorHistogram
+
+#: A per-channel tensor's bins are split by at most this many of its channels, evenly chosen.
+CHANNELS_LOOKED_AT = 128
+#: The axis of log2 |value| shows this many octaves, each in this many bins; one more bin at the left holds the rest.
+OCTAVES, BINS_PER_OCTAVE = 10, 6
+
+
+@dataclass(frozen=True)
+class Distribution:
+    """What a tile draws; ``x`` is a value, or log2 of its absolute.
+
+    Attributes
+    ----------
+    edges : np.ndarray
+        float64 ``[n_bins + 1]``, on the axis of ``x``.
+    counts, clipped, flushed, quantized : np.ndarray
+        float64 ``[n_bins]``: all float values, those of them outside the representable window, those inside that become
+        0, and the values after quantization.
+    zero_bin : int
+        The bin that holds 0, or -1; it often towers over all others.
+    levels : np.ndarray or None
+        float64, ascending: the used and unused levels of the grid; None where they are not known one by one (per channel,
+        more than 8 bits, float).
+    level_edges : np.ndarray or None
+        float64 ``[n_levels, 2]``: from where to where values are rounded to the level.
+    level_counts, level_heights : np.ndarray or None
+        Values on each level; and the same as a density, comparable with ``counts``: values per bin.
+    window : (float, float) or None
+        The representable window; on the log2 axis from half a step to the largest absolute value. None in float.
+    is_log2 : bool
+    """
+
+    edges: np.ndarray
+    counts: np.ndarray
+    clipped: np.ndarray
+    flushed: np.ndarray
+    quantized: np.ndarray
+    zero_bin: int
+    levels: Optional[np.ndarray] = None
+    level_edges: Optional[np.ndarray] = None
+    level_counts: Optional[np.ndarray] = None
+    level_heights: Optional[np.ndarray] = None
+    window: Optional[Tuple[float, float]] = None
+    is_log2: bool = False
+
+
+def distribution(histogram: TensorHistogram, num_bits: int, enabled: bool, window: Tuple[float, float],
+                 clipped: float = np.nan, flushed: float = np.nan) -> Distribution:
+    """The distribution on the axis of values.
+
+    Parameters
+    ----------
+    histogram : TensorHistogram
+    num_bits, enabled
+        Of the snapshot.
+    window : (float, float)
+        Its ``range_min`` and ``range_max``: of a per-channel tensor the widest.
+    clipped, flushed : float
+        Its exact shares, 0..1; NaN where not known.
+    """
+    edges, counts = histogram.edges.astype(np.float64), histogram.float_counts.astype(np.float64)
+    zero_bin = int(np.searchsorted(edges, 0.0, side="right")) - 1
+    zero_bin = zero_bin if 0 <= zero_bin < len(counts) else -1
+    quantized = histogram.quantized_counts.astype(np.float64)
+    nothing = np.zeros_like(counts)
+    if not enabled:
+        return Distribution(edges, counts, nothing, nothing, quantized, zero_bin)
+    grid = grid_of(histogram, num_bits, window[0])
+    outside, to_zero = split(edges, counts, grid, histogram.channel_min, histogram.channel_max, clipped, flushed)
+    known = (float(window[0]), float(window[1])) if np.isfinite(window[0]) and np.isfinite(window[1]) else None
+    plain = Distribution(edges, counts, outside, to_zero, quantized, zero_bin, window=known)
+    return _with_levels(plain, histogram, grid)
+
+
+def grid_of(histogram: TensorHistogram, num_bits: int, range_min: float) -> AffineGrid:
+    """The grid that a histogram was taken with; whether its range is narrow is read off ``range_min``."""
+    grids = [AffineGrid(histogram.scale, histogram.zero_point, num_bits, narrow) for narrow in (False, True)]
+    return min(grids, key=lambda grid: abs(float(grid.minimum.min()) - range_min))
+
+
+def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: np.ndarray, channel_max: np.ndarray,
+          clipped: float = np.nan, flushed: float = np.nan) -> Tuple[np.ndarray, np.ndarray]:
+    """Of each bin's values, how many are clipped, and how many are in range and flushed to zero: float64 ``[n_bins]`` each.
+
+    A value is clipped outside ``grid.minimum .. grid.maximum``, and flushed where ``|x| < scale / 2``. Per channel, all
+    channels whose range reaches into a bin are taken to share it evenly: where an exact share is given, this only decides
+    which bins it is spread over.
+    """
+    lows, highs = _channel_ranges(edges, grid, channel_min, channel_max)
+    picked = np.linspace(0, len(lows) - 1, min(len(lows), CHANNELS_LOOKED_AT)).astype(int)
+    low, high = np.maximum(edges[:-1, None], lows[picked]), np.minimum(edges[1:, None], highs[picked])
+    width = np.maximum(high - low, 0.0)
+    scale, minimum, maximum = [np.atleast_1d(part).astype(np.float64)[picked if part.size > 1 else slice(None)]
+                               for part in (grid.scale, grid.minimum, grid.maximum)]
+    inside = _overlap(low, high, minimum, maximum)
+    zero = _overlap(low, high, np.maximum(minimum, -scale / 2), np.minimum(maximum, scale / 2))
+    # A channel counts with the part of the bin it reaches into; where none has a width, nothing is said.
+    total = width.sum(axis=1)
+    safe = np.where(total > 0, total, 1.0)
+    outside_share = np.where(total > 0, 1.0 - inside.sum(axis=1) / safe, 0.0).clip(0.0, 1.0)
+    zero_share = np.where(total > 0, zero.sum(axis=1) / safe, 0.0).clip(0.0, 1.0)
+    outside = _scaled(counts * outside_share, counts, clipped)
+    to_zero = np.minimum(_scaled(counts * zero_share, counts, flushed), counts - outside)
+    return outside, to_zero
+
+
+def _channel_ranges(edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray,
+                    channel_max: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Where the values of each channel of the grid lie; the whole histogram where that is not known."""
+    low, high = channel_min.astype(np.float64), channel_max.astype(np.float64)
+    if grid.scale.size != low.size:
+        low, high = low.min(keepdims=True), high.max(keepdims=True)
+    known = np.isfinite(low) & np.isfinite(high) & (high > low)
+    return np.where(known, low, edges[0]), np.where(known, high, edges[-1])
+
+
+def _overlap(low: np.ndarray, high: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
+    """Length of what ``low .. high`` and ``start .. end`` have in common."""
+    return np.maximum(np.minimum(high, end) - np.maximum(low, start), 0.0)
+
+
+def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
+    """``part`` of ``counts`` so that it adds up to ``share`` of them: bins that are part wholly stay so."""
+    if not np.isfinite(share):
+        return part
+    wholly = part >= counts
+    missing = max(share * counts.sum() - part[wholly].sum(), 0.0)
+    partly = np.where(wholly, 0.0, part)
+    total = partly.sum()
+    if total <= 0:
+        return part
+    return np.where(wholly, part, np.minimum(partly * (missing / total), counts))
+
+
+def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGrid) -> Distribution:
+    if histogram.code_counts is None or grid.scale.size != 1 or not grid.scale.flat[0] > 0:
+        return plain
+    scale, zero_point = float(grid.scale.flat[0]), int(grid.zero_point.flat[0])
+    first = grid.bounds[0] - histogram.code_min
+    counts = histogram.code_counts[first:].astype(np.float64)
+    levels = (np.arange(len(counts)) + grid.bounds[0] - zero_point) * scale
+    bin_width = plain.edges[1] - plain.edges[0]
+    cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
+    return replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=counts * (bin_width / scale))
+
+
+def to_log2(plain: Distribution) -> Distribution:
+    """The same on the axis of log2 |value|, both signs together.
+
+    Bins are ``1 / BINS_PER_OCTAVE`` wide and reach ``OCTAVES`` down from the largest absolute value; the first bin is of the
+    same width and holds all that is smaller, 0 included.
+    """
+    reach = max(abs(plain.edges[0]), abs(plain.edges[-1]))
+    top = int(np.ceil(np.log2(reach))) if reach > 0 else 0
+    exponents = top - OCTAVES + np.arange(OCTAVES * BINS_PER_OCTAVE + 1) / BINS_PER_OCTAVE
+    edges = np.concatenate([[exponents[0] - 1.0 / BINS_PER_OCTAVE], exponents])
+    counts, clipped, flushed, quantized = [
+        _by_size(plain.edges, part, 2.0**exponents) for part in (plain.counts, plain.clipped, plain.flushed, plain.quantized)]
+    window = None
+    if plain.window is not None:
+        window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
+    result = Distribution(edges, counts, clipped, flushed, quantized, 0, window=window, is_log2=True)
+    return result if plain.levels is None else _log2_levels(result, plain)
+
+
+def _log2(value: float) -> float:
+    return float(np.log2(value)) if value > 0 else -np.inf
+
+
+def _by_size(edges: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
+    """Counts of ``|x|`` up to ``sizes[0]``, and between each two of ``sizes``."""
+    below = np.concatenate([[0.0], np.cumsum(counts)])
+    up_to = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
+    # The last size holds all there is, whatever the arithmetic of the last digit says.
+    up_to[-1] = below[-1]
+    return np.maximum(np.diff(np.concatenate([[0.0], up_to])), 0.0)
+
+
+def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
+    """Levels of both signs come together; that of 0 stands in the first bin."""
+    scale = float(plain.level_edges[0, 1] - plain.level_edges[0, 0])
+    multiples = np.rint(np.abs(plain.levels) / scale).astype(int)
+    counts = np.bincount(multiples, plain.level_counts)
+    known = np.bincount(multiples) > 0
+    k = np.arange(len(counts))[known]
+    first_low, first_high = result.edges[0], result.edges[1]
+    with np.errstate(divide="ignore"):
+        levels = np.log2(k * scale)
+        cells = np.stack([np.log2(np.maximum(k - 0.5, 0.0) * scale), np.log2((k + 0.5) * scale)], axis=1)
+    is_low = levels < first_high
+    levels = np.where(is_low, (first_low + first_high) / 2, levels)
+    cells = np.where(is_low[:, None], [[first_low, first_high]], np.maximum(cells, first_high))
+    heights = counts[known] / (np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE)
+    window = result.window and (_log2(scale / 2), result.window[1])
+    return replace(result, levels=levels, level_edges=cells, level_counts=counts[known], level_heights=heights, window=window)
