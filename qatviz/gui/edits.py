@@ -42,6 +42,7 @@ class Edits(QtCore.QObject):
         super().__init__(parent)
         self._model = model
         self.mode = LIVE
+        self._dragging = False
         self.pending = {}  # type: Dict[Key, Any]
         self._sent = {}  # type: Dict[int, Dict[Key, Any]]
         self._undo, self._redo = [], []  # type: List[Tuple[events.Change, ...]], List[Tuple[events.Change, ...]]
@@ -68,9 +69,17 @@ class Edits(QtCore.QObject):
                 self.pending.pop(key, None)
             else:
                 self.pending[key] = value
-        if self.mode == LIVE:
+        if self.mode == LIVE and not self._dragging:
             self._timer.start()
         self.changed.emit()
+
+    def set_dragging(self, dragging: bool) -> None:
+        """While a control is being dragged (or a key held down) edits stay pending, however slow; its end sends them as one."""
+        self._dragging = dragging
+        if dragging:
+            self._timer.stop()
+        elif self.mode == LIVE and self.unsent:
+            self._timer.start()
 
     def apply(self) -> None:
         """Send what is pending and was not sent yet, as one change."""
