@@ -98,7 +98,8 @@ def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUB
     """About ``count`` values distributed as ``histogram`` says, for when the values themselves are not known.
 
     They are evenly spaced quantiles, with the values within a bin taken to be spread evenly, between the smallest and the
-    largest value. By channel, every channel is given the same distribution stretched to its own range.
+    largest value. By channel, every channel is given the same distribution stretched to its own range. Of a tensor that is
+    not finite they are NaN.
 
     Returns
     -------
@@ -110,6 +111,8 @@ def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUB
     total = int(histogram.float_counts.sum())
     if not total:
         return np.zeros((0, columns), np.float32)
+    if not np.isfinite(low.min() + high.max()):
+        return np.full((1, columns), np.nan, np.float32)
     below = np.concatenate([[0], np.cumsum(histogram.float_counts)]) / total
     shares = np.linspace(0.0, 1.0, max(2, min(total, count // columns)))
     first, last = np.flatnonzero(histogram.float_counts)[[0, -1]]

@@ -1,0 +1,139 @@
+"""What pending settings would give, against the reference that computes the same slowly."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings as hypothesis_settings, strategies as st
+
+from qatviz.analysis import pending
+from qatviz.network.plan import quantization_plan
+from qatviz.network import zoo
+from qatviz.quant.affine import AffineGrid, choose_grid
+from qatviz.quant.measures import measure
+from qatviz.quant.ranges import find_range, min_max_range
+from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE, quantizer_settings
+from qatviz.telemetry.snapshots import TensorHistogram
+
+PLAN = quantization_plan(zoo.build("lenet", (28, 28, 1), 10))
+WEIGHTS, ACTIVATIONS = PLAN.tensor("conv1.weights"), PLAN.tensor("input.activations")
+PRESENT = (np.float32(-0.5), np.float32(0.75))
+
+
+def random_values(seed, rows, channels, spread=1.0):
+    random = np.random.RandomState(seed)
+    return (spread * random.randn(rows, channels) * random.uniform(0.1, 3.0, channels)).astype(np.float32)
+
+
+@hypothesis_settings(deadline=None, max_examples=60)
+@given(seed=st.integers(0, 10**6), rows=st.integers(1, 300), channels=st.integers(1, 9), bits=st.integers(2, 16),
+       symmetric=st.booleans(), narrow=st.booleans(), power=st.booleans(), by_channel=st.booleans(),
+       share=st.sampled_from([0.0, 0.3, 1.0]), exponent=st.integers(-20, 20), block=st.integers(1, 400))
+def test_measures_are_the_references(seed, rows, channels, bits, symmetric, narrow, power, by_channel, share, exponent,
+                                     block):
+    values = random_values(seed, rows, channels, 10.0**exponent)
+    values[::7] = 0
+    low, high = min_max_range(values if by_channel else values.reshape(-1, 1))
+    grid = choose_grid(low * share, high * share, bits, symmetric, narrow, power)
+    whole_block, pending.BLOCK_VALUES = pending.BLOCK_VALUES, block
+    try:
+        found = pending.pending_measures(values, grid)
+    finally:
+        pending.BLOCK_VALUES = whole_block
+    expected = measure(values, grid)
+    for exact in ("clipped", "flushed", "used_codes", "effective_bits"):
+        assert getattr(found, exact) == pytest.approx(getattr(expected, exact), abs=1e-12), exact
+    for near in ("mse", "mse_clipping", "mse_rounding", "rmse_over_scale", "sqnr_db"):
+        np.testing.assert_allclose(getattr(found, near), getattr(expected, near), rtol=1e-5, err_msg=near)
+
+
+def test_a_channel_of_zeros_has_one_code_as_in_the_reference():
+    values = random_values(1, 50, 3)
+    values[:, 1] = 0
+    grid = choose_grid(*min_max_range(values), num_bits=4)
+    assert pending.pending_measures(values, grid).used_codes == measure(values, grid).used_codes
+    shifted = AffineGrid(grid.scale, np.int32([0, 5, 0]), 4, False)
+    assert pending.pending_measures(values, shifted)[5:] == pytest.approx(measure(values, shifted)[5:])
+
+
+@pytest.mark.parametrize("bad", [np.nan, np.inf, -np.inf])
+def test_values_that_are_not_finite_have_no_measures(bad):
+    values = random_values(0, 10, 2)
+    values[3, 1] = bad
+    assert np.isnan(pending.pending_measures(values, choose_grid(-1.0, 1.0))).all()
+
+
+def test_no_values_have_no_error():
+    found = pending.pending_measures(np.zeros((0, 3), np.float32), choose_grid(0.0, 0.0))
+    assert found.mse == 0 and found.used_codes == 0 and np.isnan(found.sqnr_db)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+@pytest.mark.parametrize("method", [MIN_MAX, PERCENTILE, MSE])
+def test_weights_get_the_range_that_the_method_finds(method, per_channel):
+    values = random_values(3, 150, WEIGHTS.num_channels)
+    settings = quantizer_settings("weights", num_bits=4, range_method=method, per_channel=per_channel, percentile=95.0)
+    grid = pending.pending_grid(WEIGHTS, settings, PRESENT, values)
+    low, high = find_range(values if per_channel else values.reshape(-1, 1), settings)
+    np.testing.assert_array_equal(grid.scale, choose_grid(low, high, 4).scale)
+    assert grid.scale.shape == (WEIGHTS.num_channels if per_channel else 1,)
+
+
+@pytest.mark.parametrize("per_channel", [False, True])
+def test_a_frozen_range_stays(per_channel):
+    values = random_values(3, 150, WEIGHTS.num_channels)
+    expected = choose_grid(*PRESENT, num_bits=3).scale
+    for method, held in ((FROZEN, False), (PERCENTILE, True), (MIN_MAX, True)):
+        settings = quantizer_settings("weights", num_bits=3, range_method=method, per_channel=per_channel)
+        np.testing.assert_array_equal(pending.pending_grid(WEIGHTS, settings, PRESENT, values, held).scale,
+                                      np.full(WEIGHTS.num_channels if per_channel else 1, expected))
+
+
+def test_one_grid_for_all_channels_spans_the_widest():
+    present = (np.float32([-1, -3]), np.float32([2, 1]))
+    settings = quantizer_settings("weights", range_method=FROZEN)
+    grid = pending.pending_grid(WEIGHTS, settings, present)
+    assert grid.scale == choose_grid(-3.0, 2.0).scale
+
+
+def test_activations_keep_their_average():
+    settings = quantizer_settings("activations", num_bits=5, symmetric=True)
+    grid = pending.pending_grid(ACTIVATIONS, settings, PRESENT, random_values(0, 100, 1))
+    assert grid.scale == choose_grid(*PRESENT, num_bits=5, symmetric=True).scale and grid.zero_point == 0
+
+
+def test_size_counts_codes_or_floats():
+    settings = quantizer_settings("weights", num_bits=3)
+    assert pending.size_bits(WEIGHTS, settings) == 3 * WEIGHTS.parameters
+    assert pending.size_bits(WEIGHTS, settings, active=False) == 32 * WEIGHTS.parameters
+    assert pending.size_bits(ACTIVATIONS, settings) == 3 * 28 * 28
+
+
+def histogram_of(values, bins=128):
+    counts, edges = np.histogram(values, bins)
+    return TensorHistogram(edges.astype(np.float32), counts, counts, -128, None, values.min(axis=0), values.max(axis=0),
+                           np.float32([1]), np.int32([0]))
+
+
+@given(seed=st.integers(0, 10**6), channels=st.integers(1, 6), by_channel=st.booleans())
+@hypothesis_settings(deadline=None, max_examples=40)
+def test_likely_values_are_distributed_as_the_histogram(seed, channels, by_channel):
+    values = random_values(seed, 2000, channels)
+    likely = pending.likely_values(histogram_of(values), by_channel)
+    assert likely.shape[1] == (channels if by_channel else 1) and likely.dtype == np.float32
+    if by_channel:
+        np.testing.assert_allclose(likely.min(axis=0), values.min(axis=0), rtol=1e-5)
+        np.testing.assert_allclose(likely.max(axis=0), values.max(axis=0), rtol=1e-5)
+    else:
+        bin_width = (values.max() - values.min()) / 128
+        shares = np.linspace(0, 100, 21)
+        assert np.abs(np.percentile(likely, shares) - np.percentile(values, shares)).max() < 2 * bin_width
+
+
+def test_likely_values_of_nothing_and_of_what_is_not_finite():
+    empty = histogram_of(np.float32([[0.0, 1.0]]))
+    nothing = TensorHistogram(empty.edges, empty.float_counts * 0, empty.quantized_counts * 0, *list(vars(empty).values())[3:])
+    assert pending.likely_values(nothing, True).shape == (0, 2)
+    broken = TensorHistogram(*list(vars(empty).values())[:5], np.float32([np.nan, 0]), np.float32([1, np.inf]), empty.scale,
+                             empty.zero_point)
+    assert np.isnan(pending.likely_values(broken, True)).all()
+    constant = histogram_of(np.full((9, 2), 0.25, np.float32))
+    np.testing.assert_array_equal(pending.likely_values(constant, True), np.float32(0.25))
