@@ -22,6 +22,7 @@ from qatviz.telemetry.record_reader import RecordReader
 from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
 from qatviz.training.schedule import planned
+from qatviz.training.server import check_reachable
 from qatviz.training.settings_book import SettingsBook
 
 NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
@@ -199,8 +200,8 @@ def _placement(options: argparse.Namespace) -> Placement:
     if options.device and not _DEVICE.fullmatch(options.device):
         raise SettingError("--device is {!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
                            .format(options.device))
-    if options.session_target and "://" not in options.session_target:
-        raise SettingError("--session-target is {!r}: expected such as grpc://host:2222".format(options.session_target))
+    if options.session_target:
+        check_reachable(options.session_target)
     return Placement(options.session_target, options.device, options.threads, options.threads)
 
 

@@ -14,7 +14,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.data import Dataset
-from qatviz.errors import RecordError
+from qatviz.errors import RecordError, SettingError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant import live_state
@@ -24,6 +24,7 @@ from qatviz.training import optimizers, probes
 from qatviz.training.lowering import lower
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.run_spec import Placement
+from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable
 
@@ -60,6 +61,8 @@ class TrainingGraph:
 
     def __init__(self, network: Network, plan: QuantizationPlan, dataset: Dataset, batch_size: int, optimizer: str,
                  seed: int = 0, placement: Placement = Placement(), telemetry: bool = True):
+        if placement.target:
+            _check_serves(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed = seed
@@ -73,6 +76,8 @@ class TrainingGraph:
                                 inter_op_parallelism_threads=placement.inter_op_threads, allow_soft_placement=True)
         # What the graph rewriter gains in a step (nothing that can be measured) it takes several times over at the start.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
+        if placement.target:
+            config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
         self._session = tf.Session(placement.target, graph=self._graph, config=config)
         self._prepare(dataset)
 
@@ -284,3 +289,18 @@ class TrainingGraph:
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)
+
+
+def _check_serves(target: str) -> None:
+    """:class:`SettingError` if there is no TensorFlow server at ``target`` that makes a session soon."""
+    check_reachable(target)
+    graph = tf.Graph()
+    with graph.as_default():
+        anything = tf.constant(0)
+    config = tf.ConfigProto(operation_timeout_in_ms=int(SESSION_TIMEOUT_S * 1000))
+    try:
+        with tf.Session(target, graph=graph, config=config) as session:
+            session.run(anything)
+    except tf.errors.OpError as error:
+        raise SettingError("session target {}: no TensorFlow server answers there, or not all of its workers are up: "
+                           "{}".format(target, error.message)) from error

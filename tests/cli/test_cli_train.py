@@ -193,9 +193,12 @@ def test_without_out_nothing_is_kept_and_quiet_is_quiet(folder, tmp_path, monkey
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_a_failing_run_tells_its_traceback(folder):
-    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3,
-                  "--session-target", "nothing://x")
+def test_a_failing_run_tells_its_traceback(folder, monkeypatch):
+    def broken(*_):
+        raise OSError("no such device")
+
+    monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", broken)
+    answer = call("train", "--data", folder / "small.npz", "--network", "mlp", "--steps", 3)
     assert answer.code == 1 and answer.out == ""
     assert "Traceback (most recent call last)" in answer.err
     assert answer.err.splitlines()[-1].startswith("qatviz: error: training failed after step 0: ")

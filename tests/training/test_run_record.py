@@ -1,8 +1,7 @@
-"""What is on disk is what came over the channel; automatic checkpoints; and a session on another server."""
+"""What is on disk is what came over the channel; automatic checkpoints."""
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from training_cases import Driver, assert_same_arrays, graph_of, spec
 
 from qatviz.telemetry import events
@@ -10,10 +9,8 @@ from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training import checkpointer
 from qatviz.training.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
-from qatviz.training.graph import TrainingGraph
 from qatviz.training.handle import Run
 from qatviz.training.moments import Moment
-from qatviz.training.run_spec import Placement
 
 
 def surviving(news):
@@ -177,20 +174,3 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
         assert_same_arrays(graph_of(whole.run.spec, graphs).read_state(), expected)
     assert [r.loss for r in driver.steps() + resumed.steps()] == [r.loss for r in whole.steps()]
     assert RunRecord.read(tmp_path / "run").steps().loss.tolist() == [r.loss for r in whole.steps()]
-
-
-@pytest.mark.slow
-def test_the_session_can_be_another_servers(monkeypatch):
-    """The graph is built here and runs there; nothing is shared but what is fetched."""
-    monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", TrainingGraph)
-    server = tf.train.Server.create_local_server()
-    with Driver(spec(steps=12)) as here:
-        here.finish()
-    placement = Placement(target=server.target, device="/job:local/task:0")
-    with Driver(spec(steps=12, placement=placement), paused=True) as there:
-        there.send(ChangeSettings((("*.weights.num_bits", 8),)))
-        there.send(Resume())
-        assert there.finish() == events.Finished(12)
-    assert [record.loss for record in there.steps()] == pytest.approx([record.loss for record in here.steps()],
-                                                                      rel=1e-5)
-    assert there.events(events.Evaluated)[-1].accuracy == here.events(events.Evaluated)[-1].accuracy

@@ -1,0 +1,88 @@
+"""A server that is not there, or is none, ends a run in a sentence and in time; one that is there gives the same run."""
+
+import contextlib
+import socket
+import time
+
+import pytest
+import tensorflow.compat.v1 as tf
+from training_cases import Driver, spec
+
+from qatviz.errors import SettingError
+from qatviz.telemetry import events
+from qatviz.training.commands import ChangeSettings, Resume
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.run_spec import Placement
+from qatviz.training.server import check_reachable
+
+STEPS = 20
+
+
+@pytest.fixture(autouse=True)
+def own_graphs(monkeypatch):
+    """Not the shared ones: where a graph is built is what is tested here."""
+    monkeypatch.setattr("qatviz.training.trainer.TrainingGraph", TrainingGraph)
+
+
+@contextlib.contextmanager
+def mute_server():
+    """Takes connections and never says a word; its address."""
+    with contextlib.closing(socket.socket()) as listening:
+        listening.bind(("127.0.0.1", 0))
+        listening.listen(5)
+        yield "grpc://127.0.0.1:{}".format(listening.getsockname()[1])
+
+
+def closed_port():
+    with mute_server() as target:
+        return target
+
+
+@pytest.mark.parametrize("target", [
+    "host", "host:2222", "nothing://host:1", "grpc://", "grpc://host", "grpc://host:0", "grpc://host:x", "grpc://:1",
+    "grpc://host:70000", "grpc://host:1/path", "grpc://me@host:1", "grpc://[::1:1", "", "grpc://" + "a" * 70 + ".x:1"])
+def test_what_is_no_address_is_refused(target):
+    with pytest.raises(SettingError) as caught:
+        check_reachable(target)
+    assert target in str(caught.value)
+
+
+def test_where_nothing_listens_is_told():
+    target = closed_port()
+    with pytest.raises(SettingError, match="{}: nothing answers there: .*refused".format(target)):
+        check_reachable(target)
+
+
+def test_where_something_listens_is_fine():
+    with mute_server() as target:
+        check_reachable(target)
+
+
+@pytest.mark.parametrize("is_mute", [False, True])
+def test_a_run_on_a_server_that_does_not_answer_ends_in_a_sentence(monkeypatch, is_mute):
+    monkeypatch.setattr("qatviz.training.graph.SESSION_TIMEOUT_S", 0.5)
+    with contextlib.ExitStack() as stack:
+        target = stack.enter_context(mute_server()) if is_mute else closed_port()
+        began = time.monotonic()
+        with Driver(spec(placement=Placement(target=target))) as driver:
+            failed = driver.finish()
+        assert time.monotonic() - began < 15
+    assert isinstance(failed, events.Failed) and failed.explained
+    assert failed.message.startswith("session target {}: ".format(target))
+    assert ("no TensorFlow server answers there" if is_mute else "refused") in failed.message
+
+
+def test_the_session_can_be_another_servers():
+    """The graph is built here and runs there; nothing is shared but what is fetched."""
+    server = tf.train.Server.create_local_server()
+    with Driver(spec(steps=STEPS)) as here:
+        here.finish()
+    placement = Placement(target=server.target, device="/job:local/task:0")
+    with Driver(spec(steps=STEPS, placement=placement), paused=True) as there:
+        there.send(ChangeSettings((("*.weights.num_bits", 8),)))
+        there.send(Resume())
+        assert there.finish() == events.Finished(STEPS)
+    losses = [record.loss for record in there.steps()]
+    assert len(losses) == STEPS
+    assert losses == pytest.approx([record.loss for record in here.steps()], rel=1e-5)
+    assert there.events(events.Evaluated)[-1].accuracy == here.events(events.Evaluated)[-1].accuracy
