@@ -1,0 +1,121 @@
+"""What a change of settings did, as it was measured: loss, accuracy and SQNR before it and some steps later."""
+
+from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.telemetry.events import Change
+from qatviz.telemetry.history import History, Series
+
+#: Steps over which before and after are averaged.
+WINDOW_STEPS = 50
+#: Steps right after a change that are left out: the run first has to follow the new grid.
+TRANSIENT_STEPS = 10
+#: Fewer steps than these say nothing.
+MIN_STEPS = 5
+
+Pair = Tuple[float, float]
+
+
+class Effect(NamedTuple):
+    """Before and after; None where it could not be measured (yet).
+
+    Attributes
+    ----------
+    loss : (float, float) or None
+        Means over ``steps`` steps.
+    accuracy : (float, float) or None
+        Quantized, 0..1: the last evaluation before, the first after the transient.
+    sqnr_db : (float, float) or None
+        Mean over the same steps and over ``num_tensors`` tensors.
+    steps : int
+        Steps that the means after the change stand for.
+    complete : bool
+        Nothing more will come: the window after is full or the next change has come, and there is an evaluation (or
+        none will count any more).
+    """
+
+    loss: Optional[Pair]
+    accuracy: Optional[Pair]
+    sqnr_db: Optional[Pair]
+    num_tensors: int
+    steps: int
+    complete: bool
+
+    def describe(self) -> str:
+        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB``; else what it waits for."""
+        parts = []
+        if self.loss is not None:
+            parts.append("loss {:.3g} → {:.3g} ({} steps)".format(*self.loss, self.steps))
+        if self.accuracy is not None:
+            parts.append("accuracy {:.1f} % → {:.1f} %".format(*(100 * value for value in self.accuracy)))
+        if self.sqnr_db is not None:
+            whose = " (mean of {} tensors)".format(self.num_tensors) if self.num_tensors > 1 else ""
+            parts.append("SQNR {:.0f} → {:.0f} dB{}".format(*self.sqnr_db, whose))
+        if parts:
+            return ", ".join(parts)
+        return "not enough steps to measure an effect" if self.complete else "effect: measured some steps later"
+
+
+def tensors_of(changes: Iterable[Change], known: Sequence[str]) -> Tuple[str, ...]:
+    """The tensors of ``known`` whose settings changed, each once."""
+    changed = {change.setting.rpartition(".")[0] for change in changes}
+    return tuple(name for name in known if name in changed)
+
+
+def effect(history: History, step: int, tensors: Sequence[str] = (), previous: Optional[int] = None,
+           following: Optional[int] = None) -> Effect:
+    """The effect of what happened between the steps ``step`` and ``step + 1``.
+
+    Parameters
+    ----------
+    history : History
+        With the series of :func:`qatviz.telemetry.collector.history_names`.
+    tensors : sequence of str
+        The tensors whose SQNR is compared.
+    previous, following : int, optional
+        Steps of the changes before and after this one: what they did is not counted here.
+    """
+    before = max(step - WINDOW_STEPS + 1, 1 if previous is None else previous + 1), step
+    after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS
+    if following is not None:
+        after = after[0], min(after[1], following)
+    loss, steps = _compare(history, "loss", before, after)
+    pairs = [_compare(history, tensor + "/sqnr_db", before, after)[0] for tensor in tensors]
+    measured = [pair for pair in pairs if pair is not None]
+    sqnr_db = tuple(np.mean(measured, axis=0).tolist()) if measured else None
+    accuracy = _accuracy(history, step, following)
+    newest = history.series("loss", max(step, 0)).last_step
+    full = following is not None or (len(newest) > 0 and newest[-1] >= after[1])
+    return Effect(loss, accuracy, sqnr_db, len(measured), steps,
+                  full and (accuracy is not None or following is not None))
+
+
+def _compare(history: History, name: str, before: Pair, after: Pair) -> Tuple[Optional[Pair], int]:
+    first, last = _mean(history.series(name, *before), *before), _mean(history.series(name, *after), *after)
+    if first is None or last is None:
+        return None, 0
+    return (first[0], last[0]), last[1]
+
+
+def _mean(series: Series, start: float, stop: float) -> Optional[Tuple[float, int]]:
+    """Mean of the values from ``start`` to ``stop`` and their number; None where there are too few.
+
+    Only buckets that lie within count: one that straddles a change holds both.
+    """
+    within = (series.first_step >= start) & (series.last_step <= stop) & np.isfinite(series.mean)
+    count = series.count[within]
+    if count.sum() < MIN_STEPS:
+        return None
+    return float(np.average(series.mean[within].astype(np.float64), weights=count)), int(count.sum())
+
+
+def _accuracy(history: History, step: int, following: Optional[int]) -> Optional[Pair]:
+    before = history.series("accuracy.quantized", None, step)
+    after = history.series("accuracy.quantized", step + TRANSIENT_STEPS, following)
+    known, new = before.last_step <= step, after.first_step >= step + TRANSIENT_STEPS
+    if following is not None:
+        new &= after.last_step <= following
+    if not known.any() or not new.any():
+        return None
+    return float(before.mean[known][-1]), float(after.mean[new][0])

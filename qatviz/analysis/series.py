@@ -1,0 +1,191 @@
+"""Series of a run as they are drawn: as many points as there is room for, extremes kept, smoothed, over steps or seconds."""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.telemetry.history import History, Series
+
+#: What is read begins and ends at multiples of so many points: a small pan reads nothing new.
+_ALIGNMENT = 64
+#: (step, seconds) pairs that are kept; between them time is linear.
+_CLOCK_PAIRS = 4096
+
+
+class Points(NamedTuple):
+    """A series in few points, oldest first. Each stands for a run of consecutive rows.
+
+    Attributes
+    ----------
+    first : np.ndarray
+        int64 ``[n]``, ascending: step of the first row of a point.
+    step : np.ndarray
+        float64 ``[n]``: middle of the steps of a point.
+    low, high, mean : np.ndarray
+        float64 ``[n]`` over the rows that are not NaN; NaN where there is none.
+    count : np.ndarray
+        int64 ``[n]``: number of these rows.
+    """
+
+    first: np.ndarray
+    step: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+    mean: np.ndarray
+    count: np.ndarray
+
+
+def thin(series: Series, width: int) -> Points:
+    """One point for all rows whose bucket begins within the same ``width`` steps (counted from step 0)."""
+    first, last = series.first_step, series.last_step
+    count, mean = series.count.astype(np.int64), series.mean.astype(np.float64)
+    low, high = series.minimum.astype(np.float64), series.maximum.astype(np.float64)
+    if not len(first):
+        return Points(first, first.astype(np.float64), low, high, mean, count)
+    begins = np.concatenate([[0], np.flatnonzero(np.diff(first // width)) + 1])
+    if len(begins) < len(first):
+        ends = np.concatenate([begins[1:], [len(first)]]) - 1
+        with np.errstate(invalid="ignore"):  # inf - inf: the mean is NaN, the extremes tell of both
+            sums = np.add.reduceat(np.where(count > 0, mean * count, 0.0), begins)
+        count = np.add.reduceat(count, begins)
+        mean = np.where(count > 0, sums / np.maximum(count, 1), np.nan)
+        low, high = np.fmin.reduceat(low, begins), np.fmax.reduceat(high, begins)
+        first, last = first[begins], last[ends]
+    return Points(first, (first + last) / 2.0, low, high, mean, count)
+
+
+def width_for(steps: float, points: int) -> int:
+    """Steps a point stands for, a power of two, so that ``steps`` take at most ``points`` points."""
+    width = 1
+    while width * points < steps:
+        width *= 2
+    return width
+
+
+class SeriesReader:
+    """Reads a history for drawing again and again: only what is new since the last time.
+
+    What was read stays as it was read, also after the history has folded it into buckets.
+    """
+
+    def __init__(self, history: History):
+        self._history = history
+        self._read = {}  # type: Dict[str, Tuple[int, int, Points]]
+
+    def forget(self) -> None:
+        """The history was rewound: read all anew."""
+        self._read.clear()
+
+    def points(self, name: str, start: float, stop: float, width: int) -> Points:
+        """The series ``name`` around the steps ``start`` to ``stop``, in points of ``width`` steps.
+
+        The same object as the last time where nothing is new. Raises ``KeyError`` if there is no such series.
+        """
+        chunk = _ALIGNMENT * width
+        begin, end = int(max(start, 0) // chunk) * chunk, int(stop // chunk + 1) * chunk
+        known_width, known_begin, known = self._read.get(name, (0, 0, _NO_POINTS))
+        if (known_width, known_begin) != (width, begin) or not len(known.first):
+            points = thin(self._history.series(name, begin, end), width)
+        else:
+            points = self._with_news(name, known, width, end)
+        self._read[name] = width, begin, points
+        return points
+
+    def _with_news(self, name: str, known: Points, width: int, end: int) -> Points:
+        tail = int(known.first[-1]) // width * width
+        news = self._history.series(name, tail, end)
+        begin = int(np.searchsorted(news.first_step, known.first[-1]))  # a bucket from before is known
+        fresh = thin(Series(*(column[begin:] for column in news)), width)
+        if not len(fresh.first) or (len(fresh.first) == 1 and fresh.count[0] == known.count[-1]
+                                    and fresh.step[0] == known.step[-1]):
+            return known
+        kept = len(known.first) - int(fresh.first[0] == known.first[-1])
+        return Points(*(np.concatenate([old[:kept], new]) for old, new in zip(known, fresh)))
+
+
+_NO_POINTS = Points(*(np.zeros(0) for _ in Points._fields))
+
+
+def smooth(points: Points, steps: float) -> np.ndarray:
+    """Exponential moving average of ``points.mean`` with a time constant of ``steps`` rows.
+
+    A point of n rows has the weight that its rows would have had one by one. The average begins unbiased (Kingma and
+    Ba, 2015, section 3): the first value is the first mean. NaN where a point has no finite mean.
+    """
+    decays = np.exp(-points.count / float(steps))
+    total = weight = 0.0
+    smoothed = []  # type: List[float]
+    for value, decay, finite in zip(points.mean.tolist(), decays.tolist(), np.isfinite(points.mean).tolist()):
+        if finite:
+            total, weight = decay * total + (1 - decay) * value, decay * weight + (1 - decay)
+        smoothed.append(total / weight if finite else float("nan"))
+    return np.array(smoothed)
+
+
+def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
+    """Index of the value of ascending ``x`` that is nearest to ``wanted``; None where there is none."""
+    if not len(x):
+        return None
+    right = int(np.searchsorted(x, wanted))
+    if right == 0 or (right < len(x) and x[right] - wanted <= wanted - x[right - 1]):
+        return right
+    return right - 1
+
+
+def steady_range(present: Optional[Tuple[float, float]], low: float, high: float) -> Tuple[float, float]:
+    """Range of an axis for values from ``low`` to ``high``: the present one as long as it serves.
+
+    It grows at once, and with room to spare, where a value lies outside; it shrinks when the values use less than a third
+    of it. So an axis does not move with every value.
+    """
+    size = high - low
+    if not size > 0:
+        size = abs(high) * 0.2 or 1.0
+        low, high = low - size / 2, high + size / 2
+    if present is not None and present[0] <= low and high <= present[1] and size * 3 >= present[1] - present[0]:
+        return present
+    if present is None:
+        return low - 0.06 * size, high + 0.06 * size
+    grown = size * 0.25
+    return (low - grown if low < present[0] else low - 0.06 * size,
+            high + grown if high > present[1] else high + 0.06 * size)
+
+
+class Clock:
+    """Seconds of training at a step and the other way round, from pairs as they come; linear in between and beyond."""
+
+    def __init__(self):
+        self._steps, self._seconds = [0.0], [0.0]
+
+    def add(self, step: int, seconds: float) -> None:
+        """Seconds of training after ``step`` steps; what is not after the last pair is left out."""
+        if step <= self._steps[-1] or seconds <= self._seconds[-1]:
+            return
+        self._steps.append(float(step))
+        self._seconds.append(float(seconds))
+        if len(self._steps) > _CLOCK_PAIRS:
+            # Every other pair goes; the first and the last stay.
+            self._steps, self._seconds = (column[:-1:2] + column[-1:] for column in (self._steps, self._seconds))
+
+    def rewind(self, step: int) -> None:
+        """Forget what came after ``step``."""
+        kept = max(1, int(np.searchsorted(self._steps, step, side="right")))
+        del self._steps[kept:], self._seconds[kept:]
+
+    def seconds(self, step: np.ndarray) -> np.ndarray:
+        """Seconds of training after ``step`` steps."""
+        return _piecewise(np.asarray(step, np.float64), self._steps, self._seconds)
+
+    def steps(self, seconds: np.ndarray) -> np.ndarray:
+        """Steps (with a fraction) done after ``seconds`` of training."""
+        return _piecewise(np.asarray(seconds, np.float64), self._seconds, self._steps)
+
+    def __len__(self) -> int:
+        return len(self._steps)
+
+
+def _piecewise(x: np.ndarray, known_x: List[float], known_y: List[float]) -> np.ndarray:
+    """Linear interpolation; beyond the last pair the mean slope of all goes on (and a slope of 1 without pairs)."""
+    last_x, last_y = known_x[-1], known_y[-1]
+    slope = last_y / last_x if last_x else 1.0
+    return np.where(x > last_x, last_y + (x - last_x) * slope, np.interp(x, known_x, known_y))

@@ -1,0 +1,103 @@
+"""The measured effect of a change of settings."""
+
+import numpy as np
+import pytest
+
+from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
+from qatviz.telemetry.collector import ACCURACIES, EVALUATIONS, STEPS, history_names
+from qatviz.telemetry.events import Change
+from qatviz.telemetry.history import History
+from qatviz.telemetry.snapshots import STEP_MEASURES
+
+TENSORS = ("a.weights", "b.weights")
+
+
+def history_of(loss, sqnr_db=None, **options):
+    """A history whose step ``i + 1`` has ``loss[i]``, and ``sqnr_db[tensor][i]``."""
+    history = History(history_names(TENSORS), **options)
+    loss = np.asarray(loss, np.float32)
+    rows = np.zeros((len(loss), 2 + len(STEP_MEASURES) * len(TENSORS)), np.float32)
+    rows[:, 0] = loss
+    for tensor, values in (sqnr_db or {}).items():
+        rows[:, 2 + STEP_MEASURES.index("sqnr_db") * len(TENSORS) + TENSORS.index(tensor)] = values
+    history.extend(STEPS, np.arange(1, len(loss) + 1), rows)
+    return history
+
+
+def evaluate(history, step, quantized):
+    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in ACCURACIES]))
+
+
+def step_function(n, at, before, after):
+    return np.where(np.arange(1, n + 1) <= at, before, after)
+
+
+def test_means_are_of_the_windows_around_the_change_without_the_transient():
+    loss = step_function(300, 100, 0.2, 0.3)
+    loss[:50] = 9.0  # before the window
+    loss[100:100 + TRANSIENT_STEPS] = 9.0
+    loss[100 + TRANSIENT_STEPS + WINDOW_STEPS:] = 9.0
+    found = effect(history_of(loss), 100)
+    assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == WINDOW_STEPS
+
+
+def test_steps_of_the_neighbouring_changes_are_not_counted():
+    loss = np.concatenate([np.full(80, 9.0), np.full(20, 0.2), np.full(30, 0.3), np.full(100, 7.0)])
+    found = effect(history_of(loss), 100, previous=80, following=130)
+    assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == 30 - TRANSIENT_STEPS and found.complete
+
+
+def test_accuracy_is_that_of_the_last_evaluation_before_and_the_first_after_the_transient():
+    history = history_of(np.ones(300))
+    for step, accuracy in ((40, 0.90), (100, 0.97), (100 + TRANSIENT_STEPS - 1, 0.10), (150, 0.95), (250, 0.99)):
+        evaluate(history, step, accuracy)
+    assert effect(history, 100).accuracy == pytest.approx((0.97, 0.95))
+    assert effect(history, 100, following=140).accuracy is None
+    assert effect(history, 20).accuracy is None
+
+
+def test_sqnr_is_of_the_changed_tensors_only():
+    history = history_of(np.ones(200), {"a.weights": step_function(200, 100, 31, 12), "b.weights": np.full(200, 77)})
+    found = effect(history, 100, ["a.weights"])
+    assert found.sqnr_db == pytest.approx((31, 12)) and found.num_tensors == 1
+    assert effect(history, 100, TENSORS).sqnr_db == pytest.approx((54, 44.5))
+    assert effect(history, 100).sqnr_db is None
+
+
+def test_values_that_are_not_finite_are_left_out():
+    sqnr = step_function(200, 100, 31.0, 12.0)
+    sqnr[[70, 120]] = np.nan
+    sqnr[[71, 121]] = np.inf
+    assert effect(history_of(np.ones(200), {"a.weights": sqnr}), 100, ["a.weights"]).sqnr_db == pytest.approx((31, 12))
+
+
+def test_it_is_complete_when_nothing_more_will_come():
+    short = history_of(np.ones(100 + TRANSIENT_STEPS + MIN_STEPS - 1))
+    found = effect(short, 100)
+    assert found.loss is None and not found.complete and "later" in found.describe()
+    full = history_of(np.ones(300))
+    assert not effect(full, 100).complete, "an evaluation is still to come"
+    evaluate(full, 90, 0.9)
+    evaluate(full, 200, 0.9)
+    assert effect(full, 100).complete
+    assert "not enough" in effect(full, 100, following=101)._replace(accuracy=None).describe()
+
+
+def test_buckets_that_hold_both_sides_of_the_change_do_not_count():
+    history = history_of(step_function(4000, 2001, 1.0, 2.0), capacity=512, recent=16)
+    series = history.series("loss", 1990, 2010)
+    assert (series.first_step < series.last_step).any(), "old steps are in buckets"
+    assert effect(history, 2001).loss == pytest.approx((1, 2))
+
+
+def test_it_is_told_in_a_line():
+    history = history_of(step_function(300, 100, 0.21, 0.34), {"a.weights": step_function(300, 100, 31, 12)})
+    evaluate(history, 100, 0.971)
+    evaluate(history, 200, 0.958)
+    assert effect(history, 100, ["a.weights"]).describe() == (
+        "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB")
+
+
+def test_changed_tensors_are_told_from_settings_of_the_run():
+    changes = [Change("run.learning_rate", 1, 2), Change("b.weights.num_bits", 8, 4), Change("b.weights.symmetric", 0, 1)]
+    assert tensors_of(changes, TENSORS) == ("b.weights",)

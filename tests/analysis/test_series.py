@@ -1,0 +1,179 @@
+"""Series as they are drawn."""
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qatviz.analysis.series import Clock, SeriesReader, nearest, smooth, steady_range, thin, width_for
+from qatviz.telemetry.history import History
+
+
+def history_of(values, **options):
+    history = History({"steps": ["x"]}, **options)
+    append(history, values, 1)
+    return history
+
+
+def append(history, values, first):
+    history.extend("steps", np.arange(first, first + len(values)), np.asarray(values, np.float32)[:, np.newaxis])
+
+
+floats = st.lists(st.one_of(st.floats(-100, 100, width=32), st.just(float("nan"))), min_size=1, max_size=200)
+
+
+@given(floats, st.sampled_from([1, 2, 4, 16, 64]))
+def test_points_hold_the_extremes_the_mean_and_the_number_of_their_rows(values, width):
+    points = thin(history_of(values).series("x"), width)
+    steps, values = np.arange(1, len(values) + 1), np.float32(values)
+    groups = [values[steps // width == group] for group in np.unique(steps // width)]
+    assert len(points.first) == len(groups)
+    for i, group in enumerate(groups):
+        present = group[~np.isnan(group)].astype(np.float64)
+        assert points.count[i] == len(present)
+        if len(present):
+            assert (points.low[i], points.high[i]) == (present.min(), present.max())
+            assert points.mean[i] == pytest.approx(present.mean(), abs=1e-4)
+        else:
+            assert np.isnan([points.low[i], points.high[i], points.mean[i]]).all()
+
+
+def test_an_infinite_value_survives_without_a_warning():
+    points = thin(history_of([1, np.inf, -np.inf, 2]).series("x"), 8)
+    assert (points.low[0], points.high[0]) == (-np.inf, np.inf) and np.isnan(points.mean[0])
+
+
+@given(st.floats(1, 1e7), st.integers(10, 2000))
+def test_the_width_is_the_smallest_that_has_room(steps, n):
+    width = width_for(steps, n)
+    assert width & (width - 1) == 0 and width * n >= steps and (width == 1 or width // 2 * n < steps)
+
+
+@given(st.lists(st.integers(0, 300), min_size=1, max_size=12), st.sampled_from([1, 4, 32]))
+def test_reading_what_is_new_gives_what_reading_all_gives(growth, width):
+    """As long as nothing was folded, reading piece by piece is exact."""
+    random = np.random.RandomState(sum(growth))
+    history = History({"steps": ["x"]}, recent=8192)
+    reader, done = SeriesReader(history), 0
+    for n in growth:
+        append(history, random.randn(n), done + 1)
+        done += n
+        points = reader.points("x", 0, 4000, width)
+        for found, wanted in zip(points, thin(history.series("x", 0, 4000), width)):
+            np.testing.assert_allclose(found, wanted)
+    if done:
+        assert reader.points("x", 0, 4000, width) is points, "nothing new: the same object"
+
+
+def test_what_was_read_is_no_coarser_after_it_was_folded():
+    history = history_of(np.arange(1, 101), capacity=8, recent=8)
+    reader = SeriesReader(history)
+    before = reader.points("x", 0, 500, 1)
+    append(history, np.arange(101, 401), 101)
+    after = reader.points("x", 0, 500, 1)
+    assert len(after.first) > len(before.first) > len(history.series("x", 0, 100).first_step)
+    assert after.count.sum() > 380 and (np.diff(after.first) > 0).all()
+
+
+def test_a_reader_forgets_what_the_run_left_behind():
+    history = history_of(np.ones(100))
+    reader = SeriesReader(history)
+    reader.points("x", 0, 200, 1)
+    history.rewind(40)
+    append(history, np.full(20, 5), 41)
+    reader.forget()
+    points = reader.points("x", 0, 200, 1)
+    assert points.first[-1] == 60 and points.mean[39] == 1 and points.mean[40] == 5
+
+
+def test_another_stretch_of_steps_is_read_when_it_is_wanted():
+    reader = SeriesReader(history_of(np.arange(1, 2001), recent=4096))
+    assert reader.points("x", 0, 100, 1).first[-1] >= 100
+    points = reader.points("x", 900, 1000, 1)
+    assert points.first[0] <= 900 and 1000 <= points.first[-1] < 1100
+    assert len(reader.points("x", 0, 2000, 16).first) == 126
+
+
+def test_no_such_series_is_an_error():
+    with pytest.raises(KeyError):
+        SeriesReader(history_of([1])).points("y", 0, 1, 1)
+
+
+def test_smoothing_keeps_a_constant_and_follows_a_step_with_its_time_constant():
+    points = thin(history_of(np.concatenate([np.zeros(200), np.ones(400)])).series("x"), 1)
+    smoothed = smooth(points, 50)
+    np.testing.assert_allclose(smoothed[:200], 0, atol=1e-12)
+    assert smoothed[249] == pytest.approx(1 - np.exp(-1), abs=0.02) and smoothed[-1] > 0.99
+    np.testing.assert_allclose(smooth(thin(history_of(np.full(300, 3.0)).series("x"), 4), 20), 3)
+
+
+def test_smoothing_is_nearly_the_same_in_coarse_points():
+    values = np.sin(np.arange(2000) / 200.0)
+    series = history_of(values, recent=2048).series("x")
+    fine, coarse = thin(series, 1), thin(series, 8)
+    at = [nearest(fine.step, step) for step in coarse.step]
+    np.testing.assert_allclose(smooth(coarse, 100)[20:], smooth(fine, 100)[at][20:], atol=0.02)
+
+
+def test_smoothing_goes_on_after_what_is_not_finite():
+    smoothed = smooth(thin(history_of([1, np.nan, np.inf, 1]).series("x"), 1), 10)
+    np.testing.assert_allclose(smoothed, [1, np.nan, np.nan, 1])
+
+
+@given(st.lists(st.integers(0, 1000), min_size=1, max_size=50, unique=True), st.floats(-10, 1010))
+def test_the_nearest_is_the_nearest(values, wanted):
+    x = np.sort(np.array(values))
+    assert abs(x[nearest(x, wanted)] - wanted) == np.abs(x - wanted).min()
+
+
+def test_of_nothing_nothing_is_nearest():
+    assert nearest(np.zeros(0), 1.0) is None
+
+
+finite = st.floats(-1e6, 1e6)
+
+
+@given(st.one_of(st.none(), st.tuples(finite, finite).map(sorted).map(tuple)), finite, finite)
+def test_an_axis_always_holds_the_values_and_stays_when_asked_again(present, a, b):
+    low, high = min(a, b), max(a, b)
+    found = steady_range(present, low, high)
+    assert found[0] <= low and high <= found[1] and found[0] < found[1]
+    assert steady_range(found, low, high) == found
+
+
+def test_an_axis_grows_at_once_and_shrinks_only_when_well_too_large():
+    present = (0.0, 1.0)
+    assert steady_range(present, 0.3, 0.7) == present
+    assert steady_range(present, 0.3, 1.1)[1] > 1.1 and steady_range(present, 0.3, 1.1)[0] <= 0.3
+    shrunk = steady_range(present, 0.4, 0.5)
+    assert 0.35 < shrunk[0] < 0.4 and 0.5 < shrunk[1] < 0.55
+
+
+@given(st.lists(st.tuples(st.integers(1, 50), st.floats(0.01, 9)), min_size=1, max_size=60))
+def test_the_clock_knows_its_pairs_and_inverts_itself(increments):
+    clock, step, seconds, pairs = Clock(), 0, 0.0, []
+    for ds, dt in increments:
+        step, seconds = step + ds, seconds + dt
+        clock.add(step, seconds)
+        pairs.append((step, seconds))
+    steps, times = np.array(pairs).T
+    np.testing.assert_allclose(clock.seconds(steps), times)
+    everywhere = np.linspace(0, 2 * step, 57)
+    np.testing.assert_allclose(clock.steps(clock.seconds(everywhere)), everywhere, rtol=1e-6, atol=1e-6)
+
+
+def test_the_clock_goes_back_with_the_run():
+    clock = Clock()
+    for step in range(1, 101):
+        clock.add(step, step * 0.1)
+    clock.rewind(50)
+    clock.add(51, 5.5)
+    assert clock.seconds(51) == pytest.approx(5.5) and clock.seconds(50) == pytest.approx(5.0)
+
+
+def test_the_clock_is_bounded_and_keeps_its_ends():
+    clock = Clock()
+    for step in range(1, 20001):
+        clock.add(step, step * 0.1)
+    assert len(clock) <= 4096
+    assert clock.seconds(20000) == pytest.approx(2000) and clock.seconds(7) == pytest.approx(0.7)
