@@ -21,6 +21,7 @@ from qatviz.training.evaluation import Evaluation
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.moments import Moment, Moments
+from qatviz.training.pace import Pace
 from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
 from qatviz.training.run_spec import RunSpec
 from qatviz.training.schedule import changed
@@ -29,8 +30,9 @@ from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots take at most one part in this many of the time, whatever interval is asked for.
 SNAPSHOT_SHARE = 50
-#: Seconds between two states kept in memory in case a step goes wrong.
-LAST_GOOD_INTERVAL_S = 5.0
+#: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
+#: part of the time that keeping them may take.
+LAST_GOOD_FIRST_S, LAST_GOOD_LONGEST_S, LAST_GOOD_SHARE = 0.5, 5.0, 0.01
 #: Seconds that a paused run sleeps at most before it looks after its housekeeping.
 _IDLE_S = 0.25
 
@@ -115,8 +117,9 @@ class Trainer:
         now = time.perf_counter()
         self._next_snapshot = now
         self._next_checkpoint = now + self.book.run.checkpoint_interval
-        self._next_good = now + LAST_GOOD_INTERVAL_S
         self._moments.last_good = self._moment("start", "start of the run")
+        ready = time.perf_counter()
+        self._good_pace = Pace(ready, LAST_GOOD_FIRST_S, LAST_GOOD_LONGEST_S, LAST_GOOD_SHARE, ready - now)
         self._on_state("running", self.step)
 
     def _end(self) -> events.Event:
@@ -200,8 +203,8 @@ class Trainer:
             self._evaluation = self._new_evaluation()
         elif self._snapshot_wanted or now >= self._next_snapshot:
             self._take_snapshot()
-        if now >= self._next_good:
-            self._keep_last_good(now)
+        if self._good_pace.is_due(now):
+            self._keep_last_good()
         if now >= self._next_checkpoint:
             self._next_checkpoint = now + run.checkpoint_interval
             self._checkpointer.save(self._moment(checkpoint_name(AUTOMATIC, self.step), "automatic"))
@@ -216,11 +219,12 @@ class Trainer:
             self._emit(events.RecordFailed(self.step, str(failure) or repr(failure)))
         self._reported = failure
 
-    def _keep_last_good(self, now: float) -> None:
+    def _keep_last_good(self) -> None:
+        began = time.perf_counter()
         moment = self._moment("good", "kept in case a step goes wrong")
-        # Copying takes at most one part in a hundred of the time.
-        self._next_good = now + max(LAST_GOOD_INTERVAL_S, 100 * (time.perf_counter() - now))
-        if moment.is_finite:
+        is_finite = moment.is_finite
+        self._good_pace.done(began, time.perf_counter())
+        if is_finite:
             self._unproven = moment
         else:  # a tensor of NaNs is quantized to zeros: the loss need not show it
             self._after_bad_step("a weight, a slot of the optimizer or a range is not finite")
@@ -308,7 +312,9 @@ class Trainer:
             after = self._moment("good", "after a change") if refreshed else replace(before, name="good", book=book)
             self._unproven = after if after.is_finite else None
             self._plan_activation()
-            self._next_checkpoint = min(self._next_checkpoint, time.perf_counter() + book.run.checkpoint_interval)
+            now = time.perf_counter()
+            self._good_pace.restart(now)
+            self._next_checkpoint = min(self._next_checkpoint, now + book.run.checkpoint_interval)
         for sent, outcome in answers:
             if isinstance(outcome, QatvizError):
                 self._emit(events.CommandRejected(self.step, sent.sequence, sent.command.describe(), str(outcome)))

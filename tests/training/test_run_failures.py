@@ -2,6 +2,7 @@
 
 import shutil
 import threading
+import types
 
 import numpy as np
 import pytest
@@ -16,6 +17,7 @@ from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training import handle, trainer
 from qatviz.training.commands import (ChangeSettings, Pause, RestoreCheckpoint, Resume, SaveCheckpoint, TakeSnapshot,
                                       Undo)
+from qatviz.training.graph import NonFiniteLoss
 from qatviz.training.moments import Moment
 
 
@@ -77,9 +79,30 @@ def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
         driver.until_step(bad.step + 20)
 
 
+@pytest.mark.parametrize("bad_step, restored", [(40, 0), (60, 51), (140, 51), (160, 151), (340, 151), (360, 352)])
+def test_a_run_that_goes_wrong_in_its_first_seconds_loses_little(graphs, monkeypatch, bad_step, restored):
+    """By a clock that each step advances by 10 ms: states are kept after 0.5 s, 1.5 s, 3.5 s."""
+    clock = types.SimpleNamespace(now=0.0)
+    monkeypatch.setattr(trainer, "time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+    run_spec = spec()
+    graph = graph_of(run_spec, graphs)
+    real_step = graph.step
+
+    def step(indices, number):
+        if number == bad_step:
+            raise NonFiniteLoss("it went wrong")
+        clock.now += 0.01
+        return real_step(indices, number)
+
+    monkeypatch.setattr(graph, "step", step)
+    with Driver(run_spec) as driver:
+        bad = driver.until_event(events.NonFinite)
+        assert bad.step == bad_step and abs(bad.restored_step - restored) <= 2
+
+
 def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs, monkeypatch):
     """Quantized, a tensor of NaNs is one of zeros: the loss says nothing."""
-    monkeypatch.setattr(trainer, "LAST_GOOD_INTERVAL_S", 0.05)
+    monkeypatch.setattr(trainer, "LAST_GOOD_FIRST_S", 0.05)
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
     real_step = graph.step

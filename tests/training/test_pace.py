@@ -1,0 +1,52 @@
+"""Intervals grow from the first to the longest, and what is done never takes more than its share."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qatviz.training.pace import Pace
+
+
+def times(pace, until, cost=0.0, tick=0.25):
+    """When it is done, looking every ``tick`` seconds."""
+    now, found = 0.0, []
+    while now < until:
+        if pace.is_due(now):
+            found.append(now)
+            pace.done(now, now + cost)
+            now += cost
+        now += tick
+    return found
+
+
+def test_intervals_double_up_to_the_longest():
+    assert times(Pace(0.0, 0.5, 4.0, 0.01), 20.0) == [0.5, 1.5, 3.5, 7.5, 11.5, 15.5, 19.5]
+
+
+def test_a_restart_makes_them_short_again_and_puts_nothing_off():
+    pace = Pace(0.0, 0.5, 4.0, 0.01)
+    for now in (0.5, 1.5, 3.5):
+        pace.done(now, now)
+    assert not pace.is_due(5.0)
+    pace.restart(5.0)
+    assert not pace.is_due(5.25) and pace.is_due(5.5)
+    pace.restart(5.25)
+    assert pace.is_due(5.5)
+
+
+def test_what_is_known_to_be_slow_comes_late_also_the_first_time_and_after_a_restart():
+    pace = Pace(0.0, 0.5, 4.0, 0.01, cost_s=1.0)
+    pace.restart(10.0)
+    assert not pace.is_due(98.0) and pace.is_due(99.0)
+
+
+@given(st.floats(1e-4, 2.0), st.floats(0.01, 0.5), st.floats(0.1, 3.0))
+def test_the_share_is_kept(cost, share, tick):
+    until = 300.0
+    found = times(Pace(0.0, 0.5, 4.0, share, cost), until, cost, tick)
+    assert len(found) * cost <= share * (until + cost / share) * (1 + 1e-9)
+
+
+@pytest.mark.parametrize("cost", [0.0, 0.001])
+def test_what_costs_little_is_not_held_back(cost):
+    assert len(times(Pace(0.0, 0.5, 4.0, 0.01, cost), 20.0, cost)) == 7
