@@ -1,0 +1,62 @@
+"""The error of each value of a tensor in units of its step, and how it is distributed: rounding apart from clipping."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from qatviz.quant.affine import AffineGrid, clip, fake_quant
+
+#: Values looked at: rows of a larger tensor are taken evenly spaced, so that this costs no more than a frame.
+SAMPLE = 65536
+#: Bins in one step of the grid, and the largest error that is told from larger ones, in steps.
+BINS_PER_STEP, LARGEST = 32, 8
+
+
+@dataclass(frozen=True)
+class ErrorDistribution:
+    """Errors ``(quantized - float) / scale``.
+
+    Attributes
+    ----------
+    edges : np.ndarray
+        float64 ``[n_bins + 1]``, symmetric about 0, from 1 to :data:`LARGEST` steps wide on each side; the outer bins hold
+        what is beyond, too.
+    rounding, clipping : np.ndarray
+        int64 ``[n_bins]``: values inside the representable window, and those outside of it.
+    values, total : int
+        How many were looked at, and how many there are.
+    rmse_over_scale : float
+        Of those looked at; 0.289 is ideal.
+    clipping_share : float
+        Part of the squared error that is clipping's, 0..1; NaN without error.
+    """
+
+    edges: np.ndarray
+    rounding: np.ndarray
+    clipping: np.ndarray
+    values: int
+    total: int
+    rmse_over_scale: float
+    clipping_share: float
+
+
+def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistribution:
+    """The errors of ``values`` (float32 ``[n, channels]``) on ``grid``; values that are not finite are left out."""
+    values = np.asarray(values, np.float32)
+    stride = max(1, -(-values.size // SAMPLE))
+    x = values[::stride]
+    quantized, inside = fake_quant(x, grid), clip(x, grid)
+    scale = np.broadcast_to(np.where(grid.scale > 0, grid.scale, np.float32(1)), x.shape)
+    known = np.isfinite(x)
+    error = ((quantized - x) / scale)[known].astype(np.float64)
+    clipped = (inside != x)[known]
+    largest = float(np.abs(error).max()) if error.size else 0.0
+    reach = next((r for r in (1, 2, 4) if largest <= r), LARGEST)
+    edges = np.linspace(-reach, reach, 2 * reach * BINS_PER_STEP + 1)
+    bins = np.clip(np.floor((error + reach) * BINS_PER_STEP), 0, len(edges) - 2).astype(np.intp)
+    squares = error**2
+    total = float(squares.sum())
+    return ErrorDistribution(
+        edges, np.bincount(bins[~clipped], minlength=len(edges) - 1), np.bincount(bins[clipped], minlength=len(edges) - 1),
+        int(error.size), int(values.size), float(np.sqrt(total / max(error.size, 1))),
+        float(squares[clipped].sum() / total) if total else float("nan"))

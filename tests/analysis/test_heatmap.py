@@ -1,0 +1,61 @@
+"""Distributions over time on common edges."""
+
+import numpy as np
+from hypothesis import given, strategies as st
+
+from qatviz.analysis import heatmap
+from qatviz.telemetry.snapshots import TensorHistogram
+
+
+def histogram_of(values, bins=64):
+    counts, edges = np.histogram(values, bins)
+    one = np.float32([1])
+    return TensorHistogram(edges.astype(np.float32), counts, counts, -128, None, one * values.min(), one * values.max(), one,
+                           np.int32([0]))
+
+
+@given(seed=st.integers(0, 10**6), low=st.floats(-5, -4), high=st.floats(4, 5))
+def test_nothing_is_lost_on_wider_edges(seed, low, high):
+    values = np.random.RandomState(seed).uniform(-3, 3, 500)
+    shares = heatmap.rebinned(histogram_of(values), np.linspace(low, high, heatmap.ROWS + 1))
+    assert (shares >= -1e-12).all() and abs(shares.sum() - 1) < 1e-9
+
+
+@given(seed=st.integers(0, 10**6), cut=st.floats(-2, 2))
+def test_a_share_is_that_of_the_values_to_within_a_bin(seed, cut):
+    values = np.random.RandomState(seed).uniform(-3, 3, 2000)
+    shares = heatmap.rebinned(histogram_of(values), np.array([-4.0, cut, 4.0]))
+    bin_width = 6 / 64
+    assert np.mean(values < cut - bin_width) <= shares[0] <= np.mean(values < cut + bin_width)
+
+
+def test_an_empty_histogram_has_no_shares():
+    histogram = histogram_of(np.array([1.0, 2.0]))
+    empty = TensorHistogram(histogram.edges, histogram.float_counts * 0, *list(vars(histogram).values())[2:])
+    assert not heatmap.rebinned(empty, np.linspace(0, 3, 10)).any()
+
+
+def test_colors_grow_with_the_share_and_nothing_has_none():
+    shares = np.array([0, heatmap.LEAST_SHARE / 2, heatmap.LEAST_SHARE, 1e-3, 1e-2, heatmap.MOST_SHARE, 1.0])
+    assert heatmap.color_numbers(shares).tolist()[:3] == [0, 0, 1]
+    numbers = heatmap.color_numbers(shares).astype(int)
+    assert (np.diff(numbers) >= 0).all() and numbers[-1] == numbers[-2] == heatmap.COLORS
+
+
+def test_columns_are_computed_once(monkeypatch):
+    computed = []
+    monkeypatch.setattr(heatmap, "rebinned", lambda *a, real=heatmap.rebinned: computed.append(1) or real(*a))
+    past = [histogram_of(np.random.RandomState(seed).randn(100)) for seed in range(5)]
+    image = heatmap.Heatmap()
+    first = image.image(past[:4], -4, 4)
+    second = image.image(past[1:], -4, 4)
+    assert len(computed) == 5
+    np.testing.assert_array_equal(first[1:], second[:3])
+    image.image(past, -5, 4)
+    assert len(computed) == 10
+    assert image.image([], -5, 4).shape == (0, heatmap.ROWS)
+
+
+def test_the_extent_is_of_all():
+    assert heatmap.extent([]) is None
+    assert heatmap.extent([histogram_of(np.array([0.0, 1.0])), histogram_of(np.array([-2.0, 0.5]))]) == (-2.0, 1.0)
