@@ -1,0 +1,1 @@
+"""Widgets derived from the declarations of settings."""

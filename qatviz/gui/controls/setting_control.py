@@ -1,0 +1,130 @@
+"""A control for one setting, made from its declaration: label, editor, state; limits, unit, default and help."""
+
+from html import escape
+from typing import Any, Iterable, Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.controls.editors import SwitchEditor, editor_for
+from qatviz.gui.controls.state_mark import StateMark, explain_state
+from qatviz.gui.controls.values import default_of, value_text
+from qatviz.gui.theme import Theme
+from qatviz.settings import Setting
+
+
+class SettingControl(QtWidgets.QWidget):
+    """Shows a setting of one tensor or of several, and asks for another value.
+
+    Parameters
+    ----------
+    setting : Setting
+    theme : Theme
+    kind : str
+        ``weights`` or ``activations`` for settings of quantizers.
+    """
+
+    #: The user wants another value. Never emitted by what the program shows.
+    edited = QtCore.pyqtSignal(object)
+    #: The user holds the control (True): values come until it is let go (False).
+    dragged = QtCore.pyqtSignal(bool)
+
+    def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setting, self.kind = setting, kind
+        self._values = ()  # type: Sequence[Any]
+        self._state = (False, None)
+        self._reason = ""
+        self.label = QtWidgets.QLabel("" if setting.type is bool else setting.label)
+        self.editor = editor_for(setting, kind)
+        self.mark = StateMark(theme)
+        self._layout()
+        self.setObjectName(setting.name)
+        name = "{} of {}".format(setting.label, kind) if kind else setting.label
+        self.editor.name_parts(name, setting.help)
+        self.editor.edited.connect(self.edited)
+        self.editor.dragged.connect(self.dragged)
+        self.editor.settled.connect(self._show_values)
+        self.label.setBuddy(self.editor)
+        self._explain()
+
+    def _layout(self) -> None:
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(6)
+        self.label.setVisible(not isinstance(self.editor, SwitchEditor))
+        row.addWidget(self.label)
+        row.addWidget(self.editor, 1)
+        row.addWidget(self.mark)
+
+    # What is shown
+
+    def show_values(self, values: Iterable[Any], pending: bool = False, applied_step: Optional[int] = None) -> None:
+        """Show what is wanted: one value, or several (mixed).
+
+        Parameters
+        ----------
+        values : iterable
+            At least one.
+        pending : bool
+            Whether some of it is not in effect yet.
+        applied_step : int, optional
+            The step at which the newest of it took effect; None: it is what the run began with.
+
+        What the user is typing or dragging stays as it is; the values appear when that has ended.
+        """
+        self._values = sorted(set(values))
+        self._show_values()
+        if self._state != (pending, applied_step):
+            self._state = pending, applied_step
+            self.mark.show_state(pending, applied_step)
+            self._explain()
+
+    def set_without_effect(self, reason: str) -> None:
+        """Disable the control where there is a reason, which its tooltip tells; an empty text enables it."""
+        if reason != self._reason:
+            self._reason = reason
+            self.editor.setEnabled(not reason)
+            self.label.setEnabled(not reason)
+            self._explain()
+
+    def apply_theme(self) -> None:
+        self.mark.apply_theme()
+
+    @property
+    def default(self) -> Any:
+        return default_of(self.setting, self.kind)
+
+    def reset(self) -> None:
+        """Ask for the default."""
+        if self.editor.isEnabled() and list(self._values) != [self.default]:
+            self.edited.emit(self.default)
+
+    # Inside
+
+    def _show_values(self) -> None:
+        if self._values and not self.editor.is_busy():
+            self.editor.set_values(self._values)
+
+    def _explain(self) -> None:
+        lines = ["<b>{}</b>: {}".format(escape(self.setting.label), escape(self.setting.help)),
+                 "Allowed: {}. Default: {}.".format(escape(self.setting.allowed(self.kind).replace("_", " ")),
+                                                    escape(value_text(self.setting, self.default))),
+                 escape(explain_state(*self._state))]
+        if self._reason:
+            lines.insert(0, "<i>{}</i>".format(escape(self._reason)))
+        self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
+
+    def contextMenuEvent(self, event: QtGui.QContextMenuEvent) -> None:
+        menu = QtWidgets.QMenu(self)
+        menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        action = menu.addAction("Reset to default ({})".format(value_text(self.setting, self.default)), self.reset)
+        action.setEnabled(self.editor.isEnabled() and list(self._values) != [self.default])
+        menu.popup(event.globalPos())
+
+
+def align(controls: Iterable[SettingControl]) -> None:
+    """Give all labels of ``controls`` one width."""
+    controls = list(controls)
+    width = max((c.label.sizeHint().width() for c in controls if c.setting.type is not bool), default=0)
+    for control in controls:
+        control.label.setMinimumWidth(width)

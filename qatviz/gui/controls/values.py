@@ -1,0 +1,120 @@
+"""What a control derives from a setting's declaration: texts, the default, steps of an arrow, notches of a slider.
+
+Numbers on a logarithmic scale move on the 1-2-5 series. So do the distances of shares (averages' decays, percentiles)
+from their upper end, where the difference is: 0.9, 0.95, 0.98, 0.99.
+"""
+
+import math
+from typing import Any, List
+
+from qatviz.settings import QUANTIZER_SETTINGS, Setting, quantizer_settings
+
+#: Whole numbers get a slider as well as a box where there are at most so many.
+MOST_NOTCHES = 32
+#: A logarithmic scale that begins at 0 has its next notch so many decades below its end.
+DECADES = 8
+_MANTISSAS = (1, 2, 5)
+#: Two numbers are one notch within this share of them.
+_SAME = 1e-9
+
+
+def default_of(setting: Setting, kind: str = "") -> Any:
+    """The setting's default, for tensors of ``kind`` where it depends on that."""
+    if kind and QUANTIZER_SETTINGS.get(setting.name) is setting:
+        return getattr(quantizer_settings(kind), setting.name)
+    return setting.default
+
+
+def number_text(value: float) -> str:
+    """A number as a box shows it: 0.001, 1e-5, 200."""
+    text = "{:.10g}".format(value)
+    mantissa, e, exponent = text.partition("e")
+    return "{}e{}".format(mantissa, int(exponent)) if e else text
+
+
+def unit_of(setting: Setting) -> str:
+    """The unit to be shown with a number; empty where the label says it."""
+    return "" if setting.unit == setting.label.lower() else setting.unit
+
+
+def value_text(setting: Setting, value: Any) -> str:
+    """A value as people read it: on, moving average, 200 steps."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    if isinstance(value, str):
+        return value.replace("_", " ") if setting.choices else value
+    unit = unit_of(setting)
+    return number_text(value) + (" " + unit if unit else "")
+
+
+def notches(setting: Setting) -> List[float]:
+    """The values of a slider for the setting, ascending; none where a box alone is better."""
+    if setting.type is int and setting.high - setting.low < MOST_NOTCHES:
+        return list(range(int(setting.low), int(setting.high) + 1))
+    if setting.type is not float or not setting.log:
+        return []
+    first = _first_notch(setting)
+    values = [setting.low] if setting.low < first else []
+    value = first
+    while value < setting.high * (1 - _SAME):
+        values.append(value)
+        value = _next_notch(value)
+    return values + [setting.high]
+
+
+def nearest_notch(values: List[float], value: float) -> int:
+    """The index of the notch that is nearest to ``value``, by ratio where the notches are a logarithmic scale."""
+    is_log = values[-1] - values[-2] > 2 * (values[1] - values[0])
+    if not is_log:
+        return min(range(len(values)), key=lambda i: abs(values[i] - value))
+    if value < values[0] or (values[0] == 0 and value < values[1] / 2):
+        return 0
+    return min((i for i in range(len(values)) if values[i] > 0), key=lambda i: abs(math.log(values[i] / value)))
+
+
+def stepped(setting: Setting, value: float, count: int) -> Any:
+    """The value ``count`` steps of an arrow up (or down, where negative) from ``value``, within the limits."""
+    for _ in range(abs(count)):
+        value = _step(setting, value, count > 0)
+    return setting.type(min(max(value, setting.low), setting.high))
+
+
+def _step(setting: Setting, value: float, up: bool) -> float:
+    if setting.type is int:
+        return _step_whole(value, up)
+    if setting.log:
+        return _step_on_series(value, up, _first_notch(setting), setting.low)
+    limit = math.ceil(setting.high)
+    finest = max(limit - setting.high, 1e-5 * limit)
+    rest = _step_on_series(limit - value, not up, finest, limit - setting.high)
+    return round(limit - rest, 9)
+
+
+def _step_whole(value: float, up: bool) -> float:
+    """One of the second digit: 8 and 9, 200 and 210, 1,000 and 990."""
+    below = abs(value) - (0 if up else 1)  # going down from 1,000 is a step of 10
+    size = 10 ** max(0, int(math.log10(below)) - 1) if below >= 1 else 1
+    return value + (size if up else -size)
+
+
+def _step_on_series(value: float, up: bool, first: float, low: float) -> float:
+    if up:
+        return first if value < first * (1 - _SAME) else _next_notch(value)
+    return low if value <= first * (1 + _SAME) else _last_notch(value)
+
+
+def _first_notch(setting: Setting) -> float:
+    return setting.low if setting.low > 0 else setting.high * 10.0**-DECADES
+
+
+def _series(value: float) -> List[float]:
+    exponent = math.floor(math.log10(value))
+    return [float("{}e{}".format(m, e)) for e in range(exponent - 1, exponent + 2) for m in _MANTISSAS]
+
+
+def _next_notch(value: float) -> float:
+    return next(notch for notch in _series(value) if notch > value * (1 + _SAME))
+
+
+def _last_notch(value: float) -> float:
+    return next(notch for notch in reversed(_series(value)) if notch < value * (1 - _SAME))

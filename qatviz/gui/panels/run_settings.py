@@ -1,0 +1,192 @@
+"""The panel that changes the run itself: learning rate, how often it tells and keeps, how long it goes on."""
+
+from typing import Any, Optional, Set
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.context import Context
+from qatviz.gui.controls.edit_bar import RefusalLine
+from qatviz.gui.controls.kind_section import Heading
+from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.gui.controls.setting_control import SettingControl, align
+from qatviz.gui.controls.steps_control import StepsControl
+from qatviz.gui.panel import Panel
+from qatviz.gui.plot import EmptyText
+from qatviz.gui.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.settings import RUN as RUN_PREFIX, RUN_SETTINGS
+from qatviz.telemetry import events
+from qatviz.training.commands import Command, Evaluate, SaveCheckpoint, SetSteps
+
+#: Steps that are typed or clicked are sent when no other value came for so long (ms): each is an event of the run.
+STEPS_DELAY_MS = 400
+ENDED = "The run has ended: its settings can't be changed any more."
+_OFTEN = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
+_TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
+_UNKNOWN = object()
+
+
+class RunSettingsPanel(Panel):
+    """Settings of the run, for those that its optimizer reads; what to do now.
+
+    Attributes
+    ----------
+    controls : dict of str to SettingControl
+        By name of the setting.
+    """
+
+    title = "Run"
+    name = "run_settings"
+    about = "Change learning rate, intervals and length of the run, while it goes on"
+    topics = (RUN, SETTINGS, STATE, EVENTS)
+
+    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+        self._steps_wanted = _UNKNOWN  # type: Any
+        self._sent = set()  # type: Set[int]
+        super().__init__(context, parent)
+        self.apply_theme()
+
+    def _setup_ui(self) -> None:
+        self.empty = EmptyText(self)
+        self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _OFTEN}
+        self.headings = {"training": Heading("Training", self.theme), "often": Heading("How often", self.theme),
+                         "length": Heading("Length", self.theme)}
+        self.steps = StepsControl(self.theme)
+        self.evaluate = QtWidgets.QPushButton("Evaluate now")
+        self.evaluate.setToolTip("Measure accuracy on held-out data: float, weights only, activations only, quantized")
+        self.checkpoint = QtWidgets.QPushButton("Checkpoint now")
+        self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
+        self.news = QtWidgets.QLabel()
+        self.news.setWordWrap(True)
+        self.refusal = RefusalLine(self.context)
+        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
+        self._steps_timer = QtCore.QTimer(self, singleShot=True, interval=STEPS_DELAY_MS)
+
+    def _layout(self) -> None:
+        inside = QtWidgets.QWidget()
+        rows = QtWidgets.QVBoxLayout(inside)
+        rows.setContentsMargins(8, 4, 8, 8)
+        rows.setSpacing(4)
+        for heading, names in (("training", _TRAINING), ("often", _OFTEN), ("length", ())):
+            rows.addWidget(self.headings[heading])
+            for name in names:
+                rows.addWidget(self.controls[name])
+        rows.addWidget(self.steps)
+        buttons = QtWidgets.QHBoxLayout()
+        buttons.setContentsMargins(0, 8, 0, 0)
+        buttons.addWidget(self.evaluate)
+        buttons.addWidget(self.checkpoint)
+        rows.addLayout(buttons)
+        rows.addWidget(self.news)
+        rows.addWidget(self.refusal)
+        rows.addStretch(1)
+        self.scroll = QtWidgets.QScrollArea(frameShape=QtWidgets.QFrame.NoFrame, widgetResizable=True)
+        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
+        self.scroll.setWidget(inside)
+        whole = QtWidgets.QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self.scroll)
+
+    def _connect(self) -> None:
+        for name, control in self.controls.items():
+            control.edited.connect(lambda value, name=name: self.edits.edit([RUN_PREFIX], name, value))
+            control.dragged.connect(self.edits.set_dragging)
+        self.steps.edited.connect(self._on_steps)
+        self._steps_timer.timeout.connect(self._send_steps)
+        self.evaluate.clicked.connect(lambda: self._send(Evaluate()))
+        self.checkpoint.clicked.connect(lambda: self._send(SaveCheckpoint()))
+        self.edits.changed.connect(self._on_edits_changed)
+        self._soon.timeout.connect(self._on_soon)
+        self.model.happened.connect(self._on_event)
+        self.model.changed.connect(self._on_model_changed)
+
+    # What is shown
+
+    @property
+    def optimizer(self) -> str:
+        """The run's, or an empty text where it is not known."""
+        return getattr(getattr(self.model.run, "spec", None), "optimizer", "")
+
+    def update_from(self) -> None:
+        has_run = self.model.book is not None
+        self.scroll.setVisible(has_run)
+        self.empty.say("" if has_run else "Settings of the run appear here when there is one.")
+        if not has_run:
+            return
+        unavailable = ENDED if self.model.ended else ""
+        others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
+        others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
+        self.headings["training"].say(self.optimizer)
+        for name, control in self.controls.items():
+            control.setVisible(name not in others)
+            control.show_values([self.edits.value(RUN_PREFIX, name)], self.edits.is_pending(RUN_PREFIX, name),
+                                self.model.applied_at.get((RUN_PREFIX, name)))
+            control.set_without_effect(unavailable)
+        is_wanted = self._steps_wanted is not _UNKNOWN
+        self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
+        for button in (self.evaluate, self.checkpoint):
+            button.setEnabled(not unavailable)
+
+    def apply_theme(self) -> None:
+        for part in (*self.controls.values(), *self.headings.values(), self.steps.control, self.refusal):
+            part.apply_theme()
+        align([*self.controls.values(), self.steps.control])
+
+    # What the user does
+
+    def _send(self, command: Command) -> Optional[int]:
+        try:
+            sequence = self.model.run.send(command)
+        except QatvizError as error:
+            self.refusal.say(str(error))
+            return None
+        self._sent.add(sequence)
+        self.refusal.say("")
+        return sequence
+
+    def _on_steps(self, steps: Optional[int]) -> None:
+        if steps is not None:
+            self.steps.suggest(steps)
+        self._steps_wanted = steps
+        self._steps_timer.start()
+        self.refresh()
+
+    def _send_steps(self) -> None:
+        if self._send(SetSteps(self._steps_wanted)) is None:
+            self._forget_steps()
+
+    def _forget_steps(self) -> None:
+        self._steps_timer.stop()
+        self._steps_wanted = _UNKNOWN
+        self.mark_due()
+
+    # What the run tells
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Planned) and event.steps == self._steps_wanted:
+            self._forget_steps()
+        elif isinstance(event, events.CommandRejected) and event.sequence in self._sent:
+            self.refusal.say(event.message)
+            self._forget_steps()
+        elif isinstance(event, events.Evaluated) and "quantized" in event.accuracy:
+            self.news.setText("Step {:,}: {:.1%} quantized, {:.1%} float".format(
+                event.step, event.accuracy["quantized"], event.accuracy["float"]))
+        elif isinstance(event, events.CheckpointSaved):
+            self.news.setText("Step {:,}: checkpoint {}".format(event.step, event.name))
+        elif isinstance(event, events.RecordFailed):
+            self.refusal.say(event.message)
+
+    def _on_model_changed(self, topic: str) -> None:
+        if topic == RUN:
+            self._sent.clear()
+            self._forget_steps()
+            self.news.clear()
+
+    def _on_edits_changed(self) -> None:
+        self.mark_due()
+        self._soon.start()
+
+    def _on_soon(self) -> None:
+        if self.is_due():
+            self.refresh()
