@@ -79,6 +79,7 @@ class RunModel(QtCore.QObject):
         self.book = None  # type: Optional[SettingsBook]
         self.history = None  # type: Optional[History]
         self.batches_per_epoch = 0.0
+        self.total_steps = None  # type: Optional[int]
         self.snapshot = None  # type: Optional[Snapshot]
         self.snapshots = []  # type: List[Snapshot]
         self._stride, self._skipped = 1, 0
@@ -101,11 +102,22 @@ class RunModel(QtCore.QObject):
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
-        self.happenings = list(happenings)
+        self.total_steps = getattr(getattr(run, "spec", None), "steps", None)
+        self._recall(happenings, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]
         self.selected = (self.current,)
         self.changed.emit(RUN)
+
+    def _recall(self, happenings: Sequence[Happening], snapshots: Sequence[Snapshot]) -> None:
+        self.happenings = list(happenings)
+        for happening in self.happenings:
+            for change in getattr(happening.event, "changes", ()):
+                self._note(change, happening.event.step)
+            if happening.survives and isinstance(happening.event, events.Evaluated):
+                self.evaluation = happening.event
+        for snapshot in snapshots:
+            self._keep_snapshot(snapshot)
 
     def close_run(self) -> None:
         """Show no run."""
@@ -212,17 +224,22 @@ class RunModel(QtCore.QObject):
         if changes:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
             for change in changes:
-                tensor, _, name = change.setting.rpartition(".")
-                self.applied_at[tensor, name] = event.step
+                self._note(change, event.step)
             topics += (SETTINGS,)
         if isinstance(event, events.Evaluated):
             self.evaluation = event
+        elif isinstance(event, events.Planned):
+            self.total_steps = event.steps
         elif isinstance(event, events.Failed):
             self.failure = event
         self.ended = self.ended or isinstance(event, events.ENDINGS)
         self.happenings.append(Happening(event))
         self.happened.emit(event)
         return topics + (STATE,)
+
+    def _note(self, change: events.Change, step: int) -> None:
+        tensor, _, name = change.setting.rpartition(".")
+        self.applied_at[tensor, name] = step
 
     def _set_back(self, step: int) -> None:
         """The run was set to the state after ``step``: what came later is no longer part of its past."""

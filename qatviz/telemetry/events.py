@@ -151,3 +151,21 @@ class Failed(Event):
 
 ENDINGS = (Finished, Stopped, Failed)
 EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
+
+
+def event_from(row: Dict[str, Any]) -> Event:
+    """The event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
+
+    Raises
+    ------
+    RecordError
+        For a kind that is not known, or a field that is missing.
+    """
+    try:
+        cls = EVENT_KINDS[row["kind"]]
+        values = {field.name: row[field.name] for field in fields(cls)}
+    except KeyError as error:
+        raise RecordError("an event of the record can't be read: it lacks, or does not know, {}".format(error)) from error
+    if "changes" in values:
+        values["changes"] = tuple(Change(**change) for change in values["changes"])
+    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

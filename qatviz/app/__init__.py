@@ -1,0 +1,1 @@
+"""The application: the one place that knows the window, the command line and what trains."""

@@ -1,0 +1,111 @@
+"""The application: windows, and what becomes of errors that nobody else caught."""
+
+import os
+import signal
+import sys
+import traceback
+from typing import List, Optional, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz import __version__
+from qatviz.app.launching import AppLauncher
+from qatviz.gui.launcher import Prepared
+from qatviz.gui.theme import DARK, THEMES, Theme
+from qatviz.gui.window import MainWindow
+
+NETWORK = "lenet"
+
+
+def make_application() -> QtWidgets.QApplication:
+    """The one QApplication of this process."""
+    QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_EnableHighDpiScaling)
+    QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_UseHighDpiPixmaps)
+    app = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz"])
+    app.setApplicationName("qatviz")
+    app.setOrganizationName("qatviz")
+    app.setApplicationVersion(__version__)
+    return app
+
+
+class Application:
+    """All windows of the program.
+
+    Parameters
+    ----------
+    settings : QSettings, optional
+        What is remembered; by default the user's.
+    """
+
+    def __init__(self, settings: Optional[QtCore.QSettings] = None):
+        self.app = make_application()
+        self.settings = settings or QtCore.QSettings()
+        name = self.settings.value("window/theme", DARK)
+        self.theme = Theme(name if name in THEMES else DARK)
+        self.theme.font_points = int(self.settings.value("window/font_points", 0))
+        self.theme.apply()
+        self.windows = []  # type: List[MainWindow]
+        self.launchers = []  # type: List[AppLauncher]
+
+    def open_window(self) -> MainWindow:
+        """A window without a run."""
+        launcher = AppLauncher()
+        window = MainWindow(self.theme, self.settings, launcher)
+        window.window_wanted.connect(self._open_with)
+        window.closed.connect(lambda: self.windows.remove(window))
+        self.windows.append(window)
+        self.launchers.append(launcher)
+        window.show()
+        return window
+
+    def report(self, kind: type, error: BaseException, trace) -> None:
+        """An error that nobody caught: PyQt5 would end the process. It is shown, and the window lives on."""
+        text = "".join(traceback.format_exception(kind, error, trace))
+        sys.stderr.write(text)
+        for window in self.windows:
+            window.show_failure("Something went wrong in the window: {}: {}".format(kind.__name__, error), text)
+
+    def run(self) -> int:
+        """Until the last window is closed; the exit code."""
+        sys.excepthook = self.report
+        # Python runs signal handlers only between its own instructions: the bridge's timer gives it occasion.
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
+        code = self.app.exec_()
+        self.finish()
+        return code
+
+    def finish(self) -> None:
+        """Until nothing is being prepared any more."""
+        for launcher in self.launchers:
+            launcher.wait()
+
+    def _open_with(self, prepared: Prepared) -> None:
+        self.open_window().show_prepared(prepared)
+
+
+def window(arguments: Sequence[str], record: str = "") -> int:
+    """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is recorded."""
+    application = Application()
+    first = application.open_window()
+    if record:
+        QtCore.QTimer.singleShot(0, lambda: first.launcher.show_record(record))
+    else:
+        arguments = list(arguments)
+        if not {"--out", "--resume"} & {argument.split("=")[0] for argument in arguments}:
+            arguments += ["--out", first.launcher.new_directory(_network_of(arguments))]
+        QtCore.QTimer.singleShot(0, lambda: first.launcher.begin(arguments))
+    code = application.run()
+    sys.stdout.flush()
+    sys.stderr.flush()
+    # A training thread that has not ended in time sits in TensorFlow, which an orderly exit would wait for or crash in.
+    os._exit(code)
+
+
+def _network_of(arguments: Sequence[str]) -> str:
+    for position, argument in enumerate(arguments):
+        if argument == "--network" and position + 1 < len(arguments):
+            return arguments[position + 1]
+        if argument.startswith("--network="):
+            return argument.split("=", 1)[1]
+    return NETWORK

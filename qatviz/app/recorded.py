@@ -1,0 +1,89 @@
+"""A run as its record tells it: shown without going on."""
+
+from typing import Any, List, Optional, Tuple
+
+import numpy as np
+
+from qatviz.errors import RecordError, RunStateError
+from qatviz.gui.launcher import Prepared
+from qatviz.gui.run_model import Happening
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.analysis.outcome import read_outcome
+from qatviz.telemetry.collector import history_names
+from qatviz.telemetry.events import event_from
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import refill
+from qatviz.telemetry.snapshots import Snapshot, StepRecord
+from qatviz.training.commands import Command
+from qatviz.training.settings_book import SettingsBook
+
+#: Snapshots that are read for distributions over time.
+SNAPSHOTS_READ = 60
+
+
+class RecordedRun:
+    """Looks to its readers like a run that has ended (:class:`qatviz.training.handle.Run`)."""
+
+    state = "recorded"
+    dropped = dropped_snapshots = 0
+    spec = record = None
+
+    def __init__(self, step: int, history: History, news: List[Any]):
+        self.step, self.history = step, history
+        self._news = news
+
+    def drain(self) -> List[Any]:
+        """The newest step and snapshot, once."""
+        news, self._news = self._news, []
+        return news
+
+    def send(self, command: Command) -> int:
+        raise RunStateError("{}: this is the record of a run: go on with it first".format(command.describe()))
+
+    def request_stop(self) -> None:
+        """It is not running."""
+
+    def wait(self, timeout_s: Optional[float] = None) -> bool:
+        return True
+
+
+def recorded_run(directory: str) -> Prepared:
+    """What the record in ``directory`` tells, to be shown.
+
+    Raises
+    ------
+    RecordError
+    """
+    reader = RunRecord.read(directory)
+    description = reader.description
+    try:
+        network = Network.from_dict(description["network"])
+        book = SettingsBook.from_dict(quantization_plan(network), description["settings"])
+        title = "{} on {}".format(network.name, description["data_name"])
+    except (KeyError, TypeError) as error:
+        raise RecordError("{}: the description of the run is incomplete: {!r}".format(reader.path, error)) from error
+    book = read_outcome(reader).book
+    history = History(history_names([tensor.name for tensor in book.plan.tensors]))
+    refill(history, reader)
+    happenings, snapshots = recall(reader)
+    news = []  # type: List[Any]
+    step = reader.last_step
+    newest = reader.steps(step, step)
+    if len(newest.steps):
+        news.append(StepRecord(step, float(newest.seconds[-1]), float(newest.loss[-1]), float(newest.learning_rate[-1]),
+                               newest.values[-1]))
+    if snapshots:
+        news.append(snapshots[-1])
+    return Prepared(RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings, snapshots)
+
+
+def recall(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[Snapshot, ...]]:
+    """The events of a record, and snapshots spread over the whole run, the newest among them."""
+    surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
+    happenings = tuple(Happening(event_from(row), row["sequence"] in surviving) for row in reader.events())
+    steps = reader.snapshots()
+    chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, min(len(steps), SNAPSHOTS_READ)).astype(int)})
+    return happenings, tuple(reader.snapshot(step) for step in chosen)

@@ -1,0 +1,82 @@
+"""The window drawn without a display: for machines that have none, and for the pictures in the documentation."""
+
+import os
+import tempfile
+import time
+from typing import Sequence, Tuple
+
+from PyQt5 import QtCore
+
+from qatviz.app.main import Application
+from qatviz.errors import QatvizError
+from qatviz.gui.figures import save_png
+from qatviz.gui.window import MainWindow
+
+#: A run has this long for its first steps; then, for all it was asked for.
+PATIENCE_S = 600.0
+
+
+def take(path: str, size: Tuple[int, int], theme: str, record: str, arguments: Sequence[str], steps: int,
+         show: Sequence[str]) -> str:
+    """Draw the window of a recorded run, or of a new one after ``steps`` steps; the path of the picture.
+
+    Raises
+    ------
+    QatvizError
+        If there is nothing to draw, or no such panel.
+    """
+    with tempfile.TemporaryDirectory() as folder:
+        # What the user's own window remembers neither shows here nor is changed.
+        settings = QtCore.QSettings(os.path.join(folder, "settings.ini"), QtCore.QSettings.IniFormat)
+        settings.setValue("window/theme", theme)
+        application = Application(settings)
+        window = application.open_window()
+        window.resize(*size)
+        window.docks.arrange()
+        known = window.docks.docks
+        for name in show:
+            if name not in known:
+                raise QatvizError("--show is {!r}: expected one of {}".format(name, ", ".join(known)))
+            window.docks.open(name)
+        failures = []
+        window.launcher.failed.connect(lambda text, details: failures.append(details or text))
+        if record:
+            window.launcher.show_record(os.path.abspath(record))
+        else:
+            window.launcher.begin(list(arguments))
+        _wait(application, window, 0 if record else steps, failures)
+        draw_all(application, window)
+        save_png(window, path)
+        window.handlers.may_close = lambda: True  # there is nobody to ask
+        window.close()
+        application.finish()
+    return os.path.abspath(path)
+
+
+def draw_all(application: Application, window: MainWindow) -> None:
+    """Bring every panel that shows up to date."""
+    deadline = time.perf_counter() + 5.0
+    while time.perf_counter() < deadline:
+        application.app.processEvents()
+        due = [panel for panel in window.panels.values() if panel.is_due()]
+        for panel in due:
+            panel.refresh()
+        if not due:
+            break
+    application.app.processEvents()
+
+
+def _wait(application: Application, window: MainWindow, steps: int, failures: Sequence[str]) -> None:
+    deadline = time.perf_counter() + PATIENCE_S
+    model = window.model
+    while time.perf_counter() < deadline:
+        application.app.processEvents(QtCore.QEventLoop.AllEvents, 50)
+        window.bridge.tick()
+        if failures or model.failure is not None:
+            raise QatvizError("the run could not be drawn: {}".format(
+                failures[0] if failures else "{}\n{}".format(model.failure.message, model.failure.traceback)))
+        ready = model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
+        if ready or (model.ended and model.snapshot is not None):
+            return
+        time.sleep(0.01)
+    raise QatvizError("the run did not get to step {} within {:g} s".format(steps, PATIENCE_S))

@@ -1,0 +1,108 @@
+"""``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried out."""
+
+import argparse
+import importlib
+import os
+import re
+import sys
+from typing import Any, Callable, List, Tuple
+
+from qatviz.cli.messages import OK, complain, say
+from qatviz.errors import QatvizError, SettingError
+
+#: Steps that a run without a display trains before it is drawn.
+SCREENSHOT_STEPS = 300
+DEFAULT_PICTURE = "qatviz.png"
+_SMALLEST, _LARGEST = 320, 8192
+
+
+def has_display() -> bool:
+    """Whether a window can be shown: always on Windows and macOS, else where there is a display server."""
+    if not sys.platform.startswith("linux"):
+        return True
+    chosen = os.environ.get("QT_QPA_PLATFORM", "")
+    return bool(chosen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
+def window(options: argparse.Namespace) -> int:
+    """Open the window on a new run, which takes the options of ``qatviz train``."""
+    _need_display()
+    parse_train(options.arguments)
+    return _application("main").window(options.arguments)
+
+
+def open_record(options: argparse.Namespace) -> int:
+    """Open the window on what is recorded."""
+    _need_display()
+    return _application("main").window([], record=os.path.abspath(options.directory))
+
+
+def screenshot(options: argparse.Namespace) -> int:
+    """Draw the window of a run, without a display, to a PNG file."""
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    size = parse_size(options.size)
+    parse_train(options.arguments)
+    take = _application("screenshot").take
+    path = take(options.out, size, options.theme, options.record, options.arguments, options.steps, tuple(options.show or ()))
+    print(path)
+    return OK
+
+
+def without_display() -> int:
+    """What ``qatviz`` alone does where no window can be shown: train in the terminal, then draw the window."""
+    say("no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a file")
+    directory = _application("folders").new_run_directory("lenet")
+    options = parse_train(["--out", directory])
+    code = options.command(options)
+    picture = os.path.abspath(DEFAULT_PICTURE)
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
+    try:
+        path = _application("screenshot").take(picture, (1280, 800), "dark", directory, [], 0, ())
+    except ImportError as error:  # the training is done, and what Qt lacks is not the user's mistake
+        complain("the window could not be drawn: {}".format(error))
+    else:
+        print("the window of this run: {}".format(path))
+    return code
+
+
+def parse_train(arguments: List[str]) -> argparse.Namespace:
+    """The options of ``qatviz train``; what is wrong with them is told before a window opens."""
+    from qatviz.cli.parser import parse  # which knows this module
+
+    return parse(["train"] + list(arguments))
+
+
+def parse_size(text: str) -> Tuple[int, int]:
+    """``1280x800`` as two numbers."""
+    match = re.fullmatch(r"(\d+)x(\d+)", text)
+    size = tuple(map(int, match.groups())) if match else ()
+    if not size or not all(_SMALLEST <= side <= _LARGEST for side in size):
+        raise SettingError("--size is {!r}: expected WIDTHxHEIGHT, each from {} to {} pixels".format(text, _SMALLEST, _LARGEST))
+    return size
+
+
+def add_commands(add: Callable[..., Any]) -> None:
+    """The subparsers; ``add(name, function, help)`` makes one."""
+    parser = add("window", window, "open the window; takes the options of qatviz train")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see qatviz train --help")
+    parser = add("open", open_record, "show a recorded run in the window")
+    parser.add_argument("directory", metavar="DIR")
+    parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")
+    parser.add_argument("--out", default=DEFAULT_PICTURE, metavar="PNG", help="where to (default: %(default)s)")
+    parser.add_argument("--size", default="1280x800", metavar="WxH", help="of the window (default: %(default)s)")
+    parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
+    parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
+    parser.add_argument("--steps", type=int, default=SCREENSHOT_STEPS, metavar="N",
+                        help="train so long before (default: %(default)s)")
+    parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
+    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="after --: options of qatviz train")
+
+
+def _need_display() -> None:
+    if not has_display():
+        raise QatvizError("there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the terminal, "
+                          "qatviz screenshot draws the window to a file")
+
+
+def _application(module: str) -> Any:
+    return importlib.import_module("qatviz.app." + module)

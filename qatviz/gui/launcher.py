@@ -1,0 +1,73 @@
+"""How the window gets runs: it asks, and what was asked for is prepared elsewhere (files are read, nothing blocks)."""
+
+from typing import Any, List, NamedTuple, Sequence, Tuple
+
+from PyQt5 import QtCore
+
+from qatviz.gui.new_run import NewRun
+from qatviz.gui.run_model import Happening, RunModel
+from qatviz.network.graph import Network
+from qatviz.telemetry.snapshots import Snapshot
+from qatviz.training.settings_book import SettingsBook
+
+
+class Prepared(NamedTuple):
+    """A run to be shown.
+
+    Attributes
+    ----------
+    run : object
+        The handle; not started, or one that only holds what a record tells.
+    directory : str
+        Where it is recorded; empty if it is not.
+    happenings, snapshots
+        What is known of it from before.
+    """
+
+    run: Any
+    network: Network
+    book: SettingsBook
+    title: str
+    batches_per_epoch: float
+    directory: str = ""
+    happenings: Tuple[Happening, ...] = ()
+    snapshots: Tuple[Snapshot, ...] = ()
+
+
+class Launcher(QtCore.QObject):
+    """Prepares runs in the background. The application implements it; here nothing knows TensorFlow."""
+
+    #: (Prepared, whether it opens a window of its own)
+    prepared = QtCore.pyqtSignal(object, bool)
+    #: A sentence for the user, and the details (may be empty).
+    failed = QtCore.pyqtSignal(str, str)
+    #: What was written: a sentence for the user.
+    written = QtCore.pyqtSignal(str)
+
+    def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
+        """Prepare the run that ``qatviz train ARGUMENTS`` would train."""
+        raise NotImplementedError
+
+    def show_record(self, directory: str) -> None:
+        """Prepare to show what is recorded in ``directory``, without going on."""
+        raise NotImplementedError
+
+    def kind_of(self, path: str) -> str:
+        """``run`` or ``data``; QatvizError that says what it is not."""
+        raise NotImplementedError
+
+    def checkpoints(self, directory: str) -> List[str]:
+        """Names of the checkpoints of a recorded run that can be read, by step."""
+        raise NotImplementedError
+
+    def check_new_run(self, new_run: NewRun) -> str:
+        """What the run would train on, in a sentence; raises QatvizError. May be called on any thread."""
+        raise NotImplementedError
+
+    def new_directory(self, network: str) -> str:
+        """A directory that does not exist yet, for a run to be recorded in."""
+        raise NotImplementedError
+
+    def write_tensorboard(self, model: RunModel, directory: str) -> None:
+        """Write what ``model`` knows as TensorBoard event files, in the background; ``written`` or ``failed`` tells."""
+        raise NotImplementedError

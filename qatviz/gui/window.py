@@ -1,0 +1,266 @@
+"""The main window: puts the parts together. What it shows is the model's, what it does is the actions'."""
+
+from typing import Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui import actions as a
+from qatviz.gui.banner import BAD, GOOD, WARNING, Banner
+from qatviz.gui.bridge import Bridge
+from qatviz.gui.context import Context
+from qatviz.gui.docks import Docks
+from qatviz.gui.edits import Edits
+from qatviz.gui.frames import Frames
+from qatviz.gui.launcher import Launcher, Prepared
+from qatviz.gui.panels.events import EventsPanel
+from qatviz.gui.panels.evolution import EvolutionPanel
+from qatviz.gui.panels.histograms import HistogramsPanel
+from qatviz.gui.panels.layers import LayersPanel
+from qatviz.gui.panels.network import NetworkPanel
+from qatviz.gui.panels.quantization import QuantizationPanel
+from qatviz.gui.panels.run_settings import RunSettingsPanel
+from qatviz.gui.panels.tensor import TensorPanel
+from qatviz.gui.recent import Recent
+from qatviz.gui.run_model import RUN, STATE, RunModel
+from qatviz.gui.status import StatusBar
+from qatviz.gui.theme import THEMES, Theme
+from qatviz.gui.window_actions import WindowActions
+from qatviz.telemetry import events
+
+PANELS = (QuantizationPanel, RunSettingsPanel, HistogramsPanel, NetworkPanel, TensorPanel, EvolutionPanel, LayersPanel,
+          EventsPanel)
+#: Closing waits this long for the run to write what it has; the record is crash-safe should it take longer.
+CLOSING_S = 2.5
+DEFAULT_SIZE = QtCore.QSize(1280, 800)
+
+
+class MainWindow(QtWidgets.QMainWindow):
+    """A window with one run.
+
+    Parameters
+    ----------
+    theme : Theme
+        Shared by all windows.
+    settings : QSettings
+        What is remembered.
+    launcher : Launcher
+    """
+
+    #: Another run is to be shown in a window of its own (Prepared).
+    window_wanted = QtCore.pyqtSignal(object)
+    closed = QtCore.pyqtSignal()
+
+    def __init__(self, theme: Theme, settings: QtCore.QSettings, launcher: Launcher):
+        super().__init__()
+        self.setWindowTitle("qatviz")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(900, 560)
+        self.theme, self.settings, self.launcher = theme, settings, launcher
+        self.model = RunModel(self)
+        self.edits = Edits(self.model, self)
+        self.frames = Frames(self)
+        self.bridge = Bridge(self.model, self.frames, self)
+        self.prepared = None  # type: Optional[Prepared]
+        self.recent = Recent(settings)
+        context = Context(self.model, self.edits, theme, settings)
+        self.panels = {kind.name: kind(context) for kind in PANELS}
+        for panel in self.panels.values():
+            self.frames.add(panel)
+        self.handlers = WindowActions(self)
+        self.named = a.make_actions(self, self.handlers.by_name())
+        self._bare_keys = a.bare_key_map()
+        self._setup_ui()
+        self._connect()
+        self.bridge.start()
+        self._on_state()
+
+    # What the window shows
+
+    def show_prepared(self, prepared: Prepared) -> None:
+        """Show a run, and start it if it has not begun. The run shown before is stopped; what it recorded stays."""
+        if self.model.run is not None:
+            self.model.run.request_stop()
+        self.prepared = prepared
+        self.banner.hide()
+        self.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title, prepared.batches_per_epoch,
+                           prepared.happenings, prepared.snapshots)
+        if prepared.run.state == "new":
+            prepared.run.start()
+        if prepared.directory:
+            self.recent.add(prepared.directory)
+        self._on_state()
+
+    def show_failure(self, text: str, details: str = "") -> None:
+        """What could not be done; the window goes on."""
+        self.banner.say(text, BAD, details)
+
+    # Parts
+
+    def _setup_ui(self) -> None:
+        self.banner = Banner(self.theme, self.handlers.show_details)
+        bar = QtWidgets.QToolBar("Run")
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        for name in a.TOOLBAR:
+            if name == a.SEPARATOR:
+                bar.addSeparator()
+            else:
+                bar.addAction(self.named[name])
+        self.addToolBar(bar)
+        self.addToolBarBreak()
+        holder = QtWidgets.QToolBar("Messages")
+        holder.setObjectName("messages")
+        holder.setMovable(False)
+        self._banner_action = holder.addWidget(self.banner)
+        self.addToolBar(holder)
+        self._messages = holder
+        self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
+        self.docks = Docks(self, list(self.panels.values()))
+        self._make_menus()
+        self.resize(DEFAULT_SIZE)
+        self.docks.arrange()
+        self.docks.restore(self.settings)
+
+    def _make_menus(self) -> None:
+        for title, names in a.MENUS.items():
+            menu = self.menuBar().addMenu(title)
+            menu.setToolTipsVisible(True)
+            for name in names:
+                if name == a.SEPARATOR:
+                    menu.addSeparator()
+                else:
+                    menu.addAction(self.named[name])
+            if title == "&File":
+                self._recent_menu = QtWidgets.QMenu("Open recent", self)
+                menu.insertMenu(self.named["open_data"], self._recent_menu)
+                self._recent_menu.aboutToShow.connect(self._fill_recent)
+            if title == "&View":
+                self._extend_view_menu(menu)
+
+    def _extend_view_menu(self, menu: QtWidgets.QMenu) -> None:
+        menu.addSeparator()
+        themes = menu.addMenu("Theme")
+        group = QtWidgets.QActionGroup(self)
+        for name in THEMES:
+            action = themes.addAction("Follow the system" if name == "system" else name.capitalize())
+            action.setCheckable(True)
+            action.setChecked(self.theme.name == name)
+            action.triggered.connect(lambda _, name=name: self.handlers.use_theme(name))
+            group.addAction(action)
+        panels = menu.addMenu("Panels")
+        for dock in self.docks.docks.values():
+            panels.addAction(dock.toggleViewAction())
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._on_topic)
+        self.model.happened.connect(self._on_event)
+        self.edits.changed.connect(self._on_edits)
+        self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
+        self.launcher.prepared.connect(self._on_prepared)
+        self.launcher.failed.connect(self.show_failure)
+        self.launcher.written.connect(lambda text: self.banner.say(text, GOOD))
+        self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        self.panels["events"].step_chosen.connect(self._on_step_chosen)
+        QtWidgets.QApplication.instance().installEventFilter(self)
+
+    # What happens
+
+    def _on_topic(self, topic: str) -> None:
+        if topic in (RUN, STATE):
+            self._on_state()
+
+    def _on_state(self) -> None:
+        state, enabled = self.model.state, self.named
+        going = state in ("running", "paused", "building", "new")
+        for name in ("pause", "step", "step_10", "stop", "evaluate", "checkpoint", "go_back", "go_forward", "more_bits",
+                     "fewer_bits"):
+            enabled[name].setEnabled(going)
+        enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
+        enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
+        enabled["tensorboard"].setEnabled(self.prepared is not None)
+        paused = state == "paused"
+        enabled["pause"].setText("Go on" if paused else "Pause")
+        icon = QtWidgets.QStyle.SP_MediaPlay if paused else QtWidgets.QStyle.SP_MediaPause
+        enabled["pause"].setIcon(self.style().standardIcon(icon))
+        title = self.model.title
+        self.setWindowTitle("{} – qatviz".format(title) if title else "qatviz")
+        self._on_edits()
+
+    def _on_edits(self) -> None:
+        for name, can, what in (("undo", self.edits.can_undo, self.edits.describe_undo()),
+                                ("redo", self.edits.can_redo, self.edits.describe_redo())):
+            self.named[name].setEnabled(can)
+            help_text = a.DECLARATIONS[name].help
+            self.named[name].setToolTip("<b>{}</b> ({})<br>{}{}".format(
+                a.DECLARATIONS[name].text, a.DECLARATIONS[name].keys[0], help_text, "<br>" + what if what else ""))
+        for name in ("apply", "discard"):
+            self.named[name].setEnabled(bool(self.edits.unsent))
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Failed):
+            again = (("Go on from the last checkpoint", self.handlers.resume)
+                     if self.prepared and self.prepared.directory else ("", None))
+            self.banner.say("Training failed after step {:,}: {}".format(event.step, event.message), BAD, event.traceback, *again)
+        elif isinstance(event, events.NonFinite):
+            self.banner.say("{}. The run was set back to step {:,} and is paused: a lower learning rate may help."
+                            .format(event.what.rstrip(".").capitalize(), event.restored_step), BAD)
+        elif isinstance(event, events.RecordFailed):
+            self.banner.say("The run goes on, but is no longer recorded: {}".format(event.message), BAD)
+        elif isinstance(event, events.Finished):
+            self.banner.say("All {:,} steps are done.".format(event.step), GOOD, "", "Train on",
+                            self.handlers.train_on if self.prepared and self.prepared.directory else None)
+
+    def _on_step_chosen(self, step: int) -> None:
+        self.docks.open("evolution")
+        self.panels["evolution"].go_to(step)
+
+    def _on_prepared(self, prepared: Prepared, new_window: bool) -> None:
+        if new_window:
+            self.window_wanted.emit(prepared)
+        else:
+            self.show_prepared(prepared)
+
+    def _fill_recent(self) -> None:
+        self._recent_menu.clear()
+        for path in self.recent.paths():
+            self._recent_menu.addAction(path, lambda path=path: self.handlers.open_path(path))
+        if not self.recent.paths():
+            self._recent_menu.addAction("nothing yet").setEnabled(False)
+
+    # Qt
+
+    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
+        if event.type() in (QtCore.QEvent.MouseButtonPress, QtCore.QEvent.KeyPress, QtCore.QEvent.Wheel):
+            self.frames.touch()
+        return False
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        """Keys that no widget had a use for."""
+        key = QtGui.QKeySequence(int(event.modifiers() & ~QtCore.Qt.KeypadModifier) | event.key()).toString()
+        name = self._bare_keys.get(key)
+        if name is None:
+            super().keyPressEvent(event)
+        elif self.named[name].isEnabled():
+            self.named[name].trigger()
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
+
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        if not self.handlers.may_close():
+            event.ignore()
+            return
+        self.docks.remember(self.settings)
+        self.settings.sync()
+        self.bridge.stop()
+        QtWidgets.QApplication.instance().removeEventFilter(self)
+        self.hide()
+        if self.model.run is not None:
+            self.model.run.request_stop()
+            self.model.run.wait(CLOSING_S)
+        event.accept()
+        self.closed.emit()
