@@ -1,0 +1,187 @@
+"""Asks where a figure goes, in which format and at what size."""
+
+from pathlib import Path
+
+from PyQt5 import QtCore, QtWidgets
+
+PNG, SVG = "png", "svg"
+_FORMATS = (("PNG, pixels", PNG), ("SVG, lines and text", SVG))
+#: Pixels; what is smaller shows no plot, what is larger no screen shows.
+SMALLEST, LARGEST = 80, 8000
+_INCH_CM = 2.54
+
+
+class SaveFigureDialog(QtWidgets.QDialog):
+    """Where to, which format, what size; format, sharpness and a size of the user's own are remembered.
+
+    Parameters
+    ----------
+    name : str
+        What the file is called unless the user says otherwise; a number is added where there is such a file.
+    size : QSize
+        Of the figure on the screen.
+    directory : str
+    settings : QSettings
+    """
+
+    def __init__(self, name: str, size: QtCore.QSize, directory: str, settings: QtCore.QSettings,
+                 parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        self.setWindowTitle("Save picture")
+        self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        self._name, self._screen_size, self._directory, self._settings = name, size, directory, settings
+        self._setup_ui()
+        self._layout()
+        self._recall()
+        self._connect()
+        self._on_format_changed()
+
+    def path(self) -> str:
+        """The file, with the suffix of its format."""
+        path = Path(self.path_edit.text().strip()).expanduser()
+        if not path.is_absolute():
+            path = Path(self._directory) / path
+        return str(path if path.suffix.lower() == "." + self._format() else path.with_name(path.name + "." + self._format()))
+
+    def size_in_pixels(self) -> QtCore.QSize:
+        """Of the layout: in pixels of the screen."""
+        return QtCore.QSize(self.width_box.value(), self.height_box.value())
+
+    def scale(self) -> float:
+        """Pixels of the file for one of the layout; 1 for SVG."""
+        return 1.0 if self.is_vector() else self.scale_box.value()
+
+    def is_vector(self) -> bool:
+        return self._format() == SVG
+
+    def accept(self) -> None:
+        for key, value in (("format", self._format()), ("scale", self.scale_box.value()),
+                           ("width", self.width_box.value()), ("height", self.height_box.value()),
+                           ("own_size", not self.as_shown_box.isChecked())):
+            self._settings.setValue("figures/" + key, value)
+        super().accept()
+
+    def _setup_ui(self) -> None:
+        self.path_edit = QtWidgets.QLineEdit()
+        self.path_edit.setMinimumWidth(360)
+        self.path_edit.setToolTip("The file that is written")
+        self.browse_button = QtWidgets.QPushButton("Browse…")
+        self.browse_button.setToolTip("Choose the file in a list")
+        self.format_box = QtWidgets.QComboBox()
+        for label, suffix in _FORMATS:
+            self.format_box.addItem(label, suffix)
+        self.format_box.setToolTip("PNG for slides and web pages; SVG stays sharp at any size, for papers, and can be edited")
+        self.as_shown_box = QtWidgets.QCheckBox("As large as on the screen")
+        self.as_shown_box.setToolTip("The size that the figure has in the window now; without it, a size of your own")
+        self.width_box, self.height_box = self._size_box("Width"), self._size_box("Height")
+        self.scale_box = QtWidgets.QDoubleSpinBox(minimum=0.5, maximum=8.0, singleStep=0.5, decimals=1, value=2.0)
+        self.scale_box.setPrefix("× ")
+        self.scale_box.setToolTip("Pixels of the file for one on the screen: 2 keeps the layout and makes it twice as sharp")
+        self.result_label = QtWidgets.QLabel()
+        self.result_label.setWordWrap(True)
+        self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
+        self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Save | QtWidgets.QDialogButtonBox.Cancel)
+
+    def _size_box(self, what: str) -> QtWidgets.QSpinBox:
+        box = QtWidgets.QSpinBox(minimum=SMALLEST, maximum=LARGEST, suffix=" px")
+        box.setAccessibleName(what)
+        box.setToolTip("{} of the figure; it is laid out anew for it".format(what))
+        return box
+
+    def _layout(self) -> None:
+        file_row, size_row = QtWidgets.QHBoxLayout(), QtWidgets.QHBoxLayout()
+        file_row.addWidget(self.path_edit, 1)
+        file_row.addWidget(self.browse_button)
+        size_row.addWidget(self.width_box)
+        size_row.addWidget(QtWidgets.QLabel("×"))
+        size_row.addWidget(self.height_box)
+        size_row.addStretch(1)
+        form = QtWidgets.QFormLayout(self)
+        form.addRow("&File", file_row)
+        form.labelForField(file_row).setBuddy(self.path_edit)
+        form.addRow("F&ormat", self.format_box)
+        form.addRow("", self.as_shown_box)
+        form.addRow("Si&ze", size_row)
+        form.labelForField(size_row).setBuddy(self.width_box)
+        form.addRow("S&harpness", self.scale_box)
+        form.addRow("", self.result_label)
+        form.addRow(self.buttons)
+
+    def _recall(self) -> None:
+        stored = self._settings
+        self.format_box.setCurrentIndex(max(0, self.format_box.findData(stored.value("figures/format", PNG, str))))
+        self.scale_box.setValue(stored.value("figures/scale", 2.0, float))
+        own_size = stored.value("figures/own_size", False, bool)
+        self.as_shown_box.setChecked(not own_size)
+        self._set_size(QtCore.QSize(stored.value("figures/width", 800, int), stored.value("figures/height", 500, int))
+                       if own_size else self._screen_size)
+        self.path_edit.setText(str(self._free_path()))
+
+    def _connect(self) -> None:
+        self.format_box.currentIndexChanged.connect(self._on_format_changed)
+        self.as_shown_box.toggled.connect(self._on_as_shown_toggled)
+        self.browse_button.clicked.connect(self._on_browse)
+        self.path_edit.textChanged.connect(self._show_result)
+        for box in (self.width_box, self.height_box, self.scale_box):
+            box.valueChanged.connect(self._show_result)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+
+    def _format(self) -> str:
+        return self.format_box.currentData()
+
+    def _set_size(self, size: QtCore.QSize) -> None:
+        self.width_box.setValue(size.width())
+        self.height_box.setValue(size.height())
+
+    def _free_path(self) -> Path:
+        """The figure's name, with a number where there is such a file already."""
+        for number in range(1, 1000):
+            stem = self._name if number == 1 else "{}-{}".format(self._name, number)
+            path = Path(self._directory) / "{}.{}".format(stem, self._format())
+            if not path.exists():
+                break
+        return path
+
+    def _on_format_changed(self) -> None:
+        self.scale_box.setEnabled(not self.is_vector())
+        path = Path(self.path_edit.text().strip())
+        other = PNG if self.is_vector() else SVG
+        if path.suffix.lower() == "." + other:
+            self.path_edit.setText(str(path.with_suffix("." + self._format())))
+        self._on_as_shown_toggled()
+
+    def _on_as_shown_toggled(self) -> None:
+        as_shown = self.as_shown_box.isChecked()
+        if as_shown:
+            self._set_size(self._screen_size)
+        for box in (self.width_box, self.height_box):
+            box.setEnabled(not as_shown)
+        self._show_result()
+
+    def _on_browse(self) -> None:
+        dialog = QtWidgets.QFileDialog(self, "Save picture", self.path(), "Pictures (*.png *.svg)")
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
+        dialog.setDefaultSuffix(self._format())
+        dialog.selectFile(self.path())
+        dialog.fileSelected.connect(self._on_file_chosen)
+        dialog.open()
+
+    def _on_file_chosen(self, path: str) -> None:
+        found = self.format_box.findData(Path(path).suffix.lower().lstrip("."))
+        self.path_edit.setText(path)
+        if found >= 0:
+            self.format_box.setCurrentIndex(found)
+
+    def _show_result(self) -> None:
+        size, scale = self.size_in_pixels(), self.scale()
+        inches = size.width() / 96, size.height() / 96
+        text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
+        if not self.is_vector():
+            text = "{} × {} pixels; {} at {:.0f} dots per inch".format(
+                round(size.width() * scale), round(size.height() * scale), text, 96 * scale)
+        if Path(self.path()).exists():
+            text += "\n{} is there already: it will be replaced".format(Path(self.path()).name)
+        self.result_label.setText(text)
+        self.buttons.button(QtWidgets.QDialogButtonBox.Save).setEnabled(bool(self.path_edit.text().strip()))

@@ -1,0 +1,250 @@
+"""Taking figures along: pictures, numbers, the dialog, and what goes wrong."""
+
+import csv
+import os
+import xml.etree.ElementTree as ElementTree
+
+import numpy as np
+import pyqtgraph as pg
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+from qatviz.gui.dialogs.save_figure import SaveFigureDialog
+from qatviz.gui.figures import FigureError, FigureMenu, picture, save_csv, save_png, save_svg, save_window_picture
+from qatviz.gui.plot import Plot
+
+SIZE = QtCore.QSize(500, 300)
+
+
+class Framed(QtWidgets.QWidget):
+    """A plot in something that has the context, as a panel has."""
+
+    def __init__(self, context):
+        super().__init__()
+        self.context = context
+        self.plot = Plot(context.theme, "loss")
+        self.curve = self.plot.plot(np.arange(5), np.array([0, 1, 4, 9, 16.0]), pen=pg.mkPen("#ff0000", width=2))
+        self.plot.set_table({"step": np.arange(5), "loss": np.array([0, 1, 4, 9, 16.0])})
+        QtWidgets.QVBoxLayout(self).addWidget(self.plot)
+
+
+@pytest.fixture
+def framed(context, show):
+    return show(Framed(context), 400, 300)
+
+
+def ink(image, color="#ff0000"):
+    """Where an image has a colour: bool [height, width]."""
+    image = image.convertToFormat(QtGui.QImage.Format_RGB32)
+    pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint32).reshape(image.height(), image.width())
+    return (pixels & 0xffffff) == int(color[1:], 16)
+
+
+def dialogs(app, kind):
+    return [widget for widget in app.topLevelWidgets() if isinstance(widget, kind) and widget.isVisible()]
+
+
+def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
+    before = framed.plot.size()
+    image = picture(framed.plot, SIZE)
+    assert image.size() == SIZE and framed.plot.size() == before
+    rows, columns = np.nonzero(ink(image))
+    assert columns.max() > 460, "the plot was laid out for the size, not stretched or cut"
+    assert picture(framed.plot).size() == before
+
+
+def test_a_sharper_picture_has_the_same_layout_and_as_wide_a_line(framed):
+    once, twice = ink(picture(framed.plot, SIZE)), ink(picture(framed.plot, SIZE, 2.0))
+    assert twice.shape == (600, 1000)
+    assert twice.mean() == pytest.approx(once.mean(), rel=0.15)
+    for axis in (0, 1):
+        ends = [np.flatnonzero(drawn.any(axis=axis))[[0, -1]] for drawn in (once, twice)]
+        np.testing.assert_allclose(ends[1] / 2, ends[0], atol=3)
+    assert framed.curve.curve.opts["pen"].widthF() == 2
+
+
+@pytest.mark.parametrize("scale", [0.0001, 100.0])
+def test_a_picture_of_no_or_too_many_pixels_is_refused(framed, scale):
+    with pytest.raises(FigureError, match="pixels: expected 1 to"):
+        picture(framed.plot, SIZE, scale)
+
+
+def test_png_is_read_back_as_it_was_drawn(framed, tmp_path):
+    save_png(framed.plot, tmp_path / "a.png", SIZE)
+    read = QtGui.QImage(str(tmp_path / "a.png"))
+    assert read.convertToFormat(QtGui.QImage.Format_RGB32) == picture(framed.plot, SIZE).convertToFormat(
+        QtGui.QImage.Format_RGB32)
+    assert os.listdir(str(tmp_path)) == ["a.png"]
+
+
+def test_a_hidden_widget_has_a_picture(context, app):
+    hidden = Framed(context)
+    assert ink(picture(hidden.plot, SIZE)).any()
+    hidden.deleteLater()
+
+
+def test_a_window_is_saved_whole(app, show, framed, tmp_path):
+    save_window_picture(framed, tmp_path / "window.png")
+    assert QtGui.QImage(str(tmp_path / "window.png")).size() == framed.size()
+
+
+def test_svg_holds_lines_and_text_at_the_size(framed, tmp_path):
+    framed.plot.set_labels("step", "loss & more")
+    save_svg(framed.plot, tmp_path / "a.svg", SIZE)
+    root = ElementTree.parse(str(tmp_path / "a.svg")).getroot()
+    assert root.get("viewBox") == "0 0 500 300"
+    texts = {(text.text or "").strip() for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert {"step", "loss & more", "2", "4"} <= texts
+    assert 'stroke="#ff0000"' in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert not list(root.iter("{http://www.w3.org/2000/svg}image"))
+
+
+def test_svg_clips_curves_to_their_plot(framed, tmp_path):
+    framed.plot.setRange(xRange=(1, 2), yRange=(1, 4), padding=0)
+    items = len(framed.plot.scene().items())
+    save_svg(framed.plot, tmp_path / "a.svg")
+    text = (tmp_path / "a.svg").read_text(encoding="utf-8")
+    root = ElementTree.fromstring(text)
+    names = {"svg": "http://www.w3.org/2000/svg"}
+    inside = ElementTree.tostring(root.find(".//svg:g[@clip-path]", names)).decode()
+    assert "#ff0000" in inside and text.count("#ff0000") == inside.count("#ff0000")
+    rect = root.find(".//svg:clipPath/svg:rect", names)
+    box = framed.plot.getPlotItem().getViewBox().sceneBoundingRect()
+    assert float(rect.get("width")) == pytest.approx(box.width(), abs=1.5)
+    assert float(rect.get("x")) == pytest.approx(box.x(), abs=1.5)
+    assert "step" not in inside and len(framed.plot.scene().items()) == items
+
+
+def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
+    window = QtWidgets.QWidget()
+    layout = QtWidgets.QHBoxLayout(window)
+    plots = [Plot(context.theme, name) for name in ("a", "b")]
+    for plot, color in zip(plots, ("#ff0000", "#00ff00")):
+        plot.plot([0, 1], [0, 1], pen=color)
+        layout.addWidget(plot)
+    show(window, 600, 200)
+    save_svg(window, tmp_path / "a.svg")
+    root = ElementTree.parse(str(tmp_path / "a.svg")).getroot()
+    groups = [ElementTree.tostring(g).decode() for g in root.iter("{http://www.w3.org/2000/svg}g") if g.get("clip-path")]
+    assert len(groups) == 2
+    assert {("#ff0000" in group, "#00ff00" in group) for group in groups} == {(True, False), (False, True)}
+    left = sorted(float(rect.get("x")) for rect in root.iter("{http://www.w3.org/2000/svg}rect") if rect.get("x"))
+    assert left[-1] > 300 > left[0]
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_csv_gives_back_every_digit_and_every_name(tmp_path, dtype):
+    numbers = np.random.RandomState(0).randn(50).astype(dtype)
+    numbers[:3] = np.nan, np.inf, 1e-40
+    table = {'a "quoted", name': numbers, "count": np.arange(3), "Zählung\nlang": np.array(["x,y", "z"])}
+    save_csv(table, tmp_path / "a.csv")
+    raw = (tmp_path / "a.csv").read_bytes()
+    assert raw.count(b"\r\n") == 51
+    with open(str(tmp_path / "a.csv"), newline="", encoding="utf-8") as file:
+        rows = list(csv.reader(file))
+    assert rows[0] == list(table)
+    np.testing.assert_array_equal(np.array([row[0] for row in rows[1:]]).astype(dtype), numbers)
+    assert [row[1] for row in rows[1:]] == ["0", "1", "2"] + 47 * [""]
+    assert [row[2] for row in rows[1:4]] == ["x,y", "z", ""]
+
+
+@pytest.mark.parametrize("table, reason", [({}, "no numbers"), ({"a": np.zeros((2, 2))}, "'a' has 2 dimensions")])
+def test_csv_of_what_is_no_table_names_the_file_and_the_reason(tmp_path, table, reason):
+    with pytest.raises(FigureError, match=reason) as caught:
+        save_csv(table, tmp_path / "a.csv")
+    assert "a.csv" in str(caught.value) and os.listdir(str(tmp_path)) == []
+
+
+def test_what_cannot_be_written_leaves_what_was_there(framed, tmp_path, monkeypatch):
+    path = tmp_path / "a.csv"
+    path.write_text("before")
+
+    def full(*args):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "replace", full)
+    with pytest.raises(FigureError, match="a.csv: can't be written: No space left on device"):
+        save_csv({"a": [1]}, path)
+    assert path.read_text() == "before" and os.listdir(str(tmp_path)) == ["a.csv"]
+
+
+def test_copy_puts_the_picture_on_the_clipboard(framed, app):
+    framed.plot.menu.copy_action.trigger()
+    assert app.clipboard().image().size() == framed.plot.size()
+    assert ink(app.clipboard().image()).any()
+
+
+def test_a_right_click_opens_the_menu(framed, app):
+    QtTest.QTest.mouseClick(framed.plot.viewport(), QtCore.Qt.RightButton)
+    framed.plot.customContextMenuRequested.emit(QtCore.QPoint(5, 5))
+    assert framed.plot.menu.isVisible()
+    framed.plot.menu.close()
+
+
+def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, context, tmp_path):
+    context.settings.setValue("figures/directory", str(tmp_path))
+    saved = []
+    framed.plot.menu.saved.connect(saved.append)
+    framed.plot.menu.picture_action.trigger()
+    dialog, = dialogs(app, SaveFigureDialog)
+    assert dialog.path() == str(tmp_path / "loss.png")
+    assert dialog.size_in_pixels() == framed.plot.size() and not dialog.width_box.isEnabled()
+    QtTest.QTest.mouseClick(dialog.as_shown_box, QtCore.Qt.LeftButton, pos=QtCore.QPoint(8, dialog.as_shown_box.height() // 2))
+    dialog.width_box.setValue(300)
+    dialog.height_box.setValue(200)
+    dialog.scale_box.setValue(3)
+    assert "900 × 600 pixels" in dialog.result_label.text()
+    QtTest.QTest.mouseClick(dialog.buttons.button(QtWidgets.QDialogButtonBox.Save), QtCore.Qt.LeftButton)
+    assert saved == [str(tmp_path / "loss.png")]
+    assert QtGui.QImage(saved[0]).size() == QtCore.QSize(900, 600)
+
+    framed.plot.menu.save_picture()
+    dialog, = dialogs(app, SaveFigureDialog)
+    assert dialog.path() == str(tmp_path / "loss-2.png"), "no picture is replaced by accident"
+    assert dialog.size_in_pixels() == QtCore.QSize(300, 200) and dialog.scale() == 3
+    dialog.path_edit.setText("loss")
+    assert "replaced" in dialog.result_label.text()
+    dialog.path_edit.setText(str(tmp_path / "other.png"))
+    dialog.format_box.setCurrentIndex(1)
+    assert dialog.path() == str(tmp_path / "other.svg") and not dialog.scale_box.isEnabled()
+    dialog.accept()
+    assert saved[-1] == str(tmp_path / "other.svg")
+    assert 'viewBox="0 0 300 200"' in (tmp_path / "other.svg").read_text(encoding="utf-8")
+
+
+def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
+    context.settings.setValue("figures/directory", str(tmp_path))
+    framed.plot.menu.table_action.trigger()
+    dialog, = dialogs(app, QtWidgets.QFileDialog)
+    dialog.selectFile(str(tmp_path / "numbers"))
+    dialog.accept()
+    assert (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()[:2] == ["step,loss", "0,0.0"]
+
+
+def test_what_cannot_be_saved_is_told(framed, app, context, tmp_path):
+    failed = []
+    framed.plot.menu.failed.connect(failed.append)
+    framed.plot.menu.save_picture()
+    dialog, = dialogs(app, SaveFigureDialog)
+    dialog.path_edit.setText(str(tmp_path / "nowhere" / "a.png"))
+    dialog.accept()
+    box, = dialogs(app, QtWidgets.QMessageBox)
+    assert failed == [box.text()] and "a.png" in box.text() and "No such file" in box.text()
+    assert context.settings.value("figures/directory") is None
+    box.accept()
+
+
+def test_a_main_window_tells_what_was_saved_and_a_figure_without_numbers_offers_none(context, app, show, tmp_path):
+    window = QtWidgets.QMainWindow()
+    label = QtWidgets.QLabel("figure")
+    label.figure_name = "note"
+    menu = FigureMenu(label)
+    window.setCentralWidget(label)
+    show(window)
+    menu.copy()
+    assert window.statusBar().currentMessage() == "Copied note"
+    assert not menu.table_action.isVisible() and framed_actions(menu) == ["Copy picture", "Save picture…"]
+
+
+def framed_actions(menu):
+    return [action.text() for action in menu.actions() if action.isVisible()]
