@@ -16,6 +16,8 @@ from qatviz.telemetry.snapshots import TensorHistogram
 CHANNELS_LOOKED_AT = 128
 #: The axis of log2 |value| shows this many octaves, each in this many bins; one more bin at the left holds the rest.
 OCTAVES, BINS_PER_OCTAVE = 10, 6
+#: An axis of values reaches this many times their width beyond them to show the end of the window.
+WINDOW_ROOM = 1.0
 
 
 @dataclass(frozen=True)
@@ -163,8 +165,7 @@ def to_log2(plain: Distribution) -> Distribution:
     Bins are ``1 / BINS_PER_OCTAVE`` wide and reach ``OCTAVES`` down from the largest absolute value; the first bin is of the
     same width and holds all that is smaller, 0 included.
     """
-    reach = max(abs(plain.edges[0]), abs(plain.edges[-1]))
-    top = int(np.ceil(np.log2(reach))) if reach > 0 else 0
+    top = _log2_top(plain.edges[0], plain.edges[-1])
     exponents = top - OCTAVES + np.arange(OCTAVES * BINS_PER_OCTAVE + 1) / BINS_PER_OCTAVE
     edges = np.concatenate([[exponents[0] - 1.0 / BINS_PER_OCTAVE], exponents])
     counts, clipped, flushed, quantized = [
@@ -174,6 +175,11 @@ def to_log2(plain: Distribution) -> Distribution:
         window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
     result = Distribution(edges, counts, clipped, flushed, quantized, 0, window=window, is_log2=True)
     return result if plain.levels is None else _log2_levels(result, plain)
+
+
+def _log2_top(low: float, high: float) -> int:
+    reach = max(abs(low), abs(high))
+    return int(np.ceil(np.log2(reach))) if reach > 0 else 0
 
 
 def _log2(value: float) -> float:
@@ -206,3 +212,18 @@ def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
     heights = counts[known] / (np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE)
     window = result.window and (_log2(scale / 2), result.window[1])
     return replace(result, levels=levels, level_edges=cells, level_counts=counts[known], level_heights=heights, window=window)
+
+
+def extent(histogram: TensorHistogram, window: Optional[Tuple[float, float]], log2: bool = False) -> Tuple[float, float]:
+    """From where to where the axis has to reach: the values and the window, as far as that is not far from all values.
+
+    ``window`` is None in float; ``log2`` asks for the axis of :func:`to_log2`.
+    """
+    low, high = float(histogram.edges[0]), float(histogram.edges[-1])
+    if log2:
+        top = _log2_top(low, high)
+        return top - OCTAVES - 1.0 / BINS_PER_OCTAVE, float(top)
+    if window is not None and np.isfinite(window[0]) and np.isfinite(window[1]):
+        room = WINDOW_ROOM * (high - low)
+        return min(low, max(window[0], low - room)), max(high, min(window[1], high + room))
+    return low, high

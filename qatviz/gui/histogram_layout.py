@@ -1,0 +1,80 @@
+"""Where tiles are: a grid that fills the width, and the height too where that leaves the tiles in shape."""
+
+from typing import NamedTuple, Optional
+
+FIT, SMALL, MEDIUM, LARGE = "fit", "small", "medium", "large"
+#: Least width and height of a tile, in pixels.
+SIZES = {SMALL: (170, 112), MEDIUM: (260, 164), LARGE: (420, 260)}
+GAP_PX = 5
+#: Width over height that a tile looks best with.
+SHAPE = 1.65
+#: A tile that is let grow to fill the height is at least this much wider than high.
+TALLEST = 1.1
+
+
+class TileGrid(NamedTuple):
+    """``columns`` of tiles that are ``width`` by ``height`` pixels, for ``count`` tiles."""
+
+    count: int
+    columns: int
+    width: int
+    height: int
+
+    @property
+    def total_height(self) -> int:
+        rows = -(-self.count // self.columns)
+        return rows * (self.height + GAP_PX) + GAP_PX
+
+    def place(self, index: int) -> tuple:
+        """``x, y`` of a tile's upper left corner."""
+        row, column = divmod(index, self.columns)
+        return GAP_PX + column * (self.width + GAP_PX), GAP_PX + row * (self.height + GAP_PX)
+
+    def index_at(self, x: int, y: int) -> Optional[int]:
+        """Which tile is there; None between tiles and beyond them."""
+        column, in_x = divmod(x - GAP_PX, self.width + GAP_PX)
+        row, in_y = divmod(y - GAP_PX, self.height + GAP_PX)
+        index = row * self.columns + column
+        is_tile = 0 <= column < self.columns and row >= 0 and in_x < self.width and in_y < self.height and index < self.count
+        return index if is_tile else None
+
+    def rows_between(self, top: int, bottom: int) -> range:
+        """Indices of the tiles that can be seen between two heights."""
+        pitch = self.height + GAP_PX
+        first = max(0, (top - GAP_PX + GAP_PX) // pitch) * self.columns
+        last = min(self.count, (max(bottom - GAP_PX, 0) // pitch + 1) * self.columns)
+        return range(first, last)
+
+
+def arrange(count: int, size: str, width: int, height: int) -> TileGrid:
+    """The grid for ``count`` tiles of a ``size`` in a view of ``width`` by ``height`` pixels.
+
+    ``fit`` makes tiles as large as they can be with all of them visible, and small where they cannot all be.
+    """
+    grid = _fitting(count, width, height) if size == FIT else None
+    if grid is not None:
+        return grid
+    least_width, least_height = SIZES[SMALL if size == FIT else size]
+    columns = max(1, min((width - GAP_PX) // (least_width + GAP_PX), max(count, 1)))
+    if size != FIT and count < columns:
+        columns = max(1, count)
+    tile_width = (width - GAP_PX) // columns - GAP_PX
+    rows = max(1, -(-count // columns))
+    room = (height - GAP_PX) // rows - GAP_PX
+    tile_height = max(least_height, min(room, int(tile_width / TALLEST)))
+    return TileGrid(count, columns, max(tile_width, 40), tile_height)
+
+
+def _fitting(count: int, width: int, height: int) -> Optional[TileGrid]:
+    least_width, least_height = SIZES[SMALL]
+    best, best_score = None, 0.0
+    for columns in range(1, count + 1):
+        rows = -(-count // columns)
+        tile_width, tile_height = (width - GAP_PX) // columns - GAP_PX, (height - GAP_PX) // rows - GAP_PX
+        if tile_width < least_width or tile_height < least_height:
+            continue
+        tile_height = min(tile_height, int(tile_width / TALLEST))
+        score = min(tile_width / SHAPE, tile_height)
+        if score > best_score:
+            best, best_score = TileGrid(count, columns, tile_width, tile_height), score
+    return best

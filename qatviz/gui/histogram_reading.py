@@ -1,0 +1,61 @@
+"""What a tile says in words and numbers: the reading under the cursor, a sentence for those who do not see it, its table."""
+
+from typing import Dict
+
+import numpy as np
+
+from qatviz.analysis.distribution import Distribution
+from qatviz.gui.histogram_tile import TileContent
+from qatviz.gui.plot import si
+
+
+def reading(content: TileContent, x: float) -> str:
+    """The bin at ``x`` (on the tile's axis): from where to where, and how many values."""
+    shown = content.shown
+    lines = ["{}  ({})".format(content.name, content.badge)]
+    index = int(np.searchsorted(shown.edges, x, side="right")) - 1
+    if 0 <= index < len(shown.counts):
+        lines.append("{}: {:,.0f} of {:,.0f} values".format(_extent(shown, index), shown.counts[index], shown.counts.sum()))
+        for count, what in ((shown.clipped[index], "clipped"), (shown.flushed[index], "flushed to zero")):
+            if count >= 0.5:
+                lines.append("about {:,.0f} of them {}".format(count, what))
+    if shown.levels is not None and len(shown.levels):
+        nearest = int(np.argmin(np.abs(shown.levels - x)))
+        lines.append("level {}: {:,.0f} values".format(_level(shown, nearest), shown.level_counts[nearest]))
+    elif shown.window is not None and 0 <= index < len(shown.counts):
+        lines.append("quantized: {:,.0f} values".format(shown.quantized[index]))
+    if shown.window is not None and not shown.is_log2:
+        lines.append("representable: {} to {}".format(si(shown.window[0], 4), si(shown.window[1], 4)))
+    if content.ghost is not None:
+        lines.append("pending {}".format(content.ghost.text))
+    return "\n".join(lines)
+
+
+def _extent(shown: Distribution, index: int) -> str:
+    low, high = shown.edges[index:index + 2]
+    if not shown.is_log2:
+        return "{} to {}".format(si(low, 4), si(high, 4))
+    if index == 0:
+        return "|value| below {}".format(si(2.0**high, 4))
+    return "|value| {} to {}".format(si(2.0**low, 4), si(2.0**high, 4))
+
+
+def _level(shown: Distribution, index: int) -> str:
+    if not shown.is_log2:
+        return si(shown.levels[index], 4)
+    return "0" if shown.levels[index] < shown.edges[1] else "±" + si(2.0**shown.levels[index], 4)
+
+
+def sentence(content: TileContent) -> str:
+    """The tile in a sentence."""
+    return ", ".join(part for part in (content.name, content.badge, content.readout) if part)
+
+
+def columns(content: TileContent) -> Dict[str, np.ndarray]:
+    """The numbers that are drawn, by column: the bins, then the levels where they are known."""
+    shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
+    table = {axis + "_from": shown.edges[:-1], axis + "_to": shown.edges[1:], "float": shown.counts, "clipped": shown.clipped,
+             "flushed": shown.flushed, "quantized": shown.quantized}
+    if shown.levels is not None:
+        table.update({"level_" + axis: shown.levels, "level_count": shown.level_counts})
+    return table

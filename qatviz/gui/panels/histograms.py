@@ -1,0 +1,220 @@
+"""Histograms: a tile for each tensor, what it is in float and what quantization makes of it, drawn over each other."""
+
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.analysis.distribution import distribution, extent, to_log2
+from qatviz.gui.ghost import ghost_of
+from qatviz.gui.histogram_axis import HeldRange, HeldTop
+from qatviz.gui.histogram_canvas import HistogramCanvas
+from qatviz.gui.histogram_tile import GhostWindow, TileContent, TileView, highest
+from qatviz.gui.panel import Panel
+from qatviz.gui.panels.histograms_bar import BOTH, SELECTION, HistogramsBar
+from qatviz.gui.plot import EmptyText
+from qatviz.gui.run_model import SELECTION as SELECTION_TOPIC
+from qatviz.gui.run_model import SETTINGS, SNAPSHOT, VALUES
+from qatviz.network.plan import QuantizedTensor
+from qatviz.settings import QuantizerSettings
+
+#: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
+BUDGET_S = 0.006
+#: Narrower tiles leave the share of clipped values out.
+BRIEF_BELOW_PX = 190
+
+
+class HistogramsPanel(Panel):
+    """The grid of tiles. Only what can be seen and has changed is painted, a few milliseconds at a time."""
+
+    title = "Histograms"
+    name = "histograms"
+    about = "Every tensor in float and quantized, drawn over each other: what is rounded to which level, clipped, or lost to 0."
+    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
+
+    #: A tensor is to be shown in full.
+    tensor_opened = QtCore.pyqtSignal(str)
+
+    def _setup_ui(self) -> None:
+        self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
+        self.canvas = HistogramCanvas(self.theme)
+        self.empty = EmptyText(self.canvas.viewport())
+        self._plan, self._snapshot, self._serial, self._pending_serial = None, None, 0, 0  # type: Any, Any, int, int
+        self._ranges, self._tops = {}, {}  # type: Dict[str, HeldRange], Dict[str, HeldTop]
+
+    def _layout(self) -> None:
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.canvas, 1)
+        self.setFocusProxy(self.canvas)
+
+    def _connect(self) -> None:
+        self.bar.changed.connect(self._on_options)
+        self.canvas.picked.connect(self._on_picked)
+        self.canvas.tensor_opened.connect(self.tensor_opened)
+        self.canvas.moved.connect(self.mark_due)
+        self.edits.changed.connect(self._on_edits)
+
+    def apply_theme(self) -> None:
+        self.canvas.apply_theme()
+
+    # What is shown
+
+    def update_from(self) -> None:
+        names = self._names()
+        self.canvas.set_size(self.bar.options.size)
+        self.canvas.set_names(names if self.model.snapshot is not None else ())
+        self.canvas.set_selected(self.model.selected, self.model.current)
+        self.empty.say(self._what_is_missing(names))
+        if self.model.snapshot is None or not names:
+            return
+        self._notice_news()
+        common = self._common_ranges(names) if self.bar.options.common else {}
+        if not self._draw(common):
+            self.mark_due()
+
+    def _names(self) -> List[str]:
+        options = self.bar.options
+        shown = [t.name for t in self.model.tensors if options.kind in (BOTH, t.kind)]
+        if options.scope == SELECTION:
+            shown = [name for name in shown if name in self.model.selected]
+        return shown
+
+    def _what_is_missing(self, names: List[str]) -> str:
+        if self.model.plan is None:
+            return "No run. Start one to see its tensors here."
+        if self.model.snapshot is None:
+            return "Waiting for the first histograms of {}…".format(self.model.title)
+        if not names:
+            kind = self.bar.options.kind
+            return "Nothing is selected." if kind == BOTH else "The selection has no {}.".format(kind)
+        return ""
+
+    def _notice_news(self) -> None:
+        if self.model.plan is not self._plan:
+            self._plan = self.model.plan
+            self._forget_axes()
+        if self.model.snapshot is not self._snapshot:
+            self._snapshot = self.model.snapshot
+            self._serial += 1
+
+    def _forget_axes(self) -> None:
+        self._ranges.clear()
+        self._tops.clear()
+
+    def _draw(self, common: Dict[str, Tuple[float, float]]) -> bool:
+        """Paint the visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
+        started = time.perf_counter()
+        tiles = sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn)
+        for name in tiles:
+            tensor, tile = self.model.plan.tensor(name), self.canvas.tile(name)
+            settings = self.model.settings_of(name)
+            key = (self._serial, settings, self.bar.options, common.get(tensor.kind))
+            pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
+            if tile.key == (key, pending):
+                continue
+            if time.perf_counter() - started > BUDGET_S:
+                return False
+            ghost = self._ghost(name) if pending is not None else None
+            if tile.key is not None and tile.key[0] == key and ghost is None and tile.content.ghost is None:
+                tile.key = (key, pending)
+                continue
+            content = self._content(tensor, settings, ghost)
+            self.canvas.draw(name, content, self._view(tensor, content, common), (key, pending))
+        return True
+
+    def _content(self, tensor: QuantizedTensor, settings: QuantizerSettings, ghost: Optional[GhostWindow]) -> TileContent:
+        snapshot, index, measure = self.model.snapshot, self.model.plan.index(tensor.name), self.model.measure
+        name, is_on = tensor.name, snapshot.enabled[index]
+        window = (measure(name, "range_min"), measure(name, "range_max"))
+        shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, measure(name, "clipped"),
+                             measure(name, "flushed"))
+        if self.bar.options.log2_values:
+            shown = to_log2(shown)
+        badge = _badge(tensor.kind, snapshot.num_bits[index], settings, is_on)
+        return TileContent(name, badge, self._readout(name) if is_on else "", shown, ghost)
+
+    def _readout(self, name: str) -> str:
+        text = _decibels(self.model.measure(name, "sqnr_db"))
+        clipped = self.model.measure(name, "clipped")
+        if self.canvas.tile_width() >= BRIEF_BELOW_PX and np.isfinite(clipped):
+            text += " · {} clipped".format(_percent(clipped))
+        return text
+
+    def _ghost(self, name: str) -> Optional[GhostWindow]:
+        ghost = ghost_of(self.model, self.edits, name)
+        if ghost is None:
+            return None
+        badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
+        if not ghost.active:
+            return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge)
+        text = "→ {} {}{}".format(badge, "≈ " if ghost.approximate else "", _decibels(ghost.measures.sqnr_db))
+        return GhostWindow(ghost.low, ghost.high, ghost.scale, text)
+
+    # Axes
+
+    def _extent(self, tensor: QuantizedTensor) -> Tuple[float, float]:
+        name, snapshot = tensor.name, self.model.snapshot
+        is_on = snapshot.enabled[self.model.plan.index(name)]
+        window = (self.model.measure(name, "range_min"), self.model.measure(name, "range_max")) if is_on else None
+        return extent(snapshot.histograms[name], window, self.bar.options.log2_values)
+
+    def _common_ranges(self, names: List[str]) -> Dict[str, Tuple[float, float]]:
+        """The x axis of all tensors of a kind."""
+        ranges = {}
+        tensors = [self.model.plan.tensor(name) for name in names]
+        for kind in {tensor.kind for tensor in tensors}:
+            lows, highs = zip(*(self._extent(tensor) for tensor in tensors if tensor.kind == kind))
+            ranges[kind] = self._ranges.setdefault(kind, HeldRange()).hold(min(lows), max(highs))
+        return ranges
+
+    def _view(self, tensor: QuantizedTensor, content: TileContent, common: Dict[str, Tuple[float, float]]) -> TileView:
+        name, is_log = tensor.name, self.bar.options.log_counts
+        if tensor.kind in common:
+            low, high = common[tensor.kind]
+        else:
+            low, high = self._ranges.setdefault(name, HeldRange()).hold(*self._extent(tensor))
+        top = self._tops.setdefault(name, HeldTop()).hold(highest(content.shown, is_log))
+        return TileView(low, high, top, is_log)
+
+    # What the user does
+
+    def _on_options(self) -> None:
+        self._forget_axes()
+        self.refresh()
+
+    def _on_edits(self) -> None:
+        self._pending_serial += 1
+        self.mark_due()
+
+    def _on_picked(self, names: Tuple[str, ...], current: str) -> None:
+        if self.bar.options.scope == SELECTION and len(names) == 1:
+            # Here the selection decides what there is to see: a click must not take the others away.
+            names = self.model.selected
+        self.model.select(names, current)
+        self.refresh()
+
+
+def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> str:
+    """``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
+    if not is_on:
+        return kind[0] + " float"
+    flags = ((settings.symmetric, "sym"), (settings.narrow_range, "narrow"), (settings.per_channel, "ch"),
+             (settings.power_of_two, "2ⁿ"))
+    return " ".join([kind[0] + str(num_bits)] + [text for is_set, text in flags if is_set])
+
+
+def _decibels(value: float) -> str:
+    if np.isnan(value):
+        return "SQNR –"
+    return "exact" if np.isinf(value) and value > 0 else "{:.1f} dB".format(value)
+
+
+def _percent(share: float) -> str:
+    percent = 100.0 * share
+    if percent == 0:
+        return "0 %"
+    return "< 0.01 %" if percent < 0.01 else "{:.2g} %".format(percent) if percent < 10 else "{:.0f} %".format(percent)
