@@ -1,6 +1,6 @@
-"""Figures as files: a widget's picture as PNG or SVG, its numbers as CSV. No dialogs; errors name the file and the reason.
+"""Figures as files: a widget's picture as PNG or SVG, its numbers as CSV.
 
-Every file is written whole or not at all: beside its place under another name, and then put there.
+There are no dialogs here; errors name the file and the reason. Every file is written whole or not at all: beside its place under another name, and then put there.
 """
 
 import csv
@@ -101,8 +101,8 @@ def save_window_picture(window: QtWidgets.QWidget, path: AnyPath, scale: float =
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a row of names first.
 
-    Numbers have all the digits that tell them from their neighbours in their own precision. Columns may differ in length:
-    the shorter ones end in empty fields.
+    Numbers have all the digits that tell them from their neighbours in their own precision. Columns may differ in
+    length: the shorter ones end in empty fields.
 
     Parameters
     ----------

@@ -1,7 +1,7 @@
 """A widget as SVG.
 
-Qt's generator leaves out clipping: curves of a plot that was zoomed into would run over its axes. So invisible marks are
-drawn before and after what each plot clips, and what lies between them in the text is given a clip path.
+Qt's generator leaves out clipping: curves of a plot that was zoomed into would run over its axes. So marks are drawn
+before and after what each plot clips, and what lies between them in the text is given a clip path.
 """
 
 import re
@@ -93,11 +93,13 @@ def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
 
 def _clipped(text: str, number: int, rect: QtCore.QRectF) -> str:
     """The text without the marks of plot ``number``, and what was between them clipped to ``rect``."""
-    first, last = (re.search(r'<g [^>]*fill="{}"[^>]*>.*?</g>'.format(color), text, re.DOTALL) for color in _colors(number))
+    first, last = (re.search(r'<g [^>]*fill="{}"[^>]*>.*?</g>'.format(color), text, re.DOTALL)
+                   for color in _colors(number))
     if first is None or last is None:  # the plot is hidden behind something or outside: Qt drew none of it
         return text
     name = "plot{}".format(number)
     clip = '<clipPath id="{}"><rect x="{:g}" y="{:g}" width="{:g}" height="{:g}"/></clipPath>\n'.format(
         name, rect.x(), rect.y(), rect.width(), rect.height())
     inside = text[first.end():last.start()]
-    return "".join((text[:first.start()], clip, '<g clip-path="url(#{})">'.format(name), inside, "</g>", text[last.end():]))
+    group = '<g clip-path="url(#{})">{}</g>'.format(name, inside)
+    return text[:first.start()] + clip + group + text[last.end():]

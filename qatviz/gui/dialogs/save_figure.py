@@ -41,7 +41,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         path = Path(self.path_edit.text().strip()).expanduser()
         if not path.is_absolute():
             path = Path(self._directory) / path
-        return str(path if path.suffix.lower() == "." + self._format() else path.with_name(path.name + "." + self._format()))
+        suffix = "." + self._format()
+        return str(path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
 
     def size_in_pixels(self) -> QtCore.QSize:
         """Of the layout: in pixels of the screen."""
@@ -70,13 +71,13 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.format_box = QtWidgets.QComboBox()
         for label, suffix in _FORMATS:
             self.format_box.addItem(label, suffix)
-        self.format_box.setToolTip("PNG for slides and web pages; SVG stays sharp at any size, for papers, and can be edited")
+        self.format_box.setToolTip("PNG for slides and web pages; SVG for papers: sharp at any size, can be edited")
         self.as_shown_box = QtWidgets.QCheckBox("As large as on the screen")
         self.as_shown_box.setToolTip("The size that the figure has in the window now; without it, a size of your own")
         self.width_box, self.height_box = self._size_box("Width"), self._size_box("Height")
         self.scale_box = QtWidgets.QDoubleSpinBox(minimum=0.5, maximum=8.0, singleStep=0.5, decimals=1, value=2.0)
         self.scale_box.setPrefix("× ")
-        self.scale_box.setToolTip("Pixels of the file for one on the screen: 2 keeps the layout and makes it twice as sharp")
+        self.scale_box.setToolTip("Pixels of the file for one on the screen: 2 is the same layout, twice as sharp")
         self.result_label = QtWidgets.QLabel()
         self.result_label.setWordWrap(True)
         self.result_label.setMinimumHeight(2 * self.fontMetrics().lineSpacing() + 4)
