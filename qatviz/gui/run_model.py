@@ -97,8 +97,8 @@ class RunModel(QtCore.QObject):
     # What is shown
 
     def set_run(self, run: Any, network: Network, book: SettingsBook, title: str, batches_per_epoch: float = 0.0,
-                happenings: Sequence[Happening] = ()) -> None:
-        """Show another run, from its beginning (``happenings``: what is known of it from before)."""
+                happenings: Sequence[Happening] = (), snapshots: Sequence[Snapshot] = ()) -> None:
+        """Show another run, from its beginning (``happenings``, ``snapshots``: what is known of it from before)."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch

@@ -1,0 +1,171 @@
+"""Edits: pending until the run says otherwise, one change for what belongs together, undo of settings."""
+
+import pytest
+from PyQt5 import QtTest
+
+from qatviz.gui.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
+from qatviz.telemetry import events
+from qatviz.training.commands import ApplyPreset, ChangeSettings
+
+BITS = ("conv1.weights", "num_bits")
+
+
+@pytest.fixture
+def stage(context, staged):
+    """A staged run, the edits, and what brings the run's answers in."""
+    run = staged()
+
+    def answer():
+        run.advance(1)
+        context.model.take(run.drain())
+
+    return run, context.edits, answer
+
+
+def wait_for(condition, timeout_ms=3000):
+    while not condition() and timeout_ms > 0:
+        QtTest.QTest.qWait(10)
+        timeout_ms -= 10
+    assert condition()
+
+
+def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage):
+    run, edits, answer = stage
+    for bits in (7, 6, 5, 4):
+        edits.edit(["conv1.weights"], "num_bits", bits)
+    edits.edit(["conv2.weights"], "symmetric", False)
+    assert edits.pending == {BITS: 4, ("conv2.weights", "symmetric"): False} and run.sent == []
+    wait_for(lambda: run.sent)
+    assert run.sent == [ChangeSettings((("conv1.weights.num_bits", 4), ("conv2.weights.symmetric", False)))]
+    assert edits.is_pending(*BITS), "sent is not yet in effect"
+    answer()
+    assert edits.pending == {} and edits.value(*BITS) == 4 and edits.can_undo
+    edits.undo()
+    answer()
+    assert edits.value(*BITS) == 8 and edits.value("conv2.weights", "symmetric") is True
+    assert not edits.can_undo and edits.can_redo
+    edits.redo()
+    answer()
+    assert edits.value(*BITS) == 4 and edits.can_undo and not edits.can_redo
+
+
+def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage):
+    run, edits, answer = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 2)
+    QtTest.QTest.qWait(2 * DEBOUNCE_MS)
+    assert run.sent == [] and edits.pending_book().of("conv1.weights").num_bits == 2
+    edits.apply()
+    answer()
+    assert run.book.of("conv1.weights").num_bits == 2 and edits.pending_book() is None
+
+
+def test_going_live_sends_what_was_held(stage):
+    run, edits, answer = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 2)
+    edits.set_mode(LIVE)
+    assert len(run.sent) == 1
+
+
+def test_discarded_edits_never_reach_the_run(stage):
+    run, edits, _ = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 2)
+    edits.discard()
+    edits.apply()
+    assert run.sent == [] and edits.pending == {}
+
+
+def test_an_edit_back_to_what_is_in_effect_is_no_edit(stage):
+    run, edits, _ = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 2)
+    edits.edit(["conv1.weights"], "num_bits", 8)
+    edits.apply()
+    assert edits.pending == {} and run.sent == []
+
+
+def test_an_edit_back_while_the_change_is_under_way_is_sent_after_it(stage):
+    run, edits, answer = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 2)
+    edits.apply()
+    edits.edit(["conv1.weights"], "num_bits", 8)
+    edits.apply()
+    answer()
+    assert [dict(c.assignments)["conv1.weights.num_bits"] for c in run.sent] == [2, 8]
+    assert run.book.of("conv1.weights").num_bits == 8 and edits.pending == {}
+
+
+def test_what_the_run_refuses_is_told_and_no_longer_pending(stage, context):
+    run, edits, answer = stage
+    heard = []
+    edits.refused.connect(heard.append)
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 99)
+    edits.apply()
+    answer()
+    assert len(heard) == 1 and "99" in heard[0] and edits.pending == {} and not edits.can_undo
+
+
+def test_an_ended_run_refuses_without_an_exception(stage, context):
+    run, edits, _ = stage
+    heard = []
+    edits.refused.connect(heard.append)
+    run.end(events.Stopped(3))
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    edits.apply()
+    assert heard == ["the run has ended"] and edits.pending == {}
+
+
+def test_a_new_change_forgets_what_could_be_redone(stage):
+    run, edits, answer = stage
+    edits.set_mode(HOLD)
+    for bits in (4, 3):
+        edits.edit(["conv1.weights"], "num_bits", bits)
+        edits.apply()
+        answer()
+    edits.undo()
+    answer()
+    assert edits.can_redo and edits.value(*BITS) == 4
+    edits.edit(["conv1.weights"], "num_bits", 6)
+    edits.apply()
+    answer()
+    assert not edits.can_redo and edits.describe_undo() == "conv1.weights.num_bits 4 → 6"
+
+
+def test_a_preset_is_sent_live_and_collected_in_hold_mode(stage):
+    run, edits, answer = stage
+    edits.apply_preset("int4")
+    assert run.sent == [ApplyPreset("int4")]
+    answer()
+    edits.undo()
+    answer()
+    assert run.book.of("conv1.weights").num_bits == 8
+    edits.set_mode(HOLD)
+    edits.apply_preset("int4")
+    assert edits.pending_book() == run.book.with_preset("int4")[0] and len(run.sent) == 2
+
+
+def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(stage, context):
+    run, edits, answer = stage
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    edits.apply()
+    answer()
+    context.model.take([events.Restored(0, "start", "undo", 4, (events.Change("conv1.weights.num_bits", 4, 8),))])
+    assert not edits.can_undo and edits.value(*BITS) == 8
+
+
+def test_another_run_starts_with_nothing_pending(stage, staged):
+    _, edits, _ = stage
+    edits.set_mode(HOLD)
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    staged("mlp")
+    assert edits.pending == {} and isinstance(edits, Edits)
+
+
+def test_a_change_is_described_in_a_line():
+    one = (events.Change("run.freeze_ranges", False, True),)
+    assert describe(one) == "run.freeze_ranges off → on"
+    assert describe(one + one + one).endswith("and 2 more") and describe(()) == ""

@@ -1,0 +1,87 @@
+"""Frames: visible, due panels are drawn, in turn, and drawing takes no more than its share of the time."""
+
+import pytest
+
+from qatviz.gui.frames import TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
+
+
+class Clock:
+    """Time that passes only when told to."""
+
+    def __init__(self):
+        self.now = 100.0
+
+    def __call__(self):
+        return self.now
+
+
+class Drawn:
+    """A panel that takes ``cost`` seconds to draw."""
+
+    def __init__(self, clock, cost, due=True):
+        self.clock, self.cost, self.due, self.count = clock, cost, due, 0
+
+    def is_due(self):
+        return self.due
+
+    def refresh(self):
+        self.clock.now += self.cost
+        self.count += 1
+
+
+@pytest.fixture
+def clock():
+    return Clock()
+
+
+def make(clock, *panels):
+    frames = Frames(clock=clock)
+    for panel in panels:
+        frames.add(panel)
+    return frames
+
+
+def test_only_what_is_due_is_drawn(clock, app):
+    due, idle = Drawn(clock, 0.001), Drawn(clock, 0.001, due=False)
+    assert make(clock, due, idle).tick() == 1
+    assert (due.count, idle.count) == (1, 0)
+
+
+@pytest.mark.parametrize("touched", [False, True])
+def test_drawing_takes_its_share_of_the_time(clock, app, touched):
+    panel = Drawn(clock, 0.004)
+    frames = make(clock, panel)
+    end = clock.now + 60
+    while clock.now < end:
+        if touched:
+            frames._touched_until = clock.now + 1
+        frames.tick()
+        clock.now += 0.001
+    share = panel.count * panel.cost / 60
+    assert share == pytest.approx(TOUCHED_SHARE if touched else WATCHING_SHARE, rel=0.35)
+
+
+def test_a_touch_ends_the_rest(clock, app):
+    panel = Drawn(clock, 0.05)
+    frames = make(clock, panel)
+    frames.tick()
+    assert frames.tick() == 0
+    frames.touch()
+    assert frames.tick() == 1
+
+
+def test_a_tick_keeps_to_its_budget_and_panels_take_turns(clock, app):
+    panels = [Drawn(clock, 1.01 * TICK_BUDGET_S) for _ in range(4)]
+    frames = make(clock, *panels)
+    for _ in range(8):
+        assert frames.tick() == 1
+        clock.now += 10
+    assert [panel.count for panel in panels] == [2, 2, 2, 2]
+
+
+def test_frames_per_second_are_those_of_the_last_two_seconds(clock, app):
+    frames = make(clock, Drawn(clock, 0.0))
+    for _ in range(100):
+        frames.tick()
+        clock.now += 0.1
+    assert frames.frames_per_second() == pytest.approx(10, abs=1)
