@@ -1,0 +1,93 @@
+"""Small curves without axes: one series of the whole run in the height of a line of text."""
+
+import time
+from typing import Callable, Dict, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui
+from pyqtgraph import functions as fn
+
+from qatviz.telemetry.history import History, Series
+
+#: What the height of a sparkline stands for at least: so noise stays flat.
+MIN_SPAN_DB = 6.0
+#: Sparklines show the whole run, which changes slowly: they are read from the history this often.
+RENEW_S = 1.0
+_MARGIN = 3.0
+
+
+class Sparklines:
+    """The sparklines of the series ``pattern.format(tensor)`` of a history, made when they are first drawn.
+
+    Parameters
+    ----------
+    pattern : str
+        Such as ``snapshot:{}/sqnr_db``.
+    min_span : float
+        Smallest difference that the full height stands for.
+    """
+
+    def __init__(self, pattern: str, min_span: float = MIN_SPAN_DB, clock: Callable[[], float] = time.monotonic):
+        self._pattern, self._min_span, self._clock = pattern, min_span, clock
+        self._history = None  # type: Optional[History]
+        self._polygons = {}  # type: Dict[Tuple[str, int, int], Optional[QtGui.QPolygonF]]
+        self._renewed = -np.inf
+
+    def show(self, history: Optional[History]) -> None:
+        """From now on, those of another history."""
+        self._history = history
+        self.renew(at_once=True)
+
+    def renew(self, at_once: bool = False) -> bool:
+        """Read the series again when they are next drawn; unless that was a moment ago."""
+        now = self._clock()
+        if not at_once and now - self._renewed < RENEW_S:
+            return False
+        self._renewed = now
+        self._polygons.clear()
+        return True
+
+    def polygon(self, tensor: str, width: int, height: int) -> Optional[QtGui.QPolygonF]:
+        """The curve in pixels from the upper left corner; None while there are fewer than two points."""
+        key = (tensor, width, height)
+        if key not in self._polygons:
+            self._polygons[key] = self._make(tensor, width, height)
+        return self._polygons[key]
+
+    def paint(self, painter: QtGui.QPainter, rect: QtCore.QRect, tensor: str, pen: QtGui.QPen, end: QtGui.QColor) -> None:
+        """Draw one, with a dot of the colour ``end`` where it ends."""
+        polygon = self.polygon(tensor, rect.width(), rect.height())
+        if polygon is None:
+            return
+        painter.translate(rect.topLeft())
+        painter.setPen(pen)
+        painter.drawPolyline(polygon)
+        last = polygon.last()
+        painter.fillRect(QtCore.QRectF(last.x() - 1.5, last.y() - 1.5, 3, 3), end)
+        painter.translate(-rect.topLeft())
+
+    def _make(self, tensor: str, width: int, height: int) -> Optional[QtGui.QPolygonF]:
+        name = self._pattern.format(tensor)
+        if self._history is None or name not in self._history:
+            return None
+        points = normalized(self._history.series(name), max(width - 2 * int(_MARGIN), 2), self._min_span)
+        if points is None:
+            return None
+        x, y = points
+        return fn.arrayToQPolygonF(_MARGIN + x * (width - 2 * _MARGIN), height - _MARGIN - y * (height - 2 * _MARGIN))
+
+
+def normalized(series: Series, count: int, min_span: float) -> Optional[Tuple[np.ndarray, np.ndarray]]:
+    """At most ``count`` points of a series, in 0..1 of its steps and of its values (or of ``min_span`` around them).
+
+    Values that are not finite are left out; None where fewer than two are left.
+    """
+    known = np.flatnonzero(np.isfinite(series.mean))
+    if len(known) < 2:
+        return None
+    if len(known) > count:
+        known = known[np.linspace(0, len(known) - 1, count).round().astype(np.intp)]
+    x, y = series.last_step[known].astype(np.float64), series.mean[known].astype(np.float64)
+    low, high = y.min(), y.max()
+    span = max(high - low, min_span)
+    return (x - x[0]) / (x[-1] - x[0]), (y - (low + high - span) / 2) / span
