@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Prepare this checkout of qatviz and do one thing with it.
 
-    python3 bootstrap.py run [arguments of qatviz]    without arguments: train the default network
+    python3 bootstrap.py run [arguments of qatviz]    without arguments: open the window
     python3 bootstrap.py test [arguments of pytest]
     python3 bootstrap.py bench [--only NAME]
 
@@ -23,6 +23,8 @@ from qatviz.bootstrapping.common import output_of, packages_folder, say
 from qatviz.bootstrapping.environment import ensure_environment, read_stamp, write_stamp
 from qatviz.bootstrapping.system import start_xvfb, supply_libraries
 
+#: Commands of qatviz that open a window or draw one.
+NEED_QT = ("window", "open", "screenshot")
 LOAD_QT = "from PyQt5 import QtGui, QtWidgets; QtGui.QGuiApplication(['qatviz'])"
 
 
@@ -65,13 +67,13 @@ def become(arguments, environ, cwd=None):
 
 
 def run(arguments):
-    """Start qatviz; without arguments, train the default network."""
+    """Start qatviz; without arguments, its window. Qt is looked at only for what needs it."""
     environ = program_environ()
-    if not arguments and ON_LINUX and not (environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")):
-        say("no display here, so the training is shown in the terminal")
-    elif not arguments:
-        ensure_qt("xcb" if ON_LINUX and environ.get("DISPLAY") else "", environ)
-    return become(["-m", "qatviz"] + (arguments or ["train"]), environ)
+    if not arguments or arguments[0] in NEED_QT:
+        has_display = not ON_LINUX or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
+        # Without a display, qatviz draws its window to a file.
+        ensure_qt("xcb" if ON_LINUX and environ.get("DISPLAY") else "" if has_display else "offscreen", environ)
+    return become(["-m", "qatviz"] + arguments, environ)
 
 
 def test(arguments):

@@ -4,8 +4,9 @@ import os
 import sys
 from typing import List, Optional
 
-from qatviz.cli.messages import FAILED, USER_ERROR, complain, say
+from qatviz.cli.messages import FAILED, USER_ERROR, complain
 from qatviz.cli.parser import parse
+from qatviz.cli.window import has_display, without_display
 from qatviz.errors import QatvizError
 
 
@@ -27,8 +28,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
         if not argv:
-            say("training the default network on the bundled digits; Ctrl-C stops it, qatviz --help shows all there is")
-            argv = ["train"]
+            if not has_display():
+                return without_display()
+            argv = ["window"]
         arguments = parse(argv)
         code = arguments.command(arguments)
         sys.stdout.flush()

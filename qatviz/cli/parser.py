@@ -1,11 +1,12 @@
 """What can be typed: commands, options, help. Settings of the run get their options from where they are declared."""
 
 import argparse
+import functools
 import textwrap
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import launch, listing, show, train
+from qatviz.cli import launch, listing, show, train, window
 from qatviz.cli.messages import did_you_mean
 from qatviz.data import NAMED_DATA
 from qatviz.errors import QatvizError
@@ -23,7 +24,8 @@ exit codes:
 
 _EXAMPLES = """\
 examples:
-  qatviz                                    train the default network, and watch
+  qatviz                                    open the window: the default network trains
+  qatviz window --network dscnn --preset int4
   qatviz train --network dscnn --preset int4 --out runs/a
   qatviz show runs/a                        what quantization did to each tensor
   qatviz train --resume runs/a --steps 4000 go on: after Ctrl-C, after kill -9,
@@ -101,6 +103,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     _add_train(commands)
     _add_show(commands)
     _add_listings(commands)
+    window.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError("there is no command {!r}; there are {}.{}".format(
             argv[0], ", ".join(commands.choices), did_you_mean(argv[0], commands.choices)))

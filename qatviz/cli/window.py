@@ -14,6 +14,8 @@ from qatviz.errors import QatvizError, SettingError
 SCREENSHOT_STEPS = 300
 DEFAULT_PICTURE = "qatviz.png"
 _SMALLEST, _LARGEST = 320, 8192
+#: Options of ``qatviz train`` that a screenshot takes.
+_TRAINED = ("network", "data", "preset")
 
 
 def has_display() -> bool:
@@ -41,9 +43,10 @@ def screenshot(options: argparse.Namespace) -> int:
     """Draw the window of a run, without a display, to a PNG file."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
-    parse_train(options.arguments)
+    arguments = [word for option in _TRAINED if getattr(options, option) for word in ("--" + option, getattr(options, option))]
+    parse_train(arguments)
     take = _application("screenshot").take
-    path = take(options.out, size, options.theme, options.record, options.arguments, options.steps, tuple(options.show or ()))
+    path = take(options.out, size, options.theme, options.record, arguments, options.steps, tuple(options.show or ()))
     print(path)
     return OK
 
@@ -95,7 +98,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--steps", type=int, default=SCREENSHOT_STEPS, metavar="N",
                         help="train so long before (default: %(default)s)")
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="after --: options of qatviz train")
+    for option in _TRAINED:
+        parser.add_argument("--" + option, metavar="NAME", help="as for qatviz train")
 
 
 def _need_display() -> None:

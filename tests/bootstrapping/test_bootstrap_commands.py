@@ -130,20 +130,19 @@ def started(monkeypatch):
     return calls
 
 
-def test_run_without_a_display_trains_in_the_terminal_says_so_and_needs_no_qt(started, capsys):
-    bootstrap.run([])
-    assert started[0][0] == ["-m", "qatviz", "train"]
-    assert started.qt == []
-    assert "no display here" in capsys.readouterr().err
-
-
-@pytest.mark.parametrize("variable, qt_platform", [("DISPLAY", "xcb"), ("WAYLAND_DISPLAY", "")])
-def test_run_with_a_display_checks_the_platform_that_shows_on_it(started, monkeypatch, capsys, variable, qt_platform):
+@pytest.mark.parametrize("arguments", [[], ["window", "--network", "mlp"], ["open", "runs/a"], ["screenshot"]])
+@pytest.mark.parametrize("variable, qt_platform", [("DISPLAY", "xcb"), ("WAYLAND_DISPLAY", ""), ("NOTHING", "offscreen")])
+def test_run_checks_the_platform_that_its_window_will_be_on(started, monkeypatch, arguments, variable, qt_platform):
     monkeypatch.setenv(variable, ":5")
-    bootstrap.run([])
-    assert started[0][0] == ["-m", "qatviz", "train"]
+    bootstrap.run(arguments)
+    assert started[0][0] == ["-m", "qatviz"] + arguments
     assert started.qt == [qt_platform]
-    assert capsys.readouterr().err == ""
+
+
+def test_what_runs_in_the_terminal_needs_no_qt(started, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":5")
+    bootstrap.run(["train", "--steps", "1"])
+    assert started.qt == []
 
 
 def test_arguments_of_run_go_to_qatviz_as_they_are(started, capsys):

@@ -1,0 +1,59 @@
+"""What the window costs the run, how long its frames take, and how soon it is there. Software rendering throughout."""
+
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import Dict, Iterator, Sequence
+
+import numpy as np
+
+THROUGHPUT, FRAME, STALL = "window_throughput_ratio", "frame_ms_p95", "event_loop_stall_ms_max"
+FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
+#: Network, width, height, what is selected. mobilenet has 57 tensors; all of them are shown.
+CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
+NAMES = tuple("{}/{}".format(THROUGHPUT, n) for n in ("lenet", "mlp")) + tuple(
+    "{}/{}".format(kind, case) for case in CASES for kind in (FRAME, STALL)) + (FIRST_PAINT, FIRST_STEP)
+REPEATS = 5
+_HERE = Path(__file__).resolve().parent
+_TIMEOUT_S = 600
+
+
+def run(names: Sequence[str]) -> Iterator[Dict]:
+    """Measure the figures ``names``."""
+    for name in names:
+        if name.startswith(THROUGHPUT):
+            yield dict({"name": name, "unit": "ratio"}, **_child("throughput", name.split("/")[1], "1280", "800", "first"))
+    for case, arguments in CASES.items():
+        wanted = [name for name in names if name in ("{}/{}".format(FRAME, case), "{}/{}".format(STALL, case))]
+        if wanted:
+            found = _child("frames", *arguments)
+            stall = found.pop("stall_ms")
+            for name in wanted:
+                yield dict({"name": name, "unit": "ms"}, **(found if name.startswith(FRAME) else {"value": stall}))
+    if {FIRST_PAINT, FIRST_STEP} & set(names):
+        paints, steps = zip(*(_start() for _ in range(REPEATS)))
+        for name, seconds in ((FIRST_PAINT, paints), (FIRST_STEP, steps)):
+            if name in names:
+                yield {"name": name, "unit": "s", "value": float(np.median(seconds)), "runs": seconds}
+
+
+def _child(*arguments: str) -> Dict:
+    done = subprocess.run([sys.executable, str(_HERE / "window_child.py"), *arguments], stdout=subprocess.PIPE,
+                          timeout=_TIMEOUT_S, check=True, universal_newlines=True)
+    return json.loads(done.stdout.splitlines()[-1])
+
+
+def _start() -> Sequence[float]:
+    """Seconds from the start of the process to the first paint, and to the first step."""
+    environ = dict(os.environ)
+    environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    with tempfile.TemporaryDirectory() as folder:
+        environ["XDG_CONFIG_HOME"] = folder
+        command = [sys.executable, str(_HERE / "paint_child.py"), repr(time.time()), os.path.join(folder, "run")]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_TIMEOUT_S, env=environ, check=True, universal_newlines=True)
+    paint, step = map(float, done.stdout.split()[:2])
+    return paint, step

@@ -1,0 +1,43 @@
+"""Child process of bench_window: opens the window as a user does, and prints when it was painted and when the first step was done.
+
+Its argument is the time (``time.time()``) at which the parent started it.
+"""
+
+import sys
+import time
+from pathlib import Path
+
+START = float(sys.argv[1])
+sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
+
+
+def main():
+    """As ``qatviz window`` does it; the window tells what it is asked for by its own signals and events."""
+    from PyQt5 import QtCore
+
+    from qatviz.app import main as application
+    from qatviz.gui.run_model import STEPS
+
+    class Told(application.MainWindow):
+        """A window that prints when it has been painted, and closes after the first step."""
+
+        painted = False
+
+        def paintEvent(self, event):
+            super().paintEvent(event)
+            if not self.painted:
+                self.painted = True
+                print(time.time() - START, flush=True)
+                self.model.changed.connect(self._on_news)
+
+        def _on_news(self, topic):
+            if topic == STEPS:
+                self.model.changed.disconnect(self._on_news)
+                print(time.time() - START, flush=True)
+                QtCore.QTimer.singleShot(0, self.close)
+
+    application.MainWindow = Told
+    application.window(["--out", sys.argv[2]])
+
+
+main()

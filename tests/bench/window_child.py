@@ -1,0 +1,150 @@
+"""Child process of bench_window: a real window with a real run, drawn by Qt's software renderer; prints one line of JSON."""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+#: Seconds of each of the slices that are compared, and how many pairs there are.
+SLICE_S, PAIRS = 4.0, 10
+WARM_UP_S, WATCHED_S = 6.0, 25.0
+HEARTBEAT_MS = 2
+#: Everything visible: no tab hides what could be drawn.
+EVERYTHING = "everything"
+
+
+def make_application(settings_folder):
+    """The application, with an event loop that tells how long each of its turns takes."""
+    from PyQt5 import QtCore, QtWidgets
+
+    class Timed(QtWidgets.QApplication):
+        """Keeps the time of each event that was handled by the loop itself (not from within another)."""
+
+        depth, turns = 0, []
+
+        def notify(self, receiver, event):
+            kind = event.type()
+            if self.depth:
+                return super().notify(receiver, event)
+            self.depth = 1
+            begin = time.perf_counter()
+            try:
+                return super().notify(receiver, event)
+            finally:
+                self.depth = 0
+                self.turns.append((begin, time.perf_counter() - begin, kind))
+
+    app = Timed(["qatviz"])
+    from qatviz.app.main import Application
+
+    return app, Application(QtCore.QSettings(os.path.join(settings_folder, "settings.ini"), QtCore.QSettings.IniFormat))
+
+
+def wait(app, until, timeout_s=120.0):
+    """Run the event loop until ``until()``."""
+    from PyQt5 import QtCore
+
+    deadline = time.perf_counter() + timeout_s
+    while not until():
+        app.processEvents(QtCore.QEventLoop.AllEvents | QtCore.QEventLoop.WaitForMoreEvents, 20)
+        if time.perf_counter() > deadline:
+            raise RuntimeError("the window did not get there in {:g} s".format(timeout_s))
+
+
+def watch(app, seconds):
+    """Let the event loop run for ``seconds``."""
+    end = time.perf_counter() + seconds
+    wait(app, lambda: time.perf_counter() >= end, seconds + 60)
+
+
+def throughput(app, window):
+    """Median over pairs of slices of steps/s with the window drawing, to steps/s with it hidden and drained as the terminal does."""
+    run, ratios = window.model.run, []
+    watch(app, WARM_UP_S)
+
+    def shown():
+        window.show()
+        window.bridge.start()
+        watch(app, 0.5)  # what it costs to show a window is not what is measured
+        return rate(lambda: watch(app, SLICE_S))
+
+    def hidden():
+        window.bridge.stop()
+        window.hide()
+        watch(app, 0.5)
+
+        def follow():
+            end = time.perf_counter() + SLICE_S
+            while time.perf_counter() < end:
+                run.drain()
+                time.sleep(0.1)
+        return rate(follow)
+
+    def rate(follow):
+        begin, first = time.perf_counter(), run.step
+        follow()
+        return (run.step - first) / (time.perf_counter() - begin)
+
+    for pair in range(PAIRS):
+        with_window, without = (shown(), hidden()) if pair % 2 else reversed((hidden(), shown()))
+        ratios.append(with_window / without)
+    window.show()
+    window.bridge.start()
+    return {"value": float(np.median(ratios)), "lowest": min(ratios), "highest": max(ratios), "steps_per_second": with_window}
+
+
+def frames(app, window):
+    """95th percentile of the time of a frame, and the longest time the loop stood still, in ms."""
+    from PyQt5 import QtCore
+
+    watch(app, WARM_UP_S)
+    beats = []
+    heart = QtCore.QTimer(interval=HEARTBEAT_MS, timerType=QtCore.Qt.PreciseTimer)
+    heart.timeout.connect(lambda: beats.append(time.perf_counter()))
+    del app.turns[:]
+    heart.start()
+    watch(app, WATCHED_S)
+    heart.stop()
+    drawn = [(begin, seconds) for begin, seconds, kind in app.turns
+             if kind in (QtCore.QEvent.UpdateRequest, QtCore.QEvent.Timer, QtCore.QEvent.MetaCall)]
+    # A frame is a tick in which something was drawn, and the painting that follows it.
+    times, paints = [], {begin for begin, _, kind in app.turns if kind == QtCore.QEvent.UpdateRequest}
+    tick = 0.0
+    for begin, seconds in drawn:
+        if begin in paints:
+            times.append(tick + seconds)
+            tick = 0.0
+        else:
+            tick = seconds
+    return {"value": float(np.percentile(times, 95)) * 1e3, "median_ms": float(np.median(times)) * 1e3,
+            "frames_per_second": len(times) / WATCHED_S, "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS}
+
+
+def main(kind, network, width, height, show):
+    """Open the window and measure ``throughput`` or ``frames``."""
+    with tempfile.TemporaryDirectory() as folder:
+        app, application = make_application(folder)
+        window = application.open_window()
+        window.resize(int(width), int(height))
+        window.docks.arrange()
+        data = ["--data", "mnist-5k"]
+        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run")] + data)
+        wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
+        if show == EVERYTHING:
+            window.model.select([t.name for t in window.model.tensors])
+        result = {"throughput": throughput, "frames": frames}[kind](app, window)
+        window.close()
+        application.finish()
+    print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+    main(*sys.argv[1:])
