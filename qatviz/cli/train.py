@@ -25,7 +25,7 @@ def train(options: argparse.Namespace) -> int:
     """
     _keep_tensorflow_quiet()
     launch = prepare(options)
-    run = Run(launch.spec, launch.record)
+    run = Run(launch.spec, launch.record, recall=False)  # curves are not drawn here
     spec, outcome = launch.spec, launch.outcome
     first = spec.start.step if spec.start else 0
     watch = Watch(run, outcome, progress_for(options.quiet, spec.network.name, first, spec.steps))

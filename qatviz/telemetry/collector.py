@@ -13,11 +13,11 @@ import numpy as np
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
+from qatviz.telemetry.history_feed import HistoryFeed, Recall
 from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
+from qatviz.telemetry.refill import ACCURACIES, EVALUATIONS, SNAPSHOTS, STEPS, history_names  # noqa: F401 - what is filled
+from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
 
-ACCURACIES = ("float", "weights_only", "activations_only", "quantized")
-STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 _INTERVAL_S = 0.05
 
 
@@ -38,15 +38,6 @@ class Rewind(NamedTuple):
     branch: Optional[int]
 
 
-def history_names(tensors: Sequence[str]) -> dict:
-    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``,
-    ``accuracy.quantized``."""
-    steps = ["loss", "learning_rate"]
-    steps += ["{}/{}".format(tensor, measure) for measure in STEP_MEASURES for tensor in tensors]
-    snapshots = ["snapshot:{}/{}".format(tensor, measure) for measure in SNAPSHOT_MEASURES for tensor in tensors]
-    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: ["accuracy." + name for name in ACCURACIES]}
-
-
 class Collector:
     """Turns what the training thread puts in into history, channel and record.
 
@@ -56,20 +47,23 @@ class Collector:
         Names of the quantized tensors, in the order of the plan.
     channel : Channel
     history : History
-        With the tracks of :func:`history_names`.
+        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
     record : RunRecord, optional
     decode : callable
         From the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.
+    recall : Recall, optional
+        What the history begins with, where the run goes on.
     """
 
     def __init__(self, tensors: Sequence[str], channel: Channel, history: History, record: Optional[RunRecord],
-                 decode: Callable[[List[Any]], np.ndarray]):
-        self._tensors, self._channel, self._history, self._record = tuple(tensors), channel, history, record
+                 decode: Callable[[List[Any]], np.ndarray], recall: Optional[Recall] = None):
+        self._tensors, self._channel, self._record = tuple(tensors), channel, record
         self._decode = decode
         self._queue = deque()  # type: Deque[Any]
         self._wake = threading.Event()
         self._closing = False
         self.failure = None  # type: Optional[BaseException]
+        self._feed = HistoryFeed(history, recall, self._keep_failure)
         self._thread = threading.Thread(target=self._run, name="qatviz-telemetry", daemon=True)
         self._thread.start()
 
@@ -84,6 +78,7 @@ class Collector:
         self._closing = True
         self._wake.set()
         self._thread.join()
+        self._feed.close()
 
     def _run(self) -> None:
         while True:
@@ -110,9 +105,13 @@ class Collector:
         """A fault in telemetry must neither end this thread nor the run; the run reports it as an event of its own."""
         try:
             pass_on(item)
-        except Exception as error:  # kept, and reported by the trainer
-            if self.failure is None:
-                self.failure = error
+        except Exception as error:
+            self._keep_failure(error)
+
+    def _keep_failure(self, error: Exception) -> None:
+        """For the trainer, which reports it."""
+        if self.failure is None:
+            self.failure = error
 
     def _pass_on_steps(self, steps: List[RawStep]) -> None:
         if not steps:
@@ -123,8 +122,7 @@ class Collector:
             values = np.full((len(steps), len(STEP_MEASURES), len(self._tensors)), np.nan, np.float32)
         read_only(values)
         scalars = np.array([(s.loss, s.learning_rate) for s in steps], np.float32)
-        rows = np.concatenate([scalars, values.reshape(len(steps), -1)], axis=1)
-        self._history.extend(STEPS, np.array([s.step for s in steps]), rows)
+        self._feed.add_steps(np.array([s.step for s in steps]), scalars, values)
         for s, value in zip(steps, values):
             record = StepRecord(s.step, s.seconds, s.loss, s.learning_rate, value)
             self._channel.put(record)
@@ -133,12 +131,12 @@ class Collector:
 
     def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event]) -> None:
         if isinstance(item, Rewind):
-            self._history.rewind(item.step)
+            self._feed.rewind(item.step)
             if self._record is not None:
                 self._record.append_rewind(item.step, item.branch)
             return
         if isinstance(item, Snapshot):
-            self._append(SNAPSHOTS, item.step, item.values.reshape(-1))
+            self._feed.add_snapshot(item.step, item.values)
             self._channel.put(item)
             if self._record is not None:
                 self._record.append_snapshot(item)
@@ -147,13 +145,7 @@ class Collector:
             self._channel.put(item)
             return
         if isinstance(item, Evaluated):
-            self._append(EVALUATIONS, item.step, np.array([item.accuracy[name] for name in ACCURACIES]))
+            self._feed.add_evaluation(item.step, [item.accuracy[name] for name in ACCURACIES])
         if self._record is not None:
             self._record.append_event(item)
         self._channel.put_event(item)
-
-    def _append(self, track: str, step: int, values: np.ndarray) -> None:
-        """A second measurement at the same step (asked for while paused) says nothing new to the history."""
-        last = self._history.last_step(track)
-        if last is None or step > last:
-            self._history.append(track, step, values)

@@ -19,11 +19,14 @@ from qatviz.telemetry.record_schema import (
     read_description,
     read_rows,
     read_state,
+    reading,
 )
 from qatviz.telemetry.snapshots import Snapshot, read_only
 
 #: Step blocks that are read in one transaction.
 _BLOCKS_AT_ONCE = 32
+#: Snapshots that are read in one transaction.
+_SNAPSHOTS_AT_ONCE = 16
 
 
 class StepSeries(NamedTuple):
@@ -156,6 +159,23 @@ class RecordReader:
                 nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
                 raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
             return unpack_snapshot(read_body(connection, "snapshots", *ids[step]))
+
+    def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
+        """The snapshots on the surviving timeline with ``start <= step <= stop``, one after the other.
+
+        One that is thinned out meanwhile, by who writes the record, is left out.
+        """
+        with open_for_reading(self.path) as connection:
+            ids = self._snapshot_ids(connection)
+        wanted = sorted(step for step in ids if (start is None or step >= start) and (stop is None or step <= stop))
+        for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
+            with open_for_reading(self.path) as connection:
+                some = [ids[step] for step in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]]
+                kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+                bodies = [read_body(connection, "snapshots", *numbers) for numbers in some if numbers[0] in kept]
+            with reading(self.path):
+                snapshots = [unpack_snapshot(body) for body in bodies]
+            yield from snapshots
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""

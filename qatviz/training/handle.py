@@ -11,9 +11,11 @@ from typing import Any, List, Optional
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.telemetry import events
 from qatviz.telemetry.channel import Channel
-from qatviz.telemetry.collector import Collector, history_names
+from qatviz.telemetry.collector import Collector
 from qatviz.telemetry.history import History
+from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.refill import history_names
 from qatviz.training import commands as c
 from qatviz.training.inbox import Inbox
 from qatviz.training.moments import Moment
@@ -37,15 +39,19 @@ class Run:
     spec : RunSpec
     record : RunRecord, optional
         Where the run is kept on disk; closed when the run ends.
+    recall : bool
+        Whether the history of a run that goes on begins with what the record holds; it is read back beside training.
 
     Attributes
     ----------
     history : History
-        All series so far; see :func:`qatviz.telemetry.collector.history_names`.
+        All series so far; see :func:`qatviz.telemetry.refill.history_names`.
     """
 
-    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None):
+    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True):
         self.spec, self.record = spec, record
+        goes_on = recall and record is not None and spec.start is not None
+        self._recall = Recall(record, spec.start.step) if goes_on else None
         names = [tensor.name for tensor in spec.plan.tensors]
         self.history = History(history_names(names))
         self._channel = Channel(CHANNEL_CAPACITY)
@@ -125,7 +131,7 @@ class Run:
 
     def _body(self) -> None:
         collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record,
-                              StepDecoder(self.spec.plan, self.spec.batch_size))
+                              StepDecoder(self.spec.plan, self.spec.batch_size), self._recall)
         trainer = None
         try:
             from qatviz.training.trainer import Trainer

@@ -69,7 +69,7 @@ class Trainer:
         self._single_steps = 0
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
-        self._reported = None  # type: Optional[BaseException]
+        self._reported = (None, None)  # type: Tuple[Optional[BaseException], Optional[BaseException]]
         try:
             self._begin(spec.start)
         except BaseException:
@@ -211,13 +211,12 @@ class Trainer:
         self._report_failure()
 
     def _report_failure(self) -> None:
-        """Say once that the record, or the telemetry, has failed."""
-        failure = self._collector.failure
-        if failure is None and self._record is not None:
-            failure = self._record.failure
-        if failure is not None and failure is not self._reported:
-            self._emit(events.RecordFailed(self.step, str(failure) or repr(failure)))
-        self._reported = failure
+        """Say once that the telemetry, or the record, has failed."""
+        failures = self._collector.failure, None if self._record is None else self._record.failure
+        for failure, reported in zip(failures, self._reported):
+            if failure is not None and failure is not reported:
+                self._emit(events.RecordFailed(self.step, str(failure) or repr(failure)))
+        self._reported = failures
 
     def _keep_last_good(self) -> None:
         began = time.perf_counter()

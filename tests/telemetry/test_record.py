@@ -203,6 +203,7 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         series = record.steps()
         assert list(zip(series.steps.tolist(), series.loss.tolist())) == model.steps
         assert record.snapshots() == sorted(model.snapshots)
+        assert [(s.step, s.seconds) for s in record.iter_snapshots()] == sorted(model.snapshots.items())
         for at, seconds in model.snapshots.items():
             assert record.snapshot(at).seconds == seconds
         assert [(e["step"], e["reason"]) for e in record.events()] == all_events
@@ -213,6 +214,8 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         first, last = int(start * (step + 2)), int(stop * (step + 2))
         part = record.steps(first, last)
         assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
+        assert [s.step for s in record.iter_snapshots(first, last)] == [
+            at for at in sorted(model.snapshots) if first <= at <= last]
         pieces = [step for piece in record.iter_steps() for step in piece.steps.tolist()]
         assert pieces == series.steps.tolist()
     finally:
@@ -386,3 +389,19 @@ def test_old_snapshots_are_thinned_out(record):
     reader = RunRecord.read(record.directory)
     assert reader.snapshots() == [number for number in range(1, n + 17) if is_kept(number, n + 16)]
     assert reader.snapshot(1).step == 1
+    assert [snapshot_.step for snapshot_ in reader.iter_snapshots()] == reader.snapshots()
+
+
+def test_snapshots_that_are_thinned_out_while_they_are_read_are_left_out(record):
+    small = replace(snapshot(0), histograms={})
+    for number in range(1, 301):
+        record.append_snapshot(replace(small, step=number))
+    assert record.flush()
+    reading = record.iter_snapshots()
+    before = record.snapshots()
+    found = [next(reading).step for _ in range(20)]
+    for number in range(301, 701):
+        record.append_snapshot(replace(small, step=number))
+    assert record.flush()
+    found += [snapshot_.step for snapshot_ in reading]
+    assert found[:20] == before[:20] and set(found[32:]) == set(before[32:]) & set(record.snapshots())

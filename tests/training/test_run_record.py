@@ -1,9 +1,12 @@
 """What is on disk is what came over the channel; automatic checkpoints."""
 
+import threading
+
 import numpy as np
 import pytest
 from training_cases import Driver, assert_same_arrays, graph_of, spec
 
+from qatviz.errors import RecordError
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import Snapshot
@@ -174,3 +177,51 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
         assert_same_arrays(graph_of(whole.run.spec, graphs).read_state(), expected)
     assert [r.loss for r in driver.steps() + resumed.steps()] == [r.loss for r in whole.steps()]
     assert RunRecord.read(tmp_path / "run").steps().loss.tolist() == [r.loss for r in whole.steps()]
+    for name in ("loss", "dense1.weights/scale", "logits.activations/sqnr_db"):
+        resumed_series, whole_series = (driver.run.history.series(name) for driver in (resumed, whole))
+        np.testing.assert_array_equal(resumed_series.last_step, np.arange(1, 41))
+        np.testing.assert_array_equal(resumed_series.mean, whole_series.mean)
+    assert resumed.run.history.series("accuracy.float").last_step.tolist() == [25, 40]
+    assert resumed.run.history.series("snapshot:dense1.weights/mse").last_step.tolist()[-2:] == [26, 40]
+    assert 25 in resumed.run.history.series("snapshot:dense1.weights/mse").last_step
+
+
+def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp_path):
+    first = spec(steps=5)
+    with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
+        driver.finish()
+    record = RunRecord.open(tmp_path / "run")
+    moment = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
+    record.append_rewind(moment.step, moment.branch)
+    read, go_on = record.iter_steps, threading.Event()
+
+    def slow(*arguments, **named):
+        assert go_on.wait(60)
+        return read(*arguments, **named)
+
+    monkeypatch.setattr(record, "iter_steps", slow)
+    with Driver(Run(spec(start=moment), record)) as resumed:
+        resumed.until_step(20)
+        assert resumed.run.history.last_step("steps") is None
+        go_on.set()
+    steps = resumed.run.history.series("loss").last_step
+    assert steps.tolist() == list(range(1, resumed.run.step + 1))
+
+
+def test_a_damaged_record_is_reported_and_the_history_begins_with_what_is_new(monkeypatch, tmp_path):
+    first = spec(steps=5)
+    with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
+        driver.finish()
+    record = RunRecord.open(tmp_path / "run")
+    moment = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
+    record.append_rewind(moment.step, moment.branch)
+
+    def damaged(*_, **__):
+        raise RecordError("block 1 is damaged")
+
+    monkeypatch.setattr(record, "iter_steps", damaged)
+    with Driver(Run(spec(start=moment), record)) as resumed:
+        assert "block 1 is damaged" in resumed.until_event(events.RecordFailed).message
+        resumed.until_step(20)
+    assert resumed.run.history.series("loss").last_step[0] == 6
+    assert len(resumed.events(events.RecordFailed)) == 1

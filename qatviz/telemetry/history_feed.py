@@ -1,0 +1,93 @@
+"""The way into the history of a run: what was recorded before it goes on comes first, what is new waits for that.
+
+Reading back a long run takes seconds. It happens on a thread of its own, while TensorFlow starts and the first steps are
+taken; these are told and recorded at once, and only their way into the history is longer.
+"""
+
+import threading
+from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, append_new, extend_steps, refill
+
+#: Seconds that the end of a run waits for what is still being read back; what is missing then stays missing.
+PATIENCE_S = 2.0
+
+
+class Recall(NamedTuple):
+    """What to read back: the surviving timeline of ``record`` up to ``step``."""
+
+    record: RecordReader
+    step: int
+
+
+class HistoryFeed:
+    """Fills a history; its methods never wait for what is read back. One thread uses it.
+
+    Parameters
+    ----------
+    history : History
+        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+    recall : Recall, optional
+        What comes first.
+    on_failure : callable, optional
+        Called with the exception if reading it back, or something that waited for that, fails; on the thread that reads.
+    """
+
+    def __init__(self, history: History, recall: Optional[Recall] = None,
+                 on_failure: Callable[[Exception], None] = lambda error: None):
+        self._history, self._on_failure = history, on_failure
+        self._filling = threading.Lock()
+        self._waiting = None if recall is None else []  # type: Optional[List[Tuple[Callable, Tuple[Any, ...]]]]
+        self._ending = threading.Event()
+        self._thread = None
+        if recall is not None:
+            self._thread = threading.Thread(target=self._run, args=recall, name="qatviz-recall", daemon=True)
+            self._thread.start()
+
+    def add_steps(self, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
+        """Steps int64 ``[n]``; loss and learning rate ``[n, 2]``; measures ``[n, len(STEP_MEASURES), T]``."""
+        self._do(extend_steps, self._history, steps, scalars, values)
+
+    def add_snapshot(self, step: int, values: np.ndarray) -> None:
+        """Measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``."""
+        self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1))
+
+    def add_evaluation(self, step: int, accuracies: Sequence[float]) -> None:
+        """In the order of `ACCURACIES`."""
+        self._do(append_new, self._history, EVALUATIONS, step, np.array(accuracies))
+
+    def rewind(self, step: int) -> None:
+        """The run was set back."""
+        self._do(self._history.rewind, step)
+
+    def close(self) -> None:
+        """Come back when all that was added is in the history."""
+        if self._thread is not None:
+            self._thread.join(PATIENCE_S)
+            self._ending.set()
+            self._thread.join()
+
+    def _do(self, function: Callable, *arguments: Any) -> None:
+        with self._filling:
+            if self._waiting is not None:
+                self._waiting.append((function, arguments))
+                return
+        function(*arguments)
+
+    def _run(self, record: RecordReader, step: int) -> None:
+        self._guarded(refill, self._history, record, step, lambda: not self._ending.is_set())
+        with self._filling:
+            for function, arguments in self._waiting or ():
+                self._guarded(function, *arguments)
+            self._waiting = None
+
+    def _guarded(self, function: Callable, *arguments: Any) -> None:
+        """A record that is damaged must not keep what is new out of the history."""
+        try:
+            function(*arguments)
+        except Exception as error:  # handed on
+            self._on_failure(error)
