@@ -4,6 +4,7 @@ from typing import Any, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.gui.controls.check_box import CheckBox
 from qatviz.gui.controls.number_box import MIXED, NumberBox
 from qatviz.gui.controls.value_slider import ValueSlider
 from qatviz.gui.controls.values import notches, value_text
@@ -46,7 +47,7 @@ class SwitchEditor(Editor):
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.box = _CheckBox(setting.label, self)
+        self.box = CheckBox(setting.label, self)
         self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
         self.box.clicked[bool].connect(self._on_clicked)
         self._row.addWidget(self.box)
@@ -60,11 +61,6 @@ class SwitchEditor(Editor):
 
     def _on_clicked(self, checked: bool) -> None:
         self.edited.emit(checked)
-
-
-class _CheckBox(QtWidgets.QCheckBox):
-    def nextCheckState(self) -> None:
-        self.setChecked(self.checkState() != QtCore.Qt.Checked)
 
 
 class ChoiceEditor(Editor):

@@ -2,14 +2,14 @@
 
 from typing import Optional
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtWidgets
 
 from qatviz.gui.context import Context
 from qatviz.presets import PRESETS
 from qatviz.training.settings_book import SettingsBook
 
 
-class PresetButton(QtWidgets.QToolButton):
+class PresetButton(QtWidgets.QPushButton):
     """A menu of presets; its text names the one that all quantizers have now, or says that they have none."""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
@@ -23,10 +23,6 @@ class PresetButton(QtWidgets.QToolButton):
             action.setToolTip(preset.description)
             action.setCheckable(True)
         self.setMenu(menu)
-        self.setPopupMode(QtWidgets.QToolButton.InstantPopup)
-        self.setFocusPolicy(QtCore.Qt.StrongFocus)
-        self.setSizePolicy(QtWidgets.QSizePolicy.Expanding, QtWidgets.QSizePolicy.Fixed)
-        self.setToolButtonStyle(QtCore.Qt.ToolButtonTextOnly)
         self.setAccessibleName("Preset")
 
     def update_from(self) -> None:

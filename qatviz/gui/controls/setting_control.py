@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.controls.editors import SwitchEditor, editor_for
 from qatviz.gui.controls.state_mark import StateMark, explain_state
-from qatviz.gui.controls.values import default_of, value_text
+from qatviz.gui.controls.values import default_of, notches, value_text
 from qatviz.gui.theme import Theme
 from qatviz.settings import Setting
 
@@ -27,6 +27,7 @@ class SettingControl(QtWidgets.QWidget):
     edited = QtCore.pyqtSignal(object)
     #: The user holds the control (True): values come until it is let go (False).
     dragged = QtCore.pyqtSignal(bool)
+    _SPACING = 6
 
     def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -34,6 +35,7 @@ class SettingControl(QtWidgets.QWidget):
         self._values = ()  # type: Sequence[Any]
         self._state = (False, None)
         self._reason = ""
+        self._roomy_width = 0
         self.label = QtWidgets.QLabel("" if setting.type is bool else setting.label)
         self.editor = editor_for(setting, kind)
         self.mark = StateMark(theme)
@@ -50,7 +52,7 @@ class SettingControl(QtWidgets.QWidget):
     def _layout(self) -> None:
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
-        row.setSpacing(6)
+        row.setSpacing(self._SPACING)
         self.label.setVisible(not isinstance(self.editor, SwitchEditor))
         row.addWidget(self.label)
         row.addWidget(self.editor, 1)
@@ -114,6 +116,29 @@ class SettingControl(QtWidgets.QWidget):
             lines.insert(0, "<i>{}</i>".format(escape(self._reason)))
         self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
 
+    def set_roomy_width(self, width: int) -> None:
+        """The state is told in words from this width (pixels) on, below it by a dot."""
+        self._roomy_width = width
+        self._fit()
+
+    def full_width(self) -> int:
+        """The width in pixels at which everything has its room."""
+        parts = [self.editor.sizeHint().width(), self.mark.full_width()]
+        if self.setting.type is not bool:
+            parts.append(max(self.label.sizeHint().width(), self.label.minimumWidth()))
+        return sum(parts) + self._SPACING * (len(parts) - 1)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        hint = super().minimumSizeHint()
+        return QtCore.QSize(hint.width() - self.mark.minimumWidth() + self.mark.compact_width(), hint.height())
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.mark.set_compact(self.width() < self._roomy_width)
+
     def contextMenuEvent(self, event: QtGui.QContextMenuEvent) -> None:
         menu = QtWidgets.QMenu(self)
         menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
@@ -123,8 +148,15 @@ class SettingControl(QtWidgets.QWidget):
 
 
 def align(controls: Iterable[SettingControl]) -> None:
-    """Give all labels of ``controls`` one width."""
+    """Let ``controls``, one below the other, share a width of their labels and the form of their marks.
+
+    A slider or a list begins right after its label: it needs the room more than the eye needs the line.
+    """
     controls = list(controls)
-    width = max((c.label.sizeHint().width() for c in controls if c.setting.type is not bool), default=0)
-    for control in controls:
+    labelled = [c for c in controls if c.setting.type in (int, float) and not notches(c.setting)]
+    width = max((c.label.sizeHint().width() for c in labelled), default=0)
+    for control in labelled:
         control.label.setMinimumWidth(width)
+    full_width = max(control.full_width() for control in controls)
+    for control in controls:
+        control.set_roomy_width(full_width)

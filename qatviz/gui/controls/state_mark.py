@@ -2,7 +2,7 @@
 
 from typing import Optional
 
-from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5 import QtGui, QtWidgets
 
 from qatviz.gui.theme import Theme
 
@@ -10,32 +10,51 @@ PENDING = "● pending"
 
 
 class StateMark(QtWidgets.QLabel):
-    """``● pending`` in the colour of the ghost, or ``step 1,204`` where the value took effect; always of one width."""
+    """``● pending`` in the colour of the ghost, or ``step 1,204`` where the value took effect; always of one width.
+
+    Where there is little room (:meth:`set_compact`) there is only a dot, and the tooltip has the rest.
+    """
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._theme, self._pending = theme, False
+        self._theme, self._state, self._is_compact = theme, (False, None), False
         self.apply_theme()
 
     def show_state(self, pending: bool, applied_step: Optional[int]) -> None:
         """``applied_step``: None where the value is what the run began with."""
+        self._state = pending, applied_step
         text = PENDING if pending else "" if applied_step is None else "step {:,}".format(applied_step)
-        if text != self.text() or pending != self._pending:
-            self._pending = pending
-            self.setText(text)
-            self._color()
+        if self._is_compact:
+            text = "●" if pending else "✓" if text else ""
+        self.setText(text)
+        palette = QtGui.QPalette(self.palette())
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("ghost" if pending else "muted"))
+        if palette != self.palette():
+            self.setPalette(palette)
+
+    def set_compact(self, is_compact: bool) -> None:
+        if is_compact != self._is_compact:
+            self._is_compact = is_compact
+            self._size()
+            self.show_state(*self._state)
+
+    def full_width(self) -> int:
+        """In pixels, of the longest text that is expected."""
+        return QtGui.QFontMetrics(self.font()).horizontalAdvance(max(PENDING, "step 99,999", key=len)) + 4
+
+    def compact_width(self) -> int:
+        """In pixels, of the dot."""
+        return QtGui.QFontMetrics(self.font()).horizontalAdvance("●") + 2
 
     def apply_theme(self) -> None:
         font = QtGui.QFont(QtWidgets.QApplication.font())
         font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
         self.setFont(font)
-        self.setFixedWidth(QtGui.QFontMetrics(font).horizontalAdvance(max(PENDING, "step 99,999", key=len)) + 4)
-        self._color()
+        self._size()
+        self.show_state(*self._state)
 
-    def _color(self) -> None:
-        palette = QtGui.QPalette(self.palette())
-        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("ghost" if self._pending else "muted"))
-        self.setPalette(palette)
+    def _size(self) -> None:
+        self.setFixedWidth(self.compact_width() if self._is_compact else self.full_width())
 
 
 def explain_state(pending: bool, applied_step: Optional[int]) -> str:

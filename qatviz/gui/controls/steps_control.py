@@ -4,6 +4,7 @@ from typing import Any, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.controls.check_box import CheckBox
 from qatviz.gui.controls.setting_control import SettingControl
 from qatviz.gui.theme import Theme
 from qatviz.settings import Setting
@@ -21,7 +22,7 @@ class StepsControl(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.control = SettingControl(STEPS, theme)
-        self.endless = QtWidgets.QCheckBox("Until stopped")
+        self.endless = CheckBox("Until stopped")
         self.endless.setToolTip("The run goes on until you stop it")
         self._last = STEPS.default  # what the box says when an end is wanted again
         rows = QtWidgets.QVBoxLayout(self)

@@ -6,6 +6,7 @@ from typing import List
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.context import Context
+from qatviz.gui.controls.column import Column
 from qatviz.gui.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.controls.kind_section import Heading, KindSection
 from qatviz.gui.controls.preset_button import PresetButton
@@ -63,29 +64,16 @@ class QuantizationPanel(Panel):
         top.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
         top.addRow("Change", self.scope)
         top.addRow("Preset", self.preset)
-        inside = QtWidgets.QWidget()
-        rows = QtWidgets.QVBoxLayout(inside)
-        rows.setContentsMargins(8, 0, 8, 4)
-        rows.setSpacing(4)
-        for section in self.sections.values():
-            rows.addWidget(section)
-        rows.addWidget(self.all_heading)
-        rows.addWidget(self.freeze)
-        rows.addStretch(1)
-        self.scroll = QtWidgets.QScrollArea(frameShape=QtWidgets.QFrame.NoFrame, widgetResizable=True)
-        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-        self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
-        self.scroll.setWidget(inside)
-        column = QtWidgets.QVBoxLayout(self._content)
-        column.setContentsMargins(0, 0, 0, 0)
-        for part, stretch in ((top, 0), (self.scroll, 1), (self.refusal, 0), (self.bar, 0)):
-            if isinstance(part, QtWidgets.QLayout):
-                part.setContentsMargins(8, 8, 8, 0)
-                column.addLayout(part)
-            else:
-                column.addWidget(part, stretch)
+        self.column = Column([*self.sections.values(), self.all_heading, self.freeze])
+        top.setContentsMargins(8, 8, 8, 0)
         self.refusal.setContentsMargins(8, 0, 8, 0)
         self.bar.layout().setContentsMargins(8, 0, 8, 8)
+        rows = QtWidgets.QVBoxLayout(self._content)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addLayout(top)
+        rows.addWidget(self.column, 1)
+        rows.addWidget(self.refusal)
+        rows.addWidget(self.bar)
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self._content)

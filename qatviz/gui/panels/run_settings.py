@@ -6,6 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
 from qatviz.gui.context import Context
+from qatviz.gui.controls.column import Column
 from qatviz.gui.controls.edit_bar import RefusalLine
 from qatviz.gui.controls.kind_section import Heading
 from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
@@ -49,12 +50,11 @@ class RunSettingsPanel(Panel):
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
         self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _OFTEN}
-        self.headings = {"training": Heading("Training", self.theme), "often": Heading("How often", self.theme),
-                         "length": Heading("Length", self.theme)}
+        self.headings = {title: Heading(title, self.theme) for title in ("Training", "How often", "Length", "Now")}
         self.steps = StepsControl(self.theme)
-        self.evaluate = QtWidgets.QPushButton("Evaluate now")
+        self.evaluate = QtWidgets.QPushButton("Evaluate")
         self.evaluate.setToolTip("Measure accuracy on held-out data: float, weights only, activations only, quantized")
-        self.checkpoint = QtWidgets.QPushButton("Checkpoint now")
+        self.checkpoint = QtWidgets.QPushButton("Checkpoint")
         self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
         self.news = QtWidgets.QLabel()
         self.news.setWordWrap(True)
@@ -63,30 +63,19 @@ class RunSettingsPanel(Panel):
         self._steps_timer = QtCore.QTimer(self, singleShot=True, interval=STEPS_DELAY_MS)
 
     def _layout(self) -> None:
-        inside = QtWidgets.QWidget()
-        rows = QtWidgets.QVBoxLayout(inside)
-        rows.setContentsMargins(8, 4, 8, 8)
-        rows.setSpacing(4)
-        for heading, names in (("training", _TRAINING), ("often", _OFTEN), ("length", ())):
-            rows.addWidget(self.headings[heading])
-            for name in names:
-                rows.addWidget(self.controls[name])
-        rows.addWidget(self.steps)
-        buttons = QtWidgets.QHBoxLayout()
-        buttons.setContentsMargins(0, 8, 0, 0)
+        now = QtWidgets.QWidget()
+        buttons = QtWidgets.QHBoxLayout(now)
+        buttons.setContentsMargins(0, 0, 0, 0)
         buttons.addWidget(self.evaluate)
         buttons.addWidget(self.checkpoint)
-        rows.addLayout(buttons)
-        rows.addWidget(self.news)
-        rows.addWidget(self.refusal)
-        rows.addStretch(1)
-        self.scroll = QtWidgets.QScrollArea(frameShape=QtWidgets.QFrame.NoFrame, widgetResizable=True)
-        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-        self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
-        self.scroll.setWidget(inside)
+        self.column = Column([
+            self.headings["Training"], *(self.controls[name] for name in _TRAINING),
+            self.headings["How often"], *(self.controls[name] for name in _OFTEN),
+            self.headings["Length"], self.steps,
+            self.headings["Now"], now, self.news, self.refusal])
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
-        whole.addWidget(self.scroll)
+        whole.addWidget(self.column)
 
     def _connect(self) -> None:
         for name, control in self.controls.items():
@@ -110,14 +99,14 @@ class RunSettingsPanel(Panel):
 
     def update_from(self) -> None:
         has_run = self.model.book is not None
-        self.scroll.setVisible(has_run)
+        self.column.setVisible(has_run)
         self.empty.say("" if has_run else "Settings of the run appear here when there is one.")
         if not has_run:
             return
         unavailable = ENDED if self.model.ended else ""
         others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
         others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
-        self.headings["training"].say(self.optimizer)
+        self.headings["Training"].say(self.optimizer)
         for name, control in self.controls.items():
             control.setVisible(name not in others)
             control.show_values([self.edits.value(RUN_PREFIX, name)], self.edits.is_pending(RUN_PREFIX, name),
