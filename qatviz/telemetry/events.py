@@ -3,8 +3,10 @@
 Every event carries the step at which it happened: the number of training steps that were complete.
 """
 
-from dataclasses import dataclass, fields
+from dataclasses import MISSING, dataclass, fields
 from typing import Any, Dict, Optional, Sequence, Tuple
+
+from qatviz.errors import RecordError
 
 
 @dataclass(frozen=True)
@@ -156,6 +158,8 @@ EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
 def event_from(row: Dict[str, Any]) -> Event:
     """The event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
 
+    What an older version did not write is what it is by default.
+
     Raises
     ------
     RecordError
@@ -163,7 +167,7 @@ def event_from(row: Dict[str, Any]) -> Event:
     """
     try:
         cls = EVENT_KINDS[row["kind"]]
-        values = {field.name: row[field.name] for field in fields(cls)}
+        values = {field.name: row[field.name] for field in fields(cls) if field.name in row or field.default is MISSING}
     except KeyError as error:
         raise RecordError("an event of the record can't be read: it lacks, or does not know, {}".format(error)) from error
     if "changes" in values:

@@ -5,8 +5,9 @@ import json
 
 import pytest
 
+from qatviz.errors import RecordError
 from qatviz.telemetry import events
-from qatviz.telemetry.events import ENDINGS, EVENT_KINDS, Change, Event
+from qatviz.telemetry.events import ENDINGS, EVENT_KINDS, Change, Event, Failed, event_from
 
 SAMPLES = {
     "int": 3,
@@ -15,6 +16,8 @@ SAMPLES = {
     "bool": True,
     "Dict[str, float]": {"float": 0.5},
     "Tuple[str, ...]": ("conv1.weights",),
+    "Union[int, NoneType]": 70,
+    "Union[Sequence[Any], NoneType]": ([5, [["*.num_bits", 4]]], [9, "int4"]),
     "Tuple[events.Change, ...]": (Change("conv1.weights.num_bits", 8, 4),),
 }
 
@@ -39,6 +42,26 @@ def test_has_a_json_form_that_keeps_all(cls):
             assert value == [{"setting": change.setting, "old": change.old, "new": change.new} for change in expected]
         else:
             assert value == (list(expected) if isinstance(expected, tuple) else expected)
+
+
+@pytest.mark.parametrize("cls", EVENT_KINDS.values())
+def test_comes_back_from_its_json_form(cls):
+    event = sample(cls)
+    row = dict(json.loads(json.dumps(event.to_dict())), branch=0, time=1.5)
+    assert event_from(row) == event
+
+
+def test_an_event_of_an_older_record_lacks_what_has_a_default():
+    row = Failed(3, "why", "trace").to_dict()
+    del row["explained"]
+    assert event_from(row) == Failed(3, "why", "trace")
+
+
+@pytest.mark.parametrize("row", [{"kind": "NoSuchKind", "step": 1}, {"step": 1}, {"kind": "Failed", "step": 1},
+                                 {"kind": "Resumed"}])
+def test_what_is_no_event_is_refused(row):
+    with pytest.raises(RecordError, match="event"):
+        event_from(row)
 
 
 def test_all_events_of_the_module_are_kinds():
