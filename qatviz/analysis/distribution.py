@@ -1,7 +1,7 @@
-"""The distribution of one tensor as it is looked at: what is in range, clipped, flushed to zero, and the quantized levels.
+"""The distribution of one tensor as it is looked at: what is in range, clipped, flushed to zero, and the levels.
 
-Histograms come from a snapshot, in bins; what became of the values in a bin follows from the grid. Within a bin, values are
-taken as evenly spread. Where the snapshot has an exact share (clipped, flushed), the bins are scaled to add up to it.
+Histograms come from a snapshot, in bins; what became of the values in a bin follows from the grid. Within a bin, values
+are taken as evenly spread. Where the snapshot has an exact share (clipped, flushed), bins are scaled to add up to it.
 """
 
 from dataclasses import dataclass, replace
@@ -14,8 +14,8 @@ from qatviz.telemetry.snapshots import TensorHistogram
 
 #: A per-channel tensor's bins are split by at most this many of its channels, evenly chosen.
 CHANNELS_LOOKED_AT = 128
-#: The axis of log2 |value| shows this many octaves, each in this many bins; one more bin at the left holds the rest.
-OCTAVES, BINS_PER_OCTAVE = 10, 6
+#: Bins of the axis of log2 |value|, and the width of the one at the left that holds all that is smaller, in octaves.
+BINS_PER_OCTAVE, REST_OCTAVES = 6, 0.5
 #: An axis of values reaches this many times their width beyond them to show the end of the window.
 WINDOW_ROOM = 1.0
 
@@ -34,8 +34,8 @@ class Distribution:
     zero_bin : int
         The bin that holds 0, or -1; it often towers over all others.
     levels : np.ndarray or None
-        float64, ascending: the used and unused levels of the grid; None where they are not known one by one (per channel,
-        more than 8 bits, float).
+        float64, ascending: the used and unused levels of the grid; None where they are not known one by one (per
+        channel, more than 8 bits, float).
     level_edges : np.ndarray or None
         float64 ``[n_levels, 2]``: from where to where values are rounded to the level.
     level_counts, level_heights : np.ndarray or None
@@ -95,11 +95,11 @@ def grid_of(histogram: TensorHistogram, num_bits: int, range_min: float) -> Affi
 
 def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: np.ndarray, channel_max: np.ndarray,
           clipped: float = np.nan, flushed: float = np.nan) -> Tuple[np.ndarray, np.ndarray]:
-    """Of each bin's values, how many are clipped, and how many are in range and flushed to zero: float64 ``[n_bins]`` each.
+    """Of each bin's values, how many are clipped, and how many are in range and flushed to zero.
 
     A value is clipped outside ``grid.minimum .. grid.maximum``, and flushed where ``|x| < scale / 2``. Per channel, all
-    channels whose range reaches into a bin are taken to share it evenly: where an exact share is given, this only decides
-    which bins it is spread over.
+    channels whose range reaches into a bin are taken to share it evenly: where an exact share is given, this only
+    decides which bins it is spread over. Both are float64 ``[n_bins]``.
     """
     lows, highs = _channel_ranges(edges, grid, channel_min, channel_max)
     picked = np.linspace(0, len(lows) - 1, min(len(lows), CHANNELS_LOOKED_AT)).astype(int)
@@ -156,20 +156,21 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
     levels = (np.arange(len(counts)) + grid.bounds[0] - zero_point) * scale
     bin_width = plain.edges[1] - plain.edges[0]
     cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
-    return replace(plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=counts * (bin_width / scale))
+    return replace(plain, levels=levels, level_edges=cells, level_counts=counts,
+                   level_heights=counts * (bin_width / scale))
 
 
 def to_log2(plain: Distribution) -> Distribution:
     """The same on the axis of log2 |value|, both signs together.
 
-    Bins are ``1 / BINS_PER_OCTAVE`` wide and reach ``OCTAVES`` down from the largest absolute value; the first bin is of the
-    same width and holds all that is smaller, 0 included.
+    Bins are ``1 / BINS_PER_OCTAVE`` wide and reach down to the width of a bin of values, below which nothing is told
+    apart; the first bin holds all that is smaller, 0 included.
     """
-    top = _log2_top(plain.edges[0], plain.edges[-1])
-    exponents = top - OCTAVES + np.arange(OCTAVES * BINS_PER_OCTAVE + 1) / BINS_PER_OCTAVE
-    edges = np.concatenate([[exponents[0] - 1.0 / BINS_PER_OCTAVE], exponents])
-    counts, clipped, flushed, quantized = [
-        _by_size(plain.edges, part, 2.0**exponents) for part in (plain.counts, plain.clipped, plain.flushed, plain.quantized)]
+    bottom, top = _log2_range(plain.edges)
+    exponents = np.arange(bottom, top + 1) / BINS_PER_OCTAVE
+    edges = np.concatenate([[exponents[0] - REST_OCTAVES], exponents])
+    counts, clipped, flushed, quantized = [_by_size(plain.edges, part, 2.0**exponents) for part in (
+        plain.counts, plain.clipped, plain.flushed, plain.quantized)]
     window = None
     if plain.window is not None:
         window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
@@ -177,9 +178,13 @@ def to_log2(plain: Distribution) -> Distribution:
     return result if plain.levels is None else _log2_levels(result, plain)
 
 
-def _log2_top(low: float, high: float) -> int:
-    reach = max(abs(low), abs(high))
-    return int(np.ceil(np.log2(reach))) if reach > 0 else 0
+def _log2_range(edges: np.ndarray) -> Tuple[int, int]:
+    """Exponents of the width of a bin, and of the largest absolute value as the next whole octave, in bins."""
+    reach = max(abs(float(edges[0])), abs(float(edges[-1])))
+    width = float(edges[1]) - float(edges[0])
+    top = int(np.ceil(np.log2(reach))) if reach > 0 else 0
+    bottom = int(np.ceil(np.log2(width) * BINS_PER_OCTAVE)) if width > 0 else top * BINS_PER_OCTAVE
+    return min(bottom, (top - 1) * BINS_PER_OCTAVE), top * BINS_PER_OCTAVE
 
 
 def _log2(value: float) -> float:
@@ -196,33 +201,38 @@ def _by_size(edges: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> np.nda
 
 
 def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
-    """Levels of both signs come together; that of 0 stands in the first bin."""
+    """Levels of both signs come together; those that are too small for the axis stand in the first bin, with 0."""
     scale = float(plain.level_edges[0, 1] - plain.level_edges[0, 0])
     multiples = np.rint(np.abs(plain.levels) / scale).astype(int)
-    counts = np.bincount(multiples, plain.level_counts)
-    known = np.bincount(multiples) > 0
-    k = np.arange(len(counts))[known]
-    first_low, first_high = result.edges[0], result.edges[1]
-    with np.errstate(divide="ignore"):
-        levels = np.log2(k * scale)
-        cells = np.stack([np.log2(np.maximum(k - 0.5, 0.0) * scale), np.log2((k + 0.5) * scale)], axis=1)
-    is_low = levels < first_high
-    levels = np.where(is_low, (first_low + first_high) / 2, levels)
-    cells = np.where(is_low[:, None], [[first_low, first_high]], np.maximum(cells, first_high))
-    heights = counts[known] / (np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE)
+    counts, exists = np.bincount(multiples, plain.level_counts), np.bincount(multiples) > 0
+    rest_low, rest_high = result.edges[:2]
+    is_rest = np.arange(len(counts)) * scale < 2.0**rest_high
+    k = np.flatnonzero(exists & ~is_rest)
+    levels = np.log2(k * scale)
+    cells = np.maximum(np.log2(np.stack([k - 0.5, k + 0.5], axis=1) * scale), rest_high)
+    on_levels = counts[k]
+    if (exists & is_rest).any():
+        levels = np.append((rest_low + rest_high) / 2, levels)
+        cells = np.concatenate([[[rest_low, rest_high]], cells])
+        on_levels = np.append(counts[is_rest].sum(), on_levels)
+    bins_wide = np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE
+    # The first bin is a bin, however wide it is drawn.
+    bins_wide[cells[:, 0] < rest_high] = 1.0
     window = result.window and (_log2(scale / 2), result.window[1])
-    return replace(result, levels=levels, level_edges=cells, level_counts=counts[known], level_heights=heights, window=window)
+    return replace(result, levels=levels, level_edges=cells, level_counts=on_levels,
+                   level_heights=on_levels / bins_wide, window=window)
 
 
-def extent(histogram: TensorHistogram, window: Optional[Tuple[float, float]], log2: bool = False) -> Tuple[float, float]:
+def extent(histogram: TensorHistogram, window: Optional[Tuple[float, float]],
+           log2: bool = False) -> Tuple[float, float]:
     """From where to where the axis has to reach: the values and the window, as far as that is not far from all values.
 
     ``window`` is None in float; ``log2`` asks for the axis of :func:`to_log2`.
     """
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
     if log2:
-        top = _log2_top(low, high)
-        return top - OCTAVES - 1.0 / BINS_PER_OCTAVE, float(top)
+        bottom, top = _log2_range(histogram.edges)
+        return bottom / BINS_PER_OCTAVE - REST_OCTAVES, top / BINS_PER_OCTAVE
     if window is not None and np.isfinite(window[0]) and np.isfinite(window[1]):
         room = WINDOW_ROOM * (high - low)
         return min(low, max(window[0], low - room)), max(high, min(window[1], high + room))

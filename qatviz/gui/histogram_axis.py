@@ -9,6 +9,9 @@ SHRINK_BELOW = 0.6
 #: A range that has to grow gets this part of its width as room on the side that grows.
 ROOM = 0.06
 
+#: Steps between ticks, times a power of ten.
+TICK_STEPS = np.array([1.0, 2.0, 2.5, 5.0, 10.0, 20.0, 25.0, 50.0])
+
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 
@@ -25,12 +28,13 @@ class HeldRange:
             self._held = (low - ROOM * width, high + ROOM * width)
         else:
             old_low, old_high = self._held
-            self._held = (low - ROOM * width if low < old_low else old_low, high + ROOM * width if high > old_high else old_high)
+            self._held = (old_low if low >= old_low else low - ROOM * width,
+                          old_high if high <= old_high else high + ROOM * width)
         return self._held
 
 
 class HeldTop:
-    """The same for an axis that starts at 0: its top is the next number like 1, 1.5, 2, 3, 5, 7 times a power of ten."""
+    """The same for an axis that starts at 0: its top is one of ``STEPS`` times a power of ten."""
 
     STEPS = np.array([1.0, 1.5, 2.0, 3.0, 5.0, 7.0, 10.0])
 
@@ -51,7 +55,7 @@ def ticks(low: float, high: float, most: int) -> List[Tuple[float, str]]:
     if not (np.isfinite(width) and width > 0) or most < 1:
         return []
     power = 10.0**np.floor(np.log10(width / most))
-    for step in (power, 2 * power, 5 * power, 10 * power, 20 * power, 50 * power):
+    for step in power * TICK_STEPS:
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
             break
@@ -73,7 +77,7 @@ def label(value: float, step: float) -> str:
         return "0"
     size = max(abs(value), step)
     if 1e-3 <= size < 1e5:
-        decimals = max(0, -int(np.floor(np.log10(step) + 1e-9)))
+        decimals = next((d for d in range(9) if abs(step * 10**d - round(step * 10**d)) < 1e-6 * step * 10**d), 9)
         return "{:.{}f}".format(value, decimals).replace("-", "−")
     mantissa, exponent = "{:.1e}".format(value).split("e")
     return "{}e{}".format(mantissa.replace(".0", "").replace("-", "−"), int(exponent)).replace("e-", "e−")

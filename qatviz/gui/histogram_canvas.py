@@ -1,13 +1,14 @@
 """A scrolling grid of tiles, each kept as a picture and painted anew only when what it shows has changed."""
 
-from typing import Any, Dict, Iterable, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.histogram_layout import FIT, GAP_PX, TileGrid, arrange
 from qatviz.gui.histogram_reading import columns, reading, sentence
-from qatviz.gui.histogram_tile import TileContent, TilePainter, TileStyle, TileView
+from qatviz.gui.histogram_style import TileContent, TileStyle, TileView
+from qatviz.gui.histogram_tile import TilePainter
 from qatviz.gui.theme import Theme
 
 Qt = QtCore.Qt
@@ -25,7 +26,14 @@ class Tile:
 
 
 class HistogramCanvas(QtWidgets.QAbstractScrollArea):
-    """Tiles by name. It knows how to paint, place and select them; what is in them its owner says by :meth:`draw`."""
+    """Tiles by name. It knows how to paint, place and select them.
+
+    Parameters
+    ----------
+    theme : Theme
+    source : callable
+        What is in the tile of a name, and its axes: asked by :meth:`draw`, and for a tile that comes into view.
+    """
 
     #: Names that the user wants selected, and the one among them that is current.
     picked = QtCore.pyqtSignal(tuple, str)
@@ -34,9 +42,10 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     #: Other tiles can be seen, or have another size.
     moved = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, theme: Theme, source: Callable[[str], Tuple[TileContent, TileView]],
+                 parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.theme = theme
+        self.theme, self._source = theme, source
         self._names = []  # type: List[str]
         self._tiles = {}  # type: Dict[str, Tile]
         self._selected, self.current, self._anchor = (), "", ""  # type: Tuple[str, ...], str, str
@@ -90,24 +99,28 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def tile(self, name: str) -> Tile:
         return self._tiles[name]
 
-    def tile_width(self) -> int:
-        return self._grid.width
+    def draw(self, name: str, key: Any) -> None:
+        """Paint a tile anew; ``key`` tells its owner later what it was painted from."""
+        self._paint_tile(name, key)
+        self.viewport().update(self.rect_of(name))
+        if name == self.current:
+            self._describe()
 
-    def draw(self, name: str, content: TileContent, view: TileView, key: Any) -> None:
-        """Paint a tile; ``key`` tells its owner later what it was painted from."""
+    def _paint_tile(self, name: str, key: Any) -> None:
         tile, ratio = self._tiles[name], self.devicePixelRatioF()
+        tile.content, tile.view = self._source(name)
         size = QtCore.QSize(self._grid.width, self._grid.height) * ratio
         if tile.picture is None or tile.picture.size() != size:
             tile.picture = QtGui.QPixmap(size)
             tile.picture.setDevicePixelRatio(ratio)
         painter = QtGui.QPainter(tile.picture)
-        TilePainter(painter, QtCore.QRectF(0, 0, self._grid.width, self._grid.height), content, view, self.style_).paint()
+        self._paint_in(painter, QtCore.QRectF(0, 0, self._grid.width, self._grid.height), tile)
         painter.end()
         self._count += 1
-        tile.content, tile.view, tile.key, tile.drawn = content, view, key, self._count
-        self.viewport().update(self.rect_of(name))
-        if name == self.current:
-            self._describe()
+        tile.key, tile.drawn = key, self._count
+
+    def _paint_in(self, painter: QtGui.QPainter, rect: QtCore.QRectF, tile: Tile) -> None:
+        TilePainter(painter, rect, tile.content, tile.view, self.style_).paint()
 
     def rect_of(self, name: str) -> QtCore.QRect:
         """Where a tile is in the viewport."""
@@ -179,25 +192,19 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self.viewport())
         painter.fillRect(event.rect(), self.theme.color("window"))
-        # A picture that goes to a file, larger or as SVG, is drawn and not copied from the screen.
-        is_screen = painter.paintEngine().type() == QtGui.QPaintEngine.Raster and painter.deviceTransform().m11() == 1.0
+        # What goes to a file, larger or as SVG, is drawn and not copied from the screen.
+        is_plain = painter.paintEngine().type() == QtGui.QPaintEngine.Raster and painter.deviceTransform().m11() == 1.0
         for name in self.visible_names():
-            rect = self.rect_of(name)
+            rect, tile = self.rect_of(name), self._tiles[name]
             if not rect.intersects(event.rect()):
                 continue
-            tile = self._tiles[name]
             if tile.content is None:
-                self._paint_waiting(painter, rect, name)
-            elif is_screen:
+                self._paint_tile(name, None)
+            if is_plain and tile.picture.size() == rect.size() * self.devicePixelRatioF():
                 painter.drawPixmap(rect, tile.picture)
             else:
-                TilePainter(painter, QtCore.QRectF(rect), tile.content, tile.view, self.style_).paint()
+                self._paint_in(painter, QtCore.QRectF(rect), tile)
             self._paint_border(painter, rect, name)
-
-    def _paint_waiting(self, painter: QtGui.QPainter, rect: QtCore.QRect, name: str) -> None:
-        painter.fillRect(rect, self.style_.base)
-        painter.setPen(self.style_.muted)
-        painter.drawText(rect.adjusted(7, 4, -7, -4), Qt.AlignLeft | Qt.AlignTop, name)
 
     def _paint_border(self, painter: QtGui.QPainter, rect: QtCore.QRect, name: str) -> None:
         if self._hover is not None and self._hover[0] == name:
@@ -240,7 +247,8 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         share = (event.pos().x() + 0.5 - area.left()) / max(area.width(), 1.0)
         x = tile.view.low + share * (tile.view.high - tile.view.low)
         self._set_hover((name, float(event.pos().x())))
-        QtWidgets.QToolTip.showText(event.globalPos() + QtCore.QPoint(14, 10), reading(tile.content, x), self.viewport(), rect)
+        place = event.globalPos() + QtCore.QPoint(14, 10)
+        QtWidgets.QToolTip.showText(place, reading(tile.content, x), self.viewport(), rect)
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         self._set_hover(None)

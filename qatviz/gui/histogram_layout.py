@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional
 
 FIT, SMALL, MEDIUM, LARGE = "fit", "small", "medium", "large"
 #: Least width and height of a tile, in pixels.
-SIZES = {SMALL: (170, 112), MEDIUM: (260, 164), LARGE: (420, 260)}
+SIZES = {SMALL: (160, 92), MEDIUM: (260, 164), LARGE: (420, 260)}
 GAP_PX = 5
 #: Width over height that a tile looks best with.
 SHAPE = 1.65
@@ -35,13 +35,13 @@ class TileGrid(NamedTuple):
         column, in_x = divmod(x - GAP_PX, self.width + GAP_PX)
         row, in_y = divmod(y - GAP_PX, self.height + GAP_PX)
         index = row * self.columns + column
-        is_tile = 0 <= column < self.columns and row >= 0 and in_x < self.width and in_y < self.height and index < self.count
-        return index if is_tile else None
+        is_cell = 0 <= column < self.columns and row >= 0 and index < self.count
+        return index if is_cell and in_x < self.width and in_y < self.height else None
 
     def rows_between(self, top: int, bottom: int) -> range:
         """Indices of the tiles that can be seen between two heights."""
         pitch = self.height + GAP_PX
-        first = max(0, (top - GAP_PX + GAP_PX) // pitch) * self.columns
+        first = max(0, top // pitch) * self.columns
         last = min(self.count, (max(bottom - GAP_PX, 0) // pitch + 1) * self.columns)
         return range(first, last)
 

@@ -1,11 +1,11 @@
-"""What a tile says in words and numbers: the reading under the cursor, a sentence for those who do not see it, its table."""
+"""What a tile says in words and numbers: what is under the cursor, a sentence for those who do not see it, a table."""
 
 from typing import Dict
 
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution
-from qatviz.gui.histogram_tile import TileContent
+from qatviz.gui.histogram_style import TileContent
 from qatviz.gui.plot import si
 
 
@@ -15,7 +15,8 @@ def reading(content: TileContent, x: float) -> str:
     lines = ["{}  ({})".format(content.name, content.badge)]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
     if 0 <= index < len(shown.counts):
-        lines.append("{}: {:,.0f} of {:,.0f} values".format(_extent(shown, index), shown.counts[index], shown.counts.sum()))
+        total = shown.counts.sum()
+        lines.append("{}: {:,.0f} of {:,.0f} values".format(_extent(shown, index), shown.counts[index], total))
         for count, what in ((shown.clipped[index], "clipped"), (shown.flushed[index], "flushed to zero")):
             if count >= 0.5:
                 lines.append("about {:,.0f} of them {}".format(count, what))
@@ -48,14 +49,14 @@ def _level(shown: Distribution, index: int) -> str:
 
 def sentence(content: TileContent) -> str:
     """The tile in a sentence."""
-    return ", ".join(part for part in (content.name, content.badge, content.readout) if part)
+    return ", ".join((content.name, content.badge) + content.readout)
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:
     """The numbers that are drawn, by column: the bins, then the levels where they are known."""
     shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
-    table = {axis + "_from": shown.edges[:-1], axis + "_to": shown.edges[1:], "float": shown.counts, "clipped": shown.clipped,
-             "flushed": shown.flushed, "quantized": shown.quantized}
+    table = {axis + "_from": shown.edges[:-1], axis + "_to": shown.edges[1:], "float": shown.counts,
+             "clipped": shown.clipped, "flushed": shown.flushed, "quantized": shown.quantized}
     if shown.levels is not None:
         table.update({"level_" + axis: shown.levels, "level_count": shown.level_counts})
     return table

@@ -1,14 +1,15 @@
 """One tile of the histograms: how the distribution of a tensor is painted into a rectangle."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui
 
 from qatviz.analysis.distribution import Distribution
 from qatviz.gui.histogram_axis import octave_ticks, ticks
+from qatviz.gui.histogram_header import paint_header
+from qatviz.gui.histogram_style import TileContent, TileStyle, TileView
 from qatviz.gui.plot import outline
-from qatviz.gui.theme import Theme
 
 #: Levels nearer than this many pixels run into one another: their outline is drawn.
 SPIKE_SPACING_PX = 3.5
@@ -16,36 +17,10 @@ SPIKE_SPACING_PX = 3.5
 VISIBLE_PX = 2.0
 #: In linear counts the bin of 0 is cut off where it is higher than this many times the next.
 ZERO_TOWERS = 1.5
-#: A tick label takes about this much of the axis.
-TICK_SPACING_PX = 62
-
-
-class GhostWindow(NamedTuple):
-    """The pending grid: its window and step on the axis of values, and what is said of it."""
-
-    low: float
-    high: float
-    scale: float
-    text: str
-
-
-class TileContent(NamedTuple):
-    """What a tile says of its tensor."""
-
-    name: str
-    badge: str
-    readout: str
-    shown: Distribution
-    ghost: Optional[GhostWindow] = None
-
-
-class TileView(NamedTuple):
-    """The axes: range of x, counts at the top of y, and whether counts are logarithmic."""
-
-    low: float
-    high: float
-    top: float
-    is_log: bool
+#: A smaller plot is left out.
+SMALLEST_PX = 8
+#: A tick label takes at least this much of the axis.
+TICK_SPACING_PX = 44
 
 
 def highest(shown: Distribution, is_log: bool) -> float:
@@ -59,58 +34,29 @@ def highest(shown: Distribution, is_log: bool) -> float:
     return max(top if top > 0 and zero > ZERO_TOWERS * top else max(top, zero), 1.0)
 
 
-class TileStyle:
-    """Fonts and colours of tiles, made once for a theme."""
-
-    def __init__(self, theme: Theme, font: QtGui.QFont):
-        self.title, self.small = QtGui.QFont(font), QtGui.QFont(font)
-        self.title.setWeight(QtGui.QFont.DemiBold)
-        self.small.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
-        self.title_metrics, self.small_metrics = QtGui.QFontMetrics(self.title), QtGui.QFontMetrics(self.small)
-        color = theme.color
-        self.base, self.line, self.text, self.muted = color("base"), color("line"), color("text"), color("muted")
-        self.raised, self.edge, self.ghost = color("raised"), color("window_edge"), color("ghost")
-        self.float_fill, self.float_line = color("float_values", 95), color("float_values", 170)
-        self.clipped, self.flushed = color("clipped", 235), color("flushed", 175)
-        self.outside, self.grid_line = color("clipped", 26), color("line", 150)
-        self.level, self.level_fill, self.unused = color("in_range"), color("in_range", 45), color("in_range", 150)
-
-    def plot_area(self, rect: QtCore.QRectF) -> QtCore.QRectF:
-        """Where in the rectangle of a tile its histogram is."""
-        header = self.title_metrics.height() + self.small_metrics.height() + 5
-        return rect.adjusted(7, header, -7, -self.small_metrics.height() - 4)
-
-
 class TilePainter:
     """Paints one tile with a painter that is open."""
 
-    def __init__(self, painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileContent, view: TileView, style: TileStyle):
+    def __init__(self, painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileContent, view: TileView,
+                 style: TileStyle):
         self._painter, self._rect, self._content, self._view, self._style = painter, rect, content, view, style
         self._area = style.plot_area(rect)
 
     def paint(self) -> None:
         """All of it."""
-        painter, style, shown = self._painter, self._style, self._content.shown
-        painter.fillRect(self._rect, style.base)
-        self._header()
-        area = self._area
-        if area.height() < 8 or area.width() < 8:
-            return
-        self._axis()
-        painter.save()
-        painter.setClipRect(area)
-        self._shade_outside()
-        total, lost, clipped = shown.counts, shown.clipped + shown.flushed, shown.clipped
-        heights = self._height(total)
-        share = np.where(total > 0, heights / np.where(total > 0, total, 1.0), 0.0)
-        self._fill(heights, style.float_fill)
-        self._fill(_visible(lost * share, lost), style.flushed)
-        self._fill(_visible(clipped * share, clipped), style.clipped)
-        self._quantized()
-        self._cut_mark()
-        painter.restore()
-        self._window()
-        self._ghost()
+        self._painter.fillRect(self._rect, self._style.base)
+        if min(self._area.height(), self._area.width()) >= SMALLEST_PX:
+            self._axis()
+            self._painter.save()
+            self._painter.setClipRect(self._area)
+            self._shade_outside()
+            self._float()
+            self._window()
+            self._quantized()
+            self._cut_mark()
+            self._ghost()
+            self._painter.restore()
+        paint_header(self._painter, self._rect, self._content, self._style)
 
     # Where things are
 
@@ -128,6 +74,16 @@ class TilePainter:
         return _visible(np.minimum(share, 1.0) * self._area.height(), counts)
 
     # What is painted
+
+    def _float(self) -> None:
+        """The float values, and over them those that are lost to 0 or clipped."""
+        shown, style = self._content.shown, self._style
+        heights = self._height(shown.counts)
+        share = heights / np.where(shown.counts > 0, shown.counts, 1.0)
+        lost = shown.clipped + shown.flushed
+        self._fill(heights, style.float_fill)
+        self._fill(_visible(lost * share, lost), style.flushed)
+        self._fill(_visible(shown.clipped * share, shown.clipped), style.clipped)
 
     def _fill(self, heights: np.ndarray, color: QtGui.QColor) -> None:
         if not heights.any():
@@ -154,7 +110,8 @@ class TilePainter:
             if is_wide.any():
                 self._spikes(shown.levels[is_wide], cells[is_wide], heights[is_wide])
 
-    def _outline(self, edges: np.ndarray, heights: np.ndarray, line: QtGui.QColor, fill: Optional[QtGui.QColor]) -> None:
+    def _outline(self, edges: np.ndarray, heights: np.ndarray, line: QtGui.QColor,
+                 fill: Optional[QtGui.QColor]) -> None:
         x, y = outline(self._x(edges), heights)
         self._painter.setPen(QtGui.QPen(line, 1))
         self._painter.setBrush(fill if fill is not None else QtCore.Qt.NoBrush)
@@ -162,7 +119,7 @@ class TilePainter:
 
     def _spikes(self, levels: np.ndarray, cells: np.ndarray, heights: np.ndarray) -> None:
         painter, bottom, center = self._painter, self._area.bottom(), np.rint(self._x(levels))
-        width = np.clip(np.floor((cells[:, 1] - cells[:, 0]) * 0.35), 1, 5)
+        width = np.clip(np.floor((cells[:, 1] - cells[:, 0]) * 0.35), 1, 3 + self._area.width() // 100)
         left = center - np.floor(width / 2)
         painter.setPen(QtCore.Qt.NoPen)
         painter.setBrush(self._style.unused)
@@ -178,7 +135,7 @@ class TilePainter:
         x = float(self._x(shown.edges[shown.zero_bin:shown.zero_bin + 2]).mean())
         self._painter.setPen(QtGui.QPen(self._style.base, 2))
         for offset in (5, 9):
-            self._painter.drawLine(QtCore.QPointF(x - 7, area.top() + offset + 3), QtCore.QPointF(x + 7, area.top() + offset - 3))
+            self._painter.drawLine(QtCore.QLineF(x - 7, area.top() + offset + 3, x + 7, area.top() + offset - 3))
 
     def _shade_outside(self) -> None:
         window = self._content.shown.window
@@ -221,7 +178,7 @@ class TilePainter:
             return
         pen = QtGui.QPen(self._style.ghost, 1, QtCore.Qt.DashLine)
         if shown.is_log2:
-            self._bracket((float(np.log2(ghost.scale / 2)), float(np.log2(max(abs(ghost.low), abs(ghost.high))))), pen, 3)
+            self._bracket(tuple(np.log2([ghost.scale / 2, max(abs(ghost.low), abs(ghost.high))])), pen, 3)
             return
         self._bracket((ghost.low, ghost.high), pen, 3)
         spacing = ghost.scale * self._area.width() / (self._view.high - self._view.low)
@@ -235,14 +192,9 @@ class TilePainter:
             self._painter.drawPolygon(_comb(x - 1, x + 1, np.full(len(x), 6.0), self._area.bottom()))
 
     def _axis(self) -> None:
-        painter, style, area, view = self._painter, self._style, self._area, self._view
-        most = max(2, int(area.width() / TICK_SPACING_PX))
-        if self._content.shown.is_log2:
-            found = octave_ticks(self._content.shown.edges[0], view.high, most, self._content.shown.edges[1])
-        else:
-            found = ticks(view.low, view.high, most)
+        painter, style, area = self._painter, self._style, self._area
         painter.setFont(style.small)
-        for value, text in found:
+        for value, text in self._ticks():
             x = float(np.rint(self._x(value)))
             if not area.left() - 1 <= x <= area.right() + 1:
                 continue
@@ -255,42 +207,17 @@ class TilePainter:
         painter.setPen(style.line)
         painter.drawLine(QtCore.QLineF(area.left(), area.bottom(), area.right(), area.bottom()))
 
-    def _header(self) -> None:
-        """Layer and kind at the left, badge at the right; below, what is pending and the measures."""
-        painter, style, content = self._painter, self._style, self._content
-        rect = self._rect.adjusted(7, 3, -6, 0)
-        badge = content.badge
-        if style.small_metrics.horizontalAdvance(badge) > rect.width() * 0.45:
-            badge = badge.split(" ")[0]
-        badge_width = style.small_metrics.horizontalAdvance(badge) + 8
-        height = style.title_metrics.height()
-        box = QtCore.QRectF(rect.right() - badge_width, rect.top() + 1, badge_width, height - 1)
-        painter.fillRect(box, style.raised)
-        painter.setFont(style.small)
-        painter.setPen(style.text if content.shown.window is not None else style.muted)
-        painter.drawText(box, QtCore.Qt.AlignCenter, badge)
-
-        layer, _, kind = content.name.rpartition(".")
-        room = rect.width() - badge_width - 6
-        painter.setFont(style.title)
-        painter.setPen(style.text)
-        layer = style.title_metrics.elidedText(layer, QtCore.Qt.ElideMiddle, int(room))
-        baseline = rect.top() + style.title_metrics.ascent()
-        painter.drawText(QtCore.QPointF(rect.left(), baseline), layer)
-        used = style.title_metrics.horizontalAdvance(layer)
-        painter.setFont(style.small)
-        if used + style.small_metrics.horizontalAdvance("." + kind) <= room:
-            painter.setPen(style.muted)
-            painter.drawText(QtCore.QPointF(rect.left() + used, baseline), "." + kind)
-
-        row = QtCore.QRectF(rect.left(), rect.top() + height, rect.width(), style.small_metrics.height())
-        painter.setPen(style.muted)
-        painter.drawText(row, QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter, content.readout)
-        if content.ghost is not None:
-            room = rect.width() - style.small_metrics.horizontalAdvance(content.readout) - 8
-            painter.setPen(style.ghost)
-            painter.drawText(row, QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter,
-                             style.small_metrics.elidedText(content.ghost.text, QtCore.Qt.ElideRight, int(room)))
+    def _ticks(self) -> List[Tuple[float, str]]:
+        """As many as have room."""
+        view, shown, width = self._view, self._content.shown, self._area.width()
+        for most in range(max(2, int(width / TICK_SPACING_PX)), 1, -1):
+            if shown.is_log2:
+                found = octave_ticks(shown.edges[0], view.high, most, shown.edges[1])
+            else:
+                found = ticks(view.low, view.high, most)
+            if sum(self._style.small_metrics.horizontalAdvance(text) for _, text in found) < 0.7 * width:
+                break
+        return found
 
 
 def _visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -6,11 +6,12 @@ from typing import Any, Dict, List, Optional, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.analysis.distribution import distribution, extent, to_log2
+from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
 from qatviz.gui.ghost import ghost_of
 from qatviz.gui.histogram_axis import HeldRange, HeldTop
 from qatviz.gui.histogram_canvas import HistogramCanvas
-from qatviz.gui.histogram_tile import GhostWindow, TileContent, TileView, highest
+from qatviz.gui.histogram_style import GhostWindow, TileContent, TileView
+from qatviz.gui.histogram_tile import highest
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.histograms_bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.plot import EmptyText
@@ -21,8 +22,6 @@ from qatviz.settings import QuantizerSettings
 
 #: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
 BUDGET_S = 0.006
-#: Narrower tiles leave the share of clipped values out.
-BRIEF_BELOW_PX = 190
 
 
 class HistogramsPanel(Panel):
@@ -30,7 +29,7 @@ class HistogramsPanel(Panel):
 
     title = "Histograms"
     name = "histograms"
-    about = "Every tensor in float and quantized, drawn over each other: what is rounded to which level, clipped, or lost to 0."
+    about = "Every tensor in float and quantized, over each other: what is rounded to which level, clipped, lost to 0."
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
 
     #: A tensor is to be shown in full.
@@ -38,10 +37,11 @@ class HistogramsPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
-        self.canvas = HistogramCanvas(self.theme)
+        self.canvas = HistogramCanvas(self.theme, self._tile)
         self.empty = EmptyText(self.canvas.viewport())
         self._plan, self._snapshot, self._serial, self._pending_serial = None, None, 0, 0  # type: Any, Any, int, int
         self._ranges, self._tops = {}, {}  # type: Dict[str, HeldRange], Dict[str, HeldTop]
+        self._common = {}  # type: Dict[str, Tuple[float, float]]
 
     def _layout(self) -> None:
         layout = QtWidgets.QVBoxLayout(self)
@@ -59,6 +59,7 @@ class HistogramsPanel(Panel):
         self.edits.changed.connect(self._on_edits)
 
     def apply_theme(self) -> None:
+        self.bar.apply_theme()
         self.canvas.apply_theme()
 
     # What is shown
@@ -72,8 +73,8 @@ class HistogramsPanel(Panel):
         if self.model.snapshot is None or not names:
             return
         self._notice_news()
-        common = self._common_ranges(names) if self.bar.options.common else {}
-        if not self._draw(common):
+        self._common = self._common_ranges(names) if self.bar.options.common else {}
+        if not self._draw():
             self.mark_due()
 
     def _names(self) -> List[str]:
@@ -105,54 +106,46 @@ class HistogramsPanel(Panel):
         self._ranges.clear()
         self._tops.clear()
 
-    def _draw(self, common: Dict[str, Tuple[float, float]]) -> bool:
-        """Paint the visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
+    def _draw(self) -> bool:
+        """Paint visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
         started = time.perf_counter()
-        tiles = sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn)
-        for name in tiles:
+        for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
             tensor, tile = self.model.plan.tensor(name), self.canvas.tile(name)
-            settings = self.model.settings_of(name)
-            key = (self._serial, settings, self.bar.options, common.get(tensor.kind))
+            key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
             pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
             if tile.key == (key, pending):
                 continue
             if time.perf_counter() - started > BUDGET_S:
                 return False
-            ghost = self._ghost(name) if pending is not None else None
-            if tile.key is not None and tile.key[0] == key and ghost is None and tile.content.ghost is None:
+            if tile.key is not None and tile.key[0] == key and tile.content.ghost is None and self._ghost(name) is None:
                 tile.key = (key, pending)
-                continue
-            content = self._content(tensor, settings, ghost)
-            self.canvas.draw(name, content, self._view(tensor, content, common), (key, pending))
+            else:
+                self.canvas.draw(name, (key, pending))
         return True
 
-    def _content(self, tensor: QuantizedTensor, settings: QuantizerSettings, ghost: Optional[GhostWindow]) -> TileContent:
-        snapshot, index, measure = self.model.snapshot, self.model.plan.index(tensor.name), self.model.measure
-        name, is_on = tensor.name, snapshot.enabled[index]
-        window = (measure(name, "range_min"), measure(name, "range_max"))
-        shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, measure(name, "clipped"),
-                             measure(name, "flushed"))
+    def _tile(self, name: str) -> Tuple[TileContent, TileView]:
+        """What is in the tile of a tensor, and its axes."""
+        tensor, snapshot, measure = self.model.plan.tensor(name), self.model.snapshot, self.model.measure
+        index = self.model.plan.index(name)
+        is_on, window = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
+        clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
+        shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, clipped, flushed)
         if self.bar.options.log2_values:
             shown = to_log2(shown)
-        badge = _badge(tensor.kind, snapshot.num_bits[index], settings, is_on)
-        return TileContent(name, badge, self._readout(name) if is_on else "", shown, ghost)
-
-    def _readout(self, name: str) -> str:
-        text = _decibels(self.model.measure(name, "sqnr_db"))
-        clipped = self.model.measure(name, "clipped")
-        if self.canvas.tile_width() >= BRIEF_BELOW_PX and np.isfinite(clipped):
-            text += " · {} clipped".format(_percent(clipped))
-        return text
+        badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
+        readout = (_decibels(measure(name, "sqnr_db")), _percent(clipped) + " clipped") if is_on else ()
+        return TileContent(name, badge, readout, shown, self._ghost(name)), self._view(tensor, shown)
 
     def _ghost(self, name: str) -> Optional[GhostWindow]:
-        ghost = ghost_of(self.model, self.edits, name)
+        ghost = ghost_of(self.model, self.edits, name) if self.edits.pending else None
         if ghost is None:
             return None
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
         if not ghost.active:
-            return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge)
-        text = "→ {} {}{}".format(badge, "≈ " if ghost.approximate else "", _decibels(ghost.measures.sqnr_db))
-        return GhostWindow(ghost.low, ghost.high, ghost.scale, text)
+            return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
+        error = ("≈ " if ghost.approximate else "") + _decibels(ghost.measures.sqnr_db)
+        return GhostWindow(ghost.low, ghost.high, ghost.scale, "→ {} {}".format(badge, error),
+                           "→ {} {}".format(badge.split(" ")[0], error))
 
     # Axes
 
@@ -171,14 +164,13 @@ class HistogramsPanel(Panel):
             ranges[kind] = self._ranges.setdefault(kind, HeldRange()).hold(min(lows), max(highs))
         return ranges
 
-    def _view(self, tensor: QuantizedTensor, content: TileContent, common: Dict[str, Tuple[float, float]]) -> TileView:
+    def _view(self, tensor: QuantizedTensor, shown: Distribution) -> TileView:
         name, is_log = tensor.name, self.bar.options.log_counts
-        if tensor.kind in common:
-            low, high = common[tensor.kind]
+        if tensor.kind in self._common:
+            low, high = self._common[tensor.kind]
         else:
             low, high = self._ranges.setdefault(name, HeldRange()).hold(*self._extent(tensor))
-        top = self._tops.setdefault(name, HeldTop()).hold(highest(content.shown, is_log))
-        return TileView(low, high, top, is_log)
+        return TileView(low, high, self._tops.setdefault(name, HeldTop()).hold(highest(shown, is_log)), is_log)
 
     # What the user does
 
@@ -215,6 +207,8 @@ def _decibels(value: float) -> str:
 
 def _percent(share: float) -> str:
     percent = 100.0 * share
+    if not np.isfinite(percent):
+        return "–"
     if percent == 0:
         return "0 %"
     return "< 0.01 %" if percent < 0.01 else "{:.2g} %".format(percent) if percent < 10 else "{:.0f} %".format(percent)

@@ -27,31 +27,40 @@ class Options(NamedTuple):
 _CHOICES = (
     ("scope", "Tensors", "Which tensors have a tile: all of the network, or those that are selected.",
      ((ALL, "All tensors"), (SELECTION, "Selection"))),
-    ("kind", "Kind of tensor", "Weights are what is trained; activations are what flows from layer to layer, the network's "
-     "input included.", ((BOTH, "Weights + activations"), (WEIGHTS, "Weights"), (ACTIVATIONS, "Activations"))),
+    ("kind", "Kind of tensor",
+     "Weights are what is trained; activations are what flows from layer to layer, the network's input included.",
+     ((BOTH, "All kinds"), (WEIGHTS, "Weights"), (ACTIVATIONS, "Activations"))),
     ("size", "Size of the tiles", "How large the tiles are: as large as fits without scrolling, or of a fixed size.",
      ((FIT, "Fit"), (SMALL, "Small"), (MEDIUM, "Medium"), (LARGE, "Large"))),
 )
 #: (option, label, what it does)
 _TOGGLES = (
-    ("log_counts", "log counts", "Logarithmic counts: rare values, such as the few that are clipped, become visible next to "
-     "the many."),
-    ("log2_values", "log₂ |value|", "The x axis is the magnitude in powers of two, both signs together: small values get as "
-     "much room as large ones, and each bit of the grid is one unit. The bin marked 0 holds all that is smaller."),
-    ("common", "common x", "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise "
-     "each tile has an axis of its own."),
+    ("log_counts", "log counts",
+     "Logarithmic counts: rare values, such as the few that are clipped, become visible next to the many."),
+    ("log2_values", "log₂ |value|",
+     "The x axis is the magnitude in powers of two, both signs together: small values get as much room as large ones, and "
+     "one bit more or less of range is one unit. The bin marked 0 holds all that is smaller."),
+    ("common", "common x",
+     "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise each tile has an "
+     "axis of its own."),
 )
+#: (name, colour, what it stands for)
 _LEGEND = (
-    ("float", "float_values", "Distribution of the values as they are trained: QAT keeps a float copy of every weight, and "
-     "rounds a copy of it in each step. So weights that are read out still look like floats."),
-    ("quantized", "in_range", "What the network computes with: the values rounded to the levels of the grid. A spike for each "
-     "level; an outline where the levels are too dense to tell apart, or each channel has levels of its own."),
-    ("clipped", "clipped", "Float values outside the representable window: they end on the outermost level."),
-    ("flushed", "flushed", "Float values nearer to 0 than half a step of the grid: they become 0."),
-    ("window", "window_edge", "The representable window: from the smallest to the largest value that the grid has (of a tensor "
-     "quantized per channel, the widest)."),
-    ("pending", "ghost", "The grid that settings which are not in effect yet would give: its window, and its levels as small "
-     "ticks."),
+    ("float", "float_values",
+     "Distribution of the values as they are trained: QAT keeps a float copy of every weight, and rounds a copy of it in "
+     "each step. So weights that are read out still look like floats."),
+    ("quantized", "in_range",
+     "What the network computes with: the values rounded to the levels of the grid. A spike for each level; an outline "
+     "where the levels are too dense to tell apart, or each channel has levels of its own."),
+    ("clipped", "clipped",
+     "Float values outside the representable window: they end on the outermost level."),
+    ("flushed", "flushed",
+     "Float values nearer to 0 than half a step of the grid: they become 0."),
+    ("window", "window_edge",
+     "The representable window: from the smallest to the largest value that the grid has (of a tensor quantized per "
+     "channel, the widest). On the log₂ axis, from half a step of the grid on."),
+    ("pending", "ghost",
+     "The grid that settings which are not in effect yet would give: its window, and its levels as small ticks."),
 )
 
 
@@ -62,7 +71,7 @@ class HistogramsBar(QtWidgets.QWidget):
 
     def __init__(self, theme: Theme, settings: QtCore.QSettings, group: str, parent: QtWidgets.QWidget = None):
         super().__init__(parent)
-        self._settings, self._group = settings, group
+        self._theme, self._settings, self._group = theme, settings, group
         self.options = self._restored()
         self._controls = {}
         layout = FlowLayout(self)
@@ -73,6 +82,16 @@ class HistogramsBar(QtWidgets.QWidget):
             layout.addWidget(self._toggle(name, title, about))
         for text, color, about in _LEGEND:
             layout.addWidget(LegendEntry(theme, text, color, about))
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        """A little smaller than other text: the room is the tiles'."""
+        font = QtWidgets.QApplication.font()
+        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+        for widget in self.findChildren(QtWidgets.QWidget):
+            widget.setFont(font)
+        self.layout().invalidate()
+        self.update()
 
     def control(self, name: str) -> QtWidgets.QWidget:
         """The control of an option."""
