@@ -1,0 +1,392 @@
+"""The run over time: loss, accuracy and what quantization does to each tensor, with a marker for every change."""
+
+from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.analysis.effects import Effect, effect, tensors_of
+from qatviz.analysis.series import Clock, SeriesReader
+from qatviz.errors import QatvizError
+from qatviz.gui.panel import Panel
+from qatviz.gui.panels.evolution_axis import TimeAxis
+from qatviz.gui.panels.evolution_bar import EvolutionBar
+from qatviz.gui.panels.evolution_canvas import VerticalLine
+from qatviz.gui.panels.evolution_kinds import KINDS
+from qatviz.gui.panels.evolution_markers import MARKED, Marker, markers_of, sentences
+from qatviz.gui.panels.evolution_plot import EvolutionPlot, View
+from qatviz.gui.panels.evolution_strip import MarkerStrip
+from qatviz.gui.plot import EmptyText
+from qatviz.gui.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import STEPS as STEP_TRACK
+from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
+
+#: Tensors in colour; there are no more colours that can be told apart.
+MOST_TENSORS = 8
+_PLOT_HEIGHT = 92
+
+
+class EvolutionPanel(Panel):
+    """Plots over a common axis of steps or seconds, with zoom, crosshair and markers.
+
+    Attributes
+    ----------
+    axis : TimeAxis
+        What is in view.
+    plots : dict of str to EvolutionPlot
+    markers : list of Marker
+    selected_step : int or None
+        Step of the marker that is highlighted.
+    """
+
+    title = "Evolution"
+    name = "evolution"
+    about = "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
+    topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
+
+    #: A marker was chosen: its step.
+    marker_activated = QtCore.pyqtSignal(int)
+
+    def _setup_ui(self) -> None:
+        self.bar = EvolutionBar(self.context.settings)
+        self.strip = MarkerStrip(self.theme, self._tip)
+        self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
+        self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
+        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
+        self.empty = EmptyText(self.scroll)
+        self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
+        self.markers, self.selected_step = [], None  # type: List[Marker], Optional[int]
+        self._hidden = set()
+        self._forget_run()
+
+    def _layout(self) -> None:
+        stack = QtWidgets.QWidget()
+        inner = QtWidgets.QVBoxLayout(stack)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(1)
+        for plot in self.plots.values():
+            inner.addWidget(plot, 1)
+        self.scroll.setWidget(stack)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.strip)
+        layout.addWidget(self.scroll, 1)
+        self._show_plots()
+
+    def _connect(self) -> None:
+        self.bar.changed.connect(self._on_bar)
+        self.bar.follow_asked.connect(self._on_follow)
+        self.bar.all_asked.connect(self._on_all)
+        self.strip.chosen.connect(self._on_flag)
+        self.model.happened.connect(self._on_happened)
+        for plot in self.plots.values():
+            canvas = plot.canvas
+            canvas.tip_of = self._tip_at
+            canvas.hovered.connect(self._on_hovered)
+            canvas.panned.connect(self._moving(lambda distance: self.axis.pan(distance)))
+            canvas.zoomed.connect(self._moving(lambda factor, at: self.axis.zoom(factor, at)))
+            canvas.boxed.connect(self._moving(lambda low, high: self.axis.look_at(low, high)))
+            canvas.clicked.connect(self._on_clicked)
+            canvas.all_asked.connect(self._on_all)
+            plot.legend.toggled.connect(self._on_curve_toggled)
+            plot.log_toggled.connect(self._redraw)
+        for key, act in (("F", lambda: self._on_follow(True)), ("Home", self._on_all), ("+", lambda: self._zoom(0.5)),
+                         ("-", lambda: self._zoom(2.0))):
+            QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
+
+    # What others ask
+
+    def go_to(self, step: int) -> None:
+        """Bring ``step`` into the middle, and highlight the marker nearest to it."""
+        if self.model.history is None:
+            return
+        self._renew_markers()
+        nearest = min(self.markers, key=lambda marker: abs(marker.step - step), default=None)
+        self.selected_step = nearest.step if nearest is not None else None
+        self._update_axis()
+        self.axis.centre(float(self._view().x_of(step)))
+        self._redraw()
+
+    # Drawing
+
+    def update_from(self) -> None:
+        if self.model.history is not self._history:
+            self._forget_run()
+            self._begin_run()
+        waiting = self._waits_for()
+        self.empty.say(waiting)
+        self.scroll.widget().setVisible(not waiting)
+        self.strip.setVisible(not waiting)
+        if waiting:
+            return
+        self._update_axis()
+        self._renew_markers()
+        view = self._view()
+        for plot in self._visible_plots():
+            plot.draw(view)
+        self._draw_markers(view)
+        self.bar.follow.setChecked(self.axis.follow)
+        more = len(self.model.selected) > MOST_TENSORS
+        self.bar.tell("{} of {} selected shown".format(MOST_TENSORS, len(self.model.selected)) if more else "")
+        self._measure_effects()
+
+    def apply_theme(self) -> None:
+        for plot in self.plots.values():
+            plot.apply_theme()
+        self.strip.update()
+
+    def _waits_for(self) -> str:
+        if self.model.plan is None:
+            return ("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn here over the steps of "
+                    "training.")
+        if self.model.history.last_step(STEP_TRACK) is None:
+            return "Waiting for the first step of training…"
+        if not self.bar.shown:
+            return "No plot is chosen: switch some on above."
+        return ""
+
+    def _visible_plots(self) -> Iterable[EvolutionPlot]:
+        return (plot for plot in self.plots.values() if not plot.isHidden() and not plot.visibleRegion().isEmpty())
+
+    def _forget_run(self) -> None:
+        self._history, self._reader, self._clock = None, None, Clock()
+        self._first_step = None  # type: Optional[int]
+        self._markers_due, self.markers, self.selected_step = True, [], None
+        self._effects = {}  # type: Dict[Tuple[int, Optional[int]], Effect]
+
+    def _begin_run(self) -> None:
+        self._history = self.model.history
+        for plot in self.plots.values():
+            plot.forget()
+        if self._history is None:
+            return
+        self._reader = SeriesReader(self._history)
+        for snapshot in self.model.snapshots:
+            self._clock.add(snapshot.step, snapshot.seconds)
+        self.axis.begin = self.axis.newest = 0.0
+        self.axis.reset()
+
+    def _update_axis(self) -> None:
+        newest = self._history.last_step(STEP_TRACK) or 0
+        if self.model.recent_steps:
+            last = self.model.recent_steps[-1]
+            self._clock.add(last.step, last.seconds)
+        if self._first_step is None and newest:
+            self._first_step = int(self._history.series("loss").first_step[0]) - 1
+        begin, newest = (float(x) for x in self._view().x_of([self._first_step or 0, newest]))
+        self.axis.update(begin, newest)
+
+    def _view(self) -> View:
+        model = self.model
+        tensors = tuple(model.selected or (model.current,))
+        if len(tensors) > MOST_TENSORS:
+            tensors = tensors[:MOST_TENSORS]
+        others = ()
+        if self.bar.all_tensors.isChecked():
+            others = tuple(t.name for t in model.tensors if t.name not in tensors)
+        return View(self._history, self._reader, self.axis, self._clock, tensors,
+                    model.current if model.current in tensors else tensors[0], others, frozenset(self._hidden),
+                    self.bar.smoothed_steps)
+
+    def _show_plots(self) -> None:
+        shown = self.bar.shown
+        for key, plot in self.plots.items():
+            plot.setVisible(key in shown)
+            last = bool(shown) and key == shown[-1]
+            plot.canvas.has_x_axis = last
+            plot.canvas.boxes = self.bar.boxes.isChecked()
+            plot.setMinimumHeight(_PLOT_HEIGHT + (18 if last else 0))
+            plot.canvas.changed()
+
+    def _redraw(self) -> None:
+        """What the user did is seen at once."""
+        self.mark_due()
+        if self.isVisible():
+            self.refresh()
+
+    # Markers
+
+    def _renew_markers(self) -> None:
+        if self._markers_due:
+            self._markers_due = False
+            self.markers = markers_of(self.model.happenings)
+
+    def _draw_markers(self, view: View) -> None:
+        x = view.x_of([marker.step for marker in self.markers])
+        lines = [VerticalLine(at, marker.color, marker.step == self.selected_step)
+                 for at, marker in zip(x.tolist(), self.markers)]
+        for plot in self._visible_plots():
+            plot.canvas.set_lines(lines)
+        canvas = next(iter(self.plots[key].canvas for key in self.bar.shown))
+        offset = canvas.mapTo(self, QtCore.QPoint(0, 0)).x() - self.strip.x()
+        rect = canvas.plot_rect.translated(offset, 0)
+        self.strip.set_markers(self.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(), rect.right(),
+                               self.selected_step)
+
+    def _measure_effects(self) -> None:
+        """While its steps are still there one by one: what has been folded tells before and after less well apart."""
+        for marker in self.markers[-3:]:
+            self._effect(marker)
+
+    def _effect(self, marker: Marker) -> Effect:
+        at = self.markers.index(marker)
+        previous = self.markers[at - 1].step if at else None
+        following = self.markers[at + 1].step if at + 1 < len(self.markers) else None
+        key = marker.step, len(marker.events)
+        found = self._effects.get(key)
+        if found is None or not found.complete:
+            names = tensors_of(marker.changes, [t.name for t in self.model.tensors])
+            found = self._effects[key] = effect(self._history, marker.step, names, previous, following)
+        return found
+
+    def _tip(self, markers: Sequence[Marker]) -> str:
+        blocks = []
+        for marker in markers[-3:]:
+            lines = ["Step {:,}".format(marker.step)]
+            lines += [sentence for event in marker.events for sentence in sentences(event)]
+            blocks.append("\n".join(lines + [self._effect(marker).describe()]))
+        more = len(markers) - len(blocks)
+        return ("{} earlier changes, and\n\n".format(more) if more else "") + "\n\n".join(blocks)
+
+    def _tip_at(self, x: float, tolerance: float) -> str:
+        marker = self._marker_at(x, tolerance)
+        return self._tip([marker]) if marker is not None else ""
+
+    def _marker_at(self, x: float, tolerance: float) -> Optional[Marker]:
+        if self._history is None or not self.markers:
+            return None
+        places = self._view().x_of([marker.step for marker in self.markers])
+        distance, marker = min(zip(abs(places - x).tolist(), self.markers), key=lambda pair: pair[0])
+        return marker if distance <= tolerance else None
+
+    def menu_of(self, markers: Sequence[Marker]) -> QtWidgets.QMenu:
+        """What can be done about some markers, newest first."""
+        menu = QtWidgets.QMenu(self)
+        menu.setToolTipsVisible(True)
+        menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        for marker in reversed(markers):
+            where = menu if len(markers) == 1 else menu.addMenu("Step {:,}: {}".format(marker.step, marker.label))
+            told = self._tip([marker]).splitlines()
+            for line in told:
+                where.addAction(line).setEnabled(False)
+            where.addSeparator()
+            where.addAction("Go to step {:,}".format(marker.step), lambda step=marker.step: self.go_to(step))
+            self._add_undo(where, marker)
+        return menu
+
+    def _add_undo(self, menu: QtWidgets.QMenu, marker: Marker) -> None:
+        alive = self.model.run is not None and not self.model.ended
+        undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
+        undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
+        undo.setEnabled(alive and bool(marker.changes))
+        kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
+        back = menu.addAction("Go back to before this change", lambda: self._send(RestoreCheckpoint(kept)))
+        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were before. It can be redone.")
+        back.setEnabled(alive and bool(kept))
+
+    def _undo(self, changes: Sequence[events.Change]) -> None:
+        old = {}
+        for change in changes:
+            old.setdefault(change.setting, change.old)  # changed twice at one step: the first knows what was before
+        self._send(ChangeSettings(tuple(old.items())))
+
+    def _send(self, command: Command) -> None:
+        try:
+            self.model.run.send(command)
+        except QatvizError as error:
+            self.edits.refused.emit(str(error))
+
+    # What happens
+
+    def _moving(self, move):
+        def moved(*where):
+            if self._history is not None:
+                move(*where)
+                self._redraw()
+        return moved
+
+    def _zoom(self, factor: float) -> None:
+        self._moving(lambda: self.axis.zoom(factor, (self.axis.low + self.axis.high) / 2))()
+
+    def _on_topic(self, topic: str) -> None:
+        super()._on_topic(topic)
+        if topic in (EVENTS, RUN):
+            self._markers_due = True
+
+    def _on_happened(self, event: events.Event) -> None:
+        if isinstance(event, events.Restored) and self._history is self.model.history and self._history is not None:
+            self._reader.forget()
+            self._clock.rewind(event.step)
+            self._effects.clear()
+            self._first_step = None
+        if isinstance(event, MARKED):
+            self._markers_due = True
+
+    def _on_bar(self) -> None:
+        unit = "seconds" if self.bar.seconds.isChecked() else "step"
+        if unit != self.axis.unit and self._history is not None:
+            self._change_unit(unit)
+        self._show_plots()
+        self._redraw()
+
+    def _change_unit(self, unit: str) -> None:
+        convert = self._clock.seconds if unit == "seconds" else self._clock.steps
+        axis = self.axis
+        follow, span = axis.follow, axis.span
+        low, high = (float(convert(x)) for x in (axis.low, axis.high))
+        axis.unit, axis.begin, axis.newest = unit, float(convert(axis.begin)), float(convert(axis.newest))
+        axis.look_at(low, high)
+        if follow:
+            axis.follow, axis.span = True, None if span is None else high - low
+            if span is None:
+                axis.follow_all()
+
+    def _on_follow(self, on: bool) -> None:
+        if on:
+            self.axis.follow_newest()
+        else:
+            self.axis.look_at(self.axis.low, self.axis.high)
+        self._redraw()
+
+    def _on_all(self) -> None:
+        self.axis.follow_all()
+        for plot in self.plots.values():
+            plot.canvas.show_all_values()
+        self._redraw()
+
+    def _on_hovered(self, x: Optional[float]) -> None:
+        text = ""
+        if x is not None and self._history is not None:
+            view = self._view()
+            step = max(view.step_at(x), 0.0)
+            text = "step {:,.0f}".format(step)
+            if len(self._clock) > 1:
+                text += " · {:,.1f} s".format(float(self._clock.seconds(step)))
+        for plot in self._visible_plots():
+            plot.canvas.crosshair_text = text
+            plot.canvas.set_crosshair(x)
+        self._redraw()
+
+    def _on_clicked(self, x: float, tolerance: float) -> None:
+        marker = self._marker_at(x, tolerance)
+        if marker is not None:
+            self._choose([marker])
+        elif self.selected_step is not None:
+            self.selected_step = None
+            self._redraw()
+
+    def _on_flag(self, markers: Sequence[Marker], point: QtCore.QPoint) -> None:
+        self._choose(markers)
+        self.menu_of(markers).popup(point)
+
+    def _choose(self, markers: Sequence[Marker]) -> None:
+        self.selected_step = markers[-1].step
+        self._redraw()
+        self.marker_activated.emit(self.selected_step)
+
+    def _on_curve_toggled(self, key: str) -> None:
+        self._hidden.symmetric_difference_update([key])
+        self._redraw()

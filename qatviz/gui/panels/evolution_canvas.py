@@ -1,0 +1,269 @@
+"""One plot over the common time axis: what is drawn, and what the mouse asks for."""
+
+from typing import Callable, List, Optional, Sequence, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.analysis.series import steady_range
+from qatviz.gui.curves import Curve, bounds, blend, paint_curves
+from qatviz.gui.theme import Theme
+from qatviz.gui.ticks import linear_ticks, log_ticks
+
+#: Pixels: left of the plot, for the numbers; below the last one; around.
+LEFT, BELOW, MARGIN = 54, 20, 3
+#: A click, not a drag, if the mouse moved no further.
+CLICK_PIXELS = 4
+_BOX_PIXELS = 12
+_ZOOM_PER_NOTCH = 0.8
+
+
+class VerticalLine:
+    """A marker's line: where, and its colour by name in the theme."""
+
+    def __init__(self, x: float, color: str, selected: bool):
+        self.x, self.color, self.selected = x, color, selected
+
+    def __eq__(self, other):
+        return vars(self) == vars(other)
+
+
+class Canvas(QtWidgets.QWidget):
+    """Curves, grid, markers' lines and the crosshair.
+
+    What the user asks for with the mouse concerns all plots, so it is told by signals, in units of the x axis.
+    """
+
+    hovered = QtCore.pyqtSignal(object)  # x, or None when the mouse has left
+    panned = QtCore.pyqtSignal(float)
+    zoomed = QtCore.pyqtSignal(float, float)  # factor, at x
+    boxed = QtCore.pyqtSignal(float, float)
+    clicked = QtCore.pyqtSignal(float, float)  # x, and how far 4 pixels are
+    all_asked = QtCore.pyqtSignal()
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.theme = theme
+        self.curves = []  # type: List[Curve]
+        self.lines = []  # type: List[VerticalLine]
+        self.x_range, self.y_range = (0.0, 1.0), None  # type: Tuple[float, float], Optional[Tuple[float, float]]
+        self.log = self.y_fixed = self.has_x_axis = self.boxes = False
+        self.limits = (-np.inf, np.inf)
+        self.note = self.crosshair_text = ""
+        self.crosshair = None  # type: Optional[float]
+        self.tip_of = None  # type: Optional[Callable[[float, float], str]]
+        self._still = None  # type: Optional[QtGui.QPixmap]
+        self._pressed = self._box = None  # type: Optional[QtCore.QPoint], Optional[QtCore.QRect]
+        self._moved = self._boxing = False
+        self.setMouseTracking(True)
+        self.setFocusPolicy(QtCore.Qt.ClickFocus)
+        self.setCursor(QtCore.Qt.CrossCursor)
+        self.setMinimumSize(120, 46)
+
+    # What is drawn
+
+    def set_curves(self, curves: Sequence[Curve], x_range: Tuple[float, float], log: bool) -> None:
+        """Draw these curves over ``x_range``; ``log``: their values are powers of ten. The y axis follows, steadily."""
+        if log != self.log:
+            self.y_range, self.y_fixed = None, False
+        self.curves, self.x_range, self.log = list(curves), x_range, log
+        if not self.y_fixed:
+            found = bounds(self.curves, x_range)
+            if found is not None:
+                low, high = steady_range(self.y_range, *found)
+                self.y_range = max(low, self.limits[0]), min(high, self.limits[1])
+        self.changed()
+
+    def set_lines(self, lines: Sequence[VerticalLine]) -> None:
+        """The lines of the markers."""
+        if list(lines) != self.lines:
+            self.lines = list(lines)
+            self.changed()
+
+    def set_crosshair(self, x: Optional[float]) -> None:
+        """Show the crosshair at ``x``, or not at all."""
+        if x != self.crosshair:
+            self.crosshair = x
+            self.update()
+
+    def show_all_values(self) -> None:
+        """The y axis follows the curves again."""
+        self.y_range, self.y_fixed = None, False
+        self.set_curves(self.curves, self.x_range, self.log)
+
+    def changed(self) -> None:
+        """What stands still has to be drawn again."""
+        self._still = None
+        self.update()
+
+    @property
+    def plot_rect(self) -> QtCore.QRectF:
+        """Where the curves are."""
+        below = BELOW if self.has_x_axis else MARGIN
+        return QtCore.QRectF(LEFT, MARGIN, max(self.width() - LEFT - 2 * MARGIN, 1),
+                             max(self.height() - MARGIN - below, 1))
+
+    def x_at(self, pixel: float) -> float:
+        rect = self.plot_rect
+        return self.x_range[0] + (pixel - rect.left()) * (self.x_range[1] - self.x_range[0]) / rect.width()
+
+    def pixel_of(self, x: float) -> float:
+        rect = self.plot_rect
+        return rect.left() + (x - self.x_range[0]) * rect.width() / (self.x_range[1] - self.x_range[0])
+
+    # Drawing
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        ratio = self.devicePixelRatioF()
+        if painter.paintEngine().type() != QtGui.QPaintEngine.Raster or abs(painter.deviceTransform().m11() - ratio) > 1e-3:
+            self._paint(painter)  # a figure that is taken along: of another size, or vectors
+            return
+        if self._still is None or self._still.size() != self.size() * ratio:
+            self._still = QtGui.QPixmap(self.size() * ratio)
+            self._still.setDevicePixelRatio(ratio)
+            still = QtGui.QPainter(self._still)
+            still.setFont(self.font())
+            self._paint(still)
+            still.end()
+        painter.drawPixmap(0, 0, self._still)
+        rect = self.plot_rect
+        if self.crosshair is not None and self.x_range[0] <= self.crosshair <= self.x_range[1]:
+            x = round(self.pixel_of(self.crosshair))
+            painter.setPen(QtGui.QPen(self.theme.color("text"), 1, QtCore.Qt.DotLine))
+            painter.drawLine(x, int(rect.top()), x, int(rect.bottom()))
+            if self.has_x_axis:
+                self._paint_crosshair_text(painter, x)
+        if self._box is not None:
+            painter.setPen(self.theme.color("accent"))
+            painter.setBrush(self.theme.color("accent", 50))
+            painter.drawRect(self._box)
+
+    def _paint(self, painter: QtGui.QPainter) -> None:
+        rect, base = self.plot_rect, self.theme.color("base")
+        painter.fillRect(self.rect(), base)
+        painter.setFont(small_font(self.font()))
+        line = self.theme.color("line")
+        faint, muted = blend(line, base, 0.45), self.theme.color("muted")
+        height = painter.fontMetrics().height()
+        if self.y_range is not None:
+            make = log_ticks if self.log else linear_ticks
+            for y, text in make(self.y_range[0], self.y_range[1], max(2, int(rect.height() / (1.6 * height)))):
+                pixel = rect.bottom() - (y - self.y_range[0]) / (self.y_range[1] - self.y_range[0]) * rect.height()
+                painter.setPen(faint)
+                painter.drawLine(QtCore.QPointF(rect.left(), pixel), QtCore.QPointF(rect.right(), pixel))
+                painter.setPen(muted)
+                top = min(max(pixel - height / 2, 0), self.height() - height)
+                painter.drawText(QtCore.QRectF(0, top, LEFT - 5, height), QtCore.Qt.AlignRight, text)
+        for x, text in linear_ticks(self.x_range[0], self.x_range[1], max(2, int(rect.width() / 90))):
+            pixel = self.pixel_of(x)
+            painter.setPen(faint)
+            painter.drawLine(QtCore.QPointF(pixel, rect.top()), QtCore.QPointF(pixel, rect.bottom()))
+            if self.has_x_axis:
+                painter.setPen(muted)
+                left = min(pixel - 40, self.width() - 82)
+                painter.drawText(QtCore.QRectF(left, rect.bottom() + 2, 80, height), QtCore.Qt.AlignHCenter, text)
+        for marker in self.lines:
+            if self.x_range[0] <= marker.x <= self.x_range[1]:
+                color = self.theme.color(marker.color)
+                style = QtCore.Qt.SolidLine if marker.selected else QtCore.Qt.DashLine
+                painter.setPen(QtGui.QPen(color if marker.selected else blend(color, base, 0.6),
+                                          2 if marker.selected else 1, style))
+                pixel = round(self.pixel_of(marker.x))
+                painter.drawLine(pixel, int(rect.top()), pixel, int(rect.bottom()))
+        if self.y_range is not None:
+            paint_curves(painter, rect, self.x_range, self.y_range, self.curves)
+        painter.setPen(muted)
+        if self.note:
+            painter.drawText(rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
+        painter.setPen(line)
+        painter.setBrush(QtCore.Qt.NoBrush)
+        painter.drawRect(rect)
+
+    def _paint_crosshair_text(self, painter: QtGui.QPainter, x: int) -> None:
+        painter.setFont(small_font(self.font()))
+        width = painter.fontMetrics().horizontalAdvance(self.crosshair_text) + 10
+        left = min(max(x - width // 2, 0), self.width() - width)
+        tag = QtCore.QRectF(left, self.plot_rect.bottom() + 1, width, BELOW - 2)
+        painter.fillRect(tag, self.theme.color("raised"))
+        painter.setPen(self.theme.color("text"))
+        painter.drawText(tag, QtCore.Qt.AlignCenter, self.crosshair_text)
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.changed()
+
+    # The mouse
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        notches = (event.angleDelta().y() or event.angleDelta().x()) / 120.0
+        factor = _ZOOM_PER_NOTCH**notches
+        if event.modifiers() & QtCore.Qt.ControlModifier and self.y_range is not None:
+            rect, (low, high) = self.plot_rect, self.y_range
+            at = low + (rect.bottom() - event.pos().y()) / rect.height() * (high - low)
+            self._fix_y(at - (at - low) * factor, at + (high - at) * factor)
+        elif event.modifiers() & QtCore.Qt.ShiftModifier:
+            self.panned.emit(-notches * 0.1 * (self.x_range[1] - self.x_range[0]))
+        else:
+            self.zoomed.emit(factor, self.x_at(event.pos().x()))
+        event.accept()
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.button() == QtCore.Qt.LeftButton:
+            self._pressed, self._moved = event.pos(), False
+            self._boxing = self.boxes != bool(event.modifiers() & QtCore.Qt.ShiftModifier)
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
+        if self._pressed is None:
+            inside = self.plot_rect.left() <= event.pos().x() <= self.plot_rect.right()
+            self.hovered.emit(self.x_at(event.pos().x()) if inside else None)
+            return
+        if not self._moved and (event.pos() - self._pressed).manhattanLength() <= CLICK_PIXELS:
+            return
+        self._moved = True
+        if self._boxing:
+            self._box = QtCore.QRect(self._pressed, event.pos()).normalized() & self.plot_rect.toRect()
+            self.update()
+        else:
+            self.panned.emit(self.x_at(self._pressed.x()) - self.x_at(event.pos().x()))
+            self._pressed = event.pos()
+
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.button() != QtCore.Qt.LeftButton or self._pressed is None:
+            return
+        box, self._box, pressed, self._pressed = self._box, None, self._pressed, None
+        if not self._moved:
+            self.clicked.emit(self.x_at(pressed.x()), abs(self.x_at(CLICK_PIXELS) - self.x_at(0)))
+        elif box is not None and box.width() >= _BOX_PIXELS:
+            if box.height() >= _BOX_PIXELS and self.y_range is not None:
+                rect, (low, high) = self.plot_rect, self.y_range
+                self._fix_y(*(low + (rect.bottom() - y) / rect.height() * (high - low) for y in (box.bottom(), box.top())))
+            self.boxed.emit(self.x_at(box.left()), self.x_at(box.right()))
+        self.update()
+
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.button() == QtCore.Qt.LeftButton:
+            self._pressed = None
+            self.all_asked.emit()
+
+    def leaveEvent(self, event: QtCore.QEvent) -> None:
+        self.hovered.emit(None)
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.ToolTip and self.tip_of is not None:
+            text = self.tip_of(self.x_at(event.pos().x()), abs(self.x_at(CLICK_PIXELS) - self.x_at(0)))
+            QtWidgets.QToolTip.showText(event.globalPos(), text, self)
+            return True
+        return super().event(event)
+
+    def _fix_y(self, low: float, high: float) -> None:
+        if high - low > 1e-9 * max(abs(low), abs(high), 1e-30):
+            self.y_range, self.y_fixed = (low, high), True
+            self.changed()
+
+
+def small_font(font: QtGui.QFont) -> QtGui.QFont:
+    """The font of numbers on axes."""
+    small = QtGui.QFont(font)
+    small.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+    return small

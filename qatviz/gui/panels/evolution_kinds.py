@@ -1,0 +1,109 @@
+"""The plots of the evolution panel: what each draws of a run's history."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore
+
+from qatviz.telemetry.collector import ACCURACIES
+
+#: With more tensors than these, only the current one's parts of the error are drawn.
+_PARTS_OF_AT_MOST = 2
+
+SMOOTHED_STEPS = (0, 5, 10, 20, 50, 100, 200, 500, 1000)
+
+
+class PlotKind(NamedTuple):
+    """One plot.
+
+    Attributes
+    ----------
+    key, button, title : str
+        Name in the settings; text of the toggle; heading, with the unit.
+    about : str
+        Explains the term in a sentence.
+    pattern : str
+        Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
+    unit : str
+        Follows a value.
+    factor : float
+        From the history's unit to the shown one.
+    can_log, log : bool
+        Whether a logarithmic axis makes sense, and is the default.
+    limits : tuple
+        The axis never reaches beyond.
+    digits : int or None
+        Decimals of a value; None: as many as it needs.
+    waits_for : str
+        Said while there is nothing to draw.
+    """
+
+    key: str
+    button: str
+    title: str
+    about: str
+    pattern: str = ""
+    unit: str = ""
+    factor: float = 1.0
+    can_log: bool = False
+    log: bool = False
+    limits: Tuple[float, float] = (-float("inf"), float("inf"))
+    digits: Optional[int] = None
+    waits_for: str = "waits for the first step"
+
+
+class CurveSpec(NamedTuple):
+    """One curve: its series, and how it is drawn. ``color``: a number in the theme's series, or a name of the theme."""
+
+    series: str
+    key: str
+    name: str
+    color: object
+    about: str = ""
+    style: int = QtCore.Qt.SolidLine
+    width: int = 1
+    in_legend: bool = True
+
+
+LOSS, ACCURACY, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
+
+KINDS = (
+    PlotKind(LOSS, "Loss", "Loss", "What training makes small: how far the network's answers are from the right ones, on the "
+             "batch of each step, with quantization as it is set.", can_log=True),
+    PlotKind(ACCURACY, "Accuracy", "Accuracy (%)", "Share of held-out examples that are classified right: with float values, "
+             "with only the weights quantized, only the activations, and both.", unit=" %", factor=100.0,
+             limits=(-1.0, 101.0), digits=1, waits_for="waits for the first evaluation on held-out data"),
+    PlotKind("sqnr", "SQNR", "SQNR (dB)", "Signal-to-quantization-noise ratio: how much larger the values are than the error of "
+             "quantizing them; one bit more gives about 6 dB.", "{}/sqnr_db", " dB", digits=1),
+    PlotKind(ERROR, "Error", "Error (MSE)", "Mean squared difference of float and quantized values. It is the sum of a clipping "
+             "part (values outside the range) and a rounding part (between two levels).", "{}/mse", can_log=True, log=True),
+    PlotKind("scale", "Scale", "Scale", "The step between two neighbouring quantized values (of the coarsest channel, where "
+             "quantized per channel).", "{}/scale", can_log=True, log=True),
+    PlotKind("zero_point", "Zero point", "Zero point", "The integer code that stands for the value 0; 0 where the grid is "
+             "symmetric.", "{}/zero_point", digits=0),
+    PlotKind("flip_rate", "Flips", "Flip rate (%)", "Share of the integer codes that changed from one snapshot to the next: "
+             "weights that swing between two codes keep it high.", "snapshot:{}/flip_rate", " %", 100.0,
+             limits=(-1.0, 101.0), digits=2, waits_for="waits for a second snapshot to compare with"),
+    PlotKind(RATE, "Rate", "Learning rate", "The factor that turns a gradient into a step of the weights.", can_log=True, log=True),
+)
+DEFAULT_SHOWN = (LOSS, ACCURACY, "sqnr")
+
+_ACCURACY_COLORS = dict(zip(ACCURACIES, ("float_values", 1, 2, "in_range")))
+_PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outside the range (dashed)."),
+          ("rounding", QtCore.Qt.DotLine, "Part of the error from values between two levels (dotted)."))
+
+
+def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
+    """The curves of a plot, for the tensors in their order; the most important one first."""
+    if kind.key == ACCURACY:
+        return [CurveSpec("accuracy." + name, "accuracy." + name, name.replace("_", " "), _ACCURACY_COLORS[name],
+                          width=2 if name == "quantized" else 1) for name in reversed(ACCURACIES)]
+    if not kind.pattern:
+        return [CurveSpec(kind.key, kind.key, "", 0)]
+    curves = [CurveSpec(kind.pattern.format(name), "tensor." + name, name, i, width=2 if name == current else 1)
+              for i, name in enumerate(tensors)]
+    if kind.key == ERROR:
+        detailed = tensors if len(tensors) <= _PARTS_OF_AT_MOST else [current]
+        curves += [CurveSpec("{}/mse_{}".format(name, part), "part." + part, part, list(tensors).index(name), about, style,
+                             in_legend=name == detailed[0])
+                   for part, style, about in _PARTS for name in detailed if name in tensors]
+    return curves

@@ -1,0 +1,211 @@
+"""One plot of the evolution panel: heading and curves, read from the history as far as they are in view."""
+
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.analysis.series import Clock, Points, SeriesReader, smooth, width_for
+from qatviz.gui.curves import Curve, blend
+from qatviz.gui.figures import FigureMenu
+from qatviz.gui.panels.evolution_axis import TimeAxis
+from qatviz.gui.panels.evolution_canvas import Canvas
+from qatviz.gui.panels.evolution_kinds import ACCURACY, LOSS, CurveSpec, PlotKind, curves_of
+from qatviz.gui.panels.evolution_legend import Entry, Legend
+from qatviz.gui.plot import si
+from qatviz.gui.theme import Theme
+from qatviz.gui.ticks import exponents
+from qatviz.telemetry.history import History
+
+#: Points of a curve at most, and of all faint curves of a plot together.
+_MOST_POINTS, _MOST_FAINT_POINTS = 2000, 12000
+#: Curves with fewer points than these show them.
+_DOTS_BELOW = 40
+#: An average begins so many time constants before what is in view.
+_LEAD = 4
+
+
+class View(NamedTuple):
+    """What all plots have in common when they are drawn."""
+
+    history: History
+    reader: SeriesReader
+    axis: TimeAxis
+    clock: Clock
+    tensors: Tuple[str, ...]
+    current: str
+    others: Tuple[str, ...]
+    hidden: FrozenSet[str]
+    smoothed_steps: int
+
+    def x_of(self, steps: np.ndarray) -> np.ndarray:
+        return self.clock.seconds(steps) if self.axis.unit == "seconds" else np.asarray(steps, np.float64)
+
+    def step_at(self, x: float) -> float:
+        return float(self.clock.steps(x)) if self.axis.unit == "seconds" else float(x)
+
+
+class _Drawn(NamedTuple):
+    """A curve as it was read: ``values`` are those of the legend."""
+
+    spec: CurveSpec
+    points: Points
+    values: np.ndarray
+
+
+class EvolutionPlot(QtWidgets.QWidget):
+    """Legend above, canvas below.
+
+    Attributes
+    ----------
+    kind : PlotKind
+    canvas : Canvas
+    legend : Legend
+    """
+
+    log_toggled = QtCore.pyqtSignal()
+
+    def __init__(self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.theme, self.kind, self._settings = theme, kind, settings
+        self.figure_name = kind.key
+        self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
+        self.canvas.limits = kind.limits
+        self.log = QtWidgets.QToolButton(checkable=True, text="log", visible=kind.can_log)
+        self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
+        self.log.setAccessibleName("{}: logarithmic axis".format(kind.title))
+        self.log.setChecked(kind.can_log and settings.value("evolution/log_" + kind.key, kind.log, bool))
+        self.log.toggled.connect(self._on_log)
+        self._view = None  # type: Optional[View]
+        self._drawn = []  # type: List[_Drawn]
+        self._state = None  # type: Optional[tuple]
+        head = QtWidgets.QHBoxLayout()
+        head.addWidget(self.legend, 1)
+        head.addWidget(self.log)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        head.setSpacing(0)
+        layout.addLayout(head)
+        layout.addWidget(self.canvas, 1)
+        self.setAutoFillBackground(True)
+        self.menu = FigureMenu(self)
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        """Take the theme's colours."""
+        palette = QtGui.QPalette(self.palette())
+        palette.setColor(QtGui.QPalette.Window, self.theme.color("base"))
+        self.setPalette(palette)
+        self.log.setMaximumHeight(self.legend.sizeHint().height())
+        self._state = None
+        self.canvas.changed()
+        self.legend.update()
+
+    def forget(self) -> None:
+        """Another run: nothing is known of its values."""
+        self._drawn, self._state = [], None
+        self.canvas.set_curves([], self.canvas.x_range, self.log.isChecked())
+        self.canvas.show_all_values()
+        self.legend.set_entries([])
+
+    def draw(self, view: View) -> None:
+        """Show the curves of ``view``."""
+        self._view = view
+        specs = curves_of(self.kind, view.tensors, view.current)
+        shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
+        start, stop = view.step_at(view.axis.low), view.step_at(view.axis.high)
+        room = max(min(self.canvas.plot_rect.width() / 2, _MOST_POINTS), 50)
+        lead = _LEAD * view.smoothed_steps if self.kind.key == LOSS else 0
+        width = width_for(stop - start, room)
+        points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
+        faint = self._faint_points(view, start, stop, room)
+        x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
+        state = (x_range, log, tuple(shown), view.axis.unit, view.smoothed_steps,
+                 len(view.clock) if view.axis.unit == "seconds" else 0, self.theme.colors)
+        known = self._state is not None and self._state[0] == state and len(self._state[1]) == len(points + faint)
+        if not known or any(new is not old for new, old in zip(points + faint, self._state[1])):
+            self._state = state, points + faint
+            self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
+            curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
+            behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
+            curves += [Curve(view.x_of(found.step), self._y(found.mean), None, None, behind) for found in faint]
+            self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
+            self.canvas.set_curves(curves, x_range, log)
+        self.tell(specs, view)
+
+    def tell(self, specs: Sequence[CurveSpec], view: View) -> None:
+        """Values at the crosshair, else the newest in view."""
+        x = self.canvas.crosshair
+        step = view.step_at(view.axis.high if x is None else x)
+        if x is not None and x > view.axis.newest:
+            step = -1.0
+        values = {drawn.spec.series: _value_at(drawn, step) for drawn in self._drawn}
+        self.legend.set_entries([
+            Entry(spec.key, spec.name, self._text(values.get(spec.series)), self._color(spec), spec.style,
+                  spec.key in view.hidden, spec.about) for spec in specs if spec.in_legend])
+
+    def table(self) -> Dict[str, np.ndarray]:
+        """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
+        columns = {}  # type: Dict[str, np.ndarray]
+        if self._view is None:
+            return columns
+        view = self._view
+        start, stop = (int(view.step_at(x)) for x in (view.axis.low, view.axis.high))
+        for drawn in self._drawn:
+            series, name = view.history.series(drawn.spec.series, start, stop + 1), drawn.spec.series
+            columns.setdefault("step", series.last_step)
+            columns[name] = series.mean * np.float32(self.kind.factor)
+            if (series.count > 1).any():
+                columns[name + " minimum"] = series.minimum * np.float32(self.kind.factor)
+                columns[name + " maximum"] = series.maximum * np.float32(self.kind.factor)
+        return columns
+
+    def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
+        if not self.kind.pattern or not view.others:
+            return []
+        width = width_for(stop - start, min(room, max(_MOST_FAINT_POINTS / len(view.others), 50)))
+        return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
+
+    def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
+        """The parts of a tensor's error go with the tensor."""
+        return spec.key.startswith("part.") and "tensor." + spec.series.partition("/")[0] in hidden
+
+    def _read(self, view: View, spec: CurveSpec, points: Points) -> _Drawn:
+        smoothed = view.smoothed_steps and self.kind.key == LOSS
+        return _Drawn(spec, points, smooth(points, view.smoothed_steps) if smoothed else points.mean)
+
+    def _curve(self, view: View, drawn: _Drawn) -> Curve:
+        points, color, base = drawn.points, self._color(drawn.spec), self.theme.color("base")
+        low, high, band = self._y(points.low), self._y(points.high), blend(color, base, 0.3)
+        x = view.x_of(points.step)
+        if drawn.values is not points.mean and (points.count <= 1).all():
+            # Nothing was folded: the steps themselves are the band of their average.
+            low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
+            low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
+        return Curve(x, self._y(drawn.values), low, high, color, band, drawn.spec.width if drawn.values is points.mean else 2,
+                     drawn.spec.style, self.kind.key == ACCURACY or len(x) < _DOTS_BELOW)
+
+    def _y(self, values: np.ndarray) -> np.ndarray:
+        values = values * self.kind.factor
+        return exponents(values) if self.log.isChecked() else values
+
+    def _color(self, spec: CurveSpec) -> QtGui.QColor:
+        return self.theme.series(spec.color) if isinstance(spec.color, int) else self.theme.color(spec.color)
+
+    def _text(self, value: Optional[float]) -> str:
+        if value is None or not np.isfinite(value):
+            return "–" if value is None or np.isnan(value) else ("∞" if value > 0 else "-∞")
+        value *= self.kind.factor
+        text = si(value) if self.kind.digits is None else "{:.{}f}".format(value, self.kind.digits)
+        return text + self.kind.unit
+
+    def _on_log(self) -> None:
+        self._settings.setValue("evolution/log_" + self.kind.key, self.log.isChecked())
+        self.log_toggled.emit()
+
+
+def _value_at(drawn: _Drawn, step: float) -> Optional[float]:
+    """The value of the point that ``step`` lies in, or of the last one before it."""
+    index = int(np.searchsorted(drawn.points.first, step, side="right")) - 1
+    return float(drawn.values[index]) if index >= 0 else None
