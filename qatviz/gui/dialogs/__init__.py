@@ -1,1 +1,1 @@
-"""Windows that ask for something."""
+"""Windows that are open for one purpose."""

@@ -1,0 +1,78 @@
+"""A check that takes a while, on a worker thread; only the answer to the newest question is heard."""
+
+from typing import Any, Callable
+
+from PyQt5 import QtCore
+
+from qatviz.errors import QatvizError
+
+
+class CheckWorker(QtCore.QObject):
+    """Asks ``check(question)`` on a thread of the pool.
+
+    Parameters
+    ----------
+    check : callable
+        Called on another thread; raises :class:`QatvizError` with a sentence for the user.
+    """
+
+    #: The question, and the answer to it.
+    answered = QtCore.pyqtSignal(object, object)
+    #: The question, and what is wrong with it, in a sentence.
+    failed = QtCore.pyqtSignal(object, str)
+
+    def __init__(self, check: Callable[[Any], Any], parent: QtCore.QObject = None):
+        super().__init__(parent)
+        self._check = check
+        self._newest = None  # type: Any
+
+    @property
+    def is_busy(self) -> bool:
+        return self._newest is not None
+
+    def ask(self, question: Any) -> None:
+        """Forget earlier questions, and begin with this."""
+        self.forget()
+        task = _Task(self._check, question)
+        task.told.done.connect(self._on_done)
+        self._newest = task.told
+        QtCore.QThreadPool.globalInstance().start(task)
+
+    def forget(self) -> None:
+        """Hear no answer any more."""
+        if self._newest is not None:
+            self._newest.is_wanted = False
+            self._newest = None
+
+    def _on_done(self, told: Any, question: Any, answer: Any, problem: str) -> None:
+        if told is not self._newest:
+            return
+        self._newest = None
+        if problem:
+            self.failed.emit(question, problem)
+        else:
+            self.answered.emit(question, answer)
+
+
+class _Told(QtCore.QObject):
+    done = QtCore.pyqtSignal(object, object, object, str)
+    is_wanted = True
+
+
+class _Task(QtCore.QRunnable):
+    def __init__(self, check: Callable[[Any], Any], question: Any):
+        super().__init__()
+        self.told = _Told()
+        self._check, self._question = check, question
+
+    def run(self) -> None:
+        if not self.told.is_wanted:  # asked anew before its turn came
+            return
+        answer, problem = None, ""
+        try:
+            answer = self._check(self._question)
+        except QatvizError as error:
+            problem = str(error)
+        except Exception as error:  # a bug, or a file that no loader foresaw: the user should read it, not lose the window
+            problem = "{}: {}".format(type(error).__name__, error)
+        self.told.done.emit(self.told, self._question, answer, problem)

@@ -1,0 +1,66 @@
+"""A message whose details can be unfolded and copied: for what failed."""
+
+from typing import Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+
+class DetailsDialog(QtWidgets.QDialog):
+    """Says ``message``; the ``details``, such as a traceback, are folded away.
+
+    It does not block: open it with :meth:`open` or :meth:`show`.
+    """
+
+    def __init__(self, title: str, message: str, details: str = "", parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setWindowTitle(title)
+        self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        self._message, self._details = message, details
+        self.message = QtWidgets.QLabel(message, wordWrap=True)
+        self.message.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)
+        self.details = QtWidgets.QPlainTextEdit(details, readOnly=True)
+        self.details.setFont(QtGui.QFontDatabase.systemFont(QtGui.QFontDatabase.FixedFont))
+        self.details.setLineWrapMode(QtWidgets.QPlainTextEdit.NoWrap)
+        self.details.setAccessibleName("Details")
+        self.details.setMinimumSize(560, 220)
+        self.unfold = QtWidgets.QPushButton("Details", checkable=True)
+        self.unfold.setToolTip("Show where in the program it happened")
+        self.copy = QtWidgets.QPushButton("Copy")
+        self.copy.setToolTip("Copy message and details, for a report")
+        self._layout(title)
+        self.unfold.toggled.connect(self._on_unfolded)
+        self.copy.clicked.connect(self._on_copy)
+
+    def _layout(self, title: str) -> None:
+        icon = QtWidgets.QLabel()
+        icon.setPixmap(self.style().standardIcon(QtWidgets.QStyle.SP_MessageBoxWarning).pixmap(32, 32))
+        heading = QtWidgets.QLabel(title)
+        font = QtGui.QFont(heading.font())
+        font.setBold(True)
+        heading.setFont(font)
+        grid = QtWidgets.QGridLayout()
+        grid.setHorizontalSpacing(12)
+        grid.addWidget(icon, 0, 0, 2, 1, QtCore.Qt.AlignTop)
+        grid.addWidget(heading, 0, 1)
+        grid.addWidget(self.message, 1, 1)
+        grid.setColumnStretch(1, 1)
+        buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
+        buttons.addButton(self.unfold, QtWidgets.QDialogButtonBox.ActionRole)
+        buttons.addButton(self.copy, QtWidgets.QDialogButtonBox.ActionRole)
+        buttons.rejected.connect(self.reject)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.addLayout(grid)
+        rows.addWidget(self.details, 1)
+        rows.addStretch(0)
+        rows.addWidget(buttons)
+        self.details.hide()
+        self.unfold.setVisible(bool(self._details))
+        self.setMinimumWidth(460)
+
+    def _on_unfolded(self, unfolded: bool) -> None:
+        self.details.setVisible(unfolded)
+        self.adjustSize()
+
+    def _on_copy(self) -> None:
+        text = "\n\n".join(part for part in (self.windowTitle(), self._message, self._details) if part)
+        QtWidgets.QApplication.clipboard().setText(text)

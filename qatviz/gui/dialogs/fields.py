@@ -1,0 +1,192 @@
+"""Fields of a form: what is wrong with one is said under it."""
+
+import os
+import time
+from typing import Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.controls.check_box import CheckBox
+from qatviz.gui.controls.number_box import NumberBox
+from qatviz.gui.new_run import STEPS
+from qatviz.gui.theme import Theme
+
+
+class Field(QtWidgets.QWidget):
+    """A widget, and under it a line for what is wrong with it or what it means."""
+
+    def __init__(self, widget: QtWidgets.QWidget, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.widget, self._theme = widget, theme
+        self.note = QtWidgets.QLabel(wordWrap=True)
+        self.note.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(2)
+        rows.addWidget(widget)
+        rows.addWidget(self.note)
+        self.setFocusProxy(widget)
+        self.say("")
+
+    def say(self, text: str, is_problem: bool = False) -> None:
+        """Show ``text``; nothing where it is empty."""
+        self.has_problem = is_problem
+        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("bad" if is_problem else "muted"))
+        self.note.setPalette(palette)
+        self.note.setText(text)
+        self.note.setVisible(bool(text))
+
+
+class DataField(QtWidgets.QWidget):
+    """A name of a data set, or the path of a file or folder."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
+                 parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._settings = settings
+        self.box = QtWidgets.QComboBox(editable=True)
+        self.box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
+        self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.box.setMinimumContentsLength(14)
+        self.box.setAccessibleName("Data")
+        for row, (name, about) in enumerate(names):
+            self.box.addItem(name)
+            self.box.setItemData(row, about, QtCore.Qt.ToolTipRole)
+        self.box.setToolTip("\n".join(["What the network learns from. By name:"] + ["{}: {}".format(*n) for n in names]
+                                      + ["or the path of a file or folder"]))
+        self.file, self.folder = QtWidgets.QPushButton("File…"), QtWidgets.QPushButton("Folder…")
+        self.file.setToolTip("A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
+        self.folder.setToolTip("A folder of images with a sub-folder for each class, of IDX files, or CIFAR-10's")
+        for button in (self.file, self.folder):
+            button.setAutoDefault(False)  # Enter is to start the run
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.box, 1)
+        row.addWidget(self.file)
+        row.addWidget(self.folder)
+        self.box.editTextChanged.connect(lambda _: self.changed.emit())
+        self.file.clicked.connect(self._on_file)
+        self.folder.clicked.connect(self._on_folder)
+        self.setFocusProxy(self.box)
+
+    def text(self) -> str:
+        return self.box.currentText().strip()
+
+    def set_text(self, text: str) -> None:
+        self.box.setEditText(text)
+
+    def _on_file(self) -> None:
+        self._choose(QtWidgets.QFileDialog.getOpenFileName(self, "Data", self._place())[0])
+
+    def _on_folder(self) -> None:
+        self._choose(QtWidgets.QFileDialog.getExistingDirectory(self, "Data", self._place()))
+
+    def _place(self) -> str:
+        return self._settings.value("new_run/data_place", os.path.expanduser("~"))
+
+    def _choose(self, path: str) -> None:
+        if path:
+            self._settings.setValue("new_run/data_place", os.path.dirname(path))
+            self.set_text(path)
+
+
+class StepsField(QtWidgets.QWidget):
+    """A number of steps, or none: until stopped."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.box = NumberBox(STEPS)
+        self.box.setAccessibleName("Steps")
+        self.box.setToolTip(STEPS.help)
+        self.endless = CheckBox("Until stopped")
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.box, 1)
+        row.addWidget(self.endless)
+        self.box.edited.connect(lambda _: self.changed.emit())
+        self.endless.toggled.connect(self._on_toggled)
+        self.setFocusProxy(self.box)
+
+    def steps(self) -> Optional[int]:
+        return None if self.endless.isChecked() else self.box.value
+
+    def set_steps(self, steps: int, endless: bool) -> None:
+        self.box.set_value(steps)
+        self.endless.setChecked(endless)
+        self.box.setEnabled(not endless)
+
+    def _on_toggled(self, endless: bool) -> None:
+        self.box.setEnabled(not endless)
+        self.changed.emit()
+
+
+class OutField(QtWidgets.QWidget):
+    """Where to record the run, if anywhere: a new directory under the place where the last one was."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._settings, self._is_ours = settings, True
+        self.record = CheckBox("In a directory of its own")
+        self.record.setToolTip("Keep everything of the run in a directory, so that it can be looked at, resumed and forked")
+        self.path = QtWidgets.QLineEdit()
+        self.path.setAccessibleName("Directory to record to")
+        self.choose = QtWidgets.QPushButton("Place…")
+        self.choose.setToolTip("Where the new directory is to be")
+        self.choose.setAutoDefault(False)
+        grid = QtWidgets.QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.addWidget(self.record, 0, 0, 1, 2)
+        grid.addWidget(self.path, 1, 0)
+        grid.addWidget(self.choose, 1, 1)
+        self.record.setChecked(settings.value("new_run/record", "true") in (True, "true"))
+        self._on_toggled(self.record.isChecked())
+        self.record.toggled.connect(self._on_toggled)
+        self.path.textChanged.connect(lambda _: self.changed.emit())
+        self.path.textEdited.connect(self._on_typed)
+        self.choose.clicked.connect(self._on_choose)
+        self.setFocusProxy(self.path)
+
+    def out(self) -> Optional[str]:
+        return self.path.text().strip() if self.record.isChecked() else None
+
+    def suggest(self, network: str) -> None:
+        """A new directory for the network; not where the user has typed one."""
+        if self._is_ours:
+            self.path.setText(_new_directory(self._place(), network))
+
+    def remember(self) -> None:
+        self._settings.setValue("new_run/record", self.record.isChecked())
+        if self.record.isChecked():
+            self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(self.out()))))
+
+    def _place(self) -> str:
+        return self._settings.value("new_run/place", os.path.join(os.path.expanduser("~"), "qatviz-runs"))
+
+    def _on_typed(self) -> None:
+        self._is_ours = False
+
+    def _on_toggled(self, record: bool) -> None:
+        self.path.setEnabled(record)
+        self.choose.setEnabled(record)
+        self.changed.emit()
+
+    def _on_choose(self) -> None:
+        place = QtWidgets.QFileDialog.getExistingDirectory(self, "Record under", self._place())
+        if place:
+            self.path.setText(os.path.join(place, os.path.basename(self.path.text()) or "run"))
+            self._is_ours = False
+
+
+def _new_directory(place: str, network: str) -> str:
+    name = "{}-{}".format(network, time.strftime("%Y%m%d-%H%M%S"))
+    path, number = os.path.join(place, name), 2
+    while os.path.exists(path):
+        path, number = os.path.join(place, "{}-{}".format(name, number)), number + 1
+    return path

@@ -1,0 +1,68 @@
+"""The page of keyboard shortcuts, made from the actions that have them."""
+
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+#: Keys that no action has: they belong to what has the focus.
+ALWAYS = (
+    ("Tab, Shift+Tab", "next, previous control"),
+    ("↑, ↓ in a number", "one step more, one less"),
+    ("Enter in a number", "what was typed counts; Esc takes it back"),
+)
+
+
+class ShortcutsDialog(QtWidgets.QDialog):
+    """Lists the shortcuts of ``groups``: (title, actions), such as a menu and what is in it.
+
+    Actions without a shortcut are left out, and one that is in several groups is listed with the first.
+    """
+
+    def __init__(self, groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]],
+                 parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setWindowTitle("Keyboard shortcuts")
+        self.tree = QtWidgets.QTreeWidget(rootIsDecorated=False)
+        self.tree.setHeaderLabels(("What it does", "Keys"))
+        self.tree.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
+        self.tree.setFocusPolicy(QtCore.Qt.StrongFocus)
+        self.tree.setAccessibleName("Keyboard shortcuts")
+        for title, rows in [*_rows(groups), ("Everywhere", [(what, keys) for keys, what in ALWAYS])]:
+            self._add(title, rows)
+        self.tree.expandAll()
+        self.tree.resizeColumnToContents(0)
+        buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
+        buttons.rejected.connect(self.reject)
+        column = QtWidgets.QVBoxLayout(self)
+        column.addWidget(self.tree)
+        column.addWidget(buttons)
+        self.resize(520, 560)
+
+    def _add(self, title: str, rows: List[Tuple[str, str]]) -> None:
+        head = QtWidgets.QTreeWidgetItem([title])
+        font = QtGui.QFont(self.tree.font())
+        font.setBold(True)
+        head.setFont(0, font)
+        self.tree.addTopLevelItem(head)
+        for row in rows:
+            head.addChild(QtWidgets.QTreeWidgetItem(list(row)))
+
+
+def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tuple[str, List[Tuple[str, str]]]]:
+    listed, found = set(), []
+    for title, actions in groups:
+        rows = []
+        for action in actions:
+            keys = [key.toString(QtGui.QKeySequence.NativeText) for key in action.shortcuts() if not key.isEmpty()]
+            if not keys or action in listed:
+                continue
+            listed.add(action)
+            rows.append((_text(action), ", ".join(keys)))
+        if rows:
+            found.append((title, rows))
+    return found
+
+
+def _text(action: QtWidgets.QAction) -> str:
+    """The action's text as a menu shows it: without the mark of its letter, the dots, and what it counts."""
+    return action.text().replace("&&", "\0").replace("&", "").replace("\0", "&").rstrip("…").strip()
