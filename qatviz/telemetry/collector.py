@@ -137,12 +137,12 @@ class Collector:
             return
         if isinstance(item, Snapshot):
             self._feed.add_snapshot(item.step, item.values)
-            self._channel.put(item)
+            self._channel.put_snapshot(item)
             if self._record is not None:
                 self._record.append_snapshot(item)
             return
         if isinstance(item, TensorValues):
-            self._channel.put(item)
+            self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):
             self._feed.add_evaluation(item.step, [item.accuracy[name] for name in ACCURACIES])

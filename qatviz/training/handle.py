@@ -22,7 +22,7 @@ from qatviz.training.moments import Moment
 from qatviz.training.run_spec import RunSpec
 from qatviz.training.step_measures import StepDecoder
 
-#: Telemetry records that wait for a reader at most: at 1,000 steps a second, two seconds.
+#: Step records that wait for a reader at most: at 1,000 steps a second, two seconds.
 CHANNEL_CAPACITY = 2000
 
 NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
@@ -72,8 +72,13 @@ class Run:
 
     @property
     def dropped(self) -> int:
-        """Telemetry records that nobody read in time."""
+        """Step records and snapshots that nobody read in time."""
         return self._channel.dropped
+
+    @property
+    def dropped_snapshots(self) -> int:
+        """Of these, the snapshots."""
+        return self._channel.dropped_snapshots
 
     def start(self) -> None:
         """Begin; :class:`RunStateError` the second time."""

@@ -15,10 +15,11 @@ def event(i):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 5), st.lists(st.sampled_from(["record", "event", "drain"]), max_size=60))
-def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, actions):
-    channel = Channel(capacity)
-    expected, dropped = [], 0
+@given(st.integers(1, 5), st.integers(1, 3),
+       st.lists(st.sampled_from(["record", "snapshot", "event", "drain"]), max_size=60))
+def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, snapshot_capacity, actions):
+    channel = Channel(capacity, snapshot_capacity)
+    expected, dropped = [], {int: 0, str: 0}
     for i, action in enumerate(actions):
         if action == "drain":
             assert channel.drain() == expected
@@ -27,21 +28,34 @@ def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, actions):
             channel.put_event(event(i))
             expected.append(event(i))
         else:
-            channel.put(i)
-            expected.append(i)
-            telemetry = [item for item in expected if isinstance(item, int)]
-            if len(telemetry) > capacity:
-                expected.remove(telemetry[0])
-                dropped += 1
+            kind, put, limit = (int, channel.put, capacity) if action == "record" else (
+                str, channel.put_snapshot, snapshot_capacity)
+            put(kind(i))
+            expected.append(kind(i))
+            same = [item for item in expected if isinstance(item, kind)]
+            if len(same) > limit:
+                expected.remove(same[0])
+                dropped[kind] += 1
     assert channel.drain() == expected
-    assert channel.dropped == dropped
+    assert (channel.dropped, channel.dropped_snapshots) == (dropped[int] + dropped[str], dropped[str])
     assert channel.drain() == []
 
 
-@pytest.mark.parametrize("capacity", [0, -1])
-def test_refuses_a_capacity_without_room(capacity):
-    with pytest.raises(ValueError, match=str(capacity)):
-        Channel(capacity)
+def test_no_number_of_steps_drives_out_a_snapshot_or_an_event():
+    channel = Channel(10, 2)
+    channel.put_snapshot("a")
+    channel.put_event(event(0))
+    for i in range(10_000):
+        channel.put(i)
+    channel.put_snapshot("b")
+    assert channel.drain() == ["a", event(0), *range(9_990, 10_000), "b"]
+    assert (channel.dropped, channel.dropped_snapshots) == (9_990, 0)
+
+
+@pytest.mark.parametrize("capacities", [(0,), (-1,), (5, 0), (5, -1)])
+def test_refuses_a_capacity_without_room(capacities):
+    with pytest.raises(ValueError, match="capacity of a channel is {}".format(capacities[-1])):
+        Channel(*capacities)
 
 
 def test_wait_returns_at_once_where_something_waits():
@@ -52,9 +66,13 @@ def test_wait_returns_at_once_where_something_waits():
     channel.drain()
     channel.put(1)
     assert channel.wait(60) is True
+    channel.drain()
+    channel.put_snapshot(1)
+    assert channel.wait(60) is True
 
 
-@pytest.mark.parametrize("put", [lambda channel: channel.put(1), lambda channel: channel.put_event(event(1))])
+@pytest.mark.parametrize("put", [lambda channel: channel.put(1), lambda channel: channel.put_snapshot(1),
+                                 lambda channel: channel.put_event(event(1))])
 def test_wait_is_ended_by_an_arrival(put):
     channel = Channel(1)
     waited = []
