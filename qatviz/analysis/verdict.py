@@ -4,7 +4,7 @@ All thresholds are here, each with its reason. They are rules of thumb to look s
 on held-out data decides.
 """
 
-from typing import Mapping, NamedTuple, Sequence
+from typing import Mapping, NamedTuple, Optional, Sequence
 
 import numpy as np
 
@@ -93,7 +93,8 @@ def levels(values: np.ndarray, tensors: Sequence[QuantizedTensor], settings: Seq
     return found
 
 
-def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings, active: bool = True) -> Verdict:
+def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings, active: bool = True,
+            level: Optional[Mapping[str, int]] = None) -> Verdict:
     """What to think of a tensor, in plain words; the gravest first.
 
     Parameters
@@ -102,6 +103,8 @@ def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: Qu
         By the names of SNAPSHOT_MEASURES; NaN where there is no value.
     active : bool
         Whether it is quantized: enabled, and past its delay.
+    level : mapping, optional
+        Levels by the names of JUDGED, where :func:`levels` has been asked already.
     """
     if not settings.enabled:
         return Verdict(NO_LEVEL, "In float: this tensor is not quantized.")
@@ -116,8 +119,10 @@ def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: Qu
         if np.isnan(measures["sqnr_db"]):
             return Verdict(WARNING, "All of its values are 0.")
         return Verdict(GOOD, "Exact: every value lies on the grid.")
-    column = np.array([[measures[name]] for name in SNAPSHOT_MEASURES], np.float32)
-    level = {name: int(levels(column, [tensor], [settings], [True])[_ROW[name], 0]) for name in JUDGED}
+    if level is None:
+        column = np.array([[measures[name]] for name in SNAPSHOT_MEASURES], np.float32)
+        found = levels(column, [tensor], [settings], [True])[:, 0]
+        level = {name: int(found[_ROW[name]]) for name in JUDGED}
     return _worst(measures, level, tensor, settings)
 
 

@@ -45,12 +45,14 @@ class LayersPanel(Panel):
             self._kind_group.addButton(button)
             self.kinds[kind] = button
         self.view = LayersView(self.context, self.source, self.shown, self.sparklines)
-        self.columns = QtWidgets.QToolButton(text="Columns", toolTip="Choose which columns are shown", autoRaise=True)
+        self.columns = QtWidgets.QToolButton(text="☰", toolTip="Choose which columns are shown", autoRaise=True)
+        self.columns.setAccessibleName("Columns")
+        self.columns.setStyleSheet("QToolButton::menu-indicator { image: none; }")
         self.columns.setFocusPolicy(Qt.TabFocus)
         self.columns.setPopupMode(QtWidgets.QToolButton.InstantPopup)
         self.columns.setMenu(self.view.columns_menu)
         self.empty = EmptyText(self.view.viewport())
-        self.summary = QtWidgets.QLabel(textFormat=Qt.RichText)
+        self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
         self.summary.setToolTip("Weights only: activations are computed anew for every input and take no place in a model file.")
         self.figure_name = self.view.figure_name
         self._plan = self._snapshot = self._book = None
@@ -74,7 +76,7 @@ class LayersPanel(Panel):
         layout.addWidget(self.view, 1)
         layout.addWidget(self.summary)
         self.summary.setContentsMargins(8, 2, 8, 4)
-        self.summary.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
+        self.setFocusProxy(self.view)
 
     def _connect(self) -> None:
         self.filter.textChanged.connect(self._on_filter)
@@ -86,6 +88,7 @@ class LayersPanel(Panel):
             shortcut = QtWidgets.QShortcut(QtGui.QKeySequence(keys), parent)
             shortcut.setContext(Qt.WidgetWithChildrenShortcut)
             shortcut.activated.connect(handler)
+        self.apply_theme()
 
     def apply_theme(self) -> None:
         self.view.apply_theme()
@@ -220,4 +223,4 @@ def _size_texts(totals: Totals, ghost: str) -> List[str]:
     share = pending("{:.0f} %".format(100 * totals.size / totals.float_size),
                     "{:.0f} %".format(100 * totals.pending_size / totals.float_size))
     bits = pending("{:.1f}".format(totals.mean_bits), "{:.1f}".format(totals.pending_mean_bits))
-    return ["weights {}, in float32 {} ({})".format(size, bytes_text(totals.float_size), share), bits + " bits a weight"]
+    return ["weights {} of {} in float32 ({})".format(size, bytes_text(totals.float_size), share), bits + " bits each"]

@@ -13,7 +13,7 @@ from qatviz.gui.panels.sparkline import Sparklines
 from qatviz.gui.theme import Theme
 
 _PADDING = 6
-_SELECTED_ALPHA, _CURRENT_BAR = 56, 3
+_CURRENT_BAR = 3
 
 
 class LayersDelegate(QtWidgets.QStyledItemDelegate):
@@ -29,7 +29,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         """Take the theme's colours and the view's font."""
         color = self._theme.color
         self._text, self._muted, self._ghost, self._line = (color(n) for n in ("text", "muted", "ghost", "line"))
-        self._accent, self._selected = color("accent"), color("accent", _SELECTED_ALPHA)
+        self._accent = color("accent")
         self._levels = {level: color(LEVEL_NAMES[level]) for level in (GOOD, WARNING, BAD)}  # type: Dict[int, QtGui.QColor]
         self._levels[NO_LEVEL] = self._muted
         self._spark_pen = QtGui.QPen(color("muted"), 1)
@@ -40,8 +40,6 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         row = self._shown.mapToSource(index).row()
         column, rect = COLUMNS[index.column()], option.rect
         is_current = self._rows.tensors[row].name == self.current
-        if option.state & QtWidgets.QStyle.State_Selected:
-            painter.fillRect(rect, self._selected)
         if is_current and column.key == "verdict":
             painter.fillRect(rect.left(), rect.top(), _CURRENT_BAR, rect.height(), self._accent)
         inner = rect.adjusted(_PADDING, 0, -_PADDING, 0)
@@ -69,11 +67,16 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         stands_out = cell.level >= WARNING
         if stands_out:
             painter.setFont(self._bold)
-        plain = self._muted if cell.text in ("–", "off", "float") else self._text
-        painter.setPen(plain if cell.level == NO_LEVEL and column.key != "verdict" else self._levels[cell.level])
+        painter.setPen(self._pen(cell, column))
         painter.drawText(rect, align, cell.text)
         if stands_out:
             painter.setFont(self.parent().font())
+
+    def _pen(self, cell, column):
+        """What is good is told by the verdict and the SQNR alone, so that what is not stands out."""
+        if cell.level >= WARNING or column.key in ("verdict", "sqnr_db"):
+            return self._levels[cell.level]
+        return self._muted if cell.text in ("–", "off", "float") else self._text
 
     def _paint_name(self, painter, rect, row, is_current):
         """The layer, and more quietly the kind."""

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from qatviz.analysis.verdict import BAD, GOOD, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes, verdict
+from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes, verdict
 from qatviz.gui.edits import show
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.gui.plot import si
@@ -106,7 +106,8 @@ class Rows:
         """What to think of a tensor; found when it is asked for, and then known until something is new."""
         if row not in self._verdicts:
             measures = dict(zip(SNAPSHOT_MEASURES, self._values[:, row].tolist()))
-            self._verdicts[row] = verdict(measures, self.tensors[row], self._as_measured(row), self.active[row])
+            level = {name: int(self._levels[_ROW[name], row]) for name in JUDGED}
+            self._verdicts[row] = verdict(measures, self.tensors[row], self._as_measured(row), self.active[row], level)
         return self._verdicts[row]
 
     def value(self, row: int, column: Column) -> Any:

@@ -15,6 +15,7 @@ from qatviz.gui.panels.sparkline import Sparklines
 
 _KEY = "layers/columns"
 _FIXED = ("verdict", "name")  # without these a row can't be told from another
+_SELECTED_ALPHA = 64
 _EXTRA_WIDTH = 16  # padding of a cell, and room for the sort arrow
 
 
@@ -64,7 +65,6 @@ class LayersView(QtWidgets.QTableView):
         self.menu = FigureMenu(self)
         self.columns_menu = self._make_columns_menu()
         self._restore()
-        self.fit()
 
     def table(self) -> Dict[str, List[Any]]:
         """The rows that are shown, in their order, with all columns: plain values by name."""
@@ -99,6 +99,11 @@ class LayersView(QtWidgets.QTableView):
 
     def apply_theme(self) -> None:
         """Take the theme's colours and font."""
+        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        # Seen through, so that the colours of levels keep their meaning on it.
+        palette.setColor(QtGui.QPalette.Highlight, self.context.theme.color("accent", _SELECTED_ALPHA))
+        palette.setColor(QtGui.QPalette.HighlightedText, self.context.theme.color("text"))
+        self.setPalette(palette)
         self.delegate.apply_theme()
         self.fit()
 
