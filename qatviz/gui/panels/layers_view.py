@@ -99,7 +99,7 @@ class LayersView(QtWidgets.QTableView):
 
     def apply_theme(self) -> None:
         """Take the theme's colours and font."""
-        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        palette = QtGui.QPalette()
         # Seen through, so that the colours of levels keep their meaning on it.
         palette.setColor(QtGui.QPalette.Highlight, self.context.theme.color("accent", _SELECTED_ALPHA))
         palette.setColor(QtGui.QPalette.HighlightedText, self.context.theme.color("text"))
