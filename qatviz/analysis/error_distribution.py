@@ -27,6 +27,8 @@ class ErrorDistribution:
         How many were looked at, and how many there are.
     rmse_over_scale : float
         Of those looked at; 0.289 is ideal.
+    largest : float
+        Largest absolute error, in steps.
     clipping_share : float
         Part of the squared error that is clipping's, 0..1; NaN without error.
     """
@@ -37,6 +39,7 @@ class ErrorDistribution:
     values: int
     total: int
     rmse_over_scale: float
+    largest: float
     clipping_share: float
 
 
@@ -58,5 +61,5 @@ def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistributio
     total = float(squares.sum())
     return ErrorDistribution(
         edges, np.bincount(bins[~clipped], minlength=len(edges) - 1), np.bincount(bins[clipped], minlength=len(edges) - 1),
-        int(error.size), int(values.size), float(np.sqrt(total / max(error.size, 1))),
+        int(error.size), int(values.size), float(np.sqrt(total / max(error.size, 1))), largest,
         float(squares[clipped].sum() / total) if total else float("nan"))

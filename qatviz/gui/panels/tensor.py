@@ -1,0 +1,267 @@
+"""The selected tensor in full: distribution, codes, error, channels, and all of it over time."""
+
+import time
+from typing import Optional
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import RunStateError
+from qatviz.gui.context import Context
+from qatviz.gui.panel import Panel
+from qatviz.gui.panels.tensor_channels import ChannelsPlot
+from qatviz.gui.panels.tensor_codes import CodesPlot
+from qatviz.gui.panels.tensor_error import ErrorPlot
+from qatviz.gui.panels.tensor_header import Header
+from qatviz.gui.panels.tensor_overlay import OverlayPlot
+from qatviz.gui.panels.tensor_time import TimePlot
+from qatviz.gui.panels.tensor_view import TensorView, view_of
+from qatviz.gui.plot import EmptyText
+from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.quant.affine import AffineGrid
+from qatviz.telemetry.snapshots import Snapshot
+from qatviz.training.commands import InspectTensor
+
+#: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
+ASK_INTERVAL_S = 2.0
+#: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
+WIDE, WIDE_AT_LEAST = 1.4, 560
+CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
+
+
+class TensorPanel(Panel):
+    """One tensor in full, with the ghost of what is pending.
+
+    The upper plot has the distribution; below, a page for each of codes, error, channels and time. On the page of time a
+    cursor takes all plots back to an earlier snapshot.
+    """
+
+    title = "Tensor"
+    name = "tensor"
+    about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, and their history."
+    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
+
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
+        self._clock = clock
+        self._cursor = None  # type: Optional[Snapshot]
+        self._shown = None  # type: Optional[tuple]
+        self._tensor = ("", None)
+        self._asked = {}
+        self._values_grid = (None, None)
+        super().__init__(context, parent)
+        self._restore()
+
+    def _setup_ui(self) -> None:
+        self.header = Header(self.theme)
+        self.overlay = OverlayPlot(self.theme)
+        self.codes, self.error = CodesPlot(self.theme), ErrorPlot(self.theme)
+        self.channels, self.over_time = ChannelsPlot(self.theme), TimePlot(self.theme)
+        self.pages = {
+            CODES: _Page("Codes", self.codes, "The integers that are stored: one bar a code, the outermost in the colour of "
+                         "clipping, unused ones shaded."),
+            ERROR: _Page("Error", self.error, "How far values are from what they become, in steps of the grid: rounding lies "
+                         "within half a step, the rest is clipping."),
+            CHANNELS: _Page("Channels", self.channels, "The range of each output channel against the window of its grid: a "
+                            "channel that fills little of it gets few of the codes."),
+            TIME: _Page("Over time", self.over_time, "The distribution at every snapshot, a column each; press, drag or use "
+                        "the arrow keys to look at an earlier one."),
+        }
+        self.pages[TIME].add_legend(self.over_time)
+        self.tabs = QtWidgets.QTabWidget(documentMode=True)
+        self.tabs.tabBar().setAccessibleName("What is shown of the tensor")
+        for page in self.pages.values():
+            self.tabs.addTab(page, page.label)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, page.about)
+        self._content = QtWidgets.QWidget()
+        self._empty = EmptyText(self)
+
+    def _layout(self) -> None:
+        self.splitter = QtWidgets.QSplitter(QtCore.Qt.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.overlay)
+        self.splitter.addWidget(self.tabs)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setStretchFactor(1, 1)
+        inner = QtWidgets.QVBoxLayout(self._content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(2)
+        inner.addWidget(self.header)
+        inner.addWidget(self.splitter, 1)
+        outer = QtWidgets.QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._content)
+
+    def _connect(self) -> None:
+        self.edits.changed.connect(self.mark_due)
+        self.header.tensor_chosen.connect(lambda name: self.model.select([name], name))
+        self.header.back.clicked.connect(lambda: self._on_cursor_moved(None))
+        self.over_time.cursor_moved.connect(self._on_cursor_moved)
+        self.header.log.toggled.connect(self._on_log)
+        self.tabs.currentChanged.connect(self._on_tab)
+
+    def _restore(self) -> None:
+        settings = self.context.settings
+        self.header.log.setChecked(settings.value("tensor/log", False, bool))
+        tab = settings.value("tensor/tab", CODES, str)
+        self.tabs.setCurrentIndex(list(self.pages).index(tab) if tab in self.pages else 0)
+
+    @property
+    def tab(self) -> str:
+        """Name of the page that is open."""
+        return list(self.pages)[self.tabs.currentIndex()]
+
+    # Drawing
+
+    def update_from(self) -> None:
+        model = self.model
+        self.header.show_tensors(model.tensors, model.current)
+        if self._tensor != (model.current, model.plan):
+            self._begin_tensor()
+        self._check_cursor()
+        view = view_of(model, self.edits, self._cursor)
+        self._content.setVisible(model.plan is not None)
+        if view is None:
+            self._show_nothing()
+            return
+        self._empty.say("")
+        self._ask()
+        key = (id(view.snapshot), view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.name)
+        if self._shown is None or any(a is not b and a != b for a, b in zip(key[2:], self._shown[2:])) or \
+                key[1] is not self._shown[1]:
+            self._shown = key
+            self.header.draw(view)
+            self.overlay.draw(view)
+        self._draw_page(view)
+
+    def _draw_page(self, view: TensorView) -> None:
+        page = self.pages[self.tab]
+        if self.tab == CODES:
+            self.codes.draw(view)
+        elif self.tab == ERROR:
+            self._draw_error(view)
+        elif self.tab == CHANNELS:
+            self.channels.draw(view)
+        else:
+            snapshots = list(self.model.snapshots)
+            if self.model.snapshot is not None and (not snapshots or snapshots[-1].step < self.model.snapshot.step):
+                snapshots.append(self.model.snapshot)
+            self.over_time.draw(snapshots, view.tensor.name, view.index, self._cursor)
+        page.caption.setText(page.plot.caption)
+
+    def _draw_error(self, view: TensorView) -> None:
+        values = self.model.values.get(view.tensor.name)
+        if not view.is_active and view.is_live:
+            self.error.draw(None, None, None, "Not quantized: in float there is no error.")
+        elif values is None:
+            self.error.draw(None, None, None, "Waits for the tensor's values." if self._can_ask() else
+                            "The run has ended before the tensor's values were asked for.")
+        else:
+            self.error.draw(values, self._grid_of_values(values, view), view.ghost,
+                            "Not quantized when its values were read.")
+
+    def _grid_of_values(self, values, view: TensorView) -> Optional[AffineGrid]:
+        """The grid in effect when ``values`` were read: they come with a snapshot."""
+        if self._values_grid[0] is not values:
+            near = min(self.model.snapshots + [self.model.snapshot], key=lambda s: abs(s.step - values.step))
+            then = TensorView(view.tensor, view.settings, near, True, view.index)
+            self._values_grid = (values, then.grid)
+        return self._values_grid[1]
+
+    def _show_nothing(self) -> None:
+        self._shown = None
+        self._content.hide()
+        self._empty.say("No run is open." if self.model.plan is None else "Waits for the first snapshot of the run.")
+
+    def _begin_tensor(self) -> None:
+        if self._tensor[1] is not self.model.plan:
+            self._asked.clear()
+        self._tensor, self._shown = (self.model.current, self.model.plan), None
+        for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
+            plot.forget_ranges()
+
+    def _check_cursor(self) -> None:
+        """What is no longer part of the run's past can't be looked at; what was only thinned out can."""
+        cursor, newest = self._cursor, self.model.snapshot
+        if cursor is None:
+            return
+        past = [s for s in self.model.snapshots if s.step <= cursor.step]
+        if newest is None or not past or self.model.current not in cursor.histograms or cursor.step > newest.step:
+            self._cursor = None
+        elif not any(s is cursor for s in past):
+            self._cursor = past[-1]
+
+    # Values
+
+    def _can_ask(self) -> bool:
+        return self.model.run is not None and not self.model.ended
+
+    def _ask(self) -> None:
+        """Ask for the tensor's values where they would be of use and are not those of the newest snapshot."""
+        name, known = self.model.current, self.model.values.get(self.model.current)
+        wanted = known is None or ((self.tab == ERROR or self.edits.pending) and known.step < self.model.snapshot.step)
+        now = self._clock()
+        if not wanted or not self._can_ask() or now - self._asked.get(name, -1e9) < ASK_INTERVAL_S:
+            return
+        self._asked[name] = now
+        try:
+            self.model.run.send(InspectTensor(name))
+        except RunStateError:
+            # It ended a moment ago: its last event is on its way and says so.
+            return
+
+    # What the user does
+
+    def _on_cursor_moved(self, snapshot: Optional[Snapshot]) -> None:
+        self._cursor = snapshot
+        self.refresh()
+
+    def _on_log(self, on: bool) -> None:
+        for plot in (self.overlay, self.codes, self.error):
+            plot.is_log = on
+        self.context.settings.setValue("tensor/log", on)
+        self.mark_due()
+
+    def _on_tab(self, index: int) -> None:
+        self.context.settings.setValue("tensor/tab", self.tab)
+        self.mark_due()
+
+    def apply_theme(self) -> None:
+        self._shown = None
+        self.header.apply_theme()
+        for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
+            plot.apply_theme()
+        self.pages[TIME].add_legend(self.over_time)
+
+    def resizeEvent(self, event: QtCore.QEvent) -> None:
+        super().resizeEvent(event)
+        is_wide = self.width() >= max(WIDE * self.height(), WIDE_AT_LEAST)
+        self.splitter.setOrientation(QtCore.Qt.Horizontal if is_wide else QtCore.Qt.Vertical)
+
+
+class _Page(QtWidgets.QWidget):
+    """A plot under a sentence that says what it comes to."""
+
+    def __init__(self, label: str, plot, about: str):
+        super().__init__()
+        self.label, self.plot, self.about = label, plot, about
+        self.caption = QtWidgets.QLabel(wordWrap=True)
+        self.caption.setToolTip(about)
+        self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self._line = QtWidgets.QHBoxLayout()
+        self._line.setContentsMargins(8, 3, 8, 0)
+        self._line.addWidget(self.caption, 1)
+        self._legend = None  # type: Optional[QtWidgets.QLabel]
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(self._line)
+        layout.addWidget(plot, 1)
+
+    def add_legend(self, plot: TimePlot) -> None:
+        """The colours of the heat map, beside the caption."""
+        if self._legend is None:
+            least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
+            self._legend = QtWidgets.QLabel()
+            self._legend.setToolTip("Colours are logarithmic in the share of the values that a bin holds.")
+            for part in (least, self._legend, most):
+                self._line.addWidget(part)
+        self._legend.setPixmap(plot.legend(60, 10))

@@ -1,0 +1,119 @@
+"""How the error of a tensor's values is distributed, in steps of the grid: rounding apart from clipping."""
+
+from typing import Optional
+
+import numpy as np
+import pyqtgraph as pg
+from PyQt5 import QtCore
+
+from qatviz.analysis.error_distribution import BINS_PER_STEP, LARGEST, ErrorDistribution, error_distribution
+from qatviz.gui.ghost import Ghost
+from qatviz.gui.panels.tensor_plot import TensorPlot, percent, signed
+from qatviz.gui.plot import outline
+from qatviz.gui.theme import Theme
+from qatviz.quant.affine import AffineGrid
+from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
+from qatviz.telemetry.snapshots import TensorValues
+
+#: Without clipping no error is larger than half a step: so much of the axis is shown then.
+ROUNDING_REACH = 0.6
+
+
+class ErrorPlot(TensorPlot):
+    """Histogram of ``(quantized - float) / scale``, with the flat line of ideal rounding, and the ghost's outline.
+
+    Attributes
+    ----------
+    found, pending : ErrorDistribution or None
+        As it is, and as it would be.
+    """
+
+    def __init__(self, theme: Theme, parent=None):
+        self._rounding, self._clipping, self._ghost, self._ideal = [pg.PlotCurveItem() for _ in range(4)]
+        self.found = self.pending = None  # type: Optional[ErrorDistribution]
+        self._of = self._pending_of = (None, None)
+        self.caption = ""
+        super().__init__(theme, "tensor-error", "Distribution of the quantization error", parent)
+        for item in (self._rounding, self._clipping, self._ideal, self._ghost):
+            self.addItem(item, ignoreBounds=True)
+        self.set_labels(bottom="error (steps of the grid)", left="values")
+        self.set_table(self._columns)
+
+    def dress(self) -> None:
+        super().dress()
+        for curve, color in ((self._rounding, "in_range"), (self._clipping, "clipped")):
+            curve.setPen(pg.mkPen(self.theme.color(color)))
+            curve.setBrush(self.theme.color(color, 130))
+            curve.setFillLevel(0.0)
+        self._ghost.setPen(pg.mkPen(self.theme.color("ghost"), style=QtCore.Qt.DashLine))
+        self._ideal.setPen(pg.mkPen(self.theme.color("window_edge"), style=QtCore.Qt.DotLine))
+
+    def draw(self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], why_not: str) -> None:
+        """Show the errors of ``values`` on ``grid`` and, where there is a ghost, on its grid.
+
+        ``why_not`` is said where there is nothing to show.
+        """
+        if values is None or grid is None:
+            self.found = self.pending = None
+            self.caption = ""
+            self._of = (None, None)
+            for curve in (self._rounding, self._clipping, self._ideal, self._ghost):
+                curve.setVisible(False)
+            self.empty.say(why_not)
+            return
+        self.empty.say("")
+        if not _same(self._of, (values, grid)):
+            self.found, self._of = error_distribution(values.values, grid), (values, grid)
+        if ghost is None or not ghost.active:
+            self.pending = None
+        elif self.pending is None or not _same(self._pending_of, (values, ghost.grid)):
+            self.pending, self._pending_of = error_distribution(values.values, ghost.grid), (values, ghost.grid)
+        self._draw_found(values)
+
+    def _draw_found(self, values: TensorValues) -> None:
+        found = self.found
+        shown = [found] if self.pending is None else [found, self.pending]
+        largest = max(distribution.largest for distribution in shown)
+        reach = ROUNDING_REACH if largest < ROUNDING_REACH else max(distribution.edges[-1] for distribution in shown)
+        if not self._zoomed:
+            self.setXRange(-reach, reach, padding=0)
+        self._x = (-reach, reach)
+        ideal = found.rounding.sum() / BINS_PER_STEP
+        self.show_counts(float(max(found.rounding.max(), found.clipping.max(), 1.2 * ideal,
+                                   0 if self.pending is None else (self.pending.rounding + self.pending.clipping).max())))
+        self._rounding.setVisible(True)
+        self._rounding.setData(*outline(found.edges, self.heights(found.rounding)))
+        self._clipping.setVisible(bool(found.clipping.any()))
+        self._clipping.setData(*outline(found.edges, self.heights(found.clipping)))
+        self._ideal.setVisible(True)
+        self._ideal.setData(np.array([-0.5, 0.5]), np.repeat(self.heights(ideal), 2))
+        self._ghost.setVisible(self.pending is not None)
+        if self.pending is not None:
+            self._ghost.setData(*outline(self.pending.edges, self.heights(self.pending.rounding + self.pending.clipping)))
+        self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping".format(
+            values.step, "" if found.values == found.total else ", {:,} of {:,}".format(found.values, found.total),
+            found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share))
+
+    def read(self, x: float, y: float) -> str:
+        found = self.found
+        if found is None or not found.edges[0] <= x < found.edges[-1]:
+            return ""
+        index = int(np.floor((x - found.edges[0]) * BINS_PER_STEP))
+        beyond = " or more" if found.edges[-1] == LARGEST and index in (0, len(found.rounding) - 1) else ""
+        text = "error {} steps{}: {:,} values".format(signed(float(found.edges[index])), beyond,
+                                                      found.rounding[index] + found.clipping[index])
+        return text + (", {:,} of them clipped".format(found.clipping[index]) if found.clipping[index] else "")
+
+    def _columns(self):
+        if self.found is None:
+            return {}
+        return {"error_low_steps": self.found.edges[:-1], "error_high_steps": self.found.edges[1:],
+                "rounding_count": self.found.rounding, "clipping_count": self.found.clipping}
+
+
+def _same(one: tuple, other: tuple) -> bool:
+    """Whether values are the very same, and grids alike."""
+    if one[0] is not other[0] or one[1] is None:
+        return False
+    a, b = one[1], other[1]
+    return a is b or (a.bounds == b.bounds and np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point))

@@ -1,0 +1,271 @@
+"""What a tensor is, how it is quantized, and how well: now and, while something is pending, as it would be."""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.panels.tensor_plot import percent
+from qatviz.gui.panels.tensor_view import TensorView
+from qatviz.gui.plot import si
+from qatviz.gui.theme import Theme
+from qatviz.network.plan import QuantizedTensor
+from qatviz.quant.affine import code_bounds
+from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
+from qatviz.settings import FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, QuantizerSettings
+
+_RANGES = {MIN_MAX: "min-max range", PERCENTILE: "{:g} % range", MSE: "least-MSE range", FROZEN: "frozen range",
+           MOVING_AVERAGE: "averaged range"}
+
+
+class Cell(NamedTuple):
+    """A measure in the header; ``is_better_low``: whether less is better, None where that can't be said."""
+
+    name: str
+    label: str
+    tip: str
+    is_better_low: Optional[bool]
+
+
+CELLS = (
+    Cell("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization error, in "
+         "dB. Each bit is worth about 6 dB.", False),
+    Cell("rmse_over_scale", "RMSE/scale", "The typical error in steps of the grid. Ideal rounding has {:.3f}; much more means "
+         "that values are clipped, much less that many values lie on the grid, such as zeros.".format(IDEAL_RMSE_OVER_SCALE),
+         True),
+    Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
+    Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
+    Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
+    Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example); scales are not counted.", True),
+)
+_ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
+#: Width of a cell's text, pixels at the default font: below six of them the header has two rows.
+CELL_WIDTH = 118
+
+
+class Header(QtWidgets.QWidget):
+    """The tensor's name (a list to choose another from), its description, its settings and its measures."""
+
+    #: The user chose the tensor of this name.
+    tensor_chosen = QtCore.pyqtSignal(str)
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self._names = ()  # type: Tuple[str, ...]
+        self._columns = 0
+        self.chooser = QtWidgets.QComboBox()
+        self.chooser.setToolTip("The tensor that is shown in full.")
+        self.chooser.setAccessibleName("Tensor")
+        self.chooser.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.chooser.setMinimumContentsLength(14)
+        self.chooser.setMaxVisibleItems(30)
+        font = self.chooser.font()
+        font.setBold(True)
+        self.chooser.setFont(font)
+        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about.setTextFormat(QtCore.Qt.RichText)
+        self.moment = QtWidgets.QLabel()
+        self.moment.setTextFormat(QtCore.Qt.RichText)
+        self.moment.setToolTip("The training step that is shown. Put the cursor of “Over time” on an earlier one to look back.")
+        self.moment.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self.back = QtWidgets.QToolButton(text="Newest")
+        self.back.setToolTip("Leave the past and follow the run again (End).")
+        self.back.hide()
+        self.log = QtWidgets.QToolButton(text="Log", checkable=True)
+        self.log.setToolTip("Counts on a logarithmic axis, so that rare values are seen beside frequent ones.")
+        self.log.setAccessibleName("Logarithmic counts")
+        self.cells = {cell.name: _CellLabels(cell) for cell in CELLS}
+        top = QtWidgets.QHBoxLayout()
+        top.addWidget(self.chooser)
+        for widget, stretch in ((self.moment, 1), (self.back, 0), (self.log, 0)):
+            top.addWidget(widget, stretch)
+        self._grid = QtWidgets.QGridLayout()
+        self._grid.setHorizontalSpacing(10)
+        self._grid.setVerticalSpacing(2)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 4)
+        layout.setSpacing(3)
+        layout.addLayout(top)
+        layout.addWidget(self.about)
+        layout.addLayout(self._grid)
+        self.chooser.activated[str].connect(self.tensor_chosen)
+        self._arrange()
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        for cell in self.cells.values():
+            cell.apply_theme(self._theme)
+
+    def show_tensors(self, tensors: List[QuantizedTensor], current: str) -> None:
+        """The names to choose from."""
+        names = tuple(tensor.name for tensor in tensors)
+        if names != self._names:
+            self._names = names
+            self.chooser.clear()
+            self.chooser.addItems(names)
+        if current != self.chooser.currentText():
+            self.chooser.setCurrentText(current)
+        self.chooser.setEnabled(bool(names))
+
+    def show_nothing(self) -> None:
+        """There is no tensor, or nothing known of it."""
+        self.about.clear()
+        self.moment.clear()
+        for cell in self.cells.values():
+            cell.show_values("–", "", None)
+
+    def draw(self, view: TensorView) -> None:
+        """Show ``view``."""
+        ghost = view.ghost
+        self.about.setText("<span style='color:{}'>{} ·</span> {}{}".format(
+            self._theme.colors.muted, describe_tensor(view.tensor), describe_now(view), "" if ghost is None else
+            " <span style='color:{}'>→ {}</span>".format(
+                self._theme.colors.ghost, describe(ghost.settings, ghost.active, view.settings if view.is_active else None))))
+        self.about.setToolTip("Layer, shape and size of the tensor; how it is quantized; and what is pending.")
+        self._draw_moment(view)
+        texts = measured(view)
+        would_be = {} if ghost is None else pending_texts(view)
+        about = "≈ " if ghost is not None and ghost.approximate else ""
+        for cell in CELLS:
+            text, value = texts[cell.name]
+            ghost_text, ghost_value = would_be.get(cell.name, ("", None))
+            better = None
+            if ghost_text and cell.is_better_low is not None and np.isfinite([value, ghost_value]).all():
+                better = None if abs(value - ghost_value) <= 1e-9 * abs(value) else \
+                    (ghost_value < value) == cell.is_better_low
+            self.cells[cell.name].show_values(text, (about if cell.name != "size_bits" else "") + ghost_text if ghost_text else "",
+                                              better)
+
+    def _draw_moment(self, view: TensorView) -> None:
+        self.back.setVisible(not view.is_live)
+        text = "step {:,}{}".format(view.snapshot.step, "" if view.is_live else " · past")
+        if view.ghost is not None:
+            text += " <span style='color:{}'>pending{}</span>".format(self._theme.colors.ghost,
+                                                                      " ≈" if view.ghost.approximate else "")
+        self.moment.setText(text)
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
+        columns = 6 if self.width() >= 6 * unit else 3
+        if columns != self._columns:
+            self._columns = columns
+            for place, cell in enumerate(CELLS):
+                self._grid.addWidget(self.cells[cell.name], place // columns, place % columns)
+            for column in range(6):
+                self._grid.setColumnStretch(column, 1 if column < columns else 0)
+
+
+class _CellLabels(QtWidgets.QWidget):
+    """Name of a measure above its value and, in the ghost's colour, what it would be."""
+
+    def __init__(self, cell: Cell):
+        super().__init__()
+        self.setToolTip(cell.tip + _ARROWS)
+        self._theme = None  # type: Optional[Theme]
+        self._name, self.value = QtWidgets.QLabel(cell.label), QtWidgets.QLabel("–")
+        self.value.setTextFormat(QtCore.Qt.RichText)
+        self.setAccessibleName(cell.label)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for label in (self._name, self.value):
+            label.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+            layout.addWidget(label)
+        font = self._name.font()
+        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+        self._name.setFont(font)
+
+    def apply_theme(self, theme: Theme) -> None:
+        self._theme = theme
+        self._name.setStyleSheet("color: {}".format(theme.colors.muted))
+
+    def show_values(self, now: str, would_be: str, better: Optional[bool]) -> None:
+        mark = "" if better is None else " ▲" if better else " ▼"
+        first, _, unit = now.partition(" ")
+        # Side by side, the unit is said once.
+        text = "<b>{}</b>".format(first if would_be and would_be.endswith(" " + unit) else now)
+        if would_be:
+            text += " <span style='color:{}'>→ {}{}</span>".format(self._theme.colors.ghost, would_be, mark)
+        if text != self.value.text():
+            self.value.setText(text)
+            self.setAccessibleDescription("{}{}".format(now, ", would be " + would_be if would_be else ""))
+
+
+def describe_tensor(tensor: QuantizedTensor) -> str:
+    """Layer, shape and size."""
+    shape = " × ".join(map(str, tensor.shape)) or "scalar"
+    return "{} · {}{}".format(tensor.op_kind, shape, " · {} weights".format(si(tensor.parameters)) if tensor.parameters else "")
+
+
+def describe_now(view: TensorView) -> str:
+    """How the tensor is quantized: its settings, or those it will have after its delay; in the past the bits of then."""
+    if not view.is_live:
+        return "{} bits then".format(view.num_bits) if view.is_active else "float then"
+    if not view.is_active and view.settings.enabled:
+        return "float until step {:,}, then {}".format(view.settings.quant_delay, describe(view.settings, True))
+    return describe(view.settings, view.is_active)
+
+
+def describe(settings: QuantizerSettings, active: bool, than: Optional[QuantizerSettings] = None) -> str:
+    """Settings in a few words; where ``than`` is given only what differs from it."""
+    if not active:
+        return "float"
+    old = than if than is not None and than.enabled else None
+    words = []
+    for name, word in (("num_bits", "{} bits".format(settings.num_bits)),
+                       ("symmetric", "symmetric" if settings.symmetric else "affine"),
+                       ("narrow_range", "narrow" if settings.narrow_range else "full"),
+                       ("per_channel", "per channel" if settings.per_channel else "per tensor"),
+                       ("power_of_two", "power-of-two scale" if settings.power_of_two else "any scale")):
+        differs = old is not None and getattr(old, name) != getattr(settings, name)
+        unremarkable = name in ("narrow_range", "power_of_two") and not getattr(settings, name)
+        if differs or (old is None and not unremarkable):
+            words.append(word)
+    if old is None or (old.range_method, old.percentile) != (settings.range_method, settings.percentile):
+        words.append(_RANGES[settings.range_method].format(settings.percentile))
+    return " · ".join(words)
+
+
+def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:
+    """Text and value of each cell."""
+    values = {name: view.measure(name) for name in ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "used_codes")}
+    values["size_bits"] = view.size_bits
+    low, high = code_bounds(view.num_bits, view.grid.narrow_range) if view.is_active else (0, -1)
+    return _texts(values, view.is_active, high - low + 1)
+
+
+def pending_texts(view: TensorView) -> Dict[str, Tuple[str, float]]:
+    """The same as it would be."""
+    ghost = view.ghost
+    values = dict(ghost.measures._asdict(), size_bits=ghost.size_bits)
+    low, high = ghost.grid.bounds if ghost.active else (0, -1)
+    return _texts(values, ghost.active, high - low + 1)
+
+
+def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tuple[str, float]]:
+    sqnr = values["sqnr_db"]
+    used = values["used_codes"]
+    texts = {
+        "sqnr_db": "exact" if sqnr == np.inf else "–" if not np.isfinite(sqnr) else "{:.1f} dB".format(sqnr),
+        "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
+        "{:.3f}".format(values["rmse_over_scale"]),
+        "clipped": percent(values["clipped"]) if active else "–",
+        "flushed": percent(values["flushed"]) if active else "–",
+        "used_codes": "{:.0f}/{}".format(used, codes) if active and np.isfinite(used) else "–",
+        "size_bits": size_text(values["size_bits"]),
+    }
+    return {name: (text, float(values[name])) for name, text in texts.items()}
+
+
+def size_text(bits: float) -> str:
+    """Bits as bytes, kB or MB (of 1,000)."""
+    size = bits / 8
+    for unit, factor in (("B", 1), ("kB", 1e3), ("MB", 1e6)):
+        if size < 1000 * factor or unit == "MB":
+            break
+    return "{:.3g} {}".format(size / factor, unit) if size < 1e9 else "{:,.0f} MB".format(size / 1e6)

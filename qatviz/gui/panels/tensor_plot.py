@@ -1,0 +1,237 @@
+"""What the plots of the Tensor panel share: axes that hold still, a logarithmic count axis, and a readout under the mouse."""
+
+from typing import Optional
+
+import numpy as np
+import pyqtgraph as pg
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.histogram_axis import HeldRange, HeldTop, ticks
+from qatviz.gui.plot import EmptyText, Plot, si
+from qatviz.gui.theme import Theme
+
+#: Room above the largest count.
+HEADROOM = 1.12
+#: Distance between two ticks, pixels.
+X_TICK_PX, Y_TICK_PX = 62, 30
+#: Axes are named only where that leaves room for the plot, pixels.
+NAMED_WIDTH, NAMED_HEIGHT = 300, 170
+
+
+class TensorPlot(Plot):
+    """A plot with counts upwards, whose range is held, and a line of text that reads what is under the mouse.
+
+    The wheel zooms into x and a drag moves it; a double click shows everything again.
+    """
+
+    _hair = None  # type: Optional[pg.InfiniteLine]
+
+    def __init__(self, theme: Theme, name: str, accessible: str, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(theme, name, parent)
+        self.setAccessibleName(accessible)
+        self.is_log = False
+        self._held_x, self._held_top = HeldRange(), HeldTop()
+        self._x, self._top = (0.0, 1.0), 1.0
+        self._zoomed = False
+        self._readout = QtWidgets.QLabel(self.viewport())
+        self._readout.setAttribute(QtCore.Qt.WA_TransparentForMouseEvents)
+        self._readout.hide()
+        self._hair = pg.InfiniteLine(angle=90)
+        self._hair.setZValue(50)
+        self._hair.hide()
+        self.addItem(self._hair, ignoreBounds=True)
+        self.empty = EmptyText(self)
+        box = self.getViewBox()
+        box.setDefaultPadding(0.0)
+        box.disableAutoRange()
+        self.setMouseEnabled(x=True, y=False)
+        box.sigRangeChangedManually.connect(self._on_zoomed)
+        box.sigXRangeChanged.connect(self._tick_x)
+        box.sigResized.connect(self._on_resized)
+        self.getAxis("left").setWidth(44)
+        # Room for half of the last tick's text.
+        self.getPlotItem().setContentsMargins(0, 2, 14, 2)
+        self.dress()
+
+    # For the plots
+
+    def dress(self) -> None:
+        """Give the items the theme's colours."""
+        colors = self.theme.colors
+        self._hair.setPen(pg.mkPen(self.theme.color("muted", 160)))
+        self._readout.setStyleSheet("color: {}; background: {}; border: 1px solid {}; padding: 1px 4px;".format(
+            colors.text, colors.raised, colors.line))
+
+    def read(self, x: float, y: float) -> str:
+        """What is at ``x``, ``y`` of the plot, for the readout; empty where nothing is."""
+        return ""
+
+    def heights(self, counts: np.ndarray) -> np.ndarray:
+        """Where ``counts`` are drawn on the axis: as they are, or ``log10(1 + count)``."""
+        return np.log10(1.0 + np.asarray(counts, np.float64)) if self.is_log else np.asarray(counts, np.float64)
+
+    def show_x(self, low: float, high: float) -> None:
+        """Have at least ``low .. high`` in view, without a jump where there is no need."""
+        self._x = self._held_x.hold(low, high)
+        if not self._zoomed:
+            self.setXRange(*self._x, padding=0)
+
+    def show_counts(self, largest: float) -> None:
+        """Have counts up to ``largest`` in view."""
+        self._top = self._held_top.hold(max(largest, 1.0) * HEADROOM)
+        top = float(self.heights(self._top))
+        self.setYRange(0, top, padding=0)
+        self._tick_counts(top)
+
+    def forget_ranges(self) -> None:
+        """Another tensor is shown: its axes are its own."""
+        self._held_x, self._held_top = HeldRange(), HeldTop()
+        self._zoomed = False
+
+    @property
+    def count_top(self) -> float:
+        """Upper end of the count axis, as it is drawn."""
+        return float(self.heights(self._top))
+
+    # Inside
+
+    def apply_theme(self) -> None:
+        super().apply_theme()
+        if self._hair is not None:
+            self.dress()
+
+    def _tick_x(self, *_) -> None:
+        low, high = self.viewRange()[0]
+        most = max(2, self.getViewBox().width() // X_TICK_PX)
+        self.getAxis("bottom").setTicks([few_ticks(low, high, int(most))])
+
+    def _tick_counts(self, top: float) -> None:
+        most = max(2, int(self.getViewBox().height() // Y_TICK_PX))
+        if not self.is_log:
+            self.getAxis("left").setTicks([[(at, si(at)) for at, _ in few_ticks(0, 0.97 * top, most) if at == int(at)]])
+            return
+        powers = 10.0**np.arange(0, int(np.floor(top)) + 1)
+        step = max(1, -(-len(powers) // most))
+        self.getAxis("left").setTicks([[(0.0, "0")] + [(float(np.log10(1 + p)), si(p)) for p in powers[::step]
+                                                          if np.log10(1 + p) < 0.97 * top]])
+
+    def _on_zoomed(self, *_) -> None:
+        self._zoomed = True
+
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
+        self._zoomed = False
+        self.setXRange(*self._x, padding=0)
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
+        super().mouseMoveEvent(event)
+        self._place_readout(event.pos())
+
+    def leaveEvent(self, event: QtCore.QEvent) -> None:
+        super().leaveEvent(event)
+        self._readout.hide()
+        self._hair.hide()
+
+    def _on_resized(self, *_) -> None:
+        item = self.getPlotItem()
+        item.getAxis("left").showLabel(self.width() >= NAMED_WIDTH)
+        named = self.height() >= NAMED_HEIGHT
+        item.getAxis("bottom").showLabel(named)
+        item.getAxis("bottom").setHeight(int((2.4 if named else 1.4) * self.fontMetrics().height()))
+        self._tick_x()
+        self._tick_counts(self.count_top)
+
+    def _place_readout(self, pos: QtCore.QPoint) -> None:
+        box = self.getViewBox()
+        inside = box.sceneBoundingRect().contains(self.mapToScene(pos))
+        point = box.mapSceneToView(self.mapToScene(pos))
+        text = self.read(point.x(), point.y()) if inside and self.empty.isHidden() else ""
+        self._readout.setVisible(bool(text))
+        self._hair.setVisible(bool(text))
+        if text:
+            self._hair.setValue(point.x())
+            self._readout.setText(text)
+            self._readout.adjustSize()
+            area = box.sceneBoundingRect()
+            # In the corner that the mouse is not in.
+            left = pos.x() > area.center().x()
+            x = area.left() + 4 if left else max(area.left(), area.right() - self._readout.width() - 4)
+            self._readout.move(int(x), int(area.top()) + 4)
+
+    def readout(self) -> str:
+        """What the readout says now; empty while it is not shown."""
+        return "" if self._readout.isHidden() else self._readout.text()
+
+
+class Bars(pg.GraphicsObject):
+    """Upright rectangles in one colour: one path for all of them."""
+
+    def __init__(self):
+        super().__init__()
+        self._path, self._bounds = QtGui.QPainterPath(), QtCore.QRectF()
+        self._brush = QtGui.QBrush()
+        self.boxes = np.zeros((0, 4))
+
+    def set_brush(self, color: QtGui.QColor) -> None:
+        self._brush = QtGui.QBrush(color)
+        self.update()
+
+    def set_bars(self, left: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
+        """Edges of each bar, ``[n]`` each (or one for all)."""
+        left, right, low, high = np.broadcast_arrays(*[np.asarray(part, np.float64) for part in (left, right, low, high)])
+        self.boxes = np.stack([left, right, low, high], axis=-1).reshape(-1, 4)
+        self.prepareGeometryChange()
+        if not len(self.boxes):
+            self._path, self._bounds = QtGui.QPainterPath(), QtCore.QRectF()
+            return
+        left, right, low, high = self.boxes.T
+        x = np.stack([left, left, right, right], axis=-1).reshape(-1)
+        y = np.stack([low, high, high, low], axis=-1).reshape(-1)
+        connect = np.tile(np.array([1, 1, 1, 0], np.int32), len(left))
+        self._path = pg.arrayToQPath(x, y, connect=connect)
+        self._bounds = QtCore.QRectF(left.min(), low.min(), right.max() - left.min(), max(high.max() - low.min(), 1e-300))
+
+    def boundingRect(self) -> QtCore.QRectF:
+        return self._bounds
+
+    def paint(self, painter: QtGui.QPainter, *_) -> None:
+        painter.setRenderHint(QtGui.QPainter.Antialiasing, False)
+        painter.fillPath(self._path, self._brush)
+
+
+def few_ticks(low: float, high: float, most: int):
+    """About ``most`` round numbers in ``low .. high`` and their labels, three at least where that is possible."""
+    for count in (most, most + 1, most + 2):
+        found = ticks(low, high, count)
+        if len(found) >= 3:
+            break
+    return found
+
+
+def lines(low: np.ndarray, high: np.ndarray, at: np.ndarray):
+    """``x`` and ``y`` of upright strokes at ``at``, to be drawn with ``connect="pairs"``."""
+    x = np.repeat(np.asarray(at, np.float64), 2)
+    y = np.stack(np.broadcast_arrays(np.asarray(low, np.float64), np.asarray(high, np.float64),
+                                     np.asarray(at, np.float64))[:2], axis=-1).reshape(-1)
+    return x, y
+
+
+def span(low: float, high: float) -> str:
+    """A range in few characters."""
+    return "{} … {}".format(signed(low), signed(high))
+
+
+def signed(value: float) -> str:
+    """:func:`qatviz.gui.plot.si` with a real minus sign."""
+    return si(value).replace("-", "−") if value < 0 else si(value)
+
+
+def percent(share: float) -> str:
+    """A share 0..1 as a percentage with two digits; a dash for what is no number."""
+    if not np.isfinite(share):
+        return "–"
+    # What is left of a sum of squares by the last digits of its arithmetic is nothing.
+    if share < 1e-9:
+        return "0 %"
+    if share < 1e-4:
+        return "<0.01 %"
+    return "{:.2g} %".format(100 * share) if share < 0.1 else "{:.1f} %".format(100 * share)
