@@ -2,7 +2,7 @@
 
 import os
 import traceback
-from typing import Any, Callable, List, Sequence
+from typing import Any, Callable, List, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -13,11 +13,11 @@ from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
 from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.new_run import NewRun
+from qatviz.gui.new_run import Fit, NewRun
 from qatviz.gui.run_model import RunModel
 from qatviz.network import zoo
 from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_database import DATABASE_NAME
+from qatviz.telemetry.record_schema import DATABASE_NAME
 from qatviz.training.handle import Run
 
 
@@ -46,12 +46,14 @@ class AppLauncher(Launcher):
     def checkpoints(self, directory: str) -> List[str]:
         return [info.name for info in RunRecord.read(directory).list_checkpoints() if not info.error]
 
-    def check_new_run(self, new_run: NewRun) -> str:
+    def data_names(self) -> Sequence[Tuple[str, str]]:
+        return [(named.name, named.help) for named in data.NAMED_DATA]
+
+    def check_new_run(self, new_run: NewRun) -> Fit:
         dataset = data.load(new_run.data)
-        network = zoo.build(new_run.network, dataset.input_shape, dataset.num_classes)
-        parameters = sum(row.parameters for row in network.summary())
-        return "fits: {}, {} classes, {:,} + {:,} examples; {:,} parameters".format(
-            "×".join(map(str, dataset.input_shape)), dataset.num_classes, len(dataset.x_train), len(dataset.x_test), parameters)
+        zoo.build(new_run.network, dataset.input_shape, dataset.num_classes)
+        return Fit(tuple(dataset.input_shape), dataset.num_classes, len(dataset.x_train), len(dataset.x_test),
+                   tuple(data.describe(dataset)["notes"]))
 
     def new_directory(self, network: str) -> str:
         return new_run_directory(network)
@@ -112,8 +114,6 @@ def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
     """The run that ``launch`` describes, not started."""
     spec = launch.spec
     run = Run(spec, launch.record)
-    for command in launch.commands:
-        run.send(command)
     happenings, snapshots = recall(launch.record) if launch.record is not None and "--resume" in arguments else ((), ())
     book = spec.start.book if spec.start is not None else spec.book
     return Prepared(run, spec.network, book, "{} on {}".format(spec.network.name, spec.dataset.name),

@@ -4,18 +4,17 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.outcome import read_outcome
 from qatviz.errors import RecordError, RunStateError
 from qatviz.gui.launcher import Prepared
 from qatviz.gui.run_model import Happening
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.analysis.outcome import read_outcome
-from qatviz.telemetry.collector import history_names
 from qatviz.telemetry.events import event_from
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import refill
+from qatviz.telemetry.refill import history_names, refill
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
 from qatviz.training.commands import Command
 from qatviz.training.settings_book import SettingsBook

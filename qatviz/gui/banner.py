@@ -2,7 +2,7 @@
 
 from typing import Callable, Optional
 
-from PyQt5 import QtWidgets
+from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.theme import Theme
 
@@ -17,6 +17,9 @@ class Banner(QtWidgets.QFrame):
     show_details : callable (title, text)
         Shows a long text that can be copied.
     """
+
+    #: Whether there is a message, for what is around it.
+    has_message = QtCore.pyqtSignal(bool)
 
     def __init__(self, theme: Theme, show_details: Callable[[str, str], None], parent: QtWidgets.QWidget = None):
         super().__init__(parent)
@@ -36,7 +39,7 @@ class Banner(QtWidgets.QFrame):
             layout.addWidget(button)
         self._more.clicked.connect(lambda: self._show_details(self.text.text(), self.details))
         self._do.clicked.connect(self._on_do)
-        self._close.clicked.connect(self.hide)
+        self._close.clicked.connect(self.dismiss)
         theme.changed.connect(self._dress)
         self.hide()
 
@@ -50,9 +53,15 @@ class Banner(QtWidgets.QFrame):
         self._do.setText(action)
         self._dress()
         self.show()
+        self.has_message.emit(True)
+
+    def dismiss(self) -> None:
+        """Take the message away."""
+        self.hide()
+        self.has_message.emit(False)
 
     def _on_do(self) -> None:
-        self.hide()
+        self.dismiss()
         self._action()
 
     def _dress(self) -> None:

@@ -4,7 +4,7 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.gui.new_run import NewRun
+from qatviz.gui.new_run import Fit, NewRun
 from qatviz.gui.run_model import Happening, RunModel
 from qatviz.network.graph import Network
 from qatviz.telemetry.snapshots import Snapshot
@@ -60,8 +60,12 @@ class Launcher(QtCore.QObject):
         """Names of the checkpoints of a recorded run that can be read, by step."""
         raise NotImplementedError
 
-    def check_new_run(self, new_run: NewRun) -> str:
-        """What the run would train on, in a sentence; raises QatvizError. May be called on any thread."""
+    def data_names(self) -> Sequence[Tuple[str, str]]:
+        """Data sets that are known by name, and what they are."""
+        raise NotImplementedError
+
+    def check_new_run(self, new_run: NewRun) -> Fit:
+        """The data that the run would have; raises QatvizError. May be called on any thread."""
         raise NotImplementedError
 
     def new_directory(self, network: str) -> str:

@@ -6,6 +6,8 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 DARK, LIGHT, SYSTEM = "dark", "light", "system"
 THEMES = (SYSTEM, DARK, LIGHT)
+#: Where the system's font is smaller or larger, and the user has chosen no size.
+_SMALLEST_POINTS, _LARGEST_POINTS = 8, 10
 
 
 class Colors(NamedTuple):
@@ -88,8 +90,8 @@ class Theme(QtCore.QObject):
         app.setStyle("Fusion")
         app.setPalette(self._palette())
         font = QtGui.QFont(_system_font())
-        if self.font_points:
-            font.setPointSize(self.font_points)
+        # Servers without a desktop name 12 points: too many for an instrument with this much to show.
+        font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
         app.setFont(font)
         app.setStyleSheet(_STYLE.format(**self._style_colors()))
         self.changed.emit()

@@ -5,6 +5,7 @@ from typing import Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui import actions as a
+from qatviz.gui import icons
 from qatviz.gui.banner import BAD, GOOD, WARNING, Banner
 from qatviz.gui.bridge import Bridge
 from qatviz.gui.context import Context
@@ -62,8 +63,8 @@ class MainWindow(QtWidgets.QMainWindow):
         self.bridge = Bridge(self.model, self.frames, self)
         self.prepared = None  # type: Optional[Prepared]
         self.recent = Recent(settings)
-        context = Context(self.model, self.edits, theme, settings)
-        self.panels = {kind.name: kind(context) for kind in PANELS}
+        self.context = Context(self.model, self.edits, theme, settings)
+        self.panels = {kind.name: kind(self.context) for kind in PANELS}
         for panel in self.panels.values():
             self.frames.add(panel)
         self.handlers = WindowActions(self)
@@ -72,7 +73,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self._setup_ui()
         self._connect()
         self.bridge.start()
-        self._on_state()
+        self._on_theme()
 
     # What the window shows
 
@@ -81,7 +82,7 @@ class MainWindow(QtWidgets.QMainWindow):
         if self.model.run is not None:
             self.model.run.request_stop()
         self.prepared = prepared
-        self.banner.hide()
+        self.banner.dismiss()
         self.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title, prepared.batches_per_epoch,
                            prepared.happenings, prepared.snapshots)
         if prepared.run.state == "new":
@@ -101,6 +102,8 @@ class MainWindow(QtWidgets.QMainWindow):
         bar = QtWidgets.QToolBar("Run")
         bar.setObjectName("toolbar")
         bar.setMovable(False)
+        bar.setToolButtonStyle(QtCore.Qt.ToolButtonTextBesideIcon)
+        bar.setIconSize(QtCore.QSize(14, 14))
         for name in a.TOOLBAR:
             if name == a.SEPARATOR:
                 bar.addSeparator()
@@ -111,9 +114,12 @@ class MainWindow(QtWidgets.QMainWindow):
         holder = QtWidgets.QToolBar("Messages")
         holder.setObjectName("messages")
         holder.setMovable(False)
-        self._banner_action = holder.addWidget(self.banner)
+        banner_action = holder.addWidget(self.banner)
         self.addToolBar(holder)
-        self._messages = holder
+        holder.setContextMenuPolicy(QtCore.Qt.PreventContextMenu)
+        self.banner.has_message.connect(banner_action.setVisible)
+        self.banner.has_message.connect(holder.setVisible)
+        self.banner.dismiss()
         self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
         self.docks = Docks(self, list(self.panels.values()))
         self._make_menus()
@@ -155,6 +161,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.model.changed.connect(self._on_topic)
         self.model.happened.connect(self._on_event)
         self.edits.changed.connect(self._on_edits)
+        self.theme.changed.connect(self._on_theme)
         self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
         self.launcher.failed.connect(self.show_failure)
@@ -180,11 +187,19 @@ class MainWindow(QtWidgets.QMainWindow):
         enabled["tensorboard"].setEnabled(self.prepared is not None)
         paused = state == "paused"
         enabled["pause"].setText("Go on" if paused else "Pause")
-        icon = QtWidgets.QStyle.SP_MediaPlay if paused else QtWidgets.QStyle.SP_MediaPause
-        enabled["pause"].setIcon(self.style().standardIcon(icon))
+        enabled["pause"].setIconText("Go on" if paused else "Pause")
+        enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
         title = self.model.title
         self.setWindowTitle("{} – qatviz".format(title) if title else "qatviz")
         self._on_edits()
+
+    def _icon(self, name: str) -> QtGui.QIcon:
+        return icons.icon(name, self.theme.color("text"), self.theme.color("line"))
+
+    def _on_theme(self) -> None:
+        for name in set(icons.NAMES) & set(self.named):
+            self.named[name].setIcon(self._icon(name))
+        self._on_state()
 
     def _on_edits(self) -> None:
         for name, can, what in (("undo", self.edits.can_undo, self.edits.describe_undo()),

@@ -1,7 +1,7 @@
 """What the actions of the window do."""
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import TYPE_CHECKING, Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -9,10 +9,11 @@ from qatviz import __version__
 from qatviz.errors import QatvizError
 from qatviz.gui import actions as a
 from qatviz.gui.banner import GOOD
-from qatviz.gui.dialogs.details import show_details
+from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.dialogs.shortcuts import show_shortcuts
+from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 from qatviz.gui.figures import FigureError, save_csv, save_png
+from qatviz.gui.new_run import NewRun
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.training import commands as c
 
@@ -23,6 +24,16 @@ if TYPE_CHECKING:
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
 _FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
+
+
+def arguments_of(wanted: NewRun) -> List[str]:
+    """The arguments of ``qatviz train`` that begin the run."""
+    values = {"network": wanted.network, "data": wanted.data, "batch-size": wanted.batch_size, "optimizer": wanted.optimizer,
+              "learning-rate": wanted.learning_rate, "seed": wanted.seed, "preset": wanted.preset,
+              "steps": "inf" if wanted.steps is None else wanted.steps}
+    if wanted.out is not None:
+        values["out"] = wanted.out
+    return [word for name, value in values.items() for word in ("--" + name, str(value))]
 
 
 class WindowActions:
@@ -39,10 +50,10 @@ class WindowActions:
 
     def new_run(self, data: str = "") -> None:
         window = self._window
-        dialog = NewRunDialog(window.settings, window.launcher.check_new_run, window.launcher.new_directory, window)
+        dialog = NewRunDialog(window.context, window.launcher.check_new_run, window.launcher.data_names(), window)
         if data:
-            dialog.set_data(data)
-        dialog.accepted.connect(lambda: window.launcher.begin(dialog.new_run().arguments()))
+            dialog.data.set_text(data)
+        dialog.wanted.connect(lambda wanted: window.launcher.begin(arguments_of(wanted)))
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()
 
@@ -187,7 +198,11 @@ class WindowActions:
         self._window.theme.use(name)
 
     def shortcuts(self) -> None:
-        show_shortcuts(self._window.named.values(), self._window)
+        named = self._window.named
+        groups = [(title.replace("&", ""), [named[name] for name in names if name]) for title, names in a.MENUS.items()]
+        dialog = ShortcutsDialog(groups, self._window)
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.open()
 
     def about(self) -> None:
         terms = "".join("<p><b>{}</b>: {}</p>".format(s.label, s.help) for s in QUANTIZER_SETTINGS.values())
@@ -196,7 +211,9 @@ class WindowActions:
 
     def show_details(self, title: str, text: str) -> None:
         """A long text that can be copied."""
-        show_details(title, text, self._window)
+        dialog = DetailsDialog("What happened", title, text, self._window)
+        dialog.unfold.setChecked(True)
+        dialog.open()
 
     def may_close(self) -> bool:
         """Whether the window can be closed; asks where something would be lost."""

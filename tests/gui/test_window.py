@@ -1,0 +1,338 @@
+"""The window around the panels: actions, keys, messages, docks, what is remembered, what is opened."""
+
+import os
+
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from staging import StagedRun
+
+from qatviz.errors import QatvizError
+from qatviz.gui import actions
+from qatviz.gui.launcher import Launcher, Prepared
+from qatviz.gui.theme import DARK, Theme
+from qatviz.gui.window import MainWindow
+from qatviz.telemetry import events
+from qatviz.training import commands as c
+
+
+class StagedLauncher(Launcher):
+    """Keeps what it was asked for."""
+
+    def __init__(self):
+        super().__init__()
+        self.begun, self.shown, self.kinds, self.names = [], [], {}, ["start", "step-00000003"]
+
+    def begin(self, arguments, new_window=False):
+        self.begun.append((list(arguments), new_window))
+
+    def show_record(self, directory):
+        self.shown.append(directory)
+
+    def kind_of(self, path):
+        if path not in self.kinds:
+            raise QatvizError("{}: neither a run nor a data set".format(path))
+        return self.kinds[path]
+
+    def checkpoints(self, directory):
+        return self.names
+
+    def check_new_run(self, new_run):
+        return "fits"
+
+    def new_directory(self, network):
+        return "/nowhere/" + network
+
+
+def prepared_of(run, directory="/runs/a"):
+    return Prepared(run, run.network, run.book, "{} on digits".format(run.network.name), 62.5, directory)
+
+
+@pytest.fixture
+def settings(tmp_path):
+    return QtCore.QSettings(str(tmp_path / "window.ini"), QtCore.QSettings.IniFormat)
+
+
+@pytest.fixture
+def open_window(app, settings):
+    """Open a window, without a run; those left open are closed."""
+    windows = []
+
+    def begin():
+        theme = Theme(DARK)
+        theme.apply()
+        window = MainWindow(theme, settings, StagedLauncher())
+        window.show()
+        app.processEvents()
+        windows.append(window)
+        return window
+
+    yield begin
+    for window in windows:
+        window.handlers.may_close = lambda: True
+        window.close()
+        window.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()
+
+
+@pytest.fixture
+def window(open_window):
+    return open_window()
+
+
+@pytest.fixture
+def staged_window(window, app):
+    """A window that shows a staged run, and what lets the run go on and draws the news."""
+    run = StagedRun()
+    window.show_prepared(prepared_of(run))
+
+    def advance(steps=1):
+        run.advance(steps)
+        for _ in range(3):
+            window.frames.touch()
+            window.bridge.tick()
+            app.processEvents()
+
+    advance(3)
+    return window, run, advance
+
+
+def draw(window, app):
+    for panel in window.panels.values():
+        if panel.isVisible():
+            panel.refresh()
+    app.processEvents()
+
+
+def test_without_a_run_the_window_is_there_and_nothing_can_be_asked_of_a_run(window, app):
+    draw(window, app)
+    for name in ("pause", "step", "stop", "evaluate", "checkpoint", "resume", "fork", "undo", "redo", "apply"):
+        assert not window.named[name].isEnabled(), name
+    assert window.named["new_run"].isEnabled() and "no run" in window.statusBar().state.text()
+
+
+def test_title_and_status_tell_what_is_running(staged_window, app):
+    window, run, advance = staged_window
+    window.statusBar().refresh()
+    fields = {name: label.text() for name, label in window.statusBar().fields.items()}
+    assert window.windowTitle() == "lenet on digits – qatviz"
+    assert "training" in window.statusBar().state.text()
+    assert fields["step"] == "step 3" and fields["epoch"] == "epoch 0.0" and "steps/s" in fields["speed"]
+    window.edits.edit(["conv1.weights"], "num_bits", 4)
+    window.edits.apply()
+    advance()
+    window.statusBar().refresh()
+    assert window.statusBar().fields["applied"].text() == "applied at step 3"
+
+
+@pytest.mark.parametrize("name, command", [
+    ("step", c.SingleStep()), ("step_10", c.SingleStep(10)), ("evaluate", c.Evaluate()), ("checkpoint", c.SaveCheckpoint()),
+    ("go_back", c.Undo()), ("go_forward", c.Redo()), ("pause", c.Pause()),
+])
+def test_actions_ask_the_run(staged_window, name, command):
+    window, run, _ = staged_window
+    window.named[name].trigger()
+    assert run.sent[-1] == command
+
+
+def test_space_pauses_and_goes_on_and_the_button_says_which(staged_window):
+    window, run, advance = staged_window
+    window.setFocus()
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    assert run.sent == [c.Pause()] or c.Pause() in run.sent
+    advance()
+    assert window.named["pause"].text() == "Go on"
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    assert run.sent[-1] == c.Resume()
+    advance()
+    assert window.named["pause"].text() == "Pause"
+
+
+def test_keys_change_the_bits_of_the_selection_and_move_it(staged_window):
+    window, run, advance = staged_window
+    window.setFocus()
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Minus)
+    window.edits.apply()
+    advance()
+    assert run.book.of("conv1.weights").num_bits == 7
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_N)
+    assert window.model.current == "conv1.activations"
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_P)
+    assert window.model.current == "conv1.weights"
+
+
+def test_undo_and_redo_are_offered_with_what_they_would_do(staged_window):
+    window, run, advance = staged_window
+    window.edits.edit(["conv1.weights"], "num_bits", 4)
+    window.edits.apply()
+    advance()
+    assert "conv1.weights.num_bits 8 → 4" in window.named["undo"].toolTip()
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
+    advance()
+    assert run.book.of("conv1.weights").num_bits == 8 and window.named["redo"].isEnabled()
+
+
+def test_a_failure_is_a_message_with_its_traceback_and_the_window_lives_on(staged_window, monkeypatch, app):
+    window, run, advance = staged_window
+    shown = []
+    monkeypatch.setattr(window.banner, "_show_details", lambda *message: shown.append(message))
+    run.end(events.Failed(3, "ValueError: no such thing", "Traceback (most recent call last): here"))
+    advance(0)
+    assert window.banner.isVisible() and "ValueError: no such thing" in window.banner.text.text()
+    window.banner._more.click()
+    assert "Traceback" in shown[0][1]
+    window.banner._do.click()
+    assert window.launcher.begun == [(["--resume", "/runs/a"], False)]
+    assert not window.named["pause"].isEnabled()
+    draw(window, app)
+
+
+def test_a_bad_step_is_told_with_what_helps(staged_window):
+    window, run, advance = staged_window
+    run.put(events.NonFinite(3, "the loss of step 4 is not finite", 0))
+    advance(0)
+    assert "set back to step 0" in window.banner.text.text() and window.banner.isVisible()
+
+
+def test_a_finished_run_can_be_trained_on(staged_window):
+    window, run, advance = staged_window
+    run.end(events.Finished(3))
+    advance(0)
+    window.banner._do.click()
+    assert window.launcher.begun == [(["--resume", "/runs/a", "--steps", "2003"], False)]
+    assert window.named["resume"].isEnabled()
+
+
+def test_what_the_run_refuses_is_told(staged_window):
+    window, run, advance = staged_window
+    window.edits.edit(["conv1.weights"], "num_bits", 99)
+    window.edits.apply()
+    advance()
+    assert "99" in window.banner.text.text()
+
+
+def test_another_run_stops_the_one_before(staged_window, app):
+    window, run, _ = staged_window
+    other = StagedRun("mlp")
+    window.launcher.prepared.emit(prepared_of(other, "/runs/b"), False)
+    draw(window, app)
+    assert run.sent[-1] == c.Stop() and window.windowTitle().startswith("mlp")
+    other.advance(2)
+    window.bridge.tick()
+    draw(window, app)
+    assert window.recent.paths() == ["/runs/b", "/runs/a"]
+
+
+def test_a_fork_opens_a_window_of_its_own(staged_window, monkeypatch):
+    window, _, _ = staged_window
+    monkeypatch.setattr(QtWidgets.QInputDialog, "getItem", lambda *_, **__: ("step-00000003", True))
+    window.named["fork"].trigger()
+    assert window.launcher.begun == [(["--fork", "/runs/a@step-00000003", "--out", "/nowhere/lenet"], True)]
+    wanted = []
+    window.window_wanted.connect(wanted.append)
+    prepared = prepared_of(StagedRun())
+    window.launcher.prepared.emit(prepared, True)
+    assert wanted == [prepared] and window.model.run is not prepared.run
+
+
+def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, monkeypatch, app):
+    window, _, _ = staged_window
+    window.launcher.kinds = {"/data/x.npz": "data", "/runs/c": "run"}
+    proposed = []
+    monkeypatch.setattr(window.handlers, "new_run", proposed.append)
+    for path in ("/data/x.npz", "/runs/c", "/tmp/song.mp3"):
+        mime = QtCore.QMimeData()
+        mime.setUrls([QtCore.QUrl.fromLocalFile(path)])
+        place, action = QtCore.QPoint(5, 5), QtCore.Qt.CopyAction
+        enter = QtGui.QDragEnterEvent(place, action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+        window.dragEnterEvent(enter)
+        assert enter.isAccepted()
+        window.dropEvent(QtGui.QDropEvent(QtCore.QPointF(place), action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier))
+    assert proposed == ["/data/x.npz"] and window.launcher.shown == ["/runs/c"]
+    assert "/tmp/song.mp3: neither a run nor a data set" in window.banner.text.text()
+
+
+def test_layout_is_remembered_and_can_be_reset(open_window, app):
+    window = open_window()
+    window.docks.docks["events"].close()
+    window.docks.docks["network"].setFloating(True)
+    window.close()
+    again = open_window()
+    assert again.docks.docks["events"].isHidden() and again.docks.docks["network"].isFloating()
+    again.named["reset_layout"].trigger()
+    app.processEvents()
+    assert not again.docks.docks["events"].isHidden() and not again.docks.docks["network"].isFloating()
+
+
+def test_a_layout_of_other_docks_is_left_aside(open_window, settings):
+    settings.setValue("window/state", QtCore.QByteArray(b"nonsense"))
+    window = open_window()
+    assert window.docks.docks["histograms"].isVisible()
+
+
+@pytest.mark.parametrize("answer, closed", [(QtWidgets.QMessageBox.Close, True), (QtWidgets.QMessageBox.Cancel, False)])
+def test_closing_asks_only_where_something_would_be_lost(open_window, monkeypatch, app, answer, closed):
+    asked = []
+    monkeypatch.setattr(QtWidgets.QMessageBox, "question", lambda *_: asked.append(1) or answer)
+    recorded, unrecorded = open_window(), open_window()
+    for window, directory in ((recorded, "/runs/a"), (unrecorded, "")):
+        run = StagedRun("mlp")
+        window.show_prepared(prepared_of(run, directory))
+        run.advance(2)
+        window.bridge.tick()
+    recorded.close()
+    assert not asked and not recorded.isVisible()
+    unrecorded.close()
+    assert asked and unrecorded.isVisible() is not closed
+
+
+def test_theme_and_text_size_are_remembered(staged_window, settings, app):
+    window, _, _ = staged_window
+    window.handlers.use_theme("light")
+    draw(window, app)
+    assert window.palette().color(QtGui.QPalette.Window).lightness() > 128
+    before = window.font().pointSize()
+    window.named["larger"].trigger()
+    draw(window, app)
+    assert settings.value("window/theme") == "light" and int(settings.value("window/font_points")) == before + 1
+    window.named["normal_size"].trigger()
+    assert int(settings.value("window/font_points")) == 0
+
+
+def test_the_window_is_saved_as_a_picture_and_the_table_as_csv(staged_window, monkeypatch, tmp_path, app):
+    window, _, _ = staged_window
+    draw(window, app)
+    for action, name in (("save_picture", "w.png"), ("save_table", "t.csv")):
+        path = str(tmp_path / name)
+        monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_, path=path: (path, ""))
+        window.named[action].trigger()
+    image = QtGui.QImage(str(tmp_path / "w.png"))
+    assert (image.width(), image.height()) == (window.width(), window.height())
+    rows = (tmp_path / "t.csv").read_text(encoding="utf-8").splitlines()
+    assert len(rows) == 1 + len(window.model.tensors) and "conv1.weights" in rows[2]
+
+
+def test_a_picture_that_can_not_be_saved_is_told_with_the_reason(staged_window, monkeypatch, tmp_path):
+    window, _, _ = staged_window
+    path = str(tmp_path / "missing" / "w.png")
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: (path, ""))
+    window.named["save_picture"].trigger()
+    assert path in window.banner.text.text() and window.banner.level == "bad"
+
+
+def test_every_action_has_a_help_text_and_no_key_twice():
+    keys = [key for declared in actions.DECLARATIONS.values() for key in declared.keys + declared.bare_keys]
+    assert len(keys) == len(set(keys))
+    assert all(declared.help.endswith(".") for declared in actions.DECLARATIONS.values())
+    in_menus = {name for names in actions.MENUS.values() for name in names} - {actions.SEPARATOR}
+    assert in_menus == set(actions.DECLARATIONS)
+
+
+def test_the_folder_of_runs_can_be_chosen(monkeypatch, tmp_path):
+    from qatviz.app.folders import RUNS_VARIABLE, new_run_directory
+
+    monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "mine"))
+    first = new_run_directory("lenet")
+    os.makedirs(first)
+    second = new_run_directory("lenet")
+    assert os.path.dirname(first) == str(tmp_path / "mine") and first != second and not os.path.exists(second)
