@@ -44,6 +44,7 @@ class Edits(QtCore.QObject):
         self.mode = LIVE
         self._dragging = False
         self.pending = {}  # type: Dict[Key, Any]
+        self._pending_book = None  # type: Optional[Tuple[SettingsBook, Dict[Key, Any], SettingsBook]]
         self._sent = {}  # type: Dict[int, Dict[Key, Any]]
         self._undo, self._redo = [], []  # type: List[Tuple[events.Change, ...]], List[Tuple[events.Change, ...]]
         self._moving = {}  # type: Dict[int, str]
@@ -152,7 +153,12 @@ class Edits(QtCore.QObject):
         """The settings as they would be; None where nothing is pending."""
         if not self.pending or self._model.book is None:
             return None
-        return self._model.book.change([("{}.{}".format(*key), value) for key, value in self.pending.items()])[0]
+        # Every plot asks, for every tensor: the answer is kept until something else is pending or in effect.
+        wanted, book, kept = dict(self.pending), self._model.book, self._pending_book
+        if kept is None or kept[0] is not book or kept[1] != wanted:
+            assignments = [("{}.{}".format(*key), value) for key, value in wanted.items()]
+            self._pending_book = kept = (book, wanted, book.change(assignments)[0])
+        return kept[2]
 
     # Inside
 
