@@ -5,7 +5,7 @@ are taken as evenly spread. Where the snapshot has an exact share (clipped, flus
 """
 
 from dataclasses import dataclass, replace
-from typing import Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 
@@ -77,8 +77,8 @@ def distribution(histogram: TensorHistogram, num_bits: int, enabled: bool, windo
     zero_bin = int(np.searchsorted(edges, 0.0, side="right")) - 1
     zero_bin = zero_bin if 0 <= zero_bin < len(counts) else -1
     quantized = histogram.quantized_counts.astype(np.float64)
-    nothing = np.zeros_like(counts)
     if not enabled:
+        nothing = np.zeros_like(counts)
         return Distribution(edges, counts, nothing, nothing, quantized, zero_bin)
     grid = grid_of(histogram, num_bits, window[0])
     outside, to_zero = split(edges, counts, grid, histogram.channel_min, histogram.channel_max, clipped, flushed)
@@ -101,50 +101,52 @@ def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: 
     channels whose range reaches into a bin are taken to share it evenly: where an exact share is given, this only
     decides which bins it is spread over. Both are float64 ``[n_bins]``.
     """
-    lows, highs = _channel_ranges(edges, grid, channel_min, channel_max)
-    picked = np.linspace(0, len(lows) - 1, min(len(lows), CHANNELS_LOOKED_AT)).astype(int)
-    low, high = np.maximum(edges[:-1, None], lows[picked]), np.minimum(edges[1:, None], highs[picked])
-    width = np.maximum(high - low, 0.0)
-    scale, minimum, maximum = [np.atleast_1d(part).astype(np.float64)[picked if part.size > 1 else slice(None)]
-                               for part in (grid.scale, grid.minimum, grid.maximum)]
-    inside = _overlap(low, high, minimum, maximum)
-    zero = _overlap(low, high, np.maximum(minimum, -scale / 2), np.minimum(maximum, scale / 2))
-    # A channel counts with the part of the bin it reaches into; where none has a width, nothing is said.
-    total = width.sum(axis=1)
-    safe = np.where(total > 0, total, 1.0)
-    outside_share = np.where(total > 0, 1.0 - inside.sum(axis=1) / safe, 0.0).clip(0.0, 1.0)
-    zero_share = np.where(total > 0, zero.sum(axis=1) / safe, 0.0).clip(0.0, 1.0)
-    outside = _scaled(counts * outside_share, counts, clipped)
-    to_zero = np.minimum(_scaled(counts * zero_share, counts, flushed), counts - outside)
+    low, high, minimum, maximum, scale = _channels(edges, grid, channel_min, channel_max)
+    # What a bin has in common with an interval is how far its edges are apart once they are limited to it.
+    reached = _limited(edges[:, None], low, high)
+    width = np.diff(reached, axis=0).sum(axis=1)
+    share = counts / np.where(width > 0, width, np.inf)
+    outside = to_zero = np.zeros_like(counts)
+    if clipped != 0:
+        inside = np.diff(_limited(reached, minimum, maximum), axis=0).sum(axis=1)
+        outside = _scaled(np.maximum(width - inside, 0.0) * share, counts, clipped)
+    if flushed != 0:
+        zero = _limited(reached, np.maximum(minimum, -scale / 2), np.minimum(maximum, scale / 2))
+        to_zero = _scaled(np.diff(zero, axis=0).sum(axis=1) * share, counts, flushed)
+        to_zero = np.minimum(to_zero, counts - outside)
     return outside, to_zero
 
 
-def _channel_ranges(edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray,
-                    channel_max: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """Where the values of each channel of the grid lie; the whole histogram where that is not known."""
+def _channels(edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray,
+              channel_max: np.ndarray) -> List[np.ndarray]:
+    """Where the values of each channel lie (anywhere in the histogram where that is unknown), its window, its scale."""
     low, high = channel_min.astype(np.float64), channel_max.astype(np.float64)
     if grid.scale.size != low.size:
         low, high = low.min(keepdims=True), high.max(keepdims=True)
     known = np.isfinite(low) & np.isfinite(high) & (high > low)
-    return np.where(known, low, edges[0]), np.where(known, high, edges[-1])
+    parts = [np.where(known, low, edges[0]), np.where(known, high, edges[-1])]
+    parts += [np.atleast_1d(part).astype(np.float64) for part in (grid.minimum, grid.maximum, grid.scale)]
+    if low.size > CHANNELS_LOOKED_AT:
+        picked = np.linspace(0, low.size - 1, CHANNELS_LOOKED_AT).astype(int)
+        parts = [part[picked] for part in parts]
+    return parts
 
 
-def _overlap(low: np.ndarray, high: np.ndarray, start: np.ndarray, end: np.ndarray) -> np.ndarray:
-    """Length of what ``low .. high`` and ``start .. end`` have in common."""
-    return np.maximum(np.minimum(high, end) - np.maximum(low, start), 0.0)
+def _limited(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
+    return np.minimum(np.maximum(x, low), high)
 
 
 def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
     """``part`` of ``counts`` so that it adds up to ``share`` of them: bins that are part wholly stay so."""
     if not np.isfinite(share):
         return part
-    wholly = part >= counts
+    # Summing up intervals leaves a rounding error.
+    wholly = part >= counts * (1 - 1e-9)
     missing = max(share * counts.sum() - part[wholly].sum(), 0.0)
-    partly = np.where(wholly, 0.0, part)
-    total = partly.sum()
+    total = part[~wholly].sum()
     if total <= 0:
         return part
-    return np.where(wholly, part, np.minimum(partly * (missing / total), counts))
+    return np.where(wholly, part, np.minimum(part * (missing / total), counts))
 
 
 def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGrid) -> Distribution:

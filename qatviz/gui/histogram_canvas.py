@@ -6,9 +6,10 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.histogram_layout import FIT, GAP_PX, TileGrid, arrange
+from qatviz.gui.histogram_picking import picked
 from qatviz.gui.histogram_reading import columns, reading, sentence
 from qatviz.gui.histogram_style import TileContent, TileStyle, TileView
-from qatviz.gui.histogram_tile import TilePainter
+from qatviz.gui.histogram_tile import TilePainter, lasting_key
 from qatviz.gui.theme import Theme
 
 Qt = QtCore.Qt
@@ -18,7 +19,8 @@ class Tile:
     """What is known of one tile: the last that was painted of it."""
 
     def __init__(self):
-        self.picture = None  # type: Optional[QtGui.QPixmap]
+        self.picture, self.lasting = None, None  # type: Optional[QtGui.QPixmap], Optional[QtGui.QPixmap]
+        self.lasting_key = None  # type: Any
         self.content = None  # type: Optional[TileContent]
         self.view = None  # type: Optional[TileView]
         self.key = None  # type: Any
@@ -107,17 +109,33 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._describe()
 
     def _paint_tile(self, name: str, key: Any) -> None:
-        tile, ratio = self._tiles[name], self.devicePixelRatioF()
+        tile = self._tiles[name]
         tile.content, tile.view = self._source(name)
-        size = QtCore.QSize(self._grid.width, self._grid.height) * ratio
-        if tile.picture is None or tile.picture.size() != size:
-            tile.picture = QtGui.QPixmap(size)
-            tile.picture.setDevicePixelRatio(ratio)
+        tile.picture = self._pixmap(tile.picture)
         painter = QtGui.QPainter(tile.picture)
-        self._paint_in(painter, QtCore.QRectF(0, 0, self._grid.width, self._grid.height), tile)
+        whole = QtCore.QRectF(0, 0, self._grid.width, self._grid.height)
+        lasting = (self.style_, lasting_key(tile.content, tile.view))
+        if tile.lasting_key != lasting or not self._fits(tile.lasting):
+            tile.lasting, tile.lasting_key = self._pixmap(tile.lasting), lasting
+            lasting_painter = QtGui.QPainter(tile.lasting)
+            TilePainter(lasting_painter, whole, tile.content, tile.view, self.style_).paint_lasting()
+            lasting_painter.end()
+        painter.drawPixmap(0, 0, tile.lasting)
+        TilePainter(painter, whole, tile.content, tile.view, self.style_).paint_news()
         painter.end()
         self._count += 1
         tile.key, tile.drawn = key, self._count
+
+    def _pixmap(self, old: Optional[QtGui.QPixmap]) -> QtGui.QPixmap:
+        """One of a tile's size: the old one if it is."""
+        if self._fits(old):
+            return old
+        new = QtGui.QPixmap(self._grid.size * self.devicePixelRatioF())
+        new.setDevicePixelRatio(self.devicePixelRatioF())
+        return new
+
+    def _fits(self, picture: Optional[QtGui.QPixmap]) -> bool:
+        return picture is not None and picture.size() == self._grid.size * self.devicePixelRatioF()
 
     def _paint_in(self, painter: QtGui.QPainter, rect: QtCore.QRectF, tile: Tile) -> None:
         TilePainter(painter, rect, tile.content, tile.view, self.style_).paint()
@@ -200,7 +218,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
                 continue
             if tile.content is None:
                 self._paint_tile(name, None)
-            if is_plain and tile.picture.size() == rect.size() * self.devicePixelRatioF():
+            if is_plain and self._fits(tile.picture):
                 painter.drawPixmap(rect, tile.picture)
             else:
                 self._paint_in(painter, QtCore.QRectF(rect), tile)
@@ -277,18 +295,12 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             super().keyPressEvent(event)
 
     def _pick(self, name: str, modifiers: Any) -> None:
-        """Select as lists do: alone, with Ctrl in addition or not any more, with Shift all from the last one picked."""
-        wanted = [name]
-        if modifiers & Qt.ShiftModifier and (self._anchor or self.current) in self._names:
-            ends = sorted((self._names.index(self._anchor or self.current), self._names.index(name)))
-            wanted = self._names[ends[0]:ends[1] + 1]
-        else:
+        is_range, is_addition = bool(modifiers & Qt.ShiftModifier), bool(modifiers & Qt.ControlModifier)
+        if not is_range:
             self._anchor = name
-            if modifiers & Qt.ControlModifier:
-                others = [other for other in self._selected if other != name]
-                wanted = others if name in self._selected and others else others + [name]
-        current = name if name in wanted else wanted[0]
-        self.picked.emit(tuple(wanted), current)
+        start = self._anchor if self._anchor in self._names else self.current
+        wanted, current = picked(self._names, self._selected, start, name, is_range, is_addition)
+        self.picked.emit(wanted, current)
         self.show_tile(current)
 
     def show_tile(self, name: str) -> None:

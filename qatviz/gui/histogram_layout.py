@@ -1,6 +1,8 @@
 """Where tiles are: a grid that fills the width, and the height too where that leaves the tiles in shape."""
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Tuple
+
+from PyQt5 import QtCore
 
 FIT, SMALL, MEDIUM, LARGE = "fit", "small", "medium", "large"
 #: Least width and height of a tile, in pixels.
@@ -21,11 +23,15 @@ class TileGrid(NamedTuple):
     height: int
 
     @property
+    def size(self) -> QtCore.QSize:
+        return QtCore.QSize(self.width, self.height)
+
+    @property
     def total_height(self) -> int:
         rows = -(-self.count // self.columns)
         return rows * (self.height + GAP_PX) + GAP_PX
 
-    def place(self, index: int) -> tuple:
+    def place(self, index: int) -> Tuple[int, int]:
         """``x, y`` of a tile's upper left corner."""
         row, column = divmod(index, self.columns)
         return GAP_PX + column * (self.width + GAP_PX), GAP_PX + row * (self.height + GAP_PX)

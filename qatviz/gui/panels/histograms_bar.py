@@ -38,17 +38,17 @@ _TOGGLES = (
     ("log_counts", "log counts",
      "Logarithmic counts: rare values, such as the few that are clipped, become visible next to the many."),
     ("log2_values", "log₂ |value|",
-     "The x axis is the magnitude in powers of two, both signs together: small values get as much room as large ones, and "
-     "one bit more or less of range is one unit. The bin marked 0 holds all that is smaller."),
+     "The x axis is the magnitude in powers of two, both signs together: small values get as much room as large ones, "
+     "and one bit more or less of range is one unit. The bin marked 0 holds all that is smaller."),
     ("common", "common x",
-     "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise each tile has an "
-     "axis of its own."),
+     "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise each tile has "
+     "an axis of its own."),
 )
 #: (name, colour, what it stands for)
 _LEGEND = (
     ("float", "float_values",
-     "Distribution of the values as they are trained: QAT keeps a float copy of every weight, and rounds a copy of it in "
-     "each step. So weights that are read out still look like floats."),
+     "Distribution of the values as they are trained: QAT keeps every weight in float, and computes with a rounded copy "
+     "of it in each step. So weights that are read out still look like floats."),
     ("quantized", "in_range",
      "What the network computes with: the values rounded to the levels of the grid. A spike for each level; an outline "
      "where the levels are too dense to tell apart, or each channel has levels of its own."),
