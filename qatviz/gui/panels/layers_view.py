@@ -12,10 +12,10 @@ from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, KEYS
 from qatviz.gui.panels.layers_delegate import LayersDelegate
 from qatviz.gui.panels.layers_model import LayersFilter, LayersModel
 from qatviz.gui.panels.sparkline import Sparklines
+from qatviz.gui.tables import dress_table, set_up_table
 
 _KEY = "layers/columns"
 _FIXED = ("verdict", "name")  # without these a row can't be told from another
-_SELECTED_ALPHA = 64
 _EXTRA_WIDTH = 16  # padding of a cell, and room for the sort arrow
 
 
@@ -40,19 +40,12 @@ class LayersView(QtWidgets.QTableView):
         self.setModel(shown)
         self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
         self.setItemDelegate(self.delegate)
-        self.setSelectionBehavior(self.SelectRows)
+        set_up_table(self)
         self.setSelectionMode(self.ExtendedSelection)
-        self.setEditTriggers(self.NoEditTriggers)
-        self.setShowGrid(False)
-        self.setTabKeyNavigation(False)
-        self.setWordWrap(False)
         self.setHorizontalScrollMode(self.ScrollPerPixel)
         self.setAccessibleName("Quantized tensors")
-        self.verticalHeader().hide()
-        self.verticalHeader().setSectionResizeMode(QtWidgets.QHeaderView.Fixed)
         header = self.horizontalHeader()
         header.setSectionsMovable(True)
-        header.setHighlightSections(False)
         header.setDefaultAlignment(Qt.AlignLeft | Qt.AlignVCenter)
         header.setMinimumSectionSize(20)
         header.setSortIndicator(-1, Qt.AscendingOrder)
@@ -94,16 +87,11 @@ class LayersView(QtWidgets.QTableView):
             texts = names if column.key == "name" and names else [column.sample]
             width = max([metrics.horizontalAdvance(column.header)] + [bold_metrics.horizontalAdvance(text) for text in texts])
             self.setColumnWidth(index, self._widths.get(column.key, width + _EXTRA_WIDTH))
-        self.verticalHeader().setDefaultSectionSize(metrics.height() + 7)
         self._arranging = False
 
     def apply_theme(self) -> None:
         """Take the theme's colours and font."""
-        palette = QtGui.QPalette()
-        # Seen through, so that the colours of levels keep their meaning on it.
-        palette.setColor(QtGui.QPalette.Highlight, self.context.theme.color("accent", _SELECTED_ALPHA))
-        palette.setColor(QtGui.QPalette.HighlightedText, self.context.theme.color("text"))
-        self.setPalette(palette)
+        dress_table(self, self.context.theme)
         self.delegate.apply_theme()
         self.fit()
 
