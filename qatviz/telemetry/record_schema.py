@@ -14,7 +14,8 @@ snapshots can be trusted without reading what they hold):
 ``events``
     JSON of each event, with the wall clock.
 ``blocks``
-    Consecutive step records, one blob for what came in a commit interval.
+    Consecutive step records, one blob for what came in a commit interval; the newest is written anew with each commit
+    until it is large enough.
 ``snapshots``
     One blob each; ``id`` counts all snapshots ever taken, older ones are thinned out.
 """
@@ -107,7 +108,7 @@ def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -
 
 
 def write_state(connection: sqlite3.Connection, state: State) -> None:
-    insert(connection, "state", 1, to_json(state._asdict()))
+    insert(connection, "state", 1, to_json(state._asdict()), replace=True)
 
 
 @contextmanager
@@ -209,12 +210,13 @@ def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc:
     return body
 
 
-def insert(connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None) -> None:
-    """Add a row with its checksums; the one row of ``state`` is replaced."""
+def insert(connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None,
+           replace: bool = False) -> None:
+    """Add a row with its checksums, or ``replace`` the one of the same id."""
     if body is not None:
         fields += (row_crc(body),)
     row = (*fields, row_crc(*fields)) + (() if body is None else (body,))
-    verb = "REPLACE" if table == "state" else "INSERT"
+    verb = "REPLACE" if replace else "INSERT"
     connection.execute(f"{verb} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
 
 

@@ -17,6 +17,7 @@ from qatviz.telemetry.events import Change, CommandApplied, Evaluated, Paused, S
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_database import SNAPSHOTS_KEPT_WHOLE, is_kept
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record_schema import open_for_reading
 
 DESCRIPTION = {"network": {"name": "lenet", "layers": [1, 2]}, "seed": 0, "versions": {"numpy": np.__version__}}
 
@@ -244,6 +245,45 @@ def test_what_an_undo_left_does_not_survive_until_a_redo_brings_it_back(record):
     assert record.flush()
     assert [record.is_surviving(*state) for state in [(80, 0), (81, 0), (90, 1), (91, 1), (50, 2)]] == [
         True, False, True, False, False]
+
+
+def blocks_of(record):
+    with open_for_reading(record.path) as connection:
+        return connection.execute("SELECT branch, first_step, last_step FROM blocks ORDER BY id").fetchall()
+
+
+def test_a_slow_run_has_few_blocks(record):
+    """Each step is committed by itself; blocks of 64 come of it, and what is read meanwhile is right."""
+    for step in range(1, 151):
+        record.append_step(step_record(step))
+        assert record.flush()
+        if step in (1, 2, 63, 64, 65, 150):
+            assert_steps(record.steps(), range(1, step + 1))
+    assert blocks_of(record) == [(0, 1, 64), (0, 65, 128), (0, 129, 150)]
+    record.append_rewind(140)
+    for step in range(141, 144):
+        record.append_step(step_record(step))
+        assert record.flush()
+    assert blocks_of(record)[2:] == [(0, 129, 150), (1, 141, 143)]
+    record.close()
+    with RunRecord.open(record.directory) as again:
+        for step in (144, 145):
+            again.append_step(step_record(step))
+            assert again.flush()
+        assert blocks_of(again)[3:] == [(1, 141, 143), (1, 144, 145)]
+        assert_steps(again.steps(), range(1, 146))
+
+
+def test_a_block_that_grows_while_it_is_read_disturbs_nothing(record):
+    for step in range(1, 11):
+        record.append_step(step_record(step))
+        assert record.flush()
+    reading = record.iter_steps()
+    for step in range(11, 201):
+        record.append_step(step_record(step))
+        assert record.flush()
+    steps = [step for piece in reading for step in piece.steps.tolist()]
+    assert steps == list(range(1, len(steps) + 1)) and len(steps) >= 10
 
 
 @pytest.mark.parametrize("last", [1, 2, 3])
