@@ -7,7 +7,7 @@ class CheckBox(QtWidgets.QCheckBox):
     """Half checked stands for values that differ; a click makes it checked."""
 
     def nextCheckState(self) -> None:
-        self.setChecked(self.checkState() != QtCore.Qt.Checked)
+        self.setCheckState(QtCore.Qt.Unchecked if self.checkState() == QtCore.Qt.Checked else QtCore.Qt.Checked)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         super().paintEvent(event)

@@ -57,7 +57,6 @@ class SwitchEditor(Editor):
     def set_values(self, values: Sequence[Any]) -> None:
         states = {True: QtCore.Qt.Checked, False: QtCore.Qt.Unchecked}
         self.box.setCheckState(states[values[0]] if len(set(values)) == 1 else QtCore.Qt.PartiallyChecked)
-        self.box.setTristate(False)  # setCheckState made it so; a click is to lead to on or off
 
     def _on_clicked(self, checked: bool) -> None:
         self.edited.emit(checked)

@@ -29,10 +29,12 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         super().__init__(parent)
         self._setting, self._value, self._start = setting, None, setting.default  # type: Setting, Any, Any
         self._is_held = False
+        self._is_typed = False  # there is text of the user's; the line's own flag is gone when Enter is pressed
         self.setKeyboardTracking(False)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control's
         self.lineEdit().setPlaceholderText(MIXED)
+        self.lineEdit().textEdited.connect(self._on_text_edited)
         self.editingFinished.connect(self._on_editing_finished)
 
     @property
@@ -49,13 +51,16 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     def is_typing(self) -> bool:
         """Whether there is text that does not count yet, or an arrow is held."""
-        return self._is_held or self.lineEdit().isModified()
+        return self._is_held or self._is_typed
 
     # As a spin box
 
     def stepBy(self, count: int) -> None:
-        if self.lineEdit().isModified():
-            self._commit()
+        if self._is_typed:
+            try:
+                self._commit()
+            except SettingError:
+                self._write()  # the step begins where the value is
         self._take(stepped(self._setting, self._start, count))
         self.selectAll()
 
@@ -91,7 +96,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _write(self) -> None:
         self.lineEdit().setText("" if self._value is None else value_text(self._setting, self._value))
         self.lineEdit().setCursorPosition(0)
-        self.lineEdit().setModified(False)
+        self._is_typed = False
 
     def _take(self, value: Any) -> None:
         is_new = value != self._value
@@ -117,8 +122,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             value = self._value  # as it was shown, rounded
         self._take(value)
 
+    def _on_text_edited(self) -> None:
+        self._is_typed = True
+
     def _on_editing_finished(self) -> None:
-        if not self.lineEdit().isModified():
+        if not self._is_typed:
             return
         try:
             if self.lineEdit().text().strip():
@@ -150,7 +158,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         return super().event(event)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        if event.key() == QtCore.Qt.Key_Escape and self.lineEdit().isModified():
+        if event.key() == QtCore.Qt.Key_Escape and self._is_typed:
             self._write()
             self.settled.emit()
             return

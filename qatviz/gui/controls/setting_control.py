@@ -43,7 +43,7 @@ class SettingControl(QtWidgets.QWidget):
         self.setObjectName(setting.name)
         name = "{} of {}".format(setting.label, kind) if kind else setting.label
         self.editor.name_parts(name, setting.help)
-        self.editor.edited.connect(self.edited)
+        self.editor.edited.connect(self._on_edited)
         self.editor.dragged.connect(self.dragged)
         self.editor.settled.connect(self._show_values)
         self.label.setBuddy(self.editor)
@@ -102,6 +102,10 @@ class SettingControl(QtWidgets.QWidget):
             self.edited.emit(self.default)
 
     # Inside
+
+    def _on_edited(self, value: Any) -> None:
+        self._values = [value]  # until the owner says otherwise
+        self.edited.emit(value)
 
     def _show_values(self) -> None:
         if self._values and not self.editor.is_busy():

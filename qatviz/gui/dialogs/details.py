@@ -59,6 +59,7 @@ class DetailsDialog(QtWidgets.QDialog):
 
     def _on_unfolded(self, unfolded: bool) -> None:
         self.details.setVisible(unfolded)
+        self.layout().activate()
         self.adjustSize()
 
     def _on_copy(self) -> None:

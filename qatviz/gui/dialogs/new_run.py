@@ -200,7 +200,8 @@ class NewRunDialog(QtWidgets.QDialog):
         first = NewRun()
         for name in ("network", "preset", "optimizer"):
             box = getattr(self, name)
-            box.setCurrentIndex(max(0, box.findText(self._settings.value("new_run/" + name, getattr(first, name)))))
+            box.setCurrentText(getattr(first, name))
+            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # nothing happens where there is no such item
         self.data.set_text(self._settings.value("new_run/data", first.data))
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name], getattr(first, name))])

@@ -30,7 +30,10 @@ class ShortcutsDialog(QtWidgets.QDialog):
         for title, rows in [*_rows(groups), ("Everywhere", [(what, keys) for keys, what in ALWAYS])]:
             self._add(title, rows)
         self.tree.expandAll()
-        self.tree.resizeColumnToContents(0)
+        header = self.tree.header()
+        header.setStretchLastSection(False)
+        header.setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
+        header.setSectionResizeMode(1, QtWidgets.QHeaderView.ResizeToContents)
         buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Close)
         buttons.rejected.connect(self.reject)
         column = QtWidgets.QVBoxLayout(self)
@@ -46,6 +49,8 @@ class ShortcutsDialog(QtWidgets.QDialog):
         self.tree.addTopLevelItem(head)
         for row in rows:
             head.addChild(QtWidgets.QTreeWidgetItem(list(row)))
+        for item in [head] + [head.child(index) for index in range(head.childCount())]:
+            item.setFlags(QtCore.Qt.ItemIsEnabled)  # nothing to choose
 
 
 def _rows(groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]]) -> List[Tuple[str, List[Tuple[str, str]]]]:

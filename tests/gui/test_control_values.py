@@ -1,0 +1,104 @@
+"""What controls derive from declarations: steps, notches, texts; and which settings matter."""
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
+from qatviz.gui.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
+from qatviz.settings import (ACTIVATIONS, FROZEN, KINDS, MOVING_AVERAGE, PERCENTILE, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS,
+                             RunSettings, quantizer_settings)
+
+NUMBERS = [s for s in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()] if s.type in (int, float)]
+RATE = RUN_SETTINGS["learning_rate"]
+
+
+@st.composite
+def settings_and_values(draw):
+    setting = draw(st.sampled_from(NUMBERS))
+    if setting.type is int:
+        return setting, draw(st.integers(int(setting.low), int(setting.high)))
+    return setting, draw(st.floats(setting.low, setting.high))
+
+
+@given(settings_and_values(), st.integers(1, 12))
+def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
+    setting, value = pair
+    up, down = stepped(setting, value, count), stepped(setting, value, -count)
+    assert setting.check(up) == up and setting.check(down) == down
+    assert up > value or value == setting.high
+    assert down < value or value == setting.low
+
+
+@given(settings_and_values())
+def test_what_a_box_shows_is_read_back_as_the_same_number(pair):
+    setting, value = pair
+    assert float(number_text(value)) == pytest.approx(value, rel=1e-9)
+
+
+@pytest.mark.parametrize("name, value, expected", [
+    ("learning_rate", 1e-3, (2e-3, 5e-4)), ("learning_rate", 0.0, (1e-6, 0.0)), ("learning_rate", 0.0013, (2e-3, 1e-3)),
+    ("beta1", 0.9, (0.95, 0.8)), ("beta2", 0.999, (0.9995, 0.998)), ("evaluation_interval", 200, (210, 190)),
+    ("evaluation_interval", 0, (1, 0)), ("evaluation_interval", 1000, (1100, 990))])
+def test_steps_of_run_settings_are_round_numbers(name, value, expected):
+    assert (stepped(RUN_SETTINGS[name], value, 1), stepped(RUN_SETTINGS[name], value, -1)) == expected
+
+
+@pytest.mark.parametrize("name, value, expected", [
+    ("num_bits", 8, (9, 7)), ("num_bits", 16, (16, 15)), ("percentile", 99.9, (99.95, 99.8)),
+    ("percentile", 100.0, (100.0, 99.999)), ("ema_decay", 0.999, (0.9995, 0.998))])
+def test_steps_of_quantizer_settings_are_round_numbers(name, value, expected):
+    assert (stepped(QUANTIZER_SETTINGS[name], value, 1), stepped(QUANTIZER_SETTINGS[name], value, -1)) == expected
+
+
+@pytest.mark.parametrize("setting", NUMBERS, ids=lambda setting: setting.name)
+def test_notches_ascend_from_limit_to_limit_and_each_is_nearest_to_itself(setting):
+    values = notches(setting)
+    if values:
+        assert (values[0], values[-1]) == (setting.low, setting.high) and values == sorted(set(values))
+        assert [nearest_notch(values, value) for value in values] == list(range(len(values)))
+
+
+def test_bits_have_a_notch_each_and_large_whole_numbers_none():
+    assert notches(QUANTIZER_SETTINGS["num_bits"]) == list(range(2, 17))
+    assert notches(RUN_SETTINGS["evaluation_interval"]) == []
+
+
+@given(st.floats(0, 100))
+def test_the_nearest_notch_is_never_two_notches_off(rate):
+    values = notches(RATE)
+    place = nearest_notch(values, rate)
+    low, high = values[max(place - 1, 0)], values[min(place + 1, len(values) - 1)]
+    assert low <= rate <= high
+
+
+def test_texts_are_those_that_people_read():
+    assert value_text(RATE, 1e-5) == "1e-5" and value_text(RATE, 0.001) == "0.001"
+    assert value_text(QUANTIZER_SETTINGS["num_bits"], 4) == "4"  # the label says bits
+    assert value_text(RUN_SETTINGS["evaluation_interval"], 200) == "200 steps"
+    assert value_text(QUANTIZER_SETTINGS["range_method"], MOVING_AVERAGE) == "moving average"
+    assert value_text(QUANTIZER_SETTINGS["symmetric"], True) == "on"
+
+
+def test_the_default_is_that_of_the_kind():
+    method = QUANTIZER_SETTINGS["range_method"]
+    assert [default_of(method, kind) for kind in KINDS] == ["min_max", "moving_average"]
+    assert default_of(RATE) == 1e-3
+
+
+def test_settings_without_effect_say_why():
+    plain, percentile = quantizer_settings(WEIGHTS), quantizer_settings(WEIGHTS, range_method=PERCENTILE)
+    run = RunSettings()
+    assert "percentile" in why_without_effect("percentile", [plain], run)
+    assert why_without_effect("percentile", [plain, percentile], run) == ""
+    assert "frozen" in why_without_effect("percentile", [percentile], RunSettings(freeze_ranges=True))
+    frozen = quantizer_settings(ACTIVATIONS, range_method=FROZEN)
+    assert "frozen" in why_without_effect("ema_decay", [frozen], run)
+    assert why_without_effect("ema_decay", [frozen, quantizer_settings(ACTIVATIONS)], run) == ""
+    assert why_without_effect("num_bits", [plain], RunSettings(freeze_ranges=True)) == ""
+
+
+def test_the_settings_of_optimizers_are_those_that_they_read():
+    optimizers = pytest.importorskip("qatviz.training.optimizers")
+    assert {name: set(optimizer.settings) - {"learning_rate"} for name, optimizer in optimizers.OPTIMIZERS.items()} == {
+        name: set(names) for name, names in OPTIMIZER_SETTINGS.items()}

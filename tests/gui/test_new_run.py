@@ -1,0 +1,243 @@
+"""The New run dialog: checks at once, looks at data on a worker, remembers."""
+
+import threading
+
+import pytest
+from hypothesis import HealthCheck, given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
+from PyQt5 import QtCore, QtTest
+
+from qatviz.errors import DataError, SettingError
+from qatviz.gui.dialogs.check_worker import CheckWorker
+from qatviz.gui.dialogs.new_run import NewRunDialog
+from qatviz.gui.new_run import BATCH_SIZE, OPTIMIZERS, SEED, STEPS, Fit, NewRun, directory_problem
+from qatviz.network.zoo import NETWORKS
+from qatviz.presets import PRESETS
+from qatviz.training import run_spec
+
+NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
+DIGITS, PHOTOGRAPHS = Fit((28, 28, 1), 10, 4000, 1000), Fit((32, 32, 3), 10, 50000, 10000, ("dark",))
+
+
+def look(wanted):
+    """What the application would find out by loading the data."""
+    if wanted.data not in ("mnist-5k", "cifar10"):
+        raise DataError("{!r} is no data set".format(wanted.data))
+    return DIGITS if wanted.data == "mnist-5k" else PHOTOGRAPHS
+
+
+def wait_until(condition, timeout_ms=5000):
+    timer = QtCore.QElapsedTimer()
+    timer.start()
+    while not condition() and timer.elapsed() < timeout_ms:
+        QtCore.QCoreApplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
+    assert condition()
+
+
+@pytest.fixture
+def home(tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+@pytest.fixture
+def dialog(context, home, show):
+    dialog = show(NewRunDialog(context, look, NAMES), 1000, 600)
+    wait_until(lambda: dialog.fit is not None)
+    yield dialog
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def retype(dialog, text):
+    """Another data set, looked at without waiting for the end of typing."""
+    dialog.data.box.lineEdit().selectAll()
+    QtTest.QTest.keyClicks(dialog.data.box.lineEdit(), text)
+    dialog._delay.timeout.emit()
+
+
+def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
+    wanted = dialog.new_run
+    assert wanted == NewRun(out=wanted.out)
+    assert wanted.out.startswith(str(home)) and "lenet-" in wanted.out
+    assert dialog.problems() == {} and dialog.start.isEnabled()
+
+
+def test_the_data_is_described_and_the_network_shown_for_it(dialog):
+    assert "fits: 28×28×1, 10 classes, 4,000 + 1,000 examples" in dialog.fields["data"].note.text()
+    retype(dialog, "cifar10")
+    assert "Reading" in dialog.fields["data"].note.text()
+    wait_until(lambda: dialog.fit == PHOTOGRAPHS)
+    assert "note: dark" in dialog.fields["data"].note.text()
+    assert "32×32×3" in dialog.preview.total.text()
+
+
+@pytest.mark.parametrize("network", NETWORKS)
+def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
+    dialog.network.setCurrentText(network)
+    summary = NETWORKS[network].build((28, 28, 1), 10)
+    rows = dialog.preview.table
+    assert [rows.topLevelItem(i).text(0) for i in range(rows.topLevelItemCount())] == [r.name for r in summary.summary()]
+    assert "{:,} parameters".format(summary.parameter_count) in dialog.preview.total.text()
+    assert network in dialog.new_run.out
+
+
+def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(dialog):
+    retype(dialog, "nowhere")
+    wait_until(lambda: "data" in dialog.problems())
+    assert dialog.problems()["data"] == "'nowhere' is no data set" and not dialog.start.isEnabled()
+    dialog.accept()
+    assert dialog.isVisible()
+    retype(dialog, "mnist-5k")
+    wait_until(lambda: dialog.fit is not None)
+    assert dialog.start.isEnabled()
+
+
+def test_a_network_that_the_data_does_not_fit_is_said(context, home, show):
+    dialog = show(NewRunDialog(context, lambda wanted: Fit((5,), 3, 10, 5), NAMES), 1000, 600)
+    dialog.network.setCurrentText("lenet")
+    wait_until(lambda: dialog.fit is not None)
+    assert "network" in dialog.problems() and not dialog.start.isEnabled()
+    dialog.network.setCurrentText("mlp")
+    assert dialog.problems() == {} and "3 classes" in dialog.preview.total.text()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def test_what_is_asked_for_is_told_when_it_is_accepted(dialog):
+    told = []
+    dialog.wanted.connect(told.append)
+    box = dialog.numbers["batch_size"].box
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "32")
+    dialog.preset.setCurrentText("int4")
+    dialog.steps.endless.click()
+    dialog.out.record.click()
+    QtTest.QTest.mouseClick(dialog.start, QtCore.Qt.LeftButton)
+    dialog.start.click()
+    assert told[0] == NewRun(preset="int4", batch_size=32, steps=None, out=None)
+    assert not dialog.isVisible()
+
+
+def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
+    dialog.network.setCurrentText("dscnn")
+    dialog.optimizer.setCurrentText("momentum")
+    dialog.numbers["seed"].box.set_value(7)
+    dialog.numbers["learning_rate"].box.set_value(0.02)
+    dialog.steps.set_steps(500, True)
+    dialog.out.path.setText(str(home / "kept" / "a"))
+    dialog.accept()
+    again = show(NewRunDialog(context, look, NAMES), 1000, 600)
+    wanted = again.new_run
+    assert (wanted.network, wanted.optimizer, wanted.seed, wanted.learning_rate, wanted.steps) == (
+        "dscnn", "momentum", 7, 0.02, None)
+    assert wanted.out.startswith(str(home / "kept" / "dscnn-"))
+    again.steps.endless.click()
+    assert again.new_run.steps == 500
+
+
+def test_remembered_values_that_make_no_sense_are_not_taken(context, home, show):
+    for name, value in (("batch_size", "many"), ("seed", "-1"), ("network", "gone"), ("steps", "1e99")):
+        context.settings.setValue("new_run/" + name, value)
+    wanted = show(NewRunDialog(context, look, NAMES), 1000, 600).new_run
+    assert wanted == NewRun(out=wanted.out)
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def test_a_directory_that_holds_something_is_refused_under_its_field(dialog, tmp_path):
+    (tmp_path / "full").mkdir()
+    (tmp_path / "full" / "file").write_text("x")
+    dialog.out.path.setText(str(tmp_path / "full"))
+    assert "is not empty" in dialog.problems()["out"] and not dialog.start.isEnabled()
+    dialog.out.record.click()
+    assert dialog.problems() == {}
+
+
+def test_directories(tmp_path):
+    (tmp_path / "file").write_text("x")
+    assert directory_problem(str(tmp_path / "new" / "er")) == ""
+    assert "is a file" in directory_problem(str(tmp_path / "file" / "under"))
+    assert "is a file" in directory_problem(str(tmp_path / "file"))
+    assert directory_problem("  ") != ""
+
+
+def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
+    go_on, begun = threading.Event(), threading.Event()
+
+    def slow(wanted):
+        begun.set()
+        go_on.wait(5)
+        return DIGITS
+
+    dialog = show(NewRunDialog(context, slow, NAMES), 1000, 600)
+    assert begun.wait(5)
+    assert dialog.start.isEnabled()  # who is sure need not wait for it
+    dialog.reject()
+    go_on.set()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+    QtCore.QCoreApplication.processEvents()
+    assert dialog.fit is None
+
+
+def test_only_the_newest_question_is_answered(app):
+    first_may_end = threading.Event()
+
+    def check(question):
+        if question == "first":
+            first_may_end.wait(5)
+        return question.upper()
+
+    worker, answers = CheckWorker(check), []
+    worker.answered.connect(lambda question, answer: answers.append((question, answer)))
+    worker.ask("first")
+    worker.ask("second")
+    first_may_end.set()
+    wait_until(lambda: answers)
+    QtCore.QThreadPool.globalInstance().waitForDone()
+    app.processEvents()
+    assert answers == [("second", "SECOND")] and not worker.is_busy
+
+
+def test_an_error_that_nobody_foresaw_is_told_too(app):
+    def check(question):
+        raise ZeroDivisionError("by zero")
+
+    worker, problems = CheckWorker(check), []
+    worker.failed.connect(lambda question, problem: problems.append(problem))
+    worker.ask(1)
+    wait_until(lambda: problems)
+    assert problems == ["ZeroDivisionError: by zero"]
+
+
+# The checks are those of the engine.
+
+WHOLE = st.integers(-2, 2**33) | st.sampled_from([0, 1, 65535, 65536, 65537, 10**9, 10**9 + 1, 2**32 - 1, 2**32])
+
+
+@given(WHOLE, WHOLE, st.none() | WHOLE)
+@hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
+def test_numbers_are_allowed_where_a_run_allows_them(batch_size, seed, steps):
+    problems = NewRun(batch_size=batch_size, seed=seed, steps=steps).problems()
+    for name, value, low, high in (("batch_size", batch_size, 1, run_spec.MAX_BATCH_SIZE), ("seed", seed, 0, 2**32 - 1),
+                                   ("steps", steps, 0, 10**9)):
+        try:
+            if value is not None:
+                run_spec._check_whole(name, value, low, high)
+        except SettingError:
+            assert name in problems
+        else:
+            assert name not in problems
+
+
+def test_names_and_defaults_are_those_of_a_run():
+    assert sorted(OPTIMIZERS) == sorted(run_spec.OPTIMIZER_NAMES)
+    defaults = {f.name: f.default for f in run_spec.RunSpec.__dataclass_fields__.values()}
+    assert (BATCH_SIZE.default, SEED.default, STEPS.default, OPTIMIZERS[0]) == (
+        defaults["batch_size"], defaults["seed"], defaults["steps"], defaults["optimizer"])
+
+
+@pytest.mark.parametrize("field, value", [("network", "alexnet"), ("optimizer", "lion"), ("preset", "int3"), ("data", " ")])
+def test_words_that_nobody_knows_are_refused_with_what_is_allowed(field, value):
+    problems = NewRun(**{field: value}).problems()
+    assert list(problems) == [field]
+    assert {"network": "lenet", "optimizer": "adam", "preset": list(PRESETS)[0], "data": "path"}[field] in problems[field]

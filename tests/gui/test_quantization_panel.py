@@ -1,0 +1,269 @@
+"""The panel that changes quantization: scope, mixed values, live and hold, drags, refusals."""
+
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+from qatviz.gui.edits import HOLD, LIVE
+from qatviz.gui.panels.quantization import EVERYTHING, SELECTED, QuantizationPanel
+from qatviz.presets import PRESETS
+from qatviz.settings import ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, WEIGHTS
+from qatviz.telemetry import events
+from qatviz.training.commands import ApplyPreset, ChangeSettings
+
+
+@pytest.fixture
+def panel(context, staged, show):
+    """A panel at a staged lenet, and the run."""
+    run = staged()
+    panel = show(QuantizationPanel(context), 330, 600)
+    panel.refresh()
+    panel.run = run
+    return panel
+
+
+@pytest.fixture
+def tell(panel, app):
+    """Let the run answer, and the panel show it."""
+    def answer():
+        panel.run.advance(1)
+        panel.model.take(panel.run.drain())
+        settle(panel, app)
+
+    return answer
+
+
+def settle(panel, app):
+    app.processEvents()
+    panel.refresh()
+
+
+def use_scope(panel, scope):
+    panel.scope.setCurrentIndex(panel.scope.findData(scope))
+    panel.scope.activated.emit(panel.scope.currentIndex())
+
+
+def control(panel, name, kind=WEIGHTS):
+    return panel.sections[kind].controls[name]
+
+
+def changes(run):
+    return [command for command in run.sent if isinstance(command, ChangeSettings)]
+
+
+def test_without_a_run_it_says_what_it_waits_for(context, show):
+    panel = show(QuantizationPanel(context), 330, 600)
+    panel.refresh()
+    assert panel.empty.isVisible() and "when there is a run" in panel.empty.text()
+    assert not panel.column.isVisible()
+
+
+def test_every_setting_of_a_kind_has_its_control(panel):
+    for kind in KINDS:
+        assert set(panel.sections[kind].controls) == {n for n, s in QUANTIZER_SETTINGS.items() if kind in s.kinds}
+
+
+@pytest.mark.parametrize("scope", [WEIGHTS, ACTIVATIONS, EVERYTHING])
+def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope):
+    use_scope(panel, scope)
+    tensors = panel.model.tensors
+    assert panel.tensors_in_scope() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
+    for kind, section in panel.sections.items():
+        count = sum(t.kind == kind for t in tensors) if scope in (kind, EVERYTHING) else 0
+        assert section.heading.detail == ("{} tensors".format(count) if count else "none in this scope")
+        assert section.controls["num_bits"].isVisible() == bool(count)
+
+
+def test_the_selection_is_counted_and_its_one_tensor_named(panel, app):
+    assert panel.scope.itemText(0) == "Selection (1)"
+    assert panel.sections[WEIGHTS].heading.detail == "conv1.weights"
+    panel.model.select(["conv1.weights", "conv2.weights", "input.activations"])
+    settle(panel, app)
+    assert panel.scope.itemText(0) == "Selection (3)"
+    assert panel.sections[WEIGHTS].heading.detail == "2 tensors"
+    assert panel.sections[ACTIVATIONS].heading.detail == "input.activations"
+
+
+def test_different_values_in_scope_show_as_mixed_and_one_edit_makes_them_one(panel, app, tell):
+    panel.run.send(ChangeSettings((("conv1.weights.num_bits", 3),)))
+    tell()
+    use_scope(panel, WEIGHTS)
+    box = control(panel, "num_bits").editor.box
+    assert box.value is None and box.text() == ""
+    box.setFocus()
+    QtTest.QTest.keyClicks(box, "5")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
+    panel.edits.apply()
+    tell()
+    assert {panel.model.settings_of(name).num_bits for name in panel.tensors_in_scope()} == {5}
+    assert box.text() == "5"
+
+
+def test_an_edit_is_pending_until_the_run_says_the_step(panel, app, tell):
+    use_scope(panel, SELECTED)
+    symmetric = control(panel, "symmetric")
+    QtTest.QTest.keyClick(symmetric.editor.box, QtCore.Qt.Key_Space)
+    settle(panel, app)
+    assert "Pending" in symmetric.toolTip() and not symmetric.editor.box.isChecked()
+    panel.edits.apply()
+    settle(panel, app)
+    assert "Pending" in symmetric.toolTip()
+    step = panel.run.step
+    tell()
+    assert "since step {:,}".format(step) in symmetric.toolTip()
+    assert panel.model.settings_of("conv1.weights").symmetric is False
+
+
+def test_a_slow_drag_is_pending_while_it_lasts_and_ends_in_one_change(panel, app, tell):
+    slider = control(panel, "num_bits").editor.slider
+    y, timer = slider.height() // 2, panel.edits._timer
+
+    def move(x):
+        place = QtCore.QPoint(x, y)
+        QtWidgets.QApplication.sendEvent(slider, QtGui.QMouseEvent(
+            QtCore.QEvent.MouseMove, place, slider.mapToGlobal(place), QtCore.Qt.NoButton, QtCore.Qt.LeftButton,
+            QtCore.Qt.NoModifier))
+        assert not timer.isActive()  # however slow the drag is, nothing is sent
+
+    QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
+    move(slider.width() // 2)
+    move(1)
+    assert changes(panel.run) == [] and panel.edits.pending == {("conv1.weights", "num_bits"): 2}
+    QtTest.QTest.mouseRelease(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(1, y))
+    assert timer.isActive()
+    timer.timeout.emit()
+    assert changes(panel.run) == [ChangeSettings((("conv1.weights.num_bits", 2),))]
+    tell()
+    assert panel.edits.describe_undo() == "conv1.weights.num_bits 8 → 2" and panel.edits.pending == {}
+    panel.bar.undo.click()
+    tell()
+    assert panel.model.settings_of("conv1.weights").num_bits == 8 and not panel.bar.undo.isEnabled()
+
+
+def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
+    panel.bar.modes[HOLD].click()
+    use_scope(panel, EVERYTHING)
+    control(panel, "num_bits").edited.emit(4)
+    control(panel, "num_bits", ACTIVATIONS).edited.emit(6)
+    settle(panel, app)
+    weights = sum(t.kind == WEIGHTS for t in panel.model.tensors)
+    assert panel.bar.apply.text() == "Apply ({})".format(len(panel.model.tensors)) and weights > 1
+    assert changes(panel.run) == []
+    panel.activateWindow()
+    QtTest.QTest.keyClick(panel, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+    assert len(changes(panel.run)) == 1
+    tell()
+    assert panel.model.settings_of("conv2.weights").num_bits == 4
+    assert panel.model.settings_of("conv2.activations").num_bits == 6
+    assert panel.bar.apply.text() == "Apply" and not panel.bar.apply.isEnabled()
+
+
+def test_escape_discards_what_is_pending_but_first_takes_back_what_is_typed(panel, app):
+    panel.bar.modes[HOLD].click()
+    control(panel, "narrow_range").edited.emit(False)
+    settle(panel, app)
+    panel.activateWindow()
+    box = control(panel, "num_bits").editor.box
+    box.setFocus()
+    QtTest.QTest.keyClicks(box, "3")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Escape)
+    assert box.text() == "8" and len(panel.edits.pending) == 1
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Escape)
+    settle(panel, app)
+    assert panel.edits.pending == {} and control(panel, "narrow_range").editor.box.isChecked()
+
+
+def test_scope_and_mode_are_remembered(panel, context, show):
+    use_scope(panel, ACTIVATIONS)
+    panel.bar.modes[HOLD].click()
+    again = show(QuantizationPanel(context), 330, 600)
+    assert again.scope.currentData() == ACTIVATIONS and context.edits.mode == HOLD
+    again.refresh()
+    assert again.bar.modes[HOLD].isChecked() and again.bar.apply.isVisible()
+    again.bar.modes[LIVE].click()
+    again.refresh()
+    assert not again.bar.apply.isVisible()
+
+
+@pytest.mark.parametrize("preset", PRESETS)
+def test_a_preset_is_for_all_whatever_the_scope_and_is_named_when_in_effect(panel, tell, preset):
+    action = next(a for a in panel.preset.menu().actions() if a.text() == preset)
+    assert action.toolTip() == PRESETS[preset].description
+    action.trigger()
+    assert panel.run.sent[-1] == ApplyPreset(preset)
+    tell()
+    assert panel.preset.text() == preset and action.isChecked()
+
+
+def test_settings_of_no_preset_are_called_custom(panel, tell):
+    assert panel.preset.text() == "tflite-int8"
+    control(panel, "num_bits").edited.emit(5)
+    panel.edits.apply()
+    tell()
+    assert panel.preset.text() == "custom"
+
+
+def test_percentile_can_be_changed_where_it_matters_only_also_while_that_is_pending(panel, app):
+    percentile = control(panel, "percentile")
+    assert not percentile.editor.isEnabled() and "percentile" in percentile.toolTip()
+    control(panel, "range_method").edited.emit("percentile")
+    settle(panel, app)
+    assert percentile.editor.isEnabled()
+    panel.freeze.edited.emit(True)
+    settle(panel, app)
+    assert not percentile.editor.isEnabled() and "frozen" in percentile.toolTip()
+
+
+def test_freeze_ranges_is_a_setting_of_the_run(panel, tell):
+    QtTest.QTest.keyClick(panel.freeze.editor.box, QtCore.Qt.Key_Space)
+    panel.edits.apply()
+    assert changes(panel.run) == [ChangeSettings((("run.freeze_ranges", True),))]
+    tell()
+    assert panel.model.book.run.freeze_ranges and panel.freeze.editor.box.isChecked()
+
+
+def test_a_refusal_is_a_line_that_goes_with_the_next_success(panel, app, tell):
+    panel.edits.edit(["conv1.weights"], "num_bits", 99)  # as no control would
+    panel.edits.apply()
+    tell()
+    assert panel.refusal.isVisible() and "99" in panel.refusal.text() and "2 to 16" in panel.refusal.text()
+    assert control(panel, "num_bits").editor.box.text() == "8"
+    control(panel, "num_bits").edited.emit(4)
+    panel.edits.apply()
+    tell()
+    assert not panel.refusal.isVisible()
+
+
+def test_tensors_that_share_a_quantizer_change_together(context, staged, show, app):
+    staged("resnet8")
+    panel = show(QuantizationPanel(context), 330, 600)
+    shared = [t for t in context.model.tensors if t.group != t.name]
+    for tensor in shared or context.model.tensors[:1]:
+        context.model.select([tensor.name])
+        panel.refresh()
+        assert set(panel.tensors_in_scope()) == {t.name for t in context.model.tensors if t.group == tensor.group}
+
+
+def test_when_the_run_has_ended_nothing_can_be_changed_and_the_tooltip_says_why(panel, app):
+    panel.run.end(events.Stopped(panel.run.step))
+    panel.model.take(panel.run.drain())
+    settle(panel, app)
+    bits = control(panel, "num_bits")
+    assert not bits.editor.isEnabled() and "has ended" in bits.toolTip()
+    assert not panel.preset.isEnabled() and not panel.freeze.editor.isEnabled()
+
+
+def test_another_run_and_no_run(panel, context, staged, app):
+    staged("mlp")
+    settle(panel, app)
+    assert panel.sections[WEIGHTS].heading.detail == "dense1.weights" and panel.preset.text() == "tflite-int8"
+    context.model.close_run()
+    settle(panel, app)
+    assert panel.empty.isVisible()
+
+
+def test_nothing_is_cut_at_the_smallest_width(panel, show, app):
+    use_scope(panel, EVERYTHING)
+    show(panel, panel.minimumSizeHint().width(), 500)
+    inside = panel.column.widget()
+    assert inside.width() >= inside.minimumSizeHint().width()
+    assert inside.width() <= panel.column.viewport().width()

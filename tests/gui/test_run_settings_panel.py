@@ -1,0 +1,138 @@
+"""The panel that changes the run."""
+
+from types import SimpleNamespace
+
+import pytest
+from PyQt5 import QtCore, QtTest
+
+from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.gui.panels.run_settings import RunSettingsPanel
+from qatviz.telemetry import events
+from qatviz.training.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
+
+
+@pytest.fixture
+def begin(context, show, staged):
+    """A panel at a staged run of an optimizer that is to take 2,000 steps."""
+    def make(optimizer="adam", steps=2000):
+        run = staged("mlp")
+        run.spec = SimpleNamespace(optimizer=optimizer, steps=steps)
+        context.model.set_run(run, run.network, run.book, "mlp")
+        panel = show(RunSettingsPanel(context), 330, 640)
+        panel.refresh()
+        panel.run = run
+        return panel
+
+    return make
+
+
+def tell(panel, *news):
+    panel.run.put(*news)
+    panel.model.take(panel.run.advance(0).drain())
+    panel.refresh()
+
+
+@pytest.mark.parametrize("optimizer", OPTIMIZER_SETTINGS)
+def test_only_the_settings_of_the_optimizer_are_shown(begin, optimizer):
+    panel = begin(optimizer)
+    shown = {name for name, control in panel.controls.items() if control.isVisible()}
+    for name, names in OPTIMIZER_SETTINGS.items():
+        assert set(names) <= shown if name == optimizer else not set(names) & shown
+    assert {"learning_rate", "freeze_batch_norm", "evaluation_interval"} <= shown
+
+
+def test_without_a_run_it_says_what_it_waits_for(context, show):
+    panel = show(RunSettingsPanel(context), 330, 600)
+    panel.refresh()
+    assert panel.empty.isVisible() and not panel.column.isVisible()
+
+
+def test_a_learning_rate_is_sent_and_shown_with_its_step(begin):
+    panel = begin()
+    control = panel.controls["learning_rate"]
+    box = control.editor.box
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "3e-4")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
+    panel.edits.apply()
+    assert panel.run.sent == [ChangeSettings((("run.learning_rate", 3e-4),))]
+    step = panel.run.step
+    tell(panel)
+    assert box.text() == "0.0003" and "since step {}".format(step) in control.toolTip()
+
+
+def test_the_slider_of_the_learning_rate_moves_by_the_1_2_5_series(begin):
+    panel = begin()
+    slider = panel.controls["learning_rate"].editor.slider
+    told = []
+    panel.controls["learning_rate"].edited.connect(told.append)
+    for _ in range(3):
+        QtTest.QTest.keyClick(slider, QtCore.Qt.Key_Right)
+    assert told == [2e-3, 5e-3, 1e-2]
+
+
+def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
+    panel = begin()
+    panel.evaluate.click()
+    panel.checkpoint.click()
+    assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
+    panel.run.evaluate((0.98, 0.97, 0.965, 0.96))
+    panel.model.take(panel.run.drain())
+    assert "96.0% quantized" in panel.news.text() and "98.0% float" in panel.news.text()
+    tell(panel, events.CheckpointSaved(7, "step-7", "asked for"))
+    assert "checkpoint" in panel.news.text()
+
+
+def test_steps_are_sent_once_for_several_clicks_and_pending_until_the_run_plans_them(begin, app):
+    panel = begin()
+    box = panel.steps.control.editor.box
+    assert box.text() == "2000"
+    for _ in range(3):
+        QtTest.QTest.keyClick(box, QtCore.Qt.Key_Up)
+    assert panel.run.sent == [] and "Pending" in panel.steps.control.toolTip()
+    panel._steps_timer.timeout.emit()
+    assert panel.run.sent == [SetSteps(2300)]
+    tell(panel, events.Planned(3, 2300))
+    assert panel.model.total_steps == 2300 and "Pending" not in panel.steps.control.toolTip() and box.text() == "2300"
+
+
+def test_until_stopped_and_back(begin):
+    panel = begin()
+    panel.steps.endless.click()
+    panel._steps_timer.timeout.emit()
+    assert panel.run.sent[-1] == SetSteps(None)
+    tell(panel, events.Planned(3, None))
+    assert panel.steps.endless.isChecked() and not panel.steps.control.editor.isEnabled()
+    panel.steps.endless.click()
+    panel._steps_timer.timeout.emit()
+    assert panel.run.sent[-1] == SetSteps(2000)
+
+
+def test_a_run_without_an_end_is_shown_as_such(begin):
+    assert begin(steps=None).steps.endless.isChecked()
+
+
+def test_what_was_refused_is_told_and_taken_back(begin):
+    panel = begin()
+    panel.steps.edited.emit(5)
+    panel._steps_timer.timeout.emit()
+    tell(panel, events.CommandRejected(3, 1, "SetSteps", "SetSteps: steps is 5: expected more"))
+    assert panel.refusal.isVisible() and "expected more" in panel.refusal.text()
+    assert panel.steps.control.editor.box.text() == "2000"
+
+
+def test_when_the_run_has_ended_nothing_can_be_asked_of_it(begin):
+    panel = begin()
+    panel.run.end(events.Finished(panel.run.step))
+    tell(panel)
+    assert not panel.evaluate.isEnabled() and not panel.checkpoint.isEnabled()
+    assert not panel.controls["learning_rate"].editor.isEnabled()
+    assert "has ended" in panel.controls["learning_rate"].toolTip()
+
+
+def test_what_the_run_refuses_at_once_is_told(begin):
+    panel = begin()
+    panel.run.state = "stopped"
+    panel.evaluate.click()
+    assert "has ended" in panel.refusal.text()
