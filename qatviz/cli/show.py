@@ -79,6 +79,9 @@ def _texts(row: Dict[str, Any]) -> List[str]:
     if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
         return texts
     said = row.get("reason") or row.get("message") or row.get("what") or ""
+    if kind == events.Planned.__name__:
+        said = "until it is stopped" if row["steps"] is None else "{} steps".format(row["steps"])
+        said += ", changes to come: {}".format(len(row["schedule"])) if row["schedule"] else ""
     return [(kind.lower() + (": " + said if said else ""))] + texts
 
 

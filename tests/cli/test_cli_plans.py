@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from cli_calls import write_data
+from cli_calls import call, write_data
 
 from qatviz.cli.launch import prepare
 from qatviz.cli.parser import parse
@@ -69,6 +69,15 @@ def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
     assert_same_plan(prepare_and_close("--resume", run), first)
     assert prepare_and_close("--resume", run, "--steps", "inf").spec.steps is None
     assert prepare_and_close("--resume", run).spec.steps is None
+
+
+def test_the_plan_is_told(run):
+    prepare_and_close("--resume", run, "--steps", 90)
+    text = call("show", run).out
+    assert "step 20 of 90" in text and "planned: 90 steps, changes to come: 2" in text
+    prepare_and_close("--resume", run, "--steps", "inf")
+    text = call("show", run).out
+    assert "step 20," in text and "planned: until it is stopped, changes to come: 2" in text
 
 
 def test_what_was_reached_is_not_made_again(run):
