@@ -1,0 +1,1 @@
+"""What leaves the program: one neutral integer model of a trained network, and the formats written from it."""

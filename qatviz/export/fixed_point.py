@@ -1,0 +1,83 @@
+"""Real factors as integers: how an integer runtime multiplies an accumulator with a ratio of scales.
+
+A factor is ``multiplier * 2**-right_shift`` with the multiplier in ``[2**(bits-1), 2**bits)``. One rounding, half up:
+``floor(accumulator * multiplier * 2**-right_shift + 1/2)``, in 64-bit integers.
+"""
+
+from typing import NamedTuple
+
+import numpy as np
+
+#: Bits of a multiplier where the accumulator has no more than 31: their product fits 62 bits and the sign.
+MULTIPLIER_BITS = 31
+#: Bits (without the sign) that the product of accumulator and multiplier may take.
+PRODUCT_BITS = 62
+#: Accumulators up to here leave a multiplier 18 bits, whose error is a quarter of a step of a 16-bit output at most.
+LARGEST_ACCUMULATOR = 2**44 - 1
+
+
+class FixedPoint(NamedTuple):
+    """Factors ``multiplier * 2**-right_shift``.
+
+    Attributes
+    ----------
+    multiplier : np.ndarray
+        int64 ``[n]``, 0 or in ``[2**30, 2**31)`` (with fewer bits where the accumulator is wide).
+    right_shift : np.ndarray
+        int64 ``[n]``, 1 to 62. Runtimes that count left shifts from a Q31 multiplier have ``31 - right_shift``.
+    """
+
+    multiplier: np.ndarray
+    right_shift: np.ndarray
+
+    @property
+    def real(self) -> np.ndarray:
+        """float64 ``[n]``: the factors."""
+        return np.ldexp(self.multiplier.astype(np.float64), -self.right_shift.astype(np.int32))
+
+
+def multiplier_bits(accumulator_bound: int) -> int:
+    """How many bits a multiplier may have so that its product with ``-accumulator_bound .. accumulator_bound`` fits."""
+    return min(MULTIPLIER_BITS, PRODUCT_BITS - int(accumulator_bound).bit_length())
+
+
+def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
+    """Positive factors ``real`` (float64 ``[n]``) with multipliers of ``bits`` bits, each rounded to nearest.
+
+    Factors above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that bring every
+    accumulator below 1/2 become 0.
+
+    >>> fixed_point(np.array([0.75]))
+    FixedPoint(multiplier=array([1610612736]), right_shift=array([31]))
+    """
+    real = _saturated(real, bits)
+    fraction, exponent = np.frexp(real)
+    multiplier = np.floor(np.ldexp(fraction, bits) + 0.5).astype(np.int64)
+    carried = multiplier == 2**bits  # a fraction just below 1
+    multiplier = np.where(carried, 2**(bits - 1), multiplier)
+    right_shift = bits - exponent.astype(np.int64) - carried
+    vanishes = (right_shift > PRODUCT_BITS) | (real == 0)
+    return FixedPoint(np.where(vanishes, 0, multiplier), np.where(vanishes, 1, right_shift))
+
+
+def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
+    """As :func:`fixed_point`, with the right shift of the largest factor for all, so that products can be summed
+    before they are rounded."""
+    real = _saturated(real, bits)
+    shift = fixed_point(real.max(), bits).right_shift
+    scaled = np.ldexp(real, shift.astype(np.int32))
+    return FixedPoint(np.floor(scaled + 0.5).astype(np.int64), np.full(real.shape, shift))
+
+
+def requantize(accumulator: np.ndarray, factor: FixedPoint) -> np.ndarray:
+    """int64: ``accumulator`` (integers ``[..., n]``) times ``factor``, rounded half up, once."""
+    return round_shift(accumulator.astype(np.int64) * factor.multiplier, factor.right_shift)
+
+
+def round_shift(products: np.ndarray, right_shift: np.ndarray) -> np.ndarray:
+    """int64: ``floor(products * 2**-right_shift + 1/2)`` for shifts from 1."""
+    return (products + (np.int64(1) << (right_shift - 1))) >> right_shift
+
+
+def _saturated(real: np.ndarray, bits: int) -> np.ndarray:
+    return np.minimum(np.asarray(real, np.float64), np.ldexp(1.0, bits - 2))

@@ -1,0 +1,128 @@
+"""The grids and folded parameters of a run's state, in NumPy: what its quantized evaluation graph computes from them.
+
+Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.batch_norm`, which compute the same in the graph.
+"""
+
+from typing import Dict, NamedTuple, Optional
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layers import DepthwiseConv2D
+from qatviz.network.plan import Unit
+from qatviz.quant import live_state
+from qatviz.quant.affine import AffineGrid, choose_grid
+from qatviz.quant.ranges import min_max_range
+from qatviz.settings import WEIGHTS
+from qatviz.training.settings_book import SettingsBook
+
+Arrays = Dict[str, np.ndarray]
+
+
+class Folded(NamedTuple):
+    """Weights in the layer's shape, and bias ``[out]``, float32, batch norm folded in."""
+
+    weights: np.ndarray
+    bias: np.ndarray
+
+
+class FrozenState:
+    """One moment of a run, checked to be one that integers can hold.
+
+    Parameters
+    ----------
+    network : Network
+    book : SettingsBook
+        The settings at that moment.
+    arrays : dict of str to np.ndarray
+        Parameters, statistics and ranges, as ``TrainingGraph.read_state`` gives them and checkpoints hold them.
+    step : int, optional
+        Steps done; without it, delays of quantization count as over.
+
+    Raises
+    ------
+    ExportError
+        If an array is missing, of another shape or not finite, if a tensor is left in float, if no ranges were seen.
+    """
+
+    def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
+        self.network, self.plan, self.book = network, book.plan, book
+        self._arrays, self._place = arrays, live_state.layout(book.plan)
+        last = max(s.quant_delay for s in book.quantizers) if step is None else step
+        self._state = live_state.settings_arrays(self._place, book.quantizers, book.run, last)
+        self._check_arrays()
+        self._check_quantized(step)
+        self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}
+
+    def activation_grid(self, tensor: str) -> AffineGrid:
+        """The grid of an activations tensor; scale 0 if it has only ever been 0."""
+        group = self._place.group_of[self.plan.index(tensor)]
+        which = self._place.activations.index(group)
+        return self._grid(tensor, self._arrays["range_min"][which], self._arrays["range_max"][which])
+
+    def folded(self, unit: Unit) -> Folded:
+        """Float weights and bias of a unit."""
+        return self._folded[unit.name]
+
+    def weight_grid(self, unit: Unit) -> AffineGrid:
+        """The grid of a unit's weights, scale ``[]`` or ``[out]``; 0 where they are all 0."""
+        name = unit.name + ".weights"
+        which = self._place.weights.index(self._place.group_of[self.plan.index(name)])
+        channels = self._place.channels[which]
+        per_channel = self._state["per_channel"][which]
+        if self._state["hold"][which]:
+            place = channels if per_channel else which
+            held = "held_channel_{}" if per_channel else "held_{}"
+            return self._grid(name, *(self._arrays[held.format(end)][place] for end in ("min", "max")))
+        columns = channels.stop - channels.start if per_channel else 1
+        low, high = min_max_range(self.folded(unit).weights.reshape(-1, columns))
+        return self._grid(name, *((low, high) if per_channel else (low[0], high[0])))
+
+    def _grid(self, tensor: str, low: np.ndarray, high: np.ndarray) -> AffineGrid:
+        s = self.book.of(tensor)
+        return choose_grid(low, high, s.num_bits, s.symmetric, s.narrow_range, s.power_of_two)
+
+    def _fold(self, unit: Unit) -> Folded:
+        weights = self._arrays[unit.name + ".weights"]
+        channels = self.plan.tensor(unit.name + ".weights").num_channels
+        bias = self._arrays.get(unit.name + ".bias", np.zeros(channels, np.float32))
+        if unit.batch_norm is None:
+            return Folded(weights, bias)
+        gamma, beta, mean, variance = (self._arrays["{}.{}".format(unit.batch_norm.name, name)]
+                                       for name in ("gamma", "beta", "moving_mean", "moving_variance"))
+        factor = gamma * (np.float32(1) / np.sqrt(variance + np.float32(unit.batch_norm.epsilon)))
+        by_channel = factor.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else factor
+        return Folded(weights * by_channel, beta + factor * (bias - mean))
+
+    def _check_arrays(self) -> None:
+        wanted = {"{}.{}".format(layer.name, name): (shape, "layer {!r}".format(layer.name)) for layer in self.network.layers
+                  for name, shape in self.network.parameter_shapes(layer.name).items()}
+        wanted.update((name, (value.shape, "network {!r}".format(self.network.name)))
+                      for name, value in live_state.initial_ranges(self._place).items())
+        for name, (shape, owner) in wanted.items():
+            found = self._arrays.get(name)
+            if found is None or found.shape != tuple(shape) or found.dtype != np.float32:
+                raise ExportError("{}: the state has {} for {}; expected: float32 {}".format(
+                    owner, "nothing" if found is None else "{} {}".format(found.dtype, found.shape), name, tuple(shape)))
+            if not np.isfinite(found).all():
+                raise ExportError("{}: {} has {} values that are not finite; export a state from before they came up".format(
+                    owner, name, np.count_nonzero(~np.isfinite(found))))
+
+    def _check_quantized(self, step: Optional[int]) -> None:
+        for tensor in self.plan.tensors:
+            s = self.book.of(tensor.name)
+            where = "layer {!r}: its {}".format(tensor.layer, tensor.kind)
+            if tensor.layer == "input":
+                where = "the network's input"
+            verb = "are" if tensor.kind == WEIGHTS or tensor.layer != "input" else "is"
+            if not s.enabled:
+                raise ExportError("{0} {1} left in float ({2}.enabled is off), which has no integer form; possible with "
+                                  "{2}.enabled=on".format(where, verb, tensor.name))
+            if step is not None and step < s.quant_delay:
+                raise ExportError("{0} {1} in float until step {3} ({2}.quant_delay), and this is step {4}; possible from that "
+                                  "step on, or with {2}.quant_delay=0".format(
+                                      where, verb, tensor.name, s.quant_delay, step))
+        if not self.activation_grid("input.activations").scale > 0:
+            raise ExportError("the network's input: its range is 0 to 0, so nothing has been seen yet; possible after the "
+                              "first step of training")
