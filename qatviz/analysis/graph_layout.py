@@ -21,6 +21,8 @@ LAYER_GAP, NEIGHBOUR_GAP, PART_GAP, TURN = 26.0, 18.0, 44.0, 13.0
 MOST_PARTS = 10
 #: Every further part has to make the drawing at least this much larger.
 PART_PENALTY = 0.93
+#: Lengths that differ by less are equal: far less than a pixel.
+_EQUAL = 1e-3
 
 
 class GraphLayout(NamedTuple):
@@ -186,16 +188,16 @@ def _route(chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, g
     points = []  # type: List[Tuple[float, float]]
     for key, following in zip(chain[:-1], chain[1:]):
         begin, end, middle = places[key]
-        if key in depth:
-            end = (begin + end + depth[key]) / 2
+        if key in depth and depth[key] < end - begin - _EQUAL:
+            points.append(((begin + end + depth[key]) / 2, middle))  # straight as far as its higher neighbours go
         points.append((end, middle))
         next_begin, next_end, next_middle = places[following]
         cut = rank[following]
         if cut in gutters:
-            turn, back = places[key][1] + TURN, next_begin - TURN
+            turn, back = end + TURN, next_begin - TURN
             points += [(turn, middle), (turn, gutters[cut]), (back, gutters[cut]), (back, next_middle)]
-        if following in depth:
-            next_begin = (next_begin + next_end - depth[following]) / 2
         points.append((next_begin, next_middle))
+        if following in depth and depth[following] < next_end - next_begin - _EQUAL:
+            points.append(((next_begin + next_end - depth[following]) / 2, next_middle))
     found = np.array(points)
     return found[:, ::-1].copy() if flow == DOWN else found
