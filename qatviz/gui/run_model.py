@@ -10,6 +10,7 @@ from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
+from qatviz.gui.timeline import Timeline
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.settings import QuantizerSettings
@@ -87,6 +88,7 @@ class RunModel(QtCore.QObject):
         self.recent_steps = deque(maxlen=2000)  # type: Deque[StepRecord]
         self.values = {}  # type: Dict[str, TensorValues]
         self.happenings = []  # type: List[Happening]
+        self._timeline = Timeline()
         self.evaluation = None  # type: Optional[events.Evaluated]
         self.applied_at = {}  # type: Dict[Tuple[str, str], int]
         self.selected = ()  # type: Tuple[str, ...]
@@ -112,6 +114,7 @@ class RunModel(QtCore.QObject):
     def _recall(self, happenings: Sequence[Happening], snapshots: Sequence[Snapshot]) -> None:
         self.happenings = list(happenings)
         for happening in self.happenings:
+            self._timeline.recall(happening.event, happening.survives)
             for change in getattr(happening.event, "changes", ()):
                 self._note(change, happening.event.step)
             if happening.survives and isinstance(happening.event, events.Evaluated):
@@ -218,8 +221,9 @@ class RunModel(QtCore.QObject):
     def _take_event(self, event: events.Event) -> Tuple[str, ...]:
         topics = (EVENTS,)
         changes = getattr(event, "changes", ())
+        self._timeline.add(event)
         if isinstance(event, events.Restored):
-            self._set_back(event.step)
+            self._set_back(event)
             topics += (STEPS, SNAPSHOT)
         if changes:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
@@ -241,14 +245,14 @@ class RunModel(QtCore.QObject):
         tensor, _, name = change.setting.rpartition(".")
         self.applied_at[tensor, name] = step
 
-    def _set_back(self, step: int) -> None:
-        """The run was set to the state after ``step``: what came later is no longer part of its past."""
-        self.happenings = [h if h.event.step <= step or not h.survives else replace(h, survives=False)
-                           for h in self.happenings]
+    def _set_back(self, event: events.Restored) -> None:
+        """The run was set to another state: what does not lead there is no longer part of its past."""
+        step = event.step
+        self.happenings = [h if h.survives == survives else replace(h, survives=survives)
+                           for h, survives in zip(self.happenings, self._timeline.surviving())]
         self.snapshots = [s for s in self.snapshots if s.step <= step]
         steps = [s for s in self.recent_steps if s.step <= step]
         self.recent_steps.clear()
         self.recent_steps.extend(steps)
-        if self.evaluation is not None and self.evaluation.step > step:
-            past = [h.event for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
-            self.evaluation = past[-1] if past else None
+        past = [h.event for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
+        self.evaluation = past[-1] if past else None
