@@ -124,7 +124,7 @@ class NetworkPanel(Panel):
         scene.addItem(Edges(found.routes, found.flow == DOWN, self.theme))
         for name, (x, y, _, _) in found.boxes.items():
             self.nodes[name].setPos(x, y)
-        scene.setSceneRect(-4, -4, found.width + 8, found.height + 8)
+        self.view.set_drawn(QtCore.QRectF(-4, -4, found.width + 8, found.height + 8))
         self.view.fit()
 
     def _fitting(self, room: QtCore.QSize, flow: Optional[str]) -> Optional[GraphLayout]:

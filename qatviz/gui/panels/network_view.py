@@ -32,19 +32,26 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.setFrameShape(QtWidgets.QFrame.NoFrame)
         self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-        self.setTransformationAnchor(QtWidgets.QGraphicsView.AnchorUnderMouse)
+        self.setTransformationAnchor(QtWidgets.QGraphicsView.NoAnchor)
         self.setDragMode(QtWidgets.QGraphicsView.ScrollHandDrag)
         self.viewport().setCursor(QtCore.Qt.ArrowCursor)
         self.viewport().setMouseTracking(True)
         self.setViewportUpdateMode(QtWidgets.QGraphicsView.SmartViewportUpdate)
         self.setMinimumSize(120, 90)
         self.is_fitted = True
+        self._drawn = QtCore.QRectF()
         self.tooltip_of = lambda node, tensor: ""
+
+    def set_drawn(self, rect: QtCore.QRectF) -> None:
+        """Say where the network is in the scene; around it there is room to pan."""
+        self._drawn = rect
+        room = max(rect.width(), rect.height(), 2000.0)
+        self.setSceneRect(rect.adjusted(-room, -room, room, room))
 
     def fit(self) -> None:
         """Show all of the network."""
         self.is_fitted = True
-        rect = self.scene().sceneRect()
+        rect = self._drawn
         if rect.isEmpty():
             return
         room = self.viewport().rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
@@ -52,12 +59,14 @@ class NetworkView(QtWidgets.QGraphicsView):
         self.setTransform(QtGui.QTransform.fromScale(scale, scale))
         self.centerOn(rect.center())
 
-    def zoom(self, factor: float) -> None:
-        """Larger or smaller, within limits; no longer fitted."""
-        now = self.scale_now()
+    def zoom(self, factor: float, at: Optional[QtCore.QPoint] = None) -> None:
+        """Larger or smaller, within limits; no longer fitted. What is ``at`` a point of the viewport stays there."""
+        at = self.viewport().rect().center() if at is None else at
+        now, before = self.scale_now(), self.mapToScene(at)
         factor = min(_LARGEST, max(_SMALLEST, now * factor)) / now
         self.is_fitted = False
         self.scale(factor, factor)
+        self.centerOn(self.mapToScene(self.viewport().rect().center()) + before - self.mapToScene(at))
 
     def scale_now(self) -> float:
         return self.transform().m11()
@@ -85,7 +94,7 @@ class NetworkView(QtWidgets.QGraphicsView):
             self.fit()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        self.zoom(_WHEEL**event.angleDelta().y())
+        self.zoom(_WHEEL**event.angleDelta().y(), event.pos())
         event.accept()
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
