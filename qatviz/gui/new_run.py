@@ -75,8 +75,8 @@ class NewRun:
 class Fit(NamedTuple):
     """The data that a run would have: what a check of it tells the dialog.
 
-    ``input_shape`` and ``num_classes`` as the network has to take them, the numbers of examples, and in ``notes`` what looks
-    unintended (:func:`qatviz.data.describe`).
+    ``input_shape`` and ``num_classes`` as the network has to take them, the numbers of examples, and in ``notes`` what
+    looks unintended (:func:`qatviz.data.describe`).
     """
 
     input_shape: Tuple[int, ...]

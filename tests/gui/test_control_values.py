@@ -6,8 +6,8 @@ from hypothesis import strategies as st
 
 from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
 from qatviz.gui.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
-from qatviz.settings import (ACTIVATIONS, FROZEN, KINDS, MOVING_AVERAGE, PERCENTILE, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS,
-                             RunSettings, quantizer_settings)
+from qatviz.settings import (ACTIVATIONS, FROZEN, KINDS, MOVING_AVERAGE, PERCENTILE, QUANTIZER_SETTINGS, RUN_SETTINGS,
+                             WEIGHTS, RunSettings, quantizer_settings)
 
 NUMBERS = [s for s in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()] if s.type in (int, float)]
 RATE = RUN_SETTINGS["learning_rate"]

@@ -261,6 +261,56 @@ def test_another_run_and_no_run(panel, context, staged, app):
     assert panel.empty.isVisible()
 
 
+def test_what_was_typed_for_a_run_that_is_gone_does_not_reach_the_next(panel, staged, context, app):
+    box = control(panel, "num_bits").editor.box
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "4")
+    mlp = staged("mlp")
+    box.clearFocus()
+    assert context.edits.pending == {} and mlp.sent == []
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "3")
+    context.model.close_run()
+    panel.freeze.edited.emit(True)
+    box.clearFocus()
+    assert context.edits.pending == {}
+
+
+def test_apply_takes_along_what_is_typed(panel, tell):
+    panel.bar.modes[HOLD].click()
+    control(panel, "symmetric").edited.emit(False)
+    panel.refresh()
+    panel.activateWindow()
+    box = control(panel, "num_bits").editor.box
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "4")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+    assert changes(panel.run) == [ChangeSettings((("conv1.weights.symmetric", False), ("conv1.weights.num_bits", 4)))]
+
+
+def test_tab_goes_from_top_to_bottom(panel, app):
+    panel.bar.modes[HOLD].click()
+    use_scope(panel, EVERYTHING)
+    control(panel, "num_bits").edited.emit(4)
+    settle(panel, app)
+    stops, widget = [], panel.scope
+    while widget not in stops:
+        stops.append(widget)
+        widget = widget.nextInFocusChain()
+        while not (widget.focusPolicy() & QtCore.Qt.TabFocus and widget.isVisible() and widget.isEnabled()
+                   and widget.focusProxy() is None):
+            widget = widget.nextInFocusChain()
+    places = [(w.mapTo(panel, QtCore.QPoint(0, w.height() // 2)).y() // 12, w.mapTo(panel, QtCore.QPoint()).x())
+              for w in stops if not panel.column.isAncestorOf(w)]
+    assert places == sorted(places) and len(stops) > 20
+    rows = [w for w in stops if panel.column.isAncestorOf(w)]
+    assert [w.parent().parent().objectName() for w in rows[:4]] == ["enabled", "num_bits", "num_bits", "symmetric"]
+    assert stops.index(rows[0]) == 2 and rows[1] is control(panel, "num_bits").editor.slider
+
+
 def test_nothing_is_cut_at_the_smallest_width(panel, show, app):
     use_scope(panel, EVERYTHING)
     show(panel, panel.minimumSizeHint().width(), 500)

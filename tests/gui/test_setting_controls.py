@@ -8,7 +8,8 @@ from qatviz.gui.controls.state_mark import PENDING
 from qatviz.gui.controls.values import default_of
 from qatviz.settings import ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
 
-DECLARED = [(s, kind) for s in QUANTIZER_SETTINGS.values() for kind in s.kinds] + [(s, "") for s in RUN_SETTINGS.values()]
+DECLARED = [(s, kind) for s in QUANTIZER_SETTINGS.values() for kind in s.kinds]
+DECLARED += [(s, "") for s in RUN_SETTINGS.values()]
 
 
 @pytest.fixture

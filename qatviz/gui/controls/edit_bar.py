@@ -5,13 +5,14 @@ from typing import Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.context import Context
+from qatviz.gui.controls.number_box import NumberBox
 from qatviz.gui.edits import HOLD, LIVE
 from qatviz.gui.run_model import RUN
 from qatviz.telemetry import events
 
 _MODES = {
     LIVE: ("Live", "A change takes effect at the next step, a moment after the last edit."),
-    HOLD: ("Hold", "Changes are collected, and drawn as a ghost over what is in effect, until Apply makes them together."),
+    HOLD: ("Hold", "Changes are collected, and drawn as a ghost over what is in effect, until Apply makes them."),
 }
 
 
@@ -25,7 +26,7 @@ class EditBar(QtWidgets.QWidget):
     """
 
     def __init__(self, context: Context, owner: QtWidgets.QWidget):
-        super().__init__(owner)
+        super().__init__()  # no child of the owner yet: the order of the Tab key is that of the layout
         self._edits, self._settings = context.edits, context.settings
         self._owner = owner
         self._setup_ui()
@@ -47,7 +48,7 @@ class EditBar(QtWidgets.QWidget):
             group.addButton(self.modes[name])
         self.undo, self.redo = QtWidgets.QPushButton("Undo"), QtWidgets.QPushButton("Redo")
         self.apply_action = self._action("Apply", [QtGui.QKeySequence("Ctrl+Return"), QtGui.QKeySequence("Ctrl+Enter")],
-                                         self._edits.apply, QtCore.Qt.WindowShortcut)
+                                         self._on_apply, QtCore.Qt.WindowShortcut)
         self.discard_action = self._action("Discard", [QtGui.QKeySequence("Esc")], self._edits.discard,
                                            QtCore.Qt.WidgetWithChildrenShortcut)
         self.apply, self.discard = QtWidgets.QPushButton("Apply"), QtWidgets.QPushButton("Discard")
@@ -101,6 +102,12 @@ class EditBar(QtWidgets.QWidget):
                                          (self.redo, edits.describe_redo(), edits.can_redo, "Redo")):
             button.setEnabled(able)
             button.setToolTip("{}: {}".format(name, what) if what else "There is no change to {}".format(name.lower()))
+
+    def _on_apply(self) -> None:
+        box = QtWidgets.QApplication.focusWidget()
+        if isinstance(box, NumberBox):
+            box.take_text()
+        self._edits.apply()
 
     def _on_mode(self, mode: str) -> None:
         self._edits.set_mode(mode)

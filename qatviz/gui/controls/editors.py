@@ -115,11 +115,10 @@ class NumberEditor(Editor):
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.box = NumberBox(setting, self)
-        self.slider = None  # type: Optional[ValueSlider]
         values = notches(setting)
-        if values:
-            self.slider = ValueSlider(values, self)
+        self.slider = ValueSlider(values, self) if values else None
+        self.box = NumberBox(setting, self)
+        if self.slider is not None:
             self._row.addWidget(self.slider, 1)
             self.slider.edited.connect(self._on_slid)
             self.slider.held.connect(self._on_held)

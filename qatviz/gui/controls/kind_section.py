@@ -1,7 +1,7 @@
-"""The settings of the quantizers of one kind, weights or activations: a control for each, for several tensors at once."""
+"""The settings of quantizers of one kind, weights or activations: a control for each, for several tensors."""
 
 from dataclasses import replace
-from typing import List, Optional, Sequence
+from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -9,6 +9,9 @@ from qatviz.gui.context import Context
 from qatviz.gui.controls.relevance import why_without_effect
 from qatviz.gui.controls.setting_control import SettingControl
 from qatviz.settings import QUANTIZER_SETTINGS, RunSettings
+
+#: A tooltip names so many tensors.
+NAMED = 20
 
 
 class KindSection(QtWidgets.QWidget):
@@ -28,13 +31,14 @@ class KindSection(QtWidgets.QWidget):
         rows.addWidget(self.heading)
         for name, control in self.controls.items():
             rows.addWidget(control)
-            control.edited.connect(lambda value, name=name: self._edits.edit(self.tensors, name, value))
+            control.edited.connect(lambda value, name=name: self._on_edited(name, value))
             control.dragged.connect(self._edits.set_dragging)
 
     def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
         """Show what is wanted for ``tensors``; ``unavailable`` says why nothing can be changed, where it can't."""
         self.tensors = tensors
-        self.heading.say(_counted(tensors), "\n".join(tensors))
+        more = ["and {} more".format(len(tensors) - NAMED)] if len(tensors) > NAMED else []
+        self.heading.say(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
         for control in self.controls.values():
             control.setVisible(bool(tensors))
         if not tensors:
@@ -50,6 +54,13 @@ class KindSection(QtWidgets.QWidget):
             control.show_values([getattr(settings, name) for settings in wanted],
                                 any((tensor, name) in pending for tensor in tensors), max(steps, default=None))
             control.set_without_effect(unavailable or why_without_effect(name, wanted, run))
+
+    def _on_edited(self, name: str, value: Any) -> None:
+        # What was typed or dragged may end when another run is shown already.
+        plan = self._model.plan
+        tensors = [tensor for tensor in self.tensors if plan is not None and tensor in plan]
+        if tensors:
+            self._edits.edit(tensors, name, value)
 
     def apply_theme(self) -> None:
         self.heading.apply_theme()

@@ -35,7 +35,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control's
         self.lineEdit().setPlaceholderText(MIXED)
         self.lineEdit().textEdited.connect(self._on_text_edited)
-        self.editingFinished.connect(self._on_editing_finished)
+        self.editingFinished.connect(self.take_text)
 
     @property
     def value(self) -> Any:
@@ -111,12 +111,6 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         return self._setting.parse(text.replace(",", ".") if self._setting.type is float else text)
 
     def _commit(self) -> None:
-        """What was typed counts from now on.
-
-        Raises
-        ------
-        SettingError
-        """
         value = self._parsed()
         if self._value is not None and number_text(value) == number_text(self._value):
             value = self._value  # as it was shown, rounded
@@ -125,7 +119,8 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _on_text_edited(self) -> None:
         self._is_typed = True
 
-    def _on_editing_finished(self) -> None:
+    def take_text(self) -> None:
+        """What was typed counts from now on; where it is not allowed, say so."""
         if not self._is_typed:
             return
         try:

@@ -33,7 +33,7 @@ class PresetButton(QtWidgets.QPushButton):
             return
         if book.plan is not self._plan:
             self._plan = book.plan
-            self._quantizers = {SettingsBook.from_preset(book.plan, name).quantizers: name for name in reversed(list(PRESETS))}
+            self._quantizers = {SettingsBook.from_preset(book.plan, name).quantizers: name for name in PRESETS}
         present = self._quantizers.get(book.quantizers, "")
         self.setText(present or "custom")
         for action in self.menu().actions():

@@ -39,7 +39,8 @@ class StepsControl(QtWidgets.QWidget):
         self.endless.setChecked(steps is None)
         self.endless.setEnabled(not unavailable)
         self.control.show_values([self._last], pending)
-        self.control.set_without_effect(unavailable or ("The run goes on until it is stopped." if steps is None else ""))
+        no_end = "The run goes on until it is stopped." if steps is None else ""
+        self.control.set_without_effect(unavailable or no_end)
 
     def suggest(self, steps: int) -> None:
         """What the box says when the run that had no end gets one."""

@@ -73,6 +73,6 @@ class _Task(QtCore.QRunnable):
             answer = self._check(self._question)
         except QatvizError as error:
             problem = str(error)
-        except Exception as error:  # a bug, or a file that no loader foresaw: the user should read it, not lose the window
+        except Exception as error:  # a bug, or a file that no loader foresaw: to be read by the user
             problem = "{}: {}".format(type(error).__name__, error)
         self.told.done.emit(self.told, self._question, answer, problem)

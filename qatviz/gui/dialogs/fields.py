@@ -134,7 +134,7 @@ class OutField(QtWidgets.QWidget):
         super().__init__(parent)
         self._settings, self._is_ours = settings, True
         self.record = CheckBox("In a directory of its own")
-        self.record.setToolTip("Keep everything of the run in a directory, so that it can be looked at, resumed and forked")
+        self.record.setToolTip("Keep everything of the run, so that it can be looked at, resumed and forked")
         self.path = QtWidgets.QLineEdit()
         self.path.setAccessibleName("Directory to record to")
         self.choose = QtWidgets.QPushButton("Place…")

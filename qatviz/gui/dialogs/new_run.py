@@ -22,7 +22,8 @@ CHECK_DELAY_MS = 400
 EXAMPLE_SHAPE, EXAMPLE_CLASSES = (28, 28, 1), 10
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED}
 _LABELS = {"network": "Network", "data": "Data", "preset": "Preset", "optimizer": "Optimizer",
-           "learning_rate": "Learning rate", "batch_size": "Batch size", "seed": "Seed", "steps": "Steps", "out": "Record"}
+           "learning_rate": "Learning rate", "batch_size": "Batch size", "seed": "Seed", "steps": "Steps",
+           "out": "Record"}
 
 
 class NewRunDialog(QtWidgets.QDialog):
@@ -201,7 +202,7 @@ class NewRunDialog(QtWidgets.QDialog):
         for name in ("network", "preset", "optimizer"):
             box = getattr(self, name)
             box.setCurrentText(getattr(first, name))
-            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # nothing happens where there is no such item
+            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # where there is such an item
         self.data.set_text(self._settings.value("new_run/data", first.data))
         for name, editor in self.numbers.items():
             editor.set_values([self._remembered(name, _NUMBERS[name], getattr(first, name))])

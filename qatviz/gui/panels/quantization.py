@@ -80,7 +80,7 @@ class QuantizationPanel(Panel):
 
     def _connect(self) -> None:
         self.scope.activated.connect(self._on_scope)
-        self.freeze.edited.connect(lambda value: self.edits.edit([RUN_PREFIX], FREEZE, value))
+        self.freeze.edited.connect(self._on_freeze)
         self.edits.changed.connect(self._on_edits_changed)
         self._soon.timeout.connect(self._on_soon)
 
@@ -126,6 +126,10 @@ class QuantizationPanel(Panel):
     def _on_scope(self) -> None:
         self.context.settings.setValue("quantization/scope", self.scope.currentData())
         self.refresh()
+
+    def _on_freeze(self, freeze: bool) -> None:
+        if self.model.book is not None:
+            self.edits.edit([RUN_PREFIX], FREEZE, freeze)
 
     def _on_edits_changed(self) -> None:
         self.mark_due()

@@ -79,7 +79,7 @@ class RunSettingsPanel(Panel):
 
     def _connect(self) -> None:
         for name, control in self.controls.items():
-            control.edited.connect(lambda value, name=name: self.edits.edit([RUN_PREFIX], name, value))
+            control.edited.connect(lambda value, name=name: self._on_edited(name, value))
             control.dragged.connect(self.edits.set_dragging)
         self.steps.edited.connect(self._on_steps)
         self._steps_timer.timeout.connect(self._send_steps)
@@ -124,7 +124,13 @@ class RunSettingsPanel(Panel):
 
     # What the user does
 
+    def _on_edited(self, name: str, value: Any) -> None:
+        if self.model.book is not None:  # typing may end when no run is shown any more
+            self.edits.edit([RUN_PREFIX], name, value)
+
     def _send(self, command: Command) -> Optional[int]:
+        if self.model.run is None:
+            return None
         try:
             sequence = self.model.run.send(command)
         except QatvizError as error:
