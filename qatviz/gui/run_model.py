@@ -251,6 +251,7 @@ class RunModel(QtCore.QObject):
         self.happenings = [h if h.survives == survives else replace(h, survives=survives)
                            for h, survives in zip(self.happenings, self._timeline.surviving())]
         self.snapshots = [s for s in self.snapshots if s.step <= step]
+        self.values = {name: known for name, known in self.values.items() if known.step <= step}
         steps = [s for s in self.recent_steps if s.step <= step]
         self.recent_steps.clear()
         self.recent_steps.extend(steps)

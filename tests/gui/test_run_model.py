@@ -5,7 +5,7 @@ import pytest
 
 from qatviz.gui import run_model
 from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, TensorValues
 from qatviz.training.commands import ChangeSettings
 
 
@@ -104,3 +104,11 @@ def test_another_run_starts_afresh(context, staged):
     assert {t.layer for t in context.model.tensors} >= {"dense1"}
     context.model.close_run()
     assert context.model.tensors == () and context.model.state == ""
+
+
+def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, staged):
+    staged(steps=2)
+    for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):
+        context.model.take([TensorValues(step, name, np.zeros((1, 1), np.float32))])
+    context.model.take([events.Restored(6, "before-6", "undo", 10)])
+    assert list(context.model.values) == ["conv1.weights"]
