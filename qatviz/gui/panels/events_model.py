@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Sequence
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtCore import Qt
 
-from qatviz.gui.panels.events_text import ALL, is_listed, mark_of, sentence, tooltip
+from qatviz.gui.panels.events_text import ALL, is_grave, is_listed, mark_of, sentence, tooltip
 from qatviz.gui.run_model import Happening
 from qatviz.gui.theme import Theme
 
@@ -92,7 +92,8 @@ class EventsModel(QtCore.QAbstractTableModel):
         if role == Qt.ForegroundRole:
             if not happening.survives:
                 return self._theme.color("muted")
-            return self._theme.color({STEP: "muted", WHAT: "text"}.get(column, mark_of(happening.event).color))
+            text = "bad" if is_grave(happening.event) else "text"
+            return self._theme.color({STEP: "muted", WHAT: text}.get(column, mark_of(happening.event).color))
         if role == Qt.FontRole:
             return self._left_behind if column == WHAT and not happening.survives else None
         if role == Qt.TextAlignmentRole:

@@ -49,6 +49,11 @@ def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
     return narrowed_to == ALL or isinstance(event, (events.Evaluated,) + _GRAVE)
 
 
+def is_grave(event: events.Event) -> bool:
+    """Whether something went wrong that the user must not miss."""
+    return isinstance(event, _GRAVE)
+
+
 def mark_of(event: events.Event) -> Mark:
     """Symbol and colour by kind."""
     return _MARKS.get(type(event), Mark("·", "muted"))
@@ -93,12 +98,12 @@ def _changes(event: events.CommandApplied) -> str:
     if len(changes) <= _IN_LINE:
         text = ", ".join(map(_change, changes))
     else:
-        alike = {(c.setting.rpartition(".")[2], repr(c.old), repr(c.new)) for c in changes}
-        if len(alike) == 1:
-            name = changes[0].setting.rpartition(".")[2]
-            text = "{} {} → {} for {} tensors".format(name, show(changes[0].old), show(changes[0].new), len(changes))
+        name, first = changes[0].setting.rpartition(".")[2], changes[0]
+        if len({(c.setting.rpartition(".")[2], repr(c.new)) for c in changes}) == 1:
+            old = show(first.old) + " " if len({repr(c.old) for c in changes}) == 1 else ""
+            text = "{} {}→ {} of {} tensors".format(name, old, show(first.new), len(changes))
         else:
-            text = "{} and {} more".format(_change(changes[0]), len(changes) - 1)
+            text = "{} and {} more".format(_change(first), len(changes) - 1)
     return "{}: {}".format(event.command, text) if event.command.startswith("preset ") else text
 
 

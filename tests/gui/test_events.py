@@ -1,0 +1,306 @@
+"""The list of events: what it says, what it leaves out, and what can be done about a line."""
+
+import time
+
+import pytest
+from PyQt5 import QtWidgets
+from PyQt5.QtCore import Qt
+from PyQt5.QtTest import QTest
+
+from qatviz.errors import RunStateError
+from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.panels.events import EventsPanel
+from qatviz.gui.panels.events_model import MARK, STEP, WHAT
+from qatviz.gui.panels.events_text import is_listed, mark_of, sentence
+from qatviz.telemetry import events
+from qatviz.telemetry.events import Change
+from qatviz.training.commands import ApplyPreset, ChangeSettings, InspectTensor, Pause, RestoreCheckpoint, TakeSnapshot
+
+ACCURACY = {"float": 0.971, "weights_only": 0.97, "activations_only": 0.969, "quantized": 0.968}
+
+
+@pytest.fixture
+def panel(context, show):
+    return show(EventsPanel(context), 640, 300)
+
+
+def do(context, run, *commands):
+    for command in commands:
+        run.send(command)
+    run.advance(1, snapshot=False)
+    context.model.take(run.drain())
+
+
+def change(context, run, *assignments):
+    do(context, run, ChangeSettings(assignments))
+
+
+def lines(panel):
+    panel.refresh()
+    return [panel.source.index(row, WHAT).data() for row in range(panel.source.rowCount())]
+
+
+def choose(panel, text):
+    """Select the line that contains ``text``."""
+    row = next(row for row, line in enumerate(lines(panel)) if text in line)
+    panel.view.selectRow(row)
+    return row
+
+
+def test_without_a_run_and_without_events_it_says_so(context, panel, staged):
+    panel.refresh()
+    assert "No run" in panel.empty.text() and panel.empty.isVisible()
+    staged()
+    panel.refresh()
+    assert panel.empty.text() == "Nothing has happened yet."
+
+
+def test_a_change_is_told_with_its_step_and_values(context, panel, staged):
+    run = staged(steps=7)
+    change(context, run, ("conv1.weights.num_bits", 4))
+    change(context, run, ("run.learning_rate", 0.01), ("conv1.weights.symmetric", False))
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "run.learning_rate 0.001 → 0.01, conv1.weights.symmetric on → off"]
+    assert panel.source.index(0, STEP).data() == "7" and panel.source.index(1, STEP).data() == "8"
+
+
+def test_alike_changes_of_many_tensors_are_one(context, panel, staged):
+    run = staged()
+    change(context, run, ("*.weights.num_bits", 4))
+    change(context, run, ("conv1.weights.num_bits", 5))
+    change(context, run, ("*.weights.num_bits", 3))
+    change(context, run, ("*.weights.num_bits", 6), ("logits.weights.symmetric", False))
+    assert lines(panel)[0] == "num_bits 8 → 4 of 4 tensors" and lines(panel)[2] == "num_bits → 3 of 4 tensors"
+    assert lines(panel)[3].endswith("and 4 more")
+    tip = panel.source.index(3, WHAT).data(Qt.ToolTipRole)
+    assert "logits.weights.symmetric on → off" in tip and "dense1.weights.num_bits 3 → 6" in tip
+
+
+def test_a_preset_is_named(context, panel, staged):
+    run = staged(preset="tflite-int8")
+    do(context, run, ApplyPreset("int4"))
+    assert lines(panel)[0].startswith("preset int4: ")
+
+
+def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
+    run = staged()
+    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Finished(9)])
+    change(context, run, ("conv1.weights.num_bits", 99))
+    assert lines(panel)[:2] == ["evaluated: 97.1 % float, 96.8 % quantized", "finished: all steps are done"]
+    assert lines(panel)[2].startswith("not applied: conv1.weights.num_bits is 99: expected")
+    assert "only weights quantized: 97.00%" in panel.source.index(0, WHAT).data(Qt.ToolTipRole)
+
+
+@pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))
+def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
+    values = {"seconds": 1.5, "device": "/cpu", "sequence": 1, "command": "x", "message": "it broke", "tensors": ("a", "b"),
+              "reason": "asked to", "accuracy": ACCURACY, "num_examples": 10, "name": "auto-1", "from_step": 9, "steps": 100,
+              "what": "the loss is not finite", "restored_step": 2, "traceback": "Traceback", "step": 3,
+              "changes": (Change("conv1.weights.num_bits", 8, 4),), "checkpoint": "before-1"}
+    known = events.EVENT_KINDS[kind]
+    event = known(**{name: values[name] for name in known.__dataclass_fields__ if name in values})
+    assert is_listed(event) and mark_of(event).symbol != "·" and sentence(event) != kind
+    assert context.theme.color(mark_of(event).color).isValid()
+
+
+def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, staged):
+    run = staged()
+    do(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
+    context.model.take([events.CheckpointSaved(3, "before-00000003-1", "before x=1"),
+                        events.CheckpointSaved(3, "auto-00000003", "automatic")])
+    assert lines(panel) == ["paused", "kept checkpoint auto-00000003 (automatic)"]
+
+
+def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, staged):
+    run = staged(steps=4)
+    change(context, run, ("conv1.weights.num_bits", 4))
+    panel.refresh()
+    back = Change("conv1.weights.num_bits", 4, 8)
+    checkpoint = context.model.happenings[-1].event.checkpoint
+    context.model.take([events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)),
+                        events.Restored(4, checkpoint, "restored", 5, (back,))])
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "the run was set back from step 5 to 4"]
+    left, set_back = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
+    assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")
+    assert set_back.data(Qt.FontRole) is None and "not part" in left.data(Qt.ToolTipRole)
+    assert "left behind" in panel.source.index(0, MARK).data(Qt.AccessibleTextRole)
+
+
+def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, show):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4))
+    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5), events.RecordFailed(6, "disk full")])
+    assert len(lines(panel)) == 4
+    QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "not recorded any more: disk full"]
+    QTest.mouseClick(panel.filters["evaluations"], Qt.LeftButton)
+    assert lines(panel) == ["evaluated: 97.1 % float, 96.8 % quantized", "not recorded any more: disk full"]
+    context.model.take([events.Resumed(7), events.Evaluated(8, ACCURACY, 1000, 0.2)])
+    assert len(lines(panel)) == 3
+    again = show(EventsPanel(context))
+    assert again.filters["evaluations"].isChecked() and lines(again) == lines(panel)
+
+
+def test_narrowing_keeps_the_chosen_line(context, panel, staged):
+    run = staged()
+    context.model.take([events.Evaluated(3, ACCURACY, 1000, 0.2)])
+    change(context, run, ("conv1.weights.num_bits", 4))
+    choose(panel, "num_bits")
+    QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
+    assert panel.view.currentIndex().row() == 0 and panel.undo_action.isEnabled()
+
+
+def test_a_change_of_settings_can_be_undone(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4), ("conv2.weights.symmetric", False))
+    choose(panel, "num_bits")
+    panel.undo_action.trigger()
+    assert run.sent[-1] == ChangeSettings((("conv1.weights.num_bits", 8), ("conv2.weights.symmetric", True)))
+    run.advance(1)
+    context.model.take(run.drain())
+    panel.refresh()
+    assert context.model.settings_of("conv1.weights").num_bits == 8
+    assert not panel.undo_action.isEnabled() and panel.back_action.isEnabled()
+
+
+def test_only_what_is_still_different_is_undone(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4), ("conv2.weights.num_bits", 4))
+    change(context, run, ("conv1.weights.num_bits", 8))
+    choose(panel, "conv2")
+    panel.undo_action.trigger()
+    assert run.sent[-1] == ChangeSettings((("conv2.weights.num_bits", 8),))
+
+
+def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4))
+    choose(panel, "num_bits")
+    panel.back_action.trigger()
+    checkpoint = next(h.event.checkpoint for h in context.model.happenings if getattr(h.event, "checkpoint", ""))
+    assert run.sent[-1] == RestoreCheckpoint(checkpoint)
+    context.model.take([events.CommandRejected(5, len(run.sent), "RestoreCheckpoint", "there is no checkpoint")])
+    panel.refresh()
+    assert not panel.back_action.isEnabled() and panel.undo_action.isEnabled()
+
+
+def test_nothing_can_be_taken_back_where_there_is_nothing_to_take_back(context, panel, staged):
+    run = staged()
+    panel.refresh()
+    actions = (panel.undo_action, panel.back_action, panel.details_action)
+    assert not any(action.isEnabled() for action in actions)
+    context.model.take([events.Evaluated(3, ACCURACY, 1000, 0.2)])
+    choose(panel, "evaluated")
+    assert [action.isEnabled() for action in actions] == [False, False, True]
+    change(context, run, ("conv1.weights.num_bits", 4))
+    choose(panel, "num_bits")
+    assert all(action.isEnabled() for action in actions)
+    run.end(events.Stopped(run.step))
+    context.model.take(run.drain())
+    panel.refresh()
+    assert [action.isEnabled() for action in actions] == [False, False, True]
+
+
+def test_a_run_that_ends_meanwhile_is_told_in_words(context, panel, staged, monkeypatch):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4))
+    choose(panel, "num_bits")
+    refused = []
+    context.edits.refused.connect(refused.append)
+
+    def ended(_):
+        raise RunStateError("the run has ended")
+
+    monkeypatch.setattr(run, "send", ended)
+    panel.back_action.trigger()
+    panel.undo_action.trigger()
+    assert refused == ["the run has ended"] * 2
+
+
+@pytest.mark.parametrize("how", ["double click", "enter"])
+def test_activating_a_line_tells_its_step(context, panel, staged, how):
+    staged()
+    context.model.take([events.Evaluated(123, ACCURACY, 1000, 0.2)])
+    chosen = []
+    panel.step_chosen.connect(chosen.append)
+    row = choose(panel, "evaluated")
+    if how == "enter":
+        panel.view.setFocus()
+        QTest.keyClick(panel.view, Qt.Key_Return)
+    else:
+        point = panel.view.visualRect(panel.source.index(row, WHAT)).center()
+        QTest.mouseClick(panel.view.viewport(), Qt.LeftButton, Qt.NoModifier, point)
+        QTest.mouseDClick(panel.view.viewport(), Qt.LeftButton, Qt.NoModifier, point)
+    assert chosen == [123]
+
+
+def test_a_failure_shows_its_message_and_its_traceback_to_copy(context, panel, staged, app):
+    run = staged()
+    run.end(events.Failed(9, "OSError: disk is full", "Traceback (most recent call last):\nOSError: disk is full"))
+    context.model.take(run.drain())
+    choose(panel, "training failed: OSError: disk is full")
+    assert panel.source.index(0, WHAT).data(Qt.ForegroundRole) == context.theme.color("bad")
+    panel.details_action.trigger()
+    dialog, = [w for w in app.topLevelWidgets() if isinstance(w, DetailsDialog) and w.isVisible()]
+    assert "Traceback" in dialog.details.toPlainText() and "disk is full" in dialog.message.text()
+    dialog.copy.click()
+    assert "Traceback" in QtWidgets.QApplication.clipboard().text()
+    dialog.close()
+
+
+def test_a_line_can_be_copied(context, panel, staged):
+    staged()
+    context.model.take([events.Evaluated(12, ACCURACY, 1000, 0.2)])
+    choose(panel, "evaluated")
+    panel.copy_action.trigger()
+    assert QtWidgets.QApplication.clipboard().text() == "step 12: evaluated: 97.1 % float, 96.8 % quantized"
+
+
+def test_the_newest_line_stays_in_view_unless_the_user_scrolled_up(context, panel, staged):
+    staged()
+    bar = panel.view.verticalScrollBar()
+    for step in range(60):
+        context.model.take([events.Resumed(step)])
+        panel.refresh()
+    assert bar.maximum() > 0 and bar.value() == bar.maximum()
+    bar.setValue(3)
+    context.model.take([events.Resumed(61)])
+    panel.refresh()
+    assert bar.value() == 3
+
+
+def test_ten_thousand_events_are_added_without_being_made_anew(context, panel, staged):
+    staged()
+    context.model.take([events.Evaluated(step, ACCURACY, 1000, 0.2) for step in range(10000)])
+    assert len(lines(panel)) == 10000
+    resets, inserted = [], []
+    panel.source.modelReset.connect(lambda: resets.append(1))
+    panel.source.rowsInserted.connect(lambda _, first, last: inserted.append((first, last)))
+    context.model.take([events.Resumed(10001)])
+    began = time.perf_counter()
+    panel.refresh()
+    assert time.perf_counter() - began < 0.05  # some tenths of a millisecond; a list made anew takes far longer
+    assert inserted == [(10000, 10000)] and not resets
+
+
+def test_another_run_has_a_list_of_its_own(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4))
+    choose(panel, "num_bits")
+    staged("mlp")
+    context.model.take([events.Resumed(1)])
+    assert lines(panel) == ["went on"] and not panel.undo_action.isEnabled()
+    context.model.close_run()
+    assert lines(panel) == [] and "No run" in panel.empty.text()
+
+
+def test_the_list_can_be_taken_along(context, panel, staged):
+    run = staged()
+    change(context, run, ("conv1.weights.num_bits", 4))
+    panel.refresh()
+    assert panel.table() == {"step": [3], "kind": ["CommandApplied"], "what": ["conv1.weights.num_bits 8 → 4"],
+                             "survives": [True]}
+
+
+def test_every_control_says_what_it_does(panel):
+    for control in [*panel.filters.values(), panel.undo_action, panel.back_action, panel.details_action]:
+        assert len(control.toolTip().split()) > 2 and control.text()
