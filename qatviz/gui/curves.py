@@ -24,6 +24,8 @@ class Curve(NamedTuple):
     style : Qt.PenStyle
     dots : bool
         Mark the points, of curves that have few.
+    minor : bool
+        It does not count for the range of the axis.
     """
 
     x: np.ndarray
@@ -35,6 +37,7 @@ class Curve(NamedTuple):
     width: int = 1
     style: int = QtCore.Qt.SolidLine
     dots: bool = False
+    minor: bool = False
 
 
 def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
@@ -68,17 +71,22 @@ def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
 
 
 def paint_curves(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Range, y_range: Range,
-                 curves: Sequence[Curve]) -> None:
-    """Draw ``curves`` into ``rect``: all bands first, then the lines, the first curve on top."""
+                 curves: Sequence[Curve], cut: bool = False) -> None:
+    """Draw ``curves`` into ``rect``: all bands first, then the lines, the first curve on top.
+
+    ``cut``: for painters that don't clip (SVG), what lies outside is left out.
+    """
     painter.save()
     painter.setClipRect(rect)
-    shown = [(curve, _within(curve.x, x_range, 1)) for curve in reversed(curves)]
+    shown = [(curve, _within(curve.x, x_range, 0 if cut else 1)) for curve in reversed(curves)]
     painter.setBrush(QtCore.Qt.NoBrush)
     for curve, part in shown:
         if curve.low is not None and curve.band_color is not None:
             _paint_band(painter, rect, x_range, y_range, curve, part)
     for curve, part in shown:
         x, y = _pixels(rect, x_range, y_range, curve.x[part], curve.y[part])
+        if cut:
+            y = np.where((y < rect.top() - 1) | (y > rect.bottom() + 1), np.nan, y)
         _paint_line(painter, curve, x, y)
     painter.restore()
 
@@ -103,7 +111,7 @@ def _paint_band(painter, rect, x_range, y_range, curve: Curve, part: slice) -> N
     _, top = _pixels(rect, x_range, y_range, curve.x[part][known], high[known])
     # A line up and down through every column of pixels: several times faster than to fill a polygon of many spikes.
     columns = np.arange(np.ceil(max(x[0], rect.left())), min(x[-1], rect.right()) + 1)
-    y = np.stack([np.interp(columns, x, top), np.interp(columns, x, bottom)], axis=1)
+    y = np.stack([np.interp(columns, x, top), np.interp(columns, x, bottom)], axis=1).clip(rect.top(), rect.bottom())
     y[1::2] = y[1::2, ::-1].copy()
     painter.setPen(QtGui.QPen(curve.band_color, 1))
     painter.drawPolyline(polygon(np.repeat(columns, 2), y.ravel()))

@@ -1,5 +1,6 @@
 """Where the ticks of an axis are, and what is written next to them."""
 
+import itertools
 import math
 from typing import Iterator, List, Tuple
 
@@ -24,16 +25,19 @@ def linear_ticks(low: float, high: float, at_most: int) -> List[Tick]:
 
 def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
     """Ticks of an axis that shows powers of ten: ``low`` and ``high``, and the positions, are exponents."""
-    if high - low >= 2:
-        stride = max(1, math.ceil((high - low) / max(at_most, 1)))
-        first = math.ceil(low / stride) * stride
-        return [(float(i), si(10.0**i, 1)) for i in range(first, math.floor(high) + 1, stride)]
+    at_most = max(at_most, 1)
+    for stride in itertools.count(max(1, math.floor((high - low) / at_most))):
+        powers = range(math.ceil(low / stride) * stride, math.floor(high) + 1, stride)
+        if len(powers) <= at_most:
+            break
+    if len(powers) >= 2:
+        return [(float(i), _short(10.0**i)) for i in powers]
     for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
         values = [s * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for s in steps]
         found = [v for v in values if low <= math.log10(v) <= high]
         if len(found) >= 2:
-            stride = math.ceil(len(found) / max(at_most, 1))
-            return [(math.log10(v), si(v, 2)) for v in found[::stride]]
+            every = math.ceil(len(found) / at_most)
+            return [(math.log10(v), _short(v)) for v in found[::every]]
     return [(math.log10(value), text) for value, text in linear_ticks(10.0**low, 10.0**high, at_most) if value > 0]
 
 
@@ -57,6 +61,15 @@ def _text(value: float, step: float, largest: float) -> str:
     if largest < 1e-2:
         return "{:.3g}".format(value).replace("e-0", "e-")
     return "{:.{}f}".format(value, max(0, -math.floor(math.log10(step) + 1e-9)))
+
+
+def _short(value: float) -> str:
+    if value >= 1e4:
+        return si(value)
+    if value >= 0.9e-3:
+        return "{:.4g}".format(value)
+    exponent = math.floor(math.log10(value) + 1e-9)
+    return "{:.2g}e{}".format(value / 10.0**exponent, exponent)
 
 
 def exponents(values: np.ndarray) -> np.ndarray:

@@ -10,10 +10,11 @@ from qatviz.errors import QatvizError
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_bar import EvolutionBar
-from qatviz.gui.panels.evolution_canvas import VerticalLine
-from qatviz.gui.panels.evolution_kinds import KINDS
+from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution_kinds import KINDS, LOSS
 from qatviz.gui.panels.evolution_markers import MARKED, Marker, markers_of, sentences
-from qatviz.gui.panels.evolution_plot import EvolutionPlot, View
+from qatviz.gui.panels.evolution_plot import SETTLE_S, EvolutionPlot, View
+from qatviz.gui.panels.evolution_ruler import TimeRuler
 from qatviz.gui.panels.evolution_strip import MarkerStrip
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
@@ -23,7 +24,9 @@ from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
 
 #: Tensors in colour; there are no more colours that can be told apart.
 MOST_TENSORS = 8
-_PLOT_HEIGHT = 92
+_PLOT_HEIGHT = 72
+#: Steps between two looks at effects that are not complete.
+_EFFECTS_EVERY = 20
 
 
 class EvolutionPanel(Panel):
@@ -54,10 +57,12 @@ class EvolutionPanel(Panel):
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
+        self.ruler = TimeRuler(self.theme)
         self.empty = EmptyText(self.scroll)
         self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
         self.markers, self.selected_step = [], None  # type: List[Marker], Optional[int]
-        self._hidden = set()
+        self._hidden, self._crosshair_text = set(), ""
+        self._settle = QtCore.QTimer(self, singleShot=True, interval=int(1000 * SETTLE_S))
         self._forget_run()
 
     def _layout(self) -> None:
@@ -74,6 +79,7 @@ class EvolutionPanel(Panel):
         layout.addWidget(self.bar)
         layout.addWidget(self.strip)
         layout.addWidget(self.scroll, 1)
+        layout.addWidget(self.ruler)
         self._show_plots()
 
     def _connect(self) -> None:
@@ -82,6 +88,7 @@ class EvolutionPanel(Panel):
         self.bar.all_asked.connect(self._on_all)
         self.strip.chosen.connect(self._on_flag)
         self.model.happened.connect(self._on_happened)
+        self._settle.timeout.connect(self.mark_due)
         for plot in self.plots.values():
             canvas = plot.canvas
             canvas.tip_of = self._tip_at
@@ -93,6 +100,7 @@ class EvolutionPanel(Panel):
             canvas.all_asked.connect(self._on_all)
             plot.legend.toggled.connect(self._on_curve_toggled)
             plot.log_toggled.connect(self._redraw)
+        self.plots[LOSS].smoothing.changed.connect(self._redraw)
         for key, act in (("F", lambda: self._on_follow(True)), ("Home", self._on_all), ("+", lambda: self._zoom(0.5)),
                          ("-", lambda: self._zoom(2.0))):
             QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
@@ -120,6 +128,7 @@ class EvolutionPanel(Panel):
         self.empty.say(waiting)
         self.scroll.widget().setVisible(not waiting)
         self.strip.setVisible(not waiting)
+        self.ruler.setVisible(not waiting)
         if waiting:
             return
         self._update_axis()
@@ -132,11 +141,14 @@ class EvolutionPanel(Panel):
         more = len(self.model.selected) > MOST_TENSORS
         self.bar.tell("{} of {} selected shown".format(MOST_TENSORS, len(self.model.selected)) if more else "")
         self._measure_effects()
+        if any(plot.is_behind for plot in self.plots.values()) and not self._settle.isActive():
+            self._settle.start()
 
     def apply_theme(self) -> None:
         for plot in self.plots.values():
             plot.apply_theme()
         self.strip.update()
+        self.ruler.update()
 
     def _waits_for(self) -> str:
         if self.model.plan is None:
@@ -155,6 +167,7 @@ class EvolutionPanel(Panel):
         self._history, self._reader, self._clock = None, None, Clock()
         self._first_step = None  # type: Optional[int]
         self._markers_due, self.markers, self.selected_step = True, [], None
+        self._measured_at = -_EFFECTS_EVERY
         self._effects = {}  # type: Dict[Tuple[int, Optional[int]], Effect]
 
     def _begin_run(self) -> None:
@@ -189,17 +202,14 @@ class EvolutionPanel(Panel):
             others = tuple(t.name for t in model.tensors if t.name not in tensors)
         return View(self._history, self._reader, self.axis, self._clock, tensors,
                     model.current if model.current in tensors else tensors[0], others, frozenset(self._hidden),
-                    self.bar.smoothed_steps)
+                    self.plots[LOSS].smoothing.steps)
 
     def _show_plots(self) -> None:
         shown = self.bar.shown
         for key, plot in self.plots.items():
             plot.setVisible(key in shown)
-            last = bool(shown) and key == shown[-1]
-            plot.canvas.has_x_axis = last
+            plot.setMinimumHeight(_PLOT_HEIGHT)
             plot.canvas.boxes = self.bar.boxes.isChecked()
-            plot.setMinimumHeight(_PLOT_HEIGHT + (18 if last else 0))
-            plot.canvas.changed()
 
     def _redraw(self) -> None:
         """What the user did is seen at once."""
@@ -220,16 +230,29 @@ class EvolutionPanel(Panel):
                  for at, marker in zip(x.tolist(), self.markers)]
         for plot in self._visible_plots():
             plot.canvas.set_lines(lines)
-        canvas = next(iter(self.plots[key].canvas for key in self.bar.shown))
-        offset = canvas.mapTo(self, QtCore.QPoint(0, 0)).x() - self.strip.x()
+        canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
         self.strip.set_markers(self.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(), rect.right(),
                                self.selected_step)
+        self._draw_ruler()
+
+    def _draw_ruler(self) -> None:
+        canvas, offset = self._first_canvas()
+        rect = canvas.plot_rect.translated(offset, 0)
+        self.ruler.set_view(canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair, self._crosshair_text)
+
+    def _first_canvas(self) -> Tuple[Canvas, int]:
+        """The canvas of a plot that is shown, and how far right of the panel's edge it is."""
+        canvas = self.plots[self.bar.shown[0]].canvas
+        return canvas, canvas.mapTo(self, QtCore.QPoint(0, 0)).x()
 
     def _measure_effects(self) -> None:
         """While its steps are still there one by one: what has been folded tells before and after less well apart."""
-        for marker in self.markers[-3:]:
-            self._effect(marker)
+        newest = self._history.last_step(STEP_TRACK)
+        if newest is not None and not 0 <= newest - self._measured_at < _EFFECTS_EVERY:
+            self._measured_at = newest
+            for marker in self.markers[-3:]:
+                self._effect(marker)
 
     def _effect(self, marker: Marker) -> Effect:
         at = self.markers.index(marker)
@@ -365,10 +388,14 @@ class EvolutionPanel(Panel):
             text = "step {:,.0f}".format(step)
             if len(self._clock) > 1:
                 text += " · {:,.1f} s".format(float(self._clock.seconds(step)))
-        for plot in self._visible_plots():
-            plot.canvas.crosshair_text = text
+        self._crosshair_text = text
+        for plot in self.plots.values():
             plot.canvas.set_crosshair(x)
-        self._redraw()
+        if self._history is not None and not self._waits_for():
+            view = self._view()
+            for plot in self._visible_plots():
+                plot.tell(view)
+            self._draw_ruler()
 
     def _on_clicked(self, x: float, tolerance: float) -> None:
         marker = self._marker_at(x, tolerance)

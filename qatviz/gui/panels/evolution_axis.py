@@ -7,7 +7,7 @@ _LEAST = {"step": 8.0, "seconds": 0.05}
 #: What is shown of a run that has just begun.
 _FIRST = {"step": 50.0, "seconds": 1.0}
 #: The right edge moves in jumps of this share, so that the picture stands still in between.
-_JUMP_ALL, _JUMP_SPAN = 0.25, 0.1
+_JUMP_ALL, _JUMP_SPAN = 0.15, 0.1
 
 
 class TimeAxis:

@@ -8,14 +8,17 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.analysis.series import steady_range
 from qatviz.gui.curves import Curve, bounds, blend, paint_curves
 from qatviz.gui.theme import Theme
-from qatviz.gui.ticks import linear_ticks, log_ticks
+from qatviz.gui.ticks import Tick, linear_ticks, log_ticks
 
-#: Pixels: left of the plot, for the numbers; below the last one; around.
-LEFT, BELOW, MARGIN = 54, 20, 3
+#: Pixels: left of a plot, for the numbers; for the axis; around.
+LEFT, RULER, MARGIN = 54, 18, 3
+#: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
+_DECADES_BELOW = 2
 #: A click, not a drag, if the mouse moved no further.
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
+_PIXELS_PER_TICK = 90
 
 
 class VerticalLine:
@@ -47,9 +50,10 @@ class Canvas(QtWidgets.QWidget):
         self.curves = []  # type: List[Curve]
         self.lines = []  # type: List[VerticalLine]
         self.x_range, self.y_range = (0.0, 1.0), None  # type: Tuple[float, float], Optional[Tuple[float, float]]
-        self.log = self.y_fixed = self.has_x_axis = self.boxes = False
+        self.log = self.y_fixed = self.boxes = False
+        self.alone = False  # the next drawing is a figure of its own, with an axis
         self.limits = (-np.inf, np.inf)
-        self.note = self.crosshair_text = ""
+        self.note = ""
         self.crosshair = None  # type: Optional[float]
         self.tip_of = None  # type: Optional[Callable[[float, float], str]]
         self._still = None  # type: Optional[QtGui.QPixmap]
@@ -68,11 +72,18 @@ class Canvas(QtWidgets.QWidget):
             self.y_range, self.y_fixed = None, False
         self.curves, self.x_range, self.log = list(curves), x_range, log
         if not self.y_fixed:
-            found = bounds(self.curves, x_range)
+            found = self._bounds()
             if found is not None:
                 low, high = steady_range(self.y_range, *found)
                 self.y_range = max(low, self.limits[0]), min(high, self.limits[1])
         self.changed()
+
+    def _bounds(self) -> Optional[Tuple[float, float]]:
+        every = bounds(self.curves, self.x_range)
+        main = bounds([curve for curve in self.curves if not curve.minor], self.x_range)
+        if main is None or not self.log:
+            return every
+        return max(every[0], main[0] - _DECADES_BELOW), every[1]
 
     def set_lines(self, lines: Sequence[VerticalLine]) -> None:
         """The lines of the markers."""
@@ -99,7 +110,7 @@ class Canvas(QtWidgets.QWidget):
     @property
     def plot_rect(self) -> QtCore.QRectF:
         """Where the curves are."""
-        below = BELOW if self.has_x_axis else MARGIN
+        below = RULER if self.alone else MARGIN
         return QtCore.QRectF(LEFT, MARGIN, max(self.width() - LEFT - 2 * MARGIN, 1),
                              max(self.height() - MARGIN - below, 1))
 
@@ -116,15 +127,18 @@ class Canvas(QtWidgets.QWidget):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         ratio = self.devicePixelRatioF()
-        if painter.paintEngine().type() != QtGui.QPaintEngine.Raster or abs(painter.deviceTransform().m11() - ratio) > 1e-3:
-            self._paint(painter)  # a figure that is taken along: of another size, or vectors
+        other = painter.paintEngine().type() != QtGui.QPaintEngine.Raster or (
+            abs(painter.deviceTransform().m11() - ratio) > 1e-3)
+        if other or self.alone:
+            self._paint(painter, True)
+            self.alone = False
             return
         if self._still is None or self._still.size() != self.size() * ratio:
             self._still = QtGui.QPixmap(self.size() * ratio)
             self._still.setDevicePixelRatio(ratio)
             still = QtGui.QPainter(self._still)
             still.setFont(self.font())
-            self._paint(still)
+            self._paint(still, False)
             still.end()
         painter.drawPixmap(0, 0, self._still)
         rect = self.plot_rect
@@ -132,37 +146,16 @@ class Canvas(QtWidgets.QWidget):
             x = round(self.pixel_of(self.crosshair))
             painter.setPen(QtGui.QPen(self.theme.color("text"), 1, QtCore.Qt.DotLine))
             painter.drawLine(x, int(rect.top()), x, int(rect.bottom()))
-            if self.has_x_axis:
-                self._paint_crosshair_text(painter, x)
         if self._box is not None:
             painter.setPen(self.theme.color("accent"))
             painter.setBrush(self.theme.color("accent", 50))
             painter.drawRect(self._box)
 
-    def _paint(self, painter: QtGui.QPainter) -> None:
-        rect, base = self.plot_rect, self.theme.color("base")
+    def _paint(self, painter: QtGui.QPainter, is_figure: bool) -> None:
+        rect, base, line = self.plot_rect, self.theme.color("base"), self.theme.color("line")
         painter.fillRect(self.rect(), base)
         painter.setFont(small_font(self.font()))
-        line = self.theme.color("line")
-        faint, muted = blend(line, base, 0.45), self.theme.color("muted")
-        height = painter.fontMetrics().height()
-        if self.y_range is not None:
-            make = log_ticks if self.log else linear_ticks
-            for y, text in make(self.y_range[0], self.y_range[1], max(2, int(rect.height() / (1.6 * height)))):
-                pixel = rect.bottom() - (y - self.y_range[0]) / (self.y_range[1] - self.y_range[0]) * rect.height()
-                painter.setPen(faint)
-                painter.drawLine(QtCore.QPointF(rect.left(), pixel), QtCore.QPointF(rect.right(), pixel))
-                painter.setPen(muted)
-                top = min(max(pixel - height / 2, 0), self.height() - height)
-                painter.drawText(QtCore.QRectF(0, top, LEFT - 5, height), QtCore.Qt.AlignRight, text)
-        for x, text in linear_ticks(self.x_range[0], self.x_range[1], max(2, int(rect.width() / 90))):
-            pixel = self.pixel_of(x)
-            painter.setPen(faint)
-            painter.drawLine(QtCore.QPointF(pixel, rect.top()), QtCore.QPointF(pixel, rect.bottom()))
-            if self.has_x_axis:
-                painter.setPen(muted)
-                left = min(pixel - 40, self.width() - 82)
-                painter.drawText(QtCore.QRectF(left, rect.bottom() + 2, 80, height), QtCore.Qt.AlignHCenter, text)
+        self._paint_grid(painter, rect, blend(line, base, 0.45))
         for marker in self.lines:
             if self.x_range[0] <= marker.x <= self.x_range[1]:
                 color = self.theme.color(marker.color)
@@ -172,22 +165,31 @@ class Canvas(QtWidgets.QWidget):
                 pixel = round(self.pixel_of(marker.x))
                 painter.drawLine(pixel, int(rect.top()), pixel, int(rect.bottom()))
         if self.y_range is not None:
-            paint_curves(painter, rect, self.x_range, self.y_range, self.curves)
-        painter.setPen(muted)
+            paint_curves(painter, rect, self.x_range, self.y_range, self.curves, is_figure)
+        painter.setPen(self.theme.color("muted"))
         if self.note:
             painter.drawText(rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
+        if self.alone:
+            paint_x_texts(painter, rect, self.x_range, self.width())
         painter.setPen(line)
         painter.setBrush(QtCore.Qt.NoBrush)
         painter.drawRect(rect)
 
-    def _paint_crosshair_text(self, painter: QtGui.QPainter, x: int) -> None:
-        painter.setFont(small_font(self.font()))
-        width = painter.fontMetrics().horizontalAdvance(self.crosshair_text) + 10
-        left = min(max(x - width // 2, 0), self.width() - width)
-        tag = QtCore.QRectF(left, self.plot_rect.bottom() + 1, width, BELOW - 2)
-        painter.fillRect(tag, self.theme.color("raised"))
-        painter.setPen(self.theme.color("text"))
-        painter.drawText(tag, QtCore.Qt.AlignCenter, self.crosshair_text)
+    def _paint_grid(self, painter: QtGui.QPainter, rect: QtCore.QRectF, faint: QtGui.QColor) -> None:
+        height, muted = painter.fontMetrics().height(), self.theme.color("muted")
+        if self.y_range is not None:
+            make, (low, high) = log_ticks if self.log else linear_ticks, self.y_range
+            for y, text in make(low, high, max(2, int(rect.height() / (1.5 * height)))):
+                pixel = rect.bottom() - (y - low) / (high - low) * rect.height()
+                painter.setPen(faint)
+                painter.drawLine(QtCore.QPointF(rect.left(), pixel), QtCore.QPointF(rect.right(), pixel))
+                painter.setPen(muted)
+                top = min(max(pixel - height / 2, 0), self.height() - height)
+                painter.drawText(QtCore.QRectF(0, top, LEFT - 5, height), QtCore.Qt.AlignRight, text)
+        painter.setPen(faint)
+        for x, _ in x_ticks(rect, self.x_range):
+            pixel = self.pixel_of(x)
+            painter.drawLine(QtCore.QPointF(pixel, rect.top()), QtCore.QPointF(pixel, rect.bottom()))
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -267,3 +269,17 @@ def small_font(font: QtGui.QFont) -> QtGui.QFont:
     small = QtGui.QFont(font)
     small.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
     return small
+
+
+def x_ticks(rect: QtCore.QRectF, x_range: Tuple[float, float]) -> List[Tick]:
+    """Ticks of the time axis over ``rect``: the same for all plots and the axis below them."""
+    return linear_ticks(x_range[0], x_range[1], max(2, int(rect.width() / _PIXELS_PER_TICK)))
+
+
+def paint_x_texts(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Tuple[float, float], width: int) -> None:
+    """Write the numbers of the time axis below ``rect``, on a widget as wide as ``width``."""
+    for x, text in x_ticks(rect, x_range):
+        pixel = rect.left() + (x - x_range[0]) * rect.width() / (x_range[1] - x_range[0])
+        half = painter.fontMetrics().horizontalAdvance(text) / 2 + 1
+        left = min(max(pixel - half, 0), width - 2 * half)
+        painter.drawText(QtCore.QRectF(left, rect.bottom() + 1, 2 * half, RULER - 2), QtCore.Qt.AlignCenter, text)

@@ -9,8 +9,6 @@ from qatviz.telemetry.collector import ACCURACIES
 #: With more tensors than these, only the current one's parts of the error are drawn.
 _PARTS_OF_AT_MOST = 2
 
-SMOOTHED_STEPS = (0, 5, 10, 20, 50, 100, 200, 500, 1000)
-
 
 class PlotKind(NamedTuple):
     """One plot.
@@ -62,6 +60,7 @@ class CurveSpec(NamedTuple):
     style: int = QtCore.Qt.SolidLine
     width: int = 1
     in_legend: bool = True
+    minor: bool = False  # the axis need not show all of it
 
 
 LOSS, ACCURACY, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
@@ -88,6 +87,8 @@ KINDS = (
 DEFAULT_SHOWN = (LOSS, ACCURACY, "sqnr")
 
 _ACCURACY_COLORS = dict(zip(ACCURACIES, ("float_values", 1, 2, "in_range")))
+_ACCURACY_ABOUT = dict(zip(ACCURACIES, ("Nothing is quantized.", "Only the weights are quantized.",
+                                        "Only the activations are quantized.", "Weights and activations are quantized.")))
 _PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outside the range (dashed)."),
           ("rounding", QtCore.Qt.DotLine, "Part of the error from values between two levels (dotted)."))
 
@@ -95,7 +96,8 @@ _PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outsid
 def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
     """The curves of a plot, for the tensors in their order; the most important one first."""
     if kind.key == ACCURACY:
-        return [CurveSpec("accuracy." + name, "accuracy." + name, name.replace("_", " "), _ACCURACY_COLORS[name],
+        return [CurveSpec("accuracy." + name, "accuracy." + name, name.replace("_only", ""), _ACCURACY_COLORS[name],
+                          _ACCURACY_ABOUT[name],
                           width=2 if name == "quantized" else 1) for name in reversed(ACCURACIES)]
     if not kind.pattern:
         return [CurveSpec(kind.key, kind.key, "", 0)]
@@ -104,6 +106,6 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
     if kind.key == ERROR:
         detailed = tensors if len(tensors) <= _PARTS_OF_AT_MOST else [current]
         curves += [CurveSpec("{}/mse_{}".format(name, part), "part." + part, part, list(tensors).index(name), about, style,
-                             in_legend=name == detailed[0])
+                             in_legend=name == detailed[0], minor=True)
                    for part, style, about in _PARTS for name in detailed if name in tensors]
     return curves

@@ -1,15 +1,15 @@
 """The heading of a plot: its name, and its curves with their values; a click shows or hides a curve."""
 
-from typing import List, NamedTuple, Optional, Sequence
+from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution_canvas import LEFT, small_font
 from qatviz.gui.theme import Theme
 
-_SWATCH, _GAP = 14, 12
-#: A name is shortened to no less than this, in pixels; narrower, only swatches and values are left.
-_LEAST_NAME = 30
+_SWATCH, _GAP = 16, 12
+#: A name is cut to no less than this, in pixels.
+_LEAST_NAME = 40
 
 
 class Entry(NamedTuple):
@@ -57,31 +57,24 @@ class Legend(QtWidgets.QWidget):
 
     # Drawing
 
-    def _place(self) -> List[str]:
-        """Find room for all entries, and give their names as they fit."""
+    def _place(self) -> List[Tuple[str, str]]:
+        """Find room for all entries; their names and values as far as they fit."""
         font = small_font(self.font())
         metrics = QtGui.QFontMetrics(font)
         bold = QtGui.QFont(font)
         bold.setBold(True)
         start = max(LEFT, 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
-        fixed = [_SWATCH + metrics.horizontalAdvance(_widest(entry.value)) + 4 + _GAP for entry in self.entries]
-        wanted = [metrics.horizontalAdvance(entry.name) + 4 for entry in self.entries]
-        room = max(self.width() - start - sum(fixed), 0)
-        limit = _share(wanted, room)
-        if limit < _LEAST_NAME and limit < max(wanted, default=0):
-            limit = 0
-        names, self._rects, x = [], [], start
-        for entry, width, fix in zip(self.entries, wanted, fixed):
-            width = int(min(width, limit))
-            names.append(metrics.elidedText(entry.name, QtCore.Qt.ElideMiddle, max(width - 3, 0)) if width else "")
-            self._rects.append(QtCore.QRect(x, 0, width + fix - 4, self.height()))
-            x += width + fix
-        return names
+        fit = _Fit(metrics, self.entries, self.width() - start)
+        self._rects, x = [], start
+        for name, width in zip(fit.names, fit.widths):
+            self._rects.append(QtCore.QRect(int(x), 0, int(width) - 3, self.height()))
+            x += width
+        return list(zip(fit.names, fit.values))
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         painter.fillRect(self.rect(), self.theme.color("base"))
-        names, font = self._place(), small_font(self.font())
+        texts, font = self._place(), small_font(self.font())
         bold = QtGui.QFont(font)
         bold.setBold(True)
         painter.setFont(bold)
@@ -89,11 +82,11 @@ class Legend(QtWidgets.QWidget):
         painter.drawText(self.rect().adjusted(8, 0, 0, 0), QtCore.Qt.AlignVCenter, self.title)
         painter.setFont(font)
         metrics = painter.fontMetrics()
-        for i, (entry, name, rect) in enumerate(zip(self.entries, names, self._rects)):
+        for i, (entry, (name, value), rect) in enumerate(zip(self.entries, texts, self._rects)):
             color = self.theme.color("muted") if entry.hidden else entry.color
             middle = rect.center().y() + 1
-            painter.setPen(QtGui.QPen(color, 1 if entry.hidden else 3, entry.style, QtCore.Qt.FlatCap))
-            painter.drawLine(rect.left(), middle, rect.left() + _SWATCH - 5, middle)
+            painter.setPen(QtGui.QPen(color, 1 if entry.hidden else (3 if entry.style == QtCore.Qt.SolidLine else 2), entry.style, QtCore.Qt.FlatCap))
+            painter.drawLine(rect.left(), middle, rect.left() + _SWATCH - 4, middle)
             left = rect.left() + _SWATCH
             painter.setPen(self.theme.color("muted"))
             painter.drawText(left, 0, rect.right() - left, rect.height(), QtCore.Qt.AlignVCenter, name)
@@ -102,7 +95,7 @@ class Legend(QtWidgets.QWidget):
             left += metrics.horizontalAdvance(name) + 4 if name else 0
             if not entry.hidden:
                 painter.setPen(self.theme.color("text"))
-                painter.drawText(left, 0, rect.right() - left, rect.height(), QtCore.Qt.AlignVCenter, entry.value)
+                painter.drawText(left, 0, rect.right() - left, rect.height(), QtCore.Qt.AlignVCenter, value)
             if self.hasFocus() and i == self._current:
                 painter.setPen(QtGui.QPen(self.theme.color("accent"), 1, QtCore.Qt.DotLine))
                 painter.drawRect(rect.adjusted(-2, 0, 0, -1))
@@ -149,9 +142,47 @@ class Legend(QtWidgets.QWidget):
         return next((i for i, rect in enumerate(self._rects) if rect.contains(point)), None)
 
 
-def _widest(value: str) -> str:
-    """Room for any value of about this many characters: entries do not move with each number."""
-    return "0" * max(len(value), 5)
+class _Fit:
+    """What of some entries fits into a line of ``room`` pixels.
+
+    Names give way first: shortened, then cut to no less than ``_LEAST_NAME``, then left out; at last the values, so that
+    a swatch for each curve always remains.
+    """
+
+    def __init__(self, metrics: QtGui.QFontMetrics, entries: Sequence[Entry], room: float):
+        self.values = [entry.value for entry in entries]
+        # Room for any value of about this many characters: entries do not move with each number.
+        spare = [_SWATCH + max(metrics.horizontalAdvance("0" * max(len(v), 5)), metrics.horizontalAdvance(v)) + _GAP
+                 for v in self.values]
+        tight = [_SWATCH + metrics.horizontalAdvance(v) + _GAP - 4 for v in self.values]
+        full, short = [e.name for e in entries], [_shortened(e.name) for e in entries]
+        for names, fixed in ((full, spare), (short, spare), (short, tight)):
+            wanted = [metrics.horizontalAdvance(name) + 5 if name else 0 for name in names]
+            if sum(wanted) + sum(fixed) <= room:
+                self._settle(names, wanted, fixed)
+                return
+        limit = _share(wanted, room - sum(tight))
+        if limit >= _LEAST_NAME:
+            cut = [metrics.elidedText(name, QtCore.Qt.ElideMiddle, int(limit) - 5) for name in short]
+            self._settle(cut, [min(width, limit) for width in wanted], tight)
+        elif sum(tight) <= room:
+            self._settle([""] * len(entries), [0] * len(entries), tight)
+        else:
+            self.values = [""] * len(entries)
+            swatch = min(_SWATCH + 4.0, max(room / max(len(entries), 1), 6.0))
+            self._settle([""] * len(entries), [0] * len(entries), [swatch] * len(entries))
+
+    def _settle(self, names: Sequence[str], name_widths: Sequence[float], fixed: Sequence[float]) -> None:
+        self.names = list(names)
+        self.widths = [name + rest for name, rest in zip(name_widths, fixed)]
+
+
+def _shortened(name: str) -> str:
+    """``conv1.weights`` is ``conv1.w`` where there is little room."""
+    for long, short in ((".weights", ".w"), (".activations", ".a")):
+        if name.endswith(long):
+            return name[:-len(long)] + short
+    return name
 
 
 def _share(wanted: Sequence[int], room: float) -> float:

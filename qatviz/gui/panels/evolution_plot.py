@@ -1,6 +1,7 @@
 """One plot of the evolution panel: heading and curves, read from the history as far as they are in view."""
 
-from typing import Dict, FrozenSet, List, NamedTuple, Optional, Sequence, Tuple
+import time
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -9,18 +10,21 @@ from qatviz.analysis.series import Clock, Points, SeriesReader, smooth, width_fo
 from qatviz.gui.curves import Curve, blend
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panels.evolution_axis import TimeAxis
-from qatviz.gui.panels.evolution_canvas import Canvas
+from qatviz.gui.panels.evolution_canvas import Canvas, small_font
 from qatviz.gui.panels.evolution_kinds import ACCURACY, LOSS, CurveSpec, PlotKind, curves_of
 from qatviz.gui.panels.evolution_legend import Entry, Legend
+from qatviz.gui.panels.evolution_smoothing import Smoothing
 from qatviz.gui.plot import si
 from qatviz.gui.theme import Theme
 from qatviz.gui.ticks import exponents
 from qatviz.telemetry.history import History
 
 #: Points of a curve at most, and of all faint curves of a plot together.
-_MOST_POINTS, _MOST_FAINT_POINTS = 2000, 12000
+_MOST_POINTS, _MOST_FAINT_POINTS = 2000, 6000
 #: Curves with fewer points than these show them.
 _DOTS_BELOW = 40
+#: While only the last point of a curve changes, it is drawn so often, in seconds.
+SETTLE_S = 0.5
 #: An average begins so many time constants before what is in view.
 _LEAD = 4
 
@@ -61,6 +65,8 @@ class EvolutionPlot(QtWidgets.QWidget):
     kind : PlotKind
     canvas : Canvas
     legend : Legend
+    is_behind : bool
+        The last points have moved a little since they were drawn.
     """
 
     log_toggled = QtCore.pyqtSignal()
@@ -77,10 +83,13 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.log.setChecked(kind.can_log and settings.value("evolution/log_" + kind.key, kind.log, bool))
         self.log.toggled.connect(self._on_log)
         self._view = None  # type: Optional[View]
-        self._drawn = []  # type: List[_Drawn]
-        self._state = None  # type: Optional[tuple]
+        self._specs, self._drawn = [], []  # type: List[CurveSpec], List[_Drawn]
+        self._state, self.is_behind = None, False  # type: Optional[tuple], bool
         head = QtWidgets.QHBoxLayout()
         head.addWidget(self.legend, 1)
+        if kind.key == LOSS:
+            self.smoothing = Smoothing(settings)
+            head.addWidget(self.smoothing)
         head.addWidget(self.log)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
@@ -97,14 +106,21 @@ class EvolutionPlot(QtWidgets.QWidget):
         palette = QtGui.QPalette(self.palette())
         palette.setColor(QtGui.QPalette.Window, self.theme.color("base"))
         self.setPalette(palette)
+        self.log.setFont(small_font(self.font()))
         self.log.setMaximumHeight(self.legend.sizeHint().height())
         self._state = None
         self.canvas.changed()
         self.legend.update()
 
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        # In the corner of what is drawn on: it is not part of the panel but a figure by itself, which needs an axis.
+        place = QtGui.QPainter(self).deviceTransform()
+        self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
+        super().paintEvent(event)
+
     def forget(self) -> None:
         """Another run: nothing is known of its values."""
-        self._drawn, self._state = [], None
+        self._specs, self._drawn, self._state = [], [], None
         self.canvas.set_curves([], self.canvas.x_range, self.log.isChecked())
         self.canvas.show_all_values()
         self.legend.set_entries([])
@@ -119,22 +135,33 @@ class EvolutionPlot(QtWidgets.QWidget):
         lead = _LEAD * view.smoothed_steps if self.kind.key == LOSS else 0
         width = width_for(stop - start, room)
         points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
-        faint = self._faint_points(view, start, stop, room)
         x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
-        state = (x_range, log, tuple(shown), view.axis.unit, view.smoothed_steps,
-                 len(view.clock) if view.axis.unit == "seconds" else 0, self.theme.colors)
-        known = self._state is not None and self._state[0] == state and len(self._state[1]) == len(points + faint)
-        if not known or any(new is not old for new, old in zip(points + faint, self._state[1])):
-            self._state = state, points + faint
-            self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
+        state = (x_range, log, tuple(shown), view.others, view.axis.unit, view.smoothed_steps, view.history, self.theme.colors,
+                 self.canvas.size())
+        self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
+        self._specs = specs
+        if self._is_to_be_drawn(state, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
-            curves += [Curve(view.x_of(found.step), self._y(found.mean), None, None, behind) for found in faint]
+            curves += [Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
+                       for found in self._faint_points(view, start, stop, room)]
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
             self.canvas.set_curves(curves, x_range, log)
-        self.tell(specs, view)
+        self.tell(view)
 
-    def tell(self, specs: Sequence[CurveSpec], view: View) -> None:
+    def _is_to_be_drawn(self, state: tuple, points: List[Points]) -> bool:
+        """At once where there are new points or another view; a moment later where only the last point has moved."""
+        ends = [(len(found.first), found.first[-1]) if len(found.first) else None for found in points]
+        now = time.monotonic()
+        if self._state is not None and self._state[:2] == (state, ends):
+            _, _, known, drawn_at = self._state
+            self.is_behind = any(new is not old for new, old in zip(points, known))
+            if not self.is_behind or now - drawn_at < SETTLE_S:
+                return False
+        self._state, self.is_behind = (state, ends, points, now), False
+        return True
+
+    def tell(self, view: View) -> None:
         """Values at the crosshair, else the newest in view."""
         x = self.canvas.crosshair
         step = view.step_at(view.axis.high if x is None else x)
@@ -143,7 +170,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         values = {drawn.spec.series: _value_at(drawn, step) for drawn in self._drawn}
         self.legend.set_entries([
             Entry(spec.key, spec.name, self._text(values.get(spec.series)), self._color(spec), spec.style,
-                  spec.key in view.hidden, spec.about) for spec in specs if spec.in_legend])
+                  spec.key in view.hidden, spec.about) for spec in self._specs if spec.in_legend])
 
     def table(self) -> Dict[str, np.ndarray]:
         """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
@@ -164,7 +191,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
         if not self.kind.pattern or not view.others:
             return []
-        width = width_for(stop - start, min(room, max(_MOST_FAINT_POINTS / len(view.others), 50)))
+        width = width_for(stop - start, min(room, max(_MOST_FAINT_POINTS / len(view.others), 30)))
         return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
 
     def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
@@ -184,7 +211,7 @@ class EvolutionPlot(QtWidgets.QWidget):
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         return Curve(x, self._y(drawn.values), low, high, color, band, drawn.spec.width if drawn.values is points.mean else 2,
-                     drawn.spec.style, self.kind.key == ACCURACY or len(x) < _DOTS_BELOW)
+                     drawn.spec.style, self.kind.key == ACCURACY or len(x) < _DOTS_BELOW, drawn.spec.minor)
 
     def _y(self, values: np.ndarray) -> np.ndarray:
         values = values * self.kind.factor

@@ -59,28 +59,18 @@ class MarkerStrip(QtWidgets.QWidget):
     def flags(self) -> List[Flag]:
         """The flags as they are drawn, from the left: no two overlap."""
         metrics = QtGui.QFontMetrics(small_font(self.font()))
-        (left, right), groups = self._edges, []  # type: ignore[misc]
+        left, right = self._edges
         begin, end = bisect_left(self._pixels, left), bisect_left(self._pixels, right + 1)
+        groups = []  # type: List[_Group]
         for marker, pixel in zip(self._markers[begin:end], self._pixels[begin:end]):
-            groups.append(self._flag(metrics, [marker], pixel))
-            while len(groups) > 1 and groups[-1].rect.left() <= groups[-2].rect.right() + _GAP:
+            groups.append(_Group([marker], pixel, self._edges[1], metrics))
+            while len(groups) > 1 and groups[-1].left <= groups[-2].right + _GAP:
                 last, before = groups.pop(), groups.pop()
-                groups.append(self._flag(metrics, list(before.markers) + list(last.markers), self._pixel(before.markers[0])))
-        return groups
-
-    def _pixel(self, marker: Marker) -> float:
-        return self._pixels[self._markers.index(marker)]
-
-    def _flag(self, metrics: QtGui.QFontMetrics, markers: Sequence[Marker], pixel: float) -> Flag:
-        label = markers[0].label
-        if len(markers) > 1:
-            same = all(marker.label == label for marker in markers)
-            label = "{} ×{}".format(label, len(markers)) if same else "{} changes".format(len(markers))
-        if len(label) > _LONGEST_LABEL:
-            label = label[:_LONGEST_LABEL - 1] + "…"
-        width = metrics.horizontalAdvance(label) + 2 * _PADDING
-        x = int(min(pixel, max(self._edges[1] - width, self._edges[0])))
-        return Flag(markers, label, QtCore.QRect(x, 1, width, self.height() - 2))
+                groups.append(_Group(before.markers + last.markers, before.pixel, self._edges[1], metrics))
+        for group, following in zip(groups, groups[1:] + [None]):
+            group.spell_out(self._edges[1] if following is None else following.left - _GAP)
+        return [Flag(group.markers, group.label, QtCore.QRect(int(group.left), 1, int(group.right - group.left),
+                                                              self.height() - 2)) for group in groups]
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
@@ -136,3 +126,28 @@ class MarkerStrip(QtWidgets.QWidget):
 
     def _flag_at(self, point: QtCore.QPoint) -> Optional[Flag]:
         return next((flag for flag in self.flags() if flag.rect.contains(point)), None)
+
+
+class _Group:
+    """Markers that share a flag: a number for several, unless there is room for words."""
+
+    def __init__(self, markers: List[Marker], pixel: float, limit: float, metrics: QtGui.QFontMetrics):
+        self.markers, self.pixel, self._limit, self._metrics = markers, pixel, limit, metrics
+        self._write(markers[0].label if len(markers) == 1 else str(len(markers)))
+
+    def spell_out(self, until: float) -> None:
+        """Say more, if that ends before ``until``."""
+        label, n = self.markers[0].label, len(self.markers)
+        if n > 1:
+            words = "{} ×{}".format(label, n) if all(m.label == label for m in self.markers) else "{} changes".format(n)
+            if self.pixel + self._width(words) <= until:
+                self._write(words)
+
+    def _write(self, label: str) -> None:
+        self.label = label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL - 1] + "…"
+        width = self._width(self.label)
+        self.left = min(self.pixel, self._limit - width)
+        self.right = self.left + width
+
+    def _width(self, label: str) -> float:
+        return self._metrics.horizontalAdvance(label) + 2 * _PADDING

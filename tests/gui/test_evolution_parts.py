@@ -1,0 +1,416 @@
+"""The parts of the evolution panel: axis, ticks, curves, legend, markers and their strip."""
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+from PyQt5 import QtCore, QtGui
+from PyQt5.QtTest import QTest
+
+from qatviz.gui.curves import Curve, bounds, paint_curves, polygon
+from qatviz.gui.panels.evolution_axis import TimeAxis
+from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution_kinds import KINDS, curves_of
+from qatviz.gui.panels.evolution_legend import Entry, Legend
+from qatviz.gui.panels.evolution_markers import markers_of, sentences
+from qatviz.gui.panels.evolution_strip import MarkerStrip
+from qatviz.gui.run_model import Happening
+from qatviz.gui.ticks import exponents, linear_ticks, log_ticks
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import history_names
+from qatviz.telemetry.events import Change
+
+# Axis
+
+
+def test_the_axis_shows_the_whole_run_and_moves_in_jumps():
+    axis = TimeAxis()
+    moves = set()
+    for step in range(1, 2001):
+        axis.update(0, step)
+        assert axis.low == 0 and step <= axis.high <= max(50, 1.2 * step)
+        moves.add(axis.high)
+    assert len(moves) < 40
+
+
+def test_panning_ends_following_and_following_again_keeps_the_width():
+    axis = TimeAxis()
+    axis.update(0, 1000)
+    axis.look_at(200, 300)
+    axis.update(0, 1100)
+    assert (axis.low, axis.high) == (200, 300) and not axis.follow
+    axis.follow_newest()
+    assert axis.follow and axis.width == 100 and axis.low < 1100 <= axis.high
+    axis.update(0, 1500)
+    assert axis.width == 100 and axis.low < 1500 <= axis.high
+    axis.pan(-50)
+    assert not axis.follow and axis.width == 100
+    axis.follow_all()
+    assert axis.low == 0 and axis.high >= 1500
+
+
+def test_zooming_while_following_shows_less_of_the_newest_and_out_again_the_whole_run():
+    axis = TimeAxis()
+    axis.update(0, 1000)
+    axis.zoom(0.1, 20.0)
+    assert axis.follow and axis.low > 800 and axis.high >= 1000
+    axis.zoom(100, 900.0)
+    assert axis.follow and axis.span is None and axis.low == 0
+
+
+def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
+    axis = TimeAxis()
+    axis.update(0, 10000)
+    axis.look_at(2000, 3000)
+    axis.zoom(0.5, 2250)
+    assert (axis.low, axis.high) == pytest.approx((2125, 2625))
+
+
+@given(st.lists(st.tuples(st.sampled_from(["pan", "zoom", "look_at", "update", "centre", "follow_newest", "follow_all"]),
+                          st.floats(-1e5, 1e5), st.floats(0.01, 100)), max_size=30))
+def test_whatever_is_done_the_axis_has_a_width_and_following_shows_the_newest(actions):
+    axis, newest = TimeAxis(), 10.0
+    axis.update(0, newest)
+    for name, a, b in actions:
+        if name == "update":
+            newest = abs(a)
+            axis.update(0, newest)
+        elif name in ("look_at", "zoom", "pan", "centre"):
+            {"look_at": lambda: axis.look_at(a, a + b), "zoom": lambda: axis.zoom(b, a), "pan": lambda: axis.pan(a),
+             "centre": lambda: axis.centre(a)}[name]()
+        else:
+            getattr(axis, name)()
+        assert axis.low < axis.high
+        if axis.follow:
+            assert axis.low <= newest <= axis.high
+
+
+def test_a_run_that_is_set_back_is_followed_back():
+    axis = TimeAxis()
+    axis.update(0, 10000)
+    axis.update(0, 100)
+    assert axis.high < 500
+
+
+# Ticks and curves
+
+ranges = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-4, 1e6))
+
+
+@given(ranges, st.integers(1, 12))
+def test_ticks_lie_within_evenly_and_are_not_too_many(limits, at_most):
+    low, high = limits[0], limits[0] + limits[1]
+    assume(high - low > 1e-9 * max(abs(low), abs(high)))
+    positions = [position for position, _ in linear_ticks(low, high, at_most)]
+    assert len(positions) <= at_most
+    tolerance = 1e-6 * (high - low)
+    assert all(low - tolerance <= p <= high + tolerance for p in positions)
+    if len(positions) > 2:
+        np.testing.assert_allclose(np.diff(positions), positions[1] - positions[0], rtol=1e-6)
+
+
+def test_ticks_are_written_in_few_and_different_characters():
+    for low, high in ((0, 1), (0, 112000), (99.1, 99.9), (0.0001, 0.0023), (900, 1310), (-130, 4), (1e6, 5e6), (0, 2e-5)):
+        texts = [text for _, text in linear_ticks(low, high, 5)]
+        assert 2 <= len(texts) == len(set(texts)) and max(map(len, texts)) <= 7, texts
+    assert [text for _, text in linear_ticks(0, 60000, 4)] == ["0", "20k", "40k", "60k"]
+    assert [text for _, text in log_ticks(-4, 2, 7)] == ["1e-4", "0.001", "0.01", "0.1", "1", "10", "100"]
+
+
+@given(st.floats(-12, 6), st.floats(0.01, 14), st.integers(2, 8))
+def test_ticks_of_powers_lie_within_and_say_their_value(low, size, at_most):
+    ticks = log_ticks(low, low + size, at_most)
+    assert len(ticks) <= at_most
+    for position, text in ticks:
+        assert low - 1e-6 <= position <= low + size + 1e-6
+        number = float(text.replace("k", "e3").replace("M", "e6").replace("G", "e9").replace("T", "e12"))
+        assert number == pytest.approx(10**position, rel=0.06)
+
+
+def test_exponents_of_what_has_none():
+    np.testing.assert_array_equal(exponents(np.array([100.0, 0.0, -1.0, np.nan])), [2, -np.inf, np.nan, np.nan])
+
+
+def test_a_polygon_holds_its_points():
+    shape = polygon(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
+    assert [(point.x(), point.y()) for point in shape] == [(1, 4), (2, 5), (3, 6)]
+    assert len(polygon(np.zeros(0), np.zeros(0))) == 0
+
+
+def test_bounds_are_of_what_is_in_view_and_finite():
+    curve = Curve(np.arange(6.0), np.array([9, 1, np.nan, np.inf, 3, -9.0]), None, None, QtGui.QColor("red"))
+    assert bounds([curve], (1, 4)) == (1, 3)
+    assert bounds([curve._replace(low=curve.y - 1, high=curve.y + 1)], (1, 4)) == (0, 4)
+    assert bounds([], (0, 1)) is None
+
+
+def rows_of(curve, y_range, height=100):
+    """The rows in which the curve's colour is found, by column."""
+    image = QtGui.QImage(100, height, QtGui.QImage.Format_RGB32)
+    image.fill(QtGui.QColor("black"))
+    painter = QtGui.QPainter(image)
+    paint_curves(painter, QtCore.QRectF(0, 0, 100, height), (0, 100), y_range, [curve])
+    painter.end()
+    pixels = np.frombuffer(image.constBits().asarray(400 * height), np.uint8).reshape(height, 100, 4)
+    return {column: np.flatnonzero(pixels[:, column, :3].any(axis=1)) for column in range(100)}
+
+
+def test_a_curve_is_drawn_where_its_values_are_and_interrupted_by_nan(app):
+    y = np.full(101, 25.0)
+    y[40:60] = np.nan
+    rows = rows_of(Curve(np.arange(101.0), y, None, None, QtGui.QColor("red")), (0, 100))
+    assert all(abs(rows[column] - 75).max() <= 1 for column in (5, 30, 70, 95))
+    assert not any(len(rows[column]) for column in range(42, 58))
+
+
+def test_the_band_reaches_from_the_smallest_to_the_largest(app):
+    x = np.arange(101.0)
+    rows = rows_of(Curve(x, np.full(101, 50.0), np.full(101, 20.0), np.full(101, 90.0), QtGui.QColor("red"),
+                         QtGui.QColor("blue")), (0, 100))
+    for column in (10, 50, 90):
+        assert abs(rows[column].min() - 10) <= 1 and abs(rows[column].max() - 80) <= 1
+        assert len(rows[column]) >= 69, "filled"
+
+
+def test_an_infinite_value_leads_out_of_the_plot(app):
+    y = np.full(101, 50.0)
+    y[50] = np.inf
+    rows = rows_of(Curve(np.arange(101.0), y, None, None, QtGui.QColor("red")), (0, 100))
+    assert min(rows[column].min() for column in (49, 50)) == 0
+
+
+# What is drawn
+
+
+def test_every_series_of_every_plot_is_in_the_history():
+    tensors = ("a.weights", "a.activations", "b.weights")
+    known = {name for names in history_names(tensors).values() for name in names}
+    for kind in KINDS:
+        for chosen in (tensors[:1], tensors):
+            specs = curves_of(kind, chosen, tensors[0])
+            assert specs and {spec.series for spec in specs} <= known
+            shown = [spec.key for spec in specs if spec.in_legend]
+            assert len(shown) == len(set(shown))
+
+
+# Canvas
+
+
+def shown_canvas(context, show):
+    canvas = Canvas(context.theme)
+    show(canvas, 654, 160)
+    x = np.arange(1001.0)
+    canvas.set_curves([Curve(x, x / 10, None, None, QtGui.QColor("red"))], (0.0, 600.0), False)
+    return canvas
+
+
+def heard(signal):
+    found = []
+    signal.connect(lambda *values: found.append(values))
+    return found
+
+
+def drag(canvas, begin, end, modifier=QtCore.Qt.NoModifier):
+    QTest.mousePress(canvas, QtCore.Qt.LeftButton, modifier, begin)
+    for share in (0.5, 1.0):
+        point = begin + (end - begin) * share
+        move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, QtCore.QPointF(point), QtCore.Qt.LeftButton, QtCore.Qt.LeftButton,
+                                 modifier)
+        canvas.mouseMoveEvent(move)
+    QTest.mouseRelease(canvas, QtCore.Qt.LeftButton, modifier, end)
+
+
+def test_dragging_moves_and_with_shift_draws_a_box(context, show):
+    canvas = shown_canvas(context, show)
+    panned, boxed, clicked = heard(canvas.panned), heard(canvas.boxed), heard(canvas.clicked)
+    drag(canvas, QtCore.QPoint(400, 80), QtCore.QPoint(300, 80))
+    per_pixel = 600 / canvas.plot_rect.width()
+    assert sum(distance for distance, in panned) == pytest.approx(100 * per_pixel) and not boxed
+    drag(canvas, QtCore.QPoint(200, 40), QtCore.QPoint(300, 90), QtCore.Qt.ShiftModifier)
+    assert len(boxed) == 1 and boxed[0] == pytest.approx((canvas.x_at(200), canvas.x_at(300)), abs=2 * per_pixel)
+    assert canvas.y_fixed and not clicked
+    fixed = canvas.y_range
+    canvas.set_curves(canvas.curves, (0, 1000), False)
+    assert canvas.y_range == fixed, "as the user wanted it"
+    canvas.show_all_values()
+    assert canvas.y_range[0] <= 0 and canvas.y_range[1] >= 100
+
+
+def test_a_click_and_a_double_click_are_no_drag(context, show):
+    canvas = shown_canvas(context, show)
+    clicked, panned, asked = heard(canvas.clicked), heard(canvas.panned), heard(canvas.all_asked)
+    QTest.mouseClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
+    assert len(clicked) == 1 and clicked[0][0] == pytest.approx(canvas.x_at(250)) and not panned
+    QTest.mouseDClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(250, 60))
+    assert len(asked) == 1
+
+
+def wheel(canvas, point, notches, modifiers=QtCore.Qt.NoModifier):
+    where = QtCore.QPointF(point)
+    canvas.wheelEvent(QtGui.QWheelEvent(where, canvas.mapToGlobal(point), QtCore.QPoint(), QtCore.QPoint(0, 120 * notches),
+                                        QtCore.Qt.NoButton, modifiers, QtCore.Qt.NoScrollPhase, False))
+
+
+def test_the_wheel_zooms_the_time_and_with_control_the_values(context, show):
+    canvas = shown_canvas(context, show)
+    zoomed, panned = heard(canvas.zoomed), heard(canvas.panned)
+    wheel(canvas, QtCore.QPoint(300, 60), 1)
+    assert zoomed[0][0] < 1 and zoomed[0][1] == pytest.approx(canvas.x_at(300))
+    low, high = canvas.y_range
+    wheel(canvas, QtCore.QPoint(300, 60), 1, QtCore.Qt.ControlModifier)
+    assert canvas.y_range[1] - canvas.y_range[0] < high - low and len(zoomed) == 1
+    wheel(canvas, QtCore.QPoint(300, 60), -1, QtCore.Qt.ShiftModifier)
+    assert panned[0][0] > 0
+
+
+def test_the_crosshair_costs_no_new_drawing_of_the_curves(context, show, app):
+    canvas = shown_canvas(context, show)
+    canvas.grab()
+    before = canvas._still
+    canvas.set_crosshair(300.0)
+    picture = canvas.grab().toImage()
+    assert canvas._still is before is not None
+    column = [picture.pixelColor(round(canvas.pixel_of(300)), y).name() for y in range(20, 120)]
+    assert context.theme.colors.text in column
+
+
+def test_markers_lines_are_where_their_steps_are(context, show):
+    canvas = shown_canvas(context, show)
+    canvas.set_lines([VerticalLine(150.0, "accent", True)])
+    picture = canvas.grab().toImage()
+    columns = {x for x in range(60, 640) if picture.pixelColor(x, 20).name() == context.theme.colors.accent}
+    assert columns and all(abs(x - canvas.pixel_of(150)) <= 2 for x in columns)
+
+
+def test_a_figure_by_itself_has_an_axis_and_is_as_sharp_as_its_size(context, show):
+    canvas = shown_canvas(context, show)
+    canvas.alone = True
+    height = canvas.plot_rect.height()
+    canvas.grab()
+    assert not canvas.alone and canvas.plot_rect.height() > height
+
+
+# Legend
+
+
+def entries(n, name="block_{}.weights"):
+    return [Entry("key{}".format(i), name.format(i), "31.{} dB".format(i), QtGui.QColor("red")) for i in range(n)]
+
+
+@pytest.mark.parametrize("width", [120, 300, 420, 640, 1200])
+@pytest.mark.parametrize("n", [1, 3, 8])
+def test_all_entries_have_a_place_of_their_own_within_the_legend(context, show, width, n):
+    legend = show(Legend(context.theme, "SQNR (dB)", "about"), width, 18)
+    legend.set_entries(entries(n))
+    rects = [legend.entry_rect("key{}".format(i)) for i in range(n)]
+    assert all(rect.width() > 0 for rect in rects)
+    assert all(a.right() < b.left() for a, b in zip(rects, rects[1:]))
+    if width >= 300:
+        assert rects[-1].right() <= width
+
+
+def test_a_click_or_the_space_bar_asks_for_a_curve_to_be_hidden(context, show):
+    legend = show(Legend(context.theme, "SQNR (dB)", "about"), 640, 18)
+    legend.set_entries(entries(3))
+    toggled = heard(legend.toggled)
+    QTest.mouseClick(legend, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, legend.entry_rect("key1").center())
+    QTest.keyClick(legend, QtCore.Qt.Key_Right)
+    QTest.keyClick(legend, QtCore.Qt.Key_Space)
+    assert toggled == [("key1",), ("key2",)]
+
+
+# Markers
+
+
+def applied(step, *changes, command="x", checkpoint="before"):
+    return events.CommandApplied(step, 1, command, tuple(Change(*change) for change in changes),
+                                 "{}-{}".format(checkpoint, step) if checkpoint else "")
+
+
+def labels(*found, **left):
+    return [marker.label for marker in markers_of([Happening(event) for event in found])]
+
+
+def test_changes_are_told_in_a_word():
+    assert labels(applied(1, ("conv1.weights.num_bits", 8, 4))) == ["w4"]
+    assert labels(applied(1, ("conv1.activations.num_bits", 8, 3))) == ["a3"]
+    assert labels(applied(1, *(("conv{}.weights.num_bits".format(i), 8, 4) for i in range(5)))) == ["w4 ×5"]
+    assert labels(applied(1, ("a.weights.enabled", True, False))) == ["float"]
+    assert labels(applied(1, ("a.weights.symmetric", False, True))) == ["symmetric"]
+    assert labels(applied(1, ("run.learning_rate", 0.001, 0.01))) == ["lr 0.01"]
+    assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["mse"]
+    assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("b.weights.symmetric", False, True))) == ["2 changes"]
+    assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("a.activations.num_bits", 8, 4))) == ["w4 a4 ×2"]
+    assert labels(applied(1, ("a.weights.num_bits", 8, 4), command="preset ternary")) == ["ternary"]
+
+
+def test_other_events_have_no_marker_and_those_of_one_step_share_it():
+    found = markers_of([Happening(events.Evaluated(3, {}, 1, 0.0)), Happening(applied(5)), Happening(events.Paused(6, "")),
+                        Happening(applied(7, ("a.weights.num_bits", 8, 4))),
+                        Happening(applied(7, ("a.weights.symmetric", False, True))),
+                        Happening(events.SettingsActivated(9, ("a.weights",)))])
+    assert [(marker.step, marker.label) for marker in found] == [(7, "2 changes"), (9, "quantized")]
+
+
+def test_what_was_left_behind_has_no_marker():
+    change = applied(7, ("a.weights.num_bits", 8, 4))
+    assert markers_of([Happening(change, survives=False)]) == []
+
+
+def test_going_back_to_before_a_change_takes_its_marker_away():
+    change, back = ("a.weights.num_bits", 8, 4), Change("a.weights.num_bits", 4, 8)
+    happenings = [applied(3, ("a.weights.symmetric", False, True)), applied(7, change), applied(7, ("b.weights.num_bits", 8, 4)),
+                  events.CommandApplied(7, 2, "Undo", (back,)), events.Restored(7, "before-7", "undo", 20, (back,))]
+    found = markers_of([Happening(event) for event in happenings])
+    assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "back")]
+    assert found[1].changes == (back,), "once, not again from the command's answer"
+
+
+def test_a_bad_step_is_where_the_run_goes_on_from():
+    found = markers_of([Happening(events.Restored(10, "good", "loss", 14)), Happening(events.NonFinite(14, "loss is NaN", 10))])
+    assert [(marker.step, marker.label, marker.color) for marker in found] == [(10, "NaN", "bad")]
+    assert "step 14" in " ".join(sentences(found[0].events[1]))
+
+
+def test_a_change_is_told_in_full_but_not_endlessly():
+    assert sentences(applied(1, ("a.weights.num_bits", 8, 4), ("a.weights.symmetric", False, True))) == [
+        "a.weights.num_bits 8 → 4", "a.weights.symmetric off → on"]
+    many = sentences(applied(1, *(("t{}.weights.num_bits".format(i), 8, 4) for i in range(100))))
+    assert len(many) < 12 and many[-1] == "and 92 more"
+
+
+def strip_of(context, show, places, width=600):
+    markers = markers_of([Happening(applied(step, ("a.weights.num_bits", 8, 2 + i % 8))) for i, step in enumerate(places)])
+    strip = show(MarkerStrip(context.theme, lambda found: ""), width, 18)
+    strip.set_markers(markers, [float(place) for place in places], 54, width - 6, None)
+    return strip
+
+
+@given(st.lists(st.integers(54, 590), min_size=1, max_size=40, unique=True))
+def test_flags_never_overlap_and_every_marker_is_under_one(places):
+    context, show = test_flags_never_overlap_and_every_marker_is_under_one.fixtures
+    flags = strip_of(context, show, sorted(places)).flags()
+    assert sorted(marker.step for flag in flags for marker in flag.markers) == sorted(places)
+    assert all(a.rect.right() < b.rect.left() for a, b in zip(flags, flags[1:]))
+    assert flags[-1].rect.right() <= 600
+
+
+@pytest.fixture(autouse=True)
+def _fixtures_of_the_property(context, show):
+    """Hypothesis calls a test many times: what a fixture gives serves all of them."""
+    test_flags_never_overlap_and_every_marker_is_under_one.fixtures = context, show
+
+
+def test_flags_that_have_room_keep_their_words(context, show):
+    assert [flag.label for flag in strip_of(context, show, [100, 300, 302, 500]).flags()] == ["w2", "2 changes", "w5"]
+    assert [flag.label for flag in strip_of(context, show, [100, 102, 125]).flags()][0] == "2"
+
+
+def test_a_flag_is_chosen_with_the_mouse_or_the_keyboard(context, show):
+    strip = strip_of(context, show, [100, 300, 302])
+    chosen = heard(strip.chosen)
+    QTest.mouseClick(strip, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, strip.flags()[1].rect.center())
+    assert [marker.step for marker in chosen[0][0]] == [300, 302]
+    QTest.keyClick(strip, QtCore.Qt.Key_Right)
+    QTest.keyClick(strip, QtCore.Qt.Key_Return)
+    assert [marker.step for marker in chosen[1][0]] == [100]
