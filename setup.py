@@ -69,7 +69,6 @@ setup(
         "test": [
             "hypothesis>=6",
             "pytest>=7",
-            "pytest-qt>=4.2",
             "pytest-timeout>=2.1",
             # The packaging test builds a wheel without a network; pip needs this for it.
             "wheel",

@@ -38,8 +38,8 @@ class Docks:
         """The first arrangement: settings left, distributions in the middle, the chosen tensor right, time below."""
         window, docks = self._window, self.docks
         for dock in docks.values():
-            window.removeDockWidget(dock)
             dock.setFloating(False)
+            window.removeDockWidget(dock)
         left, right = QtCore.Qt.LeftDockWidgetArea, QtCore.Qt.RightDockWidgetArea
         window.addDockWidget(left, docks["quantization"])
         window.addDockWidget(right, docks["histograms"])

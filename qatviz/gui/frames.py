@@ -6,7 +6,7 @@ share of the time on drawing, and more of it only while the user does something.
 
 import time
 from collections import deque
-from typing import Deque, List, Tuple
+from typing import Deque, List
 
 from PyQt5 import QtCore
 
@@ -33,7 +33,7 @@ class Frames(QtCore.QObject):
         self._panels = []  # type: List[Panel]
         self._clock = clock
         self._rest_until = self._touched_until = 0.0
-        self._drawn = deque(maxlen=200)  # type: Deque[Tuple[float, float]]
+        self._drawn = deque(maxlen=200)  # type: Deque[float]
 
     def add(self, panel: Panel) -> None:
         self._panels.append(panel)
@@ -59,17 +59,17 @@ class Frames(QtCore.QObject):
         else:
             count = len(due)
         if count:
+            self._drawn.append(now)
             self.charge(now - started)
         return count
 
     def charge(self, seconds: float) -> None:
-        """Time that drawing took; painting, which Qt does later, is added by who measures it."""
+        """Time that drawing took. Qt paints later what a tick has drawn: the window measures that and charges it, too."""
         now = self._clock()
         share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
         self._rest_until = max(self._rest_until, now) + seconds * (1 / share - 1)
-        self._drawn.append((now, seconds))
 
     def frames_per_second(self) -> float:
         """Of the last two seconds."""
         now = self._clock()
-        return sum(1 for at, _ in self._drawn if at > now - 2.0) / 2.0
+        return sum(1 for at in self._drawn if at > now - 2.0) / 2.0

@@ -39,7 +39,8 @@ class StatusBar(QtWidgets.QStatusBar):
             label = QtWidgets.QLabel()
             label.setToolTip(tip)
             label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
-            label.setMinimumWidth(self.fontMetrics().horizontalAdvance(widest))
+            # Of a fixed size, so that a new number does not lay out the whole window anew.
+            label.setFixedSize(self.fontMetrics().horizontalAdvance(widest), self.fontMetrics().height())
             self.fields[name] = label
             self.addPermanentWidget(label)
         self._timer = QtCore.QTimer(self, interval=REFRESH_MS)

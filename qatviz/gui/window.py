@@ -1,5 +1,6 @@
 """The main window: puts the parts together. What it shows is the model's, what it does is the actions'."""
 
+import time
 from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -248,6 +249,14 @@ class MainWindow(QtWidgets.QMainWindow):
         if event.type() in (QtCore.QEvent.MouseButtonPress, QtCore.QEvent.KeyPress, QtCore.QEvent.Wheel):
             self.frames.touch()
         return False
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() != QtCore.QEvent.UpdateRequest:
+            return super().event(event)
+        started = time.perf_counter()
+        handled = super().event(event)  # paints all that was drawn
+        self.frames.charge(time.perf_counter() - started)
+        return handled
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         """Keys that no widget had a use for."""
