@@ -74,8 +74,7 @@ def distribution(histogram: TensorHistogram, num_bits: int, enabled: bool, windo
         Its exact shares, 0..1; NaN where not known.
     """
     edges, counts = histogram.edges.astype(np.float64), histogram.float_counts.astype(np.float64)
-    zero_bin = int(np.searchsorted(edges, 0.0, side="right")) - 1
-    zero_bin = zero_bin if 0 <= zero_bin < len(counts) else -1
+    zero_bin = _zero_bin(edges)
     quantized = histogram.quantized_counts.astype(np.float64)
     if not enabled:
         nothing = np.zeros_like(counts)
@@ -113,7 +112,7 @@ def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: 
     if flushed != 0:
         zero = _limited(reached, np.maximum(minimum, -scale / 2), np.minimum(maximum, scale / 2))
         to_zero = _scaled(np.diff(zero, axis=0).sum(axis=1) * share, counts, flushed)
-        to_zero = np.minimum(to_zero, counts - outside)
+        to_zero = np.minimum(_without_zeros(to_zero, edges, flushed * counts.sum()), counts - outside)
     return outside, to_zero
 
 
@@ -138,15 +137,34 @@ def _limited(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
     """``part`` of ``counts`` so that it adds up to ``share`` of them: bins that are part wholly stay so."""
+    part = np.minimum(part, counts)
     if not np.isfinite(share):
         return part
     # Summing up intervals leaves a rounding error.
     wholly = part >= counts * (1 - 1e-9)
-    missing = max(share * counts.sum() - part[wholly].sum(), 0.0)
+    missing = max(share * counts.sum() - counts[wholly].sum(), 0.0)
     total = part[~wholly].sum()
     if total <= 0:
         return part
-    return np.where(wholly, part, np.minimum(part * (missing / total), counts))
+    return np.where(wholly, counts, np.minimum(part * (missing / total), counts))
+
+
+def _without_zeros(to_zero: np.ndarray, edges: np.ndarray, exact: float) -> np.ndarray:
+    """What is too many are values that were 0 before, which are not flushed."""
+    excess = to_zero.sum() - exact
+    if excess > 0:
+        at_zero = _zero_bin(edges)
+        if at_zero >= 0:
+            to_zero[at_zero] -= min(excess, to_zero[at_zero])
+        total = to_zero.sum()
+        to_zero = to_zero * (exact / total) if total > exact else to_zero
+    return to_zero
+
+
+def _zero_bin(edges: np.ndarray) -> int:
+    """The bin that holds 0, or -1."""
+    index = int(np.searchsorted(edges, 0.0, side="right")) - 1
+    return index if 0 <= index < len(edges) - 1 else -1
 
 
 def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGrid) -> Distribution:

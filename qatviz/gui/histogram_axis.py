@@ -79,5 +79,7 @@ def label(value: float, step: float) -> str:
     if 1e-3 <= size < 1e5:
         decimals = next((d for d in range(9) if abs(step * 10**d - round(step * 10**d)) < 1e-6 * step * 10**d), 9)
         return "{:.{}f}".format(value, decimals).replace("-", "−")
-    mantissa, exponent = "{:.1e}".format(value).split("e")
-    return "{}e{}".format(mantissa.replace(".0", "").replace("-", "−"), int(exponent)).replace("e-", "e−")
+    # One digit more than the step's first, for steps like 2.5.
+    digits = int(np.floor(np.log10(size)) - np.floor(np.log10(step) + 1e-9)) + 1
+    mantissa, exponent = "{:.{}e}".format(value, digits).split("e")
+    return "{}e{}".format(mantissa.rstrip("0").rstrip("."), int(exponent)).replace("-", "−")

@@ -18,8 +18,8 @@ VISIBLE_PX = 2.0
 ZERO_TOWERS = 1.5
 #: A smaller plot is left out.
 SMALLEST_PX = 8
-#: A tick label takes at least this much of the axis.
-TICK_SPACING_PX = 44
+#: A tick takes at least this much of the axis, and there is at least this much between two labels.
+TICK_SPACING_PX, TICK_GAP_PX = 36, 9
 
 
 def highest(shown: Distribution, is_log: bool) -> float:
@@ -232,7 +232,8 @@ class TilePainter:
                 found = octave_ticks(shown.edges[0], view.high, most, shown.edges[1])
             else:
                 found = ticks(view.low, view.high, most)
-            if sum(self._style.small_metrics.horizontalAdvance(text) for _, text in found) < 0.7 * width:
+            widest = max((self._style.small_metrics.horizontalAdvance(text) for _, text in found), default=0)
+            if len(found) < 2 or (found[-1][0] - found[-2][0]) * self._per_unit >= widest + TICK_GAP_PX:
                 break
         return found
 

@@ -108,19 +108,20 @@ class HistogramsPanel(Panel):
 
     def _draw(self) -> bool:
         """Paint visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
-        started = time.perf_counter()
+        started, has_painted = time.perf_counter(), False
         for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
             tensor, tile = self.model.plan.tensor(name), self.canvas.tile(name)
             key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
             pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
             if tile.key == (key, pending):
                 continue
-            if time.perf_counter() - started > BUDGET_S:
+            if has_painted and time.perf_counter() - started > BUDGET_S:
                 return False
             if tile.key is not None and tile.key[0] == key and tile.content.ghost is None and self._ghost(name) is None:
                 tile.key = (key, pending)
             else:
                 self.canvas.draw(name, (key, pending))
+                has_painted = True
         return True
 
     def _tile(self, name: str) -> Tuple[TileContent, TileView]:

@@ -47,8 +47,8 @@ _TOGGLES = (
 #: (name, colour, what it stands for)
 _LEGEND = (
     ("float", "float_values",
-     "Distribution of the values as they are trained: QAT keeps every weight in float, and computes with a rounded copy "
-     "of it in each step. So weights that are read out still look like floats."),
+     "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a rounded copy "
+     "of it. So weights that are read out still look like floats."),
     ("quantized", "in_range",
      "What the network computes with: the values rounded to the levels of the grid. A spike for each level; an outline "
      "where the levels are too dense to tell apart, or each channel has levels of its own."),

@@ -1,0 +1,401 @@
+"""The panel of histograms: what its tiles show, when they are painted, how they are picked."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5.QtTest import QTest
+
+from qatviz.gui.edits import HOLD
+from qatviz.gui.figure_files import picture, save_csv, save_svg
+from qatviz.gui.panels import histograms
+from qatviz.gui.panels.histograms import HistogramsPanel
+from qatviz.gui.theme import LIGHT
+from qatviz.training.commands import ChangeSettings
+
+Qt = QtCore.Qt
+
+
+@pytest.fixture
+def panel(context, staged, show):
+    """``panel(network, changes, width, height)``: the panel, shown and drawn, and its run."""
+    def make(network="lenet", changes=(), width=900, height=600):
+        run = staged(network)
+        if changes:
+            run.send(ChangeSettings(tuple(changes)))
+            news(context, run)
+        made = show(HistogramsPanel(context), width, height)
+        settle(made)
+        return made, run
+
+    return make
+
+
+def news(context, run, steps=1):
+    run.advance(steps)
+    context.model.take(run.drain())
+
+
+def settle(panel):
+    """Draw until nothing is due; how many times that was."""
+    count = 0
+    while panel.is_due():
+        panel.refresh()
+        count += 1
+        assert count < 1000
+    return count
+
+
+def choose(panel, option, value):
+    """Set a control of the bar as the user does."""
+    control = panel.bar.control(option)
+    if isinstance(control, QtWidgets.QComboBox):
+        control.setCurrentIndex(control.findData(value))
+    elif control.isChecked() != value:
+        QTest.mouseClick(control, Qt.LeftButton)
+    settle(panel)
+
+
+def shown(panel, name):
+    return panel.canvas.tile(name).content
+
+
+def center(panel, name):
+    return panel.canvas.rect_of(name).center()
+
+
+def color_count(panel, name, color, tolerance=12):
+    """Pixels of a tile that have a colour of the theme."""
+    image = panel.canvas.tile(name).picture.toImage().convertToFormat(QtGui.QImage.Format_RGB32)
+    memory = image.constBits()
+    memory.setsize(image.byteCount())
+    pixels = np.frombuffer(memory, np.uint8).reshape(image.height(), -1, 4)[:, :image.width(), :3]
+    wanted = QtGui.QColor(getattr(panel.theme.colors, color))
+    difference = np.abs(pixels.astype(int) - [wanted.blue(), wanted.green(), wanted.red()])
+    return int((difference.max(axis=2) <= tolerance).sum())
+
+
+def test_without_a_run_it_says_what_it_waits_for(context, show):
+    panel = show(HistogramsPanel(context))
+    panel.refresh()
+    assert "No run" in panel.empty.text() and not panel.empty.isHidden()
+    assert panel.canvas.names() == []
+
+
+def test_without_a_snapshot_it_says_so_and_then_shows_it(context, staged, show):
+    run = staged(steps=0)
+    snapshot, context.model.snapshot = context.model.snapshot, None
+    panel = show(HistogramsPanel(context))
+    panel.refresh()
+    assert "lenet" in panel.empty.text() and panel.canvas.names() == []
+    context.model.take([snapshot])
+    settle(panel)
+    assert panel.empty.isHidden() and panel.canvas.names() == [t.name for t in run.plan.tensors]
+
+
+def test_every_tensor_has_a_tile_the_input_first(panel):
+    made, run = panel()
+    assert made.canvas.names() == [t.name for t in run.plan.tensors]
+    assert made.canvas.names()[0] == "input.activations"
+    for tensor in run.plan.tensors:
+        content = shown(made, tensor.name)
+        assert content.shown.counts.sum() == run.values_of(tensor.name).size
+        assert "dB" in content.readout[0] and "clipped" in content.readout[1]
+
+
+def test_two_bits_are_four_levels_where_they_are(context, panel):
+    made, run = panel(changes=[("conv1.weights.num_bits", 2), ("conv1.weights.per_channel", False)])
+    levels = shown(made, "conv1.weights").shown.levels
+    histogram = context.model.snapshot.histograms["conv1.weights"]
+    assert len(levels) == 3  # tflite-int8 has narrow weights
+    np.testing.assert_allclose(levels, np.array([-1, 0, 1]) * histogram.scale, rtol=1e-6)
+    assert shown(made, "conv1.weights").badge == "w2 sym narrow"
+    assert shown(made, "conv2.weights").shown.levels is None, "per channel there are no common levels"
+
+
+def test_float_tensors_show_their_values_alone(panel):
+    made, _ = panel(changes=[("conv1.activations.enabled", False)])
+    content = shown(made, "conv1.activations")
+    assert content.badge == "a float" and content.readout == ()
+    assert content.shown.window is None and content.shown.levels is None
+    assert color_count(made, "conv1.activations", "in_range") == 0
+    assert color_count(made, "conv1.activations", "window_edge") == 0
+    assert color_count(made, "conv2.weights", "in_range") > 50
+    assert color_count(made, "conv2.weights", "window_edge") > 50
+
+
+@pytest.mark.parametrize("options", [(), ("log_counts",), ("log2_values",), ("common",),
+                                     ("log_counts", "log2_values", "common")])
+@pytest.mark.parametrize("bits", [2, 4, 8, 9, 16])
+def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
+    made, run = panel(changes=[("{}.num_bits".format(t.name), bits) for t in panel_tensors()])
+    for option in options:
+        choose(made, option, True)
+    for tensor in run.plan.tensors:
+        assert color_count(made, tensor.name, "in_range") > 5
+        assert shown(made, tensor.name).shown.is_log2 == ("log2_values" in options)
+
+
+def panel_tensors():
+    from staging import StagedRun
+    return StagedRun("lenet").plan.tensors
+
+
+def test_clipped_and_flushed_values_have_their_colours(context, panel):
+    made, run = panel(changes=[("logits.weights.num_bits", 2)])
+    assert color_count(made, "logits.weights", "clipped", 22) < 5
+    snapshot = context.model.snapshot
+    # A window half as wide as the values, as a frozen range is after they have grown.
+    histogram, index = snapshot.histograms["conv1.activations"], run.plan.index("conv1.activations")
+    values = snapshot.values.copy()
+    values[3, index] /= 2  # range_max
+    values[9, index] = 0.3  # clipped
+    narrower = replace(histogram, scale=histogram.scale / 2)
+    context.model.take([replace(snapshot, values=values,
+                                histograms=dict(snapshot.histograms, **{"conv1.activations": narrower}))])
+    settle(made)
+    assert shown(made, "conv1.activations").readout[1] == "30 % clipped"
+    assert color_count(made, "conv1.activations", "clipped", 22) > 50
+
+
+def test_only_what_changed_is_painted_again(context, panel):
+    made, run = panel()
+    drawn = {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
+    made.mark_due()
+    settle(made)
+    assert drawn == {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
+    news(context, run)
+    settle(made)
+    assert all(made.canvas.tile(name).drawn > before for name, before in drawn.items())
+
+
+def test_a_frame_paints_a_part_and_the_rest_has_its_turn_after(context, panel, monkeypatch):
+    made, run = panel()
+    monkeypatch.setattr(histograms, "BUDGET_S", 0.0)
+    drawn = {name: made.canvas.tile(name).drawn for name in made.canvas.names()}
+    for _ in range(3):
+        # News come faster than frames: every tile has its turn all the same.
+        for _ in range(len(drawn) // 3):
+            news(context, run)
+            made.refresh()
+            assert made.is_due()
+    assert all(made.canvas.tile(name).drawn > before for name, before in drawn.items())
+    assert settle(made) <= len(drawn) + 1
+
+
+def test_what_is_scrolled_away_is_not_painted(panel):
+    made, run = panel("mobilenet", width=420, height=300)
+    choose(made, "size", "large")
+    visible = made.canvas.visible_names()
+    assert 1 <= len(visible) <= 3 < len(made.canvas.names())
+    last = made.canvas.names()[-1]
+    assert made.canvas.tile(last).key is None
+    bar = made.canvas.verticalScrollBar()
+    bar.setValue(bar.maximum())
+    settle(made)
+    assert last in made.canvas.visible_names() and made.canvas.tile(last).key is not None
+
+
+def test_filters_and_what_is_said_when_nothing_is_left(context, panel):
+    made, run = panel()
+    choose(made, "kind", "weights")
+    assert made.canvas.names() == [t.name for t in run.plan.tensors if t.kind == "weights"]
+    choose(made, "scope", "selection")
+    assert made.canvas.names() == ["conv1.weights"]
+    choose(made, "kind", "activations")
+    assert made.canvas.names() == [] and made.empty.text() == "The selection has no activations."
+    context.model.select(["conv1.activations"])
+    settle(made)
+    assert made.canvas.names() == ["conv1.activations"] and made.empty.isHidden()
+
+
+def test_options_are_remembered(context, panel, show):
+    made, _ = panel()
+    choose(made, "kind", "weights")
+    choose(made, "log_counts", True)
+    choose(made, "size", "small")
+    other = show(HistogramsPanel(context))
+    assert other.bar.options == made.bar.options
+    assert other.bar.control("log_counts").isChecked() and other.bar.control("size").currentData() == "small"
+
+
+def test_what_is_remembered_wrongly_is_not_taken(context, panel):
+    context.settings.setValue("histograms/size", "enormous")
+    made, _ = panel()
+    assert made.bar.options.size == "fit"
+
+
+def test_axes_do_not_move_with_every_snapshot(context, panel):
+    made, run = panel()
+    views = {name: made.canvas.tile(name).view for name in made.canvas.names()}
+    for _ in range(10):
+        news(context, run)
+        settle(made)
+    moved = [name for name in views if made.canvas.tile(name).view[:2] != views[name][:2]]
+    assert len(moved) <= 2
+    for name in views:
+        view, content = made.canvas.tile(name).view, shown(made, name)
+        assert view.low <= content.shown.edges[0] and view.high >= content.shown.edges[-1]
+
+
+def test_a_common_axis_is_common_to_a_kind(panel):
+    made, run = panel()
+    choose(made, "common", True)
+    for kind in ("weights", "activations"):
+        ranges = {made.canvas.tile(t.name).view[:2] for t in run.plan.tensors if t.kind == kind}
+        assert len(ranges) == 1
+        low, high = ranges.pop()
+        assert all(low <= shown(made, t.name).shown.edges[0] and shown(made, t.name).shown.edges[-1] <= high
+                   for t in run.plan.tensors if t.kind == kind)
+
+
+def test_a_click_selects_and_a_double_click_opens(context, panel):
+    made, _ = panel()
+    opened = []
+    made.tensor_opened.connect(opened.append)
+    view = made.canvas.viewport()
+    QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, center(made, "conv2.weights"))
+    assert context.model.selected == ("conv2.weights",) and context.model.current == "conv2.weights"
+    QTest.mouseClick(view, Qt.LeftButton, Qt.ControlModifier, center(made, "conv1.activations"))
+    assert set(context.model.selected) == {"conv2.weights", "conv1.activations"}
+    assert context.model.current == "conv1.activations"
+    QTest.mouseClick(view, Qt.LeftButton, Qt.NoModifier, center(made, "input.activations"))
+    QTest.mouseClick(view, Qt.LeftButton, Qt.ShiftModifier, center(made, "conv1.activations"))
+    assert context.model.selected == ("input.activations", "conv1.weights", "conv1.activations")
+    QTest.mouseDClick(view, Qt.LeftButton, Qt.NoModifier, center(made, "conv2.weights"))
+    assert opened == ["conv2.weights"]
+
+
+def test_a_click_in_the_selection_takes_nothing_away(context, panel):
+    made, _ = panel()
+    context.model.select(["conv1.weights", "conv2.weights"])
+    choose(made, "scope", "selection")
+    QTest.mouseClick(made.canvas.viewport(), Qt.LeftButton, Qt.NoModifier, center(made, "conv2.weights"))
+    assert context.model.selected == ("conv1.weights", "conv2.weights") and context.model.current == "conv2.weights"
+
+
+def test_keys_move_and_open(context, panel):
+    made, run = panel()
+    opened = []
+    made.tensor_opened.connect(opened.append)
+    names = made.canvas.names()
+    made.canvas.setFocus()
+    QTest.keyClick(made.canvas, Qt.Key_Home)
+    assert context.model.current == names[0]
+    QTest.keyClick(made.canvas, Qt.Key_Right)
+    assert context.model.current == names[1]
+    QTest.keyClick(made.canvas, Qt.Key_Down, Qt.ShiftModifier)
+    assert context.model.current == names[4] and context.model.selected == tuple(names[1:5])
+    QTest.keyClick(made.canvas, Qt.Key_End)
+    QTest.keyClick(made.canvas, Qt.Key_Right)
+    assert context.model.current == names[-1]
+    QTest.keyClick(made.canvas, Qt.Key_Return)
+    assert opened == [names[-1]]
+    QTest.keyClick(made.canvas, Qt.Key_A, Qt.ControlModifier)
+    assert context.model.selected == tuple(names)
+    assert made.canvas.accessibleDescription().startswith(names[-1])
+
+
+def test_the_page_keys_scroll(panel):
+    made, _ = panel("mobilenet", width=420, height=300)
+    QTest.keyClick(made.canvas, Qt.Key_PageDown)
+    assert made.canvas.verticalScrollBar().value() > 0
+    QTest.keyClick(made.canvas, Qt.Key_PageUp)
+    assert made.canvas.verticalScrollBar().value() == 0
+
+
+def test_the_mouse_reads_the_bin_under_it(panel):
+    made, run = panel(changes=[("conv2.weights.per_channel", False), ("conv2.weights.num_bits", 4)])
+    place = center(made, "conv2.weights")
+    move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, place, Qt.NoButton, Qt.NoButton, Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(made.canvas.viewport(), move)
+    text = QtWidgets.QToolTip.text()
+    assert text.startswith("conv2.weights  (w4 sym narrow)") and "level 0: " in text
+    content = shown(made, "conv2.weights")
+    zero_level = int(content.shown.level_counts[np.argmin(np.abs(content.shown.levels))])
+    assert "level 0: {:,} values".format(zero_level) in text
+    QtWidgets.QToolTip.hideText()
+
+
+def test_what_is_pending_is_drawn_as_a_ghost_on_its_tile_alone(context, panel):
+    made, _ = panel()
+    context.edits.set_mode(HOLD)
+    drawn = made.canvas.tile("conv2.weights").drawn
+    context.edits.edit(["conv1.weights"], "num_bits", 3)
+    settle(made)
+    ghost = shown(made, "conv1.weights").ghost
+    assert ghost.text.startswith("→ w3 sym narrow ch") and "dB" in ghost.text and ghost.low < 0 < ghost.high
+    assert color_count(made, "conv1.weights", "ghost") > 20
+    assert shown(made, "conv2.weights").ghost is None and made.canvas.tile("conv2.weights").drawn == drawn
+    context.edits.edit(["conv2.weights"], "enabled", False)
+    settle(made)
+    assert shown(made, "conv2.weights").ghost.brief == "→ float"
+    context.edits.discard()
+    settle(made)
+    assert shown(made, "conv1.weights").ghost is None
+    assert color_count(made, "conv1.weights", "ghost") == 0
+
+
+def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
+    made, _ = panel()
+    run = staged("mlp")
+    settle(made)
+    assert made.canvas.names() == [t.name for t in run.plan.tensors]
+    context.model.close_run()
+    settle(made)
+    assert made.canvas.names() == [] and "No run" in made.empty.text()
+
+
+def test_measures_that_are_no_numbers_are_said_as_such(context, panel):
+    made, run = panel()
+    snapshot = context.model.snapshot
+    context.model.take([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
+    settle(made)
+    assert shown(made, "conv1.weights").readout == ("SQNR –", "– clipped")
+    assert shown(made, "conv1.weights").shown.window is None
+
+
+def test_the_theme_changes_all_tiles(panel):
+    made, _ = panel()
+    assert color_count(made, "conv1.weights", "base") > 1000
+    made.theme.use(LIGHT)
+    settle(made)
+    for name in made.canvas.names():
+        assert color_count(made, name, "base") > 1000
+
+
+def test_controls_explain_themselves(panel):
+    made, _ = panel()
+    for child in made.bar.findChildren(QtWidgets.QWidget):
+        if isinstance(child, (QtWidgets.QComboBox, QtWidgets.QToolButton)) or child.accessibleDescription():
+            assert len(child.toolTip()) > 30
+            assert child.accessibleName() or child.text()
+
+
+def test_the_figure_is_drawn_at_any_size_and_its_numbers_are_the_current_tiles(context, panel, tmp_path):
+    made, _ = panel("mobilenet", width=500, height=300)
+    context.model.select(["conv.weights"])
+    settle(made)
+    assert made.canvas.figure_name == "histogram-conv.weights"
+    table = made.canvas.table()
+    np.testing.assert_array_equal(table["float"], context.model.snapshot.histograms["conv.weights"].float_counts)
+    save_csv(table, tmp_path / "data.csv")
+    assert (tmp_path / "data.csv").read_text().startswith("value_from,value_to,float,clipped,flushed,quantized")
+    image = picture(made.canvas, QtCore.QSize(1600, 1400), 2.0)
+    assert (image.width(), image.height()) == (3200, 2800)
+    save_svg(made.canvas, tmp_path / "figure.svg", QtCore.QSize(1600, 1400))
+    text = (tmp_path / "figure.svg").read_text()
+    assert text.count("<polygon") + text.count("<path") > 100 and "conv" in text
+    settle(made)
+    assert made.canvas.viewport().width() <= 500
+
+
+def test_the_bar_breaks_into_lines_where_the_panel_is_narrow(panel):
+    made, _ = panel(width=400, height=600)
+    narrow = made.bar.height()
+    assert all(child.geometry().right() <= made.bar.width() for child in made.bar.children()
+               if isinstance(child, QtWidgets.QWidget))
+    made.resize(1600, 600)
+    QtWidgets.QApplication.processEvents()
+    assert made.bar.height() < narrow / 2
