@@ -32,6 +32,8 @@ THIRD_PARTY = [
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
     ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
     ("qatviz.quant.affine", NUMERIC),
+    ("qatviz.quant.measures", NUMERIC),
+    ("qatviz.quant.ranges", NUMERIC),
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW),
     ("qatviz.network", NUMERIC),
     ("qatviz.data", NUMERIC | {"PIL"}),
@@ -46,9 +48,10 @@ THIRD_PARTY = [
     ("qatviz", NUMERIC | TENSORFLOW),
 ]
 # The parts of qatviz that a window may know; all else reaches it as data. The book of settings, which is made from the
-# description of a network, is what it shows and changes.
+# description of a network, is what it shows and changes; the NumPy reference says what that would do.
 KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.telemetry",
-                "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis")
+                "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis",
+                "qatviz.quant.affine", "qatviz.quant.measures", "qatviz.quant.ranges")
 # Only these may know the window.
 KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.cli", "qatviz.__main__")
 
