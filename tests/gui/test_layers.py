@@ -319,6 +319,31 @@ def test_columns_their_order_widths_and_the_sort_are_remembered(context, panel, 
     assert again.columnWidth(INDEX["scale"]) != 211
 
 
+def test_names_stay_in_sight_when_the_table_is_scrolled_sideways(context, show, staged):
+    staged()
+    panel = show(LayersPanel(context), 700, 300)
+    panel.refresh()
+    view, frozen = panel.view, panel.view.frozen
+    view.horizontalScrollBar().setValue(view.horizontalScrollBar().maximum())
+    assert view.horizontalScrollBar().value() > view.columnWidth(INDEX["name"])
+    assert view.childAt(60, 60) in (frozen, frozen.viewport())
+    rect = frozen.visualRect(panel.shown.index(3, INDEX["name"]))
+    assert frozen.viewport().rect().contains(rect)
+    QTest.mouseClick(frozen.viewport(), Qt.LeftButton, Qt.NoModifier, rect.center())
+    assert context.model.current == names(panel)[3]
+    QTest.mouseClick(frozen.horizontalHeader().viewport(), Qt.LeftButton, Qt.NoModifier, QtCore.QPoint(80, 8))
+    assert view.horizontalHeader().sortIndicatorSection() == INDEX["name"] and names(panel) == sorted(names(panel))
+    view.horizontalHeader().moveSection(4, 0)
+    assert view.horizontalHeader().visualIndex(INDEX["name"]) == 1
+
+
+def test_of_a_narrow_table_nothing_is_frozen(context, show, staged):
+    staged()
+    panel = show(LayersPanel(context), 230, 300)
+    panel.refresh()
+    assert not panel.view.frozen.isVisible()
+
+
 def test_settings_of_another_program_are_no_reason_to_fail(context, show):
     context.settings.setValue("layers/columns", "not JSON")
     assert not show(LayersPanel(context)).view.isColumnHidden(INDEX["sqnr_db"])

@@ -8,6 +8,7 @@ from PyQt5.QtCore import Qt
 
 from qatviz.gui.context import Context
 from qatviz.gui.figures import FigureMenu
+from qatviz.gui.frozen_columns import FrozenColumns
 from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, KEYS
 from qatviz.gui.panels.layers_delegate import LayersDelegate
 from qatviz.gui.panels.layers_model import LayersFilter, LayersModel
@@ -55,6 +56,7 @@ class LayersView(QtWidgets.QTableView):
         header.sectionResized.connect(self._on_resized)
         header.sectionMoved.connect(self._save)
         header.sortIndicatorChanged.connect(self._save)
+        self.frozen = FrozenColumns(self, len(_FIXED))
         self.menu = FigureMenu(self)
         self.columns_menu = self._make_columns_menu()
         self._restore()
@@ -87,11 +89,13 @@ class LayersView(QtWidgets.QTableView):
             texts = names if column.key == "name" and names else [column.sample]
             width = max([metrics.horizontalAdvance(column.header)] + [bold_metrics.horizontalAdvance(text) for text in texts])
             self.setColumnWidth(index, self._widths.get(column.key, width + _EXTRA_WIDTH))
+        self.frozen.fit()
         self._arranging = False
 
     def apply_theme(self) -> None:
         """Take the theme's colours and font."""
-        dress_table(self, self.context.theme)
+        for view in (self, self.frozen):
+            dress_table(view, self.context.theme)
         self.delegate.apply_theme()
         self.fit()
 
@@ -183,5 +187,5 @@ class LayersView(QtWidgets.QTableView):
 
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
-        if event.type() == QtCore.QEvent.FontChange and hasattr(self, "delegate"):
+        if event.type() == QtCore.QEvent.FontChange and hasattr(self, "frozen"):
             self.apply_theme()
