@@ -10,6 +10,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import AppLauncher
+from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.gui.launcher import Prepared
 from qatviz.gui.theme import DARK, THEMES, Theme
 from qatviz.gui.window import MainWindow
@@ -19,9 +20,11 @@ NETWORK = "lenet"
 
 def make_application() -> QtWidgets.QApplication:
     """The one QApplication of this process."""
-    QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_EnableHighDpiScaling)
-    QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_UseHighDpiPixmaps)
-    app = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz"])
+    app = QtWidgets.QApplication.instance()
+    if app is None:
+        QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_EnableHighDpiScaling)
+        QtCore.QCoreApplication.setAttribute(QtCore.Qt.AA_UseHighDpiPixmaps)
+        app = QtWidgets.QApplication(["qatviz"])
     app.setApplicationName("qatviz")
     app.setOrganizationName("qatviz")
     app.setApplicationVersion(__version__)
@@ -38,6 +41,7 @@ class Application:
     """
 
     def __init__(self, settings: Optional[QtCore.QSettings] = None):
+        keep_tensorflow_quiet()
         self.app = make_application()
         self.settings = settings or QtCore.QSettings()
         name = self.settings.value("window/theme", DARK)

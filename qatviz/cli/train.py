@@ -23,7 +23,7 @@ def train(options: argparse.Namespace) -> int:
     QatvizError
         If something is wrong with them.
     """
-    _keep_tensorflow_quiet()
+    keep_tensorflow_quiet()
     launch = prepare(options)
     run = Run(launch.spec, launch.record, recall=False)  # curves are not drawn here
     spec, outcome = launch.spec, launch.outcome
@@ -39,7 +39,7 @@ def train(options: argparse.Namespace) -> int:
     return code
 
 
-def _keep_tensorflow_quiet() -> None:
+def keep_tensorflow_quiet() -> None:
     """Before it is imported: its C++ side reads the variable once, and older 1.15 use what NumPy deprecates."""
     os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
     warnings.filterwarnings("ignore", category=FutureWarning, module=r"tensor(flow|board)\b")
