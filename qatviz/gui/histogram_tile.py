@@ -121,7 +121,7 @@ class TilePainter:
         else:
             low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
             is_wide = (shown.level_edges[:, 1] - shown.level_edges[:, 0]) * self._per_unit >= SPIKE_SPACING_PX
-            heights, wide_count = self._height(shown.level_heights), np.count_nonzero(is_wide)
+            heights, wide_count = self._height(shown.level_heights * _raised(shown)), np.count_nonzero(is_wide)
             if wide_count < len(is_wide):
                 dense = ~is_wide
                 self._outline(np.append(low[dense], high[dense][-1]), heights[dense], style.level, style.level_fill)
@@ -242,6 +242,15 @@ def lasting_key(content: TileContent, view: TileView) -> Tuple[Any, ...]:
     """What :meth:`TilePainter.paint_lasting` depends on, besides size and style."""
     rest = tuple(content.shown.edges[:2]) if content.shown.is_log2 else ()
     return content.name, content.badge, bool(content.readout), view.low, view.high, rest
+
+
+def _raised(shown: Distribution) -> float:
+    """By how much levels are drawn higher than their density, so that the highest is not below the float values.
+
+    Wide steps gather values from afar: as a density, the few levels of 2 bits would be lost at the foot of it all.
+    """
+    highest_level = float(shown.level_heights.max())
+    return max(1.0, highest(shown, False) / highest_level) if highest_level > 0 else 1.0
 
 
 def _visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:

@@ -50,8 +50,9 @@ _LEGEND = (
      "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a rounded copy "
      "of it. So weights that are read out still look like floats."),
     ("quantized", "in_range",
-     "What the network computes with: the values rounded to the levels of the grid. A spike for each level; an outline "
-     "where the levels are too dense to tell apart, or each channel has levels of its own."),
+     "What the network computes with: the values rounded to the levels of the grid. A spike for each level, as high as "
+     "many values are on it compared with the others; an outline where the levels are too dense to tell apart, or each "
+     "channel has levels of its own."),
     ("clipped", "clipped",
      "Float values outside the representable window: they end on the outermost level."),
     ("flushed", "flushed",
