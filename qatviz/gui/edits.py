@@ -16,8 +16,9 @@ from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.settings_book import SettingsBook
 
 LIVE, HOLD = "live", "hold"
-#: A drag of a slider ends in one change: edits wait this long for the next one before they are sent.
-DEBOUNCE_MS = 150
+#: Edits wait this long for the next one before they are sent: turns of a wheel are one change. Drags and keys that are held
+#: are one change however long they take (:meth:`Edits.set_dragging`), so this can be well below the 100 ms that a user notices.
+DEBOUNCE_MS = 40
 
 Key = Tuple[str, str]
 
