@@ -11,6 +11,9 @@ from qatviz.gui.controls.values import default_of, notches, value_text
 from qatviz.gui.theme import Theme
 from qatviz.settings import Setting
 
+#: A tooltip names so many of the values that differ.
+NAMED = 8
+
 
 class SettingControl(QtWidgets.QWidget):
     """Shows a setting of one tensor or of several, and asks for another value.
@@ -32,7 +35,7 @@ class SettingControl(QtWidgets.QWidget):
     def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setting, self.kind = setting, kind
-        self._values = ()  # type: Sequence[Any]
+        self._values = []  # type: Sequence[Any]
         self._state = (False, None)
         self._reason = ""
         self._roomy_width = 0
@@ -74,11 +77,12 @@ class SettingControl(QtWidgets.QWidget):
 
         What the user is typing or dragging stays as it is; the values appear when that has ended.
         """
-        self._values = sorted(set(values))
+        values, state = sorted(set(values)), (pending, applied_step)
+        is_other = (values, state) != (self._values, self._state)
+        self._values, self._state = values, state
         self._show_values()
-        if self._state != (pending, applied_step):
-            self._state = pending, applied_step
-            self.mark.show_state(pending, applied_step)
+        self.mark.show_state(pending, applied_step)
+        if is_other:
             self._explain()
 
     def set_without_effect(self, reason: str) -> None:
@@ -116,6 +120,9 @@ class SettingControl(QtWidgets.QWidget):
                  "Allowed: {}. Default: {}.".format(escape(self.setting.allowed(self.kind).replace("_", " ")),
                                                     escape(value_text(self.setting, self.default))),
                  escape(explain_state(*self._state))]
+        if len(self._values) > 1:
+            shown = [value_text(self.setting, value) for value in self._values[:NAMED]]
+            lines.append("Mixed: {}{}.".format(escape(", ".join(shown)), ", …" if len(self._values) > NAMED else ""))
         if self._reason:
             lines.insert(0, "<i>{}</i>".format(escape(self._reason)))
         self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
