@@ -70,7 +70,7 @@ def test_nothing_overlaps_and_edges_lead_from_border_to_border(graph, flow, part
         x, y, width, height = layout.boxes[target]
         arrives = (x + width / 2, y) if flow == DOWN else (x, y + height / 2)
         np.testing.assert_allclose([points[0], points[-1]], [leaves, arrives], atol=1e-6)
-        assert points[1][along] > points[0][along] and points[-1][along] > points[-2][along], "leaves and arrives with it"
+        assert points[1][along] > points[0][along] and points[-1][along] > points[-2][along], "it goes with the flow"
 
 
 @settings(max_examples=40, deadline=None)

@@ -116,8 +116,8 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
     run = staged("lenet")
     shown = panel()
     choose(shown.measure_box, "num_bits")
-    change(context, run, ("conv1.weights.num_bits", 2), ("conv2.weights.num_bits", 16), ("logits.weights.enabled", False),
-           ("conv1.weights.per_channel", True))
+    change(context, run, ("conv1.weights.num_bits", 2), ("conv2.weights.num_bits", 16),
+           ("logits.weights.enabled", False), ("conv1.weights.per_channel", True))
     assert shown.is_due()
     shown.refresh()
     now = badges(shown)
@@ -253,8 +253,9 @@ def test_wheel_zooms_where_it_points_drag_pans_f_fits(panel, staged):
     shown = panel()
     view, place = shown.view, shown.view.place_of(shown.nodes["conv2"])
     fitted, pointed_at = view.scale_now(), view.mapToScene(place)
-    wheel = QtGui.QWheelEvent(QtCore.QPointF(place), QtCore.QPointF(view.viewport().mapToGlobal(place)), QtCore.QPoint(),
-                              QtCore.QPoint(0, 480), QtCore.Qt.NoButton, NONE, QtCore.Qt.NoScrollPhase, False)
+    on_screen = QtCore.QPointF(view.viewport().mapToGlobal(place))
+    wheel = QtGui.QWheelEvent(QtCore.QPointF(place), on_screen, QtCore.QPoint(), QtCore.QPoint(0, 480),
+                              QtCore.Qt.NoButton, NONE, QtCore.Qt.NoScrollPhase, False)
     QtWidgets.QApplication.sendEvent(view.viewport(), wheel)
     assert view.scale_now() > 1.5 * fitted and not view.is_fitted
     still = view.mapToScene(place) - pointed_at

@@ -59,7 +59,8 @@ class Node(QtWidgets.QGraphicsItem):
                  font: QtGui.QFont):
         super().__init__()
         self.text, self.tensors, self._size, self._font = text, tensors, size, font
-        self._colors = {name: theme.color(name) for name in ("accent", "line", "raised", "window", "text", "muted", "base")}
+        names = ("accent", "line", "raised", "window", "text", "muted", "base")
+        self._colors = {name: theme.color(name) for name in names}
         self._bold, self._large = QtGui.QFont(font), QtGui.QFont(font)
         self._bold.setBold(True)
         self._large.setPixelSize(round(_LARGER * font.pixelSize()))

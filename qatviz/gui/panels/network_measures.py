@@ -65,18 +65,18 @@ def _bytes(value: float) -> str:
 
 
 MEASURES = {measure.name: measure for measure in (
-    Measure("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how much stronger the values are than the error that "
-            "quantization makes; 6 dB more is one bit more.", 5.0, 45.0, GOOD, _decibels),
+    Measure("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how much stronger the values are than the error "
+            "that quantization makes; 6 dB more is one bit more.", 5.0, 45.0, GOOD, _decibels),
     Measure("rmse_over_scale", "RMSE / scale", "The error's root mean square in steps of the grid: 0.289 is ideal "
             "rounding, more means that values are clipped.", 0.289, 1.5, BAD, si, True),
     Measure("clipped", "Clipped", "Share of the values that lie outside the representable window and are moved to its "
             "edge.", 1e-4, 0.1, BAD, _percent, True),
-    Measure("flushed", "Flushed to zero", "Share of the values that are not 0 but become 0: they are smaller than half a "
-            "step.", 1e-3, 1.0, BAD, _percent, True),
+    Measure("flushed", "Flushed to zero", "Share of the values that are not 0 but become 0: they are smaller than half "
+            "a step.", 1e-3, 1.0, BAD, _percent, True),
     Measure("flip_rate", "Flip rate", "Share of the weights whose integer code has changed since the last snapshot.",
             1e-4, 0.5, BAD, _percent, True),
-    Measure("effective_bits", "Effective bits", "Entropy of the integer codes: how many bits the values really make use "
-            "of.", 0.0, 8.0, NEUTRAL, _bits),
+    Measure("effective_bits", "Effective bits", "Entropy of the integer codes: how many bits the values really make "
+            "use of.", 0.0, 8.0, NEUTRAL, _bits),
     Measure("num_bits", "Bits", "Width of the integer codes, as it is set: n bits give 2^n representable values.",
             2.0, 16.0, NEUTRAL, _bits, True),
     Measure("size", "Size", "Memory that the tensor takes with its bits: of weights once, of activations for one "

@@ -1,0 +1,36 @@
+"""``qatviz tensorboard``: a recorded run as event files."""
+
+import argparse
+from pathlib import Path
+from typing import Any, Callable
+
+from qatviz.cli.messages import OK
+from qatviz.telemetry.record import RunRecord
+
+
+def add_command(command: Callable[..., Any]) -> None:
+    """Declare the command; ``command`` makes its parser from a name, a function and a summary."""
+    parser = command("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
+    parser.add_argument("directory", metavar="DIR")
+    parser.add_argument("--out", metavar="DIR", help="a directory of its own (default: DIR/tensorboard)")
+
+
+def tensorboard(options: argparse.Namespace) -> int:
+    """Write the event files, and say how to look at them.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If they can't be written.
+    """
+    reader = RunRecord.read(options.directory)
+    from qatviz.export.run_series import recorded_series
+    from qatviz.export.tensorboard import write_events  # imports TensorFlow: only for a run that is there
+
+    written = write_events(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
+    print("{}: scalars at {:,} steps, histograms of {:,} snapshots, {:.1f} MB".format(
+        written.path, written.steps, written.snapshots, written.bytes / 1e6))
+    print("to look at it: tensorboard --logdir {}".format(written.path.parent))
+    return OK

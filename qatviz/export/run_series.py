@@ -1,0 +1,185 @@
+"""What a run measured, by series, for other tools: from the record of a run, or from what the window has in memory."""
+
+from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.errors import RecordError
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry.collector import ACCURACIES, STEPS
+from qatviz.telemetry.events import Evaluated
+from qatviz.telemetry.history import History, Series
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot
+
+#: Points kept of a series, evenly over the run with the first and the last: more than a screen or TensorBoard shows
+#: (1.15 keeps 1,000 of a series). Snapshots, each a distribution of every tensor, weigh more.
+MOST_POINTS, MOST_SNAPSHOTS = 4000, 120
+
+
+class Track(NamedTuple):
+    """Series measured at the same steps: ``steps`` int64 ``[n]`` ascending, ``values`` ``[n, len(names)]``."""
+
+    names: Tuple[str, ...]
+    steps: np.ndarray
+    values: np.ndarray
+
+
+class RunSeries(NamedTuple):
+    """What a run measured.
+
+    Attributes
+    ----------
+    name : str
+        What is trained.
+    created : float
+        When the run began; Unix time, seconds.
+    clock : (np.ndarray, np.ndarray)
+        Steps, ascending, and the seconds of training that they had taken; others lie between.
+    tensors : tuple of str
+        In the order of the snapshots' values.
+    tracks : tuple of Track
+        ``loss``, ``scale/conv1.weights``, ``accuracy/quantized``: a measure first, then of what.
+    snapshots : iterable of Snapshot
+        By step.
+    events : sequence of dict
+        As :meth:`qatviz.telemetry.events.Event.to_dict` has them, by step.
+    """
+
+    name: str
+    created: float
+    clock: Tuple[np.ndarray, np.ndarray]
+    tensors: Tuple[str, ...]
+    tracks: Tuple[Track, ...]
+    snapshots: Iterable[Snapshot]
+    events: Sequence[Dict[str, Any]]
+
+
+def recorded_series(reader: RecordReader, most_points: int = MOST_POINTS,
+                    most_snapshots: int = MOST_SNAPSHOTS) -> RunSeries:
+    """What is in the record of a run, on the timeline that survives; the run may be going on.
+
+    Raises
+    ------
+    RecordError
+        If the record is damaged.
+    """
+    description = reader.description
+    network = Network.from_dict(description["network"])
+    tensors = tuple(tensor.name for tensor in quantization_plan(network).tensors)
+    events = sorted(reader.events(surviving_only=True), key=lambda event: event["step"])
+    stride = max(1, -(-reader.last_step // most_points))
+    pieces, previous = [], None
+    for piece in reader.iter_steps():  # a long run is never in memory as a whole
+        chosen = piece.steps % stride == 0
+        if previous is None:
+            chosen[0] = True
+        pieces.append([column[chosen] for column in piece])
+        previous = [column[-1:] for column in piece]
+    if previous is not None and not (pieces[-1][0][-1:] == previous[0]).all():
+        pieces.append(previous)
+    if pieces:
+        steps, seconds, loss, rate, values = (np.concatenate(column) for column in zip(*pieces))
+    else:
+        steps, seconds = np.zeros(0, np.int64), np.zeros(0)
+        loss, rate, values = seconds, seconds, np.zeros((0, len(STEP_MEASURES), len(tensors)))
+    flat = values.reshape(len(steps), len(STEP_MEASURES) * len(tensors))
+    scalars = np.concatenate([np.stack([loss, rate], axis=1), flat], axis=1)
+    tracks = (Track(_step_names(tensors), steps, scalars),) + _evaluations(events)
+    wanted = _evenly(np.array(reader.snapshots(), np.int64), most_snapshots)
+    return RunSeries(network.name, float(description["created"]), (steps, seconds), tensors, tracks,
+                     _Snapshots(reader, wanted), events)
+
+
+def shown_series(name: str, created: float, history: History, tensors: Sequence[str], snapshots: Sequence[Snapshot],
+                 events: Sequence[Dict[str, Any]], most_points: int = MOST_POINTS,
+                 most_snapshots: int = MOST_SNAPSHOTS) -> RunSeries:
+    """The same of a run without a record: from its history, where old steps are means of some, and the snapshots kept.
+
+    Parameters
+    ----------
+    name : str
+    created : float
+        Unix time, seconds.
+    history : History
+        With the tracks of :func:`qatviz.telemetry.collector.history_names`.
+    tensors : sequence of str
+    snapshots : sequence of Snapshot
+        Of the timeline that survives, by step.
+    events : sequence of dict
+        Those that survive.
+    """
+    events = sorted(events, key=lambda event: event["step"])
+    columns = _together(history)
+    chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), most_points)
+    values = np.stack([column.mean[chosen] for column in columns], axis=1)
+    steps = columns[0].last_step[chosen]
+    kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), most_snapshots)]
+    clock = (np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
+             np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]))
+    tracks = (Track(_step_names(tensors), steps, values),) + _evaluations(events)
+    return RunSeries(name, created, clock, tuple(tensors), tracks, kept, events)
+
+
+def _together(history: History) -> List[Series]:
+    """All series of the training steps, at the same steps but for some at the end of the longer ones."""
+    while True:
+        columns = [history.series(series) for series in history.names(STEPS)]
+        shortest = min((column.last_step for column in columns), key=len)
+        if all((column.last_step[:len(shortest)] == shortest).all() for column in columns):
+            return columns
+        # Between two of them the run has folded old steps into buckets, which it seldom does.
+
+
+class _Snapshots:
+    """Read one by one as they are needed; one that the run has thinned out meanwhile is left out."""
+
+    def __init__(self, reader: RecordReader, steps: np.ndarray):
+        self._reader, self._steps = reader, steps
+
+    def __iter__(self) -> Iterator[Snapshot]:
+        for step in self._steps.tolist():
+            snapshot = self._read(step)
+            if snapshot is not None:
+                yield snapshot
+
+    def _read(self, step: int) -> Optional[Snapshot]:
+        try:
+            return self._reader.snapshot(step)
+        except RecordError:
+            if step in self._reader.snapshots():
+                raise
+            return None
+
+
+def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
+    return ("loss", "learning_rate") + tuple("{}/{}".format(measure, tensor) for measure in STEP_MEASURES
+                                             for tensor in tensors)
+
+
+def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:
+    found = {event["step"]: event["accuracy"] for event in events if event["kind"] == Evaluated.__name__}
+    if not found:
+        return ()
+    rows = [[accuracy[name] for name in ACCURACIES] for accuracy in found.values()]
+    return (Track(tuple("accuracy/" + name for name in ACCURACIES), np.array(list(found), np.int64), np.array(rows)),)
+
+
+def _evenly(items: np.ndarray, most: int) -> np.ndarray:
+    """At most so many of them, with the first and the last."""
+    if len(items) <= most:
+        return items
+    return items[np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
+
+
+def event_texts(events: Sequence[Dict[str, Any]]) -> List[Tuple[int, str]]:
+    """What happened, in words, by step: changes of settings, and what began, ended, failed or was set back."""
+    texts = []
+    for event in events:
+        said = ["`{setting}` {old} → {new}".format(**change) for change in event.get("changes", ())]
+        if event["kind"] not in ("CommandApplied", "Evaluated", "CheckpointSaved"):
+            reason = event.get("reason") or event.get("message") or event.get("what") or ""
+            said.insert(0, event["kind"] + (": " + reason if reason else ""))
+        texts += [(event["step"], text) for text in said]
+    return texts

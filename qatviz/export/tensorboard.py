@@ -1,0 +1,156 @@
+"""A run as TensorBoard's event files: scalars, histograms and what happened, as TensorBoard 1.15 and later read them.
+
+Tags are ``loss``, ``accuracy/quantized``, ``scale/conv1.weights``: TensorBoard groups them by what is before the slash.
+Histograms are ``float/conv1.weights``, ``quantized/conv1.weights`` and, up to 8 bits, ``codes/conv1.weights`` with a
+bucket for each code. What happened is the text ``events``.
+"""
+
+import heapq
+import itertools
+import os
+import shutil
+from pathlib import Path
+from typing import Iterator, NamedTuple, Tuple, Union
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.errors import ExportError
+from qatviz.export.run_series import RunSeries, Track, event_texts
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+
+#: The version of the format, as TensorFlow's own writers put it at the head of a file.
+_FILE_VERSION = "brain.Event:2"
+#: What only a snapshot measures is written from there; the rest is there for every step.
+_OF_SNAPSHOTS = [(row, name) for row, name in enumerate(SNAPSHOT_MEASURES) if name not in STEP_MEASURES]
+#: 0.0 is not a valid wall time in all of TensorBoard's views.
+_AT_LEAST = 1.0
+
+Values = Tuple[int, tf.Summary]
+
+
+class Written(NamedTuple):
+    """What was written: ``steps`` with scalars, ``snapshots`` with histograms, ``texts`` of events, ``bytes``."""
+
+    path: Path
+    steps: int
+    snapshots: int
+    texts: int
+    bytes: int
+
+
+def write_events(directory: Union[str, Path], series: RunSeries) -> Written:
+    """Write a run as one event file in a directory of its own: whole or not at all.
+
+    Any thread; takes about 0.2 s for 1,000 steps of 10 tensors. TensorBoard shows several runs when their directories
+    are side by side.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Made where it is missing; has to be empty.
+    series : RunSeries
+
+    Raises
+    ------
+    ExportError
+        If the directory is not empty, or can't be written.
+    RecordError
+        If the series come from a record that is damaged.
+    """
+    directory = Path(directory).absolute()
+    unfinished = directory.with_name(".{}.{}.part".format(directory.name, os.getpid()))
+    try:
+        _check_empty(directory)
+        unfinished.mkdir(parents=True)
+        try:
+            written = _write_file(unfinished, series)
+            if directory.is_dir():
+                directory.rmdir()
+            os.replace(str(unfinished), str(directory))
+        except BaseException:
+            shutil.rmtree(str(unfinished), ignore_errors=True)
+            raise
+    except OSError as error:
+        raise ExportError("{}: can't be written: {}".format(directory, error.strerror or error)) from error
+    except tf.errors.OpError as error:
+        raise ExportError("{}: can't be written: {}".format(directory, error.message)) from error
+    return written._replace(path=directory / written.path.name)
+
+
+def _check_empty(directory: Path) -> None:
+    if directory.exists() and not directory.is_dir():
+        raise ExportError("{}: is a file; expected a directory that is empty or not there yet".format(directory))
+    if directory.is_dir() and any(directory.iterdir()):
+        raise ExportError("{}: holds files already; expected a directory that is empty or not there yet".format(
+            directory))
+
+
+def _write_file(directory: Path, series: RunSeries) -> Written:
+    path = directory / "events.out.tfevents.{:010d}.qatviz".format(int(max(series.created, _AT_LEAST)))
+    counts = {"steps": 0, "snapshots": 0, "texts": 0}
+    sources = [_scalars(track) for track in series.tracks]
+    sources += [(_snapshot(snapshot, series.tensors) for snapshot in series.snapshots), _texts(series)]
+    kinds = ["steps"] + [""] * (len(sources) - 3) + ["snapshots", "texts"]
+    merged = heapq.merge(*(_numbered(number, source) for number, source in enumerate(sources)))
+    with tf.io.TFRecordWriter(str(path)) as file:
+        file.write(tf.Event(wall_time=_wall_time(series, 0), file_version=_FILE_VERSION).SerializeToString())
+        for step, source, _, summary in merged:
+            if not summary.value:
+                continue
+            if kinds[source]:
+                counts[kinds[source]] += 1
+            event = tf.Event(wall_time=_wall_time(series, step), step=step, summary=summary)
+            file.write(event.SerializeToString())
+    return Written(path, bytes=path.stat().st_size, **counts)
+
+
+def _numbered(source: int, values: Iterator[Values]) -> Iterator[Tuple[int, int, int, tf.Summary]]:
+    """Sortable by step, then by source and order in it."""
+    count = itertools.count()
+    return ((step, source, next(count), summary) for step, summary in values)
+
+
+def _wall_time(series: RunSeries, step: int) -> float:
+    """When a step was done, if training had never paused; never before an earlier step."""
+    steps, seconds = series.clock
+    elapsed = float(np.interp(step, steps, seconds)) if len(steps) else 0.0
+    return max(series.created, _AT_LEAST) + elapsed
+
+
+def _scalars(track: Track) -> Iterator[Values]:
+    for step, row in zip(track.steps.tolist(), np.asarray(track.values, np.float64)):
+        values = [tf.Summary.Value(tag=track.names[i], simple_value=row[i]) for i in np.flatnonzero(~np.isnan(row))]
+        yield step, tf.Summary(value=values)
+
+
+def _snapshot(snapshot: Snapshot, tensors: Tuple[str, ...]) -> Values:
+    values = [tf.Summary.Value(tag="{}/{}".format(name, tensor), simple_value=snapshot.values[row, column])
+              for row, name in _OF_SNAPSHOTS for column, tensor in enumerate(tensors)
+              if not np.isnan(snapshot.values[row, column])]
+    for tensor, found in snapshot.histograms.items():
+        for kind, counts in (("float", found.float_counts), ("quantized", found.quantized_counts)):
+            if np.isfinite(found.edges).all():
+                values.append(_histogram("{}/{}".format(kind, tensor), found.edges, counts))
+        if found.code_counts is not None:
+            edges = found.code_min - 0.5 + np.arange(len(found.code_counts) + 1)
+            values.append(_histogram("codes/" + tensor, edges, found.code_counts))
+    return snapshot.step, tf.Summary(value=values)
+
+
+def _histogram(tag: str, edges: np.ndarray, counts: np.ndarray) -> tf.Summary.Value:
+    """Counts between edges; the sums, which a snapshot doesn't have, as if all values were in the middle of theirs."""
+    edges, counts = np.asarray(edges, np.float64), np.asarray(counts, np.float64)
+    middles = (edges[:-1] + edges[1:]) / 2
+    histogram = tf.HistogramProto(min=edges[0], max=edges[-1], num=counts.sum(), sum=counts @ middles,
+                                  sum_squares=counts @ middles**2, bucket_limit=edges[1:].tolist(),
+                                  bucket=counts.tolist())
+    return tf.Summary.Value(tag=tag, histo=histogram)
+
+
+def _texts(series: RunSeries) -> Iterator[Values]:
+    metadata = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name="text"))
+    for step, texts in itertools.groupby(event_texts(series.events), key=lambda pair: pair[0]):
+        text = "\n".join("- " + text for _, text in texts)
+        yield step, tf.Summary(value=[tf.Summary.Value(tag="events", metadata=metadata,
+                                                       tensor=tf.make_tensor_proto(text, dtype=tf.string))])
