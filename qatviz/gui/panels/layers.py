@@ -106,10 +106,12 @@ class LayersPanel(Panel):
             self.empty.say("No run: its layers will be listed here.")
             return
         self._take_settings()
-        self._take_snapshot()
-        self.view.delegate.current = model.current
+        trend_is_new = self._take_snapshot()
         self._sync_selection()
-        self.view.redraw()
+        if self.view.delegate.current != model.current:
+            self.view.delegate.current = model.current
+            self.view.redraw_all()
+        self.view.redraw(trend_is_new)
         self._say_what_is_missing()
         self.summary.setText(self._summary_text())
 
@@ -135,17 +137,18 @@ class LayersPanel(Panel):
         wanted = settings if then is None else [then.of(tensor.name) for tensor in model.tensors]
         rows.set_settings(settings, wanted, model.step)
 
-    def _take_snapshot(self) -> None:
+    def _take_snapshot(self) -> bool:
+        """Whether the sparklines are others."""
         snapshot = self.model.snapshot
         if snapshot is self._snapshot:
-            return
+            return False
         is_back = snapshot is None or self._snapshot is not None and snapshot.step < self._snapshot.step
         self._snapshot = snapshot
         self.source.rows.set_snapshot(snapshot)
-        self.sparklines.renew(at_once=is_back)
         # Sorted by what changes all the time, rows would run away from the pointer.
         if not self.view.underMouse():
             self._sort_anew()
+        return self.sparklines.renew(at_once=is_back)
 
     def _sort_anew(self) -> None:
         self._syncing = True

@@ -93,8 +93,14 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
         self.invalidateFilter()
 
     def sort_anew(self) -> None:
-        """Sort by the numbers of now."""
-        if self.sortColumn() >= 0:
+        """Sort by the numbers of now, unless the rows are in their order still."""
+        if self.sortColumn() < 0:
+            return
+        rows, column = self.sourceModel().rows, COLUMNS[self.sortColumn()]
+        values = [rows.sort_value(row, column) for row in self.source_rows()]
+        if self.sortOrder() == Qt.DescendingOrder:
+            values.reverse()
+        if any(later < earlier for earlier, later in zip(values, values[1:])):
             self.invalidate()
 
     def tensor(self, row: int) -> str:

@@ -54,17 +54,21 @@ class Rows:
         self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
         self._levels = np.zeros(self._values.shape, np.int8)
         self._verdicts = {}  # type: Dict[int, Verdict]
+        self._cells = {}  # type: Dict[Tuple[int, str], Cell]
 
     def set_settings(self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings], step: int) -> None:
         """Settings in effect after ``step`` steps, and as they are to become (the same where nothing is pending)."""
         self.settings, self.wanted = list(settings), list(wanted)
+        self.active = []
         self.set_step(step)
 
     def set_step(self, step: int) -> None:
         """Quantizers with a delay switch on as steps go by."""
-        self.active = [s.enabled and step >= s.quant_delay for s in self.settings]
-        self.wanted_active = [s.enabled and step >= s.quant_delay for s in self.wanted]
-        self._verdicts.clear()
+        active = [s.enabled and step >= s.quant_delay for s in self.settings]
+        if active != self.active:
+            self.active = active
+            self.wanted_active = [s.enabled and step >= s.quant_delay for s in self.wanted]
+            self._forget()
 
     def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
         """The newest measures, to be called after the settings are set; None: there are none yet."""
@@ -76,27 +80,16 @@ class Rows:
             self._values, self._measured_bits = snapshot.values, snapshot.num_bits
             measured = [self._as_measured(row) for row in range(len(self.tensors))]
             self._levels = levels(snapshot.values, self.tensors, measured, snapshot.enabled)
-        self._verdicts.clear()
+        self._forget()
 
     # What the table asks
 
     def cell(self, row: int, column: Column) -> Cell:
-        """What stands in a cell."""
-        key = column.key
-        if key in MEASURES:
-            level = int(self._levels[_ROW[key], row])
-            return Cell(self._measure_text(row, key), "", level)
-        if key == "verdict":
-            level = self.verdict(row).level
-            return Cell(SYMBOLS[level], "", level)
-        if key in SETTINGS or key == "size":
-            text = _SETTING_TEXTS.get(key, _plain)
-            now = text(self.tensors[row], self.settings[row], self.active[row], key)
-            then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
-            return Cell(now, then if then != now else "")
-        tensor = self.tensors[row]
-        return Cell({"name": tensor.name, "op": tensor.op_kind, "trend": "",
-                     "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else ""}[key])
+        """What stands in a cell; found when it is asked for, and then known until something is new."""
+        key = (row, column.key)
+        if key not in self._cells:
+            self._cells[key] = self._make_cell(row, column.key)
+        return self._cells[key]
 
     def measure(self, row: int, name: str) -> float:
         """A measure of the newest snapshot; NaN where there is none."""
@@ -157,6 +150,26 @@ class Rows:
         return {c.key: [self.value(row, c) for row in rows] for c in COLUMNS if c.key != "trend"}
 
     # Inside
+
+    def _forget(self) -> None:
+        self._verdicts.clear()
+        self._cells.clear()
+
+    def _make_cell(self, row: int, key: str) -> Cell:
+        if key in MEASURES:
+            level = int(self._levels[_ROW[key], row])
+            return Cell(self._measure_text(row, key), "", level)
+        if key == "verdict":
+            level = self.verdict(row).level
+            return Cell(SYMBOLS[level], "", level)
+        if key in SETTINGS or key == "size":
+            text = _SETTING_TEXTS.get(key, _plain)
+            now = text(self.tensors[row], self.settings[row], self.active[row], key)
+            then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
+            return Cell(now, then if then != now else "")
+        tensor = self.tensors[row]
+        return Cell({"name": tensor.name, "op": tensor.op_kind, "trend": "",
+                     "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Its settings when the snapshot was taken: newer ones have no measures yet."""

@@ -12,6 +12,7 @@ from qatviz.gui.frozen_columns import FrozenColumns
 from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, KEYS
 from qatviz.gui.panels.layers_delegate import LayersDelegate
 from qatviz.gui.panels.layers_model import LayersFilter, LayersModel
+from qatviz.gui.panels.layers_rows import Cell
 from qatviz.gui.panels.sparkline import Sparklines
 from qatviz.gui.tables import dress_table, set_up_table
 
@@ -37,6 +38,7 @@ class LayersView(QtWidgets.QTableView):
         super().__init__(parent)
         self.context, self._source, self._shown = context, source, shown
         self._widths = {}  # type: Dict[str, int]
+        self._drawn = {}  # type: Dict[int, Tuple[List[int], List[Cell]]]
         self._arranging = True
         self.setModel(shown)
         self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
@@ -71,12 +73,31 @@ class LayersView(QtWidgets.QTableView):
         top, bottom = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
         return (top if top >= 0 else 0), (bottom if bottom >= 0 else last)
 
-    def redraw(self) -> None:
-        """What is known of the rows is new: draw those that can be seen."""
+    def redraw(self, with_trend: bool) -> None:
+        """What is known of the rows is new: draw the columns again in which something that can be seen is another.
+
+        Most columns stay as they are from snapshot to snapshot, and each cell costs as much as a short curve.
+        """
         first, last = self.visible_rows()
-        if last >= first:
-            shown = self._shown
-            shown.dataChanged.emit(shown.index(first, 0), shown.index(last, len(COLUMNS) - 1), [])
+        shown, rows, viewport = self._shown, self._source.rows, self.viewport()
+        seen = [shown.mapToSource(shown.index(row, 0)).row() for row in range(first, last + 1)]
+        for index, column in enumerate(COLUMNS):
+            left, width = self.columnViewportPosition(index), self.columnWidth(index)
+            is_frozen = index < len(_FIXED)
+            if self.isColumnHidden(index) or not is_frozen and not -width < left < viewport.width():
+                self._drawn.pop(index, None)
+                continue
+            cells = (seen, [rows.cell(row, column) for row in seen])
+            if self._drawn.get(index) != cells or column.key == "trend" and with_trend:
+                self._drawn[index] = cells
+                viewport.update(left, 0, width, viewport.height())
+                if is_frozen:
+                    self.frozen.viewport().update()
+
+    def redraw_all(self) -> None:
+        """Draw everything again: marks or colours are others."""
+        for view in (self, self.frozen):
+            view.viewport().update()
 
     def fit(self) -> None:
         """Give columns the width of what they hold at most, unless the user chose another."""
