@@ -146,7 +146,7 @@ def steady_range(present: Optional[Tuple[float, float]], low: float, high: float
         return present
     if present is None:
         return low - 0.06 * size, high + 0.06 * size
-    grown = size * 0.25
+    grown = size * 0.35
     return (low - grown if low < present[0] else low - 0.06 * size,
             high + grown if high > present[1] else high + 0.06 * size)
 

@@ -109,7 +109,8 @@ class EvolutionPanel(Panel):
 
     def go_to(self, step: int) -> None:
         """Bring ``step`` into the middle, and highlight the marker nearest to it."""
-        if self.model.history is None:
+        self._meet_run()
+        if self._history is None:
             return
         self._renew_markers()
         nearest = min(self.markers, key=lambda marker: abs(marker.step - step), default=None)
@@ -121,9 +122,7 @@ class EvolutionPanel(Panel):
     # Drawing
 
     def update_from(self) -> None:
-        if self.model.history is not self._history:
-            self._forget_run()
-            self._begin_run()
+        self._meet_run()
         waiting = self._waits_for()
         self.empty.say(waiting)
         self.scroll.widget().setVisible(not waiting)
@@ -170,7 +169,11 @@ class EvolutionPanel(Panel):
         self._measured_at = -_EFFECTS_EVERY
         self._effects = {}  # type: Dict[Tuple[int, Optional[int]], Effect]
 
-    def _begin_run(self) -> None:
+    def _meet_run(self) -> None:
+        """Begin anew where the model shows another run than the last time."""
+        if self.model.history is self._history:
+            return
+        self._forget_run()
         self._history = self.model.history
         for plot in self.plots.values():
             plot.forget()
@@ -288,6 +291,7 @@ class EvolutionPanel(Panel):
     def menu_of(self, markers: Sequence[Marker]) -> QtWidgets.QMenu:
         """What can be done about some markers, newest first."""
         menu = QtWidgets.QMenu(self)
+        menu.setObjectName("marker_menu")
         menu.setToolTipsVisible(True)
         menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         for marker in reversed(markers):

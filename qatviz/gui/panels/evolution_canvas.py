@@ -14,6 +14,8 @@ from qatviz.gui.ticks import Tick, linear_ticks, log_ticks
 LEFT, RULER, MARGIN = 54, 18, 3
 #: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
 _DECADES_BELOW = 2
+#: A logarithmic axis shows at least a factor of 2.
+_LEAST_DECADES = 0.3
 #: A click, not a drag, if the mouse moved no further.
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
@@ -52,7 +54,7 @@ class Canvas(QtWidgets.QWidget):
         self.x_range, self.y_range = (0.0, 1.0), None  # type: Tuple[float, float], Optional[Tuple[float, float]]
         self.log = self.y_fixed = self.boxes = False
         self.alone = False  # the next drawing is a figure of its own, with an axis
-        self.limits = (-np.inf, np.inf)
+        self.limits, self.least = (-np.inf, np.inf), 0.0
         self.note = ""
         self.crosshair = None  # type: Optional[float]
         self.tip_of = None  # type: Optional[Callable[[float, float], str]]
@@ -79,11 +81,16 @@ class Canvas(QtWidgets.QWidget):
         self.changed()
 
     def _bounds(self) -> Optional[Tuple[float, float]]:
+        """What the axis has to show."""
         every = bounds(self.curves, self.x_range)
         main = bounds([curve for curve in self.curves if not curve.minor], self.x_range)
-        if main is None or not self.log:
-            return every
-        return max(every[0], main[0] - _DECADES_BELOW), every[1]
+        if every is None:
+            return None
+        low, high = every
+        if main is not None and self.log:
+            low = max(low, main[0] - _DECADES_BELOW)
+        missing = (_LEAST_DECADES if self.log else self.least) - (high - low)
+        return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
 
     def set_lines(self, lines: Sequence[VerticalLine]) -> None:
         """The lines of the markers."""

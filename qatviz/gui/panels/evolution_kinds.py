@@ -29,6 +29,8 @@ class PlotKind(NamedTuple):
         Whether a logarithmic axis makes sense, and is the default.
     limits : tuple
         The axis never reaches beyond.
+    least : float
+        Smallest height of the axis in the shown unit: noise shall not look like news. (Logarithmic: 0.3, a factor of 2.)
     digits : int or None
         Decimals of a value; None: as many as it needs.
     waits_for : str
@@ -45,6 +47,7 @@ class PlotKind(NamedTuple):
     can_log: bool = False
     log: bool = False
     limits: Tuple[float, float] = (-float("inf"), float("inf"))
+    least: float = 0.0
     digits: Optional[int] = None
     waits_for: str = "waits for the first step"
 
@@ -70,18 +73,18 @@ KINDS = (
              "batch of each step, with quantization as it is set.", can_log=True),
     PlotKind(ACCURACY, "Accuracy", "Accuracy (%)", "Share of held-out examples that are classified right: with float values, "
              "with only the weights quantized, only the activations, and both.", unit=" %", factor=100.0,
-             limits=(-1.0, 101.0), digits=1, waits_for="waits for the first evaluation on held-out data"),
+             limits=(-1.0, 101.0), least=2.0, digits=1, waits_for="waits for the first evaluation on held-out data"),
     PlotKind("sqnr", "SQNR", "SQNR (dB)", "Signal-to-quantization-noise ratio: how much larger the values are than the error of "
-             "quantizing them; one bit more gives about 6 dB.", "{}/sqnr_db", " dB", digits=1),
+             "quantizing them; one bit more gives about 6 dB.", "{}/sqnr_db", " dB", least=6.0, digits=1),
     PlotKind(ERROR, "Error", "Error (MSE)", "Mean squared difference of float and quantized values. It is the sum of a clipping "
              "part (values outside the range) and a rounding part (between two levels).", "{}/mse", can_log=True, log=True),
     PlotKind("scale", "Scale", "Scale", "The step between two neighbouring quantized values (of the coarsest channel, where "
              "quantized per channel).", "{}/scale", can_log=True, log=True),
     PlotKind("zero_point", "Zero point", "Zero point", "The integer code that stands for the value 0; 0 where the grid is "
-             "symmetric.", "{}/zero_point", digits=0),
+             "symmetric.", "{}/zero_point", least=4.0, digits=0),
     PlotKind("flip_rate", "Flips", "Flip rate (%)", "Share of the integer codes that changed from one snapshot to the next: "
              "weights that swing between two codes keep it high.", "snapshot:{}/flip_rate", " %", 100.0,
-             limits=(-1.0, 101.0), digits=2, waits_for="waits for a second snapshot to compare with"),
+             limits=(-1.0, 101.0), least=1.0, digits=2, waits_for="waits for a second snapshot to compare with"),
     PlotKind(RATE, "Rate", "Learning rate", "The factor that turns a gradient into a step of the weights.", can_log=True, log=True),
 )
 DEFAULT_SHOWN = (LOSS, ACCURACY, "sqnr")

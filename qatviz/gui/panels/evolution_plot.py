@@ -76,7 +76,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.theme, self.kind, self._settings = theme, kind, settings
         self.figure_name = kind.key
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
-        self.canvas.limits = kind.limits
+        self.canvas.limits, self.canvas.least = kind.limits, kind.least
         self.log = QtWidgets.QToolButton(checkable=True, text="log", visible=kind.can_log)
         self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
         self.log.setAccessibleName("{}: logarithmic axis".format(kind.title))
