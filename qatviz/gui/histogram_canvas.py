@@ -7,24 +7,13 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.histogram_layout import FIT, GAP_PX, TileGrid, arrange
 from qatviz.gui.histogram_picking import picked
+from qatviz.gui.histogram_picture import Tile
 from qatviz.gui.histogram_reading import columns, reading, sentence
 from qatviz.gui.histogram_style import TileContent, TileStyle, TileView
-from qatviz.gui.histogram_tile import TilePainter, lasting_key
+from qatviz.gui.histogram_tile import TilePainter
 from qatviz.gui.theme import Theme
 
 Qt = QtCore.Qt
-
-
-class Tile:
-    """What is known of one tile: the last that was painted of it."""
-
-    def __init__(self):
-        self.picture, self.lasting = None, None  # type: Optional[QtGui.QPixmap], Optional[QtGui.QPixmap]
-        self.lasting_key = None  # type: Any
-        self.content = None  # type: Optional[TileContent]
-        self.view = None  # type: Optional[TileView]
-        self.key = None  # type: Any
-        self.drawn = 0
 
 
 class HistogramCanvas(QtWidgets.QAbstractScrollArea):
@@ -51,7 +40,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self._names = []  # type: List[str]
         self._tiles = {}  # type: Dict[str, Tile]
         self._selected, self.current, self._anchor = (), "", ""  # type: Tuple[str, ...], str, str
-        self._hover = None  # type: Optional[Tuple[str, float]]
+        self._hover = None  # type: Optional[Tuple[str, QtCore.QPoint]]
         self._size, self._grid, self._count = FIT, TileGrid(0, 1, 100, 100), 0
         self.setFrameShape(QtWidgets.QFrame.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)
@@ -64,7 +53,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
 
     def apply_theme(self) -> None:
         """Take colours and fonts; what was painted before is out of date."""
-        self.style_ = TileStyle(self.theme, self.font())
+        self._style = TileStyle(self.theme, self.font())
         self._forget_pictures()
 
     # What its owner does
@@ -75,6 +64,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         if names != self._names:
             self._names = names
             self._tiles = {name: self._tiles.get(name, Tile()) for name in names}
+            self._hover = None
             self._arrange()
 
     def set_size(self, size: str) -> None:
@@ -107,38 +97,14 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.viewport().update(self.rect_of(name))
         if name == self.current:
             self._describe()
+        if self._hover is not None and self._hover[0] == name and QtWidgets.QToolTip.isVisible():
+            self._read()
 
     def _paint_tile(self, name: str, key: Any) -> None:
         tile = self._tiles[name]
-        tile.content, tile.view = self._source(name)
-        tile.picture = self._pixmap(tile.picture)
-        painter = QtGui.QPainter(tile.picture)
-        whole = QtCore.QRectF(0, 0, self._grid.width, self._grid.height)
-        lasting = (self.style_, lasting_key(tile.content, tile.view))
-        if tile.lasting_key != lasting or not self._fits(tile.lasting):
-            tile.lasting, tile.lasting_key = self._pixmap(tile.lasting), lasting
-            lasting_painter = QtGui.QPainter(tile.lasting)
-            TilePainter(lasting_painter, whole, tile.content, tile.view, self.style_).paint_lasting()
-            lasting_painter.end()
-        painter.drawPixmap(0, 0, tile.lasting)
-        TilePainter(painter, whole, tile.content, tile.view, self.style_).paint_news()
-        painter.end()
+        tile.paint(*self._source(name), self._style, self._grid.size, self.devicePixelRatioF())
         self._count += 1
         tile.key, tile.drawn = key, self._count
-
-    def _pixmap(self, old: Optional[QtGui.QPixmap]) -> QtGui.QPixmap:
-        """One of a tile's size: the old one if it is."""
-        if self._fits(old):
-            return old
-        new = QtGui.QPixmap(self._grid.size * self.devicePixelRatioF())
-        new.setDevicePixelRatio(self.devicePixelRatioF())
-        return new
-
-    def _fits(self, picture: Optional[QtGui.QPixmap]) -> bool:
-        return picture is not None and picture.size() == self._grid.size * self.devicePixelRatioF()
-
-    def _paint_in(self, painter: QtGui.QPainter, rect: QtCore.QRectF, tile: Tile) -> None:
-        TilePainter(painter, rect, tile.content, tile.view, self.style_).paint()
 
     def rect_of(self, name: str) -> QtCore.QRect:
         """Where a tile is in the viewport."""
@@ -218,17 +184,17 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
                 continue
             if tile.content is None:
                 self._paint_tile(name, None)
-            if is_plain and self._fits(tile.picture):
+            if is_plain and tile.fits(self._grid.size, self.devicePixelRatioF()):
                 painter.drawPixmap(rect, tile.picture)
             else:
-                self._paint_in(painter, QtCore.QRectF(rect), tile)
+                TilePainter(painter, QtCore.QRectF(rect), tile.content, tile.view, self._style).paint()
             self._paint_border(painter, rect, name)
 
     def _paint_border(self, painter: QtGui.QPainter, rect: QtCore.QRect, name: str) -> None:
         if self._hover is not None and self._hover[0] == name:
-            area = self.style_.plot_area(QtCore.QRectF(rect))
-            x = min(max(self._hover[1], area.left()), area.right())
-            painter.setPen(self.style_.muted)
+            area = self._style.plot_area(QtCore.QRectF(rect))
+            x = min(max(float(self._hover[1].x()), area.left()), area.right())
+            painter.setPen(self._style.muted)
             painter.drawLine(QtCore.QLineF(x, area.top(), x, area.bottom()))
         if name in self._selected or name == self.current:
             width = 2 if name == self.current else 1
@@ -260,19 +226,24 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._set_hover(None)
             QtWidgets.QToolTip.hideText()
             return
-        rect = self.rect_of(name)
-        area = self.style_.plot_area(QtCore.QRectF(rect))
-        share = (event.pos().x() + 0.5 - area.left()) / max(area.width(), 1.0)
-        x = tile.view.low + share * (tile.view.high - tile.view.low)
-        self._set_hover((name, float(event.pos().x())))
-        place = event.globalPos() + QtCore.QPoint(14, 10)
-        QtWidgets.QToolTip.showText(place, reading(tile.content, x), self.viewport(), rect)
+        self._set_hover((name, event.pos()))
+        self._read()
+
+    def _read(self) -> None:
+        """Say what is under the mouse."""
+        name, point = self._hover
+        rect, tile = self.rect_of(name), self._tiles[name]
+        area = self._style.plot_area(QtCore.QRectF(rect))
+        share = (point.x() + 0.5 - area.left()) / max(area.width(), 1.0)
+        text = reading(tile.content, tile.view.low + share * (tile.view.high - tile.view.low))
+        place = self.viewport().mapToGlobal(point) + QtCore.QPoint(14, 10)
+        QtWidgets.QToolTip.showText(place, text, self.viewport(), rect)
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         self._set_hover(None)
         super().leaveEvent(event)
 
-    def _set_hover(self, hover: Optional[Tuple[str, float]]) -> None:
+    def _set_hover(self, hover: Optional[Tuple[str, QtCore.QPoint]]) -> None:
         for place in (self._hover, hover):
             if place is not None and place[0] in self._tiles:
                 self.viewport().update(self.rect_of(place[0]))

@@ -10,8 +10,11 @@ ROOM_FOR = "88.8 dB"
 
 def paint_title(painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileContent, style: TileStyle) -> None:
     """Layer and kind at the left, badge at the right; ``rect`` is the whole tile's."""
-    line = _title_line(rect, style)
-    room = line.width() - _badge(painter, line, content, style) - 6 - _room_for_readout(line, content, style, rect)
+    line, badge = _title_line(rect, style), _badge_text(rect, content, style)
+    width = _badge_width(badge, style)
+    box = QtCore.QRectF(line.right() - width, line.top() + 1, width, line.height() - 1)
+    _badge(painter, box, badge, content, style)
+    room = line.width() - width - 6 - _room_for_readout(line, content, style, rect)
     layer, _, kind = content.name.rpartition(".")
     layer = style.title_metrics.elidedText(layer, QtCore.Qt.ElideMiddle, int(room))
     painter.setFont(style.title)
@@ -33,7 +36,7 @@ def paint_readout(painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileCon
     room = row.width() - _ghost(painter, row, content, style, is_compact)
     if is_compact:
         if _room_for_readout(line, content, style, rect):
-            line.setRight(line.right() - _badge_width(line, content, style) - 6)
+            line.setRight(line.right() - _badge_width(_badge_text(rect, content, style), style) - 6)
             _text(painter, line, content.readout[0], style, style.muted, QtCore.Qt.AlignRight)
         return
     readout = content.readout
@@ -52,28 +55,26 @@ def _room_for_readout(line: QtCore.QRectF, content: TileContent, style: TileStyl
         return 0.0
     needed = style.small_metrics.horizontalAdvance(ROOM_FOR) + 8
     name = style.title_metrics.horizontalAdvance(content.name.rpartition(".")[0])
-    return needed if name + needed + _badge_width(line, content, style) + 6 <= line.width() else 0.0
+    badge = _badge_width(_badge_text(rect, content, style), style) + 6
+    return needed if name + needed + badge <= line.width() else 0.0
 
 
-def _badge_text(line: QtCore.QRectF, content: TileContent, style: TileStyle) -> str:
+def _badge_text(rect: QtCore.QRectF, content: TileContent, style: TileStyle) -> str:
     """Without its flags where they would take the name's room."""
-    if style.small_metrics.horizontalAdvance(content.badge) > line.width() * 0.4:
+    is_long = style.small_metrics.horizontalAdvance(content.badge) > rect.width() * 0.4
+    if content.shown.window is not None and (is_long or style.is_compact(rect)):
         return content.badge.split(" ")[0]
     return content.badge
 
 
-def _badge_width(line: QtCore.QRectF, content: TileContent, style: TileStyle) -> float:
-    return style.small_metrics.horizontalAdvance(_badge_text(line, content, style)) + 8
+def _badge_width(text: str, style: TileStyle) -> float:
+    return style.small_metrics.horizontalAdvance(text) + 8
 
 
-def _badge(painter: QtGui.QPainter, line: QtCore.QRectF, content: TileContent, style: TileStyle) -> float:
-    """Paint it, and return its width."""
-    width = _badge_width(line, content, style)
-    box = QtCore.QRectF(line.right() - width, line.top() + 1, width, line.height() - 1)
+def _badge(painter: QtGui.QPainter, box: QtCore.QRectF, text: str, content: TileContent, style: TileStyle) -> None:
     painter.fillRect(box, style.raised)
     color = style.text if content.shown.window is not None else style.muted
-    _text(painter, box, _badge_text(line, content, style), style, color, QtCore.Qt.AlignHCenter)
-    return width
+    _text(painter, box, text, style, color, QtCore.Qt.AlignHCenter)
 
 
 def _ghost(painter: QtGui.QPainter, row: QtCore.QRectF, content: TileContent, style: TileStyle,

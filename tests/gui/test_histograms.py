@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
+from staging import StagedRun
 
 from qatviz.gui.edits import HOLD
 from qatviz.gui.figure_files import picture, save_csv, save_svg
@@ -129,7 +130,7 @@ def test_float_tensors_show_their_values_alone(panel):
                                      ("log_counts", "log2_values", "common")])
 @pytest.mark.parametrize("bits", [2, 4, 8, 9, 16])
 def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
-    made, run = panel(changes=[("{}.num_bits".format(t.name), bits) for t in panel_tensors()])
+    made, run = panel(changes=[("{}.num_bits".format(t.name), bits) for t in lenet_tensors()])
     for option in options:
         choose(made, option, True)
     for tensor in run.plan.tensors:
@@ -137,8 +138,7 @@ def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
         assert shown(made, tensor.name).shown.is_log2 == ("log2_values" in options)
 
 
-def panel_tensors():
-    from staging import StagedRun
+def lenet_tensors():
     return StagedRun("lenet").plan.tensors
 
 
@@ -318,6 +318,20 @@ def test_the_mouse_reads_the_bin_under_it(panel):
     QtWidgets.QToolTip.hideText()
 
 
+def test_a_reading_follows_the_run(context, panel):
+    made, run = panel()
+    place = center(made, "conv1.weights")
+    move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, place, Qt.NoButton, Qt.NoButton, Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(made.canvas.viewport(), move)
+    before = QtWidgets.QToolTip.text()
+    assert QtWidgets.QToolTip.isVisible()
+    run.send(ChangeSettings((("conv1.weights.num_bits", 5),)))
+    news(context, run)
+    settle(made)
+    assert "(w5 " in QtWidgets.QToolTip.text() != before
+    QtWidgets.QToolTip.hideText()
+
+
 def test_what_is_pending_is_drawn_as_a_ghost_on_its_tile_alone(context, panel):
     made, _ = panel()
     context.edits.set_mode(HOLD)
@@ -343,6 +357,7 @@ def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
     settle(made)
     assert made.canvas.names() == [t.name for t in run.plan.tensors]
     context.model.close_run()
+    made.canvas.viewport().repaint()
     settle(made)
     assert made.canvas.names() == [] and "No run" in made.empty.text()
 

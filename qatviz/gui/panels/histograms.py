@@ -15,8 +15,8 @@ from qatviz.gui.histogram_tile import highest
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.histograms_bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.plot import EmptyText
+from qatviz.gui.run_model import RUN, SETTINGS, SNAPSHOT, VALUES
 from qatviz.gui.run_model import SELECTION as SELECTION_TOPIC
-from qatviz.gui.run_model import SETTINGS, SNAPSHOT, VALUES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.settings import QuantizerSettings
 
@@ -61,6 +61,12 @@ class HistogramsPanel(Panel):
     def apply_theme(self) -> None:
         self.bar.apply_theme()
         self.canvas.apply_theme()
+
+    def _on_topic(self, topic: str) -> None:
+        super()._on_topic(topic)
+        if topic == RUN:
+            # Not left to the next frame: a tile that comes into view before it would ask for what is no more.
+            self.canvas.set_names(())
 
     # What is shown
 
