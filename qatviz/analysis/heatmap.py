@@ -1,6 +1,6 @@
 """A distribution over time: the histograms of many snapshots on common edges, one column each, as an image."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Sequence, Tuple
 
 import numpy as np
 
@@ -65,10 +65,3 @@ class Heatmap:
         if not self._columns:
             return np.zeros((0, ROWS), np.uint8)
         return np.stack([column for _, column in self._columns])
-
-
-def extent(histograms: Sequence[TensorHistogram]) -> Optional[Tuple[float, float]]:
-    """Smallest and largest edge of all ``histograms``; None where there are none."""
-    if not histograms:
-        return None
-    return float(min(h.edges[0] for h in histograms)), float(max(h.edges[-1] for h in histograms))

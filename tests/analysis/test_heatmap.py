@@ -54,8 +54,3 @@ def test_columns_are_computed_once(monkeypatch):
     image.image(past, -5, 4)
     assert len(computed) == 10
     assert image.image([], -5, 4).shape == (0, heatmap.ROWS)
-
-
-def test_the_extent_is_of_all():
-    assert heatmap.extent([]) is None
-    assert heatmap.extent([histogram_of(np.array([0.0, 1.0])), histogram_of(np.array([-2.0, 0.5]))]) == (-2.0, 1.0)

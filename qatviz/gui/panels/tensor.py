@@ -1,7 +1,8 @@
 """The selected tensor in full: distribution, codes, error, channels, and all of it over time."""
 
 import time
-from typing import Optional
+from dataclasses import replace
+from typing import Dict, List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -18,7 +19,7 @@ from qatviz.gui.panels.tensor_view import TensorView, view_of
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
 from qatviz.quant.affine import AffineGrid
-from qatviz.telemetry.snapshots import Snapshot
+from qatviz.telemetry.snapshots import Snapshot, TensorValues
 from qatviz.training.commands import InspectTensor
 
 #: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
@@ -43,10 +44,9 @@ class TensorPanel(Panel):
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
         self._clock = clock
         self._cursor = None  # type: Optional[Snapshot]
-        self._shown = None  # type: Optional[tuple]
+        self._drawn = {}  # type: Dict[str, tuple]
         self._tensor = ("", None)
-        self._asked = {}
-        self._values_grid = (None, None)
+        self._asked = {}  # type: Dict[str, float]
         super().__init__(context, parent)
         self._restore()
 
@@ -118,19 +118,25 @@ class TensorPanel(Panel):
             self._begin_tensor()
         self._check_cursor()
         view = view_of(model, self.edits, self._cursor)
-        self._content.setVisible(model.plan is not None)
         if view is None:
             self._show_nothing()
             return
+        self._content.show()
         self._empty.say("")
         self._ask()
-        key = (id(view.snapshot), view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.name)
-        if self._shown is None or any(a is not b and a != b for a, b in zip(key[2:], self._shown[2:])) or \
-                key[1] is not self._shown[1]:
-            self._shown = key
+        look = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
+        if self._is_new("upper", *look):
             self.header.draw(view)
             self.overlay.draw(view)
-        self._draw_page(view)
+        values = self.model.values.get(view.tensor.name)
+        if self._is_new("page", *look, self.tab, values, self._can_ask(), model.snapshot, len(model.snapshots)):
+            self._draw_page(view)
+
+    def _is_new(self, part: str, *inputs) -> bool:
+        """Whether ``part`` was drawn of something else; the inputs are compared as objects, they don't change."""
+        old = self._drawn.get(part, ())
+        self._drawn[part] = inputs
+        return len(old) != len(inputs) or any(a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old))
 
     def _draw_page(self, view: TensorView) -> None:
         page = self.pages[self.tab]
@@ -141,10 +147,7 @@ class TensorPanel(Panel):
         elif self.tab == CHANNELS:
             self.channels.draw(view)
         else:
-            snapshots = list(self.model.snapshots)
-            if self.model.snapshot is not None and (not snapshots or snapshots[-1].step < self.model.snapshot.step):
-                snapshots.append(self.model.snapshot)
-            self.over_time.draw(snapshots, view.tensor.name, view.index, self._cursor)
+            self.over_time.draw(self._past(), view.tensor.name, view.index, self._cursor)
         page.caption.setText(page.plot.caption)
 
     def _draw_error(self, view: TensorView) -> None:
@@ -158,23 +161,29 @@ class TensorPanel(Panel):
             self.error.draw(values, self._grid_of_values(values, view), view.ghost,
                             "Not quantized when its values were read.")
 
-    def _grid_of_values(self, values, view: TensorView) -> Optional[AffineGrid]:
-        """The grid in effect when ``values`` were read: they come with a snapshot."""
-        if self._values_grid[0] is not values:
-            near = min(self.model.snapshots + [self.model.snapshot], key=lambda s: abs(s.step - values.step))
-            then = TensorView(view.tensor, view.settings, near, True, view.index)
-            self._values_grid = (values, then.grid)
-        return self._values_grid[1]
+    def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
+        """The grid in effect when ``values`` were read: that of the snapshot they came with."""
+        if values.step == view.snapshot.step:
+            return view.grid
+        near = min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
+        return replace(view, snapshot=near).grid
+
+    def _past(self) -> List[Snapshot]:
+        """Snapshots of the run's past, the newest at the end even where it is not among those that are kept."""
+        snapshots, newest = self.model.snapshots, self.model.snapshot
+        is_last = newest is None or newest.step > self.model.step or (snapshots and snapshots[-1] is newest)
+        return list(snapshots) if is_last else snapshots + [newest]
 
     def _show_nothing(self) -> None:
-        self._shown = None
+        self._drawn.clear()
         self._content.hide()
         self._empty.say("No run is open." if self.model.plan is None else "Waits for the first snapshot of the run.")
 
     def _begin_tensor(self) -> None:
         if self._tensor[1] is not self.model.plan:
             self._asked.clear()
-        self._tensor, self._shown = (self.model.current, self.model.plan), None
+        self._tensor = (self.model.current, self.model.plan)
+        self._drawn.clear()
         for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
             plot.forget_ranges()
 
@@ -225,7 +234,7 @@ class TensorPanel(Panel):
         self.mark_due()
 
     def apply_theme(self) -> None:
-        self._shown = None
+        self._drawn.clear()
         self.header.apply_theme()
         for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
             plot.apply_theme()

@@ -55,9 +55,9 @@ class ChannelsPlot(TensorPlot):
             for item in (self._inside, self._outside) + self._windows():
                 item.setVisible(False)
             self._view, self.caption = None, ""
-            self.empty.say("The tensor has values that are not finite.")
+            self.empty_text("The tensor has values that are not finite.")
             return
-        self.empty.say("")
+        self.empty_text("")
         ghost = view.ghost.grid if view.ghost is not None else None
         windows = [_window(grid, len(low)) for grid in (view.grid, ghost)]
         self._draw_bars(low, high, windows[0])

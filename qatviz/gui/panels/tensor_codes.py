@@ -53,12 +53,12 @@ class CodesPlot(TensorPlot):
         if not known:
             self.codes = self.counts = np.zeros(0, np.int64)
             self.caption = ""
-            self.empty.say("Not quantized: in float there are no codes." if not view.is_active else
+            self.empty_text("Not quantized: in float there are no codes." if not view.is_active else
                            "{} bits have {:,} codes, too many for a bar each (at most {} bits are drawn).\n"
                            "{:,.0f} of them are used, as much as {:.1f} bits would hold.".format(
                                view.num_bits, 2**view.num_bits, MOST_BITS, used, bits))
             return
-        self.empty.say("")
+        self.empty_text("")
         narrow = view.grid.narrow_range
         low, high = code_bounds(view.num_bits, narrow)
         self.codes = np.arange(low, high + 1)

@@ -8,7 +8,7 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.error_distribution import BINS_PER_STEP, LARGEST, ErrorDistribution, error_distribution
 from qatviz.gui.ghost import Ghost
-from qatviz.gui.panels.tensor_plot import TensorPlot, percent, signed
+from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, percent, signed
 from qatviz.gui.plot import outline
 from qatviz.gui.theme import Theme
 from qatviz.quant.affine import AffineGrid
@@ -29,7 +29,8 @@ class ErrorPlot(TensorPlot):
     """
 
     def __init__(self, theme: Theme, parent=None):
-        self._rounding, self._clipping, self._ghost, self._ideal = [pg.PlotCurveItem() for _ in range(4)]
+        self._rounding, self._clipping = Bars(), Bars()
+        self._ghost, self._ideal = pg.PlotCurveItem(), pg.PlotCurveItem()
         self.found = self.pending = None  # type: Optional[ErrorDistribution]
         self._of = self._pending_of = (None, None)
         self.caption = ""
@@ -41,10 +42,8 @@ class ErrorPlot(TensorPlot):
 
     def dress(self) -> None:
         super().dress()
-        for curve, color in ((self._rounding, "in_range"), (self._clipping, "clipped")):
-            curve.setPen(pg.mkPen(self.theme.color(color)))
-            curve.setBrush(self.theme.color(color, 130))
-            curve.setFillLevel(0.0)
+        self._rounding.set_brush(self.theme.color("in_range", 190))
+        self._clipping.set_brush(self.theme.color("clipped", 220))
         self._ghost.setPen(pg.mkPen(self.theme.color("ghost"), style=QtCore.Qt.DashLine))
         self._ideal.setPen(pg.mkPen(self.theme.color("window_edge"), style=QtCore.Qt.DotLine))
 
@@ -59,9 +58,9 @@ class ErrorPlot(TensorPlot):
             self._of = (None, None)
             for curve in (self._rounding, self._clipping, self._ideal, self._ghost):
                 curve.setVisible(False)
-            self.empty.say(why_not)
+            self.empty_text(why_not)
             return
-        self.empty.say("")
+        self.empty_text("")
         if not _same(self._of, (values, grid)):
             self.found, self._of = error_distribution(values.values, grid), (values, grid)
         if ghost is None or not ghost.active:
@@ -82,9 +81,9 @@ class ErrorPlot(TensorPlot):
         self.show_counts(float(max(found.rounding.max(), found.clipping.max(), 1.2 * ideal,
                                    0 if self.pending is None else (self.pending.rounding + self.pending.clipping).max())))
         self._rounding.setVisible(True)
-        self._rounding.setData(*outline(found.edges, self.heights(found.rounding)))
+        self._rounding.set_histogram(found.edges, self.heights(found.rounding))
         self._clipping.setVisible(bool(found.clipping.any()))
-        self._clipping.setData(*outline(found.edges, self.heights(found.clipping)))
+        self._clipping.set_histogram(found.edges, self.heights(found.clipping))
         self._ideal.setVisible(True)
         self._ideal.setData(np.array([-0.5, 0.5]), np.repeat(self.heights(ideal), 2))
         self._ghost.setVisible(self.pending is not None)

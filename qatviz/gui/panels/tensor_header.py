@@ -251,7 +251,7 @@ def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tupl
     sqnr = values["sqnr_db"]
     used = values["used_codes"]
     texts = {
-        "sqnr_db": "exact" if sqnr == np.inf else "–" if not np.isfinite(sqnr) else "{:.1f} dB".format(sqnr),
+        "sqnr_db": "exact" if sqnr == np.inf or not active else "–" if not np.isfinite(sqnr) else "{:.1f} dB".format(sqnr),
         "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
         "{:.3f}".format(values["rmse_over_scale"]),
         "clipped": percent(values["clipped"]) if active else "–",

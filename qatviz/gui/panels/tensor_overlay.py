@@ -5,7 +5,7 @@ import pyqtgraph as pg
 from PyQt5 import QtCore
 
 from qatviz.analysis.distribution import Distribution, distribution
-from qatviz.gui.panels.tensor_plot import TensorPlot, lines, percent, signed, span
+from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, lines, percent, signed, span
 from qatviz.gui.panels.tensor_view import TensorView, levels_of
 from qatviz.gui.plot import outline
 from qatviz.gui.theme import Theme
@@ -22,7 +22,8 @@ class OverlayPlot(TensorPlot):
     """Distribution of the float values (filled; clipped and flushed parts in their colours) and the quantized levels."""
 
     def __init__(self, theme: Theme, parent=None):
-        self._floats, self._clipped, self._flushed, self._quantized, self._levels = [pg.PlotCurveItem() for _ in range(5)]
+        self._floats, self._clipped, self._flushed = Bars(), Bars(), Bars()
+        self._float_outline, self._quantized, self._levels = [pg.PlotCurveItem() for _ in range(3)]
         self._window, self._ghost_window, self._ghost_levels = [pg.PlotCurveItem(connect="pairs") for _ in range(3)]
         self._shown = None  # type: Distribution
         super().__init__(theme, "tensor-distribution", "Distribution of float and quantized values", parent)
@@ -33,17 +34,16 @@ class OverlayPlot(TensorPlot):
         self.set_table(self._columns)
 
     def _items(self):
-        return (self._floats, self._flushed, self._clipped, self._quantized, self._levels, self._window, self._ghost_window,
+        return (self._floats, self._flushed, self._clipped, self._float_outline, self._quantized, self._levels, self._window, self._ghost_window,
                 self._ghost_levels)
 
     def dress(self) -> None:
         super().dress()
         theme = self.theme
-        for curve, color, alpha in ((self._floats, "float_values", 110), (self._clipped, "clipped", 230),
-                                    (self._flushed, "flushed", 190)):
-            curve.setPen(pg.mkPen(theme.color(color)))
-            curve.setBrush(theme.color(color, alpha))
-            curve.setFillLevel(0.0)
+        self._floats.set_brush(theme.color("float_values", 110))
+        self._clipped.set_brush(theme.color("clipped", 230))
+        self._flushed.set_brush(theme.color("flushed", 190))
+        self._float_outline.setPen(pg.mkPen(theme.color("float_values")))
         self._quantized.setPen(pg.mkPen(theme.color("in_range")))
         self._window.setPen(pg.mkPen(theme.color("window_edge"), width=2))
         self._ghost_window.setPen(pg.mkPen(theme.color("ghost"), width=2, style=QtCore.Qt.DashLine))
@@ -71,12 +71,11 @@ class OverlayPlot(TensorPlot):
         self._draw_windows(found, ghost)
 
     def _draw_counts(self, found: Distribution, is_active: bool) -> None:
-        self._floats.setVisible(True)
-        self._floats.setData(*outline(found.edges, self.heights(found.counts)))
-        for curve, part in ((self._clipped, found.clipped), (self._flushed, found.flushed)):
-            curve.setVisible(bool(part.any()))
-            if part.any():
-                curve.setData(*outline(found.edges, self.heights(part)))
+        heights = self.heights(found.counts)
+        self._floats.set_histogram(found.edges, heights)
+        self._float_outline.setData(*outline(found.edges, heights))
+        for bars, part in ((self._clipped, found.clipped), (self._flushed, found.flushed)):
+            bars.set_histogram(found.edges, self.heights(part))
         has_levels = found.levels is not None
         self._levels.setVisible(has_levels)
         self._quantized.setVisible(is_active and not has_levels)
@@ -101,12 +100,6 @@ class OverlayPlot(TensorPlot):
             self._ghost_window.setData(x, y, connect="pairs")
             x, y = lines((1 - GHOST_RUG) * top, top, levels_of(ghost.grid, MOST_GHOST_LEVELS))
             self._ghost_levels.setData(x, y, connect="pairs")
-
-    def clear_view(self) -> None:
-        """Show nothing."""
-        self._shown = None
-        for item in self._items():
-            item.setVisible(False)
 
     def read(self, x: float, y: float) -> str:
         found = self._shown

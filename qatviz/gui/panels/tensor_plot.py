@@ -12,6 +12,8 @@ from qatviz.gui.theme import Theme
 
 #: Room above the largest count.
 HEADROOM = 1.12
+#: The count axis shrinks when less than this part of it is used.
+LOW = 0.4
 #: Distance between two ticks, pixels.
 X_TICK_PX, Y_TICK_PX = 62, 30
 #: Axes are named only where that leaves room for the plot, pixels.
@@ -30,7 +32,7 @@ class TensorPlot(Plot):
         super().__init__(theme, name, parent)
         self.setAccessibleName(accessible)
         self.is_log = False
-        self._held_x, self._held_top = HeldRange(), HeldTop()
+        self._held_x = HeldRange()
         self._x, self._top = (0.0, 1.0), 1.0
         self._zoomed = False
         self._readout = QtWidgets.QLabel(self.viewport())
@@ -40,7 +42,7 @@ class TensorPlot(Plot):
         self._hair.setZValue(50)
         self._hair.hide()
         self.addItem(self._hair, ignoreBounds=True)
-        self.empty = EmptyText(self)
+        self._empty = EmptyText(self)
         box = self.getViewBox()
         box.setDefaultPadding(0.0)
         box.disableAutoRange()
@@ -62,6 +64,11 @@ class TensorPlot(Plot):
         self._readout.setStyleSheet("color: {}; background: {}; border: 1px solid {}; padding: 1px 4px;".format(
             colors.text, colors.raised, colors.line))
 
+    def empty_text(self, text: str) -> None:
+        """Say ``text`` instead of the plot; with an empty one, show the plot."""
+        self._empty.say(text)
+        self.getPlotItem().setVisible(not text)
+
     def read(self, x: float, y: float) -> str:
         """What is at ``x``, ``y`` of the plot, for the readout; empty where nothing is."""
         return ""
@@ -78,14 +85,17 @@ class TensorPlot(Plot):
 
     def show_counts(self, largest: float) -> None:
         """Have counts up to ``largest`` in view."""
-        self._top = self._held_top.hold(max(largest, 1.0) * HEADROOM)
+        wanted = max(largest, 1.0) * HEADROOM
+        # Counts of a few hundred values jump about: only what is far too high comes down.
+        if not LOW <= wanted / self._top <= 1.0:
+            self._top = HeldTop().hold(wanted)
         top = float(self.heights(self._top))
         self.setYRange(0, top, padding=0)
         self._tick_counts(top)
 
     def forget_ranges(self) -> None:
         """Another tensor is shown: its axes are its own."""
-        self._held_x, self._held_top = HeldRange(), HeldTop()
+        self._held_x, self._top = HeldRange(), 1e-9
         self._zoomed = False
 
     @property
@@ -144,7 +154,7 @@ class TensorPlot(Plot):
         box = self.getViewBox()
         inside = box.sceneBoundingRect().contains(self.mapToScene(pos))
         point = box.mapSceneToView(self.mapToScene(pos))
-        text = self.read(point.x(), point.y()) if inside and self.empty.isHidden() else ""
+        text = self.read(point.x(), point.y()) if inside and self._empty.isHidden() else ""
         self._readout.setVisible(bool(text))
         self._hair.setVisible(bool(text))
         if text:
@@ -163,11 +173,17 @@ class TensorPlot(Plot):
 
 
 class Bars(pg.GraphicsObject):
-    """Upright rectangles in one colour: one path for all of them."""
+    """Upright rectangles in one colour, drawn as such: filled paths of as many corners take 50 times as long.
+
+    Attributes
+    ----------
+    boxes : np.ndarray
+        float64 ``[n, 4]``: left, right, lower and upper edge of each.
+    """
 
     def __init__(self):
         super().__init__()
-        self._path, self._bounds = QtGui.QPainterPath(), QtCore.QRectF()
+        self._rects, self._bounds = [], QtCore.QRectF()
         self._brush = QtGui.QBrush()
         self.boxes = np.zeros((0, 4))
 
@@ -175,27 +191,32 @@ class Bars(pg.GraphicsObject):
         self._brush = QtGui.QBrush(color)
         self.update()
 
+    def set_histogram(self, edges: np.ndarray, heights: np.ndarray) -> None:
+        """A bar for each bin that holds something."""
+        held = heights > 0
+        self.set_bars(edges[:-1][held], edges[1:][held], 0.0, heights[held])
+
     def set_bars(self, left: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Edges of each bar, ``[n]`` each (or one for all)."""
         left, right, low, high = np.broadcast_arrays(*[np.asarray(part, np.float64) for part in (left, right, low, high)])
         self.boxes = np.stack([left, right, low, high], axis=-1).reshape(-1, 4)
         self.prepareGeometryChange()
-        if not len(self.boxes):
-            self._path, self._bounds = QtGui.QPainterPath(), QtCore.QRectF()
-            return
         left, right, low, high = self.boxes.T
-        x = np.stack([left, left, right, right], axis=-1).reshape(-1)
-        y = np.stack([low, high, high, low], axis=-1).reshape(-1)
-        connect = np.tile(np.array([1, 1, 1, 0], np.int32), len(left))
-        self._path = pg.arrayToQPath(x, y, connect=connect)
-        self._bounds = QtCore.QRectF(left.min(), low.min(), right.max() - left.min(), max(high.max() - low.min(), 1e-300))
+        self._rects = list(map(QtCore.QRectF, left.tolist(), low.tolist(), (right - left).tolist(), (high - low).tolist()))
+        self._bounds = QtCore.QRectF()
+        if self._rects:
+            corner = QtCore.QPointF(left.min(), low.min())
+            self._bounds = QtCore.QRectF(corner, QtCore.QPointF(right.max(), high.max()))
 
     def boundingRect(self) -> QtCore.QRectF:
         return self._bounds
 
     def paint(self, painter: QtGui.QPainter, *_) -> None:
         painter.setRenderHint(QtGui.QPainter.Antialiasing, False)
-        painter.fillPath(self._path, self._brush)
+        painter.setPen(QtCore.Qt.NoPen)
+        painter.setBrush(self._brush)
+        if self._rects:
+            painter.drawRects(self._rects)
 
 
 def few_ticks(low: float, high: float, most: int):

@@ -1,12 +1,12 @@
 """The distribution of a tensor over time: a column for each snapshot, with a cursor that goes back to any of them."""
 
-from typing import List, Optional
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
-from qatviz.analysis.heatmap import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, extent, rebinned
+from qatviz.analysis.heatmap import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, rebinned
 from qatviz.gui.panels.tensor_plot import TensorPlot, few_ticks, percent, span
 from qatviz.gui.plot import si
 from qatviz.gui.theme import Theme
@@ -39,6 +39,8 @@ class TimePlot(TensorPlot):
         self._snapshots = []  # type: List[Snapshot]
         self._name, self._index, self._at = "", 0, None  # type: str, int, Optional[int]
         self.caption = ""
+        #: By identity, which the snapshot itself holds on to: what was read of it.
+        self._known = {}  # type: Dict[int, Tuple[Snapshot, Tuple[float, ...]]]
         super().__init__(theme, "tensor-over-time", "Distribution over time; left and right keys move the cursor", parent)
         for item in (self._image, self._low, self._high, self._cursor):
             self.addItem(item, ignoreBounds=True)
@@ -62,35 +64,38 @@ class TimePlot(TensorPlot):
     def draw(self, snapshots: List[Snapshot], name: str, index: int, cursor: Optional[Snapshot]) -> None:
         """Show the tensor ``name`` (number ``index`` of the plan) in ``snapshots``."""
         self._snapshots, self._name, self._index = snapshots, name, index
-        histograms = [snapshot.histograms[name] for snapshot in snapshots]
-        reach = extent(histograms)
-        for item in (self._image, self._low, self._high):
-            item.setVisible(reach is not None)
-        self.empty.say("" if reach is not None else "Waits for the first snapshot.")
-        if reach is None:
+        self.empty_text("" if snapshots else "Waits for the first snapshot.")
+        if not snapshots:
             self.caption = ""
-            self._cursor.hide()
             return
-        window = self._window(snapshots)
-        low, high = self._held_x.hold(float(np.fmin.reduce(window[0], initial=reach[0])),
-                                      float(np.fmax.reduce(window[1], initial=reach[1])))
+        ends = self._ends()
+        low, high = self._held_x.hold(float(np.nanmin(ends)), float(np.nanmax(ends)))
+        histograms = [snapshot.histograms[name] for snapshot in snapshots]
         image = self._heatmap.image(histograms, low, high)
         self._image.setImage(image, autoLevels=False, levels=(0, COLORS))
         self._image.setRect(QtCore.QRectF(-0.5, low, len(snapshots), high - low))
         self.setXRange(-0.5, max(len(snapshots), FEWEST_COLUMNS) - 0.5, padding=0)
         self.setYRange(low, high, padding=0)
-        self._draw_window(window)
+        self._draw_window(ends[2:])
         self._draw_cursor(cursor)
         self._tick_x()
         self._tick_counts(0.0)
         self.caption = "{} snapshots, steps {:,} … {:,} · a bin's share of the values".format(
             len(snapshots), snapshots[0].step, snapshots[-1].step)
 
-    def _window(self, snapshots: List[Snapshot]) -> np.ndarray:
-        """Edges of the representable window, float64 ``[2, snapshots]``; NaN in float and where they are not finite."""
-        ends = np.array([snapshot.values[[_RANGE_MIN, _RANGE_MAX], self._index] for snapshot in snapshots], np.float64).T
-        on = np.array([snapshot.enabled[self._index] for snapshot in snapshots])
-        return np.where(on & np.isfinite(ends), ends, np.nan)
+    def _ends(self) -> np.ndarray:
+        """float64 ``[4, snapshots]``: ends of each histogram and of its representable window (NaN in float, or not finite)."""
+        known = self._known
+        self._known = {id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot))
+                       for snapshot in self._snapshots}
+        return np.array([ends for _, ends in self._known.values()], np.float64).T
+
+    def _ends_of(self, snapshot: Snapshot) -> Tuple[float, ...]:
+        edges, window = snapshot.histograms[self._name].edges, snapshot.values[:, self._index]
+        ends = [window[_RANGE_MIN], window[_RANGE_MAX]]
+        if not snapshot.enabled[self._index] or not np.isfinite(ends).all():
+            ends = [np.nan, np.nan]
+        return tuple(map(float, (edges[0], edges[-1], *ends)))
 
     def _draw_window(self, window: np.ndarray) -> None:
         x = np.repeat(np.arange(len(self._snapshots) + 1) - 0.5, 2)[1:-1]
@@ -133,6 +138,10 @@ class TimePlot(TensorPlot):
         return QtGui.QPixmap.fromImage(image)
 
     legend_ends = percent(LEAST_SHARE), percent(MOST_SHARE)
+
+    def forget_ranges(self) -> None:
+        super().forget_ranges()
+        self._known = {}
 
     # The cursor
 
