@@ -72,6 +72,33 @@ def test_the_data_is_described_and_the_network_shown_for_it(dialog):
     assert "32×32×3" in dialog.preview.total.text()
 
 
+def type_into(dialog, box, text):
+    dialog.activateWindow()
+    assert QtTest.QTest.qWaitForWindowActive(dialog)
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, text)
+
+
+@pytest.mark.parametrize("name", ["batch_size", "steps"])
+def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothing_starts(dialog, name):
+    box = dialog._boxes()[name]
+    for text, go_on in (("-5", QtCore.Qt.Key_Return), ("-6", QtCore.Qt.Key_Tab)):
+        type_into(dialog, box, text)
+        QtTest.QTest.keyClick(box, go_on)
+        assert box.text() == text and dialog.problems()[name].startswith("{} is {}".format(name, text))
+        assert dialog.isVisible() and not dialog.start.isEnabled()
+    type_into(dialog, box, "77")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Tab)
+    assert dialog.problems() == {} and getattr(dialog.new_run, name) == 77
+    type_into(dialog, box, "nonsense")
+    dialog.accept()
+    assert dialog.isVisible() and name in dialog.problems()
+    box.setFocus()
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Escape)
+    assert dialog.problems() == {} and dialog.isVisible()
+
+
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     dialog.network.setCurrentText(network)
@@ -107,15 +134,11 @@ def test_a_network_that_the_data_does_not_fit_is_said(context, home, show):
 def test_what_is_asked_for_is_told_when_it_is_accepted(dialog):
     told = []
     dialog.wanted.connect(told.append)
-    box = dialog.numbers["batch_size"].box
-    box.setFocus()
-    box.selectAll()
-    QtTest.QTest.keyClicks(box, "32")
+    type_into(dialog, dialog.numbers["batch_size"].box, "32")
     dialog.preset.setCurrentText("int4")
     dialog.steps.endless.click()
     dialog.out.record.click()
     QtTest.QTest.mouseClick(dialog.start, QtCore.Qt.LeftButton)
-    dialog.start.click()
     assert told[0] == NewRun(preset="int4", batch_size=32, steps=None, out=None)
     assert not dialog.isVisible()
 
@@ -178,6 +201,23 @@ def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
     QtCore.QThreadPool.globalInstance().waitForDone()
     QtCore.QCoreApplication.processEvents()
     assert dialog.fit is None
+
+
+def test_a_dialog_that_is_destroyed_during_a_check_does_not_matter_to_it(context, home, app):
+    go_on, begun = threading.Event(), threading.Event()
+
+    def slow(wanted):
+        begun.set()
+        go_on.wait(5)
+        raise DataError("too late")
+
+    dialog = NewRunDialog(context, slow, NAMES)
+    assert begun.wait(5)
+    dialog.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    go_on.set()
+    assert QtCore.QThreadPool.globalInstance().waitForDone(5000)
+    app.processEvents()
 
 
 def test_only_the_newest_question_is_answered(app):

@@ -149,6 +149,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     assert panel.bar.apply.text() == "Apply ({})".format(len(panel.model.tensors)) and weights > 1
     assert changes(panel.run) == []
     panel.activateWindow()
+    assert QtTest.QTest.qWaitForWindowActive(panel)
     QtTest.QTest.keyClick(panel, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
     assert len(changes(panel.run)) == 1
     tell()
@@ -162,6 +163,7 @@ def test_escape_discards_what_is_pending_but_first_takes_back_what_is_typed(pane
     control(panel, "narrow_range").edited.emit(False)
     settle(panel, app)
     panel.activateWindow()
+    assert QtTest.QTest.qWaitForWindowActive(panel)
     box = control(panel, "num_bits").editor.box
     box.setFocus()
     QtTest.QTest.keyClicks(box, "3")
@@ -283,6 +285,7 @@ def test_apply_takes_along_what_is_typed(panel, tell):
     control(panel, "symmetric").edited.emit(False)
     panel.refresh()
     panel.activateWindow()
+    assert QtTest.QTest.qWaitForWindowActive(panel)
     box = control(panel, "num_bits").editor.box
     box.setFocus()
     box.selectAll()

@@ -21,6 +21,7 @@ def make(context, show):
         told = []
         control.edited.connect(told.append)
         control.activateWindow()
+        assert QtTest.QTest.qWaitForWindowActive(control)
         control.editor.setFocus()
         return control, told
 

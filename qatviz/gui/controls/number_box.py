@@ -15,8 +15,15 @@ _STEPPING = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.
 class NumberBox(QtWidgets.QAbstractSpinBox):
     """Typed text counts when Enter is pressed or the box is left, an arrow at once; Escape takes typed text back.
 
-    What is not allowed is not taken: Enter says what is, leaving the box restores it.
+    What is not allowed is not taken: Enter says what is, leaving the box restores what was shown.
+
+    Attributes
+    ----------
+    keeps_text : bool
+        Leaving the box keeps what is not allowed, for a form that says so under it.
     """
+
+    keeps_text = False
 
     #: Another value, by the user.
     edited = QtCore.pyqtSignal(object)
@@ -24,6 +31,8 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     held = QtCore.pyqtSignal(bool)
     #: Typing has ended, with or without another value.
     settled = QtCore.pyqtSignal()
+    #: What was typed is not allowed; a sentence that says what is.
+    refused = QtCore.pyqtSignal(str)
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -129,6 +138,9 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             else:
                 self._write()
         except SettingError as error:
+            self.refused.emit(str(error))
+            if self.keeps_text:
+                return
             if self.hasFocus():
                 place = self.mapToGlobal(QtCore.QPoint(0, self.height()))
                 QtWidgets.QToolTip.showText(place, str(error), self)
@@ -160,6 +172,8 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         if event.key() in _STEPPING:
             self._hold(True)
         super().keyPressEvent(event)
+        if event.key() in (QtCore.Qt.Key_Return, QtCore.Qt.Key_Enter) and self._is_typed:
+            event.accept()  # refused: no default button is to be pressed by it
 
     def keyReleaseEvent(self, event: QtGui.QKeyEvent) -> None:
         super().keyReleaseEvent(event)

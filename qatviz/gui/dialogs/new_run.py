@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.errors import SettingError
 from qatviz.gui.context import Context
 from qatviz.gui.controls.editors import NumberEditor
+from qatviz.gui.controls.number_box import NumberBox
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.fields import DataField, Field, OutField, StepsField
 from qatviz.gui.dialogs.network_preview import NetworkPreview
@@ -48,6 +49,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self._theme, self._settings = context.theme, context.settings
         self.fit = None  # type: Optional[Fit]
         self._data_problem = ""
+        self._refused = {}  # type: Dict[str, str]
         self._worker = CheckWorker(check, self)
         self._delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
         self._setup_ui(data_names)
@@ -106,6 +108,10 @@ class NewRunDialog(QtWidgets.QDialog):
             box.currentTextChanged.connect(lambda _: self._look())
         for editor in self.numbers.values():
             editor.edited.connect(lambda _: self._look())
+        for name, box in self._boxes().items():
+            box.keeps_text = True
+            box.refused.connect(lambda problem, name=name: self._on_refused(name, problem))
+            box.settled.connect(lambda name=name: self._on_refused(name, ""))
         for part in (self.steps, self.out):
             part.changed.connect(self._look)
         self.data.changed.connect(self._on_data_changed)
@@ -131,7 +137,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _look(self) -> None:
         """Check the fields, and say under each what is wrong with it."""
         wanted = self.new_run
-        problems = wanted.problems()
+        problems = dict(wanted.problems(), **self._refused)
         shape, classes = (self.fit.input_shape, self.fit.num_classes) if self.fit else (EXAMPLE_SHAPE, EXAMPLE_CLASSES)
         misfit = self.preview.show_network(wanted.network, shape, classes, self.fit is not None)
         if misfit:
@@ -142,6 +148,15 @@ class NewRunDialog(QtWidgets.QDialog):
         for name, field in self.fields.items():
             field.say(problems.get(name) or notes.get(name, ""), name in problems)
         self.start.setEnabled(not problems)
+
+    def _boxes(self) -> Dict[str, NumberBox]:
+        return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
+
+    def _on_refused(self, name: str, problem: str) -> None:
+        self._refused.pop(name, None)
+        if problem:
+            self._refused[name] = problem
+        self._look()
 
     def _data_note(self) -> str:
         if self.fit is None:
@@ -172,6 +187,8 @@ class NewRunDialog(QtWidgets.QDialog):
     # The end
 
     def accept(self) -> None:
+        for box in self._boxes().values():
+            box.take_text()
         self._look()
         if not self.start.isEnabled():
             return
