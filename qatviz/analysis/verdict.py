@@ -19,16 +19,16 @@ LEVEL_NAMES = ("", "good", "warning", "bad")
 
 #: dB. At 20 the error's RMS is a tenth of the signal's; at 10 a third, which no following layer averages away.
 SQNR_WARNING, SQNR_BAD = 20.0, 10.0
-#: RMSE/scale. Rounding alone gives 0.289 and at most 0.5. At sqrt(2) times the ideal as much error comes from clipping as from
-#: rounding; at twice the ideal three times as much.
+#: RMSE/scale. Rounding alone gives 0.289 and at most 0.5. At sqrt(2) times the ideal as much error comes from clipping
+#: as from rounding; at twice the ideal three times as much.
 RMSE_WARNING, RMSE_BAD = IDEAL_RMSE_OVER_SCALE * 2**0.5, IDEAL_RMSE_OVER_SCALE * 2
 #: Shares. A range that follows a moving average or a percentile clips some tenths of a percent on purpose; one value in
 #: twenty is more than any recipe intends.
 CLIPPED_WARNING, CLIPPED_BAD = 0.01, 0.05
 #: Shares of nonzero values that become 0. At 8 bits some percent are usual; when it is half, the tensor is mostly gone.
 FLUSHED_WARNING, FLUSHED_BAD = 0.25, 0.5
-#: Shares of the codes that so many evenly spread values would use. A bell-shaped tensor on its min-max range uses well over
-#: half of them; each halving is one bit that is paid for and not used.
+#: Shares of the codes that so many evenly spread values would use. A bell-shaped tensor on its min-max range uses well
+#: over half of them; each halving is one bit that is paid for and not used.
 USED_WARNING, USED_BAD = 0.5, 0.25
 #: Above this width a tensor may have fewer values than there are codes, and unused codes mean nothing.
 USED_MAX_BITS = 8
@@ -70,14 +70,14 @@ def levels(values: np.ndarray, tensors: Sequence[QuantizedTensor], settings: Seq
     Returns
     -------
     np.ndarray
-        int8 ``[len(SNAPSHOT_MEASURES), T]``; NO_LEVEL where there is nothing to judge: a measure without a threshold, without
-        a value, or of a tensor in float.
+        int8 ``[len(SNAPSHOT_MEASURES), T]``; NO_LEVEL where there is nothing to judge: a measure without a threshold,
+        without a value, or of a tensor in float.
     """
     found = np.zeros(values.shape, np.int8)
     bits = np.array([s.num_bits for s in settings], np.int64)
     codes = np.array([num_codes(s) for s in settings], np.float64)
     is_weights = np.array([t.kind == WEIGHTS for t in tensors], bool)
-    # n values drawn evenly leave exp(-n / codes) of the codes unused; of an activation more values are seen than counted here.
+    # n values drawn evenly leave exp(-n / codes) of the codes unused; how many an activation has, the plan can't tell.
     counts = np.array([t.parameters if t.kind == WEIGHTS else np.inf for t in tensors], np.float64)
     attainable = codes * (1 - np.exp(-counts / codes))
     with np.errstate(invalid="ignore"):  # comparisons with NaN are False, which is the level of no value
@@ -159,8 +159,8 @@ def _worst(measures: Mapping[str, float], level: Mapping[str, int], tensor: Quan
         return Verdict(WARNING, "{:.0f} % of the values become 0; they are small, so the error stays small.".format(
             100 * measures["flushed"]))
     if level["flip_rate"] > GOOD:
-        return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot: weights oscillate between two codes. "
-                                "A lower learning rate calms them.".format(100 * measures["flip_rate"]))
+        return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot: weights oscillate between two "
+                                "codes. A lower learning rate calms them.".format(100 * measures["flip_rate"]))
     return Verdict(GOOD, "Good: the error is {}.".format(_size_of_error(measures)))
 
 
@@ -178,7 +178,7 @@ def _few_codes(measures: Mapping[str, float], tensor: QuantizedTensor, settings:
 
 def _widen(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
     if tensor.kind == WEIGHTS:
-        return "Try the min-max range." if settings.range_method != MIN_MAX else "Its range is to follow again: unfreeze it."
+        return "Try the min-max range." if settings.range_method != MIN_MAX else "Unfreeze its range."
     return "Let the moving average catch up, or give it a shorter memory."
 
 

@@ -9,7 +9,7 @@ _ROW_PADDING = 7
 
 
 def set_up_table(view: QtWidgets.QTableView) -> None:
-    """Whole rows are selected, nothing is edited, all rows are of one height (so long tables cost no more than short ones)."""
+    """Whole rows are selected, nothing is edited, rows are of one height: a long table costs no more than a short one."""
     view.setSelectionBehavior(view.SelectRows)
     view.setEditTriggers(view.NoEditTriggers)
     view.setShowGrid(False)

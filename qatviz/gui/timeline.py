@@ -5,8 +5,8 @@ from typing import Dict, List, Tuple
 
 from qatviz.telemetry import events
 
-#: Names of states that are kept when the run is set back or forward (to undo that): they end in the step, and in the number
-#: of the command by which the state was left.
+#: Names of states that are kept when the run is set back or forward (to undo that): they end in the step, and in the
+#: number of the command by which the state was left.
 _LEFT = re.compile(r"-(\d+)-(\d+)$")
 _NONE = -1
 #: Told some steps after they were true: they say something of a state, and come at no place of their own.
@@ -16,8 +16,8 @@ _LATE = (events.Evaluated, events.CheckpointSaved)
 class Timeline:
     """A tree of events: each knows what came before it on its branch.
 
-    By steps alone it can't be told what came before and what after a state that was restored: a change takes effect at the very
-    step of the checkpoint that was kept before it. So the names of checkpoints are followed.
+    By steps alone it can't be told what came before and what after a state that was restored: a change takes effect at
+    the very step of the checkpoint that was kept before it. So the names of checkpoints are followed.
     """
 
     def __init__(self):

@@ -17,13 +17,14 @@ NAN = float("nan")
 
 
 def tensor(kind="weights", parameters=100000, nonnegative=False):
-    return QuantizedTensor("layer." + kind, "layer", kind, (parameters,), 1, None, "layer." + kind, nonnegative, "Dense",
-                           parameters if kind == "weights" else 0)
+    return QuantizedTensor("layer." + kind, "layer", kind, (parameters,), 1, None, "layer." + kind, nonnegative,
+                           "Dense", parameters if kind == "weights" else 0)
 
 
 def measured(values, settings, low=None, high=None, **others):
     """Measures as of a snapshot of ``values``, on the grid of a range (else of their own)."""
-    grid = choose_grid(np.float32(values.min() if low is None else low), np.float32(values.max() if high is None else high),
+    low, high = np.float32(values.min() if low is None else low), np.float32(values.max() if high is None else high)
+    grid = choose_grid(low, high,
                        settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
     row = dict(measure(values, grid)._asdict(), scale=float(grid.scale), zero_point=float(grid.zero_point),
                range_min=float(grid.minimum), range_max=float(grid.maximum), flip_rate=NAN)
@@ -44,8 +45,8 @@ def levels_of(**measures):
 
 
 @pytest.mark.parametrize("name, good, warning, bad", [
-    ("sqnr_db", 30, 15, 5), ("rmse_over_scale", 0.289, 0.5, 1.0), ("clipped", 0.001, 0.02, 0.5), ("flushed", 0.01, 0.3, 0.9),
-    ("used_codes", 200, 100, 20)])
+    ("sqnr_db", 30, 15, 5), ("rmse_over_scale", 0.289, 0.5, 1.0), ("clipped", 0.001, 0.02, 0.5),
+    ("flushed", 0.01, 0.3, 0.9), ("used_codes", 200, 100, 20)])
 def test_each_judged_measure_has_three_levels(name, good, warning, bad):
     assert [levels_of(**{name: value})[ROW[name]] for value in (good, warning, bad)] == [v.GOOD, v.WARNING, v.BAD]
 

@@ -59,7 +59,8 @@ def test_a_change_is_told_with_its_step_and_values(context, panel, staged):
     run = staged(steps=7)
     change(context, run, ("conv1.weights.num_bits", 4))
     change(context, run, ("run.learning_rate", 0.01), ("conv1.weights.symmetric", False))
-    assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "run.learning_rate 0.001 → 0.01, conv1.weights.symmetric on → off"]
+    assert lines(panel) == ["conv1.weights.num_bits 8 → 4",
+                            "run.learning_rate 0.001 → 0.01, conv1.weights.symmetric on → off"]
     assert panel.source.index(0, STEP).data() == "7" and panel.source.index(1, STEP).data() == "8"
 
 
@@ -92,8 +93,9 @@ def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
 
 @pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))
 def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
-    values = {"seconds": 1.5, "device": "/cpu", "sequence": 1, "command": "x", "message": "it broke", "tensors": ("a", "b"),
-              "reason": "asked to", "accuracy": ACCURACY, "num_examples": 10, "name": "auto-1", "from_step": 9, "steps": 100,
+    values = {"seconds": 1.5, "device": "/cpu", "sequence": 1, "command": "x", "message": "it broke",
+              "tensors": ("a", "b"), "reason": "asked to", "accuracy": ACCURACY, "num_examples": 10, "name": "auto-1",
+              "from_step": 9, "steps": 100,
               "what": "the loss is not finite", "restored_step": 2, "traceback": "Traceback", "step": 3,
               "changes": (Change("conv1.weights.num_bits", 8, 4),), "checkpoint": "before-1"}
     known = events.EVENT_KINDS[kind]
@@ -128,7 +130,8 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
 def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, show):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
-    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5), events.RecordFailed(6, "disk full")])
+    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5),
+                        events.RecordFailed(6, "disk full")])
     assert len(lines(panel)) == 4
     QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "not recorded any more: disk full"]

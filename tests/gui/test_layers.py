@@ -176,7 +176,8 @@ def test_the_summary_tells_tensors_size_and_bits(context, panel, staged):
 @pytest.mark.parametrize("key", ["sqnr_db", "clipped", "num_bits", "used_codes", "scale", "size"])
 def test_numbers_are_sorted_as_numbers(context, panel, staged, key):
     run = staged()
-    change(context, run, ("conv1.weights.num_bits", 10), ("conv2.weights.num_bits", 4), ("dense1.weights.enabled", False))
+    change(context, run, ("conv1.weights.num_bits", 10), ("conv2.weights.num_bits", 4),
+           ("dense1.weights.enabled", False))
     panel.refresh()
     for order, sign in ((Qt.AscendingOrder, 1), (Qt.DescendingOrder, -1)):
         panel.view.sortByColumn(INDEX[key], order)
@@ -434,7 +435,8 @@ def test_levels_and_rows_look_different_in_the_picture(context, panel, staged):
 
     def colors_of(tensor, key):
         rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX[key]))
-        return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right()) for y in range(rect.top(), rect.bottom())}
+        return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right())
+                for y in range(rect.top(), rect.bottom())}
 
     assert context.theme.colors.bad in colors_of("dense1.weights", "verdict")
     assert context.theme.colors.good in colors_of("logits.weights", "verdict")
@@ -474,7 +476,8 @@ def test_levels_are_those_of_the_snapshot_s_bits(context, panel, staged):
 
 def test_text_of_sizes_and_shares():
     assert [bytes_text(size) for size in (0, 999, 1000, 12345, 1.2e6)] == ["0 B", "999 B", "1 kB", "12.3 kB", "1.2 MB"]
-    assert [percent_text(share) for share in (0, 1e-6, 0.0123, 0.123, 1)] == ["0 %", "<0.01 %", "1.23 %", "12.3 %", "100.0 %"]
+    shares = [percent_text(share) for share in (0, 1e-6, 0.0123, 0.123, 1)]
+    assert shares == ["0 %", "<0.01 %", "1.23 %", "12.3 %", "100.0 %"]
 
 
 def test_every_control_says_what_it_does(panel):

@@ -122,7 +122,8 @@ def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
 
 def test_an_evaluation_after_the_state_that_was_restored_does_not_survive():
     timeline = Timeline()
-    for event in (events.Evaluated(3, {}, 10, 0.1), events.Evaluated(7, {}, 10, 0.1), events.Restored(5, "good", "x", 9)):
+    for event in (events.Evaluated(3, {}, 10, 0.1), events.Evaluated(7, {}, 10, 0.1),
+                  events.Restored(5, "good", "x", 9)):
         timeline.add(event)
     assert timeline.surviving() == [True, False, True]
 

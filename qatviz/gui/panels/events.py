@@ -24,6 +24,7 @@ _FILTERS = ((ALL, "All", "Show all that happened."),
             (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."))
 _NOTHING_YET = {ALL: "Nothing has happened yet.", CHANGES: "No setting has been changed yet.",
                 EVALUATIONS: "Nothing has been evaluated yet."}
+_NO_RUN = "No run: what happens to it will be listed here."
 #: States in which the run takes commands.
 _GOING = ("new", "building", "running", "paused")
 
@@ -52,11 +53,13 @@ class EventsPanel(Panel):
             self._filter_group.addButton(button)
             self.filters[what] = button
         self.undo_action = self._action(
-            "Undo", "Undo this change: give the settings their old values again; training goes on from where it is", self._on_undo)
+            "Undo", "Undo this change: give the settings their old values again; training goes on from where it is",
+            self._on_undo)
         self.back_action = self._action(
-            "Go back", "Go back to before this change: set the run itself, weights and all, to the moment before it (this can be "
-                       "redone)", self._on_back)
-        self.details_action = self._action("Details…", "Show all there is to this line, to be read and copied", self._on_details)
+            "Go back", "Go back to before this change: set the run itself, weights and all, to the moment before it "
+                       "(this can be redone)", self._on_back)
+        self.details_action = self._action(
+            "Details…", "Show all there is to this line, to be read and copied", self._on_details)
         self.menu = FigureMenu(self.view)
         self._narrowed_to = self.context.settings.value(_NARROWED_KEY, ALL)
         if self._narrowed_to not in self.filters:
@@ -149,7 +152,8 @@ class EventsPanel(Panel):
 
     def _to_undo(self, event: events.CommandApplied) -> Tuple[Tuple[str, Any], ...]:
         """What of a change is not as it was before."""
-        return tuple((change.setting, change.old) for change in event.changes if self._in_effect(change.setting) != change.old)
+        return tuple((change.setting, change.old) for change in event.changes
+                     if self._in_effect(change.setting) != change.old)
 
     def _in_effect(self, path: str) -> Any:
         tensor, _, setting = path.rpartition(".")
@@ -164,7 +168,7 @@ class EventsPanel(Panel):
             return None
 
     def _say_what_is_missing(self) -> None:
-        text = "No run: what happens to it will be listed here." if self.model.run is None else _NOTHING_YET[self._narrowed_to]
+        text = _NOTHING_YET[self._narrowed_to] if self.model.run is not None else _NO_RUN
         self.empty.say("" if self.source.rowCount() else text)
 
     def _on_undo(self) -> None:
@@ -178,7 +182,7 @@ class EventsPanel(Panel):
             self._asked[sequence] = event.checkpoint
 
     def _on_event(self, event: events.Event) -> None:
-        """A checkpoint that the run does not have any more is not offered again; the refusal itself is a line of the list."""
+        """A checkpoint that the run does not have any more is not offered again; the list tells of the refusal."""
         name = self._asked.pop(getattr(event, "sequence", None), "")
         if name and isinstance(event, events.CommandRejected):
             self._gone.add(name)

@@ -11,9 +11,10 @@ from qatviz.gui.theme import Theme
 
 STEP, MARK, WHAT = range(3)
 HEADERS = (("Step", "Training steps that were done when it happened"), ("", "What kind of thing happened"),
-           ("What happened", "Double-click a line to see the curves there; lines that are struck through were left behind "
-                             "when the run was set back"))
-_ALIGN = {STEP: int(Qt.AlignRight | Qt.AlignVCenter), MARK: int(Qt.AlignCenter), WHAT: int(Qt.AlignLeft | Qt.AlignVCenter)}
+           ("What happened", "Double-click a line to see the curves there; lines that are struck through were left "
+                             "behind when the run was set back"))
+_ALIGN = {STEP: int(Qt.AlignRight | Qt.AlignVCenter), MARK: int(Qt.AlignCenter),
+          WHAT: int(Qt.AlignLeft | Qt.AlignVCenter)}
 
 
 class EventsModel(QtCore.QAbstractTableModel):
@@ -30,7 +31,7 @@ class EventsModel(QtCore.QAbstractTableModel):
         self._left_behind.setStrikeOut(True)
 
     def show_happenings(self, happenings: List[Happening], is_same_run: bool = True) -> None:
-        """Bring the list up to date with all that happened so far; where only survival changed, the view is to be drawn again."""
+        """Take in what happened since the last time; where only survival changed, the view is to be drawn again."""
         if not is_same_run or len(happenings) < self._seen:
             self.beginResetModel()
             self._happenings, self._seen, self._rows = happenings, 0, []

@@ -25,7 +25,8 @@ _MARKS = {
     events.Started: Mark("▶", "muted"), events.Paused: Mark("‖", "muted"), events.Resumed: Mark("▶", "muted"),
     events.CommandApplied: Mark("◆", "accent"), events.CommandRejected: Mark("⊘", "warning"),
     events.SettingsActivated: Mark("◇", "accent"), events.Evaluated: Mark("●", "good"),
-    events.CheckpointSaved: Mark("▪", "muted"), events.Restored: Mark("↩", "warning"), events.Planned: Mark("▸", "muted"),
+    events.CheckpointSaved: Mark("▪", "muted"), events.Restored: Mark("↩", "warning"),
+    events.Planned: Mark("▸", "muted"),
     events.NonFinite: Mark("▲", "bad"), events.RecordFailed: Mark("▲", "bad"), events.Finished: Mark("■", "good"),
     events.Stopped: Mark("■", "muted"), events.Failed: Mark("✖", "bad")}
 _ACCURACIES = (("float", "float"), ("quantized", "quantized"), ("weights_only", "only weights quantized"),
@@ -38,8 +39,11 @@ def is_change(event: events.Event) -> bool:
 
 
 def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
-    """Whether an event is worth a line. Not so the answers to commands that changed nothing or whose effect is an event of its
-    own, and checkpoints that are kept before each change."""
+    """Whether an event is worth a line.
+
+    Answers to commands that changed nothing, or whose effect is an event of its own, are not; nor are the checkpoints
+    that are kept before each change.
+    """
     if isinstance(event, events.CommandApplied) and not is_change(event):
         return False
     if isinstance(event, events.CheckpointSaved) and event.reason.startswith("before"):

@@ -35,7 +35,7 @@ class LayersPanel(Panel):
         self.shown = LayersFilter(self)
         self.shown.setSourceModel(self.source)
         self.filter = QtWidgets.QLineEdit(placeholderText="Filter by name", clearButtonEnabled=True)
-        self.filter.setToolTip("Show tensors with these words in their name; * and ? are wildcards (Ctrl+F; Esc clears)")
+        self.filter.setToolTip("Show tensors with these words in their name; * and ? are wildcards (Ctrl+F, Esc)")
         self.filter.setAccessibleName("Filter tensors by name")
         self.kinds = {}  # type: Dict[str, QtWidgets.QToolButton]
         self._kind_group = QtWidgets.QButtonGroup(self)
@@ -53,7 +53,7 @@ class LayersPanel(Panel):
         self.columns.setMenu(self.view.columns_menu)
         self.empty = EmptyText(self.view.viewport())
         self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
-        self.summary.setToolTip("Weights only: activations are computed anew for every input and take no place in a model file.")
+        self.summary.setToolTip("Weights only: activations are computed anew for every input, no file holds them.")
         self.figure_name = self.view.figure_name
         self._plan = self._snapshot = self._book = None
         self._pending = {}  # type: Dict
@@ -84,7 +84,8 @@ class LayersPanel(Panel):
         self.view.selectionModel().selectionChanged.connect(self._on_selected)
         self.view.selectionModel().currentChanged.connect(self._on_selected)
         self.edits.changed.connect(self.mark_due)
-        for keys, parent, handler in ((QtGui.QKeySequence.Find, self, self._on_find), ("Esc", self.filter, self._on_escape)):
+        for keys, parent, handler in ((QtGui.QKeySequence.Find, self, self._on_find),
+                                      ("Esc", self.filter, self._on_escape)):
             shortcut = QtWidgets.QShortcut(QtGui.QKeySequence(keys), parent)
             shortcut.setContext(Qt.WidgetWithChildrenShortcut)
             shortcut.activated.connect(handler)

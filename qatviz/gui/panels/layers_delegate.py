@@ -1,4 +1,4 @@
-"""Paints the cells of the table of layers: directly, as asking the style for each of them takes several times as long."""
+"""Paints the cells of the table of layers: directly, as asking the style for each of them takes far longer."""
 
 from typing import Dict
 
@@ -19,7 +19,8 @@ _CURRENT_BAR = 3
 class LayersDelegate(QtWidgets.QStyledItemDelegate):
     """``current`` is the name of the tensor that is shown in full elsewhere; its row is marked."""
 
-    def __init__(self, rows: Rows, shown: LayersFilter, sparklines: Sparklines, theme: Theme, parent: QtWidgets.QWidget):
+    def __init__(self, rows: Rows, shown: LayersFilter, sparklines: Sparklines, theme: Theme,
+                 parent: QtWidgets.QWidget):
         super().__init__(parent)
         self._rows, self._shown, self._sparklines, self._theme = rows, shown, sparklines, theme
         self.current = ""
@@ -28,10 +29,10 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
     def apply_theme(self) -> None:
         """Take the theme's colours and the view's font."""
         color = self._theme.color
-        self._text, self._muted, self._ghost, self._line = (color(n) for n in ("text", "muted", "ghost", "line"))
+        self._text, self._muted, self._ghost = color("text"), color("muted"), color("ghost")
         self._accent = color("accent")
-        self._levels = {level: color(LEVEL_NAMES[level]) for level in (GOOD, WARNING, BAD)}  # type: Dict[int, QtGui.QColor]
-        self._levels[NO_LEVEL] = self._muted
+        self._levels = {NO_LEVEL: self._muted}  # type: Dict[int, QtGui.QColor]
+        self._levels.update((level, color(LEVEL_NAMES[level])) for level in (GOOD, WARNING, BAD))
         self._spark_pen = QtGui.QPen(color("muted"), 1)
         self._bold = QtGui.QFont(self.parent().font())
         self._bold.setBold(True)

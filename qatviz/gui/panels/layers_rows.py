@@ -6,7 +6,8 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes, verdict
+from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
+                                     verdict)
 from qatviz.gui.edits import show
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.gui.plot import si
@@ -56,7 +57,8 @@ class Rows:
         self._verdicts = {}  # type: Dict[int, Verdict]
         self._cells = {}  # type: Dict[Tuple[int, str], Cell]
 
-    def set_settings(self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings], step: int) -> None:
+    def set_settings(self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings],
+                     step: int) -> None:
         """Settings in effect after ``step`` steps, and as they are to become (the same where nothing is pending)."""
         self.settings, self.wanted = list(settings), list(wanted)
         self.active = []
@@ -231,5 +233,5 @@ _SETTING_TEXTS = {"num_bits": _bits_text, "range_method": _range_text,
                   "size": _size_text}  # type: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]]
 _MEASURE_TEXTS = {
     "scale": lambda value: si(value, 4), "zero_point": "{:,.0f}".format, "sqnr_db": "{:.1f}".format,
-    "rmse_over_scale": "{:.3f}".format, "clipped": percent_text, "flushed": percent_text, "effective_bits": "{:.2f}".format,
-    "flip_rate": percent_text}  # type: Dict[str, Callable[[float], str]]
+    "rmse_over_scale": "{:.3f}".format, "clipped": percent_text, "flushed": percent_text,
+    "effective_bits": "{:.2f}".format, "flip_rate": percent_text}  # type: Dict[str, Callable[[float], str]]

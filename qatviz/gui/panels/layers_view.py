@@ -108,8 +108,9 @@ class LayersView(QtWidgets.QTableView):
         names = [tensor.name for tensor in self._source.rows.tensors]
         for index, column in enumerate(COLUMNS):
             texts = names if column.key == "name" and names else [column.sample]
-            width = max([metrics.horizontalAdvance(column.header)] + [bold_metrics.horizontalAdvance(text) for text in texts])
-            self.setColumnWidth(index, self._widths.get(column.key, width + _EXTRA_WIDTH))
+            widths = [bold_metrics.horizontalAdvance(text) for text in texts]
+            widths.append(metrics.horizontalAdvance(column.header))
+            self.setColumnWidth(index, self._widths.get(column.key, max(widths) + _EXTRA_WIDTH))
         self.frozen.fit()
         self._arranging = False
 
