@@ -9,7 +9,7 @@ _ROW_PADDING = 7
 
 
 def set_up_table(view: QtWidgets.QTableView) -> None:
-    """Whole rows are selected, nothing is edited, rows are of one height: a long table costs no more than a short one."""
+    """Whole rows are selected, nothing is edited, rows are of one height, so length costs nothing."""
     view.setSelectionBehavior(view.SelectRows)
     view.setEditTriggers(view.NoEditTriggers)
     view.setShowGrid(False)
