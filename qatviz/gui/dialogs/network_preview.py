@@ -9,6 +9,8 @@ from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 
 _COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")
+_NUMBERS = (3, 4)
+_RIGHT = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
 
 
 class NetworkPreview(QtWidgets.QWidget):
@@ -21,6 +23,8 @@ class NetworkPreview(QtWidgets.QWidget):
         self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
         self.table.setAccessibleName("Layers of the network")
         self.table.setHeaderLabels(_COLUMNS)
+        for column in _NUMBERS:
+            self.table.headerItem().setTextAlignment(column, _RIGHT)
         self.table.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
         self.total = QtWidgets.QLabel(wordWrap=True)
         self.total.setToolTip("MACs: multiply-accumulates for one example")
@@ -58,12 +62,11 @@ class NetworkPreview(QtWidgets.QWidget):
 
     def _fill(self, network, is_known: bool) -> None:
         summary = network.summary()
-        right = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
         for row in summary:
             item = QtWidgets.QTreeWidgetItem([
                 row.name, row.kind, _shape(row.output_shape), _count(row.parameters), _count(row.macs)])
-            for column in (3, 4):
-                item.setTextAlignment(column, right)
+            for column in _NUMBERS:
+                item.setTextAlignment(column, _RIGHT)
             item.setToolTip(0, "{} reads {}".format(row.name, ", ".join(row.inputs)))
             self.table.addTopLevelItem(item)
         for column in range(len(_COLUMNS)):

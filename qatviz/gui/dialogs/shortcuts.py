@@ -7,8 +7,8 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 #: Keys that no action has: they belong to what has the focus.
 ALWAYS = (
     ("Tab, Shift+Tab", "next, previous control"),
-    ("↑, ↓ in a number", "one step more, one less"),
-    ("Enter in a number", "what was typed counts; Esc takes it back"),
+    ("↑, ↓", "in a number: one step more, one less"),
+    ("Enter, Esc", "in a number: take, take back what is typed"),
 )
 
 
