@@ -4,8 +4,10 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore
 
-from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, few_ticks, percent, signed, span
+from qatviz.gui.panels.tensor_bars import Bars
+from qatviz.gui.panels.tensor_plot import TensorPlot, few_ticks
 from qatviz.gui.panels.tensor_view import TensorView
+from qatviz.gui.panels.tensor_words import percent, signed, span
 from qatviz.gui.theme import Theme
 from qatviz.quant.affine import AffineGrid
 

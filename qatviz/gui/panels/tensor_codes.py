@@ -3,8 +3,10 @@
 import numpy as np
 import pyqtgraph as pg
 
-from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, percent, signed
+from qatviz.gui.panels.tensor_bars import Bars
+from qatviz.gui.panels.tensor_plot import TensorPlot
 from qatviz.gui.panels.tensor_view import TensorView
+from qatviz.gui.panels.tensor_words import percent, signed
 from qatviz.gui.theme import Theme
 from qatviz.quant.affine import code_bounds
 

@@ -8,7 +8,9 @@ from PyQt5 import QtCore
 
 from qatviz.analysis.error_distribution import BINS_PER_STEP, LARGEST, ErrorDistribution, error_distribution
 from qatviz.gui.ghost import Ghost
-from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, percent, signed
+from qatviz.gui.panels.tensor_bars import Bars
+from qatviz.gui.panels.tensor_plot import TensorPlot
+from qatviz.gui.panels.tensor_words import percent, signed
 from qatviz.gui.plot import outline
 from qatviz.gui.theme import Theme
 from qatviz.quant.affine import AffineGrid

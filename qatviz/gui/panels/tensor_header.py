@@ -1,21 +1,15 @@
 """What a tensor is, how it is quantized, and how well: now and, while something is pending, as it would be."""
 
-from typing import Dict, List, NamedTuple, Optional, Tuple
+from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.panels.tensor_plot import percent
 from qatviz.gui.panels.tensor_view import TensorView
-from qatviz.gui.plot import si
+from qatviz.gui.panels.tensor_words import describe, describe_now, describe_tensor, measured, pending_texts
 from qatviz.gui.theme import Theme
 from qatviz.network.plan import QuantizedTensor
-from qatviz.quant.affine import code_bounds
 from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
-from qatviz.settings import FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, QuantizerSettings
-
-_RANGES = {MIN_MAX: "min-max range", PERCENTILE: "{:g} % range", MSE: "least-MSE range", FROZEN: "frozen range",
-           MOVING_AVERAGE: "averaged range"}
 
 
 class Cell(NamedTuple):
@@ -32,7 +26,7 @@ CELLS = (
          "dB. Each bit is worth about 6 dB.", False),
     Cell("rmse_over_scale", "RMSE/scale", "The typical error in steps of the grid. Ideal rounding has {:.3f}; much more means "
          "that values are clipped, much less that many values lie on the grid, such as zeros.".format(IDEAL_RMSE_OVER_SCALE),
-         True),
+         None),
     Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
     Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
     Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
@@ -131,11 +125,11 @@ class Header(QtWidgets.QWidget):
             text, value = texts[cell.name]
             ghost_text, ghost_value = would_be.get(cell.name, ("", None))
             better = None
-            if ghost_text and cell.is_better_low is not None and np.isfinite([value, ghost_value]).all():
-                better = None if abs(value - ghost_value) <= 1e-9 * abs(value) else \
-                    (ghost_value < value) == cell.is_better_low
-            self.cells[cell.name].show_values(text, (about if cell.name != "size_bits" else "") + ghost_text if ghost_text else "",
-                                              better)
+            can_tell = cell.is_better_low is not None and ghost_text not in ("", text)
+            if can_tell and np.isfinite([value, ghost_value]).all():
+                better = (ghost_value < value) == cell.is_better_low
+            mark = about if ghost_text and cell.name != "size_bits" else ""
+            self.cells[cell.name].show_values(text, mark + ghost_text, better)
 
     def _draw_moment(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
@@ -194,78 +188,3 @@ class _CellLabels(QtWidgets.QWidget):
         if text != self.value.text():
             self.value.setText(text)
             self.setAccessibleDescription("{}{}".format(now, ", would be " + would_be if would_be else ""))
-
-
-def describe_tensor(tensor: QuantizedTensor) -> str:
-    """Layer, shape and size."""
-    shape = " × ".join(map(str, tensor.shape)) or "scalar"
-    return "{} · {}{}".format(tensor.op_kind, shape, " · {} weights".format(si(tensor.parameters)) if tensor.parameters else "")
-
-
-def describe_now(view: TensorView) -> str:
-    """How the tensor is quantized: its settings, or those it will have after its delay; in the past the bits of then."""
-    if not view.is_live:
-        return "{} bits then".format(view.num_bits) if view.is_active else "float then"
-    if not view.is_active and view.settings.enabled:
-        return "float until step {:,}, then {}".format(view.settings.quant_delay, describe(view.settings, True))
-    return describe(view.settings, view.is_active)
-
-
-def describe(settings: QuantizerSettings, active: bool, than: Optional[QuantizerSettings] = None) -> str:
-    """Settings in a few words; where ``than`` is given only what differs from it."""
-    if not active:
-        return "float"
-    old = than if than is not None and than.enabled else None
-    words = []
-    for name, word in (("num_bits", "{} bits".format(settings.num_bits)),
-                       ("symmetric", "symmetric" if settings.symmetric else "affine"),
-                       ("narrow_range", "narrow" if settings.narrow_range else "full"),
-                       ("per_channel", "per channel" if settings.per_channel else "per tensor"),
-                       ("power_of_two", "power-of-two scale" if settings.power_of_two else "any scale")):
-        differs = old is not None and getattr(old, name) != getattr(settings, name)
-        unremarkable = name in ("narrow_range", "power_of_two") and not getattr(settings, name)
-        if differs or (old is None and not unremarkable):
-            words.append(word)
-    if old is None or (old.range_method, old.percentile) != (settings.range_method, settings.percentile):
-        words.append(_RANGES[settings.range_method].format(settings.percentile))
-    return " · ".join(words)
-
-
-def measured(view: TensorView) -> Dict[str, Tuple[str, float]]:
-    """Text and value of each cell."""
-    values = {name: view.measure(name) for name in ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "used_codes")}
-    values["size_bits"] = view.size_bits
-    low, high = code_bounds(view.num_bits, view.grid.narrow_range) if view.is_active else (0, -1)
-    return _texts(values, view.is_active, high - low + 1)
-
-
-def pending_texts(view: TensorView) -> Dict[str, Tuple[str, float]]:
-    """The same as it would be."""
-    ghost = view.ghost
-    values = dict(ghost.measures._asdict(), size_bits=ghost.size_bits)
-    low, high = ghost.grid.bounds if ghost.active else (0, -1)
-    return _texts(values, ghost.active, high - low + 1)
-
-
-def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tuple[str, float]]:
-    sqnr = values["sqnr_db"]
-    used = values["used_codes"]
-    texts = {
-        "sqnr_db": "exact" if sqnr == np.inf or not active else "–" if not np.isfinite(sqnr) else "{:.1f} dB".format(sqnr),
-        "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
-        "{:.3f}".format(values["rmse_over_scale"]),
-        "clipped": percent(values["clipped"]) if active else "–",
-        "flushed": percent(values["flushed"]) if active else "–",
-        "used_codes": "{:.0f}/{}".format(used, codes) if active and np.isfinite(used) else "–",
-        "size_bits": size_text(values["size_bits"]),
-    }
-    return {name: (text, float(values[name])) for name, text in texts.items()}
-
-
-def size_text(bits: float) -> str:
-    """Bits as bytes, kB or MB (of 1,000)."""
-    size = bits / 8
-    for unit, factor in (("B", 1), ("kB", 1e3), ("MB", 1e6)):
-        if size < 1000 * factor or unit == "MB":
-            break
-    return "{:.3g} {}".format(size / factor, unit) if size < 1e9 else "{:,.0f} MB".format(size / 1e6)

@@ -5,8 +5,10 @@ import pyqtgraph as pg
 from PyQt5 import QtCore
 
 from qatviz.analysis.distribution import Distribution, distribution
-from qatviz.gui.panels.tensor_plot import Bars, TensorPlot, lines, percent, signed, span
+from qatviz.gui.panels.tensor_bars import Bars, lines
+from qatviz.gui.panels.tensor_plot import TensorPlot
 from qatviz.gui.panels.tensor_view import TensorView, levels_of
+from qatviz.gui.panels.tensor_words import percent, signed, span
 from qatviz.gui.plot import outline
 from qatviz.gui.theme import Theme
 
@@ -34,8 +36,8 @@ class OverlayPlot(TensorPlot):
         self.set_table(self._columns)
 
     def _items(self):
-        return (self._floats, self._flushed, self._clipped, self._float_outline, self._quantized, self._levels, self._window, self._ghost_window,
-                self._ghost_levels)
+        return (self._floats, self._flushed, self._clipped, self._quantized, self._levels, self._float_outline, self._window,
+                self._ghost_window, self._ghost_levels)
 
     def dress(self) -> None:
         super().dress()
