@@ -3,6 +3,7 @@
 All of it runs on one thread. The way in is the :class:`Inbox`, the way out the :class:`Collector`.
 """
 
+import math
 import time
 from bisect import bisect_left
 from dataclasses import replace
@@ -33,6 +34,8 @@ SNAPSHOT_SHARE = 50
 #: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
 #: part of the time that keeping them may take.
 LAST_GOOD_FIRST_S, LAST_GOOD_LONGEST_S, LAST_GOOD_SHARE = 0.5, 5.0, 0.01
+#: A state whose loss is more than so many times that of the first step, or of guessing, is not worth going back to.
+GOOD_LOSS_FACTOR = 10.0
 #: Seconds that a paused run sleeps at most before it looks after its housekeeping.
 _IDLE_S = 0.25
 
@@ -61,6 +64,7 @@ class Trainer:
         self._moments = Moments()
         #: The next state to go back to after a bad step, once a step could be taken from it.
         self._unproven = None  # type: Optional[Moment]
+        self._greatest_good_loss = None  # type: Optional[float]
         self._checkpointer = Checkpointer(record, collector.put)
         self._schedule = sorted(spec.schedule, key=lambda item: item[0])
         self._evaluation = None  # type: Optional[Evaluation]
@@ -153,7 +157,9 @@ class Trainer:
         except NonFiniteLoss as error:
             self._after_bad_step(str(error))
             return
-        if self._unproven is not None:
+        if self._greatest_good_loss is None:
+            self._greatest_good_loss = GOOD_LOSS_FACTOR * max(loss, math.log(self._spec.dataset.num_classes))
+        if self._unproven is not None and loss <= self._greatest_good_loss:  # else training is running away already
             self._moments.last_good, self._unproven = self._unproven, None
         self.step += 1
         self.seconds += time.perf_counter() - started

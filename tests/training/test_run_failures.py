@@ -38,7 +38,11 @@ def is_finite(arrays):
     return all(np.isfinite(value).all() for value in arrays.values())
 
 
-def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is_lower(graphs):
+@pytest.mark.parametrize("first_s", [0.0, 3600.0])
+def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is_lower(graphs, monkeypatch, first_s):
+    """Also where a state is kept at every step: one that has run away, finite as it may be, is not gone back to."""
+    for name, value in (("FIRST_S", first_s), ("LONGEST_S", first_s), ("SHARE", 1.0)):
+        monkeypatch.setattr(trainer, "LAST_GOOD_" + name, value)
     run_spec = running_away("float")
     with Driver(run_spec) as driver:
         bad, paused = driver.until_event(events.NonFinite), driver.until_event(events.Paused)
