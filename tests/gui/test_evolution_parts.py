@@ -251,6 +251,25 @@ def wheel(canvas, point, notches, modifiers=QtCore.Qt.NoModifier):
                                         QtCore.Qt.NoButton, modifiers, QtCore.Qt.NoScrollPhase, False))
 
 
+def test_arrow_keys_move_what_is_in_view(context, show):
+    canvas = shown_canvas(context, show)
+    panned = heard(canvas.panned)
+    QTest.keyClick(canvas, QtCore.Qt.Key_Right)
+    QTest.keyClick(canvas, QtCore.Qt.Key_Left)
+    assert panned == [(60.0,), (-60.0,)]
+
+
+def test_larger_text_gets_more_room(context, show, app):
+    canvas = shown_canvas(context, show)
+    before = canvas.plot_rect.left()
+    try:
+        context.theme.set_font_points(20)
+        app.processEvents()
+        assert canvas.plot_rect.left() > 1.3 * before
+    finally:
+        context.theme.set_font_points(0)
+
+
 def test_the_wheel_zooms_the_time_and_with_control_the_values(context, show):
     canvas = shown_canvas(context, show)
     zoomed, panned = heard(canvas.zoomed), heard(canvas.panned)
@@ -278,7 +297,7 @@ def test_markers_lines_are_where_their_steps_are(context, show):
     canvas = shown_canvas(context, show)
     canvas.set_lines([VerticalLine(150.0, "accent", True)])
     picture = canvas.grab().toImage()
-    columns = {x for x in range(60, 640) if picture.pixelColor(x, 20).name() == context.theme.colors.accent}
+    columns = {x for x in range(100, 640) if picture.pixelColor(x, 20).name() == context.theme.colors.accent}
     assert columns and all(abs(x - canvas.pixel_of(150)) <= 2 for x in columns)
 
 
@@ -408,9 +427,13 @@ def test_flags_that_have_room_keep_their_words(context, show):
 
 def test_a_flag_is_chosen_with_the_mouse_or_the_keyboard(context, show):
     strip = strip_of(context, show, [100, 300, 302])
-    chosen = heard(strip.chosen)
+    chosen, moved = heard(strip.chosen), heard(strip.moved)
+    markers = [marker for flag in strip.flags() for marker in flag.markers]
+    strip.moved.connect(lambda found: strip.set_markers(markers, [100.0, 300.0, 302.0], 54, 594, found[-1].step))
     QTest.mouseClick(strip, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, strip.flags()[1].rect.center())
     assert [marker.step for marker in chosen[0][0]] == [300, 302]
     QTest.keyClick(strip, QtCore.Qt.Key_Right)
     QTest.keyClick(strip, QtCore.Qt.Key_Return)
-    assert [marker.step for marker in chosen[1][0]] == [100]
+    assert [marker.step for marker in chosen[1][0]] == [100] and len(moved) == 1
+    QTest.keyClick(strip, QtCore.Qt.Key_Right)
+    assert [marker.step for marker in moved[1][0]] == [300, 302]

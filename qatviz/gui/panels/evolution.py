@@ -1,18 +1,18 @@
 """The run over time: loss, accuracy and what quantization does to each tensor, with a marker for every change."""
 
-from typing import Dict, Iterable, List, Optional, Sequence, Tuple
+from typing import Iterable, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.analysis.effects import Effect, effect, tensors_of
 from qatviz.analysis.series import Clock, SeriesReader
-from qatviz.errors import QatvizError
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_bar import EvolutionBar
 from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution_effects import MarkerEffects
 from qatviz.gui.panels.evolution_kinds import KINDS, LOSS
-from qatviz.gui.panels.evolution_markers import MARKED, Marker, markers_of, sentences
+from qatviz.gui.panels.evolution_markers import MARKED, Marker
+from qatviz.gui.panels.evolution_menu import MarkerMenu
 from qatviz.gui.panels.evolution_plot import SETTLE_S, EvolutionPlot, View
 from qatviz.gui.panels.evolution_ruler import TimeRuler
 from qatviz.gui.panels.evolution_strip import MarkerStrip
@@ -20,13 +20,10 @@ from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import STEPS as STEP_TRACK
-from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
 
 #: Tensors in colour; there are no more colours that can be told apart.
 MOST_TENSORS = 8
 _PLOT_HEIGHT = 72
-#: Steps between two looks at effects that are not complete.
-_EFFECTS_EVERY = 20
 
 
 class EvolutionPanel(Panel):
@@ -37,7 +34,8 @@ class EvolutionPanel(Panel):
     axis : TimeAxis
         What is in view.
     plots : dict of str to EvolutionPlot
-    markers : list of Marker
+    effects : MarkerEffects
+        The markers, and what they did.
     selected_step : int or None
         Step of the marker that is highlighted.
     """
@@ -52,7 +50,8 @@ class EvolutionPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.bar = EvolutionBar(self.context.settings)
-        self.strip = MarkerStrip(self.theme, self._tip)
+        self.effects = MarkerEffects(self.model)
+        self.strip = MarkerStrip(self.theme, self.effects.tell)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
@@ -60,7 +59,7 @@ class EvolutionPanel(Panel):
         self.ruler = TimeRuler(self.theme)
         self.empty = EmptyText(self.scroll)
         self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
-        self.markers, self.selected_step = [], None  # type: List[Marker], Optional[int]
+        self.selected_step = None  # type: Optional[int]
         self._hidden, self._crosshair_text = set(), ""
         self._settle = QtCore.QTimer(self, singleShot=True, interval=int(1000 * SETTLE_S))
         self._forget_run()
@@ -87,6 +86,7 @@ class EvolutionPanel(Panel):
         self.bar.follow_asked.connect(self._on_follow)
         self.bar.all_asked.connect(self._on_all)
         self.strip.chosen.connect(self._on_flag)
+        self.strip.moved.connect(self._choose)
         self.model.happened.connect(self._on_happened)
         self._settle.timeout.connect(self.mark_due)
         for plot in self.plots.values():
@@ -102,6 +102,7 @@ class EvolutionPanel(Panel):
             plot.log_toggled.connect(self._redraw)
         self.plots[LOSS].smoothing.changed.connect(self._redraw)
         for key, act in (("F", lambda: self._on_follow(True)), ("Home", self._on_all), ("+", lambda: self._zoom(0.5)),
+                         ("=", lambda: self._zoom(0.5)),
                          ("-", lambda: self._zoom(2.0))):
             QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
 
@@ -112,8 +113,8 @@ class EvolutionPanel(Panel):
         self._meet_run()
         if self._history is None:
             return
-        self._renew_markers()
-        nearest = min(self.markers, key=lambda marker: abs(marker.step - step), default=None)
+        self.effects.renew()
+        nearest = self.effects.nearest(step)
         self.selected_step = nearest.step if nearest is not None else None
         self._update_axis()
         self.axis.centre(float(self._view().x_of(step)))
@@ -131,7 +132,7 @@ class EvolutionPanel(Panel):
         if waiting:
             return
         self._update_axis()
-        self._renew_markers()
+        self.effects.renew()
         view = self._view()
         for plot in self._visible_plots():
             plot.draw(view)
@@ -139,13 +140,15 @@ class EvolutionPanel(Panel):
         self.bar.follow.setChecked(self.axis.follow)
         more = len(self.model.selected) > MOST_TENSORS
         self.bar.tell("{} of {} selected shown".format(MOST_TENSORS, len(self.model.selected)) if more else "")
-        self._measure_effects()
+        self.effects.measure()
         if any(plot.is_behind for plot in self.plots.values()) and not self._settle.isActive():
             self._settle.start()
 
     def apply_theme(self) -> None:
         for plot in self.plots.values():
             plot.apply_theme()
+        self.bar.apply_font()
+        self.strip.updateGeometry()
         self.strip.update()
         self.ruler.update()
 
@@ -165,9 +168,8 @@ class EvolutionPanel(Panel):
     def _forget_run(self) -> None:
         self._history, self._reader, self._clock = None, None, Clock()
         self._first_step = None  # type: Optional[int]
-        self._markers_due, self.markers, self.selected_step = True, [], None
-        self._measured_at = -_EFFECTS_EVERY
-        self._effects = {}  # type: Dict[Tuple[int, Optional[int]], Effect]
+        self.selected_step = None
+        self.effects.forget()
 
     def _meet_run(self) -> None:
         """Begin anew where the model shows another run than the last time."""
@@ -222,20 +224,15 @@ class EvolutionPanel(Panel):
 
     # Markers
 
-    def _renew_markers(self) -> None:
-        if self._markers_due:
-            self._markers_due = False
-            self.markers = markers_of(self.model.happenings)
-
     def _draw_markers(self, view: View) -> None:
-        x = view.x_of([marker.step for marker in self.markers])
+        x = view.x_of([marker.step for marker in self.effects.markers])
         lines = [VerticalLine(at, marker.color, marker.step == self.selected_step)
-                 for at, marker in zip(x.tolist(), self.markers)]
+                 for at, marker in zip(x.tolist(), self.effects.markers)]
         for plot in self._visible_plots():
             plot.canvas.set_lines(lines)
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
-        self.strip.set_markers(self.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(), rect.right(),
+        self.strip.set_markers(self.effects.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(), rect.right(),
                                self.selected_step)
         self._draw_ruler()
 
@@ -249,82 +246,20 @@ class EvolutionPanel(Panel):
         canvas = self.plots[self.bar.shown[0]].canvas
         return canvas, canvas.mapTo(self, QtCore.QPoint(0, 0)).x()
 
-    def _measure_effects(self) -> None:
-        """While its steps are still there one by one: what has been folded tells before and after less well apart."""
-        newest = self._history.last_step(STEP_TRACK)
-        if newest is not None and not 0 <= newest - self._measured_at < _EFFECTS_EVERY:
-            self._measured_at = newest
-            for marker in self.markers[-3:]:
-                self._effect(marker)
-
-    def _effect(self, marker: Marker) -> Effect:
-        at = self.markers.index(marker)
-        previous = self.markers[at - 1].step if at else None
-        following = self.markers[at + 1].step if at + 1 < len(self.markers) else None
-        key = marker.step, len(marker.events)
-        found = self._effects.get(key)
-        if found is None or not found.complete:
-            names = tensors_of(marker.changes, [t.name for t in self.model.tensors])
-            found = self._effects[key] = effect(self._history, marker.step, names, previous, following)
-        return found
-
-    def _tip(self, markers: Sequence[Marker]) -> str:
-        blocks = []
-        for marker in markers[-3:]:
-            lines = ["Step {:,}".format(marker.step)]
-            lines += [sentence for event in marker.events for sentence in sentences(event)]
-            blocks.append("\n".join(lines + [self._effect(marker).describe()]))
-        more = len(markers) - len(blocks)
-        return ("{} earlier changes, and\n\n".format(more) if more else "") + "\n\n".join(blocks)
-
     def _tip_at(self, x: float, tolerance: float) -> str:
         marker = self._marker_at(x, tolerance)
-        return self._tip([marker]) if marker is not None else ""
+        return self.effects.tell([marker]) if marker is not None else ""
 
     def _marker_at(self, x: float, tolerance: float) -> Optional[Marker]:
-        if self._history is None or not self.markers:
+        if self._history is None or not self.effects.markers:
             return None
-        places = self._view().x_of([marker.step for marker in self.markers])
-        distance, marker = min(zip(abs(places - x).tolist(), self.markers), key=lambda pair: pair[0])
+        places = self._view().x_of([marker.step for marker in self.effects.markers])
+        distance, marker = min(zip(abs(places - x).tolist(), self.effects.markers), key=lambda pair: pair[0])
         return marker if distance <= tolerance else None
 
-    def menu_of(self, markers: Sequence[Marker]) -> QtWidgets.QMenu:
+    def menu_of(self, markers: Sequence[Marker]) -> MarkerMenu:
         """What can be done about some markers, newest first."""
-        menu = QtWidgets.QMenu(self)
-        menu.setObjectName("marker_menu")
-        menu.setToolTipsVisible(True)
-        menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
-        for marker in reversed(markers):
-            where = menu if len(markers) == 1 else menu.addMenu("Step {:,}: {}".format(marker.step, marker.label))
-            told = self._tip([marker]).splitlines()
-            for line in told:
-                where.addAction(line).setEnabled(False)
-            where.addSeparator()
-            where.addAction("Go to step {:,}".format(marker.step), lambda step=marker.step: self.go_to(step))
-            self._add_undo(where, marker)
-        return menu
-
-    def _add_undo(self, menu: QtWidgets.QMenu, marker: Marker) -> None:
-        alive = self.model.run is not None and not self.model.ended
-        undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
-        undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
-        undo.setEnabled(alive and bool(marker.changes))
-        kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
-        back = menu.addAction("Go back to before this change", lambda: self._send(RestoreCheckpoint(kept)))
-        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were before. It can be redone.")
-        back.setEnabled(alive and bool(kept))
-
-    def _undo(self, changes: Sequence[events.Change]) -> None:
-        old = {}
-        for change in changes:
-            old.setdefault(change.setting, change.old)  # changed twice at one step: the first knows what was before
-        self._send(ChangeSettings(tuple(old.items())))
-
-    def _send(self, command: Command) -> None:
-        try:
-            self.model.run.send(command)
-        except QatvizError as error:
-            self.edits.refused.emit(str(error))
+        return MarkerMenu(self.model, self.edits, self.effects, markers, self.go_to, self)
 
     # What happens
 
@@ -341,16 +276,16 @@ class EvolutionPanel(Panel):
     def _on_topic(self, topic: str) -> None:
         super()._on_topic(topic)
         if topic in (EVENTS, RUN):
-            self._markers_due = True
+            self.effects.mark_due()
 
     def _on_happened(self, event: events.Event) -> None:
         if isinstance(event, events.Restored) and self._history is self.model.history and self._history is not None:
             self._reader.forget()
             self._clock.rewind(event.step)
-            self._effects.clear()
+            self.effects.measure_anew()
             self._first_step = None
         if isinstance(event, MARKED):
-            self._markers_due = True
+            self.effects.mark_due()
 
     def _on_bar(self) -> None:
         unit = "seconds" if self.bar.seconds.isChecked() else "step"

@@ -55,8 +55,13 @@ class EvolutionBar(QtWidgets.QWidget):
         layout = FlowLayout(self, spacing=3)
         layout.setContentsMargins(3, 2, 3, 2)
         for widget in [*self.plots.values(), self.follow, self.view, self.told]:
-            widget.setFont(small_font(self.font()))
             layout.addWidget(widget)
+        self.apply_font()
+
+    def apply_font(self) -> None:
+        """Small text, in proportion to the application's."""
+        for widget in [*self.plots.values(), self.follow, self.view, self.told]:
+            widget.setFont(small_font(self.font()))
 
     def _connect(self) -> None:
         for button in [*self.plots.values(), self.all_tensors, self.seconds, self.boxes]:

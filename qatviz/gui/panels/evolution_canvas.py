@@ -10,8 +10,8 @@ from qatviz.gui.curves import Curve, bounds, blend, paint_curves
 from qatviz.gui.theme import Theme
 from qatviz.gui.ticks import Tick, linear_ticks, log_ticks
 
-#: Pixels: left of a plot, for the numbers; for the axis; around.
-LEFT, RULER, MARGIN = 54, 18, 3
+#: Pixels around a plot.
+MARGIN = 3
 #: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
 _DECADES_BELOW = 2
 #: A logarithmic axis shows at least a factor of 2.
@@ -21,6 +21,8 @@ CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
 _PIXELS_PER_TICK = 90
+#: Share of what is in view by which an arrow key or a notch of the wheel moves.
+_PANNED_SHARE = 0.1
 
 
 class VerticalLine:
@@ -54,6 +56,8 @@ class Canvas(QtWidgets.QWidget):
         self.x_range, self.y_range = (0.0, 1.0), None  # type: Tuple[float, float], Optional[Tuple[float, float]]
         self.log = self.y_fixed = self.boxes = False
         self.alone = False  # the next drawing is a figure of its own, with an axis
+        self.x_name = "step"
+        self._left, self._ruler = left_of(self.font()), ruler_of(self.font())
         self.limits, self.least = (-np.inf, np.inf), 0.0
         self.note = ""
         self.crosshair = None  # type: Optional[float]
@@ -62,7 +66,7 @@ class Canvas(QtWidgets.QWidget):
         self._pressed = self._box = None  # type: Optional[QtCore.QPoint], Optional[QtCore.QRect]
         self._moved = self._boxing = False
         self.setMouseTracking(True)
-        self.setFocusPolicy(QtCore.Qt.ClickFocus)
+        self.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.setCursor(QtCore.Qt.CrossCursor)
         self.setMinimumSize(120, 46)
 
@@ -117,8 +121,8 @@ class Canvas(QtWidgets.QWidget):
     @property
     def plot_rect(self) -> QtCore.QRectF:
         """Where the curves are."""
-        below = RULER if self.alone else MARGIN
-        return QtCore.QRectF(LEFT, MARGIN, max(self.width() - LEFT - 2 * MARGIN, 1),
+        below = self._ruler if self.alone else MARGIN
+        return QtCore.QRectF(self._left, MARGIN, max(self.width() - self._left - 2 * MARGIN, 1),
                              max(self.height() - MARGIN - below, 1))
 
     def x_at(self, pixel: float) -> float:
@@ -178,7 +182,9 @@ class Canvas(QtWidgets.QWidget):
             painter.drawText(rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
         if self.alone:
             paint_x_texts(painter, rect, self.x_range, self.width())
-        painter.setPen(line)
+            painter.drawText(QtCore.QRectF(8, rect.bottom() + 1, self._left, self._ruler - 2), QtCore.Qt.AlignVCenter,
+                             self.x_name)
+        painter.setPen(self.theme.color("accent") if self.hasFocus() and not is_figure else line)
         painter.setBrush(QtCore.Qt.NoBrush)
         painter.drawRect(rect)
 
@@ -192,7 +198,7 @@ class Canvas(QtWidgets.QWidget):
                 painter.drawLine(QtCore.QPointF(rect.left(), pixel), QtCore.QPointF(rect.right(), pixel))
                 painter.setPen(muted)
                 top = min(max(pixel - height / 2, 0), self.height() - height)
-                painter.drawText(QtCore.QRectF(0, top, LEFT - 5, height), QtCore.Qt.AlignRight, text)
+                painter.drawText(QtCore.QRectF(0, top, self._left - 5, height), QtCore.Qt.AlignRight, text)
         painter.setPen(faint)
         for x, _ in x_ticks(rect, self.x_range):
             pixel = self.pixel_of(x)
@@ -212,7 +218,7 @@ class Canvas(QtWidgets.QWidget):
             at = low + (rect.bottom() - event.pos().y()) / rect.height() * (high - low)
             self._fix_y(at - (at - low) * factor, at + (high - at) * factor)
         elif event.modifiers() & QtCore.Qt.ShiftModifier:
-            self.panned.emit(-notches * 0.1 * (self.x_range[1] - self.x_range[0]))
+            self.panned.emit(-notches * _PANNED_SHARE * (self.x_range[1] - self.x_range[0]))
         else:
             self.zoomed.emit(factor, self.x_at(event.pos().x()))
         event.accept()
@@ -255,6 +261,25 @@ class Canvas(QtWidgets.QWidget):
             self._pressed = None
             self.all_asked.emit()
 
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        direction = {QtCore.Qt.Key_Left: -1, QtCore.Qt.Key_Right: 1}.get(event.key())
+        if direction is None:
+            super().keyPressEvent(event)
+            return
+        self.panned.emit(direction * _PANNED_SHARE * (self.x_range[1] - self.x_range[0]))
+
+    def focusInEvent(self, event: QtGui.QFocusEvent) -> None:
+        self.changed()
+
+    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
+        self.changed()
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange:
+            self._left, self._ruler = left_of(self.font()), ruler_of(self.font())
+            self.changed()
+
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         self.hovered.emit(None)
 
@@ -278,6 +303,16 @@ def small_font(font: QtGui.QFont) -> QtGui.QFont:
     return small
 
 
+def left_of(font: QtGui.QFont) -> int:
+    """Pixels left of a plot, for the numbers: the same for all, so that their curves are below each other."""
+    return QtGui.QFontMetrics(small_font(font)).horizontalAdvance("-0.00000") + 8
+
+
+def ruler_of(font: QtGui.QFont) -> int:
+    """Height of the time axis, in pixels."""
+    return QtGui.QFontMetrics(small_font(font)).height() + 4
+
+
 def x_ticks(rect: QtCore.QRectF, x_range: Tuple[float, float]) -> List[Tick]:
     """Ticks of the time axis over ``rect``: the same for all plots and the axis below them."""
     return linear_ticks(x_range[0], x_range[1], max(2, int(rect.width() / _PIXELS_PER_TICK)))
@@ -289,4 +324,5 @@ def paint_x_texts(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Tuple[f
         pixel = rect.left() + (x - x_range[0]) * rect.width() / (x_range[1] - x_range[0])
         half = painter.fontMetrics().horizontalAdvance(text) / 2 + 1
         left = min(max(pixel - half, 0), width - 2 * half)
-        painter.drawText(QtCore.QRectF(left, rect.bottom() + 1, 2 * half, RULER - 2), QtCore.Qt.AlignCenter, text)
+        painter.drawText(QtCore.QRectF(left, rect.bottom() + 1, 2 * half, painter.fontMetrics().height() + 2),
+                         QtCore.Qt.AlignCenter, text)

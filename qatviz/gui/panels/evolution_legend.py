@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution_canvas import LEFT, small_font
+from qatviz.gui.panels.evolution_canvas import left_of, small_font
 from qatviz.gui.theme import Theme
 
 _SWATCH, _GAP = 16, 12
@@ -63,7 +63,7 @@ class Legend(QtWidgets.QWidget):
         metrics = QtGui.QFontMetrics(font)
         bold = QtGui.QFont(font)
         bold.setBold(True)
-        start = max(LEFT, 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
+        start = max(left_of(self.font()), 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
         fit = _Fit(metrics, self.entries, self.width() - start)
         self._rects, x = [], start
         for name, width in zip(fit.names, fit.widths):
@@ -85,7 +85,8 @@ class Legend(QtWidgets.QWidget):
         for i, (entry, (name, value), rect) in enumerate(zip(self.entries, texts, self._rects)):
             color = self.theme.color("muted") if entry.hidden else entry.color
             middle = rect.center().y() + 1
-            painter.setPen(QtGui.QPen(color, 1 if entry.hidden else (3 if entry.style == QtCore.Qt.SolidLine else 2), entry.style, QtCore.Qt.FlatCap))
+            width = 1 if entry.hidden else 3 if entry.style == QtCore.Qt.SolidLine else 2
+            painter.setPen(QtGui.QPen(color, width, entry.style, QtCore.Qt.FlatCap))
             painter.drawLine(rect.left(), middle, rect.left() + _SWATCH - 4, middle)
             left = rect.left() + _SWATCH
             painter.setPen(self.theme.color("muted"))

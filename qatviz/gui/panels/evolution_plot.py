@@ -76,6 +76,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.theme, self.kind, self._settings = theme, kind, settings
         self.figure_name = kind.key
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
+        self.canvas.setAccessibleName(kind.title)
         self.canvas.limits, self.canvas.least = kind.limits, kind.least
         self.log = QtWidgets.QToolButton(checkable=True, text="log", visible=kind.can_log)
         self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
@@ -108,6 +109,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.setPalette(palette)
         self.log.setFont(small_font(self.font()))
         self.log.setMaximumHeight(self.legend.sizeHint().height())
+        if self.kind.key == LOSS:
+            self.smoothing.apply_font()
         self._state = None
         self.canvas.changed()
         self.legend.update()
@@ -145,6 +148,7 @@ class EvolutionPlot(QtWidgets.QWidget):
             behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
             curves += [Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
                        for found in self._faint_points(view, start, stop, room)]
+            self.canvas.x_name = view.axis.unit
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
             self.canvas.set_curves(curves, x_range, log)
         self.tell(view)

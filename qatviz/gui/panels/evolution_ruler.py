@@ -4,7 +4,7 @@ from typing import Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution_canvas import LEFT, RULER, paint_x_texts, small_font
+from qatviz.gui.panels.evolution_canvas import left_of, paint_x_texts, ruler_of, small_font
 from qatviz.gui.theme import Theme
 
 
@@ -16,9 +16,9 @@ class TimeRuler(QtWidgets.QWidget):
         self.theme = theme
         self.unit, self.crosshair_text = "step", ""
         self._x_range, self._edges, self._crosshair = (0.0, 1.0), (0.0, 1.0), None
-        self.setFixedHeight(RULER)
-        self.setToolTip("Steps of training, or seconds with pauses left out (see View).\nWheel: zoom. Drag: move, or a box with "
-                        "Shift. Double click: the whole run. F: follow the newest step.")
+        self.setFixedHeight(ruler_of(self.font()))
+        self.setToolTip("Steps of training, or seconds with pauses left out (see View).\nWheel: zoom. Drag or arrow keys: move. Drag with "
+                        "Shift: a box. Double click: the whole run. F: follow the newest step.")
 
     def set_view(self, x_range: Tuple[float, float], left: float, right: float, unit: str, crosshair: Optional[float],
                  text: str) -> None:
@@ -35,8 +35,7 @@ class TimeRuler(QtWidgets.QWidget):
         left, right = self._edges
         rect = QtCore.QRectF(left, 0, max(right - left, 1), 0)
         painter.setPen(self.theme.color("muted"))
-        painter.drawText(QtCore.QRectF(8, 0, LEFT - 5, self.height()), QtCore.Qt.AlignVCenter,
-                         "s" if self.unit == "seconds" else "step")
+        painter.drawText(QtCore.QRectF(8, 0, left_of(self.font()), self.height()), QtCore.Qt.AlignVCenter, self.unit)
         paint_x_texts(painter, rect, self._x_range, self.width())
         if self._crosshair is None or not self._x_range[0] <= self._crosshair <= self._x_range[1]:
             return
@@ -47,3 +46,8 @@ class TimeRuler(QtWidgets.QWidget):
         painter.fillRect(tag, self.theme.color("raised"))
         painter.setPen(self.theme.color("text"))
         painter.drawText(tag, QtCore.Qt.AlignCenter, self.crosshair_text)
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange:
+            self.setFixedHeight(ruler_of(self.font()))

@@ -33,10 +33,13 @@ class Smoothing(QtWidgets.QWidget):
         row.setSpacing(4)
         row.addWidget(self.slider)
         row.addWidget(self.text)
-        font = small_font(self.font())
-        self.text.setFont(font)
-        self.setMaximumHeight(self.text.fontMetrics().height() + 4)
+        self.apply_font()
         self.slider.valueChanged.connect(self._on_moved)
+
+    def apply_font(self) -> None:
+        """Small text, in proportion to the application's."""
+        self.text.setFont(small_font(self.font()))
+        self.setMaximumHeight(self.text.fontMetrics().height() + 4)
         self._tell()
 
     @property

@@ -33,6 +33,7 @@ class MarkerStrip(QtWidgets.QWidget):
     """
 
     chosen = QtCore.pyqtSignal(object, QtCore.QPoint)  # markers under the flag, where a menu would go
+    moved = QtCore.pyqtSignal(object)  # markers under the flag that the keyboard moved to
 
     def __init__(self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -104,8 +105,7 @@ class MarkerStrip(QtWidgets.QWidget):
         at = next((i for i, flag in enumerate(flags) if any(m.step == self._selected for m in flag.markers)), None)
         if step:
             at = (0 if step > 0 else len(flags) - 1) if at is None else min(max(at + step, 0), len(flags) - 1)
-            self._selected = flags[at].markers[-1].step
-            self.update()
+            self.moved.emit(flags[at].markers)
         elif at is not None:
             self.chosen.emit(flags[at].markers, self.mapToGlobal(flags[at].rect.bottomLeft()))
 

@@ -1,0 +1,80 @@
+"""The markers of the run that is shown, with what each change did, as far as it could be measured yet."""
+
+from typing import Dict, List, Optional, Sequence, Tuple
+
+from qatviz.analysis.effects import Effect, effect, tensors_of
+from qatviz.gui.panels.evolution_markers import Marker, markers_of, sentences
+from qatviz.gui.run_model import RunModel
+from qatviz.telemetry.collector import STEPS
+
+#: Steps between two looks at effects that are not complete.
+_STEPS_BETWEEN = 20
+#: Markers told about in one text; the newest that are still being measured.
+_TOLD = 3
+
+
+class MarkerEffects:
+    """Markers by step, and their effects, which are kept once they are complete.
+
+    Attributes
+    ----------
+    markers : list of Marker
+    """
+
+    def __init__(self, model: RunModel):
+        self._model = model
+        self.forget()
+
+    def forget(self) -> None:
+        """Another run."""
+        self.markers, self._due = [], True  # type: List[Marker], bool
+        self.measure_anew()
+
+    def mark_due(self) -> None:
+        """Something happened that may be a marker."""
+        self._due = True
+
+    def measure_anew(self) -> None:
+        """The run was set back: what was measured may not be part of its past."""
+        self._effects = {}  # type: Dict[Tuple[int, int, Optional[int]], Effect]
+        self._measured_at = -_STEPS_BETWEEN
+
+    def renew(self) -> None:
+        """Find the markers again, if something happened."""
+        if self._due:
+            self._due, self.markers = False, markers_of(self._model.happenings)
+
+    def measure(self) -> None:
+        """Look at the newest changes while their steps are still there one by one: what has been folded tells before and after
+        less well apart."""
+        newest = self._model.history.last_step(STEPS)
+        if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
+            self._measured_at = newest
+            for marker in self.markers[-_TOLD:]:
+                self.effect(marker)
+
+    def effect(self, marker: Marker) -> Effect:
+        """What the changes of ``marker`` did, until the next one came."""
+        at = self.markers.index(marker)
+        previous = self.markers[at - 1].step if at else None
+        following = self.markers[at + 1].step if at + 1 < len(self.markers) else None
+        key = marker.step, len(marker.events), following
+        found = self._effects.get(key)
+        if found is None or not found.complete:
+            names = tensors_of(marker.changes, [tensor.name for tensor in self._model.tensors])
+            found = self._effects[key] = effect(self._model.history, marker.step, names, previous, following)
+        return found
+
+    def nearest(self, step: int) -> Optional[Marker]:
+        """The marker nearest to ``step``; None where there is none."""
+        return min(self.markers, key=lambda marker: abs(marker.step - step), default=None)
+
+    def tell(self, markers: Sequence[Marker]) -> str:
+        """What happened and what it did, in some lines."""
+        blocks = []
+        for marker in markers[-_TOLD:]:
+            lines = ["Step {:,}".format(marker.step)]
+            lines += [sentence for event in marker.events for sentence in sentences(event)]
+            blocks.append("\n".join(lines + [self.effect(marker).describe()]))
+        more = len(markers) - len(blocks)
+        return ("{} earlier changes, and\n\n".format(more) if more else "") + "\n\n".join(blocks)
