@@ -27,9 +27,9 @@ def tensorboard(options: argparse.Namespace) -> int:
     """
     reader = RunRecord.read(options.directory)
     from qatviz.export.run_series import recorded_series
-    from qatviz.export.tensorboard import write_events  # imports TensorFlow: only for a run that is there
+    from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
 
-    written = write_events(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
+    written = write_series(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
     print("{}: scalars at {:,} steps, histograms of {:,} snapshots, {:.1f} MB".format(
         written.path, written.steps, written.snapshots, written.bytes / 1e6))
     print("to look at it: tensorboard --logdir {}".format(written.path.parent))

@@ -92,7 +92,7 @@ def recorded_series(reader: RecordReader, most_points: int = MOST_POINTS,
                      _Snapshots(reader, wanted), events)
 
 
-def shown_series(name: str, created: float, history: History, tensors: Sequence[str], snapshots: Sequence[Snapshot],
+def shown_series(name: str, created: float, history: History, snapshots: Sequence[Snapshot],
                  events: Sequence[Dict[str, Any]], most_points: int = MOST_POINTS,
                  most_snapshots: int = MOST_SNAPSHOTS) -> RunSeries:
     """The same of a run without a record: from its history, where old steps are means of some, and the snapshots kept.
@@ -104,13 +104,14 @@ def shown_series(name: str, created: float, history: History, tensors: Sequence[
         Unix time, seconds.
     history : History
         With the tracks of :func:`qatviz.telemetry.collector.history_names`.
-    tensors : sequence of str
     snapshots : sequence of Snapshot
         Of the timeline that survives, by step.
     events : sequence of dict
         Those that survive.
     """
     events = sorted(events, key=lambda event: event["step"])
+    ending = "/" + STEP_MEASURES[0]
+    tensors = tuple(series[:-len(ending)] for series in history.names(STEPS) if series.endswith(ending))
     columns = _together(history)
     chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), most_points)
     values = np.stack([column.mean[chosen] for column in columns], axis=1)
@@ -119,7 +120,7 @@ def shown_series(name: str, created: float, history: History, tensors: Sequence[
     clock = (np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
              np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]))
     tracks = (Track(_step_names(tensors), steps, values),) + _evaluations(events)
-    return RunSeries(name, created, clock, tuple(tensors), tracks, kept, events)
+    return RunSeries(name, created, clock, tensors, tracks, kept, events)
 
 
 def _together(history: History) -> List[Series]:

@@ -9,14 +9,17 @@ import heapq
 import itertools
 import os
 import shutil
+import time
 from pathlib import Path
-from typing import Iterator, NamedTuple, Tuple, Union
+from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
-from qatviz.export.run_series import RunSeries, Track, event_texts
+from qatviz.export.run_series import RunSeries, Track, event_texts, shown_series
+from qatviz.telemetry.events import Event
+from qatviz.telemetry.history import History
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 
 #: The version of the format, as TensorFlow's own writers put it at the head of a file.
@@ -39,7 +42,31 @@ class Written(NamedTuple):
     bytes: int
 
 
-def write_events(directory: Union[str, Path], series: RunSeries) -> Written:
+def write_events(directory: Union[str, Path], history: History, snapshots: Sequence[Snapshot],
+                 happened: Sequence[Event], name: str = "run", created: Optional[float] = None) -> Written:
+    """Write a run of which there is no record: from what is in memory of it. Any thread.
+
+    Parameters
+    ----------
+    directory : str or Path
+        If it is not empty, a new directory called ``name`` in it is written: TensorBoard shows both.
+    history, snapshots, created
+        As :func:`qatviz.export.run_series.shown_series` takes them; by default the run began as long ago as it trained.
+    happened : sequence of Event
+        Those that survive.
+
+    Raises
+    ------
+    ExportError
+        If it can't be written.
+    """
+    if created is None:
+        created = time.time() - (snapshots[-1].seconds if snapshots else 0.0)
+    series = shown_series(name, created, history, snapshots, [event.to_dict() for event in happened])
+    return write_series(_free_directory(Path(directory).absolute(), name), series)
+
+
+def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
     """Write a run as one event file in a directory of its own: whole or not at all.
 
     Any thread; takes about 0.2 s for 1,000 steps of 10 tensors. TensorBoard shows several runs when their directories
@@ -76,6 +103,14 @@ def write_events(directory: Union[str, Path], series: RunSeries) -> Written:
     except tf.errors.OpError as error:
         raise ExportError("{}: can't be written: {}".format(directory, error.message)) from error
     return written._replace(path=directory / written.path.name)
+
+
+def _free_directory(directory: Path, name: str) -> Path:
+    """The directory, or one in it that isn't there yet."""
+    if not directory.is_dir() or not any(directory.iterdir()):
+        return directory
+    names = itertools.chain([name], ("{}-{}".format(name, number) for number in itertools.count(2)))
+    return next(path for path in (directory / free for free in names) if not path.exists())
 
 
 def _check_empty(directory: Path) -> None:

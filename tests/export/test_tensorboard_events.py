@@ -11,7 +11,7 @@ from qatviz.cli import tensorboard as command
 from qatviz.export import tensorboard
 from qatviz.export.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, recorded_series, shown_series
-from qatviz.export.tensorboard import write_events
+from qatviz.export.tensorboard import write_events, write_series
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
@@ -87,7 +87,7 @@ def scalars(found, tag):
 
 def test_every_step_that_survives_is_read_back_with_its_values(recorded, tmp_path):
     directory, steps = recorded
-    written = write_events(tmp_path / "board" / "run", recorded_series(RunRecord.read(directory)))
+    written = write_series(tmp_path / "board" / "run", recorded_series(RunRecord.read(directory)))
     found = read(tmp_path / "board" / "run")
     assert scalars(found, "loss") == {step: pytest.approx(record.loss) for step, record in steps.items()}
     for row, measure in enumerate(STEP_MEASURES):
@@ -106,7 +106,7 @@ def test_every_step_that_survives_is_read_back_with_its_values(recorded, tmp_pat
 
 def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_path):
     directory, _ = recorded
-    write_events(tmp_path / "board", recorded_series(RunRecord.read(directory)))
+    write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = read(tmp_path / "board")
     for number, tensor in enumerate(TENSORS):
         for kind in ("float", "quantized", "codes"):
@@ -135,7 +135,7 @@ def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_p
 
 def test_what_happened_is_a_text_and_what_was_taken_back_is_not_there(recorded, tmp_path):
     directory, _ = recorded
-    write_events(tmp_path / "board", recorded_series(RunRecord.read(directory)))
+    write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = read(tmp_path / "board")
     texts = {event.step: event.tensor_proto.string_val[0].decode() for event in found.Tensors("events")}
     assert texts == {40: "- `dense1.weights.num_bits` 8 → 4", 60: "- Finished"}
@@ -145,7 +145,7 @@ def test_what_happened_is_a_text_and_what_was_taken_back_is_not_there(recorded, 
 def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
     """What TensorBoard shows goes through another reader, which turns old summaries into those of its plugins."""
     directory, _ = recorded
-    write_events(tmp_path / "board", recorded_series(RunRecord.read(directory)))
+    write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = plugin_event_accumulator.EventAccumulator(str(tmp_path / "board"))
     found.Reload()
     assert set(found.PluginTagToContent("text")) == {"events"}
@@ -162,7 +162,7 @@ def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
 
 def test_wall_times_ascend_from_the_beginning_of_the_run(recorded, tmp_path):
     directory, _ = recorded
-    written = write_events(tmp_path / "board", recorded_series(RunRecord.read(directory)))
+    written = write_series(tmp_path / "board", recorded_series(RunRecord.read(directory)))
     found = list(tf.train.summary_iterator(str(written.path)))
     assert found[0].file_version == "brain.Event:2"
     times, steps = [event.wall_time for event in found], [event.step for event in found]
@@ -182,7 +182,7 @@ def test_a_long_run_is_thinned_evenly_with_its_ends(recorded):
 
 def test_a_run_that_has_not_begun_is_an_empty_board(tmp_path):
     RunRecord.create(tmp_path / "run", {"network": NETWORK.to_dict()}).close()
-    written = write_events(tmp_path / "board", recorded_series(RunRecord.read(tmp_path / "run")))
+    written = write_series(tmp_path / "board", recorded_series(RunRecord.read(tmp_path / "run")))
     assert written[1:4] == (0, 0, 0)
     assert read(tmp_path / "board").Tags()["scalars"] == []
 
@@ -194,9 +194,7 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
     happened = [events.Finished(100), events.Evaluated(100, dict(zip(ACCURACIES, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
                 events.CommandApplied(7, 1, "", (events.Change("run.learning_rate", 1e-3, 1e-4),))]
-    series = shown_series("mlp", CREATED, history, TENSORS, [snapshot(50), snapshot(100)],
-                          [event.to_dict() for event in happened])
-    write_events(tmp_path / "board", series)
+    write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)
     found = read(tmp_path / "board")
     recent = {step: value for step, value in scalars(found, "loss").items() if step > 96}
     assert recent == {step: pytest.approx(1 / step) for step in range(97, 101)}
@@ -205,6 +203,14 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     assert [event.step for event in found.Histograms("float/" + TENSORS[1])] == [50, 100]
     assert {event.step for event in found.Tensors("events")} == {7, 100}
     assert found.Scalars("loss")[-1].wall_time == pytest.approx(CREATED + 100 / 8)
+
+
+def test_a_directory_in_use_is_given_another_one_within(tmp_path):
+    history = History(history_names(TENSORS))
+    history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
+    paths = [write_events(tmp_path / "logs", history, [], [], name="mlp").path.parent for _ in range(3)]
+    assert paths == [tmp_path / "logs", tmp_path / "logs" / "mlp", tmp_path / "logs" / "mlp-2"]
+    assert all(scalars(read(path), "loss") == {1: 1.0} for path in paths[1:])
 
 
 def test_series_that_are_folded_while_they_are_read_still_fit_together():
@@ -223,7 +229,7 @@ def test_series_that_are_folded_while_they_are_read_still_fit_together():
 
     history = Busy(history_names(TENSORS), capacity=8, recent=4)
     history.append(STEPS, 1, np.ones(len(history.names(STEPS))))
-    track = shown_series("mlp", CREATED, history, TENSORS, [], []).tracks[0]
+    track = shown_series("mlp", CREATED, history, [], []).tracks[0]
     assert (track.values == track.values[:, :1]).all() and track.steps[-1] <= 121
 
 
@@ -236,10 +242,10 @@ def test_what_is_there_already_is_not_touched(tmp_path):
     (tmp_path / "board").mkdir()
     (tmp_path / "board" / "other").write_text("precious")
     with pytest.raises(ExportError, match="board: holds files already; expected a directory that is empty"):
-        write_events(tmp_path / "board", board())
+        write_series(tmp_path / "board", board())
     (tmp_path / "file").write_text("precious")
     with pytest.raises(ExportError, match="file: is a file; expected a directory"):
-        write_events(tmp_path / "file", board())
+        write_series(tmp_path / "file", board())
     assert sorted(os.listdir(str(tmp_path))) == ["board", "file"]
 
 
@@ -250,7 +256,7 @@ def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
 
     (tmp_path / "board").mkdir()
     with pytest.raises(ExportError, match="board: can't be written: No space left on device"):
-        write_events(tmp_path / "board", board(snapshots=snapshots(), tensors=TENSORS))
+        write_series(tmp_path / "board", board(snapshots=snapshots(), tensors=TENSORS))
     assert os.listdir(str(tmp_path)) == ["board"] and os.listdir(str(tmp_path / "board")) == []
 
     def full(*args):
@@ -258,13 +264,13 @@ def test_what_fails_halfway_leaves_nothing(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tensorboard, "_write_file", full)
     with pytest.raises(ExportError, match="disk quota exceeded"):
-        write_events(tmp_path / "board", board())
+        write_series(tmp_path / "board", board())
 
 
 def test_histograms_of_what_is_not_finite_are_left_out(tmp_path):
     odd = snapshot(1)
     odd.histograms[TENSORS[0]].edges[:] = np.nan
-    write_events(tmp_path / "board", board(snapshots=[odd], tensors=TENSORS))
+    write_series(tmp_path / "board", board(snapshots=[odd], tensors=TENSORS))
     tags = read(tmp_path / "board").Tags()["histograms"]
     assert "float/" + TENSORS[0] not in tags and "float/" + TENSORS[1] in tags
 
