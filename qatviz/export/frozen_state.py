@@ -91,7 +91,7 @@ class FrozenState:
             return Folded(weights, bias)
         gamma, beta, mean, variance = (self._arrays["{}.{}".format(unit.batch_norm.name, name)]
                                        for name in ("gamma", "beta", "moving_mean", "moving_variance"))
-        factor = gamma * (np.float32(1) / np.sqrt(variance + np.float32(unit.batch_norm.epsilon)))
+        factor = gamma * (1 / np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))).astype(np.float32)
         by_channel = factor.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else factor
         return Folded(weights * by_channel, beta + factor * (bias - mean))
 

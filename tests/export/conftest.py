@@ -1,0 +1,6 @@
+"""Exports are tested against what the tests of training already have: networks of every kind of layer, and their graphs."""
+
+import os
+import sys
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
