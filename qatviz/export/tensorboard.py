@@ -69,7 +69,7 @@ def write_events(directory: Union[str, Path], history: History, snapshots: Seque
 def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
     """Write a run as one event file in a directory of its own: whole or not at all.
 
-    Any thread; takes about 0.2 s for 1,000 steps of 10 tensors. TensorBoard shows several runs when their directories
+    Any thread; takes about 1 s for 1,000 steps of 10 tensors. TensorBoard shows several runs when their directories
     are side by side.
 
     Parameters
