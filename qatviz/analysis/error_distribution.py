@@ -19,8 +19,8 @@ class ErrorDistribution:
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, symmetric about 0, from 1 to :data:`LARGEST` steps wide on each side; the outer bins hold
-        what is beyond, too.
+        float64 ``[n_bins + 1]``, symmetric about 0, from 1 to :data:`LARGEST` steps wide on each side; the outer bins
+        hold what is beyond, too.
     rounding, clipping : np.ndarray
         int64 ``[n_bins]``: values inside the representable window, and those outside of it.
     values, total : int
@@ -59,7 +59,8 @@ def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistributio
     bins = np.clip(np.floor((error + reach) * BINS_PER_STEP), 0, len(edges) - 2).astype(np.intp)
     squares = error**2
     total = float(squares.sum())
+    rounding, clipping = [np.bincount(bins[of], minlength=len(edges) - 1) for of in (~clipped, clipped)]
     return ErrorDistribution(
-        edges, np.bincount(bins[~clipped], minlength=len(edges) - 1), np.bincount(bins[clipped], minlength=len(edges) - 1),
+        edges, rounding, clipping,
         int(error.size), int(values.size), float(np.sqrt(total / max(error.size, 1))), largest,
         float(squares[clipped].sum() / total) if total else float("nan"))

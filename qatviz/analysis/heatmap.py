@@ -8,8 +8,8 @@ from qatviz.telemetry.snapshots import TensorHistogram
 
 #: Bins of a column.
 ROWS = 96
-#: Shares of a tensor's values in one bin that are told apart: below the first nothing is drawn, above the last the colour
-#: stays the same. Fixed, so that a colour means the same in every column and at every time.
+#: Shares of a tensor's values in one bin that are told apart: below the first nothing is drawn, above the last the
+#: colour stays the same. Fixed, so that a colour means the same in every column and at every time.
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.3
 #: Numbers of colours; 0 is nothing.
 COLORS = 255

@@ -1,7 +1,7 @@
 """What settings that are not in effect yet would give: the grid, the error on it and the size, in NumPy.
 
-The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`): so for weights whose values are
-known the answer is the grid that the run will use.
+The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`): so for weights whose values
+are known the answer is the grid that the run will use.
 """
 
 from typing import Optional
@@ -32,8 +32,8 @@ def pending_grid(tensor: QuantizedTensor, settings: QuantizerSettings, present_r
                  values: Optional[np.ndarray] = None, held: bool = False) -> AffineGrid:
     """The grid that ``settings`` would give ``tensor``.
 
-    Activations keep the range that they have (their moving average goes on from there), and so do weights that are frozen.
-    Other weights are given the range that ``settings.range_method`` finds in ``values``, by channel where
+    Activations keep the range that they have (their moving average goes on from there), and so do weights that are
+    frozen. Other weights are given the range that ``settings.range_method`` finds in ``values``, by channel where
     ``settings.per_channel``; without values they are taken to keep the range, too.
 
     Parameters
@@ -97,9 +97,9 @@ def size_bits(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool
 def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:
     """About ``count`` values distributed as ``histogram`` says, for when the values themselves are not known.
 
-    They are evenly spaced quantiles, with the values within a bin taken to be spread evenly, between the smallest and the
-    largest value. By channel, every channel is given the same distribution stretched to its own range. Of a tensor that is
-    not finite they are NaN.
+    They are evenly spaced quantiles, with the values within a bin taken to be spread evenly, between the smallest and
+    the largest value. By channel, every channel is given the same distribution stretched to its own range. Of a tensor
+    that is not finite they are NaN.
 
     Returns
     -------

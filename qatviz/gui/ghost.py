@@ -84,7 +84,7 @@ class Ghost:
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """The ghost of the tensor ``name``; None where nothing is pending that would change its grid, or nothing is known of it.
+    """The ghost of the tensor ``name``; None where nothing is pending that would change its grid, or nothing is known.
 
     It is of the tensor's values where those were asked for lately (``model.values``), else of the newest snapshot's
     histogram. Answers are remembered until something changes, so asking again costs nothing.
@@ -123,8 +123,8 @@ def present_range(tensor: QuantizedTensor, histogram: TensorHistogram, num_bits:
                   settings: QuantizerSettings) -> Tuple[Range, bool]:
     """The range behind the grid that is in effect, and whether that is a guess.
 
-    A snapshot tells of the grid, whose window is the range widened to what the grid can have: to both sides where symmetric,
-    to a power of two. There the range of the values is taken instead where it is narrower.
+    A snapshot tells of the grid, whose window is the range widened to what the grid can have: to both sides where
+    symmetric, to a power of two. There the range of the values is taken instead where it is narrower.
     """
     grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
     low, high = grid.minimum, grid.maximum

@@ -47,8 +47,8 @@ def test_only_what_is_edited_has_one(context, held):
 
 
 @pytest.mark.parametrize("edits", [
-    {"num_bits": 2}, {"num_bits": 16}, {"symmetric": False}, {"narrow_range": False, "num_bits": 3}, {"per_channel": False},
-    {"per_channel": True, "power_of_two": True}])
+    {"num_bits": 2}, {"num_bits": 16}, {"symmetric": False}, {"narrow_range": False, "num_bits": 3},
+    {"per_channel": False}, {"per_channel": True, "power_of_two": True}])
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
 @pytest.mark.parametrize("known", [False, True])
 def test_it_is_the_window_that_the_run_adopts(context, staged, edits, known, preset):

@@ -32,13 +32,13 @@ CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
 class TensorPanel(Panel):
     """One tensor in full, with the ghost of what is pending.
 
-    The upper plot has the distribution; below, a page for each of codes, error, channels and time. On the page of time a
-    cursor takes all plots back to an earlier snapshot.
+    The upper plot has the distribution; below, a page for each of codes, error, channels and time. On the page of time
+    a cursor takes all plots back to an earlier snapshot.
     """
 
     title = "Tensor"
     name = "tensor"
-    about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, and their history."
+    about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, their history."
     topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
@@ -56,14 +56,18 @@ class TensorPanel(Panel):
         self.codes, self.error = CodesPlot(self.theme), ErrorPlot(self.theme)
         self.channels, self.over_time = ChannelsPlot(self.theme), TimePlot(self.theme)
         self.pages = {
-            CODES: _Page("Codes", self.codes, "The integers that are stored: one bar a code, the outermost in the colour of "
-                         "clipping, unused ones shaded."),
-            ERROR: _Page("Error", self.error, "How far values are from what they become, in steps of the grid: rounding lies "
-                         "within half a step, the rest is clipping."),
-            CHANNELS: _Page("Channels", self.channels, "The range of each output channel against the window of its grid: a "
-                            "channel that fills little of it gets few of the codes."),
-            TIME: _Page("Over time", self.over_time, "The distribution at every snapshot, a column each; press, drag or use "
-                        "the arrow keys to look at an earlier one."),
+            CODES: _Page("Codes", self.codes,
+                         "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
+                         "unused ones shaded."),
+            ERROR: _Page("Error", self.error,
+                         "How far values are from what they become, in steps of the grid: rounding lies within half a "
+                         "step, the rest is clipping."),
+            CHANNELS: _Page("Channels", self.channels,
+                            "The range of each output channel against the window of its grid: a channel that fills "
+                            "little of it gets few of the codes."),
+            TIME: _Page("Over time", self.over_time,
+                        "The distribution at every snapshot, a column each; press, drag or use the arrow keys to look at "
+                        "an earlier one."),
         }
         self.pages[TIME].add_legend(self.over_time)
         self.tabs = QtWidgets.QTabWidget(documentMode=True)
@@ -136,7 +140,8 @@ class TensorPanel(Panel):
         """Whether ``part`` was drawn of something else; the inputs are compared as objects, they don't change."""
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
-        return len(old) != len(inputs) or any(a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old))
+        return len(old) != len(inputs) or any(
+            a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old))
 
     def _draw_page(self, view: TensorView) -> None:
         page = self.pages[self.tab]

@@ -31,11 +31,12 @@ class Bars(pg.GraphicsObject):
 
     def set_bars(self, left: np.ndarray, right: np.ndarray, low: np.ndarray, high: np.ndarray) -> None:
         """Edges of each bar, ``[n]`` each (or one for all)."""
-        left, right, low, high = np.broadcast_arrays(*[np.asarray(part, np.float64) for part in (left, right, low, high)])
-        self.boxes = np.stack([left, right, low, high], axis=-1).reshape(-1, 4)
+        parts = np.broadcast_arrays(*[np.asarray(part, np.float64) for part in (left, right, low, high)])
+        self.boxes = np.stack(parts, axis=-1).reshape(-1, 4)
         self.prepareGeometryChange()
         left, right, low, high = self.boxes.T
-        self._rects = list(map(QtCore.QRectF, left.tolist(), low.tolist(), (right - left).tolist(), (high - low).tolist()))
+        corners_and_sizes = (left, low, right - left, high - low)
+        self._rects = list(map(QtCore.QRectF, *[part.tolist() for part in corners_and_sizes]))
         self._bounds = QtCore.QRectF()
         if self._rects:
             corner = QtCore.QPointF(left.min(), low.min())

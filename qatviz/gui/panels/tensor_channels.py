@@ -17,8 +17,7 @@ Y_TICK_PX = 30
 
 
 class ChannelsPlot(TensorPlot):
-    """A bar from the least to the largest value of each channel; the window of the grid above and below; what sticks out is
-    clipped."""
+    """A bar from the least to the largest value of each channel, and the window of its grid; what sticks out is clipped."""
 
     def __init__(self, theme: Theme, parent=None):
         self._inside, self._outside = Bars(), Bars()
@@ -65,7 +64,8 @@ class ChannelsPlot(TensorPlot):
         self._draw_bars(low, high, windows[0])
         self._draw_windows(windows)
         ends = [low, high] + [end for window in windows if window is not None for end in window]
-        self._y = self._held_y.hold(min(0.0, *[float(end.min()) for end in ends]), max(float(end.max()) for end in ends))
+        self._y = self._held_y.hold(min(0.0, *[float(end.min()) for end in ends]),
+                                    max(float(end.max()) for end in ends))
         self.setYRange(*self._y, padding=0)
         self._x = (-0.7, len(low) - 0.3)
         if not self._zoomed:
@@ -88,7 +88,8 @@ class ChannelsPlot(TensorPlot):
                                    np.concatenate([np.minimum(window[0], high)[below], high[above]]))
 
     def _draw_windows(self, windows) -> None:
-        for curves, window in (((self._low, self._high), windows[0]), ((self._ghost_low, self._ghost_high), windows[1])):
+        pairs = ((self._low, self._high), (self._ghost_low, self._ghost_high))
+        for curves, window in zip(pairs, windows):
             for curve, end in zip(curves, window or (None, None)):
                 curve.setVisible(end is not None)
                 if end is not None:

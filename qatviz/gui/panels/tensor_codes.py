@@ -82,7 +82,8 @@ class CodesPlot(TensorPlot):
         half = HALF_WIDTH if len(self.codes) <= FEW else 0.5
         heights = self.heights(self.counts)
         is_edge = (self.codes == low) | (self.codes == high)
-        for bars, chosen, tops in ((self._inner, ~is_edge & (self.counts > 0), heights), (self._edges, is_edge, heights),
+        for bars, chosen, tops in ((self._inner, ~is_edge & (self.counts > 0), heights),
+                                   (self._edges, is_edge, heights),
                                    (self._unused, self.counts == 0, np.full(len(heights), self.count_top))):
             bars.set_bars(self.codes[chosen] - half, self.codes[chosen] + half, 0.0, tops[chosen])
 

@@ -49,7 +49,8 @@ class ErrorPlot(TensorPlot):
         self._ghost.setPen(pg.mkPen(self.theme.color("ghost"), style=QtCore.Qt.DashLine))
         self._ideal.setPen(pg.mkPen(self.theme.color("window_edge"), style=QtCore.Qt.DotLine))
 
-    def draw(self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], why_not: str) -> None:
+    def draw(self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost],
+             why_not: str) -> None:
         """Show the errors of ``values`` on ``grid`` and, where there is a ghost, on its grid.
 
         ``why_not`` is said where there is nothing to show.
@@ -80,20 +81,22 @@ class ErrorPlot(TensorPlot):
             self.setXRange(-reach, reach, padding=0)
         self._x = (-reach, reach)
         ideal = found.rounding.sum() / BINS_PER_STEP
+        ghost = None if self.pending is None else self.pending.rounding + self.pending.clipping
         self.show_counts(float(max(found.rounding.max(), found.clipping.max(), 1.2 * ideal,
-                                   0 if self.pending is None else (self.pending.rounding + self.pending.clipping).max())))
+                                   0 if ghost is None else ghost.max())))
         self._rounding.setVisible(True)
         self._rounding.set_histogram(found.edges, self.heights(found.rounding))
         self._clipping.setVisible(bool(found.clipping.any()))
         self._clipping.set_histogram(found.edges, self.heights(found.clipping))
         self._ideal.setVisible(True)
         self._ideal.setData(np.array([-0.5, 0.5]), np.repeat(self.heights(ideal), 2))
-        self._ghost.setVisible(self.pending is not None)
-        if self.pending is not None:
-            self._ghost.setData(*outline(self.pending.edges, self.heights(self.pending.rounding + self.pending.clipping)))
-        self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping".format(
-            values.step, "" if found.values == found.total else ", {:,} of {:,}".format(found.values, found.total),
-            found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share))
+        self._ghost.setVisible(ghost is not None)
+        if ghost is not None:
+            self._ghost.setData(*outline(self.pending.edges, self.heights(ghost)))
+        sampled = "" if found.values == found.total else ", {:,} of {:,}".format(found.values, found.total)
+        self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping"
+        self.caption = self.caption.format(
+            values.step, sampled, found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share))
 
     def read(self, x: float, y: float) -> str:
         found = self.found
@@ -117,4 +120,6 @@ def _same(one: tuple, other: tuple) -> bool:
     if one[0] is not other[0] or one[1] is None:
         return False
     a, b = one[1], other[1]
-    return a is b or (a.bounds == b.bounds and np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point))
+    if a is b:
+        return True
+    return a.bounds == b.bounds and np.array_equal(a.scale, b.scale) and np.array_equal(a.zero_point, b.zero_point)

@@ -22,15 +22,15 @@ class Cell(NamedTuple):
 
 
 CELLS = (
-    Cell("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization error, in "
-         "dB. Each bit is worth about 6 dB.", False),
-    Cell("rmse_over_scale", "RMSE/scale", "The typical error in steps of the grid. Ideal rounding has {:.3f}; much more means "
-         "that values are clipped, much less that many values lie on the grid, such as zeros.".format(IDEAL_RMSE_OVER_SCALE),
-         None),
+    Cell("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
+         "error, in dB. Each bit is worth about 6 dB.", False),
+    Cell("rmse_over_scale", "RMSE/scale", "The typical error in steps of the grid. Ideal rounding has {:.3f}; much "
+         "more means that values are clipped, much less that many values lie on the grid, such as zeros.".format(
+             IDEAL_RMSE_OVER_SCALE), None),
     Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
     Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
     Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
-    Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example); scales are not counted.", True),
+    Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example), without scales.", True),
 )
 _ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
 #: Width of a cell's text, pixels at the default font: below six of them the header has two rows.
@@ -61,7 +61,8 @@ class Header(QtWidgets.QWidget):
         self.about.setTextFormat(QtCore.Qt.RichText)
         self.moment = QtWidgets.QLabel()
         self.moment.setTextFormat(QtCore.Qt.RichText)
-        self.moment.setToolTip("The training step that is shown. Put the cursor of “Over time” on an earlier one to look back.")
+        self.moment.setToolTip("The training step that is shown. Put the cursor of “Over time” on an earlier one to "
+                               "look back.")
         self.moment.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.back = QtWidgets.QToolButton(text="Newest")
         self.back.setToolTip("Leave the past and follow the run again (End).")
@@ -112,10 +113,12 @@ class Header(QtWidgets.QWidget):
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
         ghost = view.ghost
+        would = ""
+        if ghost is not None:
+            would = " <span style='color:{}'>→ {}</span>".format(self._theme.colors.ghost, describe(
+                ghost.settings, ghost.active, view.settings if view.is_active else None))
         self.about.setText("<span style='color:{}'>{} ·</span> {}{}".format(
-            self._theme.colors.muted, describe_tensor(view.tensor), describe_now(view), "" if ghost is None else
-            " <span style='color:{}'>→ {}</span>".format(
-                self._theme.colors.ghost, describe(ghost.settings, ghost.active, view.settings if view.is_active else None))))
+            self._theme.colors.muted, describe_tensor(view.tensor), describe_now(view), would))
         self.about.setToolTip("Layer, shape and size of the tensor; how it is quantized; and what is pending.")
         self._draw_moment(view)
         texts = measured(view)

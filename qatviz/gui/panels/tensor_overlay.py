@@ -21,7 +21,7 @@ GHOST_RUG = 0.07
 
 
 class OverlayPlot(TensorPlot):
-    """Distribution of the float values (filled; clipped and flushed parts in their colours) and the quantized levels."""
+    """Distribution of the float values (filled; clipped and flushed parts coloured) and the quantized levels."""
 
     def __init__(self, theme: Theme, parent=None):
         self._floats, self._clipped, self._flushed = Bars(), Bars(), Bars()
@@ -36,8 +36,8 @@ class OverlayPlot(TensorPlot):
         self.set_table(self._columns)
 
     def _items(self):
-        return (self._floats, self._flushed, self._clipped, self._quantized, self._levels, self._float_outline, self._window,
-                self._ghost_window, self._ghost_levels)
+        return (self._floats, self._flushed, self._clipped, self._quantized, self._levels, self._float_outline,
+                self._window, self._ghost_window, self._ghost_levels)
 
     def dress(self) -> None:
         super().dress()
@@ -83,7 +83,8 @@ class OverlayPlot(TensorPlot):
         self._quantized.setVisible(is_active and not has_levels)
         if has_levels:
             used = found.level_counts > 0
-            self._levels.setPen(pg.mkPen(self.theme.color("in_range"), width=3 if len(found.levels) <= BROAD_LEVELS else 1))
+            width = 3 if len(found.levels) <= BROAD_LEVELS else 1
+            self._levels.setPen(pg.mkPen(self.theme.color("in_range"), width=width))
             x, y = lines(0.0, self.heights(found.level_heights[used]), found.levels[used])
             self._levels.setData(x, y, connect="pairs")
         elif is_active:

@@ -1,4 +1,4 @@
-"""What the plots of the Tensor panel share: axes that hold still, a logarithmic count axis, and a readout under the mouse."""
+"""What the plots of the Tensor panel share: axes that hold still, logarithmic counts, a readout under the mouse."""
 
 from typing import Optional
 

@@ -25,8 +25,8 @@ _KEYS = {QtCore.Qt.Key_Left: _BACK, QtCore.Qt.Key_Right: _FORTH, QtCore.Qt.Key_P
 class TimePlot(TensorPlot):
     """Heat map of the shares of values (logarithmic colours), the edges of the representable window, and the cursor.
 
-    Press or drag to put the cursor at a snapshot; left and right move it, Home goes to the first, End or Escape back to the
-    newest.
+    Press or drag to put the cursor at a snapshot; left and right move it, Home goes to the first, End or Escape back to
+    the newest.
     """
 
     #: The cursor is at another snapshot; None: at the newest, wherever that is.
@@ -42,7 +42,7 @@ class TimePlot(TensorPlot):
         self.caption = ""
         #: By identity, which the snapshot itself holds on to: what was read of it.
         self._known = {}  # type: Dict[int, Tuple[Snapshot, Tuple[float, ...]]]
-        super().__init__(theme, "tensor-over-time", "Distribution over time; left and right keys move the cursor", parent)
+        super().__init__(theme, "tensor-over-time", "Distribution over time; left and right move the cursor", parent)
         for item in (self._image, self._low, self._high, self._cursor):
             self.addItem(item, ignoreBounds=True)
         self.setMouseEnabled(x=False, y=False)
@@ -85,7 +85,7 @@ class TimePlot(TensorPlot):
             len(snapshots), snapshots[0].step, snapshots[-1].step)
 
     def _ends(self) -> np.ndarray:
-        """float64 ``[4, snapshots]``: ends of each histogram and of its representable window (NaN in float, or not finite)."""
+        """float64 ``[4, snapshots]``: ends of each histogram and of its window (NaN in float, or not finite)."""
         known = self._known
         self._known = {id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot))
                        for snapshot in self._snapshots}
@@ -115,7 +115,8 @@ class TimePlot(TensorPlot):
         most = max(2, int(self.getViewBox().width() // TICK_PX))
         columns = max(len(self._snapshots), FEWEST_COLUMNS)
         stride = max(1, -(-columns // most))
-        self.getAxis("bottom").setTicks([[(i, si(self._snapshots[i].step, 4)) for i in range(0, len(self._snapshots), stride)]])
+        self.getAxis("bottom").setTicks([[(i, si(snapshot.step, 4)) for i, snapshot in enumerate(self._snapshots)
+                                          if i % stride == 0]])
 
     def _tick_counts(self, top: float) -> None:
         most = max(2, int(self.getViewBox().height() // 30))

@@ -75,12 +75,12 @@ def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) ->
         return None
     name = model.current
     ghost = ghost_of(model, edits, name) if cursor is None else None
-    return TensorView(model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None, model.plan.index(name),
-                      ghost)
+    return TensorView(model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None,
+                      model.plan.index(name), ghost)
 
 
 def levels_of(grid: AffineGrid, most: int) -> np.ndarray:
-    """The representable values of a grid, ascending; none where they are more than ``most`` or not the same everywhere."""
+    """The representable values of a grid, ascending; none where they are more than ``most`` or differ by channel."""
     low, high = grid.bounds
     if grid.scale.size != 1 or high - low >= most or not grid.scale.flat[0] > 0:
         return np.zeros(0)

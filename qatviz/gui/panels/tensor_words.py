@@ -17,11 +17,12 @@ _RANGES = {MIN_MAX: "min-max range", PERCENTILE: "{:g} % range", MSE: "least-MSE
 def describe_tensor(tensor: QuantizedTensor) -> str:
     """Layer, shape and size."""
     shape = " × ".join(map(str, tensor.shape)) or "scalar"
-    return "{} · {}{}".format(tensor.op_kind, shape, " · {} weights".format(si(tensor.parameters)) if tensor.parameters else "")
+    count = " · {} weights".format(si(tensor.parameters)) if tensor.parameters else ""
+    return "{} · {}{}".format(tensor.op_kind, shape, count)
 
 
 def describe_now(view: TensorView) -> str:
-    """How the tensor is quantized: its settings, or those it will have after its delay; in the past the bits of then."""
+    """How the tensor is quantized: its settings, or those it has after its delay; in the past the bits of then."""
     if not view.is_live:
         return "{} bits then".format(view.num_bits) if view.is_active else "float then"
     if not view.is_active and view.settings.enabled:
@@ -69,7 +70,7 @@ def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tupl
     sqnr = values["sqnr_db"]
     used = values["used_codes"]
     texts = {
-        "sqnr_db": "exact" if sqnr == np.inf or not active else "–" if not np.isfinite(sqnr) else "{:.1f} dB".format(sqnr),
+        "sqnr_db": "exact" if sqnr == np.inf or not active else "{:.1f} dB".format(sqnr) if np.isfinite(sqnr) else "–",
         "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
         "{:.3f}".format(values["rmse_over_scale"]),
         "clipped": percent(values["clipped"]) if active else "–",

@@ -1,0 +1,235 @@
+"""The pages of errors, channels and time of the Tensor panel."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest
+from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
+
+from qatviz.errors import RunStateError
+from qatviz.gui.edits import HOLD
+from qatviz.gui.panels.tensor import ASK_INTERVAL_S, CHANNELS, CODES, ERROR, TIME
+from qatviz.gui.panels.tensor_view import view_of
+from qatviz.quant.measures import measure
+from qatviz.telemetry import events
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
+from qatviz.training.commands import InspectTensor
+
+
+def inspected(run):
+    return [command.tensor for command in run.sent if isinstance(command, InspectTensor)]
+
+
+# Errors and values
+
+
+def test_values_are_asked_for_once_and_at_most_every_two_seconds_where_errors_are_shown(context, staged, make, clock):
+    run = staged()
+    panel = make(ERROR)
+    assert inspected(run) == [NAME]
+    for _ in range(4):
+        clock.now += 0.3 * ASK_INTERVAL_S
+        news(context, run, panel)
+    assert inspected(run) == [NAME, NAME]
+
+
+def test_elsewhere_values_are_asked_for_once_until_something_is_pending(context, staged, make, clock):
+    run = staged()
+    panel = make(CODES)
+    for _ in range(3):
+        clock.now += 2 * ASK_INTERVAL_S
+        news(context, run, panel)
+    assert inspected(run) == [NAME]
+    context.edits.set_mode(HOLD)
+    context.edits.edit([NAME], "num_bits", 4)
+    panel.refresh()
+    assert inspected(run) == [NAME, NAME]
+
+
+def test_a_run_that_has_ended_is_asked_nothing(context, staged, make, clock, monkeypatch):
+    run = staged()
+    run.end(events.Finished(run.step))
+    context.model.take(run.drain())
+    panel = make(ERROR)
+    assert run.sent == [] and "has ended" in text_of(panel)
+
+
+def test_a_run_that_ends_just_now_is_no_error(context, staged, make, monkeypatch):
+    run = staged()
+
+    def refuse(command):
+        raise RunStateError("the run has ended")
+
+    monkeypatch.setattr(run, "send", refuse)
+    panel = make(ERROR)
+    assert "Waits for the tensor's values." in text_of(panel)
+
+
+def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, make):
+    run = staged()
+    panel = make(ERROR)
+    news(context, run, panel, 0)
+    values = context.model.values[NAME]
+    expected = measure(values.values, panel._grid_of_values(values, view_of(panel.model, panel.edits)))
+    assert panel.error.found.rmse_over_scale == pytest.approx(expected.rmse_over_scale, rel=1e-4)
+    caption = panel.pages[ERROR].caption.text()
+    assert "step {}".format(values.step) in caption and "{:.3f}".format(expected.rmse_over_scale) in caption
+    drawn = panel.error._rounding.boxes
+    assert drawn[:, 3].sum() + panel.error._clipping.boxes[:, 3].sum() == values.values.size
+    assert drawn[:, 0].min() >= -0.55 and drawn[:, 1].max() <= 0.55
+
+
+def test_errors_of_what_is_pending_are_outlined(context, staged, make):
+    run = staged()
+    panel = make(ERROR)
+    news(context, run, panel, 0)
+    assert panel.error.pending is None and not panel.error._ghost.isVisible()
+    context.edits.set_mode(HOLD)
+    context.edits.edit([NAME], "num_bits", 2)
+    panel.refresh()
+    assert panel.error._ghost.isVisible()
+    assert panel.error.pending.values == context.model.values[NAME].values.size
+
+
+def test_in_float_there_is_no_error_to_show(context, staged, make):
+    staged(preset="float")
+    panel = make(ERROR)
+    assert "in float there is no error" in text_of(panel)
+
+
+# Channels
+
+
+def test_channels_are_bars_from_least_to_largest_inside_their_windows(context, staged, make):
+    staged()
+    panel = make(CHANNELS)
+    histogram = context.model.snapshot.histograms[NAME]
+    boxes = panel.channels._inside.boxes
+    np.testing.assert_allclose(boxes[:, 2], histogram.channel_min, rtol=1e-3)
+    np.testing.assert_allclose(boxes[:, 3], histogram.channel_max, rtol=1e-3)
+    high = panel.channels._high.getData()[1][::2]
+    np.testing.assert_allclose(high, histogram.scale * 127, rtol=1e-5)
+    assert hover(panel.channels, 2.1, 0.0).startswith("channel 2: ")
+
+
+def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
+    staged(preset="uint8-affine")
+    panel = make(CHANNELS)
+    snapshot = context.model.snapshot
+    histogram = snapshot.histograms[NAME]
+    narrower = dict(snapshot.histograms, **{NAME: replace(histogram, scale=histogram.scale / 4)})
+    context.model.take([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
+    panel.refresh()
+    low, high = panel.channels._low.getData()[1][0], panel.channels._high.getData()[1][0]
+    outside = panel.channels._outside.boxes
+    expected = np.count_nonzero(histogram.channel_min < low) + np.count_nonzero(histogram.channel_max > high)
+    assert len(outside) == expected > 0
+    assert ((outside[:, 3] <= low + 1e-6) | (outside[:, 2] >= high - 1e-6)).all()
+
+
+def test_activations_have_a_single_bar(context, staged, make):
+    staged()
+    panel = make(CHANNELS)
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    assert len(panel.channels._inside.boxes) == 1 and "One scale" in panel.pages[CHANNELS].caption.text()
+
+
+def test_a_tensor_that_has_run_away_is_told_of(context, staged, make):
+    staged()
+    panel = make(CHANNELS)
+    snapshot = context.model.snapshot
+    histogram = snapshot.histograms[NAME]
+    broken = replace(histogram, channel_max=np.full_like(histogram.channel_max, np.inf))
+    values = np.where(np.ones_like(snapshot.values, bool), np.float32(np.nan), 0)
+    histograms = dict(snapshot.histograms, **{NAME: broken})
+    context.model.take([replace(snapshot, step=9, values=values, histograms=histograms)])
+    for tab in range(panel.tabs.count()):
+        panel.tabs.setCurrentIndex(tab)
+        panel.refresh()
+        assert panel.header.cells["sqnr_db"].value.text() == "<b>–</b>"
+    panel.tabs.setCurrentWidget(panel.pages[CHANNELS])
+    panel.refresh()
+    assert "not finite" in text_of(panel)
+
+
+# Over time
+
+
+@pytest.fixture
+def past(context, staged, make):
+    """A panel with eight snapshots of the past, at steps 3, 5, 7 ... 17."""
+    run = staged()
+    panel = make(TIME)
+    for _ in range(7):
+        news(context, run, panel, 2)
+    panel.run = run
+    return panel
+
+
+def steps_shown(panel):
+    return [snapshot.step for snapshot in panel.over_time._snapshots]
+
+
+def test_there_is_a_column_for_each_snapshot_and_its_window(context, past):
+    assert past.over_time._image.image.shape[0] == 8 and steps_shown(past) == list(range(3, 18, 2))
+    high = past.over_time._high.getData()[1][::2]
+    row = SNAPSHOT_MEASURES.index("range_max")
+    np.testing.assert_allclose(high, [s.values[row, context.model.plan.index(NAME)] for s in context.model.snapshots])
+
+
+def test_a_press_goes_back_and_the_other_plots_follow(context, past):
+    QtTest.QTest.mouseClick(past.over_time.viewport(), QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0, 0.0))
+    assert past._cursor.step == 7 and past.over_time._cursor.value() == 2
+    assert "step 7" in past.header.moment.text() and "past" in past.header.moment.text()
+    row = SNAPSHOT_MEASURES.index("range_max")
+    then = past._cursor.values[row, context.model.plan.index(NAME)]
+    assert past.overlay._window.getData()[0].max() == pytest.approx(then)
+    news(context, past.run, past)
+    assert past._cursor.step == 7
+    QtTest.QTest.mouseClick(past.header.back, QtCore.Qt.LeftButton)
+    assert past._cursor is None and "step 18" in past.header.moment.text() and past.header.back.isHidden()
+
+
+def test_a_drag_takes_the_cursor_along(past):
+    plot = past.over_time
+    QtTest.QTest.mousePress(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 1.0, 0.0))
+    move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, QtCore.QPointF(point(plot, 4.0, 0.0)), QtCore.Qt.NoButton,
+                             QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+    plot.mouseMoveEvent(move)
+    assert past._cursor.step == steps_shown(past)[4]
+    QtTest.QTest.mouseRelease(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 4.0, 0.0))
+    assert "step 11" in plot.readout()
+
+
+def test_keys_move_the_cursor_and_leave_the_past(past):
+    plot = past.over_time
+    steps = steps_shown(past)
+    for name, expected in (("Left", steps[-2]), ("Left", steps[-3]), ("Right", steps[-2]), ("Home", steps[0]),
+                           ("Left", steps[0])):
+        QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + name))
+        assert past._cursor.step == expected
+    for key in (QtCore.Qt.Key_End, QtCore.Qt.Key_Escape):
+        QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Home)
+        QtTest.QTest.keyClick(plot, key)
+        assert past._cursor is None
+    QtTest.QTest.keyClick(plot, QtCore.Qt.Key_Right)
+    assert past._cursor is None
+
+
+def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
+    QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
+    past.run.step = 9
+    context.model.take([events.Restored(9, "before-9", "undo", 1)])
+    past.refresh()
+    assert past._cursor.step == 9 and max(steps_shown(past)) == 9
+
+
+def test_the_past_has_no_ghost(context, past):
+    context.edits.set_mode(HOLD)
+    context.edits.edit([NAME], "num_bits", 3)
+    past.refresh()
+    assert past.overlay._ghost_window.isVisible()
+    QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
+    assert not past.overlay._ghost_window.isVisible()
