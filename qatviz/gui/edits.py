@@ -197,8 +197,8 @@ class Edits(QtCore.QObject):
             self.changed.emit()
         elif isinstance(event, events.Restored):
             # The settings are the moment's: what would be undone is not what is in effect any more.
-            self._undo.clear()
-            self._redo.clear()
+            for memory in (self._undo, self._redo, self._moving):
+                memory.clear()
             self.changed.emit()
         elif isinstance(event, events.ENDINGS):
             self.pending.clear()

@@ -62,6 +62,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.edits = Edits(self.model, self)
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
+        self._is_closed = False
         self.prepared = None  # type: Optional[Prepared]
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
@@ -275,9 +276,12 @@ class MainWindow(QtWidgets.QMainWindow):
         self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
 
     def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        if self._is_closed:  # Qt asks again when the program ends
+            return
         if not self.handlers.may_close():
             event.ignore()
             return
+        self._is_closed = True
         self.docks.remember(self.settings)
         self.settings.sync()
         self.bridge.stop()

@@ -157,6 +157,17 @@ def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(st
     assert not edits.can_undo and edits.value(*BITS) == 8
 
 
+def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any_other(stage, context):
+    run, edits, answer = stage
+    edits.edit(["conv1.weights"], "num_bits", 4)
+    edits.apply()
+    answer()
+    edits.undo()
+    context.model.take([events.Restored(3, "start", "undo", 4)])
+    answer()
+    assert edits.value(*BITS) == 8 and edits.describe_undo() == "conv1.weights.num_bits 4 → 8" and not edits.can_redo
+
+
 def test_another_run_starts_with_nothing_pending(stage, staged):
     _, edits, _ = stage
     edits.set_mode(HOLD)

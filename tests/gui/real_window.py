@@ -1,0 +1,341 @@
+"""Drives the real program: opened as a user opens it, used by mouse and keyboard, and read back from what it shows.
+
+Run as a program by test_real_window.py, in a process of its own and on the display there is: ``real_window.py SCENARIO DIR``.
+A scenario is a generator: it acts, and yields what it waits for (a function) or how many milliseconds. The last line that is
+printed is a JSON object of what was seen.
+"""
+
+import json
+import os
+import sys
+import threading
+import time
+import traceback
+
+import numpy as np
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+PATIENCE_S = 60.0
+LAYER = "conv1.weights"
+
+
+class Driver:
+    """Steps a scenario from within the event loop."""
+
+    def __init__(self, window, scenario, seen):
+        self.window, self.seen, self.errors = window, seen, []
+        self._scenario = scenario(self)
+        self._until, self._since = None, time.perf_counter()
+        self._timer = QtCore.QTimer(interval=15)
+        self._timer.timeout.connect(self._on_tick)
+        self._timer.start()
+
+    def _on_tick(self):
+        waited = time.perf_counter() - self._since
+        try:
+            if callable(self._until) and not self._until():
+                if waited > PATIENCE_S:
+                    raise AssertionError("waited in vain at:\n" + "".join(
+                        traceback.format_stack(self._scenario.gi_frame)[-1:]) + repr(self.seen))
+                return
+            if isinstance(self._until, (int, float)) and waited < self._until / 1000:
+                return
+            self._timer.stop()  # what the scenario does may run the loop
+            self._until, self._since = next(self._scenario), time.perf_counter()
+            self._timer.start()
+        except StopIteration:
+            self.window.close()
+        except BaseException:
+            self._timer.stop()
+            self.errors.append(traceback.format_exc())
+            self.window.handlers.may_close = lambda: True
+            self.window.close()
+
+    # Acting
+
+    def press(self, key, modifiers=QtCore.Qt.NoModifier):
+        QtTest.QTest.keyClick(QtWidgets.QApplication.focusWidget() or self.window, key, modifiers)
+
+    def click(self, widget, where=None):
+        QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, where or widget.rect().center())
+
+    def control(self, kind, setting):
+        return self.window.panels["quantization"].sections[kind].controls[setting]
+
+    def type_bits(self, kind, bits):
+        box = self.control(kind, "num_bits").editor.findChild(QtWidgets.QAbstractSpinBox)
+        self.click(box)
+        box.setFocus()
+        box.selectAll()
+        QtTest.QTest.keyClicks(box, str(bits))
+        QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
+
+    def switch(self, kind, setting):
+        box = self.control(kind, setting).editor.findChild(QtWidgets.QCheckBox)
+        self.click(box, QtCore.QPoint(8, box.height() // 2))
+
+    def pick_tile(self, name):
+        canvas = self.window.panels["histograms"].findChild(QtWidgets.QAbstractScrollArea)
+        canvas.show_tile(name)
+        self.click(canvas.viewport(), canvas.rect_of(name).center())
+
+    # Reading
+
+    def codes(self):
+        """Codes that have values, and how many separate bars are painted, counted in the pixels of the plot."""
+        plot = self.window.panels["tensor"].codes
+        counted = [int(code) for code, count in zip(plot.codes, plot.counts) if count]
+        return {"codes": counted, "bars": bars_in(plot, self.window.theme), "step": self.window.model.snapshot.step,
+                "scale": float(self.window.model.measure(LAYER, "scale"))}
+
+    def table_text(self, tensor, column):
+        """What the table of layers shows."""
+        self.window.docks.open("layers")
+        table = self.window.panels["layers"].table()
+        names = list(table)
+        row = list(table[next(n for n in names if n.lower() in ("tensor", "name"))]).index(tensor)
+        return table[column][row]
+
+    def is_settled(self, name, **settings):
+        """Whether settings are in effect, nothing is pending, and a later snapshot is drawn."""
+        model, panel = self.window.model, self.window.panels["tensor"]
+        effective = model.settings_of(name)
+        steps = [model.applied_at.get((name, s), 0) for s in settings]
+        return (all(getattr(effective, s) == v for s, v in settings.items()) and not self.window.edits.pending
+                and model.snapshot.step > max(steps) and not panel.is_due())
+
+
+def bars_in(plot, theme):
+    """Separate runs of the colours of bars along the line just above the baseline."""
+    image = plot.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB32)
+    pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8).reshape(image.height(), image.width(), 4)
+    box = plot.getViewBox()
+    ratio = image.width() / plot.width()
+    base = int(box.mapRectToScene(box.boundingRect()).bottom() * ratio)
+    inked = np.zeros(image.width(), bool)
+    for name in ("in_range", "clipped"):
+        color = theme.color(name)
+        for row in range(base - 6, base):
+            inked |= (abs(pixels[row, :, :3].astype(int) - [color.blue(), color.green(), color.red()]) < 24).all(axis=1)
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], inked.astype(int), [0]])) == 1)
+    return int(len(edges))
+
+
+def bits_and_undo(d):
+    """Changing one layer: what is seen of it, and that others stay as they are."""
+    window, seen = d.window, d.seen
+    yield lambda: window.model.snapshot is not None and window.model.step > 3
+    seen["title"], seen["device"] = window.windowTitle(), QtGui.QGuiApplication.platformName()
+    d.pick_tile(LAYER)
+    yield lambda: window.model.current == LAYER and not window.panels["tensor"].is_due()
+    seen["before"] = d.codes()
+    others = [t.name for t in window.model.tensors if t.name != LAYER]
+    seen["others"] = {name: window.model.settings_of(name).num_bits for name in others}
+    asked = window.model.step
+    d.type_bits("weights", 2)
+    yield lambda: d.is_settled(LAYER, num_bits=2)
+    seen["applied_after_steps"] = window.model.applied_at[LAYER, "num_bits"] - asked
+    seen["two_bits"] = d.codes()
+    seen["others_after"] = {name: window.model.settings_of(name).num_bits for name in others}
+    d.switch("weights", "narrow_range")
+    yield lambda: d.is_settled(LAYER, narrow_range=False)
+    seen["wide"] = d.codes()
+    seen["lowest_wide"] = int(window.panels["tensor"].codes.codes[0])
+    d.switch("weights", "narrow_range")
+    yield lambda: d.is_settled(LAYER, narrow_range=True)
+    seen["lowest_narrow"] = int(window.panels["tensor"].codes.codes[0])
+    for _ in range(3):
+        before = window.model.settings_of(LAYER)
+        d.press(QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
+        yield lambda: window.model.settings_of(LAYER) != before and not window.edits._moving
+    yield lambda: d.is_settled(LAYER, num_bits=8, narrow_range=True)
+    seen["undone"] = d.codes()
+    yield from symmetric(d)
+    yield from keys(d)
+
+
+def symmetric(d):
+    """Symmetric activations have zero point 0."""
+    window, seen = d.window, d.seen
+    name = "conv1.activations"
+    d.pick_tile(name)
+    yield lambda: window.model.current == name and not window.panels["tensor"].is_due()
+    seen["zero_point_affine"] = window.model.measure(name, "zero_point")
+    d.switch("activations", "symmetric")
+    yield lambda: d.is_settled(name, symmetric=True)
+    window.docks.open("layers")
+    yield lambda: not window.panels["layers"].is_due()
+    table = window.panels["layers"].table()
+    column = next(key for key in table if key.lower().replace("_", " ") in ("zero point", "zero"))
+    names = list(next(table[key] for key in table if key.lower() in ("tensor", "name")))
+    seen["zero_point_symmetric"] = float(table[column][names.index(name)])
+
+
+def keys(d):
+    """Space pauses, Right takes one step, Space goes on."""
+    window, seen = d.window, d.seen
+    window.setFocus()
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    yield lambda: window.model.state == "paused"
+    paused_at = window.model.step
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Right)
+    yield lambda: window.model.step == paused_at + 1 and window.model.state == "paused"
+    yield 200
+    seen["single_step"] = window.model.step - paused_at
+    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    yield lambda: window.model.step > paused_at + 3
+
+
+def divergence(d):
+    """A learning rate at which training diverges: told, paused, and gone on with at a lower one."""
+    window, seen = d.window, d.seen
+    yield lambda: window.model.step > 3
+    window.edits.edit(["run"], "learning_rate", 100.0)
+    yield lambda: window.banner.isVisible() and window.model.state == "paused"
+    seen["message"] = window.banner.text.text()
+    window.edits.edit(["run"], "learning_rate", 1e-4)
+    window.named["pause"].trigger()
+    step = window.model.step
+    yield lambda: window.model.step > step + 3
+    seen["went_on"] = True
+
+
+def lost_disk(d):
+    """The directory of the record vanishes: told; the run goes on."""
+    import shutil
+
+    window, seen = d.window, d.seen
+    yield lambda: window.model.step > 3
+    shutil.rmtree(window.prepared.directory)
+    window.named["checkpoint"].trigger()
+    yield lambda: window.banner.isVisible()
+    seen["message"] = window.banner.text.text()
+    step = window.model.step
+    yield lambda: window.model.step > step + 3
+    seen["went_on"] = True
+
+
+def bad_data(d):
+    """A data set that is none: told with the file's name; the run that is shown goes on."""
+    window, seen = d.window, d.seen
+    yield lambda: window.model.step > 3
+    path = os.path.join(os.path.dirname(window.prepared.directory), "broken.npz")
+    with open(path, "wb") as file:
+        file.write(b"this is no archive")
+    window.handlers.open_path(path)
+    yield lambda: window.banner.isVisible()
+    seen["message"], seen["path"] = window.banner.text.text(), path
+    step = window.model.step
+    yield lambda: window.model.step > step
+
+
+def monkey(d):
+    """Two thousand random actions while training."""
+    window, seen = d.window, d.seen
+    random = np.random.RandomState(int(os.environ.get("QATVIZ_MONKEY_SEED", "1")))
+    yield lambda: window.model.snapshot is not None
+    harmless = [n for n in window.named if n not in (
+        "quit", "new_run", "open_run", "open_data", "save_picture", "save_table", "tensorboard", "fork", "about", "shortcuts",
+        "full_screen", "stop", "resume")]
+    done = 0
+    while done < 2000:
+        for _ in range(20):
+            act(d, random, harmless)
+            done += 1
+        yield 1
+    seen["actions"] = done
+    for popup in [w for w in QtWidgets.QApplication.topLevelWidgets() if w is not window and w.isVisible()]:
+        popup.close()
+    window.edits.set_mode("live")
+    if window.model.state == "paused":
+        window.named["pause"].trigger()
+        yield lambda: window.model.state == "running" or window.model.ended
+    step = window.model.step
+    yield lambda: window.model.step > step + 2 or window.model.ended
+    seen["state"] = window.model.state
+    seen["failure"] = window.model.failure.traceback if window.model.failure else ""
+
+
+def act(d, random, names):
+    """One random action: an action of the window, a key, a click, a wheel turn, an edit, a dock."""
+    window = d.window
+    kind = random.choice(7, p=[0.15, 0.2, 0.2, 0.15, 0.15, 0.03, 0.12])  # laying out docks takes long
+    widgets = [w for w in window.findChildren(QtWidgets.QWidget) if w.isVisible() and w.width() > 4 and w.height() > 4]
+    widget = widgets[random.randint(len(widgets))]
+    place = QtCore.QPoint(random.randint(widget.width()), random.randint(widget.height()))
+    if kind == 0:
+        window.named[names[random.randint(len(names))]].trigger()
+    elif kind == 1:
+        keys = [QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_Left, QtCore.Qt.Key_Right, QtCore.Qt.Key_Tab,
+                QtCore.Qt.Key_Space, QtCore.Qt.Key_Escape, QtCore.Qt.Key_PageDown, QtCore.Qt.Key_5, QtCore.Qt.Key_F]
+        QtTest.QTest.keyClick(widget, keys[random.randint(len(keys))])
+    elif kind == 2:
+        # Not through sendEvent to menus and combo boxes: these would wait for an answer.
+        if not isinstance(widget, (QtWidgets.QMenuBar, QtWidgets.QComboBox, QtWidgets.QToolButton, QtWidgets.QMenu)):
+            QtTest.QTest.mouseMove(widget, place)
+            QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
+    elif kind == 3:
+        point = QtCore.QPointF(place)
+        turn = QtGui.QWheelEvent(point, QtCore.QPointF(widget.mapToGlobal(place)), QtCore.QPoint(), QtCore.QPoint(
+            0, int(random.choice([-120, 120]))), QtCore.Qt.NoButton, QtCore.Qt.NoModifier, QtCore.Qt.NoScrollPhase, False)
+        QtWidgets.QApplication.sendEvent(widget, turn)
+    elif kind == 4 and window.model.book is not None:
+        tensors = [t.name for t in window.model.tensors]
+        name = tensors[random.randint(len(tensors))]
+        setting, value = [("num_bits", int(random.randint(2, 17))), ("symmetric", bool(random.randint(2))),
+                          ("narrow_range", bool(random.randint(2))), ("enabled", bool(random.randint(2)))][random.randint(4)]
+        window.edits.edit([name], setting, value)
+    elif kind == 5:
+        docks = list(window.docks.docks.values())
+        dock = docks[random.randint(len(docks))]
+        [dock.show, dock.raise_, dock.close, lambda: dock.setFloating(not dock.isFloating())][random.randint(4)]()
+    elif window.model.tensors:
+        names = [t.name for t in window.model.tensors]
+        window.model.select([names[i] for i in set(random.randint(len(names), size=3))])
+        window.edits.set_mode(["live", "hold"][random.randint(2)])
+
+
+#: Options of the runs; plain gradient descent diverges at once where Adam's steps stay bounded.
+ARGUMENTS = {"divergence": ["--optimizer", "sgd"]}
+SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, lost_disk, bad_data, monkey)}
+
+
+def main(scenario, folder):
+    """Open the window as ``qatviz window`` does, drive it, and tell what was seen."""
+    from qatviz.app import main as application
+
+    seen, drivers = {}, []
+    made = application.Application.open_window
+
+    def open_window(self):
+        window = made(self)
+        drivers.append(Driver(window, SCENARIOS[scenario], seen))
+        return window
+
+    def leave(code):
+        seen.update(errors=drivers[0].errors + caught, code=code, closing_s=time.perf_counter() - closing[0],
+                    threads=[t.name for t in threading.enumerate() if t.name.startswith("qatviz") and t.is_alive()])
+        print(json.dumps(seen), flush=True)
+        exit_now(code)
+
+    caught, closing, exit_now = [], [0.0], os._exit
+    report = application.Application.report
+
+    def keep(self, kind, error, trace):
+        caught.append("".join(traceback.format_exception(kind, error, trace)))
+        report(self, kind, error, trace)
+
+    close = application.MainWindow.closeEvent
+
+    def timed_close(self, event):
+        closing[0] = time.perf_counter()
+        close(self, event)
+
+    application.Application.open_window, application.Application.report = open_window, keep
+    application.MainWindow.closeEvent = timed_close
+    os._exit = leave
+    application.window(ARGUMENTS.get(scenario, []) + ["--steps", "inf", "--out", os.path.join(folder, "run")])
+
+
+if __name__ == "__main__":
+    main(*sys.argv[1:])

@@ -1,0 +1,69 @@
+"""The real program with a real run, each scenario in a process of its own; see real_window.py."""
+
+import json
+import os
+import subprocess
+import sys
+
+import pytest
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+ROOT = os.path.dirname(os.path.dirname(HERE))
+CLOSING_S = 3.0
+
+
+def drive(scenario, folder, timeout=110, **variables):
+    """Run a scenario; what it saw. No error, no thread left over, closed in time."""
+    environ = dict(os.environ, PYTHONPATH=ROOT, XDG_CONFIG_HOME=str(folder), QATVIZ_RUNS=str(folder / "runs"), **variables)
+    # On the X server where there is one, as for a user.
+    environ["QT_QPA_PLATFORM"] = "xcb" if environ.get("DISPLAY") else "offscreen"
+    done = subprocess.run([sys.executable, os.path.join(HERE, "real_window.py"), scenario, str(folder)], env=environ,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=timeout)
+    assert done.stdout, done.stderr
+    seen = json.loads(done.stdout.splitlines()[-1])
+    assert seen["errors"] == [], "\n".join(seen["errors"])
+    assert done.returncode == 0, done.stderr
+    assert seen["closing_s"] < CLOSING_S and seen["threads"] == []
+    return seen
+
+
+@pytest.mark.slow
+def test_what_is_changed_by_hand_is_what_is_seen(tmp_path):
+    seen = drive("bits_and_undo", tmp_path)
+    assert seen["title"] == "lenet on mnist-5k – qatviz"
+    assert len(seen["before"]["codes"]) > 100
+    two = seen["two_bits"]
+    assert len(two["codes"]) <= 4 and two["bars"] == len(two["codes"]) and set(two["codes"]) <= {-1, 0, 1}
+    assert seen["others_after"] == seen["others"]
+    assert seen["lowest_wide"] == -2 and seen["lowest_narrow"] == -1
+    assert len(seen["wide"]["codes"]) <= 4 and seen["wide"]["bars"] == len(seen["wide"]["codes"])
+    assert len(seen["undone"]["codes"]) > 100
+    assert seen["undone"]["scale"] == pytest.approx(seen["before"]["scale"], rel=0.5)
+    assert seen["two_bits"]["scale"] > 20 * seen["before"]["scale"]
+    assert seen["zero_point_affine"] == -128 and seen["zero_point_symmetric"] == 0
+    assert seen["single_step"] == 1
+
+
+@pytest.mark.slow
+def test_a_run_that_diverges_is_told_and_goes_on_at_a_lower_rate(tmp_path):
+    seen = drive("divergence", tmp_path)
+    assert "not finite" in seen["message"] and "lower learning rate" in seen["message"] and seen["went_on"]
+
+
+@pytest.mark.slow
+def test_a_record_whose_directory_vanished_is_told_and_the_run_goes_on(tmp_path):
+    seen = drive("lost_disk", tmp_path)
+    assert "no longer recorded" in seen["message"] and seen["went_on"]
+
+
+@pytest.mark.slow
+def test_a_file_that_is_no_data_set_is_told_by_name(tmp_path):
+    seen = drive("bad_data", tmp_path)
+    assert seen["path"] in seen["message"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", ["1"])
+def test_two_thousand_random_actions_leave_a_healthy_window(tmp_path, seed):
+    seen = drive("monkey", tmp_path, QATVIZ_MONKEY_SEED=seed)
+    assert seen["actions"] == 2000 and seen["failure"] == ""
