@@ -34,7 +34,7 @@ USED_WARNING, USED_BAD = 0.5, 0.25
 USED_MAX_BITS = 8
 #: Share of weights that change their code between two snapshots. Few bits and many flips are oscillation (Nagel et al.,
 #: "Overcoming Oscillations in Quantization-Aware Training", 2022); wide codes change with every update.
-FLIPS_WARNING, FLIPS_MAX_BITS = 0.1, 4
+FLIPS_WARNING, FLIPS_MAX_BITS = 0.25, 4
 #: Share of the squared error that makes a part of it the one to name.
 _DOMINATES = 0.5
 #: Below this share clipping is what nudging the range to the grid costs: values less than half a step outside.
@@ -159,8 +159,8 @@ def _worst(measures: Mapping[str, float], level: Mapping[str, int], tensor: Quan
         return Verdict(WARNING, "{:.0f} % of the values become 0; they are small, so the error stays small.".format(
             100 * measures["flushed"]))
     if level["flip_rate"] > GOOD:
-        return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot: weights oscillate between two "
-                                "codes. A lower learning rate calms them.".format(100 * measures["flip_rate"]))
+        return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot. If that does not calm down, "
+                                "weights oscillate between two codes: a lower learning rate helps.".format(100 * measures["flip_rate"]))
     return Verdict(GOOD, "Good: the error is {}.".format(_size_of_error(measures)))
 
 

@@ -1,6 +1,6 @@
 """The first columns of a table, which stay in sight when it is scrolled sideways."""
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
 from qatviz.gui.tables import set_up_table
@@ -80,6 +80,14 @@ class FrozenColumns(QtWidgets.QTableView):
         for column in range(self._count):
             if header.visualIndex(column) != column:
                 header.moveSection(header.visualIndex(column), column)
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        # A style sheet gives a widget another palette when it is first shown.
+        palette = QtGui.QPalette()
+        for role in (QtGui.QPalette.Highlight, QtGui.QPalette.HighlightedText):
+            palette.setColor(role, self._table.palette().color(role))
+        self.setPalette(palette)
+        super().showEvent(event)
 
     def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
         if event.type() in (QtCore.QEvent.Resize, QtCore.QEvent.Show, QtCore.QEvent.FontChange):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from PyQt5 import QtCore
+from PyQt5 import QtCore, QtWidgets
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
@@ -427,24 +427,48 @@ def test_rows_that_can_t_be_seen_cost_nothing(context, show, staged, monkeypatch
     assert 0 in asked and max(asked) < 15 < panel.shown.rowCount()
 
 
-def test_levels_and_rows_look_different_in_the_picture(context, panel, staged):
+def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, app):
     run = staged()
     change(context, run, ("dense1.weights.num_bits", 2))
-    panel.refresh()
-    image = panel.view.viewport().grab().toImage()
 
     def colors_of(tensor, key):
         rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX[key]))
+        rect.translate(panel.view.viewport().pos())
         return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right())
                 for y in range(rect.top(), rect.bottom())}
 
+    # A selected row shows its colours through, in the frozen columns as in the others.
+    context.model.select(["dense1.weights"])
+    panel.refresh()
+    app.processEvents()
+    image = panel.view.grab().toImage()
     assert context.theme.colors.bad in colors_of("dense1.weights", "verdict")
+    assert context.theme.colors.accent not in colors_of("dense1.weights", "name") | colors_of("dense1.weights", "scale")
     assert context.theme.colors.good in colors_of("logits.weights", "verdict")
     assert context.theme.colors.bad not in colors_of("logits.weights", "flushed")
     context.theme.use(LIGHT)
     panel.refresh()
     light = panel.view.viewport().grab().toImage()
     assert light.pixelColor(3, light.height() - 3).name() == context.theme.colors.base
+
+
+def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, show, staged, app):
+    panel, window, dock = LayersPanel(context), QtWidgets.QMainWindow(), QtWidgets.QDockWidget()
+    dock.setWidget(panel)
+    window.addDockWidget(Qt.LeftDockWidgetArea, dock)
+    other = QtWidgets.QDockWidget()
+    window.addDockWidget(Qt.LeftDockWidgetArea, other)
+    window.tabifyDockWidget(dock, other)
+    show(window, 900, 400)
+    dock.raise_()
+    app.processEvents()
+    staged()
+    panel.refresh()
+    view, row = panel.view, panel.shown.row_of("conv1.weights")
+    image = view.grab().toImage()
+    found = {image.pixelColor(view.viewport().pos() + view.visualRect(panel.shown.index(row, INDEX[key])).topLeft()
+                              + QtCore.QPoint(4, 2)).name() for key in ("name", "sqnr_db")}
+    assert len(found) == 1 and context.theme.colors.accent not in found
 
 
 def test_a_sparkline_is_drawn_once_there_is_a_past(context, panel, staged):
