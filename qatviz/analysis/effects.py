@@ -43,7 +43,7 @@ class Effect(NamedTuple):
     complete: bool
 
     def describe(self) -> str:
-        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB``; else what it waits for."""
+        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB``."""
         parts = []
         if self.loss is not None:
             parts.append("loss {:.3g} → {:.3g} ({} steps)".format(*self.loss, self.steps))

@@ -1,4 +1,4 @@
-"""Series of a run as they are drawn: as many points as there is room for, extremes kept, smoothed, over steps or seconds."""
+"""Series of a run as they are drawn: as many points as there is room for, extremes kept, over steps or seconds."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -135,8 +135,8 @@ def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
 def steady_range(present: Optional[Tuple[float, float]], low: float, high: float) -> Tuple[float, float]:
     """Range of an axis for values from ``low`` to ``high``: the present one as long as it serves.
 
-    It grows at once, and with room to spare, where a value lies outside; it shrinks when the values use less than a third
-    of it. So an axis does not move with every value.
+    It grows at once, and with room to spare, where a value lies outside; it shrinks when the values use less than a
+    third of it. So an axis does not move with every value.
     """
     size = high - low
     if not size > 0:

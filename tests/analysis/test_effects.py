@@ -99,5 +99,6 @@ def test_it_is_told_in_a_line():
 
 
 def test_changed_tensors_are_told_from_settings_of_the_run():
-    changes = [Change("run.learning_rate", 1, 2), Change("b.weights.num_bits", 8, 4), Change("b.weights.symmetric", 0, 1)]
+    changes = [Change("run.learning_rate", 1, 2), Change("b.weights.num_bits", 8, 4),
+               Change("b.weights.symmetric", 0, 1)]
     assert tensors_of(changes, TENSORS) == ("b.weights",)

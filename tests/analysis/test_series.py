@@ -72,7 +72,7 @@ def test_what_was_read_is_no_coarser_after_it_was_folded():
     append(history, np.arange(101, 401), 101)
     after = reader.points("x", 0, 500, 1)
     assert len(after.first) > len(before.first) >= len(history.series("x", 0, 100).first_step)
-    assert after.count.sum() > 300 and (np.diff(after.first) > 0).all(), "all but the bucket that holds known and new steps"
+    assert after.count.sum() > 300 and (np.diff(after.first) > 0).all(), "all but the bucket of both"
 
 
 def test_a_reader_forgets_what_the_run_left_behind():

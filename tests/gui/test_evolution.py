@@ -1,88 +1,15 @@
-"""The evolution panel: what it shows of a staged run, and what it asks of it."""
+"""The evolution panel: what it shows of a staged run."""
 
 import numpy as np
 import pytest
+from evolution_staging import change, click, curve, go_on, panel, restore, train, trained, values  # noqa: F401
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 
-from qatviz.errors import RunStateError
 from qatviz.gui.panels.evolution import EvolutionPanel
 from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
-from qatviz.gui.panels.evolution_menu import MarkerMenu
 from qatviz.gui.theme import LIGHT
-from qatviz.telemetry import events
 from qatviz.telemetry.collector import STEPS
-from qatviz.telemetry.snapshots import StepRecord
-from qatviz.training.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint
-
-
-@pytest.fixture
-def panel(context, show):
-    """Make the panel; ``panel(plots)`` with these plots on."""
-    def make(plots="loss,accuracy,sqnr", width=800, height=500, **settings):
-        context.settings.setValue("evolution/plots", plots)
-        for name, value in settings.items():
-            context.settings.setValue("evolution/" + name, value)
-        made = show(EvolutionPanel(context), width, height)
-        made.refresh()
-        return made
-
-    return make
-
-
-def go_on(context, run, steps=1, *news):
-    run.advance(steps)
-    run.put(*news)
-    context.model.take(run.drain())
-
-
-def train(context, run, steps):
-    """Many steps at little cost: the loss falls, the SQNR is 6 dB a bit, all else stays; no snapshot."""
-    names, random = run.history.names(STEPS), np.random.RandomState(run.step)
-    first, before = run.step + 1, run.history.latest(STEPS)[1]
-    rows = np.repeat(before[np.newaxis], steps, axis=0)
-    rows[:, 0] = 2.3 * np.exp(-np.arange(first, first + steps) / 200) + 0.05 * random.rand(steps)
-    for tensor in run.plan.tensors:
-        rows[:, names.index(tensor.name + "/sqnr_db")] = 6.02 * run.book.of(tensor.name).num_bits + random.randn(steps) * 0.3
-    run.history.extend(STEPS, np.arange(first, first + steps), rows)
-    run.step, run.seconds = run.step + steps, run.seconds + 0.01 * steps
-    values = rows[-1, 2:].reshape(-1, len(run.plan.tensors))
-    run.put(StepRecord(run.step, run.seconds, float(rows[-1, 0]), 1e-3, values))
-    context.model.take(run.drain())
-
-
-def change(context, run, *assignments, steps=10):
-    """A change takes effect, then some steps."""
-    run.send(ChangeSettings(assignments))
-    run.advance(0, snapshot=False)
-    train(context, run, steps)
-
-
-@pytest.fixture
-def trained(context, staged):
-    """A run after some steps: ``trained(60)``."""
-    def begin(steps, network="lenet"):
-        run = staged(network, steps=1)
-        if steps > 1:
-            train(context, run, steps - 1)
-        return run
-
-    return begin
-
-
-def restore(context, run, step, name="", changes=()):
-    """As the trainer does it: the history is rewound, then the event tells."""
-    run.history.rewind(step)
-    left, run.step, run.seconds = run.step, step, step * 0.01
-    context.model.take([events.Restored(step, name, "asked for", left, tuple(changes))])
-
-
-def values(plot):
-    return {entry.name: entry.value for entry in plot.legend.entries}
-
-
-def curve(plot, index=0):
-    return plot.canvas.curves[index]
 
 
 # Empty states
@@ -126,7 +53,8 @@ def test_by_default_there_are_loss_accuracy_and_sqnr_of_the_selection(context, s
     staged()
     shown = show(EvolutionPanel(context), 600, 330)
     shown.refresh()
-    assert {key for key, plot in shown.plots.items() if plot.isVisible()} == set(DEFAULT_SHOWN) == {"loss", "accuracy", "sqnr"}
+    assert set(DEFAULT_SHOWN) == {"loss", "accuracy", "sqnr"}
+    assert {key for key, plot in shown.plots.items() if plot.isVisible()} == set(DEFAULT_SHOWN)
     assert list(values(shown.plots["sqnr"])) == ["conv1.weights"]
 
 
@@ -138,8 +66,8 @@ def test_every_plot_draws_what_the_history_has(context, panel, staged):
     go_on(context, run)
     context.model.select(["conv1.weights", "conv1.activations"])
     shown = panel(",".join(kind.key for kind in KINDS), height=1200)
-    series = {"loss": "loss", "accuracy": "accuracy.quantized", "sqnr": "conv1.weights/sqnr_db", "error": "conv1.weights/mse",
-              "scale": "conv1.weights/scale", "zero_point": "conv1.weights/zero_point",
+    series = {"loss": "loss", "accuracy": "accuracy.quantized", "sqnr": "conv1.weights/sqnr_db",
+              "error": "conv1.weights/mse", "scale": "conv1.weights/scale", "zero_point": "conv1.weights/zero_point",
               "flip_rate": "snapshot:conv1.weights/flip_rate", "learning_rate": "learning_rate"}
     for kind in KINDS:
         known = run.history.series(series[kind.key])
@@ -202,7 +130,7 @@ def test_a_click_in_the_legend_hides_a_tensor_in_all_plots(context, panel, stage
     shown = panel("sqnr,scale")
     legend = shown.plots["sqnr"].legend
     for curves in (1, 2):
-        QTest.mouseClick(legend, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, legend.entry_rect("tensor.conv2.weights").center())
+        click(legend, legend.entry_rect("tensor.conv2.weights").center())
         assert all(len(shown.plots[key].canvas.curves) == curves for key in ("sqnr", "scale"))
     assert not any(entry.hidden for entry in legend.entries)
 
@@ -354,154 +282,6 @@ def test_what_was_chosen_is_remembered(context, panel, staged):
     again.deleteLater()
 
 
-# Markers
-
-
-def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, trained):
-    run = trained(80)
-    run.evaluate((0.98, 0.97, 0.97, 0.971))
-    change(context, run, ("conv1.weights.num_bits", 2), steps=80)
-    run.evaluate((0.98, 0.97, 0.97, 0.958))
-    go_on(context, run)
-    shown = panel("loss,sqnr")
-    assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(80, "w2")]
-    assert [flag.label for flag in shown.strip.flags()] == ["w2"]
-    for key in ("loss", "sqnr"):
-        assert [line.x for line in shown.plots[key].canvas.lines] == [80]
-    tip = shown.effects.tell(shown.effects.markers)
-    assert "Step 80" in tip and "conv1.weights.num_bits 8 → 2" in tip
-    assert "(50 steps)" in tip and "accuracy 97.1 % → 95.8 %" in tip
-    before, after = (float(part.split()[0]) for part in tip.split("SQNR ")[1].split(" → "))
-    assert before > 30 > 15 > after
-
-
-def test_the_marker_of_a_change_appears_while_the_run_goes_on(context, panel, trained):
-    run = trained(20)
-    shown = panel("loss")
-    assert not shown.strip.flags()
-    change(context, run, ("conv1.weights.num_bits", 4))
-    assert shown.is_due()
-    shown.refresh()
-    assert [flag.label for flag in shown.strip.flags()] == ["w4"]
-    assert "later" in shown.effects.tell(shown.effects.markers)
-
-
-def test_what_was_left_behind_is_not_drawn(context, panel, trained):
-    run = trained(20)
-    change(context, run, ("conv1.weights.num_bits", 4))
-    shown = panel("loss")
-    name = shown.effects.markers[0].events[0].checkpoint
-    restore(context, run, 20, name, [events.Change("conv1.weights.num_bits", 4, 8)])
-    shown.refresh()
-    assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(20, "back")]
-
-
-def test_a_click_on_a_line_or_a_flag_highlights_the_marker(context, panel, trained):
-    run = trained(20)
-    change(context, run, ("conv1.weights.num_bits", 4), steps=20)
-    change(context, run, ("conv1.weights.num_bits", 3), steps=20)
-    shown = panel("loss")
-    activated = []
-    shown.marker_activated.connect(activated.append)
-    canvas = shown.plots["loss"].canvas
-    QTest.mouseClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(round(canvas.pixel_of(20)) + 2, 20))
-    assert activated == [20] and [line.selected for line in canvas.lines] == [True, False]
-    QTest.mouseClick(shown.strip, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, shown.strip.flags()[1].rect.center())
-    assert activated == [20, 40] and [line.selected for line in canvas.lines] == [False, True]
-    menu = shown.findChild(MarkerMenu)
-    assert menu.isVisible()
-    menu.close()
-    QTest.mouseClick(canvas, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(round(canvas.pixel_of(55)), 20))
-    assert shown.selected_step is None and len(activated) == 2
-
-
-def action(menu, text):
-    return next(found for found in menu.actions() if found.text().startswith(text))
-
-
-def test_a_change_is_undone_or_gone_back_to_from_its_marker(context, panel, trained):
-    run = trained(20)
-    change(context, run, ("conv1.weights.num_bits", 4), ("run.learning_rate", 0.01))
-    shown = panel("loss")
-    menu = shown.menu_of(shown.effects.markers)
-    action(menu, "Undo this setting change").trigger()
-    assert isinstance(run.sent[-1], ChangeSettings)
-    assert dict(run.sent[-1].assignments) == {"conv1.weights.num_bits": 8, "run.learning_rate": 0.001}
-    go_on(context, run)
-    assert context.model.settings_of("conv1.weights").num_bits == 8
-    action(menu, "Go back to before").trigger()
-    assert run.sent[-1] == RestoreCheckpoint(shown.effects.markers[0].events[0].checkpoint) and run.sent[-1].name
-
-
-def test_many_markers_share_a_menu_newest_first(context, panel, trained):
-    run = trained(20)
-    for bits in (4, 5, 6):
-        change(context, run, ("conv1.weights.num_bits", bits), steps=1)
-    shown = panel("loss")
-    menu = shown.menu_of(shown.effects.markers)
-    assert [found.text() for found in menu.actions()] == ["Step 22: w6", "Step 21: w5", "Step 20: w4"]
-
-
-def test_nothing_can_be_undone_in_a_run_that_has_ended(context, panel, trained):
-    run = trained(20)
-    change(context, run, ("conv1.weights.num_bits", 4))
-    run.end(events.Finished(run.step))
-    context.model.take(run.drain())
-    shown = panel("loss")
-    menu = shown.menu_of(shown.effects.markers)
-    assert not action(menu, "Undo").isEnabled() and not action(menu, "Go back").isEnabled()
-    assert action(menu, "Go to").isEnabled()
-
-
-def test_what_the_run_refuses_is_told(context, panel, trained, monkeypatch):
-    run = trained(20)
-    change(context, run, ("conv1.weights.num_bits", 4))
-    shown = panel("loss")
-    refused = []
-    context.edits.refused.connect(refused.append)
-
-    def refuse(command):
-        raise RunStateError("the run has ended")
-
-    monkeypatch.setattr(run, "send", refuse)
-    action(shown.menu_of(shown.effects.markers), "Undo").trigger()
-    assert refused == ["the run has ended"]
-
-
-def test_a_preset_is_one_marker(context, panel, trained):
-    run = trained(20)
-    change(context, run, ("*.weights.num_bits", 4))
-    run.send(ApplyPreset("tflite-int8"))
-    go_on(context, run, 5)
-    shown = panel("loss")
-    assert [marker.label for marker in shown.effects.markers] == ["w4 ×4", "tflite-int8"]
-
-
-def test_going_to_a_step_brings_it_into_the_middle_and_highlights_what_is_near(context, panel, trained):
-    run = trained(300)
-    change(context, run, ("conv1.weights.num_bits", 4), steps=300)
-    shown = panel("loss")
-    shown.go_to(310)
-    low, high = shown.plots["loss"].canvas.x_range
-    assert (low + high) / 2 == pytest.approx(310) and high - low < 300
-    assert shown.selected_step == 300 and not shown.bar.follow.isChecked()
-
-
-def test_going_to_a_step_without_a_run_does_nothing(context, panel):
-    panel().go_to(10)
-
-
-def test_going_to_a_step_before_the_panel_was_ever_drawn(context, trained, show):
-    run = trained(60)
-    change(context, run, ("conv1.weights.num_bits", 4), steps=60)
-    hidden = EvolutionPanel(context)
-    hidden.go_to(60)
-    show(hidden, 600, 330)
-    hidden.refresh()
-    low, high = hidden.plots["loss"].canvas.x_range
-    assert (low + high) / 2 == pytest.approx(60) and hidden.selected_step == 60
-
-
 # Taking it along
 
 
@@ -532,6 +312,17 @@ def test_a_plot_by_itself_is_drawn_with_an_axis_and_in_the_panel_without(context
     plot.canvas.changed()
     plot.window().grab()
     assert seen[-1] == height
+
+
+def test_a_right_click_on_a_plot_opens_its_figure_menu(context, panel, trained, monkeypatch):
+    trained(10)
+    plot = panel("loss").plots["loss"]
+    opened = []
+    monkeypatch.setattr(plot.menu, "popup", opened.append)
+    point = QtCore.QPoint(100, 20)
+    QtWidgets.QApplication.sendEvent(plot.canvas, QtGui.QContextMenuEvent(QtGui.QContextMenuEvent.Mouse, point,
+                                                                          plot.canvas.mapToGlobal(point)))
+    assert opened == [plot.canvas.mapToGlobal(point)]
 
 
 def test_it_is_drawn_in_the_light_theme_too(context, panel, trained):

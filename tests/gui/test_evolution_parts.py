@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
@@ -66,7 +66,8 @@ def test_zooming_elsewhere_keeps_what_is_under_the_mouse():
     assert (axis.low, axis.high) == pytest.approx((2125, 2625))
 
 
-@given(st.lists(st.tuples(st.sampled_from(["pan", "zoom", "look_at", "update", "centre", "follow_newest", "follow_all"]),
+@given(st.lists(st.tuples(st.sampled_from(["pan", "zoom", "look_at", "update", "centre", "follow_newest",
+                                           "follow_all"]),
                           st.floats(-1e5, 1e5), st.floats(0.01, 100)), max_size=30))
 def test_whatever_is_done_the_axis_has_a_width_and_following_shows_the_newest(actions):
     axis, newest = TimeAxis(), 10.0
@@ -110,7 +111,8 @@ def test_ticks_lie_within_evenly_and_are_not_too_many(limits, at_most):
 
 
 def test_ticks_are_written_in_few_and_different_characters():
-    for low, high in ((0, 1), (0, 112000), (99.1, 99.9), (0.0001, 0.0023), (900, 1310), (-130, 4), (1e6, 5e6), (0, 2e-5)):
+    for low, high in ((0, 1), (0, 112000), (99.1, 99.9), (0.0001, 0.0023), (900, 1310), (-130, 4), (1e6, 5e6),
+                      (0, 2e-5)):
         texts = [text for _, text in linear_ticks(low, high, 5)]
         assert 2 <= len(texts) == len(set(texts)) and max(map(len, texts)) <= 7, texts
     assert [text for _, text in linear_ticks(0, 60000, 4)] == ["0", "20k", "40k", "60k"]
@@ -214,8 +216,8 @@ def drag(canvas, begin, end, modifier=QtCore.Qt.NoModifier):
     QTest.mousePress(canvas, QtCore.Qt.LeftButton, modifier, begin)
     for share in (0.5, 1.0):
         point = begin + (end - begin) * share
-        move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, QtCore.QPointF(point), QtCore.Qt.LeftButton, QtCore.Qt.LeftButton,
-                                 modifier)
+        move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, QtCore.QPointF(point), QtCore.Qt.LeftButton,
+                                 QtCore.Qt.LeftButton, modifier)
         canvas.mouseMoveEvent(move)
     QTest.mouseRelease(canvas, QtCore.Qt.LeftButton, modifier, end)
 
@@ -247,8 +249,9 @@ def test_a_click_and_a_double_click_are_no_drag(context, show):
 
 def wheel(canvas, point, notches, modifiers=QtCore.Qt.NoModifier):
     where = QtCore.QPointF(point)
-    canvas.wheelEvent(QtGui.QWheelEvent(where, canvas.mapToGlobal(point), QtCore.QPoint(), QtCore.QPoint(0, 120 * notches),
-                                        QtCore.Qt.NoButton, modifiers, QtCore.Qt.NoScrollPhase, False))
+    canvas.wheelEvent(QtGui.QWheelEvent(where, canvas.mapToGlobal(point), QtCore.QPoint(),
+                                        QtCore.QPoint(0, 120 * notches), QtCore.Qt.NoButton, modifiers,
+                                        QtCore.Qt.NoScrollPhase, False))
 
 
 def test_arrow_keys_move_what_is_in_view(context, show):
@@ -364,8 +367,8 @@ def test_changes_are_told_in_a_word():
 
 
 def test_other_events_have_no_marker_and_those_of_one_step_share_it():
-    found = markers_of([Happening(events.Evaluated(3, {}, 1, 0.0)), Happening(applied(5)), Happening(events.Paused(6, "")),
-                        Happening(applied(7, ("a.weights.num_bits", 8, 4))),
+    found = markers_of([Happening(events.Evaluated(3, {}, 1, 0.0)), Happening(applied(5)),
+                        Happening(events.Paused(6, "")), Happening(applied(7, ("a.weights.num_bits", 8, 4))),
                         Happening(applied(7, ("a.weights.symmetric", False, True))),
                         Happening(events.SettingsActivated(9, ("a.weights",)))])
     assert [(marker.step, marker.label) for marker in found] == [(7, "2 changes"), (9, "quantized")]
@@ -378,7 +381,8 @@ def test_what_was_left_behind_has_no_marker():
 
 def test_going_back_to_before_a_change_takes_its_marker_away():
     change, back = ("a.weights.num_bits", 8, 4), Change("a.weights.num_bits", 4, 8)
-    happenings = [applied(3, ("a.weights.symmetric", False, True)), applied(7, change), applied(7, ("b.weights.num_bits", 8, 4)),
+    happenings = [applied(3, ("a.weights.symmetric", False, True)), applied(7, change),
+                  applied(7, ("b.weights.num_bits", 8, 4)),
                   events.CommandApplied(7, 2, "Undo", (back,)), events.Restored(7, "before-7", "undo", 20, (back,))]
     found = markers_of([Happening(event) for event in happenings])
     assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "back")]
@@ -386,7 +390,8 @@ def test_going_back_to_before_a_change_takes_its_marker_away():
 
 
 def test_a_bad_step_is_where_the_run_goes_on_from():
-    found = markers_of([Happening(events.Restored(10, "good", "loss", 14)), Happening(events.NonFinite(14, "loss is NaN", 10))])
+    found = markers_of([Happening(events.Restored(10, "good", "loss", 14)),
+                        Happening(events.NonFinite(14, "loss is NaN", 10))])
     assert [(marker.step, marker.label, marker.color) for marker in found] == [(10, "NaN", "bad")]
     assert "step 14" in " ".join(sentences(found[0].events[1]))
 
@@ -399,12 +404,14 @@ def test_a_change_is_told_in_full_but_not_endlessly():
 
 
 def strip_of(context, show, places, width=600):
-    markers = markers_of([Happening(applied(step, ("a.weights.num_bits", 8, 2 + i % 8))) for i, step in enumerate(places)])
+    changes = (applied(step, ("a.weights.num_bits", 8, 2 + i % 8)) for i, step in enumerate(places))
+    markers = markers_of([Happening(change) for change in changes])
     strip = show(MarkerStrip(context.theme, lambda found: ""), width, 18)
     strip.set_markers(markers, [float(place) for place in places], 54, width - 6, None)
     return strip
 
 
+@settings(deadline=None)  # the first example waits for fonts
 @given(st.lists(st.integers(54, 590), min_size=1, max_size=40, unique=True))
 def test_flags_never_overlap_and_every_marker_is_under_one(places):
     context, show = test_flags_never_overlap_and_every_marker_is_under_one.fixtures

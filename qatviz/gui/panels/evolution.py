@@ -42,7 +42,8 @@ class EvolutionPanel(Panel):
 
     title = "Evolution"
     name = "evolution"
-    about = "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
+    about = ("Loss, accuracy and quantization measures over the run, with a marker for every change and its measured "
+             "effect.")
     topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
 
     #: A marker was chosen: its step.
@@ -154,8 +155,8 @@ class EvolutionPanel(Panel):
 
     def _waits_for(self) -> str:
         if self.model.plan is None:
-            return ("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn here over the steps of "
-                    "training.")
+            return ("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn here over the "
+                    "steps of training.")
         if self.model.history.last_step(STEP_TRACK) is None:
             return "Waiting for the first step of training…"
         if not self.bar.shown:
@@ -232,14 +233,15 @@ class EvolutionPanel(Panel):
             plot.canvas.set_lines(lines)
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
-        self.strip.set_markers(self.effects.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(), rect.right(),
-                               self.selected_step)
+        self.strip.set_markers(self.effects.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(),
+                               rect.right(), self.selected_step)
         self._draw_ruler()
 
     def _draw_ruler(self) -> None:
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
-        self.ruler.set_view(canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair, self._crosshair_text)
+        self.ruler.set_view(canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair,
+                            self._crosshair_text)
 
     def _first_canvas(self) -> Tuple[Canvas, int]:
         """The canvas of a plot that is shown, and how far right of the panel's edge it is."""

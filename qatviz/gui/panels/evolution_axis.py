@@ -1,4 +1,4 @@
-"""The stretch of the run that the evolution plots show: all of it, its newest part, or a part that the user looks at."""
+"""The stretch of the run that the evolution plots show: all of it, its newest part, or what the user looks at."""
 
 from typing import Optional
 

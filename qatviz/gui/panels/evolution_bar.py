@@ -5,7 +5,7 @@ from typing import Dict, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.histogram_flow import FlowLayout
-from qatviz.gui.panels.evolution_canvas import small_font
+from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
 
 

@@ -7,8 +7,9 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.series import steady_range
 from qatviz.gui.curves import Curve, bounds, blend, paint_curves
+from qatviz.gui.panels.evolution_measures import left_of, paint_x_texts, ruler_of, small_font, x_ticks
 from qatviz.gui.theme import Theme
-from qatviz.gui.ticks import Tick, linear_ticks, log_ticks
+from qatviz.gui.ticks import linear_ticks, log_ticks
 
 #: Pixels around a plot.
 MARGIN = 3
@@ -20,7 +21,6 @@ _LEAST_DECADES = 0.3
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
-_PIXELS_PER_TICK = 90
 #: Share of what is in view by which an arrow key or a notch of the wheel moves.
 _PANNED_SHARE = 0.1
 
@@ -252,7 +252,8 @@ class Canvas(QtWidgets.QWidget):
         elif box is not None and box.width() >= _BOX_PIXELS:
             if box.height() >= _BOX_PIXELS and self.y_range is not None:
                 rect, (low, high) = self.plot_rect, self.y_range
-                self._fix_y(*(low + (rect.bottom() - y) / rect.height() * (high - low) for y in (box.bottom(), box.top())))
+                scale = (high - low) / rect.height()
+                self._fix_y(*(low + (rect.bottom() - y) * scale for y in (box.bottom(), box.top())))
             self.boxed.emit(self.x_at(box.left()), self.x_at(box.right()))
         self.update()
 
@@ -294,35 +295,3 @@ class Canvas(QtWidgets.QWidget):
         if high - low > 1e-9 * max(abs(low), abs(high), 1e-30):
             self.y_range, self.y_fixed = (low, high), True
             self.changed()
-
-
-def small_font(font: QtGui.QFont) -> QtGui.QFont:
-    """The font of numbers on axes."""
-    small = QtGui.QFont(font)
-    small.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
-    return small
-
-
-def left_of(font: QtGui.QFont) -> int:
-    """Pixels left of a plot, for the numbers: the same for all, so that their curves are below each other."""
-    return QtGui.QFontMetrics(small_font(font)).horizontalAdvance("-0.00000") + 8
-
-
-def ruler_of(font: QtGui.QFont) -> int:
-    """Height of the time axis, in pixels."""
-    return QtGui.QFontMetrics(small_font(font)).height() + 4
-
-
-def x_ticks(rect: QtCore.QRectF, x_range: Tuple[float, float]) -> List[Tick]:
-    """Ticks of the time axis over ``rect``: the same for all plots and the axis below them."""
-    return linear_ticks(x_range[0], x_range[1], max(2, int(rect.width() / _PIXELS_PER_TICK)))
-
-
-def paint_x_texts(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Tuple[float, float], width: int) -> None:
-    """Write the numbers of the time axis below ``rect``, on a widget as wide as ``width``."""
-    for x, text in x_ticks(rect, x_range):
-        pixel = rect.left() + (x - x_range[0]) * rect.width() / (x_range[1] - x_range[0])
-        half = painter.fontMetrics().horizontalAdvance(text) / 2 + 1
-        left = min(max(pixel - half, 0), width - 2 * half)
-        painter.drawText(QtCore.QRectF(left, rect.bottom() + 1, 2 * half, painter.fontMetrics().height() + 2),
-                         QtCore.Qt.AlignCenter, text)

@@ -45,8 +45,8 @@ class MarkerEffects:
             self._due, self.markers = False, markers_of(self._model.happenings)
 
     def measure(self) -> None:
-        """Look at the newest changes while their steps are still there one by one: what has been folded tells before and after
-        less well apart."""
+        """Look at the newest changes while their steps are still there one by one: what has been folded tells
+        before and after less well apart."""
         newest = self._model.history.last_step(STEPS)
         if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
             self._measured_at = newest

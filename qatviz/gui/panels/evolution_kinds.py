@@ -17,10 +17,10 @@ class PlotKind(NamedTuple):
     ----------
     key, button, title : str
         Name in the settings; text of the toggle; heading, with the unit.
-    about : str
-        Explains the term in a sentence.
     pattern : str
         Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
+    about : str
+        Explains the term in a sentence.
     unit : str
         Follows a value.
     factor : float
@@ -30,7 +30,7 @@ class PlotKind(NamedTuple):
     limits : tuple
         The axis never reaches beyond.
     least : float
-        Smallest height of the axis in the shown unit: noise shall not look like news. (Logarithmic: 0.3, a factor of 2.)
+        Smallest height of the axis in the shown unit: noise shall not look like news.
     digits : int or None
         Decimals of a value; None: as many as it needs.
     waits_for : str
@@ -40,8 +40,8 @@ class PlotKind(NamedTuple):
     key: str
     button: str
     title: str
-    about: str
     pattern: str = ""
+    about: str = ""
     unit: str = ""
     factor: float = 1.0
     can_log: bool = False
@@ -69,29 +69,45 @@ class CurveSpec(NamedTuple):
 LOSS, ACCURACY, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
 
 KINDS = (
-    PlotKind(LOSS, "Loss", "Loss", "What training makes small: how far the network's answers are from the right ones, on the "
-             "batch of each step, with quantization as it is set.", can_log=True),
-    PlotKind(ACCURACY, "Accuracy", "Accuracy (%)", "Share of held-out examples that are classified right: with float values, "
-             "with only the weights quantized, only the activations, and both.", unit=" %", factor=100.0,
-             limits=(-1.0, 101.0), least=2.0, digits=1, waits_for="waits for the first evaluation on held-out data"),
-    PlotKind("sqnr", "SQNR", "SQNR (dB)", "Signal-to-quantization-noise ratio: how much larger the values are than the error of "
-             "quantizing them; one bit more gives about 6 dB.", "{}/sqnr_db", " dB", least=6.0, digits=1),
-    PlotKind(ERROR, "Error", "Error (MSE)", "Mean squared difference of float and quantized values. It is the sum of a clipping "
-             "part (values outside the range) and a rounding part (between two levels).", "{}/mse", can_log=True, log=True),
-    PlotKind("scale", "Scale", "Scale", "The step between two neighbouring quantized values (of the coarsest channel, where "
-             "quantized per channel).", "{}/scale", can_log=True, log=True),
-    PlotKind("zero_point", "Zero point", "Zero point", "The integer code that stands for the value 0; 0 where the grid is "
-             "symmetric.", "{}/zero_point", least=4.0, digits=0),
-    PlotKind("flip_rate", "Flips", "Flip rate (%)", "Share of the integer codes that changed from one snapshot to the next: "
-             "weights that swing between two codes keep it high.", "snapshot:{}/flip_rate", " %", 100.0,
-             limits=(-1.0, 101.0), least=1.0, digits=2, waits_for="waits for a second snapshot to compare with"),
-    PlotKind(RATE, "Rate", "Learning rate", "The factor that turns a gradient into a step of the weights.", can_log=True, log=True),
+    PlotKind(
+        LOSS, "Loss", "Loss", can_log=True,
+        about="What training makes small: how far the network's answers are from the right ones, on the batch of "
+              "each step, with quantization as it is set."),
+    PlotKind(
+        ACCURACY, "Accuracy", "Accuracy (%)", unit=" %", factor=100.0, limits=(-1.0, 101.0), least=2.0, digits=1,
+        waits_for="waits for the first evaluation on held-out data",
+        about="Share of held-out examples that are classified right: with float values, with only the weights "
+              "quantized, only the activations, and both."),
+    PlotKind(
+        "sqnr", "SQNR", "SQNR (dB)", "{}/sqnr_db", unit=" dB", least=6.0, digits=1,
+        about="Signal-to-quantization-noise ratio: how much larger the values are than the error of quantizing "
+              "them; one bit more gives about 6 dB."),
+    PlotKind(
+        ERROR, "Error", "Error (MSE)", "{}/mse", can_log=True, log=True,
+        about="Mean squared difference of float and quantized values. It is the sum of a clipping part (values "
+              "outside the range) and a rounding part (between two levels)."),
+    PlotKind(
+        "scale", "Scale", "Scale", "{}/scale", can_log=True, log=True,
+        about="The step between two neighbouring quantized values (of the coarsest channel, where quantized per "
+              "channel)."),
+    PlotKind(
+        "zero_point", "Zero point", "Zero point", "{}/zero_point", least=4.0, digits=0,
+        about="The integer code that stands for the value 0; 0 where the grid is symmetric."),
+    PlotKind(
+        "flip_rate", "Flips", "Flip rate (%)", "snapshot:{}/flip_rate", unit=" %", factor=100.0, limits=(-1.0, 101.0),
+        least=1.0, digits=2, waits_for="waits for a second snapshot to compare with",
+        about="Share of the integer codes that changed from one snapshot to the next: weights that swing between "
+              "two codes keep it high."),
+    PlotKind(
+        RATE, "Rate", "Learning rate", can_log=True, log=True,
+        about="The factor that turns a gradient into a step of the weights."),
 )
 DEFAULT_SHOWN = (LOSS, ACCURACY, "sqnr")
 
 _ACCURACY_COLORS = dict(zip(ACCURACIES, ("float_values", 1, 2, "in_range")))
-_ACCURACY_ABOUT = dict(zip(ACCURACIES, ("Nothing is quantized.", "Only the weights are quantized.",
-                                        "Only the activations are quantized.", "Weights and activations are quantized.")))
+_ACCURACY_ABOUT = dict(zip(ACCURACIES, (
+    "Nothing is quantized.", "Only the weights are quantized.", "Only the activations are quantized.",
+    "Weights and activations are quantized.")))
 _PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outside the range (dashed)."),
           ("rounding", QtCore.Qt.DotLine, "Part of the error from values between two levels (dotted)."))
 
@@ -108,7 +124,7 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
               for i, name in enumerate(tensors)]
     if kind.key == ERROR:
         detailed = tensors if len(tensors) <= _PARTS_OF_AT_MOST else [current]
-        curves += [CurveSpec("{}/mse_{}".format(name, part), "part." + part, part, list(tensors).index(name), about, style,
-                             in_legend=name == detailed[0], minor=True)
+        curves += [CurveSpec("{}/mse_{}".format(name, part), "part." + part, part, list(tensors).index(name), about,
+                             style, in_legend=name == detailed[0], minor=True)
                    for part, style, about in _PARTS for name in detailed if name in tensors]
     return curves

@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution_canvas import left_of, small_font
+from qatviz.gui.panels.evolution_measures import left_of, small_font
 from qatviz.gui.theme import Theme
 
 _SWATCH, _GAP = 16, 12
@@ -127,7 +127,8 @@ class Legend(QtWidgets.QWidget):
             if index is not None:
                 entry = self.entries[index]
                 text = "{}: {}\n{}Click: {} this curve.".format(
-                    entry.name, entry.value, entry.about + "\n" if entry.about else "", "show" if entry.hidden else "hide")
+                    entry.name, entry.value, entry.about + "\n" if entry.about else "",
+                    "show" if entry.hidden else "hide")
             QtWidgets.QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
@@ -146,8 +147,8 @@ class Legend(QtWidgets.QWidget):
 class _Fit:
     """What of some entries fits into a line of ``room`` pixels.
 
-    Names give way first: shortened, then cut to no less than ``_LEAST_NAME``, then left out; at last the values, so that
-    a swatch for each curve always remains.
+    Names give way first: shortened, then cut to no less than ``_LEAST_NAME``, then left out; at last the values, so
+    that a swatch for each curve always remains.
     """
 
     def __init__(self, metrics: QtGui.QFontMetrics, entries: Sequence[Entry], room: float):

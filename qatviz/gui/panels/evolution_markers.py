@@ -12,8 +12,9 @@ MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, even
 #: Colours by what happened, as names of the theme; the first that applies to a marker counts.
 _COLORS = ((events.NonFinite, "bad"), (events.Restored, "warning"), (events.CommandApplied, "accent"),
            (events.SettingsActivated, "good"))
-_SWITCHES = {"enabled": ("quantized", "float"), "symmetric": ("symmetric", "affine"), "narrow_range": ("narrow", "full range"),
-             "per_channel": ("per channel", "per tensor"), "power_of_two": ("2ⁿ scale", "any scale"),
+_SWITCHES = {"enabled": ("quantized", "float"), "symmetric": ("symmetric", "affine"),
+             "narrow_range": ("narrow", "full range"), "per_channel": ("per channel", "per tensor"),
+             "power_of_two": ("2ⁿ scale", "any scale"),
              "freeze_ranges": ("frozen", "unfrozen")}
 _ROWS_TOLD = 8
 
@@ -60,8 +61,8 @@ def _marked(happenings: Sequence[Happening]) -> List[events.Event]:
 
 
 def _before(found: List[events.Event], restored: events.Restored) -> List[events.Event]:
-    """Without what the run was set back to before, at the very step: the change that this checkpoint was kept for, and what
-    came after it; and without the answer to the command that set it back, which repeats the changes."""
+    """Without what the run was set back to before, at the very step: the change that this checkpoint was kept for, and
+    what came after it; and without the answer to the command that set it back, which repeats the changes."""
     for i, event in enumerate(found):
         if event.step == restored.step and getattr(event, "checkpoint", "") == restored.name != "":
             return found[:i]

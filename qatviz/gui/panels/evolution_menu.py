@@ -14,7 +14,7 @@ from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
 
 
 class MarkerMenu(QtWidgets.QMenu):
-    """Tells what happened, and offers to go there, to undo it, or to set the run back; a submenu for each of several markers."""
+    """Tells what happened, and offers to go there, to undo it, or to set the run back; a submenu for each marker."""
 
     def __init__(self, model: RunModel, edits: Edits, effects: MarkerEffects, markers: Sequence[Marker],
                  go_to: Callable[[int], None], parent: QtWidgets.QWidget):
@@ -40,7 +40,7 @@ class MarkerMenu(QtWidgets.QMenu):
         undo.setEnabled(alive and bool(marker.changes))
         kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
         back = menu.addAction("Go back to before this change", lambda: self._send(RestoreCheckpoint(kept)))
-        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were before. It can be redone.")
+        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were. It can be redone.")
         back.setEnabled(alive and bool(kept))
 
     def _undo(self, changes: Sequence[Change]) -> None:

@@ -10,7 +10,8 @@ from qatviz.analysis.series import Clock, Points, SeriesReader, smooth, width_fo
 from qatviz.gui.curves import Curve, blend
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panels.evolution_axis import TimeAxis
-from qatviz.gui.panels.evolution_canvas import Canvas, small_font
+from qatviz.gui.panels.evolution_canvas import Canvas
+from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_kinds import ACCURACY, LOSS, CurveSpec, PlotKind, curves_of
 from qatviz.gui.panels.evolution_legend import Entry, Legend
 from qatviz.gui.panels.evolution_smoothing import Smoothing
@@ -71,7 +72,8 @@ class EvolutionPlot(QtWidgets.QWidget):
 
     log_toggled = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings,
+                 parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme, self.kind, self._settings = theme, kind, settings
         self.figure_name = kind.key
@@ -139,8 +141,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         width = width_for(stop - start, room)
         points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
         x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
-        state = (x_range, log, tuple(shown), view.others, view.axis.unit, view.smoothed_steps, view.history, self.theme.colors,
-                 self.canvas.size())
+        state = (x_range, log, tuple(shown), view.others, view.axis.unit, view.smoothed_steps, view.history,
+                 self.theme.colors, self.canvas.size())
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
         if self._is_to_be_drawn(state, points):
@@ -214,7 +216,8 @@ class EvolutionPlot(QtWidgets.QWidget):
             # Nothing was folded: the steps themselves are the band of their average.
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
-        return Curve(x, self._y(drawn.values), low, high, color, band, drawn.spec.width if drawn.values is points.mean else 2,
+        width = drawn.spec.width if drawn.values is points.mean else 2
+        return Curve(x, self._y(drawn.values), low, high, color, band, width,
                      drawn.spec.style, self.kind.key == ACCURACY or len(x) < _DOTS_BELOW, drawn.spec.minor)
 
     def _y(self, values: np.ndarray) -> np.ndarray:

@@ -4,7 +4,7 @@ from typing import Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution_canvas import left_of, paint_x_texts, ruler_of, small_font
+from qatviz.gui.panels.evolution_measures import left_of, paint_x_texts, ruler_of, small_font
 from qatviz.gui.theme import Theme
 
 
@@ -17,8 +17,9 @@ class TimeRuler(QtWidgets.QWidget):
         self.unit, self.crosshair_text = "step", ""
         self._x_range, self._edges, self._crosshair = (0.0, 1.0), (0.0, 1.0), None
         self.setFixedHeight(ruler_of(self.font()))
-        self.setToolTip("Steps of training, or seconds with pauses left out (see View).\nWheel: zoom. Drag or arrow keys: move. Drag with "
-                        "Shift: a box. Double click: the whole run. F: follow the newest step.")
+        self.setToolTip("Steps of training, or seconds with pauses left out (see View).\n"
+                        "Wheel: zoom. Drag or arrow keys: move. Drag with Shift: a box. Double click: the whole run.\n"
+                        "F: follow the newest step.")
 
     def set_view(self, x_range: Tuple[float, float], left: float, right: float, unit: str, crosshair: Optional[float],
                  text: str) -> None:

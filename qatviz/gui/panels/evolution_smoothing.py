@@ -4,7 +4,7 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.gui.panels.evolution_canvas import small_font
+from qatviz.gui.panels.evolution_measures import small_font
 
 #: Time constants that can be chosen, in steps; 0: no smoothing.
 SMOOTHED_STEPS = (0, 5, 10, 20, 50, 100, 200, 500, 1000)
@@ -26,8 +26,8 @@ class Smoothing(QtWidgets.QWidget):
         self.slider.setAccessibleName("Smoothing of the loss")
         self.slider.setValue(min(max(settings.value(_KEY, 0, int), 0), len(SMOOTHED_STEPS) - 1))
         self.text = QtWidgets.QLabel()
-        self.setToolTip("Draw the loss as a moving average over about so many steps (exponential: older ones count less); the "
-                        "loss of each step stays behind it, faintly.")
+        self.setToolTip("Draw the loss as a moving average over about so many steps (exponential: older ones count "
+                        "less); the loss of each step stays behind it, faintly.")
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(4)

@@ -6,7 +6,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.curves import blend
-from qatviz.gui.panels.evolution_canvas import small_font
+from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_markers import Marker
 from qatviz.gui.theme import Theme
 
@@ -35,7 +35,8 @@ class MarkerStrip(QtWidgets.QWidget):
     chosen = QtCore.pyqtSignal(object, QtCore.QPoint)  # markers under the flag, where a menu would go
     moved = QtCore.pyqtSignal(object)  # markers under the flag that the keyboard moved to
 
-    def __init__(self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str], parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str],
+                 parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme, self._tip_of = theme, tip_of
         self._markers, self._pixels = [], []  # type: List[Marker], List[float]
@@ -50,7 +51,7 @@ class MarkerStrip(QtWidgets.QWidget):
 
     def set_markers(self, markers: Sequence[Marker], pixels: Sequence[float], left: float, right: float,
                     selected: Optional[int]) -> None:
-        """Markers with their places, ascending; those between ``left`` and ``right`` are shown. ``selected`` is a step."""
+        """Markers with their places, ascending; those from ``left`` to ``right`` are shown; ``selected``: a step."""
         state = list(markers), list(pixels), (left, right), selected
         if state != (self._markers, self._pixels, self._edges, self._selected):
             self._markers, self._pixels, self._edges, self._selected = state

@@ -1,0 +1,86 @@
+"""What the tests of the evolution panel share: a run that trains at little cost, and the panel on it."""
+
+import numpy as np
+import pytest
+from PyQt5 import QtCore
+from PyQt5.QtTest import QTest
+
+from qatviz.gui.panels.evolution import EvolutionPanel
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import STEPS
+from qatviz.telemetry.snapshots import StepRecord
+from qatviz.training.commands import ChangeSettings
+
+
+@pytest.fixture
+def panel(context, show):
+    """Make the panel; ``panel(plots)`` with these plots on."""
+    def make(plots="loss,accuracy,sqnr", width=800, height=500, **settings):
+        context.settings.setValue("evolution/plots", plots)
+        for name, value in settings.items():
+            context.settings.setValue("evolution/" + name, value)
+        made = show(EvolutionPanel(context), width, height)
+        made.refresh()
+        return made
+
+    return make
+
+
+def go_on(context, run, steps=1, *news):
+    run.advance(steps)
+    run.put(*news)
+    context.model.take(run.drain())
+
+
+def train(context, run, steps):
+    """Many steps at little cost: the loss falls, the SQNR is 6 dB a bit, all else stays; no snapshot."""
+    names, random = run.history.names(STEPS), np.random.RandomState(run.step)
+    first, before = run.step + 1, run.history.latest(STEPS)[1]
+    rows = np.repeat(before[np.newaxis], steps, axis=0)
+    rows[:, 0] = 2.3 * np.exp(-np.arange(first, first + steps) / 200) + 0.05 * random.rand(steps)
+    for tensor in run.plan.tensors:
+        sqnr_db = 6.02 * run.book.of(tensor.name).num_bits + 0.3 * random.randn(steps)
+        rows[:, names.index(tensor.name + "/sqnr_db")] = sqnr_db
+    run.history.extend(STEPS, np.arange(first, first + steps), rows)
+    run.step, run.seconds = run.step + steps, run.seconds + 0.01 * steps
+    values = rows[-1, 2:].reshape(-1, len(run.plan.tensors))
+    run.put(StepRecord(run.step, run.seconds, float(rows[-1, 0]), 1e-3, values))
+    context.model.take(run.drain())
+
+
+def change(context, run, *assignments, steps=10):
+    """A change takes effect, then some steps."""
+    run.send(ChangeSettings(assignments))
+    run.advance(0, snapshot=False)
+    train(context, run, steps)
+
+
+@pytest.fixture
+def trained(context, staged):
+    """A run after some steps: ``trained(60)``."""
+    def begin(steps, network="lenet"):
+        run = staged(network, steps=1)
+        if steps > 1:
+            train(context, run, steps - 1)
+        return run
+
+    return begin
+
+
+def restore(context, run, step, name="", changes=()):
+    """As the trainer does it: the history is rewound, then the event tells."""
+    run.history.rewind(step)
+    left, run.step, run.seconds = run.step, step, step * 0.01
+    context.model.take([events.Restored(step, name, "asked for", left, tuple(changes))])
+
+
+def values(plot):
+    return {entry.name: entry.value for entry in plot.legend.entries}
+
+
+def click(widget, point):
+    QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, point)
+
+
+def curve(plot, index=0):
+    return plot.canvas.curves[index]
