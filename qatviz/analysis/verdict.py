@@ -160,7 +160,8 @@ def _worst(measures: Mapping[str, float], level: Mapping[str, int], tensor: Quan
             100 * measures["flushed"]))
     if level["flip_rate"] > GOOD:
         return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot. If that does not calm down, "
-                                "weights oscillate between two codes: a lower learning rate helps.".format(100 * measures["flip_rate"]))
+                                "weights oscillate between two codes: a lower learning rate helps."
+                       .format(100 * measures["flip_rate"]))
     return Verdict(GOOD, "Good: the error is {}.".format(_size_of_error(measures)))
 
 

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qatviz.analysis import verdict as v
@@ -74,11 +74,12 @@ def test_used_codes_are_held_against_what_so_few_values_can_use():
     assert found[ROW["used_codes"]].tolist() == [v.GOOD, v.BAD]
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
 @given(st.lists(st.floats(width=32), min_size=len(SNAPSHOT_MEASURES), max_size=len(SNAPSHOT_MEASURES)),
        st.integers(2, 16), st.sampled_from(["weights", "activations"]), st.booleans(), st.booleans(), st.booleans())
 def test_there_is_a_verdict_on_anything(numbers, bits, kind, symmetric, nonnegative, active):
-    settings = quantizer_settings(kind, num_bits=bits, symmetric=symmetric)
-    found = v.verdict(dict(zip(SNAPSHOT_MEASURES, numbers)), tensor(kind, nonnegative=nonnegative), settings, active)
+    wanted = quantizer_settings(kind, num_bits=bits, symmetric=symmetric)
+    found = v.verdict(dict(zip(SNAPSHOT_MEASURES, numbers)), tensor(kind, nonnegative=nonnegative), wanted, active)
     assert found.level in (v.NO_LEVEL, v.GOOD, v.WARNING, v.BAD) and found.text.endswith(".")
     assert active or found.level == v.NO_LEVEL
 

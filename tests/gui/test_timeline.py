@@ -1,6 +1,6 @@
 """Which events led to where the run is, after it was set back and forward."""
 
-from hypothesis import given
+from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from qatviz.gui.timeline import Timeline
@@ -78,6 +78,7 @@ ACTIONS = st.lists(st.one_of(
     st.tuples(st.just("restore"), st.sampled_from("ab"))), max_size=30)
 
 
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
 @given(ACTIONS)
 def test_survivors_are_the_present_branch_whatever_was_undone_and_redone(actions):
     staged = Staged()
