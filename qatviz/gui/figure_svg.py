@@ -87,8 +87,9 @@ def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
     painter = QtGui.QPainter(generator)
     draw_widget(widget, painter)
     painter.end()
-    # SVG Tiny, which the generator says it writes, has no clip paths.
-    return bytes(buffer.data()).decode("utf-8").replace('version="1.2" baseProfile="tiny"', 'version="1.1"')
+    # SVG Tiny, which the generator says it writes, has no clip paths; and another machine may not have the font.
+    text = bytes(buffer.data()).decode("utf-8").replace('version="1.2" baseProfile="tiny"', 'version="1.1"')
+    return re.sub('font-family="([^",]+)"', 'font-family="\'\\1\', sans-serif"', text)
 
 
 def _clipped(text: str, number: int, rect: QtCore.QRectF) -> str:

@@ -44,7 +44,12 @@ class FigureMenu(QtWidgets.QMenu):
 
     def copy(self) -> None:
         """The picture to the clipboard."""
-        QtWidgets.QApplication.clipboard().setImage(picture(self._figure))
+        try:
+            image = picture(self._figure)
+        except QatvizError as error:
+            self.failed.emit(str(error))
+            return
+        QtWidgets.QApplication.clipboard().setImage(image)
         self._tell_status("Copied {}".format(title_of(self._figure)))
 
     def save_picture(self) -> None:
@@ -56,6 +61,9 @@ class FigureMenu(QtWidgets.QMenu):
 
     def save_table(self) -> None:
         """Ask for a file, and save the numbers."""
+        if not self._figure.table():
+            self.failed.emit("There are no numbers here yet")
+            return
         name = str(Path(self._directory()) / "{}.csv".format(title_of(self._figure)))
         dialog = QtWidgets.QFileDialog(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)")
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)

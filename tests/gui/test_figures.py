@@ -97,6 +97,8 @@ def test_svg_holds_lines_and_text_at_the_size(framed, tmp_path):
     assert {"step", "loss & more", "2", "4"} <= texts
     assert 'stroke="#ff0000"' in (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert not list(root.iter("{http://www.w3.org/2000/svg}image"))
+    fonts = {text.get("font-family") for text in root.iter("{http://www.w3.org/2000/svg}text")}
+    assert all(font.startswith("'") and font.endswith("', sans-serif") for font in fonts)
 
 
 def test_svg_clips_curves_to_their_plot(framed, tmp_path):
@@ -221,6 +223,14 @@ def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
     dialog.selectFile(str(tmp_path / "numbers"))
     dialog.accept()
     assert (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()[:2] == ["step,loss", "0,0.0"]
+
+
+def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, app):
+    framed.plot.set_table({})
+    framed.plot.menu.table_action.trigger()
+    box, = dialogs(app, QtWidgets.QMessageBox)
+    assert "no numbers" in box.text() and not dialogs(app, QtWidgets.QFileDialog)
+    box.accept()
 
 
 def test_what_cannot_be_saved_is_told(framed, app, context, tmp_path):
