@@ -338,3 +338,21 @@ def test_only_visible_plots_are_read(context, panel, trained):
     trained(10)
     shown = panel("loss")
     assert not shown.plots["sqnr"].canvas.curves and not shown.plots["sqnr"].isVisible()
+
+
+def test_many_curves_are_drawn_in_turns_while_nothing_moves_and_all_together_when_it_does(context, panel, trained, app,
+                                                                                        monkeypatch):
+    monkeypatch.setattr("qatviz.gui.panels.evolution._POINTS_AT_ONCE", 1)
+    run = trained(60)
+    shown = panel("loss,sqnr,scale")
+    plots = [shown.plots[key] for key in ("loss", "sqnr", "scale")]
+    assert all(len(plot.canvas.curves[0].x) == 60 for plot in plots)
+    train(context, run, 1)
+    for drawn in (1, 2, 3):
+        assert shown.is_due()
+        shown.refresh()
+        assert sum(len(plot.canvas.curves[0].x) == 61 for plot in plots) == drawn
+    shown.refresh()
+    assert not shown.is_due(), "all is drawn"
+    shown.plots["loss"].canvas.boxed.emit(10.0, 30.0)
+    assert all(plot.canvas.x_range == (10.0, 30.0) for plot in plots)

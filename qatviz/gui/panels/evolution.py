@@ -1,6 +1,6 @@
 """The run over time: loss, accuracy and what quantization does to each tensor, with a marker for every change."""
 
-from typing import Iterable, Optional, Sequence, Tuple
+from typing import Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -24,6 +24,8 @@ from qatviz.telemetry.collector import STEPS as STEP_TRACK
 #: Tensors in colour; there are no more colours that can be told apart.
 MOST_TENSORS = 8
 _PLOT_HEIGHT = 72
+#: About 5 ms of drawing.
+_POINTS_AT_ONCE = 8000
 
 
 class EvolutionPanel(Panel):
@@ -54,6 +56,7 @@ class EvolutionPanel(Panel):
         self.effects = MarkerEffects(self.model)
         self.strip = MarkerStrip(self.theme, self.effects.tell)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
+        self._turns, self._drawn_range = list(self.plots.values()), None  # type: List[EvolutionPlot], Optional[tuple]
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
@@ -135,15 +138,27 @@ class EvolutionPanel(Panel):
         self._update_axis()
         self.effects.renew()
         view = self._view()
-        for plot in self._visible_plots():
-            plot.draw(view)
+        self._draw_plots(view)
         self._draw_markers(view)
         self.bar.follow.setChecked(self.axis.follow)
         more = len(self.model.selected) > MOST_TENSORS
         self.bar.tell("{} of {} selected shown".format(MOST_TENSORS, len(self.model.selected)) if more else "")
         self.effects.measure()
-        if any(plot.is_behind for plot in self.plots.values()) and not self._settle.isActive():
+        if any(plot.is_behind for plot in self._visible_plots()) and not self._settle.isActive():
             self._settle.start()
+
+    def _draw_plots(self, view: View) -> None:
+        """All at once where what is in view has moved; else some, and the others the next time."""
+        x_range, drawn = (self.axis.low, self.axis.high), 0
+        plots = list(self._visible_plots())
+        for plot in sorted(plots, key=self._turns.index):
+            drawn += plot.draw(view)
+            self._turns.remove(plot)
+            self._turns.append(plot)
+            if drawn >= _POINTS_AT_ONCE and x_range == self._drawn_range:
+                self.mark_due()
+                break
+        self._drawn_range = x_range
 
     def apply_theme(self) -> None:
         for plot in self.plots.values():

@@ -130,8 +130,8 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.canvas.show_all_values()
         self.legend.set_entries([])
 
-    def draw(self, view: View) -> None:
-        """Show the curves of ``view``."""
+    def draw(self, view: View) -> int:
+        """Show the curves of ``view``; how many points had to be drawn for it, 0 where nothing is new."""
         self._view = view
         specs = curves_of(self.kind, view.tensors, view.current)
         shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
@@ -145,6 +145,7 @@ class EvolutionPlot(QtWidgets.QWidget):
                  self.theme.colors, self.canvas.size())
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
+        drawn = 0
         if self._is_to_be_drawn(state, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
@@ -153,7 +154,9 @@ class EvolutionPlot(QtWidgets.QWidget):
             self.canvas.x_name = view.axis.unit
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
             self.canvas.set_curves(curves, x_range, log)
+            drawn = sum(len(curve.x) for curve in curves)
         self.tell(view)
+        return drawn
 
     def _is_to_be_drawn(self, state: tuple, points: List[Points]) -> bool:
         """At once where there are new points or another view; a moment later where only the last point has moved."""
