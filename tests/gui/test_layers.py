@@ -1,5 +1,7 @@
 """The table of layers: what it says of each tensor, and how it is sorted, filtered, selected and remembered."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtWidgets
@@ -96,6 +98,17 @@ def test_the_plain_words_are_in_the_tooltip_with_the_term(context, panel, staged
     assert "bad" in index.data(Qt.AccessibleTextRole)
     assert row_texts(panel, "dense1.weights")["verdict"] == "✖"
     assert row_texts(panel, "logits.weights")["verdict"] == "●"
+
+
+def test_tensors_that_share_a_grid_say_so(context, panel, staged):
+    run = staged()
+    first, second = run.plan.tensors[2], run.plan.tensors[4]
+    panel.refresh()
+    assert "together" not in panel.source.rows.tooltip(4, COLUMNS[INDEX["name"]])
+    tensors = tuple(replace(t, group=first.name) if t in (first, second) else t for t in run.plan.tensors)
+    panel.source.rows.tensors = tensors
+    assert "with {}: their settings change together".format(first.name) in panel.source.rows.tooltip(
+        4, COLUMNS[INDEX["name"]])
 
 
 def test_headers_explain_their_terms(panel):

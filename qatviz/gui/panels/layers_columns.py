@@ -29,6 +29,8 @@ COLUMNS = (
            "● good, ▲ look at it, ✖ bad, ○ in float; point at a row to read why.", "✖", False),
     Column("name", "Tensor", "Tensor", "The layer, and whether it is its weights or its activations (its output).",
            "depthwise10.activations", False),
+    Column("kind", "Kind", "Kind of tensor", "Weights are trained and stored, activations computed for every input.",
+           "activations", False, False),
     Column("op", "Layer kind", "Layer kind", "What the layer computes.", "GlobalAveragePool", False, False),
     _setting("num_bits", "Bits", "16 → 16"),
     Column("sqnr_db", "SQNR dB", "Signal-to-quantization-noise ratio",

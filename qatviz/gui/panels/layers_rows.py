@@ -118,7 +118,7 @@ class Rows:
             return LEVEL_NAMES[self.verdict(row).level]
         if key == "size":
             return size_bytes(tensor, settings, self.active[row])
-        return {"name": tensor.name, "op": tensor.op_kind, "float_size": 4 * tensor.parameters,
+        return {"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "float_size": 4 * tensor.parameters,
                 "trend": self.measure(row, "sqnr_db")}[key]
 
     def sort_value(self, row: int, column: Column) -> Any:
@@ -131,13 +131,17 @@ class Rows:
         return -np.inf if value != value else float(value)
 
     def tooltip(self, row: int, column: Column) -> str:
-        """The verdict, the term, and what is pending; rich text."""
-        cell = self.cell(row, column)
-        lines = ["<b>{}</b>".format(self.tensors[row].name), self.verdict(row).text]
+        """The verdict, the term, what is pending, and who has the same grid; rich text."""
+        cell, tensor = self.cell(row, column), self.tensors[row]
+        lines = ["<b>{}</b>".format(tensor.name), self.verdict(row).text]
         if column.key not in ("verdict", "name"):
             lines.append("<b>{}:</b> {}".format(column.title, column.help))
         if cell.pending:
             lines.append("Now {}, pending: {}.".format(cell.text or "none", cell.pending))
+        same_grid = [t.name for t in self.tensors if t.group == tensor.group and t is not tensor]
+        if same_grid:
+            lines.append("Has one scale and zero point with {}: their settings change together.".format(
+                ", ".join(same_grid)))
         return "<br>".join(lines)
 
     def totals(self) -> Totals:
@@ -170,7 +174,7 @@ class Rows:
             then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
             return Cell(now, then if then != now else "")
         tensor = self.tensors[row]
-        return Cell({"name": tensor.name, "op": tensor.op_kind, "trend": "",
+        return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": "",
                      "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
