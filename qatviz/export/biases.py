@@ -5,11 +5,8 @@ from typing import List, NamedTuple
 import numpy as np
 
 from qatviz.export.errors import ExportError
+from qatviz.export.integer_model import IntegerTensor
 from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
-
-#: A product this far out is beyond both ends of an output of 16 bits, wherever its zero point is.
-_SATURATED_STEPS = 2**17
-
 
 class FittedGrid(NamedTuple):
     """A grid of weights with scales above 0 whose biases fit, and what was changed, in words."""
@@ -54,7 +51,7 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
     return FittedGrid(AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range), notes)
 
 
-def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output_scale: float, products: np.ndarray,
+def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray,
                limit: int) -> np.ndarray:
     """int64 ``[out]``: ``floor(bias / product_scale + 1/2)`` in float32, as the evaluation graph has it.
 
@@ -66,7 +63,7 @@ def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output_s
         For the message.
     bias, product_scale : np.ndarray
         float32 ``[out]``.
-    output_scale : float
+    output : IntegerTensor
     products : np.ndarray
         int64 ``[out]``: how large the sum of the products can become.
     limit : int
@@ -79,8 +76,9 @@ def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output_s
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = round_half_up(bias / product_scale).astype(np.float64)
     codes = np.where(bias == 0, 0.0, codes)
-    least = (limit - products) * (product_scale.astype(np.float64) / output_scale)
-    for channel in np.flatnonzero((np.abs(codes) > limit) & (least < _SATURATED_STEPS)):
+    # Of a sum with a bias cut to the limit: in steps of the output, of which so many go beyond either end from any zero point.
+    least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
+    for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
         raise ExportError("layer {!r}: the bias {:.4g} of channel {} is {:.3g} units of input scale times weight scale; allowed: "
                           "{}; possible with {}.weights.per_channel=on".format(
                               layer, bias[channel], channel, codes[channel], limit, layer))

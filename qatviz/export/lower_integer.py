@@ -135,7 +135,7 @@ class _Lowering:
         axes = tuple(range(codes.ndim - len(channels)))
         products = np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * _reach(source)
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
-        bias = bias_codes(unit.name, folded.bias, np.float32(source.scale) * scales, output.scale, products, limit)
+        bias = bias_codes(unit.name, folded.bias, np.float32(source.scale) * scales, output, products, limit)
         bound = int((products + np.abs(bias)).max())
         weights = IntegerWeights(unit.name + ".weights", _read_only(codes.astype(storage_dtype(grid.num_bits))),
                                  _read_only(grid.scale), _read_only(grid.zero_point), grid.num_bits, grid.narrow_range,

@@ -52,12 +52,15 @@ def simulate_tensors(model: IntegerModel, images: np.ndarray, names: Optional[It
 def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> Dict[str, np.ndarray]:
     """int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once."""
     known = {model.input: codes.astype(np.int32)}
-    tensors = {tensor.name: tensor for tensor in model.tensors}
     for op in model.ops:
-        inputs = [(known[name], tensors[name]) for name in op.inputs]
-        result = _KERNELS[op.kind](op, inputs, tensors[op.output])
-        known[op.output] = np.clip(result, *op.clamp).astype(np.int32)
+        known[op.output] = run_op(model, op, known)
     return {name: known[name] for name in names}
+
+
+def run_op(model: IntegerModel, op: IntegerOp, known: Dict[str, np.ndarray]) -> np.ndarray:
+    """int32 codes of the output of one operation, from codes of its inputs by their names."""
+    inputs = [(known[name], model.tensor(name)) for name in op.inputs]
+    return np.clip(_KERNELS[op.kind](op, inputs, model.tensor(op.output)), *op.clamp).astype(np.int32)
 
 
 def dequantize(tensor: IntegerTensor, codes: np.ndarray) -> np.ndarray:
@@ -77,8 +80,8 @@ def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     weights = op.weights.centred
     x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
     columns = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
-    columns = columns.reshape(columns.shape[:3] + (-1,))
-    return _requantized(op, columns @ weights.reshape(-1, weights.shape[-1]).astype(columns.dtype), output)
+    matrix = weights.reshape(-1, weights.shape[-1]).astype(x.dtype)
+    return _requantized(op, columns.reshape(columns.shape[:3] + (len(matrix),)) @ matrix, output)
 
 
 def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -89,7 +92,7 @@ def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndar
     for row in range(weights.shape[0]):
         for column in range(weights.shape[1]):
             sums += windows[:, :, :, row, column, :, None] * weights[row, column].astype(x.dtype)
-    return _requantized(op, sums.reshape(sums.shape[:3] + (-1,)), output)
+    return _requantized(op, sums.reshape(sums.shape[:3] + output.shape[2:]), output)
 
 
 def _dense(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -102,7 +105,7 @@ def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.n
 
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    products = sum((codes - np.int64(tensor.zero_point)) * multiplier
+    products = sum((codes.astype(np.int64) - tensor.zero_point) * multiplier
                    for (codes, tensor), multiplier in zip(inputs, op.factors.multiplier))
     return round_shift(products, op.factors.right_shift[0]) + output.zero_point
 
@@ -130,7 +133,8 @@ def _concat(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray
 
 
 def _reshape(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    return inputs[0][0].reshape((-1,) + output.shape)
+    codes, _ = inputs[0]
+    return codes.reshape((len(codes),) + output.shape)
 
 
 def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
