@@ -9,7 +9,7 @@ from qatviz.quant.affine import AffineGrid, clip, fake_quant
 #: Values looked at: rows of a larger tensor are taken evenly spaced, so that this costs no more than a frame.
 SAMPLE = 65536
 #: Bins in one step of the grid, and the largest error that is told from larger ones, in steps.
-BINS_PER_STEP, LARGEST = 32, 8
+BINS_PER_STEP, LARGEST = 32, 2
 
 
 @dataclass(frozen=True)
@@ -19,7 +19,7 @@ class ErrorDistribution:
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, symmetric about 0, from 1 to :data:`LARGEST` steps wide on each side; the outer bins
+        float64 ``[n_bins + 1]``, symmetric about 0, 1 or :data:`LARGEST` steps wide on each side; the outer bins
         hold what is beyond, too.
     rounding, clipping : np.ndarray
         int64 ``[n_bins]``: values inside the representable window, and those outside of it.
@@ -54,7 +54,7 @@ def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistributio
     error = ((quantized - x) / scale)[known].astype(np.float64)
     clipped = (inside != x)[known]
     largest = float(np.abs(error).max()) if error.size else 0.0
-    reach = next((r for r in (1, 2, 4) if largest <= r), LARGEST)
+    reach = 1 if largest <= 1 else LARGEST
     edges = np.linspace(-reach, reach, 2 * reach * BINS_PER_STEP + 1)
     bins = np.clip(np.floor((error + reach) * BINS_PER_STEP), 0, len(edges) - 2).astype(np.intp)
     squares = error**2

@@ -76,7 +76,7 @@ def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, ma
     caption = panel.pages[ERROR].caption.text()
     assert "step {}".format(values.step) in caption and "{:.3f}".format(expected.rmse_over_scale) in caption
     drawn = panel.error._rounding.boxes
-    assert drawn[:, 3].sum() + panel.error._clipping.boxes[:, 3].sum() == values.values.size
+    assert drawn[:, 3].sum() + panel.error.found.clipping.sum() == values.values.size
     assert drawn[:, 0].min() >= -0.55 and drawn[:, 1].max() <= 0.55
 
 

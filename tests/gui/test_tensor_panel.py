@@ -120,6 +120,20 @@ def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, mak
     assert panel.overlay.viewRange()[0] == pytest.approx(whole)
 
 
+def test_a_count_that_towers_over_all_others_is_cut_and_told(context, staged, make):
+    staged()
+    panel = make()
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    counts = context.model.snapshot.histograms["conv1.activations"].float_counts
+    tower, others = counts.max(), np.sort(counts)[-2]
+    assert tower > 4 * others and others < panel.overlay.count_top < tower / 2
+    assert panel.overlay._tower.isVisible() and "▲" in panel.overlay._tower.toPlainText()
+    panel.header.log.click()
+    panel.refresh()
+    assert panel.overlay.count_top >= np.log10(1 + tower) and not panel.overlay._tower.isVisible()
+
+
 # Codes
 
 
@@ -150,6 +164,16 @@ def test_changing_the_bits_of_one_layer_leaves_the_others(context, staged, make)
     context.model.select(["conv2.weights"])
     panel.refresh()
     assert len(panel.codes.codes) == 255
+
+
+def test_zeros_of_a_rectified_tensor_are_not_taken_for_clipped(context, staged, make):
+    staged()
+    panel = make()
+    context.model.select(["conv1.activations"])
+    panel.refresh()
+    assert panel.codes._zero.value() == panel.codes.codes[0] == -128 and panel.codes.counts[0] > 0
+    assert len(panel.codes._edges.boxes) == 1 and panel.codes._edges.boxes[0, 0] > 100
+    assert "edge" not in hover(panel.codes, -128.0, 1.0) and "edge" in hover(panel.codes, 127.0, 1.0)
 
 
 def test_the_zero_point_is_marked_and_is_0_where_symmetric(context, staged, make):

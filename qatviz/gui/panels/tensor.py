@@ -66,8 +66,8 @@ class TensorPanel(Panel):
                             "The range of each output channel against the window of its grid: a channel that fills "
                             "little of it gets few of the codes."),
             TIME: _Page("Over time", self.over_time,
-                        "The distribution at every snapshot, a column each; press, drag or use the arrow keys to look at "
-                        "an earlier one."),
+                        "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
+                        "look at an earlier one."),
         }
         self.pages[TIME].add_legend(self.over_time)
         self.tabs = QtWidgets.QTabWidget(documentMode=True)

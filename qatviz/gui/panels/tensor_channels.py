@@ -17,7 +17,7 @@ Y_TICK_PX = 30
 
 
 class ChannelsPlot(TensorPlot):
-    """A bar from the least to the largest value of each channel, and the window of its grid; what sticks out is clipped."""
+    """A bar from the least to the largest value of each channel and its grid's window; what sticks out is clipped."""
 
     def __init__(self, theme: Theme, parent=None):
         self._inside, self._outside = Bars(), Bars()

@@ -1,5 +1,7 @@
 """The integer codes of a tensor: a bar a code."""
 
+from typing import Optional
+
 import numpy as np
 import pyqtgraph as pg
 
@@ -8,7 +10,7 @@ from qatviz.gui.panels.tensor_plot import TensorPlot
 from qatviz.gui.panels.tensor_view import TensorView
 from qatviz.gui.panels.tensor_words import percent, signed
 from qatviz.gui.theme import Theme
-from qatviz.quant.affine import code_bounds
+from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Codes are counted one by one up to this width.
 MOST_BITS = 8
@@ -30,7 +32,8 @@ class CodesPlot(TensorPlot):
         self._inner, self._edges, self._unused = Bars(), Bars(), Bars()
         self._zero = pg.InfiniteLine(angle=90)
         self.codes = self.counts = np.zeros(0, np.int64)
-        self._value_of = None
+        self._value_of = None  # type: Optional[AffineGrid]
+        self._harmless = None  # type: Optional[int]
         self.caption = ""
         super().__init__(theme, "tensor-codes", "Number of values of each integer code", parent)
         for item in (self._unused, self._zero, self._inner, self._edges):
@@ -66,26 +69,34 @@ class CodesPlot(TensorPlot):
         self.codes = np.arange(low, high + 1)
         self.counts = counts[low - view.histogram.code_min:][:len(self.codes)]
         self._value_of = view.grid if view.grid.scale.size == 1 else None
-        self._draw_bars(low, high)
         zeros = view.grid.zero_point
+        self._harmless = int(zeros.flat[0]) if view.tensor.nonnegative else None
+        self._draw_bars(low, high)
         self._zero.setVisible(zeros.size == 1)
         self._zero.setValue(int(zeros.flat[0]))
-        edges = (self.counts[0] + self.counts[-1]) / max(self.counts.sum(), 1)
+        edges = self.counts[self._edge_codes()].sum() / max(self.counts.sum(), 1)
         self.caption = "{} of {} codes used · effective {:.1f} of {} bits · edge codes hold {}{}".format(
             np.count_nonzero(self.counts), len(self.codes), bits, view.num_bits, percent(edges),
             "" if zeros.size == 1 else " · all channels together")
 
     def _draw_bars(self, low: int, high: int) -> None:
-        self.show_counts(float(self.counts.max()))
-        self.setXRange(low - 0.7, high + 0.7, padding=0) if not self._zoomed else None
         self._x = (low - 0.7, high + 0.7)
+        if not self._zoomed:
+            self.setXRange(*self._x, padding=0)
+        self.show_counts(self.counts)
+        self.tell_tower(self.codes, self.counts)
         half = HALF_WIDTH if len(self.codes) <= FEW else 0.5
         heights = self.heights(self.counts)
-        is_edge = (self.codes == low) | (self.codes == high)
+        is_edge = self._edge_codes()
         for bars, chosen, tops in ((self._inner, ~is_edge & (self.counts > 0), heights),
                                    (self._edges, is_edge, heights),
                                    (self._unused, self.counts == 0, np.full(len(heights), self.count_top))):
             bars.set_bars(self.codes[chosen] - half, self.codes[chosen] + half, 0.0, tops[chosen])
+
+    def _edge_codes(self) -> np.ndarray:
+        """bool ``[codes]``: where values are clipped to. The code of 0 is none where no value is below."""
+        edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
+        return edges & (self.codes != self._harmless)
 
     def _tick_x(self, *_) -> None:
         if not len(self.codes):
@@ -113,4 +124,4 @@ class CodesPlot(TensorPlot):
             value = " = {}".format(signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0])))
         share = percent(count / max(self.counts.sum(), 1))
         text = "code {}{}: {:,} values ({})".format(str(code).replace("-", "−"), value, count, share)
-        return text + (", unused" if count == 0 else ", edge of the grid" if index in (0, len(self.codes) - 1) else "")
+        return text + (", unused" if count == 0 else ", edge of the grid" if self._edge_codes()[index] else "")

@@ -19,6 +19,8 @@ from qatviz.telemetry.snapshots import TensorValues
 
 #: Without clipping no error is larger than half a step: so much of the axis is shown then.
 ROUNDING_REACH = 0.6
+#: Part of the axis that a bar of clipped values takes at least.
+LEAST_HEIGHT = 0.02
 
 
 class ErrorPlot(TensorPlot):
@@ -82,12 +84,15 @@ class ErrorPlot(TensorPlot):
         self._x = (-reach, reach)
         ideal = found.rounding.sum() / BINS_PER_STEP
         ghost = None if self.pending is None else self.pending.rounding + self.pending.clipping
-        self.show_counts(float(max(found.rounding.max(), found.clipping.max(), 1.2 * ideal,
-                                   0 if ghost is None else ghost.max())))
+        self.show_counts(found.rounding, np.array([1.2 * ideal]), *([] if ghost is None else [ghost]))
+        self.tell_tower(found.edges[:-1] + 0.5 / BINS_PER_STEP, found.rounding)
         self._rounding.setVisible(True)
         self._rounding.set_histogram(found.edges, self.heights(found.rounding))
         self._clipping.setVisible(bool(found.clipping.any()))
-        self._clipping.set_histogram(found.edges, self.heights(found.clipping))
+        heights = self.heights(found.clipping)
+        # Few values can make most of the error: they are to be seen.
+        visible = np.maximum(heights, LEAST_HEIGHT * self.count_top)
+        self._clipping.set_histogram(found.edges, np.where(heights > 0, visible, 0.0))
         self._ideal.setVisible(True)
         self._ideal.setData(np.array([-0.5, 0.5]), np.repeat(self.heights(ideal), 2))
         self._ghost.setVisible(ghost is not None)

@@ -63,12 +63,13 @@ class OverlayPlot(TensorPlot):
             ends += [ghost.low, ghost.high]
         ends = [end for end in ends if np.isfinite(end)]
         self.show_x(min(ends), max(ends))
-        top = found.counts.max()
+        counts = [found.counts]
         if found.level_heights is not None:
-            top = max(top, found.level_heights.max())
+            counts.append(found.level_heights)
         elif view.is_active:
-            top = max(top, found.quantized.max())
-        self.show_counts(float(top))
+            counts.append(found.quantized)
+        self.show_counts(*counts)
+        self.tell_tower((found.edges[:-1] + found.edges[1:]) / 2, found.counts)
         self._draw_counts(found, view.is_active)
         self._draw_windows(found, ghost)
 

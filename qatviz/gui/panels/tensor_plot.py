@@ -14,6 +14,8 @@ from qatviz.gui.theme import Theme
 HEADROOM = 1.12
 #: The count axis shrinks when less than this part of it is used.
 LOW = 0.4
+#: A count this many times the next largest is cut off, with its number beside it: of rectified activations, half are 0.
+TOWERS = 4.0
 #: Distance between two ticks, pixels.
 X_TICK_PX, Y_TICK_PX = 62, 30
 #: Axes are named only where that leaves room for the plot, pixels.
@@ -42,6 +44,10 @@ class TensorPlot(Plot):
         self._hair.setZValue(50)
         self._hair.hide()
         self.addItem(self._hair, ignoreBounds=True)
+        self._tower = pg.TextItem(anchor=(0, 0))
+        self._tower.setZValue(60)
+        self._tower.hide()
+        self.addItem(self._tower, ignoreBounds=True)
         self._empty = EmptyText(self)
         box = self.getViewBox()
         box.setDefaultPadding(0.0)
@@ -61,6 +67,7 @@ class TensorPlot(Plot):
         """Give the items the theme's colours."""
         colors = self.theme.colors
         self._hair.setPen(pg.mkPen(self.theme.color("muted", 160)))
+        self._tower.setColor(self.theme.color("text"))
         self._readout.setStyleSheet("color: {}; background: {}; border: 1px solid {}; padding: 1px 4px;".format(
             colors.text, colors.raised, colors.line))
 
@@ -83,8 +90,10 @@ class TensorPlot(Plot):
         if not self._zoomed:
             self.setXRange(*self._x, padding=0)
 
-    def show_counts(self, largest: float) -> None:
-        """Have counts up to ``largest`` in view."""
+    def show_counts(self, *counts: np.ndarray) -> None:
+        """Have ``counts`` in view, but for one that towers over all others (logarithmic: that, too)."""
+        largest = max([_second_of(part) if not self.is_log else float(part.max()) for part in counts if part.size],
+                      default=1.0)
         wanted = max(largest, 1.0) * HEADROOM
         # Counts of a few hundred values jump about: only what is far too high comes down.
         if not LOW <= wanted / self._top <= 1.0:
@@ -92,6 +101,17 @@ class TensorPlot(Plot):
         top = float(self.heights(self._top))
         self.setYRange(0, top, padding=0)
         self._tick_counts(top)
+
+    def tell_tower(self, at: np.ndarray, counts: np.ndarray) -> None:
+        """Write the largest of ``counts``, which are drawn ``at``, beside where it is cut off, if it is."""
+        index = int(np.argmax(counts)) if len(counts) else 0
+        is_cut = len(counts) > 0 and float(counts[index]) > self._top
+        self._tower.setVisible(is_cut)
+        if is_cut:
+            low, high = self._x
+            self._tower.setText("▲ {} ".format(si(float(counts[index]))))
+            self._tower.setAnchor((0, 0) if at[index] < (low + high) / 2 else (1, 0))
+            self._tower.setPos(float(at[index]), self.count_top)
 
     def forget_ranges(self) -> None:
         """Another tensor is shown: its axes are its own."""
@@ -170,6 +190,14 @@ class TensorPlot(Plot):
     def readout(self) -> str:
         """What the readout says now; empty while it is not shown."""
         return "" if self._readout.isHidden() else self._readout.text()
+
+
+def _second_of(counts: np.ndarray) -> float:
+    """The largest count, or the second where the largest is far beyond it."""
+    if counts.size < 2:
+        return float(counts.max())
+    second, first = np.partition(counts, counts.size - 2)[-2:]
+    return float(first if first <= TOWERS * second or second <= 0 else 1.5 * second)
 
 
 def few_ticks(low: float, high: float, most: int):
