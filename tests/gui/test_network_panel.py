@@ -155,6 +155,7 @@ def test_a_click_selects_the_weights_or_what_it_hits(panel, context, staged):
     shown = panel(800, 600)
     click(shown, "conv2")
     assert context.model.selected == ("conv2.weights",) and context.model.current == "conv2.weights"
+    assert shown.view.accessibleDescription().startswith("conv2, Conv2D 5×5 + ReLU; SQNR of conv2.weights: ")
     assert badges(shown)["conv2.weights"].current and not badges(shown)["conv1.weights"].selected
     click(shown, "dense1", "dense1.activations")
     assert context.model.selected == ("dense1.activations",)
@@ -353,9 +354,9 @@ def test_another_network_a_theme_and_a_larger_font_are_taken_over(panel, context
 def test_the_legend_says_which_values_its_colours_stand_for(panel, context, staged):
     staged("lenet")
     shown = panel()
-    assert shown.legend.texts() == ("≤ 5.0 dB", "≥ 45.0 dB")
+    assert shown.legend.texts() == ("≤ 5.0 dB", "25.0 dB", "≥ 45.0 dB")
     choose(shown.measure_box, "num_bits")
-    assert shown.legend.texts() == ("2 bits", "16 bits")
+    assert shown.legend.texts() == ("≤ 2 bits", "5.66 bits", "≥ 16 bits")
     assert "representable" in shown.legend.toolTip() or "integer codes" in shown.legend.toolTip()
 
 

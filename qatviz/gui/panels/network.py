@@ -9,8 +9,8 @@ from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.network_items import Badge, Edges, Node, NodeText, layer_text, node_size
 from qatviz.gui.panels.network_legend import ColorBar, color_at
-from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, shape_text, table_of, text_of, tooltip,
-                                                value_of)
+from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, Measure, shape_text, table_of, text_of,
+                                                tooltip, value_of)
 from qatviz.gui.panels.network_view import NetworkView
 from qatviz.gui.plot import EmptyText, si
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
@@ -102,6 +102,7 @@ class NetworkPanel(Panel):
             for tensor in node.tensors:
                 node.set_badge(tensor.name, self._badge(tensor, measure))
             node.set_cursor(name == self._cursor)
+        self.view.setAccessibleDescription(self._words(measure))
 
     # The graph
 
@@ -170,11 +171,17 @@ class NetworkPanel(Panel):
             self.nodes[name] = Node(text, tensors, self._sizes[name], self.theme, font)
             self.view.scene().addItem(self.nodes[name])
 
-    def _badge(self, tensor: QuantizedTensor, measure) -> Badge:
+    def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
         place = measure.place(value_of(self.model, tensor, measure.name))
         color = None if place is None else color_at(place, measure.high_is, self.theme)
         return Badge(text_of(self.model, tensor, measure.name), color, tensor.name in self.model.selected,
                      tensor.name == self.model.current)
+
+    def _words(self, measure: Measure) -> str:
+        """The node at the cursor, for who can't see it."""
+        node = self.nodes[self._cursor]
+        values = ["{} of {}: {}".format(measure.label, name, badge.text) for name, badge in node.badges.items()]
+        return "; ".join(["{}, {}".format(node.text.name, node.text.layers)] + values)
 
     # What is selected
 

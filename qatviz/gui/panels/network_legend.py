@@ -1,8 +1,10 @@
 """The colours of the drawn network: from a value's place on the bar to a colour, and the bar itself."""
 
+from typing import Tuple
+
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.network_measures import BAD, GOOD, NEUTRAL, Measure
+from qatviz.gui.panels.network_measures import GOOD, NEUTRAL, Measure
 from qatviz.gui.theme import Theme
 
 _STOPS = 24
@@ -42,12 +44,10 @@ class ColorBar(QtWidgets.QWidget):
         self.setAccessibleName("Colours of {}: {}".format(measure.label, " to ".join(self.texts())))
         self.update()
 
-    def texts(self):
-        """What is written at both ends."""
-        low, high = (self._measure.show(value) for value in (self._measure.low, self._measure.high))
-        worse = {GOOD: ("≤ {}".format(low), "≥ {}".format(high)), BAD: ("≤ {}".format(low), "≥ {}".format(high)),
-                 NEUTRAL: (low, high)}
-        return worse[self._measure.high_is]
+    def texts(self) -> Tuple[str, str, str]:
+        """What is written at the left end, in the middle, at the right end."""
+        low, middle, high = (self._measure.show(self._measure.at(place)) for place in (0.0, 0.5, 1.0))
+        return "≤ " + low, middle, "≥ " + high
 
     def sizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(240, self.fontMetrics().height() + 4)
@@ -60,7 +60,7 @@ class ColorBar(QtWidgets.QWidget):
             return
         painter = QtGui.QPainter(self)
         metrics = self.fontMetrics()
-        low, high = self.texts()
+        low, middle, high = self.texts()
         left, right = metrics.horizontalAdvance(low) + 6, metrics.horizontalAdvance(high) + 6
         bar = QtCore.QRectF(left, 3, max(20, self.width() - left - right), self.height() - 6)
         gradient = QtGui.QLinearGradient(bar.topLeft(), bar.topRight())
@@ -69,6 +69,9 @@ class ColorBar(QtWidgets.QWidget):
         painter.setPen(QtGui.QPen(self._theme.color("line")))
         painter.setBrush(gradient)
         painter.drawRect(bar)
+        painter.setPen(self._theme.color("text"))
+        if bar.width() > 2 * metrics.horizontalAdvance(middle):
+            painter.drawText(bar, QtCore.Qt.AlignCenter, middle)
         painter.setPen(self._theme.color("muted"))
         painter.drawText(self.rect(), QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter, low)
         painter.drawText(self.rect(), QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter, high)
