@@ -1,6 +1,7 @@
 """Figures as files: a widget's picture as PNG or SVG, its numbers as CSV.
 
-There are no dialogs here; errors name the file and the reason. Every file is written whole or not at all: beside its place under another name, and then put there.
+There are no dialogs here; errors name the file and the reason. Every file is written whole or not at all: beside its
+place under another name, and then put there.
 """
 
 import csv

@@ -121,7 +121,7 @@ class FigureMenu(QtWidgets.QMenu):
 
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
-    """What is remembered between sessions: as the ``context`` of the figure or around it says; else the application's."""
+    """What is remembered between sessions: by the ``context`` of the figure or around it; else the application's."""
     widget = figure  # type: Optional[QtWidgets.QWidget]
     while widget is not None:
         context = getattr(widget, "context", None)
