@@ -1,7 +1,7 @@
 """Markers of the evolution panel: what they tell, and what is asked of the run through them."""
 
 import pytest
-from evolution_staging import change, click, go_on, panel, restore, trained  # noqa: F401
+from evolution_staging import change, click, go_on, panel, restore, train, trained  # noqa: F401
 from PyQt5 import QtCore
 
 from qatviz.errors import RunStateError
@@ -48,6 +48,17 @@ def test_what_was_left_behind_is_not_drawn(context, panel, trained):
     restore(context, run, 20, name, [events.Change("conv1.weights.num_bits", 4, 8)])
     shown.refresh()
     assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(20, "back")]
+    train(context, run, 80)
+    shown.refresh()
+    assert "SQNR" not in shown.effects.tell(shown.effects.markers), "there is no before to compare with"
+
+
+def test_the_end_of_a_delay_is_a_marker_with_the_effect_on_its_tensors(context, panel, trained):
+    run = trained(80)
+    context.model.take([events.SettingsActivated(80, ("conv1.weights", "conv2.weights"))])
+    train(context, run, 80)
+    told = panel("loss").effects.tell(panel("loss").effects.markers)
+    assert "quant_delay" in told and "mean of 2 tensors" in told
 
 
 def test_a_click_on_a_line_or_a_flag_highlights_the_marker(context, panel, trained):

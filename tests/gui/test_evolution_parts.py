@@ -312,6 +312,15 @@ def test_a_figure_by_itself_has_an_axis_and_is_as_sharp_as_its_size(context, sho
     assert not canvas.alone and canvas.plot_rect.height() > height
 
 
+def test_an_axis_shows_little_below_0_where_nothing_is_negative(context, show):
+    canvas = shown_canvas(context, show)
+    x = np.arange(100.0)
+    for high in (1.0, 1.2, 3.0, 8.0):
+        canvas.set_curves([Curve(x, np.linspace(0, high, 100), None, None, QtGui.QColor("red"))], (0.0, 100.0), False)
+        low, top = canvas.y_range
+        assert -0.1 * top < low <= 0 and top >= high
+
+
 # Legend
 
 

@@ -15,6 +15,8 @@ from qatviz.gui.ticks import linear_ticks, log_ticks
 MARGIN = 3
 #: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
 _DECADES_BELOW = 2
+#: Room below 0 where nothing is negative, as a share of the axis above it.
+_BELOW_ZERO = 0.05
 #: A logarithmic axis shows at least a factor of 2.
 _LEAST_DECADES = 0.3
 #: A click, not a drag, if the mouse moved no further.
@@ -81,6 +83,8 @@ class Canvas(QtWidgets.QWidget):
             found = self._bounds()
             if found is not None:
                 low, high = steady_range(self.y_range, *found)
+                if found[0] >= 0 and not self.log:
+                    low = max(low, -_BELOW_ZERO * high)
                 self.y_range = max(low, self.limits[0]), min(high, self.limits[1])
         self.changed()
 

@@ -51,7 +51,8 @@ class MarkerEffects:
         if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
             self._measured_at = newest
             for marker in self.markers[-_TOLD:]:
-                self.effect(marker)
+                if marker.has_effect:
+                    self.effect(marker)
 
     def effect(self, marker: Marker) -> Effect:
         """What the changes of ``marker`` did, until the next one came."""
@@ -61,7 +62,8 @@ class MarkerEffects:
         key = marker.step, len(marker.events), following
         found = self._effects.get(key)
         if found is None or not found.complete:
-            names = tensors_of(marker.changes, [tensor.name for tensor in self._model.tensors])
+            changed = tensors_of(marker.changes, [tensor.name for tensor in self._model.tensors])
+            names = changed or tuple(name for event in marker.events for name in getattr(event, "tensors", ()))
             found = self._effects[key] = effect(self._model.history, marker.step, names, previous, following)
         return found
 
@@ -75,6 +77,8 @@ class MarkerEffects:
         for marker in markers[-_TOLD:]:
             lines = ["Step {:,}".format(marker.step)]
             lines += [sentence for event in marker.events for sentence in sentences(event)]
-            blocks.append("\n".join(lines + [self.effect(marker).describe()]))
+            if marker.has_effect:
+                lines.append(self.effect(marker).describe())
+            blocks.append("\n".join(lines))
         more = len(markers) - len(blocks)
         return ("{} earlier changes, and\n\n".format(more) if more else "") + "\n\n".join(blocks)

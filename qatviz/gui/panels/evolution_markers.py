@@ -31,6 +31,11 @@ class Marker(NamedTuple):
     def changes(self) -> Tuple[events.Change, ...]:
         return tuple(change for event in self.events for change in getattr(event, "changes", ()))
 
+    @property
+    def has_effect(self) -> bool:
+        """Whether steps before and after can be compared: not where the run was set back, for it has left what came before."""
+        return not _any(self.events, events.Restored)
+
 
 def markers_of(happenings: Sequence[Happening]) -> List[Marker]:
     """The markers of a run, by step. What was left behind when the run was set back has none."""
