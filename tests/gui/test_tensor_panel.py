@@ -1,5 +1,7 @@
 """The Tensor panel: what it shows of the tensor and of what is pending, and how it follows the run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
@@ -10,6 +12,7 @@ from qatviz.gui.edits import HOLD
 from qatviz.gui.ghost import ghost_of
 from qatviz.gui.panels.tensor import CHANNELS, CODES, ERROR, TIME, TensorPanel
 from qatviz.gui.theme import LIGHT
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
 
 # Empty states
@@ -270,6 +273,17 @@ def test_measures_and_size_are_told(context, staged, make):
     assert cells["sqnr_db"] == "<b>{:.1f} dB</b>".format(context.model.measure(NAME, "sqnr_db"))
     assert cells["used_codes"] == "<b>{:.0f}/15</b>".format(context.model.measure(NAME, "used_codes"))
     assert cells["size_bits"] == "<b>{:g} B</b>".format(run.plan.tensor(NAME).parameters / 2)
+
+
+def test_a_share_too_small_for_its_digits_is_told_as_such(context, staged, make):
+    staged()
+    panel = make()
+    snapshot = context.model.snapshot
+    values = np.array(snapshot.values)
+    values[SNAPSHOT_MEASURES.index("clipped")] = 3e-6
+    context.model.take([replace(snapshot, step=9, values=values)])
+    panel.refresh()
+    assert panel.header.cells["clipped"].value.text() == "<b>&lt;0.01 %</b>"
 
 
 def test_the_list_chooses_another_tensor(context, staged, make):

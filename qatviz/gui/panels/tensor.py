@@ -24,6 +24,8 @@ from qatviz.training.commands import InspectTensor
 
 #: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
 ASK_INTERVAL_S = 2.0
+#: A page this wide (pixels) has its caption on one line.
+LINE_WIDTH = 600
 #: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
@@ -269,6 +271,12 @@ class _Page(QtWidgets.QWidget):
         layout.setSpacing(2)
         layout.addLayout(self._line)
         layout.addWidget(plot, 1)
+
+    def resizeEvent(self, event: QtCore.QEvent) -> None:
+        super().resizeEvent(event)
+        # Of one height, whatever it says: the plot below is not to move.
+        lines = 1 if self.width() >= LINE_WIDTH else 2
+        self.caption.setFixedHeight(lines * self.caption.fontMetrics().lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
         """The colours of the heat map, beside the caption."""

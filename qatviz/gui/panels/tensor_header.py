@@ -1,5 +1,6 @@
 """What a tensor is, how it is quantized, and how well: now and, while something is pending, as it would be."""
 
+from html import escape
 from typing import List, NamedTuple, Optional, Tuple
 
 import numpy as np
@@ -113,13 +114,7 @@ class Header(QtWidgets.QWidget):
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
         ghost = view.ghost
-        would = ""
-        if ghost is not None:
-            would = " <span style='color:{}'>→ {}</span>".format(self._theme.colors.ghost, describe(
-                ghost.settings, ghost.active, view.settings if view.is_active else None))
-        self.about.setText("<span style='color:{}'>{} ·</span> {}{}".format(
-            self._theme.colors.muted, describe_tensor(view.tensor), describe_now(view), would))
-        self.about.setToolTip("Layer, shape and size of the tensor; how it is quantized; and what is pending.")
+        self.about.setText(self._about(view))
         self._draw_moment(view)
         texts = measured(view)
         would_be = {} if ghost is None else pending_texts(view)
@@ -133,6 +128,15 @@ class Header(QtWidgets.QWidget):
                 better = (ghost_value < value) == cell.is_better_low
             mark = about if ghost_text and cell.name != "size_bits" else ""
             self.cells[cell.name].show_values(text, mark + ghost_text, better)
+
+    def _about(self, view: TensorView) -> str:
+        """Tensor and settings; while something is pending the settings alone, and what they would be."""
+        colors, ghost = self._theme.colors, view.ghost
+        tensor = "<span style='color:{}'>{} ·</span> ".format(colors.muted, describe_tensor(view.tensor))
+        if ghost is None:
+            return tensor + describe_now(view)
+        return "{} <span style='color:{}'>→ {}</span>".format(describe_now(view), colors.ghost, describe(
+            ghost.settings, ghost.active, view.settings if view.is_active else None))
 
     def _draw_moment(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
@@ -149,6 +153,8 @@ class Header(QtWidgets.QWidget):
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
         columns = 6 if self.width() >= 6 * unit else 3
+        # Of one height, whatever it says: the plots below are not to move.
+        self.about.setFixedHeight((1 if columns == 6 else 2) * self.about.fontMetrics().lineSpacing() + 2)
         if columns != self._columns:
             self._columns = columns
             for place, cell in enumerate(CELLS):
@@ -185,9 +191,9 @@ class _CellLabels(QtWidgets.QWidget):
         mark = "" if better is None else " ▲" if better else " ▼"
         first, _, unit = now.partition(" ")
         # Side by side, the unit is said once.
-        text = "<b>{}</b>".format(first if would_be and would_be.endswith(" " + unit) else now)
+        text = "<b>{}</b>".format(escape(first if would_be and would_be.endswith(" " + unit) else now))
         if would_be:
-            text += " <span style='color:{}'>→ {}{}</span>".format(self._theme.colors.ghost, would_be, mark)
+            text += " <span style='color:{}'>→ {}{}</span>".format(self._theme.colors.ghost, escape(would_be), mark)
         if text != self.value.text():
             self.value.setText(text)
             self.setAccessibleDescription("{}{}".format(now, ", would be " + would_be if would_be else ""))
