@@ -90,6 +90,9 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
     histogram. Answers are remembered until something changes, so asking again costs nothing.
     """
     book = edits.pending_book()
+    if book is None:
+        # Ghosts hold on to values.
+        _REMEMBERED.pop(model, None)
     if book is None or model.snapshot is None or name not in model.snapshot.histograms:
         return None
     wanted, present = _effective(model, book, name), _effective(model, model.book, name)

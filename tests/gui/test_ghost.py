@@ -1,6 +1,7 @@
 """The ghost is the grid that the run uses once the edit has been applied."""
 
 import time
+import weakref
 
 import numpy as np
 import pytest
@@ -144,6 +145,14 @@ def test_it_is_made_once_and_anew_when_something_changed(context, held):
     held.advance(1)
     context.model.take(held.drain())
     assert ghost(context) is not second
+
+
+def test_it_is_forgotten_with_its_values_when_nothing_is_pending(context, held):
+    inspect(context, held)
+    context.edits.edit([NAME], "num_bits", 3)
+    remembered = weakref.ref(ghost(context))
+    context.edits.discard()
+    assert ghost(context) is None and remembered() is None
 
 
 def test_a_million_weights_take_less_than_fifty_milliseconds(context, staged):

@@ -24,8 +24,8 @@ from qatviz.training.commands import InspectTensor
 
 #: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
 ASK_INTERVAL_S = 2.0
-#: A page this wide (pixels) has its caption on one line.
-LINE_WIDTH = 600
+#: A page at least as wide as the first (pixels) has its caption on one line, as the second on two, else on three.
+LINE_WIDTHS = (600, 340)
 #: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
@@ -275,7 +275,7 @@ class _Page(QtWidgets.QWidget):
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
         # Of one height, whatever it says: the plot below is not to move.
-        lines = 1 if self.width() >= LINE_WIDTH else 2
+        lines = 1 + sum(self.width() < width for width in LINE_WIDTHS)
         self.caption.setFixedHeight(lines * self.caption.fontMetrics().lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:

@@ -34,8 +34,8 @@ CELLS = (
     Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example), without scales.", True),
 )
 _ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
-#: Width of a cell's text, pixels at the default font: below six of them the header has two rows.
-CELL_WIDTH = 118
+#: Width of a cell's text, pixels at the default font: where six have no room, there are rows of three, or of two.
+CELL_WIDTH = 128
 
 
 class Header(QtWidgets.QWidget):
@@ -152,7 +152,7 @@ class Header(QtWidgets.QWidget):
 
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
-        columns = 6 if self.width() >= 6 * unit else 3
+        columns = next((count for count in (6, 3) if self.width() >= count * unit), 2)
         # Of one height, whatever it says: the plots below are not to move.
         self.about.setFixedHeight((1 if columns == 6 else 2) * self.about.fontMetrics().lineSpacing() + 2)
         if columns != self._columns:

@@ -18,6 +18,8 @@ LOW = 0.4
 TOWERS = 4.0
 #: Distance between two ticks, pixels.
 X_TICK_PX, Y_TICK_PX = 62, 30
+#: Room for the numbers and the name of the left axis, characters.
+LEFT_CHARACTERS = 6.5
 #: Axes are named only where that leaves room for the plot, pixels.
 NAMED_WIDTH, NAMED_HEIGHT = 300, 170
 
@@ -56,7 +58,6 @@ class TensorPlot(Plot):
         box.sigRangeChangedManually.connect(self._on_zoomed)
         box.sigXRangeChanged.connect(self._tick_x)
         box.sigResized.connect(self._on_resized)
-        self.getAxis("left").setWidth(44)
         # Room for half of the last tick's text.
         self.getPlotItem().setContentsMargins(0, 2, 14, 2)
         self.dress()
@@ -68,6 +69,8 @@ class TensorPlot(Plot):
         colors = self.theme.colors
         self._hair.setPen(pg.mkPen(self.theme.color("muted", 160)))
         self._tower.setColor(self.theme.color("text"))
+        # Always the same, so that plots above each other are in line.
+        self.getAxis("left").setWidth(int(LEFT_CHARACTERS * self.fontMetrics().averageCharWidth()))
         self._readout.setStyleSheet("color: {}; background: {}; border: 1px solid {}; padding: 1px 4px;".format(
             colors.text, colors.raised, colors.line))
 
@@ -180,8 +183,13 @@ class TensorPlot(Plot):
         if text:
             self._hair.setValue(point.x())
             self._readout.setText(text)
-            self._readout.adjustSize()
             area = box.sceneBoundingRect()
+            self._readout.setWordWrap(False)
+            self._readout.adjustSize()
+            if self._readout.width() > area.width() - 8:
+                width = int(area.width()) - 8
+                self._readout.setWordWrap(True)
+                self._readout.resize(width, self._readout.heightForWidth(width))
             # In the corner that the mouse is not in.
             left = pos.x() > area.center().x()
             x = area.left() + 4 if left else max(area.left(), area.right() - self._readout.width() - 4)

@@ -130,7 +130,8 @@ class TimePlot(TensorPlot):
         size = (self._heatmap.high - self._heatmap.low) / ROWS
         low = self._heatmap.low + size * np.floor((y - self._heatmap.low) / size)
         share = float(rebinned(snapshot.histograms[self._name], np.array([low, low + size]))[0])
-        return "step {:,}, {}: {} of the values".format(snapshot.step, span(low, low + size), percent(share))
+        ends = [0.0 if abs(end) < 1e-3 * size else end for end in (low, low + size)]
+        return "step {:,}, {}: {} of the values".format(snapshot.step, span(*ends), percent(share))
 
     def legend(self, width: int, height: int) -> QtGui.QPixmap:
         """The colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""
