@@ -2,7 +2,7 @@
 
 from typing import Any, Optional
 
-from PyQt5 import QtCore
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.frames import TICK_MS, Frames
 from qatviz.gui.run_model import STATE, RunModel
@@ -23,6 +23,7 @@ class Bridge(QtCore.QObject):
         self._model, self._frames = model, frames
         self._run = None  # type: Any
         self._state = ""
+        self._pointer = None  # type: Any
         self._timer = QtCore.QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self.tick)
 
@@ -40,4 +41,13 @@ class Bridge(QtCore.QObject):
             if (run, run.state) != (self._run, self._state):
                 self._run, self._state = run, run.state
                 self._model.changed.emit(STATE)
+        self._notice_user()
         self._frames.tick()
+
+    def _notice_user(self) -> None:
+        """A pointer that moves over the window, or a button that is held. An event filter would tell as well, but be called,
+        and need the interpreter lock, for each of thousands of events a second."""
+        pointer = (QtGui.QCursor.pos(), QtWidgets.QApplication.mouseButtons())
+        if pointer != self._pointer and QtWidgets.QApplication.activeWindow() is not None:
+            self._frames.touch()
+        self._pointer = pointer

@@ -207,10 +207,9 @@ class Edits(QtCore.QObject):
             self.changed.emit()
 
     def _remember(self, changes: Tuple[events.Change, ...], direction: str) -> None:
-        if direction == "undo":
-            self._undo.pop()
-        elif direction == "redo":
-            self._redo.pop()
+        # A change that came between may have emptied the stack.
+        if direction:
+            del (self._undo if direction == "undo" else self._redo)[-1:]
         else:
             self._redo.clear()
         if changes:  # else another change had restored those settings before

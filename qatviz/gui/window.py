@@ -23,7 +23,7 @@ from qatviz.gui.panels.quantization import QuantizationPanel
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.gui.panels.tensor import TensorPanel
 from qatviz.gui.recent import Recent
-from qatviz.gui.run_model import RUN, STATE, RunModel
+from qatviz.gui.run_model import RUN, SELECTION, STATE, RunModel
 from qatviz.gui.status import StatusBar
 from qatviz.gui.theme import THEMES, Theme
 from qatviz.gui.window_actions import WindowActions
@@ -163,6 +163,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.model.changed.connect(self._on_topic)
         self.model.happened.connect(self._on_event)
         self.edits.changed.connect(self._on_edits)
+        self.edits.changed.connect(self.frames.touch)
         self.theme.changed.connect(self._on_theme)
         self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
@@ -170,13 +171,14 @@ class MainWindow(QtWidgets.QMainWindow):
         self.launcher.written.connect(lambda text: self.banner.say(text, GOOD))
         self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)
-        QtWidgets.QApplication.instance().installEventFilter(self)
 
     # What happens
 
     def _on_topic(self, topic: str) -> None:
         if topic in (RUN, STATE):
             self._on_state()
+        if topic in (RUN, SELECTION):
+            self.frames.touch()
 
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
@@ -246,11 +248,6 @@ class MainWindow(QtWidgets.QMainWindow):
 
     # Qt
 
-    def eventFilter(self, watched: QtCore.QObject, event: QtCore.QEvent) -> bool:
-        if event.type() in (QtCore.QEvent.MouseButtonPress, QtCore.QEvent.KeyPress, QtCore.QEvent.Wheel):
-            self.frames.touch()
-        return False
-
     def event(self, event: QtCore.QEvent) -> bool:
         if event.type() != QtCore.QEvent.UpdateRequest:
             return super().event(event)
@@ -285,7 +282,6 @@ class MainWindow(QtWidgets.QMainWindow):
         self.docks.remember(self.settings)
         self.settings.sync()
         self.bridge.stop()
-        QtWidgets.QApplication.instance().removeEventFilter(self)
         self.hide()
         if self.model.run is not None:
             self.model.run.request_stop()

@@ -54,6 +54,7 @@ class Driver:
     # Acting
 
     def press(self, key, modifiers=QtCore.Qt.NoModifier):
+        QtWidgets.QApplication.setActiveWindow(self.window)  # an X server without a window manager activates none
         QtTest.QTest.keyClick(QtWidgets.QApplication.focusWidget() or self.window, key, modifiers)
 
     def click(self, widget, where=None):
@@ -237,23 +238,36 @@ def monkey(d):
     harmless = [n for n in window.named if n not in (
         "quit", "new_run", "open_run", "open_data", "save_picture", "save_table", "tensorboard", "fork", "about", "shortcuts",
         "full_screen", "stop", "resume")]
+    slow = ("larger", "smaller", "normal_size", "reset_layout")  # the whole window is laid out anew
+    names = [n for n in harmless if n not in slow] * 8 + [n for n in harmless if n in slow]
+    window.named["stop"].setVisible(False)  # an ended run has less to do
+    answer = QtCore.QTimer(window, interval=50)  # menus and dialogs wait for the user
+    answer.timeout.connect(close_popups)
+    answer.start()
     done = 0
     while done < 2000:
         for _ in range(20):
-            act(d, random, harmless)
+            act(d, random, names)
             done += 1
         yield 1
     seen["actions"] = done
-    for popup in [w for w in QtWidgets.QApplication.topLevelWidgets() if w is not window and w.isVisible()]:
-        popup.close()
+    answer.stop()
+    close_popups()
     window.edits.set_mode("live")
     if window.model.state == "paused":
         window.named["pause"].trigger()
         yield lambda: window.model.state == "running" or window.model.ended
     step = window.model.step
     yield lambda: window.model.step > step + 2 or window.model.ended
-    seen["state"] = window.model.state
+    seen["state"], seen["steps"] = window.model.state, window.model.step
     seen["failure"] = window.model.failure.traceback if window.model.failure else ""
+
+
+def close_popups():
+    """Close menus and dialogs that are open."""
+    for popup in (QtWidgets.QApplication.activePopupWidget(), QtWidgets.QApplication.activeModalWidget()):
+        if popup is not None:
+            popup.close()
 
 
 def act(d, random, names):
@@ -270,10 +284,8 @@ def act(d, random, names):
                 QtCore.Qt.Key_Space, QtCore.Qt.Key_Escape, QtCore.Qt.Key_PageDown, QtCore.Qt.Key_5, QtCore.Qt.Key_F]
         QtTest.QTest.keyClick(widget, keys[random.randint(len(keys))])
     elif kind == 2:
-        # Not through sendEvent to menus and combo boxes: these would wait for an answer.
-        if not isinstance(widget, (QtWidgets.QMenuBar, QtWidgets.QComboBox, QtWidgets.QToolButton, QtWidgets.QMenu)):
-            QtTest.QTest.mouseMove(widget, place)
-            QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
+        QtTest.QTest.mouseMove(widget, place)
+        QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
     elif kind == 3:
         point = QtCore.QPointF(place)
         turn = QtGui.QWheelEvent(point, QtCore.QPointF(widget.mapToGlobal(place)), QtCore.QPoint(), QtCore.QPoint(

@@ -336,3 +336,19 @@ def test_the_folder_of_runs_can_be_chosen(monkeypatch, tmp_path):
     os.makedirs(first)
     second = new_run_directory("lenet")
     assert os.path.dirname(first) == str(tmp_path / "mine") and first != second and not os.path.exists(second)
+
+
+def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, app):
+    window, run, advance = staged_window
+    QtWidgets.QApplication.setActiveWindow(window)
+    box = window.panels["quantization"].sections["weights"].controls["num_bits"].editor.findChild(QtWidgets.QAbstractSpinBox)
+    box.setFocus()
+    box.selectAll()
+    QtTest.QTest.keyClicks(box, "3")
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
+    window.edits.apply()
+    advance()
+    assert run.book.of("conv1.weights").num_bits == 3
+    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
+    advance()
+    assert run.book.of("conv1.weights").num_bits == 8

@@ -162,6 +162,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         if event.type() == QtCore.QEvent.ShortcutOverride and event.key() == QtCore.Qt.Key_Escape and self.is_typing():
             event.accept()
             return True
+        # Without typed text to take back, undo is the window's: that of settings.
+        if event.type() == QtCore.QEvent.ShortcutOverride and not self._is_typed and (
+                event.matches(QtGui.QKeySequence.Undo) or event.matches(QtGui.QKeySequence.Redo)):
+            event.ignore()
+            return False
         return super().event(event)
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
