@@ -16,6 +16,9 @@ from qatviz.gui.theme import DARK, THEMES, Theme
 from qatviz.gui.window import MainWindow
 
 NETWORK = "lenet"
+#: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press takes
+#: it a dozen times.
+SWITCH_INTERVAL_S = 0.001
 
 
 def make_application() -> QtWidgets.QApplication:
@@ -72,6 +75,7 @@ class Application:
     def run(self) -> int:
         """Until the last window is closed; the exit code."""
         sys.excepthook = self.report
+        sys.setswitchinterval(SWITCH_INTERVAL_S)
         # Python runs signal handlers only between its own instructions: the bridge's timer gives it occasion.
         for number in (signal.SIGINT, signal.SIGTERM):
             signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
