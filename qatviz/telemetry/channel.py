@@ -81,6 +81,13 @@ class Channel:
             self._steps.make_room()
             self._append(self._steps.queue, record)
 
+    def put_all(self, records: Sequence[Any]) -> None:
+        """As :meth:`put` of each, at less cost."""
+        with self._arrived:
+            for record in records:
+                self._steps.make_room()
+                self._append(self._steps.queue, record)
+
     def put_snapshot(self, record: Any) -> None:
         """Add a snapshot, or what belongs to one; where ``snapshot_capacity`` of them wait already, the oldest is dropped."""
         with self._arrived:
