@@ -3,7 +3,7 @@
 import threading
 from collections import deque
 from operator import itemgetter
-from typing import Any, Deque, List, Tuple
+from typing import Any, Deque, List, Sequence, Tuple
 
 from qatviz.telemetry.events import Event
 
