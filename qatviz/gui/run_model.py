@@ -27,6 +27,8 @@ TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
 #: Snapshots kept for distributions over time. Older ones are thinned: every other one goes, so the first survives.
 SNAPSHOTS_KEPT = 240
+#: States of a run that can be asked for something.
+GOING = ("new", "building", "running", "paused")
 _STEP_ROW = {name: row for row, name in enumerate(STEP_MEASURES)}
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
@@ -105,6 +107,7 @@ class RunModel(QtCore.QObject):
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
         self.total_steps = getattr(getattr(run, "spec", None), "steps", None)
+        self.ended = run.state not in GOING
         self._recall(happenings, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]

@@ -23,7 +23,7 @@ from qatviz.gui.panels.quantization import QuantizationPanel
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.gui.panels.tensor import TensorPanel
 from qatviz.gui.recent import Recent
-from qatviz.gui.run_model import RUN, SELECTION, STATE, RunModel
+from qatviz.gui.run_model import GOING, RUN, SELECTION, STATE, RunModel
 from qatviz.gui.status import StatusBar
 from qatviz.gui.theme import THEMES, Theme
 from qatviz.gui.window_actions import WindowActions
@@ -182,7 +182,7 @@ class MainWindow(QtWidgets.QMainWindow):
 
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
-        going = state in ("running", "paused", "building", "new")
+        going = state in GOING
         for name in ("pause", "step", "step_10", "stop", "evaluate", "checkpoint", "go_back", "go_forward", "more_bits",
                      "fewer_bits"):
             enabled[name].setEnabled(going)

@@ -24,8 +24,9 @@ from qatviz.training.commands import InspectTensor
 
 #: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
 ASK_INTERVAL_S = 2.0
-#: A page at least as wide as the first (pixels) has its caption on one line, as the second on two, else on three.
-LINE_WIDTHS = (600, 340)
+#: Room is left for a caption as long as this one, on so many lines at most.
+LONGEST_CAPTION = "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
+MOST_LINES = 3
 #: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
@@ -275,8 +276,9 @@ class _Page(QtWidgets.QWidget):
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
         # Of one height, whatever it says: the plot below is not to move.
-        lines = 1 + sum(self.width() < width for width in LINE_WIDTHS)
-        self.caption.setFixedHeight(lines * self.caption.fontMetrics().lineSpacing() + 2)
+        metrics = self.caption.fontMetrics()
+        lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
+        self.caption.setFixedHeight(min(lines, MOST_LINES) * metrics.lineSpacing() + 2)
 
     def add_legend(self, plot: TimePlot) -> None:
         """The colours of the heat map, beside the caption."""
