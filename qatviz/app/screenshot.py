@@ -63,6 +63,7 @@ def draw_all(application: Application, window: MainWindow) -> None:
             panel.refresh()
         if not due:
             break
+    window.statusBar().refresh()
     application.app.processEvents()
 
 

@@ -2,9 +2,9 @@
 
 from dataclasses import replace
 
-import numpy as np
 import pytest
-from PyQt5 import QtCore, QtWidgets
+from layers_stage import change, row_texts, names, selected_names, click, with_measures
+from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
@@ -13,48 +13,14 @@ from qatviz.gui.panels.layers import LayersPanel
 from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, MEASURES
 from qatviz.gui.panels.layers_model import SORT_ROLE
 from qatviz.gui.panels.layers_rows import bytes_text, percent_text
-from qatviz.gui.theme import LIGHT
 from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 from qatviz.training.commands import ChangeSettings
 
 
 @pytest.fixture
 def panel(context, show):
     return show(LayersPanel(context), 1700, 420)
-
-
-def change(context, run, *assignments):
-    run.send(ChangeSettings(assignments))
-    run.advance(1)
-    context.model.take(run.drain())
-
-
-def row_texts(panel, tensor):
-    """What a row says, by column."""
-    row = panel.shown.row_of(tensor)
-    return {key: panel.shown.index(row, column).data() for key, column in INDEX.items()}
-
-
-def names(panel):
-    return [panel.shown.index(row, INDEX["name"]).data() for row in range(panel.shown.rowCount())]
-
-
-def selected_names(panel):
-    return {panel.shown.tensor(index.row()) for index in panel.view.selectionModel().selectedRows()}
-
-
-def click(panel, tensor, modifier=Qt.NoModifier):
-    rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX["name"]))
-    QTest.mouseClick(panel.view.viewport(), Qt.LeftButton, modifier, rect.center())
-
-
-def with_measures(snapshot, **measures):
-    """The snapshot with one measure of all tensors replaced."""
-    values = snapshot.values.copy()
-    for name, value in measures.items():
-        values[SNAPSHOT_MEASURES.index(name)] = value
-    return Snapshot(snapshot.step, snapshot.seconds, values, snapshot.histograms, snapshot.num_bits, snapshot.enabled)
 
 
 def test_without_a_run_it_says_so(panel):
@@ -391,111 +357,6 @@ def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel,
     context.model.close_run()
     panel.refresh()
     assert names(panel) == [] and panel.empty.isVisible()
-
-
-def drawn_area(view, act):
-    """The part of the view's viewport that is painted in consequence of ``act``."""
-    areas = []
-
-    class Watch(QtCore.QObject):
-        def eventFilter(self, _, event):
-            if event.type() == QtCore.QEvent.Paint:
-                areas.append(event.region())
-            return False
-
-    watch = Watch()
-    view.viewport().installEventFilter(watch)
-    act()
-    QtCore.QCoreApplication.processEvents()
-    view.viewport().removeEventFilter(watch)
-    return areas
-
-
-def test_only_columns_with_something_new_are_drawn_again(context, show, staged):
-    staged("mobilenet", steps=1)
-    panel = show(LayersPanel(context), 1700, 300)
-    drawn_area(panel.view, panel.refresh)
-    assert drawn_area(panel.view, panel.refresh) == []
-    snapshot = with_measures(context.model.snapshot, flushed=0.123)
-
-    def take():
-        context.model.take([snapshot])
-        panel.refresh()
-
-    panel.sparklines.renew(at_once=True)  # so that they are not due now
-    area, = drawn_area(panel.view, take)
-    drawn = {column.key for index, column in enumerate(COLUMNS)
-             if area.intersects(QtCore.QRect(panel.view.columnViewportPosition(index) + 2, 5, 3, 3))}
-    assert "flushed" in drawn and not drawn & {"sqnr_db", "scale", "symmetric", "num_bits"}
-
-
-def test_rows_that_can_t_be_seen_cost_nothing(context, show, staged, monkeypatch):
-    staged("mobilenet", steps=1)
-    panel = show(LayersPanel(context), 600, 260)
-    panel.refresh()
-    asked = set()
-    cell = panel.source.rows.cell
-    monkeypatch.setattr(panel.source.rows, "cell", lambda row, column: asked.add(row) or cell(row, column))
-    panel.refresh()
-    assert 0 in asked and max(asked) < 15 < panel.shown.rowCount()
-
-
-def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, app):
-    run = staged()
-    change(context, run, ("dense1.weights.num_bits", 2))
-
-    def colors_of(tensor, key):
-        rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX[key]))
-        rect.translate(panel.view.viewport().pos())
-        return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right())
-                for y in range(rect.top(), rect.bottom())}
-
-    # A selected row shows its colours through, in the frozen columns as in the others.
-    context.model.select(["dense1.weights"])
-    panel.refresh()
-    app.processEvents()
-    image = panel.view.grab().toImage()
-    assert context.theme.colors.bad in colors_of("dense1.weights", "verdict")
-    assert context.theme.colors.accent not in colors_of("dense1.weights", "name") | colors_of("dense1.weights", "scale")
-    assert context.theme.colors.good in colors_of("logits.weights", "verdict")
-    assert context.theme.colors.bad not in colors_of("logits.weights", "flushed")
-    context.theme.use(LIGHT)
-    panel.refresh()
-    light = panel.view.viewport().grab().toImage()
-    assert light.pixelColor(3, light.height() - 3).name() == context.theme.colors.base
-
-
-def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, show, staged, app):
-    panel, window, dock = LayersPanel(context), QtWidgets.QMainWindow(), QtWidgets.QDockWidget()
-    dock.setWidget(panel)
-    window.addDockWidget(Qt.LeftDockWidgetArea, dock)
-    other = QtWidgets.QDockWidget()
-    window.addDockWidget(Qt.LeftDockWidgetArea, other)
-    window.tabifyDockWidget(dock, other)
-    show(window, 900, 400)
-    dock.raise_()
-    app.processEvents()
-    staged()
-    panel.refresh()
-    view, row = panel.view, panel.shown.row_of("conv1.weights")
-    image = view.grab().toImage()
-    found = {image.pixelColor(view.viewport().pos() + view.visualRect(panel.shown.index(row, INDEX[key])).topLeft()
-                              + QtCore.QPoint(4, 2)).name() for key in ("name", "sqnr_db")}
-    assert len(found) == 1 and context.theme.colors.accent not in found
-
-
-def test_a_sparkline_is_drawn_once_there_is_a_past(context, panel, staged):
-    run = staged()
-    panel.refresh()
-    assert panel.sparklines.polygon("conv1.weights", 100, 20) is None
-    for _ in range(10):
-        run.advance(2)
-    context.model.take(run.drain())
-    panel.sparklines.renew(at_once=True)
-    polygon = panel.sparklines.polygon("conv1.weights", 100, 20)
-    points = np.array([(point.x(), point.y()) for point in polygon])
-    assert len(points) == 11 and (np.diff(points[:, 0]) > 0).all()
-    assert points.min() >= 0 and points[:, 0].max() <= 100 and points[:, 1].max() <= 20
 
 
 def test_levels_are_those_of_the_snapshot_s_bits(context, panel, staged):

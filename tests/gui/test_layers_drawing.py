@@ -1,0 +1,121 @@
+"""How the table of layers is drawn: only what is new, and so that levels, rows and trends can be told apart."""
+
+import numpy as np
+import pytest
+from layers_stage import change, with_measures
+from PyQt5 import QtCore, QtWidgets
+from PyQt5.QtCore import Qt
+
+from qatviz.gui.panels.layers import LayersPanel
+from qatviz.gui.panels.layers_columns import COLUMNS, INDEX
+from qatviz.gui.theme import LIGHT
+
+
+@pytest.fixture
+def panel(context, show):
+    return show(LayersPanel(context), 1700, 420)
+
+
+def drawn_area(view, act):
+    """The part of the view's viewport that is painted in consequence of ``act``."""
+    areas = []
+
+    class Watch(QtCore.QObject):
+        def eventFilter(self, _, event):
+            if event.type() == QtCore.QEvent.Paint:
+                areas.append(event.region())
+            return False
+
+    watch = Watch()
+    view.viewport().installEventFilter(watch)
+    act()
+    QtCore.QCoreApplication.processEvents()
+    view.viewport().removeEventFilter(watch)
+    return areas
+
+
+def test_only_columns_with_something_new_are_drawn_again(context, show, staged):
+    staged("mobilenet", steps=1)
+    panel = show(LayersPanel(context), 1700, 300)
+    drawn_area(panel.view, panel.refresh)
+    assert drawn_area(panel.view, panel.refresh) == []
+    snapshot = with_measures(context.model.snapshot, flushed=0.123)
+
+    def take():
+        context.model.take([snapshot])
+        panel.refresh()
+
+    panel.sparklines.renew(at_once=True)  # so that they are not due now
+    area, = drawn_area(panel.view, take)
+    drawn = {column.key for index, column in enumerate(COLUMNS)
+             if area.intersects(QtCore.QRect(panel.view.columnViewportPosition(index) + 2, 5, 3, 3))}
+    assert "flushed" in drawn and not drawn & {"sqnr_db", "scale", "symmetric", "num_bits"}
+
+
+def test_rows_that_can_t_be_seen_cost_nothing(context, show, staged, monkeypatch):
+    staged("mobilenet", steps=1)
+    panel = show(LayersPanel(context), 600, 260)
+    panel.refresh()
+    asked = set()
+    cell = panel.source.rows.cell
+    monkeypatch.setattr(panel.source.rows, "cell", lambda row, column: asked.add(row) or cell(row, column))
+    panel.refresh()
+    assert 0 in asked and max(asked) < 15 < panel.shown.rowCount()
+
+
+def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, app):
+    run = staged()
+    change(context, run, ("dense1.weights.num_bits", 2))
+
+    def colors_of(tensor, key):
+        rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX[key]))
+        rect.translate(panel.view.viewport().pos())
+        return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right())
+                for y in range(rect.top(), rect.bottom())}
+
+    # A selected row shows its colours through, in the frozen columns as in the others.
+    context.model.select(["dense1.weights"])
+    panel.refresh()
+    app.processEvents()
+    image = panel.view.grab().toImage()
+    assert context.theme.colors.bad in colors_of("dense1.weights", "verdict")
+    assert context.theme.colors.accent not in colors_of("dense1.weights", "name") | colors_of("dense1.weights", "scale")
+    assert context.theme.colors.good in colors_of("logits.weights", "verdict")
+    assert context.theme.colors.bad not in colors_of("logits.weights", "flushed")
+    context.theme.use(LIGHT)
+    panel.refresh()
+    light = panel.view.viewport().grab().toImage()
+    assert light.pixelColor(3, light.height() - 3).name() == context.theme.colors.base
+
+
+def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, show, staged, app):
+    panel, window, dock = LayersPanel(context), QtWidgets.QMainWindow(), QtWidgets.QDockWidget()
+    dock.setWidget(panel)
+    window.addDockWidget(Qt.LeftDockWidgetArea, dock)
+    other = QtWidgets.QDockWidget()
+    window.addDockWidget(Qt.LeftDockWidgetArea, other)
+    window.tabifyDockWidget(dock, other)
+    show(window, 900, 400)
+    dock.raise_()
+    app.processEvents()
+    staged()
+    panel.refresh()
+    view, row = panel.view, panel.shown.row_of("conv1.weights")
+    image = view.grab().toImage()
+    found = {image.pixelColor(view.viewport().pos() + view.visualRect(panel.shown.index(row, INDEX[key])).topLeft()
+                              + QtCore.QPoint(4, 2)).name() for key in ("name", "sqnr_db")}
+    assert len(found) == 1 and context.theme.colors.accent not in found
+
+
+def test_a_sparkline_is_drawn_once_there_is_a_past(context, panel, staged):
+    run = staged()
+    panel.refresh()
+    assert panel.sparklines.polygon("conv1.weights", 100, 20) is None
+    for _ in range(10):
+        run.advance(2)
+    context.model.take(run.drain())
+    panel.sparklines.renew(at_once=True)
+    polygon = panel.sparklines.polygon("conv1.weights", 100, 20)
+    points = np.array([(point.x(), point.y()) for point in polygon])
+    assert len(points) == 11 and (np.diff(points[:, 0]) > 0).all()
+    assert points.min() >= 0 and points[:, 0].max() <= 100 and points[:, 1].max() <= 20
