@@ -1,4 +1,4 @@
-"""Biases as integers: on the grid of input scale times weight scale, and what to do where that grid is too fine for them."""
+"""Biases as integers, on the grid of input scale times weight scale, and what to do where it is too fine for them."""
 
 from typing import List, NamedTuple
 
@@ -20,8 +20,8 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
 
     - A scale of 0 (weights that are all 0) says nothing about the weights, so it becomes one that suits the bias.
     - A channel's scale that is too small is raised by a power of two. Its products are then at most
-      ``2**-30 * inputs * bias``, and what the coarser scale changes of them is less than half that for each input. (Such
-      channels come from batch norm, whose output has hardly varied.)
+      ``2**-30 * inputs * bias``, and what the coarser scale changes of them is less than half that for each input.
+      (Such channels come from batch norm whose input hardly varied.)
     - A scale of the whole tensor is left: see :func:`bias_codes`.
 
     Parameters
@@ -38,7 +38,8 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
     largest = np.abs(bias).astype(np.float64)
     if scale.ndim == 0:
         largest = largest.max()
-    needed = next_power_of_two(np.maximum(largest / (input_scale * limit), np.finfo(np.float32).tiny)).astype(np.float64)
+    needed = np.maximum(largest / (input_scale * limit), np.finfo(np.float32).tiny)
+    needed = next_power_of_two(needed).astype(np.float64)
     # The scale that would do, as a multiple of the one there is.
     with np.errstate(divide="ignore"):
         doublings = np.ceil(np.log2(np.where(scale > 0, needed / np.where(scale > 0, scale, 1.0), 1.0)))
@@ -76,10 +77,10 @@ def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: 
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = round_half_up(bias / product_scale).astype(np.float64)
     codes = np.where(bias == 0, 0.0, codes)
-    # Of a sum with a bias cut to the limit: in steps of the output, of which so many go beyond either end from any zero point.
+    # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
-        raise ExportError("layer {!r}: the bias {:.4g} of channel {} is {:.3g} units of input scale times weight scale; allowed: "
-                          "{}; possible with {}.weights.per_channel=on".format(
+        raise ExportError("layer {!r}: the bias {:.4g} of channel {} is {:.3g} units of input scale times weight "
+                          "scale; allowed: {}; possible with {}.weights.per_channel=on".format(
                               layer, bias[channel], channel, codes[channel], limit, layer))
     return np.clip(codes, -limit, limit).astype(np.int64)

@@ -44,8 +44,8 @@ def multiplier_bits(accumulator_bound: int) -> int:
 def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     """Positive factors ``real`` (float64 ``[n]``) with multipliers of ``bits`` bits, each rounded to nearest.
 
-    Factors above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that bring every
-    accumulator below 1/2 become 0.
+    Factors above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that bring
+    every accumulator below 1/2 become 0.
 
     >>> fixed_point(np.array([0.75]))
     FixedPoint(multiplier=array([1610612736]), right_shift=array([31]))

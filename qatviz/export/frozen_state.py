@@ -91,23 +91,25 @@ class FrozenState:
             return Folded(weights, bias)
         gamma, beta, mean, variance = (self._arrays["{}.{}".format(unit.batch_norm.name, name)]
                                        for name in ("gamma", "beta", "moving_mean", "moving_variance"))
-        factor = gamma * (1 / np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))).astype(np.float32)
+        sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
+        factor = gamma * (1 / sigma).astype(np.float32)
         by_channel = factor.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else factor
         return Folded(weights * by_channel, beta + factor * (bias - mean))
 
     def _check_arrays(self) -> None:
-        wanted = {"{}.{}".format(layer.name, name): (shape, "layer {!r}".format(layer.name)) for layer in self.network.layers
-                  for name, shape in self.network.parameter_shapes(layer.name).items()}
+        wanted = {"{}.{}".format(layer.name, name): (shape, "layer {!r}".format(layer.name))
+                  for layer in self.network.layers for name, shape in self.network.parameter_shapes(layer.name).items()}
         wanted.update((name, (value.shape, "network {!r}".format(self.network.name)))
                       for name, value in live_state.initial_ranges(self._place).items())
         for name, (shape, owner) in wanted.items():
             found = self._arrays.get(name)
             if found is None or found.shape != tuple(shape) or found.dtype != np.float32:
+                described = "nothing" if found is None else "{} {}".format(found.dtype, found.shape)
                 raise ExportError("{}: the state has {} for {}; expected: float32 {}".format(
-                    owner, "nothing" if found is None else "{} {}".format(found.dtype, found.shape), name, tuple(shape)))
+                    owner, described, name, tuple(shape)))
             if not np.isfinite(found).all():
-                raise ExportError("{}: {} has {} values that are not finite; export a state from before they came up".format(
-                    owner, name, np.count_nonzero(~np.isfinite(found))))
+                raise ExportError("{}: {} has {} values that are not finite; possible with a state from before "
+                                  "they came up".format(owner, name, np.count_nonzero(~np.isfinite(found))))
 
     def _check_quantized(self, step: Optional[int]) -> None:
         for tensor in self.plan.tensors:
@@ -117,12 +119,12 @@ class FrozenState:
                 where = "the network's input"
             verb = "are" if tensor.kind == WEIGHTS or tensor.layer != "input" else "is"
             if not s.enabled:
-                raise ExportError("{0} {1} left in float ({2}.enabled is off), which has no integer form; possible with "
-                                  "{2}.enabled=on".format(where, verb, tensor.name))
+                raise ExportError("{0} {1} left in float ({2}.enabled is off), which has no integer form; possible "
+                                  "with {2}.enabled=on".format(where, verb, tensor.name))
             if step is not None and step < s.quant_delay:
-                raise ExportError("{0} {1} in float until step {3} ({2}.quant_delay), and this is step {4}; possible from that "
-                                  "step on, or with {2}.quant_delay=0".format(
+                raise ExportError("{0} {1} in float until step {3} ({2}.quant_delay), and this is step {4}; possible "
+                                  "from that step on, or with {2}.quant_delay=0".format(
                                       where, verb, tensor.name, s.quant_delay, step))
         if not self.activation_grid("input.activations").scale > 0:
-            raise ExportError("the network's input: its range is 0 to 0, so nothing has been seen yet; possible after the "
-                              "first step of training")
+            raise ExportError("the network's input: its range is 0 to 0, so nothing has been seen yet; possible after "
+                              "the first step of training")

@@ -1,8 +1,8 @@
 """A trained, quantized network as integers, apart from any framework: what every export is written from.
 
 Real values are ``scale * (code - zero_point)``. Tensors are named as the layers of the network that put them out. Each
-operation computes its output's codes from its inputs' codes in integers, with one rounding (half up) at the end; how, says
-:mod:`qatviz.export.simulator`, which runs a model in NumPy.
+operation computes its output's codes from its inputs' codes in integers, with one rounding (half up) at the end; how,
+says :mod:`qatviz.export.simulator`, which runs a model in NumPy.
 """
 
 from dataclasses import dataclass, field
@@ -15,8 +15,9 @@ from qatviz.export.fixed_point import FixedPoint
 from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a quarter of a unit of the sum, so that
-#: ties are rounded up, and nothing else, whatever scale comes after. As a depthwise convolution: weights, and bias.
+#: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a quarter of a unit of the sum, so
+#: that ties are rounded up, and nothing else, whatever scale comes after. As a depthwise convolution: its
+#: weights and its bias.
 MEAN_WEIGHT, MEAN_BIAS = 4, 1
 
 Pads = Tuple[Tuple[int, int], Tuple[int, int]]
@@ -73,8 +74,8 @@ class IntegerWeights:
     name : str
         "<layer>.weights".
     codes : np.ndarray
-        int8, or int16 above 8 bits; in TensorFlow's order: [rows, columns, in, out] of a convolution, [rows, columns, in,
-        multiplier] of a depthwise one, [in, out] of a Dense.
+        int8, or int16 above 8 bits; in TensorFlow's order: [rows, columns, in, out] of a convolution, [rows, columns,
+        in, multiplier] of a depthwise one, [in, out] of a Dense.
     scale : np.ndarray
         float32 ``[]``, or ``[out]`` if quantized per channel (of a depthwise: ``[in * multiplier]``).
     zero_point : np.ndarray
@@ -142,9 +143,9 @@ class IntegerOp:
         Rows above and below, columns left and right, of convolutions and pools: what SAME comes to.
     weights : IntegerWeights or None
     factors : FixedPoint or None
-        What takes the accumulator to the output's steps: ``[out]`` of an operation with weights (``s_in * s_w / s_out``), ``[1]``
-        of a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each input of an Add (``s_i / s_out``, with a
-        common shift: the sum is rounded, not its terms).
+        What takes the accumulator to the output's steps: ``[out]`` with weights (``s_in * s_w / s_out``), ``[1]``
+        of a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each input of an Add (``s_i / s_out``, with
+        a common shift: the sum is rounded, not its terms).
     accumulator_bits : int
         Bits, with the sign, that the accumulator takes at most, whatever the input; 0 where there is none.
     """

@@ -1,7 +1,8 @@
 """From a moment of a run to the integer model: the network's lowering to integers.
 
-The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as they
-stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken upwards.
+The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as
+they stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken
+upwards.
 """
 
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -10,7 +11,8 @@ import numpy as np
 
 from qatviz.export.biases import bias_codes, fit_scales
 from qatviz.export.errors import ExportError
-from qatviz.export.fixed_point import (LARGEST_ACCUMULATOR, FixedPoint, common_fixed_point, fixed_point, multiplier_bits)
+from qatviz.export.fixed_point import (LARGEST_ACCUMULATOR, FixedPoint, common_fixed_point, fixed_point,
+                                       multiplier_bits)
 from qatviz.export.frozen_state import Arrays, FrozenState
 from qatviz.export.integer_model import (MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights,
                                          Pads, channel_shape, storage_dtype)
@@ -46,8 +48,9 @@ def integer_model(network: Network, book: SettingsBook, arrays: Arrays, step: Op
     Raises
     ------
     ExportError
-        If there is no integer form: a tensor is left in float, nothing has been seen yet, an array is missing or not finite,
-        a bias or an accumulator does not fit. The message names the layer, the reason and what would make it possible.
+        If there is no integer form: a tensor is left in float, nothing has been seen yet, an array is missing or not
+        finite, a bias or an accumulator does not fit. The message names the layer, the reason and what would
+        make it possible.
     """
     return _Lowering(FrozenState(network, book, arrays, step)).model(dict(metadata or {}))
 
@@ -86,7 +89,8 @@ class _Lowering:
         if not scale > 0:
             scale = 1.0
             self._always_zero.add(name)
-        tensor = IntegerTensor(name, tuple(shape), scale, int(grid.zero_point), grid.num_bits, grid.narrow_range, quantizer)
+        tensor = IntegerTensor(name, tuple(shape), scale, int(grid.zero_point), grid.num_bits, grid.narrow_range,
+                               quantizer)
         self._tensors[name] = tensor
         return tensor
 
@@ -94,8 +98,8 @@ class _Lowering:
         output = self._add_tensor(unit.output, self._network.shapes[unit.output])
         sources = [self._tensors[name] for name in inputs]
         op = unit.op
-        common = {"layer": op, "layers": tuple(layer.name for layer in unit.layers), "inputs": inputs, "output": unit.output,
-                  "clamp": self._clamp(unit, output)}
+        common = {"layer": op, "layers": tuple(layer.name for layer in unit.layers), "inputs": inputs,
+                  "output": unit.output, "clamp": self._clamp(unit, output)}
         if isinstance(op, _WINDOWED):
             common["pads"] = _pads(op, sources[0].shape, output.shape)
         if isinstance(op, WEIGHTED):
@@ -104,7 +108,8 @@ class _Lowering:
             count = element_count(sources[0].shape[:2])
             bound = MEAN_WEIGHT * count * _reach(sources[0]) + MEAN_BIAS
             factor = sources[0].scale / (MEAN_WEIGHT * count * output.scale)
-            return IntegerOp(factors=self._factors(unit, np.array([factor]), bound), accumulator_bits=_bits(bound), **common)
+            factors = self._factors(unit, np.array([factor]), bound)
+            return IntegerOp(factors=factors, accumulator_bits=_bits(bound), **common)
         if isinstance(op, Add):
             factors = common_fixed_point(np.array([source.scale / output.scale for source in sources]))
             bound = sum(_reach(source) * int(m) for source, m in zip(sources, factors.multiplier))
@@ -145,8 +150,8 @@ class _Lowering:
 
     def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
-            raise ExportError("layer {!r}: its sums take up to {} bits; allowed: {}; possible with fewer bits for its weights or its "
-                              "input".format(unit.name, _bits(bound), _bits(LARGEST_ACCUMULATOR)))
+            raise ExportError("layer {!r}: its sums take up to {} bits; allowed: {}; possible with fewer bits for its "
+                              "weights or its input".format(unit.name, _bits(bound), _bits(LARGEST_ACCUMULATOR)))
         factors = fixed_point(real, multiplier_bits(bound))
         return FixedPoint(_read_only(factors.multiplier), _read_only(factors.right_shift))
 

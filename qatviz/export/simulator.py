@@ -2,7 +2,8 @@
 
 Each operation computes integers from integers, with one rounding, half up, of its result:
 
-- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times its factor, plus the output's zero point;
+- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times its factor, plus the output's zero
+  point;
 - GlobalAveragePool: ``4 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
 - all others pass codes on.
@@ -41,7 +42,8 @@ def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
     return simulate_tensors(model, images, [model.output])[model.output]
 
 
-def simulate_tensors(model: IntegerModel, images: np.ndarray, names: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
+def simulate_tensors(model: IntegerModel, images: np.ndarray,
+                     names: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
     """int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
     codes = quantize_input(model, images)
     wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]

@@ -1,4 +1,4 @@
-"""Exports are tested against what the tests of training already have: networks of every kind of layer, and their graphs."""
+"""Exports are tested on what the tests of training have: networks of every kind of layer, and their graphs."""
 
 import os
 import sys

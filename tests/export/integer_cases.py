@@ -28,7 +28,7 @@ def book_of(network, weights=None, activations=None, **run):
 
 
 def state_of(network, ranges=None, seed=0, **parameters):
-    """Arrays as a checkpoint has them; ``ranges`` by the first tensor of a group, ``parameters`` with ``__`` for the dot."""
+    """Arrays as a checkpoint has them; ``ranges`` by a group's first tensor; in ``parameters`` ``__`` is the dot."""
     plan = quantization_plan(network)
     place = live_state.layout(plan)
     arrays = dict(random_parameters(network, seed), **live_state.initial_ranges(place))
@@ -42,4 +42,5 @@ def state_of(network, ranges=None, seed=0, **parameters):
 
 
 def model_of(network, weights=None, activations=None, ranges=None, seed=0, step=None, **parameters):
-    return integer_model(network, book_of(network, weights, activations), state_of(network, ranges, seed, **parameters), step)
+    arrays = state_of(network, ranges, seed, **parameters)
+    return integer_model(network, book_of(network, weights, activations), arrays, step)

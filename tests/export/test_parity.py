@@ -26,9 +26,9 @@ SETTINGS = {
                               "activations": {"symmetric": True}},
     "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
-#: Smallest share of identical codes, largest difference, smallest share of equal top-1. Where scales are powers of two the
-#: graph's float32 is exact. Else one code of 100,000 lies so close to a tie that it differs, and what differs makes more
-#: differ in every layer behind it: by up to twice as much in a network whose batch norm is not yet settled.
+#: Smallest share of identical codes, largest difference, smallest share of equal top-1. Where scales are powers of two
+#: the graph's float32 is exact. Else one code of 100,000 lies so close to a tie that it differs, and what differs makes
+#: more differ in every layer behind it: by up to twice as much in a network whose batch norm is not yet settled.
 EXACT, BAR, DEEP_BAR = (1.0, 0, 1.0), (0.99, 1, 1.0), (0.85, 64, 0.98)
 DEEP = ("dscnn", "resnet8", "mobilenet")
 BATCH_SIZE, STEPS, EXAMPLES = 32, 24, 1000
@@ -58,10 +58,10 @@ class Trained:
         """With moving statistics as if they had not begun at 0 and 1, which a few steps do not forget."""
         for layer in self.network.layers:
             if isinstance(layer, BatchNorm):
-                begun = layer.momentum**STEPS
-                for name, start in (("moving_mean", 0), ("moving_variance", 1)):
-                    key = "{}.{}".format(layer.name, name)
-                    state[key] = np.maximum((state[key] - start * begun) / (1 - begun), 0 if start else -np.inf).astype(np.float32)
+                begun = np.float32(layer.momentum**STEPS)
+                mean, variance = layer.name + ".moving_mean", layer.name + ".moving_variance"
+                state[mean] = state[mean] / (1 - begun)
+                state[variance] = np.maximum((state[variance] - begun) / (1 - begun), np.float32(0))
         return state
 
     def compare(self, setting):
