@@ -144,8 +144,8 @@ class IntegerOp:
     weights : IntegerWeights or None
     factors : FixedPoint or None
         What takes the accumulator to the output's steps: ``[out]`` with weights (``s_in * s_w / s_out``), ``[1]``
-        of a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each input of an Add (``s_i / s_out``, with
-        a common shift: the sum is rounded, not its terms).
+        of a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each input of an Add (``s_i / s_out``,
+        with a common shift: the sum is rounded, not its terms).
     accumulator_bits : int
         Bits, with the sign, that the accumulator takes at most, whatever the input; 0 where there is none.
     """

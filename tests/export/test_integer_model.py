@@ -242,7 +242,7 @@ def test_of_a_whole_tensor_such_a_bias_is_cut_where_that_changes_nothing_else_re
                       logits__bias=bias)
     np.testing.assert_array_equal(narrow.ops[0].weights.bias, [0, -2**30, 2**30])
     assert simulate(narrow, np.zeros((1, 4), np.float32))[0].tolist()[1:] == [-128, 127]
-    with pytest.raises(ExportError, match="layer 'logits': the bias -1000 of channel 1 .*logits.weights.per_channel=on"):
+    with pytest.raises(ExportError, match="layer .logits.: the bias -1000 of channel 1 .*weights.per_channel=on"):
         model_of(dense(), ranges={"logits.activations": (-2e3, 2e3)}, logits__weights=weights, logits__bias=bias)
 
 
