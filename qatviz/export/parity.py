@@ -1,0 +1,136 @@
+"""How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
+
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.integer_model import IntegerModel, IntegerTensor
+from qatviz.export.simulator import quantize_input, run_codes, run_op
+
+#: Codes of the input, ``[n] + shape``, to codes of tensors by name; at least those of the logits.
+Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
+
+#: Examples that are run together: layers of large networks have many codes.
+BATCH = 32
+#: Examples whose inner layers are compared.
+LAYER_EXAMPLES = 256
+
+
+class Agreement(NamedTuple):
+    """How much of what was found is what was expected.
+
+    Attributes
+    ----------
+    identical : float
+        Share of equal codes.
+    largest : int
+        Largest difference, in codes.
+    top1 : float or None
+        Share of examples whose largest logit is the same one, ties counted as equal; None for inner layers.
+    """
+
+    identical: float
+    largest: int
+    top1: Optional[float] = None
+
+
+class LayerAgreement(NamedTuple):
+    """One layer.
+
+    Attributes
+    ----------
+    layer, kind : str
+        The tensor's name in the integer model; the kind of the operation.
+    whole : Agreement
+        With the network computed from its input, so with what the layers before it did.
+    own : Agreement
+        Of this operation alone: with the same codes as its inputs.
+    """
+
+    layer: str
+    kind: str
+    whole: Agreement
+    own: Agreement
+
+
+class Bar(NamedTuple):
+    """What a runtime is expected to reach: at least, at most, at least."""
+
+    identical: float
+    largest: int
+    top1: float
+
+    def holds(self, found: Agreement) -> bool:
+        return found.identical >= self.identical and found.largest <= self.largest and (
+            found.top1 is None or found.top1 >= self.top1)
+
+
+class Tally:
+    """An :class:`Agreement` in the making, batch by batch."""
+
+    def __init__(self):
+        self._identical = self._total = self._largest = 0
+
+    def add(self, expected: np.ndarray, found: np.ndarray) -> None:
+        """Compare integer arrays of one shape."""
+        difference = np.abs(expected.astype(np.int64) - found)
+        self._identical += int(np.count_nonzero(difference == 0))
+        self._total += difference.size
+        self._largest = max(self._largest, int(difference.max()))
+
+    def result(self) -> Agreement:
+        return Agreement(self._identical / self._total, self._largest)
+
+
+def compare_logits(expected: np.ndarray, found: np.ndarray) -> Agreement:
+    """Codes of logits, ``[n, classes]`` each."""
+    tally = Tally()
+    tally.add(expected, found)
+    return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))))
+
+
+def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """bool ``[n]``: what is largest of one is largest of the other too, be it with others."""
+    rows = np.arange(len(expected))
+    return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
+        found[rows, expected.argmax(axis=1)] == found.max(axis=1))
+
+
+def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
+    """int64 codes of float32 values that are on the tensor's grid, but for float32's own error."""
+    return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
+
+
+def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+    """Codes of the logits ``[n, classes]`` that the simulator and ``run`` find for float32 images."""
+    expected, found = [], []
+    for codes in _batches(quantize_input(model, images)):
+        expected.append(run_codes(model, codes, [model.output])[model.output])
+        found.append(run(codes)[model.output])
+    return np.concatenate(expected), np.concatenate(found)
+
+
+def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray) -> List[LayerAgreement]:
+    """Every layer of ``run``, which gives all tensors of the model, against the simulator."""
+    whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
+    for codes in _batches(quantize_input(model, images)):
+        expected = run_codes(model, codes, [op.output for op in model.ops])
+        found = dict(run(codes), **{model.input: codes})
+        for op in model.ops:
+            whole[op.output].add(expected[op.output], found[op.output])
+            own[op.output].add(run_op(model, op, found), found[op.output])
+    return [LayerAgreement(op.output, op.kind, whole[op.output].result(), own[op.output].result()) for op in model.ops]
+
+
+def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
+    """Share of examples whose largest logit, the first of equals, is that of the label."""
+    return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def to_record(agreement: Agreement) -> Dict[str, Any]:
+    """JSON-able."""
+    return {name: value for name, value in agreement._asdict().items() if value is not None}
+
+
+def _batches(codes: np.ndarray) -> List[np.ndarray]:
+    return [codes[start:start + BATCH] for start in range(0, len(codes), BATCH)]

@@ -1,0 +1,164 @@
+"""TFLite's file format: tensors and operations put together to a flatbuffer.
+
+The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import flatbuffers
+import numpy as np
+import tflite
+
+SCHEMA_VERSION = 3
+IDENTIFIER = b"TFL3"
+#: What the schema asks of a buffer's data, bytes.
+_ALIGNMENT = 16
+#: Codes from here on do not fit the byte that old readers look at; it then has this value.
+_LARGEST_OLD_CODE = 127
+_TYPES = {np.dtype(np.int8): tflite.TensorType.INT8, np.dtype(np.uint8): tflite.TensorType.UINT8,
+          np.dtype(np.int32): tflite.TensorType.INT32, np.dtype(np.float32): tflite.TensorType.FLOAT32}
+
+
+class Quantization(NamedTuple):
+    """``real = scale * (code - zero_point)``; one scale, or one for each index of ``axis``."""
+
+    scale: np.ndarray
+    zero_point: np.ndarray
+    axis: int = 0
+
+
+class Operation(NamedTuple):
+    """One operation.
+
+    ``name`` and ``version`` are of ``BuiltinOperator`` ("CONV_2D"), ``inputs`` and ``outputs`` indices of tensors, ``options``
+    the name of a table of the schema ("Conv2DOptions") and its fields.
+    """
+
+    name: str
+    version: int
+    inputs: Tuple[int, ...]
+    outputs: Tuple[int, ...]
+    options: Optional[Tuple[str, Dict[str, int]]]
+
+
+class _Tensor(NamedTuple):
+    name: str
+    shape: Tuple[int, ...]
+    dtype: np.dtype
+    quantization: Optional[Quantization]
+    buffer: int
+
+
+class TfliteFile:
+    """A file under construction: one subgraph.
+
+    Parameters
+    ----------
+    description : str
+        Kept in the file.
+    """
+
+    def __init__(self, description: str):
+        self._description = description
+        self._tensors = []  # type: List[_Tensor]
+        self._operations = []  # type: List[Operation]
+        self._buffers = [None]  # type: List[Optional[np.ndarray]]  # the first is for tensors without data
+
+    def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None) -> int:
+        """The index of a new tensor that is computed; ``shape`` is with the batch axis."""
+        return self._append(name, tuple(shape), np.dtype(dtype), quantization, 0)
+
+    def add_constant(self, name: str, data: np.ndarray, quantization: Optional[Quantization] = None) -> int:
+        """The index of a new tensor with this data."""
+        self._buffers.append(np.ascontiguousarray(data))
+        return self._append(name, data.shape, data.dtype, quantization, len(self._buffers) - 1)
+
+    def add_operation(self, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int],
+                      options: Optional[Tuple[str, Dict[str, int]]] = None) -> None:
+        """Append an operation, which is computed after those before it."""
+        self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
+
+    def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
+        """The file with these tensors as its inputs and outputs."""
+        return _Writer().model(self._description, self._tensors, self._operations, self._buffers, inputs, outputs)
+
+    def _append(self, *fields: Any) -> int:
+        self._tensors.append(_Tensor(*fields))
+        return len(self._tensors) - 1
+
+
+class _Writer:
+    """Tables of the schema in a flatbuffer, which is written from its end: what is pointed to comes first."""
+
+    def __init__(self):
+        self._builder = flatbuffers.Builder(1024)
+
+    def model(self, description, tensors, operations, buffers, inputs, outputs) -> bytes:
+        codes = sorted({(operation.name, operation.version) for operation in operations})
+        # Buffers go last, so that they lie together at the front of the file's end; their order does not matter to readers.
+        fields = {
+            "Buffers": self._vector([self._buffer(data) for data in buffers]),
+            "Subgraphs": self._vector([self._subgraph(tensors, operations, codes, inputs, outputs)]),
+            "OperatorCodes": self._vector([self._operator_code(*code) for code in codes]),
+            "Description": self._builder.CreateString(description),
+        }
+        model = self._table("Model", Version=SCHEMA_VERSION, **fields)
+        self._builder.Finish(model, IDENTIFIER)
+        return bytes(self._builder.Output())
+
+    def _table(self, kind: str, **fields: Any) -> int:
+        getattr(tflite, kind + "Start")(self._builder)
+        for name, value in fields.items():
+            getattr(tflite, "{}Add{}".format(kind, name))(self._builder, value)
+        return getattr(tflite, kind + "End")(self._builder)
+
+    def _vector(self, offsets: Sequence[int]) -> int:
+        self._builder.StartVector(4, len(offsets), 4)
+        for offset in reversed(offsets):
+            self._builder.PrependUOffsetTRelative(offset)
+        return self._builder.EndVector()
+
+    def _numbers(self, values: Any, dtype: Any) -> int:
+        return self._builder.CreateNumpyVector(np.atleast_1d(np.asarray(values, dtype)))
+
+    def _buffer(self, data: Optional[np.ndarray]) -> int:
+        if data is None:
+            return self._table("Buffer")
+        content = data.astype(data.dtype.newbyteorder("<")).tobytes()
+        self._builder.StartVector(1, len(content), _ALIGNMENT)
+        self._builder.head -= len(content)
+        self._builder.Bytes[self._builder.head:self._builder.head + len(content)] = content
+        return self._table("Buffer", Data=self._builder.EndVector())
+
+    def _operator_code(self, name: str, version: int) -> int:
+        code = getattr(tflite.BuiltinOperator, name)
+        # Readers up to TensorFlow 2.3 know the first field only, later ones take the larger.
+        return self._table("OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code, Version=version)
+
+    def _subgraph(self, tensors, operations, codes, inputs, outputs) -> int:
+        fields = {
+            "Tensors": self._vector([self._tensor(tensor) for tensor in tensors]),
+            "Operators": self._vector([self._operation(operation, codes) for operation in operations]),
+            "Inputs": self._numbers(inputs, np.int32), "Outputs": self._numbers(outputs, np.int32),
+            "Name": self._builder.CreateString("main"),
+        }
+        return self._table("SubGraph", **fields)
+
+    def _tensor(self, tensor: _Tensor) -> int:
+        fields = {"Name": self._builder.CreateString(tensor.name), "Shape": self._numbers(tensor.shape, np.int32)}
+        if tensor.quantization is not None:
+            fields["Quantization"] = self._quantization(tensor.quantization)
+        return self._table("Tensor", Type=_TYPES[tensor.dtype], Buffer=tensor.buffer, **fields)
+
+    def _quantization(self, found: Quantization) -> int:
+        fields = {"Scale": self._numbers(found.scale, np.float32), "ZeroPoint": self._numbers(found.zero_point, np.int64)}
+        return self._table("QuantizationParameters", QuantizedDimension=found.axis, **fields)
+
+    def _operation(self, operation: Operation, codes: Sequence[Tuple[str, int]]) -> int:
+        fields = {"Inputs": self._numbers(operation.inputs, np.int32), "Outputs": self._numbers(operation.outputs, np.int32)}
+        if operation.options is not None:
+            kind, options = operation.options
+            vectors = {name: self._numbers(value, np.int32) for name, value in options.items() if isinstance(value, tuple)}
+            fields["BuiltinOptions"] = self._table(kind, **dict(options, **vectors))
+            fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, kind)
+        return self._table("Operator", OpcodeIndex=codes.index((operation.name, operation.version)), **fields)

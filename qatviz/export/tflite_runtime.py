@@ -1,0 +1,53 @@
+"""Running a TFLite file in the interpreter that TensorFlow 1.15 brings, from integer codes to integer codes."""
+
+import contextlib
+from typing import Dict, Iterator
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.errors import ExportError
+from qatviz.export.tflite_lowering import TfliteModel
+
+#: What the proof calls it.
+RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
+
+
+class TfliteRunner:
+    """A file, loaded. One thread at a time.
+
+    Raises
+    ------
+    ExportError
+        If the interpreter refuses it.
+    """
+
+    def __init__(self, file: TfliteModel):
+        self._file = file
+        self._examples = 0
+        with _refusals():
+            self._interpreter = tf.lite.Interpreter(model_content=file.content)
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+        interpreter = self._interpreter
+        with _refusals():
+            if self._examples != len(codes):
+                interpreter.resize_tensor_input(self._input, codes.shape)
+                interpreter.allocate_tensors()
+                self._examples = len(codes)
+            interpreter.set_tensor(self._input, (codes + self._file.offset).astype(self._file.dtype))
+            interpreter.invoke()
+            found = [interpreter.get_tensor(index) for index in self._outputs]
+        return {name: values.astype(np.int32) - self._file.offset for name, values in zip(self._file.outputs, found)}
+
+
+@contextlib.contextmanager
+def _refusals() -> Iterator[None]:
+    """The interpreter's own errors as the user's."""
+    try:
+        yield
+    except (RuntimeError, ValueError) as error:
+        raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
