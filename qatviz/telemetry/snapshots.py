@@ -87,9 +87,9 @@ class TensorHistogram:
 
 @dataclass(frozen=True)
 class TensorValues:
-    """The values before quantization of one tensor after ``step`` steps, as the snapshot of that step measured them.
+    """The values before quantization of one tensor after ``step`` steps, with the snapshot of that step.
 
-    ``values`` is float32 ``[n, num_channels]``; of an activation those of the first held-out examples.
+    ``values`` is float32 ``[n, num_channels]``: all weights; of an activation those of the first held-out examples.
     """
 
     step: int
@@ -99,7 +99,10 @@ class TensorValues:
 
 @dataclass(frozen=True)
 class Snapshot:
-    """Exact measures and histograms of all quantized tensors after ``step`` steps.
+    """Measures and histograms of all quantized tensors after ``step`` steps.
+
+    Ranges, grids and weights up to :data:`qatviz.training.probes.SNAPSHOT_WEIGHTS` are exact; of larger tensors, and of
+    activations, the rest is that of a large sample.
 
     ``values`` is float32 ``[len(SNAPSHOT_MEASURES), num_tensors]``; ``histograms`` maps a tensor's name to its
     histogram; ``num_bits`` and ``enabled`` are the settings it was taken with, by tensor.

@@ -262,7 +262,7 @@ class TrainingGraph:
 
     def _build_snapshot(self, quantizers):
         previous = {tensor.name: StateVariable("codes_" + tensor.name, np.int32,
-                                           (tensor.parameters // tensor.num_channels, tensor.num_channels))
+                                           (probes.snapshot_rows(tensor), tensor.num_channels))
                     for tensor in self.plan.tensors if tensor.kind == WEIGHTS}
         known = StateVariable("codes_known", bool, ())
         probe = probes.SnapshotProbe(quantizers, previous, known)

@@ -10,6 +10,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import element_count
+from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
 from qatviz.settings import WEIGHTS
@@ -22,6 +23,9 @@ HISTOGRAM_BINS = 128
 LARGEST_EDGE = 1e38
 #: Values of an activation that a snapshot looks at: whole examples, at least one.
 SNAPSHOT_VALUES = 65536
+#: Values of a weight tensor that a snapshot looks at, at most about so many: evenly spaced rows of all channels. What is left
+#: out of a larger tensor changes a measure by less than a hundredth; looking at all of it would hold up the training.
+SNAPSHOT_WEIGHTS = 131072
 #: Codes are counted one by one up to this width.
 MAX_CODE_BITS = 8
 #: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.
@@ -67,6 +71,19 @@ class SnapshotTensors(NamedTuple):
     zero_point: tf.Tensor
 
 
+def row_stride(tensor: QuantizedTensor) -> int:
+    """Every how many rows (one value of each channel) of a weight tensor a snapshot looks at; odd, so that it does not follow a
+    period of the tensor."""
+    if tensor.kind != WEIGHTS or tensor.parameters <= SNAPSHOT_WEIGHTS:
+        return 1
+    return -(-tensor.parameters // SNAPSHOT_WEIGHTS) | 1
+
+
+def snapshot_rows(tensor: QuantizedTensor) -> int:
+    """How many rows that are."""
+    return -(-(tensor.parameters // tensor.num_channels) // row_stride(tensor))
+
+
 class SnapshotProbe:
     """Exact measures and histograms of every tensor of a forward pass.
 
@@ -108,9 +125,15 @@ class SnapshotProbe:
         self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
         by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
-        found = _measured(*by_channel, scale, zero_point, half, self._quantizers.enabled(tensor.name))
-        flips = self._flips(tensor, found[-1])
-        return SnapshotTensors(tf.concat([found[0], [flips]], 0), *found[1:-1], scale, zero_point)
+        stride = row_stride(tensor)
+        rows = [part[::stride] for part in by_channel] if stride > 1 else by_channel
+        found = _measured(*rows, scale, zero_point, half, self._quantizers.enabled(tensor.name))
+        fields = dict(zip(SnapshotTensors._fields, found[:-1]), scale=scale, zero_point=zero_point)
+        fields["measures"] = tf.concat([found[0], [self._flips(tensor, found[-1])]], 0)
+        if stride > 1:
+            low, high = tf.reduce_min(by_channel[1], axis=0), tf.reduce_max(by_channel[1], axis=0)
+            fields.update(channel_min=low, channel_max=high)
+        return SnapshotTensors(**fields)
 
     def _flips(self, tensor, codes):
         """Share of the weights whose code changed since the last snapshot; NaN at first, and for activations."""
