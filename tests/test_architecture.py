@@ -34,7 +34,7 @@ THIRD_PARTY = [
     ("qatviz.quant.affine", NUMERIC),
     ("qatviz.quant.measures", NUMERIC),
     ("qatviz.quant.ranges", NUMERIC),
-    ("qatviz.network.keras_import", NUMERIC | TENSORFLOW),
+    ("qatviz.network.keras_import", NUMERIC | TENSORFLOW | {"h5py"}),
     ("qatviz.network", NUMERIC),
     ("qatviz.data", NUMERIC | {"PIL"}),
     ("qatviz.telemetry", NUMERIC),

@@ -1,0 +1,12 @@
+"""Import of tf.keras models: Sequential and functional ones, as objects and from files.
+
+A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (`objects.py`,
+`weights.py`); `convert.py` and `kinds.py` write it down as a :class:`~qatviz.network.graph.Network`. Only objects, and
+files whose code the user allows to run, need TensorFlow.
+"""
+
+from qatviz.network.keras_import.convert import ImportedModel
+from qatviz.network.keras_import.files import load_model_file
+from qatviz.network.keras_import.objects import import_model
+
+__all__ = ["ImportedModel", "import_model", "load_model_file"]

@@ -1,0 +1,49 @@
+"""Names of imported layers: the user's own, changed only where the rules of a network demand it."""
+
+import re
+from typing import Dict, Iterable, List
+
+from qatviz.network.checks import INPUT
+from qatviz.network.keras_import.config import Path
+
+_NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_/-]")
+
+
+def spelled(name: str) -> str:
+    """`name` as `qatviz.network.checks.layer_name` allows it: other characters become "_", and so does a bad start."""
+    allowed = _NOT_ALLOWED.sub("_", name)
+    if not re.match(r"[A-Za-z_]", allowed):
+        allowed = "_" + allowed
+    return allowed + "_" if allowed == INPUT else allowed
+
+
+class Names:
+    """The names of a network under construction.
+
+    The layers' own names are given out before any other, so that none has to yield to a derived one. A layer of a
+    nested model keeps its own name, and gets the model's before it where another layer has that name.
+    """
+
+    def __init__(self, paths: Iterable[Path]):
+        self.of = {}  # type: Dict[Path, str]
+        self.changes = []  # type: List[str]
+        self._taken = set()
+        for path in paths:
+            name = spelled(path[-1])
+            if name in self._taken:
+                name = spelled("/".join(path))
+            self.of[path] = self._free(name)
+            if self.of[path] != path[-1]:
+                self.changes.append("{!r} to {!r}".format("/".join(path), self.of[path]))
+
+    def derived(self, name: str, suffix: str) -> str:
+        """A name for a layer that stands for a part of the layer `name`."""
+        return self._free("{}/{}".format(name, suffix))
+
+    def _free(self, wanted: str) -> str:
+        name, count = wanted, 1
+        while name in self._taken:
+            count += 1
+            name = "{}_{}".format(wanted, count)
+        self._taken.add(name)
+        return name

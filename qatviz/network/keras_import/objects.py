@@ -1,0 +1,173 @@
+"""tf.keras models as objects.
+
+TensorFlow is imported by the functions that need it: who reads a model's file does without.
+"""
+
+import json
+from typing import Any, Dict, Iterator, Optional, Tuple
+
+from qatviz.errors import NetworkError
+from qatviz.network.checks import Shape
+from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, model_spec
+from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
+from qatviz.network.keras_import.kinds import KINDS
+
+_ARRAYS = ("kernel", "bias", "depthwise_kernel", "pointwise_kernel", "gamma", "beta", "moving_mean", "moving_variance")
+
+
+def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedModel:
+    """The network of a tf.keras model, with its weights as they are now.
+
+    Parameters
+    ----------
+    model : tf.keras.Model
+        Sequential or functional, also with models nested in it; of one input and one output.
+    input_shape : tuple of int, optional
+        Of one example, where the model leaves it open.
+
+    Returns
+    -------
+    ImportedModel
+        ``network, parameters, notes``. In float, the network computes what ``model.predict`` computes; it keeps the
+        layers' names, but for those that `notes` lists.
+
+    Raises
+    ------
+    NetworkError
+        When the model is not of these kinds, or one of its layers cannot be imported; the message names the layer, its
+        type, the reason and what is supported.
+
+    Notes
+    -----
+    To be called in the thread, and under the default graph, where the model was made: there its weights are.
+    """
+    import tensorflow.compat.v1 as tf
+    if not isinstance(model, tf.keras.Model):
+        raise NetworkError("the model is of the class {}; allowed: tf.keras.Model".format(_class_name(model)))
+    if not model.built:
+        raise NetworkError("model {!r}: it is not built, so it has no shapes and no weights yet; call its build or give "
+                           "its first layer an input_shape".format(model.name))
+    operations = {}  # type: Dict[Path, str]
+    known_activations = _known_activations()
+    for path, layer in _layers(model, ()):
+        _check_class(layer, path)
+        _check_activation(layer, path, known_activations)
+    for path, node in _calls(model, ()):
+        _check_arguments(node, path)
+        if type(node.outbound_layer).__name__ == "Lambda":
+            operations[path] = _operation(node)
+    record = json.loads(model.to_json())
+    _write_operations(record, (), operations)
+    spec = model_spec(record)
+    if spec.input_shape is None and model.inputs:
+        spec = spec._replace(input_shape=tuple(model.inputs[0].shape.as_list()[1:]))
+    return convert(spec, _arrays(model), input_shape)
+
+
+def _class_name(thing: Any) -> str:
+    return "{}.{}".format(type(thing).__module__, type(thing).__name__)
+
+
+def _layers(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
+    """The model and all that is in it, with paths."""
+    yield path, model
+    for layer in getattr(model, "layers", ()) if _is_model(model) else ():
+        yield from _layers(layer, path + (layer.name,))
+
+
+def _is_model(layer: Any) -> bool:
+    return hasattr(layer, "_is_graph_network")
+
+
+def _calls(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
+    """Every call of a layer in the model, in functional models; a Sequential's layers are called without arguments."""
+    for nodes in model._nodes_by_depth.values() if model._is_graph_network else ():
+        for node in nodes:
+            yield path + (node.outbound_layer.name,), node
+    for layer in model.layers:
+        if _is_model(layer):
+            yield from _calls(layer, path + (layer.name,))
+
+
+def _check_class(layer: Any, path: Path) -> None:
+    """By its description alone, a class of the user's own could pass for one of Keras'."""
+    where = "layer {!r} ({})".format(path[-1] if path else layer.name, type(layer).__name__)
+    kerases = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
+    if _is_model(layer):
+        if not kerases or type(layer).__name__ not in NESTED:
+            raise NetworkError("{}: the model is of the class {}, whose code is not known here; supported: {}".format(
+                where, _class_name(layer), ", ".join(NESTED)))
+        if not layer._is_graph_network and type(layer).__name__ == "Model":
+            raise NetworkError("{}: it is not a functional model; supported: {}".format(where, ", ".join(NESTED)))
+    elif not kerases:
+        raise NetworkError("{}: it is of the class {}, whose code is not known here; supported: {}".format(
+            where, _class_name(layer), ", ".join(sorted(KINDS))))
+
+
+def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
+    """By its name alone, a function of the user's own could pass for one of Keras'."""
+    activation = getattr(layer, "activation", None)
+    if activation is not None and not any(activation is known for known in known_activations):
+        raise NetworkError("layer {!r} ({}): its activation is {}; supported: linear, relu, relu6, softmax".format(
+            path[-1], type(layer).__name__, getattr(activation, "__name__", repr(activation))))
+
+
+def _known_activations() -> Tuple[Any, ...]:
+    import tensorflow as tf
+    keras = tf.keras.activations
+    return (keras.linear, keras.relu, keras.softmax, tf.nn.relu, tf.nn.relu6, tf.compat.v1.nn.softmax,
+            tf.compat.v2.nn.softmax)
+
+
+def _check_arguments(node: Any, path: Path) -> None:
+    """In the description, arguments that are not data are missing."""
+    for name, value in (node.arguments or {}).items():
+        if value is not None and value is not False:
+            raise NetworkError("layer {!r} ({}): it is called with {}={!r}; allowed: calls without arguments".format(
+                path[-1], type(node.outbound_layer).__name__, name, value))
+
+
+def _operation(node: Any) -> str:
+    """The TensorFlow operation that a Lambda layer consists of; of several: their types."""
+    import tensorflow.compat.v1 as tf
+    inputs = [_origin(tensor) for tensor in tf.nest.flatten(node.input_tensors)]
+    output = _origin(tf.nest.flatten(node.output_tensors)[0])
+    if any(output is tensor for tensor in inputs):
+        return "Identity"
+    read = [_origin(tensor) for tensor in output.op.inputs]
+    if len(read) == len(inputs) and all(any(tensor is own for own in inputs) for tensor in read):
+        return output.op.type
+    return " of ".join([output.op.type] + [tensor.op.type for tensor in read])
+
+
+def _origin(tensor: Any) -> Any:
+    while tensor.op.type == "Identity":
+        tensor = tensor.op.inputs[0]
+    return tensor
+
+
+def _write_operations(record: Dict[str, Any], path: Path, operations: Dict[Path, str]) -> None:
+    """In a model's record, what Lambda layers compute takes the place of their code."""
+    for layer in layer_records(record):
+        own = path + (layer_name(layer),)
+        if own in operations:
+            layer.update({"class_name": "TensorFlowOpLayer", "config": {
+                "name": own[-1], "node_def": {"op": operations[own]}}})
+        elif layer["class_name"] in NESTED:
+            _write_operations(layer, own, operations)
+
+
+def _arrays(model: Any) -> Weights:
+    """All arrays, fetched at once."""
+    import tensorflow.compat.v1 as tf
+    variables = [(path, key, getattr(layer, key)) for path, layer in _layers(model, ())
+                 for key in _ARRAYS if getattr(layer, key, None) is not None]
+    try:
+        values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])
+    except tf.errors.FailedPreconditionError as error:
+        raise NetworkError("model {!r}: its weights have no values in this thread's session; import it in the thread "
+                           "where it was made".format(model.name)) from error
+    weights = {}  # type: Weights
+    for (path, key, _), value in zip(variables, values):
+        weights.setdefault(path, {})[key] = value
+    return weights
