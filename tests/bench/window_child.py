@@ -14,6 +14,7 @@ HERE = Path(__file__).resolve().parent
 SLICE_S, PAIRS = 4.0, 10
 WARM_UP_S, WATCHED_S = 6.0, 25.0
 HEARTBEAT_MS, LOOK_MS = 2, 50
+CLICKS = 30
 #: Everything visible: no tab hides what could be drawn.
 EVERYTHING = "everything"
 
@@ -45,22 +46,23 @@ def make_application(settings_folder):
     return app, Application(QtCore.QSettings(os.path.join(settings_folder, "settings.ini"), QtCore.QSettings.IniFormat))
 
 
-def wait(app, until, timeout_s=120.0):
+def wait(app, until, timeout_s=120.0, look_ms=LOOK_MS):
     """Run the event loop until ``until()``: the loop itself, which sleeps where nothing happens."""
     from PyQt5 import QtCore
 
-    deadline = time.perf_counter() + timeout_s
+    deadline, seen = time.perf_counter() + timeout_s, []
 
     def look():
-        if until() or time.perf_counter() > deadline:
+        seen[:] = [until()]
+        if seen[0] or time.perf_counter() > deadline:
             app.quit()
 
-    timer = QtCore.QTimer(interval=LOOK_MS)
+    timer = QtCore.QTimer(interval=look_ms, timerType=QtCore.Qt.PreciseTimer)
     timer.timeout.connect(look)
     timer.start()
     app.exec_()
     timer.stop()
-    if not until():
+    if not seen[0]:
         raise RuntimeError("the window did not get there in {:g} s".format(timeout_s))
 
 
@@ -133,8 +135,30 @@ def frames(app, window):
             "frames_per_second": len(times) / WATCHED_S, "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS}
 
 
+def latency(app, window):
+    """From a click on a check box until its mark says at which step the change took effect; less the time of a step, in ms."""
+    from PyQt5 import QtCore, QtTest, QtWidgets
+
+    watch(app, WARM_UP_S)
+    name = window.model.current
+    panel = window.panels["quantization"]
+    box = panel.sections["weights"].controls["narrow_range"].editor.findChild(QtWidgets.QCheckBox)
+    times = []
+    for _ in range(CLICKS):
+        wanted = not window.model.settings_of(name).narrow_range
+        begin = time.perf_counter()
+        QtTest.QTest.mouseClick(box, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(8, box.height() // 2))
+        wait(app, lambda: window.model.settings_of(name).narrow_range == wanted and not window.edits.pending
+             and not panel.is_due(), look_ms=HEARTBEAT_MS)
+        times.append(time.perf_counter() - begin)
+        watch(app, 0.3)
+    step_s = 1 / window.model.steps_per_second()
+    return {"value": float(np.median(times) - step_s) * 1e3, "p95_ms": float(np.percentile(times, 95) - step_s) * 1e3,
+            "step_ms": step_s * 1e3}
+
+
 def main(kind, network, width, height, show):
-    """Open the window and measure ``throughput`` or ``frames``."""
+    """Open the window and measure ``throughput``, ``frames`` or ``latency``."""
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
@@ -145,7 +169,7 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
-        result = {"throughput": throughput, "frames": frames}[kind](app, window)
+        result = {"throughput": throughput, "frames": frames, "latency": latency}[kind](app, window)
         window.close()
         application.finish()
     print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
