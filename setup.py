@@ -64,6 +64,9 @@ setup(
         "pyqtgraph>=0.12,<0.13",
         "Pillow>=8",
         "tqdm>=4.60",
+        # Exports to TFLite: field numbers of its schema, and the format that it is in.
+        "tflite>=2.10,<3",
+        "flatbuffers>=22",
     ],
     extras_require={
         "test": [

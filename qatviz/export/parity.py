@@ -1,6 +1,6 @@
 """How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
 
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -51,18 +51,6 @@ class LayerAgreement(NamedTuple):
     kind: str
     whole: Agreement
     own: Agreement
-
-
-class Bar(NamedTuple):
-    """What a runtime is expected to reach: at least, at most, at least."""
-
-    identical: float
-    largest: int
-    top1: float
-
-    def holds(self, found: Agreement) -> bool:
-        return found.identical >= self.identical and found.largest <= self.largest and (
-            found.top1 is None or found.top1 >= self.top1)
 
 
 class Tally:
@@ -125,11 +113,6 @@ def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray) -> Lis
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Share of examples whose largest logit, the first of equals, is that of the label."""
     return float(np.mean(logits.argmax(axis=1) == labels))
-
-
-def to_record(agreement: Agreement) -> Dict[str, Any]:
-    """JSON-able."""
-    return {name: value for name, value in agreement._asdict().items() if value is not None}
 
 
 def _batches(codes: np.ndarray) -> List[np.ndarray]:

@@ -1,0 +1,175 @@
+"""The proof that goes with an export: what was compared, what came out, and vectors to check another runtime with."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.integer_model import IntegerModel
+from qatviz.export.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, accuracy, codes_of,
+                                  compare_layers, compare_logits, run_logits)
+from qatviz.export.parity_graph import EvaluationGraph
+from qatviz.export.simulator import quantize_input
+
+#: Examples that golden vectors are kept of.
+GOLDEN_EXAMPLES = 16
+#: What any runtime reaches in each operation by itself, whatever its way of rounding: share of equal codes, difference.
+#: What adds up over the layers depends on the network.
+OWN_IDENTICAL, OWN_LARGEST = 0.9, 1
+
+
+class Exported(NamedTuple):
+    """A file in the words of the proof: its format, what runs it, and its content's size.
+
+    Attributes
+    ----------
+    format : str
+        For people: "TFLite int8".
+    runtime : str
+        What it was run in.
+    run : callable
+        The file, from codes of the input to codes of its output.
+    run_layers : callable
+        The same operations, with all tensors put out.
+    nbytes : int
+    notes : tuple of str
+    """
+
+    format: str
+    runtime: str
+    run: Runtime
+    run_layers: Runtime
+    nbytes: int
+    notes: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What the proof found.
+
+    Attributes
+    ----------
+    about : dict
+        JSON-able: format, runtime, network, and what the integer model's metadata has.
+    examples, layer_examples : int
+        Held-out examples that outputs, and inner layers, were compared on.
+    outputs : dict of str to Agreement
+        Codes of the logits: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
+    layers : tuple of LayerAgreement
+        File to simulator.
+    accuracy : dict of str to float
+        On the same examples, 0..1: "float", "evaluation graph", "simulator", "file".
+    nbytes : dict of str to int
+        "file", and "float32 parameters": what weights and biases take in float.
+    notes : tuple of str
+    """
+
+    about: Dict[str, Any]
+    examples: int
+    layer_examples: int
+    outputs: Dict[str, Agreement]
+    layers: Tuple[LayerAgreement, ...]
+    accuracy: Dict[str, float]
+    nbytes: Dict[str, int]
+    notes: Tuple[str, ...] = ()
+    golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def faults(self) -> List[str]:
+        """Operations that don't compute what they should, in words; none in a good file."""
+        return ["layer {!r}: alone, {:.1%} of its codes are identical and the largest difference is {}; expected: {:.0%} at "
+                "least, and {} at most".format(layer.layer, layer.own.identical, layer.own.largest, OWN_IDENTICAL,
+                                               OWN_LARGEST)
+                for layer in self.layers
+                if layer.own.identical < OWN_IDENTICAL or layer.own.largest > OWN_LARGEST]
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able."""
+        return {
+            "about": self.about, "examples": self.examples, "layer_examples": self.layer_examples,
+            "outputs": {name: found._asdict() for name, found in self.outputs.items()},
+            "layers": [{"layer": layer.layer, "operation": layer.kind, "whole": _plain(layer.whole),
+                        "own": _plain(layer.own)} for layer in self.layers],
+            "accuracy": self.accuracy, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
+        }
+
+    def to_text(self) -> str:
+        """Tables for a terminal, at most 80 columns where names are short."""
+        lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
+        lines += _table(("logits", "identical", "largest", "top-1"), [
+            (name, _percent(found.identical), str(found.largest), _percent(found.top1)) for name, found in self.outputs.items()])
+        lines += ["", "codes of the logits for {:,} held-out examples; largest difference in codes".format(self.examples), ""]
+        lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
+            (layer.layer, layer.kind, _percent(layer.whole.identical), str(layer.whole.largest),
+             _percent(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
+        lines += ["", "file to simulator for {:,} examples; alone: from the same codes as the file had".format(
+            self.layer_examples), ""]
+        lines.append("accuracy: " + ", ".join("{} {}".format(name, _percent(share)) for name, share in self.accuracy.items()))
+        lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
+        lines += ["note: " + note for note in self.notes]
+        lines += ["WRONG: " + fault for fault in self.faults]
+        return "\n".join(lines)
+
+
+def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,
+          labels: np.ndarray) -> ParityReport:
+    """Run a file on examples, and hold it against the simulator and the evaluation graph.
+
+    Parameters
+    ----------
+    model : IntegerModel
+        What it was written from.
+    exported : Exported
+    graph : EvaluationGraph
+        Of the same moment.
+    images, labels : np.ndarray
+        Held-out examples, float32 ``[n] + input shape``, and their classes, int32 ``[n]``; at least one.
+    """
+    in_float = graph.logits(images, quantized=False)
+    seen = codes_of(graph.logits(images), model.logits)
+    simulated, found = run_logits(model, exported.run, images)
+    inner = images[:LAYER_EXAMPLES]
+    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
+    return ParityReport(
+        about, len(images), len(inner),
+        {"file to evaluation graph": compare_logits(seen, found), "file to simulator": compare_logits(simulated, found),
+         "simulator to evaluation graph": compare_logits(seen, simulated)},
+        tuple(compare_layers(model, exported.run_layers, inner)),
+        {name: accuracy(logits, labels) for name, logits in (
+            ("float", in_float), ("evaluation graph", seen), ("simulator", simulated), ("file", found))},
+        {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, model.notes + exported.notes,
+        _golden(model, images, labels, simulated, found))
+
+
+def _golden(model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray,
+            found: np.ndarray) -> Dict[str, np.ndarray]:
+    """Vectors of the first examples, in codes of the integer model."""
+    first = slice(GOLDEN_EXAMPLES)
+    source, logits = model.tensor(model.input), model.logits
+    return {
+        "images": images[first], "labels": labels[first], "input": quantize_input(model, images[first]).astype(source.dtype),
+        "simulator_output": simulated[first].astype(logits.dtype), "file_output": found[first].astype(logits.dtype),
+        "input_scale": np.float32(source.scale), "input_zero_point": np.int32(source.zero_point),
+        "logits_scale": np.float32(logits.scale), "logits_zero_point": np.int32(logits.zero_point),
+    }
+
+
+def _float_bytes(model: IntegerModel) -> int:
+    weighted = [op.weights for op in model.ops if op.weights is not None]
+    return 4 * sum(weights.codes.size + weights.bias.size for weights in weighted)
+
+
+def _plain(found: Agreement) -> Dict[str, Any]:
+    return {"identical": found.identical, "largest": found.largest}
+
+
+def _percent(share: float) -> str:
+    """Of what is not all, no 100.00 %."""
+    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
+    """Columns as wide as what is in them, the first ``left`` flush left."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) if column < left else cell.rjust(width)
+                      for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in [head, *rows]]
