@@ -65,8 +65,8 @@ setup(
         "Pillow>=8",
         "tqdm>=4.60",
         # Exports to TFLite: field numbers of its schema, and the format that it is in.
-        "tflite>=2.10,<3",
-        "flatbuffers>=22",
+        "tflite>=2.18,<3",
+        "flatbuffers>=25",
     ],
     extras_require={
         "test": [

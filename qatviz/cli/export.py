@@ -26,7 +26,7 @@ def export(options: argparse.Namespace) -> int:
     ExportError
         If the format can't hold it, or the files can't be written.
     """
-    if options.verify < 1:
+    if options.verify is not None and options.verify < 1:
         raise SettingError("--verify is {}: expected a whole number of at least 1".format(options.verify))
     keep_tensorflow_quiet()
     reader = RunRecord.read(options.directory)
@@ -37,15 +37,15 @@ def export(options: argparse.Namespace) -> int:
     moment, _ = starting_point(reader, spec.book, options.checkpoint)
     if moment is None:
         raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
-    say("exporting checkpoint {} (step {}), checking it on {} examples ...".format(
-        moment.name, moment.step, min(options.verify, len(dataset.x_test))))
+    say("exporting checkpoint {} (step {}) and running it ...".format(moment.name, moment.step))
     from qatviz.export.tflite import export_tflite  # imports TensorFlow: only for a run that is there
 
     about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
     written = export_tflite(options.out, spec.network, moment.book, moment.arrays, dataset, moment.step, options.verify,
                             options.softmax, not options.plain_codes, about)
     if options.json:
-        print(json.dumps(dict(written.report.to_record(), files=[str(path) for path in written.paths]), allow_nan=False))
+        files = [str(path) for path in written.paths]
+        print(json.dumps(dict(written.report.to_record(), files=files), allow_nan=False))
     else:
         print(written.report.to_text())
         print("written: " + ", ".join(str(path) for path in written.paths))
@@ -62,11 +62,11 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--out", required=True, metavar="PATH",
                         help="the file; the proof is written beside it, as NAME.parity.txt, .parity.json, .golden.npz")
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
-    parser.add_argument("--verify", type=int, default=1000, metavar="N",
-                        help="held-out examples to run the file on (default: %(default)s)")
+    parser.add_argument("--verify", type=int, metavar="N",
+                        help="held-out examples to run the file on (default: 1000, or fewer for a large network)")
     parser.add_argument("--data", metavar="NAME_OR_PATH", help="where the run's data is now (default: where it was)")
-    parser.add_argument("--softmax", action="store_true", help="put out probabilities, in steps of 1/256, and not logits")
+    parser.add_argument("--softmax", action="store_true", help="put out probabilities, in steps of 1/256")
     parser.add_argument("--plain-codes", action="store_true",
-                        help="keep codes of few bits as they are, and not multiplied to 8: smaller once compressed, less exact in "
-                             "runtimes that round twice")
+                        help="keep codes of few bits as they are, and not multiplied to 8: smaller once compressed, "
+                             "less exact in runtimes that round twice")
     parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")

@@ -15,8 +15,8 @@ from qatviz.export.parity_report import ParityReport
 def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -> List[Path]:
     """Write a file, and beside it its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
-    ``<name>`` is the file's without its last suffix. Files that are there are replaced. The export itself comes last, so where
-    it is, there is its proof.
+    ``<name>`` is the file's without its last suffix. Files that are there are replaced. The export itself comes last:
+    where it is, there is its proof.
 
     Returns
     -------

@@ -53,9 +53,9 @@ class EvaluationGraph:
 
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
         """float32 ``[n, classes]`` for float32 ``images`` ``[n] + input shape``; in float if not ``quantized``."""
-        parts = [self._session.run(self._logits, {self._images: images[start:start + BATCH], self._quantized: quantized})
-                 for start in range(0, len(images), BATCH)]
-        return np.concatenate(parts)
+        batches = [images[start:start + BATCH] for start in range(0, len(images), BATCH)]
+        return np.concatenate([self._session.run(self._logits, {self._images: batch, self._quantized: quantized})
+                               for batch in batches])
 
     def __enter__(self) -> "EvaluationGraph":
         return self

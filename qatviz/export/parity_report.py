@@ -77,9 +77,9 @@ class ParityReport:
     @property
     def faults(self) -> List[str]:
         """Operations that don't compute what they should, in words; none in a good file."""
-        return ["layer {!r}: alone, {:.1%} of its codes are identical and the largest difference is {}; expected: {:.0%} at "
-                "least, and {} at most".format(layer.layer, layer.own.identical, layer.own.largest, OWN_IDENTICAL,
-                                               OWN_LARGEST)
+        return ["layer {!r}: alone, {:.1%} of its codes are identical and the largest difference is {}; expected: "
+                "{:.0%} at least, and {} at most".format(layer.layer, layer.own.identical, layer.own.largest,
+                                                         OWN_IDENTICAL, OWN_LARGEST)
                 for layer in self.layers
                 if layer.own.identical < OWN_IDENTICAL or layer.own.largest > OWN_LARGEST]
 
@@ -97,14 +97,17 @@ class ParityReport:
         """Tables for a terminal, at most 80 columns where names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         lines += _table(("logits", "identical", "largest", "top-1"), [
-            (name, _percent(found.identical), str(found.largest), _percent(found.top1)) for name, found in self.outputs.items()])
-        lines += ["", "codes of the logits for {:,} held-out examples; largest difference in codes".format(self.examples), ""]
+            (name, _percent(found.identical), str(found.largest), _percent(found.top1))
+            for name, found in self.outputs.items()])
+        lines += ["", "codes of the logits for {:,} held-out examples; largest difference in codes".format(
+            self.examples), ""]
         lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
             (layer.layer, layer.kind, _percent(layer.whole.identical), str(layer.whole.largest),
              _percent(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
         lines += ["", "file to simulator for {:,} examples; alone: from the same codes as the file had".format(
             self.layer_examples), ""]
-        lines.append("accuracy: " + ", ".join("{} {}".format(name, _percent(share)) for name, share in self.accuracy.items()))
+        shares = ["{} {}".format(name, _percent(share)) for name, share in self.accuracy.items()]
+        lines.append("accuracy: " + ", ".join(shares))
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
         lines += ["note: " + note for note in self.notes]
         lines += ["WRONG: " + fault for fault in self.faults]
@@ -147,7 +150,8 @@ def _golden(model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulat
     first = slice(GOLDEN_EXAMPLES)
     source, logits = model.tensor(model.input), model.logits
     return {
-        "images": images[first], "labels": labels[first], "input": quantize_input(model, images[first]).astype(source.dtype),
+        "images": images[first], "labels": labels[first],
+        "input": quantize_input(model, images[first]).astype(source.dtype),
         "simulator_output": simulated[first].astype(logits.dtype), "file_output": found[first].astype(logits.dtype),
         "input_scale": np.float32(source.scale), "input_zero_point": np.int32(source.zero_point),
         "logits_scale": np.float32(logits.scale), "logits_zero_point": np.int32(logits.zero_point),

@@ -17,8 +17,9 @@ from qatviz.export.tflite_runtime import RUNTIME, TfliteRunner
 from qatviz.network.graph import Network
 from qatviz.training.settings_book import SettingsBook
 
-#: Held-out examples that a file is run on, if there are so many.
-EXAMPLES = 1000
+#: Held-out examples that a file is run on by default: at most, at least, and multiplications of all together. (The
+#: interpreter does some 250 million in a second.)
+_MOST, _FEWEST, _MACS = 1000, 32, 4 * 10**9
 
 
 class Written(NamedTuple):
@@ -29,7 +30,7 @@ class Written(NamedTuple):
 
 
 def export_tflite(path: Union[str, Path], network: Network, book: SettingsBook, arrays: Arrays, dataset: Dataset,
-                  step: Optional[int] = None, examples: int = EXAMPLES, softmax: bool = False,
+                  step: Optional[int] = None, examples: Optional[int] = None, softmax: bool = False,
                   multiply_codes: bool = True, metadata: Optional[Dict[str, Any]] = None) -> Written:
     """Write a moment of a run as a TFLite file, with the proof that it computes what was seen.
 
@@ -42,8 +43,8 @@ def export_tflite(path: Union[str, Path], network: Network, book: SettingsBook, 
         As of :func:`qatviz.export.lower_integer.integer_model`.
     dataset : Dataset
         Its held-out part proves the file.
-    examples : int
-        At least 1.
+    examples : int, optional
+        How many of it, from 1; by default 1,000, or fewer where the network is large. Where there are fewer, all.
     softmax, multiply_codes : bool
         As of :func:`qatviz.export.tflite_lowering.tflite_model`. The proof compares logits all the same.
 
@@ -52,14 +53,16 @@ def export_tflite(path: Union[str, Path], network: Network, book: SettingsBook, 
     ExportError
         If there is no integer model of it, TFLite can't hold it, or a file can't be written; then none is.
     """
+    if examples is None:
+        examples = min(_MOST, max(_FEWEST, _MACS // network.macs))
     if examples < 1:
-        raise ExportError("examples is {}: expected a whole number of at least 1: an export comes with its proof".format(examples))
+        raise ExportError("examples is {}: expected a whole number of at least 1".format(examples))
     model = integer_model(network, book, arrays, step, metadata)
     file = tflite_model(model, softmax, multiply_codes)
     logits = tflite_model(model, multiply_codes=multiply_codes) if softmax else file
     layers = tflite_model(model, multiply_codes=multiply_codes, outputs=[op.output for op in model.ops])
-    exported = Exported("TFLite {}".format(file.dtype.name), RUNTIME, TfliteRunner(logits).run, TfliteRunner(layers).run,
-                        len(file.content), file.notes)
+    exported = Exported("TFLite {}".format(file.dtype.name), RUNTIME, TfliteRunner(logits).run,
+                        TfliteRunner(layers).run, len(file.content), file.notes)
     images = dataset.x_test[:examples].astype(np.float32)
     if dataset.pixel_scale != 1.0:
         images *= np.float32(dataset.pixel_scale)

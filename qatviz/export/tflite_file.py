@@ -30,8 +30,8 @@ class Quantization(NamedTuple):
 class Operation(NamedTuple):
     """One operation.
 
-    ``name`` and ``version`` are of ``BuiltinOperator`` ("CONV_2D"), ``inputs`` and ``outputs`` indices of tensors, ``options``
-    the name of a table of the schema ("Conv2DOptions") and its fields.
+    ``name`` and ``version`` are of ``BuiltinOperator`` ("CONV_2D"), ``inputs`` and ``outputs`` indices of tensors,
+    ``options`` the name of a table of the schema ("Conv2DOptions") and its fields.
     """
 
     name: str
@@ -64,7 +64,8 @@ class TfliteFile:
         self._operations = []  # type: List[Operation]
         self._buffers = [None]  # type: List[Optional[np.ndarray]]  # the first is for tensors without data
 
-    def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None) -> int:
+    def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype,
+                   quantization: Optional[Quantization] = None) -> int:
         """The index of a new tensor that is computed; ``shape`` is with the batch axis."""
         return self._append(name, tuple(shape), np.dtype(dtype), quantization, 0)
 
@@ -95,7 +96,6 @@ class _Writer:
 
     def model(self, description, tensors, operations, buffers, inputs, outputs) -> bytes:
         codes = sorted({(operation.name, operation.version) for operation in operations})
-        # Buffers go last, so that they lie together at the front of the file's end; their order does not matter to readers.
         fields = {
             "Buffers": self._vector([self._buffer(data) for data in buffers]),
             "Subgraphs": self._vector([self._subgraph(tensors, operations, codes, inputs, outputs)]),
@@ -133,7 +133,8 @@ class _Writer:
     def _operator_code(self, name: str, version: int) -> int:
         code = getattr(tflite.BuiltinOperator, name)
         # Readers up to TensorFlow 2.3 know the first field only, later ones take the larger.
-        return self._table("OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code, Version=version)
+        return self._table("OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code,
+                           Version=version)
 
     def _subgraph(self, tensors, operations, codes, inputs, outputs) -> int:
         fields = {
@@ -151,14 +152,17 @@ class _Writer:
         return self._table("Tensor", Type=_TYPES[tensor.dtype], Buffer=tensor.buffer, **fields)
 
     def _quantization(self, found: Quantization) -> int:
-        fields = {"Scale": self._numbers(found.scale, np.float32), "ZeroPoint": self._numbers(found.zero_point, np.int64)}
+        fields = {"Scale": self._numbers(found.scale, np.float32),
+                  "ZeroPoint": self._numbers(found.zero_point, np.int64)}
         return self._table("QuantizationParameters", QuantizedDimension=found.axis, **fields)
 
     def _operation(self, operation: Operation, codes: Sequence[Tuple[str, int]]) -> int:
-        fields = {"Inputs": self._numbers(operation.inputs, np.int32), "Outputs": self._numbers(operation.outputs, np.int32)}
+        fields = {"Inputs": self._numbers(operation.inputs, np.int32),
+                  "Outputs": self._numbers(operation.outputs, np.int32)}
         if operation.options is not None:
             kind, options = operation.options
-            vectors = {name: self._numbers(value, np.int32) for name, value in options.items() if isinstance(value, tuple)}
+            vectors = {name: self._numbers(value, np.int32) for name, value in options.items()
+                       if isinstance(value, tuple)}
             fields["BuiltinOptions"] = self._table(kind, **dict(options, **vectors))
             fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, kind)
         return self._table("Operator", OpcodeIndex=codes.index((operation.name, operation.version)), **fields)

@@ -2,13 +2,13 @@
 
 Where TFLite's own operation would compute something else, others stand in for it:
 
-- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D takes ties away
-  from 0. (It stays where SAME pads, whose windows have different counts.)
-- A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes knows one
-  scale only, and says nothing.
-- Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, where they are not
-  the type's own: TensorFlow 1.15's int8 convolutions leave out fused activations, and say nothing. A ReLU whose codes begin at
-  its zero point, as they do on a grid of its own, needs none.
+- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D takes ties
+  away from 0. (It stays where SAME pads, whose windows have different counts.)
+- A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
+  knows one scale only, and says nothing.
+- Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, where they
+  are not the type's own: TensorFlow 1.15's int8 convolutions leave out fused activations, and say nothing. A ReLU whose
+  codes begin at its zero point, as they do on a grid of its own, needs none.
 """
 
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -25,7 +25,8 @@ from qatviz.network.layers import Pair
 #: Versions of operations with int8; with uint8 it is 1.
 _INT8_VERSIONS = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
                   "ADD": 2, "CONCATENATION": 2, "PAD": 2, "MINIMUM": 2, "MAXIMUM": 2, "SOFTMAX": 2, "RESHAPE": 1}
-#: Weights of a mean: the largest multiple of 4 in int8, and a quarter of it as the bias, which is less than any difference.
+#: Weights of a mean: the largest multiple of 4 in int8. A quarter of it as the bias is less than any difference, and
+#: takes ties up.
 _MEAN_WEIGHT, _MEAN_BIAS = 124, 31
 #: TFLite puts probabilities out in steps of this, from 0.
 _SOFTMAX_SCALE = np.float32(1 / 256)
@@ -120,8 +121,9 @@ class _Lowering:
         version = _INT8_VERSIONS[name] if self._dtype == np.int8 else 1
         self._file.add_operation(name, version, inputs, [output], None if kind is None else (kind, fields))
 
-    def _put(self, op: IntegerOp, done: Range, write: Callable[[int], None], shape: Optional[Tuple[int, ...]] = None) -> None:
-        """Have ``write`` append the operation that puts out a new tensor, then what brings that to the output of ``op``.
+    def _put(self, op: IntegerOp, done: Range, write: Callable[[int], None],
+             shape: Optional[Tuple[int, ...]] = None) -> None:
+        """Have ``write`` append the operation that puts out a new tensor, then what makes that the output of ``op``.
 
         Parameters
         ----------
@@ -195,8 +197,9 @@ class _Lowering:
             "CONV_2D", [image, *weights], index, "Conv2DOptions",
             **_window((1, 1), "VALID", (1, 1))), shape=(1, 1) + self._model.tensor(op.output).shape)
 
-    def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: Optional[int]) -> Tuple[int, int]:
-        """Constants: weights, with their axes as ``arrange`` puts them and the channels on ``axis`` (None: one scale), and bias."""
+    def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray],
+                 axis: Optional[int]) -> Tuple[int, int]:
+        """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes take one scale for a convolution to be none at all.
         per_channel = self._dtype == np.int8 and axis is not None
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply)
@@ -218,7 +221,8 @@ class _Lowering:
             self._mean(op, op.layer.pool_size, op.layer.strides, None)
             return
         if self._dtype == np.int8:
-            self._notes.append("layer {!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up".format(op.name))
+            self._notes.append("layer {!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up".format(
+                op.name))
         self._pool(op, "AVERAGE_POOL_2D")
 
     def _mean(self, op: IntegerOp, size: Pair, strides: Pair, shape: Optional[Tuple[int, ...]]) -> None:
@@ -227,7 +231,8 @@ class _Lowering:
         count = size[0] * size[1]
         codes = np.full((1,) + tuple(size) + (channels,), _MEAN_WEIGHT + self._offset, self._dtype)
         scale = np.full(channels if self._dtype == np.int8 else 1, 1 / (_MEAN_WEIGHT * count), np.float32)
-        weights = self._file.add_constant(op.name + "/ones", codes, Quantization(scale, np.full(scale.shape, self._offset, np.int64), 3))
+        grid = Quantization(scale, np.full(scale.shape, self._offset, np.int64), 3 if len(scale) > 1 else 0)
+        weights = self._file.add_constant(op.name + "/ones", codes, grid)
         bias = self._bias(op.name + "/tie", np.full(channels, _MEAN_BIAS, np.int32), bias_scale(source, scale))
         self._put(op, _LIMITS, lambda index: self._append(
             "DEPTHWISE_CONV_2D", [self._index[source.name], weights, bias], index, "DepthwiseConv2DOptions",
@@ -255,7 +260,8 @@ class _Lowering:
 
     def _zeropad(self, op: IntegerOp) -> None:
         widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
-        self._put(op, op.clamp, lambda index: self._append("PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"))
+        self._put(op, op.clamp, lambda index: self._append(
+            "PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"))
 
     def _reshape(self, op: IntegerOp) -> None:
         shape = self._model.tensor(op.output).shape
@@ -273,7 +279,8 @@ class _Lowering:
     def _softmax(self, index: int) -> int:
         shape = self._model.logits.shape
         zero = np.int64([0 if self._dtype == np.uint8 else -128])
-        output = self._file.add_tensor("softmax", (1,) + shape, self._dtype, Quantization(np.float32([_SOFTMAX_SCALE]), zero))
+        grid = Quantization(np.float32([_SOFTMAX_SCALE]), zero)
+        output = self._file.add_tensor("softmax", (1,) + shape, self._dtype, grid)
         self._append("SOFTMAX", [index], output, "SoftmaxOptions", Beta=1.0)
         return output
 

@@ -1,7 +1,7 @@
 """How TFLite's 8-bit types hold the codes of an integer model, and which they can't.
 
-Two kinds of files: int8, whose weights have a zero point of 0, with a scale for each output channel; and uint8, TFLite's older
-form, whose weights have one scale and any zero point. Codes of the model become int8 as they are, uint8 by adding 128.
+Two kinds of files: int8, whose weights have a zero point of 0, with a scale for each output channel; and uint8, the
+older form, whose weights have one scale and any zero point. Codes of the model become int8 as they are, uint8 by adding 128.
 """
 
 from typing import List, NamedTuple
@@ -61,19 +61,21 @@ def storage_type(model: IntegerModel) -> np.dtype:
     for op in shifted:
         if not is_uniform(op.weights):
             raise ExportError(
-                "layer {0!r}: its weights have 8 bits and a zero point for each channel; TFLite holds 8-bit weights with a zero "
-                "point (uint8) or a scale for each channel (int8), not both; possible with {0}.weights.symmetric=on, with "
-                "{0}.weights.per_channel=off, or with {0}.weights.num_bits=7".format(op.name))
+                "layer {0!r}: its weights have 8 bits and a zero point for each channel; TFLite holds 8-bit weights "
+                "with a zero point (uint8) or a scale for each channel (int8), not both; possible with "
+                "{0}.weights.symmetric=on, with {0}.weights.per_channel=off, or with {0}.weights.num_bits=7".format(
+                    op.name))
     for op in weighted:
         if shifted and not is_uniform(op.weights):
             raise ExportError(
-                "layer {0!r}: its weights have a scale for each channel, but layer {1!r} has 8-bit weights with a zero point, "
-                "which makes it a uint8 file, where weights have one scale; possible with {0}.weights.per_channel=off, or "
-                "with {1}.weights.symmetric=on".format(op.name, shifted[0].name))
+                "layer {0!r}: its weights have a scale for each channel, but layer {1!r} has 8-bit weights with a zero "
+                "point, which makes it a uint8 file, where weights have one scale; possible with "
+                "{0}.weights.per_channel=off, or with {1}.weights.symmetric=on".format(op.name, shifted[0].name))
     return np.dtype(np.uint8 if shifted else np.int8)
 
 
-def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_channel: bool, multiply: bool) -> StoredWeights:
+def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_channel: bool,
+                   multiply: bool) -> StoredWeights:
     """What a file of ``dtype`` has for the weights of ``op``.
 
     Parameters
@@ -81,8 +83,8 @@ def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_chan
     per_channel : bool
         Whether the operation takes scales by channel.
     multiply : bool
-        Multiply codes of few bits by the whole number that makes most of 8, and divide their scale by it. The weights are the
-        same (but for the scale's last bit), and kernels that round twice round the first time to finer steps.
+        Multiply codes of few bits by the whole number that makes most of 8, and divide their scale by it. The weights
+        are the same (but for the scale's last bit), and kernels that round twice round the first time to finer steps.
     """
     weights, out = op.weights, len(op.weights.bias)
     # uint8 keeps a zero point that int8 could not do without; all others are folded into the codes.
@@ -114,27 +116,28 @@ def remarks(model: IntegerModel, dtype: np.dtype) -> List[str]:
     found = []
     for op in model.ops:
         if dtype == np.int8 and op.weights is not None and op.weights.centred.min() < -_LARGEST_CODE:
-            found.append("{0}.weights: has the code -128, which TFLite's specification leaves out and some kernels overflow "
-                         "on; {0}.weights.narrow_range=on avoids it".format(op.name))
+            found.append("{0}.weights: has the code -128, which TFLite's specification leaves out and some kernels "
+                         "overflow on; {0}.weights.narrow_range=on avoids it".format(op.name))
     return found
 
 
 def _check_op(op: IntegerOp) -> None:
     if op.kind == "Add" and len(op.inputs) > 2:
-        raise ExportError("layer {!r}: adds {} tensors; TFLite's ADD takes 2, and rounds each sum; possible with a chain of Add "
-                          "layers".format(op.name, len(op.inputs)))
+        raise ExportError("layer {!r}: adds {} tensors; TFLite's ADD takes 2, and rounds each sum; possible with a "
+                          "chain of Add layers".format(op.name, len(op.inputs)))
     if op.weights is None:
         return
     if op.weights.num_bits > 8:
         raise ExportError("layer {0!r}: its weights have {1} bits; TFLite's int8 holds up to 8; possible with "
                           "{0}.weights.num_bits=8".format(op.name, op.weights.num_bits))
     if op.accumulator_bits > _ACCUMULATOR_BITS:
-        raise ExportError("layer {0!r}: its sums take up to {1} bits; TFLite's accumulators have {2}; possible with fewer bits for "
-                          "its weights or its input".format(op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
+        raise ExportError("layer {!r}: its sums take up to {} bits; TFLite's accumulators have {}; possible with fewer "
+                          "bits for its weights or its input".format(op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
     largest = 2.0**(op.accumulator_bits - 1) * op.factors.real.max()
     if largest > _LARGEST_RESULT:
-        raise ExportError("layer {!r}: its sums are up to {:.3g} steps of its output, {:.3g} at most are safe from overflow in "
-                          "TFLite; possible with a wider range of its output".format(op.name, largest, _LARGEST_RESULT))
+        raise ExportError("layer {!r}: its sums are up to {:.3g} steps of its output; {:.3g} at most are safe from "
+                          "overflow in TFLite; possible with a wider range of its output".format(
+                              op.name, largest, _LARGEST_RESULT))
 
 
 def _where(tensor: IntegerTensor) -> str:
@@ -143,7 +146,7 @@ def _where(tensor: IntegerTensor) -> str:
 
 def is_uniform(weights: IntegerWeights) -> bool:
     """One scale and one zero point for all channels."""
-    return bool((weights.scale == weights.scale.flat[0]).all() and (weights.zero_point == weights.zero_point.flat[0]).all())
+    return all(bool((values == values.flat[0]).all()) for values in (weights.scale, weights.zero_point))
 
 
 def _fits_int8(weights: IntegerWeights) -> bool:
