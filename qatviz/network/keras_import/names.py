@@ -10,10 +10,13 @@ _NOT_ALLOWED = re.compile(r"[^A-Za-z0-9_/-]")
 
 
 def spelled(name: str) -> str:
-    """`name` as `qatviz.network.checks.layer_name` allows it: other characters become "_", and so does a bad start."""
+    """`name` as `qatviz.network.checks.layer_name` allows it: other characters become "_".
+
+    It begins with a letter, since TensorFlow's scopes, unlike the rule, do not begin with "_".
+    """
     allowed = _NOT_ALLOWED.sub("_", name)
-    if not re.match(r"[A-Za-z_]", allowed):
-        allowed = "_" + allowed
+    if not re.match(r"[A-Za-z]", allowed):
+        allowed = "layer_" + allowed.lstrip("_-/")
     return allowed + "_" if allowed == INPUT else allowed
 
 
