@@ -12,7 +12,7 @@ from qatviz import __version__
 from qatviz.app.launching import AppLauncher
 from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.gui.launcher import Prepared
-from qatviz.gui.theme import DARK, THEMES, Theme
+from qatviz.gui.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window import MainWindow
 
 NETWORK = "lenet"
@@ -47,8 +47,8 @@ class Application:
         keep_tensorflow_quiet()
         self.app = make_application()
         self.settings = settings or QtCore.QSettings()
-        name = self.settings.value("window/theme", DARK)
-        self.theme = Theme(name if name in THEMES else DARK)
+        name = self.settings.value("window/theme", SYSTEM)
+        self.theme = Theme(name if name in THEMES else SYSTEM)
         self.theme.font_points = int(self.settings.value("window/font_points", 0))
         self.theme.apply()
         self.windows = []  # type: List[MainWindow]

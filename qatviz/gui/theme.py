@@ -1,5 +1,7 @@
 """How things look: one palette in a dark and a light form, safe for the colour-blind (Okabe and Ito, 2008)."""
 
+import os
+import sys
 from typing import Dict, NamedTuple, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
@@ -41,7 +43,7 @@ _DARK = Colors(
     series=("#56b4e9", "#e69f00", "#2bb58a", "#cc79a7", "#f0e442", "#d55e00", "#8fa3ff", "#b0b7c3"))
 _LIGHT = Colors(
     window="#eef0f3", base="#ffffff", raised="#e2e5ea", line="#c3c8d1", text="#15181d", muted="#59616e", accent="#0072b2",
-    on_accent="#ffffff", float_values="#5b6b7d", in_range="#0072b2", clipped="#c34f00", flushed="#b97f00", ghost="#a8447d",
+    on_accent="#ffffff", float_values="#5b6b7d", in_range="#0072b2", clipped="#a83c00", flushed="#bd8300", ghost="#a8447d",
     window_edge="#7a6a00", good="#007a5a", warning="#9a6a00", bad="#c34f00",
     series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"))
 
@@ -58,7 +60,7 @@ class Theme(QtCore.QObject):
 
     @property
     def is_dark(self) -> bool:
-        return self.name == DARK or (self.name == SYSTEM and _system_is_dark())
+        return self.name == DARK or (self.name == SYSTEM and system_is_dark())
 
     @property
     def colors(self) -> Colors:
@@ -116,17 +118,21 @@ def _system_font() -> QtGui.QFont:
     return QtGui.QFontDatabase.systemFont(QtGui.QFontDatabase.GeneralFont)
 
 
-def _system_is_dark() -> bool:
-    """What the platform's own palette says, before ours was set; dark where it says nothing."""
-    global _SYSTEM_DARK
-    if _SYSTEM_DARK is None:
-        style = QtWidgets.QApplication.style()
-        lightness = style.standardPalette().color(QtGui.QPalette.Window).lightness() if style else 0
-        _SYSTEM_DARK = lightness < 128
-    return _SYSTEM_DARK
+def system_is_dark() -> bool:
+    """What the system says; dark where it says nothing."""
+    if sys.platform == "win32":
+        key = "HKEY_CURRENT_USER\\Software\\Microsoft\\Windows\\CurrentVersion\\Themes\\Personalize"
+        return not int(QtCore.QSettings(key, QtCore.QSettings.NativeFormat).value("AppsUseLightTheme", 0))
+    if sys.platform == "darwin":
+        # The key is there in dark mode only.
+        return QtCore.QSettings("Apple", ".GlobalPreferences").value("AppleInterfaceStyle", "") == "Dark"
+    named = os.environ.get("GTK_THEME", "")
+    if named:
+        return "dark" in named.lower()
+    if not os.environ.get("XDG_CURRENT_DESKTOP"):
+        return True
+    return QtWidgets.QApplication.style().standardPalette().window().color().lightness() < 128
 
-
-_SYSTEM_DARK = None  # type: Optional[bool]
 
 _STYLE = """
 QToolTip {{ color: {text}; background: {raised}; border: 1px solid {line}; padding: 4px; }}

@@ -1,0 +1,70 @@
+"""The theme: dark, light, as the system says; readable, and told apart by the colour-blind."""
+
+import itertools
+
+import pytest
+from PyQt5 import QtGui
+
+from qatviz.gui import theme as module
+from qatviz.gui.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
+
+
+@pytest.mark.parametrize("variables, dark", [
+    ({"GTK_THEME": "Adwaita:dark"}, True), ({"GTK_THEME": "Adwaita"}, False), ({}, True),
+    ({"XDG_CURRENT_DESKTOP": "GNOME"}, False),  # Fusion's own palette is light
+])
+def test_the_system_is_asked_on_linux(app, monkeypatch, variables, dark):
+    monkeypatch.setattr(module.sys, "platform", "linux")
+    app.setStyle("Fusion")
+    for name in ("GTK_THEME", "XDG_CURRENT_DESKTOP"):
+        monkeypatch.delenv(name, raising=False)
+    for name, value in variables.items():
+        monkeypatch.setenv(name, value)
+    assert system_is_dark() is dark and Theme(SYSTEM).is_dark is dark
+
+
+def luminance(color):
+    """Relative luminance (WCAG 2)."""
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055)**2.4 for c in QtGui.QColor(color).getRgbF()[:3]]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
+
+
+def contrast(one, other):
+    """Contrast ratio (WCAG 2), 1 to 21."""
+    light, dark = sorted((luminance(one), luminance(other)), reverse=True)
+    return (light + 0.05) / (dark + 0.05)
+
+
+@pytest.mark.parametrize("name", [DARK, LIGHT])
+def test_text_and_marks_stand_out(app, name):
+    colors = Theme(name).colors
+    for ground in (colors.window, colors.base, colors.raised):
+        assert contrast(colors.text, ground) > 7 and contrast(colors.muted, ground) > 4.4, ground
+    for mark in ("in_range", "clipped", "flushed", "ghost", "window_edge", "good", "warning", "bad", "accent"):
+        assert contrast(getattr(colors, mark), colors.base) > 3, mark
+    assert contrast(colors.on_accent, colors.accent) > 4.4
+
+
+def seen_by_deuteranopes(color):
+    """Viénot, Brettel and Mollon (1999): what is left of a colour without the medium cones, in linear RGB."""
+    r, g, b = [c**2.2 for c in QtGui.QColor(color).getRgbF()[:3]]
+    return (0.29275 * r + 0.70725 * g, 0.29275 * r + 0.70725 * g, -0.02234 * r + 0.02234 * g + b)
+
+
+@pytest.mark.parametrize("name", [DARK, LIGHT])
+def test_what_is_shown_together_can_be_told_apart_without_seeing_green(app, name):
+    colors = Theme(name).colors
+    for one, other in itertools.combinations((colors.in_range, colors.clipped, colors.flushed), 2):
+        difference = max(abs(a - b) for a, b in zip(seen_by_deuteranopes(one), seen_by_deuteranopes(other)))
+        assert difference > 0.1, (one, other)
+
+
+def test_every_widget_follows_a_change(app):
+    theme, heard = Theme(DARK), []
+    theme.changed.connect(lambda: heard.append(app.palette().color(QtGui.QPalette.Window).name()))
+    for name in (LIGHT, DARK):
+        theme.use(name)
+    theme.set_font_points(13)
+    assert len(heard) == 3 and heard[0] == Theme(LIGHT).colors.window and heard[1] == Theme(DARK).colors.window
+    assert app.font().pointSize() == 13
+    theme.set_font_points(0)
