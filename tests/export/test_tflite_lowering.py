@@ -1,0 +1,231 @@
+"""Each operation of a TFLite file, run in TensorFlow 1.15's interpreter, against the simulator."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+import tflite
+from integer_cases import model_of, network_of
+from test_lowering_float import random_chain
+
+from qatviz.export.parity import compare_layers
+from qatviz.export.simulator import run_codes, simulate_tensors
+from qatviz.export.tflite_lowering import tflite_model
+from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten,
+                                   GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+
+SETTINGS = {
+    "int8": ({"symmetric": True, "narrow_range": True, "per_channel": True}, {}),
+    "int8 per tensor": ({"symmetric": True, "narrow_range": True}, {"symmetric": True}),
+    "uint8": ({"narrow_range": True}, {}),
+    "uint8 of 5 bits": ({}, {"num_bits": 5}),
+    "int4": ({"num_bits": 4, "symmetric": True, "per_channel": True}, {"num_bits": 6, "symmetric": True}),
+    "affine 7 bits": ({"num_bits": 7, "per_channel": True}, {"narrow_range": True}),
+    "ternary": ({"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 4}),
+}
+#: What puts out codes that came in, or picks among them.
+COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6")
+
+
+def everything():
+    """All kinds of layers that TFLite takes, with strides, paddings and dilations that differ."""
+    net = NetworkBuilder("everything", (12, 10, 2))
+    net.add(ZeroPad, "pad", padding=((1, 0), (2, 1)))
+    net.add(Conv2D, "conv", filters=6, kernel_size=(5, 3), strides=(2, 1), use_bias=False)
+    net.add(BatchNorm, "bn")
+    trunk = net.add(ReLU6, "relu6")
+    net.add(Conv2D, "dilated", filters=6, kernel_size=3, dilation=2)
+    net.add(Add, "sum", inputs=(trunk, net.last))
+    summed = net.add(ReLU, "sum_relu")
+    net.add(MaxPool, "max_pool", pool_size=3, strides=2, padding="SAME")
+    left = net.add(DepthwiseConv2D, "depthwise", depth_multiplier=2, kernel_size=(3, 2), dilation=2)
+    right = net.add(AveragePool, "average", inputs=summed, pool_size=2)
+    right = net.add(Conv2D, "valid", filters=3, kernel_size=(1, 2), padding="VALID", inputs=right)
+    right = net.add(ZeroPad, "widen", padding=((0, 1), (0, 2)))
+    net.add(DepthwiseConv2D, "strided", inputs=summed, strides=2, padding="SAME", kernel_size=3)
+    net.add(AveragePool, "average_same", pool_size=3, strides=1, padding="SAME")
+    net.add(Concat, "join", inputs=(left, right, net.last), axis=-1)
+    joined = net.add(ReLU6, "join_relu6")
+    net.add(GlobalAveragePool, "means")
+    one = net.add(Dense, "one", units=5)
+    net.add(Reshape, "reshape", inputs=joined, target_shape=(-1, 2, 21))
+    net.add(Conv2D, "pointwise", filters=2, kernel_size=1)
+    net.add(Flatten, "flatten")
+    net.add(Dropout, "dropout")
+    net.add(Dense, "hidden", units=7)
+    other = net.add(ReLU, "hidden_relu")
+    other = net.add(Concat, "pieces", inputs=(one, other))
+    net.add(Dense, "logits", units=4)
+    net.add(Softmax, "softmax")
+    return net.network()
+
+
+def images_for(model, count=48, seed=0):
+    shape = (count,) + model.tensor(model.input).shape
+    return np.random.RandomState(seed).standard_normal(shape).astype(np.float32) * 2
+
+
+def all_outputs(model, **options):
+    """The file with all tensors put out, loaded."""
+    return TfliteRunner(tflite_model(model, outputs=[op.output for op in model.ops], **options))
+
+
+def operations(content):
+    """Names of a file's operations, in order."""
+    names = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
+    model = tflite.Model.GetRootAsModel(content, 0)
+    graph = model.Subgraphs(0)
+    return [names[model.OperatorCodes(graph.Operators(i).OpcodeIndex()).BuiltinCode()]
+            for i in range(graph.OperatorsLength())]
+
+
+def check_layers(model, least=0.94):
+    for layer in compare_layers(model, all_outputs(model).run, images_for(model)):
+        if layer.kind in COPIES:
+            assert layer.own.identical == 1, layer
+        # Of four codes, a quarter of the means is a tie; those that stay AVERAGE_POOL_2D have half of them wrong.
+        assert layer.own.identical >= (0.85 if layer.kind == "AveragePool" else least) and layer.own.largest <= 1, layer
+
+
+@pytest.mark.parametrize("setting", sorted(SETTINGS))
+def test_every_kind_of_operation_computes_what_the_simulator_does(setting):
+    check_layers(model_of(everything(), *SETTINGS[setting]))
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("setting", sorted(SETTINGS))
+def test_so_do_chains_of_all_shapes(setting, seed):
+    check_layers(model_of(random_chain(seed), *SETTINGS[setting], seed=seed))
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+def test_multiplied_codes_make_kernels_that_round_twice_more_exact(bits):
+    model = model_of(everything(), {"num_bits": bits, "symmetric": True, "narrow_range": True, "per_channel": True})
+    different = {}
+    for multiply in (False, True):
+        layers = compare_layers(model, all_outputs(model, multiply_codes=multiply).run, images_for(model))
+        different[multiply] = sum(1 - layer.own.identical for layer in layers if model.op(layer.layer).weights is not None)
+        assert max(layer.own.largest for layer in layers) <= 1
+    assert different[True] < different[False] / 2
+
+
+#: With it codes are values: scale 1, zero point 0.
+UNIT = (-128.0, 127.0)
+
+
+@pytest.mark.parametrize("weights", [{"symmetric": True}, {}], ids=["int8", "uint8"])
+@pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
+def test_means_of_all_sums_are_exact_and_ties_go_up(kind, weights):
+    net = NetworkBuilder("means", (2, 2, 1))
+    net.add(kind, "pool")
+    net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=2)
+    ranges = {"input.activations": UNIT, "pool.activations": UNIT}
+    model = model_of(net.network(), weights, ranges=ranges, logits__weights=[[0.1, 1.0]])
+    sums = np.arange(-512, 509)
+    codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
+    runner = all_outputs(model)
+    assert runner._file.dtype == (np.int8 if weights else np.uint8)
+    np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+
+
+def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():
+    model = model_of(network_of((3, 3, 1), (AveragePool, "pool", {"pool_size": 2, "strides": 1, "padding": "SAME"}),
+                                (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})), {"symmetric": True})
+    file = tflite_model(model)
+    assert "AVERAGE_POOL_2D" in operations(file.content) and "'pool'" in " ".join(file.notes)
+    assert not tflite_model(model_of(everything(), *SETTINGS["uint8"])).notes
+
+
+# Clamps
+
+
+def dense(activation=None, **settings):
+    layers = [(Dense, "hidden", {"units": 5})] + ([(activation, "act", {})] if activation else [])
+    return network_of((4,), *layers, (Dense, "logits", {"units": 2}))
+
+
+@pytest.mark.parametrize("activation, settings, expected", [
+    (None, {}, []), (ReLU, {}, []), (ReLU, {"symmetric": True}, ["MAXIMUM"]),
+    (ReLU6, {}, ["MINIMUM"]), (ReLU6, {"symmetric": True}, ["MAXIMUM", "MINIMUM"]),
+])
+def test_only_what_the_type_does_not_clamp_itself_is_clamped(activation, settings, expected):
+    model = model_of(dense(activation), {"symmetric": True}, settings)
+    found = operations(tflite_model(model).content)
+    assert found == ["FULLY_CONNECTED"] + expected + ["FULLY_CONNECTED"]
+
+
+@pytest.mark.parametrize("weights", [{"symmetric": True}, {}], ids=["int8", "uint8"])
+def test_codes_beyond_a_narrow_input_grid_are_clamped(weights):
+    model = model_of(dense(), weights, {"num_bits": 4})
+    runner = TfliteRunner(tflite_model(model, multiply_codes=False))
+    beyond = np.int32([[-128, -9, 8, 127]])
+    np.testing.assert_array_equal(runner.run(beyond)["logits"], runner.run(np.clip(beyond, -8, 7))["logits"])
+    assert (runner.run(beyond)["logits"] != runner.run(np.int32([[0, 0, 0, 0]]))["logits"]).any()
+
+
+def test_a_tensor_that_is_always_zero_stays_zero():
+    model = model_of(dense(ReLU), {"symmetric": True}, ranges={"hidden.activations": (0.0, 0.0)})
+    found = all_outputs(model).run(np.random.RandomState(0).randint(-128, 128, (9, 4)))
+    assert set(np.unique(found["act"])) == {model.tensor("act").zero_point}
+
+
+# What is put out
+
+
+def test_the_file_of_the_proof_computes_what_the_one_that_ships_does():
+    model = model_of(everything(), *SETTINGS["int4"])
+    codes = np.random.RandomState(0).randint(-32, 32, (7,) + model.tensor("input").shape)
+    np.testing.assert_array_equal(TfliteRunner(tflite_model(model)).run(codes)["logits"], all_outputs(model).run(codes)["logits"])
+
+
+def test_examples_do_not_depend_on_each_other():
+    model = model_of(everything(), *SETTINGS["int8"])
+    runner = TfliteRunner(tflite_model(model))
+    codes = np.random.RandomState(0).randint(-128, 128, (5,) + model.tensor("input").shape)
+    together = runner.run(codes)["logits"]
+    apart = np.concatenate([runner.run(codes[i:i + 1])["logits"] for i in range(5)])
+    np.testing.assert_array_equal(together, apart)
+    np.testing.assert_array_equal(runner.run(codes)["logits"], together)
+
+
+@pytest.mark.parametrize("setting", ["int8", "uint8"])
+def test_probabilities_are_those_of_the_logits(setting):
+    model = model_of(everything(), *SETTINGS[setting])
+    file = tflite_model(model, softmax=True)
+    codes = np.random.RandomState(0).randint(-128, 128, (20,) + model.tensor("input").shape)
+    logits = TfliteRunner(tflite_model(model)).run(codes)["logits"]
+    odds = np.exp((logits - logits.max(axis=1, keepdims=True)) * model.logits.scale)
+    steps = TfliteRunner(file).run(codes)["softmax"] + 128
+    assert np.abs(steps - 256 * odds / odds.sum(axis=1, keepdims=True)).max() <= 2
+    assert file.outputs == ("softmax",) and operations(file.content)[-1] == "SOFTMAX"
+
+
+def test_tensors_of_the_file_have_the_names_and_grids_of_the_models():
+    model = model_of(everything(), *SETTINGS["int4"])
+    graph = tflite.Model.GetRootAsModel(tflite_model(model).content, 0).Subgraphs(0)
+    found = {graph.Tensors(i).Name().decode(): graph.Tensors(i) for i in range(graph.TensorsLength())}
+    assert len(found) == graph.TensorsLength()
+    for tensor in model.tensors:
+        grid = found[tensor.name].Quantization()
+        assert grid.ScaleAsNumpy().tolist() == [tensor.scale] and grid.ZeroPointAsNumpy().tolist() == [tensor.zero_point]
+        assert found[tensor.name].ShapeAsNumpy().tolist() == [1] + list(tensor.shape)
+    assert {op.weights.name for op in model.ops if op.weights is not None} <= set(found)
+
+
+def test_floats_that_are_quantized_as_the_file_says_are_the_models_codes():
+    """As a user would do it, by the scale and zero point of the file's input."""
+    model = model_of(everything(), *SETTINGS["uint8"])
+    interpreter = tf.lite.Interpreter(model_content=tflite_model(model).content)
+    interpreter.allocate_tensors()
+    details = interpreter.get_input_details()[0]
+    images = images_for(model, 1)
+    scale, zero = details["quantization"]
+    interpreter.set_tensor(details["index"], np.clip(np.floor(images / scale + zero + 0.5), 0, 255).astype(np.uint8))
+    interpreter.invoke()
+    found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(np.int32) - 128
+    expected = simulate_tensors(model, images, ["logits"])["logits"]
+    assert np.abs(found - expected).max() <= 2
+    assert run_codes(model, np.zeros((1,) + images.shape[1:], np.int32), ["logits"])["logits"].tolist() != expected.tolist()
