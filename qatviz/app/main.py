@@ -52,6 +52,7 @@ class Application:
         self.theme.font_points = int(self.settings.value("window/font_points", 0))
         self.theme.apply()
         self.windows = []  # type: List[MainWindow]
+        self._opened = []  # type: List[MainWindow]
         self.launchers = []  # type: List[AppLauncher]
 
     def open_window(self) -> MainWindow:
@@ -61,6 +62,7 @@ class Application:
         window.window_wanted.connect(self._open_with)
         window.closed.connect(lambda: self.windows.remove(window))
         self.windows.append(window)
+        self._opened.append(window)
         self.launchers.append(launcher)
         window.show()
         return window
@@ -84,9 +86,13 @@ class Application:
         return code
 
     def finish(self) -> None:
-        """Until nothing is being prepared any more."""
+        """Wait until nothing is being prepared any more, and let go of the windows: Qt needs them gone before itself."""
         for launcher in self.launchers:
             launcher.wait()
+        for window in self._opened:
+            window.deleteLater()
+        self.app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+        self.app.processEvents()
 
     def _open_with(self, prepared: Prepared) -> None:
         self.open_window().show_prepared(prepared)

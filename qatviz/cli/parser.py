@@ -110,7 +110,9 @@ def parse(argv: List[str]) -> argparse.Namespace:
         raise UsageError("there is no command {!r}; there are {}.{}".format(
             argv[0], ", ".join(commands.choices), did_you_mean(argv[0], commands.choices)))
     arguments, unknown = parser.parse_known_args(argv)
-    if unknown:
+    if getattr(arguments, "passes_on", False):
+        arguments.arguments = argv[1:]
+    elif unknown:
         word = unknown[0].partition("=")[0]
         options = commands.choices[arguments.command_name]._option_string_actions
         raise UsageError("{}: {!r} is not understood.{} (see qatviz {} --help)".format(

@@ -86,8 +86,8 @@ def parse_size(text: str) -> Tuple[int, int]:
 
 def add_commands(add: Callable[..., Any]) -> None:
     """The subparsers; ``add(name, function, help)`` makes one."""
-    parser = add("window", window, "open the window; takes the options of qatviz train")
-    parser.add_argument("arguments", nargs=argparse.REMAINDER, metavar="...", help="see qatviz train --help")
+    parser = add("window", window, "open the window on a new run; takes the options of qatviz train, and hands them on")
+    parser.set_defaults(passes_on=True)
     parser = add("open", open_record, "show a recorded run in the window")
     parser.add_argument("directory", metavar="DIR")
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")

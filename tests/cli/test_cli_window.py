@@ -1,0 +1,113 @@
+"""``window``, ``open`` and ``screenshot``: what they ask for, and what is said where no window can be shown."""
+
+import os
+import subprocess
+import sys
+
+import pytest
+
+from qatviz.cli import main, window
+from qatviz.errors import SettingError
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+PNG = b"\x89PNG\r\n\x1a\n"
+
+
+@pytest.fixture
+def no_display(monkeypatch):
+    monkeypatch.setattr(sys, "platform", "linux")
+    for name in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"):
+        monkeypatch.delenv(name, raising=False)
+
+
+@pytest.fixture
+def opened(monkeypatch):
+    """What would be opened: calls of the application, which is not loaded."""
+    calls = []
+
+    class Application:
+        def __init__(self, module):
+            self.module = module
+
+        def __getattr__(self, name):
+            return lambda *arguments, **options: calls.append((self.module, name, arguments, options)) or 0
+
+    monkeypatch.setattr(window, "_application", Application)
+    return calls
+
+
+def test_without_a_display_a_window_is_refused_with_what_works_instead(no_display, capsys):
+    for arguments in (["window"], ["open", "runs/a"]):
+        assert main(arguments) == 2
+        told = capsys.readouterr().err
+        assert "no display" in told and "qatviz train" in told and "qatviz screenshot" in told
+
+
+@pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"])
+def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, monkeypatch, variable):
+    monkeypatch.setenv(variable, "x")
+    assert main([]) == 0
+    assert opened == [("main", "window", ([],), {})]
+
+
+def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(no_display, opened, monkeypatch, capsys):
+    monkeypatch.setenv("DISPLAY", ":1")
+    assert main(["window", "--network", "mlp", "--set", "5:*.weights.num_bits=3"]) == 0
+    assert opened.pop()[2] == (["--network", "mlp", "--set", "5:*.weights.num_bits=3"],)
+    assert main(["window", "--netwrok", "mlp"]) == 2
+    assert "--netwrok" in capsys.readouterr().err and opened == []
+
+
+def test_open_names_the_directory_in_full(no_display, opened, monkeypatch):
+    monkeypatch.setenv("DISPLAY", ":1")
+    main(["open", "runs/a"])
+    assert opened == [("main", "window", ([],), {"record": os.path.abspath("runs/a")})]
+
+
+@pytest.mark.parametrize("text", ["", "1280", "1280x", "x800", "10x10", "99999x800", "1280*800", "-1x800"])
+def test_sizes_that_are_none_are_refused(text):
+    with pytest.raises(SettingError, match="WIDTHxHEIGHT"):
+        window.parse_size(text)
+
+
+def test_a_size_is_two_numbers():
+    assert window.parse_size("1920x1080") == (1920, 1080)
+
+
+def run(arguments, folder, **variables):
+    """The real program, without a display."""
+    environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(folder / "runs"), XDG_CONFIG_HOME=str(folder), **variables)
+    return subprocess.run([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+
+
+@pytest.mark.slow
+def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_path):
+    # As the user calls it, but for the number of steps, which would take a minute.
+    program = "import sys; from qatviz.cli import main, window; real = window.parse_train; " \
+              "window.parse_train = lambda a: real(a + ['--steps', '12', '--network', 'mlp'] if '--out' in a else a); sys.exit(main([]))"
+    environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
+    environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"))
+    done = subprocess.run([sys.executable, "-c", program], cwd=str(tmp_path), env=environ, stdout=subprocess.PIPE,
+                          stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    assert "no display here" in done.stderr and "dense1" in done.stdout
+    path = done.stdout.rstrip().rpartition("the window of this run: ")[2]
+    assert path == str(tmp_path / "qatviz.png") and (tmp_path / "qatviz.png").read_bytes().startswith(PNG)
+    assert len(list((tmp_path / "runs").iterdir())) == 1
+
+
+@pytest.mark.slow
+def test_a_screenshot_has_the_size_and_the_run_that_were_asked_for(tmp_path):
+    trained = run(["train", "--network", "mlp", "--steps", "15", "--out", "a", "--quiet"], tmp_path)
+    assert trained.returncode == 0, trained.stderr
+    done = run(["screenshot", "--record", "a", "--size", "1000x700", "--theme", "light", "--show", "layers", "--out", "x.png"], tmp_path)
+    assert done.returncode == 0, done.stderr
+    content = (tmp_path / "x.png").read_bytes()
+    assert done.stdout.strip() == str(tmp_path / "x.png") and content.startswith(PNG)
+    assert (int.from_bytes(content[16:20], "big"), int.from_bytes(content[20:24], "big")) == (1000, 700)
+    refused = run(["screenshot", "--record", "a", "--show", "lyers"], tmp_path)
+    assert refused.returncode == 2 and "layers" in refused.stderr
+    missing = run(["screenshot", "--record", "nowhere"], tmp_path)
+    assert missing.returncode == 2 and "nowhere" in missing.stderr
