@@ -41,7 +41,8 @@ class FoldedBatchNorm:
         self._epsilon = unit.batch_norm.epsilon
         weights = parameters[unit.name + ".weights"]
         with tf.name_scope(name):
-            self._factor = self._gamma * tf.rsqrt(self._variance + self._epsilon)
+            rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
+            self._factor = self._gamma * rsqrt(self._variance + self._epsilon)
             factor = self._factor
             if isinstance(unit.op, DepthwiseConv2D):
                 factor = tf.reshape(factor, weights.shape[2:])
@@ -95,6 +96,12 @@ def batch_statistics(x: tf.Tensor):
             mean=np.zeros(0, np.float32), variance=np.zeros(0, np.float32), epsilon=1e-3, is_training=True)
     # The kernel's variance is the unbiased estimate.
     return fused.batch_mean, fused.batch_variance * ((count - 1.0) / count), count
+
+
+def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
+    """``1 / sqrt(x)`` in double precision, for evaluation: the kernel for float32 starts from an estimate of the
+    processor's and is several ulp off, on each kind differently, so that an export could not find the same integers."""
+    return tf.cast(tf.rsqrt(tf.cast(x, tf.float64)), tf.float32)
 
 
 @tf.RegisterGradient(_STATISTICS_GRADIENT)

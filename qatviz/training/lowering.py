@@ -7,6 +7,7 @@ One function for each kind of layer, found by its name. Layers with weights go t
 from typing import Callable, Dict, List, NamedTuple, Optional
 
 import tensorflow.compat.v1 as tf
+from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.errors import NetworkError
 from qatviz.network.graph import WEIGHTED, Network
@@ -15,6 +16,7 @@ from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.batch_norm import FoldedBatchNorm
+from qatviz.training.exact import settled, whole_units
 
 Parameters = Dict[str, tf.Tensor]
 
@@ -50,7 +52,8 @@ def lower(
     state : dict of str to tf.Tensor
         Arrays of :mod:`qatviz.quant.live_state`.
     training : bool
-        Batch statistics and dropout. Otherwise the graph that ships: biases on the int32 grid, pool ties broken.
+        Batch statistics and dropout. Otherwise the graph that ships: biases on the int32 grid, pool ties broken, codes
+        those of integer arithmetic (:mod:`qatviz.training.exact`).
     freeze_batch_norm : tf.Tensor, optional
         bool scalar, for training.
     dropout_seed : tf.Tensor, optional
@@ -107,7 +110,8 @@ class _Builder:
         weights = self.parameters[unit.name + ".weights"]
         if unit.batch_norm is None:
             return quantize_dense(
-                inputs[0], weights, self._bias(unit), activation=_activation(unit),
+                inputs[0], weights, self._bias(unit),
+                activation=lambda x: _activated(unit, self._exact_products(unit, x)),
                 weights_quantizer=self.quantizers.quantizer(unit.name + ".weights"),
                 activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"))
 
@@ -131,14 +135,27 @@ class _Builder:
                     x, self.parameters[unit.name + ".weights"], lambda weights: weights))
             else:
                 result = tf.nn.bias_add(result, self._on_bias_grid(unit, folded.bias))
-        return self._finish(unit, result)
+        return self._finish(unit, self._exact_products(unit, result))
 
     def _finish(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
         """The fused activation and the quantizer of a unit's output."""
-        activation = _activation(unit)
-        if activation is not None:
-            x = activation(x)
-        return self.quantizers.quantizer(unit.name + ".activations")(x)
+        return self.quantizers.quantizer(unit.name + ".activations")(_activated(unit, x))
+
+    def _exact_products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        """A sum of products and its bias: a whole number of ``scale_in * scale_weights``."""
+        if self.training:
+            return x
+        scale = self._scale(self.plan.grid_of(unit.output))
+        products = self._double(unit.inputs[0]) * tf.cast(self._channel_scales(unit), tf.float64)
+        steps = self._double(unit.output)
+        # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
+        units = tf.where(products > 0, products, tf.fill(tf.shape(products), steps * 2.0**-20))
+        return settled(x, lambda sums: whole_units(sums, units) * (units / steps), scale,
+                       tf.logical_and(tf.reduce_max(products) > 0, scale > 0))
+
+    def _double(self, layer: str) -> tf.Tensor:
+        """float64: the scale of what a layer puts out, 0 where its quantizer is off."""
+        return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         bias = self.parameters.get(unit.name + ".bias")
@@ -183,14 +200,28 @@ class _Builder:
         """Rounds a mean. In evaluation a quarter of a unit of the sum is added first: a mean of integer codes is often a tie,
         and which way a float mean falls is chance; an integer kernel rounds ties up. (Half a unit would make ties of means
         just below: 4 of 9 codes are 1/18 short of one.)"""
+        own_range = isinstance(unit.op, GlobalAveragePool)
         if not self.training:
             mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (4.0 * count)
+            if own_range:
+                quarter, steps = self._double(unit.inputs[0]) / (4.0 * count), self._double(unit.output)
+                mean = settled(mean, lambda x: whole_units(x, quarter) * (quarter / steps),
+                               self._scale(unit.name + ".activations"), tf.minimum(quarter, steps) > 0)
         # An average pool keeps its input's grid, and cannot leave its range.
-        own_range = isinstance(unit.op, GlobalAveragePool)
         return self.quantizers.quantizer(unit.name + ".activations", observe=own_range)(mean)
 
     def _add(self, unit, inputs):
-        return self._finish(unit, tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs))
+        total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
+        if not self.training:
+            units, steps = [self._double(name) for name in unit.inputs], self._double(unit.output)
+            known = tf.reduce_min(tf.stack(units + [steps])) > 0
+
+            def position(_):
+                parts = [switch(x, known)[1] for x in inputs]
+                return sum(whole_units(x, own) * (own / steps) for x, own in zip(parts, units))
+
+            total = settled(total, position, self._scale(unit.name + ".activations"), known)
+        return self._finish(unit, total)
 
     def _concat(self, unit, inputs):
         op = unit.op  # type: Concat
@@ -219,7 +250,8 @@ class _Builder:
         return inputs[0]
 
 
-def _activation(unit: Unit):
+def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:
+    """The fused activation of ``x``."""
     if unit.activation is None:
-        return None
-    return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind]
+        return x
+    return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](x)

@@ -26,10 +26,9 @@ SETTINGS = {
                               "activations": {"symmetric": True}},
     "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
-#: Smallest share of identical codes, largest difference, smallest share of equal top-1. Where scales are powers of two
-#: the graph's float32 is exact. Else one code of 100,000 lies so close to a tie that it differs, and what differs makes
-#: more differ in every layer behind it: by up to twice as much in a network whose batch norm is not yet settled.
-EXACT, BAR, DEEP_BAR = (1.0, 0, 1.0), (0.99, 1, 1.0), (0.85, 64, 0.98)
+#: Smallest share of identical codes, largest difference, smallest share of equal top-1. The graph is exact but for sums of
+#: more than 22 bits, as Dense layers with many inputs have.
+EXACT, BAR = (1.0, 0, 1.0), (0.998, 1, 1.0)
 DEEP = ("dscnn", "resnet8", "mobilenet")
 BATCH_SIZE, STEPS, EXAMPLES = 32, 24, 1000
 
@@ -94,7 +93,7 @@ def same_top1(expected, found):
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 def test_logits_are_the_graphs(trained, setting):
     name = trained.network.name
-    identical, largest, top1 = EXACT if setting == "power-of-two" else DEEP_BAR if name in DEEP else BAR
+    identical, largest, top1 = BAR if name == "mlp" else EXACT
     expected, found = trained.compare(setting)
     assert len(np.unique(expected)) > 4, "the logits say nothing"
     for what, part in (("digits", slice(EXAMPLES)), ("random inputs", slice(EXAMPLES, None))):

@@ -12,8 +12,8 @@ from qatviz.export.simulator import run_codes, simulate_tensors
 from qatviz.export.tflite_lowering import tflite_model
 from qatviz.export.tflite_runtime import TfliteRunner
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten,
-                                   GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
+                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
 SETTINGS = {
     "int8": ({"symmetric": True, "narrow_range": True, "per_channel": True}, {}),
@@ -80,12 +80,10 @@ def operations(content):
             for i in range(graph.OperatorsLength())]
 
 
-def check_layers(model, least=0.94):
+def check_layers(model):
     for layer in compare_layers(model, all_outputs(model).run, images_for(model)):
-        if layer.kind in COPIES:
-            assert layer.own.identical == 1, layer
-        # Of four codes, a quarter of the means is a tie; those that stay AVERAGE_POOL_2D have half of them wrong.
-        assert layer.own.identical >= (0.85 if layer.kind == "AveragePool" else least) and layer.own.largest <= 1, layer
+        assert layer.unexplained == 0 and layer.own.largest <= (0 if layer.kind in COPIES else 1), layer
+        assert layer.own.identical >= 0.75, layer
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
@@ -106,7 +104,7 @@ def test_multiplied_codes_make_kernels_that_round_twice_more_exact(bits):
     different = {}
     for multiply in (False, True):
         layers = compare_layers(model, all_outputs(model, multiply_codes=multiply).run, images_for(model))
-        different[multiply] = sum(1 - layer.own.identical for layer in layers if model.op(layer.layer).weights is not None)
+        different[multiply] = sum(1 - layer.own.identical for layer in layers if model.op(layer.layer).weights)
         assert max(layer.own.largest for layer in layers) <= 1
     assert different[True] < different[False] / 2
 
@@ -178,7 +176,8 @@ def test_a_tensor_that_is_always_zero_stays_zero():
 def test_the_file_of_the_proof_computes_what_the_one_that_ships_does():
     model = model_of(everything(), *SETTINGS["int4"])
     codes = np.random.RandomState(0).randint(-32, 32, (7,) + model.tensor("input").shape)
-    np.testing.assert_array_equal(TfliteRunner(tflite_model(model)).run(codes)["logits"], all_outputs(model).run(codes)["logits"])
+    shipped = TfliteRunner(tflite_model(model)).run(codes)["logits"]
+    np.testing.assert_array_equal(shipped, all_outputs(model).run(codes)["logits"])
 
 
 def test_examples_do_not_depend_on_each_other():
@@ -210,7 +209,8 @@ def test_tensors_of_the_file_have_the_names_and_grids_of_the_models():
     assert len(found) == graph.TensorsLength()
     for tensor in model.tensors:
         grid = found[tensor.name].Quantization()
-        assert grid.ScaleAsNumpy().tolist() == [tensor.scale] and grid.ZeroPointAsNumpy().tolist() == [tensor.zero_point]
+        assert grid.ScaleAsNumpy().tolist() == [tensor.scale]
+        assert grid.ZeroPointAsNumpy().tolist() == [tensor.zero_point]
         assert found[tensor.name].ShapeAsNumpy().tolist() == [1] + list(tensor.shape)
     assert {op.weights.name for op in model.ops if op.weights is not None} <= set(found)
 
@@ -228,4 +228,5 @@ def test_floats_that_are_quantized_as_the_file_says_are_the_models_codes():
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(np.int32) - 128
     expected = simulate_tensors(model, images, ["logits"])["logits"]
     assert np.abs(found - expected).max() <= 2
-    assert run_codes(model, np.zeros((1,) + images.shape[1:], np.int32), ["logits"])["logits"].tolist() != expected.tolist()
+    other = run_codes(model, np.zeros((1,) + images.shape[1:], np.int32), ["logits"])["logits"]
+    assert np.abs(other - expected).max() > 2

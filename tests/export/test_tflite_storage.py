@@ -49,18 +49,20 @@ def test_weights_and_biases_are_the_models(settings, dtype, multiply):
             continue
         for per_channel in {dtype == INT8, False} if not settings.get("per_channel") else {True}:
             stored = stored_weights(model, op, dtype, per_channel, multiply)
-            assert stored.codes.dtype == dtype and stored.bias.dtype == np.int32 and stored.codes.shape == op.weights.codes.shape
+            assert stored.codes.dtype == dtype and stored.bias.dtype == np.int32
+            assert stored.codes.shape == op.weights.codes.shape
             assert stored.scale.shape == stored.zero_point.shape == stored.bias_scale.shape
             assert stored.scale.shape == ((len(stored.bias),) if per_channel else (1,))
             if dtype == INT8:
                 assert not stored.zero_point.any()
             out = len(op.weights.bias)
-            values = (stored.codes.reshape(-1, out).astype(np.int64) - stored.zero_point) * stored.scale.astype(np.float64)
-            expected = op.weights.centred.reshape(-1, out) * op.weights.channel_scales.astype(np.float64)
-            np.testing.assert_allclose(values, expected, rtol=3e-7)
+            codes, scale = stored.codes.reshape(-1, out).astype(np.int64), stored.scale.astype(np.float64)
+            seen = op.weights.channel_scales.astype(np.float64)
+            np.testing.assert_allclose((codes - stored.zero_point) * scale, op.weights.centred.reshape(-1, out) * seen,
+                                       rtol=3e-7)
             source = model.tensor(op.inputs[0]).scale
             np.testing.assert_allclose(stored.bias * stored.bias_scale.astype(np.float64),
-                                       op.weights.bias * source * op.weights.channel_scales.astype(np.float64), rtol=5e-7)
+                                       op.weights.bias * source * seen, rtol=5e-7)
             np.testing.assert_allclose(stored.bias_scale, np.float64(source) * stored.scale, rtol=1e-6)
 
 
@@ -91,8 +93,8 @@ def test_multiplied_codes_use_eight_bits_and_no_accumulator_overflows():
 def test_a_multiplier_leaves_room_for_a_large_bias():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     weights = np.float32([[1e-4, 1], [1e-4, 1], [1e-4, -1], [-1e-4, 1]])
-    model = model_of(net, {"num_bits": 2, "symmetric": True, "per_channel": True}, ranges={"logits.activations": (-2e3, 2e3)},
-                     logits__weights=weights, logits__bias=[1e3, 0.0])
+    model = model_of(net, {"num_bits": 2, "symmetric": True, "per_channel": True},
+                     ranges={"logits.activations": (-2e3, 2e3)}, logits__weights=weights, logits__bias=[1e3, 0.0])
     op = model.ops[0]
     assert op.accumulator_bits > 28
     stored = stored_weights(model, op, INT8, True, True)
@@ -104,8 +106,9 @@ def test_a_multiplier_leaves_room_for_a_large_bias():
 @pytest.mark.parametrize("per_channel", [True, False])
 def test_channels_that_come_to_nothing_are_zeros_with_a_scale_that_can_be_worked_with(per_channel):
     net = network_of((4,), (Dense, "logits", {"units": 2}))
-    weights = np.float32(np.random.RandomState(0).standard_normal((4, 2))) * np.float32([1e-33, 1 if per_channel else 1e-33])
-    model = model_of(net, {"symmetric": True, "per_channel": per_channel}, logits__weights=weights, logits__bias=[0.0, 0.0])
+    weights = np.random.RandomState(0).standard_normal((4, 2)) * [1e-33, 1 if per_channel else 1e-33]
+    model = model_of(net, {"symmetric": True, "per_channel": per_channel}, logits__weights=weights,
+                     logits__bias=[0.0, 0.0])
     stored = stored_weights(model, model.ops[0], INT8, per_channel, True)
     assert not stored.codes[:, 0].any() and stored.codes[:, 1].any() == per_channel
     assert 1e-6 < stored.scale[0] < 1e6 and stored.bias_scale[0] > 1e-6
@@ -133,7 +136,8 @@ def test_more_than_eight_bits_are_refused():
     net = network()
     book, _ = book_of(net).change([("depthwise.activations.num_bits", 10)])
     message = refusal(integer_model(net, book, state_of(net)))
-    assert message.startswith("layer 'depthwise': its output") and "possible with depthwise.activations.num_bits=8" in message
+    assert message.startswith("layer 'depthwise': its output")
+    assert "possible with depthwise.activations.num_bits=8" in message
     book, _ = book_of(net).change([("input.activations.num_bits", 16)])
     assert refusal(integer_model(net, book, state_of(net))).startswith("the network's input: 16 bits")
 
@@ -172,5 +176,6 @@ def test_a_sum_of_three_is_refused():
 
 def test_sums_that_would_overflow_are_refused():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
-    message = refusal(model_of(net, {"symmetric": True}, ranges={"logits.activations": (-1e-12, 1e-12)}, logits__bias=[0, 0]))
+    message = refusal(model_of(net, {"symmetric": True}, ranges={"logits.activations": (-1e-12, 1e-12)},
+                               logits__bias=[0, 0]))
     assert "overflow" in message and "wider range of its output" in message

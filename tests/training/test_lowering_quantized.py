@@ -101,7 +101,7 @@ def test_biases_are_on_the_grid_of_input_times_weights():
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network)
         settings = settings_of(case.plan, weights=dict(num_bits=2, **EXACT), activations=dict(num_bits=3, **EXACT))
-        state = state_arrays(case.plan, settings, {"input.activations": (-4.0, 3.0)})
+        state = state_arrays(case.plan, settings, {"input.activations": (-4.0, 3.0), "conv.activations": (-8.0, 7.0)})
         source = case.lowered.quantizers.quantized["conv.activations"].source
         feeds = case.feeds(np.zeros((1, 2, 2, 1), np.float32), state, random_parameters(network))
         bias = session.run(source, feeds)[0, 0, 0]
