@@ -1,11 +1,13 @@
 """How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
 
+from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.integer_model import IntegerModel, IntegerTensor
+from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.simulator import quantize_input, run_codes, run_op
+from qatviz.network.layers import Add, AveragePool
 
 #: Codes of the input, ``[n] + shape``, to codes of tensors by name; at least those of the logits.
 Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
@@ -14,6 +16,9 @@ Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
 BATCH = 32
 #: Examples whose inner layers are compared.
 LAYER_EXAMPLES = 256
+#: How many times finer, as a power of two, results are looked at to tell whether they are in the middle of two codes.
+_FINER_BITS = 10
+_NO_CLAMP = (-2**31, 2**31 - 1)
 
 
 class Agreement(NamedTuple):
@@ -45,12 +50,16 @@ class LayerAgreement(NamedTuple):
         With the network computed from its input, so with what the layers before it did.
     own : Agreement
         Of this operation alone: with the same codes as its inputs.
+    unexplained : int
+        Codes of ``own`` that differ and are not explained by another way of rounding: the exact result is farther from the
+        middle of two codes than a unit of the accumulator, or the difference is larger than 1.
     """
 
     layer: str
     kind: str
     whole: Agreement
     own: Agreement
+    unexplained: int
 
 
 class Tally:
@@ -101,18 +110,40 @@ def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray) -> Tuple[n
 def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray) -> List[LayerAgreement]:
     """Every layer of ``run``, which gives all tensors of the model, against the simulator."""
     whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
+    unexplained = {op.output: 0 for op in model.ops}
     for codes in _batches(quantize_input(model, images)):
         expected = run_codes(model, codes, [op.output for op in model.ops])
         found = dict(run(codes), **{model.input: codes})
         for op in model.ops:
             whole[op.output].add(expected[op.output], found[op.output])
-            own[op.output].add(run_op(model, op, found), found[op.output])
-    return [LayerAgreement(op.output, op.kind, whole[op.output].result(), own[op.output].result()) for op in model.ops]
+            alone = run_op(model, op, found)
+            own[op.output].add(alone, found[op.output])
+            unexplained[op.output] += _unexplained(model, op, found, alone)
+    return [LayerAgreement(op.output, op.kind, whole[op.output].result(), own[op.output].result(), unexplained[op.output])
+            for op in model.ops]
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     """Share of examples whose largest logit, the first of equals, is that of the label."""
     return float(np.mean(logits.argmax(axis=1) == labels))
+
+
+def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray) -> int:
+    """How many codes differ by more than 1, or where rounding leaves no doubt."""
+    difference = np.abs(alone - found[op.output])
+    if not difference.any():
+        return 0
+    if isinstance(op.layer, AveragePool):
+        return int(np.count_nonzero(difference > 1))  # whose ties are exact
+    if op.factors is None:
+        return int(np.count_nonzero(difference))
+    # The same operation with an output of so many times finer steps.
+    bits = int(min(_FINER_BITS, op.factors.right_shift.min() - 1))
+    factors = op.factors._replace(right_shift=op.factors.right_shift - bits)
+    finer = run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - model.tensor(op.output).zero_point
+    from_middle = np.abs(finer % 2**bits - 2**(bits - 1)) / 2**bits
+    doubt = 2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real)
+    return int(np.count_nonzero((difference > 1) | ((difference == 1) & (from_middle > doubt))))
 
 
 def _batches(codes: np.ndarray) -> List[np.ndarray]:

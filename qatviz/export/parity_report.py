@@ -10,13 +10,9 @@ from qatviz.export.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Run
                                   compare_layers, compare_logits, run_logits)
 from qatviz.export.parity_graph import EvaluationGraph
 from qatviz.export.simulator import quantize_input
-from qatviz.network.layers import AveragePool
 
 #: Examples that golden vectors are kept of.
 GOLDEN_EXAMPLES = 16
-#: What any runtime reaches in each operation by itself, whatever its way of rounding: share of equal codes, difference.
-#: What adds up over the layers depends on the network. (Half of the ties of an average may be a quarter of its codes.)
-OWN_IDENTICAL, AVERAGE_IDENTICAL, OWN_LARGEST = 0.9, 0.7, 1
 
 
 class Exported(NamedTuple):
@@ -78,14 +74,8 @@ class ParityReport:
     @property
     def faults(self) -> List[str]:
         """Operations that don't compute what they should, in words; none in a good file."""
-        found = []
-        for layer in self.layers:
-            least = AVERAGE_IDENTICAL if layer.kind == AveragePool.__name__ else OWN_IDENTICAL
-            if layer.own.identical < least or layer.own.largest > OWN_LARGEST:
-                found.append("layer {!r}: alone, {:.1%} of its codes are identical and the largest difference is {}; "
-                             "expected: {:.0%} at least, and {} at most".format(
-                                 layer.layer, layer.own.identical, layer.own.largest, least, OWN_LARGEST))
-        return found
+        return ["layer {!r}: alone, {:,} of its codes differ by more than rounding explains, by up to {}".format(
+            layer.layer, layer.unexplained, layer.own.largest) for layer in self.layers if layer.unexplained]
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
@@ -93,7 +83,7 @@ class ParityReport:
             "about": self.about, "examples": self.examples, "layer_examples": self.layer_examples,
             "outputs": {name: found._asdict() for name, found in self.outputs.items()},
             "layers": [{"layer": layer.layer, "operation": layer.kind, "whole": _plain(layer.whole),
-                        "own": _plain(layer.own)} for layer in self.layers],
+                        "own": _plain(layer.own), "unexplained": layer.unexplained} for layer in self.layers],
             "accuracy": self.accuracy, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
         }
 

@@ -1,8 +1,8 @@
 """How TFLite's 8-bit types hold the codes of an integer model, and which they can't.
 
-Two kinds of files: int8, whose weights have a zero point of 0, with a scale for each output channel; and uint8, the older
-form, whose weights have one scale and any zero point. Codes of the model become int8 as they are, uint8 by adding
-128.
+Two kinds of files: int8, whose weights have a zero point of 0, with a scale for each output channel; and uint8, the
+older form, whose weights have one scale and any zero point. Codes of the model become int8 as they are, uint8 by
+adding 128.
 """
 
 from typing import List, NamedTuple
