@@ -1,0 +1,175 @@
+"""What cannot be imported exactly is refused: by the layer's name, its type, the reason and what is supported."""
+
+import re
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from keras_import_cases import fresh_keras
+
+from qatviz.errors import NetworkError
+from qatviz.network.keras_import import import_model
+
+layers = tf.keras.layers
+
+
+class Custom(layers.Conv2D):
+    """By its description it may pass for Keras' own."""
+
+
+class Subclassed(tf.keras.Model):
+    """A model that is code."""
+
+    def __init__(self):
+        super().__init__(name="coded")
+        self.head = layers.Dense(3)
+
+    def call(self, inputs):
+        return self.head(inputs)
+
+
+def relu(x):
+    return tf.nn.relu(x) * 2
+
+
+Conv2D = type("Conv2D", (Custom,), {"__doc__": "Even the name is Keras'."})
+
+
+def refused(build, *said):
+    with fresh_keras():
+        model = build()
+        with pytest.raises(NetworkError) as caught:
+            import_model(model)
+    for text in said:
+        assert re.search(text, str(caught.value)), "{!r} is not in {!r}".format(text, str(caught.value))
+
+
+def sequential(*makers, input_shape=(9, 10, 3)):
+    return lambda: tf.keras.Sequential([layers.InputLayer(input_shape)] + [make() for make in makers])
+
+
+def functional(body):
+    def build():
+        image = layers.Input((9, 10, 3))
+        return tf.keras.Model(image, body(image))
+    return build
+
+
+@pytest.mark.parametrize("make, kind", [
+    (lambda: layers.LeakyReLU(name="bad"), "LeakyReLU"), (lambda: layers.PReLU(name="bad"), "PReLU"),
+    (lambda: layers.Conv2DTranspose(3, 2, name="bad"), "Conv2DTranspose"),
+    (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"), (lambda: layers.Permute((2, 1, 3), name="bad"), "Permute"),
+    (lambda: layers.LayerNormalization(name="bad"), "LayerNormalization"),
+    (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "TimeDistributed"),
+], ids=lambda value: value if isinstance(value, str) else "")
+def test_layers_of_other_types(make, kind):
+    refused(sequential(make), "'bad'", kind, "supported: .*Conv2D.*ZeroPadding2D")
+
+
+@pytest.mark.parametrize("make, said", [
+    (lambda: layers.Conv2D(4, 3, activation="sigmoid", name="bad"), ["Conv2D", "sigmoid", "relu6"]),
+    (lambda: layers.Activation("tanh", name="bad"), ["Activation", "tanh", "relu6"]),
+    (lambda: layers.Activation(relu, name="bad"), ["Activation", "activation is relu"]),
+    (lambda: layers.Activation(lambda x: x, name="bad"), ["Activation", "<lambda>"]),
+    (lambda: layers.ReLU(3.0, name="bad"), ["ReLU", "max_value", "3.0", "None or 6"]),
+    (lambda: layers.ReLU(negative_slope=0.1, name="bad"), ["ReLU", "negative_slope", "0.1"]),
+    (lambda: layers.ReLU(threshold=0.5, name="bad"), ["ReLU", "threshold", "0.5"]),
+    (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
+    (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
+    (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),
+    (lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="bad"), ["Dropout", "noise_shape"]),
+    (lambda: layers.AveragePooling2D(data_format="channels_first", name="bad"),
+     ["AveragePooling2D", "channels_first", "channels_last"]),
+    (lambda: layers.SeparableConv2D(2, 3, strides=(1, 2), name="bad"), ["SeparableConv2D", r"\(1, 2\)", "equal"]),
+    (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: .*Conv2D"]),
+    (lambda: Conv2D(2, 3, name="bad"), ["refusals.Conv2D", "code"]),
+    (lambda: layers.Lambda(lambda x: x * 2.0, name="bad"), ["Mul", "supported: .*Relu6"]),
+    (lambda: layers.Lambda(lambda x: tf.nn.relu(x) + x, name="bad"), ["AddV2 of Relu", "supported: .*Relu6"]),
+], ids=lambda value: value[0] if isinstance(value, list) else "")
+def test_settings_that_would_not_be_exact(make, said):
+    refused(sequential(make), "'bad'", *said)
+
+
+@pytest.mark.parametrize("body, said", [
+    (lambda x: layers.Add(name="bad")([x, layers.AveragePooling2D((9, 10))(x)]), ["Add", "same shape"]),
+    (lambda x: layers.Multiply(name="bad")([x, x]), ["Multiply", "supported: .*Add"]),
+    (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
+    (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
+    (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
+    (lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()), ["Dropout", "training="]),
+    (lambda x: x * 2.0, ["tf_op_layer_mul", "TensorFlowOpLayer", "'Mul' with a constant", "supported: Add"]),
+], ids=lambda value: value[0] if isinstance(value, list) else "")
+def test_connections_that_would_not_be_exact(body, said):
+    refused(functional(body), *said, *(["'bad'"] if "bad" in body.__code__.co_consts else []))
+
+
+def test_a_shared_layer():
+    def body(x):
+        twice = layers.Conv2D(3, 1, name="twice")
+        return twice(twice(x))
+    refused(functional(body), "'twice'", "Conv2D", "2 times", "called once")
+
+
+def test_a_shared_model():
+    def body(x):
+        inner = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.Conv2D(3, 1)], name="twice")
+        return layers.Add()([inner(x), inner(inner(x))])
+    refused(functional(body), "'twice'", "Sequential", "3 times", "called once")
+
+
+def test_more_than_one_input_or_output():
+    def two_inputs():
+        one, other = layers.Input((9,), name="one"), layers.Input((9,), name="other")
+        return tf.keras.Model([one, other], layers.Add()([one, other]), name="double")
+    refused(two_inputs, "'double'", "2 inputs", "'one', 'other'", "exactly one")
+
+    def two_outputs():
+        one = layers.Input((9,))
+        return tf.keras.Model(one, [layers.Dense(2)(one), layers.Dense(3)(one)], name="double")
+    refused(two_outputs, "'double'", "2 outputs", "exactly one")
+
+
+def test_models_that_are_code_or_not_built():
+    def coded():
+        model = Subclassed()
+        model(tf.ones((1, 4)))
+        return model
+    refused(coded, "'coded'", "Subclassed", "supported: .*Sequential")
+    refused(lambda: tf.keras.Sequential([layers.Dense(3)], name="loose"), "'loose'", "not built", "input_shape")
+    refused(lambda: "a path", "builtins.str", "tf.keras.Model")
+    refused(lambda: layers.Dense(3), "Dense", "tf.keras.Model")
+
+
+def test_an_open_input_shape():
+    refused(sequential(lambda: layers.Conv2D(3, 1), input_shape=(None, None, 3)), r"\(None, None, 3\)", "input_shape")
+    with fresh_keras():
+        model = sequential(lambda: layers.Conv2D(3, 1), input_shape=(None, None, 3))()
+        with pytest.raises(NetworkError, match="what fits the model's own"):
+            import_model(model, input_shape=(8, 8, 4))
+
+
+@pytest.mark.parametrize("parameter, value, said", [
+    ("kernel", np.nan, "weights holds 1 values that are not finite"), ("bias", np.inf, "bias holds 1 values"),
+    ("moving_variance", -0.5, "moving_variance is -0.5 at its lowest")])
+def test_values_that_no_training_can_start_from(parameter, value, said):
+    def build():
+        model = sequential(lambda: layers.Conv2D(3, 1, name="bad"), lambda: layers.BatchNormalization(name="bad_bn"))()
+        weights = model.get_weights()
+        names = [variable.name for variable in model.weights]
+        weights[next(i for i, name in enumerate(names) if parameter in name)].flat[1] = value
+        model.set_weights(weights)
+        return model
+    refused(build, "'bad(_bn)?'", said)
+
+
+def test_weights_of_another_session():
+    with fresh_keras():
+        model = sequential(lambda: layers.Conv2D(3, 1))()
+        model.get_weights()  # has Keras initialize them, once and for all
+        with tf.Session().as_default(), pytest.raises(NetworkError, match="where it was made"):
+            import_model(model)
+
+
+def test_float64():
+    refused(lambda: tf.keras.Sequential([layers.InputLayer((4,), dtype="float64"), layers.Dense(
+        3, dtype="float64", name="bad")]), "'bad'", "Dense", "float64", "float32")
