@@ -51,8 +51,8 @@ class LayerAgreement(NamedTuple):
     own : Agreement
         Of this operation alone: with the same codes as its inputs.
     unexplained : int
-        Codes of ``own`` that differ and are not explained by another way of rounding: the exact result is farther from the
-        middle of two codes than a unit of the accumulator, or the difference is larger than 1.
+        Codes of ``own`` that differ and are not explained by another way of rounding: the exact result is farther from
+        the middle of two codes than a unit of the accumulator, or the difference is larger than 1.
     """
 
     layer: str
@@ -119,8 +119,8 @@ def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray) -> Lis
             alone = run_op(model, op, found)
             own[op.output].add(alone, found[op.output])
             unexplained[op.output] += _unexplained(model, op, found, alone)
-    return [LayerAgreement(op.output, op.kind, whole[op.output].result(), own[op.output].result(), unexplained[op.output])
-            for op in model.ops]
+    return [LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
+            for name, op in ((op.output, op) for op in model.ops)]
 
 
 def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:

@@ -29,8 +29,6 @@ def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -
         If they can't be written; nothing has changed then.
     """
     path = Path(path).absolute()
-    if path.is_dir():
-        raise ExportError("{}: is a directory; expected the name of a file".format(path))
     vectors = io.BytesIO()
     np.savez_compressed(vectors, **report.golden)
     beside = {
@@ -46,6 +44,9 @@ def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -
 
 def _write_together(contents: Dict[Path, bytes]) -> None:
     """Write files under other names; once all are on disk, give them theirs."""
+    for path in contents:
+        if path.is_dir():
+            raise ExportError("{}: is a directory; expected the name of a file".format(path))
     unfinished = {path: path.with_name(".{}.{}.part".format(path.name, os.getpid())) for path in contents}
     try:
         for path, content in contents.items():

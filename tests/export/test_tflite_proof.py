@@ -1,0 +1,242 @@
+"""The export as a whole: its proof finds what is wrong, and all of it is written, or nothing."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+from integer_cases import book_of, model_of, network_of, state_of
+
+from qatviz.data import from_arrays
+from qatviz.export import parity_files
+from qatviz.export.errors import ExportError
+from qatviz.export.lower_integer import integer_model
+from qatviz.export.parity import compare_layers, compare_logits, run_logits, same_top1
+from qatviz.export.parity_graph import EvaluationGraph
+from qatviz.export.parity_report import Exported, prove
+from qatviz.export.simulator import run_codes, run_op
+from qatviz.export.tflite import export_tflite
+from qatviz.export.tflite_lowering import TfliteModel
+from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
+
+NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
+                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
+                     (Dense, "logits", {"units": 4}))
+STATE = state_of(NETWORK)
+INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    random = np.random.RandomState(0)
+    images, labels = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8), (np.arange(80) % 4).astype(np.int32)
+    return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
+
+
+@pytest.fixture(scope="module")
+def graph():
+    with EvaluationGraph(NETWORK, book_of(NETWORK, INT8), STATE) as made:
+        yield made
+
+
+def export(path, dataset, weights=None, **options):
+    book = book_of(NETWORK, INT8 if weights is None else weights)
+    return export_tflite(path, NETWORK, book, STATE, dataset, **options)
+
+
+def names(directory):
+    return sorted(os.listdir(str(directory)))
+
+
+# Agreement
+
+
+def test_logits_agree_as_far_as_they_do():
+    expected = np.array([[1, 5, 3], [7, 7, 0], [-4, 0, 2]])
+    found = np.array([[1, 4, 4], [6, 7, 0], [2, 0, -4]])
+    agreement = compare_logits(expected, found)
+    assert agreement == (4 / 9, 6, 2 / 3)
+    assert same_top1(expected, found).tolist() == [True, True, False]
+
+
+# The proof
+
+
+def proof_of(run, graph, dataset):
+    model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE, metadata={"step": 7})
+    images = dataset.x_test[:20].astype(np.float32) / np.float32(255)
+    exported = Exported("a format", "a runtime", lambda codes: run(model, codes), lambda codes: run(model, codes), 123)
+    return prove(model, exported, graph, images, dataset.y_test[:20])
+
+
+def perfect(model, codes):
+    return run_codes(model, codes, [op.output for op in model.ops])
+
+
+def wrong_by(amount, layer):
+    """A runtime whose codes of one layer are wrong."""
+    def run(model, codes):
+        found = perfect(model, codes)
+        return dict(found, **{layer: found[layer] + amount})
+    return run
+
+
+def test_of_a_perfect_file_all_is_identical(graph, dataset):
+    report = proof_of(perfect, graph, dataset)
+    assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
+    assert not report.faults and "WRONG" not in report.to_text()
+    assert all(layer.own == layer.whole == (1.0, 0, None) for layer in report.layers)
+    assert report.accuracy["file"] == report.accuracy["simulator"]
+
+
+@pytest.mark.parametrize("amount", [1, 2, -3])
+@pytest.mark.parametrize("layer", ["relu", "pool", "means", "logits"])
+def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, graph, dataset):
+    report = proof_of(wrong_by(amount, layer), graph, dataset)
+    assert any(fault.startswith("layer {!r}".format(layer)) for fault in report.faults)
+    assert "WRONG: layer {!r}".format(layer) in report.to_text() and report.to_record()["faults"] == report.faults
+    assert {entry.layer: entry.own.largest for entry in report.layers}[layer] == abs(amount)
+
+
+def test_the_report_says_what_was_compared(graph, dataset):
+    report = proof_of(perfect, graph, dataset)
+    record = json.loads(json.dumps(report.to_record(), allow_nan=False))
+    assert record["about"] == {"step": 7, "format": "a format", "runtime": "a runtime", "network": "chain"}
+    assert (record["examples"], record["layer_examples"]) == (20, 20)
+    assert record["bytes"] == {"file": 123, "float32 parameters": 4 * (9 * 8 + 8 + 8 * 4 + 4)}
+    assert [layer["layer"] for layer in record["layers"]] == ["relu", "pool", "means", "logits"]
+    text = report.to_text()
+    for words in ("a format of chain, run in a runtime", "file to evaluation graph", "100.00 %", "123 bytes", "20 held"):
+        assert words in text
+
+
+def test_no_share_short_of_all_is_told_as_all(graph, dataset):
+    def run(model, codes):
+        found = perfect(model, codes)
+        found["pool"] = found["pool"].copy()
+        found["pool"][0, 0, 0, 0] += 1
+        return found
+    report = proof_of(run, graph, dataset)
+    line = next(line for line in report.to_text().splitlines() if line.startswith("pool"))
+    assert "100.00 %" not in line and line.split()[-2:] != ["%", "0"]
+
+
+# The files
+
+
+def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
+    new = tmp_path / "new"
+    written = export(new / "net.v1.tflite", dataset, metadata={"step": 3})
+    assert names(new) == ["net.v1.golden.npz", "net.v1.parity.json", "net.v1.parity.txt", "net.v1.tflite"]
+    assert sorted(written.paths) == [new / name for name in names(new)]
+    assert json.loads((new / "net.v1.parity.json").read_text()) == written.report.to_record()
+    assert (new / "net.v1.parity.txt").read_text().rstrip() == written.report.to_text()
+    assert written.report.examples == 60 and not written.report.faults
+    assert written.report.nbytes["file"] == written.paths[0].stat().st_size
+    assert written.report.outputs["file to evaluation graph"].largest <= 1
+
+
+@pytest.mark.parametrize("weights, dtype", [(INT8, np.int8), ({}, np.uint8)])
+def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path, dataset):
+    path = export(tmp_path / "net.tflite", dataset, weights).paths[0]
+    offset = 128 if dtype == np.uint8 else 0
+    runner = TfliteRunner(TfliteModel(path.read_bytes(), np.dtype(dtype), offset, ("logits",), ()))
+    with np.load(str(tmp_path / "net.golden.npz")) as golden:
+        found = runner.run(golden["input"].astype(np.int32))["logits"]
+        np.testing.assert_array_equal(found, golden["file_output"])
+        steps = golden["images"] / golden["input_scale"] + golden["input_zero_point"]
+        assert np.abs(steps - golden["input"]).max() <= 0.5 + 1e-4
+        assert len(golden["labels"]) == len(found) == 16
+
+
+def test_what_ships_is_what_was_proven(tmp_path, dataset):
+    """The report's own numbers, from the file on disk."""
+    written = export(tmp_path / "net.tflite", dataset, examples=30)
+    model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
+    runner = TfliteRunner(TfliteModel(written.paths[0].read_bytes(), np.dtype(np.int8), 0, ("logits",), ()))
+    simulated, found = run_logits(model, runner.run, dataset.x_test[:30].astype(np.float32) / np.float32(255))
+    assert compare_logits(simulated, found) == written.report.outputs["file to simulator"]
+    assert written.report.examples == 30
+
+
+def test_probabilities_ship_and_logits_are_compared(tmp_path, dataset):
+    plain, softmax = (export(tmp_path / name, dataset, softmax=name == "b.tflite") for name in ("a.tflite", "b.tflite"))
+    assert plain.report.outputs == softmax.report.outputs and plain.report.layers == softmax.report.layers
+    assert plain.report.nbytes["file"] < softmax.report.nbytes["file"]
+
+
+def test_an_export_replaces_the_one_before(tmp_path, dataset):
+    export(tmp_path / "net.tflite", dataset)
+    export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
+    assert len(names(tmp_path)) == 4
+    written = export(tmp_path / "net.tflite", dataset)
+    assert (tmp_path / "net.parity.txt").read_text().rstrip() == written.report.to_text()
+
+
+def test_a_refused_export_leaves_nothing(tmp_path, dataset):
+    with pytest.raises(ExportError, match="9 bits"):
+        export(tmp_path / "net.tflite", dataset, {"num_bits": 9})
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("fails_at", range(4))
+def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(fails_at, tmp_path, dataset, monkeypatch):
+    export(tmp_path / "net.tflite", dataset)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+    calls = []
+
+    def failing(number):
+        calls.append(number)
+        if len(calls) == fails_at + 1:
+            raise OSError(28, "No space left on device", "disk")
+    monkeypatch.setattr(parity_files.os, "fsync", failing)
+    with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
+        export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
+def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="is a directory"):
+        export(tmp_path, dataset)
+    with pytest.raises(ExportError, match="can't be written"):
+        export(tmp_path / "file" / "net.tflite", dataset)
+    with pytest.raises(ExportError, match="examples is 0"):
+        export(tmp_path / "net.tflite", dataset, examples=0)
+    (tmp_path / "net.parity.txt").mkdir()
+    with pytest.raises(ExportError, match="net.parity.txt: is a directory"):
+        export(tmp_path / "net.tflite", dataset)
+    assert names(tmp_path) == ["file", "net.parity.txt"]
+
+
+def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
+    """A fault shows in every layer behind it, but only once as that layer's own."""
+    model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
+
+    def run(codes):
+        known = {model.input: codes}
+        for op in model.ops:
+            known[op.output] = run_op(model, op, known) + (20 if op.output == "relu" else 0)
+        return known
+    layers = compare_layers(model, run, dataset.x_test[:20].astype(np.float32) / np.float32(255))
+    assert [layer.whole.largest > 0 for layer in layers] == [True, True, True, True]
+    assert [layer.own.largest > 0 for layer in layers] == [True, False, False, False]
+    assert [layer.unexplained > 0 for layer in layers] == [True, False, False, False]
+
+
+@pytest.mark.parametrize("doubt", [True, False])
+def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doubt):
+    """A quarter of 2 or 6 is in the middle, of 3 or 5 it is a unit of the accumulator away, of 4 it is farther."""
+    net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
+    unit = (-128.0, 127.0)
+    model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, hidden__weights=[[0.25]],
+                     ranges={"input.activations": unit, "hidden.activations": unit})
+    images = np.float32([[2], [6], [3], [5]] if doubt else [[4], [8], [0], [-4]])
+
+    def run(codes):
+        hidden = run_op(model, model.ops[0], {"input": codes}) - 1
+        return {"hidden": hidden, "logits": run_op(model, model.ops[1], {"hidden": hidden})}
+    hidden, logits = compare_layers(model, run, images)
+    assert (hidden.own.identical, hidden.own.largest, logits.unexplained) == (0, 1, 0)
+    assert hidden.unexplained == (0 if doubt else 4)
