@@ -15,6 +15,8 @@ IDENTIFIER = b"TFL3"
 _ALIGNMENT = 16
 #: Codes from here on do not fit the byte that old readers look at; it then has this value.
 _LARGEST_OLD_CODE = 127
+#: What the options of operations take for TensorFlow's names.
+PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
 _TYPES = {np.dtype(np.int8): tflite.TensorType.INT8, np.dtype(np.uint8): tflite.TensorType.UINT8,
           np.dtype(np.int32): tflite.TensorType.INT32, np.dtype(np.float32): tflite.TensorType.FLOAT32}
 

@@ -14,11 +14,10 @@ Where TFLite's own operation would compute something else, others stand in for i
 from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
-import tflite
 
 from qatviz import __version__
 from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite_file import Quantization, TfliteFile
+from qatviz.export.tflite_file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite_storage import UINT8_OFFSET, bias_scale, is_uniform, remarks, storage_type, stored_weights
 from qatviz.network.layers import Pair
 
@@ -33,7 +32,6 @@ _SOFTMAX_SCALE = np.float32(1 / 256)
 #: What the types themselves clamp to, in codes of the model.
 _LIMITS = (-128, 127)
 _ENDS = ("lowest", "highest")
-_PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
 
 Range = Tuple[int, int]
 
@@ -246,7 +244,7 @@ class _Lowering:
     def _pool(self, op: IntegerOp, name: str) -> None:
         rows, columns = op.layer.pool_size
         self._put(op, op.clamp, lambda index: self._append(
-            name, [self._index[op.inputs[0]]], index, "Pool2DOptions", Padding=_PADDING[op.layer.padding],
+            name, [self._index[op.inputs[0]]], index, "Pool2DOptions", Padding=PADDING[op.layer.padding],
             StrideH=op.layer.strides[0], StrideW=op.layer.strides[1], FilterHeight=rows, FilterWidth=columns))
 
     def _add(self, op: IntegerOp) -> None:
@@ -286,5 +284,5 @@ class _Lowering:
 
 
 def _window(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
-    return {"Padding": _PADDING[padding], "StrideH": strides[0], "StrideW": strides[1], "DilationHFactor": dilation[0],
+    return {"Padding": PADDING[padding], "StrideH": strides[0], "StrideW": strides[1], "DilationHFactor": dilation[0],
             "DilationWFactor": dilation[1]}

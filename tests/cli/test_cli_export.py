@@ -1,0 +1,115 @@
+"""``qatviz export``: from a recorded run to a file and its proof."""
+
+import json
+import os
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from cli_calls import call, error_of, write_data
+
+from qatviz.cli import export as export_command
+
+STEPS = 8
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory):
+    return write_data(tmp_path_factory.mktemp("data") / "small.npz")
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory, data):
+    """A recorded run whose second half has weights of 4 bits."""
+    directory = tmp_path_factory.mktemp("runs") / "a"
+    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--out", directory,
+                  "--set", "4:*.weights.num_bits=4", "--quiet")
+    assert answer.code == 0, answer.err
+    return directory
+
+
+def codes_in(path):
+    """How many different codes the weights of a file's last layer have."""
+    interpreter = tf.lite.Interpreter(model_path=str(path))
+    interpreter.allocate_tensors()
+    weights = next(d for d in interpreter.get_tensor_details() if d["name"] == "logits.weights")
+    return len(np.unique(interpreter.get_tensor(weights["index"])))
+
+
+def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
+    answer = call("export", run, "--format", "tflite", "--out", tmp_path / "net.tflite")
+    assert answer.code == 0, answer.err
+    assert sorted(os.listdir(str(tmp_path))) == ["net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
+    assert (tmp_path / "net.parity.txt").read_text().strip() in answer.out
+    assert "TFLite int8 of lenet" in answer.out and str(tmp_path / "net.tflite") in answer.out
+    assert "step {}".format(STEPS) in answer.err
+    record = json.loads((tmp_path / "net.parity.json").read_text())
+    assert record["about"]["step"] == STEPS and record["examples"] == 40
+    assert record["outputs"]["file to evaluation graph"]["identical"] > 0.85 and record["faults"] == []
+
+
+def test_the_checkpoint_that_is_named_is_exported(run, tmp_path):
+    checkpoint = next(info["name"] for info in call("show", run, "--json").json["checkpoints"] if info["step"] == 4)
+    for name, options in (("before", ["--checkpoint", checkpoint]), ("after", [])):
+        answer = call("export", run, "--out", tmp_path / name, "--plain-codes", "--verify", 3, *options)
+        assert answer.code == 0, answer.err
+    assert codes_in(tmp_path / "before") > 15 >= codes_in(tmp_path / "after")
+
+
+def test_json_is_the_proof_on_one_line(run, tmp_path):
+    answer = call("export", run, "--out", tmp_path / "net.tflite", "--json", "--verify", 5, "--softmax")
+    assert answer.code == 0 and len(answer.out.splitlines()) == 1
+    record = answer.json
+    files = record.pop("files")
+    assert files[0] == str(tmp_path / "net.tflite") and all(os.path.exists(path) for path in files)
+    assert record == json.loads((tmp_path / "net.parity.json").read_text())
+    assert (record["examples"], record["layer_examples"]) == (5, 5)
+
+
+def test_a_file_with_a_fault_ends_with_one_and_says_which(run, tmp_path, monkeypatch):
+    from qatviz.export import tflite
+
+    class Broken(tflite.TfliteRunner):
+        def run(self, codes):
+            return {name: values + 3 * (name == "pool1") for name, values in super().run(codes).items()}
+    monkeypatch.setattr(tflite, "TfliteRunner", Broken)
+    answer = call("export", run, "--out", tmp_path / "net.tflite", "--verify", 5)
+    assert answer.code == 1
+    assert "error: layer 'pool1': alone" in answer.err and "WRONG: layer 'pool1'" in answer.out
+
+
+def test_data_that_moved_can_be_named(run, data, tmp_path):
+    moved = tmp_path / "moved.npz"
+    moved.write_bytes(data.read_bytes())
+    assert call("export", run, "--out", tmp_path / "net.tflite", "--data", moved, "--verify", 2).code == 0
+    other = write_data(tmp_path / "other.npz", poisoned=0)
+    assert "not what the run was trained on" in error_of("export", run, "--out", tmp_path / "x.tflite", "--data", other)
+
+
+@pytest.mark.parametrize("arguments, message", [
+    (("--verify", "0"), "--verify is 0"),
+    (("--checkpoint", "nowhere"), "nowhere"),
+    (("--format", "onnxx"), "tflite"),
+])
+def test_what_is_wrong_with_the_call_is_told(run, arguments, message, tmp_path):
+    assert message in error_of("export", run, "--out", tmp_path / "net.tflite", *arguments)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_without_a_run_there_is_nothing_to_export(tmp_path):
+    error_of("export", tmp_path / "nowhere", "--out", tmp_path / "net.tflite")
+    assert "--out" in error_of("export", tmp_path)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_what_tflite_cannot_hold_is_refused_with_what_would_make_it_possible(data, tmp_path):
+    call("train", "--network", "mlp", "--data", data, "--steps", 1, "--batch-size", 8, "--out", tmp_path / "run",
+         "--weights", "num_bits=9", "--quiet")
+    answer = call("export", tmp_path / "run", "--out", tmp_path / "net.tflite")
+    assert answer.code == 2 and "possible with dense1.weights.num_bits=8" in answer.err
+    assert os.listdir(str(tmp_path)) == ["run"]
+
+
+def test_a_run_without_a_checkpoint_is_refused(run, tmp_path, monkeypatch):
+    monkeypatch.setattr(export_command, "starting_point", lambda *_: (None, ()))
+    assert "nothing to export" in error_of("export", run, "--out", tmp_path / "net.tflite")
