@@ -1,5 +1,7 @@
 """What the evaluation graph shows is what the integers say: logits of trained networks, code by code."""
 
+import os
+
 import numpy as np
 import pytest
 
@@ -30,7 +32,10 @@ SETTINGS = {
 #: more than 22 bits, as Dense layers with many inputs have.
 EXACT, BAR = (1.0, 0, 1.0), (0.998, 1, 1.0)
 DEEP = ("dscnn", "resnet8", "mobilenet")
-BATCH_SIZE, STEPS, EXAMPLES = 32, 24, 1000
+BATCH_SIZE, STEPS = 32, 24
+#: Digits and as many random inputs. The deep networks take minutes for all: QATVIZ_EXHAUSTIVE=1 asks for that.
+EXAMPLES, FEW_EXAMPLES = 1000, 100
+EXHAUSTIVE = bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 
 
 class Trained:
@@ -50,7 +55,8 @@ class Trained:
         for step, batch in enumerate(batches):
             self.graph.step(batch, step)
         self.graph.write_state(self._settled(self.graph.read_state()))
-        digits = data.x_test[:EXAMPLES].astype(np.float32) * np.float32(data.pixel_scale)
+        self.examples = EXAMPLES if EXHAUSTIVE or name not in DEEP else FEW_EXAMPLES
+        digits = data.x_test[:self.examples].astype(np.float32) * np.float32(data.pixel_scale)
         self.images = np.concatenate([digits, random.uniform(0, 1, digits.shape).astype(np.float32)])
 
     def _settled(self, state):
@@ -96,7 +102,7 @@ def test_logits_are_the_graphs(trained, setting):
     identical, largest, top1 = BAR if name == "mlp" else EXACT
     expected, found = trained.compare(setting)
     assert len(np.unique(expected)) > 4, "the logits say nothing"
-    for what, part in (("digits", slice(EXAMPLES)), ("random inputs", slice(EXAMPLES, None))):
+    for what, part in (("digits", slice(trained.examples)), ("random inputs", slice(trained.examples, None))):
         difference = np.abs(expected[part] - found[part])
         share, agreement = np.mean(difference == 0), np.mean(same_top1(expected[part], found[part]))
         measured = "{}, {}, {}: {:.3%} identical, at most {} apart, {:.2%} top-1".format(
