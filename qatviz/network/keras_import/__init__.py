@@ -1,7 +1,7 @@
 """Import of tf.keras models: Sequential and functional ones, as objects and from files.
 
-A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (`objects.py`,
-`weights.py`); `convert.py` and `kinds.py` write it down as a :class:`~qatviz.network.graph.Network`. Only objects, and
+A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (`objects.py`;
+`hdf5.py`, `weights.py`); `convert.py` and `kinds.py` write it down as a :class:`~qatviz.network.graph.Network`. Only objects, and
 files whose code the user allows to run, need TensorFlow.
 """
 

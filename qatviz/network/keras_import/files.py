@@ -8,7 +8,8 @@ from qatviz.errors import NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.config import model_spec
 from qatviz.network.keras_import.convert import ImportedModel, convert
-from qatviz.network.keras_import.weights import read_weights
+from qatviz.network.keras_import.hdf5 import StoredLayers, read_hdf5
+from qatviz.network.keras_import.weights import assigned
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
@@ -54,27 +55,34 @@ def load_model_file(path: Any, weights_path: Any = None, allow_code: bool = Fals
 
 
 def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[Shape]) -> ImportedModel:
-    import h5py  # with TensorFlow's dependencies; not needed by who imports a model as an object
-    start = _first_bytes(path)
-    if start.startswith(_HDF5):
+    if _first_bytes(path).startswith(_HDF5):
         if weights_path is not None:
             raise NetworkError("it is a whole model, with weights of its own; allowed: weights beside a JSON file")
-        with h5py.File(path, "r") as file:
-            if "model_config" not in file.attrs:
-                raise NetworkError("it holds no architecture{}".format(
-                    ", only weights; give the model's JSON file, and this one as weights_path"
-                    if "layer_names" in file.attrs else "; expected is what Keras' model.save wrote"))
-            record = json.loads(_text(file.attrs["model_config"]))
-            return _converted(path, None, record, file, allow_code, input_shape)
+        whole = read_hdf5(path)
+        if whole.config is None or whole.layers is None:
+            raise NetworkError("it holds no {}".format(
+                "weights" if whole.config is not None else "architecture; expected is what Keras' model.save wrote"
+                if whole.layers is None else "architecture, only weights; give the model's JSON file, and this one as "
+                "weights_path"))
+        return _converted(path, None, json.loads(whole.config), whole.layers, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
         record = json.load(text)
     if weights_path is None:
         return _converted(path, None, record, None, allow_code, input_shape)
-    if not _first_bytes(weights_path).startswith(_HDF5):
-        raise NetworkError("weights file {!r}: it is not HDF5; allowed: what model.save_weights wrote to a name that "
-                           "ends in .h5".format(weights_path))
-    with h5py.File(weights_path, "r") as file:
-        return _converted(path, weights_path, record, file, allow_code, input_shape)
+    return _converted(path, weights_path, record, _stored_weights(weights_path), allow_code, input_shape)
+
+
+def _stored_weights(path: str) -> StoredLayers:
+    where = "weights file {!r}: ".format(path)
+    if not _first_bytes(path).startswith(_HDF5):
+        raise NetworkError(where + "it is not HDF5; allowed: what model.save_weights wrote to a name that ends in .h5")
+    try:
+        stored = read_hdf5(path).layers
+    except NetworkError as error:
+        raise NetworkError(where + str(error)) from error
+    if stored is None:
+        raise NetworkError(where + "it holds no weights; expected is what Keras' model.save_weights wrote")
+    return stored
 
 
 def _first_bytes(path: str) -> bytes:
@@ -89,11 +97,7 @@ def _first_bytes(path: str) -> bytes:
     return start
 
 
-def _text(value: Any) -> str:
-    return value.decode("utf-8") if isinstance(value, bytes) else str(value)
-
-
-def _converted(path, weights_path, record, file, allow_code, input_shape) -> ImportedModel:
+def _converted(path, weights_path, record, stored, allow_code, input_shape) -> ImportedModel:
     spec = model_spec(record)
     code = [layer for layer in spec.layers if layer.kind in _HOLDS_CODE]
     if code and not allow_code:
@@ -101,10 +105,8 @@ def _converted(path, weights_path, record, file, allow_code, input_shape) -> Imp
                            "for a file that you trust, with allow_code".format(code[0].path[-1], code[0].kind))
     if code:
         return _by_keras(path, weights_path, input_shape)
-    if file is None:
-        return convert(spec, None, input_shape)
-    convert(spec, None, input_shape)  # what is wrong with the architecture comes before what is wrong with the weights
-    return convert(spec, read_weights(file["model_weights"] if "model_weights" in file else file, record), input_shape)
+    alone = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights
+    return alone if stored is None else convert(spec, assigned(stored, record), input_shape)
 
 
 def _by_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shape]) -> ImportedModel:
