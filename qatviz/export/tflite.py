@@ -13,7 +13,7 @@ from qatviz.export.parity_files import write_export
 from qatviz.export.parity_graph import EvaluationGraph
 from qatviz.export.parity_report import Exported, ParityReport, prove
 from qatviz.export.tflite_lowering import tflite_model
-from qatviz.export.tflite_runtime import RUNTIME, TfliteRunner
+from qatviz.export.tflite_runtime import REACHED, RUNTIME, TfliteRunner
 from qatviz.network.graph import Network
 from qatviz.training.settings_book import SettingsBook
 
@@ -62,7 +62,7 @@ def export_tflite(path: Union[str, Path], network: Network, book: SettingsBook, 
     logits = tflite_model(model, multiply_codes=multiply_codes) if softmax else file
     layers = tflite_model(model, multiply_codes=multiply_codes, outputs=[op.output for op in model.ops])
     exported = Exported("TFLite {}".format(file.dtype.name), RUNTIME, TfliteRunner(logits).run,
-                        TfliteRunner(layers).run, len(file.content), file.notes)
+                        TfliteRunner(layers).run, len(file.content), REACHED, file.notes)
     images = dataset.x_test[:examples].astype(np.float32)
     if dataset.pixel_scale != 1.0:
         images *= np.float32(dataset.pixel_scale)

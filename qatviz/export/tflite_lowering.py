@@ -88,7 +88,8 @@ class _Lowering:
         self._model, self._multiply = model, multiply_codes
         self._dtype = storage_type(model)
         self._offset = UINT8_OFFSET if self._dtype == np.uint8 else 0
-        self._file = TfliteFile("qatviz {}: {}".format(__version__, model.name))
+        facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
+        self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
         self._index = {}  # type: Dict[str, int]
         self._notes = remarks(model, self._dtype)
 

@@ -7,10 +7,14 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
+from qatviz.export.parity import Agreement
 from qatviz.export.tflite_lowering import TfliteModel
 
 #: What the proof calls it.
 RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
+#: What it reaches in networks of up to seven layers: its kernels round twice, and each layer adds to what differs
+#: before it. (The same files in LiteRT's XNNPACK kernels, which round once: 99 % at least, and 1.)
+REACHED = Agreement(0.85, 2, 0.98)
 
 
 class TfliteRunner:

@@ -22,8 +22,8 @@ def data(tmp_path_factory):
 def run(tmp_path_factory, data):
     """A recorded run whose second half has weights of 4 bits."""
     directory = tmp_path_factory.mktemp("runs") / "a"
-    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--out", directory,
-                  "--set", "4:*.weights.num_bits=4", "--quiet")
+    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--out",
+                  directory, "--set", "4:*.weights.num_bits=4", "--quiet")
     assert answer.code == 0, answer.err
     return directory
 
