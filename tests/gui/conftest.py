@@ -6,7 +6,7 @@ import sys
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
 import pytest  # noqa: E402
-from PyQt5 import QtCore, QtWidgets  # noqa: E402
+from PyQt5 import QtCore, QtTest, QtWidgets  # noqa: E402
 from staging import StagedRun  # noqa: E402
 
 from qatviz.gui.context import Context  # noqa: E402
@@ -29,6 +29,12 @@ def no_error_in_a_callback(monkeypatch):
     yield
     if errors:
         raise errors[0][1].with_traceback(errors[0][2])
+
+
+@pytest.fixture(autouse=True)
+def no_button_held(app):
+    """QTest remembers the button of a double click as held: the next test's mouse would drag."""
+    QtTest.QTest.mouseRelease(QtWidgets.QWidget(), QtCore.Qt.LeftButton)
 
 
 @pytest.fixture

@@ -76,9 +76,12 @@ class Driver:
         self.click(box, QtCore.QPoint(8, box.height() // 2))
 
     def pick_tile(self, name):
-        canvas = self.window.panels["histograms"].findChild(QtWidgets.QAbstractScrollArea)
+        canvas = self.canvas()
         canvas.show_tile(name)
         self.click(canvas.viewport(), canvas.rect_of(name).center())
+
+    def canvas(self):
+        return self.window.panels["histograms"].canvas
 
     # Reading
 
@@ -127,6 +130,7 @@ def bits_and_undo(d):
     window, seen = d.window, d.seen
     yield lambda: window.model.snapshot is not None and window.model.step > 3
     seen["title"], seen["device"] = window.windowTitle(), QtGui.QGuiApplication.platformName()
+    yield lambda: LAYER in d.canvas().names()
     d.pick_tile(LAYER)
     yield lambda: window.model.current == LAYER and not window.panels["tensor"].is_due()
     seen["before"] = d.codes()
