@@ -119,8 +119,8 @@ class ParityReport:
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             lines.append("note: in networks of a few layers this runtime reaches {:.0%} identical logits, {} as the "
-                         "largest difference, {:.0%} top-1. Here, each operation computes what it should, but for its way of "
-                         "rounding; what differs adds up over the layers.".format(*self.reached))
+                         "largest difference, {:.0%} top-1. Here, each operation computes what it should, but for its "
+                         "way of rounding; what differs adds up over the layers.".format(*self.reached))
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 

@@ -19,8 +19,9 @@ SETTINGS = {
 }
 EXAMPLES, LAYER_EXAMPLES, STEPS = 100, 16, 24
 #: Identical logits, largest difference, equal top-1, against the evaluation graph. TensorFlow 1.15's kernels round
-#: twice, and what differs makes more differ behind it: in networks of ten layers and more, whose logits after a few steps
-#: lie close together, half of them are off by one (measured: 49 to 62 % identical, at most 4 apart, top-1 from 94 %).
+#: twice, and what differs makes more differ behind it: in networks of ten layers and more, whose logits after a few
+#: steps lie close together, half of them are off by one (measured: 49 to 62 % identical, at most 4 apart, top-1 from
+#: 94 %).
 BAR, DEEP_BAR = (0.85, 2, 0.98), (0.35, 6, 0.9)
 DEEP = ("dscnn", "resnet8")
 
