@@ -295,8 +295,9 @@ def test_names_are_kept_and_changed_only_where_they_must():
         return layers.ReLU(name="a_b/relu")(y)
     imported = imported_exactly(functional(body))
     assert imported.network.name == "graph"
-    assert [name for name, _ in kinds(imported)] == ["a_b", "a_b_2", "a_b_2/relu", "layer_1st-Layer", "input_", "a_b/relu"]
-    assert "'a.b' to 'a_b'" in imported.notes[0] and "'input' to 'input_'" in imported.notes[0]
+    names = [name for name, _ in kinds(imported)]
+    assert names == ["a_b_2", "a_b", "a_b/relu_2", "layer_1st-Layer", "input_", "a_b/relu"]
+    assert "'a.b' to 'a_b_2', '1st-Layer' to 'layer_1st-Layer', 'input' to 'input_'" in imported.notes[0]
 
 
 def test_what_of_the_training_is_not_taken_over_is_said():

@@ -58,7 +58,8 @@ def functional(body):
 @pytest.mark.parametrize("make, kind", [
     (lambda: layers.LeakyReLU(name="bad"), "LeakyReLU"), (lambda: layers.PReLU(name="bad"), "PReLU"),
     (lambda: layers.Conv2DTranspose(3, 2, name="bad"), "Conv2DTranspose"),
-    (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"), (lambda: layers.Permute((2, 1, 3), name="bad"), "Permute"),
+    (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"),
+    (lambda: layers.Permute((2, 1, 3), name="bad"), "Permute"),
     (lambda: layers.LayerNormalization(name="bad"), "LayerNormalization"),
     (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "TimeDistributed"),
 ], ids=lambda value: value if isinstance(value, str) else "")
@@ -96,7 +97,8 @@ def test_settings_that_would_not_be_exact(make, said):
     (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
     (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
     (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
-    (lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()), ["Dropout", "training="]),
+    (lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()),
+     ["Dropout", "training="]),
     (lambda x: x * 2.0, ["tf_op_layer_mul", "TensorFlowOpLayer", "'Mul' with a constant", "supported: Add"]),
 ], ids=lambda value: value[0] if isinstance(value, list) else "")
 def test_connections_that_would_not_be_exact(body, said):

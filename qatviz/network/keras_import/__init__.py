@@ -1,8 +1,8 @@
 """Import of tf.keras models: Sequential and functional ones, as objects and from files.
 
-A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (`objects.py`;
-`hdf5.py`, `weights.py`); `convert.py` and `kinds.py` write it down as a :class:`~qatviz.network.graph.Network`. Only objects, and
-files whose code the user allows to run, need TensorFlow.
+A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (of objects:
+`objects.py`; of files: `hdf5.py`, `weights.py`); `convert.py` and `kinds.py` write it down as a
+:class:`~qatviz.network.graph.Network`. Only objects, and files whose code the user allows to run, need TensorFlow.
 """
 
 from qatviz.network.keras_import.convert import ImportedModel

@@ -181,7 +181,7 @@ def _shared(name: str, kind: str, count: int) -> NetworkError:
 
 
 def _references(value: Any, where: str) -> List[Tuple[str, int]]:
-    """Names and output numbers of [[name, node, output], ...], also with a record of the call's arguments at the end."""
+    """Names and output numbers of [[name, node, output], ...]; the call's arguments may follow as a fourth."""
     if isinstance(value, list) and value and isinstance(value[0], str):  # Keras 3, and an only input in some others
         value = [value]
     references = []

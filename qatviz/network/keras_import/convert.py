@@ -10,7 +10,8 @@ from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path
 from qatviz.network.keras_import.draft import Draft, listed
-from qatviz.network.keras_import.kinds import KINDS, KerasLayer, check_settings
+from qatviz.network.keras_import.keras_layer import KerasLayer
+from qatviz.network.keras_import.kinds import KINDS, check_settings
 from qatviz.network.keras_import.names import Names, spelled
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
@@ -70,8 +71,11 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
             draft.readers[output] -= 1
         draft.readers[output] = draft.readers.get(output, 0) + _reader_count(spec, layer.path)
     network, parameters = draft.finished(spelled(spec.name))
-    renamed = [listed("renamed, to be unique and of letters, digits, '_', '-' and '/'", names.changes, len(names.changes))]
-    return ImportedModel(network, parameters, tuple(renamed * bool(names.changes) + draft.notes + _of_training(spec)))
+    notes = draft.notes + _of_training(spec)
+    if names.changes:
+        notes.insert(0, listed("renamed, as names are unique and of letters, digits, '_', '-' and '/'", names.changes,
+                               len(names.changes)))
+    return ImportedModel(network, parameters, tuple(notes))
 
 
 def _reader_count(spec: ModelSpec, path: Path) -> int:

@@ -2,10 +2,10 @@
 
     python hdf5_reader.py FILE FOLDER
 
-The HDF5 library ends the process on some damaged files; this one, then, and not the user's. It therefore imports nothing
-of qatviz. FOLDER gets contents.json, with "config" (the model's record as text, or null) and "layers" (names with the
-names of their weights; null where there are none), and arrays.npz, whose "0", "1", ... are the weights in that order; or
-contents.json with "error" alone.
+The HDF5 library ends the process on some damaged files; this one, then, and not the user's. It starts sooner for
+importing nothing of qatviz. FOLDER gets contents.json, with "config" (the model's record as text, or null) and "layers"
+(names with the names of their weights; null where there are none), and arrays.npz, whose "0", "1", ... are the weights
+in that order; or contents.json with "error" alone.
 """
 
 import json

@@ -12,39 +12,11 @@ from qatviz.errors import NetworkError
 from qatviz.network import checks
 from qatviz.network.keras_import.config import LayerSpec, shortened
 from qatviz.network.keras_import.draft import Draft
+from qatviz.network.keras_import.keras_layer import KerasLayer
 from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
                                    Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
 _ACTIVATIONS = {"linear": None, "relu": ReLU, "relu6": ReLU6, "softmax": Softmax}
-
-_MISSING = object()
-
-
-class KerasLayer:
-    """One Keras layer: its name in the network, its settings, and its arrays by Keras' names (None: not known)."""
-
-    def __init__(self, spec: LayerSpec, name: str, weights: Optional[Dict[str, np.ndarray]]):
-        self.spec, self.name = spec, name
-        self._weights = weights
-
-    def setting(self, key: str, default: Any = _MISSING) -> Any:
-        value = self.spec.config.get(key, default)
-        if value is _MISSING:
-            raise NetworkError("its setting {} is missing".format(key))
-        return value
-
-    def flag(self, key: str, default: bool) -> bool:
-        return checks.flag("its setting " + key, self.setting(key, default))
-
-    def array(self, key: str) -> Optional[np.ndarray]:
-        """None where no weights are known at all."""
-        if self._weights is None:
-            return None
-        if key not in self._weights:
-            raise NetworkError("its {} is missing among its weights, which are {}".format(
-                key, ", ".join(sorted(self._weights)) or "none"))
-        return self._weights[key]
-
 
 class Kind(NamedTuple):
     """How a kind of Keras layer is imported.
@@ -260,7 +232,8 @@ def _operation(draft, layer, inputs):
     return _left_out(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
 
 
-_OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax, "Identity": None}
+_OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax,
+               "Identity": None}
 
 
 def _kernel_and_bias(*kernels):

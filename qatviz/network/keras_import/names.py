@@ -1,7 +1,7 @@
 """Names of imported layers: the user's own, changed only where the rules of a network demand it."""
 
 import re
-from typing import Dict, Iterable, List
+from typing import Dict, Iterable, List, Set
 
 from qatviz.network.checks import INPUT
 from qatviz.network.keras_import.config import Path
@@ -23,15 +23,15 @@ def spelled(name: str) -> str:
 class Names:
     """The names of a network under construction.
 
-    The layers' own names are given out before any other, so that none has to yield to a derived one. A layer of a
+    The names that can stay are given out first, so that none has to yield to a changed or a derived one. A layer of a
     nested model keeps its own name, and gets the model's before it where another layer has that name.
     """
 
     def __init__(self, paths: Iterable[Path]):
-        self.of = {}  # type: Dict[Path, str]
-        self.changes = []  # type: List[str]
-        self._taken = set()
-        for path in paths:
+        self.of: Dict[Path, str] = {}
+        self.changes: List[str] = []
+        self._taken: Set[str] = set()
+        for path in sorted(paths, key=lambda path: spelled(path[-1]) != path[-1]):
             name = spelled(path[-1])
             if name in self._taken:
                 name = spelled("/".join(path))

@@ -45,8 +45,8 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     if not isinstance(model, tf.keras.Model):
         raise NetworkError("the model is of the class {}; allowed: tf.keras.Model".format(_class_name(model)))
     if not model.built:
-        raise NetworkError("model {!r}: it is not built, so it has no shapes and no weights yet; call its build or give "
-                           "its first layer an input_shape".format(model.name))
+        raise NetworkError("model {!r}: it is not built, so it has no shapes and no weights yet; call its build or "
+                           "give its first layer an input_shape".format(model.name))
     operations = {}  # type: Dict[Path, str]
     known_activations = _known_activations()
     for path, layer in _layers(model, ()):
