@@ -14,7 +14,7 @@ Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
 
 #: Examples that are run together: layers of large networks have many codes.
 BATCH = 32
-#: Examples whose inner layers are compared.
+#: Examples whose inner layers are compared at most.
 LAYER_EXAMPLES = 256
 #: How many times finer, as a power of two, results are looked at to tell whether they are in the middle of two codes.
 _FINER_BITS = 10

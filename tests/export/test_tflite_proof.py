@@ -113,7 +113,7 @@ def test_the_report_says_what_was_compared(graph, dataset):
     report = proof_of(perfect, graph, dataset)
     record = json.loads(json.dumps(report.to_record(), allow_nan=False))
     assert record["about"] == {"step": 7, "format": "a format", "runtime": "a runtime", "network": "chain"}
-    assert (record["examples"], record["layer_examples"]) == (20, 20)
+    assert (record["examples"], record["layer_examples"]) == (20, 5)
     assert record["bytes"] == {"file": 123, "float32 parameters": 4 * (9 * 8 + 8 + 8 * 4 + 4)}
     assert [layer["layer"] for layer in record["layers"]] == ["relu", "pool", "means", "logits"]
     text = report.to_text()
