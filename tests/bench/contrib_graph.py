@@ -31,9 +31,12 @@ class StaticGraph:
     scheme : str
         ``contrib``: rewritten by ``tf.contrib.quantize`` with its defaults (8 bits, affine, per tensor, no delay); ``float``.
     learning_rate : float
+    num_bits : int
+        Of weights and activations.
     """
 
-    def __init__(self, network: Network, dataset: Dataset, batch_size: int, scheme: str, learning_rate: float = 1e-3):
+    def __init__(self, network: Network, dataset: Dataset, batch_size: int, scheme: str, learning_rate: float = 1e-3,
+                 num_bits: int = 8):
         self.network, self._dataset, self._scheme = network, dataset, scheme
         self.graph = tf.Graph()
         with self.graph.as_default():
@@ -41,7 +44,9 @@ class StaticGraph:
             logits = _layers(network, images, training=True)
             self.loss = tf.losses.sparse_softmax_cross_entropy(labels, logits)
             if scheme == CONTRIB:
-                _contrib().create_training_graph(self.graph, quant_delay=0)
+                # As create_training_graph, which has no argument for the bits.
+                _contrib().experimental_create_training_graph(
+                    self.graph, weight_bits=num_bits, activation_bits=num_bits, quant_delay=0)
                 check_quantized(self.graph, network)
             self._rate = tf.Variable(learning_rate, name="learning_rate", trainable=False)
             self.train = tf.group(tf.train.AdamOptimizer(self._rate).minimize(self.loss),
