@@ -47,6 +47,14 @@ def randomize(model, seed=0, head=1.0):
         variable.initializer.inputs[1]: value for variable, value in values.items()})
 
 
+def assign(model, part, value):
+    """Sets one weight of the model, the first whose name contains `part`, to `value` throughout."""
+    values = model.get_weights()
+    names = [variable.name for variable in model.weights]
+    values[next(index for index, name in enumerate(names) if part in name)][...] = value
+    model.set_weights(values)
+
+
 def images_for(network, count=3, seed=1):
     return np.random.RandomState(seed).standard_normal((count,) + network.input_shape).astype(np.float32)
 

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 import tensorflow
 import tensorflow.compat.v1 as tf
-from keras_import_cases import fresh_keras, imported_exactly, lowered_output, plain_output, randomize
+from keras_import_cases import (assert_same, assign, fresh_keras, images_for, imported_exactly, lowered_output,
+                                plain_output, predicted, randomize)
 
 from qatviz.network.keras_import import import_model
 from qatviz.training.parameters import initial_parameters
@@ -209,6 +210,23 @@ def test_a_batch_norm_is_folded_across_what_is_left_out():
 def test_a_batch_norm_without_scale_or_center(settings):
     imported_exactly(chain(conv(), lambda: layers.BatchNormalization(**settings), layers.ReLU,
                            lambda: layers.BatchNormalization(**settings), layers.Flatten, dense()))
+
+
+@pytest.mark.parametrize("epsilon", [1e-8, 1e-5, 1e-4])
+@pytest.mark.parametrize("shape, settings", [((9, 10, 3), {}), ((9, 10, 3), {"fused": False}), ((7,), {})], ids=str)
+def test_a_small_epsilon_counts_where_the_variance_is_small(shape, settings, epsilon):
+    with fresh_keras():
+        model = chain(dense(), lambda: layers.BatchNormalization(epsilon=epsilon, name="bn", **settings),
+                      input_shape=shape)()
+        randomize(model)
+        assign(model, "moving_variance", 1e-6)
+        imported = import_model(model)
+        images = images_for(imported.network)
+        expected = predicted(model, images)
+    assert_same(plain_output(imported, images), expected)
+    raised = len(shape) == 3 and not settings and epsilon < 1.001e-5
+    assert imported.network.layer("bn").epsilon == (1.001e-5 if raised else epsilon)
+    assert any("epsilon" in note and "'bn'" in note for note in imported.notes) == raised
 
 
 @pytest.mark.parametrize("shape", [(9, 10, 3), (12, 5), (2, 3, 2, 3)], ids=str)

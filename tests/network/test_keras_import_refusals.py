@@ -172,6 +172,13 @@ def test_weights_of_another_session():
             import_model(model)
 
 
+def test_what_cannot_describe_itself():
+    class Initializer:
+        def __call__(self, shape, dtype=None, partition_info=None):
+            return tf.ones(shape)
+    refused(sequential(lambda: layers.Conv2D(3, 1, kernel_initializer=Initializer())), "cannot describe", "to_json")
+
+
 def test_float64():
     refused(lambda: tf.keras.Sequential([layers.InputLayer((4,), dtype="float64"), layers.Dense(
         3, dtype="float64", name="bad")]), "'bad'", "Dense", "float64", "float32")

@@ -16,6 +16,9 @@ from qatviz.network.keras_import.keras_layer import KerasLayer
 from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
                                    Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
+# tf.nn.fused_batch_norm, which Keras uses where there are four axes with the batch, replaces a smaller one by it.
+_LEAST_FUSED_EPSILON = 1.001e-5
+
 _ACTIVATIONS = {"linear": None, "relu": ReLU, "relu6": ReLU6, "softmax": Softmax}
 
 class Kind(NamedTuple):
@@ -55,7 +58,7 @@ def check_settings(spec: LayerSpec) -> None:
             raise checks.refuse("{}: {}".format(where, key), value, repr(_NEUTRAL[key]))
 
 
-_WITHOUT_EFFECT = ("name", "trainable", "batch_input_shape", "batch_shape", "seed", "fused", "autocast")
+_WITHOUT_EFFECT = ("name", "trainable", "batch_input_shape", "batch_shape", "seed", "autocast")
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
 _NEUTRAL = {"data_format": "channels_last", "groups": 1, "keepdims": False, "renorm": False, "virtual_batch_size": None,
             "adjustment": None, "noise_shape": None, "negative_slope": 0, "threshold": 0, "synchronized": False,
@@ -152,8 +155,12 @@ def _batch_normalization(draft, layer, inputs):
                            use_bias=False)
         draft.note("BatchNormalization that follows no convolution or Dense of its own, into which it could be folded, "
                    "gets <name>/scale before it, a depthwise 1x1 convolution with weights of 1", layer.name)
-    draft.add(BatchNorm, layer.name, source, momentum=layer.setting("momentum", 0.99),
-              epsilon=layer.setting("epsilon", 1e-3))
+    epsilon = checks.number_in(0, 1, "[]")("its setting epsilon", layer.setting("epsilon", 1e-3))
+    if len(shape) == 3 and layer.setting("fused", None) is not False and epsilon < _LEAST_FUSED_EPSILON:
+        draft.note("epsilon is {:g}, the least with which Keras computes on images".format(_LEAST_FUSED_EPSILON),
+                   layer.name)
+        epsilon = _LEAST_FUSED_EPSILON
+    draft.add(BatchNorm, layer.name, source, momentum=layer.setting("momentum", 0.99), epsilon=epsilon)
     channels = shape[-1:]
     known = layer.array("moving_mean") is not None
     if known and not folded:
@@ -249,7 +256,8 @@ def _statistics(config):
 
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOL = ("pool_size", "strides", "padding")
-_BATCH_NORMALIZATION = Kind(_batch_normalization, ("axis", "momentum", "epsilon", "center", "scale"), _statistics)
+_BATCH_NORMALIZATION = Kind(_batch_normalization, ("axis", "momentum", "epsilon", "center", "scale", "fused"),
+                            _statistics)
 
 KINDS: Dict[str, Kind] = {
     "Activation": Kind(_activation_layer, ("activation",)),

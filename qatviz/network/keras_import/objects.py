@@ -4,7 +4,7 @@ TensorFlow is imported by the functions that need it: who reads a model's file d
 """
 
 import json
-from typing import Any, Dict, Iterator, Optional, Tuple
+from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
@@ -56,8 +56,9 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
         _check_arguments(node, path)
         if type(node.outbound_layer).__name__ == "Lambda":
             operations[path] = _operation(node)
-    record = json.loads(model.to_json())
-    _write_operations(record, (), operations)
+    not_fused = {path for path, layer in _layers(model, ()) if getattr(layer, "fused", None) is False}
+    record = _described(model)
+    _complete(record, (), operations, not_fused)
     spec = model_spec(record)
     if spec.input_shape is None and model.inputs:
         spec = spec._replace(input_shape=tuple(model.inputs[0].shape.as_list()[1:]))
@@ -146,15 +147,27 @@ def _origin(tensor: Any) -> Any:
     return tensor
 
 
-def _write_operations(record: Dict[str, Any], path: Path, operations: Dict[Path, str]) -> None:
-    """In a model's record, what Lambda layers compute takes the place of their code."""
+def _described(model: Any) -> Dict[str, Any]:
+    """The model's record; objects of the user's own, such as initializers, may be unable to describe themselves."""
+    try:
+        return json.loads(model.to_json())
+    except (NotImplementedError, TypeError, ValueError) as error:
+        raise NetworkError("model {!r}: Keras cannot describe it ({}: {}); allowed: what model.to_json() can".format(
+            model.name, type(error).__name__, error)) from error
+
+
+def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], not_fused: Set[Path]) -> None:
+    """Adds to a model's record what Keras leaves out: the operation of a Lambda layer, which takes the place of its
+    code, and how a batch norm is computed."""
     for layer in layer_records(record):
         own = path + (layer_name(layer),)
         if own in operations:
             layer.update({"class_name": "TensorFlowOpLayer", "config": {
                 "name": own[-1], "node_def": {"op": operations[own]}}})
         elif layer["class_name"] in NESTED:
-            _write_operations(layer, own, operations)
+            _complete(layer, own, operations, not_fused)
+        elif own in not_fused:
+            layer["config"]["fused"] = False
 
 
 def _arrays(model: Any) -> Weights:
