@@ -137,6 +137,28 @@ def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():
     assert not tflite_model(model_of(everything(), *SETTINGS["uint8"])).notes
 
 
+@pytest.mark.parametrize("settings, expected", [
+    ({"symmetric": True}, ["FULLY_CONNECTED"]), ({}, ["FULLY_CONNECTED"]),
+    ({"symmetric": True, "per_channel": True}, ["RESHAPE", "CONV_2D", "RESHAPE"])])
+def test_a_dense_with_a_scale_for_each_channel_is_a_convolution(settings, expected):
+    model = model_of(network_of((4,), (Dense, "logits", {"units": 2})), settings)
+    assert operations(tflite_model(model).content) == expected
+
+
+def test_an_operation_has_the_version_in_which_it_learned_its_type():
+    """As TensorFlow's converter writes them."""
+    versions = {"int8": {}, "uint8": {}}
+    for setting in ("int8", "int8 per tensor", "uint8 of 5 bits"):
+        file = tflite_model(model_of(everything(), *SETTINGS[setting]), softmax=True)
+        model = tflite.Model.GetRootAsModel(file.content, 0)
+        codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
+        versions[file.dtype.name].update((code.BuiltinCode(), code.Version()) for code in codes)
+    assert set(versions["uint8"].values()) == {1}
+    expected = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
+                "ADD": 2, "PAD": 2, "CONCATENATION": 2, "SOFTMAX": 2, "RESHAPE": 1, "MAXIMUM": 2, "MINIMUM": 2}
+    assert versions["int8"] == {getattr(tflite.BuiltinOperator, name): version for name, version in expected.items()}
+
+
 # Clamps
 
 

@@ -33,12 +33,23 @@ class Evaluated:
         trained = Trained(name)
         self.network, self.plan, self.images = trained.network, trained.plan, trained.images[:EXAMPLES]
         self.state = trained.graph.read_state()
+        book = SettingsBook.from_preset(self.plan, **SETTINGS["tflite-int8"])
+        trained.graph.write_settings(book.quantizers, book.run, STEPS)
+        trained.graph.publish()
+        self.logits = {on: trained.graph.logits(self.images, on, on) for on in (True, False)}
         trained.graph.close()
 
 
 @pytest.fixture(scope="module", params=["mlp", "lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP])
 def trained(request):
     return Evaluated(request.param)
+
+
+def test_the_evaluation_graph_of_a_proof_is_that_of_the_run(trained):
+    book = SettingsBook.from_preset(trained.plan, **SETTINGS["tflite-int8"])
+    with EvaluationGraph(trained.network, book, trained.state, STEPS) as graph:
+        for quantized, expected in trained.logits.items():
+            np.testing.assert_allclose(graph.logits(trained.images, quantized), expected, rtol=1e-4, atol=1e-4)
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
