@@ -26,9 +26,10 @@ def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -
     Raises
     ------
     ExportError
-        If they can't be written; nothing has changed then.
+        If they can't be written; then none of them is, and what was there stays.
     """
     path = Path(path).absolute()
+    _check_no_directory(path)
     vectors = io.BytesIO()
     np.savez_compressed(vectors, **report.golden)
     beside = {
@@ -45,8 +46,7 @@ def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -
 def _write_together(contents: Dict[Path, bytes]) -> None:
     """Write files under other names; once all are on disk, give them theirs."""
     for path in contents:
-        if path.is_dir():
-            raise ExportError("{}: is a directory; expected the name of a file".format(path))
+        _check_no_directory(path)
     unfinished = {path: path.with_name(".{}.{}.part".format(path.name, os.getpid())) for path in contents}
     try:
         for path, content in contents.items():
@@ -63,3 +63,8 @@ def _write_together(contents: Dict[Path, bytes]) -> None:
         for part in unfinished.values():
             if part.exists():
                 part.unlink()
+
+
+def _check_no_directory(path: Path) -> None:
+    if path.is_dir():
+        raise ExportError("{}: is a directory; expected the name of a file".format(path))

@@ -187,7 +187,7 @@ class _Lowering:
         if is_uniform(op.weights):
             weights = self._weights(op, np.transpose, None)
             self._put(op, _LIMITS, lambda index: self._append(
-                "FULLY_CONNECTED", [self._index[op.inputs[0]], *weights], index, "FullyConnectedOptions",))
+                "FULLY_CONNECTED", [self._index[op.inputs[0]], *weights], index, "FullyConnectedOptions"))
             return
         source = self._model.tensor(op.inputs[0])
         image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1) + source.shape)

@@ -12,7 +12,7 @@ from qatviz.export.simulator import run_codes, simulate_tensors
 from qatviz.export.tflite_lowering import tflite_model
 from qatviz.export.tflite_runtime import TfliteRunner
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
+from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
                                    Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
 
 SETTINGS = {
@@ -190,6 +190,13 @@ def test_a_tensor_that_is_always_zero_stays_zero():
     model = model_of(dense(ReLU), {"symmetric": True}, ranges={"hidden.activations": (0.0, 0.0)})
     found = all_outputs(model).run(np.random.RandomState(0).randint(-128, 128, (9, 4)))
     assert set(np.unique(found["act"])) == {model.tensor("act").zero_point}
+
+
+def test_every_kind_of_operation_there_is_has_been_looked_at():
+    """The network of these tests has them all: those that the network's description knows, but for what is folded."""
+    kinds = {op.kind for op in model_of(everything()).ops}
+    assert kinds == set(KINDS) - {"BatchNorm", "Dropout", "Softmax", "ReLU"}
+    assert "ReLU" in {layer.kind for layer in everything().layers}
 
 
 # What is put out

@@ -208,8 +208,9 @@ def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(fails_at
 
 def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match="is a directory"):
-        export(tmp_path, dataset)
+    for directory in (tmp_path, "/"):
+        with pytest.raises(ExportError, match="is a directory"):
+            export(directory, dataset)
     with pytest.raises(ExportError, match="can't be written"):
         export(tmp_path / "file" / "net.tflite", dataset)
     with pytest.raises(ExportError, match="examples is 0"):
