@@ -328,6 +328,26 @@ def test_what_of_the_training_is_not_taken_over_is_said():
     assert len(notes) == 2 and "'frozen'" in notes[0] and "'held'" in notes[1]
 
 
+def test_every_array_finds_the_way_back():
+    def build():
+        base = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.SeparableConv2D(4, 3, name="sep"),
+                                    layers.BatchNormalization(name="bn", scale=False), layers.ReLU(),
+                                    layers.BatchNormalization(name="bn2"), layers.Dense(3, name="pixels")], name="base")
+        return tf.keras.Sequential([layers.InputLayer((9, 10, 3)), base, layers.Flatten(),
+                                    layers.Dense(2, name="logits")])
+    with fresh_keras():
+        model = build()
+        randomize(model)
+        imported = import_model(model)
+        found = {variable.name: value for variable, value in zip(model.weights, model.get_weights())}
+    assert len(imported.origins) == len(found)
+    assert imported.origins["sep/depthwise.weights"] == (("base", "sep"), "depthwise_kernel")
+    assert imported.origins["pixels.bias"] == (("base", "pixels"), "bias")
+    assert set(imported.parameters) - set(imported.origins) == {"bn.gamma", "bn2/scale.weights"}
+    for name, (path, key) in imported.origins.items():
+        np.testing.assert_array_equal(imported.parameters[name].ravel(), found["{}/{}:0".format(path[-1], key)].ravel())
+
+
 def test_a_model_goes_on_training_after_its_import():
     with fresh_keras():
         model = chain(conv(), layers.Flatten, dense())()

@@ -27,6 +27,9 @@ class ImportedModel(NamedTuple):
     parameters : dict of str to numpy.ndarray
         float32 arrays by ``layer.parameter``, as `qatviz.training.parameters.initial_parameters` names them; empty
         for an architecture without weights.
+    origins : dict of str to tuple
+        For every parameter that comes from Keras, its layer's name behind those of the models around it, and Keras'
+        name for it: ``{"conv.weights": (("base", "conv"), "kernel")}``. The way back for trained weights.
     notes : tuple of str
         What differs from what the user wrote, one sentence each: names changed, layers put in or left out, and what
         of the training (regularizers, frozen layers) was not taken over.
@@ -34,6 +37,7 @@ class ImportedModel(NamedTuple):
 
     network: Network
     parameters: Dict[str, np.ndarray]
+    origins: Dict[str, Tuple[Path, str]]
     notes: Tuple[str, ...]
 
 
@@ -75,7 +79,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     if names.changes:
         notes.insert(0, listed("renamed, as names are unique and of letters, digits, '_', '-' and '/'", names.changes,
                                len(names.changes)))
-    return ImportedModel(network, parameters, tuple(notes))
+    return ImportedModel(network, parameters, draft.origins, tuple(notes))
 
 
 def _reader_count(spec: ModelSpec, path: Path) -> int:

@@ -7,6 +7,8 @@ import numpy as np
 from qatviz.errors import NetworkError
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.keras_import.config import Path
+from qatviz.network.keras_import.keras_layer import KerasLayer
 from qatviz.network.keras_import.names import Names
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Reshape
@@ -28,15 +30,18 @@ class Draft:
         Of every layer's output and of "input".
     readers : dict of str to int
         How many of the model's layers read a layer's output.
+    origins : dict of str to tuple
+        Whose array each ``layer.parameter`` is: the Keras layer's path and its name for it.
     """
 
     def __init__(self, input_shape: Shape, names: Names):
         self.names = names
         self.shapes = {INPUT: tuple(input_shape)}  # type: Dict[str, Shape]
         self.readers = {}  # type: Dict[str, int]
+        self.origins: Dict[str, Tuple[Path, str]] = {}
         self._notes = {}  # type: Dict[str, List[str]]
         self._layers = {}  # type: Dict[str, Layer]
-        self._values = {}  # type: Dict[str, np.ndarray]
+        self._values = {}  # type: Dict[str, Optional[np.ndarray]]
 
     def add(self, kind: Type[Layer], name: str, inputs: Union[str, Sequence[str]], **settings: Any) -> str:
         """Adds a layer and returns its name."""
@@ -46,9 +51,13 @@ class Draft:
         return name
 
     def set(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
-        """The value of a parameter of the layer `name`, in any shape of as many elements; None: not known."""
-        if value is not None:
-            self._values["{}.{}".format(name, parameter)] = value
+        """The value of a parameter of the layer `name`; axes of length 1 may be more or fewer. None: not known."""
+        self._values["{}.{}".format(name, parameter)] = value
+
+    def take(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
+        """As `set`, with the Keras layer's array `key`."""
+        self.origins["{}.{}".format(name, parameter)] = layer.spec.path, key
+        self.set(name, parameter, layer.array(key))
 
     def note(self, sentence: str, layer: str) -> None:
         """Tells the user something of a layer; what is told of several becomes one sentence."""
@@ -79,9 +88,9 @@ class Draft:
                         target_shape=shape[:-1] + self.shapes[source][-1:])
 
     def finished(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
-        """The network and float32 arrays of all of its parameters (none at all where none were set)."""
+        """The network and float32 arrays of all of its parameters (none at all where one is not known)."""
         network = Network(name, self.shapes[INPUT], tuple(self._layers.values()))
-        if not self._values:
+        if any(value is None for value in self._values.values()):
             return network, {}
         return network, {"{}.{}".format(layer.name, parameter): self._checked(layer, parameter, shape)
                          for layer in network.layers
@@ -89,9 +98,7 @@ class Draft:
 
     def _checked(self, layer: Layer, parameter: str, shape: Shape) -> np.ndarray:
         where = "layer {!r} ({}): {}".format(layer.name, layer.kind, parameter)
-        value = self._values.get("{}.{}".format(layer.name, parameter))
-        if value is None:
-            raise NetworkError("{} is missing; expected is an array of shape {}".format(where, shape))
+        value = self._values["{}.{}".format(layer.name, parameter)]
         # Axes of length 1 may come and go: a Dense on an image is a 1x1 convolution here.
         if [axis for axis in value.shape if axis != 1] != [axis for axis in shape if axis != 1]:
             raise NetworkError("{} has the shape {}; expected is {}".format(where, value.shape, shape))

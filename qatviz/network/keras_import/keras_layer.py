@@ -14,9 +14,9 @@ _MISSING = object()
 class KerasLayer:
     """One Keras layer: its name in the network, its settings, and its arrays by Keras' names (None: not known)."""
 
-    def __init__(self, spec: LayerSpec, name: str, weights: Optional[Dict[str, np.ndarray]]):
+    def __init__(self, spec: LayerSpec, name: str, arrays: Optional[Dict[str, np.ndarray]]):
         self.spec, self.name = spec, name
-        self._weights = weights
+        self._arrays = arrays
 
     def setting(self, key: str, default: Any = _MISSING) -> Any:
         value = self.spec.config.get(key, default)
@@ -29,9 +29,9 @@ class KerasLayer:
 
     def array(self, key: str) -> Optional[np.ndarray]:
         """None where no weights are known at all."""
-        if self._weights is None:
+        if self._arrays is None:
             return None
-        if key not in self._weights:
+        if key not in self._arrays:
             raise NetworkError("its {} is missing among its weights, which are {}".format(
-                key, ", ".join(sorted(self._weights)) or "none"))
-        return self._weights[key]
+                key, ", ".join(sorted(self._arrays)) or "none"))
+        return self._arrays[key]

@@ -93,14 +93,14 @@ def _conv2d(draft, layer, inputs):
     use_bias = layer.flag("use_bias", True)
     draft.add(Conv2D, layer.name, inputs, filters=layer.setting("filters"), kernel_size=layer.setting("kernel_size"),
               use_bias=use_bias, **_window(layer))
-    draft.set(layer.name, "weights", layer.array("kernel"))
+    draft.take(layer.name, "weights", layer, "kernel")
     return _biased(draft, layer, layer.name)
 
 
 def _biased(draft: Draft, layer: KerasLayer, name: str) -> str:
     """Sets the bias of `name`, if there is one, and adds the activation."""
     if layer.flag("use_bias", True):
-        draft.set(name, "bias", layer.array("bias"))
+        draft.take(name, "bias", layer, "bias")
     return _activation(draft, layer, name)
 
 
@@ -108,7 +108,7 @@ def _depthwise_conv2d(draft, layer, inputs):
     draft.add(DepthwiseConv2D, layer.name, inputs, kernel_size=layer.setting("kernel_size"),
               depth_multiplier=layer.setting("depth_multiplier", 1), use_bias=layer.flag("use_bias", True),
               **_window(layer))
-    draft.set(layer.name, "weights", layer.array("depthwise_kernel"))
+    draft.take(layer.name, "weights", layer, "depthwise_kernel")
     return _biased(draft, layer, layer.name)
 
 
@@ -116,10 +116,10 @@ def _separable_conv2d(draft, layer, inputs):
     first = draft.add(DepthwiseConv2D, draft.names.derived(layer.name, "depthwise"), inputs, use_bias=False,
                       kernel_size=layer.setting("kernel_size"), depth_multiplier=layer.setting("depth_multiplier", 1),
                       **_window(layer))
-    draft.set(first, "weights", layer.array("depthwise_kernel"))
+    draft.take(first, "weights", layer, "depthwise_kernel")
     draft.add(Conv2D, layer.name, first, filters=layer.setting("filters"), kernel_size=1,
               use_bias=layer.flag("use_bias", True))
-    draft.set(layer.name, "weights", layer.array("pointwise_kernel"))
+    draft.take(layer.name, "weights", layer, "pointwise_kernel")
     draft.note("SeparableConv2D is two layers here, the first of which is called <name>/depthwise", layer.name)
     return _biased(draft, layer, layer.name)
 
@@ -130,14 +130,14 @@ def _dense(draft, layer, inputs):
     use_bias = layer.flag("use_bias", True)
     if len(shape) == 1:
         draft.add(Dense, layer.name, inputs, units=layer.setting("units"), use_bias=use_bias)
-        draft.set(layer.name, "weights", layer.array("kernel"))
+        draft.take(layer.name, "weights", layer, "kernel")
         return _biased(draft, layer, layer.name)
     draft.add(Conv2D, layer.name, [draft.as_image(layer.name, source)], filters=layer.setting("units"), kernel_size=1,
               use_bias=use_bias)
-    draft.set(layer.name, "weights", layer.array("kernel"))
+    draft.take(layer.name, "weights", layer, "kernel")
     draft.note("Dense on the last of several axes is a 1x1 convolution here", layer.name)
     if use_bias:
-        draft.set(layer.name, "bias", layer.array("bias"))
+        draft.take(layer.name, "bias", layer, "bias")
     return _activation(draft, layer, draft.as_before(layer.name, layer.name, shape))
 
 
@@ -162,17 +162,15 @@ def _batch_normalization(draft, layer, inputs):
         epsilon = _LEAST_FUSED_EPSILON
     draft.add(BatchNorm, layer.name, source, momentum=layer.setting("momentum", 0.99), epsilon=epsilon)
     channels = shape[-1:]
-    known = layer.array("moving_mean") is not None
-    if known and not folded:
+    if not folded:
         draft.set(source, "weights", np.ones(channels, np.float32))
-    for key, used, neutral in (("gamma", layer.flag("scale", True), np.ones), ("beta", layer.flag("center", True),
-                                                                               np.zeros)):
-        if used:
-            draft.set(layer.name, key, layer.array(key))
-        elif known:
+    for key, flag, neutral in (("gamma", "scale", np.ones), ("beta", "center", np.zeros)):
+        if layer.flag(flag, True):
+            draft.take(layer.name, key, layer, key)
+        else:
             draft.set(layer.name, key, neutral(channels, np.float32))
     for key in ("moving_mean", "moving_variance"):
-        draft.set(layer.name, key, layer.array(key))
+        draft.take(layer.name, key, layer, key)
     return layer.name if folded else draft.as_before(layer.name, layer.name, shape)
 
 

@@ -28,8 +28,8 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     Returns
     -------
     ImportedModel
-        ``network, parameters, notes``. In float, the network computes what ``model.predict`` computes; it keeps the
-        layers' names, but for those that `notes` lists.
+        ``network, parameters, origins, notes``. In float, the network computes what ``model.predict`` computes; it
+        keeps the layers' names, but for those that `notes` lists.
 
     Raises
     ------
