@@ -22,10 +22,10 @@ HISTOGRAM_BINS = 128
 #: Outer edges of a histogram lie within plus and minus this: their distance must be a float32.
 LARGEST_EDGE = 1e38
 #: Values of an activation that a snapshot looks at: whole examples, at least one.
-SNAPSHOT_VALUES = 65536
+SNAPSHOT_VALUES = 32768
 #: Values of a weight tensor that a snapshot looks at, at most about so many: evenly spaced rows of all channels. What is left
 #: out of a larger tensor changes a measure by less than a hundredth; looking at all of it would hold up the training.
-SNAPSHOT_WEIGHTS = 131072
+SNAPSHOT_WEIGHTS = 65536
 #: Codes are counted one by one up to this width.
 MAX_CODE_BITS = 8
 #: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.

@@ -15,7 +15,7 @@ from qatviz.settings import WEIGHTS
 from qatviz.telemetry.snapshots import STEP_MEASURES
 
 #: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
-STEP_SAMPLE = 256
+STEP_SAMPLE = 128
 
 
 class RawMeasures(NamedTuple):

@@ -30,7 +30,7 @@ from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots take at most one part in this many of the time, whatever interval is asked for.
-SNAPSHOT_SHARE = 50
+SNAPSHOT_SHARE = 75
 #: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
 #: part of the time that keeping them may take.
 LAST_GOOD_FIRST_S, LAST_GOOD_LONGEST_S, LAST_GOOD_SHARE = 0.5, 5.0, 0.01
