@@ -86,7 +86,7 @@ def parse_size(text: str) -> Tuple[int, int]:
 
 def add_commands(add: Callable[..., Any]) -> None:
     """The subparsers; ``add(name, function, help)`` makes one."""
-    parser = add("window", window, "open the window on a new run; takes the options of qatviz train, and hands them on")
+    parser = add("window", window, "open the window on a new run; takes the options of qatviz train")
     parser.set_defaults(passes_on=True)
     parser = add("open", open_record, "show a recorded run in the window")
     parser.add_argument("directory", metavar="DIR")
