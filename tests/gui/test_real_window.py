@@ -63,7 +63,8 @@ def test_a_file_that_is_no_data_set_is_told_by_name(tmp_path):
 
 
 @pytest.mark.slow
+@pytest.mark.timeout(300)
 @pytest.mark.parametrize("seed", ["1"])
 def test_two_thousand_random_actions_leave_a_healthy_window(tmp_path, seed):
-    seen = drive("monkey", tmp_path, QATVIZ_MONKEY_SEED=seed)
+    seen = drive("monkey", tmp_path, timeout=280, QATVIZ_MONKEY_SEED=seed)
     assert seen["actions"] == 2000 and seen["failure"] == "" and seen["state"] == "running"
