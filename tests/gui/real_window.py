@@ -258,11 +258,15 @@ def monkey(d):
     answer.stop()
     close_popups()
     window.edits.set_mode("live")
-    if window.model.state == "paused":
-        window.named["pause"].trigger()
-        yield lambda: window.model.state == "running" or window.model.ended
     step = window.model.step
-    yield lambda: window.model.step > step + 2 or window.model.ended
+
+    def goes_on():
+        """Whether it trains on; pauses and single steps may still be waiting in the queue."""
+        if window.model.state == "paused":
+            window.named["pause"].trigger()
+        return window.model.step > step + 2 or window.model.ended
+
+    yield goes_on
     seen["state"], seen["steps"] = window.model.state, window.model.step
     seen["failure"] = window.model.failure.traceback if window.model.failure else ""
 
