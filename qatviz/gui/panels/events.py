@@ -173,10 +173,14 @@ class EventsPanel(Panel):
 
     def _on_undo(self) -> None:
         event, _ = self._event()
+        if event is None or not is_change(event):  # the row has become another one since the action was enabled
+            return
         self._send(ChangeSettings(self._to_undo(event)))
 
     def _on_back(self) -> None:
         event, _ = self._event()
+        if event is None or not is_change(event):
+            return
         sequence = self._send(RestoreCheckpoint(event.checkpoint))
         if sequence is not None:
             self._asked[sequence] = event.checkpoint
