@@ -2,7 +2,7 @@
 
 import argparse
 import json
-from typing import Any, Callable
+from typing import Any, Callable, Dict
 
 from qatviz import data
 from qatviz.cli.going_on import starting_point
@@ -10,10 +10,12 @@ from qatviz.cli.launch import DATA, VALIDATION_FRACTION
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.errors import RecordError, SettingError
+from qatviz.export.formats import FORMATS, Format
+from qatviz.export.source import ExportSource
 from qatviz.telemetry.record import RunRecord
 from qatviz.training.run_spec import RunSpec
 
-FORMATS = ("tflite",)
+DEFAULT_FORMAT = "tflite"
 
 
 def export(options: argparse.Namespace) -> int:
@@ -28,21 +30,12 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.verify is not None and options.verify < 1:
         raise SettingError("--verify is {}: expected a whole number of at least 1".format(options.verify))
+    form = FORMATS[options.format]
+    given = _given(options, form)
     keep_tensorflow_quiet()
-    reader = RunRecord.read(options.directory)
-    description = reader.description
-    source = options.data or description.get("data", DATA)
-    dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
-    spec = RunSpec.from_description(description, dataset)
-    moment, _ = starting_point(reader, spec.book, options.checkpoint)
-    if moment is None:
-        raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
-    say("exporting checkpoint {} (step {}) and running it ...".format(moment.name, moment.step))
-    from qatviz.export.tflite import export_tflite  # imports TensorFlow: only for a run that is there
-
-    about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
-    written = export_tflite(options.out, spec.network, moment.book, moment.arrays, dataset, moment.step, options.verify,
-                            options.softmax, not options.plain_codes, about)
+    source = _source(options)
+    say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
+    written = form.export(source, options.out, given)
     if options.json:
         files = [str(path) for path in written.paths]
         print(json.dumps(dict(written.report.to_record(), files=files), allow_nan=False))
@@ -54,19 +47,53 @@ def export(options: argparse.Namespace) -> int:
     return FAILED if written.report.faults else OK
 
 
+def _source(options: argparse.Namespace) -> ExportSource:
+    reader = RunRecord.read(options.directory)
+    description = reader.description
+    dataset = data.load(options.data or description.get("data", DATA),
+                        description.get("validation_fraction", VALIDATION_FRACTION))
+    spec = RunSpec.from_description(description, dataset)
+    moment, _ = starting_point(reader, spec.book, options.checkpoint)
+    if moment is None:
+        raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
+    about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
+    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, examples=options.verify)
+
+
+def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
+    """The options of a format that were given; :class:`SettingError` for one of another format."""
+    own = {option.name for option in form.options}
+    given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
+    for name in given:
+        if name not in own:
+            raise SettingError("--{}: is no option of --format {}; it goes with {}".format(
+                name.replace("_", "-"), form.name,
+                ", ".join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})))
+    return given
+
+
+def _all_options() -> Dict[str, Any]:
+    return {option.name: option for form in FORMATS.values() for option in form.options}
+
+
 def add_commands(add: Callable[..., Any]) -> None:
     """The subparser; ``add(name, function, help)`` makes one."""
     parser = add("export", export, "write a recorded run as a file that runs elsewhere, with the proof that it does")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument("--format", default=FORMATS[0], choices=FORMATS, help="(default: %(default)s)")
+    parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
     parser.add_argument("--out", required=True, metavar="PATH",
-                        help="the file; the proof is written beside it, as NAME.parity.txt, .parity.json, .golden.npz")
+                        help="the file, with the proof written beside it as NAME.parity.txt, .parity.json, .golden.npz; of "
+                             "a format of several files, the directory")
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument("--verify", type=int, metavar="N",
                         help="held-out examples to run the file on (default: 1000, or fewer for a large network)")
     parser.add_argument("--data", metavar="NAME_OR_PATH", help="where the run's data is now (default: where it was)")
-    parser.add_argument("--softmax", action="store_true", help="put out probabilities, in steps of 1/256")
-    parser.add_argument("--plain-codes", action="store_true",
-                        help="keep codes of few bits as they are, and not multiplied to 8: smaller once compressed, "
-                             "less exact in runtimes that round twice")
     parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")
+    for option in _all_options().values():
+        where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})
+        switch = "--" + option.name.replace("_", "-")
+        text = "{}: {}".format(where, option.help[0].lower() + option.help[1:])
+        if option.choices:
+            parser.add_argument(switch, choices=option.choices, help="{} (default: {})".format(text, option.default))
+        else:
+            parser.add_argument(switch, action="store_const", const=True, help=text)

@@ -8,13 +8,13 @@ from typing import Dict, NamedTuple, Optional
 import numpy as np
 
 from qatviz.export.errors import ExportError
+from qatviz.export.limits import left_in_float
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.ranges import min_max_range
-from qatviz.settings import WEIGHTS
 from qatviz.training.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
@@ -112,19 +112,8 @@ class FrozenState:
                                   "they came up".format(owner, name, np.count_nonzero(~np.isfinite(found))))
 
     def _check_quantized(self, step: Optional[int]) -> None:
-        for tensor in self.plan.tensors:
-            s = self.book.of(tensor.name)
-            where = "layer {!r}: its {}".format(tensor.layer, tensor.kind)
-            if tensor.layer == "input":
-                where = "the network's input"
-            verb = "are" if tensor.kind == WEIGHTS or tensor.layer != "input" else "is"
-            if not s.enabled:
-                raise ExportError("{0} {1} left in float ({2}.enabled is off), which has no integer form; possible "
-                                  "with {2}.enabled=on".format(where, verb, tensor.name))
-            if step is not None and step < s.quant_delay:
-                raise ExportError("{0} {1} in float until step {3} ({2}.quant_delay), and this is step {4}; possible "
-                                  "from that step on, or with {2}.quant_delay=0".format(
-                                      where, verb, tensor.name, s.quant_delay, step))
+        for reason in left_in_float(self.plan, self.book, step):
+            raise ExportError(reason)
         if not self.activation_grid("input.activations").scale > 0:
             raise ExportError("the network's input: its range is 0 to 0, so nothing has been seen yet; possible after "
                               "the first step of training")

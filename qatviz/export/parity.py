@@ -1,11 +1,12 @@
 """How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
 
 from dataclasses import replace
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.progress import Progress
 from qatviz.export.simulator import quantize_input, run_codes, run_op
 from qatviz.network.layers import Add, AveragePool
 
@@ -98,20 +99,22 @@ def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
     return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
 
 
-def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray,
+               progress: Progress = Progress()) -> Tuple[np.ndarray, np.ndarray]:
     """Codes of the logits ``[n, classes]`` that the simulator and ``run`` find for float32 images."""
     expected, found = [], []
-    for codes in _batches(quantize_input(model, images)):
+    for codes in _batches(quantize_input(model, images), progress, "comparing the outputs"):
         expected.append(run_codes(model, codes, [model.output])[model.output])
         found.append(run(codes)[model.output])
     return np.concatenate(expected), np.concatenate(found)
 
 
-def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray) -> List[LayerAgreement]:
+def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray,
+                   progress: Progress = Progress()) -> List[LayerAgreement]:
     """Every layer of ``run``, which gives all tensors of the model, against the simulator."""
     whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
     unexplained = {op.output: 0 for op in model.ops}
-    for codes in _batches(quantize_input(model, images)):
+    for codes in _batches(quantize_input(model, images), progress, "comparing the layers"):
         expected = run_codes(model, codes, [op.output for op in model.ops])
         found = dict(run(codes), **{model.input: codes})
         for op in model.ops:
@@ -146,5 +149,7 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
     return int(np.count_nonzero((difference > 1) | ((difference == 1) & (from_middle > doubt))))
 
 
-def _batches(codes: np.ndarray) -> List[np.ndarray]:
-    return [codes[start:start + BATCH] for start in range(0, len(codes), BATCH)]
+def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:
+    for start in range(0, len(codes), BATCH):
+        progress.at(what, start / len(codes))
+        yield codes[start:start + BATCH]

@@ -3,20 +3,35 @@
 import io
 import json
 import os
+import shutil
 from pathlib import Path
-from typing import Dict, List, Union
+from typing import Any, Dict, List, Mapping, Union
 
 import numpy as np
 
 from qatviz.export.errors import ExportError
-from qatviz.export.parity_report import ParityReport
+
+#: What tells a directory that was exported from any other: only such a one is replaced.
+_MARK = "parity.json"
 
 
-def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -> List[Path]:
+def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, bytes]], report: Any,
+                 beside: Mapping[str, bytes] = {}) -> List[Path]:
     """Write a file, and beside it its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
     ``<name>`` is the file's without its last suffix. Files that are there are replaced. The export itself comes last:
-    where it is, there is its proof.
+    where it is, there is its proof. A format of several files is a directory, with the proof in it as ``parity.json``,
+    ``parity.txt`` and ``golden.npz``; an earlier export of that name is replaced, no other directory is.
+
+    Parameters
+    ----------
+    path : str or Path
+    content : bytes, or dict of str to bytes
+        Of the file; of the files of a directory, by their paths in it, with ``/``.
+    report : ParityReport, or alike
+        With ``to_record()``, ``to_text()``, and ``golden``: arrays by name, none if there are no such vectors.
+    beside : dict of str to bytes
+        Further files of the export by the suffix that takes the place of the file's own, such as ``.json``.
 
     Returns
     -------
@@ -29,18 +44,26 @@ def write_export(path: Union[str, Path], content: bytes, report: ParityReport) -
         If they can't be written; then none of them is, and what was there stays.
     """
     path = Path(path).absolute()
+    proof = _proof(report)
+    if not isinstance(content, bytes):
+        _write_directory(path, {**content, **proof})
+        return [path] + [path / name for name in (*content, *proof)]
     _check_no_directory(path)
-    vectors = io.BytesIO()
-    np.savez_compressed(vectors, **report.golden)
-    beside = {
-        ".parity.json": (json.dumps(report.to_record(), indent=1, allow_nan=False) + "\n").encode("utf-8"),
-        ".parity.txt": (report.to_text() + "\n").encode("utf-8"),
-        ".golden.npz": vectors.getvalue(),
-    }
-    contents = {path.with_name(path.stem + suffix): proof for suffix, proof in beside.items()}
+    suffixes = {**beside, **{"." + name: part for name, part in proof.items()}}
+    contents = {path.with_name(path.stem + suffix): part for suffix, part in suffixes.items()}
     contents[path] = content
     _write_together(contents)
     return [path] + [other for other in contents if other != path]
+
+
+def _proof(report: Any) -> Dict[str, bytes]:
+    proof = {_MARK: (json.dumps(report.to_record(), indent=1, allow_nan=False) + "\n").encode("utf-8"),
+             "parity.txt": (report.to_text() + "\n").encode("utf-8")}
+    if report.golden:
+        vectors = io.BytesIO()
+        np.savez_compressed(vectors, **report.golden)
+        proof["golden.npz"] = vectors.getvalue()
+    return proof
 
 
 def _write_together(contents: Dict[Path, bytes]) -> None:
@@ -50,19 +73,50 @@ def _write_together(contents: Dict[Path, bytes]) -> None:
     unfinished = {path: path.with_name(".{}.{}.part".format(path.name, os.getpid())) for path in contents}
     try:
         for path, content in contents.items():
-            path.parent.mkdir(parents=True, exist_ok=True)
-            with open(str(unfinished[path]), "wb") as file:
-                file.write(content)
-                file.flush()
-                os.fsync(file.fileno())
+            _write(unfinished[path], content)
         for path in contents:
             os.replace(str(unfinished[path]), str(path))
     except OSError as error:
-        raise ExportError("{}: can't be written: {}".format(error.filename, error.strerror or error)) from error
+        raise _unwritable(error) from error
     finally:
         for part in unfinished.values():
             if part.exists():
                 part.unlink()
+
+
+def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
+    """Write a directory under another name; once all of it is on disk, give it its own."""
+    if path.exists() and not (path / _MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
+        raise ExportError("{}: is there already, and no earlier export; expected a new name, or an empty directory".format(path))
+    part, old = (path.with_name(".{}.{}.{}".format(path.name, os.getpid(), what)) for what in ("part", "old"))
+    try:
+        for name, content in contents.items():
+            _write(part / name, content)
+        if path.exists():
+            os.replace(str(path), str(old))
+        try:
+            os.replace(str(part), str(path))
+        except OSError:
+            if old.exists():
+                os.replace(str(old), str(path))
+            raise
+    except OSError as error:
+        raise _unwritable(error) from error
+    finally:
+        shutil.rmtree(str(part), ignore_errors=True)
+        shutil.rmtree(str(old), ignore_errors=True)
+
+
+def _write(path: Path, content: bytes) -> None:
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with open(str(path), "wb") as file:
+        file.write(content)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _unwritable(error: OSError) -> ExportError:
+    return ExportError("{}: can't be written: {}".format(error.filename, error.strerror or error))
 
 
 def _check_no_directory(path: Path) -> None:

@@ -9,6 +9,7 @@ from qatviz.export.integer_model import IntegerModel
 from qatviz.export.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, accuracy, codes_of,
                                   compare_layers, compare_logits, run_logits)
 from qatviz.export.parity_graph import EvaluationGraph
+from qatviz.export.progress import Progress
 from qatviz.export.simulator import quantize_input
 
 #: Examples that golden vectors are kept of.
@@ -126,7 +127,7 @@ class ParityReport:
 
 
 def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,
-          labels: np.ndarray) -> ParityReport:
+          labels: np.ndarray, progress: Progress = Progress()) -> ParityReport:
     """Run a file on examples, and hold it against the simulator and the evaluation graph.
 
     Parameters
@@ -138,10 +139,13 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
         Of the same moment.
     images, labels : np.ndarray
         Held-out examples, float32 ``[n] + input shape``, and their classes, int32 ``[n]``; at least one.
+    progress : Progress
+        Told of it; where the export is not wanted any more, it ends with `Cancelled`.
     """
+    progress.at("running the evaluation graph", 0.0)
     in_float = graph.logits(images, quantized=False)
     seen = codes_of(graph.logits(images), model.logits)
-    simulated, found = run_logits(model, exported.run, images)
+    simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
     # A quarter: each layer is computed three times.
     inner = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
@@ -149,7 +153,7 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
         about, len(images), len(inner),
         {"file to evaluation graph": compare_logits(seen, found), "file to simulator": compare_logits(simulated, found),
          "simulator to evaluation graph": compare_logits(seen, simulated)},
-        tuple(compare_layers(model, exported.run_layers, inner)),
+        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0))),
         {name: accuracy(logits, labels) for name, logits in (
             ("float", in_float), ("evaluation graph", seen), ("simulator", simulated), ("file", found))},
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,

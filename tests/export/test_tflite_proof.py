@@ -11,13 +11,15 @@ from integer_cases import book_of, model_of, network_of, state_of
 from qatviz.data import from_arrays
 from qatviz.export import parity_files
 from qatviz.export.errors import ExportError
+from qatviz.export.formats import TFLITE
 from qatviz.export.lower_integer import integer_model
 from qatviz.export.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
 from qatviz.export.parity_graph import EvaluationGraph
 from qatviz.export.parity_report import Exported, prove
+from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.simulator import run_codes, run_op
-from qatviz.export.tflite import export_tflite
-from qatviz.export.tflite_lowering import TfliteModel
+from qatviz.export.source import ExportSource
+from qatviz.export.tflite_lowering import TfliteModel, tflite_model
 from qatviz.export.tflite_runtime import TfliteRunner
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
@@ -41,9 +43,10 @@ def graph():
         yield made
 
 
-def export(path, dataset, weights=None, **options):
+def export(path, dataset, weights=None, examples=None, metadata=None, progress=Progress(), **options):
     book = book_of(NETWORK, INT8 if weights is None else weights)
-    return export_tflite(path, NETWORK, book, STATE, dataset, **options)
+    source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}, examples=examples)
+    return TFLITE.export(source, path, options, progress)
 
 
 def names(directory):
@@ -251,3 +254,44 @@ def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doub
     hidden, logits = compare_layers(model, run, images)
     assert (hidden.own.identical, hidden.own.largest, logits.unexplained) == (0, 1, 0)
     assert hidden.unexplained == (0 if doubt else 4)
+
+# On the way
+
+
+def test_it_tells_how_far_it_is(tmp_path, dataset):
+    told = []
+    export(tmp_path / "net.tflite", dataset, progress=Progress(lambda what, share: told.append((what, share))))
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
+    assert len({what for what, _ in told}) > 4
+
+
+@pytest.mark.parametrize("after", [0, 2, 4, 6])
+def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):
+    told = []
+    with pytest.raises(Cancelled):
+        export(tmp_path / "net.tflite", dataset, progress=Progress(
+            lambda what, share: told.append(what), lambda: len(told) > after))
+    assert names(tmp_path) == []
+
+
+@pytest.mark.parametrize("weights", [{}, INT8, {"num_bits": 9}, {"enabled": False}, {"per_channel": True},
+                                     {"num_bits": 4, "per_channel": True}])
+def test_what_the_settings_forbid_is_told_before_anything_is_done(weights, tmp_path, dataset):
+    book = book_of(NETWORK, weights)
+    told = TFLITE.limits(NETWORK, book, None, TFLITE.settled())
+    if told:
+        with pytest.raises(ExportError) as refused:
+            TFLITE.export(ExportSource(NETWORK, book, STATE, dataset), tmp_path / "net.tflite")
+        assert str(refused.value) == "; ".join(told) and all("possible with" in reason for reason in told)
+    else:
+        tflite_model(integer_model(NETWORK, book, STATE))
+    assert bool(told) == (weights not in ({}, INT8, {"num_bits": 4, "per_channel": True}))
+
+
+@pytest.mark.parametrize("options, message", [
+    ({"soft": True}, "there is no option 'soft'; there are softmax, plain_codes"),
+    ({"softmax": "yes"}, "option softmax is 'yes'; expected one of False, True")])
+def test_options_that_there_are_not_are_refused(options, message):
+    with pytest.raises(ExportError, match=message):
+        TFLITE.settled(options)

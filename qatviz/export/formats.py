@@ -1,0 +1,125 @@
+"""The formats that a run can be exported to: what they are called, what they take, and where they are written.
+
+No TensorFlow: who shows or checks what is possible does without. A format's module is imported when it writes; it has
+``export(source, path, options, progress) -> Written``.
+"""
+
+import importlib
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+
+from qatviz.export import limits
+from qatviz.export.errors import ExportError
+from qatviz.export.progress import Progress
+from qatviz.export.source import ExportSource
+from qatviz.network.graph import Network
+from qatviz.training.settings_book import SettingsBook
+
+Options = Dict[str, Any]
+Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[str]]
+
+
+class Option(NamedTuple):
+    """A choice that a format offers.
+
+    Attributes
+    ----------
+    name : str
+        As the writer takes it; with ``-`` for ``_`` the option of the command line.
+    label, help : str
+        For a dialog; a sentence on what it does.
+    default : bool or str
+        A bool is a switch.
+    choices : tuple of str
+        Of an option that is no switch.
+    """
+
+    name: str
+    label: str
+    help: str
+    default: Union[bool, str] = False
+    choices: Tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class Format:
+    """A format.
+
+    Attributes
+    ----------
+    name, title, about : str
+        For the command line; for people; a sentence on what it is for.
+    suffix : str
+        Of the file's name; empty: it is a directory.
+    module : str
+        Who writes it, in `qatviz.export`.
+    options : tuple of Option
+    limits : callable (network, book, step, options) -> list of str
+        Why it can't hold a network with these settings, and what would make it possible, a sentence each; empty
+        where it can. TensorFlow-free and quick. What only the arrays tell (ranges never seen) is not in it.
+    """
+
+    name: str
+    title: str
+    about: str
+    suffix: str
+    module: str
+    options: Tuple[Option, ...] = ()
+    limits: Limits = limits.none
+
+    def settled(self, given: Optional[Mapping[str, Any]] = None) -> Options:
+        """All options with their values: the given ones, defaults else.
+
+        Raises
+        ------
+        ExportError
+            For an option that there is not, or a value that is not allowed.
+        """
+        settled = {option.name: option.default for option in self.options}
+        for name, value in (given or {}).items():
+            option = next((option for option in self.options if option.name == name), None)
+            if option is None:
+                raise ExportError("{}: there is no option {!r}; there {}".format(
+                    self.name, name, "are " + ", ".join(settled) if settled else "is none"))
+            allowed = option.choices or (False, True)
+            if value not in allowed:
+                raise ExportError("{}: option {} is {!r}; expected one of {}".format(
+                    self.name, name, value, ", ".join(map(str, allowed))))
+            settled[name] = value
+        return settled
+
+    def export(self, source: ExportSource, path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
+               progress: Progress = Progress()) -> "Written":
+        """Write it, with its proof; any thread, beside a training run.
+
+        Raises
+        ------
+        ExportError
+            If the format can't hold it, or a file can't be written; then none is.
+        Cancelled
+        """
+        settled = self.settled(options)
+        refused = self.limits(source.network, source.book, source.step, settled)
+        if refused:
+            raise ExportError("; ".join(refused))
+        writer = importlib.import_module("qatviz.export." + self.module)
+        return writer.export(source, Path(path), settled, progress)
+
+
+class Written(NamedTuple):
+    """The files, the export first, and the proof: with ``to_text()``, ``to_record()``, ``faults``, ``as_expected``."""
+
+    paths: List[Path]
+    report: Any
+
+
+TFLITE = Format(
+    "tflite", "TensorFlow Lite", "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit "
+    "weights ask for it", ".tflite", "tflite",
+    (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
+     Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
+            "8: smaller once compressed, less exact in runtimes that round twice")),
+    limits.tflite)
+
+FORMATS = {form.name: form for form in (TFLITE,)}  # type: Dict[str, Format]

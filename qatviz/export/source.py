@@ -1,0 +1,75 @@
+"""What exports are made from: one moment of a run, and the data that proves them."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, NamedTuple, Optional
+
+import numpy as np
+
+from qatviz.data import Dataset
+from qatviz.export.errors import ExportError
+from qatviz.export.frozen_state import Arrays
+from qatviz.network.graph import Network
+from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.training.settings_book import SettingsBook
+
+#: Held-out examples that a file is run on by default: at most, at least, and multiplications of all together. (TFLite's
+#: interpreter does some 150 million a second.)
+_MOST, _FEWEST, _MACS = 1000, 16, 2 * 10**9
+
+
+class HeldOut(NamedTuple):
+    """float32 ``[n] + input shape``, as the network sees them, and what belongs to them, ``[n]``."""
+
+    images: np.ndarray
+    labels: np.ndarray
+
+
+@dataclass(frozen=True, eq=False)
+class ExportSource:
+    """A moment of a run.
+
+    Attributes
+    ----------
+    network : Network
+    book : SettingsBook
+        The settings at that moment.
+    arrays : dict of str to np.ndarray
+        Parameters, statistics and ranges, as checkpoints hold them; never changed.
+    dataset : Dataset
+        Its held-out part proves the export.
+    step : int, optional
+        Steps done; without it, delays of quantization count as over.
+    metadata : dict
+        JSON-able; kept with the export where it has a place for it.
+    keras : KerasOrigin, optional
+        Of a network that was imported from Keras.
+    examples : int, optional
+        How many held-out examples to run it on, from 1; by default 1,000, or fewer where the network is large. Where
+        there are fewer, all.
+
+    Raises
+    ------
+    ExportError
+        If ``examples`` is below 1.
+    """
+
+    network: Network
+    book: SettingsBook
+    arrays: Arrays
+    dataset: Dataset
+    step: Optional[int] = None
+    metadata: Dict[str, Any] = field(default_factory=dict)
+    keras: Optional[KerasOrigin] = None
+    examples: Optional[int] = None
+
+    def __post_init__(self):
+        if self.examples is not None and self.examples < 1:
+            raise ExportError("examples is {}: expected a whole number of at least 1".format(self.examples))
+
+    def held_out(self) -> HeldOut:
+        """The examples to run it on."""
+        count = self.examples or min(_MOST, max(_FEWEST, _MACS // max(self.network.macs, 1)))
+        images = self.dataset.x_test[:count].astype(np.float32)
+        if self.dataset.pixel_scale != 1.0:
+            images *= np.float32(self.dataset.pixel_scale)
+        return HeldOut(images, self.dataset.y_test[:count])

@@ -1,0 +1,73 @@
+"""Exports of several files: a directory that is there as a whole, or as it was."""
+
+import pytest
+
+from qatviz.export import parity_files
+from qatviz.export.errors import ExportError
+from qatviz.export.parity_files import write_export
+
+
+class Report:
+    golden = {}
+
+    def to_record(self):
+        return {"all": "well"}
+
+    def to_text(self):
+        return "all well"
+
+
+def files(directory):
+    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def test_a_directory_has_its_proof_in_it(tmp_path):
+    written = write_export(tmp_path / "out", {"a.c": b"1", "sub/b.h": b"2"}, Report())
+    assert written[0] == tmp_path / "out" and all(path.exists() for path in written)
+    assert files(tmp_path / "out") == {"a.c": b"1", "sub/b.h": b"2", "parity.json": b'{\n "all": "well"\n}\n',
+                                       "parity.txt": b"all well\n"}
+    assert [path.name for path in tmp_path.iterdir()] == ["out"]
+
+
+def test_an_earlier_export_is_replaced_and_an_empty_directory_filled(tmp_path):
+    (tmp_path / "out").mkdir()
+    write_export(tmp_path / "out", {"a.c": b"1"}, Report())
+    write_export(tmp_path / "out", {"b.c": b"2"}, Report())
+    assert sorted(files(tmp_path / "out")) == ["b.c", "parity.json", "parity.txt"]
+
+
+@pytest.mark.parametrize("kind", ["file", "directory"])
+def test_nothing_else_is_replaced(kind, tmp_path):
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    target = tmp_path / "mine" / ("thesis.txt" if kind == "file" else "")
+    with pytest.raises(ExportError, match="is there already, and no earlier export"):
+        write_export(target, {"a.c": b"1"}, Report())
+    assert files(tmp_path) == {"mine/thesis.txt": b"years"}
+
+
+@pytest.mark.parametrize("broken", ["fsync", "replace"])
+@pytest.mark.parametrize("fails_at", range(3))
+def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, monkeypatch):
+    write_export(tmp_path / "out", {"a.c": b"1"}, Report())
+    before, calls, real = files(tmp_path), [], getattr(parity_files.os, broken)
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == fails_at + 1:
+            raise OSError(28, "No space left on device", "disk")
+        return real(*arguments)
+    monkeypatch.setattr(parity_files.os, broken, failing)
+    if broken == "replace" and fails_at == 2:  # there are but two: all is well
+        write_export(tmp_path / "out", {"a.c": b"2"}, Report())
+        before["out/a.c"] = b"2"
+    else:
+        with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
+            write_export(tmp_path / "out", {"a.c": b"2"}, Report())
+    assert files(tmp_path) == before
+
+
+def test_files_that_belong_together_are_written_together(tmp_path):
+    written = write_export(tmp_path / "net.npz", b"codes", Report(), {".json": b"{}"})
+    assert [path.name for path in written] == ["net.npz", "net.json", "net.parity.json", "net.parity.txt"]
+    assert files(tmp_path)["net.json"] == b"{}"
