@@ -16,6 +16,10 @@ class NetworkError(QatvizError):
     """A network description is inconsistent; the message names the layer."""
 
 
+class CodeRefused(NetworkError):
+    """A model's file holds code, and nobody has said that it may be run."""
+
+
 class DataError(QatvizError):
     """A data set cannot be used; the message names the file."""
 

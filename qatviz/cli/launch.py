@@ -11,14 +11,14 @@ from qatviz import data
 from qatviz.analysis.outcome import Outcome
 from qatviz.cli import going_on
 from qatviz.cli.assignments import TimedChange, check_change, parse_change, parse_kind
-from qatviz.cli.messages import complain, did_you_mean
+from qatviz.cli.messages import complain, did_you_mean, say
 from qatviz.errors import RecordError, SettingError
 from qatviz.network import zoo
-from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.training.beginning import Model, file_model, new_record, new_spec, zoo_model
 from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
 from qatviz.training.schedule import planned
@@ -29,7 +29,9 @@ NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: The number of steps of a run without an end; argparse takes None for an option that was not given.
 UNTIL_STOPPED = math.inf
 #: Options that a run which goes on has already decided.
-_DECIDED = ("network", "batch_size", "optimizer", "seed", "validation_fraction")
+_DECIDED = ("network", "model", "model_weights", "quant_delay", "batch_size", "optimizer", "seed", "validation_fraction")
+#: Options that say more of ``--model``.
+_OF_MODELS = ("model_weights", "allow_code", "from_scratch")
 #: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
 _DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
 
@@ -72,26 +74,37 @@ def _begin(options: argparse.Namespace) -> Launch:
     changes = _requested(options)
     fraction = VALIDATION_FRACTION if options.validation_fraction is None else options.validation_fraction
     dataset = data.load(options.data or DATA, fraction)
-    name = options.network or NETWORK
-    _check_choice("--network", name, zoo.NETWORKS)
     _check_choice("--optimizer", options.optimizer or default("optimizer"), OPTIMIZER_NAMES)
-    network = zoo.build(name, dataset.input_shape, dataset.num_classes)
+    model = _model(options, dataset)
+    for note in model.notes:
+        say("note: " + note)
     preset = options.preset or DEFAULT_PRESET
     _check_choice("--preset", preset, PRESETS)
-    book = SettingsBook.from_preset(quantization_plan(network), preset, parse_kind(options.weights, WEIGHTS),
-                                    parse_kind(options.activations, ACTIVATIONS), RunSettings(**_run_settings(options)))
+    given = {field: getattr(options, field) for field in ("batch_size", "optimizer", "seed", "steps", "quant_delay")
+             if getattr(options, field) is not None}
+    spec = new_spec(model, dataset, _lasting(options.data or DATA), preset, parse_kind(options.weights, WEIGHTS),
+                    parse_kind(options.activations, ACTIVATIONS), RunSettings(**_run_settings(options)),
+                    placement=_placement(options), **dict(given, steps=_steps(given.get("steps", default("steps")))))
     for change in changes:
         if change.step is None:
-            book = check_change(book, change)
-    given = {field: getattr(options, field) for field in ("batch_size", "optimizer", "seed", "steps")
-             if getattr(options, field) is not None}
-    spec = RunSpec(network, dataset, _lasting(options.data or DATA), book, placement=_placement(options),
-                   **dict(given, steps=_steps(given.get("steps", default("steps")))))
+            spec = replace(spec, book=check_change(spec.book, change))
     spec = replace(spec, schedule=_schedule(changes, spec))
-    record = None
-    if options.out:
-        record = RunRecord.create(options.out, dict(spec.description(), validation_fraction=fraction))
-    return Launch(spec, record, Outcome(book))
+    record = new_record(spec, options.out, validation_fraction=fraction) if options.out else None
+    return Launch(spec, record, Outcome(spec.book))
+
+
+def _model(options: argparse.Namespace, dataset: data.Dataset) -> Model:
+    """What is to be trained, of the zoo or of a file."""
+    if options.model is None:
+        for name in _OF_MODELS:
+            if getattr(options, name):
+                raise SettingError("--{}: goes with --model".format(name.replace("_", "-")))
+        name = options.network or NETWORK
+        _check_choice("--network", name, zoo.NETWORKS)
+        return zoo_model(name, dataset)
+    if options.network is not None:
+        raise SettingError("--network and --model: expected one of them")
+    return file_model(options.model, dataset, options.model_weights, options.allow_code, options.from_scratch)
 
 
 def _resume(options: argparse.Namespace) -> Launch:
@@ -120,7 +133,7 @@ def _fork(options: argparse.Namespace) -> Launch:
         kept = {key: reader.description[key] for key in ("validation_fraction",) if key in reader.description}
         origin = {"run_id": reader.description["run_id"], "directory": str(reader.directory), "checkpoint": start.name,
                   "step": start.step}
-        record = RunRecord.create(options.out, dict(spec.description(), forked_from=origin, **kept))
+        record = new_record(spec, options.out, forked_from=origin, **kept)
         record.save_checkpoint("start-{:08d}".format(start.step), start.arrays,
                                dict(start.meta(), reason="fork of {}".format(origin["directory"])))
     outcome = Outcome(start.book)
@@ -136,7 +149,7 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
     dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
     plan = planned(reader)
     spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options),
-                                    **plan._asdict())
+                                    parameters=reader.initial_parameters(), **plan._asdict())
     start, replay = going_on.starting_point(reader, spec.book, checkpoint)
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0

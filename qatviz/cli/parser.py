@@ -45,6 +45,7 @@ examples:
   qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 \\
       --out runs/c
   qatviz train --network resnet8 --data path/to/images --json --quiet
+  qatviz train --model mine.h5 --data mine.npz --quant-delay 500 --out runs/d
 
 settings:
   --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the step numbered
@@ -134,6 +135,12 @@ def _add_train(commands: Any) -> None:
                       epilog=_TRAIN_EXAMPLES.format(presets=presets))
     what = parser.add_argument_group("what is trained")
     what.add_argument("--network", metavar="NAME", help="{} (default: {})".format(", ".join(NETWORKS), launch.NETWORK))
+    what.add_argument("--model", metavar="PATH", help="instead: a Keras model, .h5, .json (an architecture), or "
+                      "script.py:function, which is run and needs --allow-code")
+    what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
+    what.add_argument("--allow-code", action="store_true",
+                      help="run the code in the model's file, with your rights: only for a file that you trust")
+    what.add_argument("--from-scratch", action="store_true", help="leave the model's weights out")
     what.add_argument("--data", metavar="NAME_OR_PATH", help="{}, or a file or directory (default: {})".format(
         ", ".join(named.name for named in NAMED_DATA), launch.DATA))
     what.add_argument("--validation-fraction", type=float, metavar="SHARE",
@@ -150,6 +157,8 @@ def _add_train(commands: Any) -> None:
     quantization = parser.add_argument_group("quantization")
     quantization.add_argument("--preset", metavar="NAME", help="{} (default: {})".format(
         ", ".join(PRESETS), DEFAULT_PRESET))
+    quantization.add_argument("--quant-delay", type=int, metavar="N", help="train N steps in float before quantization "
+                              "begins: fine-tuning (default: 0)")
     for kind in ("weights", "activations"):
         quantization.add_argument("--" + kind, action="append", default=[], metavar="NAME=VALUE,...",
                                   help="settings of all {}".format(kind))

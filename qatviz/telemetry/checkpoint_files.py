@@ -57,11 +57,12 @@ class CheckpointInfo(NamedTuple):
 
 
 class CheckpointFiles:
-    """The checkpoints of the run in ``directory``. Any thread; one name is written by one thread at a time."""
+    """The checkpoints of the run in ``directory``, or other arrays in a subdirectory of their own. Any thread; one name is
+    written by one thread at a time."""
 
-    def __init__(self, directory: Path):
+    def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
         self._run = directory
-        self._directory = directory / SUBDIRECTORY
+        self._directory = directory / subdirectory
 
     def save(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
         """Write a checkpoint; one of the same name is replaced once the new one is on disk.

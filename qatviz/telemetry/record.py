@@ -10,11 +10,11 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Union
 import numpy as np
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.checkpoint_files import CheckpointInfo
+from qatviz.telemetry.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.events import Event
 from qatviz.telemetry.record_codec import to_json
 from qatviz.telemetry.record_database import Branch, Timed, create_database
-from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record_reader import INITIAL, PARAMETERS, RecordReader
 from qatviz.telemetry.record_schema import DATABASE_NAME, open_for_reading, read_rows, read_state
 from qatviz.telemetry.record_writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
 from qatviz.telemetry.run_lock import RunLock
@@ -55,7 +55,8 @@ class RunRecord(RecordReader):
 
     @classmethod
     def create(
-        cls, directory: Union[str, Path], description: Dict[str, Any], on_failure: Optional[OnFailure] = None
+        cls, directory: Union[str, Path], description: Dict[str, Any], on_failure: Optional[OnFailure] = None,
+        parameters: Optional[Dict[str, np.ndarray]] = None,
     ) -> "RunRecord":
         """Start the record of a new run; the directory and its parents are made where they are missing.
 
@@ -63,6 +64,8 @@ class RunRecord(RecordReader):
         ----------
         description : dict
             JSON-able: network, data, options, settings, versions. ``run_id`` and ``created`` are added if missing.
+        parameters : dict of str to np.ndarray, optional
+            What the run is given to begin with; kept beside the record (`RecordReader.initial_parameters`).
 
         Raises
         ------
@@ -73,12 +76,14 @@ class RunRecord(RecordReader):
         """
         directory = Path(directory).absolute()
         described = {"run_id": uuid.uuid4().hex, "created": time.time(), **description}
+        if parameters is not None:
+            described["given_parameters"] = True
         to_json(described)
         try:
             directory.mkdir(parents=True, exist_ok=True)
         except OSError as error:
             raise RecordError(f"{directory}: cannot be made: {error.strerror or error}") from error
-        return cls._locked(directory, on_failure, described)
+        return cls._locked(directory, on_failure, described, parameters)
 
     @classmethod
     def open(cls, directory: Union[str, Path], on_failure: Optional[OnFailure] = None) -> "RunRecord":
@@ -231,7 +236,8 @@ class RunRecord(RecordReader):
 
     @classmethod
     def _locked(
-        cls, directory: Path, on_failure: Optional[OnFailure], new_description: Optional[Dict[str, Any]]
+        cls, directory: Path, on_failure: Optional[OnFailure], new_description: Optional[Dict[str, Any]],
+        parameters: Optional[Dict[str, np.ndarray]] = None,
     ) -> "RunRecord":
         lock = RunLock(directory)
         try:
@@ -239,6 +245,8 @@ class RunRecord(RecordReader):
             if new_description is not None:
                 if path.exists():
                     raise RecordError(f"{directory}: holds a run already; resume it, or choose another directory")
+                if parameters is not None:  # first: where there is a record, there is what it speaks of
+                    CheckpointFiles(directory, INITIAL).save(PARAMETERS, parameters, {"step": 0, "reason": "given"})
                 try:
                     create_database(path, new_description)
                 except (OSError, sqlite3.Error) as error:

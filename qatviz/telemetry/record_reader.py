@@ -29,6 +29,10 @@ _BLOCKS_AT_ONCE = 32
 _SNAPSHOTS_AT_ONCE = 16
 
 
+#: Where the parameters are that the run began with, and under what name, if they were given.
+INITIAL, PARAMETERS = "initial", "parameters"
+
+
 class StepSeries(NamedTuple):
     """Step records by column.
 
@@ -72,6 +76,7 @@ class RecordReader:
         self.directory = Path(directory).absolute()
         self.path = self.directory / DATABASE_NAME
         self._checkpoints = CheckpointFiles(self.directory)
+        self._initial = CheckpointFiles(self.directory, INITIAL)
         with open_for_reading(self.path) as connection:
             self._description = read_description(connection)
             read_state(connection)
@@ -180,6 +185,12 @@ class RecordReader:
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
         return self._checkpoints.load(name)
+
+    def initial_parameters(self) -> Optional[Dict[str, np.ndarray]]:
+        """What the run was given to begin with, by ``layer.parameter``; None if it began with seeded values."""
+        if not self._description.get("given_parameters"):
+            return None
+        return self._initial.load(PARAMETERS)[0]
 
     def list_checkpoints(self) -> List[CheckpointInfo]:
         """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""

@@ -15,6 +15,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import DepthwiseConv2D, element_count
 from qatviz.network.plan import Unit
+from qatviz.training.variables import scope_name
 
 _STATISTICS_GRADIENT = "QatvizBatchStatistics"
 
@@ -40,7 +41,7 @@ class FoldedBatchNorm:
         self._own_bias = parameters.get(unit.name + ".bias")
         self._epsilon = unit.batch_norm.epsilon
         weights = parameters[unit.name + ".weights"]
-        with tf.name_scope(name):
+        with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
             self._factor = self._gamma * rsqrt(self._variance + self._epsilon)
             factor = self._factor

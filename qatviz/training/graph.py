@@ -8,7 +8,7 @@ inference form, runs on variables of its own, which :meth:`TrainingGraph.publish
 can then be spread over many training steps and still speak of one moment.
 """
 
-from typing import Dict, List, Sequence
+from typing import Collection, Dict, List, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -57,15 +57,18 @@ class TrainingGraph:
     placement : Placement
     telemetry : bool
         Whether the error measures ride each step.
+    fixed : collection of str
+        Parameters ``layer.parameter`` that are not trained.
     """
 
     def __init__(self, network: Network, plan: QuantizationPlan, dataset: Dataset, batch_size: int, optimizer: str,
-                 seed: int = 0, placement: Placement = Placement(), telemetry: bool = True):
+                 seed: int = 0, placement: Placement = Placement(), telemetry: bool = True,
+                 fixed: Collection[str] = ()):
         if placement.target:
             _check_serves(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
-        self._seed = seed
+        self._seed, self._fixed = seed, frozenset(fixed)
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device):
@@ -127,10 +130,11 @@ class TrainingGraph:
         self._settings_now = arrays
         self._load_settings(self._session, arrays)
 
-    def initial_state(self, run: RunSettings) -> Arrays:
-        """The state of a run that has not begun."""
-        parameters = initial_parameters(self.network, self._seed)
-        trainable = {name: value for name, value in parameters.items() if is_trainable(name)}
+    def initial_state(self, run: RunSettings, parameters: Optional[Arrays] = None) -> Arrays:
+        """The state of a run that has not begun, with ``parameters``; by default seeded ones."""
+        if parameters is None:
+            parameters = initial_parameters(self.network, self._seed)
+        trainable = {name: value for name, value in parameters.items() if self._is_trained(name)}
         slots = optimizers.slot_arrays(self._optimizer, trainable, run.to_dict())
         return dict(parameters, **slots, **live_state.initial_ranges(self.layout))
 
@@ -228,7 +232,7 @@ class TrainingGraph:
                         dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
         loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=lowered.logits, labels=labels))
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
-        trainable = [name for name in sorted(values) if "." in name and "|" not in name and is_trainable(name)]
+        trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
         hyper = dict(zip(optimizers.HYPERPARAMETERS, tf.unstack(values["hyper"], num=len(optimizers.HYPERPARAMETERS))))
         updates = dict(lowered.updates, **lowered.quantizers.range_updates())
@@ -271,6 +275,9 @@ class TrainingGraph:
         self._snapshot_sources, self._inspect = probe.sources, {}
         self._code_variables = dict(previous, known=known)
         self._load_codes = Loader(self._code_variables, self._code_variables)
+
+    def _is_trained(self, name: str) -> bool:
+        return is_trainable(name) and name not in self._fixed
 
     def _images(self, name: str, indices: tf.Tensor) -> tf.Tensor:
         images = tf.cast(self._data[name].gather(indices), tf.float32)

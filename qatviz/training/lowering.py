@@ -17,6 +17,7 @@ from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.batch_norm import FoldedBatchNorm
 from qatviz.training.exact import settled, whole_units
+from qatviz.training.variables import scope_name
 
 Parameters = Dict[str, tf.Tensor]
 
@@ -76,7 +77,7 @@ def lower(
     builder = _Builder(network, plan, parameters, quantizers, batch_norms, training, dropout_seed, modes)
     outputs = {"input": quantizers.quantizer("input.activations")(images)}
     for unit in plan.units:
-        with tf.name_scope(unit.name):
+        with tf.name_scope(scope_name(unit.name)):
             outputs[unit.output] = builder.unit(unit, [outputs[name] for name in unit.inputs])
     updates = {}
     for folded in batch_norms.values():

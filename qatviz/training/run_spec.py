@@ -1,14 +1,15 @@
 """Everything that makes a run, before it begins: frozen, and JSON-able but for the data."""
 
 from dataclasses import dataclass, field, replace
-from typing import Any, Dict, Optional
+from typing import Any, Dict, FrozenSet, Optional
 
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.errors import NetworkError, RecordError, SettingError
 from qatviz.network.graph import Network
+from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.plan import QuantizationPlan, quantization_plan
-from qatviz.training.moments import Moment
+from qatviz.training.moments import Arrays, Moment
 from qatviz.training.schedule import Schedule, changed, from_rows, to_rows
 from qatviz.training.settings_book import SettingsBook
 
@@ -49,6 +50,10 @@ class RunSpec:
         Error measures with every step.
     start : Moment, optional
         Go on from here (resume, fork).
+    parameters : dict of str to np.ndarray, optional
+        float32 arrays by ``layer.parameter`` to begin with, such as those of a trained model; by default seeded ones.
+    keras : KerasOrigin, optional
+        The Keras model that the network was imported from.
     """
 
     network: Network
@@ -63,6 +68,8 @@ class RunSpec:
     placement: Placement = field(default_factory=Placement)
     telemetry: bool = True
     start: Optional[Moment] = None
+    parameters: Optional[Arrays] = None
+    keras: Optional[KerasOrigin] = None
 
     def __post_init__(self):
         _check_whole("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
@@ -78,6 +85,8 @@ class RunSpec:
             raise NetworkError("network {!r}: layer {!r} puts out shape {}, but {} has {} classes".format(
                 self.network.name, self.network.output, self.network.shapes[self.network.output], self.dataset.name,
                 self.dataset.num_classes))
+        if self.parameters is not None:
+            _check_parameters(self.network, self.parameters)
         book = self.book
         for _, command in self.schedule:  # a mistake in it should show now, not at step 5,000
             book, _ = changed(book, command)
@@ -86,14 +95,27 @@ class RunSpec:
     def plan(self) -> QuantizationPlan:
         return self.book.plan
 
+    @property
+    def fixed(self) -> FrozenSet[str]:
+        """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm without
+        one): what was trained could not go back there."""
+        if self.keras is None:
+            return frozenset()
+        names = {"{}.{}".format(layer.name, name) for layer in self.network.layers
+                 for name in self.network.parameter_shapes(layer.name)}
+        return frozenset(names - set(self.keras.arrays))
+
     def description(self) -> Dict[str, Any]:
-        """JSON-able form for the record of the run."""
-        return {
+        """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
+        description = {
             "qatviz": __version__, "network": self.network.to_dict(), "data": self.data_spec,
             "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "batch_size": self.batch_size,
             "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps, "settings": self.book.to_dict(),
             "schedule": to_rows(self.schedule),
         }
+        if self.keras is not None:
+            description["keras"] = self.keras.to_dict()
+        return description
 
     @classmethod
     def from_description(cls, description: Dict[str, Any], dataset: Dataset, **changes: Any) -> "RunSpec":
@@ -113,10 +135,23 @@ class RunSpec:
                 network=network, dataset=dataset, data_spec=description["data"],
                 book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
                 batch_size=description["batch_size"], optimizer=description["optimizer"], seed=description["seed"],
-                steps=description["steps"], schedule=from_rows(description["schedule"]))
+                steps=description["steps"], schedule=from_rows(description["schedule"]),
+                keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None)
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError("the description of the run is incomplete: {!r}".format(error)) from error
         return replace(spec, **changes)
+
+
+def _check_parameters(network: Network, parameters: Arrays) -> None:
+    expected = {"{}.{}".format(layer.name, name): tuple(shape) for layer in network.layers
+                for name, shape in network.parameter_shapes(layer.name).items()}
+    for name in sorted({*expected, *parameters}):
+        array = parameters.get(name)
+        found = "nothing" if array is None else "{} {}".format(array.dtype, array.shape)
+        wanted = "float32 {}".format(expected[name]) if name in expected else "nothing"
+        if found != wanted:
+            raise NetworkError("network {!r}: the parameters to begin with have {} for {}; expected: {}".format(
+                network.name, found, name, wanted))
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:

@@ -58,7 +58,7 @@ class Trainer:
         self._spec, self._inbox, self._collector, self._record, self._on_state = spec, inbox, collector, record, on_state
         self._started = time.perf_counter()
         self._graph = TrainingGraph(spec.network, spec.plan, spec.dataset, spec.batch_size, spec.optimizer, spec.seed,
-                                    spec.placement, spec.telemetry)
+                                    spec.placement, spec.telemetry, spec.fixed)
         self._place = self._graph.layout
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
         self._moments = Moments()
@@ -110,7 +110,7 @@ class Trainer:
         self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
         self.book = start.book if start else spec.book
         graph.write_settings(self.book.quantizers, self.book.run, self.step)
-        graph.write_state(start.arrays if start else graph.initial_state(self.book.run))
+        graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
         if start is None:
             graph.calibrate(self._batches.indices(0))
             self._hold_ranges(actions_on_change(self._place, None, self.book))

@@ -24,7 +24,7 @@ class StateVariable:
 
     def __init__(self, name: str, dtype, shape: Tuple[int, ...]):
         self.dtype, self.shape = tf.as_dtype(dtype), tuple(shape)
-        with tf.name_scope(_scoped(name)) as scope:
+        with tf.name_scope(scope_name(name)) as scope:
             # The scope is unique in the graph, and so is the shared name in the session's resources.
             self.handle = tf.raw_ops.VarHandleOp(dtype=self.dtype, shape=self.shape, shared_name=scope)
             self.feed = tf.placeholder(self.dtype, self.shape, "feed")
@@ -59,6 +59,6 @@ class Loader:
         session.run(self._load, {self._variables[name].feed: arrays[name] for name in self.names})
 
 
-def _scoped(name: str) -> str:
-    """A name TensorFlow accepts."""
+def scope_name(name: str) -> str:
+    """A name that TensorFlow accepts for a scope; ``_`` and the like may not begin one."""
     return "".join(c if c.isalnum() or c in "._-/" else "_" for c in name).lstrip("_-/") or "variable"

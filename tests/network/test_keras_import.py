@@ -340,11 +340,11 @@ def test_every_array_finds_the_way_back():
         randomize(model)
         imported = import_model(model)
         found = {variable.name: value for variable, value in zip(model.weights, model.get_weights())}
-    assert len(imported.origins) == len(found)
-    assert imported.origins["sep/depthwise.weights"] == (("base", "sep"), "depthwise_kernel")
-    assert imported.origins["pixels.bias"] == (("base", "pixels"), "bias")
-    assert set(imported.parameters) - set(imported.origins) == {"bn.gamma", "bn2/scale.weights"}
-    for name, (path, key) in imported.origins.items():
+    assert len(imported.origin.arrays) == len(found)
+    assert imported.origin.arrays["sep/depthwise.weights"] == (("base", "sep"), "depthwise_kernel")
+    assert imported.origin.arrays["pixels.bias"] == (("base", "pixels"), "bias")
+    assert set(imported.parameters) - set(imported.origin.arrays) == {"bn.gamma", "bn2/scale.weights"}
+    for name, (path, key) in imported.origin.arrays.items():
         np.testing.assert_array_equal(imported.parameters[name].ravel(), found["{}/{}:0".format(path[-1], key)].ravel())
 
 

@@ -13,9 +13,14 @@ from qatviz.network.keras_import.draft import Draft, listed
 from qatviz.network.keras_import.keras_layer import KerasLayer
 from qatviz.network.keras_import.kinds import KINDS, check_settings
 from qatviz.network.keras_import.names import Names, spelled
+from qatviz.network.keras_import.origin import KerasOrigin
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
 """The arrays of each layer by Keras' names for them, such as "kernel"."""
+
+
+class OpenShape(NetworkError):
+    """The model leaves the shape of its input open, and none was given."""
 
 
 class ImportedModel(NamedTuple):
@@ -27,18 +32,17 @@ class ImportedModel(NamedTuple):
     parameters : dict of str to numpy.ndarray
         float32 arrays by ``layer.parameter``, as `qatviz.training.parameters.initial_parameters` names them; empty
         for an architecture without weights.
-    origins : dict of str to tuple
-        For every parameter that comes from Keras, its layer's name behind those of the models around it, and Keras'
-        name for it: ``{"conv.weights": (("base", "conv"), "kernel")}``. The way back for trained weights.
     notes : tuple of str
         What differs from what the user wrote, one sentence each: names changed, layers put in or left out, and what
         of the training (regularizers, frozen layers) was not taken over.
+    origin : KerasOrigin
+        The way back for trained weights: Keras' description of the model, and whose array each parameter is.
     """
 
     network: Network
     parameters: Dict[str, np.ndarray]
-    origins: Dict[str, Tuple[Path, str]]
     notes: Tuple[str, ...]
+    origin: KerasOrigin
 
 
 def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[Shape] = None) -> ImportedModel:
@@ -79,7 +83,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     if names.changes:
         notes.insert(0, listed("renamed, as names are unique and of letters, digits, '_', '-' and '/'", names.changes,
                                len(names.changes)))
-    return ImportedModel(network, parameters, draft.origins, tuple(notes))
+    return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
 
 
 def _reader_count(spec: ModelSpec, path: Path) -> int:
@@ -90,7 +94,7 @@ def _known_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
     where = "model {!r}: input_shape".format(spec.name)
     declared = spec.input_shape
     if given is None and (declared is None or None in declared):
-        raise checks.refuse(where, declared, "a shape without open axes; give one as input_shape")
+        raise OpenShape(str(checks.refuse(where, declared, "a shape without open axes; give one as input_shape")))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and (len(declared) != len(shape) or any(
             axis not in (None, own) for axis, own in zip(declared, shape))):

@@ -2,9 +2,10 @@
 
 import json
 import os
+from dataclasses import replace
 from typing import Any, Optional
 
-from qatviz.errors import NetworkError, QatvizError
+from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.config import model_spec
 from qatviz.network.keras_import.convert import ImportedModel, convert
@@ -39,8 +40,10 @@ def load_model_file(path: Any, weights_path: Any = None, allow_code: bool = Fals
 
     Raises
     ------
+    CodeRefused
+        When the file holds code and ``allow_code`` is False.
     NetworkError
-        When a file cannot be read, is not such a file or holds code, or a layer cannot be imported.
+        When a file cannot be read or is not such a file, or a layer cannot be imported.
     """
     path = os.fspath(path)
     weights_path = None if weights_path is None else os.fspath(weights_path)
@@ -64,12 +67,11 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
                 "weights" if whole.config is not None else "architecture; expected is what Keras' model.save wrote"
                 if whole.layers is None else "architecture, only weights; give the model's JSON file, and this one as "
                 "weights_path"))
-        return _converted(path, None, json.loads(whole.config), whole.layers, allow_code, input_shape)
+        return _converted(path, None, whole.config, whole.layers, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
-        record = json.load(text)
-    if weights_path is None:
-        return _converted(path, None, record, None, allow_code, input_shape)
-    return _converted(path, weights_path, record, _stored_weights(weights_path), allow_code, input_shape)
+        config = text.read()
+    stored = None if weights_path is None else _stored_weights(weights_path)
+    return _converted(path, weights_path, config, stored, allow_code, input_shape)
 
 
 def _stored_weights(path: str) -> StoredLayers:
@@ -97,16 +99,20 @@ def _first_bytes(path: str) -> bytes:
     return start
 
 
-def _converted(path, weights_path, record, stored, allow_code, input_shape) -> ImportedModel:
+def _converted(path: str, weights_path: Optional[str], config: str, stored: Optional[StoredLayers], allow_code: bool,
+               input_shape: Optional[Shape]) -> ImportedModel:
+    record = json.loads(config)
     spec = model_spec(record)
     code = [layer for layer in spec.layers if layer.kind in _HOLDS_CODE]
     if code and not allow_code:
-        raise NetworkError("layer {!r} ({}): it holds Python code, which would be run with your rights; allowed: only "
-                           "for a file that you trust, with allow_code".format(code[0].path[-1], code[0].kind))
+        raise CodeRefused("layer {!r} ({}): it holds Python code, which would be run with your rights; allowed: only "
+                          "for a file that you trust, with allow_code".format(code[0].path[-1], code[0].kind))
     if code:
         return _by_keras(path, weights_path, input_shape)
-    alone = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights
-    return alone if stored is None else convert(spec, assigned(stored, record), input_shape)
+    imported = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights
+    if stored is not None:
+        imported = convert(spec, assigned(stored, record), input_shape)
+    return imported._replace(origin=replace(imported.origin, config=config))
 
 
 def _by_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shape]) -> ImportedModel:

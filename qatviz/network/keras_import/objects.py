@@ -4,6 +4,7 @@ TensorFlow is imported by the functions that need it: who reads a model's file d
 """
 
 import json
+from dataclasses import replace
 from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
@@ -28,7 +29,7 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     Returns
     -------
     ImportedModel
-        ``network, parameters, origins, notes``. In float, the network computes what ``model.predict`` computes; it
+        ``network, parameters, notes, origin``. In float, the network computes what ``model.predict`` computes; it
         keeps the layers' names, but for those that `notes` lists.
 
     Raises
@@ -57,12 +58,14 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
         if type(node.outbound_layer).__name__ == "Lambda":
             operations[path] = _operation(node)
     not_fused = {path for path, layer in _layers(model, ()) if getattr(layer, "fused", None) is False}
-    record = _described(model)
+    config = _described(model)
+    record = json.loads(config)
     _complete(record, (), operations, not_fused)
     spec = model_spec(record)
     if spec.input_shape is None and model.inputs:
         spec = spec._replace(input_shape=tuple(model.inputs[0].shape.as_list()[1:]))
-    return convert(spec, _arrays(model), input_shape)
+    imported = convert(spec, _arrays(model), input_shape)
+    return imported._replace(origin=replace(imported.origin, config=config, has_code=bool(operations)))
 
 
 def _class_name(thing: Any) -> str:
@@ -147,10 +150,10 @@ def _origin(tensor: Any) -> Any:
     return tensor
 
 
-def _described(model: Any) -> Dict[str, Any]:
-    """The model's record; objects of the user's own, such as initializers, may be unable to describe themselves."""
+def _described(model: Any) -> str:
+    """The model's record, JSON; objects of the user's own, such as initializers, may be unable to describe themselves."""
     try:
-        return json.loads(model.to_json())
+        return model.to_json()
     except (NotImplementedError, TypeError, ValueError) as error:
         raise NetworkError("model {!r}: Keras cannot describe it ({}: {}); allowed: what model.to_json() can".format(
             model.name, type(error).__name__, error)) from error
