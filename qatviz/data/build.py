@@ -6,11 +6,14 @@ import numpy as np
 
 from qatviz.data.checks import as_examples, as_labels, check_size
 from qatviz.data.dataset import Dataset
-from qatviz.data.split import stratified_split
+from qatviz.data.split import random_split, stratified_split
+from qatviz.data.targets import as_targets, task_of
 from qatviz.errors import DataError
+from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
 
-def from_arrays(name, source, train, test=None, class_names=None, validation_fraction=0.2, seed=0, where=None):
+def from_arrays(name, source, train, test=None, class_names=None, validation_fraction=0.2, seed=0, where=None,
+                task=None):
     """Check and convert raw arrays, and hold out a part of them where no test part is given.
 
     Parameters
@@ -18,8 +21,10 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
     name, source : str
         See `Dataset`.
     train, test : (ndarray, ndarray)
-        Examples and labels in any form that :func:`qatviz.data.checks.as_examples` and
-        :func:`~qatviz.data.checks.as_labels` take. Without `test`, a stratified part of `train` becomes the test part.
+        Examples and labels: the examples in any form that :func:`qatviz.data.checks.as_examples` takes, classes in any
+        that :func:`~qatviz.data.checks.as_labels` takes (indices or one-hot rows), numbers to predict as
+        :func:`~qatviz.data.targets.as_targets` takes them. Without `test`, a part of `train` becomes the test part:
+        stratified by class, or at random for regression.
     class_names : sequence of str, optional
         Names in the order of the labels; the digits 0, 1, ... by default.
     validation_fraction : float
@@ -28,6 +33,10 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
         Of the split, at least 0.
     where : dict of str, optional
         What messages call "x_train", "y_train", "x_test" and "y_test": by default ``"<source>: <key>"``.
+    task : str, optional
+        ``"classification"`` or ``"regression"``; by default it is told from the labels for training: floating-point
+        numbers that are not all whole are to be predicted (see :func:`qatviz.data.targets.task_of`), all others, and
+        those with `class_names`, are classes.
 
     Returns
     -------
@@ -42,31 +51,24 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
     """
     names = {key: "{}: {}".format(source, key) for key in ("x_train", "y_train", "x_test", "y_test")}
     names.update(where or {})
+    if task is None:
+        task = CLASSIFICATION if class_names is not None else task_of(train[1])
     x_train = as_examples(train[0], names["x_train"])
-    y_train, num_classes = as_labels(train[1], len(x_train), names["y_train"])
-    if class_names is not None:
-        class_names = _checked_names(class_names, num_classes, source)
-        num_classes = len(class_names)
-    num_classes = num_classes or int(y_train.max()) + 1
-    _check_range(y_train, num_classes, names["y_train"])
-    if np.ptp(y_train) == 0:
-        raise DataError("{}: found the single class {}: expected at least two classes to tell apart".format(
-            names["y_train"], y_train[0]))
-    if test is None:
-        x_train, y_train, x_test, y_test = _held_out(x_train, y_train, validation_fraction, seed, names["y_train"])
-    else:
+    given = [(train[1], len(x_train), names["y_train"])]
+    if test is not None:
         x_test = as_examples(test[0], names["x_test"])
-        y_test, test_classes = as_labels(test[1], len(x_test), names["y_test"])
-        if test_classes not in (None, num_classes):
-            raise DataError("{}: found one-hot rows of {} classes: expected {} as in {}".format(
-                names["y_test"], test_classes, num_classes, names["y_train"]))
-        _check_range(y_test, num_classes, names["y_test"])
-        if x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
-            raise DataError("{}: found {} examples of shape {}: expected {} of shape {} as in {}".format(
-                names["x_test"], x_test.dtype, list(x_test.shape[1:]), x_train.dtype, list(x_train.shape[1:]),
-                names["x_train"]))
+        given.append((test[1], len(x_test), names["y_test"]))
+    labels, class_names = (_targets if check_task(task) == REGRESSION else _labels)(given, class_names, source)
+    y_train, y_test = labels[0], labels[-1]
+    if test is None:
+        x_train, y_train, x_test, y_test = _held_out(x_train, y_train, task, validation_fraction, seed,
+                                                     names["y_train"])
+    elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
+        raise DataError("{}: found {} examples of shape {}: expected {} of shape {} as in {}".format(
+            names["x_test"], x_test.dtype, list(x_test.shape[1:]), x_train.dtype, list(x_train.shape[1:]),
+            names["x_train"]))
     return Dataset(name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, source=source,
-                   class_names=class_names or tuple(str(index) for index in range(num_classes)))
+                   class_names=class_names, task=task)
 
 
 def name_of(path):
@@ -78,9 +80,48 @@ def name_of(path):
     return last
 
 
-def _held_out(examples, labels, fraction, seed, where):
+def _labels(given, class_names, source):
+    """Return the class indices of each part that is given (labels, number of examples, where), and names of classes."""
+    (y_train, num_classes), *others = [as_labels(*part) for part in given]
+    where = given[0][2]
+    if class_names is not None:
+        class_names = _checked_names(class_names, num_classes, source)
+        num_classes = len(class_names)
+    num_classes = num_classes or int(y_train.max()) + 1
+    _check_range(y_train, num_classes, where)
+    if np.ptp(y_train) == 0:
+        raise DataError("{}: found the single class {}: expected at least two classes to tell apart".format(
+            where, y_train[0]))
+    for (labels, classes), (_, _, place) in zip(others, given[1:]):
+        if classes not in (None, num_classes):
+            raise DataError("{}: found one-hot rows of {} classes: expected {} as in {}".format(
+                place, classes, num_classes, where))
+        _check_range(labels, num_classes, place)
+    return [y_train] + [labels for labels, _ in others], class_names or tuple(map(str, range(num_classes)))
+
+
+def _targets(given, class_names, source):
+    """Return the numbers to predict of each part that is given (targets, number of examples, where), and no names."""
+    if class_names is not None:
+        raise DataError("{}: found class names for numbers to predict: expected none for regression".format(source))
+    targets = [as_targets(*part) for part in given]
+    where, first = given[0][2], targets[0]
+    if (first == first[0]).all():
+        raise DataError("{}: found the same numbers in all examples ({}): expected some to predict".format(
+            where, np.array2string(first[0], threshold=8)))
+    for others, (_, _, place) in zip(targets[1:], given[1:]):
+        if others.shape[1] != first.shape[1]:
+            raise DataError("{}: found {} numbers an example: expected {} as in {}".format(
+                place, others.shape[1], first.shape[1], where))
+    return targets, ()
+
+
+def _held_out(examples, labels, task, fraction, seed, where):
     try:
-        train, test = stratified_split(labels, fraction, seed)
+        if task == REGRESSION:
+            train, test = random_split(len(labels), fraction, seed)
+        else:
+            train, test = stratified_split(labels, fraction, seed)
     except DataError as error:
         raise DataError("{}: {}".format(where, error)) from error
     # Both parts are copies, made while the whole is still there.

@@ -17,6 +17,7 @@ from qatviz.errors import DataError
 MAX_BYTES = 8 * 2 ** 30
 # A label such as 5,000,000 is a mistake (an identifier, a pixel), not a class: it would size the last layer.
 MAX_CLASSES = 10000
+_OR_REGRESSION = " for classes; for numbers to predict, give the task: regression"
 
 # What parsers of the standard library and Pillow are known to raise at damaged input, MemoryError and RecursionError
 # (a RuntimeError) for absurd lengths and nesting included.
@@ -129,7 +130,7 @@ def as_examples(array, where):
         raise DataError("{}: found dtype {}: expected uint8 pixels or floating-point values".format(where, array.dtype))
     with np.errstate(over="ignore"):
         result = np.ascontiguousarray(array, dtype=np.float32)
-    _check_finite(result, array, where)
+    check_finite(result, array, where)
     return result
 
 
@@ -141,8 +142,11 @@ def _pixels_from_integers(array, where):
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def _check_finite(converted, original, where):
-    """Check in slices of rows, so that the mask of a large array does not add a quarter to its memory."""
+def check_finite(converted, original, where):
+    """Raise `DataError` if float32 `converted` is not finite somewhere, with the value of `original` there.
+
+    In slices of rows, so that the mask of a large array does not add a quarter to its memory.
+    """
     for start in range(0, len(converted), 4096):
         bad = ~np.isfinite(converted[start:start + 4096])
         if bad.any():
@@ -197,8 +201,8 @@ def as_labels(array, n_examples, where):
             wrong |= array != np.floor(array)
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
-        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}".format(
-            where, array[place].item(), place, MAX_CLASSES - 1))
+        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}{}".format(
+            where, array[place].item(), place, MAX_CLASSES - 1, _OR_REGRESSION))
     return array.astype(np.int32), num_classes
 
 
@@ -209,4 +213,5 @@ def _check_one_hot(array, where):
     if not right.all():
         place = int(np.flatnonzero(~right)[0])
         raise DataError("{}: found row {} in example {}: expected one-hot rows (a single 1, else 0), or shape [N] for "
-                        "class indices".format(where, np.array2string(array[place], threshold=8), place))
+                        "class indices{}".format(where, np.array2string(array[place], threshold=8), place,
+                                                 _OR_REGRESSION[len(" for classes"):]))

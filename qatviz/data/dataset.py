@@ -1,4 +1,4 @@
-"""What a data set is: two parts of images or feature rows with class indices, frozen and read-only."""
+"""What a data set is: two parts of images or feature rows with classes or numbers to predict, frozen and read-only."""
 
 import hashlib
 from dataclasses import dataclass, field
@@ -7,6 +7,7 @@ from typing import Optional, Tuple
 import numpy as np
 
 from qatviz.errors import DataError
+from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
 # Bytes of each part that go into the fingerprint: all of MNIST, and under 0.3 s for data of any size.
 _FINGERPRINT_BYTES = 64 * 2 ** 20
@@ -14,7 +15,7 @@ _FINGERPRINT_BYTES = 64 * 2 ** 20
 
 @dataclass(frozen=True, eq=False)
 class Dataset:
-    """A classification data set in memory.
+    """A data set in memory, for classification or for regression.
 
     Build one from arrays of any accepted kind with :func:`qatviz.data.from_arrays`, which converts and checks them;
     this class holds only what is already in its final form, and shares it with the caller rather than copying.
@@ -25,12 +26,15 @@ class Dataset:
         Short name for titles, such as ``"mnist-5k"``.
     x_train, x_test : ndarray of uint8 or float32, shape [N, height, width, channels] or [N, features]
         Read-only. uint8 means pixels 0-255, which the network sees as ``x / 255``; float32 is fed as it is.
-    y_train, y_test : ndarray of int32, shape [N]
-        Class indices in 0 .. ``num_classes - 1``, read-only.
+    y_train, y_test : ndarray, read-only
+        For classification int32 [N], class indices in 0 .. ``num_classes - 1``; for regression float32 [N, outputs],
+        finite: the numbers to predict.
     class_names : tuple of str
-        One name a class.
+        One name a class; empty for regression.
     source : str
         Where it came from, for the user: a path, or a description.
+    task : str
+        ``"classification"`` or ``"regression"``.
     """
 
     name: str
@@ -40,14 +44,19 @@ class Dataset:
     y_test: np.ndarray
     class_names: Tuple[str, ...]
     source: str
+    task: str = CLASSIFICATION
     _fingerprint: Optional[str] = field(default=None, init=False, repr=False)
 
     def __post_init__(self):
+        check_task(self.task)
         for part in ("train", "test"):
             self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
         if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
             raise DataError("{}: x_train has {} {} but x_test {} {}: expected the same dtype and example shape".format(
                 self.source, self.x_train.dtype, self.x_train.shape, self.x_test.dtype, self.x_test.shape))
+        if self.y_train.shape[1:] != self.y_test.shape[1:]:
+            raise DataError("{}: y_train has {} numbers an example but y_test {}: expected the same".format(
+                self.source, self.y_train.shape[1], self.y_test.shape[1]))
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
         for name in ("x_train", "y_train", "x_test", "y_test"):
             view = getattr(self, name).view()
@@ -58,12 +67,28 @@ class Dataset:
         if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 4):
             raise DataError("{}: x_{} is {} of shape {}: expected uint8 or float32, [N, height, width, channels] or "
                             "[N, features]".format(self.source, part, images.dtype, images.shape))
+        if self.task == REGRESSION:
+            self._check_targets(part, images, labels)
+        else:
+            self._check_labels(part, images, labels)
+
+    def _check_labels(self, part, images, labels):
         if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
             raise DataError("{}: y_{} is {} of shape {}: expected int32 of shape [{}], not empty".format(
                 self.source, part, labels.dtype, labels.shape, images.shape[0]))
         if labels.min() < 0 or labels.max() >= len(self.class_names):
             raise DataError("{}: y_{} has labels from {} to {}: expected 0 to {}, one a class name".format(
                 self.source, part, labels.min(), labels.max(), len(self.class_names) - 1))
+
+    def _check_targets(self, part, images, targets):
+        if targets.dtype != np.float32 or targets.ndim != 2 or len(targets) != len(images) or targets.size == 0:
+            raise DataError("{}: y_{} is {} of shape {}: expected float32 of shape [{}, outputs], not empty".format(
+                self.source, part, targets.dtype, targets.shape, images.shape[0]))
+        if not np.isfinite(targets).all():
+            raise DataError("{}: y_{} has values that are not finite: expected none".format(self.source, part))
+        if self.class_names:
+            raise DataError("{}: found class names {} for regression: expected none".format(
+                self.source, list(self.class_names)))
 
     @property
     def input_shape(self):
@@ -72,8 +97,13 @@ class Dataset:
 
     @property
     def num_classes(self):
-        """Number of classes."""
+        """Number of classes; 0 for regression."""
         return len(self.class_names)
+
+    @property
+    def num_outputs(self):
+        """How many numbers a network has to put out for an example: one a class, or those to predict."""
+        return self.y_train.shape[1] if self.task == REGRESSION else self.num_classes
 
     @property
     def pixel_scale(self):
@@ -85,13 +115,14 @@ class Dataset:
         """Hash of the contents, 32 hexadecimal digits, the same in every process and on every platform.
 
         A resumed run compares it to know that it sees the same data. It covers shapes, dtypes, the number of classes,
-        all labels and the examples; of a part above 64 MiB, rows at an even distance that add up to it. Names and the
+        all labels or targets and the examples; of a part above 64 MiB, rows at an even distance that add up to it. Names and the
         source are left out: the same data may have moved.
         """
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)
-            for array in (self.x_train, self.y_train, self.x_test, self.y_test):
-                stride = -(-array.nbytes // _FINGERPRINT_BYTES) if array.ndim > 1 else 1
+            for name in ("x_train", "y_train", "x_test", "y_test"):
+                array = getattr(self, name)
+                stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
                 digest.update("{}{}{}".format(array.dtype.name, array.shape, self.num_classes).encode("ascii"))
                 little_endian = array.dtype.newbyteorder("<")
                 digest.update(np.ascontiguousarray(array[::max(stride, 1)], dtype=little_endian).data.cast("B"))

@@ -21,7 +21,7 @@ _IMAGES_NAME = re.compile(r"images[-.]idx\d-\w+?(\.gz)?$", re.IGNORECASE)
 _LABELS_NAME = re.compile(r"labels[-.]idx\d-\w+?(\.gz)?$", re.IGNORECASE)
 
 
-def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None):
+def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None, task=None):
     """Load a data set from IDX files.
 
     Parameters
@@ -36,6 +36,8 @@ def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None)
         Instead of the name of the directory.
     class_names : sequence of str, optional
         In the order of the labels.
+    task : str, optional
+        ``"classification"`` or ``"regression"``, see :func:`qatviz.data.build.from_arrays`.
 
     Returns
     -------
@@ -58,7 +60,8 @@ def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None)
         where.update(x_test=test_images, y_test=_labels_of(test_images))
         test = (read_idx(test_images), read_idx(where["y_test"]))
     return from_arrays(name or name_of(os.path.dirname(os.path.abspath(images))), path,
-                       (read_idx(images), read_idx(labels)), test, class_names, validation_fraction, seed, where)
+                       (read_idx(images), read_idx(labels)), test, class_names, validation_fraction, seed, where,
+                       task)
 
 
 def is_idx(path):

@@ -11,18 +11,20 @@ from qatviz.data.build import from_arrays, name_of
 from qatviz.data.checks import check_size, read_exactly, reading
 from qatviz.errors import DataError
 
-KEYS_HELP = "x_train and y_train, with x_test and y_test or without, or x and y; class_names (strings) is optional"
+KEYS_HELP = ("x_train and y_train, with x_test and y_test or without, or x and y; class_names (strings) and task "
+             "(classification or regression) are optional")
 
 _MAGIC = b"\x93NUMPY"
 # NumPy writes some 100 bytes; a longer header could only be there to exhaust the parser.
 _MAX_HEADER_BYTES = 10000
 
 
-def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
+def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None, task=None):
     """Load a data set from an .npz archive.
 
     Keys: `x_train`, `y_train` and, both or neither, `x_test`, `y_test`; or `x` and `y`. Without a test part one is held
-    out, stratified by class. `class_names`, an array of strings, is optional. Other keys are ignored.
+    out. Optional are `class_names`, an array of strings, and `task`, the string "classification" or "regression"; what
+    it is without that, :func:`qatviz.data.build.from_arrays` tells. Other keys are ignored.
 
     Parameters
     ----------
@@ -31,6 +33,8 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
         Of the held-out part, see :func:`qatviz.data.build.from_arrays`.
     name, source : str, optional
         Instead of the file's name and path.
+    task : str, optional
+        Instead of the one that the file gives.
 
     Returns
     -------
@@ -41,7 +45,7 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
     DataError
         If the file is damaged, lacks a key, or its arrays do not fit.
     """
-    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names"))
+    arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names", "task"))
     present = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
     prefix = {("x", "y"): "", ("x_train", "y_train"): "_train",
               ("x_train", "y_train", "x_test", "y_test"): "_train"}.get(tuple(present))
@@ -51,10 +55,19 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None):
     if class_names is not None and (class_names.dtype.kind != "U" or class_names.ndim != 1):
         raise DataError("{}: class_names: found {} of shape {}: expected a list of strings".format(
             path, class_names.dtype, list(class_names.shape)))
+    if task is None and "task" in arrays:
+        task = _word(arrays["task"], "{}: task".format(path))
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
                        None if class_names is None else class_names.tolist(), validation_fraction, seed,
-                       {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)})
+                       {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)}, task)
+
+
+def _word(array, where):
+    """Return the string that an array holds."""
+    if array.dtype.kind != "U" or array.size != 1:
+        raise DataError("{}: found {} of shape {}: expected a string".format(where, array.dtype, list(array.shape)))
+    return str(array.reshape(-1)[0])
 
 
 def is_npz(path):

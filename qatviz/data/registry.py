@@ -12,6 +12,7 @@ from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
 from qatviz.errors import DataError
+from qatviz.metric import CLASSIFICATION, check_task
 
 
 @dataclass(frozen=True)
@@ -45,12 +46,15 @@ class FileFormat:
     matches : callable (path) -> bool
         Whether an existing path looks like it; the first match of `FILE_FORMATS` loads it.
     load : callable (path, validation_fraction, seed) -> Dataset
+    takes_task : bool
+        Whether it can hold numbers to predict too: then `load` takes a `task`.
     """
 
     name: str
     help: str
     matches: Callable
     load: Callable
+    takes_task: bool = False
 
 
 def _load_mnist_5k(validation_fraction, seed):
@@ -66,15 +70,15 @@ NAMED_DATA = (
 )
 
 FILE_FORMATS = (
-    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz),
+    FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
     FileFormat("cifar10", "the directory cifar-10-batches-py or the .tar.gz archive of it", is_cifar10, load_cifar10),
-    FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx),
+    FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
     FileFormat("folder", "a directory with one sub-folder of images ({}) a class, or train and test with such folders"
                .format(" ".join(ENDINGS)), is_folder, load_folder),
 )
 
 
-def load(spec, validation_fraction=0.2, seed=0):
+def load(spec, validation_fraction=0.2, seed=0, task=None):
     """Load a data set by name or by path.
 
     Parameters
@@ -86,6 +90,9 @@ def load(spec, validation_fraction=0.2, seed=0):
         Share that is held out for testing where the data has no test part of its own, above 0 and below 1.
     seed : int
         Of that split, at least 0.
+    task : str, optional
+        ``"classification"`` or ``"regression"``; by default it is what the data says or is, see
+        :func:`qatviz.data.build.from_arrays`.
 
     Returns
     -------
@@ -100,17 +107,29 @@ def load(spec, validation_fraction=0.2, seed=0):
         If `validation_fraction` or `seed` is out of range.
     """
     spec = os.fspath(spec)
+    only_classes = task is None or check_task(task) == CLASSIFICATION
     for named in NAMED_DATA:
         if spec.replace("_", "-") == named.name.replace("_", "-"):
-            return named.load(validation_fraction, seed)
+            if only_classes:
+                return named.load(validation_fraction, seed)
+            raise DataError(_no_numbers(spec))
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
-            return file_format.load(path, validation_fraction, seed)
+            if file_format.takes_task:
+                return file_format.load(path, validation_fraction, seed, task=task)
+            if only_classes:
+                return file_format.load(path, validation_fraction, seed)
+            raise DataError(_no_numbers(path))
     raise DataError("{}: is none of the kinds of data that can be read: expected {}".format(
         path, "; ".join("{} ({})".format(kind.name, kind.help) for kind in FILE_FORMATS)))
+
+
+def _no_numbers(spec):
+    return "{}: has classes, and no numbers to predict: expected the task {!r}, or one of {}".format(
+        spec, CLASSIFICATION, ", ".join(kind.name for kind in FILE_FORMATS if kind.takes_task))
 
 
 def _not_found(spec):

@@ -1,4 +1,4 @@
-"""A fixed stratified split of examples into a training and a test part."""
+"""A fixed split of examples into a training and a test part: stratified by class, or at random where there are none."""
 
 import numpy as np
 
@@ -57,8 +57,7 @@ def stratified_split(labels, test_fraction, seed=0):
     DataError
         If no class has two examples, so that nothing can be held out.
     """
-    if not 0.0 < float(test_fraction) < 1.0:
-        raise SettingError("the held-out fraction is {!r}: expected a number above 0 and below 1".format(test_fraction))
+    _check_fraction(test_fraction)
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     if counts.size == 0 or counts.max() < 2:
@@ -71,6 +70,42 @@ def stratified_split(labels, test_fraction, seed=0):
         members = np.flatnonzero(labels == label)
         is_test[members[random.permutation(members.size)[:n_test]]] = True
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
+
+
+def random_split(n_examples, test_fraction, seed=0):
+    """Split examples at random, whatever they are.
+
+    The test part has ``round(test_fraction * N)`` examples, held within 1 and ``N - 1``.
+
+    Parameters
+    ----------
+    n_examples : int
+    test_fraction, seed
+        See :func:`stratified_split`.
+
+    Returns
+    -------
+    train, test : ndarray of int64
+        Indices, ascending, disjoint, together all of them; neither is empty.
+
+    Raises
+    ------
+    SettingError
+        If `test_fraction` or `seed` is out of range.
+    DataError
+        If there are fewer than two examples.
+    """
+    _check_fraction(test_fraction)
+    if n_examples < 2:
+        raise DataError("nothing can be held out of {} examples: at least two are needed".format(n_examples))
+    n_test = int(min(max(np.floor(float(test_fraction) * n_examples + 0.5), 1), n_examples - 1))
+    order = np.random.RandomState([_STREAM] + seed_words(seed)).permutation(n_examples)
+    return np.sort(order[n_test:]), np.sort(order[:n_test])
+
+
+def _check_fraction(test_fraction):
+    if not 0.0 < float(test_fraction) < 1.0:
+        raise SettingError("the held-out fraction is {!r}: expected a number above 0 and below 1".format(test_fraction))
 
 
 def _held_out_counts(counts, fraction):

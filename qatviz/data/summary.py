@@ -2,8 +2,16 @@
 
 import numpy as np
 
+from qatviz.metric import REGRESSION
+
 # Rows taken at once for the mean: bounds the memory that converting to float64 needs.
 _ROWS = 1024
+# Outputs whose targets are listed one by one.
+_OUTPUTS_SHOWN = 20
+# Examples a class: with fewer, labels may be numbers rather than classes.
+_FEW_EXAMPLES = 4
+# A network's first outputs are about 1 in size; targets a hundred times larger or smaller take it long to reach.
+_FAR = 100.0
 
 
 def describe(dataset):
@@ -16,27 +24,33 @@ def describe(dataset):
     Returns
     -------
     dict
-        Ready for JSON. Keys: `name`, `source`, `fingerprint` (str), `input_shape` (list of int), `dtype` (str),
-        `pixel_scale` (float), `num_classes` (int), `classes` (list of dict with `name`, `train`, `test`: counts),
-        `train` and `test` (dict with `examples`, `min`, `max`, `mean`, in units of the stored values), `notes` (list of
-        str: what looks unintended).
+        Ready for JSON. Keys: `name`, `source`, `fingerprint`, `task` (str), `input_shape` (list of int), `dtype` (str),
+        `pixel_scale` (float), `num_classes` (int), `classes` (list of dict with `name`, `train`, `test`: counts; empty
+        for regression), `targets` (list of dict for each number to predict, with `train` and `test`: dict with `min`,
+        `max`, `mean`, `std`; empty for classification), `train` and `test` (dict with `examples`, `min`, `max`, `mean`,
+        in units of the stored values), `notes` (list of str: what looks unintended).
     """
     n_classes = dataset.num_classes
-    counts = [np.bincount(labels, minlength=n_classes) for labels in (dataset.y_train, dataset.y_test)]
+    is_regression = dataset.task == REGRESSION
+    counts = [] if is_regression else [np.bincount(labels, minlength=n_classes)
+                                       for labels in (dataset.y_train, dataset.y_test)]
     summary = {
         "name": dataset.name,
         "source": dataset.source,
         "fingerprint": dataset.fingerprint,
+        "task": dataset.task,
         "input_shape": [int(size) for size in dataset.input_shape],
         "dtype": dataset.x_train.dtype.name,
         "pixel_scale": dataset.pixel_scale,
         "num_classes": n_classes,
         "classes": [{"name": name, "train": int(n_train), "test": int(n_test)}
                     for name, n_train, n_test in zip(dataset.class_names, *counts)],
+        "targets": [{"train": train, "test": test} for train, test in zip(
+            _target_statistics(dataset.y_train), _target_statistics(dataset.y_test))] if is_regression else [],
         "train": _statistics(dataset.x_train),
         "test": _statistics(dataset.x_test),
     }
-    summary["notes"] = _notes(summary)
+    summary["notes"] = (_target_notes(summary) if is_regression else _class_notes(summary)) + _example_notes(summary)
     return summary
 
 
@@ -51,11 +65,26 @@ def format_description(summary):
     for part in ("train", "test"):
         lines.append("{:<10} {examples:,} examples, values from {min:g} to {max:g}, mean {mean:.4g}".format(
             part, **summary[part]))
-    width = max([len("class")] + [len(entry["name"]) for entry in summary["classes"]])
-    lines.append("{:<{width}} {:>9} {:>9}".format("class", "train", "test", width=width))
-    lines += ["{name:<{width}} {train:>9,} {test:>9,}".format(width=width, **entry) for entry in summary["classes"]]
+    lines += _target_lines(summary["targets"]) if summary["targets"] else _class_lines(summary["classes"])
     lines += ["note: " + note for note in summary["notes"]]
     return "\n".join(lines)
+
+
+def _class_lines(classes):
+    width = max([len("class")] + [len(entry["name"]) for entry in classes])
+    lines = ["{:<{width}} {:>9} {:>9}".format("class", "train", "test", width=width)]
+    return lines + ["{name:<{width}} {train:>9,} {test:>9,}".format(width=width, **entry) for entry in classes]
+
+
+def _target_lines(targets):
+    lines = ["to predict {} number{} an example".format(len(targets), "" if len(targets) == 1 else "s"),
+             "{:<8} {:>11} {:>11} {:>11} {:>11} {:>11}".format("output", "least", "greatest", "mean", "std", "test std")]
+    for index, entry in enumerate(targets[:_OUTPUTS_SHOWN]):
+        lines.append("{:<8} {min:>11.5g} {max:>11.5g} {mean:>11.5g} {std:>11.5g} {:>11.5g}".format(
+            index, entry["test"]["std"], **entry["train"]))
+    if len(targets) > _OUTPUTS_SHOWN:
+        lines.append("and {} more".format(len(targets) - _OUTPUTS_SHOWN))
+    return lines
 
 
 def _statistics(examples):
@@ -64,13 +93,41 @@ def _statistics(examples):
             "mean": total / examples.size}
 
 
-def _notes(summary):
+def _target_statistics(targets):
+    exact = targets.astype(np.float64)
+    rows = zip(exact.min(axis=0), exact.max(axis=0), exact.mean(axis=0), exact.std(axis=0))
+    return [dict(zip(("min", "max", "mean", "std"), map(float, row))) for row in rows]
+
+
+def _class_notes(summary):
     notes = []
     for part in ("train", "test"):
         absent = [entry["name"] for entry in summary["classes"] if entry[part] == 0]
         if absent:
             notes.append("no {} examples of {} of {} classes: {}".format(
                 part, len(absent), summary["num_classes"], ", ".join(absent[:5]) + (" ..." if absent[5:] else "")))
+    if summary["num_classes"] * _FEW_EXAMPLES > summary["train"]["examples"] and summary["num_classes"] > 20:
+        notes.append("{:,} classes for {:,} examples: if the labels are numbers to predict, give the task: "
+                     "regression".format(summary["num_classes"], summary["train"]["examples"]))
+    return notes
+
+
+def _target_notes(summary):
+    notes = []
+    parts = [entry["train"] for entry in summary["targets"]]
+    constant = [str(index) for index, part in enumerate(parts) if part["min"] == part["max"]]
+    if constant:
+        notes.append("the same number in all training examples for output {}".format(
+            ", ".join(constant[:5]) + (" ..." if constant[5:] else "")))
+    size = max(max(abs(part["min"]), abs(part["max"])) for part in parts)
+    if not 1 / _FAR <= size <= _FAR:
+        notes.append("numbers to predict reach {:.4g} in size, far from the 1 or so that a network puts out at first: "
+                     "divide them by their standard deviation to train in fewer steps".format(size))
+    return notes
+
+
+def _example_notes(summary):
+    notes = []
     values = summary["train"]
     if summary["dtype"] == "float32" and values["min"] >= 0 and 2 < values["max"] <= 255:
         notes.append("floating-point values reach {:g} and are fed as they are: if these are pixels, store them as "
