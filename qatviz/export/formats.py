@@ -122,4 +122,15 @@ TFLITE = Format(
             "8: smaller once compressed, less exact in runtimes that round twice")),
     limits.tflite)
 
-FORMATS = {form.name: form for form in (TFLITE,)}  # type: Dict[str, Format]
+_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant), or in float as if there were none",
+               "fake-quant", ("fake-quant", "float"))
+
+SAVEDMODEL = Format(
+    "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory with "
+    "constants, fake-quant operations and a signature", "", "savedmodel", (_FORM,))
+
+FROZEN = Format(
+    "frozen", "TensorFlow frozen graph", "The same graph as one file, for converters and viewers that take a GraphDef",
+    ".pb", "frozen", (_FORM,))
+
+FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN)}  # type: Dict[str, Format]

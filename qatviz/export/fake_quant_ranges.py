@@ -1,0 +1,68 @@
+"""Ranges that TensorFlow's fake-quant kernels nudge to a given grid.
+
+``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32 and
+the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does the
+same). The ends of an affine grid, put in, give a scale that is an ulp off for one grid in seven; an end moved by a few
+ulps gives the scale itself.
+"""
+
+from typing import NamedTuple, Tuple
+
+import numpy as np
+
+from qatviz.quant.affine import AffineGrid, round_half_up
+
+#: By how many ulps an end is moved at most.
+_MOST_ULPS = 8
+
+
+class Range(NamedTuple):
+    """What a kernel is given: float32 ``[]`` or ``[channels]``, both 0 where all values are 0, and its attributes."""
+
+    minimum: np.ndarray
+    maximum: np.ndarray
+    num_bits: int
+    narrow_range: bool
+
+
+def kernel_range(grid: AffineGrid) -> Range:
+    """The range of a grid.
+
+    >>> kernel_range(AffineGrid(np.float32(0.1), np.int32(0), 8, True))[:2]
+    (array(-12.7, dtype=float32), array(12.7, dtype=float32))
+    """
+    low, high = (np.atleast_1d(np.asarray(end, np.float32)) for end in (grid.minimum, grid.maximum))
+    scale, zero = np.broadcast_arrays(np.atleast_1d(grid.scale), np.atleast_1d(grid.zero_point))[:2]
+    zero = zero + np.int32(2**(grid.num_bits - 1))
+    best = [low, high]
+    found = np.zeros(low.shape, bool)
+    for distance in range(_MOST_ULPS + 1):
+        for side in (1, 0):
+            for toward in (np.inf, -np.inf):
+                ends = [low, high]
+                ends[side] = _moved(ends[side], toward, distance)
+                nudged_scale, nudged_zero = nudged(ends[0], ends[1], grid.num_bits, grid.narrow_range)
+                fits = ~found & (nudged_scale == scale) & (nudged_zero == zero)
+                best = [np.where(fits, end, kept) for end, kept in zip(ends, best)]
+                found |= fits
+        if found.all():
+            break
+    shape = np.shape(grid.scale)
+    return Range(best[0].reshape(shape), best[1].reshape(shape), grid.num_bits, grid.narrow_range)
+
+
+def nudged(minimum: np.ndarray, maximum: np.ndarray, num_bits: int, narrow_range: bool) -> Tuple[np.ndarray, np.ndarray]:
+    """float32 scale and int32 unsigned zero point that the kernel makes of a range ``minimum <= 0 <= maximum``."""
+    first, last = np.float32(int(narrow_range)), np.float32(2**num_bits - 1)
+    scale = ((maximum - minimum) / (last - first)).astype(np.float32)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        position = first - np.where(scale > 0, minimum / scale, np.float32(0)).astype(np.float32)
+    return scale, np.clip(round_half_up(position), first, last).astype(np.int32)
+
+
+def _moved(end: np.ndarray, toward: float, ulps: int) -> np.ndarray:
+    """``end`` moved by ``ulps``; an end that is 0 stays, so that ranges contain 0."""
+    moved = end
+    for _ in range(ulps):
+        moved = np.nextafter(moved, np.float32(toward), dtype=np.float32)
+    return np.where(end == 0, end, moved).astype(np.float32)

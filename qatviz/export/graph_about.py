@@ -1,0 +1,26 @@
+"""What an exported graph says of itself: how to feed it, what comes out, and where it is from."""
+
+from typing import Any, Dict
+
+from qatviz import __version__
+from qatviz.export.graph_lowering import CLASS, INPUT, LOGITS, PROBABILITIES
+from qatviz.export.source import ExportSource
+
+FAKE_QUANT, FLOAT = "fake-quant", "float"
+
+
+def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
+    """JSON-able; kept as the constant ``about`` of the graph."""
+    scale = source.dataset.pixel_scale
+    values = "examples as they are in the data"
+    if scale != 1.0:
+        values = "pixels 0 to 255, multiplied by {!r}: 0 to 1".format(float(scale))
+    shape = [None] + list(source.network.input_shape)
+    outputs = {LOGITS: "float32 [batch, {}]".format(source.network.num_outputs)}
+    if source.network.num_outputs > 1:
+        outputs.update({PROBABILITIES: "softmax of the logits", CLASS: "int64 [batch], index of the largest logit"})
+    return {
+        "made_by": "qatviz {}".format(__version__), "network": source.network.name, "form": form,
+        "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
+        "outputs": outputs, "classes": list(source.dataset.class_names), "source": dict(source.metadata),
+    }

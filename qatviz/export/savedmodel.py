@@ -1,0 +1,68 @@
+"""Export to a TensorFlow SavedModel: a directory, its proof in it."""
+
+import json
+import tempfile
+from pathlib import Path
+from typing import Dict
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.fake_quant_model import fake_quant_model
+from qatviz.export.fake_quant_proof import Simulation, prove_simulation
+from qatviz.export.formats import Options, Written
+from qatviz.export.graph_about import FAKE_QUANT, graph_about
+from qatviz.export.graph_lowering import INPUT, InferenceGraph, inference_graph
+from qatviz.export.graph_runtime import RUNTIME, GraphRunner
+from qatviz.export.parity_files import write_export
+from qatviz.export.progress import Progress
+from qatviz.export.source import ExportSource
+
+#: What the directory says of itself, besides the graph's own constant ``about``.
+_ABOUT = "about.json"
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as a SavedModel, with the proof that it computes what was seen.
+
+    Any thread; it has its own graphs and sessions and touches no run. The graph is that of
+    :mod:`qatviz.export.graph_lowering`, with the signature ``serving_default``; the option ``form`` says whether it
+    rounds ("fake-quant") or not ("float").
+
+    Raises
+    ------
+    ExportError
+        If an array is missing, nothing has been seen yet, or the directory can't be written; then nothing is.
+    Cancelled
+    """
+    progress.at("folding the parameters", 0.0)
+    quantized = options["form"] == FAKE_QUANT
+    model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
+    progress.at("writing the operations", 0.05)
+    about = graph_about(source, options["form"])
+    graph = inference_graph(model, about)
+    with tempfile.TemporaryDirectory() as directory:
+        contents = _saved(graph, Path(directory) / "model")
+        nbytes = sum(map(len, contents.values()))
+        with GraphRunner(str(Path(directory) / "model"), graph.tensors) as runner:
+            simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes)
+            report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
+    contents[_ABOUT] = (json.dumps(about, indent=1) + "\n").encode("utf-8")
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, contents, report), report)
+
+
+def _saved(graph: InferenceGraph, directory: Path) -> Dict[str, bytes]:
+    """Write the SavedModel, and read its files."""
+    saved = tf.saved_model
+    with tf.Graph().as_default() as own, tf.Session(graph=own) as session:
+        tf.import_graph_def(graph.definition, name="")
+        inputs, outputs = ({name: saved.build_tensor_info(own.get_tensor_by_name(name + ":0")) for name in names}
+                           for names in ((INPUT,), graph.outputs))
+        signature = saved.build_signature_def(inputs, outputs, saved.signature_constants.PREDICT_METHOD_NAME)
+        builder = saved.builder.SavedModelBuilder(str(directory))
+        builder.add_meta_graph_and_variables(
+            session, [saved.tag_constants.SERVING],
+            signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature})
+        builder.save()
+    return {path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*")) if path.is_file()}
