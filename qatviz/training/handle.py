@@ -46,6 +46,8 @@ class Run:
     ----------
     history : History
         All series so far; see :func:`qatviz.telemetry.refill.history_names`.
+    final : Moment or None
+        The state at the end of a run that finished or was stopped.
     """
 
     def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True):
@@ -57,6 +59,7 @@ class Run:
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0
+        self.final = None  # type: Optional[Moment]
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 
@@ -143,6 +146,7 @@ class Run:
 
             trainer = Trainer(self.spec, self._inbox, collector, self.record, self._set_state)
             ending = trainer.run()
+            self.final = trainer.final
         except BaseException as error:  # whatever it is, it has to reach the user
             ending = _failure(self._step, error)
         finally:

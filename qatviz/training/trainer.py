@@ -3,7 +3,6 @@
 All of it runs on one thread. The way in is the :class:`Inbox`, the way out the :class:`Collector`.
 """
 
-import math
 import time
 from bisect import bisect_left
 from dataclasses import replace
@@ -22,6 +21,7 @@ from qatviz.training.evaluation import Evaluation
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.moments import Moment, Moments
+from qatviz.training.objective import OBJECTIVES
 from qatviz.training.pace import Pace
 from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
 from qatviz.training.run_spec import RunSpec
@@ -51,6 +51,11 @@ class Trainer:
     record : RunRecord, optional
     on_state : callable (str, int)
         Told the state (``running``, ``paused``) and the step whenever they change.
+
+    Attributes
+    ----------
+    final : Moment or None
+        The state at the end, once it has come.
     """
 
     def __init__(self, spec: RunSpec, inbox: Inbox, collector: Collector, record: Optional[RunRecord],
@@ -60,8 +65,10 @@ class Trainer:
         self._graph = TrainingGraph(spec.network, spec.plan, spec.dataset, spec.batch_size, spec.optimizer, spec.seed,
                                     spec.placement, spec.telemetry, spec.fixed)
         self._place = self._graph.layout
+        self._loss_of_guessing = OBJECTIVES[spec.dataset.task].loss_of_guessing(spec.dataset)
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
         self._moments = Moments()
+        self.final = None  # type: Optional[Moment]
         #: The next state to go back to after a bad step, once a step could be taken from it.
         self._unproven = None  # type: Optional[Moment]
         self._greatest_good_loss = None  # type: Optional[float]
@@ -130,11 +137,12 @@ class Trainer:
         """Everything is measured and kept once more; a stop leaves out what takes long."""
         self._evaluation = None
         self._take_snapshot()
-        self._checkpointer.save(self._moment(checkpoint_name(FINAL, self.step), "end of the run"))
+        self.final = self._moment(checkpoint_name(FINAL, self.step), "end of the run")
+        self._checkpointer.save(self.final)
         return events.Stopped(self.step) if self._stopping else events.Finished(self.step)
 
     def _finish_evaluation(self) -> bool:
-        """Measure accuracy at the last step; False if a command came meanwhile after which there is more to do."""
+        """Measure how good it is at the last step; False if a command came meanwhile after which there is more to do."""
         self._evaluation, book = self._new_evaluation(), self.book
         while self._evaluation is not None:
             self._advance_evaluation()
@@ -158,7 +166,7 @@ class Trainer:
             self._after_bad_step(str(error))
             return
         if self._greatest_good_loss is None:
-            self._greatest_good_loss = GOOD_LOSS_FACTOR * max(loss, math.log(self._spec.dataset.num_classes))
+            self._greatest_good_loss = GOOD_LOSS_FACTOR * max(loss, self._loss_of_guessing)
         if self._unproven is not None and loss <= self._greatest_good_loss:  # else training is running away already
             self._moments.last_good, self._unproven = self._unproven, None
         self.step += 1
@@ -259,7 +267,7 @@ class Trainer:
         self._next_snapshot = now + max(self.book.run.snapshot_interval, SNAPSHOT_SHARE * (now - started))
 
     def _new_evaluation(self) -> Evaluation:
-        return Evaluation(self._graph, len(self._spec.dataset.x_test), self.step)
+        return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), self.step)
 
     def _advance_evaluation(self) -> None:
         result = self._evaluation.advance()
