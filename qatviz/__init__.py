@@ -1,3 +1,15 @@
 """qatviz: see and steer quantization-aware training while it runs."""
 
+from typing import Any
+
 __version__ = "0.1.0"
+__all__ = ["launch", "train"]
+
+
+def __getattr__(name: str) -> Any:
+    """`qatviz.train` and `qatviz.launch`: imported when they are asked for, as they need far more than the rest."""
+    if name in __all__:
+        from qatviz import api
+
+        return getattr(api, name)
+    raise AttributeError("module 'qatviz' has no attribute {!r}".format(name))

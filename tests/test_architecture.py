@@ -44,6 +44,7 @@ THIRD_PARTY = [
     ("qatviz.export.tflite_file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),
+    ("qatviz.api", NUMERIC | TENSORFLOW),
     ("qatviz.cli", NUMERIC | TENSORFLOW | WINDOW | TERMINAL),
     ("qatviz.__main__", STANDARD_LIBRARY_ONLY),
     ("qatviz", NUMERIC | TENSORFLOW),
@@ -54,7 +55,7 @@ KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.error
                 "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis",
                 "qatviz.quant.affine", "qatviz.quant.measures", "qatviz.quant.ranges")
 # Only these may know the window.
-KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.cli", "qatviz.__main__")
+KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.api", "qatviz.cli", "qatviz.__main__")
 
 
 def is_within(module, package):

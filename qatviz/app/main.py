@@ -19,6 +19,7 @@ NETWORK = "lenet"
 #: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press takes
 #: it a dozen times.
 SWITCH_INTERVAL_S = 0.001
+_SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
 
 def make_application() -> QtWidgets.QApplication:
@@ -79,7 +80,7 @@ class Application:
         sys.excepthook = self.report
         sys.setswitchinterval(SWITCH_INTERVAL_S)
         # Python runs signal handlers only between its own instructions: the bridge's timer gives it occasion.
-        for number in (signal.SIGINT, signal.SIGTERM):
+        for number in _SIGNALS:
             signal.signal(number, lambda *_: QtWidgets.QApplication.closeAllWindows())
         code = self.app.exec_()
         self.finish()
@@ -114,6 +115,21 @@ def window(arguments: Sequence[str], record: str = "") -> int:
     sys.stderr.flush()
     # A training thread that has not ended in time sits in TensorFlow, which an orderly exit would wait for or crash in.
     os._exit(code)
+
+
+def show(prepared: Prepared) -> int:
+    """Show a run in a window of its own, and come back when all windows are closed; the exit code. The run is started."""
+    before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in _SIGNALS}
+    application = Application()
+    first = application.open_window()
+    QtCore.QTimer.singleShot(0, lambda: first.show_prepared(prepared))
+    try:
+        return application.run()
+    finally:  # the user's script goes on
+        sys.excepthook = before[0]
+        sys.setswitchinterval(before[1])
+        for number, handler in before[2].items():
+            signal.signal(number, handler)
 
 
 def _network_of(arguments: Sequence[str]) -> str:

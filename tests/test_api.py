@@ -1,0 +1,146 @@
+"""`qatviz.train` and `qatviz.launch` from a user's own script."""
+
+import os
+import re
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+
+import qatviz
+from qatviz import data as data_sets
+from qatviz.api import DATA_FILE
+from qatviz.errors import DataError, NetworkError, SettingError
+from qatviz.telemetry.record import RunRecord
+
+ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
+
+def squares(count=60, side=8):
+    """Images of two classes: bright and dark."""
+    random = np.random.RandomState(0)
+    y = np.arange(count) % 2
+    x = random.randint(0, 80, (count, side, side, 1)) + 150 * y[:, None, None, None]
+    return x.astype(np.uint8), y
+
+
+def keras_model(units=2, end="softmax"):
+    layers = tf.keras.layers
+    return tf.keras.Sequential([layers.Conv2D(4, 3, strides=2, activation="relu", input_shape=(8, 8, 1), name="eyes"),
+                                layers.Flatten(), layers.Dense(units, activation=end, name="verdict")])
+
+
+@pytest.fixture
+def in_graph():
+    with tf.Graph().as_default(), tf.Session().as_default():
+        yield
+
+
+def readme_script():
+    with open(os.path.join(ROOT, "README.md"), encoding="utf-8") as file:
+        scripts = re.findall(r"```python\n(.*?)```", file.read(), re.DOTALL)
+    return next(script for script in scripts if "qatviz.launch" in script)
+
+
+def test_a_model_is_trained_recorded_and_exported(tmp_path, in_graph):
+    out = str(tmp_path / "run")
+    trained = qatviz.train(keras_model(), squares(), out=out, quiet=True, steps=40, learning_rate=1e-2, batch_size=16,
+                           weights={"num_bits": 4}, changes=["10:eyes.weights.num_bits=3", "eyes.weights.symmetric=off"])
+    assert trained.directory == out and trained.moment.step == 40
+    assert [layer.name for layer in trained.network.layers][0] == "eyes"
+    assert trained.accuracy["quantized"] == 1.0
+    assert trained.moment.book.of("eyes.weights").num_bits == 3
+    assert not trained.moment.book.of("eyes.weights").symmetric
+    written = trained.export(tmp_path / "net.tflite")
+    assert written.paths[0].exists() and not written.report.faults
+    # The record stands alone: what the script had is beside it.
+    description = RunRecord.read(out).description
+    again = data_sets.load(description["data"])
+    assert again.fingerprint == description["data_fingerprint"]
+    assert os.path.basename(description["data"]) == DATA_FILE
+
+
+def test_training_begins_with_the_model_s_weights_or_from_scratch(tmp_path, in_graph):
+    model = keras_model()
+    kernel = model.get_weights()[0]
+    for from_scratch in (False, True):
+        out = str(tmp_path / str(from_scratch))
+        trained = qatviz.train(model, squares(), out=out, quiet=True, steps=0, from_scratch=from_scratch)
+        assert np.array_equal(trained.moment.arrays["eyes.weights"], kernel) != from_scratch
+        assert (RunRecord.read(out).initial_parameters() is None) == from_scratch
+
+
+def test_quantization_can_begin_later(in_graph):
+    trained = qatviz.train(keras_model(), squares(), quiet=True, steps=3, quant_delay=2)
+    assert {s.quant_delay for s in trained.moment.book.quantizers} == {2} and trained.directory is None
+
+
+def test_one_hot_labels_are_classes(in_graph):
+    x, y = squares()
+    trained = qatviz.train(keras_model(), ((x, np.eye(2)[y]), (x, np.eye(2, dtype=np.float32)[y])), quiet=True, steps=30,
+                           learning_rate=1e-2)
+    assert trained.accuracy["float"] == 1.0
+
+
+@pytest.mark.parametrize("arguments, error, message", [
+    ({"steps": -1}, SettingError, "steps is -1"),
+    ({"stepz": 5}, SettingError, "there is no option 'stepz'; there are activations, allow_code"),
+    ({"data": 7}, DataError, r"data is of the type int; expected \(x, y\)"),
+    ({"changes": ["5:nose.weights.num_bits=3"]}, SettingError, "nose"),
+    ({"weights": {"num_bits": 1}}, SettingError, "num_bits"),
+    ({"model": "lenot"}, NetworkError, "lenot"),
+    ({"model": "missing.h5"}, NetworkError, "missing.h5"),
+    ({"model": 5}, NetworkError, "the model is of the class builtins.int"),
+    ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train")])
+def test_what_does_not_fit_is_told_before_anything_begins(arguments, error, message, tmp_path):
+    with pytest.raises(error, match=message):
+        qatviz.train(**dict({"model": "mlp", "data": squares(), "quiet": True, "out": str(tmp_path / "run")}, **arguments))
+    assert not (tmp_path / "run").exists()
+
+
+def test_there_is_nothing_else_in_the_package():
+    with pytest.raises(AttributeError, match="no attribute 'lunch'"):
+        qatviz.lunch
+
+
+#: Runs a script, and closes the window of it after some steps.
+DRIVER = """
+import sys
+from PyQt5 import QtCore
+from qatviz.app import main
+real = main.Application.open_window
+def open_window(self):
+    window = real(self)
+    timer = QtCore.QTimer(window, interval=20)
+    def look():
+        if window.model.step >= 5:
+            timer.stop()
+            print("shown:", window.windowTitle(), flush=True)
+            window.close()
+    timer.timeout.connect(look)
+    timer.start()
+    return window
+main.Application.open_window = open_window
+exec(compile(open(sys.argv[1]).read(), sys.argv[1], "exec"))
+print("bits:", trained.moment.book.of("conv2d.weights").num_bits, "steps:", trained.moment.step)
+"""
+
+
+@pytest.mark.slow
+def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
+    script = readme_script()
+    assert len(script.strip().splitlines()) <= 12
+    (tmp_path / "script.py").write_text(script)
+    (tmp_path / "driver.py").write_text(DRIVER)
+    digits = data_sets.load("mnist-5k")
+    np.savez(str(tmp_path / "digits.npz"), x=digits.x_train[:600], y=digits.y_train[:600])
+    environ = dict(os.environ, QT_QPA_PLATFORM="offscreen", PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"),
+                   XDG_CONFIG_HOME=str(tmp_path))
+    done = subprocess.run([sys.executable, "driver.py", "script.py"], cwd=str(tmp_path), env=environ,
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+    assert done.returncode == 0, done.stderr
+    assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
+    assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.parity.txt").exists()
+    assert len(os.listdir(str(tmp_path / "runs"))) == 1
