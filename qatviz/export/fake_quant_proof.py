@@ -74,12 +74,12 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
         progress.at("running the evaluation graph", 0.1)
         in_float = graph.logits(held_out.images, quantized=False)
         expected = graph.logits(held_out.images) if quantized else in_float
-    found = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
+    values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
+    values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
     about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
-    return value_report(about, {"file to evaluation graph": (expected, found)}, *held_out,
-                        nbytes={"file": simulation.nbytes, "float32 parameters": model.float_bytes},
-                        bar=PARTLY_BAR if quantized else FLOAT_BAR,
-                        notes=simulation.notes + ((why_not,) if why_not else ()), in_float=in_float)
+    return value_report(about, "evaluation graph" if quantized else "float", values, held_out, source.dataset.task,
+                        {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
+                        PARTLY_BAR if quantized else FLOAT_BAR, simulation.notes + ((why_not,) if why_not else ()))
 
 
 def _codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:

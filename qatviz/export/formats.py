@@ -133,4 +133,18 @@ FROZEN = Format(
     "frozen", "TensorFlow frozen graph", "The same graph as one file, for converters and viewers that take a GraphDef",
     ".pb", "frozen", (_FORM,))
 
-FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN)}  # type: Dict[str, Format]
+C = Format(
+    "c", "C source", "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
+    "allocation; a directory", "", "c_export",
+    (Option("pack_int4", "Pack 4-bit weights", "Weights of up to 4 bits are stored two in a byte: half the memory, but the "
+            "runtime has to unpack them"),),
+    limits.integer)
+
+FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C)}  # type: Dict[str, Format]
+
+
+def format_named(name: str) -> Format:
+    """The format of this name; :class:`ExportError` that lists them if there is none."""
+    if name not in FORMATS:
+        raise ExportError("there is no format {!r}; there are {}".format(name, ", ".join(FORMATS)))
+    return FORMATS[name]

@@ -11,6 +11,7 @@ from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -29,7 +30,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     quantized = options["form"] == FAKE_QUANT
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
     progress.at("writing the operations", 0.05)
-    graph = inference_graph(model, graph_about(source, options["form"]))
+    graph = inference_graph(model, graph_about(source, options["form"]), source.dataset.task == CLASSIFICATION)
     content = graph.definition.SerializeToString()
     with GraphRunner(content, graph.tensors) as runner:
         simulation = Simulation("Frozen graph ({})".format(options["form"]), RUNTIME, runner.values, len(content))

@@ -5,6 +5,7 @@ from typing import Any, Dict
 from qatviz import __version__
 from qatviz.export.graph_lowering import CLASS, INPUT, LOGITS, PROBABILITIES
 from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
 
 FAKE_QUANT, FLOAT = "fake-quant", "float"
 
@@ -17,10 +18,10 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
         values = "pixels 0 to 255, multiplied by {!r}: 0 to 1".format(float(scale))
     shape = [None] + list(source.network.input_shape)
     outputs = {LOGITS: "float32 [batch, {}]".format(source.network.num_outputs)}
-    if source.network.num_outputs > 1:
+    if source.dataset.task == CLASSIFICATION:
         outputs.update({PROBABILITIES: "softmax of the logits", CLASS: "int64 [batch], index of the largest logit"})
     return {
         "made_by": "qatviz {}".format(__version__), "network": source.network.name, "form": form,
         "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
-        "outputs": outputs, "classes": list(source.dataset.class_names), "source": dict(source.metadata),
+        "task": source.dataset.task, "outputs": outputs, "classes": list(source.dataset.class_names), "source": dict(source.metadata),
     }

@@ -3,7 +3,7 @@
 Rounding is done by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
 ranges, which converters and viewers know; not by the operations that let settings change while a run goes on.
 
-The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``logits``, and of more than one class
+The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``logits``, and where these are of classes
 ``probabilities`` and ``class``; ``about``, a string constant with what there is to know (JSON). Layers are in the scope
 ``network``, under their names.
 """
@@ -40,7 +40,7 @@ class InferenceGraph(NamedTuple):
     tensors: Dict[str, str]
 
 
-def inference_graph(model: FakeQuantModel, about: Dict[str, Any]) -> InferenceGraph:
+def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool = True) -> InferenceGraph:
     """The graph of a model.
 
     Parameters
@@ -48,6 +48,8 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any]) -> InferenceGr
     model : FakeQuantModel
     about : dict
         JSON-able: what the constant ``about`` says.
+    classes : bool
+        Whether its outputs are classes, and not numbers of their own.
     """
     network = model.network
     graph = tf.Graph()
@@ -63,7 +65,7 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any]) -> InferenceGr
                     outputs[part.unit.output] = builder.unit(part)
         logits = tf.identity(outputs[network.output], LOGITS)
         names = [LOGITS]
-        if network.num_outputs > 1:
+        if classes:
             tf.nn.softmax(logits, name=PROBABILITIES)
             tf.argmax(logits, axis=-1, output_type=tf.int64, name=CLASS)
             names += [PROBABILITIES, CLASS]

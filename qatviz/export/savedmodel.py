@@ -16,6 +16,7 @@ from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.metric import CLASSIFICATION
 
 #: What the directory says of itself, besides the graph's own constant ``about``.
 _ABOUT = "about.json"
@@ -39,7 +40,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
     progress.at("writing the operations", 0.05)
     about = graph_about(source, options["form"])
-    graph = inference_graph(model, about)
+    graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION)
     with tempfile.TemporaryDirectory() as directory:
         contents = _saved(graph, Path(directory) / "model")
         nbytes = sum(map(len, contents.values()))

@@ -5,8 +5,10 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.parity import accuracy, same_top1
+from qatviz.export.parity import same_top1
 from qatviz.export.parity_report import GOLDEN_EXAMPLES
+from qatviz.export.source import HeldOut
+from qatviz.metric import CLASSIFICATION, REGRESSION, Metric, metric_of
 
 #: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
 _FAULT = 0.25
@@ -23,18 +25,18 @@ class ValueAgreement(NamedTuple):
         The same, in units of the largest absolute value that was expected.
     close : float
         Share of values that differ by no more than `Bar.relative` of that.
-    top1 : float
-        Share of examples whose largest value is the same one, ties counted as equal.
+    top1 : float or None
+        Share of examples whose largest value is the same one, ties counted as equal; None where they are no classes.
     """
 
     largest: float
     relative: float
     close: float
-    top1: float
+    top1: Optional[float] = None
 
 
 class Bar(NamedTuple):
-    """What is to be expected: the share ``close`` of all values within ``relative`` of the largest, and of ``top1``."""
+    """What is to be expected: the share ``close`` of values within ``relative`` of the largest, and the share ``top1``."""
 
     relative: float
     close: float = 1.0
@@ -52,9 +54,11 @@ class ValueReport:
     examples : int
         Held-out examples that it was run on.
     outputs : dict of str to ValueAgreement
-        "file to evaluation graph", and others.
-    accuracy : dict of str to float
-        On the same examples, 0..1.
+        What was compared.
+    metric : Metric
+        Of the run's task.
+    scores : dict of str to float
+        That metric on the same examples: of the "file", and of what it was compared with.
     nbytes : dict of str to int
         "file", and "float32 parameters".
     bar : Bar
@@ -65,7 +69,8 @@ class ValueReport:
     about: Dict[str, Any]
     examples: int
     outputs: Dict[str, ValueAgreement]
-    accuracy: Dict[str, float]
+    metric: Metric
+    scores: Dict[str, float]
     nbytes: Dict[str, int]
     bar: Bar
     notes: Tuple[str, ...] = ()
@@ -80,14 +85,15 @@ class ValueReport:
     @property
     def as_expected(self) -> bool:
         """Whether all outputs are as close as this kind of export is known to be."""
-        return all(found.close >= self.bar.close and found.top1 >= self.bar.top1 for found in self.outputs.values())
+        return all(found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
+                   for found in self.outputs.values())
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
         return {
             "about": self.about, "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
-            "accuracy": self.accuracy, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
+            self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
             "bar": self.bar._asdict(), "as_expected": self.as_expected,
         }
 
@@ -95,28 +101,32 @@ class ValueReport:
         """A table for a terminal."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         width = max(map(len, self.outputs))
-        within = "within {:g}".format(self.bar.relative)
-        lines.append("{}  {:>10}  {:>10}  {:>14}  {:>8}".format("values".ljust(width), "largest", "relative", within,
-                                                                "top-1"))
+        row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
+        lines.append(row.format("values", "largest", "relative", "within {:g}".format(self.bar.relative), "top-1"))
         for name, found in self.outputs.items():
-            lines.append("{}  {:>10.3g}  {:>10.3g}  {:>14}  {:>8}".format(
-                name.ljust(width), found.largest, found.relative, _percent(found.close), _percent(found.top1)))
-        lines += ["", "largest difference for {:,} held-out examples, and in units of the largest value; values within that "
-                  "share of it".format(self.examples), ""]
-        lines.append("accuracy: " + ", ".join("{} {}".format(name, _percent(share))
-                                              for name, share in self.accuracy.items()))
+            lines.append(row.format(name, "{:.3g}".format(found.largest), "{:.3g}".format(found.relative),
+                                    _percent(found.close), _percent(found.top1)))
+        lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many values "
+                  "are within {:g} of that".format(self.examples, self.bar.relative), ""]
+        lines.append("{}: {}".format(self.metric.title, ", ".join(
+            "{} {}".format(name, self.metric.text(score, 2)) for name, score in self.scores.items())))
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(
             self.nbytes["file"], self.nbytes["float32 parameters"]))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            lines.append("note: expected are {:g} of the values within {:g} of the largest, and {:g} of the top-1; in float "
-                         "sums are rounded, which in deep networks takes values to other codes".format(
-                             self.bar.close, self.bar.relative, self.bar.top1))
+            lines.append("note: expected are {:g} of the values within {:g} of the largest{}; float arithmetic rounds sums, "
+                         "and in deep networks what differs adds up".format(
+                             self.bar.close, self.bar.relative,
+                             ", and {:g} of the top-1".format(self.bar.top1) if self._has_classes else ""))
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 
+    @property
+    def _has_classes(self) -> bool:
+        return all(found.top1 is not None for found in self.outputs.values())
 
-def compare_values(expected: np.ndarray, found: np.ndarray, relative: float) -> ValueAgreement:
+
+def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, classes: bool = True) -> ValueAgreement:
     """Real numbers ``[n, values]`` each; not finite ones are infinitely far from any other."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(expected.astype(np.float64) - found.astype(np.float64))
@@ -124,31 +134,39 @@ def compare_values(expected: np.ndarray, found: np.ndarray, relative: float) -> 
     unit = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
     largest = float(difference.max())
     return ValueAgreement(largest, largest / unit, float(np.mean(difference <= relative * unit)),
-                          float(np.mean(same_top1(expected, found))))
+                          float(np.mean(same_top1(expected, found))) if classes else None)
 
 
-def value_report(about: Dict[str, Any], outputs: Dict[str, Tuple[np.ndarray, np.ndarray]], images: np.ndarray,
-                 labels: np.ndarray, nbytes: Dict[str, int], bar: Bar, notes: Tuple[str, ...] = (),
-                 in_float: Optional[np.ndarray] = None) -> ValueReport:
+def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.ndarray], held_out: HeldOut, task: str,
+                 nbytes: Dict[str, int], bar: Bar, notes: Tuple[str, ...] = ()) -> ValueReport:
     """The report on values that were computed.
 
     Parameters
     ----------
-    outputs : dict of str to (np.ndarray, np.ndarray)
-        What was expected, and what was found, ``[n, classes]``, the first of them "file to evaluation graph".
-    images, labels : np.ndarray
+    reference : str
+        What the file is compared with, such as "evaluation graph".
+    values : dict of str to np.ndarray
+        What was put out, ``[n, outputs]``: of the reference, of the "file", and of others whose score is of interest.
+    held_out : HeldOut
         What it was run on.
-    in_float : np.ndarray, optional
-        What the network puts out in float, for its accuracy.
+    task : str
+        As of `qatviz.data.Dataset`.
     """
-    expected, found = next(iter(outputs.values()))
-    shares = {} if in_float is None else {"float": accuracy(in_float, labels)}
-    shares.update({"evaluation graph": accuracy(expected, labels), "file": accuracy(found, labels)})
-    first = slice(GOLDEN_EXAMPLES)
-    return ValueReport(about, len(images), {name: compare_values(*pair, bar.relative) for name, pair in outputs.items()},
-                       shares, nbytes, bar, notes,
-                       {"images": images[first], "labels": labels[first], "expected_output": expected[first],
-                        "file_output": found[first]})
+    images, labels = held_out
+    metric, first = metric_of(task), slice(GOLDEN_EXAMPLES)
+    compared = {"file to {}".format(reference): compare_values(values[reference], values["file"], bar.relative,
+                                                               task == CLASSIFICATION)}
+    scores = {name: metric.of_mean(_mean(found, labels, task)) for name, found in values.items()}
+    return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,
+                       {"images": images[first], "labels": labels[first], "expected_output": values[reference][first],
+                        "file_output": values["file"][first]})
+
+
+def _mean(found: np.ndarray, labels: np.ndarray, task: str) -> float:
+    """What the metric is made from."""
+    if task == REGRESSION:
+        return float(np.mean(np.square(found.astype(np.float64) - labels)))
+    return float(np.mean(found.argmax(axis=1) == labels))
 
 
 def _finite(record: Dict[str, float]) -> Dict[str, Any]:
@@ -156,6 +174,8 @@ def _finite(record: Dict[str, float]) -> Dict[str, Any]:
     return {name: value if np.isfinite(value) else str(value) for name, value in record.items()}
 
 
-def _percent(share: float) -> str:
+def _percent(share: Optional[float]) -> str:
     """Of what is not all, no 100.00 %."""
+    if share is None:
+        return ""
     return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))

@@ -1,0 +1,130 @@
+"""A Keras model with trained weights, built from its description in a graph and session of its own."""
+
+import contextlib
+import os
+import tempfile
+from typing import Any, Dict, Iterator, Mapping, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.errors import ExportError
+from qatviz.network.graph import Network
+from qatviz.network.keras_export.description import LEAST_FUSED_EPSILON
+from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layers import BatchNorm
+
+#: Functions that descriptions name and Keras does not know by itself.
+CUSTOM_OBJECTS = {"relu6": tf.nn.relu6}
+#: What parameters are that only the network has, as the import set them.
+_NEUTRAL = {"weights": 1.0, "gamma": 1.0, "beta": 0.0}
+
+
+def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """The parameters of a network that go to its Keras model, by their names here.
+
+    Raises
+    ------
+    ExportError
+        If one is missing, or if one that the Keras model has no array for is not neutral.
+    """
+    found = {}
+    for layer in network.layers:
+        for parameter in network.parameter_shapes(layer.name):
+            name = "{}.{}".format(layer.name, parameter)
+            if name not in arrays:
+                raise ExportError("layer {!r}: the state has nothing for {}; expected: its values".format(layer.name, name))
+            if name in origin.arrays:
+                found[name] = arrays[name]
+            elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
+                raise ExportError("layer {!r}: its {} was trained, but the Keras model has no array for it; possible with "
+                                  "the option rebuild, a model of the same layers with such an array".format(
+                                      layer.name, parameter))
+        if isinstance(layer, BatchNorm) and layer.epsilon < LEAST_FUSED_EPSILON and len(network.shapes[layer.name]) == 3:
+            name = layer.name + ".moving_variance"
+            found[name] = found[name] + np.float32(layer.epsilon - LEAST_FUSED_EPSILON)
+    return found
+
+
+def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[bytes, int]:
+    """A whole Keras model as an HDF5 file, and how many of its weights are not in ``values``.
+
+    Those are of layers that the network's output does not depend on; they begin as a new model's do, seeded.
+
+    Parameters
+    ----------
+    origin : KerasOrigin
+        With a description; if it holds code, the code is run.
+    values : dict of str to np.ndarray
+        Of every parameter in ``origin.arrays``; axes of length 1 may be more or fewer.
+
+    Raises
+    ------
+    ExportError
+        If Keras can't build the model, or an array does not fit.
+    """
+    with _own_keras() as session, _refusals("can't build the model from its description"):
+        tf.set_random_seed(0)
+        model = tf.keras.models.model_from_json(origin.config, custom_objects=CUSTOM_OBJECTS)
+        fed = {}
+        for name, (path, array) in origin.arrays.items():
+            variable = _variable(model, path, array)
+            fed[variable.initial_value] = _reshaped(name, values[name], variable)
+        variables = model.weights
+        # By their initializers: an assignment of its own for each would take ten times as long.
+        session.run([variable.initializer for variable in variables], fed)
+        return _saved(model), len(variables) - len(fed)
+
+
+@contextlib.contextmanager
+def loaded(content: bytes) -> Iterator[Any]:
+    """A model from the content of its file, in a graph and session of its own that end with the context."""
+    with _own_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
+        path = os.path.join(directory, "model.h5")
+        with open(path, "wb") as file:
+            file.write(content)
+        yield tf.keras.models.load_model(path, custom_objects=CUSTOM_OBJECTS, compile=False)
+
+
+@contextlib.contextmanager
+def _own_keras() -> Iterator[tf.Session]:
+    tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph).as_default() as session:
+        try:
+            yield session
+        finally:
+            session.close()
+
+
+@contextlib.contextmanager
+def _refusals(what: str) -> Iterator[None]:
+    """Keras' own errors as the user's."""
+    try:
+        yield
+    except ExportError:
+        raise
+    except Exception as error:  # descriptions come from outside, and layers raise whatever they like
+        raise ExportError("Keras {}: {}: {}".format(what, type(error).__name__, " ".join(str(error).split()))) from error
+
+
+def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
+    layer = model
+    for name in path:
+        layer = layer.get_layer(name)
+    return getattr(layer, array)
+
+
+def _reshaped(name: str, value: np.ndarray, variable: Any) -> np.ndarray:
+    shape = tuple(variable.shape.as_list())
+    if [axis for axis in shape if axis != 1] != [axis for axis in value.shape if axis != 1]:
+        raise ExportError("{}: has the shape {}; the Keras model's {} has {}".format(
+            name, value.shape, variable.name, shape))
+    return value.reshape(shape)
+
+
+def _saved(model: Any) -> bytes:
+    with tempfile.TemporaryDirectory() as directory:
+        path = os.path.join(directory, "model.h5")
+        model.save(path, include_optimizer=False)
+        with open(path, "rb") as file:
+            return file.read()
