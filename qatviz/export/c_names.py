@@ -1,0 +1,74 @@
+"""Names of a network as C has them: identifiers, comments, strings and files."""
+
+import re
+from typing import Iterable, Set
+
+#: C99 promises that this many characters of an identifier count, less what is appended to it.
+_LENGTH = 40
+#: Names of the other files of an export, and those that Windows keeps for devices.
+_TAKEN_FILES = {"main", "golden", "qatviz_nn", "makefile", "readme", "parity", "con", "prn", "aux", "nul"}
+
+
+def stem(name: str) -> str:
+    """What identifiers of a layer begin with; never a whole identifier, so that no keyword or function is hidden.
+
+    >>> stem("block-1/conv"), stem("_a"), stem("3x3")
+    ('block_1_conv', 'layer_a', 'layer_3x3')
+    """
+    found = re.sub(r"[^A-Za-z0-9]+", "_", name)[:_LENGTH].strip("_") or "layer"
+    # What begins with an underscore is the compiler's; with a digit, it is no name.
+    return found if found[0].isalpha() and name[:1] != "_" else "layer_" + found
+
+
+def unique_stems(names: Iterable[str], suffixes: Iterable[str]) -> Iterable[str]:
+    """A stem for each of the names, in order, so that no two identifiers are equal once suffixes are appended.
+
+    >>> list(unique_stems(["a/b", "a_b", "a_b_op", "c"], ["_op", "_op_op"]))
+    ['a_b', 'a_b_2', 'a_b_op_2', 'c']
+    """
+    taken = set()  # type: Set[str]
+    suffixes = tuple(suffixes)
+    for name in names:
+        first = found = stem(name)
+        number = 1
+        while taken & {found + suffix for suffix in suffixes}:
+            number += 1
+            found = "{}_{}".format(first, number)
+        taken.update(found + suffix for suffix in suffixes)
+        yield found
+
+
+def file_stem(name: str) -> str:
+    """What the files of a network are called, apart from their suffixes.
+
+    >>> file_stem("lenet"), file_stem("main")
+    ('lenet', 'main_model')
+    """
+    found = stem(name)
+    is_device = re.fullmatch(r"(com|lpt)\d", found.lower())
+    return found + "_model" if found.lower() in _TAKEN_FILES or is_device else found
+
+
+def comment(text: str) -> str:
+    """Text for a comment: on one line, unable to end it, with neither trigraphs nor what is not ASCII.
+
+    >>> comment("a */ b??/"), comment("x\\ny")
+    ('a * / b? ?/', 'x<U+000A>y')
+    """
+    plain = "".join(char if " " <= char <= "~" else "<U+{:04X}>".format(ord(char)) for char in text)
+    plain = plain.replace("\\", "<U+005C>")
+    for two in ("*/", "/*", "??"):
+        while two in plain:
+            plain = plain.replace(two, two[0] + " " + two[1])
+    return plain
+
+
+def string(text: str) -> str:
+    """A string literal, its UTF-8.
+
+    >>> string('a"b'), string("relu/1")
+    ('"a\\\\042b"', '"relu/1"')
+    """
+    plain = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or chr(byte) in "_-./ " else "\\{:03o}".format(byte)
+                    for byte in text.encode("utf-8", "replace"))
+    return '"{}"'.format(plain)

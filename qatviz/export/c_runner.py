@@ -1,0 +1,154 @@
+"""Compiling a C model with the compiler that is here, and running it from codes to codes."""
+
+import os
+import shlex
+import shutil
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.c_model import CModel
+from qatviz.export.errors import ExportError
+from qatviz.export.integer_model import IntegerTensor
+from qatviz.export.parity import Agreement
+from qatviz.network.layer import element_count
+
+#: What the proof can expect: the runtime rounds as the simulator does.
+REACHED = Agreement(0.995, 1, 1.0)
+FLAGS = ("-std=c99", "-O2")
+_NAMES = ("cc", "gcc", "clang")
+#: Seconds: sources of tens of megabytes take a while, and a batch of a large network too.
+_COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
+_EMPTY = b"int main(void) { return 0; }\n"
+
+
+class NoCompiler(ExportError):
+    """There is none that works, so that a C model can be written but not run; the message says why."""
+
+
+class Compiler(NamedTuple):
+    """A command that compiles C, and how it introduces itself."""
+
+    command: Tuple[str, ...]
+    version: str
+
+
+def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
+    """The compiler that ``$CC`` names, or the first of cc, gcc and clang on the PATH that makes a program that runs.
+
+    Raises
+    ------
+    NoCompiler
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get("CC", "").strip()
+    candidates = [named] if named else list(_NAMES)
+    reasons = []
+    for candidate in candidates:
+        command = tuple(shlex.split(candidate))
+        if shutil.which(command[0], path=environment.get("PATH", "")) is None:
+            reasons.append("{} is not on the PATH".format(command[0]))
+            continue
+        try:
+            return Compiler(command, _tried(command, environment))
+        except (OSError, ExportError) as error:
+            reasons.append("{} does not work ({})".format(candidate, " ".join(str(error).split())[:200]))
+    raise NoCompiler("no C compiler: {}{}".format("CC names one, but " if named else "", ", ".join(reasons)))
+
+
+def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The first line of what it says of its version, once it has made a program that runs."""
+    with tempfile.TemporaryDirectory(prefix="qatviz-cc-") as name:
+        directory = Path(name)
+        (directory / "empty.c").write_bytes(_EMPTY)
+        _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
+        _call([str(directory / "empty")], directory, environment)
+        told = _call(list(command) + ["--version"], directory, environment).decode("utf-8", "replace").splitlines()
+    return told[0].strip() if told else command[0]
+
+
+class CRunner:
+    """A C model, compiled: as it ships, and once more so that it tells what each layer puts out.
+
+    One thread at a time. Use as a context manager: it has a temporary directory.
+
+    Parameters
+    ----------
+    model : CModel
+    compiler : Compiler
+    flags : sequence of str
+        Besides :data:`FLAGS`.
+
+    Raises
+    ------
+    ExportError
+        If it does not compile, or fails its self test.
+    """
+
+    def __init__(self, model: CModel, compiler: Compiler, flags: Sequence[str] = ()):
+        self._model, self._compiler, self._flags = model, compiler, list(flags)
+        self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
+        self._directory = Path(self._temporary.name)
+        try:
+            for name, content in model.files.items():
+                (self._directory / name).write_bytes(content)
+            self._program = self._compiled(model.stem + "_test", [])
+            _call([self._program], self._directory)
+            self._dumping = None  # type: Optional[str]
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the logits, by the tensor's name, for codes of the input ``[n] + shape``."""
+        return self._run(self._program, [self._model.logits], codes)
+
+    def run_layers(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """The same of all layers."""
+        if self._dumping is None:
+            self._dumping = self._compiled(self._model.stem + "_dump", ["-DQATVIZ_DUMP"])
+        return self._run(self._dumping, self._model.layers, codes)
+
+    def close(self) -> None:
+        self._temporary.cleanup()
+
+    def __enter__(self) -> "CRunner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def _compiled(self, name: str, definitions: List[str]) -> str:
+        _call(list(self._compiler.command) + list(FLAGS) + self._flags + definitions + ["-o", name] + self._model.sources,
+              self._directory, timeout=_COMPILE_TIMEOUT)
+        return str(self._directory / name)
+
+    def _run(self, program: str, tensors: Sequence[IntegerTensor], codes: np.ndarray) -> Dict[str, np.ndarray]:
+        given = np.ascontiguousarray(codes.astype(self._model.source.dtype)).tobytes()
+        told = _call([program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
+        record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
+                           for index, tensor in enumerate(tensors)])
+        if len(told) != len(codes) * record.itemsize:
+            raise ExportError("the compiled C model put out {:,} bytes; expected: {:,}".format(
+                len(told), len(codes) * record.itemsize))
+        found = np.frombuffer(told, record)
+        return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
+                for index, tensor in enumerate(tensors)}
+
+
+def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping[str, str]] = None,
+          given: bytes = b"", timeout: int = 60) -> bytes:
+    """What a program puts out; :class:`ExportError` with what it says if it fails."""
+    try:
+        done = subprocess.run(list(command), cwd=str(directory), input=given, stdout=subprocess.PIPE,
+                              stderr=subprocess.PIPE, timeout=timeout, env=environment)
+    except subprocess.TimeoutExpired as error:
+        raise ExportError("{} took more than {} s".format(os.path.basename(command[0]), timeout)) from error
+    if done.returncode != 0:
+        said = (done.stderr + done.stdout).decode("utf-8", "replace").split("\n")
+        raise ExportError("{} failed ({}): {}".format(
+            os.path.basename(command[0]), done.returncode, " ".join(" ".join(said[:6]).split())[:600]))
+    return done.stdout
