@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.export import limits
+from qatviz.export import limits, tflite_limits
 from qatviz.export.errors import ExportError
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
@@ -119,8 +119,13 @@ TFLITE = Format(
     "weights ask for it", ".tflite", "tflite",
     (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
      Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
-            "8: smaller once compressed, less exact in runtimes that round twice")),
-    limits.tflite)
+            "8: smaller once compressed, less exact in runtimes that round twice"),
+     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte; only LiteRT "
+            "runs them"),
+     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16; only LiteRT "
+            "runs them"),
+     Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
+    tflite_limits.tflite)
 
 _FORM = Option("form", "Form", "With the rounding that was trained (fake-quant), or in float as if there were none",
                "fake-quant", ("fake-quant", "float"))
@@ -140,7 +145,19 @@ C = Format(
             "runtime has to unpack them"),),
     limits.integer)
 
-FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C)}  # type: Dict[str, Format]
+KERAS = Format(
+    "keras", "Keras model", "The trained weights, in float, back in your own Keras model, or in one of the same layers",
+    ".h5", "keras_h5",
+    (Option("rebuild", "Build the model anew", "Write a Keras model of the network's layers, not the one it came from"),
+     Option("allow_code", "Allow the model's code to run", "Build the imported model although it holds Python code, "
+            "which runs with your rights")))
+
+TFLITE_FAKE_QUANT = Format(
+    "tflite-fakequant", "TensorFlow Lite, simulated", "A float file that simulates the rounding with FAKE_QUANT "
+    "operations: takes any setting and runs everywhere, but is no smaller or faster than float", ".tflite",
+    "fake_quant_tflite", (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),))
+
+FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT)}  # type: Dict[str, Format]
 
 
 def format_named(name: str) -> Format:
