@@ -41,6 +41,7 @@ THIRD_PARTY = [
     ("qatviz.training.commands", NUMERIC),
     ("qatviz.training.settings_book", NUMERIC),
     ("qatviz.analysis", NUMERIC),
+    ("qatviz.report", NUMERIC),
     ("qatviz.export.tflite_file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import export, launch, listing, show, tensorboard, train, window
+from qatviz.cli import export, launch, listing, report, show, tensorboard, train, window
 from qatviz.cli.messages import did_you_mean
 from qatviz.data import NAMED_DATA
 from qatviz.errors import QatvizError
@@ -106,6 +106,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     _add_listings(commands)
     window.add_commands(functools.partial(_command, commands))
     tensorboard.add_command(functools.partial(_command, commands))
+    report.add_command(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError("there is no command {!r}; there are {}.{}".format(

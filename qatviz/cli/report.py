@@ -1,0 +1,35 @@
+"""``qatviz report``: a recorded run as one HTML file."""
+
+import argparse
+import json
+from typing import Any, Callable
+
+from qatviz.cli.messages import OK
+from qatviz.report.writing import FILE_NAME, write_report
+from qatviz.telemetry.record import RunRecord
+
+
+def add_command(command: Callable[..., Any]) -> None:
+    """Declare the command; ``command`` makes its parser from a name, a function and a summary."""
+    parser = command("report", report, "write a recorded run as one HTML file that needs nothing else, also while it goes on")
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--out", metavar="FILE", help="(default: RUN/{})".format(FILE_NAME))
+    parser.add_argument("--json", action="store_true", help="print where it is, and its size, as one line of JSON")
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report, and say where it is.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If it can't be written.
+    """
+    written = write_report(RunRecord.read(options.directory), options.out)
+    if options.json:
+        print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
+    else:
+        print("{}: the run up to step {:,}, {:.1f} MB".format(written.path, written.step, written.nbytes / 1e6))
+    return OK

@@ -1,0 +1,214 @@
+"""A chart of curves over steps as SVG: few readable ticks, gaps where there is no value, markers where settings changed."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.series import Points
+from qatviz.report.markup import Markup, element, escaped, join, number
+from qatviz.report.ticks import Tick, linear_ticks, log_ticks
+from qatviz.report.words import si
+
+#: Width of a character of the small font, px, for what has to be placed without measuring text: a wide guess.
+CHARACTER_PX = 6.2
+#: Around the plot, px: room for the labels of ticks, and for the numbers of markers.
+_BOTTOM, _TOP, _RIGHT, _TICK_PX = 17.0, 14.0, 10.0, 4.0
+#: Ticks are at least this far apart, px.
+_X_SPACING, _Y_SPACING = 62, 24
+#: Numbers of markers that would come nearer than this to the one before are left out, px.
+_NUMBER_SPACING = 15.0
+
+
+class Curve(NamedTuple):
+    """One curve. ``style`` is a class of the style sheet; ``unit`` and ``factor`` are those of the shown values."""
+
+    name: str
+    points: Points
+    style: str
+
+
+class Marker(NamedTuple):
+    """A line at a step; ``is_strong``: what is drawn is concerned. ``text`` is told when it is pointed at."""
+
+    step: int
+    label: str
+    text: str
+    is_strong: bool = True
+
+
+class Axis(NamedTuple):
+    """How values are shown.
+
+    Attributes
+    ----------
+    title : str
+    factor : float
+        From the history's unit to the shown one.
+    unit : str
+        Follows a value.
+    log : bool
+    limits : (float, float)
+        The axis never reaches beyond.
+    least : float
+        Smallest height of the axis in the shown unit: noise shall not look like news.
+    """
+
+    title: str
+    factor: float = 1.0
+    unit: str = ""
+    log: bool = False
+    limits: Tuple[float, float] = (-np.inf, np.inf)
+    least: float = 0.0
+
+
+def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: Tuple[float, float], of: str = "",
+          markers: Sequence[Marker] = ()) -> Optional[Markup]:
+    """The chart; None where no curve has a value.
+
+    Parameters
+    ----------
+    span : (float, float)
+        First and last step of the axis.
+    size : (float, float)
+        Pixels, with all labels.
+    of : str
+        What is measured, for who can't see it.
+    """
+    shown = [(curve, _shown(curve.points, axis)) for curve in curves]
+    found = _range([points for _, points in shown], axis)
+    if found is None:
+        return None
+    low, high = found
+    ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - _TOP - _BOTTOM) / _Y_SPACING)))
+    plot = _Plot(span, found, size, 6 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
+    title = "{} of {}".format(axis.title, of) if of else axis.title
+    words = " ".join(_words(curve, axis) for curve in curves)
+    return element(
+        "svg", element("title", title), element("desc", words), plot.frame(ticks),
+        [plot.marker(marker) for marker in markers], plot.numbers(markers),
+        [plot.band(points, curve.style) for curve, points in shown],
+        [plot.line(points, curve.style) for curve, points in shown],
+        viewBox="0 0 {} {}".format(number(size[0]), number(size[1])), width=float(size[0]), height=float(size[1]),
+        role="img", aria_label="{}. {}".format(title, words), class_="chart")
+
+
+class _Plot:
+    """From steps and values to pixels."""
+
+    def __init__(self, span: Tuple[float, float], values: Tuple[float, float], size: Tuple[float, float], left: float):
+        self.left, self.top, self.right, self.bottom = left, _TOP, size[0] - _RIGHT, size[1] - _BOTTOM
+        self._span, self._values = (span[0], max(span[1], span[0] + 1)), values
+
+    def x(self, steps: np.ndarray) -> np.ndarray:
+        return self.left + (steps - self._span[0]) * ((self.right - self.left) / (self._span[1] - self._span[0]))
+
+    def y(self, values: np.ndarray) -> np.ndarray:
+        low, high = self._values
+        return self.bottom - (np.clip(values, low, high) - low) * ((self.bottom - self.top) / (high - low))
+
+    def frame(self, ticks: Sequence[Tick]) -> Markup:
+        """Grid lines with their labels, and the axis of steps."""
+        parts = []  # type: List[Markup]
+        for value, text in ticks:
+            y = float(self.y(np.float64(value)))
+            parts += [_line(self.left, y, self.right, y, "grid"), _text(self.left - _TICK_PX, y + 3.5, text, "end")]
+        room = self.right - self.left
+        for step, text in linear_ticks(*self._span, at_most=max(2, int(room / _X_SPACING))):
+            if step != int(step):
+                continue
+            x = float(self.x(np.float64(step)))
+            half = CHARACTER_PX * len(text) / 2
+            anchor, at = ("end", self.right + _RIGHT) if x + half > self.right + _RIGHT else ("middle", x)
+            parts += [_line(x, self.bottom, x, self.bottom + 3, "axis"), _text(at, self.bottom + 13, text, anchor)]
+        return join(parts, _line(self.left, self.bottom, self.right, self.bottom, "axis"))
+
+    def marker(self, marker: Marker) -> Markup:
+        x = float(self.x(np.float64(marker.step)))
+        return element("g", element("title", marker.text),
+                       _line(x, self.top, x, self.bottom, "marker" if marker.is_strong else "marker weak"))
+
+    def numbers(self, markers: Sequence[Marker]) -> Markup:
+        """Above the markers, as many as have room: those that concern what is drawn first."""
+        taken, parts = [], []
+        for marker in sorted(markers, key=lambda m: not m.is_strong):
+            x = float(self.x(np.float64(marker.step)))
+            if all(abs(x - other) >= _NUMBER_SPACING for other in taken):
+                taken.append(x)
+                parts.append(_text(x, self.top - 4, marker.label, "middle", "number" if marker.is_strong else "number weak"))
+        return join(parts)
+
+    def line(self, points: Points, style: str) -> Optional[Markup]:
+        """Through the means; a point between two gaps is a dot."""
+        parts = []
+        x, y = self.x(points.step), self.y(points.mean)
+        for run in _runs(np.isfinite(points.mean)):
+            if run.stop - run.start == 1:
+                parts.append("M{} {}h.1".format(number(x[run.start]), number(y[run.start])))
+            else:
+                parts.append("M" + "L".join("{} {}".format(number(a), number(b)) for a, b in zip(x[run], y[run])))
+        return element("path", d="".join(parts), class_="line " + style) if parts else None
+
+    def band(self, points: Points, style: str) -> Optional[Markup]:
+        """From the least to the largest of the steps that a point stands for."""
+        parts = []
+        x, low, high = self.x(points.step), self.y(points.low), self.y(points.high)
+        is_there = np.isfinite(points.low) & np.isfinite(points.high)
+        if not (low - high)[is_there].max(initial=0.0) > 0.5:
+            return None
+        for run in _runs(is_there):
+            there = ["{} {}".format(number(a), number(b)) for a, b in zip(x[run], high[run])]
+            back = ["{} {}".format(number(a), number(b)) for a, b in zip(x[run], low[run])][::-1]
+            parts.append("M" + "L".join(there + back) + "Z")
+        return element("path", d="".join(parts), class_="band " + style) if parts else None
+
+
+def _shown(points: Points, axis: Axis) -> Points:
+    """In the unit of the axis; on one of powers of ten exponents, without what has none."""
+    low, high, mean = (part * axis.factor for part in (points.low, points.high, points.mean))
+    if axis.log:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            low, high, mean = (np.where(part > 0, np.log10(part), np.nan) for part in (low, high, mean))
+    low, high, mean = (np.where(np.isfinite(part), part, np.nan) for part in (low, high, mean))
+    return points._replace(low=low, high=high, mean=mean)
+
+
+def _range(shown: Sequence[Points], axis: Axis) -> Optional[Tuple[float, float]]:
+    """Where the axis begins and ends, with some room; None where there is no value."""
+    values = [part[np.isfinite(part)] for points in shown for part in (points.low, points.high, points.mean)]
+    values = np.concatenate(values) if values else np.zeros(0)
+    if not len(values):
+        return None
+    low, high = float(values.min()), float(values.max())
+    least = max(axis.least, 0.3 if axis.log else 1e-9 + 1e-3 * max(abs(low), abs(high)))
+    if high - low < least:
+        low, high = (low + high - least) / 2, (low + high + least) / 2
+    room = 0.06 * (high - low)
+    return max(low - room, axis.limits[0]), min(high + room, axis.limits[1])
+
+
+def _runs(is_there: np.ndarray) -> List[slice]:
+    """Where values follow one another without a gap."""
+    edges = np.flatnonzero(np.diff(np.concatenate([[0], is_there.astype(np.int8), [0]])))
+    return [slice(begin, end) for begin, end in zip(edges[::2], edges[1::2])]
+
+
+def _words(curve: Curve, axis: Axis) -> str:
+    """From where to where a curve goes, in a sentence."""
+    there = np.flatnonzero(np.isfinite(curve.points.mean))
+    name = curve.name or axis.title
+    if not len(there):
+        return "{}: no values.".format(name)
+    first, last = there[0], there[-1]
+    told = ["{}{}".format(si(float(value) * axis.factor), axis.unit)
+            for value in (curve.points.mean[first], curve.points.mean[last], np.nanmin(curve.points.low[there]),
+                          np.nanmax(curve.points.high[there]))]
+    return "{}: {} at step {:,.0f}, {} at step {:,.0f}; from {} to {}.".format(
+        name, told[0], curve.points.step[first], told[1], curve.points.step[last], told[2], told[3])
+
+
+def _line(x0: float, y0: float, x1: float, y1: float, style: str) -> Markup:
+    return element("path", d="M{} {}L{} {}".format(*map(number, (x0, y0, x1, y1))), class_=style)
+
+
+def _text(x: float, y: float, text: str, anchor: str, style: Optional[str] = None) -> Markup:
+    return element("text", escaped(text), x=float(x), y=float(y), text_anchor=anchor, class_=style)

@@ -1,0 +1,133 @@
+"""Which curves a report draws, and what they mean."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.series import Points, thin, width_for
+from qatviz.metric import WAYS, Metric
+from qatviz.report.chart import Axis, Curve, Marker, chart
+from qatviz.report.markup import Markup, element, join
+from qatviz.report.run_data import FLIP_RATE, RunData, Turn
+from qatviz.report.sentences import changes as in_words
+from qatviz.telemetry.refill import EVALUATIONS
+
+#: Sizes of charts of the run, and of those of one tensor, px.
+WIDE, SMALL = (520.0, 190.0), (250.0, 116.0)
+#: A curve has at most one point for so many pixels.
+_PX_PER_POINT = 1.6
+#: Learning rates that differ by less are one.
+_SAME_RATE = 1e-6
+
+
+class TensorKind(NamedTuple):
+    """A chart of a tensor: its axis, and its curves as (series after the tensor's name, name in the legend, style)."""
+
+    axis: Axis
+    curves: Tuple[Tuple[str, str, str], ...]
+    about: str
+    waits_for: str = "No values: it was not quantized."
+
+
+_PERCENT_LIMITS = (-1.0, 101.0)
+TENSOR_KINDS = (
+    TensorKind(Axis("SQNR (dB)", unit=" dB", least=6.0), (("{}/sqnr_db", "", "s0"),),
+               "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing them; "
+               "6 dB are one bit."),
+    TensorKind(Axis("Error (MSE)", log=True),
+               (("{}/mse", "all", "s0"), ("{}/mse_clipping", "clipping", "clipping"),
+                ("{}/mse_rounding", "rounding", "rounding")),
+               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the range) "
+               "and rounding (values between two levels)."),
+    TensorKind(Axis("Scale", log=True), (("{}/scale", "", "s0"),),
+               "The step between two neighbouring quantized values; of the coarsest channel, where there is one for each."),
+    TensorKind(Axis("Zero point", least=4.0), (("{}/zero_point", "", "s0"),),
+               "The integer code that stands for 0; always 0 on a symmetric grid."),
+    TensorKind(Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
+               (("snapshot:{}/" + FLIP_RATE, "", "s0"),),
+               "Share of the integer codes that changed from one snapshot to the next.",
+               "No values: it takes two snapshots of quantized values to compare."),
+)
+_WAY_STYLES = dict(zip(WAYS, ("float-line", "s1", "s2", "quantized-line")))
+WAY_NAMES = dict(zip(WAYS, ("float", "only weights quantized", "only activations quantized", "quantized")))
+
+
+class Figure(NamedTuple):
+    """A picture with what is said of it; ``picture`` None: ``caption`` tells why there is none."""
+
+    title: str
+    picture: Optional[Markup]
+    caption: str
+    legend: Tuple[Tuple[str, str], ...] = ()
+
+    def markup(self) -> Markup:
+        """A figure, or a sentence in its place."""
+        picture = self.picture if self.picture is not None else element("p", self.caption, class_="missing")
+        keys = [element("span", element("i", class_="key " + style), name) for name, style in self.legend]
+        legend = element("span", keys, class_="legend") if keys and self.picture is not None else None
+        return element("figure", element("figcaption", element("b", self.title), legend), picture)
+
+
+def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
+    """The changes as markers, numbered; those that concern the tensor are strong, all where none is named."""
+    return [Marker(turn.step, str(index), "{}: step {:,}: {}".format(index, turn.step, turn_words(turn)),
+                   not tensor or tensor in turn.tensors) for index, turn in enumerate(turns, 1)]
+
+
+def turn_words(turn: Turn) -> str:
+    """What changed, in a line."""
+    switched = "quantized from here on, as the delay is over: " + ", ".join(turn.activated) if turn.activated else ""
+    return "; ".join(filter(None, (in_words(turn.changes), switched)))
+
+
+def run_figures(run: RunData) -> List[Figure]:
+    """Loss and metric, and the learning rate if it was not the same all the time."""
+    metric = run.metric
+    series = tuple(("{}.{}".format(metric.name, way), WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
+    figures = [
+        _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "No step has been done yet."),
+        _figure(run, _axis_of(metric), series, "It was not evaluated on held-out data yet.")]
+    rates = run.history.series("learning_rate")
+    if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
+        figures.append(_figure(run, Axis("Learning rate", log=True), (("learning_rate", "", "s0"),), ""))
+    return figures
+
+
+def tensor_figures(run: RunData, tensor: str) -> List[Figure]:
+    """All charts of a tensor."""
+    return [_figure(run, kind.axis, tuple((series.format(tensor), name, style) for series, name, style in kind.curves),
+                    kind.waits_for, SMALL, tensor) for kind in TENSOR_KINDS]
+
+
+def _axis_of(metric: Metric) -> Axis:
+    if metric.unit == " %":
+        return Axis(metric.heading, metric.factor, metric.unit, limits=_PERCENT_LIMITS, least=2.0)
+    return Axis(metric.heading, metric.factor, metric.unit)
+
+
+def _figure(run: RunData, axis: Axis, series: Tuple[Tuple[str, str, str], ...], waits_for: str,
+            size: Tuple[float, float] = WIDE, tensor: str = "") -> Figure:
+    end = max(run.outcome.step, 1)
+    width = width_for(end, int(size[0] / _PX_PER_POINT))
+    curves = [Curve(name, _points(run, key, width), style) for key, name, style in series]
+    drawn = [curve for curve in curves if np.isfinite(curve.points.mean).any()]
+    picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.turns, tensor))
+    legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)
+    return Figure(axis.title, picture, waits_for, legend)
+
+
+def _points(run: RunData, key: str, width: int) -> Points:
+    found = run.history.series(key)
+    return thin(found, 1 if key in run.history.names(EVALUATIONS) and len(found.mean) < 300 else width)
+
+
+def _spans_decades(run: RunData, key: str) -> bool:
+    """Whether powers of ten show more of a series: it is positive, and its means differ tenfold."""
+    mean = run.history.series(key).mean
+    mean = mean[np.isfinite(mean)]
+    return bool(len(mean) and mean.min() > 0 and mean.max() / mean.min() > 10)
+
+
+def explained() -> Markup:
+    """What the charts of tensors show, as a list of terms."""
+    return element("dl", [join(element("dt", kind.axis.title), element("dd", kind.about)) for kind in TENSOR_KINDS])

@@ -1,0 +1,133 @@
+"""The section of a report on exports: what was written from the run, and the proof that it computes the same.
+
+The proofs are files that anybody may have written: what is not as expected is left out or told as it is, never relied on.
+"""
+
+from typing import Any, Dict, List, Optional
+
+from qatviz.report.exports import FoundExport, is_number, numbers, rows, table as named_rows, texts
+from qatviz.report.markup import Content, Markup, element, join
+from qatviz.report.run_data import RunData
+from qatviz.report.tables import Cell, Head, bullets, folded, table
+from qatviz.report.words import count, most_percent, percent, si, size
+
+#: Layers of a proof that are told at most.
+MOST_LAYERS = 1000
+#: Characters of a text from a proof.
+_MOST_TEXT = 500
+_SHARES = ("identical", "top1", "accuracy")
+_NAMES = {"identical": "Identical codes", "largest": "Largest difference", "top1": "Same top-1"}
+
+
+def exports(run: RunData) -> Markup:
+    """What was found; how to make one where nothing was."""
+    if not run.exports:
+        return element("p", "No export was found in or beside the run's directory. ", element("code", "qatviz export"),
+                       " writes one, with the proof that it computes the same.")
+    found = [export for export in run.exports if not export.problem]
+    broken = ["{} {}".format(export.name, export.problem) for export in run.exports if export.problem]
+    return join(_overview(run, found) if found else None, [_export(run, export) for export in found],
+                element("p", "Could not be told:", class_="missing") if broken else None, bullets(list(broken)))
+
+
+def _overview(run: RunData, found: List[FoundExport]) -> Markup:
+    heads = ["Proof", "Format", "Run in", Head("Step", is_number=True), Head("Size", is_number=True),
+             Head("Identical codes", "Of the logits, file against the evaluation graph", True),
+             Head("Largest difference", "In codes", True), Head("Same top-1", "", True), "Verdict"]
+    shown = []
+    for export in found:
+        record = export.record
+        about, outputs = record["about"], dict(named_rows(record, "outputs"))
+        main = outputs.get("file to evaluation graph") or next(iter(outputs.values()), {})
+        step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
+        shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
+                      "{:,}".format(step) if isinstance(step, int) else "–", "–" if nbytes is None else size(nbytes)]
+                     + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")] + [_verdict(export)])
+    return table("Exports", heads, shown)
+
+
+def _verdict(export: FoundExport) -> Cell:
+    faults = export.record.get("faults")
+    if faults:
+        return Cell("✖ {}".format(count(len(faults), "operation") + " wrong" if isinstance(faults, list) else "wrong"), "bad")
+    expected = export.record.get("as_expected")
+    if expected is True:
+        return Cell("● as expected", "good")
+    return Cell("▲ less alike than expected", "warning") if expected is False else Cell("○ not told", "none")
+
+
+def _export(run: RunData, export: FoundExport) -> Markup:
+    record = export.record
+    about = record["about"]
+    title = "{} ({})".format(_text(about.get("format")), export.name)
+    told = []  # type: List[Content]
+    if not export.is_own:
+        told.append(element("p", "It says that it was made from another run ({}).".format(_text(about.get("run"))),
+                            class_="missing"))
+    step = about.get("step")
+    if export.is_own and isinstance(step, int) and step != run.outcome.step:
+        told.append(element("p", "It is of the run's state after step {:,} (checkpoint {}), not of the newest.".format(
+            step, _text(about.get("checkpoint")))))
+    told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
+    return element("section", element("h3", title), told, _outputs(record), _shares(record), _layers(record),
+                   bullets([_text(note) for note in texts(record, "notes")]), class_="card")
+
+
+def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
+    outputs = named_rows(record, "outputs")
+    if not outputs:
+        return None
+    keys = list(dict.fromkeys(key for _, row in outputs for key in row if isinstance(key, str)))[:8]
+    heads = [Head("Compared")] + [Head(_NAMES.get(key, _text(key)), is_number=True) for key in keys]
+    examples = record.get("examples")
+    caption = "Outputs" + (" for {}".format(count(examples, "held-out example")) if isinstance(examples, int) else "")
+    return table(caption, heads, [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs])
+
+
+def _shares(record: Dict[str, Any]) -> Optional[Markup]:
+    metric = record.get("metric") if record.get("metric") in ("accuracy", "rmse") else "accuracy"
+    found, sizes = numbers(record, metric), numbers(record, "bytes")
+    told = []  # type: List[Content]
+    if found:
+        told.append("{}: {}".format("Accuracy" if metric == "accuracy" else "RMSE", ", ".join(
+            "{} {}".format(_text(name), most_percent(value) if metric == "accuracy" else si(value))
+            for name, value in found.items())))
+    if sizes:
+        told.append("Size: " + ", ".join("{} {}".format(_text(name), size(value)) for name, value in sizes.items()))
+    return bullets(told)
+
+
+def _layers(record: Dict[str, Any]) -> Optional[Markup]:
+    """By layer: as it comes out of the whole network, and from the same codes as the file had."""
+    layers = rows(record, "layers")
+    if not layers:
+        return None
+    heads = [Head("Layer"), Head("Operation")] + [Head(text, about, True) for text, about in (
+        ("Identical", "Codes as they come out of the whole network"), ("Largest", "Difference in codes"),
+        ("Alone", "Identical codes, computed from the same codes as the file had"), ("Largest", "Difference in codes, alone"),
+        ("Unexplained", "Codes that differ by more than rounding explains"))]
+    shown = []
+    for layer in layers[:MOST_LAYERS]:
+        whole, own = ({} if not isinstance(layer.get(key), dict) else layer[key] for key in ("whole", "own"))
+        unexplained = layer.get("unexplained")
+        shown.append([_text(layer.get("layer")), _text(layer.get("operation"))]
+                     + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
+                     + [Cell(_number("", unexplained), "bad" if unexplained else None)])
+    rest = element("p", "{:,} more layers are left out.".format(len(layers) - MOST_LAYERS)) if len(layers) > MOST_LAYERS else None
+    return folded("By layer: {}".format(count(len(layers), "layer")), table("File against simulator, by layer", heads, shown), rest)
+
+
+def _number(key: str, value: Any) -> str:
+    if not is_number(value):
+        return "–" if value is None else _text(value)
+    if key in _SHARES:
+        return most_percent(value) if 0 <= value <= 1 else percent(value)
+    return "{:,}".format(value) if isinstance(value, int) else si(value)
+
+
+def _text(value: Any) -> str:
+    """A text from a proof, not too long; a dash where there is none."""
+    if value is None:
+        return "–"
+    text = str(value)
+    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"

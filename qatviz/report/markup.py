@@ -1,0 +1,74 @@
+"""HTML and SVG from nested calls. Text is escaped unless it is markup already, so what comes from a file stays text."""
+
+import html
+import re
+from typing import Any, Iterable, Union
+
+#: Elements without an end tag in HTML.
+_VOID = {"br", "hr", "img", "meta", "col"}
+#: Elements of SVG that are empty here; ``/>`` is right in SVG alone, in HTML and in XML.
+_SVG_EMPTY = {"path", "line", "rect", "circle", "stop", "image"}
+#: What XML does not allow or that no page should hold: control characters, halves of surrogate pairs, and marks that
+#: turn the direction of what follows, with which a name could pretend to be another.
+_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]")
+_REPLACEMENT = "\ufffd"
+
+
+class Markup(str):
+    """Text that is markup already."""
+
+
+Content = Union[str, None, Iterable["Content"]]
+
+
+def clean(text: str) -> str:
+    """The text without characters that a page can't hold; each becomes a replacement character."""
+    return _UNFIT.sub(_REPLACEMENT, text)
+
+
+def escaped(text: Any) -> Markup:
+    """``text`` as it is to be read, also in an attribute; markup stays as it is."""
+    return text if isinstance(text, Markup) else Markup(html.escape(clean(str(text)), quote=True))
+
+
+def join(*content: Content) -> Markup:
+    """All parts one after the other; None is left out, and what is not markup is escaped."""
+    parts = []
+    for part in content:
+        if part is None:
+            continue
+        parts.append(escaped(part) if isinstance(part, str) else join(*part))
+    return Markup("".join(parts))
+
+
+def element(tag: str, *content: Content, **attributes: Any) -> Markup:
+    """An element with its content.
+
+    Parameters
+    ----------
+    tag : str
+    content : str, Markup, None, or sequences of these
+    attributes
+        ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is left out, True has no value worth telling.
+        Fractions have one decimal.
+    """
+    told = "".join(' {}="{}"'.format(key.rstrip("_").replace("_", "-"), _value(value))
+                   for key, value in attributes.items() if value is not None)
+    if tag in _VOID:
+        return Markup("<{}{}>".format(tag, told))
+    if tag in _SVG_EMPTY and not content:
+        return Markup("<{}{}/>".format(tag, told))
+    return Markup("<{0}{1}>{2}</{0}>".format(tag, told, join(*content)))
+
+
+def number(value: float) -> str:
+    """A coordinate: at most one decimal."""
+    text = "{:.1f}".format(value)
+    text = text[:-2] if text.endswith(".0") else text
+    return "0" if text == "-0" else text
+
+
+def _value(value: Any) -> str:
+    if value is True:
+        return ""
+    return number(value) if isinstance(value, float) else escaped(value)

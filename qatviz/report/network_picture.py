@@ -1,0 +1,121 @@
+"""The network as SVG: a box for each operation, with the bits and the SQNR of its tensors."""
+
+from typing import Dict, List, Tuple
+
+import numpy as np
+
+from qatviz.analysis.graph_layout import DOWN, GraphLayout, fitting_layout
+from qatviz.network.checks import INPUT
+from qatviz.network.layer import Layer
+from qatviz.network.plan import QuantizedTensor
+from qatviz.report.markup import Markup, element, join, number
+from qatviz.report.run_data import RunData
+from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
+from qatviz.report.words import decibels, shape, si
+
+#: The room that the layout is made for, px: the width of a page, and what can be seen at once.
+_ROOM = (1060.0, 820.0)
+_WIDTH, _LINE, _BADGE = 196.0, 15.0, 19.0
+_MARGIN = 7.0
+#: Characters that surely fit a line of a box: names are bold, and may be in capitals.
+_NAME_FITS, _TEXT_FITS = 24, 31
+
+
+def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
+    """The picture; ``rows`` by the names of tensors."""
+    plan, network = run.book.plan, run.network
+    of_layer = {}  # type: Dict[str, List[QuantizedTensor]]
+    for tensor in plan.tensors:
+        of_layer.setdefault(tensor.layer, []).append(tensor)
+    parameters = {row.name: row.parameters for row in network.summary()}
+    texts = {INPUT: (INPUT, "the data", shape(network.input_shape))}
+    unit_of = {INPUT: INPUT}
+    for unit in plan.units:
+        unit_of.update((layer.name, unit.name) for layer in unit.layers)
+        count = sum(parameters[layer.name] for layer in unit.layers)
+        puts_out = shape(network.shapes[unit.output]) + (" · {} params".format(si(count)) if count else "")
+        texts[unit.name] = (unit.name, " + ".join(map(_layer_text, unit.layers)), puts_out)
+    edges = [(unit_of[source], unit.name) for unit in plan.units for source in dict.fromkeys(unit.inputs)]
+    sizes = {name: _size(len(of_layer.get(name, ()))) for name in texts}
+    layout = fitting_layout(sizes, edges, *_ROOM)
+    boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in of_layer.get(name, ())])
+             for name, text in texts.items()]
+    words = "{} operations, from {} to {}".format(len(plan.units), INPUT, plan.units[-1].name)
+    return element("svg", element("title", "The network {}".format(network.name)), element("desc", words),
+                   _edges(layout), boxes, viewBox="-4 -4 {} {}".format(*map(number, (layout.width + 8, layout.height + 8))),
+                   width=layout.width + 8, height=layout.height + 8, role="img", class_="network",
+                   aria_label="The network {}: {}".format(network.name, words))
+
+
+def _size(num_tensors: int) -> Tuple[float, float]:
+    return _WIDTH, 3 * _LINE + 2 * _MARGIN + num_tensors * _BADGE
+
+
+def _box(place: Tuple[float, float, float, float], text: Tuple[str, str, str], rows: List[TensorRow]) -> Markup:
+    x, y, width, height = place
+    parts = [element("title", "\n".join(text)),
+             element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain")]
+    for number_, (line, fits, style) in enumerate(zip(text, (_NAME_FITS, _TEXT_FITS, _TEXT_FITS), ("name", None, None))):
+        parts.append(element("text", _cut(line, fits), x=x + _MARGIN, y=y + _MARGIN + (number_ + 0.75) * _LINE, class_=style))
+    top = y + _MARGIN + 3 * _LINE
+    for row in rows:
+        parts.append(_badge(x + _MARGIN, top, width - 2 * _MARGIN, row))
+        top += _BADGE
+    return element("g", parts)
+
+
+def _badge(x: float, y: float, width: float, row: TensorRow) -> Markup:
+    """Kind, bits, SQNR; the verdict by symbol and colour."""
+    told = "{} {}".format(row.bits, "bits" if row.is_active else "").strip()
+    if row.is_active and row.is_measured:
+        told += " · " + decibels(row.measures["sqnr_db"])
+    return element(
+        "g", element("title", "{}: {}".format(row.tensor.name, row.verdict.text)),
+        element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + LEVEL_STYLES[row.verdict.level]),
+        element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + LEVEL_STYLES[row.verdict.level]),
+        element("text", "{} {}".format(row.tensor.kind, told), x=x + 19, y=y + 12))
+
+
+def _edges(layout: GraphLayout) -> Markup:
+    path, heads = [], []
+    for points in layout.routes.values():
+        path.append("M{} {}".format(*map(number, points[0])))
+        for (x0, y0), (x1, y1) in zip(points[:-1], points[1:]):
+            path.append(_segment(x0, y0, x1, y1, layout.flow == DOWN))
+        heads.append(_head(points[-1], layout.flow == DOWN))
+    return join(element("path", d="".join(path), class_="edges"), element("path", d="".join(heads), class_="heads"))
+
+
+def _segment(x0: float, y0: float, x1: float, y1: float, down: bool) -> str:
+    if x0 == x1 or y0 == y1:
+        return "L{} {}".format(number(x1), number(y1))
+    if down:
+        corners = (x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1)
+    else:
+        corners = ((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1)
+    return "C" + " ".join(map(number, corners))
+
+
+def _head(tip: np.ndarray, down: bool) -> str:
+    x, y = map(number, tip)
+    return "M{} {}{}Z".format(x, y, "l-3.5 -7h7" if down else "l-7 -3.5v7")
+
+
+def _layer_text(layer: Layer) -> str:
+    """A layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
+    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
+    strides = getattr(layer, "strides", None)
+    text = layer.kind
+    if window:
+        text += " {}×{}".format(*window)
+    if window and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
+        text += " /{}".format(strides[0] if strides[0] == strides[1] else "{}×{}".format(*strides))
+    return text
+
+
+def _cut(text: str, fits: int) -> str:
+    """Without its middle where it is too long: names differ at their ends."""
+    if len(text) <= fits:
+        return text
+    begin = (fits - 1) // 2
+    return text[:begin] + "…" + text[len(text) - (fits - 1 - begin):]

@@ -1,0 +1,56 @@
+"""The report as one page of HTML."""
+
+import time
+from typing import List, NamedTuple
+
+from qatviz import __version__
+from qatviz.report import headline, sections, tensor_sections
+from qatviz.report.export_section import exports
+from qatviz.report.markup import Markup, element, join
+from qatviz.report.run_data import RunData
+from qatviz.report.style import STYLE
+from qatviz.report.tensor_rows import tensor_rows
+from qatviz.report.words import date
+
+#: Tells a report from any other file; it is near the beginning.
+GENERATOR = "qatviz report"
+#: Nothing is loaded and nothing runs, whatever a name in the page may look like.
+_POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
+
+
+class _Section(NamedTuple):
+    key: str
+    title: str
+    content: Markup
+
+
+def page(run: RunData) -> Markup:
+    """The whole document."""
+    title = "{} on {}".format(run.network.name, run.about.get("data_name", "data that is not named"))
+    rows = tensor_rows(run)
+    parts = [
+        _Section("course", "Course of the run", sections.course(run)),
+        _Section("tensors", "Tensors", tensor_sections.tensor_table(run, rows)),
+        _Section("network", "Network", tensor_sections.network(run, rows)),
+        _Section("one-by-one", "Tensors one by one", tensor_sections.one_by_one(run, rows)),
+        _Section("settings", "Settings", sections.settings(run)),
+        _Section("exports", "Exports", exports(run)),
+        _Section("events", "Events", sections.timeline(run))]
+    links = element("nav", element("ul", [element("li", element("a", part.title, href="#" + part.key)) for part in parts]),
+                    aria_label="Contents")
+    header = element("header", element("h1", title), element("p", headline.state(run), class_="state"),
+                     sections.summary(run, rows), sections.facts_of(run), links)
+    body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
+    footer = element("footer", "Written by qatviz {} at {}. This file needs nothing else.".format(
+        __version__, date(time.time())))
+    return join(Markup("<!doctype html>\n"), element(
+        "html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en"), "\n")
+
+
+def _head(title: str) -> Markup:
+    metas = [{"charset": "utf-8"}, {"name": "generator", "content": GENERATOR},
+             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+             {"http_equiv": "Content-Security-Policy", "content": _POLICY},
+             {"name": "color-scheme", "content": "light dark"}]  # type: List[dict]
+    return element("head", [element("meta", **meta) for meta in metas], element("title", title + " – qatviz"),
+                   element("style", Markup(STYLE)))

@@ -1,0 +1,214 @@
+"""What a report tells of a run, gathered from its record, which may still be growing."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
+from qatviz.analysis.outcome import Outcome, read_outcome
+from qatviz.errors import RecordError
+from qatviz.metric import CLASSIFICATION, WAYS, Metric, metric_of
+from qatviz.network.graph import Network
+from qatviz.report.exports import FoundExport, find_exports
+from qatviz.telemetry import events
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+from qatviz.training.schedule import planned
+from qatviz.training.settings_book import SettingsBook
+
+#: Measures of each step that are drawn.
+CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
+FLIP_RATE = "flip_rate"
+#: Points kept of a curve: more than a picture has room for.
+_CAPACITY, _RECENT = 2048, 512
+_RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
+
+
+class Happening(NamedTuple):
+    """An event with the wall clock (Unix time, seconds); ``survives``: it is part of what led to the run's present state."""
+
+    event: events.Event
+    time: float
+    survives: bool
+
+
+class Turn(NamedTuple):
+    """What changed at a step, all together, and what that did: a marker in the pictures."""
+
+    step: int
+    changes: Tuple[events.Change, ...]
+    activated: Tuple[str, ...]
+    effect: Effect
+
+    @property
+    def tensors(self) -> Tuple[str, ...]:
+        """Names of the tensors that are concerned."""
+        changed = [change.setting.rpartition(".")[0] for change in self.changes]
+        return tuple(dict.fromkeys(changed + list(self.activated)))
+
+
+@dataclass(frozen=True)
+class RunData:
+    """All that a report tells.
+
+    Attributes
+    ----------
+    about : dict
+        The description of the run, as it was created.
+    directory : str
+        Name of the run's directory, without the way there: where it is on a disk is nobody's business.
+    network : Network
+    first_book, book : SettingsBook
+        Settings at the beginning, and now.
+    outcome : Outcome
+    total_steps : int or None
+        Steps that are planned; None: until stopped.
+    history : History
+        ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
+        metric four ways, such as ``accuracy.quantized``.
+    first, last : Snapshot or None
+    happenings : tuple of Happening
+    turns : tuple of Turn
+        By step.
+    exports : tuple of FoundExport
+    missing : tuple of str
+        What could not be read, in sentences.
+    """
+
+    about: Dict[str, Any]
+    directory: str
+    network: Network
+    first_book: SettingsBook
+    book: SettingsBook
+    outcome: Outcome
+    total_steps: Optional[int]
+    history: History = field(repr=False)
+    first: Optional[Snapshot] = field(repr=False)
+    last: Optional[Snapshot] = field(repr=False)
+    happenings: Tuple[Happening, ...] = field(repr=False)
+    turns: Tuple[Turn, ...] = field(repr=False)
+    exports: Tuple[FoundExport, ...] = field(repr=False)
+    missing: Tuple[str, ...] = ()
+
+    @property
+    def metric(self) -> Metric:
+        """What evaluations measured."""
+        return metric_of(self.about.get("task", CLASSIFICATION))
+
+    @property
+    def num_examples(self) -> int:
+        """Held-out examples of the newest evaluation; 0 where there is none."""
+        found = [h.event.num_examples for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
+        return found[-1] if found else 0
+
+    def is_active(self, tensor: str) -> bool:
+        """Whether a tensor is quantized now: enabled, and past its delay."""
+        settings = self.book.of(tensor)
+        return settings.enabled and self.outcome.step >= settings.quant_delay
+
+
+def read_run(reader: RecordReader) -> RunData:
+    """Gather what there is to tell of a recorded run.
+
+    Raises
+    ------
+    RecordError
+        If the record is damaged.
+    """
+    about = reader.description
+    outcome = read_outcome(reader)
+    plan = outcome.book.plan
+    first_book = SettingsBook.from_dict(plan, about["settings"])
+    happenings, missing = _happenings(reader)
+    names = [tensor.name for tensor in plan.tensors]
+    scores = _Scores(metric_of(about.get("task", CLASSIFICATION)).name, outcome.evaluations)
+    first, last = _first_and_last(reader)
+    return RunData(
+        about, reader.directory.resolve().name, Network.from_dict(about["network"]), first_book, outcome.book, outcome,
+        planned(reader).steps, _history(reader, names, scores), first, last, happenings,
+        _turns(reader, outcome, first_book, happenings, names, scores), tuple(find_exports(reader.directory, about.get("run_id"))),
+        missing)
+
+
+def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str, ...]]:
+    surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
+    found, unknown = [], 0
+    for row in reader.events():
+        try:
+            found.append(Happening(events.event_from(row), row["time"], row["sequence"] in surviving))
+        except RecordError:  # a later version's
+            unknown += 1
+    told = "{} of the record are of a kind that this version does not know.".format(unknown)
+    return tuple(found), (told,) if unknown else ()
+
+
+def _first_and_last(reader: RecordReader) -> Tuple[Optional[Snapshot], Optional[Snapshot]]:
+    """A run that goes on may thin its snapshots out meanwhile: never the first, and the last is asked for anew."""
+    steps = reader.snapshots()
+    if not steps:
+        return None, None
+    first = reader.snapshot(steps[0])
+    return first, first if len(steps) == 1 else reader.snapshot(reader.snapshots()[-1])
+
+
+class _Scores(NamedTuple):
+    """Evaluations, by the name of their metric."""
+
+    metric: str
+    evaluations: Sequence[Dict[str, Any]]
+
+    @property
+    def names(self) -> List[str]:
+        return ["{}.{}".format(self.metric, way) for way in WAYS]
+
+    def add_to(self, history: History) -> None:
+        for row in self.evaluations:
+            last = history.last_step(EVALUATIONS)
+            if last is None or row["step"] > last:  # asked for a second time while paused, it says nothing new
+                history.append(EVALUATIONS, row["step"], np.array([row[way] for way in WAYS]))
+
+
+def _history(reader: RecordReader, names: Sequence[str], scores: _Scores) -> History:
+    rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
+    series = ["{}/{}".format(name, measure) for measure in CURVE_MEASURES for name in names]
+    history = History({STEPS: ["loss", "learning_rate"] + series,
+                       SNAPSHOTS: ["snapshot:{}/{}".format(name, FLIP_RATE) for name in names],
+                       EVALUATIONS: scores.names}, _CAPACITY, _RECENT)
+    scores.add_to(history)
+    for piece in reader.iter_steps():
+        scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
+        history.extend(STEPS, piece.steps,
+                       np.concatenate([scalars, piece.values[:, rows].reshape(len(piece.steps), -1)], axis=1))
+    for snapshot in reader.iter_snapshots():
+        history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
+    return history
+
+
+def _turns(reader: RecordReader, outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Happening],
+           names: Sequence[str], scores: _Scores) -> Tuple[Turn, ...]:
+    changes = dict(outcome.changes_from(first_book))
+    activated = {h.event.step: h.event.tensors for h in happenings
+                 if h.survives and isinstance(h.event, events.SettingsActivated)}
+    steps = sorted(set(changes) | set(activated))
+    turns = []  # type: List[Turn]
+    for step, previous, following in zip(steps, [None] + steps[:-1], steps[1:] + [None]):
+        changed, switched = changes.get(step, ()), tuple(activated.get(step, ()))
+        concerned = tensors_of(changed, names) or switched
+        near = _near(reader, step, concerned, names, scores)
+        turns.append(Turn(step, changed, switched, effect(near, step, concerned, previous, following)))
+    return tuple(turns)
+
+
+def _near(reader: RecordReader, step: int, tensors: Sequence[str], names: Sequence[str], scores: _Scores) -> History:
+    """The steps around ``step`` as they came, however long the run is."""
+    history = History({STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors],
+                       EVALUATIONS: scores.names}, recent=WINDOW_STEPS + TRANSIENT_STEPS)
+    scores.add_to(history)
+    found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
+    columns = [names.index(name) for name in tensors]
+    values = found.values[:, STEP_MEASURES.index("sqnr_db")][:, columns]
+    history.extend(STEPS, found.steps, np.concatenate([found.loss[:, np.newaxis], values], axis=1))
+    return history

@@ -1,0 +1,106 @@
+"""The sections of a report on the quantized tensors: all in a table, in the network, and one by one."""
+
+from typing import List, Optional, Sequence, Tuple
+
+from qatviz.report.curves import explained, tensor_figures
+from qatviz.report.histogram import LEGEND, common_axis, histogram, legend, shown_at
+from qatviz.report.markup import Content, Markup, element, join
+from qatviz.report.network_picture import network_picture
+from qatviz.report.run_data import RunData
+from qatviz.report.sections import anchor
+from qatviz.report.tables import Cell, Head, facts, folded, table
+from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
+from qatviz.report.words import count, setting, shape, size
+from qatviz.settings import QUANTIZER_SETTINGS, applicable
+
+_KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; accuracy on held-out "
+        "data decides.")
+
+
+def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
+    """The window's table, with the verdicts in full."""
+    now, in_float, mean_bits = sizes(list(rows))
+    when = "after step {:,}".format(run.last.step) if run.last is not None else "settings only: there are no histograms yet"
+    heads = [Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
+             Head("", "Verdict")] + [Head(c.header, c.about, c.is_number) for c in COLUMNS] + [Head("Verdict")]
+    shown = [[element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
+             + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS] + [row.verdict.text] for row in rows]
+    total = "All weights: {} instead of {} in float32, {:.3g} bits each.".format(
+        size(now), size(in_float), mean_bits) if in_float else "There are no weights."
+    return join(table("All quantized tensors, {}".format(when), heads, shown, "tensors"), element("p", total),
+                element("p", _KEY), folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])))
+
+
+def _symbol(row: TensorRow) -> Cell:
+    return Cell(SYMBOLS[row.verdict.level], LEVEL_STYLES[row.verdict.level])
+
+
+def _level_style(row: TensorRow, key: str) -> Optional[str]:
+    """Only what is not as it should be: a table full of colours says nothing."""
+    level = row.levels.get(key, 0) if row.is_active else 0
+    return LEVEL_STYLES[level] if LEVEL_STYLES[level] in ("warning", "bad") else None
+
+
+def network(run: RunData, rows: Sequence[TensorRow]) -> Markup:
+    """The drawn network."""
+    picture = network_picture(run, {row.tensor.name: row for row in rows})
+    return join(element("div", picture, class_="wide", tabindex="0", role="region", aria_label="The network as a graph"),
+                element("p", "Each box is one operation with the bits and the SQNR of its weights and activations. " + _KEY))
+
+
+def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
+    """Distribution before and after, and curves, of every tensor."""
+    terms = folded("What the curves mean", explained())
+    if run.first is None:
+        told = element("p", "There are no histograms: no snapshot was taken yet.", class_="missing")
+    elif run.first is run.last:
+        told = element("p", "There is one snapshot only, after step {:,}: before and after are the same.".format(run.first.step))
+    else:
+        told = element("p", "Histograms of the first snapshot (after step {:,}) and of the newest (after step {:,}). "
+                       "Where both would not fit one axis, each has its own.".format(run.first.step, run.last.step))
+    return join(told, legend(LEGEND) if run.first is not None else None, terms,
+                [_card(run, index, row) for index, row in enumerate(rows)])
+
+
+def _card(run: RunData, index: int, row: TensorRow) -> Markup:
+    tensor = row.tensor
+    what = [("weights {} of {}, {}".format(shape(tensor.shape), tensor.op_kind, count(tensor.parameters, "parameter"))
+             if tensor.parameters else "activations {} of {}".format(shape(tensor.shape), tensor.op_kind))]
+    if row.is_active:
+        what.append(", ".join(["{} bits".format(row.settings.num_bits)] + _flags(row)))
+    same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
+    if same_grid:
+        what.append("has one scale and zero point with " + ", ".join(same_grid))
+    head = element("h3", element("span", SYMBOLS[row.verdict.level], class_=LEVEL_STYLES[row.verdict.level]), " ", tensor.name)
+    return element("section", head, element("p", "; ".join(what), class_="about"), element("p", row.verdict.text),
+                   element("div", _histograms(run, index, row), class_="figures"),
+                   element("div", [figure.markup() for figure in tensor_figures(run, tensor.name)], class_="figures"),
+                   id=anchor(run, tensor.name), class_="card")
+
+
+def _flags(row: TensorRow) -> List[str]:
+    own = applicable(row.settings, row.tensor.kind)
+    return [QUANTIZER_SETTINGS[name].label.lower() for name, value in own.items()
+            if value is True and name != "enabled"] + ["{} range".format(setting(own["range_method"]).replace("_", " "))]
+
+
+def _histograms(run: RunData, index: int, row: TensorRow) -> List[Content]:
+    if run.first is None:
+        return []
+    snapshots = [("Before", run.first)] * (run.first is not run.last) + [("After", run.last)]
+    shown = [shown_at(snapshot, row.tensor, index) for _, snapshot in snapshots]
+    axis = common_axis(*(found.extent for found in shown)) if len(shown) == 2 and None not in shown else None
+    figures = []
+    for (when, snapshot), found in zip(snapshots, shown):
+        title = "{}: step {:,}".format(when, snapshot.step)
+        if found is None:
+            figures.append(_figure(title, element("p", "Its values are not finite.", class_="missing")))
+        else:
+            picture = histogram(found, "{}, {}".format(row.tensor.name, title.lower()), axis)
+            figures.append(_figure(title, picture, found.words))
+    return figures
+
+
+def _figure(title: str, picture: Markup, words: str = "") -> Markup:
+    parts = (element("b", title), element("span", words, class_="about") if words else None)  # type: Tuple[Content, ...]
+    return element("figure", element("figcaption", *parts), picture)

@@ -1,0 +1,91 @@
+"""Numbers and settings in words."""
+
+import time
+from typing import Any, Optional
+
+import numpy as np
+
+_UNKNOWN = "–"
+
+
+def si(value: Optional[float], digits: int = 3) -> str:
+    """A number in few characters: 0.00123 is ``1.23e-3``, 12345 is ``12.3k``; a dash for what is no number."""
+    if value is None or not np.isfinite(value):
+        return _UNKNOWN
+    if value == 0:
+        return "0"
+    size = abs(value)
+    if 1e-3 <= size < 1e4:
+        return "{:.{}g}".format(value, digits) if size < 1000 else "{:.0f}".format(value)
+    if 1e4 <= size < 1e12:
+        power = int(np.log10(size)) // 3
+        return "{:.{}g}{}".format(value / 10**(3 * power), digits, "kMGT"[power - 1])
+    mantissa, exponent = "{:.{}e}".format(value, digits - 1).split("e")
+    return "{}e{}".format(mantissa, int(exponent))
+
+
+def percent(share: Optional[float]) -> str:
+    """A share in percent, in few digits; nothing at all is 0, and the rest never looks like it."""
+    if share is None or not np.isfinite(share):
+        return _UNKNOWN
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    return "<0.01 %" if value < 0.01 else "{:.2f} %".format(value) if value < 10 else "{:.1f} %".format(value)
+
+
+def most_percent(share: Optional[float]) -> str:
+    """A share that is all or nearly all: what is not all never looks like it."""
+    if share is None or not np.isfinite(share):
+        return _UNKNOWN
+    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
+
+
+def decibels(value: Optional[float]) -> str:
+    """``31.4 dB``, or ``exact`` where there is no error."""
+    if value == np.inf:
+        return "exact"
+    return _UNKNOWN if value is None or not np.isfinite(value) else "{:.1f} dB".format(value)
+
+
+def size(nbytes: float) -> str:
+    """Bytes, kB or MB (thousands)."""
+    for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
+        if nbytes < 999.5 * 1000**power:
+            break
+    return "{:.0f} {}".format(nbytes, unit) if unit == "B" else "{:.3g} {}".format(nbytes / 1000**power, unit)
+
+
+def setting(value: Any) -> str:
+    """The value of a setting as it is shown and typed."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "{:g}".format(value) if isinstance(value, float) else str(value)
+
+
+def shape(sizes: Any) -> str:
+    """``28×28×1``"""
+    return "×".join(map(str, sizes))
+
+
+def date(unix: Optional[float]) -> str:
+    """Day, time and zone of where the report is written."""
+    if unix is None:
+        return _UNKNOWN
+    try:
+        return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(unix))
+    except (OverflowError, ValueError, OSError):  # not a time that a calendar has
+        return _UNKNOWN
+
+
+def duration(seconds: float) -> str:
+    """``35 s``, ``4 min 10 s``, ``2 h 05 min``."""
+    if seconds < 99.5:
+        return "{:.0f} s".format(seconds) if seconds >= 9.5 else "{:.1f} s".format(seconds)
+    minutes, rest = divmod(int(round(seconds)), 60)
+    return "{} min {:02d} s".format(minutes, rest) if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 tensor``, ``1,200 tensors``."""
+    return "{:,} {}".format(number, one if number == 1 else many or one + "s")
