@@ -1,11 +1,13 @@
-"""What a change of settings did, as it was measured: loss, accuracy and SQNR before it and some steps later."""
+"""What a change of settings did, as it was measured: loss, the metric and SQNR before it and some steps later."""
 
 from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.metric import ACCURACY, Metric
 from qatviz.telemetry.events import Change
 from qatviz.telemetry.history import History, Series
+from qatviz.telemetry.refill import metric_in
 
 #: Steps over which before and after are averaged.
 WINDOW_STEPS = 50
@@ -24,8 +26,8 @@ class Effect(NamedTuple):
     ----------
     loss : (float, float) or None
         Means over ``steps`` steps.
-    accuracy : (float, float) or None
-        Quantized, 0..1: the last evaluation before, the first after the transient.
+    score : (float, float) or None
+        The metric, quantized: the last evaluation before, the first after the transient.
     sqnr_db : (float, float) or None
         Mean over the same steps and over ``num_tensors`` tensors.
     steps : int
@@ -33,22 +35,24 @@ class Effect(NamedTuple):
     complete : bool
         Nothing more will come: the window after is full or the next change has come, and there is an evaluation (or
         none will count any more).
+    metric : Metric
     """
 
     loss: Optional[Pair]
-    accuracy: Optional[Pair]
+    score: Optional[Pair]
     sqnr_db: Optional[Pair]
     num_tensors: int
     steps: int
     complete: bool
+    metric: Metric = ACCURACY
 
     def describe(self) -> str:
         """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB``."""
         parts = []
         if self.loss is not None:
             parts.append("loss {:.3g} → {:.3g} ({} steps)".format(*self.loss, self.steps))
-        if self.accuracy is not None:
-            parts.append("accuracy {:.1f} % → {:.1f} %".format(*(100 * value for value in self.accuracy)))
+        if self.score is not None:
+            parts.append("{} {} → {}".format(self.metric.title, *map(self.metric.text, self.score)))
         if self.sqnr_db is not None:
             whose = " (mean of {} tensors)".format(self.num_tensors) if self.num_tensors > 1 else ""
             parts.append("SQNR {:.0f} → {:.0f} dB{}".format(*self.sqnr_db, whose))
@@ -84,11 +88,11 @@ def effect(history: History, step: int, tensors: Sequence[str] = (), previous: O
     pairs = [_compare(history, tensor + "/sqnr_db", before, after)[0] for tensor in tensors]
     measured = [pair for pair in pairs if pair is not None]
     sqnr_db = tuple(np.mean(measured, axis=0).tolist()) if measured else None
-    accuracy = _accuracy(history, step, following)
+    metric = metric_in(history)
+    score = _score(history, metric, step, following)
     newest = history.series("loss", max(step, 0)).last_step
     full = following is not None or (len(newest) > 0 and newest[-1] >= after[1])
-    return Effect(loss, accuracy, sqnr_db, len(measured), steps,
-                  full and (accuracy is not None or following is not None))
+    return Effect(loss, score, sqnr_db, len(measured), steps, full and (score is not None or following is not None), metric)
 
 
 def _compare(history: History, name: str, before: Pair, after: Pair) -> Tuple[Optional[Pair], int]:
@@ -110,9 +114,9 @@ def _mean(series: Series, start: float, stop: float) -> Optional[Tuple[float, in
     return float(np.average(series.mean[within].astype(np.float64), weights=count)), int(count.sum())
 
 
-def _accuracy(history: History, step: int, following: Optional[int]) -> Optional[Pair]:
-    before = history.series("accuracy.quantized", None, step)
-    after = history.series("accuracy.quantized", step + TRANSIENT_STEPS, following)
+def _score(history: History, metric: Metric, step: int, following: Optional[int]) -> Optional[Pair]:
+    name = metric.name + ".quantized"
+    before, after = history.series(name, None, step), history.series(name, step + TRANSIENT_STEPS, following)
     known, new = before.last_step <= step, after.first_step >= step + TRANSIENT_STEPS
     if following is not None:
         new &= after.last_step <= following

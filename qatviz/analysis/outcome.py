@@ -4,11 +4,12 @@ import math
 from typing import Any, Dict, List, Optional, Tuple
 
 from qatviz.errors import RecordError
+from qatviz.metric import ACCURACY, WAYS, Metric
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import ACCURACIES
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import recorded_metric
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.training.settings_book import SettingsBook
 
@@ -31,6 +32,8 @@ class Outcome:
     ----------
     book : SettingsBook
         The settings it began with.
+    metric : Metric
+        What its evaluations measure.
 
     Attributes
     ----------
@@ -40,15 +43,16 @@ class Outcome:
         Of the newest training step; ``seconds`` of training, ``loss`` None before the first.
     snapshot : Snapshot or None
     evaluations : list of dict
-        ``step`` and the four accuracies, 0..1.
+        ``step``, and the metric by the names of :data:`qatviz.metric.WAYS`.
     timeline : list of (int, SettingsBook)
         The settings from a step on, for each step at which they changed; steps ascend.
     ending : str
         ``finished``, ``stopped``, ``failed``, or empty while it has not ended.
     """
 
-    def __init__(self, book: SettingsBook):
+    def __init__(self, book: SettingsBook, metric: Metric = ACCURACY):
         self.book = self._first_book = book
+        self.metric = metric
         self.step, self.seconds = 0, 0.0
         self.loss = None  # type: Optional[float]
         self.snapshot = None  # type: Optional[Snapshot]
@@ -87,7 +91,7 @@ class Outcome:
         if kind == events.Restored.__name__:
             self.evaluations = [known for known in self.evaluations if known["step"] <= step]
         elif kind == events.Evaluated.__name__:
-            self.evaluations.append({"step": step, **row["accuracy"]})
+            self.evaluations.append({"step": step, **events.scores_of(row)})
         if kind in _CHANGING:
             self.timeline = [known for known in self.timeline if known[0] < step] + [(step, self.book)]
 
@@ -131,8 +135,9 @@ class Outcome:
             "seconds": self.seconds,
             "steps_per_second": self.step / self.seconds if self.seconds > 0 else None,
             "loss": finite(self.loss),
-            "accuracy": {name: finite(evaluation.get(name)) for name in ACCURACIES},
-            "accuracy_step": evaluation.get("step"),
+            "metric": self.metric.name,
+            self.metric.name: {way: finite(evaluation.get(way)) for way in WAYS},
+            self.metric.name + "_step": evaluation.get("step"),
             "ending": self.ending,
             "events": self.changes,
             "tensors": self.tensors(),
@@ -150,7 +155,7 @@ def read_outcome(reader: RecordReader) -> Outcome:
     description = reader.description
     try:
         plan = quantization_plan(Network.from_dict(description["network"]))
-        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]))
+        outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
     except KeyError as error:
         raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
     outcome.take_record(reader)

@@ -14,7 +14,7 @@ from qatviz.telemetry.events import event_from
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import history_names, refill
+from qatviz.telemetry.refill import history_names, recorded_metric, refill
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
 from qatviz.training.commands import Command
 from qatviz.training.settings_book import SettingsBook
@@ -65,7 +65,7 @@ def recorded_run(directory: str) -> Prepared:
     except (KeyError, TypeError) as error:
         raise RecordError("{}: the description of the run is incomplete: {!r}".format(reader.path, error)) from error
     book = read_outcome(reader).book
-    history = History(history_names([tensor.name for tensor in book.plan.tensors]))
+    history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)
     happenings, snapshots = recall(reader)
     news = []  # type: List[Any]

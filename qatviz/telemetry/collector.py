@@ -10,6 +10,7 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, U
 
 import numpy as np
 
+from qatviz.metric import WAYS
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
@@ -146,7 +147,7 @@ class Collector:
             self._channel.put_snapshot(item)
             return
         if isinstance(item, Evaluated):
-            self._feed.add_evaluation(item.step, [item.accuracy[name] for name in ACCURACIES])
+            self._feed.add_evaluation(item.step, [item.scores[way] for way in WAYS])
         if self._record is not None:
             self._record.append_event(item)
         self._channel.put_event(item)

@@ -7,6 +7,7 @@ from dataclasses import MISSING, dataclass, fields
 from typing import Any, Dict, Optional, Sequence, Tuple
 
 from qatviz.errors import RecordError
+from qatviz.metric import ACCURACY, METRICS
 
 
 @dataclass(frozen=True)
@@ -83,11 +84,24 @@ class Resumed(Event):
 
 @dataclass(frozen=True)
 class Evaluated(Event):
-    """Accuracy on held-out data, 0..1, of the four evaluations of the weights after ``step`` steps."""
+    """How good the weights after ``step`` steps are on held-out data, by `qatviz.metric.METRICS`, four ways.
 
-    accuracy: Dict[str, float]  # float, weights_only, activations_only, quantized
+    In the form for JSON, ``scores`` go by the name of the metric.
+    """
+
+    scores: Dict[str, float]  # by the names of qatviz.metric.WAYS
     num_examples: int
     seconds: float
+    metric: str = ACCURACY.name
+
+    def to_dict(self) -> Dict[str, Any]:
+        row = super().to_dict()
+        row[self.metric] = row.pop("scores")
+        return row
+
+    @property
+    def accuracy(self) -> Dict[str, float]:
+        return self.scores
 
 
 @dataclass(frozen=True)
@@ -155,6 +169,11 @@ ENDINGS = (Finished, Stopped, Failed)
 EVENT_KINDS = {cls.__name__: cls for cls in Event.__subclasses__()}
 
 
+def scores_of(row: Dict[str, Any]) -> Dict[str, float]:
+    """The scores in the form for JSON of an :class:`Evaluated`; ``KeyError`` if there are none of a known metric."""
+    return row[METRICS[str(row.get("metric", ACCURACY.name))].name]
+
+
 def event_from(row: Dict[str, Any]) -> Event:
     """The event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
 
@@ -167,6 +186,8 @@ def event_from(row: Dict[str, Any]) -> Event:
     """
     try:
         cls = EVENT_KINDS[row["kind"]]
+        if cls is Evaluated:
+            row = dict(row, scores=scores_of(row))
         values = {field.name: row[field.name] for field in fields(cls) if field.name in row or field.default is MISSING}
     except KeyError as error:
         raise RecordError("an event of the record can't be read: it lacks, or does not know, {}".format(error)) from error

@@ -56,9 +56,9 @@ class HistoryFeed:
         """Measures of a snapshot, ``[len(SNAPSHOT_MEASURES), T]``."""
         self._do(append_new, self._history, SNAPSHOTS, step, values.reshape(-1))
 
-    def add_evaluation(self, step: int, accuracies: Sequence[float]) -> None:
-        """In the order of `ACCURACIES`."""
-        self._do(append_new, self._history, EVALUATIONS, step, np.array(accuracies))
+    def add_evaluation(self, step: int, scores: Sequence[float]) -> None:
+        """In the order of :data:`qatviz.metric.WAYS`."""
+        self._do(append_new, self._history, EVALUATIONS, step, np.array(scores))
 
     def rewind(self, step: int) -> None:
         """The run was set back."""

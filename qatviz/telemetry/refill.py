@@ -1,26 +1,42 @@
 """What the history of a run holds, and how it is filled again from the record."""
 
-from typing import Callable, Dict, List, Optional, Sequence
+from typing import Any, Callable, Dict, List, Optional, Sequence
 
 import numpy as np
 
-from qatviz.telemetry.events import Evaluated
+from qatviz.metric import ACCURACY, CLASSIFICATION, METRICS, WAYS, Metric, metric_of
+from qatviz.telemetry.events import Evaluated, scores_of
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record_reader import RecordReader
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 
-ACCURACIES = ("float", "weights_only", "activations_only", "quantized")
+ACCURACIES = WAYS
 #: The tracks of a run's history.
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
-def history_names(tensors: Sequence[str]) -> Dict[str, List[str]]:
-    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``,
-    ``accuracy.quantized``."""
+def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, List[str]]:
+    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and
+    the evaluations by its metric: ``accuracy.quantized``."""
     steps = ["loss", "learning_rate"]
     steps += ["{}/{}".format(tensor, measure) for measure in STEP_MEASURES for tensor in tensors]
     snapshots = ["snapshot:{}/{}".format(tensor, measure) for measure in SNAPSHOT_MEASURES for tensor in tensors]
-    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: ["accuracy." + name for name in ACCURACIES]}
+    return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metric)}
+
+
+def score_names(metric: Metric) -> List[str]:
+    """The series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
+    return ["{}.{}".format(metric.name, way) for way in WAYS]
+
+
+def metric_in(history: History) -> Metric:
+    """The metric whose series a history has."""
+    return METRICS[history.names(EVALUATIONS)[0].partition(".")[0]]
+
+
+def recorded_metric(description: Dict[str, Any]) -> Metric:
+    """The metric of a recorded run, from its description. There was a time when all runs were classifications."""
+    return metric_of(description.get("task", CLASSIFICATION))
 
 
 def extend_steps(history: History, steps: np.ndarray, scalars: np.ndarray, values: np.ndarray) -> None:
@@ -54,7 +70,7 @@ def refill(history: History, reader: RecordReader, last: Optional[int] = None,
     """
     for row in reader.events(surviving_only=True):
         if row["kind"] == Evaluated.__name__ and (last is None or row["step"] <= last):
-            append_new(history, EVALUATIONS, row["step"], np.array([row["accuracy"][name] for name in ACCURACIES]))
+            append_new(history, EVALUATIONS, row["step"], np.array([scores_of(row)[way] for way in WAYS]))
     for piece in reader.iter_steps(stop=last):
         if not is_wanted():
             return

@@ -42,7 +42,7 @@ class Model(NamedTuple):
 
 def zoo_model(name: str, dataset: Dataset) -> Model:
     """A network of the zoo for a data set; `NetworkError` if there is none, or it can't take such examples."""
-    return Model(zoo.build(name, dataset.input_shape, dataset.num_classes))
+    return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
 
 
 def file_model(path: str, dataset: Dataset, weights_path: Optional[str] = None, allow_code: bool = False,

@@ -1,20 +1,16 @@
-"""Accuracy on held-out data, four ways, a small piece at a time, so that training and commands go on meanwhile."""
+"""The metric on held-out data, four ways, a small piece at a time, so that training and commands go on meanwhile."""
 
 import time
 from typing import Dict, Iterator, Optional
 
 import numpy as np
 
+from qatviz.metric import WAYS, Metric
 from qatviz.telemetry.events import Evaluated
 from qatviz.training.graph import EVALUATION_BATCH, TrainingGraph
 
 #: Whether weights and activations are quantized in each evaluation.
-EVALUATIONS = {
-    "float": (False, False),
-    "weights_only": (True, False),
-    "activations_only": (False, True),
-    "quantized": (True, True),
-}
+EVALUATIONS = dict(zip(WAYS, ((False, False), (True, False), (False, True), (True, True))))
 
 
 class Evaluation:
@@ -23,10 +19,10 @@ class Evaluation:
     Each :meth:`advance` runs one piece of at most ``EVALUATION_BATCH`` examples.
     """
 
-    def __init__(self, graph: TrainingGraph, num_examples: int, step: int):
-        self._graph, self._num_examples, self._step = graph, num_examples, step
+    def __init__(self, graph: TrainingGraph, metric: Metric, num_examples: int, step: int):
+        self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
         self._seconds = 0.0
-        self._accuracy = {}  # type: Dict[str, float]
+        self._scores = {}  # type: Dict[str, float]
         graph.publish()
         self._pieces = self._run()
 
@@ -37,16 +33,16 @@ class Evaluation:
         self._seconds += time.perf_counter() - started
         if not done:
             return None
-        return Evaluated(self._step, dict(self._accuracy), self._num_examples, self._seconds)
+        return Evaluated(self._step, dict(self._scores), self._num_examples, self._seconds, self._metric.name)
 
     def _run(self) -> Iterator[bool]:
         last = list(EVALUATIONS)[-1]
         for name, (weights, activations) in EVALUATIONS.items():
-            correct = 0
+            total = 0.0
             for start in range(0, self._num_examples, EVALUATION_BATCH):
                 end = min(start + EVALUATION_BATCH, self._num_examples)
-                correct += self._graph.count_correct(np.arange(start, end, dtype=np.int32), weights, activations)
+                total += self._graph.total_score(np.arange(start, end, dtype=np.int32), weights, activations)
                 if end < self._num_examples:
                     yield False
-            self._accuracy[name] = correct / self._num_examples
+            self._scores[name] = self._metric.of_mean(total / self._num_examples)
             yield name == last

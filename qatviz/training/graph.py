@@ -22,6 +22,7 @@ from qatviz.quant.live import Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.lowering import lower
+from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.run_spec import Placement
 from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
@@ -69,6 +70,7 @@ class TrainingGraph:
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
         self._optimizer = optimizers.OPTIMIZERS[optimizer]
         self._seed, self._fixed = seed, frozenset(fixed)
+        self._objective = OBJECTIVES[dataset.task]
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
         with self._graph.as_default(), tf.device(placement.device):
@@ -162,10 +164,10 @@ class TrainingGraph:
         """Make the evaluation copy speak of the present state and settings."""
         self._publish()
 
-    def count_correct(self, indices: np.ndarray, weights: bool, activations: bool) -> int:
-        """How many of the held-out examples ``indices`` the published state classifies right, with the weights and/or the
-        activations quantized."""
-        return int(self._evaluate(indices, weights, activations))
+    def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
+        """The sum over the held-out examples ``indices`` of what the metric is the mean of (1 for each that is classified right,
+        the squared error), by the published state with the weights and/or the activations quantized."""
+        return float(self._evaluate(indices, weights, activations))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Measures and histograms of the published state, as NumPy arrays in the order of the plan."""
@@ -185,7 +187,7 @@ class TrainingGraph:
         return np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
-        """float32 ``[batch, classes]`` of the published state for ``images`` (float32, already scaled)."""
+        """float32 ``[batch, outputs]`` of the published state for ``images`` (float32, already scaled)."""
         return self._session.run(self._eval_logits, {self._eval_images: images, self._modes.weights: weights,
                                                      self._modes.activations: activations})
 
@@ -230,7 +232,7 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, images, values, values, training=True,
                         freeze_batch_norm=values["freeze_batch_norm"],
                         dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
-        loss = tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(logits=lowered.logits, labels=labels))
+        loss = self._objective.loss(lowered.logits, labels)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]
         gradients = dict(zip(trainable, tf.gradients(finite, [values[name] for name in trainable])))
@@ -258,10 +260,8 @@ class TrainingGraph:
         values = {name: variable.read() for name, variable in copies.items()}
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
-        predicted = tf.argmax(lowered.logits, axis=1, output_type=tf.int32)
-        correct = tf.count_nonzero(tf.equal(predicted, self._data["y_test"].gather(indices)), dtype=tf.int32)
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
-        self._eval_fetch = correct
+        self._eval_fetch = self._objective.total_score(lowered.logits, self._data["y_test"].gather(indices))
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers):

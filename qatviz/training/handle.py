@@ -55,7 +55,7 @@ class Run:
         goes_on = recall and record is not None and spec.start is not None
         self._recall = Recall(record, spec.start.step) if goes_on else None
         names = [tensor.name for tensor in spec.plan.tensors]
-        self.history = History(history_names(names))
+        self.history = History(history_names(names, spec.metric))
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0

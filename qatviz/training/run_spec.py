@@ -6,8 +6,10 @@ from typing import Any, Dict, FrozenSet, Optional
 from qatviz import __version__
 from qatviz.data import Dataset
 from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.metric import REGRESSION, Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.training.moments import Arrays, Moment
 from qatviz.training.schedule import Schedule, changed, from_rows, to_rows
@@ -81,10 +83,7 @@ class RunSpec:
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError("network {!r} takes examples of shape {}, but {} has {}".format(
                 self.network.name, tuple(self.network.input_shape), self.dataset.name, tuple(self.dataset.input_shape)))
-        if self.network.num_outputs != self.dataset.num_classes or len(self.network.shapes[self.network.output]) != 1:
-            raise NetworkError("network {!r}: layer {!r} puts out shape {}, but {} has {} classes".format(
-                self.network.name, self.network.output, self.network.shapes[self.network.output], self.dataset.name,
-                self.dataset.num_classes))
+        _check_output(self.network, self.dataset)
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
         book = self.book
@@ -94,6 +93,11 @@ class RunSpec:
     @property
     def plan(self) -> QuantizationPlan:
         return self.book.plan
+
+    @property
+    def metric(self) -> Metric:
+        """What evaluations measure."""
+        return metric_of(self.dataset.task)
 
     @property
     def fixed(self) -> FrozenSet[str]:
@@ -109,9 +113,9 @@ class RunSpec:
         """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
         description = {
             "qatviz": __version__, "network": self.network.to_dict(), "data": self.data_spec,
-            "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "batch_size": self.batch_size,
-            "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps, "settings": self.book.to_dict(),
-            "schedule": to_rows(self.schedule),
+            "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "task": self.dataset.task,
+            "batch_size": self.batch_size, "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps,
+            "settings": self.book.to_dict(), "schedule": to_rows(self.schedule),
         }
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
@@ -140,6 +144,18 @@ class RunSpec:
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError("the description of the run is incomplete: {!r}".format(error)) from error
         return replace(spec, **changes)
+
+
+def _check_output(network: Network, dataset: Dataset) -> None:
+    is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
+    if network.num_outputs != dataset.num_outputs or len(shape) != 1:
+        raise NetworkError("network {!r}: layer {!r} puts out shape {}, but {} has {} {}".format(
+            network.name, network.output, shape, dataset.name, dataset.num_outputs,
+            "numbers to predict" if is_regression else "classes"))
+    if is_regression and isinstance(network.layer(network.output), Softmax):
+        raise NetworkError("network {!r}: layer {!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to "
+                           "predict the numbers of {} the network has to end without it".format(
+                               network.name, network.output, dataset.name))
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:

@@ -51,9 +51,9 @@ def test_accuracy_is_that_of_the_last_evaluation_before_and_the_first_after_the_
     history = history_of(np.ones(300))
     for step, accuracy in ((40, 0.90), (100, 0.97), (100 + TRANSIENT_STEPS - 1, 0.10), (150, 0.95), (250, 0.99)):
         evaluate(history, step, accuracy)
-    assert effect(history, 100).accuracy == pytest.approx((0.97, 0.95))
-    assert effect(history, 100, following=140).accuracy is None
-    assert effect(history, 20).accuracy is None
+    assert effect(history, 100).score == pytest.approx((0.97, 0.95))
+    assert effect(history, 100, following=140).score is None
+    assert effect(history, 20).score is None
 
 
 def test_sqnr_is_of_the_changed_tensors_only():
@@ -80,7 +80,7 @@ def test_it_is_complete_when_nothing_more_will_come():
     evaluate(full, 90, 0.9)
     evaluate(full, 200, 0.9)
     assert effect(full, 100).complete
-    assert "not enough" in effect(full, 100, following=101)._replace(accuracy=None).describe()
+    assert "not enough" in effect(full, 100, following=101)._replace(score=None).describe()
 
 
 def test_buckets_that_hold_both_sides_of_the_change_do_not_count():

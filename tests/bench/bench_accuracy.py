@@ -75,7 +75,7 @@ def _accuracies(run_: Run) -> Dict[int, float]:
         if isinstance(item, events.Failed):
             raise RuntimeError(item.traceback)
         if isinstance(item, events.Evaluated):
-            found[item.step] = item.accuracy["quantized"]
+            found[item.step] = item.scores["quantized"]
     return found
 
 

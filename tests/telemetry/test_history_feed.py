@@ -44,7 +44,7 @@ def filled(steps, snapshots=(), evaluations=()):
     for step in snapshots:
         feed.add_snapshot(step, snapshot(step).values)
     for step in evaluations:
-        feed.add_evaluation(step, list(evaluated(step).accuracy.values()))
+        feed.add_evaluation(step, list(evaluated(step).scores.values()))
     return history
 
 
@@ -115,7 +115,7 @@ def test_what_is_new_waits_for_what_was_before_and_nobody_waits_for_it():
     feed.add_snapshot(9, snapshot(9).values)
     feed.rewind(7)
     add_steps(feed, 8, 8)
-    feed.add_evaluation(8, list(evaluated(8).accuracy.values()))
+    feed.add_evaluation(8, list(evaluated(8).scores.values()))
     assert all(history.last_step(track) is None for track in NAMES)
     record.go_on.set()
     feed.close()

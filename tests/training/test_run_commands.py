@@ -199,11 +199,11 @@ def test_an_evaluation_does_not_hold_up_commands(graphs, monkeypatch):
         pieces.append(indices)
         first.set()
         assert change_sent.wait(PATIENCE_S)
-        return TrainingGraph.count_correct(self, indices, weights, activations)
+        return TrainingGraph.total_score(self, indices, weights, activations)
 
     run_spec = spec(data=dataset(test=700))
     graph = graph_of(run_spec, graphs)
-    monkeypatch.setattr(type(graph), "count_correct", slow)
+    monkeypatch.setattr(type(graph), "total_score", slow)
     with Driver(run_spec) as driver:
         asked = driver.send(Evaluate())
         assert first.wait(PATIENCE_S)
@@ -234,8 +234,8 @@ def test_accuracy_is_that_of_the_published_state(graphs):
         images = data.x_test * np.float32(data.pixel_scale)
         for name, (weights, activations) in EVALUATIONS.items():
             predicted = graph.logits(images, weights, activations).argmax(axis=1)
-            assert result.accuracy[name] == np.mean(predicted == data.y_test)
-    assert len(set(result.accuracy.values())) > 1, "four times the same: the four ways are not told apart"
+            assert result.scores[name] == np.mean(predicted == data.y_test)
+    assert len(set(result.scores.values())) > 1, "four times the same: the four ways are not told apart"
 
 
 def test_evaluations_come_at_their_interval_and_at_the_end():
@@ -251,9 +251,9 @@ def test_what_comes_during_the_last_evaluation_is_carried_out(graphs, monkeypatc
     def count(self, indices, weights, activations):
         if not sent:
             sent.append(driver.run.send(SetSteps(9)))
-        return TrainingGraph.count_correct(self, indices, weights, activations)
+        return TrainingGraph.total_score(self, indices, weights, activations)
 
-    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "count_correct", count)
+    monkeypatch.setattr(type(graph_of(driver.run.spec, graphs)), "total_score", count)
     with driver:
         assert driver.finish() == events.Finished(9)
     assert [record.step for record in driver.steps()] == list(range(1, 10))

@@ -85,4 +85,4 @@ def test_the_session_can_be_another_servers():
     losses = [record.loss for record in there.steps()]
     assert len(losses) == STEPS
     assert losses == pytest.approx([record.loss for record in here.steps()], rel=1e-5)
-    assert there.events(events.Evaluated)[-1].accuracy == here.events(events.Evaluated)[-1].accuracy
+    assert there.events(events.Evaluated)[-1].scores == here.events(events.Evaluated)[-1].scores
