@@ -7,15 +7,17 @@ from typing import Any, Callable, List, Sequence, Tuple
 from PyQt5 import QtCore
 
 from qatviz import data
+from qatviz.analysis.data_look import DataLook
 from qatviz.app.folders import new_run_directory
+from qatviz.app.looks import ModelLooks, look_at_data
 from qatviz.app.recorded import recall, recorded_run
 from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
 from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.new_run import Fit, NewRun
+from qatviz.gui.new_run import is_model_path
+from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.run_model import RunModel
-from qatviz.network import zoo
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_schema import DATABASE_NAME
 from qatviz.training.handle import Run
@@ -28,6 +30,7 @@ class AppLauncher(Launcher):
         super().__init__(parent)
         self._newest = 0
         self._pool = QtCore.QThreadPool(self)
+        self._model_looks = ModelLooks()
 
     def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
         self._work(lambda: prepared_from(prepare(parse(["train"] + list(arguments))), arguments), new_window)
@@ -40,6 +43,8 @@ class AppLauncher(Launcher):
             return "run"
         if os.path.basename(path) == DATABASE_NAME:
             raise QatvizError("{}: this is the record of a run: open the directory that it is in".format(path))
+        if is_model_path(path):
+            return "model"
         data.load(path)
         return "data"
 
@@ -49,11 +54,14 @@ class AppLauncher(Launcher):
     def data_names(self) -> Sequence[Tuple[str, str]]:
         return [(named.name, named.help) for named in data.NAMED_DATA]
 
-    def check_new_run(self, new_run: NewRun) -> Fit:
-        dataset = data.load(new_run.data)
-        zoo.build(new_run.network, dataset.input_shape, dataset.num_classes)
-        return Fit(tuple(dataset.input_shape), dataset.num_classes, len(dataset.x_train), len(dataset.x_test),
-                   tuple(data.describe(dataset)["notes"]))
+    def check_data(self, question: DataQuestion) -> DataLook:
+        return look_at_data(question)
+
+    def check_model(self, question: ModelQuestion) -> ModelLook:
+        return self._model_looks.look_at(question)
+
+    def end_checks(self) -> None:
+        self._model_looks.end()
 
     def new_directory(self, network: str) -> str:
         return new_run_directory(network)
@@ -72,6 +80,7 @@ class AppLauncher(Launcher):
     def wait(self) -> None:
         """Until nothing is being prepared; for the end of the program."""
         self._newest += 1
+        self.end_checks()
         self._pool.waitForDone()
 
     # Inside

@@ -4,7 +4,8 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.gui.new_run import Fit, NewRun
+from qatviz.analysis.data_look import DataLook
+from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.run_model import Happening, RunModel
 from qatviz.network.graph import Network
 from qatviz.telemetry.snapshots import Snapshot
@@ -53,7 +54,7 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:
-        """``run`` or ``data``; QatvizError that says what it is not."""
+        """``run``, ``model`` or ``data``; QatvizError that says what it is not."""
         raise NotImplementedError
 
     def checkpoints(self, directory: str) -> List[str]:
@@ -64,8 +65,16 @@ class Launcher(QtCore.QObject):
         """Data sets that are known by name, and what they are."""
         raise NotImplementedError
 
-    def check_new_run(self, new_run: NewRun) -> Fit:
-        """The data that the run would have; raises QatvizError. May be called on any thread."""
+    def check_data(self, question: DataQuestion) -> DataLook:
+        """What data a run would have; raises QatvizError. May be called on any thread."""
+        raise NotImplementedError
+
+    def check_model(self, question: ModelQuestion) -> ModelLook:
+        """What a model of the user's own is; raises QatvizError. May be called on any thread."""
+        raise NotImplementedError
+
+    def end_checks(self) -> None:
+        """Nobody waits for checks any more."""
         raise NotImplementedError
 
     def new_directory(self, network: str) -> str:

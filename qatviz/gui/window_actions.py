@@ -1,7 +1,7 @@
 """What the actions of the window do."""
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, List, Optional
+from typing import TYPE_CHECKING, Callable, Dict, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -13,7 +13,6 @@ from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.dialogs.new_run import NewRunDialog
 from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 from qatviz.gui.figures import FigureError, save_csv, save_png
-from qatviz.gui.new_run import NewRun
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.training import commands as c
 
@@ -24,16 +23,6 @@ if TYPE_CHECKING:
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
 _FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
-
-
-def arguments_of(wanted: NewRun) -> List[str]:
-    """The arguments of ``qatviz train`` that begin the run."""
-    values = {"network": wanted.network, "data": wanted.data, "batch-size": wanted.batch_size, "optimizer": wanted.optimizer,
-              "learning-rate": wanted.learning_rate, "seed": wanted.seed, "preset": wanted.preset,
-              "steps": "inf" if wanted.steps is None else wanted.steps}
-    if wanted.out is not None:
-        values["out"] = wanted.out
-    return [word for name, value in values.items() for word in ("--" + name, str(value))]
 
 
 class WindowActions:
@@ -48,12 +37,14 @@ class WindowActions:
 
     # Files
 
-    def new_run(self, data: str = "") -> None:
+    def new_run(self, data: str = "", model: str = "") -> None:
         window = self._window
-        dialog = NewRunDialog(window.context, window.launcher.check_new_run, window.launcher.data_names(), window)
+        dialog = NewRunDialog(window.context, window.launcher, window)
         if data:
-            dialog.data.set_text(data)
-        dialog.wanted.connect(lambda wanted: window.launcher.begin(arguments_of(wanted)))
+            dialog.open_data(data)
+        if model:
+            dialog.open_model(model)
+        dialog.wanted.connect(lambda wanted: window.launcher.begin(wanted.arguments()))
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()
 
@@ -69,7 +60,8 @@ class WindowActions:
             self.open_path(path)
 
     def open_path(self, path: str) -> None:
-        """Open whatever it is: a run directory is shown, a data set is proposed for a new run; else it is said what it is not."""
+        """Open whatever it is: a run directory is shown, a model or data set is proposed for a new run; else it is said what it
+        is not."""
         self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
         try:
             kind = self._window.launcher.kind_of(path)
@@ -79,6 +71,8 @@ class WindowActions:
         self._window.recent.add(path)
         if kind == "run":
             self._window.launcher.show_record(path)
+        elif kind == "model":
+            self.new_run(model=path)
         else:
             self.new_run(path)
 

@@ -1,30 +1,74 @@
 """The New run dialog: checks at once, looks at data on a worker, remembers."""
 
+import os
 import threading
 
+import numpy as np
 import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
 from PyQt5 import QtCore, QtTest
 
-from qatviz.errors import DataError, SettingError
+from qatviz.analysis.data_look import GREY, RGB, ROWS, DataLook
+from qatviz.errors import DataError, NetworkError, SettingError
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.new_run import BATCH_SIZE, OPTIMIZERS, SEED, STEPS, Fit, NewRun, directory_problem
+from qatviz.gui.launcher import Launcher
+from qatviz.gui.new_run import BATCH_SIZE, OPTIMIZERS, QUANT_DELAY, SEED, STEPS, NewRun, directory_problem
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
 from qatviz.training import run_spec
 
 NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
-DIGITS, PHOTOGRAPHS = Fit((28, 28, 1), 10, 4000, 1000), Fit((32, 32, 3), 10, 50000, 10000, ("dark",))
 
 
-def look(wanted):
-    """What the application would find out by loading the data."""
-    if wanted.data not in ("mnist-5k", "cifar10"):
-        raise DataError("{!r} is no data set".format(wanted.data))
-    return DIGITS if wanted.data == "mnist-5k" else PHOTOGRAPHS
+def look_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classification", notes=(), name="digits"):
+    """A look at data that nobody has."""
+    kind, n = (ROWS if len(shape) == 1 else GREY if shape[2] == 1 else RGB), 32
+    pixels = shape if kind != GREY else shape[:2]
+    names = tuple(map(str, range(classes))) if task == "classification" else ("0 to 1", "1 to 2", "2 to 3")
+    samples = (np.arange(n * int(np.prod(pixels))) % 256).astype(np.uint8).reshape((n,) + tuple(pixels))
+    counts = [np.full(len(names), part // len(names), np.int64) for part in (train, test)]
+    captions = tuple(names[index % len(names)] for index in range(n))
+    return DataLook(name, task, tuple(shape), classes, train, test, "uint8 from 0 to 255, fed as x / 255", kind, samples,
+                    captions, names, counts[0], counts[1], tuple(notes))
+
+
+DIGITS, PHOTOGRAPHS = look_of(), look_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))
+
+
+class Looks(Launcher):
+    """Answers at once, or when it may (``gate``); keeps what it was asked."""
+
+    def __init__(self, data=None, models=None):
+        super().__init__()
+        self.data, self.models = data or {"mnist-5k": DIGITS, "cifar10": PHOTOGRAPHS}, models or {}
+        self.asked, self.ended, self.gate, self.begun = [], 0, None, threading.Event()
+
+    def data_names(self):
+        return NAMES
+
+    def check_data(self, question):
+        self.begun.set()
+        if self.gate is not None:
+            self.gate.wait(5)
+        self.asked.append(question)
+        found = self.data.get(question.source, DataError("{!r} is no data set".format(question.source)))
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def check_model(self, question):
+        self.asked.append(question)
+        found = self.models.get(os.path.basename(question.path), NetworkError("there is no such file"))
+        found = found(question) if callable(found) else found
+        if isinstance(found, Exception):
+            raise found
+        return found
+
+    def end_checks(self):
+        self.ended += 1
 
 
 def wait_until(condition, timeout_ms=5000):
@@ -43,17 +87,17 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture
 def dialog(context, home, show):
-    dialog = show(NewRunDialog(context, look, NAMES), 1000, 600)
-    wait_until(lambda: dialog.fit is not None)
+    dialog = show(NewRunDialog(context, Looks()), 1100, 700)
+    wait_until(lambda: dialog.data is not None)
     yield dialog
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
 def retype(dialog, text):
     """Another data set, looked at without waiting for the end of typing."""
-    dialog.data.box.lineEdit().selectAll()
-    QtTest.QTest.keyClicks(dialog.data.box.lineEdit(), text)
-    dialog._delay.timeout.emit()
+    dialog.form.data.box.lineEdit().selectAll()
+    QtTest.QTest.keyClicks(dialog.form.data.box.lineEdit(), text)
+    dialog._data_delay.timeout.emit()
 
 
 def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
@@ -64,12 +108,12 @@ def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
 
 
 def test_the_data_is_described_and_the_network_shown_for_it(dialog):
-    assert "fits: 28×28×1, 10 classes, 4,000 + 1,000 examples" in dialog.fields["data"].note.text()
+    assert "28×28×1, 10 classes, 4,000 + 1,000 examples" in dialog.form.fields["data"].note.text()
     retype(dialog, "cifar10")
-    assert "Reading" in dialog.fields["data"].note.text()
-    wait_until(lambda: dialog.fit == PHOTOGRAPHS)
-    assert "note: dark" in dialog.fields["data"].note.text()
-    assert "32×32×3" in dialog.preview.total.text()
+    assert "Reading" in dialog.form.fields["data"].note.text()
+    wait_until(lambda: dialog.data is PHOTOGRAPHS)
+    assert "note: dark" in dialog.form.fields["data"].note.text()
+    assert "32×32×3" in dialog.network_preview.total.text()
 
 
 def type_into(dialog, box, text):
@@ -82,7 +126,7 @@ def type_into(dialog, box, text):
 
 @pytest.mark.parametrize("name", ["batch_size", "steps"])
 def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothing_starts(dialog, name):
-    box = dialog._boxes()[name]
+    box = dialog.form.boxes()[name]
     for text, go_on in (("-5", QtCore.Qt.Key_Return), ("-6", QtCore.Qt.Key_Tab)):
         type_into(dialog, box, text)
         QtTest.QTest.keyClick(box, go_on)
@@ -101,12 +145,12 @@ def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothin
 
 @pytest.mark.parametrize("network", NETWORKS)
 def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
-    dialog.network.setCurrentText(network)
+    dialog.form.network.set_text(network)
     summary = NETWORKS[network].build((28, 28, 1), 10)
-    rows = dialog.preview.table
+    rows = dialog.network_preview.table
     names = [rows.topLevelItem(i).text(0) for i in range(rows.topLevelItemCount())]
     assert names == [row.name for row in summary.summary()]
-    assert "{:,} parameters".format(summary.parameter_count) in dialog.preview.total.text()
+    assert "{:,} parameters".format(summary.parameter_count) in dialog.network_preview.total.text()
     assert network in dialog.new_run.out
 
 
@@ -117,53 +161,53 @@ def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(d
     dialog.accept()
     assert dialog.isVisible()
     retype(dialog, "mnist-5k")
-    wait_until(lambda: dialog.fit is not None)
+    wait_until(lambda: dialog.data is not None)
     assert dialog.start.isEnabled()
 
 
 def test_a_network_that_the_data_does_not_fit_is_said(context, home, show):
-    dialog = show(NewRunDialog(context, lambda wanted: Fit((5,), 3, 10, 5), NAMES), 1000, 600)
-    dialog.network.setCurrentText("lenet")
-    wait_until(lambda: dialog.fit is not None)
+    dialog = show(NewRunDialog(context, Looks({"mnist-5k": look_of((5,), 3, 12, 6)})), 1100, 700)
+    dialog.form.network.set_text("lenet")
+    wait_until(lambda: dialog.data is not None)
     assert "network" in dialog.problems() and not dialog.start.isEnabled()
-    dialog.network.setCurrentText("mlp")
-    assert dialog.problems() == {} and "3 classes" in dialog.preview.total.text()
+    dialog.form.network.set_text("mlp")
+    assert dialog.problems() == {} and "5 features an example and 3 outputs" in dialog.network_preview.total.text()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
 def test_what_is_asked_for_is_told_when_it_is_accepted(dialog):
     told = []
     dialog.wanted.connect(told.append)
-    type_into(dialog, dialog.numbers["batch_size"].box, "32")
-    dialog.preset.setCurrentText("int4")
-    dialog.steps.endless.click()
-    dialog.out.record.click()
+    type_into(dialog, dialog.form.numbers["batch_size"].box, "32")
+    dialog.form.preset.setCurrentText("int4")
+    dialog.form.steps.endless.click()
+    dialog.form.out.record.click()
     QtTest.QTest.mouseClick(dialog.start, QtCore.Qt.LeftButton)
     assert told[0] == NewRun(preset="int4", batch_size=32, steps=None, out=None)
     assert not dialog.isVisible()
 
 
 def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
-    dialog.network.setCurrentText("dscnn")
-    dialog.optimizer.setCurrentText("momentum")
-    dialog.numbers["seed"].box.set_value(7)
-    dialog.numbers["learning_rate"].box.set_value(0.02)
-    dialog.steps.set_steps(500, True)
-    dialog.out.path.setText(str(home / "kept" / "a"))
+    dialog.form.network.set_text("dscnn")
+    dialog.form.optimizer.setCurrentText("momentum")
+    dialog.form.numbers["seed"].box.set_value(7)
+    dialog.form.numbers["learning_rate"].box.set_value(0.02)
+    dialog.form.steps.set_steps(500, True)
+    dialog.form.out.path.setText(str(home / "kept" / "a"))
     dialog.accept()
-    again = show(NewRunDialog(context, look, NAMES), 1000, 600)
+    again = show(NewRunDialog(context, Looks()), 1100, 700)
     wanted = again.new_run
     assert (wanted.network, wanted.optimizer, wanted.seed, wanted.learning_rate, wanted.steps) == (
         "dscnn", "momentum", 7, 0.02, None)
     assert wanted.out.startswith(str(home / "kept" / "dscnn-"))
-    again.steps.endless.click()
+    again.form.steps.endless.click()
     assert again.new_run.steps == 500
 
 
 def test_remembered_values_that_make_no_sense_are_not_taken(context, home, show):
     for name, value in (("batch_size", "many"), ("seed", "-1"), ("network", "gone"), ("steps", "1e99")):
         context.settings.setValue("new_run/" + name, value)
-    wanted = show(NewRunDialog(context, look, NAMES), 1000, 600).new_run
+    wanted = show(NewRunDialog(context, Looks()), 1100, 700).new_run
     assert wanted == NewRun(out=wanted.out)
     QtCore.QThreadPool.globalInstance().waitForDone()
 
@@ -171,9 +215,9 @@ def test_remembered_values_that_make_no_sense_are_not_taken(context, home, show)
 def test_a_directory_that_holds_something_is_refused_under_its_field(dialog, tmp_path):
     (tmp_path / "full").mkdir()
     (tmp_path / "full" / "file").write_text("x")
-    dialog.out.path.setText(str(tmp_path / "full"))
+    dialog.form.out.path.setText(str(tmp_path / "full"))
     assert "is not empty" in dialog.problems()["out"] and not dialog.start.isEnabled()
-    dialog.out.record.click()
+    dialog.form.out.record.click()
     assert dialog.problems() == {}
 
 
@@ -186,36 +230,26 @@ def test_directories(tmp_path):
 
 
 def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
-    go_on, begun = threading.Event(), threading.Event()
-
-    def slow(wanted):
-        begun.set()
-        go_on.wait(5)
-        return DIGITS
-
-    dialog = show(NewRunDialog(context, slow, NAMES), 1000, 600)
-    assert begun.wait(5)
+    looks = Looks()
+    looks.gate = threading.Event()
+    dialog = show(NewRunDialog(context, looks), 1100, 700)
+    assert looks.begun.wait(5)
     assert dialog.start.isEnabled()  # who is sure need not wait for it
     dialog.reject()
-    go_on.set()
+    looks.gate.set()
     QtCore.QThreadPool.globalInstance().waitForDone()
     QtCore.QCoreApplication.processEvents()
-    assert dialog.fit is None
+    assert dialog.data is None and looks.ended == 1
 
 
 def test_a_dialog_that_is_destroyed_during_a_check_does_not_matter_to_it(context, home, app):
-    go_on, begun = threading.Event(), threading.Event()
-
-    def slow(wanted):
-        begun.set()
-        go_on.wait(5)
-        raise DataError("too late")
-
-    dialog = NewRunDialog(context, slow, NAMES)
-    assert begun.wait(5)
+    looks = Looks({"mnist-5k": DataError("too late")})
+    looks.gate = threading.Event()
+    dialog = NewRunDialog(context, looks)
+    assert looks.begun.wait(5)
     dialog.deleteLater()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
-    go_on.set()
+    looks.gate.set()
     assert QtCore.QThreadPool.globalInstance().waitForDone(5000)
     app.processEvents()
 

@@ -2,7 +2,7 @@
 
 import os
 import time
-from typing import Optional, Sequence, Tuple
+from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -10,6 +10,13 @@ from qatviz.gui.controls.check_box import CheckBox
 from qatviz.gui.controls.number_box import NumberBox
 from qatviz.gui.new_run import STEPS
 from qatviz.gui.theme import Theme
+
+
+class ComboBox(QtWidgets.QComboBox):
+    """A list to choose from; who turns the wheel over it scrolls the form and does not mean the list."""
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        event.ignore()
 
 
 class Field(QtWidgets.QWidget):
@@ -36,61 +43,6 @@ class Field(QtWidgets.QWidget):
         self.note.setPalette(palette)
         self.note.setText(text)
         self.note.setVisible(bool(text))
-
-
-class DataField(QtWidgets.QWidget):
-    """A name of a data set, or the path of a file or folder."""
-
-    changed = QtCore.pyqtSignal()
-
-    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
-                 parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(parent)
-        self._settings = settings
-        self.box = QtWidgets.QComboBox(editable=True)
-        self.box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
-        self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self.box.setMinimumContentsLength(14)
-        self.box.setAccessibleName("Data")
-        for row, (name, about) in enumerate(names):
-            self.box.addItem(name)
-            self.box.setItemData(row, about, QtCore.Qt.ToolTipRole)
-        self.box.setToolTip("\n".join(["What the network learns from. By name:"] + ["{}: {}".format(*n) for n in names]
-                                      + ["or the path of a file or folder"]))
-        self.file, self.folder = QtWidgets.QPushButton("File…"), QtWidgets.QPushButton("Folder…")
-        self.file.setToolTip("A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
-        self.folder.setToolTip("A folder of images with a sub-folder for each class, of IDX files, or CIFAR-10's")
-        for button in (self.file, self.folder):
-            button.setAutoDefault(False)  # Enter is to start the run
-        row = QtWidgets.QHBoxLayout(self)
-        row.setContentsMargins(0, 0, 0, 0)
-        row.addWidget(self.box, 1)
-        row.addWidget(self.file)
-        row.addWidget(self.folder)
-        self.box.editTextChanged.connect(lambda _: self.changed.emit())
-        self.file.clicked.connect(self._on_file)
-        self.folder.clicked.connect(self._on_folder)
-        self.setFocusProxy(self.box)
-
-    def text(self) -> str:
-        return self.box.currentText().strip()
-
-    def set_text(self, text: str) -> None:
-        self.box.setEditText(text)
-
-    def _on_file(self) -> None:
-        self._choose(QtWidgets.QFileDialog.getOpenFileName(self, "Data", self._place())[0])
-
-    def _on_folder(self) -> None:
-        self._choose(QtWidgets.QFileDialog.getExistingDirectory(self, "Data", self._place()))
-
-    def _place(self) -> str:
-        return self._settings.value("new_run/data_place", os.path.expanduser("~"))
-
-    def _choose(self, path: str) -> None:
-        if path:
-            self._settings.setValue("new_run/data_place", os.path.dirname(path))
-            self.set_text(path)
 
 
 class StepsField(QtWidgets.QWidget):

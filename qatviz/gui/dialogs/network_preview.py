@@ -1,11 +1,12 @@
 """The layers of a network in a table, before there is a run of it."""
 
-from typing import Optional, Tuple
+from typing import Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.errors import NetworkError
-from qatviz.network import zoo
+from qatviz.analysis.data_look import example_text
+from qatviz.gui.new_run import shape_text
+from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 
 _COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")
@@ -14,71 +15,85 @@ _RIGHT = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
 
 
 class NetworkPreview(QtWidgets.QWidget):
-    """What a network of the zoo looks like for examples of a shape."""
+    """What a network looks like: its layers, how large they are, what an import changed."""
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._shown = ()  # type: tuple
+        self._network, self._shown = None, ()  # type: Optional[Network], tuple
         self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about.setTextFormat(QtCore.Qt.PlainText)
         self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
         self.table.setAccessibleName("Layers of the network")
         self.table.setHeaderLabels(_COLUMNS)
         for column in _NUMBERS:
             self.table.headerItem().setTextAlignment(column, _RIGHT)
+        for column, text in enumerate(("The layer's name", "What it computes", "Shape of its output for one example",
+                                       "Numbers that it holds", "Multiply-accumulates for one example")):
+            self.table.headerItem().setToolTip(column, text)
+        self.table.header().setStretchLastSection(False)
+        self.table.header().setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
         self.table.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
+        self.table.setVerticalScrollMode(QtWidgets.QTreeWidget.ScrollPerPixel)
         self.total = QtWidgets.QLabel(wordWrap=True)
         self.total.setToolTip("MACs: multiply-accumulates for one example")
+        self.notes = QtWidgets.QLabel(wordWrap=True)
+        self.notes.setTextFormat(QtCore.Qt.PlainText)
+        self.notes.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         rows.addWidget(self.about)
         rows.addWidget(self.table, 1)
         rows.addWidget(self.total)
+        rows.addWidget(self.notes)
 
-    def show_network(self, name: str, input_shape: Tuple[int, ...], num_classes: int, is_known: bool) -> str:
-        """Show it; what is wrong where it can't take such examples, else an empty text.
+    def show_network(self, network: Optional[Network], about: str, notes: Sequence[str] = (), is_known: bool = True) -> None:
+        """Show it.
 
         Parameters
         ----------
+        network : Network or None
+            None: there is none to be shown, and ``about`` says why.
+        about : str
+            What it is.
+        notes : sequence of str
+            What an import changed.
         is_known : bool
-            Whether shape and classes are those of the data, or only an example.
+            Whether shape and classes are those of the data or the model's own, or only an example.
         """
-        wanted = (name, tuple(input_shape), num_classes, is_known)
-        if wanted == self._shown:
-            return ""
-        self.table.clear()
-        self.total.clear()
-        self._shown = ()
-        if name not in zoo.NETWORKS:
-            self.about.clear()
-            return ""  # the field itself says so
-        self.about.setText(zoo.NETWORKS[name].description)
-        try:
-            network = zoo.build(name, input_shape, num_classes)
-        except NetworkError as error:
-            return str(error)
-        self._shown = wanted
-        self._fill(network, is_known)
-        return ""
+        wanted = (about, tuple(notes), is_known)
+        if network is self._network and wanted == self._shown:
+            return
+        self.about.setText(about)
+        self.notes.setText("\n".join("note: " + note for note in notes))
+        self.notes.setVisible(bool(notes))
+        if network is not self._network:
+            self.table.clear()
+            if network is not None:
+                self._fill(network)
+        self.total.setText(_total(network, is_known) if network is not None else "")
+        self._network, self._shown = network, wanted
 
-    def _fill(self, network, is_known: bool) -> None:
-        summary = network.summary()
-        for row in summary:
+    def _fill(self, network: Network) -> None:
+        items = []
+        for row in network.summary():
             item = QtWidgets.QTreeWidgetItem([
-                row.name, row.kind, _shape(row.output_shape), _count(row.parameters), _count(row.macs)])
+                row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)])
             for column in _NUMBERS:
                 item.setTextAlignment(column, _RIGHT)
             item.setToolTip(0, "{} reads {}".format(row.name, ", ".join(row.inputs)))
-            self.table.addTopLevelItem(item)
-        for column in range(len(_COLUMNS)):
+            items.append(item)
+        self.table.addTopLevelItems(items)
+        for column in range(1, len(_COLUMNS)):
             self.table.resizeColumnToContents(column)
-        text = "{:,} parameters, {:,} MACs, {} quantized tensors".format(
-            network.parameter_count, network.macs, len(quantization_plan(network).tensors))
-        examples = "for {} and {:,} classes".format(_shape(network.input_shape), network.num_outputs)
-        self.total.setText("{}\n{}{}".format(text, examples, "" if is_known else ", until the data is known"))
 
 
-def _shape(shape: Tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
+def _total(network: Network, is_known: bool) -> str:
+    rows = network.summary()
+    text = "{:,} layers, {:,} parameters, {:,} MACs, {} quantized tensors".format(
+        len(rows), sum(row.parameters for row in rows), sum(row.macs for row in rows),
+        len(quantization_plan(network).tensors))
+    examples = "for {} an example and {:,} outputs".format(example_text(network.input_shape), network.num_outputs)
+    return "{}\n{}{}".format(text, examples, "" if is_known else ", until the data is known")
 
 
 def _count(number: int) -> str:

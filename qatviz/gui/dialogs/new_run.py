@@ -1,30 +1,28 @@
-"""The dialog that asks what to train: checked while it is filled in, remembered for the next time."""
+"""The dialog that asks what to train: model and data are shown and checked while it is filled in."""
 
-from dataclasses import fields
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from dataclasses import replace
+from typing import Dict, Optional
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.errors import SettingError
+from qatviz.analysis.data_look import DataLook
 from qatviz.gui.context import Context
-from qatviz.gui.controls.editors import NumberEditor
-from qatviz.gui.controls.number_box import NumberBox
 from qatviz.gui.dialogs.check_worker import CheckWorker
-from qatviz.gui.dialogs.fields import DataField, Field, OutField, StepsField
+from qatviz.gui.dialogs.consent import ConsentDialog
+from qatviz.gui.dialogs.data_preview import DataPreview
 from qatviz.gui.dialogs.network_preview import NetworkPreview
-from qatviz.gui.new_run import BATCH_SIZE, LEARNING_RATE, OPTIMIZERS, SEED, STEPS, Fit, NewRun
+from qatviz.gui.dialogs.new_run_form import NewRunForm
+from qatviz.gui.dialogs.path_field import dropped_path
+from qatviz.gui.launcher import Launcher
+from qatviz.gui.new_run import NewRun, is_model_path, network_problem, shape_text
+from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion, misfit, shown_zoo_network, zoo_problem
 from qatviz.network import zoo
+from qatviz.network.graph import Network
 from qatviz.presets import PRESETS
-from qatviz.settings import Setting
 
-#: Data is looked at when no other is typed for so long (ms).
+#: Files are looked at when nothing else is typed for so long (ms).
 CHECK_DELAY_MS = 400
-#: What networks are shown for until the data is known.
-EXAMPLE_SHAPE, EXAMPLE_CLASSES = (28, 28, 1), 10
-_NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED}
-_LABELS = {"network": "Network", "data": "Data", "preset": "Preset", "optimizer": "Optimizer",
-           "learning_rate": "Learning rate", "batch_size": "Batch size", "seed": "Seed", "steps": "Steps",
-           "out": "Record"}
+_READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
 
 
 class NewRunDialog(QtWidgets.QDialog):
@@ -33,91 +31,90 @@ class NewRunDialog(QtWidgets.QDialog):
     Parameters
     ----------
     context : Context
-    check : callable (NewRun) -> Fit
-        Looks at the data of a run, on a worker thread; raises :class:`qatviz.errors.QatvizError`.
-    data_names : sequence of (str, str)
-        Data sets that are known by name, and what they are.
+    launcher : Launcher
+        Looks at models and data, on worker threads.
+
+    Attributes
+    ----------
+    data : DataLook or None
+        What is known of the data; None: nothing yet.
+    model : ModelLook or None
+        What is known of the user's own model; None: nothing yet, or the network is one of the zoo.
     """
 
     #: The user wants this run.
     wanted = QtCore.pyqtSignal(object)
 
-    def __init__(self, context: Context, check: Callable[[NewRun], Fit], data_names: Sequence[Tuple[str, str]],
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setWindowTitle("New run")
-        self._theme, self._settings = context.theme, context.settings
-        self.fit = None  # type: Optional[Fit]
-        self._data_problem = ""
-        self._refused = {}  # type: Dict[str, str]
-        self._worker = CheckWorker(check, self)
-        self._delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
-        self._setup_ui(data_names)
+        self.setAcceptDrops(True)
+        self._theme, self._launcher = context.theme, launcher
+        self.data = None  # type: Optional[DataLook]
+        self.model = None  # type: Optional[ModelLook]
+        self.consent = None  # type: Optional[ConsentDialog]
+        self._allowed = ""  # the model whose code may be run
+        self._asks_consent = False  # a model was chosen as a whole, so a question is no surprise
+        self._data_problem = self._model_problem = ""
+        self._model_question = None  # type: Optional[ModelQuestion]
+        self._data_worker = CheckWorker(launcher.check_data, self)
+        self._model_worker = CheckWorker(launcher.check_model, self)
+        self._data_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
+        self._model_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
+        self._setup_ui(context)
         self._layout()
-        self._restore()
         self._connect()
-        self.out.suggest(self.network.currentText())
-        self.network.setFocus()
-        self._ask()
+        self.form.network.setFocus()
+        self._ask_data()
+        self._ask_model()
         self._look()
 
-    def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
-        self.network = _choice([(entry.name, entry.description) for entry in zoo.NETWORKS.values()])
-        self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
-        self.optimizer = _choice([(name, "") for name in OPTIMIZERS])
-        self.optimizer.setToolTip("How gradients become updates of the weights")
-        self.data = DataField(data_names, self._settings)
-        self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
-        self.steps, self.out = StepsField(), OutField(self._settings)
-        widgets = {"network": self.network, "data": self.data, "preset": self.preset, "optimizer": self.optimizer,
-                   **self.numbers, "steps": self.steps, "out": self.out}
-        self.fields = {name: Field(widgets[name], self._theme) for name in _LABELS}  # type: Dict[str, Field]
-        for name, editor in self.numbers.items():
-            editor.name_parts(_LABELS[name], _NUMBERS[name].help)
-            editor.setToolTip("{}\nAllowed: {}".format(_NUMBERS[name].help, _NUMBERS[name].allowed()))
-        for name in ("network", "preset", "optimizer"):
-            widgets[name].setAccessibleName(_LABELS[name])
-        self.preview = NetworkPreview()
+    def _setup_ui(self, context: Context) -> None:
+        self.form = NewRunForm(context, self._launcher.data_names())
+        self.network_preview = NetworkPreview()
+        self.data_preview = DataPreview(self._theme)
         self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Cancel)
         self.start = self.buttons.addButton("Start run", QtWidgets.QDialogButtonBox.AcceptRole)
         self.start.setDefault(True)
 
     def _layout(self) -> None:
-        form = QtWidgets.QFormLayout()
-        form.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
-        for name, field in self.fields.items():
-            label = QtWidgets.QLabel(_LABELS[name])
-            label.setBuddy(field)
-            form.addRow(label, field)
-        left = QtWidgets.QWidget()
-        left.setLayout(form)
-        form.setContentsMargins(0, 0, 0, 0)
-        left.setMinimumWidth(400)
+        left = QtWidgets.QScrollArea(widgetResizable=True)
+        left.setFrameShape(QtWidgets.QFrame.NoFrame)
+        left.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        left.setWidget(self.form)
+        bar = self.style().pixelMetric(QtWidgets.QStyle.PM_ScrollBarExtent)
+        left.setMinimumWidth(max(420, self.form.minimumSizeHint().width() + bar))
+        left.setFocusPolicy(QtCore.Qt.NoFocus)
+        right = QtWidgets.QSplitter(QtCore.Qt.Vertical)
+        right.setChildrenCollapsible(False)
+        right.addWidget(self.network_preview)
+        right.addWidget(self.data_preview)
+        for part, share in enumerate((4, 3)):
+            right.setStretchFactor(part, share)
+        right.setSizes([400, 300])
         both = QtWidgets.QHBoxLayout()
         both.setSpacing(16)
-        both.addWidget(left, 5)
-        both.addWidget(self.preview, 7)
+        both.addWidget(left, 2)
+        both.addWidget(right, 3)
         rows = QtWidgets.QVBoxLayout(self)
         rows.addLayout(both, 1)
         rows.addWidget(self.buttons)
-        self.resize(1020, 600)
+        self.resize(1180, 740)
 
     def _connect(self) -> None:
-        self.network.currentTextChanged.connect(self.out.suggest)
-        for box in (self.network, self.preset, self.optimizer):
-            box.currentTextChanged.connect(lambda _: self._look())
-        for editor in self.numbers.values():
-            editor.edited.connect(lambda _: self._look())
-        for name, box in self._boxes().items():
-            box.keeps_text = True
-            box.refused.connect(lambda problem, name=name: self._on_refused(name, problem))
-            box.settled.connect(lambda name=name: self._on_refused(name, ""))
-        for part in (self.steps, self.out):
-            part.changed.connect(self._look)
-        self.data.changed.connect(self._on_data_changed)
-        self._delay.timeout.connect(self._ask)
-        self._worker.answered.connect(self._on_answered)
-        self._worker.failed.connect(self._on_failed)
+        self.form.changed.connect(self._look)
+        self.form.data.changed.connect(self._on_data_changed)
+        self.form.task.currentTextChanged.connect(lambda _: self._on_data_changed())
+        self.form.network.changed.connect(self._on_model_changed)
+        self.form.weights.changed.connect(self._on_model_changed)
+        self.form.network.chosen.connect(self._on_model_chosen)
+        self.form.network.code_asked.connect(self._ask_consent)
+        self._data_delay.timeout.connect(self._ask_data)
+        self._model_delay.timeout.connect(self._ask_model)
+        self._data_worker.answered.connect(self._on_data)
+        self._data_worker.failed.connect(self._on_data_failed)
+        self._model_worker.answered.connect(self._on_model)
+        self._model_worker.failed.connect(self._on_model_failed)
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
@@ -125,117 +122,196 @@ class NewRunDialog(QtWidgets.QDialog):
 
     @property
     def new_run(self) -> NewRun:
-        """What the fields say."""
-        return NewRun(network=self.network.currentText(), data=self.data.text(), preset=self.preset.currentText(),
-                      optimizer=self.optimizer.currentText(), steps=self.steps.steps(), out=self.out.out(),
-                      **{name: editor.box.value for name, editor in self.numbers.items()})
+        """What the fields say, and what was found out about the model."""
+        wanted = self.form.new_run
+        if not wanted.is_model:
+            return wanted
+        return replace(wanted, allow_code=self._allowed == wanted.network)
+
+    def open_model(self, path: str) -> None:
+        """Begin with this file as the model."""
+        self.form.network.choose(path)
+
+    def open_data(self, path: str) -> None:
+        """Begin with this file or folder as the data."""
+        self.form.data.choose(path)
 
     def problems(self) -> Dict[str, str]:
         """By field: what is wrong with it."""
-        return {name: field.note.text() for name, field in self.fields.items() if field.has_problem}
+        return self.form.problems()
 
     def _look(self) -> None:
-        """Check the fields, and say under each what is wrong with it."""
-        wanted = self.new_run
-        problems = dict(wanted.problems(), **self._refused)
-        shape, classes = (self.fit.input_shape, self.fit.num_classes) if self.fit else (EXAMPLE_SHAPE, EXAMPLE_CLASSES)
-        misfit = self.preview.show_network(wanted.network, shape, classes, self.fit is not None)
-        if misfit:
-            problems.setdefault("network", misfit)
+        """Show what is known, and say under each field what is wrong with it."""
+        wanted = self.form.new_run
+        problems = dict(wanted.problems(), **self.form.refused)
+        notes = {"preset": PRESETS[wanted.preset].description, "data": self._data_note()}
+        network = self._show_model(wanted, problems, notes) if wanted.is_model else self._show_zoo(wanted, problems)
+        if network is not None and self.data is not None:
+            unfit = misfit(network, self.data)
+            if unfit:
+                problems.setdefault("network", unfit)
+            elif wanted.is_model:
+                notes["network"] = "fits the data"
         if self._data_problem:
             problems.setdefault("data", self._data_problem)
-        notes = {"data": self._data_note(), "preset": PRESETS[wanted.preset].description}
-        for name, field in self.fields.items():
-            field.say(problems.get(name) or notes.get(name, ""), name in problems)
-        self.start.setEnabled(not problems)
+        self.form.say(problems, notes)
+        self.form.network.allow.setVisible(wanted.is_model and self.model is not None and self.model.network is None)
+        self.start.setEnabled(not problems and not (wanted.is_model and self.model is None))
 
-    def _boxes(self) -> Dict[str, NumberBox]:
-        return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
-
-    def _on_refused(self, name: str, problem: str) -> None:
-        self._refused.pop(name, None)
+    def _show_zoo(self, wanted: NewRun, problems: Dict[str, str]) -> Optional[Network]:
+        """Show a network of the zoo, built for the data."""
+        if wanted.network not in zoo.NETWORKS:
+            self.network_preview.show_network(None, "")
+            return None
+        about = zoo.NETWORKS[wanted.network].description
+        problem = zoo_problem(wanted.network, self.data)
         if problem:
-            self._refused[name] = problem
-        self._look()
+            problems.setdefault("network", problem)
+            self.network_preview.show_network(None, about)
+            return None
+        network = shown_zoo_network(wanted.network, self.data)
+        self.network_preview.show_network(network, about, (), self.data is not None)
+        return network
+
+    def _show_model(self, wanted: NewRun, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
+        """Show the user's own model, or why there is nothing to be shown of it."""
+        if self._model_problem:
+            about_weights = wanted.weights and "weights" in self._model_problem
+            problems.setdefault("weights" if about_weights else "network", self._model_problem)
+            self.network_preview.show_network(None, "")
+            return None
+        if self.model is None:
+            notes["network"] = "" if network_problem(wanted.network) else _READING_MODEL
+            self.network_preview.show_network(None, notes["network"])
+            return None
+        if self.model.network is None:
+            problems.setdefault("network", "{}. It is not run unless you allow it.".format(self.model.code.rstrip(".")))
+            self.network_preview.show_network(None, "The layers are shown once the code may be run.")
+            return None
+        self.form.set_has_weights(self.model.has_weights)
+        shown = list(self.model.notes)
+        if self.model.used_shape is not None:
+            shown.insert(0, "the model leaves the size of its examples open: that of the data is taken, {}".format(
+                shape_text(self.model.used_shape)))
+        self.network_preview.show_network(self.model.network, "Keras model {!r}".format(self.model.network.name), shown)
+        return self.model.network
 
     def _data_note(self) -> str:
-        if self.fit is None:
-            return "Reading the data…"
-        return "\n".join(["fits: " + self.fit.describe(), *("note: " + note for note in self.fit.notes)])
+        if self.data is None:
+            return _READING_DATA
+        return "\n".join([self.data.describe(), *("note: " + note for note in self.data.notes)])
 
     # The data
 
     def _on_data_changed(self) -> None:
-        self.fit, self._data_problem = None, ""
-        self._worker.forget()
-        self._delay.start()
+        self.data, self._data_problem = None, ""
+        self._data_worker.forget()
+        self._data_delay.start()
+        self.data_preview.show_look(None, _READING_DATA)
+
+    def _ask_data(self) -> None:
+        self._data_delay.stop()
+        wanted = self.form.new_run
+        if wanted.data:
+            self.data_preview.show_look(None, _READING_DATA)
+            self._data_worker.ask(DataQuestion(wanted.data, wanted.task))
+
+    def _on_data(self, question: DataQuestion, data: DataLook) -> None:
+        self.data = data
+        self.data_preview.show_look(data, "")
+        # A model that leaves the size of its examples open takes that of the data.
+        if self._model_problem or (self.model is not None and self.model.used_shape not in (None, data.input_shape)):
+            self._ask_model()
         self._look()
 
-    def _ask(self) -> None:
-        self._delay.stop()
-        if self.data.text():
-            self._worker.ask(self.new_run)
-
-    def _on_answered(self, question: NewRun, fit: Fit) -> None:
-        self.fit = fit
-        self._look()
-
-    def _on_failed(self, question: NewRun, problem: str) -> None:
+    def _on_data_failed(self, question: DataQuestion, problem: str) -> None:
         self._data_problem = problem
+        self.data_preview.show_look(None, "There is nothing to show: the data cannot be used.")
         self._look()
+
+    # The model
+
+    def _on_model_changed(self) -> None:
+        if self.form.network.text() != self._allowed:
+            self._allowed = ""
+        self._asks_consent = False
+        self._forget_model()
+        if self.form.new_run.is_model:
+            self._model_delay.start()
+
+    def _on_model_chosen(self, path: str) -> None:
+        self._asks_consent = True
+        self._ask_model()
+        self._look()
+
+    def _forget_model(self) -> None:
+        self.model, self._model_problem = None, ""
+        self._model_worker.forget()
+        self._model_delay.stop()
+
+    def _ask_model(self) -> None:
+        self._forget_model()
+        wanted = self.form.new_run
+        if wanted.is_model and not network_problem(wanted.network):
+            shape = self.data.input_shape if self.data is not None else None
+            self._model_worker.ask(ModelQuestion(wanted.network, wanted.weights, self._allowed == wanted.network, shape))
+
+    def _on_model(self, question: ModelQuestion, model: ModelLook) -> None:
+        self.model = model
+        self._look()
+        if model.network is None and self._asks_consent:
+            self._ask_consent()
+
+    def _on_model_failed(self, question: ModelQuestion, problem: str) -> None:
+        self._model_problem = problem
+        if question.data_shape is None and self.data is not None:  # which came meanwhile, and may help
+            self._ask_model()
+        self._look()
+
+    def _ask_consent(self) -> None:
+        self._asks_consent = False
+        network = self.form.network.text()
+        self.consent = ConsentDialog(network, self.model.code, self)
+        self.consent.allowed.connect(lambda: self._on_allowed(network))
+        self.consent.open()
+
+    def _on_allowed(self, network: str) -> None:
+        if network == self.form.network.text():
+            self._allowed = network
+            self._ask_model()
+            self._look()
+
+    # Files that are dropped
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
+        if dropped_path(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        event.acceptProposedAction()
+        path = dropped_path(event.mimeData())
+        (self.open_model if is_model_path(path) else self.open_data)(path)
 
     # The end
 
     def accept(self) -> None:
-        for box in self._boxes().values():
-            box.take_text()
+        self.form.take_texts()
         self._look()
         if not self.start.isEnabled():
             return
-        self._remember()
-        self._worker.forget()
-        self._delay.stop()
+        wanted = self.new_run
+        self.form.remember()
+        self._forget()
         super().accept()
-        self.wanted.emit(self.new_run)
+        self.wanted.emit(wanted)
 
     def reject(self) -> None:
-        self._worker.forget()
-        self._delay.stop()
+        self._forget()
         super().reject()
 
-    # What is remembered
-
-    def _remember(self) -> None:
-        wanted = self.new_run
-        for field in fields(NewRun):
-            if field.name not in ("steps", "out"):
-                self._settings.setValue("new_run/" + field.name, str(getattr(wanted, field.name)))
-        self._settings.setValue("new_run/steps", self.steps.box.value)
-        self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
-        self.out.remember()
-
-    def _restore(self) -> None:
-        first = NewRun()
-        for name in ("network", "preset", "optimizer"):
-            box = getattr(self, name)
-            box.setCurrentText(getattr(first, name))
-            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # where there is such an item
-        self.data.set_text(self._settings.value("new_run/data", first.data))
-        for name, editor in self.numbers.items():
-            editor.set_values([self._remembered(name, _NUMBERS[name], getattr(first, name))])
-        endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")
-        self.steps.set_steps(self._remembered("steps", STEPS, first.steps), endless)
-
-    def _remembered(self, name: str, setting: Setting, default: Any) -> Any:
-        try:
-            return setting.parse(str(self._settings.value("new_run/" + name, default)))
-        except SettingError:  # the file was edited, or is another version's
-            return default
-
-
-def _choice(items: Sequence[Tuple[str, str]]) -> QtWidgets.QComboBox:
-    box = QtWidgets.QComboBox()
-    for row, (name, about) in enumerate(items):
-        box.addItem(name)
-        box.setItemData(row, about, QtCore.Qt.ToolTipRole)
-    return box
+    def _forget(self) -> None:
+        """Nothing is asked and no answer heard any more."""
+        for worker, delay in ((self._data_worker, self._data_delay), (self._model_worker, self._model_delay)):
+            worker.forget()
+            delay.stop()
+        self._launcher.end_checks()

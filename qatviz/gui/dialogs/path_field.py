@@ -1,0 +1,167 @@
+"""Fields for a name or a path: typed, chosen from what was used lately, browsed for, or dropped."""
+
+import os
+from typing import List, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.dialogs.fields import ComboBox
+
+_KEPT = 8
+
+
+def dropped_path(mime: QtCore.QMimeData) -> str:
+    """The path of the first file that is dragged; empty where it is none."""
+    paths = [url.toLocalFile() for url in mime.urls()] if mime.hasUrls() else []
+    return paths[0] if paths else ""
+
+
+class PathField(QtWidgets.QWidget):
+    """A name that is known, or a path.
+
+    Parameters
+    ----------
+    title : str
+        What it is for assistive technology, and of the dialogs that browse.
+    key : str
+        Under which the place of the last file, and the paths that were used, are remembered.
+    names : sequence of (str, str)
+        What can be chosen by name, and what it is.
+    """
+
+    #: The text is another.
+    changed = QtCore.pyqtSignal()
+    #: A path was chosen as a whole: browsed for, dropped or taken from the list, not typed.
+    chosen = QtCore.pyqtSignal(str)
+
+    def __init__(self, title: str, key: str, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
+                 parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._title, self._key, self._settings = title, "new_run/" + key, settings
+        self.setAcceptDrops(True)
+        self.box = ComboBox(editable=True)
+        self.box.setInsertPolicy(QtWidgets.QComboBox.NoInsert)
+        self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.box.setMinimumContentsLength(14)
+        self.box.setAccessibleName(title)
+        self.box.view().setTextElideMode(QtCore.Qt.ElideMiddle)
+        # What is dropped on the text would be put into it as a URL: the field takes it.
+        self.box.setAcceptDrops(False)
+        self.box.lineEdit().setAcceptDrops(False)
+        self._row = QtWidgets.QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.addWidget(self.box, 1)
+        for name, about in names:
+            self.box.addItem(name)
+            self.box.setItemData(self.box.count() - 1, about, QtCore.Qt.ToolTipRole)
+        recent = [path for path in self.recent() if path not in dict(names)]
+        if names and recent:
+            self.box.insertSeparator(self.box.count())
+        for path in recent:
+            self.box.addItem(path)
+            self.box.setItemData(self.box.count() - 1, path, QtCore.Qt.ToolTipRole)
+        self.box.editTextChanged.connect(self._on_text)
+        self.box.activated[str].connect(self.chosen)
+        self.setFocusProxy(self.box)
+
+    def add_button(self, text: str, tool_tip: str) -> QtWidgets.QPushButton:
+        """A button after the text."""
+        button = QtWidgets.QPushButton(text)
+        button.setToolTip(tool_tip)
+        button.setAutoDefault(False)  # Enter is to start the run
+        self._row.addWidget(button)
+        return button
+
+    def text(self) -> str:
+        return self.box.currentText().strip()
+
+    def set_text(self, text: str) -> None:
+        self.box.setEditText(text)
+
+    def choose(self, path: str) -> None:
+        """Take ``path`` as if it had been browsed for."""
+        if path:
+            self._settings.setValue(self._key + "_place", os.path.dirname(path))
+            self.set_text(path)
+            self.chosen.emit(path)
+
+    def recent(self) -> List[str]:
+        """Paths that runs were begun with, the newest first."""
+        value = self._settings.value(self._key + "_recent", [])
+        return [value] if isinstance(value, str) else list(value or [])
+
+    def remember(self, path: str) -> None:
+        """A run was begun with this path."""
+        paths = [path] + [known for known in self.recent() if known != path]
+        self._settings.setValue(self._key + "_recent", paths[:_KEPT])
+
+    def place(self) -> str:
+        """Where browsing begins."""
+        return self._settings.value(self._key + "_place", os.path.expanduser("~"))
+
+    def browse_file(self, kinds: str) -> None:
+        self.choose(QtWidgets.QFileDialog.getOpenFileName(self, self._title, self.place(), kinds)[0])
+
+    def browse_folder(self) -> None:
+        self.choose(QtWidgets.QFileDialog.getExistingDirectory(self, self._title, self.place()))
+
+    def _on_text(self, text: str) -> None:
+        self.box.lineEdit().setToolTip(text if os.sep in text else "")
+        self.changed.emit()
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
+        if dropped_path(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        event.acceptProposedAction()
+        self.choose(dropped_path(event.mimeData()))
+
+
+class DataField(PathField):
+    """A name of a data set, or the path of a file or folder."""
+
+    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
+                 parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__("Data", "data", names, settings, parent)
+        self.box.setToolTip("\n".join(["What the network learns from. By name:"] + ["{}: {}".format(*n) for n in names]
+                                      + ["or the path of a file or folder, which can be dropped here"]))
+        self.file = self.add_button("File…", "A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
+        self.folder = self.add_button("Folder…", "A folder of images with a sub-folder for each class, of IDX files, or "
+                                      "CIFAR-10's")
+        self.file.clicked.connect(lambda: self.browse_file("Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"))
+        self.folder.clicked.connect(self.browse_folder)
+
+
+class ModelField(PathField):
+    """A network of the zoo, or the path of a Keras model's file."""
+
+    #: The user wants to decide on the code in the file.
+    code_asked = QtCore.pyqtSignal()
+
+    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
+                 parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__("Network", "model", names, settings, parent)
+        self.box.setToolTip("\n".join(
+            ["What is trained. By name:"] + ["{}: {}".format(*n) for n in names]
+            + ["or a model of your own: a file of tf.keras (.h5, or .json with the architecture),",
+               "or path.py:function, where the function returns the model. A file can be dropped here"]))
+        self.allow = self.add_button("Allow code…", "The file holds Python code: decide whether it may be run")
+        self.allow.hide()
+        self.allow.clicked.connect(self.code_asked)
+        self.file = self.add_button("File…", "A model of your own: a tf.keras file (.h5), an architecture (.json) or a "
+                                    "Python script with a function that returns the model")
+        self.file.clicked.connect(lambda: self.browse_file("Keras models (*.h5 *.hdf5 *.json *.py);;All files (*)"))
+
+
+class WeightsField(PathField):
+    """The file with the weights of an architecture; may stay empty."""
+
+    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__("Weights", "weights", (), settings, parent)
+        self.box.setToolTip("What model.save_weights wrote for this architecture (.h5). Empty: training begins from scratch.\n"
+                            "A file can be dropped here")
+        self.box.lineEdit().setPlaceholderText("none: from scratch")
+        self.box.setCurrentIndex(-1)
+        self.file = self.add_button("File…", "A file of weights (.h5)")
+        self.file.clicked.connect(lambda: self.browse_file("Keras weights (*.h5 *.hdf5);;All files (*)"))
