@@ -43,6 +43,8 @@ THIRD_PARTY = [
     ("qatviz.analysis", NUMERIC),
     ("qatviz.report", NUMERIC),
     ("qatviz.export.tflite_file", NUMERIC | {"flatbuffers", "tflite"}),
+    ("qatviz.export.onnx_file", NUMERIC | {"onnx"}),
+    ("qatviz.export.onnx_runtime", NUMERIC | {"onnxruntime"}),
     ("qatviz.gui", NUMERIC | WINDOW),
     ("qatviz.app", NUMERIC | TENSORFLOW | WINDOW),
     ("qatviz.api", NUMERIC | TENSORFLOW),

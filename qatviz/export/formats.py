@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.export import limits, tflite_limits
+from qatviz.export import limits, onnx_limits, tflite_limits
 from qatviz.export.errors import ExportError
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
@@ -120,10 +120,10 @@ TFLITE = Format(
     (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
      Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
             "8: smaller once compressed, less exact in runtimes that round twice"),
-     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte; only LiteRT "
-            "runs them"),
-     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16; only LiteRT "
-            "runs them"),
+     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte; only "
+            "LiteRT runs them"),
+     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16; only "
+            "LiteRT runs them"),
      Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
     tflite_limits.tflite)
 
@@ -157,7 +157,18 @@ TFLITE_FAKE_QUANT = Format(
     "operations: takes any setting and runs everywhere, but is no smaller or faster than float", ".tflite",
     "fake_quant_tflite", (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),))
 
-FORMATS = {form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT)}  # type: Dict[str, Format]
+ONNX = Format(
+    "onnx", "ONNX", "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
+    "DequantizeLinear", ".onnx", "onnx_format",
+    (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
+     Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or first "
+            "(nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
+     Option("storage", "Type of codes", "uint8 is exact in onnxruntime on every processor; int8 is what some accelerators "
+            "ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8))),
+    onnx_limits.onnx)
+
+FORMATS = {form.name: form for form in (
+    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX)}  # type: Dict[str, Format]
 
 
 def format_named(name: str) -> Format:
