@@ -19,6 +19,8 @@ BATCH = 32
 LAYER_EXAMPLES = 256
 #: How many times finer, as a power of two, results are looked at to tell whether they are in the middle of two codes.
 _FINER_BITS = 10
+#: Of what a unit of the accumulator is taken to explain, in steps of the output: where it is more, rounding makes less.
+_LARGEST_DOUBT = 0.75
 _NO_CLAMP = (-2**31, 2**31 - 1)
 
 
@@ -52,8 +54,8 @@ class LayerAgreement(NamedTuple):
     own : Agreement
         Of this operation alone: with the same codes as its inputs.
     unexplained : int
-        Codes of ``own`` that differ and are not explained by another way of rounding: the exact result is farther from
-        the middle of two codes than a unit of the accumulator, or the difference is larger than 1.
+        Codes of ``own`` that differ and are not explained by another way of rounding: they are farther from the exact
+        result than half a step, a unit of the accumulator, and what the runtime's factors may be off.
     """
 
     layer: str
@@ -109,9 +111,12 @@ def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray,
     return np.concatenate(expected), np.concatenate(found)
 
 
-def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray,
-                   progress: Progress = Progress()) -> List[LayerAgreement]:
-    """Every layer of ``run``, which gives all tensors of the model, against the simulator."""
+def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress(),
+                   factor_error: float = 0.0) -> List[LayerAgreement]:
+    """Every layer of ``run``, which gives all tensors of the model, against the simulator.
+
+    ``factor_error`` is the share that factors of the runtime may be off, because they have fewer bits than the model's.
+    """
     whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
     unexplained = {op.output: 0 for op in model.ops}
     for codes in _batches(quantize_input(model, images), progress, "comparing the layers"):
@@ -121,7 +126,7 @@ def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray,
             whole[op.output].add(expected[op.output], found[op.output])
             alone = run_op(model, op, found)
             own[op.output].add(alone, found[op.output])
-            unexplained[op.output] += _unexplained(model, op, found, alone)
+            unexplained[op.output] += _unexplained(model, op, found, alone, factor_error)
     return [LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
             for name, op in ((op.output, op) for op in model.ops)]
 
@@ -131,8 +136,9 @@ def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
     return float(np.mean(logits.argmax(axis=1) == labels))
 
 
-def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray) -> int:
-    """How many codes differ by more than 1, or where rounding leaves no doubt."""
+def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray,
+                 factor_error: float) -> int:
+    """How many codes differ by more than rounding, or the runtime's factors, can explain."""
     difference = np.abs(alone - found[op.output])
     if not difference.any():
         return 0
@@ -143,10 +149,11 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
     # The same operation with an output of so many times finer steps.
     bits = int(min(_FINER_BITS, op.factors.right_shift.min() - 1))
     factors = op.factors._replace(right_shift=op.factors.right_shift - bits)
-    finer = run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - model.tensor(op.output).zero_point
-    from_middle = np.abs(finer % 2**bits - 2**(bits - 1)) / 2**bits
-    doubt = 2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real)
-    return int(np.count_nonzero((difference > 1) | ((difference == 1) & (from_middle > doubt))))
+    zero = model.tensor(op.output).zero_point
+    results = (run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - zero) / 2**bits
+    doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real), _LARGEST_DOUBT)
+    off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
+    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + factor_error * np.abs(results))))
 
 
 def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:

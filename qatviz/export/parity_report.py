@@ -33,6 +33,8 @@ class Exported(NamedTuple):
     reached : Agreement
         What the runtime is known to reach, at least, at most and at least, in networks of a few layers.
     notes : tuple of str
+    factor_error : float
+        The share that factors of the runtime may be off, because they have fewer bits than the model's.
     """
 
     format: str
@@ -42,6 +44,7 @@ class Exported(NamedTuple):
     nbytes: int
     reached: Agreement
     notes: Tuple[str, ...] = ()
+    factor_error: float = 0.0
 
 
 @dataclass(frozen=True)
@@ -153,7 +156,7 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
         about, len(images), len(inner),
         {"file to evaluation graph": compare_logits(seen, found), "file to simulator": compare_logits(simulated, found),
          "simulator to evaluation graph": compare_logits(seen, simulated)},
-        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0))),
+        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.factor_error)),
         {name: accuracy(logits, labels) for name, logits in (
             ("float", in_float), ("evaluation graph", seen), ("simulator", simulated), ("file", found))},
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,

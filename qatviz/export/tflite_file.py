@@ -18,7 +18,8 @@ _LARGEST_OLD_CODE = 127
 #: What the options of operations take for TensorFlow's names.
 PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
 _TYPES = {np.dtype(np.int8): tflite.TensorType.INT8, np.dtype(np.uint8): tflite.TensorType.UINT8,
-          np.dtype(np.int32): tflite.TensorType.INT32, np.dtype(np.float32): tflite.TensorType.FLOAT32}
+          np.dtype(np.int16): tflite.TensorType.INT16, np.dtype(np.int32): tflite.TensorType.INT32,
+          np.dtype(np.int64): tflite.TensorType.INT64, np.dtype(np.float32): tflite.TensorType.FLOAT32}
 
 
 class Quantization(NamedTuple):
@@ -46,7 +47,7 @@ class Operation(NamedTuple):
 class _Tensor(NamedTuple):
     name: str
     shape: Tuple[int, ...]
-    dtype: np.dtype
+    kind: int
     quantization: Optional[Quantization]
     buffer: int
 
@@ -69,12 +70,17 @@ class TfliteFile:
     def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype,
                    quantization: Optional[Quantization] = None) -> int:
         """The index of a new tensor that is computed; ``shape`` is with the batch axis."""
-        return self._append(name, tuple(shape), np.dtype(dtype), quantization, 0)
+        return self._append(name, tuple(shape), _TYPES[np.dtype(dtype)], quantization, 0)
 
     def add_constant(self, name: str, data: np.ndarray, quantization: Optional[Quantization] = None) -> int:
         """The index of a new tensor with this data."""
         self._buffers.append(np.ascontiguousarray(data))
-        return self._append(name, data.shape, data.dtype, quantization, len(self._buffers) - 1)
+        return self._append(name, data.shape, _TYPES[data.dtype], quantization, len(self._buffers) - 1)
+
+    def add_int4_constant(self, name: str, codes: np.ndarray, quantization: Quantization) -> int:
+        """The index of a new tensor of type INT4 with these codes, which are from -8 to 7: two a byte."""
+        self._buffers.append(packed_nibbles(codes))
+        return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, len(self._buffers) - 1)
 
     def add_operation(self, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int],
                       options: Optional[Tuple[str, Dict[str, int]]] = None) -> None:
@@ -88,6 +94,18 @@ class TfliteFile:
     def _append(self, *fields: Any) -> int:
         self._tensors.append(_Tensor(*fields))
         return len(self._tensors) - 1
+
+
+def packed_nibbles(codes: np.ndarray) -> np.ndarray:
+    """uint8 ``[(size + 1) // 2]``: the lower four bits of whole numbers, two a byte in the order of the axes, the first
+    one low.
+
+    >>> packed_nibbles(np.array([1, -1, 7]))
+    array([241,   7], dtype=uint8)
+    """
+    nibbles = codes.reshape(-1).astype(np.uint8) & 15
+    pairs = np.append(nibbles, np.zeros(len(nibbles) % 2, np.uint8)).reshape(-1, 2)
+    return pairs[:, 0] | pairs[:, 1] << 4
 
 
 class _Writer:
@@ -151,7 +169,7 @@ class _Writer:
         fields = {"Name": self._builder.CreateString(tensor.name), "Shape": self._numbers(tensor.shape, np.int32)}
         if tensor.quantization is not None:
             fields["Quantization"] = self._quantization(tensor.quantization)
-        return self._table("Tensor", Type=_TYPES[tensor.dtype], Buffer=tensor.buffer, **fields)
+        return self._table("Tensor", Type=tensor.kind, Buffer=tensor.buffer, **fields)
 
     def _quantization(self, found: Quantization) -> int:
         fields = {"Scale": self._numbers(found.scale, np.float32),

@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
 from qatviz.export.parity import Agreement
-from qatviz.export.tflite_lowering import TfliteModel
+from qatviz.export.tflite_written import TfliteModel
 
 #: What the proof calls it.
 RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
@@ -42,10 +42,10 @@ class TfliteRunner:
                 interpreter.resize_tensor_input(self._input, codes.shape)
                 interpreter.allocate_tensors()
                 self._examples = len(codes)
-            interpreter.set_tensor(self._input, (codes + self._file.offset).astype(self._file.dtype))
+            interpreter.set_tensor(self._input, self._file.to_file(codes))
             interpreter.invoke()
             found = [interpreter.get_tensor(index) for index in self._outputs]
-        return {name: values.astype(np.int32) - self._file.offset for name, values in zip(self._file.outputs, found)}
+        return self._file.from_file(found)
 
 
 @contextlib.contextmanager

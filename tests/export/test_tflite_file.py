@@ -7,8 +7,8 @@ import tflite
 
 from qatviz.export.errors import ExportError
 from qatviz.export.tflite_file import Quantization, TfliteFile
-from qatviz.export.tflite_lowering import TfliteModel
 from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.export.tflite_written import TfliteModel
 
 GRID = Quantization(np.float32([0.5]), np.int64([-3]))
 
@@ -93,4 +93,4 @@ def test_the_interpreter_runs_it():
 @pytest.mark.parametrize("content", [b"", b"no such file", maximum(np.int8([5]), version=99)])
 def test_what_the_interpreter_refuses_is_an_export_error(content):
     with pytest.raises(ExportError, match="TensorFlow 1.15.* refuses the file: "):
-        TfliteRunner(TfliteModel(content, np.dtype(np.int8), 0, ("result",), ())).run(np.zeros((1, 3), np.int32))
+        TfliteRunner(TfliteModel(content, np.dtype(np.int8), {"input": 0, "result": 0})).run(np.zeros((1, 3), np.int32))

@@ -19,8 +19,9 @@ from qatviz.export.parity_report import Exported, prove
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.simulator import run_codes, run_op
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite_lowering import TfliteModel, tflite_model
+from qatviz.export.tflite_lowering import tflite_model
 from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.export.tflite_written import TfliteModel
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
 NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
@@ -154,7 +155,7 @@ def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
 def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path, dataset):
     path = export(tmp_path / "net.tflite", dataset, weights).paths[0]
     offset = 128 if dtype == np.uint8 else 0
-    runner = TfliteRunner(TfliteModel(path.read_bytes(), np.dtype(dtype), offset, ("logits",), ()))
+    runner = TfliteRunner(TfliteModel(path.read_bytes(), np.dtype(dtype), {"input": offset, "logits": offset}))
     with np.load(str(tmp_path / "net.golden.npz")) as golden:
         found = runner.run(golden["input"].astype(np.int32))["logits"]
         np.testing.assert_array_equal(found, golden["file_output"])
@@ -167,7 +168,7 @@ def test_what_ships_is_what_was_proven(tmp_path, dataset):
     """The report's own numbers, from the file on disk."""
     written = export(tmp_path / "net.tflite", dataset, examples=30)
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
-    runner = TfliteRunner(TfliteModel(written.paths[0].read_bytes(), np.dtype(np.int8), 0, ("logits",), ()))
+    runner = TfliteRunner(TfliteModel(written.paths[0].read_bytes(), np.dtype(np.int8), {"input": 0, "logits": 0}))
     simulated, found = run_logits(model, runner.run, dataset.x_test[:30].astype(np.float32) / np.float32(255))
     assert compare_logits(simulated, found) == written.report.outputs["file to simulator"]
     assert written.report.examples == 30
@@ -241,12 +242,12 @@ def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doubt):
-    """A quarter of 2 or 6 is in the middle, of 3 or 5 it is a unit of the accumulator away, of 4 it is farther."""
+    """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is farther."""
     net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     unit = (-128.0, 127.0)
     model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, hidden__weights=[[0.25]],
                      ranges={"input.activations": unit, "hidden.activations": unit})
-    images = np.float32([[2], [6], [3], [5]] if doubt else [[4], [8], [0], [-4]])
+    images = np.float32([[2], [6], [3], [7]] if doubt else [[4], [8], [5], [-4]])
 
     def run(codes):
         hidden = run_op(model, model.ops[0], {"input": codes}) - 1

@@ -1,0 +1,75 @@
+"""What TFLite can't hold, told from the settings alone: why, and what would make it possible.
+
+:mod:`qatviz.export.limits` says how such functions are called.
+"""
+
+from typing import Any, List, Mapping, Optional
+
+from qatviz.export.limits import left_in_float
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.settings import WEIGHTS
+from qatviz.training.settings_book import SettingsBook
+
+
+def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
+    """Of TFLite's integers.
+
+    Options: ``int16``, whether activations may have more than 8 bits; ``int4``, whether weights of up to 4 bits are to
+    be INT4 tensors.
+    """
+    int16, int4 = options["int16"], options["int4"]
+    wide = [name for name in _activations(book) if book.of(name).num_bits > 8]
+    reasons = left_in_float(book.plan, book, step)
+    reasons += ["{0}: {1} bits; TFLite's int8 holds up to 8; possible with {0}.num_bits=8".format(
+        name, book.of(name).num_bits) for name in _weights(book) if book.of(name).num_bits > 8]
+    if wide and int16:
+        beside = "int16 activations, whose operations take int8 weights"
+        return reasons + _int16(book) + (_int4(book, beside, "8 bits for all activations") if int4 else [])
+    reasons += ["{0}: {1} bits; TFLite's int8 holds up to 8; possible with {0}.num_bits=8, or with the option int16, "
+                "for LiteRT".format(name, book.of(name).num_bits) for name in wide]
+    shifted = _shifted(book)
+    reasons += _uint8(book, shifted)
+    if int4 and shifted:
+        beside = "uint8, which {}, of 8 bits with a zero point, make the file".format(shifted[0])
+        reasons += _int4(book, beside, "{}.symmetric=on".format(shifted[0]))
+    return reasons
+
+
+def _uint8(book: SettingsBook, shifted: List[str]) -> List[str]:
+    """Of a file of uint8, which ``shifted`` weights make it, if there are any."""
+    channels = [name for name in _weights(book) if shifted and book.of(name).per_channel]
+    reasons = ["{0}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a zero point (uint8) or "
+               "a scale for each channel (int8), not both; possible with {0}.symmetric=on, with {0}.per_channel=off, or "
+               "with {0}.num_bits=7".format(name) for name in channels if name in shifted]
+    return reasons + ["{0}: a scale for each channel, but {1} are 8-bit weights with a zero point, which makes it a "
+                      "uint8 file, where weights have one scale; possible with {0}.per_channel=off, or with "
+                      "{1}.symmetric=on".format(name, shifted[0]) for name in channels if name not in shifted]
+
+
+def _int16(book: SettingsBook) -> List[str]:
+    """Of a file of int16."""
+    reasons = ["{0}: 8 bits and a zero point; beside int16 activations TFLite holds weights without; possible with "
+               "{0}.symmetric=on, or with {0}.num_bits=7".format(name) for name in _shifted(book)]
+    return reasons + ["{0}: 16 bits and a zero point; TFLite's int16 has the zero point 0; possible with "
+                      "{0}.symmetric=on, or with {0}.num_bits=15".format(name) for name in _activations(book)
+                      if book.of(name).num_bits == 16 and not book.of(name).symmetric]
+
+
+def _int4(book: SettingsBook, beside: str, possible: str) -> List[str]:
+    """Weights that would be INT4, were it not for what is ``beside`` them."""
+    return ["{}: would be INT4 beside {}; possible with {}, or without the option int4".format(name, beside, possible)
+            for name in _weights(book) if book.of(name).num_bits <= 4]
+
+
+def _shifted(book: SettingsBook) -> List[str]:
+    """Weights that fill 8 bits and have a zero point."""
+    settings = {name: book.of(name) for name in _weights(book)}
+    return [name for name, s in settings.items() if s.enabled and s.num_bits == 8 and not s.symmetric]
+
+
+def _weights(book: SettingsBook) -> List[str]:
+    return [unit.name + ".weights" for unit in book.plan.units if isinstance(unit.op, WEIGHTED)]
+
+
+def _activations(book: SettingsBook) -> List[str]:
+    return [tensor.name for tensor in book.plan.tensors if tensor.kind != WEIGHTS]
