@@ -167,8 +167,12 @@ ONNX = Format(
             "ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8))),
     onnx_limits.onnx)
 
+NPZ = Format(
+    "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, and a "
+    "description of the layers beside them", ".npz", "npz_export", (), limits.integer)
+
 FORMATS = {form.name: form for form in (
-    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX)}  # type: Dict[str, Format]
+    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ)}  # type: Dict[str, Format]
 
 
 def format_named(name: str) -> Format:

@@ -1,0 +1,107 @@
+"""Fields of a description that may have been damaged: each read as what it should be, or refused by its name."""
+
+import json
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+
+#: Characters of what was found that a message shows.
+_SHOWN = 80
+
+
+def parsed(text: bytes, where: str) -> Dict[str, Any]:
+    """A JSON object; :class:`ExportError` if it is none."""
+    try:
+        found = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
+    except (ValueError, RecursionError) as error:
+        raise ExportError("{}: is no JSON: {}".format(where, str(error) or type(error).__name__)) from error
+    return mapping(found, where)
+
+
+def mapping(value: Any, where: str) -> Dict[str, Any]:
+    """An object of JSON."""
+    if not isinstance(value, dict):
+        raise refused(value, where, "an object")
+    return value
+
+
+def field(record: Dict[str, Any], name: str, where: str) -> Any:
+    """An entry of an object."""
+    if name not in record:
+        raise ExportError("{}: {} is missing".format(where, name))
+    return record[name]
+
+
+def items(record: Dict[str, Any], name: str, where: str) -> List[Any]:
+    """An entry that is a list."""
+    value = field(record, name, where)
+    if not isinstance(value, list):
+        raise refused(value, "{}: {}".format(where, name), "a list")
+    return value
+
+
+def text(record: Dict[str, Any], name: str, where: str) -> str:
+    """An entry that is a string."""
+    value = field(record, name, where)
+    if not isinstance(value, str):
+        raise refused(value, "{}: {}".format(where, name), "a string")
+    return value
+
+
+def texts(record: Dict[str, Any], name: str, where: str) -> Tuple[str, ...]:
+    """An entry that is a list of strings."""
+    values = items(record, name, where)
+    if not all(isinstance(value, str) for value in values):
+        raise refused(values, "{}: {}".format(where, name), "strings")
+    return tuple(values)
+
+
+def optional_text(record: Dict[str, Any], name: str, where: str) -> Optional[str]:
+    """An entry that is a string or null."""
+    return None if field(record, name, where) is None else text(record, name, where)
+
+
+def flag(record: Dict[str, Any], name: str, where: str) -> bool:
+    """An entry that is true or false."""
+    value = field(record, name, where)
+    if not isinstance(value, bool):
+        raise refused(value, "{}: {}".format(where, name), "true or false")
+    return value
+
+
+def integer(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> int:
+    """An entry that is a whole number from ``low`` to ``high``."""
+    return whole(field(record, name, where), "{}: {}".format(where, name), low, high)
+
+
+def integers(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> Tuple[int, ...]:
+    """An entry that is a list of whole numbers from ``low`` to ``high``."""
+    return tuple(whole(value, "{}: {}".format(where, name), low, high) for value in items(record, name, where))
+
+
+def whole(value: Any, where: str, low: int, high: int) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
+        raise refused(value, where, "a whole number from {} to {}".format(low, high))
+    return value
+
+
+def scale(record: Dict[str, Any], name: str, where: str) -> float:
+    """An entry that is a float32's value above 0."""
+    value = field(record, name, where)
+    number = isinstance(value, (int, float)) and not isinstance(value, bool)
+    if not number or not 0 < value < np.finfo(np.float32).max or float(np.float32(value)) != value:
+        raise refused(value, "{}: {}".format(where, name), "a float32 above 0")
+    return float(value)
+
+
+def refused(value: Any, where: str, expected: str) -> ExportError:
+    """The error for what was found; to be raised by the caller."""
+    found = repr(value)
+    return ExportError("{} is {}: expected {}".format(
+        where, found if len(found) <= _SHOWN else found[:_SHOWN] + "...", expected))
+
+
+def _no_constant(name: str) -> None:
+    raise ValueError("{} is no number".format(name))
