@@ -9,7 +9,7 @@ from PyQt5 import QtCore
 from qatviz import data
 from qatviz.analysis.data_look import DataLook
 from qatviz.app.folders import new_run_directory
-from qatviz.app.looks import ModelLooks, look_at_data
+from qatviz.app.looks import ModelLooks, is_data, look_at_data
 from qatviz.app.recorded import recall, recorded_run
 from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
@@ -45,7 +45,8 @@ class AppLauncher(Launcher):
             raise QatvizError("{}: this is the record of a run: open the directory that it is in".format(path))
         if is_model_path(path):
             return "model"
-        data.load(path)
+        if not is_data(path):
+            raise QatvizError("{}: is neither a run nor a Keras model nor data that can be read".format(path))
         return "data"
 
     def checkpoints(self, directory: str) -> List[str]:

@@ -13,6 +13,7 @@ import qatviz
 from qatviz import data
 from qatviz.analysis.data_look import DataLook, look_at
 from qatviz.data.checks import check_size
+from qatviz.data.registry import FILE_FORMATS
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.network.graph import Network
@@ -22,6 +23,11 @@ from qatviz.network.keras_import.convert import OpenShape
 _READER = "qatviz.app.model_reader"
 #: The code of a model, which is the user's own, may take so long; TensorFlow alone takes some seconds to begin.
 PATIENCE_S = 120.0
+
+
+def is_data(path: str) -> bool:
+    """Whether a path looks like data; what is in it is not read."""
+    return os.path.exists(path) and any(kind.matches(path) for kind in FILE_FORMATS)
 
 
 def look_at_data(question: DataQuestion) -> DataLook:

@@ -221,15 +221,17 @@ def lost_disk(d):
 
 
 def bad_data(d):
-    """A data set that is none: told with the file's name; the run that is shown goes on."""
+    """A data set that is none: proposed for a new run, and told why it can't be used; the run that is shown goes on."""
     window, seen = d.window, d.seen
     yield lambda: window.model.step > 3
     path = os.path.join(os.path.dirname(window.prepared.directory), "broken.npz")
     with open(path, "wb") as file:
         file.write(b"this is no archive")
     window.handlers.open_path(path)
-    yield lambda: window.banner.isVisible()
-    seen["message"], seen["path"] = window.banner.text.text(), path
+    dialog = QtWidgets.QApplication.activeModalWidget()
+    yield lambda: "data" in dialog.problems()
+    seen["message"], seen["path"] = dialog.problems()["data"], path
+    dialog.reject()
     step = window.model.step
     yield lambda: window.model.step > step
 

@@ -246,6 +246,8 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _forget_model(self) -> None:
         self.model, self._model_problem = None, ""
+        if self._model_worker.is_busy:
+            self._launcher.end_checks()  # a model's own code may take for ever
         self._model_worker.forget()
         self._model_delay.stop()
 

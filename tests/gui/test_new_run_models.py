@@ -1,0 +1,299 @@
+"""Models of the user's own in the New run dialog: shown, checked against the data, their code run only when allowed."""
+
+import os
+
+import pytest
+from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, look_of, wait_until
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+
+from qatviz.cli.parser import parse
+from qatviz.errors import NetworkError
+from qatviz.gui.dialogs.new_run import NewRunDialog
+from qatviz.gui.new_run import NewRun, is_model_path, names_model, network_problem, stem_of
+from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion, misfit
+from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
+
+LENET = zoo.build("lenet", (28, 28, 1), 10)
+CODE = "layer 'risky' (Lambda): it holds Python code"
+
+
+def coded(question):
+    """A model that tells its layers only when its code may be run."""
+    return ModelLook(LENET, True) if question.allow_code else ModelLook(None, code=CODE)
+
+
+def open_sized(question):
+    if question.data_shape is None:
+        raise NetworkError("input_shape is (None, None, 1)")
+    return ModelLook(LENET, True, (), "", question.data_shape)
+
+
+def arched(question):
+    if question.weights == "/m/other.h5":
+        raise NetworkError("the weights are of 5 layers; the model has 4")
+    return ModelLook(LENET, question.weights is not None)
+
+
+MODELS = {"good.h5": ModelLook(LENET, True, ("renamed: 'a b' to 'a_b'",)), "coded.h5": coded, "open.h5": open_sized,
+          "arch.json": arched, "make.py:model": coded, "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True)}
+
+
+@pytest.fixture
+def looks():
+    return Looks(models=MODELS)
+
+
+@pytest.fixture
+def dialog(context, looks, tmp_path, monkeypatch, show):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    dialog = show(NewRunDialog(context, looks), 1180, 740)
+    wait_until(lambda: dialog.data is not None)
+    yield dialog
+    dialog.reject()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def settled(dialog):
+    wait_until(lambda: dialog.model is not None or dialog._model_problem)
+
+
+def note(dialog, name):
+    return dialog.form.fields[name].note.text()
+
+
+def rows(dialog):
+    table = dialog.network_preview.table
+    return [table.topLevelItem(index).text(0) for index in range(table.topLevelItemCount())]
+
+
+def drop(widget, path):
+    mime = QtCore.QMimeData()
+    mime.setUrls([QtCore.QUrl.fromLocalFile(path)])
+    place, copy = QtCore.QPoint(3, 3), QtCore.Qt.CopyAction
+    enter = QtGui.QDragEnterEvent(place, copy, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(widget, enter)
+    assert enter.isAccepted()
+    event = QtGui.QDropEvent(QtCore.QPointF(place), copy, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+    QtWidgets.QApplication.sendEvent(widget, event)
+
+
+def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog):
+    dialog.open_model("/m/good.h5")
+    assert "Reading the model" in note(dialog, "network") and not dialog.start.isEnabled()
+    settled(dialog)
+    assert rows(dialog) == [layer.name for layer in LENET.layers]
+    assert "note: renamed: 'a b' to 'a_b'" in dialog.network_preview.notes.text()
+    assert note(dialog, "network") == "fits the data" and dialog.start.isEnabled()
+    told = []
+    dialog.wanted.connect(told.append)
+    dialog.accept()
+    options = parse(["train"] + told[0].arguments())
+    assert (options.model, options.network, options.allow_code, options.from_scratch, options.quant_delay) == (
+        "/m/good.h5", None, False, False, None)
+    assert os.path.basename(told[0].out).startswith("good-")
+
+
+def test_the_way_to_begin_is_asked_for_models_only(dialog):
+    assert not dialog.form.fields["from_scratch"].isVisible()
+    dialog.open_model("/m/good.h5")
+    settled(dialog)
+    assert dialog.form.fields["from_scratch"].isVisible() and not dialog.form.fields["weights"].isVisible()
+    dialog.form.from_scratch.setCurrentIndex(1)
+    dialog.form.numbers["quant_delay"].box.set_value(300)
+    options = parse(["train"] + dialog.new_run.arguments())
+    assert options.from_scratch and options.quant_delay == 300
+    dialog.form.network.set_text("lenet")
+    assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.new_run.from_scratch
+
+
+def test_an_architecture_takes_weights_from_another_file(dialog, looks):
+    dialog.open_model("/m/arch.json")
+    settled(dialog)
+    assert dialog.form.fields["weights"].isVisible() and not dialog.form.fields["from_scratch"].isVisible()
+    dialog.form.weights.choose("/m/weights.h5")
+    wait_until(lambda: dialog.model is not None and dialog.model.has_weights)
+    assert dialog.form.fields["from_scratch"].isVisible() and dialog.problems() == {}
+    assert parse(["train"] + dialog.new_run.arguments()).model_weights == "/m/weights.h5"
+    dialog.form.weights.choose("/m/other.h5")
+    wait_until(lambda: dialog._model_problem)
+    assert dialog.problems() == {"weights": "the weights are of 5 layers; the model has 4"}
+    assert not dialog.start.isEnabled()
+
+
+def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog):
+    dialog.open_model("/m/large.h5")
+    settled(dialog)
+    assert "takes 96×96×3 an example, but digits has 28×28×1" in dialog.problems()["network"]
+    assert not dialog.start.isEnabled() and len(rows(dialog)) == len(MODELS["large.h5"].network.layers)
+    dialog.open_model("/m/good.h5")
+    settled(dialog)
+    assert dialog.problems() == {}
+
+
+def test_a_file_that_can_not_be_used_is_named_and_nothing_is_shown_of_it(dialog):
+    dialog.open_model("/m/nothing.h5")
+    settled(dialog)
+    assert dialog.problems() == {"network": "there is no such file"} and rows(dialog) == []
+    dialog.form.network.set_text("lenet")
+    assert dialog.problems() == {} and rows(dialog) and dialog.start.isEnabled()
+
+
+def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_it_is_known(context, tmp_path, monkeypatch, show):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    looks = Looks(models=MODELS)
+    dialog = show(NewRunDialog(context, looks), 1180, 740)
+    dialog.open_model("/m/open.h5")
+    wait_until(lambda: dialog.model is not None and dialog.data is not None)
+    assert "leaves the size of its examples open" in dialog.network_preview.notes.text()
+    assert dialog.problems() == {} and looks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
+    dialog.form.data.set_text("cifar10")
+    dialog._data_delay.timeout.emit()
+    wait_until(lambda: dialog.model is not None and dialog.model.used_shape == (32, 32, 3))
+    dialog.reject()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+# Code
+
+@pytest.mark.parametrize("path", ["/m/coded.h5", "/m/make.py:model"])
+def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
+    dialog.open_model(path)
+    wait_until(lambda: dialog.consent is not None)
+    consent = dialog.consent
+    assert path in consent.informativeText() and CODE in consent.informativeText()
+    assert consent.defaultButton() is consent.button(QtWidgets.QMessageBox.No)
+    assert not dialog.start.isEnabled() and CODE in dialog.problems()["network"] and rows(dialog) == []
+    QtTest.QTest.mouseClick(consent.button(QtWidgets.QMessageBox.No), QtCore.Qt.LeftButton)
+    assert not dialog.start.isEnabled() and not dialog.new_run.allow_code
+    assert not any(question.allow_code for question in looks.asked if isinstance(question, ModelQuestion))
+    QtTest.QTest.mouseClick(dialog.form.network.allow, QtCore.Qt.LeftButton)
+    QtTest.QTest.mouseClick(dialog.consent.button(QtWidgets.QMessageBox.Yes), QtCore.Qt.LeftButton)
+    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    assert dialog.start.isEnabled() and not dialog.form.network.allow.isVisible()
+    assert parse(["train"] + dialog.new_run.arguments()).allow_code
+
+
+@pytest.mark.parametrize("key", [QtCore.Qt.Key_Return, QtCore.Qt.Key_Escape])
+def test_enter_and_escape_mean_no(dialog, key):
+    dialog.open_model("/m/coded.h5")
+    wait_until(lambda: dialog.consent is not None)
+    assert QtTest.QTest.qWaitForWindowActive(dialog.consent)
+    QtTest.QTest.keyClick(dialog.consent, key)
+    assert not dialog.new_run.allow_code and not dialog.start.isEnabled()
+
+
+def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, show):
+    dialog.open_model("/m/coded.h5")
+    wait_until(lambda: dialog.consent is not None)
+    dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
+    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    dialog.form.network.set_text("/m/good.h5")
+    assert not dialog.new_run.allow_code
+    dialog.form.network.set_text("/m/coded.h5")
+    assert not dialog.new_run.allow_code
+    dialog._ask_model()
+    wait_until(lambda: dialog.model is not None)
+    dialog._ask_consent()
+    dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
+    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    dialog.accept()
+    assert not dialog.isVisible()
+    again = show(NewRunDialog(context, looks), 1180, 740)
+    settled(again)
+    assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now: no question pops up
+    assert not again.new_run.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
+    again.reject()
+    assert "allow" not in " ".join(context.settings.allKeys())
+
+
+def test_typing_the_name_of_a_file_with_code_asks_nothing_by_itself(dialog):
+    dialog.form.network.box.lineEdit().selectAll()
+    QtTest.QTest.keyClicks(dialog.form.network.box.lineEdit(), "/m/coded.h5")
+    dialog._model_delay.timeout.emit()
+    settled(dialog)
+    assert dialog.consent is None and dialog.form.network.allow.isVisible()
+
+
+def test_a_check_that_is_not_waited_for_is_ended(dialog, looks):
+    dialog.open_model("/m/good.h5")
+    ended = looks.ended
+    dialog.form.network.set_text("lenet")
+    assert looks.ended == ended + 1
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+# Files that are dropped, and those of before
+
+def test_what_is_dropped_on_the_dialog_is_taken_as_what_it_is(dialog, looks):
+    drop(dialog, "/m/good.h5")
+    assert dialog.form.network.text() == "/m/good.h5"
+    drop(dialog, "/d/mine.npz")
+    assert dialog.form.data.text() == "/d/mine.npz"
+    drop(dialog.form.data, "/d/folder")
+    assert dialog.form.data.text() == "/d/folder"
+    drop(dialog.form.network, "/m/odd.ending")
+    assert dialog.form.network.text() == "/m/odd.ending"
+    drop(dialog.form.network.box.lineEdit(), "/m/good.h5")  # not as a URL in the text
+    assert dialog.form.network.text() == "/m/good.h5"
+
+
+def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, looks, show):
+    dialog.open_model("/m/good.h5")
+    settled(dialog)
+    dialog.accept()
+    again = show(NewRunDialog(context, looks), 1180, 740)
+    box = again.form.network.box
+    assert again.form.network.text() == "/m/good.h5"
+    assert [box.itemText(index) for index in range(box.count())] == list(zoo.NETWORKS) + ["", "/m/good.h5"]
+    again.form.network.set_text("lenet")
+    box.setCurrentIndex(box.count() - 1)
+    box.activated[str].emit(box.currentText())
+    settled(again)
+    assert again.model is MODELS["good.h5"]
+    again.reject()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def test_the_task_is_asked_of_the_data(dialog, looks):
+    looks.data["mnist-5k"] = look_of(classes=3, task="regression")
+    dialog.form.task.setCurrentText("regression")
+    dialog._data_delay.timeout.emit()
+    wait_until(lambda: dialog.data is not None and dialog.data.is_regression)
+    assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")
+    assert "3 targets" in note(dialog, "data") and parse(["train"] + dialog.new_run.arguments()).task == "regression"
+
+
+# What fits
+
+def test_what_fits_and_what_does_not():
+    assert misfit(LENET, DIGITS) == ""
+    assert "takes 28×28×1" in misfit(LENET, PHOTOGRAPHS)
+    assert "puts out 10 numbers, but digits has 7 classes" in misfit(LENET, look_of(classes=7))
+    assert "3 numbers to predict" in misfit(LENET, look_of(classes=3, task="regression"))
+    assert misfit(zoo.build("mlp", (5,), 2), look_of((5,), 2, task="regression")) == ""
+    ends_in_softmax = Network("n", (5,), (Dense("d", "input", units=2), Softmax("p", "d")))
+    assert "softmax" in misfit(ends_in_softmax, look_of((5,), 2, task="regression"))
+    assert misfit(ends_in_softmax, look_of((5,), 2)) == ""
+    picture = Network("n", (5, 5, 1), (Conv2D("c", "input", filters=2, kernel_size=3),))
+    assert "a single row" in misfit(picture, look_of((5, 5, 1), 2))
+    flat = Network("n", (5, 5, 1), picture.layers + (Flatten("f", "c"),))
+    assert "puts out" in misfit(flat, look_of((5, 5, 1), 2))
+
+
+@pytest.mark.parametrize("text, is_model, stem", [
+    ("lenet", False, "lenet"), ("/a/b c/My model.v2.h5", True, "My-model-v2"), ("./lenet", True, "lenet"), ("~/x.h5", True, "x"),
+    ("x.json", True, "x"), ("/a/make.py:net_2", True, "net_2"), ("nets", False, "nets"), ("/a/§.h5", True, "model")])
+def test_names_and_paths(text, is_model, stem):
+    assert names_model(text) == is_model and stem_of(text) == stem
+    assert (network_problem(text) == "") == (is_model or text in zoo.NETWORKS)
+
+
+def test_a_script_without_a_function_is_refused_with_what_is_missing():
+    assert "make.py:FUNCTION" in NewRun(network="/a/make.py").problems()["network"]
+    assert is_model_path("/a/make.py") and is_model_path("x.H5") and not is_model_path("/a/x.npz")
+
+
+def test_a_path_that_begins_with_a_dash_or_a_tilde_is_a_path(monkeypatch):
+    monkeypatch.setenv("HOME", "/home/me")
+    options = parse(["train"] + NewRun(network="~/-x.h5", weights=None, data="--odd.npz", out="-o").arguments())
+    assert (options.model, options.data, options.out) == ("/home/me/-x.h5", "--odd.npz", "-o")
