@@ -6,14 +6,16 @@ import numpy as np
 
 from qatviz.analysis.series import Points, thin, width_for
 from qatviz.metric import WAYS, Metric
+from qatviz.network.plan import QuantizedTensor
 from qatviz.report.chart import Axis, Curve, Marker, chart
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import FLIP_RATE, RunData, Turn
 from qatviz.report.sentences import changes as in_words
+from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.refill import EVALUATIONS
 
 #: Sizes of charts of the run, and of those of one tensor, px.
-WIDE, SMALL = (520.0, 190.0), (250.0, 116.0)
+WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)
 #: A curve has at most one point for so many pixels.
 _PX_PER_POINT = 1.6
 #: Learning rates that differ by less are one.
@@ -21,51 +23,64 @@ _SAME_RATE = 1e-6
 
 
 class TensorKind(NamedTuple):
-    """A chart of a tensor: its axis, and its curves as (series after the tensor's name, name in the legend, style)."""
+    """A chart of a tensor: its axis, and its curves as (pattern of the series, name in the legend, style)."""
 
     axis: Axis
     curves: Tuple[Tuple[str, str, str], ...]
     about: str
-    waits_for: str = "No values: it was not quantized."
+    size: Tuple[float, float] = SMALL
+    waits_for: str = "it was not quantized"
+    kinds: Tuple[str, ...] = KINDS
 
 
 _PERCENT_LIMITS = (-1.0, 101.0)
 TENSOR_KINDS = (
+    TensorKind(Axis("Error (MSE)", log=True),
+               (("{}/mse", "all", "whole"), ("{}/mse_clipping", "clipping", "clipping"),
+                ("{}/mse_rounding", "rounding", "rounding")),
+               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the range) "
+               "and rounding (values between two levels).", MIDDLE),
     TensorKind(Axis("SQNR (dB)", unit=" dB", least=6.0), (("{}/sqnr_db", "", "s0"),),
                "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing them; "
                "6 dB are one bit."),
-    TensorKind(Axis("Error (MSE)", log=True),
-               (("{}/mse", "all", "s0"), ("{}/mse_clipping", "clipping", "clipping"),
-                ("{}/mse_rounding", "rounding", "rounding")),
-               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the range) "
-               "and rounding (values between two levels)."),
     TensorKind(Axis("Scale", log=True), (("{}/scale", "", "s0"),),
                "The step between two neighbouring quantized values; of the coarsest channel, where there is one for each."),
     TensorKind(Axis("Zero point", least=4.0), (("{}/zero_point", "", "s0"),),
                "The integer code that stands for 0; always 0 on a symmetric grid."),
     TensorKind(Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
                (("snapshot:{}/" + FLIP_RATE, "", "s0"),),
-               "Share of the integer codes that changed from one snapshot to the next.",
-               "No values: it takes two snapshots of quantized values to compare."),
+               "Share of the weights whose integer code changed from one snapshot to the next.",
+               SMALL, "there are no two snapshots of quantized values to compare", (WEIGHTS,)),
 )
 _WAY_STYLES = dict(zip(WAYS, ("float-line", "s1", "s2", "quantized-line")))
 WAY_NAMES = dict(zip(WAYS, ("float", "only weights quantized", "only activations quantized", "quantized")))
 
 
 class Figure(NamedTuple):
-    """A picture with what is said of it; ``picture`` None: ``caption`` tells why there is none."""
+    """A picture with what is said of it; ``picture`` None: ``missing`` tells why there is none."""
 
     title: str
     picture: Optional[Markup]
-    caption: str
+    size: Tuple[float, float]
+    missing: str = ""
     legend: Tuple[Tuple[str, str], ...] = ()
+    about: str = ""
 
     def markup(self) -> Markup:
-        """A figure, or a sentence in its place."""
-        picture = self.picture if self.picture is not None else element("p", self.caption, class_="missing")
+        """With its caption above."""
         keys = [element("span", element("i", class_="key " + style), name) for name, style in self.legend]
-        legend = element("span", keys, class_="legend") if keys and self.picture is not None else None
-        return element("figure", element("figcaption", element("b", self.title), legend), picture)
+        legend = element("span", keys, class_="legend") if keys else None
+        about = element("span", self.about, class_="about") if self.about else None
+        return element("figure", element("figcaption", element("b", self.title), legend, about), self.picture,
+                       class_="size-{:.0f}".format(self.size[0]))
+
+
+def gallery(figures: Sequence[Figure]) -> Markup:
+    """Pictures side by side; below them, why others are not there."""
+    shown = [figure.markup() for figure in figures if figure.picture is not None]
+    absent = ["{}: {}".format(figure.title, figure.missing) for figure in figures if figure.picture is None]
+    return join(element("div", shown, class_="figures") if shown else None,
+                element("p", "Not drawn: " + "; ".join(absent) + ".", class_="missing") if absent else None)
 
 
 def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
@@ -85,18 +100,18 @@ def run_figures(run: RunData) -> List[Figure]:
     metric = run.metric
     series = tuple(("{}.{}".format(metric.name, way), WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
     figures = [
-        _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "No step has been done yet."),
-        _figure(run, _axis_of(metric), series, "It was not evaluated on held-out data yet.")]
+        _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "no step was done yet"),
+        _figure(run, _axis_of(metric), series, "it was not evaluated on held-out data yet")]
     rates = run.history.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
         figures.append(_figure(run, Axis("Learning rate", log=True), (("learning_rate", "", "s0"),), ""))
     return figures
 
 
-def tensor_figures(run: RunData, tensor: str) -> List[Figure]:
+def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:
     """All charts of a tensor."""
-    return [_figure(run, kind.axis, tuple((series.format(tensor), name, style) for series, name, style in kind.curves),
-                    kind.waits_for, SMALL, tensor) for kind in TENSOR_KINDS]
+    return [_figure(run, kind.axis, tuple((series.format(tensor.name), name, style) for series, name, style in kind.curves),
+                    kind.waits_for, kind.size, tensor.name) for kind in TENSOR_KINDS if tensor.kind in kind.kinds]
 
 
 def _axis_of(metric: Metric) -> Axis:
@@ -113,7 +128,13 @@ def _figure(run: RunData, axis: Axis, series: Tuple[Tuple[str, str, str], ...], 
     drawn = [curve for curve in curves if np.isfinite(curve.points.mean).any()]
     picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.turns, tensor))
     legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)
-    return Figure(axis.title, picture, waits_for, legend)
+    return Figure(axis.title, picture, size, _why_missing(curves, waits_for), legend)
+
+
+def _why_missing(curves: Sequence[Curve], waits_for: str) -> str:
+    """Of curves without a number to draw: an error of 0 has no logarithm."""
+    values = np.concatenate([curve.points.mean for curve in curves])
+    return "exact, there is no error to show" if ((values == 0) | (values == np.inf)).any() else waits_for
 
 
 def _points(run: RunData, key: str, width: int) -> Points:

@@ -57,7 +57,9 @@ def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) 
         return ["Quantization costs no {}: so small a difference may be chance.".format(where) if loss
                 else "Quantization costs no {}.".format(where)]
     if loss < 0:
-        return ["Quantized, the network is better: {} of {}.".format(_amount(-loss, metric), where)]
+        return ["Quantized, the network is better: {} of {}.".format(_amount(-loss, metric), where),
+                "It was trained with quantization on: what is tuned is the quantized network, and the float one is only what "
+                "it comes from."]
     return ["Quantization costs {} of {}.".format(_amount(loss, metric), where)] + _sides(scores, metric, noise)
 
 

@@ -13,7 +13,7 @@ from qatviz.report.words import decibels, percent, si
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 #: px, with the labels of the axis.
-SIZE = (380.0, 150.0)
+SIZE = (346.0, 150.0)
 _SIDE, _TOP, _BOTTOM = 8.0, 6.0, 17.0
 #: Levels nearer than this run into one another: their outline is drawn, px.
 SPIKE_SPACING = 3.5
@@ -47,8 +47,9 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     if not high > low:  # all values are one
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room
-    words = "{:,} values from {} to {}".format(int(histogram.float_counts.sum()), si(histogram.edges[0]),
-                                               si(histogram.edges[-1]))
+    total = int(histogram.float_counts.sum())
+    of = " of {:,}".format(tensor.parameters) if total < tensor.parameters else ""
+    words = "{:,}{} values from {} to {}".format(total, of, si(histogram.edges[0]), si(histogram.edges[-1]))
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
     words += "; {} bits, representable {} to {}; {}; {} clipped, {} flushed to zero".format(

@@ -13,12 +13,12 @@ from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
 from qatviz.report.words import decibels, shape, si
 
-#: The room that the layout is made for, px: the width of a page, and what can be seen at once.
-_ROOM = (1060.0, 820.0)
+#: Width of the page, px, and heights that a picture may have: the first in which it can be drawn at its size is taken.
+_ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97
 _WIDTH, _LINE, _BADGE = 196.0, 15.0, 19.0
 _MARGIN = 7.0
 #: Characters that surely fit a line of a box: names are bold, and may be in capitals.
-_NAME_FITS, _TEXT_FITS = 24, 31
+_NAME_FITS, _TEXT_FITS = 23, 27
 
 
 def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
@@ -37,14 +37,22 @@ def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
         texts[unit.name] = (unit.name, " + ".join(map(_layer_text, unit.layers)), puts_out)
     edges = [(unit_of[source], unit.name) for unit in plan.units for source in dict.fromkeys(unit.inputs)]
     sizes = {name: _size(len(of_layer.get(name, ()))) for name in texts}
-    layout = fitting_layout(sizes, edges, *_ROOM)
+    layout = _layout(sizes, edges)
     boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in of_layer.get(name, ())])
              for name, text in texts.items()]
     words = "{} operations, from {} to {}".format(len(plan.units), INPUT, plan.units[-1].name)
     return element("svg", element("title", "The network {}".format(network.name)), element("desc", words),
                    _edges(layout), boxes, viewBox="-4 -4 {} {}".format(*map(number, (layout.width + 8, layout.height + 8))),
-                   width=layout.width + 8, height=layout.height + 8, role="img", class_="network",
+                   width=layout.width + 8, height=layout.height + 8, role="img", class_="graph",
                    aria_label="The network {}: {}".format(network.name, words))
+
+
+def _layout(sizes: Dict[str, Tuple[float, float]], edges: List[Tuple[str, str]]) -> GraphLayout:
+    for height in _HEIGHTS:
+        found = fitting_layout(sizes, edges, _ROOM, height)
+        if found.scale_in(_ROOM, height) >= _AT_SIZE:
+            break
+    return found
 
 
 def _size(num_tensors: int) -> Tuple[float, float]:

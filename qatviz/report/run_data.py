@@ -1,20 +1,21 @@
 """What a report tells of a run, gathered from its record, which may still be growing."""
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
 from qatviz.analysis.outcome import Outcome, read_outcome
 from qatviz.errors import RecordError
-from qatviz.metric import CLASSIFICATION, WAYS, Metric, metric_of
+from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
 from qatviz.report.exports import FoundExport, find_exports
+from qatviz.report.words import count
 from qatviz.telemetry import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS
+from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.training.schedule import planned
 from qatviz.training.settings_book import SettingsBook
@@ -28,10 +29,11 @@ _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
 
 
 class Happening(NamedTuple):
-    """An event with the wall clock (Unix time, seconds); ``survives``: it is part of what led to the run's present state."""
+    """An event with the wall clock (Unix time, seconds; None where nobody noted it); ``survives``: it is part of what led to
+    the run's present state."""
 
     event: events.Event
-    time: float
+    time: Optional[float]
     survives: bool
 
 
@@ -96,7 +98,7 @@ class RunData:
     @property
     def metric(self) -> Metric:
         """What evaluations measured."""
-        return metric_of(self.about.get("task", CLASSIFICATION))
+        return self.outcome.metric
 
     @property
     def num_examples(self) -> int:
@@ -124,12 +126,11 @@ def read_run(reader: RecordReader) -> RunData:
     first_book = SettingsBook.from_dict(plan, about["settings"])
     happenings, missing = _happenings(reader)
     names = [tensor.name for tensor in plan.tensors]
-    scores = _Scores(metric_of(about.get("task", CLASSIFICATION)).name, outcome.evaluations)
     first, last = _first_and_last(reader)
     return RunData(
         about, reader.directory.resolve().name, Network.from_dict(about["network"]), first_book, outcome.book, outcome,
-        planned(reader).steps, _history(reader, names, scores), first, last, happenings,
-        _turns(reader, outcome, first_book, happenings, names, scores), tuple(find_exports(reader.directory, about.get("run_id"))),
+        planned(reader).steps, _history(reader, names, outcome), first, last, happenings,
+        turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where)), tuple(find_exports(reader.directory, about.get("run_id"))),
         missing)
 
 
@@ -141,7 +142,7 @@ def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str,
             found.append(Happening(events.event_from(row), row["time"], row["sequence"] in surviving))
         except RecordError:  # a later version's
             unknown += 1
-    told = "{} of the record are of a kind that this version does not know.".format(unknown)
+    told = "{} of the record can't be told: of a kind that this version does not know.".format(count(unknown, "event"))
     return tuple(found), (told,) if unknown else ()
 
 
@@ -154,30 +155,13 @@ def _first_and_last(reader: RecordReader) -> Tuple[Optional[Snapshot], Optional[
     return first, first if len(steps) == 1 else reader.snapshot(reader.snapshots()[-1])
 
 
-class _Scores(NamedTuple):
-    """Evaluations, by the name of their metric."""
-
-    metric: str
-    evaluations: Sequence[Dict[str, Any]]
-
-    @property
-    def names(self) -> List[str]:
-        return ["{}.{}".format(self.metric, way) for way in WAYS]
-
-    def add_to(self, history: History) -> None:
-        for row in self.evaluations:
-            last = history.last_step(EVALUATIONS)
-            if last is None or row["step"] > last:  # asked for a second time while paused, it says nothing new
-                history.append(EVALUATIONS, row["step"], np.array([row[way] for way in WAYS]))
-
-
-def _history(reader: RecordReader, names: Sequence[str], scores: _Scores) -> History:
+def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:
     rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
     series = ["{}/{}".format(name, measure) for measure in CURVE_MEASURES for name in names]
     history = History({STEPS: ["loss", "learning_rate"] + series,
                        SNAPSHOTS: ["snapshot:{}/{}".format(name, FLIP_RATE) for name in names],
-                       EVALUATIONS: scores.names}, _CAPACITY, _RECENT)
-    scores.add_to(history)
+                       EVALUATIONS: score_names(outcome.metric)}, _CAPACITY, _RECENT)
+    _add_evaluations(history, outcome)
     for piece in reader.iter_steps():
         scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
         history.extend(STEPS, piece.steps,
@@ -187,8 +171,21 @@ def _history(reader: RecordReader, names: Sequence[str], scores: _Scores) -> His
     return history
 
 
-def _turns(reader: RecordReader, outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Happening],
-           names: Sequence[str], scores: _Scores) -> Tuple[Turn, ...]:
+def _add_evaluations(history: History, outcome: Outcome) -> None:
+    for row in outcome.evaluations:
+        append_new(history, EVALUATIONS, row["step"], np.array([row[way] for way in WAYS]))
+
+
+def turns_of(outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Happening],
+             near: Callable[[int, Sequence[str]], History]) -> Tuple[Turn, ...]:
+    """What changed when, with its effect.
+
+    Parameters
+    ----------
+    near : callable
+        From a step and the names of the tensors that changed there to a history of the steps around it.
+    """
+    names = [tensor.name for tensor in first_book.plan.tensors]
     changes = dict(outcome.changes_from(first_book))
     activated = {h.event.step: h.event.tensors for h in happenings
                  if h.survives and isinstance(h.event, events.SettingsActivated)}
@@ -197,16 +194,15 @@ def _turns(reader: RecordReader, outcome: Outcome, first_book: SettingsBook, hap
     for step, previous, following in zip(steps, [None] + steps[:-1], steps[1:] + [None]):
         changed, switched = changes.get(step, ()), tuple(activated.get(step, ()))
         concerned = tensors_of(changed, names) or switched
-        near = _near(reader, step, concerned, names, scores)
-        turns.append(Turn(step, changed, switched, effect(near, step, concerned, previous, following)))
+        turns.append(Turn(step, changed, switched, effect(near(step, concerned), step, concerned, previous, following)))
     return tuple(turns)
 
 
-def _near(reader: RecordReader, step: int, tensors: Sequence[str], names: Sequence[str], scores: _Scores) -> History:
+def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: int, tensors: Sequence[str]) -> History:
     """The steps around ``step`` as they came, however long the run is."""
     history = History({STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors],
-                       EVALUATIONS: scores.names}, recent=WINDOW_STEPS + TRANSIENT_STEPS)
-    scores.add_to(history)
+                       EVALUATIONS: score_names(outcome.metric)}, recent=WINDOW_STEPS + TRANSIENT_STEPS)
+    _add_evaluations(history, outcome)
     found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
     columns = [names.index(name) for name in tensors]
     values = found.values[:, STEP_MEASURES.index("sqnr_db")][:, columns]

@@ -4,7 +4,7 @@ from typing import Any, Dict, List, Sequence
 
 from qatviz.metric import WAYS
 from qatviz.report import headline
-from qatviz.report.curves import WAY_NAMES, run_figures, turn_words
+from qatviz.report.curves import WAY_NAMES, gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.sentences import change, is_told, sentence
@@ -70,8 +70,7 @@ def facts_of(run: RunData) -> Markup:
 
 def course(run: RunData) -> Markup:
     """Curves of the whole run, and what each change of settings did."""
-    figures = element("div", [figure.markup() for figure in run_figures(run)], class_="figures")
-    return join(figures, element("h3", "Changes, and what they did"), _changes(run))
+    return join(gallery(run_figures(run)), element("h3", "Changes, and what they did"), _changes(run))
 
 
 def _changes(run: RunData) -> Content:
@@ -130,7 +129,7 @@ def timeline(run: RunData) -> Markup:
     rows = [["{:,}".format(h.event.step), date(h.time), Cell(sentence(h.event), _event_style(h))
              if h.survives else Cell(join(element("s", sentence(h.event)), " (left behind: the run was set back)"), "left")]
             for h in told]
-    events_table = table("Events", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
+    events_table = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
     parts = [_maybe_folded(events_table, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:

@@ -16,7 +16,8 @@ body { margin: 0 auto; padding: 1.2rem 1.4rem 3rem; max-width: 1160px; backgroun
   font: 15px/1.5 system-ui, -apple-system, "Segoe UI", Roboto, "Helvetica Neue", "DejaVu Sans", sans-serif; }
 h1 { font-size: 1.7rem; margin: 0 0 .2rem; } h2 { font-size: 1.25rem; margin: 2.4rem 0 .6rem;
   border-bottom: 2px solid var(--line); padding-bottom: .2rem; }
-h3 { font-size: 1.02rem; margin: 1.3rem 0 .3rem; } h1, h2, h3, td, th, dd, li, p { overflow-wrap: anywhere; }
+h3 { font-size: 1.02rem; margin: 1.3rem 0 .3rem; } h1, h2, h3, dd, li, p { overflow-wrap: anywhere; }
+td, th { overflow-wrap: break-word; }
 p { margin: .35rem 0; } a { color: var(--accent); } header .state { color: var(--muted); margin: 0 0 .6rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .6rem 0; }
 .verdict { background: var(--base); border: 1px solid var(--line); border-left: 5px solid var(--accent); border-radius: 4px;
@@ -29,24 +30,24 @@ nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; pa
 figcaption .about { display: block; font-size: .8rem; }
 .missing { color: var(--muted); font-style: italic; }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem 1rem; margin: .5rem 0; align-items: flex-end; }
-figure { margin: 0; max-width: 100%; } .card figure { max-width: 380px; }
-.figures > figure > svg { display: block; }
+figure { margin: 0; max-width: 100%; } figure.size-520 { width: 520px; } figure.size-346 { width: 346px; }
+figure.size-256 { width: 256px; } figure > svg { display: block; }
 svg { max-width: 100%; height: auto; } .wide > svg { max-width: none; }
-.course svg, .card svg, .network { background: var(--base); }
+.course svg { background: var(--base); } .graph { background: none; }
 .wide { overflow-x: auto; margin: .6rem 0 1rem; } .wide:focus-visible { outline: 2px solid var(--accent); }
 table { border-collapse: collapse; background: var(--base); font-size: .86rem; font-variant-numeric: tabular-nums; }
 caption { text-align: left; font-weight: 600; padding: .2rem 0 .35rem; }
 th, td { border: 1px solid var(--line); padding: .18rem .5rem; text-align: left; vertical-align: top; }
 thead th { background: var(--raised); vertical-align: bottom; } tbody th { font-weight: 500; }
 th.number, td.number { text-align: right; white-space: nowrap; } abbr { text-decoration: none; cursor: help; }
-.tensors tbody th { white-space: nowrap; } .tensors td:last-child { min-width: 21rem; }
+.tensors th, .tensors td { white-space: nowrap; } 
 td ul { margin: 0; padding-left: 1rem; } td.changed { font-weight: 700; } td.left { color: var(--muted); }
 .scores td { font-size: 1rem; } td.good, b.good, span.good { color: var(--good); } .grave { color: var(--bad); }
 td.warning, b.warning, span.warning { color: var(--warning); font-weight: 600; }
 td.bad, b.bad, span.bad { color: var(--bad); font-weight: 700; } td.none, span.none { color: var(--muted); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
 dt { color: var(--muted); } dd { margin: 0; } details { margin: .5rem 0; } summary { cursor: pointer; color: var(--accent); }
-.legend > span { margin-right: 1.1em; white-space: nowrap; }
+.legend > span { margin-right: 1.1em; white-space: nowrap; } figcaption .legend { display: inline-block; }
 .key { display: inline-block; width: 1.5em; height: .75em; margin-right: .4em; border-top: 0 solid; vertical-align: baseline; }
 .key.s0, .key.s1, .key.s2, .key.clipping, .key.rounding, .key.float-line, .key.quantized-line { height: .32em;
   border-top-width: 2px; }
@@ -68,6 +69,8 @@ svg .line { fill: none; stroke: var(--quantized); stroke-width: 1.4; stroke-line
 svg .band { stroke: none; fill: var(--quantized); opacity: .22; }
 svg .line.s1 { stroke: var(--s1); stroke-dasharray: 6 3; } svg .line.s2 { stroke: var(--s2); stroke-dasharray: 1.5 3; }
 svg .line.float-line { stroke: var(--float); } svg .line.quantized-line { stroke-width: 2.3; }
+svg .line.whole { stroke-width: 3.2; stroke-opacity: .45; } .key.whole { height: .32em; border-top: 4px solid var(--quantized);
+  opacity: .55; }
 svg .line.clipping { stroke: var(--clipped); stroke-dasharray: 5 3; }
 svg .line.rounding { stroke: var(--s2); stroke-dasharray: 1.5 3; }
 svg .band.s1 { fill: var(--s1); } svg .band.s2, svg .band.rounding { fill: var(--s2); } svg .band.clipping { fill: var(--clipped); }
@@ -80,16 +83,20 @@ svg .edge { fill: none; stroke: var(--edge); stroke-width: 1.3; } svg .cut { str
 svg .box { fill: var(--raised); stroke: var(--line); stroke-width: 1.2; } svg .box.plain { fill: var(--window); }
 svg .badge { fill: var(--base); stroke: var(--line); } svg .badge.warning { stroke: var(--warning); stroke-width: 1.6; }
 svg .badge.bad { stroke: var(--bad); stroke-width: 2.2; } svg .badge.good { stroke: var(--good); }
-svg text.name { font-weight: 700; font-size: 12px; fill: var(--text); } .network g g text { fill: var(--text); }
-.network g g text.symbol.good { fill: var(--good); } .network g g text.symbol.warning { fill: var(--warning); }
-.network g g text.symbol.bad { fill: var(--bad); }
+svg text.name { font-weight: 700; font-size: 12px; fill: var(--text); } .graph g g text { fill: var(--text); }
+.graph g g text.symbol.good { fill: var(--good); } .graph g g text.symbol.warning { fill: var(--warning); }
+.graph g g text.symbol.bad { fill: var(--bad); }
 svg .edges { fill: none; stroke: var(--muted); stroke-width: 1.4; } svg .heads { fill: var(--muted); }
 footer { color: var(--muted); margin-top: 2.5rem; font-size: .86rem; }
+@page { margin: 14mm 12mm; }
 @media print {
+  figure.size-520 { width: 48.5%; } figure.size-346 { width: 32%; } figure.size-256 { width: 23.6%; }
+  .figures { gap: .35rem 1%; } .chart text, .histogram text { font-size: 13px; } svg { overflow: visible; }
+  details::details-content { content-visibility: visible; height: auto; }
   body { max-width: none; padding: 0; font-size: 10.5pt; background: #fff; } nav { display: none; }
   .card, figure, tr, .verdict { break-inside: avoid; } h2, h3 { break-after: avoid; }
   .wide { overflow: visible; } .wide > svg { max-width: 100%; } .tensors { font-size: 6.5pt; }
-  .tensors td:last-child { min-width: 8rem; } .tensors th, .tensors td { padding: .1rem .2rem; }
+  .tensors td, .tensors th { padding: .1rem .15rem; white-space: normal; overflow-wrap: anywhere; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; }
 }
 """

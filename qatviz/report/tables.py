@@ -56,7 +56,7 @@ def facts(pairs: Iterable[Sequence[Content]]) -> Markup:
 
 
 def folded(summary: Content, *content: Content, is_open: bool = False) -> Markup:
-    """What is shown when its summary is clicked; in print always."""
+    """What is shown when its summary is clicked; in print always, where the browser knows how."""
     return element("details", element("summary", summary), *content, open=True if is_open else None)
 
 

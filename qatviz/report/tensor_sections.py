@@ -1,10 +1,10 @@
 """The sections of a report on the quantized tensors: all in a table, in the network, and one by one."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import List, Optional, Sequence
 
-from qatviz.report.curves import explained, tensor_figures
-from qatviz.report.histogram import LEGEND, common_axis, histogram, legend, shown_at
-from qatviz.report.markup import Content, Markup, element, join
+from qatviz.report.curves import Figure, explained, gallery, tensor_figures
+from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
+from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
@@ -72,10 +72,9 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     if same_grid:
         what.append("has one scale and zero point with " + ", ".join(same_grid))
     head = element("h3", element("span", SYMBOLS[row.verdict.level], class_=LEVEL_STYLES[row.verdict.level]), " ", tensor.name)
+    figures = _histograms(run, index, row) + tensor_figures(run, tensor)
     return element("section", head, element("p", "; ".join(what), class_="about"), element("p", row.verdict.text),
-                   element("div", _histograms(run, index, row), class_="figures"),
-                   element("div", [figure.markup() for figure in tensor_figures(run, tensor.name)], class_="figures"),
-                   id=anchor(run, tensor.name), class_="card")
+                   gallery(figures), id=anchor(run, tensor.name), class_="card")
 
 
 def _flags(row: TensorRow) -> List[str]:
@@ -84,7 +83,7 @@ def _flags(row: TensorRow) -> List[str]:
             if value is True and name != "enabled"] + ["{} range".format(setting(own["range_method"]).replace("_", " "))]
 
 
-def _histograms(run: RunData, index: int, row: TensorRow) -> List[Content]:
+def _histograms(run: RunData, index: int, row: TensorRow) -> List[Figure]:
     if run.first is None:
         return []
     snapshots = [("Before", run.first)] * (run.first is not run.last) + [("After", run.last)]
@@ -93,14 +92,6 @@ def _histograms(run: RunData, index: int, row: TensorRow) -> List[Content]:
     figures = []
     for (when, snapshot), found in zip(snapshots, shown):
         title = "{}: step {:,}".format(when, snapshot.step)
-        if found is None:
-            figures.append(_figure(title, element("p", "Its values are not finite.", class_="missing")))
-        else:
-            picture = histogram(found, "{}, {}".format(row.tensor.name, title.lower()), axis)
-            figures.append(_figure(title, picture, found.words))
+        picture = found and histogram(found, "{}, {}".format(row.tensor.name, title.lower()), axis)
+        figures.append(Figure(title, picture, SIZE, "its values are not finite", about=found.words if found else ""))
     return figures
-
-
-def _figure(title: str, picture: Markup, words: str = "") -> Markup:
-    parts = (element("b", title), element("span", words, class_="about") if words else None)  # type: Tuple[Content, ...]
-    return element("figure", element("figcaption", *parts), picture)

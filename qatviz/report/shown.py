@@ -1,0 +1,52 @@
+"""What a report tells of a run that is not recorded, from what the window has in memory."""
+
+from typing import Any, Dict, Optional, Sequence
+
+from qatviz.analysis.outcome import Outcome
+from qatviz.metric import Metric
+from qatviz.network.graph import Network
+from qatviz.report.run_data import Happening, RunData, turns_of
+from qatviz.telemetry.history import History
+from qatviz.telemetry.refill import STEPS
+from qatviz.telemetry.snapshots import Snapshot, StepRecord
+from qatviz.training.settings_book import SettingsBook
+
+_NOT_RECORDED = "This run is not recorded: it is told from memory, where old steps are means of some."
+
+
+def shown_run(about: Dict[str, Any], network: Network, book: SettingsBook, metric: Metric, history: History,
+              snapshots: Sequence[Snapshot], happenings: Sequence[Happening], newest: Optional[StepRecord]) -> RunData:
+    """Gather what there is to tell.
+
+    Parameters
+    ----------
+    about : dict
+        :meth:`qatviz.training.run_spec.RunSpec.description`, as far as it is known.
+    network : Network
+    book : SettingsBook
+        The settings now.
+    metric : Metric
+    history : History
+        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+    snapshots : sequence of Snapshot
+        Of the timeline that survives, by step.
+    happenings : sequence of Happening
+        All that happened, in order.
+    newest : StepRecord, optional
+        The last step.
+    """
+    first_book = book
+    for happening in reversed(happenings):
+        changes = getattr(happening.event, "changes", ())
+        first_book, _ = first_book.change([(change.setting, change.old) for change in reversed(changes)])
+    outcome = Outcome(first_book, metric)
+    for happening in happenings:
+        outcome.take_event(happening.event.to_dict(), happening.survives)
+    if snapshots:
+        outcome.take(snapshots[-1])
+    if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # else of a timeline that was left
+        outcome.take(newest)
+    return RunData(
+        about, "not recorded", network, first_book, outcome.book, outcome, about.get("steps"), history,
+        snapshots[0] if snapshots else None, snapshots[-1] if snapshots else None, tuple(happenings),
+        turns_of(outcome, first_book, happenings, lambda step, tensors: history), (), (_NOT_RECORDED,))
