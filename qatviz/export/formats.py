@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.export import limits, onnx_limits, tflite_limits
+from qatviz.export import encodings_limits, limits, onnx_limits, tflite_limits
 from qatviz.export.errors import ExportError
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
@@ -171,8 +171,15 @@ NPZ = Format(
     "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, and a "
     "description of the layers beside them", ".npz", "npz_export", (), limits.integer)
 
+ENCODINGS = Format(
+    "encodings", "AIMET encodings", "Scales and offsets of all tensors, for tools that quantize a float model themselves "
+    "(AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings_export",
+    (Option("encodings_version", "Version", "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
+            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges", encodings_limits.LISTS, encodings_limits.VERSIONS),),
+    encodings_limits.encodings)
+
 FORMATS = {form.name: form for form in (
-    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ)}  # type: Dict[str, Format]
+    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)}  # type: Dict[str, Format]
 
 
 def format_named(name: str) -> Format:

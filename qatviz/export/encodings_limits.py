@@ -1,0 +1,45 @@
+"""What encodings in AIMET's form can't hold, told from the settings alone. No TensorFlow.
+
+What the versions know is in AIMET's "Encoding Format Specification".
+"""
+
+from typing import Any, List, Mapping, Optional
+
+from qatviz.network.graph import Network
+from qatviz.settings import MIN_MAX, WEIGHTS
+from qatviz.training.settings_book import SettingsBook
+
+LISTS, ONNX_LIKE, DICTIONARIES = "1.0.0", "2.0.0", "0.6.1"
+VERSIONS = (LISTS, ONNX_LIKE, DICTIONARIES)
+#: Bits that the versions know, of those that there are here.
+BITS = {LISTS: tuple(range(2, 17)), ONNX_LIKE: (2, 4, 8, 16), DICTIONARIES: tuple(range(4, 17))}
+#: The one that has both ends of a range, and so can leave out the lowest code.
+WITH_ENDS = DICTIONARIES
+
+
+def encodings(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
+    """As :mod:`qatviz.export.limits` has them; options: "encodings_version"."""
+    version = options["encodings_version"]
+    reasons = []
+    for tensor in book.plan.tensors:
+        name, s = tensor.name, book.of(tensor.name)
+        if not s.enabled or (step is not None and step < s.quant_delay):
+            continue
+        if s.num_bits not in BITS[version]:
+            nearest = min(BITS[version], key=lambda bits: (abs(bits - s.num_bits), -bits))
+            others = [other for other in VERSIONS if s.num_bits in BITS[other]]
+            reasons.append("{0}: {1} bits, which version {2} of the encodings does not know; possible with "
+                           "{0}.num_bits={3}, or with encodings_version={4}".format(
+                               name, s.num_bits, version, nearest, others[0]))
+        # A range that covers all values has none that would get the lowest code.
+        covers_all = tensor.kind == WEIGHTS and s.range_method == MIN_MAX and not book.run.freeze_ranges
+        if s.narrow_range and not covers_all and version != WITH_ENDS:
+            ways = ["{}.narrow_range=off".format(name)]
+            if tensor.kind == WEIGHTS and not book.run.freeze_ranges:
+                ways.append("{}.range_method={}".format(name, MIN_MAX))
+            if s.num_bits in BITS[WITH_ENDS]:
+                ways.append("encodings_version={}".format(WITH_ENDS))
+            reasons.append("{}: does without the lowest code (narrow_range), for which version {} of the encodings has no "
+                           "field, and values beyond its range would get it; possible with {}".format(
+                               name, version, " or ".join(ways)))
+    return reasons
