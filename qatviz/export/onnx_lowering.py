@@ -9,7 +9,7 @@ compute it in float; the results are the same but for float's own rounding. As f
   own. On another grid of 8 bits it is a Relu before, a ReLU6 a Clip. Grids of fewer bits, or of a narrow range, are
   limited by a Clip of the codes after it, which leaves the operation one in integers ("QCDQ").
 - QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter of
-  a unit of the sum is added. Images are put on their grid in float first, with the network's own formula: pixels in -1..1
+  a unit of the sum is added; where scales are powers of two, see :mod:`qatviz.export.onnx_ties`. Images are put on their grid in float first, with the network's own formula: pixels in -1..1
   on a grid of the same range are all in the middle of two codes.
 
 Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in its
@@ -22,10 +22,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.integer_model import (MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor)
+from qatviz.export.integer_model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx_file import OnnxFile, Port
 from qatviz.export.onnx_limits import NCHW, NHWC, UINT8
 from qatviz.export.onnx_storage import LIMITS, Storage, check
+from qatviz.export.onnx_ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
 
@@ -171,6 +172,17 @@ class _Lowering:
         """The operation as one node, then what makes its value the output of ``op``."""
         self._finish(op, self._node(operator, inputs, op.name, **attributes))
 
+    def _put_rounded(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """The same for one that puts out values between those of the grid."""
+        value = self._node(operator, inputs, op.name, **attributes)
+        little = tie_breaker(self._model, op)
+        if little is not None:
+            # The channels of images are the first axis behind the batch.
+            shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1) if little.ndim else ()
+            tie = self._number(op.name + ".tie", little.reshape(shape))
+            value = self._node("Add", [value, tie], op.name + ".ties_up")
+        self._finish(op, value)
+
     def _finish(self, op: IntegerOp, value: str) -> None:
         tensor = self._model.tensor(op.output)
         low, high = op.clamp
@@ -191,16 +203,16 @@ class _Lowering:
 
     def _conv2d(self, op: IntegerOp) -> None:
         weights = self._weights(op, lambda codes: codes.transpose(3, 2, 0, 1), 0)
-        self._put(op, "Conv", [op.inputs[0], *weights], **_window(op, op.layer.kernel_size, op.layer.dilation))
+        self._put_rounded(op, "Conv", [op.inputs[0], *weights], **_window(op, op.layer.kernel_size, op.layer.dilation))
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
         rows, columns, channels, _ = op.weights.codes.shape
         weights = self._weights(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), 0)
-        self._put(op, "Conv", [op.inputs[0], *weights], group=channels,
-                  **_window(op, op.layer.kernel_size, op.layer.dilation))
+        self._put_rounded(op, "Conv", [op.inputs[0], *weights], group=channels,
+                          **_window(op, op.layer.kernel_size, op.layer.dilation))
 
     def _dense(self, op: IntegerOp) -> None:
-        self._put(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
+        self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
 
     def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Weights, with axes as ``arrange`` puts them and channels on ``axis``, and bias."""
@@ -244,7 +256,7 @@ class _Lowering:
         self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size))
 
     def _add(self, op: IntegerOp) -> None:
-        self._put(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
+        self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
 
     def _concat(self, op: IntegerOp) -> None:
         rank = len(self._model.tensor(op.output).shape)
