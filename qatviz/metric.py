@@ -61,7 +61,7 @@ class Metric(NamedTuple):
         shown = value * self.factor
         if self.unit:
             return "{:.{}f}{}".format(shown, digits, self.unit)
-        return "{:,.0f}".format(shown) if 1e4 <= abs(shown) < 1e9 else "{:.{}g}".format(shown, digits + 3)
+        return "{:,.0f}".format(shown) if 9999.5 <= abs(shown) < 1e9 else "{:.{}g}".format(shown, digits + 3)
 
 
 ACCURACY = Metric(

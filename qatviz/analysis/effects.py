@@ -92,7 +92,8 @@ def effect(history: History, step: int, tensors: Sequence[str] = (), previous: O
     score = _score(history, metric, step, following)
     newest = history.series("loss", max(step, 0)).last_step
     full = following is not None or (len(newest) > 0 and newest[-1] >= after[1])
-    return Effect(loss, score, sqnr_db, len(measured), steps, full and (score is not None or following is not None), metric)
+    complete = full and (score is not None or following is not None)
+    return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric)
 
 
 def _compare(history: History, name: str, before: Pair, after: Pair) -> Tuple[Optional[Pair], int]:

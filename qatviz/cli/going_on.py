@@ -63,7 +63,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     record.append_rewind(step, branch, [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))])
     if not record.flush():
         raise record.failure or RecordError("{}: could not be written: the disk does not answer".format(record.path))
-    outcome = Outcome(spec.book)
+    outcome = Outcome(spec.book, spec.metric)
     outcome.take_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
     newest = record.steps(step, step)

@@ -29,7 +29,8 @@ NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: The number of steps of a run without an end; argparse takes None for an option that was not given.
 UNTIL_STOPPED = math.inf
 #: Options that a run which goes on has already decided.
-_DECIDED = ("network", "model", "model_weights", "quant_delay", "batch_size", "optimizer", "seed", "validation_fraction")
+_DECIDED = ("network", "model", "model_weights", "quant_delay", "batch_size", "optimizer", "seed",
+            "validation_fraction", "task")
 #: Options that say more of ``--model``.
 _OF_MODELS = ("model_weights", "allow_code", "from_scratch")
 #: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
@@ -73,7 +74,7 @@ def prepare(options: argparse.Namespace) -> Launch:
 def _begin(options: argparse.Namespace) -> Launch:
     changes = _requested(options)
     fraction = VALIDATION_FRACTION if options.validation_fraction is None else options.validation_fraction
-    dataset = data.load(options.data or DATA, fraction)
+    dataset = data.load(options.data or DATA, fraction, task=options.task)
     _check_choice("--optimizer", options.optimizer or default("optimizer"), OPTIMIZER_NAMES)
     model = _model(options, dataset)
     for note in model.notes:
@@ -90,7 +91,7 @@ def _begin(options: argparse.Namespace) -> Launch:
             spec = replace(spec, book=check_change(spec.book, change))
     spec = replace(spec, schedule=_schedule(changes, spec))
     record = new_record(spec, options.out, validation_fraction=fraction) if options.out else None
-    return Launch(spec, record, Outcome(spec.book))
+    return Launch(spec, record, Outcome(spec.book, spec.metric))
 
 
 def _model(options: argparse.Namespace, dataset: data.Dataset) -> Model:
@@ -136,7 +137,7 @@ def _fork(options: argparse.Namespace) -> Launch:
         record = new_record(spec, options.out, forked_from=origin, **kept)
         record.save_checkpoint("start-{:08d}".format(start.step), start.arrays,
                                dict(start.meta(), reason="fork of {}".format(origin["directory"])))
-    outcome = Outcome(start.book)
+    outcome = Outcome(start.book, spec.metric)
     outcome.step, outcome.seconds = start.step, start.seconds
     return Launch(spec, record, outcome)
 
@@ -146,7 +147,8 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
     changes = _requested(options)
     description = reader.description
     source = options.data or description.get("data", DATA)
-    dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION))
+    dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION),
+                        task=description.get("task"))
     plan = planned(reader)
     spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options),
                                     parameters=reader.initial_parameters(), **plan._asdict())

@@ -58,7 +58,7 @@ def data(options: argparse.Namespace) -> int:
         else:
             print(table(("name", "what it is"), rows, (0, 1)) + "\n\n" + table(("file", "what it is"), formats, (0, 1)))
         return OK
-    summary = datasets.describe(datasets.load(options.source))
+    summary = datasets.describe(datasets.load(options.source, task=options.task))
     print(json.dumps(summary) if options.json else datasets.format_description(summary))
     return OK
 

@@ -9,7 +9,9 @@ from qatviz import __version__
 from qatviz.cli import export, launch, listing, report, show, tensorboard, train, window
 from qatviz.cli.messages import did_you_mean
 from qatviz.data import NAMED_DATA
+from qatviz.data.targets import TASK_HELP
 from qatviz.errors import QatvizError
+from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.settings import RUN_SETTINGS, Setting
@@ -144,6 +146,7 @@ def _add_train(commands: Any) -> None:
     what.add_argument("--from-scratch", action="store_true", help="leave the model's weights out")
     what.add_argument("--data", metavar="NAME_OR_PATH", help="{}, or a file or directory (default: {})".format(
         ", ".join(named.name for named in NAMED_DATA), launch.DATA))
+    _add_task(what)
     what.add_argument("--validation-fraction", type=float, metavar="SHARE",
                       help="share that is held out where the data has no test part (default: {:g})".format(
                           launch.VALIDATION_FRACTION))
@@ -176,6 +179,11 @@ def _add_train(commands: Any) -> None:
                        help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)")
     where.add_argument("--threads", type=int, default=0, metavar="N",
                        help="threads TensorFlow may use (default: one a core)")
+
+
+def _add_task(group: Any) -> None:
+    group.add_argument("--task", choices=TASKS,
+                       help="what there is to learn (default: as the data says, else {})".format(TASK_HELP))
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
@@ -221,6 +229,7 @@ def _add_listings(commands: Any) -> None:
     _json(parser)
     parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="without it: list what can be read")
+    _add_task(parser)
     _json(parser)
     parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of the run")
     _json(parser)

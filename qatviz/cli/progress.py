@@ -7,7 +7,8 @@ from typing import Any, Deque, Optional, Tuple
 
 from qatviz.analysis.outcome import Outcome
 from qatviz.cli.messages import say
-from qatviz.cli.tables import percent, value
+from qatviz.cli.tables import value
+from qatviz.metric import METRICS
 from qatviz.telemetry import events
 
 #: Seconds between two lines where there is no terminal.
@@ -137,11 +138,13 @@ def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Si
 
 
 def summary(outcome: Outcome, rate: Optional[float]) -> str:
-    """``loss 0.0312, float 97.1%, quantized 96.9%, 33.1/s``: each once it is known."""
+    """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``: each once it is known; an error by its name."""
     parts = ["loss {:.4f}".format(outcome.loss)]
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
-        parts += ["{} {:.1f}%".format(name, 100 * newest[name]) for name in ("float", "quantized")]
+        metric = outcome.metric
+        scores = ["{} {}".format(way, metric.text(newest[way])) for way in ("float", "quantized")]
+        parts.append(("" if metric.unit else metric.title + " ") + ", ".join(scores))
     if rate is not None:
         parts.append("{:.3g}/s".format(rate) if rate < 1000 else "{:.0f}/s".format(rate))
     return ", ".join(parts)
@@ -163,8 +166,9 @@ def _changes(event: Any) -> Optional[str]:
 
 
 def _evaluated(event: events.Evaluated) -> str:
-    return "accuracy " + ", ".join("{} {}".format(name.replace("_", " "), percent(share))
-                                   for name, share in event.accuracy.items())
+    metric = METRICS[event.metric]
+    return "{} {}".format(metric.title, ", ".join(
+        "{} {}".format(way.replace("_", " "), metric.text(score)) for way, score in event.scores.items()))
 
 
 _TELLERS = {

@@ -6,9 +6,9 @@ import textwrap
 import time
 from typing import Any, Dict, List
 
-from qatviz.analysis.outcome import Outcome, read_outcome
+from qatviz.analysis.outcome import Outcome, finite, read_outcome
 from qatviz.cli.messages import OK
-from qatviz.cli.tables import accuracy_table, table, tensor_table, terminal_width, value
+from qatviz.cli.tables import score_table, table, tensor_table, terminal_width, value
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
@@ -25,7 +25,8 @@ def show(options: argparse.Namespace) -> int:
     """
     reader = RunRecord.read(options.directory)
     outcome = read_outcome(reader)
-    result = dict(outcome.to_dict(), evaluations=outcome.evaluations, settings=outcome.book.to_dict(),
+    evaluations = [{name: finite(number) for name, number in row.items()} for row in outcome.evaluations]
+    result = dict(outcome.to_dict(), evaluations=evaluations, settings=outcome.book.to_dict(),
                   description=reader.description, checkpoints=[info._asdict() for info in reader.list_checkpoints()])
     if options.json:
         print(json.dumps(result, allow_nan=False))
@@ -37,7 +38,8 @@ def show(options: argparse.Namespace) -> int:
 def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) -> List[str]:
     sections = [_headline(reader, outcome), _settings(outcome), tensor_table(result["tensors"])]
     if outcome.evaluations:
-        sections.append("accuracy on held-out data\n" + accuracy_table(outcome.evaluations))
+        title = "{} on held-out data\n".format(outcome.metric.title)
+        sections.append(title + score_table(outcome.metric, outcome.evaluations))
     sections.append("events\n" + _events(reader))
     if result["checkpoints"]:
         sections.append("checkpoints\n" + _checkpoints(result["checkpoints"]))
@@ -72,7 +74,7 @@ def _events(reader: RecordReader) -> str:
 
 
 def _texts(row: Dict[str, Any]) -> List[str]:
-    """An event in words: a line for each setting that changed; accuracy and checkpoints have tables of their own."""
+    """An event in words: a line for each setting that changed; evaluations and checkpoints have tables of their own."""
     kind = row["kind"]
     texts = ["{} {} -> {}".format(change["setting"], value(change["old"]), value(change["new"]))
              for change in row.get("changes", ())]

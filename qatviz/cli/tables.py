@@ -4,7 +4,7 @@ import shutil
 import textwrap
 from typing import Any, Dict, List, Optional, Sequence
 
-from qatviz.telemetry.collector import ACCURACIES
+from qatviz.metric import WAYS, Metric
 
 #: Columns where the terminal does not tell.
 DEFAULT_WIDTH = 80
@@ -55,16 +55,11 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
     return table(_COLUMNS, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
 
 
-def accuracy_table(evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
-    """Accuracies in percent, a line for each evaluation."""
-    head = ["step"] + [name.replace("_", " ") for name in ACCURACIES]
-    rows = [[str(row["step"])] + [percent(row[name]) for name in ACCURACIES] for row in evaluations]
+def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
+    """The metric four ways, a line for each evaluation."""
+    head = ["step"] + [way.replace("_", " ") for way in WAYS]
+    rows = [[str(row["step"])] + [metric.text(row.get(way)) for way in WAYS] for row in evaluations]
     return table(head, rows, (), width)
-
-
-def percent(share: float) -> str:
-    """A share of 1 as ``97.1 %``."""
-    return "{:.1f} %".format(100 * share)
 
 
 def value(setting: Any) -> str:

@@ -10,7 +10,7 @@ from qatviz.analysis.outcome import Outcome
 from qatviz.cli.launch import prepare
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.cli.progress import progress_for
-from qatviz.cli.tables import accuracy_table, tensor_table
+from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.watch import Watch
 from qatviz.training.handle import Run
 
@@ -77,7 +77,8 @@ def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
 def _print_result(outcome: Outcome) -> None:
     print(tensor_table(outcome.tensors()))
     if outcome.evaluations:
-        print("\n" + accuracy_table(outcome.evaluations[-1:]))
+        print("\n{} on held-out data\n{}".format(
+            outcome.metric.title, score_table(outcome.metric, outcome.evaluations[-1:])))
     rate = outcome.to_dict()["steps_per_second"]
     print("\n{} steps in {:.1f} s of training{}".format(
         outcome.step, outcome.seconds, ", {:.1f} a second".format(rate) if rate else ""))

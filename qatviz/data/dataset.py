@@ -115,8 +115,8 @@ class Dataset:
         """Hash of the contents, 32 hexadecimal digits, the same in every process and on every platform.
 
         A resumed run compares it to know that it sees the same data. It covers shapes, dtypes, the number of classes,
-        all labels or targets and the examples; of a part above 64 MiB, rows at an even distance that add up to it. Names and the
-        source are left out: the same data may have moved.
+        all labels or targets and the examples; of a part above 64 MiB, rows at an even distance that add up to it.
+        Names and the source are left out: the same data may have moved.
         """
         if self._fingerprint is None:
             digest = hashlib.blake2b(digest_size=16)

@@ -59,7 +59,7 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None, task
         task = _word(arrays["task"], "{}: task".format(path))
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
-                       None if class_names is None else class_names.tolist(), validation_fraction, seed,
+                       None if class_names is None else class_names.tolist() or None, validation_fraction, seed,
                        {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)}, task)
 
 

@@ -78,7 +78,7 @@ def _class_lines(classes):
 
 def _target_lines(targets):
     lines = ["to predict {} number{} an example".format(len(targets), "" if len(targets) == 1 else "s"),
-             "{:<8} {:>11} {:>11} {:>11} {:>11} {:>11}".format("output", "least", "greatest", "mean", "std", "test std")]
+             ("{:<8}" + 5 * " {:>11}").format("output", "least", "greatest", "mean", "std", "test std")]
     for index, entry in enumerate(targets[:_OUTPUTS_SHOWN]):
         lines.append("{:<8} {min:>11.5g} {max:>11.5g} {mean:>11.5g} {std:>11.5g} {:>11.5g}".format(
             index, entry["test"]["std"], **entry["train"]))

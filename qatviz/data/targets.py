@@ -9,8 +9,7 @@ from qatviz.metric import CLASSIFICATION, REGRESSION
 #: Rows of shares add up to 1 to within so much, as float32 or printed with few decimals.
 _SUM_TOLERANCE = 1e-3
 
-TASK_HELP = ("whole numbers and one-hot rows are classes, other floating-point numbers are to be predicted; to have "
-             "whole numbers predicted, give the task: regression")
+TASK_HELP = "labels of whole numbers or one-hot rows are classes, other floating-point numbers are to be predicted"
 
 
 def task_of(array):

@@ -5,10 +5,11 @@ from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Se
 import numpy as np
 
 from qatviz.errors import RecordError
+from qatviz.metric import ACCURACY, WAYS
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry.collector import ACCURACIES, STEPS
-from qatviz.telemetry.events import Evaluated
+from qatviz.telemetry.collector import STEPS
+from qatviz.telemetry.events import Evaluated, scores_of
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record_reader import RecordReader
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot
@@ -40,7 +41,8 @@ class RunSeries(NamedTuple):
     tensors : tuple of str
         In the order of the snapshots' values.
     tracks : tuple of Track
-        ``loss``, ``scale/conv1.weights``, ``accuracy/quantized``: a measure first, then of what.
+        ``loss``, ``scale/conv1.weights``, ``accuracy/quantized`` (for regression ``rmse/quantized``): a measure first,
+        then of what.
     snapshots : iterable of Snapshot
         By step.
     events : sequence of dict
@@ -160,11 +162,12 @@ def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
 
 
 def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:
-    found = {event["step"]: event["accuracy"] for event in events if event["kind"] == Evaluated.__name__}
+    found = {event["step"]: event for event in events if event["kind"] == Evaluated.__name__}
     if not found:
         return ()
-    rows = [[accuracy[name] for name in ACCURACIES] for accuracy in found.values()]
-    return (Track(tuple("accuracy/" + name for name in ACCURACIES), np.array(list(found), np.int64), np.array(rows)),)
+    rows = [[scores_of(event)[way] for way in WAYS] for event in found.values()]
+    name = next(iter(found.values())).get("metric", ACCURACY.name)
+    return (Track(tuple("{}/{}".format(name, way) for way in WAYS), np.array(list(found), np.int64), np.array(rows)),)
 
 
 def _evenly(items: np.ndarray, most: int) -> np.ndarray:

@@ -16,8 +16,8 @@ STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 
 def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, List[str]]:
-    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``, ``snapshot:conv1.weights/flip_rate``, and
-    the evaluations by its metric: ``accuracy.quantized``."""
+    """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``,
+    ``snapshot:conv1.weights/flip_rate``, and the evaluations by its metric: ``accuracy.quantized``."""
     steps = ["loss", "learning_rate"]
     steps += ["{}/{}".format(tensor, measure) for measure in STEP_MEASURES for tensor in tensors]
     snapshots = ["snapshot:{}/{}".format(tensor, measure) for measure in SNAPSHOT_MEASURES for tensor in tensors]

@@ -81,6 +81,8 @@ def follow(*batches, on_look=None):
     (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
     (events.Evaluated(8, ACCURACY, 9, 1.0),
      "step 8: accuracy float 97.1 %, weights only 96.0 %, activations only 95.0 %, quantized 94.0 %"),
+    (events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
+     "step 8: RMSE float 0.5, quantized 1234"),
     (events.Restored(3, "c", "undo", 9), "step 3: undo: set back from step 9"),
     (events.NonFinite(9, "a NaN", 3), "step 9: a NaN; the state after step 3 is kept"),
     (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
@@ -165,7 +167,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.line("something between")
     bar.close()
     text = terminal.getvalue()
-    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1%", "quantized 94.0%", "10/s",
+    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1 %", "quantized 94.0 %", "10/s",
                   "00:08 left"):
         assert words in text
     assert "something between\n" in text

@@ -6,7 +6,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.analysis.outcome import Outcome
-from qatviz.cli.tables import accuracy_table, percent, table, tensor_table, value
+from qatviz.cli.tables import score_table, table, tensor_table, value
+from qatviz.metric import ACCURACY, RMSE
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
@@ -97,9 +98,14 @@ def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
 
 def test_accuracies_are_in_percent():
     shares = {"float": 0.971, "weights_only": 0.5, "activations_only": 1.0, "quantized": 0.0}
-    text = accuracy_table([dict(shares, step=200)], 80)
+    text = score_table(ACCURACY, [dict(shares, step=200)], 80)
     assert text.splitlines()[1].split("%") == [" 200  97.1 ", "        50.0 ", "           100.0 ", "      0.0 ", ""]
-    assert percent(0.12345) == "12.3 %"
+
+
+def test_errors_are_in_the_unit_of_the_targets():
+    errors = {"float": 0.023456, "weights_only": 12.5, "activations_only": 48213.4, "quantized": float("nan")}
+    text = score_table(RMSE, [dict(errors, step=200)], 80)
+    assert text.splitlines()[1].split() == ["200", "0.02346", "12.5", "48,213", "-"]
 
 
 @pytest.mark.parametrize("setting", [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()], ids=lambda s: s.name)

@@ -1,0 +1,144 @@
+"""Numbers to predict: the loss is Keras' and trains to its weights, the metric is the error on held-out data."""
+
+import math
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from training_cases import Driver, dataset, graph_of, spec
+
+from qatviz.data import BatchSchedule, from_arrays
+from qatviz.errors import NetworkError
+from qatviz.metric import RMSE, WAYS
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import Dense, ReLU, Softmax
+from qatviz.telemetry import events
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.refill import metric_in
+from qatviz.training.commands import Evaluate
+from qatviz.training.evaluation import EVALUATIONS
+from qatviz.training.objective import OBJECTIVES
+from qatviz.training.run_spec import RunSpec
+
+OUTPUTS = 2
+
+
+def numbers(shape=(6,), outputs=OUTPUTS, train=256, test=150, seed=0, scale=1.0, offset=0.0):
+    """A data set whose targets are smooth functions of the examples."""
+    random = np.random.RandomState(seed)
+    mix = random.standard_normal((int(np.prod(shape)), outputs))
+
+    def part(count):
+        x = random.standard_normal((count,) + shape).astype(np.float32)
+        return x, offset + scale * (np.tanh(x.reshape(count, -1).dot(mix) / 2) + 0.01 * random.randn(count, outputs))
+    return from_arrays("numbers", "made for the test", part(train), part(test))
+
+
+def net(outputs=OUTPUTS, softmax=False, units=16):
+    builder = NetworkBuilder("tiny_regression", (6,))
+    builder.add(Dense, "dense1", units=units)
+    builder.add(ReLU, "dense1_relu")
+    builder.add(Dense, "out", units=outputs)
+    if softmax:
+        builder.add(Softmax, "softmax")
+    return builder.network()
+
+
+def evaluated(driver):
+    driver.send(Evaluate())
+    return driver.until_event(events.Evaluated)
+
+
+def keras_copy(parameters):
+    """The same network in tf.keras, with these weights; in a graph of its own."""
+    model = tf.keras.Sequential([tf.keras.layers.Dense(16, activation="relu", input_shape=(6,)),
+                                 tf.keras.layers.Dense(OUTPUTS)])
+    model.set_weights([parameters[name] for name in ("dense1.weights", "dense1.bias", "out.weights", "out.bias")])
+    return model
+
+
+def test_the_loss_and_its_steps_are_those_of_keras():
+    """In float, with plain gradient descent on the same batches."""
+    data, steps, rate = numbers(), 40, 0.05
+    run_spec = spec(net(), data, "float", steps, {"learning_rate": rate}, optimizer="sgd", seed=3)
+    with Driver(run_spec) as driver:
+        assert driver.finish() == events.Finished(steps)
+    losses = [record.loss for record in driver.steps()]
+    last = driver.run.final.arrays
+    with tf.Graph().as_default(), tf.Session():
+        from qatviz.training.parameters import initial_parameters
+        model = keras_copy(initial_parameters(run_spec.network, run_spec.seed))
+        model.compile(tf.keras.optimizers.SGD(rate), "mse")
+        batches = BatchSchedule(len(data.x_train), run_spec.batch_size, run_spec.seed)
+        expected = [model.train_on_batch(data.x_train[i], data.y_train[i]) for i in map(batches.indices, range(steps))]
+        weights = model.get_weights()
+        held_out = math.sqrt(model.evaluate(data.x_test, data.y_test, verbose=0))
+    np.testing.assert_allclose(losses, expected, rtol=1e-4)
+    for name, array in zip(("dense1.weights", "dense1.bias", "out.weights", "out.bias"), weights):
+        np.testing.assert_allclose(last[name], array, rtol=1e-3, atol=1e-5)
+    assert driver.events(events.Evaluated)[-1].scores["float"] == pytest.approx(held_out, rel=1e-4)
+
+
+@pytest.mark.parametrize("outputs", [1, 3])
+def test_the_metric_is_the_root_of_the_mean_squared_error_four_ways(graphs, outputs):
+    data = numbers(outputs=outputs, test=300)  # of several pieces
+    run_spec = spec(net(outputs), data, weights={"num_bits": 3}, activations={"num_bits": 4})
+    graph = graph_of(run_spec, graphs)
+    with Driver(run_spec, paused=True) as driver:
+        driver.run.single_step(20)
+        driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
+        result = evaluated(driver)
+        assert result.metric == "rmse" and list(result.scores) == list(WAYS) and result.num_examples == 300
+        for way, switches in EVALUATIONS.items():
+            error = graph.logits(data.x_test, *switches).astype(np.float64) - data.y_test
+            assert result.scores[way] == pytest.approx(math.sqrt(np.mean(error**2)), rel=1e-6)
+    assert len(set(result.scores.values())) == 4, "the four ways are not told apart"
+
+
+def test_a_quantized_network_learns_to_predict():
+    """Its error falls well below the spread of the targets, which is that of always putting out their mean."""
+    data = numbers(train=512)
+    with Driver(spec(net(units=32), data, steps=600, batch_size=32, run={"learning_rate": 0.01})) as driver:
+        assert driver.finish() == events.Finished(600)
+    result = driver.events(events.Evaluated)[-1]
+    spread = math.sqrt(OBJECTIVES["regression"].loss_of_guessing(data))
+    assert spread == pytest.approx(data.y_train.std(axis=0).mean(), rel=0.05)
+    assert result.scores["quantized"] < 0.25 * spread and result.scores["float"] < 0.25 * spread
+    history = driver.run.history
+    assert metric_in(history) is RMSE
+    assert history.series("rmse.quantized").mean[-1] == pytest.approx(result.scores["quantized"])
+
+
+def test_large_numbers_are_measured_in_their_own_unit():
+    data = numbers(scale=1e6, offset=1e7)
+    with Driver(spec(net(), data), paused=True) as driver:
+        scores = evaluated(driver).scores
+    assert scores["float"] == pytest.approx(1e7, rel=0.1)
+    assert OBJECTIVES["regression"].loss_of_guessing(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
+
+
+def test_guessing_among_classes_costs_the_logarithm_of_their_number():
+    assert OBJECTIVES["classification"].loss_of_guessing(dataset(classes=3)) == math.log(3)
+
+
+def test_a_network_that_can_not_predict_numbers_is_refused():
+    with pytest.raises(NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers the network"):
+        spec(net(softmax=True), numbers())
+    with pytest.raises(NetworkError, match=r"puts out shape \(3,\), but numbers has 2 numbers to predict"):
+        spec(net(3), numbers())
+    assert spec(net(3, softmax=True), dataset()).metric.name == "accuracy"
+
+
+def test_a_recorded_run_goes_on_as_what_it_was(tmp_path):
+    data = numbers()
+    run_spec = spec(net(), data, steps=30)
+    assert run_spec.description()["task"] == "regression"
+    record = RunRecord.create(tmp_path / "run", run_spec.description())
+    with Driver(run_spec, record) as driver:
+        driver.finish()
+    reader = RunRecord.read(tmp_path / "run")
+    told = [row for row in reader.events() if row["kind"] == "Evaluated"]
+    assert [row["metric"] for row in told] == ["rmse"] and "accuracy" not in told[0]
+    assert events.event_from(told[0]) == driver.events(events.Evaluated)[0]
+    again = RunSpec.from_description(reader.description, data)
+    assert again.metric is RMSE and again.description()["task"] == "regression"
