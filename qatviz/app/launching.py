@@ -8,19 +8,24 @@ from PyQt5 import QtCore
 
 from qatviz import data
 from qatviz.analysis.data_look import DataLook
+from qatviz.app import exporting
 from qatviz.app.folders import new_run_directory
 from qatviz.app.looks import ModelLooks, is_data, look_at_data
 from qatviz.app.recorded import recall, recorded_run
 from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
+from qatviz.export.formats import FORMATS, Format
+from qatviz.gui.exporting import Command, ExportWanted
 from qatviz.gui.launcher import Launcher, Prepared
 from qatviz.gui.new_run import is_model_path
 from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.run_model import RunModel
+from qatviz.telemetry.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_schema import DATABASE_NAME
 from qatviz.training.handle import Run
+from qatviz.training.settings_book import SettingsBook
 
 
 class AppLauncher(Launcher):
@@ -77,6 +82,18 @@ class AppLauncher(Launcher):
             return "Wrote TensorBoard files to {0}; look at them with tensorboard --logdir {0}".format(directory)
 
         self._start(write, self.written.emit)
+
+    def export_formats(self) -> Sequence[Format]:
+        return tuple(FORMATS.values())
+
+    def export_command(self, wanted: ExportWanted) -> Command:
+        return exporting.command_of(wanted)
+
+    def moments(self, directory: str) -> Sequence[CheckpointInfo]:
+        return [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+
+    def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
+        return exporting.settings_at(directory, checkpoint)
 
     def wait(self) -> None:
         """Until nothing is being prepared; for the end of the program."""

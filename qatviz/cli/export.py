@@ -1,16 +1,19 @@
 """``qatviz export``: a recorded run as a file that runs elsewhere, and the proof that it computes the same."""
 
 import argparse
+import contextlib
 import json
 from typing import Any, Callable, Dict
 
 from qatviz import data
+from qatviz.cli.followed import followed
 from qatviz.cli.going_on import starting_point
 from qatviz.cli.launch import DATA, VALIDATION_FRACTION
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.errors import RecordError, SettingError
 from qatviz.export.formats import FORMATS, Format
+from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.telemetry.record import RunRecord
 from qatviz.training.run_spec import RunSpec
@@ -33,12 +36,15 @@ def export(options: argparse.Namespace) -> int:
     form = FORMATS[options.format]
     given = _given(options, form)
     keep_tensorflow_quiet()
-    source = _source(options)
-    say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
-    written = form.export(source, options.out, given)
-    if options.json:
-        files = [str(path) for path in written.paths]
-        print(json.dumps(dict(written.report.to_record(), files=files), allow_nan=False))
+    with followed() if options.progress else contextlib.nullcontext(Progress()) as progress:
+        source = _source(options)
+        say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
+        written = form.export(source, options.out, given, progress)
+    if options.json or options.progress:
+        record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
+        if options.progress:
+            record["text"] = written.report.to_text()
+        print(json.dumps(record, allow_nan=False))
     else:
         print(written.report.to_text())
         print("written: " + ", ".join(str(path) for path in written.paths))
@@ -57,7 +63,7 @@ def _source(options: argparse.Namespace) -> ExportSource:
     if moment is None:
         raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
     about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
-    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, examples=options.verify)
+    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras, options.verify)
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
@@ -89,6 +95,8 @@ def add_commands(add: Callable[..., Any]) -> None:
                         help="held-out examples to run the file on (default: 1000, or fewer for a large network)")
     parser.add_argument("--data", metavar="NAME_OR_PATH", help="where the run's data is now (default: where it was)")
     parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")
+    # For the window, which runs exports as processes of their own: see qatviz.cli.followed.
+    parser.add_argument("--progress", action="store_true", help=argparse.SUPPRESS)
     for option in _all_options().values():
         where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})
         switch = "--" + option.name.replace("_", "-")

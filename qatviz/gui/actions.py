@@ -22,6 +22,8 @@ DECLARATIONS = {
     "new_run": Declaration("New run…", "Choose a network, data and settings, and start a run.", ("Ctrl+N",), (), "New run"),
     "open_run": Declaration("Open run…", "Show what is recorded in a run directory; it can then be gone on with.", ("Ctrl+O",), (), "Open"),
     "open_data": Declaration("Open data set…", "Start a new run on a data set of your own."),
+    "export": Declaration("Export model…", "Write the network as a file that runs elsewhere, with the proof that it computes "
+                          "what is seen here. Training goes on.", ("Ctrl+Shift+E",), (), "Export"),
     "save_picture": Declaration("Save picture of the window…", "The whole window as a PNG file.", ("Ctrl+Shift+P",)),
     "save_table": Declaration("Save table of tensors…", "All measures of all tensors as a CSV file."),
     "tensorboard": Declaration("Write TensorBoard files…", "Scalars and histograms of the run as TensorBoard event files."),
@@ -39,7 +41,7 @@ DECLARATIONS = {
     "stop": Declaration("Stop", "End the run; everything is kept.", ("Ctrl+.",)),
     "resume": Declaration("Go on with this run", "Train on from the last checkpoint of the run that is shown.", ("Ctrl+R",)),
     "fork": Declaration("Fork…", "Start a second run from a checkpoint of this one, in a window of its own.", ("Ctrl+Shift+N",)),
-    "evaluate": Declaration("Evaluate now", "Measure accuracy on held-out data, four ways.", ("Ctrl+E",), (), "Evaluate"),
+    "evaluate": Declaration("Evaluate now", "Measure how good the network is on held-out data, four ways.", ("Ctrl+E",), (), "Evaluate"),
     "checkpoint": Declaration("Checkpoint now", "Keep the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
     "more_bits": Declaration("More bits", "One bit more for the selected tensors.", (), ("+", "=")),
     "fewer_bits": Declaration("Fewer bits", "One bit less for the selected tensors.", (), ("-",)),
@@ -55,7 +57,8 @@ DECLARATIONS = {
 }
 
 MENUS = {
-    "&File": ("new_run", "open_run", "open_data", SEPARATOR, "save_picture", "save_table", "tensorboard", SEPARATOR, "quit"),
+    "&File": ("new_run", "open_run", "open_data", SEPARATOR, "export", "save_picture", "save_table", "tensorboard", SEPARATOR,
+              "quit"),
     "&Edit": ("undo", "redo", SEPARATOR, "apply", "discard", SEPARATOR, "more_bits", "fewer_bits", "next_tensor",
               "previous_tensor"),
     "&Run": ("pause", "step", "step_10", "stop", SEPARATOR, "evaluate", "checkpoint", SEPARATOR, "go_back", "go_forward",
@@ -64,7 +67,7 @@ MENUS = {
     "&Help": ("shortcuts", "about"),
 }
 TOOLBAR = ("pause", "step", "stop", SEPARATOR, "undo", "redo", "go_back", SEPARATOR, "evaluate", "checkpoint", "fork",
-           SEPARATOR, "new_run", "open_run")
+           "export", SEPARATOR, "new_run", "open_run")
 
 
 def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], None]]) -> Dict[str, QtWidgets.QAction]:

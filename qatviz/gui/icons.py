@@ -86,6 +86,18 @@ def _folder(path: Path) -> None:
     path.closeSubpath()
 
 
+def _export(path: Path) -> None:
+    path.moveTo(3, 9)
+    path.lineTo(3, 13.5)
+    path.lineTo(13, 13.5)
+    path.lineTo(13, 9)
+    path.moveTo(8, 10.5)
+    path.lineTo(8, 2.5)
+    path.moveTo(5, 5.5)
+    path.lineTo(8, 2.5)
+    path.lineTo(11, 5.5)
+
+
 _MIRRORED = QtGui.QTransform(-1, 0, 0, 1, _SIZE, 0)
 _PATHS = {
     "play": lambda: _polygon((4, 2.5), (13.5, 8), (4, 13.5)),
@@ -100,6 +112,7 @@ _PATHS = {
     "fork": lambda: _stroke(1.6, _fork),
     "new_run": lambda: _stroke(1.8, _plus),
     "open_run": lambda: _stroke(1.5, _folder),
+    "export": lambda: _stroke(1.5, _export),
 }  # type: Dict[str, Callable[[], Path]]
 NAMES = tuple(_PATHS)
 

@@ -5,9 +5,11 @@ from typing import Any, List, NamedTuple, Sequence, Tuple
 from PyQt5 import QtCore
 
 from qatviz.analysis.data_look import DataLook
+from qatviz.gui.exporting import Command, ExportWanted
 from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.run_model import Happening, RunModel
 from qatviz.network.graph import Network
+from qatviz.telemetry.checkpoint_files import CheckpointInfo
 from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training.settings_book import SettingsBook
 
@@ -83,4 +85,20 @@ class Launcher(QtCore.QObject):
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         """Write what ``model`` knows as TensorBoard event files, in the background; ``written`` or ``failed`` tells."""
+        raise NotImplementedError
+
+    def export_formats(self) -> Sequence[Any]:
+        """What a run can be exported to: as :class:`qatviz.export.formats.Format`."""
+        raise NotImplementedError
+
+    def export_command(self, wanted: ExportWanted) -> Command:
+        """What writes an export; QatvizError where it can't be done."""
+        raise NotImplementedError
+
+    def moments(self, directory: str) -> Sequence[CheckpointInfo]:
+        """The checkpoints of a recorded run that can be read, by step."""
+        raise NotImplementedError
+
+    def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
+        """The settings of a checkpoint, and its step; raises QatvizError. May be called on any thread."""
         raise NotImplementedError

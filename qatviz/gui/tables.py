@@ -22,8 +22,13 @@ def set_up_table(view: QtWidgets.QTableView) -> None:
 
 def dress_table(view: QtWidgets.QTableView, theme: Theme) -> None:
     """Take the theme's colours and the height of the font."""
+    dress_selection(view, theme)
+    view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + _ROW_PADDING)
+
+
+def dress_selection(view: QtWidgets.QAbstractItemView, theme: Theme) -> None:
+    """Mark what is selected in the theme's colour, behind text whose colour stays."""
     palette = QtGui.QPalette()
     palette.setColor(QtGui.QPalette.Highlight, theme.color("accent", _SELECTED_ALPHA))
     palette.setColor(QtGui.QPalette.HighlightedText, theme.color("text"))
     view.setPalette(palette)
-    view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + _ROW_PADDING)

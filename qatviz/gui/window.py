@@ -12,6 +12,7 @@ from qatviz.gui.bridge import Bridge
 from qatviz.gui.context import Context
 from qatviz.gui.docks import Docks
 from qatviz.gui.edits import Edits
+from qatviz.gui.exports import Exports
 from qatviz.gui.frames import Frames
 from qatviz.gui.launcher import Launcher, Prepared
 from qatviz.gui.panels.events import EventsPanel
@@ -69,6 +70,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.panels = {kind.name: kind(self.context) for kind in PANELS}
         for panel in self.panels.values():
             self.frames.add(panel)
+        self.exports = Exports(self)
         self.handlers = WindowActions(self)
         self.named = a.make_actions(self, self.handlers.by_name())
         self._bare_keys = a.bare_key_map()
@@ -189,6 +191,7 @@ class MainWindow(QtWidgets.QMainWindow):
         enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
         enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
         enabled["tensorboard"].setEnabled(self.prepared is not None)
+        enabled["export"].setEnabled(self.prepared is not None)
         paused = state == "paused"
         enabled["pause"].setText("Go on" if paused else "Pause")
         enabled["pause"].setIconText("Go on" if paused else "Pause")
@@ -283,8 +286,10 @@ class MainWindow(QtWidgets.QMainWindow):
         self.settings.sync()
         self.bridge.stop()
         self.hide()
+        self.exports.cancel()
         if self.model.run is not None:
             self.model.run.request_stop()
             self.model.run.wait(CLOSING_S)
+        self.exports.close()
         event.accept()
         self.closed.emit()

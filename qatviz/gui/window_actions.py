@@ -76,6 +76,9 @@ class WindowActions:
         else:
             self.new_run(path)
 
+    def export(self) -> None:
+        self._window.exports.open()
+
     def save_picture(self) -> None:
         self._save("Save picture of the window", "qatviz.png", "PNG (*.png)", lambda path: save_png(self._window, path))
 

@@ -1,0 +1,105 @@
+"""Exports that the window asks for, as calls of the command line in processes of their own."""
+
+import filecmp
+import itertools
+import os
+import re
+import shutil
+import sys
+from pathlib import Path
+from typing import Dict, List, Tuple
+
+import qatviz
+from qatviz.errors import RecordError
+from qatviz.gui.exporting import Command, ExportWanted
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.telemetry.checkpoint_files import SUBDIRECTORY, SUFFIX
+from qatviz.telemetry.record import RunRecord
+from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
+from qatviz.training.moments import Moment
+from qatviz.training.settings_book import SettingsBook
+
+#: Libraries that compute in threads of their own take one: the training has the others.
+_ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
+               "MKL_NUM_THREADS")
+#: Checkpoints of which a run that goes on keeps only the newest.
+_PASSING = re.compile(r"({}|{})-\d+(-\d+)?".format(AUTOMATIC, BEFORE_CHANGE))
+
+
+def command_of(wanted: ExportWanted) -> Command:
+    """The call of ``qatviz export``; the checkpoint will be there until it is read.
+
+    Raises
+    ------
+    RecordError
+        If there is no such checkpoint.
+    """
+    checkpoint = keep(wanted.directory, wanted.checkpoint)
+    arguments = ["-m", "qatviz", "export", wanted.directory, "--format", wanted.form, "--out", wanted.path,
+                 "--checkpoint", checkpoint, "--progress"]
+    if wanted.examples is not None:
+        arguments += ["--verify", str(wanted.examples)]
+    for name, value in wanted.options.items():
+        switch = "--" + name.replace("_", "-")
+        if value is not False:
+            arguments += [switch] if value is True else [switch, str(value)]
+    return Command(sys.executable, arguments, _environment())
+
+
+def keep(directory: str, checkpoint: str) -> str:
+    """The name of a checkpoint with the same content that stays: of those that are made by themselves, a run that goes on
+    deletes the oldest. It then also tells where an export came from.
+
+    Raises
+    ------
+    RecordError
+        If there is no such checkpoint, or it can't be kept.
+    """
+    if not _PASSING.fullmatch(checkpoint):
+        return checkpoint
+    folder = Path(directory) / SUBDIRECTORY
+    old = folder / (checkpoint + SUFFIX)
+    try:
+        for number in itertools.count(1):
+            name = "kept-{}".format(checkpoint) + (".{}".format(number) if number > 1 else "")
+            new = folder / (name + SUFFIX)
+            if not new.exists():
+                _link(old, new)
+            if filecmp.cmp(str(old), str(new)):  # else it is of a timeline that was left
+                return name
+    except OSError as error:
+        raise RecordError("{}: this checkpoint can't be kept: {}".format(old, error.strerror or error)) from error
+
+
+def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
+    """The settings of a checkpoint, and its step.
+
+    Raises
+    ------
+    RecordError
+        If there is no such checkpoint, or it can't be read.
+    """
+    reader = RunRecord.read(directory)
+    arrays, meta = reader.load_checkpoint(checkpoint)
+    try:
+        plan = quantization_plan(Network.from_dict(reader.description["network"]))
+    except (KeyError, TypeError) as error:
+        raise RecordError("{}: the description of the run is incomplete: {!r}".format(reader.path, error)) from error
+    moment = Moment.from_checkpoint(checkpoint, arrays, meta, plan)
+    return moment.book, moment.step
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(str(old), str(new))  # takes no room
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        shutil.copy2(str(old), str(new))
+
+
+def _environment() -> Dict[str, str]:
+    """The program is found where this one was, installed or not."""
+    paths = [str(Path(qatviz.__file__).resolve().parents[1])] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
+    return dict({name: "1" for name in _ONE_THREAD}, PYTHONPATH=os.pathsep.join(path for path in paths if path))

@@ -1,0 +1,165 @@
+"""What a run can be exported to: the list of formats, and why the chosen one may not be possible."""
+
+from html import escape
+from typing import Any, Dict, List, Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.controls.check_box import CheckBox
+from qatviz.gui.tables import dress_selection
+from qatviz.gui.theme import Theme
+
+_WIDTH = 270
+_POSSIBLE, _IMPOSSIBLE, _UNKNOWN = "✓ can hold these settings", "✕ can't hold these settings", "… reading the checkpoint"
+#: What limits say after why something is not possible.
+_REMEDY = "; possible "
+
+
+class FormatList(QtWidgets.QListWidget):
+    """A line for each format, and under it whether it can hold the settings.
+
+    Parameters
+    ----------
+    formats : sequence
+        As :class:`qatviz.export.formats.Format`.
+    """
+
+    def __init__(self, formats: Sequence[Any], theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.forms, self._theme = list(formats), theme
+        self.setAccessibleName("Formats")
+        self.setFixedWidth(_WIDTH)
+        self.setSpacing(2)
+        self.setWordWrap(True)
+        self.setUniformItemSizes(False)
+        for form in self.forms:
+            item = QtWidgets.QListWidgetItem(form.title)
+            item.setToolTip(form.about)
+            self.addItem(item)
+        self._reasons = {form.name: None for form in self.forms}  # type: Dict[str, Optional[List[str]]]
+        self.setCurrentRow(0)
+        self._dress()
+        theme.changed.connect(self._dress)
+
+    def form(self) -> Any:
+        """The chosen one."""
+        return self.forms[self.currentRow()]
+
+    def choose(self, name: str) -> None:
+        """Choose a format by its name, where there is such a one."""
+        for row, form in enumerate(self.forms):
+            if form.name == name:
+                self.setCurrentRow(row)
+
+    def show_limits(self, reasons: Dict[str, Optional[List[str]]]) -> None:
+        """By the name of the format: what stands against it; None where that is not known yet."""
+        if reasons != self._reasons:
+            self._reasons = reasons
+            self._dress()
+
+    def _dress(self) -> None:
+        dress_selection(self, self._theme)
+        for row, form in enumerate(self.forms):
+            reasons = self._reasons.get(form.name)
+            verdict = _UNKNOWN if reasons is None else _IMPOSSIBLE if reasons else _POSSIBLE
+            item = self.item(row)
+            item.setText("{}\n{}".format(form.title, verdict))
+            item.setForeground(QtGui.QBrush(self._theme.color("muted" if reasons else "text")))
+
+
+class LimitsView(QtWidgets.QWidget):
+    """Whether the chosen format can hold the settings, and else each reason with what would make it possible."""
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self._title, self._reasons = "", None  # type: str, Optional[List[str]]
+        self.verdict = QtWidgets.QLabel(wordWrap=True)
+        self.reasons = QtWidgets.QTextBrowser()
+        self.reasons.setAccessibleName("What stands against this format")
+        self.reasons.setOpenLinks(False)
+        self.reasons.setMinimumHeight(90)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.verdict)
+        rows.addWidget(self.reasons, 1)
+        self.reasons.hide()
+        theme.changed.connect(self._dress)
+
+    def show_limits(self, title: str, reasons: Optional[List[str]]) -> None:
+        """``reasons`` stand against the format ``title``; None where that is not known yet."""
+        if (title, reasons) != (self._title, self._reasons):
+            self._title, self._reasons = title, reasons
+            self._dress()
+
+    def _dress(self) -> None:
+        title, reasons = self._title, self._reasons
+        if reasons is None:
+            text, color = "Reading the settings of the checkpoint…", "muted"
+        elif reasons:
+            count = "1 reason" if len(reasons) == 1 else "{} reasons".format(len(reasons))
+            text, color = "✕ {} can't hold these settings, for {}:".format(title, count), "bad"
+        else:
+            text, color = "✓ {} can hold the settings of this state.".format(title), "good"
+        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
+        self.verdict.setPalette(palette)
+        self.verdict.setText(text)
+        self.reasons.setVisible(bool(reasons))
+        place = self.reasons.verticalScrollBar().value()
+        self.reasons.setHtml("".join(self._paragraph(reason) for reason in reasons or ()))
+        self.reasons.verticalScrollBar().setValue(place)
+
+    def _paragraph(self, reason: str) -> str:
+        why, found, remedy = reason.partition(_REMEDY)
+        text = "• " + escape(why)
+        if found:
+            text += "<br><span style='color:{}'>→ possible {}</span>".format(self._theme.colors.accent, escape(remedy))
+        return "<p style='margin: 0 0 6px 0'>{}</p>".format(text)
+
+
+class OptionsForm(QtWidgets.QWidget):
+    """The options of a format, made from their declarations; what was chosen for each format is remembered."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, form: Any, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._form, self._settings = form, settings
+        self.widgets = {}  # type: Dict[str, QtWidgets.QWidget]
+        rows = QtWidgets.QFormLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        for option in form.options:
+            remembered = settings.value(self._key(option.name))
+            if option.choices:
+                widget = QtWidgets.QComboBox()
+                widget.addItems(option.choices)
+                widget.setCurrentText(str(option.default))
+                widget.setCurrentText(str(remembered or ""))  # where there is such an item
+                widget.setAccessibleName(option.label)
+                widget.currentTextChanged.connect(self._on_changed)
+                label = QtWidgets.QLabel(option.label)
+                label.setBuddy(widget)
+                label.setToolTip(option.help)
+                rows.addRow(label, widget)
+            else:
+                widget = CheckBox(option.label)
+                is_on = option.default if remembered is None else remembered in (True, "true")
+                widget.setChecked(bool(is_on))
+                widget.toggled.connect(self._on_changed)
+                rows.addRow(widget)
+            widget.setToolTip(option.help)
+            self.widgets[option.name] = widget
+
+    def values(self) -> Dict[str, Any]:
+        """All options by name."""
+        return {name: widget.currentText() if isinstance(widget, QtWidgets.QComboBox) else widget.isChecked()
+                for name, widget in self.widgets.items()}
+
+    def _key(self, option: str) -> str:
+        return "export/options/{}/{}".format(self._form.name, option)
+
+    def _on_changed(self, *_: Any) -> None:
+        for name, value in self.values().items():
+            self._settings.setValue(self._key(name), value)
+        self.changed.emit()
