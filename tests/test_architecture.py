@@ -28,6 +28,7 @@ TERMINAL = {"tqdm"}
 # around it holds.
 THIRD_PARTY = [
     ("qatviz.errors", STANDARD_LIBRARY_ONLY),
+    ("qatviz.metric", STANDARD_LIBRARY_ONLY),
     ("qatviz.settings", STANDARD_LIBRARY_ONLY),
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
     ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
@@ -54,7 +55,7 @@ THIRD_PARTY = [
 ]
 # The parts of qatviz that a window may know; all else reaches it as data. The book of settings, which is made from the
 # description of a network, is what it shows and changes; the NumPy reference says what that would do.
-KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.telemetry",
+KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.metric", "qatviz.telemetry",
                 "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis",
                 "qatviz.quant.affine", "qatviz.quant.measures", "qatviz.quant.ranges")
 # Only these may know the window.

@@ -64,7 +64,7 @@ class SingleStep(Command):
 
 @dataclass(frozen=True)
 class Evaluate(Command):
-    """Measure accuracy on held-out data, in the background of training."""
+    """Measure how good it is on held-out data, in the background of training."""
 
 
 @dataclass(frozen=True)

@@ -5,12 +5,13 @@ from collections import deque
 import numpy as np
 
 from qatviz.errors import QatvizError, RunStateError
+from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import flip_rate, measure
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import ACCURACIES, EVALUATIONS, SNAPSHOTS, STEPS, history_names
+from qatviz.telemetry.collector import EVALUATIONS, SNAPSHOTS, STEPS, history_names
 from qatviz.telemetry.history import History
 from qatviz.telemetry.snapshots import (SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram,
                                         TensorValues, read_only)
@@ -31,11 +32,12 @@ class StagedRun:
         All that was asked for.
     """
 
-    def __init__(self, network="lenet", preset="tflite-int8", seed=0):
+    def __init__(self, network="lenet", preset="tflite-int8", seed=0, metric=ACCURACY):
         self.network = zoo.build(network, INPUT_SHAPES.get(network, (32, 32, 3)), 10)
         self.book = SettingsBook.from_preset(quantization_plan(self.network), preset)
         self.plan = self.book.plan
-        self.history = History(history_names([t.name for t in self.plan.tensors]))
+        self.metric = metric
+        self.history = History(history_names([t.name for t in self.plan.tensors], metric))
         self.state, self.step, self.dropped, self.dropped_snapshots, self.seconds = "running", 0, 0, 0, 0.0
         self.sent = []
         self._waiting, self._news, self._sequence = deque(), deque(), 0
@@ -89,9 +91,9 @@ class StagedRun:
             self.take_snapshot()
         return self
 
-    def evaluate(self, accuracy=(0.98, 0.97, 0.965, 0.96)):
-        event = events.Evaluated(self.step, dict(zip(ACCURACIES, accuracy)), 1000, 0.1)
-        self.history.append(EVALUATIONS, self.step, np.array(accuracy))
+    def evaluate(self, scores=(0.98, 0.97, 0.965, 0.96)):
+        event = events.Evaluated(self.step, dict(zip(WAYS, scores)), 1000, 0.1, self.metric.name)
+        self.history.append(EVALUATIONS, self.step, np.array(scores))
         self.put(event)
 
     def end(self, event):
@@ -180,6 +182,8 @@ class StagedRun:
                 self.put(events.CommandRejected(self.step, sequence, command.describe(), str(error)))
                 continue
             name = "before-{}-{}".format(self.step, sequence) if changes else ""
+            if isinstance(command, c.SaveCheckpoint):
+                name = command.name or "step-{}".format(self.step)
             self.put(events.CommandApplied(self.step, sequence, command.describe(), changes, name))
             if isinstance(command, c.InspectTensor):
                 self.put(TensorValues(self.step, command.tensor, read_only(self._values[command.tensor].copy())))

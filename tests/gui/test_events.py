@@ -88,13 +88,13 @@ def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
     change(context, run, ("conv1.weights.num_bits", 99))
     assert lines(panel)[:2] == ["evaluated: 97.1 % float, 96.8 % quantized", "finished: all steps are done"]
     assert lines(panel)[2].startswith("not applied: conv1.weights.num_bits is 99: expected")
-    assert "only weights quantized: 97.00%" in panel.source.index(0, WHAT).data(Qt.ToolTipRole)
+    assert "only weights quantized: 97.00 %" in panel.source.index(0, WHAT).data(Qt.ToolTipRole)
 
 
 @pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))
 def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
     values = {"seconds": 1.5, "device": "/cpu", "sequence": 1, "command": "x", "message": "it broke",
-              "tensors": ("a", "b"), "reason": "asked to", "accuracy": ACCURACY, "num_examples": 10, "name": "auto-1",
+              "tensors": ("a", "b"), "reason": "asked to", "scores": ACCURACY, "metric": "accuracy", "num_examples": 10, "name": "auto-1",
               "from_step": 9, "steps": 100,
               "what": "the loss is not finite", "restored_step": 2, "traceback": "Traceback", "step": 3,
               "changes": (Change("conv1.weights.num_bits", 8, 4),), "checkpoint": "before-1"}

@@ -79,7 +79,7 @@ def test_evaluate_and_checkpoint_are_asked_for_and_their_outcome_told(begin):
     assert panel.run.sent == [Evaluate(), SaveCheckpoint()]
     panel.run.evaluate((0.98, 0.97, 0.965, 0.96))
     panel.model.take(panel.run.drain())
-    assert "96.0% quantized" in panel.news.text() and "98.0% float" in panel.news.text()
+    assert "96.0 % quantized" in panel.news.text() and "98.0 % float" in panel.news.text()
     tell(panel, events.CheckpointSaved(7, "step-7", "asked for"))
     assert "checkpoint" in panel.news.text()
 

@@ -3,6 +3,7 @@
 from typing import List, NamedTuple
 
 from qatviz.gui.edits import show
+from qatviz.metric import METRICS
 from qatviz.telemetry import events
 
 #: What the list can be narrowed to.
@@ -29,8 +30,8 @@ _MARKS = {
     events.Planned: Mark("▸", "muted"),
     events.NonFinite: Mark("▲", "bad"), events.RecordFailed: Mark("▲", "bad"), events.Finished: Mark("■", "good"),
     events.Stopped: Mark("■", "muted"), events.Failed: Mark("✖", "bad")}
-_ACCURACIES = (("float", "float"), ("quantized", "quantized"), ("weights_only", "only weights quantized"),
-               ("activations_only", "only activations quantized"))
+_WAYS = (("float", "float"), ("quantized", "quantized"), ("weights_only", "only weights quantized"),
+         ("activations_only", "only activations quantized"))
 
 
 def is_change(event: events.Event) -> bool:
@@ -79,7 +80,8 @@ def details(event: events.Event) -> str:
     if isinstance(event, events.Failed):
         return event.traceback
     if isinstance(event, events.Evaluated):
-        lines = ["{}: {:.2%}".format(name, event.accuracy[key]) for key, name in _ACCURACIES if key in event.accuracy]
+        metric = METRICS[event.metric]
+        lines = ["{}: {}".format(name, metric.text(event.scores[key], 2)) for key, name in _WAYS if key in event.scores]
         return "\n".join(lines + ["on {:,} examples, in {:.1f} s".format(event.num_examples, event.seconds)])
     return ""
 
@@ -112,9 +114,9 @@ def _changes(event: events.CommandApplied) -> str:
 
 
 def _evaluated(event: events.Evaluated) -> str:
-    found = ["{:.1%} {}".format(event.accuracy[key], name).replace("%", " %") for key, name in _ACCURACIES[:2]
-             if key in event.accuracy]
-    return "evaluated: " + ", ".join(found)
+    metric = METRICS[event.metric]
+    found = ["{} {}".format(metric.text(event.scores[key]), name) for key, name in _WAYS[:2] if key in event.scores]
+    return "evaluated: {}{}".format("" if metric.unit else metric.title + " ", ", ".join(found))
 
 
 def _restored(event: events.Restored) -> str:

@@ -1,4 +1,4 @@
-"""The run over time: loss, accuracy and what quantization does to each tensor, with a marker for every change."""
+"""The run over time: loss, how good it is on held-out data and what quantization does to each tensor, with a marker for every change."""
 
 from typing import Iterable, List, Optional, Sequence, Tuple
 
@@ -10,7 +10,7 @@ from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_bar import EvolutionBar
 from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
 from qatviz.gui.panels.evolution_effects import MarkerEffects
-from qatviz.gui.panels.evolution_kinds import KINDS, LOSS
+from qatviz.gui.panels.evolution_kinds import KINDS, LOSS, score_kind
 from qatviz.gui.panels.evolution_markers import MARKED, Marker
 from qatviz.gui.panels.evolution_menu import MarkerMenu
 from qatviz.gui.panels.evolution_plot import SETTLE_S, EvolutionPlot, View
@@ -19,7 +19,7 @@ from qatviz.gui.panels.evolution_strip import MarkerStrip
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import STEPS as STEP_TRACK
+from qatviz.telemetry.refill import STEPS as STEP_TRACK, metric_in
 
 #: Tensors in colour; there are no more colours that can be told apart.
 MOST_TENSORS = 8
@@ -197,6 +197,9 @@ class EvolutionPanel(Panel):
             plot.forget()
         if self._history is None:
             return
+        kind = score_kind(metric_in(self._history))
+        self.plots[kind.key].set_kind(kind)
+        self.bar.name_plot(kind)
         self._reader = SeriesReader(self._history)
         for snapshot in self.model.snapshots:
             self._clock.add(snapshot.step, snapshot.seconds)

@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.histogram_flow import FlowLayout
 from qatviz.gui.panels.evolution_measures import small_font
-from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
+from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS, PlotKind
 
 
 class EvolutionBar(QtWidgets.QWidget):
@@ -72,6 +72,14 @@ class EvolutionBar(QtWidgets.QWidget):
     def shown(self) -> Sequence[str]:
         """Keys of the plots that are shown."""
         return [key for key, button in self.plots.items() if button.isChecked()]
+
+    def name_plot(self, kind: PlotKind) -> None:
+        """Another kind of plot is shown under the name ``kind.key``."""
+        button = self.plots[kind.key]
+        if button.text() != kind.button:
+            button.setText(kind.button)
+            self.layout().invalidate()
+        button.setToolTip(kind.about)
 
     def tell(self, text: str) -> None:
         """How many of the tensors are shown."""

@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.telemetry.collector import ACCURACIES
+from qatviz.metric import ACCURACY, WAYS, Metric
 
 #: With more tensors than these, only the current one's parts of the error are drawn.
 _PARTS_OF_AT_MOST = 2
@@ -19,6 +19,8 @@ class PlotKind(NamedTuple):
         Name in the settings; text of the toggle; heading, with the unit.
     pattern : str
         Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
+    ways : str
+        Series of the four evaluations, with the names of :data:`qatviz.metric.WAYS` for ``{}``; else empty.
     about : str
         Explains the term in a sentence.
     unit : str
@@ -50,6 +52,7 @@ class PlotKind(NamedTuple):
     least: float = 0.0
     digits: Optional[int] = None
     waits_for: str = "waits for the first step"
+    ways: str = ""
 
 
 class CurveSpec(NamedTuple):
@@ -66,18 +69,28 @@ class CurveSpec(NamedTuple):
     minor: bool = False  # the axis need not show all of it
 
 
-LOSS, ACCURACY, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
+#: The plot of evaluations, whatever their metric, goes by the name that the settings of users know.
+LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
+
+
+def score_kind(metric: Metric) -> PlotKind:
+    """The plot of what evaluations measure."""
+    shares = metric.factor * metric.highest
+    return PlotKind(
+        SCORE, metric.title[0].upper() + metric.title[1:], metric.heading, unit=metric.unit, factor=metric.factor,
+        can_log=not metric.unit, limits=(-1.0, shares + 1.0) if metric.unit else (-float("inf"), float("inf")),
+        least=2.0 if metric.unit else 0.0, digits=1 if metric.unit else None,
+        waits_for="waits for the first evaluation on held-out data",
+        about="{}: with float values, with only the weights quantized, only the activations, and both.".format(
+            metric.about), ways=metric.name + ".{}")
+
 
 KINDS = (
     PlotKind(
         LOSS, "Loss", "Loss", can_log=True,
         about="What training makes small: how far the network's answers are from the right ones, on the batch of "
               "each step, with quantization as it is set."),
-    PlotKind(
-        ACCURACY, "Accuracy", "Accuracy (%)", unit=" %", factor=100.0, limits=(-1.0, 101.0), least=2.0, digits=1,
-        waits_for="waits for the first evaluation on held-out data",
-        about="Share of held-out examples that are classified right: with float values, with only the weights "
-              "quantized, only the activations, and both."),
+    score_kind(ACCURACY),
     PlotKind(
         "sqnr", "SQNR", "SQNR (dB)", "{}/sqnr_db", unit=" dB", least=6.0, digits=1,
         about="Signal-to-quantization-noise ratio: how much larger the values are than the error of quantizing "
@@ -102,10 +115,10 @@ KINDS = (
         RATE, "Rate", "Learning rate", can_log=True, log=True,
         about="The factor that turns a gradient into a step of the weights."),
 )
-DEFAULT_SHOWN = (LOSS, ACCURACY, "sqnr")
+DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 
-_ACCURACY_COLORS = dict(zip(ACCURACIES, ("float_values", 1, 2, "in_range")))
-_ACCURACY_ABOUT = dict(zip(ACCURACIES, (
+_WAY_COLORS = dict(zip(WAYS, ("float_values", 1, 2, "in_range")))
+_WAY_ABOUT = dict(zip(WAYS, (
     "Nothing is quantized.", "Only the weights are quantized.", "Only the activations are quantized.",
     "Weights and activations are quantized.")))
 _PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outside the range (dashed)."),
@@ -114,10 +127,9 @@ _PARTS = (("clipping", QtCore.Qt.DashLine, "Part of the error from values outsid
 
 def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[CurveSpec]:
     """The curves of a plot, for the tensors in their order; the most important one first."""
-    if kind.key == ACCURACY:
-        return [CurveSpec("accuracy." + name, "accuracy." + name, name.replace("_only", ""), _ACCURACY_COLORS[name],
-                          _ACCURACY_ABOUT[name],
-                          width=2 if name == "quantized" else 1) for name in reversed(ACCURACIES)]
+    if kind.ways:
+        return [CurveSpec(kind.ways.format(way), "way." + way, way.replace("_only", ""), _WAY_COLORS[way],
+                          _WAY_ABOUT[way], width=2 if way == "quantized" else 1) for way in reversed(WAYS)]
     if not kind.pattern:
         return [CurveSpec(kind.key, kind.key, "", 0)]
     curves = [CurveSpec(kind.pattern.format(name), "tensor." + name, name, i, width=2 if name == current else 1)

@@ -31,13 +31,19 @@ class Legend(QtWidgets.QWidget):
 
     def __init__(self, theme: Theme, title: str, about: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.theme, self.title = theme, title
+        self.theme = theme
         self.entries = []  # type: List[Entry]
         self._rects = []  # type: List[QtCore.QRect]
-        self._current, self._about = 0, about
+        self._current = 0
+        self.set_title(title, about)
         self.setFocusPolicy(QtCore.Qt.TabFocus)
-        self.setAccessibleName("Legend of " + title)
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
+
+    def set_title(self, title: str, about: str) -> None:
+        """``about`` explains the title in a sentence."""
+        self.title, self._about = title, about
+        self.setAccessibleName("Legend of " + title)
+        self.update()
 
     def sizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(120, QtGui.QFontMetrics(small_font(self.font())).height() + 4)

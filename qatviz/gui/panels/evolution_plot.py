@@ -12,7 +12,7 @@ from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_canvas import Canvas
 from qatviz.gui.panels.evolution_measures import small_font
-from qatviz.gui.panels.evolution_kinds import ACCURACY, LOSS, CurveSpec, PlotKind, curves_of
+from qatviz.gui.panels.evolution_kinds import LOSS, CurveSpec, PlotKind, curves_of
 from qatviz.gui.panels.evolution_legend import Entry, Legend
 from qatviz.gui.panels.evolution_smoothing import Smoothing
 from qatviz.gui.plot import si
@@ -75,16 +75,10 @@ class EvolutionPlot(QtWidgets.QWidget):
     def __init__(self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings,
                  parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self.theme, self.kind, self._settings = theme, kind, settings
-        self.figure_name = kind.key
+        self.theme, self._settings = theme, settings
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
-        self.canvas.setAccessibleName(kind.title)
-        self.canvas.limits, self.canvas.least = kind.limits, kind.least
-        self.log = QtWidgets.QToolButton(checkable=True, text="log", visible=kind.can_log)
+        self.log = QtWidgets.QToolButton(checkable=True, text="log")
         self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
-        self.log.setAccessibleName("{}: logarithmic axis".format(kind.title))
-        self.log.setChecked(kind.can_log and settings.value("evolution/log_" + kind.key, kind.log, bool))
-        self.log.toggled.connect(self._on_log)
         self._view = None  # type: Optional[View]
         self._specs, self._drawn = [], []  # type: List[CurveSpec], List[_Drawn]
         self._state, self.is_behind = None, False  # type: Optional[tuple], bool
@@ -100,9 +94,28 @@ class EvolutionPlot(QtWidgets.QWidget):
         head.setSpacing(0)
         layout.addLayout(head)
         layout.addWidget(self.canvas, 1)
+        self._take_kind(kind)
+        self.log.toggled.connect(self._on_log)
         self.setAutoFillBackground(True)
         self.menu = FigureMenu(self)
         self.apply_theme()
+
+    def set_kind(self, kind: PlotKind) -> None:
+        """Draw something else in this place; its settings are kept by ``kind.key``."""
+        if kind != self.kind:
+            self.log.blockSignals(True)  # whether it has such an axis is not what the user chose
+            self._take_kind(kind)
+            self.log.blockSignals(False)
+            self.forget()
+
+    def _take_kind(self, kind: PlotKind) -> None:
+        self.kind, self.figure_name = kind, kind.key
+        self.legend.set_title(kind.title, kind.about)
+        self.canvas.setAccessibleName(kind.title)
+        self.canvas.limits, self.canvas.least = kind.limits, kind.least
+        self.log.setAccessibleName("{}: logarithmic axis".format(kind.title))
+        self.log.setChecked(kind.can_log and self._settings.value("evolution/log_" + kind.key, kind.log, bool))
+        self.log.setVisible(kind.can_log)
 
     def apply_theme(self) -> None:
         """Take the theme's colours."""
@@ -221,7 +234,7 @@ class EvolutionPlot(QtWidgets.QWidget):
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         width = drawn.spec.width if drawn.values is points.mean else 2
         return Curve(x, self._y(drawn.values), low, high, color, band, width,
-                     drawn.spec.style, self.kind.key == ACCURACY or len(x) < _DOTS_BELOW, drawn.spec.minor)
+                     drawn.spec.style, bool(self.kind.ways) or len(x) < _DOTS_BELOW, drawn.spec.minor)
 
     def _y(self, values: np.ndarray) -> np.ndarray:
         values = values * self.kind.factor

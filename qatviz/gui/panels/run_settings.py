@@ -15,6 +15,7 @@ from qatviz.gui.controls.steps_control import StepsControl
 from qatviz.gui.panel import Panel
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.metric import METRICS
 from qatviz.settings import RUN as RUN_PREFIX, RUN_SETTINGS
 from qatviz.telemetry import events
 from qatviz.training.commands import Command, Evaluate, SaveCheckpoint, SetSteps
@@ -53,7 +54,7 @@ class RunSettingsPanel(Panel):
         self.headings = {title: Heading(title, self.theme) for title in ("Training", "How often", "Length", "Now")}
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
-        self.evaluate.setToolTip("Measure accuracy on held-out data: float, weights only, activations only, quantized")
+        self.evaluate.setToolTip("Measure how good it is on held-out data: float, weights only, activations only, quantized")
         self.checkpoint = QtWidgets.QPushButton("Checkpoint")
         self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
         self.news = QtWidgets.QLabel()
@@ -164,9 +165,11 @@ class RunSettingsPanel(Panel):
         elif isinstance(event, events.CommandRejected) and event.sequence in self._sent:
             self.refusal.say(event.message)
             self._forget_steps()
-        elif isinstance(event, events.Evaluated) and "quantized" in event.accuracy:
-            self.news.setText("Step {:,}: {:.1%} quantized, {:.1%} float".format(
-                event.step, event.accuracy["quantized"], event.accuracy["float"]))
+        elif isinstance(event, events.Evaluated) and "quantized" in event.scores:
+            metric = METRICS[event.metric]
+            self.news.setText("Step {:,}: {}{} quantized, {} float".format(
+                event.step, "" if metric.unit else metric.title + " ",
+                *(metric.text(event.scores[way]) for way in ("quantized", "float"))))
         elif isinstance(event, events.CheckpointSaved):
             self.news.setText("Step {:,}: checkpoint {}".format(event.step, event.name))
         elif isinstance(event, events.RecordFailed):

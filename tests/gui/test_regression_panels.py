@@ -1,0 +1,97 @@
+"""A run that predicts numbers, in the window: its error where another run's accuracy is, in the unit of its targets."""
+
+import numpy as np
+import pytest
+from evolution_staging import change, go_on, panel, train, values  # noqa: F401
+
+from qatviz.gui.panels.evolution_kinds import KINDS, curves_of, score_kind
+from qatviz.gui.panels.events_text import details, sentence
+from qatviz.gui.panels.run_settings import RunSettingsPanel
+from qatviz.metric import ACCURACY, METRICS, RMSE
+from qatviz.telemetry import events
+from qatviz.telemetry.collector import EVALUATIONS, history_names
+
+ERRORS = (0.0213, 0.0251, 0.0248, 0.0302)
+
+
+def test_the_plot_of_accuracy_shows_the_error(context, panel, staged):
+    run = staged(metric=RMSE)
+    shown = panel()
+    plot = shown.plots["accuracy"]
+    assert "evaluation" in plot.canvas.note
+    run.evaluate(ERRORS)
+    go_on(context, run)
+    shown.refresh()
+    assert plot.canvas.note == "" and plot.legend.title == plot.canvas.accessibleName() == "RMSE"
+    assert values(plot) == {"float": "0.0213", "weights": "0.0251", "activations": "0.0248", "quantized": "0.0302"}
+    assert shown.bar.plots["accuracy"].text() == "RMSE" and "unit of the targets" in shown.bar.plots["accuracy"].toolTip()
+    assert {name for name in plot.table()} == {"step", "rmse.float", "rmse.weights_only", "rmse.activations_only",
+                                               "rmse.quantized"}
+    assert [curve.y.tolist() for curve in plot.canvas.curves][0] == pytest.approx([ERRORS[3]])
+    low, high = plot.canvas.y_range
+    assert low < min(ERRORS) and max(ERRORS) < high < 0.1
+
+
+def test_errors_have_a_logarithmic_axis_and_accuracies_do_not(context, panel, staged):
+    shown = panel()
+    plot = shown.plots["accuracy"]
+    staged()
+    shown.refresh()
+    assert plot.log.isHidden() and not plot.log.isChecked()
+    run = staged(metric=RMSE)
+    run.evaluate(ERRORS)
+    go_on(context, run)
+    shown.refresh()
+    assert not plot.log.isHidden() and not plot.log.isChecked()
+    plot.log.click()
+    shown.refresh()
+    assert [curve.y.tolist() for curve in plot.canvas.curves][0] == pytest.approx([np.log10(ERRORS[3])])
+    staged()  # another run
+    shown.refresh()
+    assert plot.log.isHidden() and not plot.log.isChecked() and plot.legend.title == "Accuracy (%)"
+    assert shown.bar.plots["accuracy"].text() == "Accuracy"
+    staged(metric=RMSE)
+    shown.refresh()
+    assert plot.log.isChecked(), "what the user chose is kept"
+
+
+def test_another_run_changes_the_unit_back(context, panel, staged):
+    shown = panel()
+    for metric, scores, text in ((RMSE, ERRORS, "0.0302"), (ACCURACY, (0.98, 0.97, 0.965, 0.96), "96.0 %")):
+        run = staged(metric=metric)
+        run.evaluate(scores)
+        go_on(context, run)
+        shown.refresh()
+        assert values(shown.plots["accuracy"])["quantized"] == text
+
+
+def test_the_effect_of_a_change_is_told_as_the_error(context, panel, staged):
+    run = staged(metric=RMSE, steps=1)
+    train(context, run, 79)
+    run.evaluate((0.02, 0.02, 0.02, 0.021))
+    change(context, run, ("conv1.weights.num_bits", 2), steps=80)
+    run.evaluate((0.02, 0.1, 0.1, 12345.6))
+    go_on(context, run)
+    shown = panel("loss")
+    tip = shown.effects.tell(shown.effects.markers)
+    assert "RMSE 0.021 → 12,346" in tip and "%" not in tip
+
+
+def test_events_and_news_tell_the_error(context, show, staged):
+    event = events.Evaluated(8, dict(zip(("float", "weights_only", "activations_only", "quantized"), ERRORS)), 9, 0.1,
+                             "rmse")
+    assert sentence(event) == "evaluated: RMSE 0.0213 float, 0.0302 quantized"
+    assert "only weights quantized: 0.0251" in details(event).splitlines() and "%" not in details(event)
+    news = show(RunSettingsPanel(context))
+    run = staged(metric=RMSE)
+    run.evaluate(ERRORS)
+    context.model.take(run.drain())
+    assert news.news.text() == "Step 3: RMSE 0.0302 quantized, 0.0213 float"
+
+
+@pytest.mark.parametrize("metric", METRICS.values(), ids=METRICS)
+def test_every_metric_has_a_plot_whose_series_a_run_has(metric):
+    kind = score_kind(metric)
+    assert kind.key == "accuracy" and [known.key for known in KINDS].count(kind.key) == 1
+    assert sorted(curve.series for curve in curves_of(kind, (), "")) == sorted(
+        history_names(["a.weights"], metric)[EVALUATIONS])
