@@ -120,10 +120,10 @@ TFLITE = Format(
     (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
      Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
             "8: smaller once compressed, less exact in runtimes that round twice"),
-     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte; only "
-            "LiteRT runs them"),
-     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16; only "
-            "LiteRT runs them"),
+     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte: half the "
+            "size, less exact, and for LiteRT, not for older runtimes"),
+     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16: for "
+            "LiteRT, not for older runtimes"),
      Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
     tflite_limits.tflite)
 

@@ -13,7 +13,7 @@ import tempfile
 import threading
 from functools import lru_cache
 from pathlib import Path
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Union
 
 import numpy as np
 
@@ -26,7 +26,7 @@ VARIABLE = "QATVIZ_LITERT_PYTHON"
 XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 #: What they reach in networks of a few layers: with int8 alone, where XNNPACK rounds once; with INT4 weights, whose
 #: kernels round twice, the first time to coarse steps; with int16, whose factors have 16 bits.
-REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.98, 1, 0.995), Agreement(0.5, 2, 0.98), Agreement(0.5, 3, 0.995)
+REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.98, 1, 0.995), Agreement(0.75, 2, 0.98), Agreement(0.5, 3, 0.995)
 #: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
 INT16_FACTOR_ERROR = 2.0**-15
 
@@ -87,7 +87,10 @@ def find_litert() -> Litert:
     ------
     LitertMissing
     """
-    return _found(os.environ.get(VARIABLE), os.environ.get("PATH"))
+    found = _look(os.environ.get(VARIABLE), os.environ.get("PATH"))
+    if isinstance(found, Litert):
+        return found
+    raise LitertMissing("there is no LiteRT: " + found)
 
 
 class LitertRunner:
@@ -176,17 +179,16 @@ def _environment() -> Dict[str, str]:
 
 
 @lru_cache(maxsize=8)
-def _found(named: Optional[str], path: Optional[str]) -> Litert:
-    tried = [named] if named else list(filter(None, map(shutil.which, _CANDIDATES)))
-    for python in tried:
+def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
+    """LiteRT, or why there is none."""
+    for python in [named] if named else filter(None, map(shutil.which, _CANDIDATES)):
         version = _version(python)
         if version is not None:
             return Litert(python, version)
     if named:
-        raise LitertMissing("there is no LiteRT: {} is {!r}, which is no Python with the package ai-edge-litert".format(
-            VARIABLE, named))
-    raise LitertMissing("there is no LiteRT: no Python on PATH has the package ai-edge-litert, which needs Python 3.9 "
-                        "or newer; {} can name one that has".format(VARIABLE))
+        return "{} is {!r}, which is no Python with the package ai-edge-litert".format(VARIABLE, named)
+    return "no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {} can name one".format(
+        VARIABLE)
 
 
 def _version(python: str) -> Optional[str]:

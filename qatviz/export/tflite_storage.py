@@ -15,7 +15,7 @@ from typing import FrozenSet, List, NamedTuple
 import numpy as np
 
 from qatviz.export.errors import ExportError
-from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, channel_shape
+from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 
 #: From codes to those of a uint8 file.
 UINT8_OFFSET = 128

@@ -1,83 +1,108 @@
 """TFLite files in LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
 
-It needs a newer Python than TensorFlow 1.15 does: the first one found that has ``ai_edge_litert`` installed, or the one
-that QATVIZ_LITERT_PYTHON names. Without one, these tests are skipped.
+Without a Python that has it (see :mod:`qatviz.export.litert_runtime`), these tests are skipped.
 """
-
-import os
-import shutil
-import subprocess
 
 import numpy as np
 import pytest
-from integer_cases import model_of
+from integer_cases import book_of, model_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
+from test_tflite_proof import INT8, NETWORK, STATE, noise
 
+from qatviz.export.formats import TFLITE
+from qatviz.export.litert_runtime import (BUILTIN, INT16_FACTOR_ERROR, XNNPACK, LitertMissing, LitertRunner,
+                                          find_litert)
 from qatviz.export.parity import compare_layers, compare_logits, run_logits
+from qatviz.export.source import ExportSource
 from qatviz.export.tflite_lowering import tflite_model
 
-CANDIDATES = [os.environ.get("QATVIZ_LITERT_PYTHON")] + [
-    shutil.which("python3.{}".format(minor)) for minor in range(14, 8, -1)] + [shutil.which("python3")]
-#: Runs a file on an array: names of the file, of the array, of what becomes of it, and of the kernels.
-PROGRAM = """
-import sys
-import numpy as np
-from ai_edge_litert.interpreter import Interpreter, OpResolverType
-model, codes, results, kernels = sys.argv[1:]
-interpreter = Interpreter(model_path=model, experimental_op_resolver_type=getattr(OpResolverType, kernels))
-source, codes = interpreter.get_input_details()[0]["index"], np.load(codes)
-interpreter.resize_tensor_input(source, codes.shape)
-interpreter.allocate_tensors()
-interpreter.set_tensor(source, codes)
-interpreter.invoke()
-np.savez(results, *[interpreter.get_tensor(details["index"]) for details in interpreter.get_output_details()])
-"""
-XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+#: Settings of weights and activations whose files only LiteRT runs, and the option that makes them.
+WIDE = {
+    "int4": (*SETTINGS["int4"], "int4"),
+    "int4 per tensor": ({"num_bits": 4, "symmetric": True}, {}, "int4"),
+    "int4 where they fit": ({"num_bits": 4}, {}, "int4"),
+    "affine 3 bits": ({"num_bits": 3, "per_channel": True}, {}, "int4"),
+    "ternary": (*SETTINGS["ternary"], "int4"),
+    "int16": (INT8, {"num_bits": 16, "symmetric": True}, "int16"),
+    "int16 of 12 affine bits": ({"symmetric": True}, {"num_bits": 12}, "int16"),
+    "int16 of 15 affine bits": ({"num_bits": 7, "per_channel": True}, {"num_bits": 15, "narrow_range": True}, "int16"),
+}
 
 
 @pytest.fixture(scope="session")
-def python():
-    """The newer Python."""
-    for path in filter(None, CANDIDATES):
-        found = subprocess.run([path, "-c", "import ai_edge_litert.interpreter"], stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL)
-        if found.returncode == 0:
-            return path
-    return pytest.skip("there is no Python with ai-edge-litert; QATVIZ_LITERT_PYTHON can name one")
+def litert():
+    try:
+        return find_litert()
+    except LitertMissing as missing:
+        return pytest.skip(str(missing))
 
 
-@pytest.fixture
-def litert(python, tmp_path):
-    """Makes the runtime of a file, for the functions of ``qatviz.export.parity``."""
-    def runtime(file, kernels):
-        (tmp_path / "model.tflite").write_bytes(file.content)
-
-        def run(codes):
-            np.save(str(tmp_path / "codes.npy"), (codes + file.offset).astype(file.dtype))
-            subprocess.run([python, "-c", PROGRAM] + [str(tmp_path / name) for name in (
-                "model.tflite", "codes.npy", "results.npz")] + [kernels], check=True, stderr=subprocess.DEVNULL)
-            with np.load(str(tmp_path / "results.npz")) as found:
-                return {name: found["arr_{}".format(i)].astype(np.int32) - file.offset
-                        for i, name in enumerate(file.outputs)}
-        return run
-    return runtime
+def check_layers(litert, model, kernels, **options):
+    file = tflite_model(model, outputs=[op.output for op in model.ops], **options)
+    error = INT16_FACTOR_ERROR if file.dtype == np.int16 else 0.0
+    with LitertRunner(litert, file, kernels) as runner:
+        for layer in compare_layers(model, runner.run, images_for(model, 24), factor_error=error):
+            assert layer.unexplained == 0 and layer.own.largest <= 1, layer
+    return file
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("kernels", [XNNPACK, BUILTIN])
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 def test_every_operation_computes_what_the_simulator_does(setting, kernels, litert):
-    model = model_of(everything(), *SETTINGS[setting])
-    run = litert(tflite_model(model, outputs=[op.output for op in model.ops]), kernels)
-    for layer in compare_layers(model, run, images_for(model, 24)):
-        assert layer.unexplained == 0 and layer.own.largest <= 1, layer
+    check_layers(litert, model_of(everything(), *SETTINGS[setting]), kernels)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kernels", [XNNPACK, BUILTIN])
+@pytest.mark.parametrize("setting", sorted(WIDE))
+def test_so_does_every_one_with_types_that_only_litert_knows(setting, kernels, litert):
+    weights, activations, option = WIDE[setting]
+    file = check_layers(litert, model_of(everything(), weights, activations), kernels, **{option: True})
+    assert file.only_litert and file.int4 == (option == "int4")
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 def test_rounding_once_leaves_hardly_a_difference(setting, litert):
     model = model_of(random_chain(4), *SETTINGS[setting])
-    simulated, found = run_logits(model, litert(tflite_model(model), XNNPACK), images_for(model, 32))
+    with LitertRunner(litert, tflite_model(model)) as runner:
+        simulated, found = run_logits(model, runner.run, images_for(model, 32))
     agreement = compare_logits(simulated, found)
     assert agreement.identical >= 0.98 and agreement.largest <= 1 and agreement.top1 == 1, agreement
+
+
+@pytest.mark.parametrize("setting", ["int4", "int16"])
+def test_probabilities_are_those_of_the_logits(setting, litert):
+    weights, activations, option = WIDE[setting]
+    model = model_of(everything(), weights, activations)
+    codes = np.random.RandomState(0).randint(*model.tensor("input").bounds, (20,) + model.tensor("input").shape)
+    with LitertRunner(litert, tflite_model(model, **{option: True})) as runner:
+        logits = runner.run(codes)["logits"]
+    with LitertRunner(litert, tflite_model(model, softmax=True, **{option: True})) as runner:
+        steps = runner.run(codes)["softmax"]
+    odds = np.exp((logits - logits.max(axis=1, keepdims=True)) * model.logits.scale)
+    count = 256 if setting == "int4" else 32768
+    assert np.abs(steps / count - odds / odds.sum(axis=1, keepdims=True)).max() <= 2 / 256
+
+
+@pytest.mark.parametrize("setting, title", [("int4", "TFLite int8 and int4"), ("int16", "TFLite int16")])
+def test_an_export_that_only_litert_runs_is_proven_there(setting, title, litert, tmp_path):
+    weights, activations, option = WIDE[setting]
+    source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
+    report = TFLITE.export(source, tmp_path / "net.tflite", {option: True}).report
+    assert report.to_text().startswith("{} of chain, run in {}".format(title, litert.name))
+    assert report.as_expected and not report.faults and len(report.layers) == 4
+    assert len(report.golden["file_output"]) == 16
+
+
+def test_a_file_can_be_run_in_both(litert, tmp_path):
+    source = ExportSource(NETWORK, book_of(NETWORK, INT8), STATE, noise())
+    report = TFLITE.export(source, tmp_path / "net.tflite", {"litert": True}).report
+    alone = TFLITE.export(source, tmp_path / "net.tflite").report
+    added = {name: found for name, found in report.outputs.items() if name not in alone.outputs}
+    assert sorted(added) == [litert.name + to for to in (" to evaluation graph", " to simulator")]
+    assert all(found.identical >= 0.99 and found.largest <= 1 and found.top1 == 1 for found in added.values())
+    assert {name: report.outputs[name] for name in alone.outputs} == alone.outputs
+    assert litert.name in report.accuracy and litert.name in report.to_text()

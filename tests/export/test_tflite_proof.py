@@ -31,11 +31,16 @@ STATE = state_of(NETWORK)
 INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
 
 
-@pytest.fixture(scope="module")
-def dataset():
+def noise():
+    """60 held-out examples for the network."""
     random = np.random.RandomState(0)
     images, labels = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8), (np.arange(80) % 4).astype(np.int32)
     return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    return noise()
 
 
 @pytest.fixture(scope="module")
@@ -242,7 +247,7 @@ def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
 
 @pytest.mark.parametrize("doubt", [True, False])
 def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doubt):
-    """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is farther."""
+    """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is more."""
     net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     unit = (-128.0, 127.0)
     model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, hidden__weights=[[0.25]],
