@@ -59,12 +59,18 @@ class Panel(QtWidgets.QWidget):
 
     def is_due(self) -> bool:
         """Whether something is out of date that can be seen."""
-        return self._due and self.isVisible() and not self.visibleRegion().isEmpty()
+        return self._due and self.isVisible() and self._is_within_window()
 
     def refresh(self) -> None:
         """Draw now."""
         self._due = False
         self.update_from()
+
+    def _is_within_window(self) -> bool:
+        """Docks behind other tabs are visible to Qt, but far outside. (Where children cover all of a panel, its own visible region
+        is empty, too.)"""
+        window = self.window()
+        return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
 
     def _on_topic(self, topic: str) -> None:
         if topic in self.topics or topic == RUN:

@@ -355,3 +355,18 @@ def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, 
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
     advance()
     assert run.book.of("conv1.weights").num_bits == 8
+
+
+def test_panels_are_drawn_that_can_be_seen_and_no_others(staged_window, app):
+    window = staged_window[0]
+    for name, panel in window.panels.items():
+        window.docks.open(name)
+        app.processEvents()
+        panel.mark_due()
+        assert panel.is_due(), name
+    tabs = window.tabifiedDockWidgets(window.docks.docks["run_settings"])
+    assert tabs
+    for dock in tabs:
+        panel = next(panel for panel in window.panels.values() if dock.isAncestorOf(panel))
+        panel.mark_due()
+        assert not panel.is_due(), panel.name

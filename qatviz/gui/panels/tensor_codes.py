@@ -110,7 +110,7 @@ class CodesPlot(TensorPlot):
         shown = [int(code) for code in self.codes if low <= code <= high]
         ends = {int(self.codes[0]), int(self.codes[-1])}
         # The ends are named always, so what would touch them is not.
-        marked = [c for c in shown if c in ends or (c % step == 0 and all(abs(c - end) >= 0.8 * step for end in ends))]
+        marked = [c for c in shown if c in ends or (c % step == 0 and all(abs(c - end) >= step for end in ends))]
         self.getAxis("bottom").setTicks([[(c, str(c).replace("-", "−")) for c in marked]])
 
     def read(self, x: float, y: float) -> str:
