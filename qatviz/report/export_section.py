@@ -5,7 +5,8 @@ The proofs are files that anybody may have written: what is not as expected is l
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.report.exports import FoundExport, is_number, numbers, rows, table as named_rows, texts
+from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
+from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, bullets, folded, table
@@ -41,7 +42,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
         main = outputs.get("file to evaluation graph") or next(iter(outputs.values()), {})
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
-                      "{:,}".format(step) if isinstance(step, int) else "–", "–" if nbytes is None else size(nbytes)]
+                      "{:,}".format(step) if is_count(step) else "–", "–" if nbytes is None else size(nbytes)]
                      + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")] + [_verdict(export)])
     return table("Exports", heads, shown)
 
@@ -65,7 +66,7 @@ def _export(run: RunData, export: FoundExport) -> Markup:
         told.append(element("p", "It says that it was made from another run ({}).".format(_text(about.get("run"))),
                             class_="missing"))
     step = about.get("step")
-    if export.is_own and isinstance(step, int) and step != run.outcome.step:
+    if export.is_own and is_count(step) and step != run.outcome.step:
         told.append(element("p", "It is of the run's state after step {:,} (checkpoint {}), not of the newest.".format(
             step, _text(about.get("checkpoint")))))
     told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
@@ -80,7 +81,7 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
     keys = list(dict.fromkeys(key for _, row in outputs for key in row if isinstance(key, str)))[:8]
     heads = [Head("Compared")] + [Head(_NAMES.get(key, _text(key)), is_number=True) for key in keys]
     examples = record.get("examples")
-    caption = "Outputs" + (" for {}".format(count(examples, "held-out example")) if isinstance(examples, int) else "")
+    caption = "Outputs" + (" for {}".format(count(examples, "held-out example")) if is_count(examples) else "")
     return table(caption, heads, [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs])
 
 
@@ -113,8 +114,10 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
         shown.append([_text(layer.get("layer")), _text(layer.get("operation"))]
                      + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
                      + [Cell(_number("", unexplained), "bad" if unexplained else None)])
-    rest = element("p", "{:,} more layers are left out.".format(len(layers) - MOST_LAYERS)) if len(layers) > MOST_LAYERS else None
-    return folded("By layer: {}".format(count(len(layers), "layer")), table("File against simulator, by layer", heads, shown), rest)
+    more = len(layers) - MOST_LAYERS
+    rest = element("p", "{:,} more layers are left out.".format(more)) if more > 0 else None
+    shown_table = table("File against simulator, by layer", heads, shown)
+    return folded("By layer: {}".format(count(len(layers), "layer")), shown_table, rest)
 
 
 def _number(key: str, value: Any) -> str:

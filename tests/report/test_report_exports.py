@@ -1,0 +1,174 @@
+"""Proofs of exports: found, told, and never trusted."""
+
+import json
+import os
+import random
+
+import pytest
+from report_cases import Page, recorded
+
+from qatviz.report import exports
+from qatviz.report.exports import find_exports
+from qatviz.report.page import page
+from qatviz.report.run_data import read_run
+from qatviz.telemetry.record import RunRecord
+
+HOSTILE = "<img src=x onerror=alert(1)>"
+
+
+def proof(**changes):
+    """As ``ParityReport.to_record`` writes it."""
+    return dict({
+        "about": {"format": "TFLite int8", "runtime": "an interpreter", "network": "mlp", "run": "r1", "checkpoint": "final",
+                  "step": 4},
+        "examples": 200, "layer_examples": 50,
+        "outputs": {"file to evaluation graph": {"identical": 0.99999, "largest": 1, "top1": 1.0},
+                    "file to simulator": {"identical": 0.5, "largest": 7, "top1": 0.75}},
+        "layers": [{"layer": "dense1", "operation": "Dense", "whole": {"identical": 0.98, "largest": 2},
+                    "own": {"identical": 1.0, "largest": 0}, "unexplained": 0}],
+        "accuracy": {"float": 0.9701, "file": 0.9602}, "bytes": {"file": 219696, "float32 parameters": 861480},
+        "notes": ["weights are spread"], "faults": [], "reached": {"identical": 0.85, "largest": 2, "top1": 0.995},
+        "as_expected": True}, **changes)
+
+
+def write(path, content):
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(content if isinstance(content, str) else json.dumps(content))
+
+
+@pytest.fixture
+def directory(tmp_path):
+    path = tmp_path / "runs" / "a"
+    recorded(path, lambda run: run.advance(4), run_id="r1")
+    return path
+
+
+def told(directory):
+    return Page(page(read_run(RunRecord.read(directory))))
+
+
+def test_proofs_in_the_directory_and_beside_it_are_found(directory):
+    write(directory / "net.parity.json", proof())
+    write(directory / "deep" / "er" / "model" / "parity.json", proof())
+    write(directory.parent / "beside.parity.json", proof())
+    write(directory.parent / "saved" / "parity.json", proof())
+    write(directory.parent / "others.parity.json", proof(about={"run": "r2"}))
+    write(directory.parent / "b" / "net.parity.json", proof())
+    write(directory / "parity.json.txt", "no proof")
+    found = find_exports(directory, "r1")
+    assert [export.name for export in found] == [
+        "deep/er/model/parity.json", "net.parity.json", "../beside.parity.json", "../saved/parity.json"]
+    assert all(export.is_own and not export.problem for export in found)
+    assert [export.is_own for export in find_exports(directory, "r2")] == [False, False, True]
+    assert not any(export.is_own for export in find_exports(directory, None))
+
+
+def test_what_a_proof_says_is_told(directory):
+    write(directory / "net.parity.json", proof())
+    found = told(directory)
+    assert found.tables["Exports"][1] == ["net.parity.json", "TFLite int8", "an interpreter", "4", "220 kB", "99.99 %", "1",
+                                          "100.00 %", "● as expected"]
+    assert found.tables["Outputs for 200 held-out examples"][2] == ["file to simulator", "50.00 %", "7", "75.00 %"]
+    assert found.tables["File against simulator, by layer"][1] == ["dense1", "Dense", "98.00 %", "2", "100.00 %", "0", "0"]
+    assert "Accuracy: float 97.01 %, file 96.02 %" in found.text and "file 220 kB, float32 parameters 861 kB" in found.text
+    assert "weights are spread" in found.text and "another run" not in found.text and "not of the newest" not in found.text
+
+
+def test_what_is_wrong_or_of_another_moment_or_run_is_told(directory):
+    write(directory / "a.parity.json", proof(faults=["layer 'dense1' is off"], as_expected=False))
+    write(directory / "b.parity.json", proof(as_expected=False, about=dict(proof()["about"], step=2, checkpoint="before")))
+    write(directory / "c.parity.json", proof(about={"run": "r2"}))
+    found = told_tables_apart(directory)
+    assert [row[-1] for row in found.tables["Exports"][1:]] == [
+        "✖ 1 operation wrong", "▲ less alike than expected", "● as expected"]
+    assert "WRONG: layer 'dense1' is off" in found.text
+    assert "It is of the run's state after step 2 (checkpoint before), not of the newest." in found.text
+    assert "It says that it was made from another run (r2)." in found.text
+
+
+def told_tables_apart(directory):
+    """Several exports have tables of the same caption."""
+    html = page(read_run(RunRecord.read(directory)))
+    start = html.index('id="exports"')
+    for number in range(9):
+        for caption in ("Outputs for", "File against"):
+            place = html.find("<caption>" + caption, start)
+            if place >= 0:
+                html = html[:place] + "<caption>{} ".format(number) + html[place + len("<caption>"):]
+    return Page(html)
+
+
+def test_regression_has_no_top_1_and_another_metric(directory):
+    outputs = {"file to evaluation graph": {"identical": 1.0, "largest": 0, "top1": None}}
+    record = proof(metric="rmse", rmse={"float": 0.0123, "file": 0.0125}, outputs=outputs)
+    del record["accuracy"]
+    write(directory / "net.parity.json", record)
+    found = told(directory)
+    assert found.tables["Exports"][1][-2] == "–" and "RMSE: float 0.0123, file 0.0125" in found.text
+
+
+def test_reports_of_another_kind_are_told_as_they_are(directory):
+    write(directory / "net.parity.json", {
+        "about": {"format": "Keras"}, "outputs": {"values": {"largest_relative": 1.5e-5, "top1": 1.0}}, "as_expected": True})
+    found = told(directory)
+    assert found.tables["Outputs"] == [["Compared", "largest_relative", "Same top-1"], ["values", "1.50e-5", "100.00 %"]]
+
+
+@pytest.mark.parametrize("content", [
+    "", "{", "[]", "null", "{}", '{"about": 3}', "\x00\x01", "[" * 100000, '{"about": {}, "outputs": ' + "[" * 50000])
+def test_a_damaged_proof_is_told_with_its_name(directory, content):
+    write(directory / "bad.parity.json", content)
+    found = told(directory)
+    assert "Could not be told:" in found.text and "bad.parity.json " in found.text and "Exports" not in found.tables
+
+
+def test_files_that_are_none_or_too_large(directory, monkeypatch):
+    monkeypatch.setattr(exports, "MOST_BYTES", 100)
+    write(directory / "large.parity.json", proof())
+    (directory / "folder.parity.json").mkdir()
+    os.symlink(str(directory / "nowhere"), str(directory / "link.parity.json"))
+    os.symlink(str(directory.parent), str(directory / "loop"))
+    found = find_exports(directory, "r1")
+    assert [(export.name, bool(export.problem)) for export in found] == [("large.parity.json", True), ("link.parity.json", True)]
+
+
+def test_limits_of_the_search(directory, monkeypatch):
+    monkeypatch.setattr(exports, "MOST_PROOFS", 3)
+    for number in range(5):
+        write(directory / "{}.parity.json".format(number), proof())
+    write(directory / "/".join("abcdefghij") / "parity.json", proof())
+    found = find_exports(directory, "r1")
+    assert [export.name for export in found] == ["0.parity.json", "1.parity.json", "2.parity.json"]
+
+
+def mutated(value, chance):
+    """A JSON value with parts replaced by what does not belong there."""
+    if chance.random() < 0.12:
+        return chance.choice([None, True, -1, 1e308, 2**70, "", HOSTILE, [], {}, [HOSTILE], {HOSTILE: HOSTILE}, "x" * 2000])
+    if isinstance(value, dict):
+        return {(HOSTILE if chance.random() < 0.05 else key): mutated(part, chance) for key, part in value.items()}
+    return [mutated(part, chance) for part in value] if isinstance(value, list) else value
+
+
+def test_whatever_is_in_a_proof_the_page_stays_whole(directory):
+    run = read_run(RunRecord.read(directory))
+    chance = random.Random(4)
+    seen = set()
+    for _ in range(200):
+        record = mutated(proof(), chance)
+        record = dict(record, about=record.get("about")) if isinstance(record, dict) else record
+        write(directory / "net.parity.json", record)
+        (found,) = find_exports(directory, "r1")
+        seen.add(bool(found.problem))
+        html = told_of(run, found)
+        assert HOSTILE not in html and "x" * 600 not in html
+        Page("<div>{}</div>".format(html))
+    assert seen == {True, False}
+
+
+def told_of(run, export):
+    from dataclasses import replace
+
+    from qatviz.report.export_section import exports as section
+
+    return section(replace(run, exports=(export,)))

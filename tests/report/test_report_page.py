@@ -1,0 +1,291 @@
+"""The page: one file that needs nothing else, and what it says is what the record holds."""
+
+import re
+
+import numpy as np
+import pytest
+from report_cases import Page, append, describe, recorded
+from staging import StagedRun
+
+from qatviz.analysis.effects import effect
+from qatviz.metric import ACCURACY
+from qatviz.network import checks, zoo
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import Dense, Flatten
+from qatviz.report.page import page
+from qatviz.report.run_data import Happening, read_run
+from qatviz.report.shown import shown_run
+from qatviz.report.tensor_rows import COLUMNS, tensor_rows
+from qatviz.telemetry import events
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.refill import history_names, refill
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
+from qatviz.training.commands import ChangeSettings
+
+HOSTILE = "<script src=http://evil.example>alert(1)</script><b onclick='x'>\"&amp;\u202e\x00"
+STEPS = 96
+
+
+def play(run):
+    """Train, change settings twice, evaluate."""
+    run.put(events.Started(0, 1.5, "CPU"))
+    run.advance(1).evaluate((0.5, 0.48, 0.45, 0.4))
+    run.advance(29, snapshot=False)
+    run.send(ChangeSettings((("*.weights.num_bits", 4),)))
+    run.advance(33).evaluate((0.96, 0.95, 0.94, 0.93))
+    run.send(ChangeSettings((("dense1.weights.symmetric", False), ("run.learning_rate", 1e-4))))
+    run.advance(STEPS - 63).evaluate((0.98, 0.96, 0.97, 0.95))
+    run.end(events.Finished(run.step))
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "first run"
+    recorded(path, play, steps=STEPS)
+    return path
+
+
+@pytest.fixture(scope="module")
+def run(directory):
+    return read_run(RunRecord.read(directory))
+
+
+@pytest.fixture(scope="module")
+def found(run):
+    return Page(page(run))
+
+
+def page_of(directory, play, *arguments, **about):
+    recorded(directory, play, *arguments, **about)
+    return Page(page(read_run(RunRecord.read(directory))))
+
+
+def assert_needs_nothing(found):
+    tags = {tag for tag, _ in found.elements}
+    assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "audio", "video", "img", "image"}
+    for tag, attributes in found.elements:
+        assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "style")], attributes
+        assert attributes.get("href", "#").startswith("#")
+    style = re.search("<style>(.*?)</style>", found.html, re.S).group(1)
+    assert "url(" not in style and "@import" not in style
+
+
+def test_it_needs_nothing_else(found):
+    assert_needs_nothing(found)
+    assert "http" not in found.html.replace("http-equiv", "")
+    (policy,) = [a["content"] for tag, a in found.elements if a.get("http-equiv") == "Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'")
+
+
+def test_every_link_has_its_place(found):
+    assert len(set(found.ids)) == len(found.ids)
+    assert {link[1:] for link in found.links} <= set(found.ids) and len(found.links) > 12
+
+
+def test_pictures_are_xml_and_told_in_words(found, run):
+    svgs = found.svgs()
+    tensors = len(run.book.plan.tensors)
+    # two of the run and its learning rate, the network, and of each tensor before, after and three curves at least
+    assert len(svgs) > 4 + 5 * tensors
+    for svg in svgs:
+        assert svg.get("role") == "img" and svg.find("title").text and svg.find("desc").text
+        assert svg.find("title").text.split(",")[0] in svg.get("aria-label")
+        assert re.fullmatch(r"(-?[\d.]+ ){3}[\d.]+", svg.get("viewBox"))
+        for text in svg.iter("text"):
+            assert "nan" not in (text.text or "").lower()
+        assert not re.search(r"nan|inf", " ".join(path.get("d") for path in svg.iter("path")))
+
+
+def test_tables_can_be_read_out(found):
+    heads = [attributes for tag, attributes in found.elements if tag == "th"]
+    assert heads and all(head.get("scope") in ("row", "col") for head in heads)
+    assert all(found.tables) and sum(tag == "table" for tag, _ in found.elements) == len(found.tables)
+    assert {"html", "main", "header", "footer", "nav", "h1"} <= {tag for tag, _ in found.elements}
+    assert dict(found.elements)["html"]["lang"] == "en"
+
+
+def test_accuracy_is_told_four_ways_and_judged(found):
+    assert found.tables["Accuracy four ways on 1,000 held-out examples"][1:] == [
+        ["1", "50.0 %", "48.0 %", "45.0 %", "40.0 %"], ["96", "98.0 %", "96.0 %", "97.0 %", "95.0 %"]]
+    assert "Quantization costs 3.0 points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out" in found.text
+    assert "With only the weights quantized it would be 2.0 points worse than in float, with only the activations 1.0" in found.text
+    assert len(found.tables["Evaluations on held-out data: accuracy"]) == 4
+    assert "{} steps: finished".format(STEPS) in found.text
+
+
+def test_the_table_of_tensors_is_that_of_the_last_snapshot(found, run, directory):
+    rows = found.tables["All quantized tensors, after step {}".format(STEPS)]
+    snapshot = RunRecord.read(directory).snapshot(STEPS)
+    at = {head: place for place, head in enumerate(rows[0])}
+    assert rows[0][2:-1] == [column.header for column in COLUMNS]
+    for index, (row, tensor) in enumerate(zip(rows[1:], run.book.plan.tensors)):
+        measure = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index]))
+        assert row[0] == tensor.name and row[at["Bits"]] == str(snapshot.num_bits[index])
+        assert float(row[at["SQNR dB"]]) == pytest.approx(measure["sqnr_db"], abs=0.051)
+        assert float(row[at["RMSE/scale"]]) == pytest.approx(measure["rmse_over_scale"], abs=5.1e-4)
+        assert float(row[at["Scale"]]) == pytest.approx(measure["scale"], rel=1e-3)
+        assert int(row[at["Zero point"]]) == measure["zero_point"]
+        assert int(row[at["Codes used"]].split(" / ")[0].replace(",", "")) == measure["used_codes"]
+        assert float(row[at["Eff. bits"]]) == pytest.approx(measure["effective_bits"], abs=0.0051)
+    assert {row[at["Symmetric"]] for row in rows[1:] if row[0] == "dense1.weights"} == {"off"}
+    judged = tensor_rows(run)
+    assert [row[-1] for row in rows[1:]] == [row.verdict.text for row in judged]
+    assert len({row.verdict.level for row in judged}) > 1
+
+
+def test_what_changes_did_is_what_the_record_shows(found, run, directory):
+    """Against a history of the whole run; the report reads only the steps around each change."""
+    rows = found.tables["Changes of settings"][1:]
+    reader = RunRecord.read(directory)
+    names = [tensor.name for tensor in run.book.plan.tensors]
+    history = History(history_names(names))
+    refill(history, reader)
+    weights = [name for name in names if name.endswith("weights")]
+    assert [row[:2] for row in rows] == [["1", "30"], ["2", "63"]]
+    assert rows[0][3] == effect(history, 30, weights, None, 63).describe() and "loss" in rows[0][3] and "SQNR" in rows[0][3]
+    assert rows[1][3] == effect(history, 63, ["dense1.weights"], 30, None).describe() and "95.0 %" in rows[1][3]
+    assert all("{}.num_bits 8 → 4".format(name) in rows[0][2] for name in weights)
+    assert "run.learning_rate 0.001 → 0.0001" in rows[1][2]
+
+
+def test_settings_at_the_beginning_and_now(found):
+    run_settings = {row[0]: row[1:] for row in found.tables["Settings of the run"]}
+    assert run_settings["Learning rate"] == ["0.001", "0.0001"] and run_settings["Momentum"] == ["0.9", "0.9"]
+    rows = found.tables["Settings of the quantizers"]
+    at = {head: place for place, head in enumerate(rows[0])}
+    weights = next(row for row in rows if row[0] == "dense1.weights")
+    assert weights[at["Bits"]] == "8 → 4" and weights[at["Symmetric"]] == "on → off" and weights[at["Average decay"]] == ""
+    activations = next(row for row in rows if row[0] == "dense1.activations")
+    assert activations[at["Bits"]] == "8" and activations[at["Per channel"]] == ""
+
+
+def test_curves_begin_and_end_where_the_record_does(found, directory):
+    reader = RunRecord.read(directory)
+    steps = reader.steps()
+    words = {svg.find("title").text: svg.find("desc").text for svg in found.svgs()}
+    first, last, low, high = re.match(
+        r"Loss: (\S+) at step 1, (\S+) at step {}; from (\S+) to (\S+)\.$".format(STEPS), words["Loss"]).groups()
+    for text, value in ((first, steps.loss[0]), (last, steps.loss[-1]), (low, steps.loss.min()), (high, steps.loss.max())):
+        assert float(text) == pytest.approx(value, rel=6e-3)
+    assert "quantized: 40 % at step 1, 95 % at step 96" in words["Accuracy (%)"]
+    assert set(words) >= {"{} of dense1.weights".format(title) for title in (
+        "SQNR (dB)", "Error (MSE)", "Scale", "Zero point", "Flip rate (%)")}
+    assert "Learning rate" in words and "Flip rate (%) of dense1.activations" not in words
+    assert "dense1.weights, before: step 1" in words and "dense1.weights, after: step {}".format(STEPS) in words
+
+
+def test_events_are_told_in_order(found):
+    rows = found.tables["What happened, by step"][1:]
+    assert [row[0] for row in rows] == ["0", "30", "63", "96"]
+    assert rows[0][2] == "training began on CPU (1.5 s to build)" and rows[-1][2] == "finished: all steps are done"
+    assert rows[1][2] == "num_bits 8 → 4 of 3 tensors"
+
+
+def test_what_comes_from_elsewhere_stays_text(tmp_path, monkeypatch):
+    """Names of layers are checked when a record is read; here they pass, as if one day they were not."""
+    monkeypatch.setattr(checks, "_NAME", re.compile(".*", re.DOTALL))
+    build = NetworkBuilder(HOSTILE, (4, 4, 1))
+    build.add(Flatten, HOSTILE + "1")
+    build.add(Dense, HOSTILE + "2", units=10)
+    monkeypatch.setattr(zoo, "build", lambda *_: build.network())
+
+    def hostile(run):
+        run.put(events.Started(0, 0.1, HOSTILE), events.CheckpointSaved(0, HOSTILE, HOSTILE))
+        run.advance(2)
+        run.send(ChangeSettings((("*.weights.num_bits", 4),)))
+        run.advance(3)
+        run.put(events.NonFinite(3, HOSTILE, 2), events.Failed(3, HOSTILE, HOSTILE))
+
+    about = {name: HOSTILE for name in ("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz")}
+    found = page_of(tmp_path / "<i>run", hostile, forked_from={"directory": HOSTILE, "checkpoint": HOSTILE}, **about)
+    assert_needs_nothing(found)
+    assert found.text.count("<script src=http://evil.example>") > 30 and not re.search("[\u202e\0]", found.html)
+    assert {svg.tag for svg in found.svgs()} == {"svg"} and len(found.svgs()) > 15
+
+
+def test_what_is_missing_is_said(tmp_path):
+    found = page_of(tmp_path / "new", lambda run: run.put(events.Started(0, 0.1, "CPU")))
+    assert "0 steps of 40; it has not ended: it goes on, or was cut off" in found.text
+    assert "It was not evaluated on held-out data yet, so what quantization costs is not known." in found.text
+    assert "There are no histograms: no snapshot was taken yet." in found.text
+    assert "Not drawn: Loss: no step was done yet; Accuracy (%): it was not evaluated on held-out data yet." in found.text
+    assert "No setting changed while it trained." in found.text and "No export was found" in found.text
+    found = page_of(tmp_path / "one", lambda run: run.advance(4))
+    assert "There is one snapshot only, after step 4" in found.text and "Before:" not in found.text
+    assert "there are no two snapshots of quantized values to compare" in found.text
+
+
+def test_a_run_that_goes_on_can_be_told(tmp_path):
+    run = StagedRun("mlp")
+    with RunRecord.create(tmp_path / "run", describe(run)) as record:
+        for until in (5, 9):
+            run.advance(until - run.step)
+            append(record, run.drain())
+            assert record.flush()
+            found = Page(page(read_run(RunRecord.read(tmp_path / "run"))))
+            assert "{} steps of 40; it has not ended".format(until) in found.text
+            assert "All quantized tensors, after step {}".format(until) in found.tables
+
+
+def test_what_was_left_behind_is_told_so(tmp_path):
+    run = StagedRun("mlp")
+    first = run.book
+    with RunRecord.create(tmp_path / "run", describe(run)) as record:
+        run.advance(10)
+        run.send(ChangeSettings((("*.weights.num_bits", 2),)))
+        run.advance(10).evaluate()
+        append(record, run.drain())
+        back = first.differences(run.book)
+        restored = events.Restored(10, "before-10-1", "undo", 20, tuple(
+            events.Change(change.setting, change.new, change.old) for change in back))
+        record.append_rewind(10, told_by=[restored])
+        append(record, [events.Stopped(10)])
+    data = read_run(RunRecord.read(tmp_path / "run"))
+    assert data.outcome.step == 10 and data.book == data.first_book == first and data.turns == ()
+    found = Page(page(data))
+    rows = found.tables["What happened, by step"][1:]
+    assert "the run was set back from step 20 to 10 (undo)" in [row[2] for row in rows]
+    assert "It was not evaluated" in found.text and "No setting changed" in found.text
+
+
+def test_numbers_that_are_none_do_not_stop_it(tmp_path):
+    def broken(run):
+        run.advance(5)
+        snapshot = run.take_snapshot()
+        snapshot.values.setflags(write=True)
+        snapshot.values[:, 1], snapshot.values[:, 2] = np.nan, np.inf
+        run.put(events.Evaluated(run.step, dict.fromkeys(("float", "weights_only", "activations_only", "quantized"), np.nan),
+                                 10, 0.1))
+
+    found = page_of(tmp_path / "run", broken)
+    assert "training has diverged" in found.text
+
+
+def test_many_tensors(tmp_path):
+    run = StagedRun("mobilenet")
+    found = page_of(tmp_path / "run", lambda run: run.advance(2).advance(1), run)
+    assert len(found.html) < 2_000_000 and len(found.tables["All quantized tensors, after step 3"]) == 1 + len(run.plan.tensors)
+    network = next(svg for svg in found.svgs() if svg.get("class") == "graph")
+    names = {group.find("title").text.split("\n")[0] for group in network.findall("g")}
+    assert names == {"input"} | {unit.name for unit in run.plan.units}
+    boxes = [[float(rect.get(key)) for key in ("x", "y", "width", "height")]
+             for group in network.findall("g") for rect in group.findall("rect")]
+    assert all(a is b or a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+               for a in boxes for b in boxes), "boxes overlap"
+
+
+def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
+    staged = StagedRun("mlp")
+    about = describe(staged, steps=STEPS)
+    play(staged)
+    news = staged.drain()
+    shown = shown_run(about, staged.network, staged.book, ACCURACY, staged.history,
+                      [item for item in news if isinstance(item, Snapshot)],
+                      [Happening(item, None, True) for item in news if isinstance(item, events.Event)],
+                      [item for item in news if isinstance(item, StepRecord)][-1])
+    assert (shown.first_book, shown.book, shown.outcome.step) == (run.first_book, run.book, STEPS)
+    assert shown.turns == run.turns and shown.outcome.ending == "finished"
+    told = Page(page(shown))
+    assert "This run is not recorded" in told.text and "–" in {row[1] for row in told.tables.pop("What happened, by step")}
+    assert told.tables == {name: table for name, table in found.tables.items() if name in told.tables} and len(told.tables) > 5

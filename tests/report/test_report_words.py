@@ -1,0 +1,66 @@
+"""Numbers in words, and the ticks of axes."""
+
+import math
+import re
+
+import numpy as np
+import pytest
+from hypothesis import assume, given
+from hypothesis import strategies as st
+
+from qatviz.report import words
+from qatviz.report.ticks import linear_ticks, log_ticks
+
+NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
+_UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
+
+
+def value_of(text):
+    number, unit = re.fullmatch(r"([-−]?[\d.]+(?:e-?\d+)?)([kMGT]?)", text).groups()
+    return float(number.replace("−", "-")) * _UNITS[unit]
+
+
+@given(st.floats(1e-25, 1e11) | st.floats(-1e11, -1e-25))
+def test_short_numbers_are_right_to_three_digits(value):
+    assert value_of(words.si(value)) == pytest.approx(value, rel=5.1e-3)
+
+
+@given(NUMBERS, NUMBERS, st.integers(1, 12))
+def test_linear_ticks_lie_on_the_axis_at_what_they_say(low, high, at_most):
+    assume(high - low > 1e-3 * max(abs(low), abs(high), 1e-6))
+    ticks = linear_ticks(low, high, at_most)
+    positions = [position for position, _ in ticks]
+    assert len(ticks) <= at_most and positions == sorted(set(positions))
+    room = 1e-6 * (high - low)
+    for position, text in ticks:
+        assert low - room <= position <= high + room
+        assert value_of(text) == pytest.approx(position, abs=max(1e-6 * (high - low), abs(position) * 6e-3))
+
+
+@given(st.floats(-20, 8), st.floats(0.05, 25), st.integers(2, 9))
+def test_ticks_of_powers_of_ten_lie_on_the_axis_at_what_they_say(low, height, at_most):
+    ticks = log_ticks(low, low + height, at_most)
+    assert len(ticks) <= at_most
+    for position, text in ticks:
+        assert low - 1e-6 <= position <= low + height + 1e-6
+        assert math.log10(value_of(text)) == pytest.approx(position, abs=5e-3)
+
+
+@pytest.mark.parametrize("share, text", [(0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"),
+                                         (math.nan, "–")])
+def test_shares(share, text):
+    assert words.percent(share) == text
+
+
+def test_what_is_not_all_never_looks_like_it():
+    assert words.most_percent(1) == "100.00 %" and words.most_percent(0.99999) == "99.99 %"
+    assert words.most_percent(None) == words.most_percent(math.inf) == "–"
+
+
+def test_other_words():
+    assert words.decibels(np.inf) == "exact" and words.decibels(12.34) == "12.3 dB" and words.decibels(np.nan) == "–"
+    assert [words.size(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
+    assert [words.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
+    assert [words.setting(v) for v in (True, False, 1e-4, 8, "mse")] == ["on", "off", "0.0001", "8", "mse"]
+    assert words.count(1, "step") == "1 step" and words.count(1200, "step") == "1,200 steps"
+    assert words.date(0).startswith("19") and words.date(None) == words.date(1e30) == "–"
