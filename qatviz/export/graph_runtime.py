@@ -1,6 +1,6 @@
 """Running an exported graph in TensorFlow: from examples to values of its tensors."""
 
-from typing import Any, Dict, Mapping, Sequence
+from typing import Dict, Mapping, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -16,23 +16,20 @@ class GraphRunner:
 
     Parameters
     ----------
-    content : bytes, or str
-        A serialized GraphDef; or the directory of a SavedModel.
+    content : bytes
+        A serialized GraphDef.
     tensors : dict of str to str
         Names of the graph's tensors by those they go by here.
     """
 
-    def __init__(self, content: Any, tensors: Mapping[str, str]):
+    def __init__(self, content: bytes, tensors: Mapping[str, str]):
         self._tensors = dict(tensors)
+        definition = tf.GraphDef()
+        definition.ParseFromString(content)
         graph = tf.Graph()
         with graph.as_default():
-            self._session = tf.Session(graph=graph)
-            if isinstance(content, bytes):
-                definition = tf.GraphDef()
-                definition.ParseFromString(content)
-                tf.import_graph_def(definition, name="")
-            else:
-                tf.saved_model.loader.load(self._session, [tf.saved_model.tag_constants.SERVING], content)
+            tf.import_graph_def(definition, name="")
+        self._session = tf.Session(graph=graph)
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """Values of tensors by name for float32 ``images`` ``[n] + input shape``."""

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Dict
 
 import tensorflow.compat.v1 as tf
+from tensorflow.core.protobuf import saved_model_pb2
 
 from qatviz.export.fake_quant_model import fake_quant_model
 from qatviz.export.fake_quant_proof import Simulation, prove_simulation
@@ -41,21 +42,21 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("writing the operations", 0.05)
     about = graph_about(source, options["form"])
     graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION)
-    with tempfile.TemporaryDirectory() as directory:
-        contents = _saved(graph, Path(directory) / "model")
-        nbytes = sum(map(len, contents.values()))
-        with GraphRunner(str(Path(directory) / "model"), graph.tensors) as runner:
-            simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes)
-            report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
+    contents = _saved(graph)
+    nbytes = sum(map(len, contents.values()))
+    with GraphRunner(_graph_in(contents), graph.tensors) as runner:
+        simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes)
+        report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     contents[_ABOUT] = (json.dumps(about, indent=1) + "\n").encode("utf-8")
     progress.at("writing the files", 0.98)
     return Written(write_export(path, contents, report), report)
 
 
-def _saved(graph: InferenceGraph, directory: Path) -> Dict[str, bytes]:
-    """Write the SavedModel, and read its files."""
+def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
+    """The files of a SavedModel, by their paths in it."""
     saved = tf.saved_model
-    with tf.Graph().as_default() as own, tf.Session(graph=own) as session:
+    with tempfile.TemporaryDirectory() as parent, tf.Graph().as_default() as own, tf.Session(graph=own) as session:
+        directory = Path(parent) / "model"
         tf.import_graph_def(graph.definition, name="")
         inputs, outputs = ({name: saved.build_tensor_info(own.get_tensor_by_name(name + ":0")) for name in names}
                            for names in ((INPUT,), graph.outputs))
@@ -65,5 +66,12 @@ def _saved(graph: InferenceGraph, directory: Path) -> Dict[str, bytes]:
             session, [saved.tag_constants.SERVING],
             signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature})
         builder.save()
-    return {path.relative_to(directory).as_posix(): path.read_bytes()
-            for path in sorted(directory.rglob("*")) if path.is_file()}
+        return {path.relative_to(directory).as_posix(): path.read_bytes()
+                for path in sorted(directory.rglob("*")) if path.is_file()}
+
+
+def _graph_in(contents: Dict[str, bytes]) -> bytes:
+    """The serialized graph of a SavedModel. (TensorFlow 1.15's loader would do, but for warnings of what it imports.)"""
+    model = saved_model_pb2.SavedModel()
+    model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
+    return model.meta_graphs[0].graph_def.SerializeToString()

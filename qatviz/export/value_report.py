@@ -7,8 +7,9 @@ import numpy as np
 
 from qatviz.export.parity import same_top1
 from qatviz.export.parity_report import GOLDEN_EXAMPLES
+from qatviz.export.scores import score
 from qatviz.export.source import HeldOut
-from qatviz.metric import CLASSIFICATION, REGRESSION, Metric, metric_of
+from qatviz.metric import CLASSIFICATION, Metric, metric_of
 
 #: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
 _FAULT = 0.25
@@ -93,7 +94,7 @@ class ValueReport:
         return {
             "about": self.about, "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
-            self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
+            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
             "bar": self.bar._asdict(), "as_expected": self.as_expected,
         }
 
@@ -156,22 +157,15 @@ def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.nda
     metric, first = metric_of(task), slice(GOLDEN_EXAMPLES)
     compared = {"file to {}".format(reference): compare_values(values[reference], values["file"], bar.relative,
                                                                task == CLASSIFICATION)}
-    scores = {name: metric.of_mean(_mean(found, labels, task)) for name, found in values.items()}
+    scores = {name: score(found, labels) for name, found in values.items()}
     return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,
                        {"images": images[first], "labels": labels[first], "expected_output": values[reference][first],
                         "file_output": values["file"][first]})
 
 
-def _mean(found: np.ndarray, labels: np.ndarray, task: str) -> float:
-    """What the metric is made from."""
-    if task == REGRESSION:
-        return float(np.mean(np.square(found.astype(np.float64) - labels)))
-    return float(np.mean(found.argmax(axis=1) == labels))
-
-
-def _finite(record: Dict[str, float]) -> Dict[str, Any]:
+def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:
     """Infinity as text, for JSON has none."""
-    return {name: value if np.isfinite(value) else str(value) for name, value in record.items()}
+    return {name: value if value is None or np.isfinite(value) else str(value) for name, value in record.items()}
 
 
 def _percent(share: Optional[float]) -> str:

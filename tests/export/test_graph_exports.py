@@ -1,0 +1,233 @@
+"""SavedModel and frozen graph as a whole: what is written, what loads it, what its proof says."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from integer_cases import book_of, network_of, state_of
+
+from qatviz.data import from_arrays
+from qatviz.export.errors import ExportError
+from qatviz.export.fake_quant_proof import Simulation, prove_simulation
+from qatviz.export.fake_quant_model import fake_quant_model
+from qatviz.export.formats import FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT
+from qatviz.export.graph_runtime import GraphRunner
+from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.source import ExportSource
+from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
+
+NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
+                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
+                     (Dense, "logits", {"units": 4}))
+STATE = state_of(NETWORK)
+INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
+FORMATS = (FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT)
+
+
+def dataset(task="classification"):
+    random = np.random.RandomState(0)
+    images = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8)
+    labels = (np.arange(80) % 4).astype(np.int32)
+    if task == "regression":
+        labels = random.standard_normal((80, 4)).astype(np.float32)
+    return from_arrays("noise", "a test", (images, labels), (images[:40], labels[:40]), task=task)
+
+
+def source_of(weights=INT8, activations=None, task="classification", **settings):
+    return ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, dataset(task), None,
+                        {"run": "r1", "step": 3}, **settings)
+
+
+def export(kind, path, source=None, progress=Progress(), **options):
+    return kind.export(source_of() if source is None else source, path, options, progress)
+
+
+def names(directory):
+    return sorted(str(path.relative_to(directory)) for path in directory.rglob("*") if path.is_file())
+
+
+@pytest.fixture(scope="module")
+def exported(tmp_path_factory):
+    """Each format once."""
+    directory = tmp_path_factory.mktemp("exported")
+    return {form.name: export(form, directory / form.name / ("net" + form.suffix)) for form in FORMATS}
+
+
+# The files
+
+
+def test_a_frozen_graph_is_one_file_beside_its_proof(exported):
+    paths = exported["frozen"].paths
+    assert [path.name for path in paths] == ["net.pb", "net.parity.json", "net.parity.txt", "net.golden.npz"]
+    assert all(path.exists() for path in paths) and names(paths[0].parent) == sorted(path.name for path in paths)
+
+
+def test_a_saved_model_is_a_directory_with_its_proof(exported):
+    root = exported["savedmodel"].paths[0]
+    assert names(root) == ["about.json", "golden.npz", "parity.json", "parity.txt", "saved_model.pb"]
+    about = json.loads((root / "about.json").read_text())
+    assert about["input"]["shape"] == [None, 8, 8, 1] and "0 to 255" in about["input"]["values"]
+    assert about["source"] == {"run": "r1", "step": 3} and about["form"] == "fake-quant"
+
+
+def test_an_earlier_export_is_replaced_and_no_other_directory_is(tmp_path):
+    export(SAVEDMODEL, tmp_path / "net")
+    export(SAVEDMODEL, tmp_path / "net", form="float")
+    assert json.loads((tmp_path / "net" / "about.json").read_text())["form"] == "float"
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "thesis.txt").write_text("years")
+    with pytest.raises(ExportError, match="is there already"):
+        export(SAVEDMODEL, tmp_path / "mine")
+    assert names(tmp_path / "mine") == ["thesis.txt"]
+
+
+@pytest.mark.parametrize("name", [form.name for form in FORMATS])
+def test_everything_quantized_is_proven_code_by_code(name, exported):
+    report = exported[name].report
+    agreement = report.outputs["file to evaluation graph"]
+    assert agreement.identical >= 0.995 and agreement.largest <= 1 and agreement.top1 == 1
+    assert not report.faults and report.as_expected
+    assert [layer.layer for layer in report.layers] == ["relu", "pool", "means", "logits"]
+    assert report.about["network"] == "chain" and report.about["step"] == 3
+    assert report.to_record() == json.loads(json.dumps(report.to_record(), allow_nan=False))
+
+
+def test_the_simulation_is_called_one(exported):
+    text = exported["tflite-fakequant"].report.to_text()
+    assert "FAKE_QUANT (a simulation)" in text and "note: the file simulates" in text
+    assert "simulated" in TFLITE_FAKE_QUANT.title and "no smaller or faster" in TFLITE_FAKE_QUANT.about
+
+
+# Other programs
+
+
+def feed(session, images):
+    return session.run(["logits:0", "probabilities:0", "class:0"], {"input:0": images})
+
+
+def golden_of(paths):
+    with np.load(str(next(path for path in paths if path.name.endswith("golden.npz")))) as golden:
+        steps = golden["file_output"].astype(np.int64) - golden["logits_zero_point"]
+        return golden["images"], steps * golden["logits_scale"]
+
+
+def test_a_frozen_graph_is_what_tensorflow_imports(exported):
+    images, expected = golden_of(exported["frozen"].paths)
+    definition = tf.GraphDef()
+    definition.ParseFromString(exported["frozen"].paths[0].read_bytes())
+    with tf.Graph().as_default(), tf.Session() as session:
+        tf.import_graph_def(definition, name="")
+        logits, probabilities, classes = feed(session, images)
+        about = json.loads(session.run("about:0").decode())
+    np.testing.assert_allclose(logits, expected, atol=1e-5)
+    assert (classes == logits.argmax(axis=1)).all() and np.allclose(probabilities.sum(axis=1), 1)
+    assert about["classes"] == ["0", "1", "2", "3"] and about["outputs"]["logits"] == "float32 [batch, 4]"
+
+
+@pytest.mark.filterwarnings("ignore:distutils Version classes:DeprecationWarning")  # the loader's own
+def test_a_saved_model_is_served_by_its_signature(exported):
+    images, expected = golden_of(exported["savedmodel"].paths)
+    with tf.Graph().as_default(), tf.Session() as session:
+        loaded = tf.saved_model.loader.load(session, ["serve"], str(exported["savedmodel"].paths[0]))
+        signature = loaded.signature_def["serving_default"]
+        assert set(signature.inputs) == {"input"} and set(signature.outputs) == {"logits", "probabilities", "class"}
+        found = session.run(signature.outputs["logits"].name, {signature.inputs["input"].name: images})
+    np.testing.assert_allclose(found, expected, atol=1e-5)
+
+
+def test_a_simulating_file_is_what_the_interpreter_runs(exported):
+    images, expected = golden_of(exported["tflite-fakequant"].paths)
+    interpreter = tf.lite.Interpreter(model_path=str(exported["tflite-fakequant"].paths[0]))
+    interpreter.allocate_tensors()
+    source, result = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    assert source["dtype"] == result["dtype"] == np.float32 and source["name"] == "input"
+    for image, logits in zip(images[:4], expected):
+        interpreter.set_tensor(source["index"], image[None])
+        interpreter.invoke()
+        np.testing.assert_allclose(interpreter.get_tensor(result["index"])[0], logits, atol=1e-5)
+
+
+# Forms
+
+
+@pytest.mark.parametrize("form", [FROZEN, SAVEDMODEL], ids=lambda form: form.name)
+def test_in_float_values_are_compared(form, tmp_path):
+    report = export(form, tmp_path / ("net" + form.suffix), form="float").report
+    assert report.outputs["file to float"].relative <= 1e-5 and report.as_expected and not report.faults
+    assert report.scores["float"] == report.scores["file"] and "(float) of chain" in report.to_text()
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_where_tensors_are_left_in_float_values_are_compared(form, tmp_path):
+    source = source_of({"enabled": False}, examples=20)
+    report = export(form, tmp_path / ("net" + form.suffix), source).report
+    assert report.outputs["file to evaluation graph"].close >= 0.98 and report.as_expected
+    assert set(report.scores) == {"float", "evaluation graph", "file"} and report.examples == 20
+    assert report.golden["file_output"].shape == (16, 4)
+
+
+def test_settings_that_no_integer_file_holds_are_held(tmp_path):
+    source = source_of({"num_bits": 12, "per_channel": True}, {"num_bits": 16, "narrow_range": True})
+    for form in FORMATS:
+        report = export(form, tmp_path / form.name / ("net" + form.suffix), source).report
+        agreement = report.outputs["file to evaluation graph"]
+        assert agreement.largest <= 3 and agreement.top1 == 1 and not report.faults, agreement
+
+
+def test_numbers_to_predict_have_no_classes(tmp_path):
+    written = export(FROZEN, tmp_path / "net.pb", source_of(task="regression"), form="float")
+    report = written.report
+    assert report.outputs["file to float"].top1 is None and report.metric.name == "rmse"
+    assert report.to_record()["rmse"] == report.scores and "RMSE: float" in report.to_text()
+    definition = tf.GraphDef()
+    definition.ParseFromString(written.paths[0].read_bytes())
+    assert "probabilities" not in {node.name for node in definition.node}
+
+
+# The proof finds what is wrong
+
+
+@pytest.mark.parametrize("quantized", [True, False])
+def test_a_file_that_computes_something_else_is_found_out(quantized):
+    source = source_of(examples=20)
+    model = fake_quant_model(NETWORK, source.book, STATE, quantized=quantized)
+
+    def values(images, names):
+        from qatviz.export.graph_lowering import inference_graph
+        graph = inference_graph(model, {})
+        with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
+            found = runner.values(images, names)
+        return {name: value * (-1 if name == "logits" else 1) for name, value in found.items()}
+    report = prove_simulation(model, Simulation("f", "r", values, 1), source, quantized, Progress())
+    assert report.faults and "WRONG" in report.to_text() and not report.as_expected
+
+
+# On the way
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(form, tmp_path):
+    told = []
+    source = source_of(examples=16)
+    export(form, tmp_path / "a" / ("net" + form.suffix), source, Progress(lambda what, share: told.append((what, share))))
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1 and len({what for what, _ in told}) > 4
+    for after in (0, len(told) // 2, len(told) - 2):
+        seen = []
+        with pytest.raises(Cancelled):
+            export(form, tmp_path / "b" / ("net" + form.suffix), source, Progress(
+                lambda what, share: seen.append(what), lambda: len(seen) > after))
+    assert [path.name for path in tmp_path.iterdir()] == ["a"]
+
+
+@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
+def test_refused_exports_leave_nothing(form, tmp_path):
+    nothing = {tensor.name: (0.0, 0.0) for tensor in source_of().book.plan.tensors if tensor.kind == "activations"}
+    source = ExportSource(NETWORK, book_of(NETWORK), state_of(NETWORK, nothing), dataset())
+    with pytest.raises(ExportError, match="nothing has been seen yet"):
+        export(form, tmp_path / ("net" + form.suffix), source)
+    (tmp_path / "file").write_text("")
+    with pytest.raises(ExportError, match="can't be written"):
+        export(form, tmp_path / "file" / ("net" + form.suffix), source_of(examples=4))
+    assert names(tmp_path) == ["file"]
