@@ -158,7 +158,8 @@ RUN_SETTINGS = {
         Setting("evaluation_interval", "Evaluate every", int, 200, low=0, high=10**9, unit="steps",
                 help="Steps between two evaluations on held-out data; 0 evaluates only on request."),
         Setting("snapshot_interval", "Histograms every", float, 0.25, low=0.02, high=3600.0, unit="s", log=True,
-                help="Seconds between two snapshots of all histograms; a slow network takes them less often."),
+                help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter than by "
+                     "default, they may take more of the time."),
         Setting("checkpoint_interval", "Checkpoint every", float, 60.0, low=1.0, high=86400.0, unit="s", log=True,
                 help="Seconds between two automatic checkpoints."),
     )

@@ -212,6 +212,9 @@ class RunModel(QtCore.QObject):
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        if self.snapshots and self.snapshots[-1].step == snapshot.step:  # of a paused run, after a change
+            self.snapshots[-1] = snapshot
+            return
         self._skipped += 1
         if self._skipped < self._stride:
             return

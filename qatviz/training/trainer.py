@@ -11,6 +11,7 @@ from typing import Callable, List, Optional, Set, Tuple, Union
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.quant import live_state
+from qatviz.settings import RUN_SETTINGS
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import Collector, RawStep, Rewind
 from qatviz.telemetry.record import RunRecord
@@ -29,7 +30,8 @@ from qatviz.training.schedule import changed
 from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots take at most one part in this many of the time, whatever interval is asked for.
+#: Snapshots take at most one part in this many of the time; a part more as often as they are asked for more often than by
+#: default.
 SNAPSHOT_SHARE = 75
 #: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
 #: part of the time that keeping them may take.
@@ -264,7 +266,9 @@ class Trainer:
             self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
         self._wanted.clear()
         now = time.perf_counter()
-        self._next_snapshot = now + max(self.book.run.snapshot_interval, SNAPSHOT_SHARE * (now - started))
+        interval = self.book.run.snapshot_interval
+        rest = SNAPSHOT_SHARE * min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
+        self._next_snapshot = now + max(interval, rest * (now - started))
 
     def _new_evaluation(self) -> Evaluation:
         return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), self.step)

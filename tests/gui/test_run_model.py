@@ -1,5 +1,7 @@
 """The model of the run that the window shows."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -62,6 +64,17 @@ def test_going_back_leaves_later_news_behind(context, staged):
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
     assert [h.survives for h in context.model.happenings] == [False, True]
+
+
+def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):
+    run = staged(steps=2)
+    run.advance(2)
+    context.model.take(run.drain())
+    steps = [snapshot.step for snapshot in context.model.snapshots]
+    newest = replace(context.model.snapshot, seconds=99.0)
+    context.model.take([newest])
+    assert [snapshot.step for snapshot in context.model.snapshots] == steps
+    assert context.model.snapshots[-1] is context.model.snapshot is newest
 
 
 def test_snapshots_of_a_long_run_are_thinned_and_the_first_survives(context, staged):
