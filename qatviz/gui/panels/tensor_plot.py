@@ -19,7 +19,7 @@ TOWERS = 4.0
 #: Distance between two ticks, pixels.
 X_TICK_PX, Y_TICK_PX = 62, 30
 #: Room for the numbers and the name of the left axis, characters.
-LEFT_CHARACTERS = 6.5
+LEFT_CHARACTERS = 8.5
 #: Axes are named only where that leaves room for the plot, pixels.
 NAMED_WIDTH, NAMED_HEIGHT = 300, 170
 
