@@ -1,6 +1,6 @@
 """What is known of a C model that was written where no compiler is: that its integers are right, not that it runs."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List
 
 import numpy as np
@@ -39,15 +39,13 @@ class UnrunReport:
     @property
     def as_expected(self) -> bool:
         """Whether the integers are as close to the evaluation graph as they should be."""
-        found, bar = self.report.outputs[_KNOWN], self.report.reached
-        return found.identical >= bar.identical and found.largest <= bar.largest and found.top1 >= bar.top1
+        return self.report.outputs[_KNOWN].reaches(self.report.reached)
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able: as that of a proof, without what is not known, and with "not_run"."""
-        record = self.report.to_record()
+        record = self._known.to_record()
         record.update(outputs={_KNOWN: record["outputs"][_KNOWN]}, layers=[], layer_examples=0, faults=[],
-                      as_expected=self.as_expected, not_run=self.reason,
-                      accuracy={name: share for name, share in record["accuracy"].items() if name != "file"})
+                      as_expected=self.as_expected, not_run=self.reason)
         return record
 
     def to_text(self) -> str:
@@ -57,11 +55,14 @@ class UnrunReport:
             "{format} of {network}, NOT RUN: {reason}".format(reason=self.reason, **self.report.about), "",
             "It was written from integers that agree with the evaluation graph on {:,} held-out examples:".format(
                 self.report.examples),
-            "{:.2f} % of the codes of the logits identical, {} as the largest difference, {:.2f} % top-1.".format(
-                100 * found.identical, found.largest, 100 * found.top1),
+            "{} of the codes of its output.".format(found.in_words()),
             "Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by",
             "exporting again where there is a compiler (CC can name it).", "",
-            "accuracy: " + ", ".join("{} {:.2f} %".format(name, 100 * share) for name, share in
-                                     self.report.accuracy.items() if name != "file"),
+            self._known.scores_in_words(),
             "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values())]
         return "\n".join(lines + ["note: " + note for note in self.report.notes])
+
+    @property
+    def _known(self) -> ParityReport:
+        """Without how good the file is."""
+        return replace(self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"})

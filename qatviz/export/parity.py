@@ -1,7 +1,7 @@
 """How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
 
 from dataclasses import replace
-from typing import Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -34,12 +34,27 @@ class Agreement(NamedTuple):
     largest : int
         Largest difference, in codes.
     top1 : float or None
-        Share of examples whose largest logit is the same one, ties counted as equal; None for inner layers.
+        Share of examples whose largest logit is the same one, ties counted as equal; None for inner layers, and where
+        outputs are no classes.
     """
 
     identical: float
     largest: int
     top1: Optional[float] = None
+
+    def reaches(self, bar: "Agreement") -> bool:
+        """Whether it is as close as ``bar`` at least."""
+        is_same = self.top1 is None or bar.top1 is None or self.top1 >= bar.top1
+        return self.identical >= bar.identical and self.largest <= bar.largest and is_same
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able, with what it has."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def in_words(self) -> str:
+        """``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
+        top1 = "" if self.top1 is None else ", {} top-1".format(share_text(self.top1))
+        return "{} identical, {} as the largest difference{}".format(share_text(self.identical), self.largest, top1)
 
 
 class LayerAgreement(NamedTuple):
@@ -82,11 +97,16 @@ class Tally:
         return Agreement(self._identical / self._total, self._largest)
 
 
-def compare_logits(expected: np.ndarray, found: np.ndarray) -> Agreement:
-    """Codes of logits, ``[n, classes]`` each."""
+def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True) -> Agreement:
+    """Codes of the network's output, ``[n, outputs]`` each; ``classes``: they are logits of classes."""
     tally = Tally()
     tally.add(expected, found)
-    return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))))
+    return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))) if classes else None)
+
+
+def share_text(share: float) -> str:
+    """In percent; of what is not all, no 100.00 %."""
+    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
 
 
 def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
@@ -129,11 +149,6 @@ def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray, progre
             unexplained[op.output] += _unexplained(model, op, found, alone, factor_error)
     return [LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
             for name, op in ((op.output, op) for op in model.ops)]
-
-
-def accuracy(logits: np.ndarray, labels: np.ndarray) -> float:
-    """Share of examples whose largest logit, the first of equals, is that of the label."""
-    return float(np.mean(logits.argmax(axis=1) == labels))
 
 
 def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray,

@@ -6,11 +6,13 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz.export.integer_model import IntegerModel
-from qatviz.export.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, accuracy, codes_of,
-                                  compare_layers, compare_logits, run_logits)
+from qatviz.export.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, codes_of, compare_layers,
+                                  compare_logits, run_logits, share_text)
 from qatviz.export.parity_graph import EvaluationGraph
 from qatviz.export.progress import Progress
+from qatviz.export.scores import metric_for, score, score_codes
 from qatviz.export.simulator import quantize_input
+from qatviz.metric import ACCURACY, Metric
 
 #: Examples that golden vectors are kept of.
 GOLDEN_EXAMPLES = 16
@@ -58,16 +60,18 @@ class ParityReport:
     examples, layer_examples : int
         Held-out examples that outputs, and inner layers, were compared on.
     outputs : dict of str to Agreement
-        Codes of the logits: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
+        Codes of the network's output: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
     layers : tuple of LayerAgreement
         File to simulator.
-    accuracy : dict of str to float
-        On the same examples, 0..1: "float", "evaluation graph", "simulator", "file".
+    scores : dict of str to float
+        The metric on the same examples: "float", "evaluation graph", "simulator", "file".
     nbytes : dict of str to int
         "file", and "float32 parameters": what weights and biases take in float.
     reached : Agreement
         What was to be expected of "file to evaluation graph" (see :class:`Exported`).
     notes : tuple of str
+    golden : dict of str to np.ndarray
+    metric : Metric
     """
 
     about: Dict[str, Any]
@@ -75,11 +79,12 @@ class ParityReport:
     layer_examples: int
     outputs: Dict[str, Agreement]
     layers: Tuple[LayerAgreement, ...]
-    accuracy: Dict[str, float]
+    scores: Dict[str, float]
     nbytes: Dict[str, int]
     reached: Agreement
     notes: Tuple[str, ...] = ()
     golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    metric: Metric = ACCURACY
 
     @property
     def faults(self) -> List[str]:
@@ -89,44 +94,49 @@ class ParityReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the logits agree with the evaluation graph's as far as the runtime is known to reach."""
-        found, bar = self.outputs["file to evaluation graph"], self.reached
-        return found.identical >= bar.identical and found.largest <= bar.largest and found.top1 >= bar.top1
+        """Whether the output agrees with the evaluation graph's as far as the runtime is known to reach."""
+        return self.outputs["file to evaluation graph"].reaches(self.reached)
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
         return {
             "about": self.about, "examples": self.examples, "layer_examples": self.layer_examples,
-            "outputs": {name: found._asdict() for name, found in self.outputs.items()},
+            "outputs": {name: found.to_record() for name, found in self.outputs.items()},
             "layers": [{"layer": layer.layer, "operation": layer.kind, "whole": _plain(layer.whole),
                         "own": _plain(layer.own), "unexplained": layer.unexplained} for layer in self.layers],
-            "accuracy": self.accuracy, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
-            "reached": self.reached._asdict(), "as_expected": self.as_expected,
+            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
+            "reached": self.reached.to_record(), "as_expected": self.as_expected,
         }
 
     def to_text(self) -> str:
         """Tables for a terminal, at most 80 columns where names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
-        lines += _table(("logits", "identical", "largest", "top-1"), [
-            (name, _percent(found.identical), str(found.largest), _percent(found.top1))
+        output = "logits" if self.metric is ACCURACY else "outputs"
+        lines += _table((output, "identical", "largest", "top-1"), [
+            (name, share_text(found.identical), str(found.largest), "" if found.top1 is None else share_text(found.top1))
             for name, found in self.outputs.items()])
-        lines += ["", "codes of the logits for {:,} held-out examples; largest difference in codes".format(
-            self.examples), ""]
+        lines += ["", "codes of the {} for {:,} held-out examples; largest difference in codes".format(
+            output, self.examples), ""]
         lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
-            (layer.layer, layer.kind, _percent(layer.whole.identical), str(layer.whole.largest),
-             _percent(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
+            (layer.layer, layer.kind, share_text(layer.whole.identical), str(layer.whole.largest),
+             share_text(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
         lines += ["", "file to simulator for {:,} examples; alone: from the same codes as the file had".format(
             self.layer_examples), ""]
-        shares = ["{} {}".format(name, _percent(share)) for name, share in self.accuracy.items()]
-        lines.append("accuracy: " + ", ".join(shares))
+        lines.append(self.scores_in_words())
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            lines.append("note: in networks of a few layers this runtime reaches {:.0%} identical logits, {} as the "
-                         "largest difference, {:.0%} top-1. Here, each operation computes what it should, but for its "
-                         "way of rounding; what differs adds up over the layers.".format(*self.reached))
+            bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
+            lines.append("note: in networks of a few layers this runtime reaches {}. Here, each operation computes what "
+                         "it should, but for its way of rounding; what differs adds up over the layers.".format(
+                             bar.in_words()))
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
+
+    def scores_in_words(self) -> str:
+        """``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
+        return "{}: {}".format(self.metric.title, ", ".join(
+            "{} {}".format(name, self.metric.text(value, 2)) for name, value in self.scores.items()))
 
 
 def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,
@@ -141,7 +151,8 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
     graph : EvaluationGraph
         Of the same moment.
     images, labels : np.ndarray
-        Held-out examples, float32 ``[n] + input shape``, and their classes, int32 ``[n]``; at least one.
+        Held-out examples, float32 ``[n] + input shape``, at least one, and their classes, int32 ``[n]``, or the numbers
+        to predict, float32 ``[n, outputs]``.
     progress : Progress
         Told of it; where the export is not wanted any more, it ends with `Cancelled`.
     """
@@ -152,16 +163,18 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
     # A quarter: each layer is computed three times.
     inner = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
+    metric, scores = metric_for(labels), {"float": score(in_float, labels)}
+    scores.update({name: score_codes(codes, model.logits, labels) for name, codes in (
+        ("evaluation graph", seen), ("simulator", simulated), ("file", found))})
     return ParityReport(
         about, len(images), len(inner),
-        {"file to evaluation graph": compare_logits(seen, found), "file to simulator": compare_logits(simulated, found),
-         "simulator to evaluation graph": compare_logits(seen, simulated)},
+        {name: compare_logits(*codes, metric is ACCURACY) for name, codes in (
+            ("file to evaluation graph", (seen, found)), ("file to simulator", (simulated, found)),
+            ("simulator to evaluation graph", (seen, simulated)))},
         tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.factor_error)),
-        {name: accuracy(logits, labels) for name, logits in (
-            ("float", in_float), ("evaluation graph", seen), ("simulator", simulated), ("file", found))},
-        {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,
+        scores, {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,
         model.notes + exported.notes,
-        _golden(model, images, labels, simulated, found))
+        _golden(model, images, labels, simulated, found), metric)
 
 
 def _golden(model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray,
@@ -185,11 +198,6 @@ def _float_bytes(model: IntegerModel) -> int:
 
 def _plain(found: Agreement) -> Dict[str, Any]:
     return {"identical": found.identical, "largest": found.largest}
-
-
-def _percent(share: float) -> str:
-    """Of what is not all, no 100.00 %."""
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:

@@ -1,6 +1,6 @@
 """The report of a file that could not be run where it was written: what is known all the same, what is not, and why."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Dict, List
 
 import numpy as np
@@ -46,14 +46,13 @@ class UnrunReport:
     @property
     def as_expected(self) -> bool:
         """Whether the integers that were written are as close to the evaluation graph as they should be."""
-        found, bar = self.report.outputs[_KNOWN], self.report.reached
-        return found.identical >= bar.identical and found.largest <= bar.largest and found.top1 >= bar.top1
+        return self.report.outputs[_KNOWN].reaches(self.report.reached)
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able: as of a proof, without what is not known, and with "not_run", why."""
-        record = self.report.to_record()
+        record = self._known.to_record()
         record.update(outputs={_KNOWN: record["outputs"][_KNOWN]}, layers=[], layer_examples=0, faults=[],
-                      as_expected=self.as_expected, not_run=self.why, accuracy=self._accuracy())
+                      as_expected=self.as_expected, not_run=self.why)
         return record
 
     def to_text(self) -> str:
@@ -63,16 +62,16 @@ class UnrunReport:
             "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about), "",
             "It was written from integers that agree with the evaluation graph on {:,} held-out examples:".format(
                 self.report.examples),
-            "{:.2f} % of the codes of the logits identical, {} as the largest difference, {:.2f} % top-1.".format(
-                100 * found.identical, found.largest, 100 * found.top1),
+            "{} of the codes of its output.".format(found.in_words()),
             self.advice, "",
-            "accuracy: " + ", ".join("{} {:.2f} %".format(name, 100 * share)
-                                     for name, share in self._accuracy().items()),
+            self._known.scores_in_words(),
             "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values())]
         return "\n".join(lines + ["note: " + note for note in self.report.notes])
 
-    def _accuracy(self) -> Dict[str, float]:
-        return {name: share for name, share in self.report.accuracy.items() if name != "file"}
+    @property
+    def _known(self) -> ParityReport:
+        """Without how good the file is."""
+        return replace(self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"})
 
 
 def prove_unrun(model: IntegerModel, exported: Exported, why: str, advice: str, graph: EvaluationGraph,

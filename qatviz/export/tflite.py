@@ -9,16 +9,18 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.integer_model import IntegerModel
 from qatviz.export.litert_runtime import LitertMissing, LitertRunner, find_litert
 from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import Agreement, Runtime, accuracy, codes_of, compare_logits, run_logits
+from qatviz.export.parity import Agreement, Runtime, codes_of, compare_logits, run_logits
 from qatviz.export.parity_files import write_export
 from qatviz.export.parity_graph import EvaluationGraph
 from qatviz.export.parity_report import Exported, ParityReport, prove
 from qatviz.export.parity_unrun import prove_unrun
 from qatviz.export.progress import Progress
+from qatviz.export.scores import score_codes
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.export.tflite_lowering import tflite_model
 from qatviz.export.tflite_runtime import TfliteRunner
 from qatviz.export.tflite_written import TfliteModel
+from qatviz.metric import ACCURACY
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -101,7 +103,8 @@ def _and_in_litert(report: ParityReport, files: _Files, graph: EvaluationGraph, 
     with LitertRunner(litert, files.logits) as runner:
         simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
     seen = codes_of(graph.logits(held_out.images), files.model.logits)
-    outputs = {litert.name + " to evaluation graph": compare_logits(seen, found),
-               litert.name + " to simulator": compare_logits(simulated, found)}
+    classes = report.metric is ACCURACY
+    outputs = {litert.name + " to evaluation graph": compare_logits(seen, found, classes),
+               litert.name + " to simulator": compare_logits(simulated, found, classes)}
     return replace(report, outputs={**report.outputs, **outputs},
-                   accuracy={**report.accuracy, litert.name: accuracy(found, held_out.labels)})
+                   scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)})

@@ -105,4 +105,4 @@ def test_a_file_can_be_run_in_both(litert, tmp_path):
     assert sorted(added) == [litert.name + to for to in (" to evaluation graph", " to simulator")]
     assert all(found.identical >= 0.99 and found.largest <= 1 and found.top1 == 1 for found in added.values())
     assert {name: report.outputs[name] for name in alone.outputs} == alone.outputs
-    assert litert.name in report.accuracy and litert.name in report.to_text()
+    assert litert.name in report.scores and litert.name in report.to_text()

@@ -98,7 +98,7 @@ def test_of_a_perfect_file_all_is_identical(graph, dataset):
     assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
     assert not report.faults and "WRONG" not in report.to_text()
     assert all(layer.own == layer.whole == (1.0, 0, None) for layer in report.layers)
-    assert report.accuracy["file"] == report.accuracy["simulator"]
+    assert report.scores["file"] == report.scores["simulator"]
 
 
 @pytest.mark.parametrize("amount", [1, 2, -3])
