@@ -12,6 +12,7 @@ from qatviz.app import exporting
 from qatviz.app.folders import new_run_directory
 from qatviz.app.looks import ModelLooks, is_data, look_at_data
 from qatviz.app.recorded import recall, recorded_run
+from qatviz.app.report import report_job
 from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
@@ -82,6 +83,9 @@ class AppLauncher(Launcher):
             return "Wrote TensorBoard files to {0}; look at them with tensorboard --logdir {0}".format(directory)
 
         self._start(write, self.written.emit)
+
+    def write_report(self, model: RunModel, directory: str, path: str) -> None:
+        self._start(report_job(model, directory, path), lambda written: self.report_written.emit(str(written.path)))
 
     def export_formats(self) -> Sequence[Format]:
         return tuple(FORMATS.values())

@@ -26,6 +26,7 @@ DECLARATIONS = {
                           "what is seen here. Training goes on.", ("Ctrl+Shift+E",), (), "Export"),
     "save_picture": Declaration("Save picture of the window…", "The whole window as a PNG file.", ("Ctrl+Shift+P",)),
     "save_table": Declaration("Save table of tensors…", "All measures of all tensors as a CSV file."),
+    "report": Declaration("Save report…", "The whole run as one HTML file: curves, histograms, settings, events, exports."),
     "tensorboard": Declaration("Write TensorBoard files…", "Scalars and histograms of the run as TensorBoard event files."),
     "quit": Declaration("Quit", "Stop the run, keep everything, and close the window.", ("Ctrl+Q",)),
     "undo": Declaration("Undo setting", "Restore the settings that the last change replaced; training goes on.", ("Ctrl+Z",), (), "Undo"),
@@ -57,8 +58,8 @@ DECLARATIONS = {
 }
 
 MENUS = {
-    "&File": ("new_run", "open_run", "open_data", SEPARATOR, "export", "save_picture", "save_table", "tensorboard", SEPARATOR,
-              "quit"),
+    "&File": ("new_run", "open_run", "open_data", SEPARATOR, "export", "report", "save_picture", "save_table", "tensorboard",
+              SEPARATOR, "quit"),
     "&Edit": ("undo", "redo", SEPARATOR, "apply", "discard", SEPARATOR, "more_bits", "fewer_bits", "next_tensor",
               "previous_tensor"),
     "&Run": ("pause", "step", "step_10", "stop", SEPARATOR, "evaluate", "checkpoint", SEPARATOR, "go_back", "go_forward",

@@ -46,6 +46,8 @@ class Launcher(QtCore.QObject):
     failed = QtCore.pyqtSignal(str, str)
     #: What was written: a sentence for the user.
     written = QtCore.pyqtSignal(str)
+    #: Where a report was written.
+    report_written = QtCore.pyqtSignal(str)
 
     def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
         """Prepare the run that ``qatviz train ARGUMENTS`` would train."""
@@ -85,6 +87,11 @@ class Launcher(QtCore.QObject):
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
         """Write what ``model`` knows as TensorBoard event files, in the background; ``written`` or ``failed`` tells."""
+        raise NotImplementedError
+
+    def write_report(self, model: RunModel, directory: str, path: str) -> None:
+        """Write the report of the run of ``model``, recorded in ``directory`` (empty: not recorded), as the file ``path``, in the
+        background; ``report_written`` or ``failed`` tells."""
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

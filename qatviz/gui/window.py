@@ -190,6 +190,7 @@ class MainWindow(QtWidgets.QMainWindow):
             enabled[name].setEnabled(going)
         enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
         enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
+        enabled["report"].setEnabled(self.prepared is not None)
         enabled["tensorboard"].setEnabled(self.prepared is not None)
         enabled["export"].setEnabled(self.prepared is not None)
         paused = state == "paused"

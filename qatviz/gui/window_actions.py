@@ -3,7 +3,7 @@
 import os
 from typing import TYPE_CHECKING, Callable, Dict, Optional
 
-from PyQt5 import QtCore, QtWidgets
+from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz import __version__
 from qatviz.errors import QatvizError
@@ -30,6 +30,7 @@ class WindowActions:
 
     def __init__(self, window: "MainWindow"):
         self._window = window
+        window.launcher.report_written.connect(self._on_report_written)
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
         """The handlers of all actions."""
@@ -85,6 +86,18 @@ class WindowActions:
     def save_table(self) -> None:
         layers = self._window.panels["layers"]
         self._save("Save table of tensors", "tensors.csv", "CSV (*.csv)", lambda path: save_csv(layers.table(), path))
+
+    def report(self) -> None:
+        window, directory = self._window, self._window.prepared.directory
+        path, _ = QtWidgets.QFileDialog.getSaveFileName(
+            window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)")
+        if path:
+            path += "" if os.path.splitext(path)[1] else ".html"
+            window.launcher.write_report(window.model, directory, path)
+
+    def _on_report_written(self, path: str) -> None:
+        self._window.banner.say("Saved the report {}".format(path), GOOD, "", "Open it",
+                                lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)))
 
     def tensorboard(self) -> None:
         path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Where to write TensorBoard files", self._directory())

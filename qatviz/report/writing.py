@@ -40,7 +40,7 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
         If the file can't be written, or is there and is no report.
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
-    _check_free(path)
+    check_free(path)
     return save(read_run(reader), path)
 
 
@@ -63,8 +63,8 @@ def save(run: RunData, path: Path) -> WrittenReport:
     return WrittenReport(path, len(content), run.outcome.step)
 
 
-def _check_free(path: Path) -> None:
-    """Before anything is read: a record of a run, say, must not be replaced by its report."""
+def check_free(path: Path) -> None:
+    """Before anything is read: a record of a run, say, must not be replaced by its report; :class:`ExportError`."""
     if path.is_dir():
         raise ExportError("{}: is a directory; expected the name of a file".format(path))
     if not path.exists():

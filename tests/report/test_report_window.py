@@ -1,0 +1,111 @@
+"""Reports from the window: of its run, recorded or not, on a thread of its own; where it is, is told and can be opened."""
+
+import os
+
+os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+
+import pytest  # noqa: E402
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets  # noqa: E402
+from report_cases import Page, recorded  # noqa: E402
+from staging import StagedRun  # noqa: E402
+
+from qatviz.app.launching import AppLauncher  # noqa: E402
+from qatviz.app.report import report_job  # noqa: E402
+from qatviz.export.errors import ExportError  # noqa: E402
+from qatviz.gui.launcher import Launcher, Prepared  # noqa: E402
+from qatviz.gui.run_model import RunModel  # noqa: E402
+from qatviz.gui.theme import Theme  # noqa: E402
+from qatviz.gui.window import MainWindow  # noqa: E402
+
+TIMEOUT_MS = 20000
+
+
+@pytest.fixture(scope="module")
+def app():
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
+
+
+@pytest.fixture
+def model(app):
+    """Of a run that is not recorded."""
+    run, model = StagedRun("mlp"), RunModel()
+    model.set_run(run, run.network, run.book, "mlp on digits")
+    model.take(run.advance(3).advance(2).drain())
+    return model
+
+
+def text_of(path):
+    return Page(path.read_text(encoding="utf-8")).text
+
+
+def test_a_run_that_is_not_recorded(model, tmp_path):
+    written = report_job(model, "", str(tmp_path / "a.html"))()
+    assert written.step == 5 and "This run is not recorded" in text_of(tmp_path / "a.html")
+    (tmp_path / "b.html").write_text("mine")
+    with pytest.raises(ExportError, match="is no report"):
+        report_job(model, "", str(tmp_path / "b.html"))()
+
+
+def test_what_is_written_is_what_was_known_when_it_was_asked_for(model, tmp_path):
+    job = report_job(model, "", str(tmp_path / "a.html"))
+    model.close_run()
+    assert job().step == 5
+
+
+def test_it_is_written_in_the_background(app, model, tmp_path):
+    recorded(tmp_path / "run", lambda run: run.advance(4))
+    launcher = AppLauncher()
+    done, failed = QtTest.QSignalSpy(launcher.report_written), QtTest.QSignalSpy(launcher.failed)
+    launcher.write_report(model, str(tmp_path / "run"), str(tmp_path / "a.html"))
+    assert done.wait(TIMEOUT_MS) and list(done) == [[str(tmp_path / "a.html")]]
+    assert "4 steps of 40" in text_of(tmp_path / "a.html")
+    launcher.write_report(model, str(tmp_path / "nowhere"), str(tmp_path / "b.html"))
+    assert failed.wait(TIMEOUT_MS) and "nowhere" in failed[0][0]
+    launcher.wait()
+
+
+class StagedLauncher(Launcher):
+    def __init__(self):
+        super().__init__()
+        self.asked = []
+
+    def write_report(self, model, directory, path):
+        self.asked.append((model, directory, path))
+
+
+@pytest.fixture
+def window(app, tmp_path):
+    settings = QtCore.QSettings(str(tmp_path / "window.ini"), QtCore.QSettings.IniFormat)
+    made = MainWindow(Theme(), settings, StagedLauncher())
+    yield made
+    if made.model.run is not None:
+        made.model.run.state = "stopped"
+    made.close()
+    made.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+
+
+def test_the_menu_asks_where_and_offers_to_open_it(window, tmp_path, monkeypatch):
+    asked, opened = [], []
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName",
+                        lambda parent, title, path, kinds: asked.append(path) or (str(tmp_path / "mine"), kinds))
+    monkeypatch.setattr(QtGui.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
+    assert not window.named["report"].isEnabled()
+    run = StagedRun("mlp")
+    window.show_prepared(Prepared(run, run.network, run.book, "mlp on digits", 1.0, str(tmp_path)))
+    window.named["report"].trigger()
+    assert asked == [str(tmp_path / "report.html")]
+    assert window.launcher.asked == [(window.model, str(tmp_path), str(tmp_path / "mine.html"))]
+    window.launcher.report_written.emit(str(tmp_path / "mine.html"))
+    assert str(tmp_path / "mine.html") in window.banner.text.text()
+    button = next(b for b in window.banner.findChildren(QtWidgets.QPushButton) if b.text() == "Open it")
+    button.click()
+    assert opened == [str(tmp_path / "mine.html")]
+
+
+def test_who_does_not_choose_a_name_asks_for_nothing(window, monkeypatch):
+    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName", lambda *_: ("", ""))
+    run = StagedRun("mlp")
+    window.show_prepared(Prepared(run, run.network, run.book, "mlp on digits", 1.0))
+    window.named["report"].trigger()
+    assert window.launcher.asked == []
