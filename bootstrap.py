@@ -66,6 +66,11 @@ def become(arguments, environ, cwd=None):
     return os.execve(command[0], command, environ)
 
 
+#: Processes that share the tests, at most: each takes a gigabyte of memory. And options that need all of them in one.
+MOST_AT_ONCE = 4
+ONE_PROCESS = {"-n", "--numprocesses", "-x", "--exitfirst", "--pdb", "-s", "--collect-only", "--co"}
+
+
 def run(arguments):
     """Start qatviz; without arguments, its window. Qt is looked at only for what needs it."""
     environ = program_environ()
@@ -85,7 +90,10 @@ def test(arguments):
         display = start_xvfb() if shutil.which("Xvfb") else None
         environ.update({"DISPLAY": display} if display else {})
         ensure_qt("xcb" if display else "offscreen", environ)
-    return become(["-m", "pytest"] + arguments, environ, cwd=ROOT)
+    whole = all(argument.startswith("-") for argument in arguments) and not ONE_PROCESS & set(arguments)
+    # Files, not tests, are shared out: what a file's tests need is made once.
+    parallel = ["-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"] if whole else []
+    return become(["-m", "pytest"] + parallel + arguments, environ, cwd=ROOT)
 
 
 def bench(arguments):

@@ -73,6 +73,7 @@ setup(
             "hypothesis>=6",
             "pytest>=7",
             "pytest-timeout>=2.1",
+            "pytest-xdist>=3",
             # The packaging test builds a wheel without a network; pip needs this for it.
             "wheel",
         ],

@@ -221,3 +221,14 @@ def test_a_qt_that_does_not_start_is_told_with_its_reason_each_time(monkeypatch,
     bootstrap.ensure_qt("xcb", {})
     assert (qt.tries, qt.stamp["qt"]) == (2, ["offscreen"])
     assert capsys.readouterr().err.count("could not load the plugin") == 2
+
+
+@pytest.mark.parametrize("arguments, parallel", [
+    ([], True), (["--durations=5"], True), (["tests/quant"], False), (["-x"], False), (["-n", "3"], False), (["--pdb"], False)])
+def test_the_whole_suite_is_shared_out(arguments, parallel, monkeypatch):
+    started = []
+    monkeypatch.setattr(bootstrap, "ON_LINUX", False)
+    monkeypatch.setattr(bootstrap.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(bootstrap, "become", lambda command, environ, cwd: started.append(command) or 0)
+    assert bootstrap.test(arguments) == 0
+    assert started == [["-m", "pytest"] + (["-n", "2", "--dist", "loadfile"] if parallel else []) + arguments]
