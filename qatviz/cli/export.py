@@ -57,7 +57,7 @@ def _source(options: argparse.Namespace) -> ExportSource:
     reader = RunRecord.read(options.directory)
     description = reader.description
     dataset = data.load(options.data or description.get("data", DATA),
-                        description.get("validation_fraction", VALIDATION_FRACTION))
+                        description.get("validation_fraction", VALIDATION_FRACTION), task=description.get("task"))
     spec = RunSpec.from_description(description, dataset)
     moment, _ = starting_point(reader, spec.book, options.checkpoint)
     if moment is None:

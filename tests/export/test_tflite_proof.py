@@ -115,7 +115,7 @@ def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, gra
 def test_what_falls_short_of_what_the_runtime_reaches_is_told(found, as_expected, graph, dataset):
     report = replace(proof_of(perfect, graph, dataset), outputs={"file to evaluation graph": Agreement(*found)})
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
-    assert ("reaches 90% identical logits" in report.to_text()) != as_expected
+    assert ("reaches 90.00 % identical" in report.to_text()) != as_expected
 
 
 def test_the_report_says_what_was_compared(graph, dataset):

@@ -8,6 +8,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.dialogs.export_tables import RecordView, percent
 from qatviz.gui.exporting import Ended
 from qatviz.gui.theme import Theme
+from qatviz.metric import ACCURACY, METRICS
 
 #: Rows of the table of outputs that are seen without scrolling.
 _OUTPUT_ROWS = 4
@@ -128,9 +129,11 @@ def _facts(record: Dict[str, Any]) -> List[str]:
         facts.append("{}{}, run in {} on {:,} held-out examples".format(
             about["format"], " of step {:,}".format(about["step"]) if isinstance(about.get("step"), int) else "",
             about.get("runtime", "?"), record.get("examples") or 0))
-    if record.get("accuracy"):
-        facts.append("Accuracy: " + ", ".join("{} {}".format(name, percent(share))
-                                              for name, share in record["accuracy"].items()))
+    metric = METRICS.get(str(record.get("metric")), ACCURACY)
+    if record.get(metric.name):
+        facts.append("{}: {}".format(metric.title[0].upper() + metric.title[1:], ", ".join(
+            "{} {}".format(name, percent(value) if metric is ACCURACY else metric.text(value, 2))
+            for name, value in record[metric.name].items())))
     if record.get("bytes"):
         facts.append("Size: " + ", ".join("{} {}".format(name, _size(count)) for name, count in record["bytes"].items()))
     return facts
