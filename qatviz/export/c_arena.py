@@ -1,6 +1,6 @@
 """Where the layers of a C model keep their codes: one block of memory, planned once, in which dead codes make room."""
 
-from typing import Dict, List, NamedTuple, Sequence, Tuple
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 #: Bytes; so that kernels with vector instructions can take over.
 ALIGNMENT = 4
@@ -23,22 +23,53 @@ class Arena(NamedTuple):
 
 
 def plan_arena(buffers: Sequence[Buffer]) -> Arena:
-    """Large buffers first, each as low as those allow that are needed at the same time.
+    """A place for each buffer: the better of two ways to find one.
 
     >>> plan_arena([Buffer("a", 8, 0, 1), Buffer("b", 4, 1, 2), Buffer("c", 8, 2, 3)])
-    Arena(nbytes=12, offsets={'a': 0, 'c': 0, 'b': 8})
+    Arena(nbytes=12, offsets={'a': 0, 'b': 8, 'c': 0})
     """
-    placed = []  # type: List[Tuple[int, Buffer]]
+    sized = [buffer._replace(nbytes=-(-buffer.nbytes // ALIGNMENT) * ALIGNMENT) for buffer in buffers]
+    plans = [plan for plan in (_from_both_ends(sized), _largest_first(sized)) if plan is not None]
+    offsets = min(plans, key=lambda plan: _extent(sized, plan))
+    return Arena(_extent(sized, offsets), offsets)
+
+
+def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
+    """Large buffers first, each as low as those allow that are needed at the same time."""
+    offsets = {}  # type: Dict[str, int]
     for buffer in sorted(buffers, key=lambda buffer: (-buffer.nbytes, buffer.first)):
-        offset = 0
-        for other_offset, other in sorted(placed, key=lambda entry: entry[0]):
-            together = buffer.first <= other.last and other.first <= buffer.last
-            if together and offset < other_offset + _aligned(other.nbytes) and other_offset < offset + buffer.nbytes:
-                offset = other_offset + _aligned(other.nbytes)
-        placed.append((offset, buffer))
-    return Arena(max((offset + _aligned(buffer.nbytes) for offset, buffer in placed), default=0),
-                 {buffer.name: offset for offset, buffer in placed})
+        offsets[buffer.name] = 0
+        for low, high in _taken(buffer, buffers, offsets):
+            if low < offsets[buffer.name] + buffer.nbytes and offsets[buffer.name] < high:
+                offsets[buffer.name] = high
+    return offsets
 
 
-def _aligned(nbytes: int) -> int:
-    return -(-nbytes // ALIGNMENT) * ALIGNMENT
+def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
+    """In order of computation, within what is needed at least at any time: each at the end of it that is farther from the
+    largest that is needed at the same time. That is the best there is for layers in a row; None where it does not work."""
+    steps = {buffer.first for buffer in buffers}
+    most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
+    offsets = {}  # type: Dict[str, int]
+    for buffer in sorted(buffers, key=lambda buffer: (buffer.first, -buffer.nbytes)):
+        taken = _taken(buffer, buffers, offsets)
+        largest = max(taken, key=lambda place: place[1] - place[0], default=(most, most))
+        ends = [high for _, high in taken] + [0]
+        fitting = [low for low in ends + [low - buffer.nbytes for low, _ in taken] + [most - buffer.nbytes]
+                   if low >= 0 and low + buffer.nbytes <= most
+                   and all(high <= low or low + buffer.nbytes <= begin for begin, high in taken)]
+        if not fitting:
+            return None
+        offsets[buffer.name] = min(fitting) if sum(largest) >= most else max(fitting)
+    return offsets
+
+
+def _taken(buffer: Buffer, buffers: Sequence[Buffer], offsets: Dict[str, int]) -> List[Tuple[int, int]]:
+    """From where to where there is something that is needed at the same time, in order."""
+    return sorted((offsets[other.name], offsets[other.name] + other.nbytes) for other in buffers
+                  if other.name in offsets and other is not buffer
+                  and buffer.first <= other.last and other.first <= buffer.last)
+
+
+def _extent(buffers: Sequence[Buffer], offsets: Dict[str, int]) -> int:
+    return max((offsets[buffer.name] + buffer.nbytes for buffer in buffers), default=0)

@@ -1,6 +1,6 @@
 """Arrays of integers as C source."""
 
-from typing import Dict
+from typing import Dict, List
 
 import numpy as np
 
@@ -29,8 +29,7 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
         1, -2};
     """
     shape = "".join("[{}]".format(extent) for extent in values.shape)
-    suffix = "LL" if values.dtype == np.int64 else ""
-    parts = [_filled([_number(value, suffix) for value in row.tolist()]) for row in np.atleast_2d(values)]
+    parts = [_filled(_numbers(row)) for row in np.atleast_2d(values)]
     body = parts[0] if values.ndim == 1 else "    {" + "},\n    {".join(part.lstrip() for part in parts) + "}"
     return "{}{} {}{} = {{\n{}}};".format(qualifiers, C_TYPES[values.dtype.name], name, shape, body)
 
@@ -69,12 +68,14 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
     return offset if offset.any() else offset[:0]
 
 
-def _number(value: int, suffix: str) -> str:
+def _numbers(values: np.ndarray) -> List[str]:
+    if values.dtype == np.int64:
+        return ["{}LL".format(value) for value in values.tolist()]
     # C has no negative literals: that of the least number would not fit its type.
-    return "-2147483647 - 1" if value == -2**31 and not suffix else "{}{}".format(value, suffix)
+    return ["-2147483647 - 1" if value == -2**31 else str(value) for value in values.tolist()]
 
 
-def _filled(numbers: list) -> str:
+def _filled(numbers: List[str]) -> str:
     """Numbers on lines of a width, indented."""
     widest = max(map(len, numbers), default=1) + 2
     each = max((_WIDTH - 4) // widest, 1)

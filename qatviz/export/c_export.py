@@ -59,8 +59,8 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
     except NoCompiler as error:
         simulated = _exported(written, "nothing", lambda codes: run_codes(model, codes, [op.output for op in model.ops]))
         return UnrunReport(prove(model, simulated, graph, *held_out, progress), str(error))
-    with CRunner(written, compiler) as runner:
-        exported = _exported(written, compiler.version, runner.run)._replace(run_layers=runner.run_layers)
+    with CRunner(written, compiler) as runner, CRunner(written, compiler, layers=True) as dumping:
+        exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)
         return prove(model, exported, graph, *held_out, progress)
 
 

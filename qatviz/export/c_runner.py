@@ -6,13 +6,12 @@ import shutil
 import subprocess
 import tempfile
 from pathlib import Path
-from typing import Dict, List, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz.export.c_model import CModel
 from qatviz.export.errors import ExportError
-from qatviz.export.integer_model import IntegerTensor
 from qatviz.export.parity import Agreement
 from qatviz.network.layer import element_count
 
@@ -48,13 +47,13 @@ def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
     candidates = [named] if named else list(_NAMES)
     reasons = []
     for candidate in candidates:
-        command = tuple(shlex.split(candidate))
-        if shutil.which(command[0], path=environment.get("PATH", "")) is None:
-            reasons.append("{} is not on the PATH".format(command[0]))
-            continue
         try:
+            command = tuple(shlex.split(candidate, posix=os.name != "nt"))
+            if shutil.which(command[0], path=environment.get("PATH", "")) is None:
+                reasons.append("{} is not on the PATH".format(command[0]))
+                continue
             return Compiler(command, _tried(command, environment))
-        except (OSError, ExportError) as error:
+        except (OSError, ValueError, ExportError) as error:  # ValueError: a quote without its counterpart
             reasons.append("{} does not work ({})".format(candidate, " ".join(str(error).split())[:200]))
     raise NoCompiler("no C compiler: {}{}".format("CC names one, but " if named else "", ", ".join(reasons)))
 
@@ -71,7 +70,7 @@ def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 class CRunner:
-    """A C model, compiled: as it ships, and once more so that it tells what each layer puts out.
+    """A C model, compiled.
 
     One thread at a time. Use as a context manager: it has a temporary directory.
 
@@ -79,6 +78,8 @@ class CRunner:
     ----------
     model : CModel
     compiler : Compiler
+    layers : bool
+        Compiled so that it tells what each layer puts out; else as it ships.
     flags : sequence of str
         Besides :data:`FLAGS`.
 
@@ -88,29 +89,35 @@ class CRunner:
         If it does not compile, or fails its self test.
     """
 
-    def __init__(self, model: CModel, compiler: Compiler, flags: Sequence[str] = ()):
-        self._model, self._compiler, self._flags = model, compiler, list(flags)
+    def __init__(self, model: CModel, compiler: Compiler, layers: bool = False, flags: Sequence[str] = ()):
+        self._source = model.source
+        self._put_out = model.layers if layers else (model.logits,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
+        self._program = str(self._directory / (model.stem + "_test"))
         try:
             for name, content in model.files.items():
                 (self._directory / name).write_bytes(content)
-            self._program = self._compiled(model.stem + "_test", [])
+            definitions = ["-DQATVIZ_DUMP"] if layers else []
+            _call([*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
+                  self._directory, timeout=_COMPILE_TIMEOUT)
             _call([self._program], self._directory)
-            self._dumping = None  # type: Optional[str]
         except BaseException:
             self.close()
             raise
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the logits, by the tensor's name, for codes of the input ``[n] + shape``."""
-        return self._run(self._program, [self._model.logits], codes)
-
-    def run_layers(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """The same of all layers."""
-        if self._dumping is None:
-            self._dumping = self._compiled(self._model.stem + "_dump", ["-DQATVIZ_DUMP"])
-        return self._run(self._dumping, self._model.layers, codes)
+        """int32 codes of the logits, or of all layers, by the tensors' names, for codes of the input ``[n] + shape``."""
+        given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
+        told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
+        record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
+                           for index, tensor in enumerate(self._put_out)])
+        if len(told) != len(codes) * record.itemsize:
+            raise ExportError("the compiled C model put out {:,} bytes; expected: {:,}".format(
+                len(told), len(codes) * record.itemsize))
+        found = np.frombuffer(told, record)
+        return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
+                for index, tensor in enumerate(self._put_out)}
 
     def close(self) -> None:
         self._temporary.cleanup()
@@ -120,23 +127,6 @@ class CRunner:
 
     def __exit__(self, *_: object) -> None:
         self.close()
-
-    def _compiled(self, name: str, definitions: List[str]) -> str:
-        _call(list(self._compiler.command) + list(FLAGS) + self._flags + definitions + ["-o", name] + self._model.sources,
-              self._directory, timeout=_COMPILE_TIMEOUT)
-        return str(self._directory / name)
-
-    def _run(self, program: str, tensors: Sequence[IntegerTensor], codes: np.ndarray) -> Dict[str, np.ndarray]:
-        given = np.ascontiguousarray(codes.astype(self._model.source.dtype)).tobytes()
-        told = _call([program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
-        record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
-                           for index, tensor in enumerate(tensors)])
-        if len(told) != len(codes) * record.itemsize:
-            raise ExportError("the compiled C model put out {:,} bytes; expected: {:,}".format(
-                len(told), len(codes) * record.itemsize))
-        found = np.frombuffer(told, record)
-        return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
-                for index, tensor in enumerate(tensors)}
 
 
 def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping[str, str]] = None,

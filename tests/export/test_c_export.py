@@ -1,0 +1,204 @@
+"""The export to C as a whole: its proof, with a compiler and without; its names, and its memory."""
+
+import ast
+import json
+import os
+import subprocess
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from integer_cases import book_of
+from test_c_model import compiler  # noqa: F401  (a fixture)
+from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
+
+from qatviz.export import c_export, parity_files
+from qatviz.export.c_arena import ALIGNMENT, Buffer, plan_arena
+from qatviz.export.c_names import comment, stem, string, unique_stems
+from qatviz.export.c_operations import SUFFIXES
+from qatviz.export.c_runner import NoCompiler, find_compiler
+from qatviz.export.c_softmax import softmax_constants
+from qatviz.export.errors import ExportError
+from qatviz.export.formats import FORMATS
+from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.source import ExportSource
+
+FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json", "parity.txt",
+         "qatviz_nn.c", "qatviz_nn.h"]
+
+
+def export(path, data, weights=None, metadata=None, progress=Progress(), **options):
+    book = book_of(NETWORK, INT8 if weights is None else weights)
+    return FORMATS["c"].export(ExportSource(NETWORK, book, STATE, data, None, metadata or {}), path, options, progress)
+
+
+# The proof
+
+
+@pytest.fixture(scope="module")
+def exported(compiler, tmp_path_factory, dataset):  # noqa: F811
+    return export(tmp_path_factory.mktemp("c") / "out", dataset, metadata={"step": 3})
+
+
+def test_an_export_is_a_directory_that_has_been_run(compiler, exported):  # noqa: F811
+    written, path = exported, exported.paths[0]
+    assert sorted(os.listdir(str(path))) == FILES
+    assert {item.name for item in written.paths[1:]} == set(FILES)
+    report = written.report
+    assert report.about["runtime"] == compiler.version and report.about["step"] == 3
+    assert report.outputs["file to simulator"] == (1.0, 0, 1.0) and report.as_expected and not report.faults
+    assert all(layer.own == layer.whole == (1.0, 0, None) for layer in report.layers) and len(report.layers) == 4
+    assert json.loads((path / "parity.json").read_text()) == report.to_record()
+    assert (path / "parity.txt").read_text().rstrip() == report.to_text()
+    assert "step: 3" in (path / "chain.h").read_text()
+    assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.txt").read_text()
+
+
+@pytest.mark.parametrize("weights, options", [({"num_bits": 4, "symmetric": True}, {"pack_int4": True}),
+                                              ({"per_channel": True}, {})])
+def test_so_is_what_other_formats_do_not_hold(weights, options, compiler, tmp_path, dataset):  # noqa: F811
+    report = export(tmp_path / "out", dataset, weights, **options).report
+    assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
+    assert report.outputs["file to evaluation graph"].identical >= 0.995
+
+
+def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tmp_path):  # noqa: F811
+    path, program = exported.paths[0], str(tmp_path / "run")
+    subprocess.run([*compiler.command, "-o", program, "main.c", "chain.c", "qatviz_nn.c"], cwd=str(path), check=True)
+    with np.load(str(path / "golden.npz")) as golden:
+        done = subprocess.run([program, "--run"], input=golden["input"].tobytes(), stdout=subprocess.PIPE,
+                              check=True)
+        found = np.frombuffer(done.stdout, np.int8).reshape(golden["file_output"].shape)
+        np.testing.assert_array_equal(found, golden["file_output"])
+        np.testing.assert_array_equal(found, golden["simulator_output"])
+
+
+def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypatch):  # noqa: F811
+    monkeypatch.setattr(c_export, "run_codes", lambda model, codes, names: {model.output: np.zeros((len(codes), 4), int)})
+    with pytest.raises(ExportError, match="0 of 16 golden outputs"):
+        export(tmp_path / "out", dataset)
+    assert os.listdir(str(tmp_path)) == []
+
+
+def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):  # noqa: F811
+    path = exported.paths[0]
+    before = {name: (path / name).read_bytes() for name in FILES}
+
+    def full(number):
+        raise OSError(28, "No space left on device", "disk")
+    monkeypatch.setattr(parity_files.os, "fsync", full)
+    for weights, reason in (({"enabled": False}, "left in float"), ({"num_bits": 4}, "No space left")):
+        with pytest.raises(ExportError, match=reason):
+            export(path, dataset, weights)
+        assert {name: (path / name).read_bytes() for name in FILES} == before
+        assert os.listdir(str(path.parent)) == ["out"]
+
+
+@pytest.mark.parametrize("after", [0, 4])
+def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):  # noqa: F811
+    told = []
+    with pytest.raises(Cancelled):
+        export(tmp_path / "out", dataset, progress=Progress(lambda what, share: told.append(share), lambda: len(told) > after))
+    assert os.listdir(str(tmp_path)) == [] and told == sorted(told) and len(told) == after + 1
+
+
+# Without a compiler
+
+
+def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path, dataset, monkeypatch):  # noqa: F811
+    monkeypatch.setenv("PATH", str(tmp_path))
+    monkeypatch.delenv("CC", raising=False)
+    path = tmp_path / "out"
+    report = export(path, dataset, metadata={"run": "r1"}).report
+    text, record = (path / "parity.txt").read_text(), json.loads((path / "parity.json").read_text())
+    assert sorted(os.listdir(str(path))) == FILES
+    reason = "no C compiler: cc is not on the PATH, gcc is not on the PATH, clang is not on the PATH"
+    assert record["not_run"] == reason and "NOT RUN: " + reason in text and "make test" in text
+    assert record["about"]["run"] == "r1" and list(record["outputs"]) == ["simulator to evaluation graph"]
+    assert "file" not in record["accuracy"] and record["layers"] == [] and "file to" not in text
+    assert not report.faults and report.as_expected
+    with np.load(str(path / "golden.npz")) as golden:
+        assert "file_output" not in golden and len(golden["simulator_output"]) == 16
+
+
+@pytest.mark.parametrize("cc, reason", [
+    ("no-such-compiler -m32", "CC names one, but no-such-compiler is not on the PATH"),
+    ("false", r"CC names one, but false does not work \(false failed \(1\)"),
+    ("cc '", "CC names one, but cc ' does not work")])
+def test_a_compiler_that_does_not_work_is_none(cc, reason):
+    if os.name == "nt":
+        pytest.skip("there is no false")
+    with pytest.raises(NoCompiler, match=reason):
+        find_compiler({"CC": cc, "PATH": os.environ["PATH"]})
+
+
+def test_cc_may_have_flags(compiler):  # noqa: F811
+    found = find_compiler(dict(os.environ, CC=" ".join(compiler.command) + " -DQATVIZ"))
+    assert found == (compiler.command + ("-DQATVIZ",), compiler.version)
+
+
+# Memory
+
+BUFFERS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6), st.integers(0, 4)), max_size=12).map(
+    lambda entries: [Buffer(str(index), nbytes, first, first + more)
+                     for index, (nbytes, first, more) in enumerate(entries)])
+
+
+@settings(max_examples=200, deadline=None)
+@given(BUFFERS)
+def test_codes_that_are_needed_at_the_same_time_are_in_different_places(buffers):
+    arena = plan_arena(buffers)
+    for one in buffers:
+        start = arena.offsets[one.name]
+        assert start % ALIGNMENT == 0 and 0 <= start and start + one.nbytes <= arena.nbytes
+        for other in buffers:
+            if other is not one and one.first <= other.last and other.first <= one.last:
+                begin = arena.offsets[other.name]
+                assert begin + other.nbytes <= start or start + one.nbytes <= begin
+    live = [sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in range(12)]
+    assert max(live) <= arena.nbytes <= sum(-(-b.nbytes // ALIGNMENT) * ALIGNMENT for b in buffers)
+
+
+def test_a_chain_takes_the_memory_of_its_two_largest_neighbours():
+    for seed in range(50):
+        sizes = (4 * np.random.RandomState(seed).randint(1, 20, 1 + seed // 3)).tolist()
+        chain = [Buffer(str(index), size, index, index + 1) for index, size in enumerate(sizes)]
+        assert plan_arena(chain).nbytes == max(map(sum, zip(sizes, sizes[1:] + [0])))
+
+
+# Names
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.lists(st.text(min_size=1, max_size=60), max_size=12))
+def test_identifiers_are_valid_and_of_different_layers_different(names):
+    stems = list(unique_stems(names, SUFFIXES))
+    found = [name + suffix for name in stems for suffix in SUFFIXES]
+    assert len(set(found)) == len(found) and len(stems) == len(names)
+    # C99 counts 63 characters of what is not seen by the linker.
+    assert all(name.isidentifier() and name.isascii() if hasattr(name, "isascii") else True for name in found)
+    assert all(name[0].isalpha() and len(name) <= 63 for name in found)
+
+
+@settings(max_examples=60, deadline=None)
+@given(st.text())
+def test_comments_and_strings_hold_any_text(text):
+    for made in (comment(text), string(text), stem(text)):
+        assert all(" " <= char <= "~" for char in made) and "??" not in made
+    assert "*/" not in comment(text) and "/*" not in comment(text) and "\\" not in comment(text)
+    assert ast.literal_eval("b" + string(text)) == text.encode("utf-8", "replace")  # the escapes are Python's, too
+
+
+# The softmax
+
+
+@settings(max_examples=100, deadline=None)
+@given(st.floats(2.0**-20, 64.0))
+def test_constants_of_a_softmax_are_what_kernels_expect(scale):
+    found = softmax_constants(scale)
+    assert 2**30 <= found.multiplier < 2**31
+    factor = found.multiplier * 2.0**(found.shift - 31)
+    assert factor == pytest.approx(min(scale * 2.0**26, 2.0**31 - 1), rel=1e-9)
+    # What is below has an exponential of less than exp(-31).
+    assert found.diff_min <= 0 and abs(found.diff_min * factor) <= 31 * 2.0**26 * (1 + 1e-6)

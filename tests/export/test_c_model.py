@@ -1,0 +1,315 @@
+"""C that is written from integer models, compiled with all warnings, against the simulator: equal, not merely close."""
+
+import re
+import shutil
+import subprocess
+from pathlib import Path
+
+import numpy as np
+import pytest
+from integer_cases import model_of, network_of
+from test_lowering_float import random_chain
+from test_tflite_lowering import SETTINGS, everything, images_for
+
+import qatviz.export.c_model
+from qatviz.export.c_arrays import packed, weight_order
+from qatviz.export.c_model import c_model
+from qatviz.export.c_runner import CRunner, NoCompiler, find_compiler
+from qatviz.export.errors import ExportError
+from qatviz.export.simulator import quantize_input, run_codes
+from qatviz.network import zoo
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Dropout, Flatten, GlobalAveragePool, MaxPool,
+                                   ReLU, Reshape, Softmax)
+
+WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
+SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+#: Besides what TFLite holds.
+MORE = dict(
+    SETTINGS,
+    affine_by_channel=({"per_channel": True}, {"num_bits": 4}),
+    wide_activations=({"symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 16}),
+    wide_weights=({"num_bits": 12, "per_channel": True}, {}),
+    wide=({"num_bits": 16}, {"num_bits": 13, "narrow_range": True}))
+FEW_BITS = ("int4", "ternary")
+
+
+@pytest.fixture(scope="session")
+def compiler():
+    try:
+        return find_compiler()
+    except NoCompiler as error:
+        return pytest.skip(str(error))
+
+
+@pytest.fixture(scope="session")
+def sanitizers(compiler):
+    """Flags of those that work here."""
+    try:
+        CRunner(source_of(dense()), compiler, flags=WARNINGS + SANITIZERS).close()
+    except ExportError:
+        return ()
+    return SANITIZERS
+
+
+def dense(name="chain", **settings):
+    net = NetworkBuilder(name, (4,))
+    net.add(Dense, "hidden", units=5)
+    net.add(Dense, "logits", units=2)
+    return model_of(net.network(), {"symmetric": True, "num_bits": 4}, settings)
+
+
+def source_of(model, count=3, pack_int4=False):
+    codes = quantize_input(model, images_for(model, count))
+    return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
+
+
+def check_layers(model, compiler, flags=(), count=24, pack_int4=False):
+    codes = quantize_input(model, images_for(model, count))
+    expected = run_codes(model, codes, [op.output for op in model.ops])
+    with CRunner(source_of(model, pack_int4=pack_int4), compiler, True, WARNINGS + tuple(flags)) as runner:
+        found = runner.run(codes)
+    assert set(found) == set(expected)
+    for name in expected:
+        np.testing.assert_array_equal(found[name], expected[name], name)
+    return found
+
+
+@pytest.mark.parametrize("setting", sorted(MORE))
+def test_every_kind_of_operation_computes_what_the_simulator_does(setting, compiler, sanitizers):
+    found = check_layers(model_of(everything(), *MORE[setting]), compiler, sanitizers, pack_int4=setting in FEW_BITS)
+    assert all(len(np.unique(codes)) > 1 for codes in found.values())
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(4))
+def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
+    setting = sorted(MORE)[seed * 3]
+    check_layers(model_of(random_chain(seed), *MORE[setting], seed=seed), compiler, sanitizers, 8)
+
+
+@pytest.mark.parametrize("name", ["mlp", "lenet"] + [
+    pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")])
+def test_so_does_the_zoo(name, compiler):
+    model = model_of(zoo.build(name, (28, 28, 1), 10), *SETTINGS["int8"])
+    found = check_layers(model, compiler, count=4)
+    assert len(np.unique(found[model.output])) > 4
+
+
+def test_what_ships_puts_out_logits_only(compiler):
+    model = model_of(everything(), *SETTINGS["int8"])
+    codes = quantize_input(model, images_for(model, 5))
+    with CRunner(source_of(model), compiler) as runner:
+        found = runner.run(codes)
+    assert set(found) == {"logits"}
+    np.testing.assert_array_equal(found["logits"], run_codes(model, codes, ["logits"])["logits"])
+
+
+# Rounding
+
+#: With it codes are values: scale 1, zero point 0.
+UNIT = (-128.0, 127.0)
+
+
+@pytest.mark.parametrize("kind", [AveragePool, GlobalAveragePool])
+def test_ties_of_means_go_up(kind, compiler):
+    net = NetworkBuilder("means", (2, 2, 1))
+    net.add(kind, "pool")
+    net.add(Flatten, "flatten")
+    net.add(Dense, "logits", units=2)
+    model = model_of(net.network(), {"symmetric": True}, ranges={"input.activations": UNIT, "pool.activations": UNIT},
+                     logits__weights=[[0.1, 1.0]])
+    sums = np.arange(-512, 509)
+    codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
+    with CRunner(source_of(model), compiler, layers=True) as runner:
+        np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+
+
+def test_a_result_is_rounded_once_half_up(compiler):
+    """Halves of all sums, of both signs."""
+    net = network_of((1,), (Dense, "halves", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
+    model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, halves__weights=[[0.5]],
+                     ranges={"input.activations": UNIT, "halves.activations": UNIT})
+    codes = np.arange(-128, 128, dtype=np.int32)[:, None]
+    with CRunner(source_of(model), compiler, layers=True) as runner:
+        np.testing.assert_array_equal(runner.run(codes)["halves"], (codes + 1) // 2)
+
+
+def test_sums_of_more_than_32_bits_are_exact(compiler, sanitizers):
+    count = 80000
+    net = network_of((count,), (Dense, "logits", {"units": 2, "use_bias": False}))
+    weights = np.stack([np.ones(count), np.where(np.arange(count) % 2, 1, -0.9)], axis=1)
+    model = model_of(net, {}, logits__weights=weights, ranges={"input.activations": (0.0, 1.0),
+                                                              "logits.activations": (-4000.0, 80000.0)})
+    assert model.ops[0].accumulator_bits > 32
+    codes = np.stack([np.full(count, 127), np.full(count, -128), np.arange(count) % 256 - 128]).astype(np.int32)
+    expected = run_codes(model, codes, ["logits"])["logits"]
+    with CRunner(c_model(model, codes, expected), compiler, flags=sanitizers) as runner:
+        np.testing.assert_array_equal(runner.run(codes)["logits"], expected)
+
+
+@pytest.mark.parametrize("settings", [{"num_bits": 4}, {"narrow_range": True}, {"num_bits": 11}])
+def test_codes_that_the_inputs_grid_does_not_have_are_clamped(settings, compiler, sanitizers):
+    model = dense(**settings)
+    tensor = model.tensor("input")
+    limits = np.iinfo(tensor.dtype)
+    beyond = np.int32([[limits.min, limits.max, tensor.bounds[0] - 1, 0]])
+    with CRunner(source_of(model), compiler, flags=sanitizers) as runner:
+        found, clamped = (runner.run(codes)["logits"] for codes in (beyond, np.clip(beyond, *tensor.bounds)))
+    np.testing.assert_array_equal(found, clamped)
+    np.testing.assert_array_equal(found, run_codes(model, np.clip(beyond, *tensor.bounds), ["logits"])["logits"])
+
+
+# Weights of few bits
+
+
+@pytest.mark.parametrize("bits", [2, 3, 4])
+@pytest.mark.parametrize("count", [1, 2, 7, 8])
+def test_packed_codes_can_be_unpacked(bits, count):
+    codes = np.random.RandomState(count).randint(-2**(bits - 1), 2**(bits - 1), count).astype(np.int8)
+    stored = packed(codes)
+    assert stored.dtype == np.uint8 and len(stored) == (count + 1) // 2
+    nibbles = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
+    np.testing.assert_array_equal(np.where(nibbles > 7, nibbles - 16, nibbles), codes)
+
+
+@pytest.mark.parametrize("bits, packs", [(2, True), (4, True), (5, False), (8, False)])
+def test_packing_halves_the_weights_of_up_to_four_bits(bits, packs):
+    model = model_of(everything(), {"num_bits": bits, "symmetric": True, "per_channel": True})
+    plain, small = (source_of(model, pack_int4=pack) for pack in (False, True))
+    sizes = [weight_order(op).size for op in model.ops if op.weights is not None]
+    assert plain.constants - small.constants == (sum(size // 2 for size in sizes) if packs else 0)
+    assert ("QNN_INT4" in small.files["everything.c"].decode()) == packs
+
+
+# Memory
+
+
+def test_memory_is_what_is_told(compiler, tmp_path):
+    """The sizes of the sections of a compiled model, as far as they are its own."""
+    model = model_of(everything(), *SETTINGS["int8"])
+    source = source_of(model)
+    for name, content in source.files.items():
+        (tmp_path / name).write_bytes(content)
+    if shutil.which("nm") is None:
+        pytest.skip("there is no nm")
+    subprocess.run([*compiler.command, "-std=c99", "-O1", "-c", "everything.c"], cwd=str(tmp_path), check=True)
+    listed = subprocess.run(["nm", "-S", "everything.o"], cwd=str(tmp_path), check=True, stdout=subprocess.PIPE)
+    sizes = {line.split()[3]: int(line.split()[1], 16) for line in listed.stdout.decode().splitlines()
+             if len(line.split()) == 4}
+    assert sizes["arena"] == -(-source.arena // 8) * 8
+    arrays = sum(size for name, size in sizes.items() if not name.endswith(("_op", "_run", "_storage", "arena")))
+    assert arrays == source.constants
+    assert "#define EVERYTHING_ARENA_BYTES {}\n".format(source.arena) in source.files["everything.h"].decode()
+
+
+def test_the_runtime_allocates_nothing_and_knows_no_floating_point():
+    runtime = "".join(source_of(dense()).files[name].decode() for name in ("qatviz_nn.h", "qatviz_nn.c"))
+    words = set(re.findall(r"\w+", re.sub(r"/\*.*?\*/", "", runtime, flags=re.DOTALL)))
+    assert not words & {"malloc", "calloc", "realloc", "alloca", "free", "float", "double", "goto"}
+    assert {"memcpy", "int64_t"} <= words
+
+
+@pytest.mark.parametrize("layers", [[(Flatten, "flat", {})], [(Reshape, "flat", {"target_shape": (4,)}),
+                                                              (Softmax, "softmax", {})],
+                                    [(ReLU, "a", {}), (Dropout, "b", {})], [(MaxPool, "a", {}), (Flatten, "b", {})]])
+def test_networks_that_only_move_codes(layers, compiler, sanitizers):
+    check_layers(model_of(network_of((2, 2, 1), *layers)), compiler, sanitizers)
+
+
+def test_a_layers_codes_stay_as_long_as_someone_reads_them(compiler, sanitizers):
+    """By way of layers that move none, and twice by the same."""
+    net = NetworkBuilder("kept", (4, 4, 2))
+    first = net.add(Conv2D, "first", filters=2, kernel_size=1)
+    flat = net.add(Flatten, "flat")
+    net.add(Reshape, "back", target_shape=(4, 4, 2))
+    for index in range(4):
+        net.add(Conv2D, "conv{}".format(index), filters=2, kernel_size=3)
+    net.add(Add, "sum", inputs=(net.last, first, first))
+    net.add(Concat, "join", inputs=(net.last, net.last), axis=0)
+    net.add(Flatten, "ends")
+    net.add(Concat, "all", inputs=(net.last, flat))
+    check_layers(model_of(net.network()), compiler, sanitizers)
+
+
+# Names
+
+
+@pytest.mark.parametrize("name", ["main", "int", "qatviz_nn", "_a/b-c", "x" * 200, "CON"])
+def test_any_network_can_be_named_so(name, compiler, tmp_path):
+    model = dense(name)
+    source = source_of(model)
+    assert len({file.lower() for file in source.files}) == 8
+    assert all(re.fullmatch(r"[A-Za-z0-9_]{1,60}\.(c|h|txt)|Makefile", file) for file in source.files)
+    CRunner(source, compiler, flags=WARNINGS).close()
+
+
+def test_layers_can_be_called_as_c_calls_its_own(compiler):
+    names = ["int", "main", "memcpy", "a/b", "a-b", "a_b", "a_b_2", "_x", "output", "arena", "stdin", "x" * 70, "x" * 71,
+             "a_b_weights", "a", "a_weights", "NULL", "qnn_conv2d", "chain_run", "DUMP"]
+    model = model_of(network_of((3,), *[(Dense, name, {"units": 3}) for name in names]))
+    check_layers(model, compiler, count=4)
+    text = source_of(model).files["chain.c"].decode()
+    assert all('"{}"'.format(name) in text for name in names)
+
+
+def test_what_the_user_wrote_stays_in_its_comment(compiler):
+    model = dense()
+    model.metadata.update({"run": 'a */ int x; /* "', "two\nlines": "??/\\", "bidi": "\u202e\u00e9", "n": 3})
+    source = source_of(model)
+    CRunner(source, compiler, flags=WARNINGS).close()
+    header = source.files["chain.h"].decode("ascii")
+    assert "run: a * / int x; / * " in header and "<U+202E>" in header and "two<U+000A>lines" in header
+
+
+# The self test
+
+
+def test_the_self_test_fails_where_anything_is_wrong(compiler):
+    model = dense()
+    codes = quantize_input(model, images_for(model, 3))
+    expected = run_codes(model, codes, ["logits"])["logits"]
+    CRunner(c_model(model, codes, expected), compiler).close()
+    expected[2, 1] += 1
+    with pytest.raises(ExportError, match=r"chain_test failed \(1\): chain: 2 of 3 golden outputs"):
+        CRunner(c_model(model, codes, expected), compiler)
+
+
+def test_its_makefile_runs_it(compiler, tmp_path):
+    if shutil.which("make") is None:
+        pytest.skip("there is no make")
+    for name, content in source_of(dense()).files.items():
+        (tmp_path / name).write_bytes(content)
+    told = subprocess.run(["make", "-s", "CC=" + " ".join(compiler.command)], cwd=str(tmp_path), check=True,
+                          stdout=subprocess.PIPE)
+    assert told.stdout.decode().strip() == "chain: 3 of 3 golden outputs are the expected codes"
+    assert (tmp_path / "chain_test").exists()
+
+
+def test_its_program_refuses_half_an_input(compiler, tmp_path):
+    for name, content in source_of(dense()).files.items():
+        (tmp_path / name).write_bytes(content)
+    program = str(tmp_path / "program")
+    subprocess.run([*compiler.command, "-o", program, "main.c", "chain.c", "qatviz_nn.c"], cwd=str(tmp_path), check=True)
+    for given, args, code in ((b"123", ["--run"], 1), (b"", ["--run"], 0), (b"1234", ["--run"], 0), (b"", ["--help"], 2)):
+        done = subprocess.run([program, *args], input=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
+
+
+def test_a_cplusplus_program_can_call_it(tmp_path):
+    if shutil.which("g++") is None:
+        pytest.skip("there is no C++ compiler")
+    for name, content in source_of(dense()).files.items():
+        (tmp_path / name).write_bytes(content)
+    (tmp_path / "user.cpp").write_text(
+        '#include "chain.h"\n#include "qatviz_nn.h"\nint main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE];\n'
+        "chain_run(x, y); return 0; }\n")
+    for command in (["cc", "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
+                    ["g++", *WARNINGS, "-o", "user", "user.cpp", "chain.o", "qatviz_nn.o"], ["./user"]):
+        subprocess.run(command, cwd=str(tmp_path), check=True)
+
+
+def test_the_templates_are_files_of_the_package():
+    directory = Path(qatviz.export.c_model.__file__).with_name("c_runtime")
+    assert sorted(path.name for path in directory.iterdir()) == [
+        "Makefile", "README.txt", "main.c", "qatviz_nn.c", "qatviz_nn.h"]
