@@ -99,10 +99,6 @@ class Evaluated(Event):
         row[self.metric] = row.pop("scores")
         return row
 
-    @property
-    def accuracy(self) -> Dict[str, float]:
-        return self.scores
-
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):

@@ -10,7 +10,6 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.record_reader import RecordReader
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 
-ACCURACIES = WAYS
 #: The tracks of a run's history.
 STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 

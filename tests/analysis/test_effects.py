@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
-from qatviz.telemetry.collector import ACCURACIES, EVALUATIONS, STEPS, history_names
+from qatviz.metric import WAYS
+from qatviz.telemetry.collector import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.events import Change
 from qatviz.telemetry.history import History
 from qatviz.telemetry.snapshots import STEP_MEASURES
@@ -25,7 +26,7 @@ def history_of(loss, sqnr_db=None, **options):
 
 
 def evaluate(history, step, quantized):
-    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in ACCURACIES]))
+    history.append(EVALUATIONS, step, np.array([0.99 if name != "quantized" else quantized for name in WAYS]))
 
 
 def step_function(n, at, before, after):

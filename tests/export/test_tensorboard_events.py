@@ -12,10 +12,11 @@ from qatviz.export import tensorboard
 from qatviz.export.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, recorded_series, shown_series
 from qatviz.export.tensorboard import write_events, write_series
+from qatviz.metric import WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import ACCURACIES, EVALUATIONS, STEPS, history_names
+from qatviz.telemetry.collector import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
@@ -68,7 +69,7 @@ def recorded(tmp_path):
         if step % 10 == 0 and step != 50:
             record.append_snapshot(snapshot(step))
     record.append_event(events.CommandApplied(40, 2, "change", (events.Change("dense1.weights.num_bits", 8, 4),)))
-    record.append_event(events.Evaluated(60, dict(zip(ACCURACIES, (0.9, 0.8, 0.7, 0.6))), 100, 0.1))
+    record.append_event(events.Evaluated(60, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 100, 0.1))
     record.append_event(events.Finished(60))
     record.close()
     return tmp_path / "run", steps
@@ -192,7 +193,7 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     for step in range(1, 101):
         history.append(STEPS, step, np.concatenate([[1 / step, 1e-3], step_values(step).reshape(-1)]))
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
-    happened = [events.Finished(100), events.Evaluated(100, dict(zip(ACCURACIES, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
+    happened = [events.Finished(100), events.Evaluated(100, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
                 events.CommandApplied(7, 1, "", (events.Change("run.learning_rate", 1e-3, 1e-4),))]
     write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)
     found = read(tmp_path / "board")

@@ -7,7 +7,7 @@ import pytest
 
 from qatviz.errors import RecordError
 from qatviz.telemetry import events
-from qatviz.telemetry.events import ENDINGS, EVENT_KINDS, Change, Event, Failed, event_from
+from qatviz.telemetry.events import ENDINGS, EVENT_KINDS, Change, Evaluated, Event, Failed, event_from
 
 SAMPLES = {
     "int": 3,
@@ -24,6 +24,8 @@ SAMPLES = {
 
 def sample(cls):
     def value(field):
+        if field.name == "metric":
+            return "rmse"
         name = getattr(field.type, "__name__", None) or str(field.type)
         return SAMPLES[name.replace("typing.", "").replace("qatviz.telemetry.", "")]
 
@@ -35,6 +37,8 @@ def test_has_a_json_form_that_keeps_all(cls):
     event = sample(cls)
     row = json.loads(json.dumps(event.to_dict()))
     assert row.pop("kind") == cls.__name__ == event.kind
+    if cls is Evaluated:
+        row["scores"] = row.pop(event.metric)
     assert set(row) == {field.name for field in dataclasses.fields(cls)}
     for name, value in row.items():
         expected = getattr(event, name)
@@ -55,6 +59,19 @@ def test_an_event_of_an_older_record_lacks_what_has_a_default():
     row = Failed(3, "why", "trace").to_dict()
     del row["explained"]
     assert event_from(row) == Failed(3, "why", "trace")
+
+
+def test_an_evaluation_of_an_older_record_is_of_accuracy():
+    row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}
+    assert event_from(row) == Evaluated(5, {"float": 0.9}, 10, 0.1, "accuracy")
+    assert Evaluated(5, {"float": 0.9}, 10, 0.1).to_dict() == dict(row, metric="accuracy")
+
+
+@pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])
+def test_an_evaluation_by_another_metric_than_it_has_is_refused(metric):
+    row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}
+    with pytest.raises(RecordError, match="event"):
+        event_from(dict(row, metric=metric))
 
 
 @pytest.mark.parametrize("row", [{"kind": "NoSuchKind", "step": 1}, {"step": 1}, {"kind": "Failed", "step": 1},

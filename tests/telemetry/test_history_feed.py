@@ -9,20 +9,21 @@ from hypothesis import strategies as st
 from telemetry_samples import NUM_TENSORS, snapshot, step_record, step_values
 
 from qatviz.errors import RecordError
+from qatviz.metric import WAYS
 from qatviz.telemetry import history_feed
 from qatviz.telemetry.events import Evaluated
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import StepSeries
-from qatviz.telemetry.refill import ACCURACIES, history_names, refill
+from qatviz.telemetry.refill import history_names, refill
 
 NAMES = history_names(["t{}".format(index) for index in range(NUM_TENSORS)])
 SERIES = [name for names in NAMES.values() for name in names]
 
 
 def evaluated(step):
-    return Evaluated(step, {name: (step + i) / 1000 for i, name in enumerate(ACCURACIES)}, 10, 0.1)
+    return Evaluated(step, {name: (step + i) / 1000 for i, name in enumerate(WAYS)}, 10, 0.1)
 
 
 def add_steps(feed, first, last):
@@ -164,5 +165,5 @@ def test_a_second_measurement_of_a_step_says_nothing_new(track):
         if track == "snapshots":
             feed.add_snapshot(5, np.full_like(snapshot(5).values, value))
         else:
-            feed.add_evaluation(5, [value] * len(ACCURACIES))
+            feed.add_evaluation(5, [value] * len(WAYS))
     assert history.series(NAMES[track][0]).mean.tolist() == [1.0]
