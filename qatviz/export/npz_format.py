@@ -14,6 +14,7 @@ as far as it has them; :class:`qatviz.export.integer_model.IntegerOp` says what 
 :mod:`qatviz.export.simulator` how each operation is computed.
 """
 
+import hashlib
 import io
 import json
 from typing import Any, Dict, Tuple
@@ -24,6 +25,8 @@ from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor
 
 #: Changes whenever an older reader would misread a file.
 SCHEMA = "qatviz-integer-model/1"
+#: The entry that tells damage; who changes a description or an array on purpose leaves it out.
+CHECKSUM = "checksum"
 _ABOUT = ("A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of codes less "
           "their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half up, adds its "
           "output's zero point, and clamps. The arrays are in the .npz beside this file; no layer but these has any.")
@@ -31,10 +34,11 @@ _ABOUT = ("A quantized network in integers. A value is scale * (code - zero_poin
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
     """The content of the ``.npz`` and of the ``.json``."""
-    arrays = arrays_of(model)
+    arrays, record = arrays_of(model), description(model)
     archive = io.BytesIO()
     np.savez_compressed(archive, **arrays)
-    return archive.getvalue(), _text(description(model)).encode("utf-8")
+    record[CHECKSUM] = checksum(record, arrays)
+    return archive.getvalue(), _text(record).encode("utf-8")
 
 
 def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
@@ -60,6 +64,16 @@ def description(model: IntegerModel) -> Dict[str, Any]:
         "arrays": {name: {"dtype": array.dtype.name, "shape": list(array.shape)}
                    for name, array in arrays_of(model).items()},
     }
+
+
+def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
+    """SHA-256 of a description, however it is laid out and without a checksum in it, and of the arrays."""
+    rest = {name: value for name, value in record.items() if name != CHECKSUM}
+    digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8"))
+    for name in sorted(arrays):
+        little = arrays[name].astype(arrays[name].dtype.newbyteorder("<"), copy=False)
+        digest.update(np.ascontiguousarray(little).tobytes())
+    return digest.hexdigest()
 
 
 def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:

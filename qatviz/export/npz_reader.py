@@ -13,8 +13,8 @@ from qatviz.export import npz_fields as fields
 from qatviz.export.errors import ExportError
 from qatviz.export.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
-from qatviz.export.npz_checks import accumulator_bound, check_grids, check_factors, expected_pads
-from qatviz.export.npz_format import SCHEMA
+from qatviz.export.npz_checks import accumulator_bound, check_factors, check_grids, expected_pads
+from qatviz.export.npz_format import CHECKSUM, SCHEMA, checksum
 from qatviz.network import checks
 from qatviz.network.graph import WEIGHTED
 from qatviz.network.layer import Layer, element_count
@@ -75,7 +75,11 @@ class _Reader:
             raise fields.refused(record["input"], where + ": input", "the first tensor, {!r}".format(checks.INPUT))
         if fields.text(record, "output", where) not in by_name:
             raise fields.refused(record["output"], where + ": output", "the name of a tensor")
-        arrays = self._arrays(self._expected(layers, by_name))
+        arrays = self._arrays(self._expected(layers))
+        if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
+            raise ExportError("{}: it or {} was changed or damaged since they were written, or they are of two exports; "
+                              "expected what its {!r} tells (leave that out after a change on purpose)".format(
+                                  where, self._path, CHECKSUM))
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
             ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
@@ -111,8 +115,8 @@ class _Reader:
                 raise fields.refused(tensor, "{}: {!r}".format(where, name), "the name of a tensor, for what is none")
         return dict(aliases)
 
-    def _expected(self, layers: List[Layer], tensors: Dict[str, IntegerTensor]) -> Shapes:
-        """Type and shape of each array, as the description has them; where it leaves no choice they are checked."""
+    def _expected(self, layers: List[Layer]) -> Shapes:
+        """Type and shape of each array, as the description has them."""
         manifest = fields.mapping(fields.field(self._record, "arrays", self._where), self._where + ": arrays")
         found = {}
         for name, entry in manifest.items():
