@@ -7,6 +7,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
+from tensorflow.python.keras.layers import core
 
 from qatviz.export.errors import ExportError
 from qatviz.network.graph import Network
@@ -89,11 +90,16 @@ def loaded(content: bytes) -> Iterator[Any]:
 @contextlib.contextmanager
 def _own_keras() -> Iterator[tf.Session]:
     tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
+    kept = dict(vars(core))
     with tf.Graph().as_default() as graph, tf.Session(graph=graph).as_default() as session:
         try:
             yield session
         finally:
             session.close()
+            # Keras puts all names of the module that a Lambda is from among its own layers, for good.
+            for name in set(vars(core)) - set(kept):
+                delattr(core, name)
+            vars(core).update(kept)
 
 
 @contextlib.contextmanager

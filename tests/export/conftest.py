@@ -1,6 +1,7 @@
-"""Exports are tested on what the tests of training have: networks of every kind of layer, and their graphs."""
+"""Exports are tested on what other tests have: networks of every kind of layer, their graphs, Keras models."""
 
 import os
 import sys
 
-sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "training"))
+for tests in ("training", "network"):
+    sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), tests))

@@ -2,7 +2,7 @@
 
 import json
 import re
-from typing import Any, Callable, Dict, List, Set, Tuple
+from typing import Any, Callable, Dict, FrozenSet, List, Set, Tuple, Union
 
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
@@ -24,7 +24,8 @@ Record = Tuple[str, Dict[str, Any]]
 def keras_description(network: Network) -> KerasOrigin:
     """The Keras model that computes what a network computes, and whose array each parameter is.
 
-    Layers keep their names, but for those that begin with ``_``, as TensorFlow's scopes do not.
+    Layers keep their names, but for those that begin with ``_``, as TensorFlow's scopes do not, and for "a/b" where there is
+    an "a", for in HDF5 files one would be in the other.
 
     A BatchNorm on images whose epsilon is below ``LEAST_FUSED_EPSILON`` has that one in Keras; who sets its variance
     takes the difference off.
@@ -54,9 +55,11 @@ def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -
 
 def _names(network: Network) -> Dict[str, str]:
     """Keras' name of every layer; those that can stay are given out first."""
-    names, taken = {INPUT: INPUT}, {INPUT}  # type: Tuple[Dict[str, str], Set[str]]
-    for layer in sorted(network.layers, key=lambda layer: _spelled(layer.name) != layer.name):
-        wanted = name = _spelled(layer.name)
+    names, taken = {INPUT: INPUT}, {INPUT}  # type: Dict[str, str], Set[str]
+    all_names = {layer.name for layer in network.layers}
+    spelled = {name: _spelled(name, all_names) for name in all_names}
+    for layer in sorted(network.layers, key=lambda layer: spelled[layer.name] != layer.name):
+        wanted = name = spelled[layer.name]
         count = 1
         while name in taken:
             count += 1
@@ -66,7 +69,10 @@ def _names(network: Network) -> Dict[str, str]:
     return names
 
 
-def _spelled(name: str) -> str:
+def _spelled(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -> str:
+    parts = name.split("/")
+    if any("/".join(parts[:count]) in others for count in range(1, len(parts))):
+        name = name.replace("/", "_")
     return name if re.match("[A-Za-z]", name) else "layer" + name
 
 

@@ -1,0 +1,109 @@
+"""A network as Keras writes models down: built by Keras, and read back by the import, it is the same network."""
+
+import json
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from integer_cases import network_of, state_of
+from keras_import_cases import fresh_keras, plain_output
+from hypothesis import HealthCheck, given, settings
+from network_strategies import networks
+from test_lowering_float import random_chain
+from test_tflite_lowering import everything
+
+from qatviz.export.keras_h5_model import arrays_for_keras, keras_file, loaded
+from qatviz.network import zoo
+from qatviz.network.keras_export import keras_description
+from qatviz.network.keras_import.config import model_spec
+from qatviz.network.keras_import.convert import convert
+from qatviz.network.layers import KINDS, Concat, Conv2D, Dense, Flatten, ReLU
+
+
+def records_of(network):
+    """Layers in no order, and with shapes where there were wildcards."""
+    found = {layer.name: layer.to_dict() for layer in network.layers}
+    for name, record in found.items():
+        if record["kind"] == "Reshape":
+            record["target_shape"] = list(network.shapes[name])
+    return found
+
+
+def described(network):
+    return convert(model_spec(json.loads(keras_description(network).config)), None).network
+
+
+def test_every_kind_of_layer_comes_back():
+    assert {layer.kind for layer in everything().layers} == set(KINDS)
+    assert records_of(described(everything())) == records_of(everything())
+
+
+@pytest.mark.parametrize("name", sorted(zoo.NETWORKS))
+def test_networks_of_the_zoo_come_back(name):
+    network = zoo.build(name, (32, 32, 3), 10)
+    assert described(network) == network
+
+
+@pytest.mark.parametrize("seed", range(6))
+def test_chains_of_all_shapes_come_back(seed):
+    assert described(random_chain(seed)) == random_chain(seed)
+
+
+@settings(max_examples=30, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(networks())
+def test_random_networks_come_back(network):
+    expected = records_of(network)
+    arrays = keras_description(network).arrays
+    found = described(network)
+    assert len(found.layers) == len(expected)
+    if all(name[0] != "_" and "/" not in name for name in expected):
+        assert records_of(found) == expected
+    assert {name: path[-1] for name, (path, _) in arrays.items()}.keys() == {
+        "{}.{}".format(layer.name, name) for layer in network.layers for name in network.parameter_shapes(layer.name)}
+
+
+def test_names_that_keras_cannot_have_are_others():
+    network = network_of((4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}), (Dense, "a/b-c", {"units": 2}))
+    assert [layer.name for layer in described(network).layers] == ["layer_hidden_2", "layer_hidden", "a/b-c"]
+    origin = keras_description(network)
+    assert origin.arrays["_hidden.weights"] == (("layer_hidden_2",), "kernel") and not origin.has_code
+
+
+@pytest.mark.parametrize("network", [everything(), random_chain(0), random_chain(5)], ids=lambda net: net.name)
+def test_what_keras_builds_computes_the_same(network):
+    """By TensorFlow's plain operations, without what training makes of a network."""
+    state, origin = state_of(network), keras_description(network)
+    content, untouched = keras_file(origin, arrays_for_keras(network, origin, state))
+    assert untouched == 0
+    images = np.random.RandomState(0).standard_normal((5,) + network.input_shape).astype(np.float32)
+    with loaded(content) as model:
+        found = model.predict_on_batch(images)
+    imported = convert(model_spec(json.loads(origin.config)), None)._replace(network=network, parameters={
+        name: state[name] for name in origin.arrays})
+    expected = plain_output(imported, images)
+    assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max() and np.ptp(expected) > 1e-3
+
+
+def test_a_name_is_never_in_another():
+    """As in an HDF5 file it would be."""
+    network = network_of((4,), (Dense, "a/b", {"units": 3}), (ReLU, "a_b", {}), (Dense, "a", {"units": 3}),
+                         (ReLU, "a/b/c", {}), (Dense, "d/e", {"units": 2}))
+    names = [layer.name for layer in described(network).layers]
+    assert names == ["a_b_2", "a_b", "a", "a_b_c", "d/e"]
+    state, origin = state_of(network), keras_description(network)
+    with loaded(keras_file(origin, arrays_for_keras(network, origin, state))[0]) as model:
+        assert [layer.name for layer in model.layers] == ["input"] + names
+
+
+def test_axes_of_a_concat_are_kerases():
+    from qatviz.network.builder import NetworkBuilder
+    net = NetworkBuilder("axes", (4, 4, 2))
+    stem = net.add(Conv2D, "stem", filters=2)
+    for name, axis in (("rows", 0), ("columns", 1), ("channels", -1)):
+        net.add(Concat, name, inputs=(net.last, net.last), axis=axis)
+    net.add(Flatten, "flat")
+    network = net.network()
+    assert stem == "stem" and described(network).shapes["flat"] == network.shapes["flat"]
+    with fresh_keras():
+        model = tf.keras.models.model_from_json(keras_description(network).config)
+        assert [layer.axis for layer in model.layers if hasattr(layer, "axis")] == [1, 2, -1]
