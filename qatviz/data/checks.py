@@ -52,10 +52,15 @@ def list_directory(path):
 
 def check_size(path, n_bytes, what="its contents"):
     """Raise `DataError` if loading `n_bytes` bytes cannot end well: above 8 GiB or the memory that is available."""
-    limit = min(MAX_BYTES, _available_bytes())
+    limit = memory_limit()
     if n_bytes > limit:
         raise DataError("{}: {} would take {:,} bytes of memory: at most {:,} are possible here".format(
             path, what, n_bytes, limit))
+
+
+def memory_limit():
+    """Return how many bytes may be read into memory: 8 GiB, or the memory that is available."""
+    return min(MAX_BYTES, _available_bytes())
 
 
 def _available_bytes():

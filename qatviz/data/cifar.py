@@ -16,6 +16,8 @@ CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "
 _TRAINING = tuple("data_batch_{}".format(index) for index in range(1, 6))
 _TEST = "test_batch"
 _IMAGE_SHAPE = (3, 32, 32)
+# Unpacked; CIFAR-10's is a fifth of it.
+LARGEST_ARCHIVE = 2 ** 30
 
 
 def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=None):
@@ -68,7 +70,8 @@ def _from_directory(directory):
 
 def _from_archive(path):
     batches = {}
-    with reading(path, "a .tar.gz archive"), gzip.open(path, "rb") as stream:
+    with reading(path, "a .tar.gz archive"), gzip.open(path, "rb") as unpacked:
+        stream = _Limited(unpacked, path)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 batch = os.path.basename(member.name)
@@ -79,6 +82,27 @@ def _from_archive(path):
         while stream.read(2 ** 20):
             pass
     return batches
+
+
+class _Limited:
+    """A stream that goes no further than an archive of CIFAR-10 could: a few bytes unpack to as much as one likes."""
+
+    def __init__(self, stream, path):
+        self._stream, self._path = stream, path
+        self.tell = stream.tell
+
+    def read(self, n_bytes):
+        self._check(self.tell() + n_bytes if n_bytes > 2 ** 20 else self.tell())
+        return self._stream.read(n_bytes)
+
+    def seek(self, place, whence=os.SEEK_SET):
+        self._check(place if whence == os.SEEK_SET else self.tell())
+        return self._stream.seek(place, whence)
+
+    def _check(self, place):
+        if place > LARGEST_ARCHIVE:
+            raise DataError("{}: there is more in the archive than {:,} bytes: expected CIFAR-10, some 186,000,000".format(
+                self._path, LARGEST_ARCHIVE))
 
 
 def _read_batch(where, stream, n_bytes):

@@ -12,6 +12,8 @@ from qatviz.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
+# Pillow's names for them. It knows more, and looks at the content alone: PostScript it would have run by another program.
+_FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 _TEST_LEVELS = ("test", "val", "validation")
 # Pillow's modes of 8 bits a channel -> channels here. A palette ("P") is looked up and counts as colour.
 _CHANNELS = {"1": 1, "L": 1, "LA": 1, "RGB": 3, "RGBA": 3, "P": 3}
@@ -137,9 +139,11 @@ def _read_images(files, shape):
 def _opened(path):
     """Open an image; whatever Pillow raises, then or while it is decoded in the body, names the file."""
     image_module = _pillow()
+    if not os.path.isfile(path):  # opening a pipe would wait for ever
+        raise DataError("{}: is not a file: expected an image".format(path))
     with reading(path, "an image"):
         try:
-            with image_module.open(path) as image:
+            with image_module.open(path, formats=_FORMATS) as image:
                 yield image
         except image_module.DecompressionBombError as error:
             raise DataError("{}: {}".format(path, error)) from error

@@ -116,6 +116,8 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
+    if not os.path.isfile(path) and not os.path.isdir(path):  # a pipe or a device: reading it may take for ever
+        raise DataError("{}: is neither a file nor a directory".format(path))
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
             if file_format.takes_task:

@@ -189,6 +189,8 @@ def _reading(path: Path) -> Iterator[None]:
 @contextmanager
 def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
     """The archive, in which nothing is compressed: so what is read can't be larger than the file."""
+    if not path.is_file():
+        raise ValueError("it is not a file")  # a pipe: opening it would wait for ever
     with zipfile.ZipFile(str(path)) as archive:
         for member in archive.infolist():
             if member.compress_type != zipfile.ZIP_STORED:

@@ -96,6 +96,17 @@ def journal_of(path: Path) -> Path:
     return path.with_name(path.name + "-journal")
 
 
+def check_companions(path: Path) -> None:
+    """Refuse what SQLite would take for its journals and is no plain file.
+
+    It would wait for ever for what comes out of a pipe, and write through a link to whatever file that leads to.
+    """
+    for ending in ("-journal", "-wal", "-shm"):
+        companion = path.with_name(path.name + ending)
+        if companion.is_symlink() or (companion.exists() and not companion.is_file()):
+            raise RecordError(f"{companion}: is not a plain file; the record of a run has no such thing")
+
+
 def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -> None:
     """Make an empty record; the caller commits."""
     connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
@@ -133,6 +144,7 @@ def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
     """
     if not path.is_file():
         raise RecordError(f"{path}: not found; {path.parent} does not hold the record of a run")
+    check_companions(path)
     with reading(path):
         connection = connect(path, "rw" if journal_of(path).exists() else "ro")
         try:

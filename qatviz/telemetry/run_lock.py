@@ -14,6 +14,8 @@ LOCK_NAME = "run.lock"
 #: Windows locks bytes and forbids others to read them: lock one that is far from the process id.
 _LOCKED_BYTE = 1 << 30
 _MAX_DIGITS = 20
+#: A link in the place of the lock is not followed: the process id would be written over whatever it leads to.
+_FLAGS = os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0) | getattr(os, "O_NOFOLLOW", 0)
 
 
 class RunLock:
@@ -30,7 +32,7 @@ class RunLock:
     def __init__(self, directory: Path):
         path = self._path = directory / LOCK_NAME
         try:
-            self._descriptor = os.open(str(path), os.O_RDWR | os.O_CREAT | getattr(os, "O_BINARY", 0), 0o644)
+            self._descriptor = os.open(str(path), _FLAGS, 0o644)
         except OSError as error:
             raise RecordError(f"{path}: cannot be made: {error.strerror or error}") from error
         try:

@@ -1,9 +1,10 @@
 """Keras models from files. No code of a file is run, unless the user allows it."""
 
+import contextlib
 import json
 import os
 from dataclasses import replace
-from typing import Any, Optional
+from typing import Any, Iterator, Optional
 
 from qatviz.errors import CodeRefused, NetworkError, QatvizError
 from qatviz.network.checks import Shape
@@ -70,27 +71,39 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
         return _converted(path, None, whole.config, whole.layers, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
         config = text.read()
-    stored = None if weights_path is None else _stored_weights(weights_path)
+    stored = None
+    if weights_path is not None:
+        with _weights_file(weights_path):
+            stored = _stored_weights(weights_path)
     return _converted(path, weights_path, config, stored, allow_code, input_shape)
 
 
 def _stored_weights(path: str) -> StoredLayers:
-    where = "weights file {!r}: ".format(path)
     if not _first_bytes(path).startswith(_HDF5):
-        raise NetworkError(where + "it is not HDF5; allowed: what model.save_weights wrote to a name that ends in .h5")
-    try:
-        stored = read_hdf5(path).layers
-    except NetworkError as error:
-        raise NetworkError(where + str(error)) from error
+        raise NetworkError("it is not HDF5; allowed: what model.save_weights wrote to a name that ends in .h5")
+    stored = read_hdf5(path).layers
     if stored is None:
-        raise NetworkError(where + "it holds no weights; expected is what Keras' model.save_weights wrote")
+        raise NetworkError("it holds no weights; expected is what Keras' model.save_weights wrote")
     return stored
+
+
+@contextlib.contextmanager
+def _weights_file(path: Optional[str]) -> Iterator[None]:
+    """What goes wrong inside is the fault of the weights, and of their file if they have one of their own."""
+    try:
+        yield
+    except NetworkError as error:
+        if path is None:
+            raise
+        raise type(error)("weights file {!r}: {}".format(path, error)) from error
 
 
 def _first_bytes(path: str) -> bytes:
     if os.path.isdir(path):
         raise NetworkError("it is a folder (a SavedModel?); allowed: an HDF5 or a JSON file; in Keras, "
                            "model.save('model.h5') writes one")
+    if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device: reading it may take for ever
+        raise NetworkError("it is not a file; allowed: an HDF5 or a JSON file")
     with open(path, "rb") as file:
         start = file.read(len(_HDF5))
     if start.startswith(_ZIP):
@@ -111,7 +124,8 @@ def _converted(path: str, weights_path: Optional[str], config: str, stored: Opti
         return _by_keras(path, weights_path, input_shape)
     imported = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights
     if stored is not None:
-        imported = convert(spec, assigned(stored, record), input_shape)
+        with _weights_file(weights_path):
+            imported = convert(spec, assigned(stored, record), input_shape)
     return imported._replace(origin=replace(imported.origin, config=config))
 
 

@@ -5,10 +5,11 @@ import os
 import subprocess
 import sys
 import tempfile
-from typing import List, NamedTuple, Optional, Tuple
+from typing import BinaryIO, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
+from qatviz.data.checks import memory_limit
 from qatviz.errors import NetworkError
 
 _READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
@@ -39,7 +40,7 @@ def read_hdf5(path: str) -> KerasHdf5:
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
         patience_s = _PATIENCE_S + os.path.getsize(path) / _SLOWEST_BYTES_PER_S
         try:
-            done = subprocess.run([sys.executable, _READER, path, folder], stdin=subprocess.DEVNULL,
+            done = subprocess.run([sys.executable, _READER, path, folder, str(memory_limit() // 2)], stdin=subprocess.DEVNULL,
                                   stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=patience_s)
         except subprocess.TimeoutExpired as error:
             raise NetworkError("the HDF5 library did not come to an end with it in {:.0f} s; is it damaged?".format(
@@ -53,12 +54,16 @@ def read_hdf5(path: str) -> KerasHdf5:
             contents = json.load(file)
         if "error" in contents:
             raise NetworkError("it cannot be read ({})".format(contents["error"]))
-        with np.load(os.path.join(folder, "arrays.npz"), allow_pickle=False) as arrays:
+        with open(os.path.join(folder, "arrays.bin"), "rb") as arrays:
             return KerasHdf5(contents["config"], _with_values(contents["layers"], arrays))
 
 
-def _with_values(layers, arrays) -> Optional[StoredLayers]:
+def _with_values(layers, arrays: BinaryIO) -> Optional[StoredLayers]:
     if layers is None:
         return None
-    values = (arrays[str(index)] for index in range(len(arrays.files)))
-    return [(name, [(weight, next(values)) for weight in weights]) for name, weights in layers]
+    return [(name, [(weight, _array(arrays, np.dtype(type_name), shape)) for weight, type_name, shape in weights])
+            for name, weights in layers]
+
+
+def _array(arrays: BinaryIO, dtype: np.dtype, shape: List[int]) -> np.ndarray:
+    return np.fromfile(arrays, dtype, int(np.prod(shape, dtype=np.int64))).reshape(shape)

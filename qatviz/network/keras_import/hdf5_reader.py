@@ -1,11 +1,11 @@
-"""A program of its own: reads a Keras HDF5 file and writes what is in it as JSON and .npz.
+"""A program of its own: reads a Keras HDF5 file and writes what is in it as JSON and as plain numbers.
 
-    python hdf5_reader.py FILE FOLDER
+    python hdf5_reader.py FILE FOLDER MOST_BYTES
 
 The HDF5 library ends the process on some damaged files; this one, then, and not the user's. It starts sooner for
 importing nothing of qatviz. FOLDER gets contents.json, with "config" (the model's record as text, or null) and "layers"
-(names with the names of their weights; null where there are none), and arrays.npz, whose "0", "1", ... are the weights
-in that order; or contents.json with "error" alone.
+(names, each with the names, types and shapes of its weights; null where there are none), and arrays.bin, the values of
+all weights in that order; or contents.json with "error" alone. Weights of more than MOST_BYTES together are not read.
 """
 
 import json
@@ -19,16 +19,15 @@ import numpy as np
 MOST_COMPRESSION = 1032
 
 
-def main(path, folder):
+def main(path, folder, most_bytes):
     """Read the file at `path` into `folder`."""
-    contents, arrays = {}, []
+    contents = {}
     try:
-        with h5py.File(path, "r") as file:
+        with h5py.File(path, "r") as file, open(os.path.join(folder, "arrays.bin"), "wb") as arrays:
             config = file.attrs.get("model_config")
             contents["config"] = config.decode("utf-8") if isinstance(config, bytes) else config
             group = file["model_weights"] if "model_weights" in file else file
-            contents["layers"] = layers(group, arrays) if "layer_names" in names_of(group) else None
-        np.savez(os.path.join(folder, "arrays.npz"), **{str(index): array for index, array in enumerate(arrays)})
+            contents["layers"] = layers(group, arrays, int(most_bytes)) if "layer_names" in names_of(group) else None
     # A damaged file makes the library raise nearly anything; the cause is told.
     except Exception as error:
         contents = {"error": "{}: {}".format(type(error).__name__, error)}
@@ -47,28 +46,42 @@ def names_of(node):
     return {key: [text for _, texts in sorted(parts) for text in texts] for key, parts in attributes.items()}
 
 
-def layers(group, arrays):
-    """[layer, [weight, ...]] for each layer; appends the weights' values to `arrays`."""
-    found = []
+def layers(group, arrays, most_bytes):
+    """[layer, [[weight, type, shape], ...]] for each layer; writes the weights' values to `arrays`."""
+    found, left = [], most_bytes
     for name in names_of(group)["layer_names"]:
-        weights = names_of(group[name]).get("weight_names", [])
-        for weight in weights:
-            arrays.append(values(group[name][weight], name))
+        weights = []
+        for weight in names_of(group[name]).get("weight_names", []):
+            try:
+                dataset = group[name][weight]
+            except Exception as error:  # whatever the library makes of it
+                raise ValueError("layer {!r}: {}: {}: {}".format(name, weight, type(error).__name__, error)) from error
+            left -= checked_bytes(dataset, name, group.file.filename)
+            if left < 0:
+                raise ValueError("layer {!r}: with {} the weights take more than the {} bytes that there is room for".format(
+                    name, dataset.name, most_bytes))
+            arrays.write(np.ascontiguousarray(dataset[()]).data)
+            weights.append([weight, dataset.dtype.str, list(dataset.shape)])
         found.append([name, weights])
     return found
 
 
-def values(dataset, layer):
-    """The array; not read where the file cannot hold as many values, since room would be made for all of them."""
+def checked_bytes(dataset, layer, path):
+    """How many bytes the values take. Refused is what the file cannot hold, since room would be made for all of it, and
+    what is in other files, which are nobody's business."""
+    if not isinstance(dataset, h5py.Dataset):
+        raise ValueError("layer {!r}: {} is no array".format(layer, dataset.name))
+    if dataset.dtype.kind not in "fiu":
+        raise ValueError("layer {!r}: {} is of the type {}; expected are numbers".format(
+            layer, dataset.name, dataset.dtype))
+    if dataset.file.filename != path or dataset.external or dataset.is_virtual:
+        raise ValueError("layer {!r}: {} is in another file".format(layer, dataset.name))
     declared = float(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     if declared > stored * (1 if dataset.compression is None else MOST_COMPRESSION):
         raise ValueError("layer {!r}: {} of shape {} is declared, but the file holds {} bytes of it".format(
             layer, dataset.name, dataset.shape, stored))
-    if dataset.dtype.kind not in "fiu":
-        raise ValueError("layer {!r}: {} is of the type {}; expected are numbers".format(
-            layer, dataset.name, dataset.dtype))
-    return dataset[()]
+    return int(declared)
 
 
 if __name__ == "__main__":

@@ -229,16 +229,16 @@ def _operation(draft, layer, inputs):
     """A TensorFlow function used among layers, such as `x + y` or `tf.nn.relu(x)`."""
     node = layer.setting("node_def")
     operation = node.get("op") if isinstance(node, dict) else node
-    if operation not in _OPERATIONS or layer.setting("constants", None):
+    if operation not in OPERATIONS or layer.setting("constants", None):
         constant = " with a constant" if layer.setting("constants", None) else ""
         raise NetworkError("it computes {}{}; supported: {} of layers' outputs".format(
-            shortened(operation), constant, ", ".join(_OPERATIONS)))
-    kind = _OPERATIONS[operation]
+            shortened(operation), constant, ", ".join(OPERATIONS)))
+    kind = OPERATIONS[operation]
     return _left_out(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
 
 
-_OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax,
-               "Identity": None}
+OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax,
+              "Identity": None}
 
 
 def _kernel_and_bias(*kernels):

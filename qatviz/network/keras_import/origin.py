@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any, Dict, Optional, Tuple
 
 from qatviz.errors import NetworkError
+from qatviz.network.keras_import.code import holds_code
 from qatviz.network.keras_import.config import Path
 
 
@@ -19,12 +20,16 @@ class KerasOrigin:
         For every parameter ``layer.parameter`` that comes from Keras: its layer's name behind those of the models
         around it, and Keras' name for it, such as ``{"conv.weights": (("base", "conv"), "kernel")}``.
     has_code : bool
-        Whether ``config`` holds Python code (Lambda layers), which is run when Keras builds the model.
+        Whether ``config`` holds Python code (Lambda layers), or what is not known to be none, which is run when Keras
+        builds the model. It is found out from ``config``: a record may say what it likes.
     """
 
     config: Optional[str]
     arrays: Dict[str, Tuple[Path, str]]
     has_code: bool = False
+
+    def __post_init__(self):
+        object.__setattr__(self, "has_code", self.config is not None and (self.has_code or holds_code(self.config)))
 
     def to_dict(self) -> Dict[str, Any]:
         """JSON-able; `from_dict` is the way back."""

@@ -1,0 +1,233 @@
+"""Data made to do harm: no code is run, nothing is waited for that never comes, nothing unpacks to more than there is room for.
+
+What tests of the single formats hold (pickles, headers that lie, declared sizes) is not said again here.
+"""
+
+import gzip
+import io
+import os
+import pickle
+import struct
+import tarfile
+import zipfile
+import zlib
+
+import numpy as np
+import pytest
+
+from qatviz.data import Dataset, load
+from qatviz.errors import DataError
+
+#: QATVIZ_EXHAUSTIVE=1 asks for all.
+MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 60
+
+
+def mutated(content, others, random, way):
+    """Bytes put in, taken out or repeated, or the beginning of a file of another kind."""
+    data = bytearray(content)
+    reach = len(data) if random.randint(2) else min(len(data), 64)
+    place = random.randint(reach)
+    if way == 0:
+        data[place:place] = random.bytes(random.randint(1, 200))
+    elif way == 1:
+        del data[place:place + random.randint(1, 200)]
+    elif way == 2:
+        length, to = random.randint(1, 200), random.randint(len(data))
+        data[to:to] = data[place:place + length]
+    else:
+        other = others[random.randint(len(others))]
+        length = [2, 4, 8, 16, 128][random.randint(5)]
+        data[:length] = other[:length]
+    return bytes(data)
+
+
+def contents_of(files, digits):
+    """Files of every kind, by what is to be damaged: {name: (path to load, path of the file)}."""
+    folder = files.folder(digits[0][:8], list("aabbccdd"))
+    idx = files.idx_set(*digits)
+    zipped = files.idx_set(*digits, zipped=True, folder="zipped")
+    plain = files.npz("plain.npz", compressed=False, x=digits[0], y=digits[1])
+    packed = files.npz("packed.npz", x=digits[0], y=digits[1], class_names=np.array(list("abcd")))
+    return {"image": (folder, os.path.join(folder, "b", "0002.png")), "images": (idx, idx),
+            "labels": (idx, idx.replace("images-idx3", "labels-idx1")), "zipped": (zipped, zipped), "plain": (plain, plain),
+            "packed": (packed, packed)}
+
+
+@pytest.mark.parametrize("kind", ["image", "images", "labels", "zipped", "plain", "packed"])
+def test_damaged_files_are_an_error_or_data(files, digits, kind):
+    kinds = contents_of(files, digits)
+    others = [open(path, "rb").read() for _, path in kinds.values()] + [bytes(200), b"\xff" * 200, b"\x89HDF\r\n\x1a\n" * 20,
+                                                                        pickle.dumps({"x": 1}) * 20, b"GIF89a" + bytes(99)]
+    path, damaged = kinds[kind]
+    content = open(damaged, "rb").read()
+    random, refused = np.random.RandomState(sum(map(ord, kind))), 0
+    for index in range(MUTATIONS):
+        with open(damaged, "wb") as stream:
+            stream.write(mutated(content, others, random, index % 4))
+        try:
+            assert isinstance(load(path), Dataset)
+        except DataError as error:
+            assert os.path.basename(damaged) in str(error) or os.path.basename(path) in str(error)
+            refused += 1
+    assert refused > MUTATIONS / 4
+
+
+# What is no file
+
+@pytest.mark.parametrize("name", ["data.npz", "train-images-idx3-ubyte", "data.tar.gz", "data"])
+def test_a_pipe_is_refused_unread(tmp_path, name):
+    os.mkfifo(str(tmp_path / name))
+    with pytest.raises(DataError, match=name):
+        load(str(tmp_path / name))
+
+
+def test_a_pipe_or_a_loop_in_the_place_of_an_image_is_refused_unread(files, digits):
+    folder = files.folder(digits[0][:4], list("aabb"))
+    odd = files.path("folder/b/odd.png")
+    os.mkfifo(str(odd))
+    with pytest.raises(DataError, match="odd.png"):
+        load(folder)
+    odd.unlink()
+    odd.symlink_to(odd)
+    with pytest.raises(DataError, match="odd.png"):
+        load(folder)
+
+
+def test_a_pipe_in_the_place_of_labels_is_refused_unread(files, digits):
+    path = files.idx_set(*digits)
+    labels = files.path(path.replace("images-idx3", "labels-idx1"))
+    labels.unlink()
+    os.mkfifo(str(labels))
+    with pytest.raises(DataError, match="labels"):
+        load(path)
+
+
+@pytest.mark.parametrize("path", ["/dev/zero", "/dev/urandom", "/proc/self/mem"])
+def test_devices_are_refused(path):
+    with pytest.raises(DataError, match=path):
+        load(path)
+
+
+def test_links_to_what_is_no_image_tell_nothing_of_it(files, digits):
+    """A folder of images from elsewhere may link to files of the user's: what is no image is not shown, not even in part."""
+    folder = files.folder(digits[0][:4], list("aabb"))
+    secret = files.path("secret.txt")
+    secret.write_text("a password")
+    files.path("folder/b/0009.png").symlink_to(secret)
+    with pytest.raises(DataError, match="0009.png") as caught:
+        load(folder)
+    assert "password" not in str(caught.value)
+
+
+def test_a_folder_that_holds_itself_is_not_walked_for_ever(files, digits):
+    folder = files.folder(digits[0][:4], list("aabb"))
+    files.path("folder/b/again").symlink_to(folder)
+    assert len(load(folder).class_names) == 2
+
+
+# Archives
+
+def test_names_that_lead_out_of_the_archive_write_nothing(tmp_path, digits):
+    content = io.BytesIO()
+    np.save(content, digits[0])
+    path = tmp_path / "inner" / "data.npz"
+    path.parent.mkdir()
+    with zipfile.ZipFile(str(path), "w") as archive:
+        for name in ("../../x.npy", "/tmp/x.npy", "x.npy/../y.npy"):
+            archive.writestr(name, content.getvalue())
+    with pytest.raises(DataError, match="data.npz"):
+        load(str(path))
+    assert sorted(entry.name for entry in tmp_path.iterdir()) == ["inner"]
+
+
+def test_a_directory_of_the_archive_that_lies_about_sizes_fills_no_memory(tmp_path):
+    """64 MB of zeros, which the directory says are 1 KB."""
+    path = tmp_path / "lies.npz"
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        header = io.BytesIO()
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (8, 2 ** 20, 8)})
+        archive.writestr("x.npy", header.getvalue() + bytes(2 ** 26))
+        archive.writestr("y.npy", b"")
+    data = bytearray(path.read_bytes())
+    true = struct.pack("<I", len(header.getvalue()) + 2 ** 26)
+    while true in data:
+        place = data.index(true)
+        data[place:place + 4] = struct.pack("<I", 1024)
+    path.write_bytes(bytes(data))
+    with pytest.raises(DataError, match="lies.npz"):
+        load(str(path))
+
+
+def test_members_that_overlap_are_read_once_each_or_refused(tmp_path):
+    """Two names for the same bytes (as in bombs that need no nesting)."""
+    content = io.BytesIO()
+    np.save(content, np.zeros((4, 2), np.float32))
+    path = tmp_path / "twice.npz"
+    with zipfile.ZipFile(str(path), "w") as archive:
+        archive.writestr("x.npy", content.getvalue())
+        info = archive.infolist()[0]
+        other = zipfile.ZipInfo("y.npy")
+        for name in ("header_offset", "CRC", "compress_size", "file_size", "compress_type"):
+            setattr(other, name, getattr(info, name))
+        archive.filelist.append(other)
+        archive.NameToInfo["y.npy"] = other
+    with pytest.raises(DataError, match="twice.npz"):
+        load(str(path))
+
+
+def test_gzip_that_unpacks_to_more_than_its_header_says_is_refused_at_once(files, digits):
+    path = files.idx_set(*digits, zipped=True)
+    with gzip.open(path, "rb") as stream:
+        content = stream.read()
+    with open(path, "wb") as stream:
+        stream.write(gzip.compress(content + bytes(2 ** 26)))
+    with pytest.raises(DataError, match="more bytes than its header tells"):
+        load(path)
+
+
+def test_a_tar_archive_that_never_ends_is_refused(tmp_path, monkeypatch):
+    monkeypatch.setattr("qatviz.data.cifar.LARGEST_ARCHIVE", 2 ** 22)
+    path = str(tmp_path / "cifar-10-python.tar.gz")
+    for place in ("before", "after"):
+        with gzip.open(path, "wb", compresslevel=1) as stream:
+            with tarfile.open(fileobj=stream, mode="w") as archive:
+                member = tarfile.TarInfo("filler" if place == "before" else "small")
+                member.size = 2 ** 23 if place == "before" else 10
+                archive.addfile(member, io.BytesIO(bytes(member.size)))
+            if place == "after":
+                stream.write(bytes(2 ** 23))
+        with pytest.raises(DataError, match="cifar-10-python.tar.gz"):
+            load(path)
+
+
+# Images
+
+def chunk(kind, content):
+    return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
+
+
+@pytest.mark.parametrize("make", [
+    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(99))),
+    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"zTXt", b"a\0\0" + zlib.compress(
+        bytes(2 ** 26))) + chunk(b"IDAT", zlib.compress(bytes(36))),
+    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"IDAT", b"none"),
+    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 6, 8, 0, 0, 0, 0)),
+    lambda: struct.pack(">I", 2 ** 31 - 1) + b"IHDR",
+], ids=["huge", "text bomb", "no pixels", "no width", "length"])
+def test_pictures_that_lie_are_refused(files, digits, make):
+    folder = files.folder(digits[0][:4], list("aabb"))
+    odd = files.path("folder/b/odd.png")
+    odd.write_bytes(b"\x89PNG\r\n\x1a\n" + make() + chunk(b"IEND", b""))
+    with pytest.raises(DataError, match="odd.png"):
+        load(folder)
+
+
+def test_a_picture_under_another_ending_is_what_it_is(files, digits, png_bytes):
+    """Pillow looks at the content; a PostScript file, which it would hand to another program, is no picture here."""
+    folder = files.folder(digits[0][:4], list("aabb"))
+    odd = files.path("folder/b/odd.jpg")
+    odd.write_bytes(png_bytes(digits[0][0]))
+    assert len(load(folder).x_train) + len(load(folder).x_test) == 5
+    odd.write_bytes(b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 5 6\n%%EndComments\n(/tmp/x) (w) file\n%%EOF\n")
+    with pytest.raises(DataError, match="odd.jpg"):
+        load(folder)

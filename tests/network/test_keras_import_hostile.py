@@ -1,0 +1,300 @@
+"""Keras files made to do harm: no code is run, no other file is read, no memory or time is used up, nothing crashes."""
+
+import json
+import os
+import random
+import zipfile
+
+import h5py
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from keras_import_cases import fresh_keras
+
+from qatviz.errors import CodeRefused, NetworkError
+from qatviz.network.keras_import import KerasOrigin, load_model_file
+from qatviz.network.keras_import.code import code_in, holds_code
+
+layers = tf.keras.layers
+KERNEL = "model_weights/dense/dense/kernel:0"
+
+#: Each takes a process of its own: QATVIZ_EXHAUSTIVE=1 asks for all.
+MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 15
+
+
+@pytest.fixture(scope="module")
+def saved(tmp_path_factory):
+    """A folder with a small model: whole, as architecture, as weights."""
+    folder = tmp_path_factory.mktemp("hostile")
+    with fresh_keras():
+        model = tf.keras.Sequential([layers.Conv2D(3, 3, input_shape=(5, 6, 2), name="conv"), layers.ReLU(name="relu"),
+                                     layers.Flatten(name="flatten"), layers.Dense(2, name="dense")], name="small")
+        model.save(str(folder / "model.h5"), include_optimizer=False)
+        (folder / "model.json").write_text(model.to_json())
+        model.save_weights(str(folder / "weights.h5"))
+    return folder
+
+
+@pytest.fixture
+def whole(saved, tmp_path):
+    """The path of a copy to be changed."""
+    path = tmp_path / "model.h5"
+    path.write_bytes((saved / "model.h5").read_bytes())
+    return path
+
+
+def refused(said, *paths):
+    with pytest.raises(NetworkError, match=said) as caught:
+        load_model_file(*paths)
+    assert repr(str(paths[0])) in str(caught.value)
+
+
+# Damage
+
+def mutated(content, others, seed):
+    """Bytes flipped, cut off, put in or repeated, or the beginning of another kind of file."""
+    chance, data = random.Random(seed), bytearray(content)
+    place = chance.randrange(len(data) if seed % 2 else 2048)
+    way = seed % 5
+    if way == 0:
+        for _ in range(chance.choice((1, 3, 30))):
+            data[chance.randrange(len(data) if seed % 2 else 2048)] ^= 1 << chance.randrange(8)
+    elif way == 1:
+        del data[place:]
+    elif way == 2:
+        data[place:place] = bytes(chance.randrange(256) for _ in range(chance.randint(1, 40)))
+    elif way == 3:
+        other, length = chance.choice(others), chance.choice((4, 8, 96, 512))
+        data[:length] = other[:length]
+    else:
+        length, to = chance.choice((8, 64, 1024)), chance.randrange(len(data))
+        data[to:to + length] = data[place:place + length]
+    return bytes(data)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("file", ["weights.h5", "model.h5"])
+def test_damaged_files_are_an_error_or_a_model(saved, tmp_path, file):
+    content = (saved / file).read_bytes()
+    others = [(saved / name).read_bytes() for name in ("model.h5", "weights.h5", "model.json")]
+    others += [b"\x89PNG\r\n\x1a\n" + bytes(600), b"PK\x03\x04" + bytes(600), bytes(600), b"\x89HDF\r\n\x1a\n" * 80]
+    path, refusals = tmp_path / file, 0
+    paths = [path] if file == "model.h5" else [saved / "model.json", path]
+    for seed in range(MUTATIONS):
+        path.write_bytes(mutated(content, others, seed))
+        try:
+            load_model_file(*paths)
+        except NetworkError as error:
+            assert str(path) in str(error), error
+            refusals += 1
+    assert refusals > MUTATIONS / 5
+
+
+def test_damaged_descriptions_are_an_error_or_a_model(saved, tmp_path):
+    """Values of a description in the place of others, of any type."""
+    text = (saved / "model.json").read_text()
+    values = [None, True, -1, 0, 3, 1e308, "", "conv", "Lambda", [], [None], [[["conv", 0, 0]]], {}, {"class_name": "Dense"},
+              10 ** 30, "\u0000", {"config": {}}]
+    path, chance, refusals = tmp_path / "model.json", random.Random(0), 0
+    for _ in range(1000):
+        record = json.loads(text)
+        node = record
+        while True:  # a walk to some place in it
+            keys = list(node) if isinstance(node, dict) else list(range(len(node)))
+            key = chance.choice(keys)
+            if not isinstance(node[key], (dict, list)) or not node[key] or chance.random() < 0.2:
+                break
+            node = node[key]
+        node[key] = chance.choice(values)
+        path.write_text(json.dumps(record))
+        try:
+            load_model_file(path)
+        except NetworkError as error:
+            assert str(path) in str(error)
+            refusals += 1
+    assert refusals > 300
+
+
+# Code
+
+LAMBDA = {"class_name": "Lambda", "name": "dead", "config": {"name": "dead", "function": ["4wEAAAA=", None, None]}}
+
+
+def model_record(saved):
+    return json.loads((saved / "model.json").read_text())
+
+
+def with_dead(record, layer, **more):
+    """A functional model with a layer that the output does not depend on: Keras would build it all the same."""
+    layer = dict(layer, inbound_nodes=[[["in", 0, 0, {}]]], **more)
+    return {"class_name": "Model", "config": {"name": "two", "layers": [
+        {"class_name": "InputLayer", "name": "in", "inbound_nodes": [],
+         "config": {"name": "in", "batch_input_shape": [None, 4], "dtype": "float32"}}, layer,
+        {"class_name": "Dense", "name": "out", "inbound_nodes": [[["in", 0, 0, {}]]],
+         "config": {"name": "out", "units": 2, "activation": "linear", "use_bias": True}}],
+        "input_layers": [["in", 0, 0]], "output_layers": [["out", 0, 0]]}}
+
+
+HOSTILE = [
+    LAMBDA,
+    {"class_name": "TensorFlowOpLayer", "name": "op", "config": {"name": "op", "node_def": {"op": "WriteFile"}}},
+    {"class_name": "TensorFlowOpLayer", "name": "op", "config": {"name": "op", "node_def": json.dumps({"op": "PyFunc"})}},
+    {"class_name": "TimeDistributed", "name": "wrapped", "config": {"name": "wrapped", "layer": LAMBDA}},
+    {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 1, "kernel_initializer": {
+        "class_name": "deserialize_keras_object", "config": {}}}},
+    {"class_name": ["Lambda"], "name": "odd", "config": {}},
+    {"class_name": "eval", "name": "odd", "config": {}},
+]
+
+
+@pytest.mark.parametrize("layer", HOSTILE, ids=lambda layer: str(layer["class_name"]))
+def test_code_is_seen_wherever_it_is(saved, tmp_path, layer):
+    record = with_dead(model_record(saved), layer)
+    assert code_in(record) != ("", "") and holds_code(json.dumps(record))
+    nested = with_dead(record, dict(record, name="inner", config=dict(record["config"], name="inner")))
+    assert holds_code(json.dumps(nested))
+    # What a record of a run says of it is not believed.
+    origin = KerasOrigin.from_dict({"config": json.dumps(record), "arrays": {}, "has_code": False})
+    assert origin.has_code
+
+
+def test_code_in_a_part_that_is_left_out_is_not_forgotten(saved, tmp_path):
+    """The import runs nothing and may leave such a layer out; who builds the model in Keras again has to ask."""
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(with_dead(model_record(saved), LAMBDA)))
+    imported = load_model_file(path)
+    assert [layer.name for layer in imported.network.layers] == ["out"] and imported.origin.has_code
+
+
+def test_code_is_refused_before_tensorflow_could_see_it(saved, tmp_path):
+    record = model_record(saved)
+    record["config"]["layers"][1].update(class_name="Lambda", config={"name": "relu", "function": ["x", None, None]})
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(record))
+    with pytest.raises(CodeRefused, match="'relu'"):
+        load_model_file(path)
+
+
+@pytest.mark.parametrize("text", ["", "[", "[" * 100000, '{"class_name": 3}'])
+def test_what_is_no_description_may_be_code(text):
+    assert holds_code(text)
+
+
+def test_models_without_code_hold_none(saved):
+    assert not holds_code((saved / "model.json").read_text())
+    assert not load_model_file(saved / "model.h5").origin.has_code
+    with fresh_keras():
+        image = layers.Input((32, 32, 3))
+        y = layers.Conv2D(4, 3, kernel_initializer="he_normal", kernel_regularizer=tf.keras.regularizers.l2(0.1),
+                          bias_constraint=tf.keras.constraints.NonNeg(), activation="relu")(image)
+        y = layers.BatchNormalization(beta_initializer=tf.keras.initializers.Constant(0.5))(y)
+        model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(tf.nn.relu6(y))))
+        assert not holds_code(model.to_json())
+        assert not holds_code(tf.keras.applications.MobileNetV2(weights=None).to_json())
+
+
+# Weights that are not what they seem
+
+def replaced(path, make):
+    with h5py.File(str(path), "r+") as file:
+        del file[KERNEL]
+        make(file)
+
+
+def test_weights_are_not_taken_from_other_files(whole, saved, tmp_path):
+    secret = tmp_path / "secret"
+    secret.write_bytes(bytes(range(256)) * 4)
+    other = tmp_path / "other.h5"
+    with h5py.File(str(other), "w") as file:
+        file["kernel"] = np.ones((36, 2), np.float32)
+    shape = (36, 2)
+
+    def external_raw(file):
+        file.create_dataset(KERNEL, shape, np.float32, external=[(str(secret), 0, 288)])
+
+    def external_link(file):
+        file[KERNEL] = h5py.ExternalLink(str(other), "kernel")
+
+    def virtual(file):
+        layout = h5py.VirtualLayout(shape, np.float32)
+        layout[:] = h5py.VirtualSource(str(other), "kernel", shape)
+        file.create_virtual_dataset(KERNEL, layout)
+
+    for make in (external_raw, external_link, virtual):
+        whole.write_bytes((saved / "model.h5").read_bytes())
+        replaced(whole, make)
+        refused("'dense'.*is in another file|'dense'.*the file holds 0 bytes", whole)
+
+
+def test_a_bomb_is_refused_before_it_is_unpacked(whole, monkeypatch):
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 10 * 2 ** 20)
+    replaced(whole, lambda file: file.create_dataset(
+        KERNEL, data=np.zeros((2 ** 20, 2), np.float32), chunks=(2 ** 18, 2), compression="gzip"))
+    assert os.path.getsize(str(whole)) < 100000
+    refused("take more than the 5242880 bytes", whole)
+
+
+def test_many_names_for_the_same_bytes_count_each(whole, monkeypatch):
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2 ** 20)
+    with h5py.File(str(whole), "r+") as file:
+        group = file["model_weights/dense"]
+        group["dense/kernel:0"].attrs  # it is there
+        group.attrs["weight_names"] = [b"dense/kernel:0"] * 2000
+    refused("take more than the 524288 bytes", whole)
+
+
+@pytest.mark.parametrize("make", [
+    lambda file: file.create_dataset(KERNEL, (36, 2), h5py.special_dtype(vlen=str)),
+    lambda file: file.create_dataset(KERNEL, (36, 2), h5py.special_dtype(ref=h5py.Reference)),
+    lambda file: file.create_dataset(KERNEL, (36, 2), np.dtype([("x", "f4")])),
+    lambda file: file.create_dataset(KERNEL, (36, 2), np.complex64),
+    lambda file: file.create_group(KERNEL),
+    lambda file: file.__setitem__(KERNEL, h5py.SoftLink("/nowhere")),
+    lambda file: file.__setitem__(KERNEL, h5py.SoftLink("/" + KERNEL)),
+    lambda file: file.create_dataset(KERNEL, data=np.zeros((2, 36), np.float32)),
+    lambda file: file.create_dataset(KERNEL, data=np.zeros(0, np.float32)),
+    lambda file: file.create_dataset(KERNEL, data=np.float32(3)),
+], ids=["text", "reference", "record", "complex", "group", "nowhere", "itself", "turned", "empty", "scalar"])
+def test_weights_of_another_kind_are_refused(whole, make):
+    replaced(whole, make)
+    refused("dense", whole)
+
+
+@pytest.mark.parametrize("value", [7, b"", b"{", b"\xff\xfe", np.arange(5), "[" * 30000, b'"text"', b"null"])
+def test_descriptions_of_another_kind_are_refused(whole, value):
+    with h5py.File(str(whole), "r+") as file:
+        file.attrs["model_config"] = value
+    refused("", whole)
+
+
+# Files that are none
+
+def test_what_is_no_regular_file_is_refused_unread(saved, tmp_path):
+    pipe = tmp_path / "pipe.h5"
+    os.mkfifo(str(pipe))  # reading it would wait for ever
+    refused("not a file", pipe)
+    refused("not a file", saved / "model.json", pipe)
+    refused("not a file", "/dev/zero")
+    link = tmp_path / "link.h5"
+    link.symlink_to(link)
+    refused("", link)
+    fine = tmp_path / "fine.h5"
+    fine.symlink_to(saved / "model.h5")
+    assert load_model_file(fine).network.name == "small"
+
+
+def test_an_archive_in_the_place_of_a_model_is_not_unpacked(tmp_path):
+    path = tmp_path / "model.h5"
+    with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("../escaped", bytes(10 ** 7))
+    refused("zip archive", path)
+    assert not (tmp_path.parent / "escaped").exists()
+
+
+def test_sizes_beyond_any_memory_are_only_numbers(tmp_path, saved):
+    """An architecture may claim anything: it is shown, and nothing is made room for."""
+    record = model_record(saved)
+    record["config"]["layers"][-1]["config"]["units"] = 10 ** 12
+    path = tmp_path / "model.json"
+    path.write_text(json.dumps(record))
+    assert load_model_file(path).network.parameter_count > 10 ** 13
