@@ -1,0 +1,199 @@
+"""ONNX export as a whole: what is written, refused and told on the way."""
+
+import json
+import os
+import sys
+
+import numpy as np
+import pytest
+from integer_cases import book_of, model_of, network_of, state_of
+
+from qatviz.data import from_arrays
+from qatviz.export import onnx_limits, parity_files
+from qatviz.export.errors import ExportError
+from qatviz.export.formats import FORMATS
+from qatviz.export.integer_model import IntegerOp
+from qatviz.export.lower_integer import integer_model
+from qatviz.export.onnx_lowering import onnx_model
+from qatviz.export.onnx_runtime import OnnxRunner
+from qatviz.export.onnx_storage import Storage, check
+from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.source import ExportSource
+from qatviz.network.layers import BatchNorm, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU
+
+onnx = pytest.importorskip("onnx")
+onnxruntime = pytest.importorskip("onnxruntime")
+
+NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
+                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
+                     (Dense, "logits", {"units": 4}))
+STATE = state_of(NETWORK)
+INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
+
+
+@pytest.fixture(scope="module")
+def dataset():
+    random = np.random.RandomState(0)
+    images, labels = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8), (np.arange(80) % 4).astype(np.int32)
+    return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
+
+
+def export(path, dataset, weights=None, metadata=None, progress=Progress(), **options):
+    book = book_of(NETWORK, INT8 if weights is None else weights)
+    return FORMATS["onnx"].export(ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}), path, options, progress)
+
+
+def names(directory):
+    return sorted(os.listdir(str(directory)))
+
+
+def put_out(path, images):
+    """What a user's own lines would find."""
+    session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
+    return session.run(None, {session.get_inputs()[0].name: images})[0]
+
+
+@pytest.mark.parametrize("weights, storage", [(INT8, "uint8"), (INT8, "int8"), ({"per_channel": True}, "uint8"),
+                                              ({"num_bits": 4}, "int8")], ids=str)
+def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_path, dataset):
+    written = export(tmp_path / "new" / "net.onnx", dataset, weights, {"step": 3}, storage=storage)
+    assert names(tmp_path / "new") == ["net.golden.npz", "net.onnx", "net.parity.json", "net.parity.txt"]
+    report = written.report
+    assert json.loads((tmp_path / "new" / "net.parity.json").read_text()) == report.to_record()
+    assert report.about["format"] == "ONNX " + storage and report.about["runtime"].startswith("onnxruntime 1.")
+    assert report.examples == 60 and not report.faults and report.as_expected
+    assert report.outputs["file to evaluation graph"].largest <= 1
+    assert ("ORT_ENABLE_BASIC" in report.to_text()) == (storage == "int8") and "the input:" not in report.to_text()
+    with np.load(str(tmp_path / "new" / "net.golden.npz")) as golden:
+        values = put_out(written.paths[0], golden["images"])
+        codes = np.round(values / golden["logits_scale"]) + golden["logits_zero_point"]
+        np.testing.assert_array_equal(codes, golden["file_output"])
+
+
+def test_probabilities_ship_and_logits_are_compared(tmp_path, dataset):
+    plain, softmax = (export(tmp_path / name, dataset, softmax=name == "b.onnx") for name in ("a.onnx", "b.onnx"))
+    assert plain.report.outputs == softmax.report.outputs and plain.report.layers == softmax.report.layers
+    images = dataset.x_test[:5] / np.float32(255)
+    np.testing.assert_allclose(put_out(softmax.paths[0], images).sum(axis=1), 1, rtol=1e-6)
+
+
+def test_the_layout_changes_nothing_but_the_images(tmp_path, dataset):
+    plain, turned = (export(tmp_path / layout, dataset, layout=layout) for layout in ("nhwc", "nchw"))
+    assert plain.report.outputs == turned.report.outputs
+    images = dataset.x_test[:5] / np.float32(255)
+    np.testing.assert_array_equal(put_out(plain.paths[0], images),
+                                  put_out(turned.paths[0], images.transpose(0, 3, 1, 2)))
+
+
+def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypatch):
+    run = OnnxRunner.run_images
+    monkeypatch.setattr(OnnxRunner, "run_images", lambda self, images: {
+        name: codes + (name == "input") for name, codes in run(self, images).items()})
+    report = export(tmp_path / "net.onnx", dataset).report
+    assert "the input: 2,048 of 2,048 codes of the first 32 images are not those of the run" in report.to_text()
+
+
+# Refusals
+
+
+@pytest.mark.parametrize("weights", [{"num_bits": 9}, {"enabled": False}, {"per_channel": True}, INT8], ids=str)
+def test_what_the_settings_forbid_is_told_before_anything_is_done(weights, tmp_path, dataset):
+    book = book_of(NETWORK, weights)
+    told = FORMATS["onnx"].limits(NETWORK, book, None, FORMATS["onnx"].settled())
+    if told:
+        with pytest.raises(ExportError) as refused:
+            export(tmp_path / "net.onnx", dataset, weights)
+        assert str(refused.value) == "; ".join(told) and all("possible with" in reason for reason in told)
+        assert names(tmp_path) == []
+    else:
+        onnx_model(integer_model(NETWORK, book, STATE))
+    assert bool(told) == (weights in ({"num_bits": 9}, {"enabled": False}))
+
+
+@pytest.mark.parametrize("weights, activations, message", [
+    ({"num_bits": 9}, {}, "layer 'conv': its weights have 9 bits; .* conv.weights.num_bits=8"),
+    ({}, {"num_bits": 12}, "the network's input: 12 bits; .* possible with input.activations.num_bits=8")])
+def test_a_model_that_it_cannot_hold_is_refused(weights, activations, message):
+    with pytest.raises(ExportError, match=message):
+        onnx_model(model_of(NETWORK, weights, activations))
+
+
+def test_sums_beyond_32_bits_are_refused():
+    net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
+    model = model_of(net, {"symmetric": True}, logits__weights=np.ones((90000, 1)),
+                     ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)})
+    with pytest.raises(ExportError, match="layer 'logits': its sums take up to 33 bits; .* have 32; possible with fewer"):
+        check(model)
+
+
+@pytest.mark.parametrize("package", onnx_limits.PACKAGES)
+def test_without_the_packages_it_is_told_how_to_get_them(package, tmp_path, dataset, monkeypatch):
+    monkeypatch.setattr(onnx_limits, "find_spec", lambda name: None if name == package else name)
+    hint = 'exports to ONNX need {}, which .*; possible after: pip install "qatviz.onnx."'.format(package)
+    with pytest.raises(ExportError, match=hint):
+        export(tmp_path / "net.onnx", dataset)
+    # Found, but broken.
+    monkeypatch.undo()
+    monkeypatch.setitem(sys.modules, package, None)
+    with pytest.raises(ExportError, match=hint):
+        export(tmp_path / "net.onnx", dataset)
+    assert names(tmp_path) == []
+
+
+def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
+    model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
+    file = onnx_model(model)
+    with pytest.raises(ExportError, match="onnxruntime 1.*: refuses the file: .*"):
+        OnnxRunner(model, file._replace(content=file.content[:200]))
+    with pytest.raises(ExportError, match="refuses the file: .*images"):
+        OnnxRunner(model, file).run_images(np.zeros((1, 7, 7, 1), np.float32))
+
+
+def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, dataset, monkeypatch):
+    export(tmp_path / "net.onnx", dataset)
+    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
+
+    def failing(number):
+        raise OSError(28, "No space left on device", "disk")
+    monkeypatch.setattr(parity_files.os, "fsync", failing)
+    with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
+        export(tmp_path / "net.onnx", dataset, {"num_bits": 4})
+    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
+
+
+# Storage
+
+
+@pytest.mark.parametrize("storage", ["uint8", "int8"])
+@pytest.mark.parametrize("settings", [INT8, {}, {"per_channel": True}, {"num_bits": 7, "per_channel": True},
+                                      {"num_bits": 2, "symmetric": True}], ids=str)
+def test_stored_weights_are_the_models(storage, settings):
+    model = model_of(NETWORK, settings)
+    for op in (op for op in model.ops if op.weights is not None):  # type: IntegerOp
+        stored = Storage(storage).weights(model, op)
+        real = (stored.codes.astype(np.int32) - stored.zero_point) * stored.scale
+        real = real if stored.factor is None else real * stored.factor
+        expected = op.weights.centred * op.weights.scale
+        np.testing.assert_array_equal(real.astype(np.float32), expected.astype(np.float32))
+        assert stored.codes.dtype == stored.zero_point.dtype == np.dtype(storage) and stored.bias.dtype == np.int32
+        np.testing.assert_allclose(stored.bias_scale, model.tensor(op.inputs[0]).scale * op.weights.scale, rtol=1e-6)
+
+
+# On the way
+
+
+def test_it_tells_how_far_it_is(tmp_path, dataset):
+    told = []
+    export(tmp_path / "net.onnx", dataset, progress=Progress(lambda what, share: told.append((what, share))))
+    shares = [share for _, share in told]
+    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
+    assert len({what for what, _ in told}) > 4
+
+
+@pytest.mark.parametrize("after", [0, 2, 4, 6])
+def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):
+    told = []
+    with pytest.raises(Cancelled):
+        export(tmp_path / "net.onnx", dataset, progress=Progress(
+            lambda what, share: told.append(what), lambda: len(told) > after))
+    assert names(tmp_path) == []
