@@ -12,7 +12,7 @@ from qatviz.report.words import si
 #: Width of a character of the small font, px, for what has to be placed without measuring text: a wide guess.
 CHARACTER_PX = 6.2
 #: Around the plot, px: room for the labels of ticks, and for the numbers of markers.
-_BOTTOM, _TOP, _RIGHT, _TICK_PX = 17.0, 14.0, 10.0, 4.0
+BOTTOM, TOP, RIGHT, _TICK_PX = 17.0, 14.0, 10.0, 4.0
 #: Ticks are at least this far apart, px.
 _X_SPACING, _Y_SPACING = 62, 24
 #: Numbers of markers that would come nearer than this to the one before are left out, px.
@@ -79,12 +79,12 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
     if found is None:
         return None
     low, high = found
-    ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - _TOP - _BOTTOM) / _Y_SPACING)))
-    plot = _Plot(span, found, size, 6 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
+    ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING)))
+    plot = Plot(span, found, size, 6 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
     title = "{} of {}".format(axis.title, of) if of else axis.title
     words = " ".join(_words(curve, axis) for curve in curves)
     return element(
-        "svg", element("title", title), element("desc", words), plot.frame(ticks),
+        "svg", element("title", title), element("desc", words), plot.grid(ticks), plot.step_axis(),
         [plot.marker(marker) for marker in markers], plot.numbers(markers),
         [plot.band(points, curve.style) for curve, points in shown],
         [plot.line(points, curve.style) for curve, points in shown],
@@ -92,37 +92,55 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
         role="img", aria_label="{}. {}".format(title, words), class_="chart")
 
 
-class _Plot:
-    """From steps and values to pixels."""
+class Plot:
+    """From steps and values to pixels.
+
+    Parameters
+    ----------
+    span, values : (float, float)
+        First and last step; lower and upper end of the axis of values.
+    size : (float, float)
+        Pixels, with all labels.
+    left : float
+        Pixels for labels at the left.
+    """
 
     def __init__(self, span: Tuple[float, float], values: Tuple[float, float], size: Tuple[float, float], left: float):
-        self.left, self.top, self.right, self.bottom = left, _TOP, size[0] - _RIGHT, size[1] - _BOTTOM
+        self.left, self.top, self.right, self.bottom = left, TOP, size[0] - RIGHT, size[1] - BOTTOM
         self._span, self._values = (span[0], max(span[1], span[0] + 1)), values
 
     def x(self, steps: np.ndarray) -> np.ndarray:
+        """Pixels from the left."""
         return self.left + (steps - self._span[0]) * ((self.right - self.left) / (self._span[1] - self._span[0]))
 
     def y(self, values: np.ndarray) -> np.ndarray:
+        """Pixels from the top, within the plot."""
         low, high = self._values
         return self.bottom - (np.clip(values, low, high) - low) * ((self.bottom - self.top) / (high - low))
 
-    def frame(self, ticks: Sequence[Tick]) -> Markup:
-        """Grid lines with their labels, and the axis of steps."""
+    def grid(self, ticks: Sequence[Tick]) -> Markup:
+        """Lines at the ticks of values, with their labels."""
         parts = []  # type: List[Markup]
         for value, text in ticks:
             y = float(self.y(np.float64(value)))
-            parts += [_line(self.left, y, self.right, y, "grid"), _text(self.left - _TICK_PX, y + 3.5, text, "end")]
+            parts += [_line(self.left, y, self.right, y, "grid"), text_at(self.left - _TICK_PX, y + 3.5, text, "end")]
+        return join(parts)
+
+    def step_axis(self) -> Markup:
+        """The line at the bottom with whole steps."""
+        parts = []  # type: List[Markup]
         room = self.right - self.left
         for step, text in linear_ticks(*self._span, at_most=max(2, int(room / _X_SPACING))):
             if step != int(step):
                 continue
             x = float(self.x(np.float64(step)))
             half = CHARACTER_PX * len(text) / 2
-            anchor, at = ("end", self.right + _RIGHT) if x + half > self.right + _RIGHT else ("middle", x)
-            parts += [_line(x, self.bottom, x, self.bottom + 3, "axis"), _text(at, self.bottom + 13, text, anchor)]
+            anchor, at = ("end", self.right + RIGHT) if x + half > self.right + RIGHT else ("middle", x)
+            parts += [_line(x, self.bottom, x, self.bottom + 3, "axis"), text_at(at, self.bottom + 13, text, anchor)]
         return join(parts, _line(self.left, self.bottom, self.right, self.bottom, "axis"))
 
     def marker(self, marker: Marker) -> Markup:
+        """A line from top to bottom."""
         x = float(self.x(np.float64(marker.step)))
         return element("g", element("title", marker.text),
                        _line(x, self.top, x, self.bottom, "marker" if marker.is_strong else "marker weak"))
@@ -134,7 +152,7 @@ class _Plot:
             x = float(self.x(np.float64(marker.step)))
             if all(abs(x - other) >= _NUMBER_SPACING for other in taken):
                 taken.append(x)
-                parts.append(_text(x, self.top - 4, marker.label, "middle", "number" if marker.is_strong else "number weak"))
+                parts.append(text_at(x, self.top - 4, marker.label, "middle", "number" if marker.is_strong else "number weak"))
         return join(parts)
 
     def line(self, points: Points, style: str) -> Optional[Markup]:
@@ -210,5 +228,6 @@ def _line(x0: float, y0: float, x1: float, y1: float, style: str) -> Markup:
     return element("path", d="M{} {}L{} {}".format(*map(number, (x0, y0, x1, y1))), class_=style)
 
 
-def _text(x: float, y: float, text: str, anchor: str, style: Optional[str] = None) -> Markup:
+def text_at(x: float, y: float, text: str, anchor: str, style: Optional[str] = None) -> Markup:
+    """A word in a picture; ``anchor`` is SVG's: start, middle or end."""
     return element("text", escaped(text), x=float(x), y=float(y), text_anchor=anchor, class_=style)

@@ -33,6 +33,7 @@ class TensorKind(NamedTuple):
     kinds: Tuple[str, ...] = KINDS
 
 
+_EXACT = "exact, there is no error to show"
 _PERCENT_LIMITS = (-1.0, 101.0)
 TENSOR_KINDS = (
     TensorKind(Axis("Error (MSE)", log=True),
@@ -128,13 +129,15 @@ def _figure(run: RunData, axis: Axis, series: Tuple[Tuple[str, str, str], ...], 
     drawn = [curve for curve in curves if np.isfinite(curve.points.mean).any()]
     picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.turns, tensor))
     legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)
-    return Figure(axis.title, picture, size, _why_missing(curves, waits_for), legend)
+    steps = curves[0].points.first
+    was_quantized = bool(tensor) and run.active_at(tensor, steps).any()
+    return Figure(axis.title, picture, size, _EXACT if was_quantized and _is_exact(curves) else waits_for, legend)
 
 
-def _why_missing(curves: Sequence[Curve], waits_for: str) -> str:
-    """Of curves without a number to draw: an error of 0 has no logarithm."""
+def _is_exact(curves: Sequence[Curve]) -> bool:
+    """An error of 0 has no logarithm, and an infinite SQNR."""
     values = np.concatenate([curve.points.mean for curve in curves])
-    return "exact, there is no error to show" if ((values == 0) | (values == np.inf)).any() else waits_for
+    return bool(((values == 0) | (values == np.inf)).any())
 
 
 def _points(run: RunData, key: str, width: int) -> Points:

@@ -64,7 +64,7 @@ def _box(place: Tuple[float, float, float, float], text: Tuple[str, str, str], r
     parts = [element("title", "\n".join(text)),
              element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain")]
     for number_, (line, fits, style) in enumerate(zip(text, (_NAME_FITS, _TEXT_FITS, _TEXT_FITS), ("name", None, None))):
-        parts.append(element("text", _cut(line, fits), x=x + _MARGIN, y=y + _MARGIN + (number_ + 0.75) * _LINE, class_=style))
+        parts.append(element("text", cut(line, fits), x=x + _MARGIN, y=y + _MARGIN + (number_ + 0.75) * _LINE, class_=style))
     top = y + _MARGIN + 3 * _LINE
     for row in rows:
         parts.append(_badge(x + _MARGIN, top, width - 2 * _MARGIN, row))
@@ -121,7 +121,7 @@ def _layer_text(layer: Layer) -> str:
     return text
 
 
-def _cut(text: str, fits: int) -> str:
+def cut(text: str, fits: int) -> str:
     """Without its middle where it is too long: names differ at their ends."""
     if len(text) <= fits:
         return text

@@ -4,7 +4,7 @@ import time
 from typing import List, NamedTuple
 
 from qatviz import __version__
-from qatviz.report import headline, sections, tensor_sections
+from qatviz.report import headline, heat, sections, tensor_sections
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import RunData
@@ -31,6 +31,7 @@ def page(run: RunData) -> Markup:
     parts = [
         _Section("course", "Course of the run", sections.course(run)),
         _Section("tensors", "Tensors", tensor_sections.tensor_table(run, rows)),
+        _Section("over-time", "All tensors over the run", heat.section(run)),
         _Section("network", "Network", tensor_sections.network(run, rows)),
         _Section("one-by-one", "Tensors one by one", tensor_sections.one_by_one(run, rows)),
         _Section("settings", "Settings", sections.settings(run)),

@@ -111,6 +111,14 @@ class RunData:
         settings = self.book.of(tensor)
         return settings.enabled and self.outcome.step >= settings.quant_delay
 
+    def active_at(self, tensor: str, steps: np.ndarray) -> np.ndarray:
+        """bool ``[n]``: whether a tensor was quantized in these steps, which count from 1."""
+        found = np.zeros(len(steps), bool)
+        for begin, book in [(0, self.first_book)] + self.outcome.timeline:
+            settings, later = book.of(tensor), steps > begin
+            found[later] = settings.enabled and (steps[later] > settings.quant_delay)
+        return found
+
 
 def read_run(reader: RecordReader) -> RunData:
     """Gather what there is to tell of a recorded run.

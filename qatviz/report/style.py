@@ -1,5 +1,7 @@
 """The style sheet: the window's colours, light and dark as the reader's system has it, light in print."""
 
+from qatviz.report import heat
+
 _LIGHT = """
   --window: #eef0f3; --base: #ffffff; --raised: #e2e5ea; --line: #c3c8d1; --text: #15181d; --muted: #59616e;
   --accent: #0072b2; --float: #5b6b7d; --quantized: #0072b2; --clipped: #a83c00; --flushed: #bd8300; --edge: #7a6a00;
@@ -101,5 +103,5 @@ footer { color: var(--muted); margin-top: 2.5rem; font-size: .86rem; }
 }
 """
 
-STYLE = ":root {{{light}\n}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark}\n}} }}{rules}".format(
-    light=_LIGHT, dark=_DARK, rules=_RULES)
+STYLE = ":root {{{light}\n}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark}\n}} }}{heat}{rules}".format(
+    light=_LIGHT, dark=_DARK, heat="\n" + heat.style(), rules=_RULES)

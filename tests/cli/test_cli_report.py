@@ -1,0 +1,76 @@
+"""``qatviz report``: from a run that was trained to a page that says what ``qatviz show`` says."""
+
+import html
+import re
+import subprocess
+import sys
+
+import pytest
+import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
+from cli_calls import ROOT, call, error_of, write_data
+
+STEPS = 24
+
+
+@pytest.fixture(scope="module")
+def run(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("report")
+    data = write_data(folder / "small.npz")
+    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--evaluation-interval", 12,
+                  "--out", folder / "run", "--set", "12:*.weights.num_bits=4", "--quiet")
+    assert answer.code == 0, answer.err
+    return folder / "run"
+
+
+@pytest.fixture(scope="module")
+def page(run):
+    path = run.parent / "a.html"
+    answer = call("report", run, "--out", path)
+    assert answer.code == 0 and answer.out.startswith("{}: the run up to step {}, ".format(path, STEPS))
+    written = path.read_text(encoding="utf-8")
+    assert len(written) < 1e6 and "<script" not in written and "http:" not in written
+    return written
+
+
+def rows(page):
+    """The cells of all rows of tables, without tags."""
+    return [[html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)]
+            for row in re.findall("<tr>(.*?)</tr>", page)]
+
+
+def test_it_says_what_show_says(run, page):
+    shown = call("show", run, "--json").json
+    found = rows(page)
+    assert "{} steps: finished".format(STEPS) in page and shown["description"]["run_id"] in page
+    accuracies = ["{:.1f} %".format(100 * shown["accuracy"][way])
+                  for way in ("float", "weights_only", "activations_only", "quantized")]
+    assert [str(STEPS)] + accuracies in found
+    for tensor in shown["tensors"]:
+        row = next(row for row in found if row and row[0] == tensor["name"] and len(row) > 15)
+        sqnr = "exact" if tensor["sqnr_db"] is None else "{:.1f}".format(tensor["sqnr_db"])
+        assert row[2:5] == [str(tensor["num_bits"]), sqnr, "{:.3f}".format(tensor["rmse_over_scale"])]
+        assert "{:,} / ".format(tensor["used_codes"]) in row[7] and row[11] == "{:,}".format(tensor["zero_point"])
+    assert any("conv1.weights.num_bits 8 → 4" in cell for row in found for cell in row)
+    assert ["12", "num_bits 8 → 4 of 4 tensors"] in [[row[0], row[-1]] for row in found if row]
+
+
+def test_exports_are_in_it(run):
+    assert call("export", run, "--out", run / "model.tflite", "--verify", 8).code == 0
+    answer = call("report", run, "--json")
+    assert answer.json == {"file": str(run / "report.html"), "bytes": (run / "report.html").stat().st_size, "step": STEPS}
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "model.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
+
+
+def test_what_is_wrong_with_the_call_is_told(run, tmp_path):
+    assert "nowhere" in error_of("report", tmp_path / "nowhere")
+    assert "run.sqlite: is there already, and is no report" in error_of("report", run, "--out", run / "run.sqlite")
+    assert call("show", run).code == 0
+
+
+def test_it_loads_neither_tensorflow_nor_qt(run, tmp_path):
+    program = ("import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
+               "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-W", "error", "-c", program, "report", str(run), "--out", str(tmp_path / "a.html")],
+                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0 and done.stderr == b"", done.stderr

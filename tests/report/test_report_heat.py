@@ -1,0 +1,107 @@
+"""SQNR of all tensors over the run: every colour says what was measured."""
+
+import re
+from xml.etree import ElementTree
+
+import numpy as np
+import pytest
+from report_cases import recorded
+from staging import StagedRun
+
+from qatviz.report.chart import TOP
+from qatviz.report.heat import _ROW, HIGH, LEVELS, LOW, heat_pictures, levels, section, style
+from qatviz.report.run_data import read_run
+from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.snapshots import STEP_MEASURES
+from qatviz.training.commands import ChangeSettings
+
+
+def test_levels():
+    values = np.array([-np.inf, LOW, LOW + 0.1, (LOW + HIGH) / 2, HIGH - 0.1, HIGH, 100, np.inf, np.nan])
+    assert levels(values).tolist() == [0, 0, 0, LEVELS // 2, LEVELS - 1, LEVELS - 1, LEVELS - 1, LEVELS - 1, -1]
+    assert (np.diff(levels(np.linspace(0, 50, 500))) >= 0).all()
+
+
+def test_each_colour_has_its_rule():
+    assert re.findall(r"\.heat-(\d+) ", style()) == [str(level) for level in range(LEVELS)]
+    shades = [(fill, float(opacity)) for fill, opacity in re.findall(r"fill: var\(--(\w+)\).*opacity: ([\d.]+)", style())]
+    assert len(set(shades)) == LEVELS and all(0 < opacity < 1 for _, opacity in shades)
+
+
+def colours(svg):
+    """From a row and a place of x to the colour there, or -1."""
+    found = []
+    for path in svg.iter("path"):
+        if (path.get("class") or "").startswith("heat-"):
+            for part in path.get("d").split("M")[1:]:
+                left, top, right = re.match(r"(\S+) (\S+?)H(\S+?)V", part).groups()
+                found.append((round((float(top) - TOP) / _ROW), float(left), float(right), int(path.get("class")[5:])))
+    return lambda row, x: next((level for r, left, right, level in found if r == row and left <= x < right), -1)
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    path = tmp_path_factory.mktemp("runs") / "a"
+
+    def play(run):
+        run.send(ChangeSettings((("dense1.weights.enabled", False),)))
+        run.advance(20)
+        run.send(ChangeSettings((("*.weights.num_bits", 2), ("dense1.weights.enabled", True))))
+        run.advance(20)
+
+    recorded(path, play)
+    return path
+
+
+def test_a_row_shows_the_sqnr_of_a_tensor_at_every_step(directory):
+    run = read_run(RunRecord.read(directory))
+    (picture,) = heat_pictures(run)
+    svg = ElementTree.fromstring(picture)
+    colour_at = colours(svg)
+    ticks = {text.text: float(text.get("x")) for text in svg.iter("text")}
+    left, per_step = ticks["0"], (ticks["20"] - ticks["0"]) / 20
+    steps = RunRecord.read(directory).steps()
+    measured = steps.values[:, STEP_MEASURES.index("sqnr_db")]
+    for row, tensor in enumerate(run.book.plan.tensors):
+        shown = [colour_at(row, left + (step - 0.5) * per_step) for step in steps.steps]
+        assert shown == levels(measured[:, row]).tolist(), tensor.name
+        assert run.active_at(tensor.name, steps.steps).tolist() == (
+            [tensor.name != "dense1.weights"] * 20 + [True] * 20)
+    assert {text.text for text in svg.iter("text")} >= {tensor.name for tensor in run.book.plan.tensors}
+
+
+def test_what_is_in_float_has_no_colour_and_what_is_exact_has(directory):
+    run = read_run(RunRecord.read(directory))
+    series = run.history.series
+
+    class Exact:
+        """In float, or on the grid anyway: both are without an error."""
+
+        def __getattr__(self, name):
+            return getattr(type(run.history), name).__get__(run.history)
+
+        def series(self, name, *where):
+            found = series(name, *where)
+            exact = np.full_like(found.mean, np.inf)
+            return found._replace(mean=exact, minimum=exact, maximum=exact) if name.endswith("sqnr_db") else found
+
+    object.__setattr__(run, "history", Exact())
+    svg = ElementTree.fromstring(heat_pictures(run)[0])
+    colour_at, row = colours(svg), run.book.plan.index("dense1.weights")
+    ticks = {text.text: float(text.get("x")) for text in svg.iter("text")}
+    assert colour_at(row, ticks["0"] + 5) == -1 and colour_at(row, ticks["20"] + 5) == LEVELS - 1
+    assert colour_at(row + 1, ticks["0"] + 5) == LEVELS - 1
+
+
+def test_many_tensors_are_in_several_pictures(tmp_path):
+    recorded(tmp_path / "run", lambda run: run.advance(1), StagedRun("mobilenet"))
+    run = read_run(RunRecord.read(tmp_path / "run"))
+    pictures = [ElementTree.fromstring(picture) for picture in heat_pictures(run)]
+    named = [group.find("title").text for svg in pictures for group in svg.findall("g")]
+    assert named == [tensor.name for tensor in run.book.plan.tensors] and len(pictures) == 2
+    assert all(float(svg.get("height")) < 900 for svg in pictures)
+
+
+def test_before_the_first_step_it_is_said(tmp_path):
+    recorded(tmp_path / "run", lambda run: None)
+    assert "No step was done yet." in section(read_run(RunRecord.read(tmp_path / "run")))
