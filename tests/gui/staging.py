@@ -33,7 +33,8 @@ class StagedRun:
     """
 
     def __init__(self, network="lenet", preset="tflite-int8", seed=0, metric=ACCURACY):
-        self.network = zoo.build(network, INPUT_SHAPES.get(network, (32, 32, 3)), 10)
+        named = isinstance(network, str)
+        self.network = zoo.build(network, INPUT_SHAPES.get(network, (32, 32, 3)), 10) if named else network
         self.book = SettingsBook.from_preset(quantization_plan(self.network), preset)
         self.plan = self.book.plan
         self.metric = metric
