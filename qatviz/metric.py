@@ -93,6 +93,6 @@ def check_task(task: str) -> str:
     ------
     DataError
     """
-    if task not in _OF_TASK:
+    if not isinstance(task, str) or task not in _OF_TASK:
         raise DataError("the task is {!r}: expected {}".format(task, " or ".join(TASKS)))
     return task

@@ -3,12 +3,12 @@
 import math
 from typing import Any, Dict, List, Optional, Tuple
 
-from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY, WAYS, Metric
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record_schema import reading
 from qatviz.telemetry.refill import recorded_metric
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.training.settings_book import SettingsBook
@@ -152,21 +152,19 @@ def read_outcome(reader: RecordReader) -> Outcome:
     RecordError
         If it is damaged, or lacks what a run has.
     """
-    description = reader.description
-    try:
+    with reading(reader.path):  # checksums tell damage, not what somebody has written there
+        description = reader.description
         plan = quantization_plan(Network.from_dict(description["network"]))
         outcome = Outcome(SettingsBook.from_dict(plan, description["settings"]), recorded_metric(description))
-    except KeyError as error:
-        raise RecordError("{}: the description of the run lacks {}".format(reader.path, error)) from error
-    outcome.take_record(reader)
-    snapshots = reader.snapshots()
-    if snapshots:
-        outcome.take(reader.snapshot(snapshots[-1]))
-    newest = reader.steps(start=reader.last_step)
-    if len(newest.steps):
-        outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
-        outcome.loss = float(newest.loss[-1])
-    return outcome
+        outcome.take_record(reader)
+        snapshots = reader.snapshots()
+        if snapshots:
+            outcome.take(reader.snapshot(snapshots[-1]))
+        newest = reader.steps(start=reader.last_step)
+        if len(newest.steps):
+            outcome.step, outcome.seconds = int(newest.steps[-1]), float(newest.seconds[-1])
+            outcome.loss = float(newest.loss[-1])
+        return outcome
 
 
 def finite(value: Optional[float]) -> Optional[float]:

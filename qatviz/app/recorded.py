@@ -5,19 +5,18 @@ from typing import Any, List, Optional, Tuple
 import numpy as np
 
 from qatviz.analysis.outcome import read_outcome
-from qatviz.errors import RecordError, RunStateError
+from qatviz.errors import RunStateError
 from qatviz.gui.launcher import Prepared
 from qatviz.gui.run_model import Happening
 from qatviz.network.graph import Network
-from qatviz.network.plan import quantization_plan
 from qatviz.telemetry.events import event_from
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record_schema import reading
 from qatviz.telemetry.refill import history_names, recorded_metric, refill
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
 from qatviz.training.commands import Command
-from qatviz.training.settings_book import SettingsBook
 
 #: Snapshots that are read for distributions over time.
 SNAPSHOTS_READ = 60
@@ -57,13 +56,14 @@ def recorded_run(directory: str) -> Prepared:
     RecordError
     """
     reader = RunRecord.read(directory)
+    with reading(reader.path):  # checksums tell damage, not what somebody has written there
+        return _prepared(reader)
+
+
+def _prepared(reader: RecordReader) -> Prepared:
     description = reader.description
-    try:
-        network = Network.from_dict(description["network"])
-        book = SettingsBook.from_dict(quantization_plan(network), description["settings"])
-        title = "{} on {}".format(network.name, description["data_name"])
-    except (KeyError, TypeError) as error:
-        raise RecordError("{}: the description of the run is incomplete: {!r}".format(reader.path, error)) from error
+    network = Network.from_dict(description["network"])
+    title = "{} on {}".format(network.name, description["data_name"])
     book = read_outcome(reader).book
     history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)

@@ -18,6 +18,7 @@ from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record_schema import reading
 from qatviz.training.beginning import Model, file_model, new_record, new_spec, zoo_model
 from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
@@ -147,12 +148,14 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
     changes = _requested(options)
     description = reader.description
     source = options.data or description.get("data", DATA)
-    dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION),
-                        task=description.get("task"))
-    plan = planned(reader)
-    spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=_placement(options),
-                                    parameters=reader.initial_parameters(), **plan._asdict())
-    start, replay = going_on.starting_point(reader, spec.book, checkpoint)
+    placement = _placement(options)
+    with reading(reader.path):  # checksums tell damage, not what somebody has written there
+        dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION),
+                            task=description.get("task"))
+        plan = planned(reader)
+        spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=placement,
+                                        parameters=reader.initial_parameters(), **plan._asdict())
+        start, replay = going_on.starting_point(reader, spec.book, checkpoint)
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0
     if steps is not None and steps < step:
