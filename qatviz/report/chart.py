@@ -15,8 +15,10 @@ CHARACTER_PX = 6.2
 BOTTOM, TOP, RIGHT, _TICK_PX = 17.0, 14.0, 10.0, 4.0
 #: Ticks are at least this far apart, px.
 _X_SPACING, _Y_SPACING = 62, 24
-#: Numbers of markers that would come nearer than this to the one before are left out, px.
-_NUMBER_SPACING = 15.0
+#: Numbers of markers are at least this far apart, px.
+_NUMBER_GAP = 6.0
+#: So many markers tell what they stand for when they are pointed at; a run may have thousands, in every chart.
+_MOST_TOLD = 60
 
 
 class Curve(NamedTuple):
@@ -85,7 +87,7 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
     words = " ".join(_words(curve, axis) for curve in curves)
     return element(
         "svg", element("title", title), element("desc", words), plot.grid(ticks), plot.step_axis(),
-        [plot.marker(marker) for marker in markers], plot.numbers(markers),
+        plot.markers(markers), plot.numbers(markers),
         [plot.band(points, curve.style) for curve, points in shown],
         [plot.line(points, curve.style) for curve, points in shown],
         viewBox="0 0 {} {}".format(number(size[0]), number(size[1])), width=float(size[0]), height=float(size[1]),
@@ -139,20 +141,28 @@ class Plot:
             parts += [_line(x, self.bottom, x, self.bottom + 3, "axis"), text_at(at, self.bottom + 13, text, anchor)]
         return join(parts, _line(self.left, self.bottom, self.right, self.bottom, "axis"))
 
-    def marker(self, marker: Marker) -> Markup:
-        """A line from top to bottom."""
-        x = float(self.x(np.float64(marker.step)))
-        return element("g", element("title", marker.text),
-                       _line(x, self.top, x, self.bottom, "marker" if marker.is_strong else "marker weak"))
+    def markers(self, markers: Sequence[Marker]) -> Markup:
+        """Lines from top to bottom; the strong ones tell what they stand for, if they are not too many."""
+        strong = [marker for marker in markers if marker.is_strong]
+        told = [element("g", element("title", marker.text), self._lines([marker], "marker"))
+                for marker in strong[:_MOST_TOLD]]
+        return join(self._lines([m for m in markers if not m.is_strong], "marker weak"), told,
+                    self._lines(strong[_MOST_TOLD:], "marker"))
+
+    def _lines(self, markers: Sequence[Marker], style: str) -> Optional[Markup]:
+        path = ["M{} {}V{}".format(*map(number, (x, self.top, self.bottom)))
+                for x in self.x(np.array([marker.step for marker in markers], np.float64))]
+        return element("path", d="".join(path), class_=style) if path else None
 
     def numbers(self, markers: Sequence[Marker]) -> Markup:
         """Above the markers, as many as have room: those that concern what is drawn first."""
         taken, parts = [], []
         for marker in sorted(markers, key=lambda m: not m.is_strong):
-            x = float(self.x(np.float64(marker.step)))
-            if all(abs(x - other) >= _NUMBER_SPACING for other in taken):
-                taken.append(x)
-                parts.append(text_at(x, self.top - 4, marker.label, "middle", "number" if marker.is_strong else "number weak"))
+            x, half = float(self.x(np.float64(marker.step))), (CHARACTER_PX * len(marker.label) + _NUMBER_GAP) / 2
+            if all(x + half <= low or high <= x - half for low, high in taken):
+                taken.append((x - half, x + half))
+                style = "number" if marker.is_strong else "number weak"
+                parts.append(text_at(x, self.top - 4, marker.label, "middle", style))
         return join(parts)
 
     def line(self, points: Points, style: str) -> Optional[Markup]:

@@ -79,7 +79,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
              for level, parts in enumerate(cells) if parts]
     words = "At the end: " + "; ".join(told)
     return element("svg", element("title", "SQNR of {} tensors over the run".format(len(names))), element("desc", words),
-                   paths, labels, plot.step_axis(), [plot.marker(marker) for marker in markers], plot.numbers(markers),
+                   paths, labels, plot.step_axis(), plot.markers(markers), plot.numbers(markers),
                    viewBox="0 0 {} {}".format(*map(number, size)), width=size[0], height=size[1], role="img",
                    aria_label="SQNR of {} tensors over the run".format(len(names)), class_="chart heat")
 

@@ -8,10 +8,11 @@ from report_cases import Page, append, describe, recorded
 from staging import StagedRun
 
 from qatviz.analysis.effects import effect
-from qatviz.metric import ACCURACY
+from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import checks, zoo
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
+from qatviz.report import sections
 from qatviz.report.page import page
 from qatviz.report.run_data import Happening, read_run
 from qatviz.report.shown import shown_run
@@ -260,6 +261,46 @@ def test_numbers_that_are_none_do_not_stop_it(tmp_path):
 
     found = page_of(tmp_path / "run", broken)
     assert "training has diverged" in found.text
+
+
+def test_regression_is_told_in_its_own_measure(tmp_path):
+    def play(run):
+        run.advance(5)
+        for step, scores in ((2, (0.5, 0.6, 0.7, 0.8)), (5, (0.02, 0.021, 0.024, 0.025))):
+            run.put(events.Evaluated(step, dict(zip(WAYS, scores)), 300, 0.1, "rmse"))
+
+    found = page_of(tmp_path / "run", play, task="regression")
+    assert found.tables["RMSE four ways on 300 held-out examples"][2] == ["5", "0.02", "0.021", "0.024", "0.025"]
+    assert "Quantization costs 0.005 of RMSE (0.025 quantized, 0.02 in float on 300 held-out examples)." in found.text
+    assert "With only the activations quantized it would be 0.004 worse than in float, with only the weights" in found.text
+    assert "Accuracy" not in found.text and "RMSE" in {svg.find("title").text for svg in found.svgs()}
+
+
+@pytest.mark.parametrize("scores, told", [
+    ((0.97, 0.97, 0.97, 0.97), "Quantization costs no accuracy (97.0 % quantized, 97.0 % in float on 1,000 held-out"),
+    ((0.97, 0.97, 0.97, 0.965), "Quantization costs no accuracy (96.5 % quantized, 97.0 % in float on 1,000 held-out examples): "
+                                "so small a difference may be chance."),
+    ((0.5, 0.97, 0.5, 0.96), "Quantized, the network is better: 46.0 points of accuracy"),
+    ((0.97, 0.97, 0.97, 0.9), "Neither the weights alone nor the activations alone cost as much: it is both together."),
+    ((0.97, 0.92, 0.975, 0.9), "With only the weights quantized it would be 5.0 points worse than in float, with only the "
+                               "activations 0.5 points better.")])
+def test_the_verdict(tmp_path, scores, told):
+    assert told in page_of(tmp_path / "run", lambda run: run.advance(1).evaluate(scores)).text
+
+
+def test_what_no_table_has_room_for_is_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "MOST_ROWS", 20)
+
+    def play(run):
+        for _ in range(50):
+            run.advance(1, snapshot=False).evaluate()
+            run.put(events.Paused(run.step, "asked for"))
+
+    found = page_of(tmp_path / "run", play)
+    for caption in ("What happened, by step", "Evaluations on held-out data: accuracy"):
+        rows = found.tables[caption][1:]
+        assert len(rows) == 21 and rows[10][:2] == ["…", "30 left out here"] and rows[-1][0] == "50"
+    assert "50 evaluations" in found.text
 
 
 def test_many_tensors(tmp_path):
