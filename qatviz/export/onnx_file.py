@@ -14,6 +14,8 @@ from qatviz.export.onnx_limits import INSTALL
 #: The operators' set, in which QuantizeLinear and DequantizeLinear know channels, and the format's version that came
 #: soon after: both are known to runtimes from 2021 on.
 OPSET, IR_VERSION = 13, 8
+#: What operators take for the type float32.
+FLOAT = 1
 #: The name of the batch axis.
 BATCH_AXIS = "N"
 
@@ -52,6 +54,10 @@ class OnnxFile:
         """Append a node, which is computed after those before it; the name of its output."""
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [output], name=name, **attributes))
         return output
+
+    def add_step(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
+        """The same for one whose output is of interest to the next only; its name is the node's and ".value"."""
+        return self.add_node(operator, inputs, name + ".value", name, **attributes)
 
     def add_constant(self, name: str, data: Any, dtype: Any) -> str:
         """The name of a new tensor with this data."""

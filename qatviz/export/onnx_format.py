@@ -1,16 +1,19 @@
 """Export to ONNX: the file, its proof, both written."""
 
+from dataclasses import replace
 from pathlib import Path
 from typing import List
 
 import numpy as np
 
+from qatviz.export.fake_quant_proof import REACHED_WIDE, forgive_float
 from qatviz.export.formats import Options, Written
 from qatviz.export.integer_model import IntegerModel
 from qatviz.export.lower_integer import integer_model
 from qatviz.export.onnx_file import onnx_package
 from qatviz.export.onnx_lowering import onnx_model
 from qatviz.export.onnx_runtime import REACHED, OnnxRunner, notes_on, onnxruntime_package, runtime_name
+from qatviz.export.onnx_storage import BITS
 from qatviz.export.parity import BATCH
 from qatviz.export.parity_files import write_export
 from qatviz.export.parity_graph import EvaluationGraph
@@ -45,12 +48,19 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     held_out = source.held_out()
     notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
     exported = Exported("ONNX {}".format(file.storage.name), runtime_name(), OnnxRunner(model, logits).run, layers.run,
-                        len(file.content), REACHED, notes)
+                        len(file.content), REACHED_WIDE if _is_wide(model) else REACHED, notes)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
+    # onnxruntime multiplies sums in float32, or computes them in it.
+    report = replace(report, layers=forgive_float(model, report.layers))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, file.content, report), report)
+
+
+def _is_wide(model: IntegerModel) -> bool:
+    return max([tensor.num_bits for tensor in model.tensors] +
+               [op.weights.num_bits for op in model.ops if op.weights is not None]) > BITS
 
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:

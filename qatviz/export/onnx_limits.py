@@ -15,19 +15,8 @@ PACKAGES, INSTALL = ("onnx", "onnxruntime"), "pip install \"qatviz[onnx]\""
 
 
 def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
-    """Of ONNX's QuantizeLinear and DequantizeLinear, in 8 bits."""
+    """Of what there is to write and to prove a file with; ONNX itself holds up to 16 bits."""
     absent = [name for name in PACKAGES if find_spec(name) is None]
     reasons = ["exports to ONNX need {}, which {} not installed; possible after: {}".format(
         " and ".join(absent), "is" if len(absent) == 1 else "are", INSTALL)] if absent else []
-    reasons += left_in_float(book.plan, book, step)
-    for tensor in book.plan.tensors:
-        num_bits = book.of(tensor.name).num_bits
-        if num_bits > 8:
-            reasons.append("{}: {} bits; {}".format(tensor.name, num_bits, above_8_bits(tensor.name)))
-    return reasons
-
-
-def above_8_bits(quantizer: str) -> str:
-    """Why there is no more than 8 bits, and what to do."""
-    return ("ONNX has 16-bit codes from operator set 21 on, which no onnxruntime for Python 3.7 runs, so there would be "
-            "no proof; possible with {}.num_bits=8".format(quantizer))
+    return reasons + left_in_float(book.plan, book, step)

@@ -11,6 +11,8 @@ compute it in float; the results are the same but for float's own rounding. As f
 - QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter of
   a unit of the sum is added; where scales are powers of two, see :mod:`qatviz.export.onnx_ties`. Images are put on their grid in float first, with the network's own formula: pixels in -1..1
   on a grid of the same range are all in the middle of two codes.
+- ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits is
+  rounded in float here too, with the network's own formula.
 
 Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in its
 name, which layers have not.
@@ -23,15 +25,18 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.integer_model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.onnx_file import OnnxFile, Port
+from qatviz.export.onnx_file import FLOAT, OnnxFile, Port
+from qatviz.export.onnx_grids import Grids, codes_name, is_wide
 from qatviz.export.onnx_limits import NCHW, NHWC, UINT8
-from qatviz.export.onnx_storage import LIMITS, Storage, check
+from qatviz.export.onnx_storage import BITS, Storage, check, computed_in_float
 from qatviz.export.onnx_ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
 
 #: What the input of a file is called, and probabilities that are put out.
 IMAGES, SOFTMAX = "images", "softmax"
+#: So many names are listed in a note.
+_FEW = 6
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -45,9 +50,8 @@ class OnnxModel(NamedTuple):
     layout : str
         Of the images that are put in: "nhwc" or "nchw".
     outputs : tuple of str
-        The model's tensors that it puts out, in order; "softmax" for probabilities.
-    in_codes : bool
-        Whether it puts out codes as it stores them, images of them with channels first; else real values.
+        The model's tensors that it puts out, in order; "softmax" for probabilities. Integers are codes as `storage` has
+        them, the others are real values; images have their channels first.
     notes : tuple of str
         What a runtime may take amiss.
     """
@@ -56,7 +60,6 @@ class OnnxModel(NamedTuple):
     storage: Storage
     layout: str
     outputs: Tuple[str, ...]
-    in_codes: bool
     notes: Tuple[str, ...]
 
 
@@ -76,7 +79,7 @@ def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, s
     storage : str
         The type of codes, "uint8" or "int8".
     outputs : sequence of str, optional
-        Tensors to put out instead, in codes, for a look inside.
+        Tensors to put out instead, in codes where there are codes, for a look inside.
 
     Raises
     ------
@@ -93,6 +96,7 @@ class _Lowering:
     def __init__(self, model: IntegerModel, layout: str, storage: Storage):
         self._model, self._layout, self._storage = model, layout, storage
         self._file = OnnxFile(model.name, _about(model))
+        self._grids = Grids(self._file, storage)
         self._in_float = []  # type: List[str]
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
@@ -104,100 +108,53 @@ class _Lowering:
         names = tuple(outputs or [self._model.output])
         if outputs is not None:
             tensors = [self._model.tensor(name) for name in outputs]
-            ports = [Port(tensor.name + ".codes", self._storage.dtype, _channels_first(tensor.shape)) for tensor in tensors]
+            ports = [Port(tensor.name, np.float32, _channels_first(tensor.shape)) if is_wide(tensor) else
+                     Port(codes_name(tensor), self._storage.dtype, _channels_first(tensor.shape)) for tensor in tensors]
         else:
             if softmax:
                 name = self._model.softmax or SOFTMAX
                 names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
             ports = [Port(names[0], np.float32, self._model.logits.shape)]
         content = self._file.finish([Port(IMAGES, np.float32, shape)], ports)
-        return OnnxModel(content, self._storage, self._layout, names, outputs is not None, self._notes())
+        return OnnxModel(content, self._storage, self._layout, names, self._notes())
 
     def _notes(self) -> Tuple[str, ...]:
-        if not self._in_float:
-            return ()
-        return ("8-bit weights with a zero point for each channel, which onnxruntime computes in float: {}".format(
-            ", ".join(self._in_float)),)
-
-    # Values, and their codes
-
-    def _node(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """A node whose value is no tensor of the model."""
-        return self._file.add_node(operator, inputs, name + ".value", name, **attributes)
-
-    def _number(self, name: str, value: float) -> str:
-        return self._file.add_constant(name, value, np.float32)
+        wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
+        wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
+        notes = (("of 9 to 16 bits, and so rounded in float", wide),
+                 ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float))
+        return tuple("{}: {}".format(what, _listed(names)) for what, names in notes if names)
 
     def _input(self, tensor: IntegerTensor) -> None:
-        """``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, then codes."""
-        name, grid, value = tensor.name, tensor.grid, IMAGES
+        value = IMAGES
         if len(tensor.shape) == 3 and self._layout == NHWC:
-            value = self._node("Transpose", [value], name + ".channels_first", perm=_TO_CHANNELS_FIRST)
-        lowest, highest = (self._number("{}.{}".format(name, end), limit)
-                           for end, limit in (("lowest", grid.minimum), ("highest", grid.maximum)))
-        scale = self._number(name + ".scale", grid.scale)
-        value = self._node("Clip", [value, lowest, highest], name + ".clip")
-        value = self._node("Sub", [value, lowest], name + ".above_lowest")
-        value = self._node("Div", [value, scale], name + ".steps")
-        value = self._node("Add", [value, self._number(name + ".half", 0.5)], name + ".half_up")
-        value = self._node("Floor", [value], name + ".whole_steps")
-        value = self._node("Mul", [value, scale], name + ".scaled")
-        value = self._node("Add", [value, lowest], name + ".on_grid")
-        self._quantize(tensor, value, tensor.bounds)
-
-    def _quantize(self, tensor: IntegerTensor, value: str, clamp: Tuple[int, int]) -> None:
-        """Have ``value`` rounded to the tensor, with codes in ``clamp``."""
-        name = tensor.name
-        grid = [self._number(name + ".scale", tensor.scale), self._codes(name + ".zero_point", tensor.zero_point)]
-        limited = tuple(clamp) != LIMITS
-        codes = self._file.add_node("QuantizeLinear", [value] + grid, name + (".rounded" if limited else ".codes"),
-                                    name + ".quantize")
-        if limited:
-            ends = [self._codes("{}.{}".format(name, end), limit)
-                    for end, limit in zip(("least_code", "greatest_code"), clamp)]
-            codes = self._file.add_node("Clip", [codes] + ends, name + ".codes", name + ".limit")
-        self._file.add_node("DequantizeLinear", [codes] + grid, name, name + ".dequantize")
-
-    def _codes(self, name: str, codes: Any) -> str:
-        return self._file.add_constant(name, self._storage.stored(codes), self._storage.dtype)
-
-    def _on_same_grid(self, tensor: IntegerTensor, value: str, name: str) -> str:
-        """``value``, which has the values of ``tensor`` in another order, through its codes: operations that only move
-        values are to have them on both sides too."""
-        grid = [tensor.name + ".scale", tensor.name + ".zero_point"]
-        codes = self._file.add_node("QuantizeLinear", [value] + grid, name + ".codes", name + ".quantize")
-        return self._file.add_node("DequantizeLinear", [codes] + grid, name + ".on_grid", name + ".dequantize")
+            value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+        self._grids.put_half_up(tensor, value)
 
     def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
         """The operation as one node, then what makes its value the output of ``op``."""
-        self._finish(op, self._node(operator, inputs, op.name, **attributes))
+        self._finish(op, self._file.add_step(operator, inputs, op.name, **attributes))
 
     def _put_rounded(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
         """The same for one that puts out values between those of the grid."""
-        value = self._node(operator, inputs, op.name, **attributes)
-        little = tie_breaker(self._model, op)
+        value = self._file.add_step(operator, inputs, op.name, **attributes)
+        output = self._model.tensor(op.output)
+        little = None if is_wide(output) else tie_breaker(self._model, op)
         if little is not None:
             # The channels of images are the first axis behind the batch.
-            shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1) if little.ndim else ()
-            tie = self._number(op.name + ".tie", little.reshape(shape))
-            value = self._node("Add", [value, tie], op.name + ".ties_up")
+            shape = (-1,) + (1,) * (len(output.shape) - 1) if little.ndim else ()
+            value = self._ties_up(op, value, little.reshape(shape))
         self._finish(op, value)
 
     def _finish(self, op: IntegerOp, value: str) -> None:
-        tensor = self._model.tensor(op.output)
-        low, high = op.clamp
-        if tensor.bounds == LIMITS != op.clamp and low < high:
-            if op.kind not in ("ReLU", "ReLU6"):
-                value = self._activation(tensor, value, op.clamp, tensor.name + ".activation")
-            low, high = LIMITS
-        self._quantize(tensor, value, (low, high))
+        self._grids.put_activated(self._model.tensor(op.output), value, op.clamp, op.kind in ("ReLU", "ReLU6"))
 
-    def _activation(self, tensor: IntegerTensor, value: str, clamp: Tuple[int, int], name: str) -> str:
-        if clamp[1] == tensor.bounds[1]:
-            return self._node("Relu", [value], name)
-        ends = [self._number("{}.{}".format(name, end), np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
-                for end, code in zip(("lowest", "highest"), clamp)]
-        return self._node("Clip", [value] + ends, name)
+    def _ties_up(self, op: IntegerOp, value: str, little: np.ndarray) -> str:
+        """``value``, and so little more that nothing but ties is rounded otherwise."""
+        return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
+
+    def _number(self, name: str, value: Any) -> str:
+        return self._file.add_constant(name, value, np.float32)
 
     # Operations with weights
 
@@ -216,6 +173,8 @@ class _Lowering:
 
     def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Weights, with axes as ``arrange`` puts them and channels on ``axis``, and bias."""
+        if computed_in_float(self._model, op):
+            return self._wide_weights(op, arrange, axis)
         stored, name, bias = self._storage.weights(self._model, op), op.weights.name, op.name + ".bias"
         codes = arrange(stored.codes)
         weights = self._constant(name, codes, stored.scale, axis, self._file.add_constant(
@@ -224,8 +183,21 @@ class _Lowering:
             self._in_float.append(op.name)
             shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
             factor = self._number(name + ".channel_scales", stored.factor.reshape(shape))
-            weights = self._node("Mul", [weights, factor], name + ".scale_channels")
+            weights = self._file.add_step("Mul", [weights, factor], name + ".scale_channels")
         return [weights, self._constant(bias, stored.bias, stored.bias_scale, 0)]
+
+    def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
+        """The same for those that are computed in float, in codes of 8 or 16 bits; their bias can be beyond 32."""
+        weights, name = op.weights, op.weights.name
+        codes = arrange(weights.codes)
+        shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
+        scale, zero = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
+        value = self._file.add_constant(name + ".codes", codes, codes.dtype)
+        value = self._file.add_step("Cast", [value], name + ".in_float", to=FLOAT)
+        value = self._file.add_step("Sub", [value, self._number(name + ".zero_point", zero)], name + ".centre")
+        value = self._file.add_node("Mul", [value, self._number(name + ".scale", scale)], name, name + ".dequantize")
+        bias = weights.bias * np.float64(self._model.tensor(op.inputs[0]).scale) * weights.scale
+        return [value, self._number(op.name + ".bias", bias)]
 
     def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:
         inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale), *zero]
@@ -236,19 +208,19 @@ class _Lowering:
     # Means
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
-        mean = self._node("GlobalAveragePool", op.inputs, op.name)
-        mean = self._node("Flatten", [mean], op.name + ".flatten", axis=1)
-        self._finish(op, self._ties_up(op, mean, self._model.tensor(op.inputs[0]).shape[:2]))
+        mean = self._file.add_step("GlobalAveragePool", op.inputs, op.name)
+        mean = self._file.add_step("Flatten", [mean], op.name + ".flatten", axis=1)
+        self._finish_mean(op, mean, self._model.tensor(op.inputs[0]).shape[:2])
 
     def _averagepool(self, op: IntegerOp) -> None:
-        mean = self._node("AveragePool", op.inputs, op.name, count_include_pad=0, **_window(op, op.layer.pool_size))
-        self._finish(op, self._ties_up(op, mean, op.layer.pool_size))
+        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0,
+                                   **_window(op, op.layer.pool_size))
+        self._finish_mean(op, mean, op.layer.pool_size)
 
-    def _ties_up(self, op: IntegerOp, mean: str, size: Pair) -> str:
-        """The mean of ``size`` codes, or fewer, and less than what it differs from the middle of two, if it does."""
-        scale = self._model.tensor(op.inputs[0]).scale
-        tie = self._number(op.name + ".tie", scale * MEAN_BIAS / (MEAN_WEIGHT * element_count(size)))
-        return self._node("Add", [mean, tie], op.name + ".ties_up")
+    def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
+        """The mean of ``size`` values, or of fewer where there are pads: what is added is a quarter of their unit at most."""
+        unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
+        self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
 
     # Operations without weights
 
@@ -272,22 +244,29 @@ class _Lowering:
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
         value = source.name
         if len(source.shape) == 3:
-            value = self._node("Transpose", [value], op.name + ".channels_last", perm=_TO_CHANNELS_LAST)
-            value = self._on_same_grid(source, value, op.name + ".channels_last")
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_last", perm=_TO_CHANNELS_LAST)
+            value = self._grids.pass_on(source, value, op.name + ".channels_last")
         shape = self._file.add_constant(op.name + ".shape", (-1,) + output.shape, np.int64)
-        value = self._node("Reshape", [value, shape], op.name)
+        value = self._file.add_step("Reshape", [value, shape], op.name)
         if len(output.shape) == 3:
-            value = self._on_same_grid(source, value, op.name + ".reshaped")
-            value = self._node("Transpose", [value], op.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+            value = self._grids.pass_on(source, value, op.name + ".reshaped")
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
         self._finish(op, value)
 
     _flatten = _reshape
 
     def _relu(self, op: IntegerOp) -> None:
         """An activation that is not fused: its input is on the same grid."""
-        self._finish(op, self._activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
+        self._finish(op, self._grids.activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
 
     _relu6 = _relu
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Each once, the first few of many."""
+    names = list(dict.fromkeys(names))
+    shown, more = names[:_FEW], len(names) - _FEW
+    return ", ".join(shown) + (" and {} more".format(more) if more > 0 else "")
 
 
 def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:

@@ -55,10 +55,10 @@ class OnnxRunner:
         return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
 
     def _codes(self, name: str, values: np.ndarray) -> np.ndarray:
-        if not self._file.in_codes:
+        values = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+        if values.dtype.kind == "f":
             return codes_of(values, self._model.tensor(name))
-        codes = values.astype(np.int32) - self._file.storage.offset
-        return codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes
+        return values.astype(np.int32) - self._file.storage.offset
 
 
 def onnxruntime_package() -> Any:

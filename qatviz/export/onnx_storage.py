@@ -1,4 +1,4 @@
-"""How ONNX's 8-bit types hold the codes of an integer model, and which they can't."""
+"""How ONNX's 8-bit types hold the codes of an integer model."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
@@ -7,10 +7,10 @@ import numpy as np
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integer_model import IntegerModel, IntegerOp
-from qatviz.export.onnx_limits import INT8, UINT8, above_8_bits
+from qatviz.export.onnx_limits import UINT8
 
-#: Codes of the model that 8 bits hold.
-LIMITS = (-128, 127)
+#: Bits of stored codes, and the codes of the model that they hold.
+BITS, LIMITS = 8, (-128, 127)
 #: Bits of the accumulators that runtimes have.
 _ACCUMULATOR_BITS = 32
 
@@ -44,7 +44,7 @@ class StoredWeights(NamedTuple):
 
 @dataclass(frozen=True)
 class Storage:
-    """The type of all codes of a file.
+    """The type of all codes of up to 8 bits in a file.
 
     uint8 is the one that onnxruntime computes exactly on every processor: of int8 weights it adds products in pairs in 16
     bits where an x86 processor has no VNNI instructions, and these saturate.
@@ -71,7 +71,7 @@ class Storage:
         return (np.asarray(codes, np.int64) + self.offset).astype(self.dtype)
 
     def weights(self, model: IntegerModel, op: IntegerOp) -> StoredWeights:
-        """What a file has for the weights of ``op``."""
+        """What a file has for the weights of ``op``, which have up to 8 bits, as has its input."""
         weights = op.weights
         scale = np.asarray(weights.scale)
         bias_scale = (np.float64(model.tensor(op.inputs[0]).scale) * scale.astype(np.float64)).astype(np.float32)
@@ -96,18 +96,15 @@ def check(model: IntegerModel) -> None:
     ExportError
         What is in the way, why, and what would make it possible.
     """
-    for tensor in model.tensors:
-        if tensor.num_bits > 8:
-            raise ExportError("{0}: {1} bits; {2}".format(
-                "the network's input" if tensor.name == model.input else "layer {!r}: its output".format(tensor.name),
-                tensor.num_bits, above_8_bits(tensor.quantizer)))
     for op in model.ops:
-        if op.weights is None:
+        if op.weights is None or computed_in_float(model, op):
             continue
-        if op.weights.num_bits > 8:
-            raise ExportError("layer {!r}: its weights have {} bits; {}".format(
-                op.name, op.weights.num_bits, above_8_bits(op.weights.name)))
         if op.accumulator_bits > _ACCUMULATOR_BITS:
             raise ExportError("layer {!r}: its sums take up to {} bits; accumulators of ONNX's integer convolutions have "
                               "{}; possible with fewer bits for its weights or its input".format(
                                   op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
+
+
+def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
+    """Whether something that an operation with weights takes has more than 8 bits: it is computed in float."""
+    return max(op.weights.num_bits, model.tensor(op.inputs[0]).num_bits) > BITS

@@ -1,5 +1,6 @@
 """Each operation of an ONNX file, run in onnxruntime, against the simulator."""
 
+import re
 from collections import Counter
 
 import numpy as np
@@ -8,6 +9,7 @@ from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
+from qatviz.export.fake_quant_proof import forgive_float
 from qatviz.export.onnx_lowering import onnx_model
 from qatviz.export.onnx_runtime import OnnxRunner
 from qatviz.export.parity import compare_layers, compare_logits, run_logits
@@ -30,6 +32,14 @@ SETTINGS = {
     "4-bit activations": ({}, {"num_bits": 4}),
     "ternary": (dict(_SYMMETRIC, num_bits=2, narrow_range=True), {"num_bits": 5}),
     "powers of two": (dict(_SYMMETRIC, power_of_two=True), {"power_of_two": True}),
+}
+#: Of more than 8 bits.
+WIDE = {
+    "16-bit activations": (_SYMMETRIC, {"num_bits": 16}),
+    "16-bit weights": ({"num_bits": 16, "per_channel": True}, {}),
+    "16 bits": ({"num_bits": 16}, {"num_bits": 16, "symmetric": True}),
+    "9 bits": ({"num_bits": 9, "narrow_range": True}, {"num_bits": 9}),
+    "4-bit weights, 12-bit activations": ({"num_bits": 4}, {"num_bits": 12}),
 }
 #: What puts out codes that came in, or picks among them.
 COPIES = ("MaxPool", "Concat", "Flatten", "Reshape", "ZeroPad", "ReLU", "ReLU6")
@@ -60,6 +70,20 @@ def operators(content):
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
 def test_every_kind_of_operation_computes_what_the_simulator_does(setting, form):
     check_layers(model_of(everything(), *SETTINGS[setting]), **FORMS[form])
+
+
+@pytest.mark.parametrize("form", sorted(FORMS))
+@pytest.mark.parametrize("setting", sorted(WIDE))
+def test_so_it_does_in_float_where_there_are_more_than_8_bits(setting, form):
+    model = model_of(everything(), *WIDE[setting])
+    runner = all_outputs(model, **FORMS[form])
+    images = images_for(model, 32)
+    for layer in forgive_float(model, compare_layers(model, runner.run, images)):
+        assert layer.unexplained == 0 and layer.own.largest <= (0 if layer.kind in COPIES else 1), layer
+        assert layer.own.identical >= 0.99, layer
+    np.testing.assert_array_equal(runner.run_images(images)["input"], quantize_input(model, images))
+    agreement = compare_logits(*run_logits(model, OnnxRunner(model, onnx_model(model, **FORMS[form])).run, images))
+    assert agreement.identical >= 0.9 and agreement.largest <= 3 and agreement.top1 == 1, agreement
 
 
 @pytest.mark.parametrize("seed", range(6))
@@ -152,11 +176,13 @@ def test_only_what_the_type_does_not_clamp_itself_is_clamped():
     assert found(None, num_bits=4) == found(ReLU, num_bits=4) == found(ReLU, num_bits=4, symmetric=True) == (0, 3)
 
 
-@pytest.mark.parametrize("setting, in_float", [("asymmetric per channel", True), ("asymmetric", False),
-                                               ("asymmetric, 7 bits", False)])
-def test_it_is_said_what_is_computed_in_float(setting, in_float):
-    notes = onnx_model(model_of(everything(), *SETTINGS[setting])).notes
-    assert bool(notes) == in_float and ("depthwise, valid" in " ".join(notes)) == in_float
+@pytest.mark.parametrize("setting, expected", [
+    ("asymmetric per channel", ["zero point for each channel, .*: conv, dilated, .* and 3 more$"]), ("asymmetric", []),
+    ("asymmetric, 7 bits", []), ("16-bit activations", [r"9 to 16 bits, .*: input.activations, conv.activations, .* and \d+ more$"]),
+    ("16-bit weights", ["9 to 16 bits, .*: conv.weights, dilated.weights"]), ("16 bits", ["9 to 16 bits, .*: input.activations, "])])
+def test_it_is_said_what_is_computed_in_float(setting, expected):
+    notes = onnx_model(model_of(everything(), *dict(SETTINGS, **WIDE)[setting])).notes
+    assert len(notes) == len(expected) and all(re.search(*pair) for pair in zip(expected, notes)), notes
 
 
 def test_sums_of_more_than_two_are_rounded_once():

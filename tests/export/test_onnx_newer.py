@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from integer_cases import model_of
 from test_lowering_float import random_chain
-from test_onnx_lowering import FORMS, SETTINGS
+from test_onnx_lowering import FORMS, SETTINGS, WIDE
 from test_tflite_lowering import everything, images_for
 
 from qatviz.export.onnx_lowering import onnx_model
@@ -89,9 +89,9 @@ def test_every_operation_and_the_logits_are_the_simulators(setting, form, put_ou
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two"])
+@pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"])
 def test_so_are_those_of_deep_chains(setting, put_out):
-    model = model_of(random_chain(4), *SETTINGS[setting])
+    model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])
     images = images_for(model, 32)
     (logits,), = put_out(images, onnx_model(model))
     check(codes_of(logits, model.logits), simulate_tensors(model, images, ["logits"]), "logits")
