@@ -6,7 +6,7 @@ grid that its output is rounded to. Tensors that are left in float have no grid.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, Optional, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -14,13 +14,29 @@ from qatviz.export.fake_quant_state import PartlyQuantizedState
 from qatviz.export.frozen_state import Arrays
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, ReLU6
+from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, fake_quant, round_half_up
 from qatviz.training.settings_book import SettingsBook
 
 #: What a mean is raised by, as a share of a unit of its sum, so that ties go up (see :mod:`qatviz.training.lowering`).
 _TIE = 4
+
+
+class ExactSums(NamedTuple):
+    """What makes the exact result of an operation known (see :mod:`qatviz.training.exact`).
+
+    Attributes
+    ----------
+    units : np.ndarray
+        float64: what the sum is a whole number of, ``[out]`` of an operation with weights, ``[1]`` of a mean; of an Add
+        what each of its inputs is.
+    steps : np.float32
+        The scale of the output's grid.
+    """
+
+    units: np.ndarray
+    steps: np.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -43,6 +59,8 @@ class FakeQuantUnit:
         What is added to a mean before it is rounded; 0 where nothing is.
     limit : float or None
         Where a ReLU6 that is not fused clips: the value closest to 6 on its input's grid.
+    exact : ExactSums or None
+        Where all that takes part is quantized.
     """
 
     unit: Unit
@@ -52,6 +70,7 @@ class FakeQuantUnit:
     grid: Optional[AffineGrid] = None
     tie: float = 0.0
     limit: Optional[float] = None
+    exact: Optional[ExactSums] = None
 
     @property
     def rounded_weights(self) -> np.ndarray:
@@ -123,9 +142,17 @@ def _unit(state: PartlyQuantizedState, unit: Unit) -> FakeQuantUnit:
         folded, weights = state.folded(unit), unit.name + ".weights"
         weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
         bias = _on_grid(folded.bias, _input_grid(state, unit), weight_grid)
-        return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid)
-    if isinstance(unit.op, (AveragePool, GlobalAveragePool)):
+        exact = _exact_products(_input_grid(state, unit), weight_grid, grid, len(bias))
+        return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid, exact=exact)
+    if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit))
+    if isinstance(unit.op, GlobalAveragePool):
+        count = _TIE * element_count(state.network.shapes[unit.inputs[0]][:2])
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(
+            [_input_grid(state, unit)], grid, 1 / count))
+    if isinstance(unit.op, Add):
+        grids = [state.grid_in_use(state.plan.grid_of(name)) for name in unit.inputs]
+        return FakeQuantUnit(unit, grid=grid, exact=_exact(grids, grid))
     if isinstance(unit.op, ReLU6):
         source = _input_grid(state, unit)
         return FakeQuantUnit(unit, limit=6.0 if source is None else float(fake_quant(np.float32(6), source)))
@@ -144,6 +171,26 @@ def _on_grid(bias: np.ndarray, source: Optional[AffineGrid], weights: Optional[A
     with np.errstate(over="ignore"):
         codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
         return np.where(scale > 0, codes * scale, bias).astype(np.float32)
+
+
+def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid],
+                    channels: int) -> Optional[ExactSums]:
+    """Of an operation with weights."""
+    if source is None or weights is None or output is None or not output.scale > 0:
+        return None
+    units = np.float64(source.scale) * np.broadcast_to(weights.scale, channels).astype(np.float64)
+    if not units.max() > 0:
+        return None
+    # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
+    return ExactSums(np.where(units > 0, units, output.scale * 2.0**-20), np.float32(output.scale))
+
+
+def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
+           share: float = 1.0) -> Optional[ExactSums]:
+    """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
+    if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
+        return None
+    return ExactSums(np.array([float(grid.scale) for grid in sources]) * share, np.float32(output.scale))
 
 
 def _tie(state: PartlyQuantizedState, unit: Unit) -> float:

@@ -80,7 +80,7 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
     values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
     values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
     about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
-    return value_report(about, "evaluation graph" if quantized else "float", values, held_out, source.dataset.task,
+    return value_report(about, "evaluation graph" if quantized else "float", values, held_out,
                         {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
                         PARTLY_BAR if quantized else FLOAT_BAR, simulation.notes + ((why_not,) if why_not else ()))
 

@@ -127,8 +127,9 @@ TFLITE = Format(
      Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
     tflite_limits.tflite)
 
-_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant), or in float as if there were none",
-               "fake-quant", ("fake-quant", "float"))
+_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant); the same with sums in double precision, so "
+               "that deep networks have every code too (exact, for TensorFlow alone); or not rounded (float)",
+               "fake-quant", ("fake-quant", "exact", "float"))
 
 SAVEDMODEL = Format(
     "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory with "
@@ -159,7 +160,7 @@ TFLITE_FAKE_QUANT = Format(
 
 ONNX = Format(
     "onnx", "ONNX", "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
-    "DequantizeLinear", ".onnx", "onnx_format",
+    "DequantizeLinear; what has more bits is rounded in float", ".onnx", "onnx_format",
     (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
      Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or first "
             "(nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),

@@ -5,7 +5,7 @@ from pathlib import Path
 from qatviz.export.fake_quant_model import fake_quant_model
 from qatviz.export.fake_quant_proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graph_about import FAKE_QUANT, graph_about
+from qatviz.export.graph_about import EXACT, FLOAT, graph_about
 from qatviz.export.graph_lowering import inference_graph
 from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
@@ -18,7 +18,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     """Write a moment of a run as a serialized GraphDef, with the proof that it computes what was seen.
 
     Any thread; it has its own graphs and sessions and touches no run. The graph is that of
-    :mod:`qatviz.export.graph_lowering`; the option ``form`` says whether it rounds ("fake-quant") or not ("float").
+    :mod:`qatviz.export.graph_lowering`; the option ``form`` says whether it rounds ("fake-quant"), rounds exact sums
+    ("exact"), or does not ("float").
 
     Raises
     ------
@@ -27,10 +28,11 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Cancelled
     """
     progress.at("folding the parameters", 0.0)
-    quantized = options["form"] == FAKE_QUANT
+    quantized = options["form"] != FLOAT
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
     progress.at("writing the operations", 0.05)
-    graph = inference_graph(model, graph_about(source, options["form"]), source.dataset.task == CLASSIFICATION)
+    graph = inference_graph(model, graph_about(source, options["form"]), source.dataset.task == CLASSIFICATION,
+                            options["form"] == EXACT)
     content = graph.definition.SerializeToString()
     with GraphRunner(content, graph.tensors) as runner:
         simulation = Simulation("Frozen graph ({})".format(options["form"]), RUNTIME, runner.values, len(content))

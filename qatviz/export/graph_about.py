@@ -7,7 +7,8 @@ from qatviz.export.graph_lowering import CLASS, INPUT, LOGITS, PROBABILITIES
 from qatviz.export.source import ExportSource
 from qatviz.metric import CLASSIFICATION
 
-FAKE_QUANT, FLOAT = "fake-quant", "float"
+#: What an exported graph rounds: as was trained; the same with exact sums; nothing.
+FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
 
 
 def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:

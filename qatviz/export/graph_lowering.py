@@ -16,7 +16,9 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.fake_quant_model import FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant_ranges import kernel_range
+from qatviz.export.graph_exact import settled_addition, settled_sum
 from qatviz.network.layer import element_count
+from qatviz.network.layers import Add
 from qatviz.quant.affine import AffineGrid
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
@@ -40,7 +42,8 @@ class InferenceGraph(NamedTuple):
     tensors: Dict[str, str]
 
 
-def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool = True) -> InferenceGraph:
+def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool = True,
+                    exact: bool = False) -> InferenceGraph:
     """The graph of a model.
 
     Parameters
@@ -50,6 +53,8 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool 
         JSON-able: what the constant ``about`` says.
     classes : bool
         Whether its outputs are classes, and not numbers of their own.
+    exact : bool
+        With operations in double precision that take sums to the codes that exact sums have.
     """
     network = model.network
     graph = tf.Graph()
@@ -59,7 +64,7 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool 
         with tf.name_scope(_SCOPE + "/"):
             with tf.name_scope("input"):
                 outputs = {"input": _rounded(images, model.input_grid)}
-            builder = _Builder(model, outputs)
+            builder = _Builder(model, outputs, exact)
             for part in model.units:
                 with tf.name_scope(part.unit.name):
                     outputs[part.unit.output] = builder.unit(part)
@@ -76,14 +81,19 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool 
 class _Builder:
     """One graph under construction; each ``_<kind>`` method adds one kind of layer."""
 
-    def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor]):
-        self._network, self._outputs = model.network, outputs
+    def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool):
+        self._network, self._outputs, self._exact = model.network, outputs, exact
 
     def unit(self, part: FakeQuantUnit) -> tf.Tensor:
         unit = part.unit
-        result = getattr(self, "_" + unit.op.kind.lower())(part, [self._outputs[name] for name in unit.inputs])
+        inputs = [self._outputs[name] for name in unit.inputs]
+        result = getattr(self, "_" + unit.op.kind.lower())(part, inputs)
         if part.tie:
             result = tf.add(result, np.float32(part.tie), name="tie")
+        if self._exact and part.exact is not None:
+            with tf.name_scope("exact"):
+                result = (settled_addition(result, inputs, part.exact) if isinstance(unit.op, Add) else
+                          settled_sum(result, part.exact))
         if unit.activation is not None:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
         return _rounded(result, part.grid)

@@ -82,7 +82,7 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
                  network=source.network.name)
     parameters = sum(value.nbytes for name, value in source.arrays.items() if _is_parameter(source, name))
     return value_report(about, "float", {"float": expected, "file": np.concatenate(found)}, held_out,
-                        source.dataset.task, {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))
+                        {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))
 
 
 def _is_parameter(source: ExportSource, name: str) -> bool:

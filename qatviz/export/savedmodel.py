@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from qatviz.export.fake_quant_model import fake_quant_model
 from qatviz.export.fake_quant_proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graph_about import FAKE_QUANT, graph_about
+from qatviz.export.graph_about import EXACT, FLOAT, graph_about
 from qatviz.export.graph_lowering import INPUT, InferenceGraph, inference_graph
 from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
@@ -27,8 +27,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     """Write a moment of a run as a SavedModel, with the proof that it computes what was seen.
 
     Any thread; it has its own graphs and sessions and touches no run. The graph is that of
-    :mod:`qatviz.export.graph_lowering`, with the signature ``serving_default``; the option ``form`` says whether it
-    rounds ("fake-quant") or not ("float").
+    :mod:`qatviz.export.graph_lowering`, with the signature ``serving_default``; the option ``form`` says
+    whether it rounds ("fake-quant"), rounds exact sums ("exact"), or does not ("float").
 
     Raises
     ------
@@ -37,11 +37,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Cancelled
     """
     progress.at("folding the parameters", 0.0)
-    quantized = options["form"] == FAKE_QUANT
+    quantized = options["form"] != FLOAT
     model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
     progress.at("writing the operations", 0.05)
     about = graph_about(source, options["form"])
-    graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION)
+    graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION,
+                            options["form"] == EXACT)
     contents = _saved(graph)
     nbytes = sum(map(len, contents.values()))
     with GraphRunner(_graph_in(contents), graph.tensors) as runner:

@@ -5,11 +5,11 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.parity import same_top1
+from qatviz.export.parity import same_top1, share_text
 from qatviz.export.parity_report import GOLDEN_EXAMPLES
-from qatviz.export.scores import score
+from qatviz.export.scores import metric_for, score
 from qatviz.export.source import HeldOut
-from qatviz.metric import CLASSIFICATION, Metric, metric_of
+from qatviz.metric import ACCURACY, Metric
 
 #: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
 _FAULT = 0.25
@@ -106,7 +106,8 @@ class ValueReport:
         lines.append(row.format("values", "largest", "relative", "within {:g}".format(self.bar.relative), "top-1"))
         for name, found in self.outputs.items():
             lines.append(row.format(name, "{:.3g}".format(found.largest), "{:.3g}".format(found.relative),
-                                    _percent(found.close), _percent(found.top1)))
+                                    share_text(found.close),
+                                    "" if found.top1 is None else share_text(found.top1)))
         lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many values "
                   "are within {:g} of that".format(self.examples, self.bar.relative), ""]
         lines.append("{}: {}".format(self.metric.title, ", ".join(
@@ -138,7 +139,7 @@ def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, cla
                           float(np.mean(same_top1(expected, found))) if classes else None)
 
 
-def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.ndarray], held_out: HeldOut, task: str,
+def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.ndarray], held_out: HeldOut,
                  nbytes: Dict[str, int], bar: Bar, notes: Tuple[str, ...] = ()) -> ValueReport:
     """The report on values that were computed.
 
@@ -150,13 +151,11 @@ def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.nda
         What was put out, ``[n, outputs]``: of the reference, of the "file", and of others whose score is of interest.
     held_out : HeldOut
         What it was run on.
-    task : str
-        As of `qatviz.data.Dataset`.
     """
     images, labels = held_out
-    metric, first = metric_of(task), slice(GOLDEN_EXAMPLES)
+    metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
     compared = {"file to {}".format(reference): compare_values(values[reference], values["file"], bar.relative,
-                                                               task == CLASSIFICATION)}
+                                                               metric is ACCURACY)}
     scores = {name: score(found, labels) for name, found in values.items()}
     return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,
                        {"images": images[first], "labels": labels[first], "expected_output": values[reference][first],
@@ -166,10 +165,3 @@ def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.nda
 def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:
     """Infinity as text, for JSON has none."""
     return {name: value if value is None or np.isfinite(value) else str(value) for name, value in record.items()}
-
-
-def _percent(share: Optional[float]) -> str:
-    """Of what is not all, no 100.00 %."""
-    if share is None:
-        return ""
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))

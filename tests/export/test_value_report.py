@@ -11,11 +11,11 @@ from qatviz.export.value_report import Bar, compare_values, value_report
 BAR = Bar(0.01, close=0.75, top1=0.5)
 
 
-def report_of(found, expected=None, task="classification", bar=BAR, labels=None):
+def report_of(found, expected=None, bar=BAR, labels=None):
     expected = np.float32([[1, 2], [-4, 3]]) if expected is None else expected
     held_out = HeldOut(np.zeros((len(expected), 3), np.float32), np.int32([1, 0]) if labels is None else labels)
     return value_report({"format": "F", "network": "N", "runtime": "R", "step": 7}, "evaluation graph",
-                        {"evaluation graph": expected, "file": np.float32(found)}, held_out, task,
+                        {"evaluation graph": expected, "file": np.float32(found)}, held_out,
                         {"file": 5, "float32 parameters": 1234}, bar, ("mind this",))
 
 
@@ -57,7 +57,7 @@ def test_what_no_rounding_explains_is_a_fault(found):
 
 def test_numbers_to_predict_have_an_error_and_no_largest():
     targets = np.float32([[1, 2], [-4, 4]])
-    report = report_of([[1, 2], [-4, 3.1]], task="regression", labels=targets)
+    report = report_of([[1, 2], [-4, 3.1]], labels=targets)
     assert report.scores["evaluation graph"] == pytest.approx(0.5) and report.scores["file"] == pytest.approx(0.45)
     assert report.to_record()["rmse"] == report.scores and report.as_expected
     text = report.to_text()
