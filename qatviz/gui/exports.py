@@ -7,6 +7,7 @@ from PyQt5 import QtWidgets
 from qatviz.gui.banner import BAD, GOOD
 from qatviz.gui.dialogs.export import ExportDialog
 from qatviz.gui.exporting import Ended, Exporter
+from qatviz.gui.run_model import RUN
 
 if TYPE_CHECKING:
     from qatviz.gui.window import MainWindow
@@ -25,8 +26,7 @@ class Exports:
         """Show the dialog, for the run that is shown."""
         if self.dialog is None:
             self._set_up()
-        prepared = self._window.prepared
-        self.dialog.open_for(prepared.directory if prepared is not None else "")
+        self.dialog.open_for(self._directory())
 
     def cancel(self) -> None:
         """The window is about to close: have what goes on end."""
@@ -49,6 +49,15 @@ class Exports:
         self.status.clicked.connect(self.open)
         self.exporter.progressed.connect(self._on_progressed)
         self.exporter.ended.connect(self._on_ended)
+        window.model.changed.connect(self._on_topic)
+
+    def _directory(self) -> str:
+        prepared = self._window.prepared
+        return prepared.directory if prepared is not None else ""
+
+    def _on_topic(self, topic: str) -> None:
+        if topic == RUN and self.dialog.isVisible():
+            self.dialog.form.show_run(self._directory())
 
     def _on_progressed(self, what: str, share: float) -> None:
         text = "exporting {:.0%}".format(share)

@@ -12,7 +12,7 @@ from qatviz.gui.dialogs.export_formats import FormatList, LimitsView, OptionsFor
 from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.exporting import ExportWanted, can_be_kept
 from qatviz.gui.launcher import Launcher
-from qatviz.gui.run_model import RUN, SETTINGS, STATE
+from qatviz.gui.run_model import SETTINGS, STATE
 from qatviz.training.settings_book import SettingsBook
 
 #: How often the present state is looked at while the form is seen (ms).
@@ -44,7 +44,9 @@ class ExportForm(QtWidgets.QWidget):
         self._context, self._launcher, self._settings = context, launcher, context.settings
         self._model, self._directory = context.model, ""
         self._state = ("", None, None)  # type: Tuple[str, Optional[SettingsBook], Optional[int]]
-        self._problem, self._seen = "", None  # type: str, Any
+        #: What is wrong with the record, and with the checkpoint that is chosen.
+        self._record_problem, self._moment_problem = "", ""
+        self._seen = None  # type: Any
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
         self._timer = QtCore.QTimer(self, interval=LOOK_MS)
         self._setup_ui()
@@ -123,10 +125,10 @@ class ExportForm(QtWidgets.QWidget):
         if not self._directory:
             return _NOT_RECORDED
         if self.moment.moment() is None:
-            return self._problem or _NO_CHECKPOINT
+            return self._record_problem or _NO_CHECKPOINT
         reasons = self._reasons(self.formats.form())
-        if self._problem or reasons is None:
-            return self._problem or "The settings of the checkpoint are being read."
+        if self._moment_problem or reasons is None:
+            return self._moment_problem or "The settings of the checkpoint are being read."
         if reasons:
             return "{} can't hold these settings.".format(self.formats.form().title)
         return self.path.problem()
@@ -166,24 +168,24 @@ class ExportForm(QtWidgets.QWidget):
             self.formats.show_limits(found)
             reasons = found[self.formats.form().name]
             self.limits.show_limits(self.formats.form().title, reasons)
-            self.limits.setVisible(model.run is not None and bool(self._directory) and not self._problem)
+            self.limits.setVisible(model.run is not None and bool(self._directory) and not self._moment_problem)
             self._right.setStretchFactor(self.limits, int(bool(reasons)))
             self.changed.emit()
 
     def _look_up(self) -> None:
         """Which states there are."""
-        moments, self._problem = (), ""
+        moments, self._record_problem = (), ""
         if self._directory:
             try:
                 moments = self._launcher.moments(self._directory)
             except QatvizError as error:
-                self._problem = str(error)
+                self._record_problem = str(error)
         self.moment.show_moments(moments, bool(self._directory) and can_be_kept(self._model), self._model.step)
-        self.moment_field.say(self._problem, bool(self._problem))
+        self._say_moment()
         self._seen = None
 
     def _on_topic(self, topic: str) -> None:
-        if not self.isVisible() or topic not in (RUN, STATE, SETTINGS):
+        if not self.isVisible() or topic not in (STATE, SETTINGS):  # who shows another run says where it is recorded
             return
         if topic == STATE and can_be_kept(self._model) != (self.moment.findData(NOW) >= 0):
             self._look_up()
@@ -191,8 +193,8 @@ class ExportForm(QtWidgets.QWidget):
 
     def _on_moment(self) -> None:
         name = self.moment.moment()
-        self._problem = ""
-        self.moment_field.say("")
+        self._moment_problem = ""
+        self._say_moment()
         self._worker.forget()
         if name:
             self._state = (name, None, None)
@@ -204,9 +206,13 @@ class ExportForm(QtWidgets.QWidget):
         self._look()
 
     def _on_failed(self, question: Tuple[str, str], problem: str) -> None:
-        self._problem, self._seen = problem, None
-        self.moment_field.say(problem, True)
+        self._moment_problem, self._seen = problem, None
+        self._say_moment()
         self._look()
+
+    def _say_moment(self) -> None:
+        problem = self._record_problem or self._moment_problem
+        self.moment_field.say(problem, bool(problem))
 
     # The format
 

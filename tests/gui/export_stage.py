@@ -1,0 +1,98 @@
+"""Exports on a stage: formats, a launcher and a program, none of which writes anything."""
+
+import sys
+
+from PyQt5 import QtTest
+from test_window import StagedLauncher
+
+from qatviz.errors import QatvizError, RecordError
+from qatviz.export.formats import Format, Option
+from qatviz.gui.exporting import Command
+from qatviz.telemetry.checkpoint_files import CheckpointInfo
+
+PATIENCE_MS = 20000
+AGREEMENT = {"identical": 0.9946, "largest": 1}
+#: As ParityReport.to_record() makes it, and what the command line adds.
+RECORD = {
+    "about": {"run": "x", "checkpoint": "step-3", "step": 3, "format": "TFLite int8", "runtime": "the interpreter",
+              "network": "lenet"},
+    "examples": 1000, "layer_examples": 250,
+    "outputs": {"file to evaluation graph": dict(AGREEMENT, top1=1.0), "file to simulator": dict(AGREEMENT, top1=0.999)},
+    "layers": [{"layer": "conv1", "operation": "Conv2D", "whole": dict(AGREEMENT), "own": {"identical": 1.0, "largest": 0},
+                "unexplained": 0},
+               {"layer": "logits", "operation": "Dense", "whole": {"identical": 0.5, "largest": 12},
+                "own": {"identical": 0.999, "largest": 1}, "unexplained": 0}],
+    "accuracy": {"float": 0.98, "file": 0.975}, "bytes": {"file": 45123, "float32 parameters": 177640},
+    "notes": ["a note"], "faults": [], "reached": {"identical": 0.85, "largest": 2, "top1": 0.98}, "as_expected": True,
+    "text": "all of it as text",
+}
+
+#: Tells of progress, then does what it is asked for.
+PROGRAM = """
+import json, os, signal, sys
+def at(what, share):
+    print(json.dumps({"progress": share, "what": what}), flush=True)
+at("making the integers", 0.25)
+"""
+WAITS = PROGRAM + "while os.read(0, 1): pass\nsys.exit('qatviz: error: cancelled: nothing was written')"
+_DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
+DEAF_WAITS, STUBBORN = _DEAF + WAITS, _DEAF + PROGRAM + "signal.pause()"
+
+
+def succeeds(record):
+    """A program that ends with this record; a line that is none of ours comes before."""
+    return PROGRAM + "print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({!r}))".format(record)
+
+
+def few_bits(network, book, step, options):
+    """The limits of a format of up to 8 bits; of up to 4, with an option."""
+    most = 4 if options["tiny"] else 8
+    return ["{0}: {1} bits; it holds up to {2}; possible with {0}.num_bits={2}".format(
+        tensor.name, book.of(tensor.name).num_bits, most)
+        for tensor in book.plan.tensors if book.of(tensor.name).num_bits > most]
+
+
+FORMATS = (
+    Format("wide", "Wide", "Holds everything", ".wide", "wide"),
+    Format("narrow", "Narrow", "Holds codes of up to 8 bits.", "", "narrow",
+           (Option("tiny", "Tiny", "Up to 4 bits"),
+            Option("order", "Order", "Of the axes", "nhwc", ("nhwc", "nchw"))), few_bits),
+)
+
+
+class ExportLauncher(StagedLauncher):
+    """Runs a program of the test's, and knows checkpoints with settings of the test's."""
+
+    def __init__(self):
+        super().__init__()
+        self.program, self.wanted, self.refusal = succeeds(RECORD), [], ""
+        self.infos = [CheckpointInfo("before-00000002-1", 2, "before conv1.weights.num_bits=4", 1.0, 10),
+                      CheckpointInfo("step-00000003", 3, "asked for", 2.0, 10)]
+        self.books = {}
+
+    def export_formats(self):
+        return FORMATS
+
+    def export_command(self, wanted):
+        self.wanted.append(wanted)
+        if self.refusal:
+            raise QatvizError(self.refusal)
+        return Command(sys.executable, ["-S", "-c", self.program], {"QATVIZ_TEST": "1"})
+
+    def moments(self, directory):
+        if "gone" in directory:
+            raise RecordError("{}: is gone".format(directory))
+        return self.infos
+
+    def settings_at(self, directory, checkpoint):
+        if checkpoint not in self.books:
+            raise RecordError("{}: damaged".format(checkpoint))
+        return self.books[checkpoint], 3
+
+
+def wait_for(signal, count=1):
+    """Let the event loop run until ``signal`` was emitted ``count`` times from now on; what it carried."""
+    spy = QtTest.QSignalSpy(signal)
+    while len(spy) < count:
+        assert spy.wait(PATIENCE_MS), "the signal did not come"
+    return [list(values) for values in spy]

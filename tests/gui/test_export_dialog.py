@@ -1,0 +1,322 @@
+"""The export dialog: what is possible, what is asked for, what came of it."""
+
+import os
+
+import pytest
+from export_stage import FORMATS, RECORD, ExportLauncher, wait_for
+from PyQt5 import QtCore, QtTest, QtWidgets
+from staging import StagedRun
+
+from qatviz.gui.dialogs.export import ExportDialog
+from qatviz.gui.dialogs.export_tables import flat, percent, shown
+from qatviz.gui.exporting import Ended, Exporter, ExportWanted
+from qatviz.telemetry import events
+from qatviz.training import commands as c
+
+DIRECTORY = "/runs/digits"
+
+
+@pytest.fixture
+def make(context, app):
+    """The dialog, shown for a run that is recorded in a directory; what is left at the end is ended."""
+    made = []
+
+    def begin(directory=DIRECTORY, launcher=None):
+        launcher = launcher or ExportLauncher()
+        exporter = Exporter(context.model, launcher.export_command)
+        dialog = ExportDialog(context, launcher, exporter)
+        dialog.launcher = launcher
+        dialog.open_for(directory)
+        app.processEvents()
+        made.append(dialog)
+        return dialog
+
+    yield begin
+    for dialog in made:
+        dialog.exporter.close()
+        dialog.close()
+        dialog.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()
+
+
+@pytest.fixture
+def run(staged):
+    return staged("lenet")
+
+
+@pytest.fixture
+def advance(context, run):
+    def go_on(steps=1):
+        run.advance(steps)
+        context.model.take(run.drain())
+    return go_on
+
+
+def verdicts(dialog):
+    formats = dialog.form.formats
+    return [formats.item(row).text().splitlines() for row in range(formats.count())]
+
+
+def visible_texts(dialog):
+    return "\n".join(label.text() for label in dialog.findChildren(QtWidgets.QLabel) if label.isVisible())
+
+
+# What is possible
+
+def test_formats_tell_whether_they_can_hold_the_present_settings(run, make, context, advance):
+    dialog = make()
+    assert verdicts(dialog) == [["Wide", "✓ can hold these settings"], ["Narrow", "✓ can hold these settings"]]
+    assert dialog.start.isEnabled()
+    dialog.form.formats.choose("narrow")
+    context.edits.edit(["conv1.weights", "conv2.weights"], "num_bits", 12)
+    context.edits.apply()
+    advance()
+    assert verdicts(dialog)[1] == ["Narrow", "✕ can't hold these settings"]
+    text = dialog.form.limits.reasons.toPlainText()
+    assert "conv1.weights: 12 bits" in text and "possible with conv2.weights.num_bits=8" in text
+    assert "for 2 reasons" in dialog.form.limits.verdict.text() and dialog.form.limits.reasons.isVisible()
+    assert not dialog.start.isEnabled() and "Narrow can't hold these settings" in dialog.why.text()
+    dialog.form.formats.choose("wide")
+    assert dialog.start.isEnabled() and not dialog.form.limits.reasons.isVisible()
+
+
+def test_an_option_may_change_what_is_possible_and_is_remembered(run, make, context):
+    dialog = make()
+    dialog.form.formats.choose("narrow")
+    options = dialog.form.pages.currentWidget()
+    assert options.isVisible() and options.widgets["tiny"].toolTip() == "Up to 4 bits"
+    options.widgets["tiny"].click()
+    options.widgets["order"].setCurrentText("nchw")
+    assert verdicts(dialog)[1][1].startswith("✕") and not dialog.start.isEnabled()
+    again = make()
+    again.form.formats.choose("narrow")
+    assert again.form.pages.currentWidget().values() == {"tiny": True, "order": "nchw"}
+    again.form.formats.choose("wide")
+    assert not again.form.pages.isVisible()
+
+
+def test_reasons_are_text_not_markup(run, make):
+    dialog = make()
+    dialog.form.limits.show_limits("Any", ["layer '<b>x</b>': no; possible with <i>y</i>"])
+    assert "layer '<b>x</b>': no" in dialog.form.limits.reasons.toPlainText()
+
+
+@pytest.mark.parametrize("directory, problem", [("", "not recorded"), ("/runs/gone", "/runs/gone: is gone")])
+def test_why_a_run_can_not_be_exported_is_told(run, make, directory, problem):
+    dialog = make(directory)
+    if directory:
+        run.end(events.Finished(3))
+        dialog.form.show_run(directory)
+    assert problem in dialog.why.text() and not dialog.start.isEnabled()
+
+
+def test_without_a_run_there_is_nothing_to_export(make):
+    dialog = make("")
+    assert "no run" in dialog.why.text() and not dialog.start.isEnabled()
+    QtTest.QTest.keyClick(dialog, QtCore.Qt.Key_Return)
+    assert not dialog.exporter.is_busy
+
+
+# Which state
+
+def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app):
+    dialog = make()
+    box = dialog.form.moment
+    assert [box.itemText(row) for row in range(box.count())] == [
+        "Now (step 3)", "Step 3: asked for", "Step 2: before conv1.weights.num_bits=4"]
+    twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
+    dialog.launcher.books = {"step-00000003": twelve}
+    dialog.form.formats.choose("narrow")
+    box.setCurrentIndex(1)
+    assert not dialog.start.isEnabled() and "reading" in verdicts(dialog)[1][1]
+    wait_for(dialog.form._worker.answered)
+    assert "conv1.weights: 12 bits" in dialog.form.limits.reasons.toPlainText()
+    box.setCurrentIndex(2)
+    wait_for(dialog.form._worker.failed)
+    assert "before-00000002-1: damaged" in dialog.form.moment_field.note.text() and not dialog.start.isEnabled()
+    box.setCurrentIndex(0)
+    assert dialog.start.isEnabled() and not dialog.form.moment_field.note.isVisible()
+
+
+def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, context):
+    dialog = make()
+    dialog.launcher.books = {"step-00000003": run.book}
+    run.end(events.Finished(3))
+    context.model.take(run.drain())
+    assert dialog.form.moment.itemText(0) == "Step 3: asked for"
+    wait_for(dialog.form._worker.answered)
+    assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
+
+
+def test_the_step_of_now_goes_on(run, make, advance):
+    dialog = make()
+    advance(4)
+    dialog.form._look()
+    assert dialog.form.moment.itemText(0) == "Now (step 7)"
+
+
+def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, monkeypatch):
+    asked = []
+    run = staged("mlp")
+    context.edits.edit(["dense1.weights"], "quant_delay", 100)
+    context.edits.apply()
+    run.advance()
+    context.model.take(run.drain())
+    dialog = make()
+    wide = FORMATS[0]
+    monkeypatch.setattr(type(wide), "limits", property(lambda self: lambda *of: asked.append(of[2]) or []))
+    run.advance(3)
+    context.model.take(run.drain())
+    dialog.form._look()
+    assert set(asked) == {run.step}
+
+
+# Where to
+
+def test_files_are_suggested_under_the_run_one_for_each_format(run, make):
+    dialog = make()
+    assert dialog.form.path.path() == os.path.join(DIRECTORY, "exports", "lenet-wide.wide")
+    dialog.form.formats.choose("narrow")
+    assert dialog.form.path.path() == os.path.join(DIRECTORY, "exports", "lenet-narrow")
+
+
+def test_a_place_of_the_users_own_stays_and_is_remembered(run, make, tmp_path):
+    dialog = make()
+    edit = dialog.form.path.edit
+    edit.selectAll()
+    QtTest.QTest.keyClicks(edit, str(tmp_path / "mine.wide"))
+    dialog.form.formats.choose("narrow")
+    assert dialog.form.path.path() == str(tmp_path / "mine")
+    dialog.form.formats.choose("wide")
+    assert dialog.form.path.path() == str(tmp_path / "mine.wide")
+    dialog.form.remember()
+    again = make()
+    assert again.form.path.path() == str(tmp_path / "digits-wide.wide")
+    assert make("/runs/other").form.path.path() == str(tmp_path / "other-wide.wide")
+
+
+@pytest.mark.parametrize("name, problem", [("", "expected the name of a file"), ("folder", "is a directory"),
+                                           ("file/x.wide", "is a file; expected a directory"), ("new/x.wide", "")])
+def test_what_is_wrong_with_a_file_is_told_under_it(run, make, tmp_path, name, problem):
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "file").write_bytes(b"")
+    dialog = make()
+    dialog.form.path.edit.setText(str(tmp_path / name) if name else "")
+    assert problem in dialog.form.path_field.note.text()
+    assert dialog.start.isEnabled() is not bool(problem)
+
+
+def test_a_file_that_will_be_replaced_is_told(run, make, tmp_path):
+    (tmp_path / "x.wide").write_bytes(b"")
+    dialog = make()
+    dialog.form.path.edit.setText(str(tmp_path / "x.wide"))
+    assert "will be replaced" in dialog.form.path_field.note.text() and dialog.start.isEnabled()
+
+
+# From the click to the table
+
+def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make, advance, app):
+    dialog = make()
+    dialog.form.examples.setValue(50)
+    dialog.start.click()
+    assert run.sent[-1] == c.SaveCheckpoint() and not dialog.launcher.wanted
+    assert dialog.cancel.isVisible() and not dialog.form.isEnabled() and "Keeping the present state" in dialog.what.text()
+    progress = QtTest.QSignalSpy(dialog.exporter.progressed)
+    advance(2)
+    wait_for(dialog.exporter.ended)
+    assert dialog.launcher.wanted == [ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(
+        DIRECTORY, "exports", "lenet-wide.wide"), 50)]
+    assert [list(seen) for seen in progress] == [["starting", 0.0], ["making the integers", 0.25], ["writing", 0.98]]
+    result = dialog.result
+    assert result.isVisible() and result.heading.text().startswith("✓") and dialog.again.isVisible()
+    text = visible_texts(dialog)
+    for part in ("TFLite int8 of step 3", "1,000 held-out examples", "float 98.00 %", "file 45.1 kB", "Note: a note"):
+        assert part in text, part
+    assert result.outputs.table() == {"compared": list(RECORD["outputs"]), "identical": [0.9946, 0.9946],
+                                      "largest": [1, 1], "top1": [1.0, 0.999]}
+    model = result.outputs.model()
+    assert [model.index(1, column).data() for column in range(4)] == ["file to simulator", "99.46 %", "1", "99.90 %"]
+    result.copy.click()
+    assert app.clipboard().text() == "all of it as text"
+    dialog.again.click()
+    assert dialog.form.isVisible() and dialog.form.isEnabled() and dialog.start.isEnabled()
+
+
+def show_record(dialog, app, **changes):
+    dialog.result.show_ended(Ended(dialog.form.wanted(), dict(RECORD, **changes)))
+    dialog._show_page(dialog.result)
+    app.processEvents()
+    return dialog.result
+
+
+def test_layers_are_sorted_by_numbers(run, make, app):
+    result = show_record(make(), app)
+    assert result.layers.table()["layer"] == ["conv1", "logits"]
+    titles = [result.layers.model().headerData(i, QtCore.Qt.Horizontal) for i in range(7)]
+    assert titles == ["Layer", "Operation", "Identical", "Largest", "Alone", "Largest alone", "Unexplained"]
+    largest = titles.index("Largest")
+    result.layers.sortByColumn(largest, QtCore.Qt.DescendingOrder)
+    assert result.layers.table()["whole.largest"] == [12, 1] and result.layers.table()["layer"] == ["logits", "conv1"]
+    assert result.layers.model().headerData(largest, QtCore.Qt.Horizontal, QtCore.Qt.ToolTipRole)
+
+
+def test_faults_are_told_in_words(run, make, app):
+    result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
+    assert "✕ Written, but 1 operation does not compute what it should" == result.heading.text()
+    assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()
+    result = show_record(make(), app, as_expected=False)
+    assert result.heading.text().startswith("!") and not result.faults.isVisible()
+
+
+def test_a_proof_of_another_kind_is_shown_all_the_same(run, make, app):
+    result = show_record(make(), app, layers=[], accuracy={}, bytes={}, notes=[], outputs={
+        "float logits": {"largest_difference": 1.25e-5, "finite": True, "top1": 0.99995}})
+    assert not result.layers.isVisible() and not result.notes.isVisible()
+    model = result.outputs.model()
+    assert [model.index(0, i).data() for i in range(4)] == ["float logits", "1.25e-05", "yes", "99.99 %"]
+    assert model.headerData(1, QtCore.Qt.Horizontal) == "Largest difference"
+
+
+def test_nothing_but_all_is_a_hundred_percent():
+    assert [percent(x) for x in (1.0, 1, 0.999999, 0.5)] == ["100.00 %", "100.00 %", "99.99 %", "50.00 %"]
+    assert shown("x", None) == "" and shown("count", 12345) == "12,345"
+    assert flat({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
+
+
+def test_the_folder_is_opened(run, make, app, monkeypatch, tmp_path):
+    opened = []
+    monkeypatch.setattr("qatviz.gui.dialogs.export_result.QtGui.QDesktopServices.openUrl", opened.append)
+    for path in (tmp_path / "a.tflite", tmp_path):
+        result = show_record(make(), app, files=[str(path), str(tmp_path / "a.parity.json")])
+        assert str(path) in result.where.text()
+        result.open_folder.click()
+    assert [url.toLocalFile() for url in opened] == [str(tmp_path)] * 2
+
+
+def test_all_of_the_form_can_be_reached_by_key_and_has_a_name(run, make):
+    dialog = make()
+    for widget in dialog.form.findChildren(QtWidgets.QWidget):
+        if isinstance(widget, (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QListWidget)) or (
+                isinstance(widget, QtWidgets.QLineEdit) and not isinstance(widget.parent(), QtWidgets.QAbstractSpinBox)):
+            assert widget.accessibleName() and widget.focusPolicy() & QtCore.Qt.TabFocus, widget
+    for button in dialog.findChildren(QtWidgets.QPushButton):
+        assert button.toolTip(), button.text()
+
+
+def test_the_choice_of_the_format_is_remembered(run, make):
+    dialog = make()
+    dialog.form.formats.choose("narrow")
+    dialog.form.examples.setValue(20)
+    dialog.form.remember()
+    again = make()
+    assert again.form.wanted().form == "narrow" and again.form.wanted().examples == 20
+
+
+def test_another_run_is_asked_for_its_own(run, make, context):
+    dialog = make()
+    other = StagedRun("mlp")
+    context.model.set_run(other, other.network, other.book, "mlp")
+    dialog.open_for("/runs/other")
+    assert dialog.form.wanted().directory == "/runs/other"
+    assert dialog.form.path.path() == os.path.join("/runs/other", "exports", "mlp-wide.wide")

@@ -1,0 +1,266 @@
+"""Exports as processes: kept checkpoints, progress, cancelling, failing, and a window that is closed meanwhile."""
+
+import os
+import time
+
+import pytest
+from export_stage import DEAF_WAITS, RECORD, STUBBORN, WAITS, ExportLauncher, succeeds, wait_for
+from PyQt5 import QtCore, QtTest
+from staging import StagedRun
+from test_window import prepared_of
+
+from qatviz.gui.exporting import Command, Exporter, ExportWanted
+from qatviz.gui.theme import DARK, Theme
+from qatviz.gui.window import MainWindow
+from qatviz.telemetry import events
+from qatviz.training import commands as c
+
+NOW = ExportWanted("/runs/a", "", "wide", {}, "/runs/a/x.wide")
+THEN = NOW._replace(checkpoint="step-00000003")
+CLOSING_S = 3.0
+
+
+@pytest.fixture
+def run(staged):
+    return staged("mlp")
+
+
+@pytest.fixture
+def exporter(context, run):
+    launcher = ExportLauncher()
+    made = Exporter(context.model, launcher.export_command)
+    made.launcher = launcher
+    yield made
+    made.close()
+
+
+def end_of(exporter, wanted=THEN):
+    """Begin, and wait for the end."""
+    exporter.begin(wanted)
+    return wait_for(exporter.ended)[0][0]
+
+
+def reached(exporter, what):
+    """Wait until it tells of ``what``."""
+    while exporter.what != what:
+        wait_for(exporter.progressed)
+
+
+# The checkpoint of the present state
+
+@pytest.mark.parametrize("saved_first", [False, True])
+def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_first):
+    exporter.begin(NOW)
+    number = context.model.run._sequence
+    news = [events.CommandApplied(5, number, "SaveCheckpoint", (), "step-00000005"),
+            events.CheckpointSaved(5, "step-00000005", "asked for")]
+    context.model.take([events.CheckpointSaved(4, "auto-00000004", "automatic"), *(news[::-1] if saved_first else news)[:1]])
+    assert exporter.is_busy and not exporter.launcher.wanted
+    context.model.take((news[::-1] if saved_first else news)[1:])
+    assert exporter.launcher.wanted == [NOW._replace(checkpoint="step-00000005")]
+    ended = wait_for(exporter.ended)[0][0]
+    assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
+
+
+@pytest.mark.parametrize("event, message", [
+    (events.CommandRejected(3, 1, "SaveCheckpoint", "the run has ended"), "the run has ended"),
+    (events.RecordFailed(3, "the disk is full"), "the disk is full"),
+    (events.Stopped(3), "the run has ended"),
+])
+def test_a_state_that_can_not_be_kept_is_told(exporter, context, event, message):
+    ended = QtTest.QSignalSpy(exporter.ended)
+    exporter.begin(NOW)
+    context.model.take([event])
+    assert len(ended) == 1 and message in ended[0][0].message and not exporter.is_busy and not exporter.launcher.wanted
+
+
+def test_another_run_has_another_state(exporter, context):
+    ended = QtTest.QSignalSpy(exporter.ended)
+    exporter.begin(NOW)
+    other = StagedRun("mlp")
+    context.model.set_run(other, other.network, other.book, "other")
+    assert "another run" in ended[0][0].message
+
+
+def test_a_run_that_has_ended_is_not_asked(exporter, run):
+    run.state = "finished"
+    ended = QtTest.QSignalSpy(exporter.ended)
+    exporter.begin(NOW)
+    assert "the run has ended" in ended[0][0].message and not exporter.is_busy
+
+
+# How it ends
+
+def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter):
+    exporter.launcher.program = (
+        "import json, os\nline = json.dumps(dict(progress=0.5, what='halves')).encode()\n"
+        "os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({!r}).encode() + b'\\n')".format(RECORD))
+    progressed = QtTest.QSignalSpy(exporter.progressed)
+    assert end_of(exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
+
+
+@pytest.mark.parametrize("program, message, details", [
+    ("import sys; sys.exit('exporting ...\\nqatviz: error: conv1: 9 bits')", "conv1: 9 bits", ""),
+    ("import sys; sys.stderr.write('noise\\n'); raise ValueError('a bug')", "ValueError: a bug", "Traceback"),
+    ("raise SystemExit(7)", "ended with code 7", ""),
+    ("import os; os.kill(os.getpid(), 9)", "sudden end", ""),
+])
+def test_what_went_wrong_is_told(exporter, program, message, details):
+    exporter.launcher.program = program
+    ended = end_of(exporter)
+    assert ended.record is None and message in ended.message and details in ended.details
+
+
+def test_a_program_that_can_not_be_started_is_told(exporter):
+    exporter._command_of = lambda wanted: Command("/nowhere/python", [])
+    assert "could not be started" in end_of(exporter).message
+
+
+def test_what_is_refused_before_it_begins_is_told(exporter):
+    exporter.launcher.refusal = "there is no such checkpoint"
+    spy = QtTest.QSignalSpy(exporter.ended)
+    exporter.begin(THEN)
+    assert spy[0][0].message == "there is no such checkpoint"
+
+
+def test_the_environment_is_passed_on(exporter):
+    exporter.launcher.program = "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))"
+    assert end_of(exporter).record == {"seen": "1", "path": os.environ["PATH"]}
+
+
+# Cancelling
+
+def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, run):
+    exporter.begin(NOW)
+    spy = QtTest.QSignalSpy(exporter.ended)
+    exporter.cancel()
+    assert spy[0][0] == (NOW, None, "", "")
+    run.advance()
+    context.model.take(run.drain())
+    assert not exporter.launcher.wanted and not exporter.is_busy
+
+
+def test_cancelling_ends_the_process_and_is_no_failure(exporter):
+    exporter.launcher.program = WAITS
+    exporter.begin(THEN)
+    reached(exporter, "making the integers")
+    exporter.cancel()
+    exporter.cancel()
+    ended = wait_for(exporter.ended)[0][0]
+    assert (ended.record, ended.message) == (None, "") and not exporter._patience.isActive()
+
+
+def test_a_process_that_does_not_listen_is_killed(exporter):
+    exporter.launcher.program = STUBBORN
+    exporter._patience.setInterval(50)
+    exporter.begin(THEN)
+    reached(exporter, "making the integers")
+    exporter.cancel()
+    assert wait_for(exporter.ended)[0][0].message == ""
+
+
+def test_what_was_written_when_it_was_cancelled_is_shown(exporter):
+    exporter.launcher.program = DEAF_WAITS.replace("sys.exit(", "print(json.dumps({'files': ['x']})); sys.exit(")
+    exporter.begin(THEN)
+    reached(exporter, "making the integers")
+    exporter.cancel()
+    assert wait_for(exporter.ended)[0][0].record == {"files": ["x"]}
+
+
+# In the window
+
+@pytest.fixture
+def window(app, tmp_path):
+    theme = Theme(DARK)
+    theme.apply()
+    made = MainWindow(theme, QtCore.QSettings(str(tmp_path / "w.ini"), QtCore.QSettings.IniFormat), ExportLauncher())
+    made.show()
+    run = StagedRun("mlp")
+    made.show_prepared(prepared_of(run, str(tmp_path)))
+    run.advance(3)
+    made.bridge.tick()
+    yield made
+    made.close()
+    made.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()
+
+
+def start_export(window, program):
+    """Click through the dialog until the process runs."""
+    window.launcher.program = program
+    window.named["export"].trigger()
+    dialog = window.exports.dialog
+    dialog.start.click()
+    assert window.model.run.sent[-1] == c.SaveCheckpoint()
+    window.model.run.advance()
+    window.bridge.tick()
+    reached(dialog.exporter, "making the integers")
+    return dialog
+
+
+def test_the_window_offers_it_once_there_is_a_run(window, monkeypatch):
+    assert window.named["export"].isEnabled() and not window.named["export"].icon().isNull()
+    with monkeypatch.context() as patch:
+        patch.setattr(window, "prepared", None)
+        window._on_state()
+        assert not window.named["export"].isEnabled()
+
+
+def test_the_dialog_can_be_closed_while_it_goes_on(window, app):
+    dialog = start_export(window, WAITS.replace("sys.exit(", "print(json.dumps({!r})); sys.exit(".format(RECORD)))
+    assert not dialog.isModal()
+    dialog.shut.click()
+    assert not dialog.isVisible() and window.exports.status.text() == "exporting 25%" and window.exports.status.isVisible()
+    window.exports.status.click()
+    assert dialog.isVisible() and dialog.cancel.isVisible()
+    dialog.close()
+    dialog.exporter._process.closeWriteChannel()
+    wait_for(dialog.exporter.ended)
+    assert not window.exports.status.isVisible() and "Exported to" in window.banner.text.text()
+    window.banner._do.click()
+    assert dialog.isVisible() and dialog.result.isVisible()
+    dialog.close()
+    window.named["export"].trigger()
+    assert dialog.form.isVisible()
+
+
+def test_a_failure_is_told_where_the_dialog_is_closed(window):
+    dialog = start_export(window, WAITS.replace("cancelled: nothing was written", "the disk is full"))
+    dialog.close()
+    dialog.exporter._process.closeWriteChannel()
+    wait_for(dialog.exporter.ended)
+    assert "The export failed: the disk is full" in window.banner.text.text() and window.banner.level == "bad"
+
+
+def test_cancelling_in_the_dialog_goes_back_to_the_form(window):
+    dialog = start_export(window, WAITS)
+    dialog.cancel.click()
+    wait_for(dialog.exporter.ended)
+    assert dialog.form.isVisible() and dialog.form.isEnabled() and not dialog.cancel.isVisible()
+    assert not window.banner.isVisible()
+
+
+@pytest.mark.parametrize("program", [WAITS, STUBBORN], ids=["listens", "deaf"])
+def test_closing_the_window_ends_it_in_time(window, program):
+    dialog = start_export(window, program)
+    process = dialog.exporter._process
+    begun = time.perf_counter()
+    window.close()
+    assert time.perf_counter() - begun < CLOSING_S
+    assert process.state() == QtCore.QProcess.NotRunning and not dialog.isVisible()
+
+
+def test_another_run_in_the_window_is_another_form_and_the_export_goes_on(window, tmp_path):
+    dialog = start_export(window, WAITS)
+    window.show_prepared(prepared_of(StagedRun("lenet"), str(tmp_path / "other")))
+    assert dialog.exporter.is_busy and dialog.form.path.path() == str(tmp_path / "other" / "exports" / "lenet-wide.wide")
+
+
+def test_a_success_whose_faults_are_many_is_no_good_news(window):
+    program = succeeds(dict(RECORD, faults=["layer 'x': wrong"])).replace("at('writing', 0.98)", "os.read(0, 1)")
+    dialog = start_export(window, program)
+    dialog.close()
+    dialog.exporter._process.closeWriteChannel()
+    wait_for(dialog.exporter.ended)
+    assert window.banner.level == "bad" and "does not compute" in window.banner.text.text()

@@ -1,0 +1,153 @@
+"""Exports from the window as they are: the command line in a process of its own, on a real run."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+from export_stage import wait_for
+from PyQt5 import QtCore
+
+from qatviz.app import exporting
+from qatviz.app.launching import AppLauncher
+from qatviz.app.recorded import recorded_run
+from qatviz.cli.parser import parse
+from qatviz.errors import RecordError
+from qatviz.gui.dialogs.export import ExportDialog
+from qatviz.gui.exporting import Exporter, ExportWanted
+from qatviz.telemetry.checkpoint_files import SUBDIRECTORY
+
+ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+ENVIRON = dict(os.environ, PYTHONPATH=ROOT)
+TIMEOUT_S = 100
+FOLLOWED = """
+import sys
+from qatviz.cli.followed import followed
+with followed() as progress:
+    print("ready", flush=True)
+    for step in range(10**9):
+        progress.at("waiting", step // 1000 / 10**6)
+"""
+
+
+@pytest.fixture(scope="module")
+def directory(tmp_path_factory):
+    """A recorded run of a few steps on a small data set."""
+    folder = tmp_path_factory.mktemp("run")
+    random = np.random.RandomState(0)
+    labels = np.arange(120) % 4
+    images = random.rand(120, 4, 4, 1).astype(np.float32) + labels[:, None, None, None] / 2
+    np.savez(str(folder / "data.npz"), x_train=images[:80], y_train=labels[:80], x_test=images[80:], y_test=labels[80:])
+    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", str(folder / "data.npz"), "--steps", "4",
+               "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
+    subprocess.run(command, check=True, env=ENVIRON, timeout=TIMEOUT_S)
+    return str(folder / "run")
+
+
+@pytest.mark.slow
+def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_path):
+    launcher = AppLauncher()
+    prepared = recorded_run(directory)
+    context.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title)
+    exporter = Exporter(context.model, launcher.export_command)
+    dialog = ExportDialog(context, launcher, exporter)
+    try:
+        dialog.open_for(directory)
+        names = [dialog.form.moment.itemData(row) for row in range(dialog.form.moment.count())]
+        assert names[0].startswith("final-") and any(name.startswith("before-") for name in names)
+        wait_for(dialog.form._worker.answered)
+        dialog.form.formats.choose("tflite")
+        dialog.form.path.edit.setText(str(tmp_path / "new" / "net.tflite"))
+        assert dialog.start.isEnabled(), dialog.form.problem()
+        dialog.start.click()
+        ended = wait_for(exporter.ended)[0][0]
+        assert ended.record is not None, ended
+        assert sorted(os.listdir(str(tmp_path / "new"))) == ["net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
+        assert dialog.result.heading.text().startswith("✓") and dialog.result.layers.model().rowCount() >= 3
+        with open(str(tmp_path / "new" / "net.parity.json")) as file:
+            assert dialog.result.outputs.table()["compared"] == list(json.load(file)["outputs"])
+    finally:
+        exporter.close()
+        dialog.close()
+        dialog.deleteLater()
+        app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+
+
+@pytest.mark.parametrize("form", list(AppLauncher().export_formats()), ids=lambda form: form.name)
+def test_what_the_window_calls_is_what_the_command_line_takes(form):
+    switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
+    for options, examples in ((form.settled(), None), (switched, 20)):
+        wanted = ExportWanted("/runs/a", "step-00000003", form.name, options, "/runs/a/x" + form.suffix, examples)
+        command = exporting.command_of(wanted)
+        assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
+        parsed = parse(command.arguments[2:])
+        assert (parsed.directory, parsed.format, parsed.out, parsed.checkpoint, parsed.verify, parsed.progress) == (
+            "/runs/a", form.name, "/runs/a/x" + form.suffix, "step-00000003", examples, True)
+        for name, value in options.items():
+            assert (getattr(parsed, name) or False) == value
+        assert command.environment["TF_NUM_INTRAOP_THREADS"] == "1" and ROOT in command.environment["PYTHONPATH"]
+
+
+def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path):
+    folder = tmp_path / SUBDIRECTORY
+    folder.mkdir()
+    old = folder / "before-00000500-3.npz"
+    old.write_bytes(b"one")
+    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
+    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
+    old.unlink()
+    assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
+    old.write_bytes(b"of another timeline")
+    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3.2"
+    assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
+    for name in ("step-00000500", "final-00000500", "mine", "kept-before-00000500-3"):
+        assert exporting.keep(str(tmp_path), name) == name
+    assert len(list(folder.iterdir())) == 3
+
+
+def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, monkeypatch):
+    folder = tmp_path / SUBDIRECTORY
+    folder.mkdir()
+    (folder / "auto-00000500.npz").write_bytes(b"one")
+
+    def refuse(*_):
+        raise OSError(95, "Operation not supported")
+    monkeypatch.setattr(os, "link", refuse)
+    for _ in range(2):
+        assert exporting.keep(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
+    assert len(list(folder.iterdir())) == 2
+
+
+def test_a_checkpoint_that_is_gone_is_told(tmp_path):
+    with pytest.raises(RecordError, match="auto-00000500"):
+        exporting.keep(str(tmp_path), "auto-00000500")
+
+
+def test_the_settings_of_a_checkpoint_are_read(directory):
+    launcher = AppLauncher()
+    infos = launcher.moments(directory)
+    before, final = (next(info for info in infos if info.name.startswith(prefix)) for prefix in ("before", "final"))
+    assert [(launcher.settings_at(directory, info.name)[0].of("dense1.weights").num_bits, info.step)
+            for info in (before, final)] == [(8, 2), (4, 4)]
+    with pytest.raises(RecordError, match="nowhere"):
+        launcher.settings_at(directory, "nowhere")
+
+
+@pytest.mark.parametrize("ending", [signal.SIGTERM, "input"])
+def test_followed_work_ends_where_it_is_asked_to(ending):
+    process = subprocess.Popen([sys.executable, "-c", FOLLOWED], env=ENVIRON, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE)
+    assert process.stdout.readline() == b"ready\n"
+    assert json.loads(process.stdout.readline().decode()) == {"progress": 0.0, "what": "waiting"}
+    if ending == "input":
+        process.stdin.close()
+        process.stdin = None
+    else:
+        process.send_signal(ending)
+    out, errors = process.communicate(timeout=TIMEOUT_S)
+    assert process.returncode == 1 and b"Cancelled: cancelled: nothing was written" in errors
+    shares = [json.loads(line.decode())["progress"] for line in out.splitlines()]
+    assert all(later - earlier >= 0.0049 for earlier, later in zip(shares, shares[1:]))  # not a line for every step
