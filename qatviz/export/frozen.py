@@ -5,7 +5,7 @@ from pathlib import Path
 from qatviz.export.fake_quant_model import fake_quant_model
 from qatviz.export.fake_quant_proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graph_about import EXACT, FLOAT, graph_about
+from qatviz.export.graph_about import EXACT, FLOAT, graph_about, notes_on
 from qatviz.export.graph_lowering import inference_graph
 from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
@@ -35,7 +35,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
                             options["form"] == EXACT)
     content = graph.definition.SerializeToString()
     with GraphRunner(content, graph.tensors) as runner:
-        simulation = Simulation("Frozen graph ({})".format(options["form"]), RUNTIME, runner.values, len(content))
+        simulation = Simulation("Frozen graph ({})".format(options["form"]), RUNTIME, runner.values, len(content),
+                                notes_on(options["form"]))
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)

@@ -11,7 +11,7 @@ from tensorflow.core.protobuf import saved_model_pb2
 from qatviz.export.fake_quant_model import fake_quant_model
 from qatviz.export.fake_quant_proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graph_about import EXACT, FLOAT, graph_about
+from qatviz.export.graph_about import EXACT, FLOAT, graph_about, notes_on
 from qatviz.export.graph_lowering import INPUT, InferenceGraph, inference_graph
 from qatviz.export.graph_runtime import RUNTIME, GraphRunner
 from qatviz.export.parity_files import write_export
@@ -46,7 +46,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     contents = _saved(graph)
     nbytes = sum(map(len, contents.values()))
     with GraphRunner(_graph_in(contents), graph.tensors) as runner:
-        simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes)
+        simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes,
+                                notes_on(options["form"]))
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     contents[_ABOUT] = (json.dumps(about, indent=1) + "\n").encode("utf-8")
     progress.at("writing the files", 0.98)
