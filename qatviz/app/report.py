@@ -14,15 +14,16 @@ from qatviz.telemetry.refill import metric_in
 def report_job(model: RunModel, directory: str, path: str) -> Callable[[], WrittenReport]:
     """What writes the report to ``path``, for a thread of its own.
 
-    Called on the thread of ``model``: what it knows is copied at once. ``directory`` is where the run is recorded, empty if
-    it is not; the job raises QatvizError.
+    Called on the thread of ``model``: what it knows is copied at once. ``directory`` is where the run is recorded,
+    empty if it is not; the job raises QatvizError.
     """
     if directory:
         return lambda: write_report(RunRecord.read(directory), path)
     spec = getattr(model.run, "spec", None)
     about = spec.description() if spec is not None else {}
-    known = (model.network, model.book, metric_in(model.history), model.history, tuple(model.snapshots),
-             tuple(Happening(happening.event, None, happening.survives) for happening in model.happenings), model.last_step)
+    happenings = tuple(Happening(happening.event, None, happening.survives) for happening in model.happenings)
+    known = (model.network, model.book, metric_in(model.history), model.history, tuple(model.snapshots), happenings,
+             model.last_step)
 
     def write() -> WrittenReport:
         target = Path(path).absolute()

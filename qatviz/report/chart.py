@@ -1,4 +1,4 @@
-"""A chart of curves over steps as SVG: few readable ticks, gaps where there is no value, markers where settings changed."""
+"""A chart of curves over steps as SVG: few readable ticks, gaps where nothing was measured, markers of changes."""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 

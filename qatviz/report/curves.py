@@ -39,13 +39,13 @@ TENSOR_KINDS = (
     TensorKind(Axis("Error (MSE)", log=True),
                (("{}/mse", "all", "whole"), ("{}/mse_clipping", "clipping", "clipping"),
                 ("{}/mse_rounding", "rounding", "rounding")),
-               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the range) "
-               "and rounding (values between two levels).", MIDDLE),
+               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the "
+               "range) and rounding (values between two levels).", MIDDLE),
     TensorKind(Axis("SQNR (dB)", unit=" dB", least=6.0), (("{}/sqnr_db", "", "s0"),),
-               "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing them; "
-               "6 dB are one bit."),
+               "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing "
+               "them; 6 dB are one bit."),
     TensorKind(Axis("Scale", log=True), (("{}/scale", "", "s0"),),
-               "The step between two neighbouring quantized values; of the coarsest channel, where there is one for each."),
+               "The step between two neighbouring quantized values; of the coarsest channel, where each has its own."),
     TensorKind(Axis("Zero point", least=4.0), (("{}/zero_point", "", "s0"),),
                "The integer code that stands for 0; always 0 on a symmetric grid."),
     TensorKind(Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
@@ -111,8 +111,12 @@ def run_figures(run: RunData) -> List[Figure]:
 
 def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:
     """All charts of a tensor."""
-    return [_figure(run, kind.axis, tuple((series.format(tensor.name), name, style) for series, name, style in kind.curves),
-                    kind.waits_for, kind.size, tensor.name) for kind in TENSOR_KINDS if tensor.kind in kind.kinds]
+    figures = []
+    for kind in TENSOR_KINDS:
+        if tensor.kind in kind.kinds:
+            series = tuple((pattern.format(tensor.name), name, style) for pattern, name, style in kind.curves)
+            figures.append(_figure(run, kind.axis, series, kind.waits_for, kind.size, tensor.name))
+    return figures
 
 
 def _axis_of(metric: Metric) -> Axis:

@@ -1,6 +1,7 @@
 """The section of a report on exports: what was written from the run, and the proof that it computes the same.
 
-The proofs are files that anybody may have written: what is not as expected is left out or told as it is, never relied on.
+The proofs are files that anybody may have written: what is not as expected is left out or told as it is, never relied
+on.
 """
 
 from typing import Any, Dict, List, Optional
@@ -50,7 +51,8 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
 def _verdict(export: FoundExport) -> Cell:
     faults = export.record.get("faults")
     if faults:
-        return Cell("✖ {}".format(count(len(faults), "operation") + " wrong" if isinstance(faults, list) else "wrong"), "bad")
+        how_many = count(len(faults), "operation") + " " if isinstance(faults, list) else ""
+        return Cell("✖ {}wrong".format(how_many), "bad")
     expected = export.record.get("as_expected")
     if expected is True:
         return Cell("● as expected", "good")
@@ -82,7 +84,8 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
     heads = [Head("Compared")] + [Head(_NAMES.get(key, _text(key)), is_number=True) for key in keys]
     examples = record.get("examples")
     caption = "Outputs" + (" for {}".format(count(examples, "held-out example")) if is_count(examples) else "")
-    return table(caption, heads, [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs])
+    shown = [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs]
+    return table(caption, heads, shown)
 
 
 def _shares(record: Dict[str, Any]) -> Optional[Markup]:
@@ -105,7 +108,8 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
         return None
     heads = [Head("Layer"), Head("Operation")] + [Head(text, about, True) for text, about in (
         ("Identical", "Codes as they come out of the whole network"), ("Largest", "Difference in codes"),
-        ("Alone", "Identical codes, computed from the same codes as the file had"), ("Largest", "Difference in codes, alone"),
+        ("Alone", "Identical codes, computed from the same codes as the file had"),
+        ("Largest", "Difference in codes, alone"),
         ("Unexplained", "Codes that differ by more than rounding explains"))]
     shown = []
     for layer in layers[:MOST_LAYERS]:

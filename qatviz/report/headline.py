@@ -58,8 +58,8 @@ def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) 
                 else "Quantization costs no {}.".format(where)]
     if loss < 0:
         return ["Quantized, the network is better: {} of {}.".format(_amount(-loss, metric), where),
-                "It was trained with quantization on: what is tuned is the quantized network, and the float one is only what "
-                "it comes from."]
+                "It was trained with quantization on: what is tuned is the quantized network, and the float one is "
+                "only what it comes from."]
     return ["Quantization costs {} of {}.".format(_amount(loss, metric), where)] + _sides(scores, metric, noise)
 
 
@@ -80,8 +80,10 @@ def _loss(in_float: float, quantized: float, metric: Metric) -> float:
 
 
 def _noise(in_float: float, quantized: float, metric: Metric, num_examples: int) -> float:
-    """Below this a difference says nothing: of two shares, what chance alone does (as if they were measured on examples of
-    their own: on the same ones it does less)."""
+    """Below this a difference says nothing.
+
+    Of two shares: what chance alone does, as if each was measured on examples of its own; on the same it does less.
+    """
     if metric.highest != 1.0 or not num_examples:
         return _SMALL_PART * abs(in_float)
     spread = sum(share * (1 - share) / num_examples for share in (in_float, quantized))
@@ -116,7 +118,8 @@ def _saved(rows: Sequence[TensorRow]) -> List[str]:
     now, in_float, mean_bits = sizes(list(rows))
     if not in_float:
         return []
-    return ["The weights take {} instead of {} in float32 ({:.3g} bits each).".format(size(now), size(in_float), mean_bits)]
+    told = "The weights take {} instead of {} in float32 ({:.3g} bits each)."
+    return [told.format(size(now), size(in_float), mean_bits)]
 
 
 def worst(rows: Sequence[TensorRow], most: int = 6) -> List[TensorRow]:

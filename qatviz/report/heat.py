@@ -10,6 +10,7 @@ from qatviz.report.curves import markers_of
 from qatviz.report.markup import Markup, element, join, number
 from qatviz.report.network_picture import cut
 from qatviz.report.run_data import RunData
+from qatviz.report.tables import scrolling
 from qatviz.report.words import decibels
 
 #: dB at the ends of the colours: as the window colours the drawn network.
@@ -69,19 +70,21 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         points = thin(run.history.series(name + "/sqnr_db"), width)
         # Without an error, it is in float or exact.
         in_float = np.isinf(points.high) & ~run.active_at(name, points.first)
-        points = points._replace(**{part: np.where(in_float, np.nan, getattr(points, part)) for part in ("high", "mean")})
+        high, mean = (np.where(in_float, np.nan, part) for part in (points.high, points.mean))
+        points = points._replace(high=high, mean=mean)
         for level, part in _parts(plot, points, width, top):
             cells[level].append(part)
-        labels.append(element("g", element("title", name), text_at(plot.left - 4, top + 10, cut(name, _NAME_FITS), "end")))
+        label = text_at(plot.left - 4, top + 10, cut(name, _NAME_FITS), "end")
+        labels.append(element("g", element("title", name), label))
         told.append("{}: {}".format(name, _now(points)))
     markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]  # type: List[Marker]
     paths = [element("path", d="".join(parts), class_="heat-{}".format(level))
              for level, parts in enumerate(cells) if parts]
-    words = "At the end: " + "; ".join(told)
-    return element("svg", element("title", "SQNR of {} tensors over the run".format(len(names))), element("desc", words),
-                   paths, labels, plot.step_axis(), plot.markers(markers), plot.numbers(markers),
+    title = "SQNR of {} tensors over the run".format(len(names))
+    return element("svg", element("title", title), element("desc", "At the end: " + "; ".join(told)), paths, labels,
+                   plot.step_axis(), plot.markers(markers), plot.numbers(markers),
                    viewBox="0 0 {} {}".format(*map(number, size)), width=size[0], height=size[1], role="img",
-                   aria_label="SQNR of {} tensors over the run".format(len(names)), class_="chart heat")
+                   aria_label=title, class_="chart heat")
 
 
 def _parts(plot: Plot, points: Points, width: int, top: float) -> List[Tuple[int, str]]:
@@ -115,6 +118,5 @@ def section(run: RunData) -> Markup:
     pictures = heat_pictures(run)
     if not pictures:
         return element("p", "No step was done yet.", class_="missing")
-    return join(element("p", "Signal-to-quantization-noise ratio of every tensor, step by step; 6 dB are one bit."), legend(),
-                [element("div", picture, class_="wide", tabindex="0", role="region", aria_label="SQNR over the run")
-                 for picture in pictures])
+    about = "Signal-to-quantization-noise ratio of every tensor, step by step; 6 dB are one bit."
+    return join(element("p", about), legend(), [scrolling("SQNR over the run", picture) for picture in pictures])

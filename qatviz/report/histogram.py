@@ -52,10 +52,10 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     words = "{:,}{} values from {} to {}".format(total, of, si(histogram.edges[0]), si(histogram.edges[-1]))
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
-    words += "; {} bits, representable {} to {}; {}; {} clipped, {} flushed to zero".format(
-        snapshot.num_bits[index], si(window[0]), si(window[1]), decibels(measure["sqnr_db"]), percent(measure["clipped"]),
-        percent(measure["flushed"]))
-    return Shown(found, (low, high), words)
+    grid = "{} bits, representable {} to {}".format(snapshot.num_bits[index], si(window[0]), si(window[1]))
+    error = "{}; {} clipped, {} flushed to zero".format(
+        decibels(measure["sqnr_db"]), percent(measure["clipped"]), percent(measure["flushed"]))
+    return Shown(found, (low, high), "; ".join((words, grid, error)))
 
 
 def common_axis(first: Tuple[float, float], last: Tuple[float, float]) -> Optional[Tuple[float, float]]:
@@ -175,7 +175,8 @@ class _Tile:
                        d="".join("M{} {}l14 -6".format(number(x - 7), number(self._ceiling + y)) for y in (10, 14)))
 
     def _scale(self) -> Markup:
-        parts = [element("path", d="M{} {}H{}".format(*map(number, (self._left, self._floor, self._right))), class_="axis")]
+        base = "M{} {}H{}".format(*map(number, (self._left, self._floor, self._right)))
+        parts = [element("path", d=base, class_="axis")]
         for value, text in linear_ticks(*self._axis, at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
             x = float(self._x(np.float64(value)))
             if self._left <= x <= self._right:

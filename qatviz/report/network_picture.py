@@ -41,9 +41,10 @@ def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
     boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in of_layer.get(name, ())])
              for name, text in texts.items()]
     words = "{} operations, from {} to {}".format(len(plan.units), INPUT, plan.units[-1].name)
+    width, height = layout.width + 8, layout.height + 8
     return element("svg", element("title", "The network {}".format(network.name)), element("desc", words),
-                   _edges(layout), boxes, viewBox="-4 -4 {} {}".format(*map(number, (layout.width + 8, layout.height + 8))),
-                   width=layout.width + 8, height=layout.height + 8, role="img", class_="graph",
+                   _edges(layout), boxes, viewBox="-4 -4 {} {}".format(number(width), number(height)), width=width,
+                   height=height, role="img", class_="graph",
                    aria_label="The network {}: {}".format(network.name, words))
 
 
@@ -63,9 +64,10 @@ def _box(place: Tuple[float, float, float, float], text: Tuple[str, str, str], r
     x, y, width, height = place
     parts = [element("title", "\n".join(text)),
              element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain")]
-    for number_, (line, fits, style) in enumerate(zip(text, (_NAME_FITS, _TEXT_FITS, _TEXT_FITS), ("name", None, None))):
-        parts.append(element("text", cut(line, fits), x=x + _MARGIN, y=y + _MARGIN + (number_ + 0.75) * _LINE, class_=style))
-    top = y + _MARGIN + 3 * _LINE
+    top = y + _MARGIN
+    for line, fits, style in zip(text, (_NAME_FITS, _TEXT_FITS, _TEXT_FITS), ("name", None, None)):
+        parts.append(element("text", cut(line, fits), x=x + _MARGIN, y=top + 0.75 * _LINE, class_=style))
+        top += _LINE
     for row in rows:
         parts.append(_badge(x + _MARGIN, top, width - 2 * _MARGIN, row))
         top += _BADGE
@@ -74,13 +76,14 @@ def _box(place: Tuple[float, float, float, float], text: Tuple[str, str, str], r
 
 def _badge(x: float, y: float, width: float, row: TensorRow) -> Markup:
     """Kind, bits, SQNR; the verdict by symbol and colour."""
+    level = LEVEL_STYLES[row.verdict.level]
     told = "{} {}".format(row.bits, "bits" if row.is_active else "").strip()
     if row.is_active and row.is_measured:
         told += " · " + decibels(row.measures["sqnr_db"])
     return element(
         "g", element("title", "{}: {}".format(row.tensor.name, row.verdict.text)),
-        element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + LEVEL_STYLES[row.verdict.level]),
-        element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + LEVEL_STYLES[row.verdict.level]),
+        element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + level),
+        element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + level),
         element("text", "{} {}".format(row.tensor.kind, told), x=x + 19, y=y + 12))
 
 

@@ -37,8 +37,8 @@ def page(run: RunData) -> Markup:
         _Section("settings", "Settings", sections.settings(run)),
         _Section("exports", "Exports", exports(run)),
         _Section("events", "Events", sections.timeline(run))]
-    links = element("nav", element("ul", [element("li", element("a", part.title, href="#" + part.key)) for part in parts]),
-                    aria_label="Contents")
+    items = [element("li", element("a", part.title, href="#" + part.key)) for part in parts]
+    links = element("nav", element("ul", items), aria_label="Contents")
     header = element("header", element("h1", title), element("p", headline.state(run), class_="state"),
                      sections.summary(run, rows), sections.facts_of(run), links)
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]

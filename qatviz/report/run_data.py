@@ -29,8 +29,10 @@ _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
 
 
 class Happening(NamedTuple):
-    """An event with the wall clock (Unix time, seconds; None where nobody noted it); ``survives``: it is part of what led to
-    the run's present state."""
+    """An event with the wall clock (Unix time, seconds; None where nobody noted it).
+
+    ``survives``: it is part of what led to the run's present state.
+    """
 
     event: events.Event
     time: Optional[float]
@@ -135,11 +137,11 @@ def read_run(reader: RecordReader) -> RunData:
     happenings, missing = _happenings(reader)
     names = [tensor.name for tensor in plan.tensors]
     first, last = _first_and_last(reader)
+    turns = turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where))
     return RunData(
         about, reader.directory.resolve().name, Network.from_dict(about["network"]), first_book, outcome.book, outcome,
         planned(reader).steps, _history(reader, names, outcome), first, last, happenings,
-        turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where)), tuple(find_exports(reader.directory, about.get("run_id"))),
-        missing)
+        turns, tuple(find_exports(reader.directory, about.get("run_id"))), missing)
 
 
 def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str, ...]]:

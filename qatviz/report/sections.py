@@ -6,7 +6,7 @@ from qatviz.metric import WAYS
 from qatviz.report import headline
 from qatviz.report.curves import WAY_NAMES, gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
-from qatviz.report.run_data import RunData
+from qatviz.report.run_data import Happening, RunData, Turn
 from qatviz.report.sentences import change, is_told, sentence
 from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
@@ -51,6 +51,7 @@ def facts_of(run: RunData) -> Markup:
     """What was trained on what, and how."""
     about, network = run.about, run.network
     parameters = sum(row.parameters for row in network.summary())
+    loss = "" if run.outcome.loss is None else ", last loss {:.4g}".format(run.outcome.loss)
     pairs = [
         ("Network", "{}: {}, {:,} parameters, input {}".format(
             network.name, count(len(network.layers), "layer"), parameters, shape(network.input_shape))),
@@ -58,9 +59,9 @@ def facts_of(run: RunData) -> Markup:
         ("Data's fingerprint", about.get("data_fingerprint", "not known")),
         ("Batch", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else "not known"),
         ("Optimizer", about.get("optimizer", "not known")), ("Seed", about.get("seed", "not known")),
-        ("Training", "{} in {}{}".format(count(run.outcome.step, "step"), duration(run.outcome.seconds),
-                                         "" if run.outcome.loss is None else ", last loss {:.4g}".format(run.outcome.loss))),
-        ("Begun", date(about.get("created"))), ("Run", "{} ({})".format(about.get("run_id", "not known"), run.directory)),
+        ("Training", "{} in {}{}".format(count(run.outcome.step, "step"), duration(run.outcome.seconds), loss)),
+        ("Begun", date(about.get("created"))),
+        ("Run", "{} ({})".format(about.get("run_id", "not known"), run.directory)),
         ("Recorded by", "qatviz {}".format(about.get("qatviz", "of an unknown version")))]
     forked = about.get("forked_from")
     if isinstance(forked, dict):
@@ -78,14 +79,14 @@ def _changes(run: RunData) -> Content:
         return element("p", "No setting changed while it trained.")
     heads = [Head("No.", "The number at the markers in the pictures", True),
              Head("After step", "Steps that were done before it took effect", True), "What changed",
-             Head("What it did", "Means over up to 50 steps before the change, and over up to 50 after the first 10; accuracy "
-                                 "of the evaluations before and after")]
+             Head("What it did", "Means over up to 50 steps before the change, and over up to 50 after the first 10; "
+                                 "of evaluations the last before and the first after")]
     rows = [[str(index), "{:,}".format(turn.step), _turn(turn), turn.effect.describe()]
             for index, turn in enumerate(run.turns, 1)]
     return table("Changes of settings", heads, _limited(rows))
 
 
-def _turn(turn: Any) -> Content:
+def _turn(turn: Turn) -> Content:
     """All of its changes, if they are not too many to be read."""
     if 2 < len(turn.changes) <= _MOST_CHANGES:
         return bullets([change(changed) for changed in turn.changes])
@@ -126,23 +127,24 @@ def timeline(run: RunData) -> Markup:
     """All that happened, and all evaluations."""
     told = [h for h in run.happenings if is_told(h.event)]
     heads = [Head("After step", is_number=True), "When", "What happened"]
-    rows = [["{:,}".format(h.event.step), date(h.time), Cell(sentence(h.event), _event_style(h))
-             if h.survives else Cell(join(element("s", sentence(h.event)), " (left behind: the run was set back)"), "left")]
-            for h in told]
-    events_table = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
-    parts = [_maybe_folded(events_table, count(len(rows), "event"), len(rows))]
+    rows = [["{:,}".format(h.event.step), date(h.time), _event(h)] for h in told]
+    shown = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
+    parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:
-        heads = [Head("After step", is_number=True)] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
+        heads = [heads[0]] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
         rows = [["{:,}".format(row["step"])] + [run.metric.text(row[way], 2) for way in WAYS] for row in found]
         shown = table("Evaluations on held-out data: {}".format(run.metric.title), heads, _limited(rows))
         parts.append(_maybe_folded(shown, count(len(rows), "evaluation"), len(rows)))
     return join(parts)
 
 
-def _event_style(happening: Any) -> Any:
-    grave = (events.Failed, events.NonFinite, events.RecordFailed)
-    return "grave" if isinstance(happening.event, grave) else None
+def _event(happening: Happening) -> Cell:
+    told = sentence(happening.event)
+    if not happening.survives:
+        return Cell(join(element("s", told), " (left behind: the run was set back)"), "left")
+    is_grave = isinstance(happening.event, (events.Failed, events.NonFinite, events.RecordFailed))
+    return Cell(told, "grave" if is_grave else None)
 
 
 def _maybe_folded(content: Markup, summary_: str, rows: int) -> Markup:

@@ -10,8 +10,11 @@ _NAMED = 2
 
 
 def is_told(event: events.Event) -> bool:
-    """Whether an event is worth a line: evaluations have a table of their own; answers to commands that changed nothing,
-    and checkpoints that are kept before each change, say nothing."""
+    """Whether an event is worth a line.
+
+    Evaluations have a table of their own; answers to commands that changed nothing, and checkpoints that are kept
+    before each change, say nothing.
+    """
     if isinstance(event, events.CommandApplied):
         return bool(event.changes)
     if isinstance(event, events.CheckpointSaved):

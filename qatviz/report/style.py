@@ -22,13 +22,15 @@ h3 { font-size: 1.02rem; margin: 1.3rem 0 .3rem; } h1, h2, h3, dd, li, p { overf
 td, th { overflow-wrap: break-word; }
 p { margin: .35rem 0; } a { color: var(--accent); } header .state { color: var(--muted); margin: 0 0 .6rem; }
 nav ul { display: flex; flex-wrap: wrap; gap: .2rem 1.2rem; list-style: none; padding: 0; margin: .6rem 0; }
-.verdict { background: var(--base); border: 1px solid var(--line); border-left: 5px solid var(--accent); border-radius: 4px;
-  padding: .5rem 1rem; margin: .6rem 0 1rem; }
+.verdict { background: var(--base); border: 1px solid var(--line); border-left: 5px solid var(--accent);
+  border-radius: 4px; padding: .5rem 1rem; margin: .6rem 0 1rem; }
 .verdict > p:first-child { font-size: 1.12rem; font-weight: 600; }
 .verdict ul { padding-left: 1.1rem; margin: .4rem 0; list-style: none; text-indent: -1.1rem; }
-.card { background: var(--base); border: 1px solid var(--line); border-radius: 4px; padding: .3rem 1rem .7rem; margin: .9rem 0; }
+.card { background: var(--base); border: 1px solid var(--line); border-radius: 4px; padding: .3rem 1rem .7rem;
+  margin: .9rem 0; }
 .card h3 { margin-top: .5rem; }
-.about, figcaption, .legend { color: var(--muted); font-size: .86rem; } figcaption b { color: var(--text); margin-right: .7em; }
+.about, figcaption, .legend { color: var(--muted); font-size: .86rem; }
+figcaption b { color: var(--text); margin-right: .7em; }
 figcaption .about { display: block; font-size: .8rem; }
 .missing { color: var(--muted); font-style: italic; }
 .figures { display: flex; flex-wrap: wrap; gap: .8rem 1rem; margin: .5rem 0; align-items: flex-end; }
@@ -48,9 +50,11 @@ td ul { margin: 0; padding-left: 1rem; } td.changed { font-weight: 700; } td.lef
 td.warning, b.warning, span.warning { color: var(--warning); font-weight: 600; }
 td.bad, b.bad, span.bad { color: var(--bad); font-weight: 700; } td.none, span.none { color: var(--muted); }
 dl { display: grid; grid-template-columns: max-content 1fr; gap: .1rem 1rem; margin: .5rem 0; }
-dt { color: var(--muted); } dd { margin: 0; } details { margin: .5rem 0; } summary { cursor: pointer; color: var(--accent); }
+dt { color: var(--muted); } dd { margin: 0; } details { margin: .5rem 0; }
+summary { cursor: pointer; color: var(--accent); }
 .legend > span { margin-right: 1.1em; white-space: nowrap; } figcaption .legend { display: inline-block; }
-.key { display: inline-block; width: 1.5em; height: .75em; margin-right: .4em; border-top: 0 solid; vertical-align: baseline; }
+.key { display: inline-block; width: 1.5em; height: .75em; margin-right: .4em; border-top: 0 solid;
+  vertical-align: baseline; }
 .key.s0, .key.s1, .key.s2, .key.clipping, .key.rounding, .key.float-line, .key.quantized-line { height: .32em;
   border-top-width: 2px; }
 .key.s0, .key.quantized-line { border-color: var(--quantized); } .key.quantized-line { border-top-width: 3px; }
@@ -60,8 +64,9 @@ dt { color: var(--muted); } dd { margin: 0; } details { margin: .5rem 0; } summa
 .key.rounding { border-color: var(--s2); border-top-style: dotted; }
 .key.float { background: var(--float); opacity: .5; } .key.clipped { background: var(--clipped); }
 .key.flushed { background: var(--flushed); opacity: .75; }
-.key.levels { border: 1.5px solid var(--quantized); } .key.edge { width: .5em; border-left: 2px solid var(--edge);
-  border-top: 2px solid var(--edge); } .key.unused { height: .3em; width: .35em; background: var(--quantized); opacity: .6; }
+.key.levels { border: 1.5px solid var(--quantized); }
+.key.edge { width: .5em; border-left: 2px solid var(--edge); border-top: 2px solid var(--edge); }
+.key.unused { height: .3em; width: .35em; background: var(--quantized); opacity: .6; }
 svg text { font: 10.5px system-ui, -apple-system, "Segoe UI", Roboto, "DejaVu Sans", sans-serif; fill: var(--muted); }
 svg .grid { stroke: var(--line); stroke-width: .6; } svg .axis { stroke: var(--muted); stroke-width: .8; fill: none; }
 svg .marker { stroke: var(--clipped); stroke-width: 1.1; stroke-dasharray: 4 3; }
@@ -71,11 +76,12 @@ svg .line { fill: none; stroke: var(--quantized); stroke-width: 1.4; stroke-line
 svg .band { stroke: none; fill: var(--quantized); opacity: .22; }
 svg .line.s1 { stroke: var(--s1); stroke-dasharray: 6 3; } svg .line.s2 { stroke: var(--s2); stroke-dasharray: 1.5 3; }
 svg .line.float-line { stroke: var(--float); } svg .line.quantized-line { stroke-width: 2.3; }
-svg .line.whole { stroke-width: 3.2; stroke-opacity: .45; } .key.whole { height: .32em; border-top: 4px solid var(--quantized);
-  opacity: .55; }
+svg .line.whole { stroke-width: 3.2; stroke-opacity: .45; }
+.key.whole { height: .32em; border-top: 4px solid var(--quantized); opacity: .55; }
 svg .line.clipping { stroke: var(--clipped); stroke-dasharray: 5 3; }
 svg .line.rounding { stroke: var(--s2); stroke-dasharray: 1.5 3; }
-svg .band.s1 { fill: var(--s1); } svg .band.s2, svg .band.rounding { fill: var(--s2); } svg .band.clipping { fill: var(--clipped); }
+svg .band.s1 { fill: var(--s1); } svg .band.s2, svg .band.rounding { fill: var(--s2); }
+svg .band.clipping { fill: var(--clipped); }
 svg .band.clipping, svg .band.rounding { opacity: .1; }
 svg .outside { fill: var(--shade); } svg .float { fill: var(--float); fill-opacity: .42; }
 svg .flushed { fill: var(--flushed); fill-opacity: .75; } svg .clipped { fill: var(--clipped); }
@@ -103,5 +109,5 @@ footer { color: var(--muted); margin-top: 2.5rem; font-size: .86rem; }
 }
 """
 
-STYLE = ":root {{{light}\n}}\n@media screen and (prefers-color-scheme: dark) {{ :root {{{dark}\n}} }}{heat}{rules}".format(
-    light=_LIGHT, dark=_DARK, heat="\n" + heat.style(), rules=_RULES)
+_DARK_ONLY = "@media screen and (prefers-color-scheme: dark)"
+STYLE = ":root {{{}\n}}\n{} {{ :root {{{}\n}} }}\n{}{}".format(_LIGHT, _DARK_ONLY, _DARK, heat.style(), _RULES)

@@ -21,7 +21,7 @@ class Head(NamedTuple):
     is_number: bool = False
 
 
-def table(caption: Content, heads: Sequence[Union[str, Head]], rows: Iterable[Sequence[Union[Cell, Content]]],
+def table(caption: str, heads: Sequence[Union[str, Head]], rows: Iterable[Sequence[Union[Cell, Content]]],
           style: Optional[str] = None) -> Markup:
     """A table that scrolls where it is wider than the page; the first cell of each row heads it."""
     heads = [head if isinstance(head, Head) else Head(head) for head in heads]
@@ -29,8 +29,13 @@ def table(caption: Content, heads: Sequence[Union[str, Head]], rows: Iterable[Se
                          for head in heads])
     body = [element("tr", [_cell(cell, head, place == 0) for place, (cell, head) in enumerate(zip(row, heads))])
             for row in rows]
-    return element("div", element("table", element("caption", caption), element("thead", top), element("tbody", body),
-                                  class_=style), class_="wide", tabindex="0", role="region", aria_label=_plain(caption))
+    return scrolling(caption, element("table", element("caption", caption), element("thead", top),
+                                      element("tbody", body), class_=style))
+
+
+def scrolling(label: str, content: Markup) -> Markup:
+    """What scrolls by itself where it is wider than the page, with the arrow keys too."""
+    return element("div", content, class_="wide", tabindex="0", role="region", aria_label=label)
 
 
 def _head(head: Head) -> Content:
@@ -44,10 +49,6 @@ def _cell(cell: Any, head: Head, is_first: bool) -> Markup:
     if is_first or cell.heads_row:
         return element("th", cell.content, scope="row", class_=style)
     return element("td", cell.content, class_=style)
-
-
-def _plain(caption: Content) -> Optional[str]:
-    return caption if isinstance(caption, str) and not isinstance(caption, Markup) else None
 
 
 def facts(pairs: Iterable[Sequence[Content]]) -> Markup:

@@ -5,7 +5,8 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from qatviz.analysis.verdict import BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes, verdict
+from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
+                                     verdict)
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report import words
 from qatviz.report.run_data import RunData
@@ -114,17 +115,17 @@ def _range(row: TensorRow) -> str:
 #: The columns of the window's table, in its order; the verdict and the name come before them.
 COLUMNS = (
     Column("num_bits", "Bits", QUANTIZER_SETTINGS["num_bits"].help, lambda row: row.bits),
-    _measure("sqnr_db", "SQNR dB", "Signal-to-quantization-noise ratio: how much stronger the values are than the error "
-             "that quantization makes; 6 dB more is half the error.", "{:.1f}".format),
-    _measure("rmse_over_scale", "RMSE/scale", "The typical error divided by the scale. 0.289 is what rounding alone must "
-             "make; much more means clipping.", "{:.3f}".format),
+    _measure("sqnr_db", "SQNR dB", "Signal-to-quantization-noise ratio: how much stronger the values are than the "
+             "error that quantization makes; 6 dB more is half the error.", "{:.1f}".format),
+    _measure("rmse_over_scale", "RMSE/scale", "The typical error divided by the scale. 0.289 is what rounding alone "
+             "must make; much more means clipping.", "{:.3f}".format),
     _measure("clipped", "Clipped", "Share of the values that lie outside the representable range.", words.percent),
     _measure("flushed", "To 0", "Share of the nonzero values that become 0.", words.percent),
     _measure("used_codes", "Codes used", "How many different integer codes occur, of all there are.", str),
     _measure("effective_bits", "Eff. bits", "Entropy of the codes: how many bits of information a value carries on "
              "average.", "{:.2f}".format),
-    _measure("flip_rate", "Flips", "Share of the values whose code changed since the last snapshot. At few bits, many flips "
-             "are oscillation.", words.percent),
+    _measure("flip_rate", "Flips", "Share of the values whose code changed since the last snapshot. At few bits, many "
+             "flips are oscillation.", words.percent),
     _measure("scale", "Scale", "Distance between two neighbouring levels; of a per-channel tensor the largest.",
              lambda value: words.si(value, 4), True),
     _measure("zero_point", "Zero point", "The integer code that stands for 0.", "{:,.0f}".format, True),

@@ -8,19 +8,19 @@ from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
-from qatviz.report.tables import Cell, Head, facts, folded, table
+from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
 from qatviz.report.words import count, setting, shape, size
 from qatviz.settings import QUANTIZER_SETTINGS, applicable
 
-_KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; accuracy on held-out "
-        "data decides.")
+_KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
+        "is how good the network is on held-out data.")
 
 
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """The window's table, with the verdicts in full."""
     now, in_float, mean_bits = sizes(list(rows))
-    when = "after step {:,}".format(run.last.step) if run.last is not None else "settings only: there are no histograms yet"
+    when = "settings only: there are no histograms yet" if run.last is None else "after step {:,}".format(run.last.step)
     heads = [Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
              Head("", "Verdict")] + [Head(c.header, c.about, c.is_number) for c in COLUMNS] + [Head("Verdict")]
     shown = [[element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
@@ -44,8 +44,8 @@ def _level_style(row: TensorRow, key: str) -> Optional[str]:
 def network(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """The drawn network."""
     picture = network_picture(run, {row.tensor.name: row for row in rows})
-    return join(element("div", picture, class_="wide", tabindex="0", role="region", aria_label="The network as a graph"),
-                element("p", "Each box is one operation with the bits and the SQNR of its weights and activations. " + _KEY))
+    about = "Each box is one operation with the bits and the SQNR of its weights and activations. "
+    return join(scrolling("The network as a graph", picture), element("p", about + _KEY))
 
 
 def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
@@ -54,7 +54,8 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     if run.first is None:
         told = element("p", "There are no histograms: no snapshot was taken yet.", class_="missing")
     elif run.first is run.last:
-        told = element("p", "There is one snapshot only, after step {:,}: before and after are the same.".format(run.first.step))
+        told = element("p", "There is one snapshot only, after step {:,}: before and after are the same.".format(
+            run.first.step))
     else:
         told = element("p", "Histograms of the first snapshot (after step {:,}) and of the newest (after step {:,}). "
                        "Where both would not fit one axis, each has its own.".format(run.first.step, run.last.step))
@@ -71,7 +72,8 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
     if same_grid:
         what.append("has one scale and zero point with " + ", ".join(same_grid))
-    head = element("h3", element("span", SYMBOLS[row.verdict.level], class_=LEVEL_STYLES[row.verdict.level]), " ", tensor.name)
+    level = row.verdict.level
+    head = element("h3", element("span", SYMBOLS[level], class_=LEVEL_STYLES[level]), " ", tensor.name)
     figures = _histograms(run, index, row) + tensor_figures(run, tensor)
     return element("section", head, element("p", "; ".join(what), class_="about"), element("p", row.verdict.text),
                    gallery(figures), id=anchor(run, tensor.name), class_="card")
@@ -79,8 +81,9 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
 
 def _flags(row: TensorRow) -> List[str]:
     own = applicable(row.settings, row.tensor.kind)
-    return [QUANTIZER_SETTINGS[name].label.lower() for name, value in own.items()
-            if value is True and name != "enabled"] + ["{} range".format(setting(own["range_method"]).replace("_", " "))]
+    switched_on = [name for name, value in own.items() if value is True and name != "enabled"]
+    method = setting(own["range_method"]).replace("_", " ")
+    return [QUANTIZER_SETTINGS[name].label.lower() for name in switched_on] + [method + " range"]
 
 
 def _histograms(run: RunData, index: int, row: TensorRow) -> List[Figure]:

@@ -16,8 +16,8 @@ STEPS = 24
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     data = write_data(folder / "small.npz")
-    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--evaluation-interval", 12,
-                  "--out", folder / "run", "--set", "12:*.weights.num_bits=4", "--quiet")
+    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--quiet",
+                  "--evaluation-interval", 12, "--out", folder / "run", "--set", "12:*.weights.num_bits=4")
     assert answer.code == 0, answer.err
     return folder / "run"
 
@@ -57,8 +57,9 @@ def test_it_says_what_show_says(run, page):
 def test_exports_are_in_it(run):
     assert call("export", run, "--out", run / "model.tflite", "--verify", 8).code == 0
     answer = call("report", run, "--json")
-    assert answer.json == {"file": str(run / "report.html"), "bytes": (run / "report.html").stat().st_size, "step": STEPS}
-    page = (run / "report.html").read_text(encoding="utf-8")
+    path = run / "report.html"
+    assert answer.json == {"file": str(path), "bytes": path.stat().st_size, "step": STEPS}
+    page = path.read_text(encoding="utf-8")
     assert "model.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
 
 
@@ -71,6 +72,6 @@ def test_what_is_wrong_with_the_call_is_told(run, tmp_path):
 def test_it_loads_neither_tensorflow_nor_qt(run, tmp_path):
     program = ("import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
                "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-W", "error", "-c", program, "report", str(run), "--out", str(tmp_path / "a.html")],
-                          cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    command = [sys.executable, "-W", "error", "-c", program, "report", str(run), "--out", str(tmp_path / "a.html")]
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert done.returncode == 0 and done.stderr == b"", done.stderr

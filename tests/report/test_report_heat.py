@@ -24,8 +24,8 @@ def test_levels():
 
 def test_each_colour_has_its_rule():
     assert re.findall(r"\.heat-(\d+) ", style()) == [str(level) for level in range(LEVELS)]
-    shades = [(fill, float(opacity)) for fill, opacity in re.findall(r"fill: var\(--(\w+)\).*opacity: ([\d.]+)", style())]
-    assert len(set(shades)) == LEVELS and all(0 < opacity < 1 for _, opacity in shades)
+    shades = re.findall(r"fill: var\(--(\w+)\).*opacity: ([\d.]+)", style())
+    assert len(set(shades)) == LEVELS and all(0 < float(opacity) < 1 for _, opacity in shades)
 
 
 def colours(svg):

@@ -61,6 +61,7 @@ def test_attributes():
     assert element("path", d="M0") == '<path d="M0"/>' and element("br") == "<br>" and element("td") == "<td></td>"
 
 
-@pytest.mark.parametrize("value, text", [(0.0, "0"), (-0.0, "0"), (-0.04, "0"), (1.0, "1"), (10.0, "10"), (-2.26, "-2.3")])
+@pytest.mark.parametrize("value, text", [
+    (0.0, "0"), (-0.0, "0"), (-0.04, "0"), (1.0, "1"), (10.0, "10"), (-2.26, "-2.3")])
 def test_coordinates_are_short(value, text):
     assert number(value) == text

@@ -1,4 +1,4 @@
-"""Reports from the window: of its run, recorded or not, on a thread of its own; where it is, is told and can be opened."""
+"""Reports from the window: of its run, recorded or not, on a thread of its own; it tells where, and can open it."""
 
 import os
 
