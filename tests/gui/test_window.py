@@ -240,10 +240,10 @@ def test_a_fork_opens_a_window_of_its_own(staged_window, monkeypatch):
 
 def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, monkeypatch, app):
     window, _, _ = staged_window
-    window.launcher.kinds = {"/data/x.npz": "data", "/runs/c": "run"}
+    window.launcher.kinds = {"/data/x.npz": "data", "/runs/c": "run", "/m/mine.h5": "model"}
     proposed = []
-    monkeypatch.setattr(window.handlers, "new_run", proposed.append)
-    for path in ("/data/x.npz", "/runs/c", "/tmp/song.mp3"):
+    monkeypatch.setattr(window.handlers, "new_run", lambda data="", model="": proposed.append((data, model)))
+    for path in ("/data/x.npz", "/runs/c", "/m/mine.h5", "/tmp/song.mp3"):
         mime = QtCore.QMimeData()
         mime.setUrls([QtCore.QUrl.fromLocalFile(path)])
         place, action = QtCore.QPoint(5, 5), QtCore.Qt.CopyAction
@@ -251,7 +251,7 @@ def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, mo
         window.dragEnterEvent(enter)
         assert enter.isAccepted()
         window.dropEvent(QtGui.QDropEvent(QtCore.QPointF(place), action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier))
-    assert proposed == ["/data/x.npz"] and window.launcher.shown == ["/runs/c"]
+    assert proposed == [("/data/x.npz", ""), ("", "/m/mine.h5")] and window.launcher.shown == ["/runs/c"]
     assert "/tmp/song.mp3: neither a run nor a data set" in window.banner.text.text()
 
 

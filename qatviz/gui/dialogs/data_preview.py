@@ -80,7 +80,7 @@ class SampleGrid(QtWidgets.QWidget):
             # Pixels stay pixels when they are enlarged.
             painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, spot.width() < pixmap.width())
             painter.drawPixmap(spot, pixmap)
-            text = metrics.elidedText(caption, QtCore.Qt.ElideRight, below.width())
+            text = metrics.elidedText(caption, QtCore.Qt.ElideMiddle, below.width())
             painter.drawText(below, int(align | QtCore.Qt.AlignVCenter), text)
         painter.end()
 
@@ -121,7 +121,7 @@ class DataPreview(QtWidgets.QWidget):
         right.addWidget(self.plot, 1)
         sides.addLayout(right, 2)
         rows = QtWidgets.QVBoxLayout(self)
-        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setContentsMargins(0, _GAP, 0, 0)
         rows.addWidget(self.about)
         rows.addLayout(sides, 1)
         self.show_look(None, "")
@@ -135,7 +135,8 @@ class DataPreview(QtWidgets.QWidget):
         if look is None:
             self.about.clear()
             return
-        self.about.setText("{}: {}\n{}".format(look.name, look.describe(), look.values))
+        colors = "; in colours from each feature's least to its largest value" if look.kind == ROWS else ""
+        self.about.setText("{}: {}\n{}{}".format(look.name, look.describe(), look.values, colors))
         self._show_counts(look)
 
     def _show_counts(self, look: DataLook) -> None:

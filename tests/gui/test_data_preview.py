@@ -1,0 +1,131 @@
+"""Examples and counts of a data set in the New run dialog: what is painted is what the data is."""
+
+import numpy as np
+import pytest
+from new_run_stage import DIGITS, look_of
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.analysis.data_look import GREY, RGB, ROWS, look_at
+from qatviz.data import from_arrays
+from qatviz.gui.dialogs.data_preview import DataPreview, heat_table, picture
+from qatviz.gui.theme import DARK, LIGHT, Theme
+
+
+@pytest.fixture
+def preview(context, show):
+    return show(DataPreview(context.theme), 700, 300)
+
+
+def colors_of(image):
+    """The colours of an image, uint8 ``[height, width, 3]``."""
+    image = image.convertToFormat(QtGui.QImage.Format_RGB32)
+    pixels = np.frombuffer(image.constBits().asstring(image.byteCount()), np.uint8)
+    return pixels.reshape(image.height(), -1)[:, :4 * image.width()].reshape(image.height(), image.width(), 4)[..., 2::-1]
+
+
+@pytest.mark.parametrize("shape", [(28, 28), (5, 7), (3, 1), (9, 10, 3), (1, 3, 3)])
+def test_pictures_have_the_pixels_of_the_examples(app, shape):
+    sample = np.random.RandomState(0).randint(0, 256, shape).astype(np.uint8)
+    kind = RGB if len(shape) == 3 else GREY
+    expected = sample if kind == RGB else np.repeat(sample[..., np.newaxis], 3, axis=2)
+    np.testing.assert_array_equal(colors_of(picture(sample, kind)), expected)
+
+
+@pytest.mark.parametrize("name", [DARK, LIGHT])
+def test_strips_go_from_one_colour_to_another(app, name):
+    table = heat_table(Theme(name))
+    strip = colors_of(picture(np.arange(256, dtype=np.uint8), ROWS, table))
+    assert [QtGui.qRgb(*map(int, color)) for color in strip[0]] == table
+    brightness = strip[0].astype(int).sum(axis=1)
+    steps = np.diff(brightness)
+    assert (steps >= -1).all() or (steps <= 1).all()
+    assert abs(brightness[-1] - brightness[0]) > 100
+
+
+def test_nothing_is_shown_until_the_data_is_known_and_it_is_said_why(preview):
+    preview.show_look(None, "Reading the data…")
+    assert preview.empty.text() == "Reading the data…" and preview.empty.isVisible()
+    assert not preview.plot.isVisible() and preview.grid.shown == ()
+    preview.show_look(DIGITS, "")
+    assert not preview.empty.isVisible() and preview.plot.isVisible()
+    assert preview.grid.shown[:10] == tuple("0123456789")
+    assert preview.about.text() == "digits: 28×28×1, 10 classes, 4,000 + 1,000 examples\nuint8 from 0 to 255, fed as x / 255"
+
+
+@pytest.mark.parametrize("size", [(320, 180), (700, 300), (1200, 500), (240, 130)])
+@pytest.mark.parametrize("look", [DIGITS, look_of((20, 60, 3)), look_of((64, 8, 1)), look_of((13,), 3, 30, 9),
+                                  look_of((5,), 1, 30, 9, task="regression")], ids=["digits", "wide", "tall", "rows", "targets"])
+def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, look, size):
+    grid = show(DataPreview(context.theme), *size).grid
+    grid.resize(*size)
+    grid.show_look(look)
+    places = grid._places()
+    assert places and len(grid.shown) == len(places)
+    room = grid.rect().adjusted(-4, 0, 4, 1)
+    for index, (spot, below) in enumerate(places):
+        assert room.contains(spot) and room.contains(below) and not spot.isEmpty()
+        for other, _ in places[:index]:
+            assert not spot.intersects(other)
+    if look.kind != ROWS:  # as wide to high as the example, but for whole pixels
+        spot = places[0][0]
+        assert abs(spot.width() / spot.height() - look.samples.shape[2] / look.samples.shape[1]) < 0.25 * max(
+            1, look.samples.shape[2] / look.samples.shape[1])
+
+
+def test_what_is_painted_is_the_example(context, show):
+    """A checkered board, a plain one: each at its place."""
+    x = np.zeros((8, 6, 6, 1), np.uint8)
+    x[::2, ::2, ::2] = 255
+    data = from_arrays("boards", "a test", (x, np.arange(8) % 2), (x, np.arange(8) % 2))
+    preview = show(DataPreview(context.theme), 700, 300)
+    preview.show_look(look_at(data), "")
+    image = preview.grid.grab().toImage()
+    ratio = image.width() / preview.grid.width()
+    for (spot, _), caption in zip(preview.grid._places(), preview.grid.shown):
+        inner = spot.adjusted(2, 2, -2, -2)
+        levels = {QtGui.QColor(image.pixel(int(px * ratio), int(py * ratio))).value()
+                  for px in range(inner.left(), inner.right()) for py in range(inner.top(), inner.bottom())}
+        assert (max(levels) > 200) == (caption == "0") and min(levels) < 50
+
+
+@pytest.mark.parametrize("classes, lies", [(10, False), (3, True), (14, True), (40, False)])
+def test_bars_have_the_lengths_of_the_counts(preview, classes, lies):
+    names = tuple("class {}".format(index) for index in range(classes)) if lies else tuple(map(str, range(classes)))
+    look = look_of(classes=classes)._replace(groups=names, train_counts=np.arange(classes) * 7, test_counts=np.arange(classes))
+    preview.show_look(look, "")
+    low, high = (0, 1) if lies else (2, 3)
+    for bars, counts in ((preview.train, look.train_counts), (preview.test, look.test_counts)):
+        assert (bars.boxes[:, low] == 0).all() and bars.boxes[:, high].tolist() == counts.tolist()
+    (x0, x1), (y0, y1) = preview.plot.getPlotItem().viewRange()
+    assert (x1 if lies else y1) > look.train_counts.max()
+    axis = preview.plot.getPlotItem().getAxis("left" if lies else "bottom")
+    shown = [text for _, text in axis._tickLevels[0]]
+    assert shown == list(names) if classes <= 14 else len(shown) <= 6
+    table = preview.plot.table()
+    assert table["group"].tolist() == list(names) and table["training"].tolist() == look.train_counts.tolist()
+
+
+def test_targets_have_a_histogram_with_their_values_below(preview):
+    preview.show_look(look_of((5,), 1, 30, 9, task="regression"), "")
+    axis = preview.plot.getPlotItem().getAxis("bottom")
+    assert [text for _, text in axis._tickLevels[0]] == ["0", "1", "2"] and "by target" in preview.key.text()
+
+
+def test_the_class_of_an_example_is_told_in_full_where_its_name_is_cut(preview, app, monkeypatch):
+    names = tuple("a class with a long name {}".format(index) for index in range(10))
+    preview.show_look(DIGITS._replace(captions=tuple(names[index % 10] for index in range(32))), "")
+    told = []
+    monkeypatch.setattr(QtWidgets.QToolTip, "showText", lambda place, text, widget: told.append(text))
+    spot = preview.grid._places()[3][0]
+    event = QtGui.QHelpEvent(QtCore.QEvent.ToolTip, spot.center(), preview.grid.mapToGlobal(spot.center()))
+    QtWidgets.QApplication.sendEvent(preview.grid, event)
+    assert told == [names[3]]
+
+
+def test_one_data_set_after_the_other(preview):
+    for look in (DIGITS, look_of((13,), 3, 30, 9), look_of(classes=3)._replace(groups=("long name", "other name", "third")),
+                 DIGITS):
+        preview.show_look(look, "")
+        preview.grab()
+        assert preview.grid.shown == look.captions[:len(preview.grid.shown)]
+    assert not preview.plot.getPlotItem().getViewBox().yInverted()
