@@ -17,16 +17,19 @@ BOTTOM, TOP, RIGHT, _TICK_PX = 17.0, 14.0, 10.0, 4.0
 _X_SPACING, _Y_SPACING = 62, 24
 #: Numbers of markers are at least this far apart, px.
 _NUMBER_GAP = 6.0
+#: How far below the other curves the axis goes for minor ones, in powers of ten.
+_MINOR_DECADES = 3.0
 #: So many markers tell what they stand for when they are pointed at; a run may have thousands, in every chart.
 _MOST_TOLD = 60
 
 
 class Curve(NamedTuple):
-    """One curve. ``style`` is a class of the style sheet; ``unit`` and ``factor`` are those of the shown values."""
+    """One curve. ``style`` is a class of the style sheet; ``is_minor``: the axis need not reach all of it."""
 
     name: str
     points: Points
     style: str
+    is_minor: bool = False
 
 
 class Marker(NamedTuple):
@@ -77,10 +80,11 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
         What is measured, for who can't see it.
     """
     shown = [(curve, _shown(curve.points, axis)) for curve in curves]
-    found = _range([points for _, points in shown], axis)
+    found = _range(shown, axis)
     if found is None:
         return None
     low, high = found
+    shown = [(curve, _above(points, low) if curve.is_minor else points) for curve, points in shown]
     ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING)))
     plot = Plot(span, found, size, 6 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
     title = "{} of {}".format(axis.title, of) if of else axis.title
@@ -165,16 +169,17 @@ class Plot:
                 parts.append(text_at(x, self.top - 4, marker.label, "middle", style))
         return join(parts)
 
-    def line(self, points: Points, style: str) -> Optional[Markup]:
+    def line(self, points: Points, style: str) -> Markup:
         """Through the means; a point between two gaps is a dot."""
-        parts = []
+        lines, dots = [], []
         x, y = self.x(points.step), self.y(points.mean)
         for run in _runs(np.isfinite(points.mean)):
             if run.stop - run.start == 1:
-                parts.append("M{} {}h.1".format(number(x[run.start]), number(y[run.start])))
+                dots.append("M{} {}h.1".format(number(x[run.start]), number(y[run.start])))
             else:
-                parts.append("M" + "L".join("{} {}".format(number(a), number(b)) for a, b in zip(x[run], y[run])))
-        return element("path", d="".join(parts), class_="line " + style) if parts else None
+                lines.append("M" + "L".join("{} {}".format(number(a), number(b)) for a, b in zip(x[run], y[run])))
+        return join([element("path", d="".join(parts), class_=kind + style)
+                     for parts, kind in ((lines, "line "), (dots, "line dot ")) if parts])
 
     def band(self, points: Points, style: str) -> Optional[Markup]:
         """From the least to the largest of the steps that a point stands for."""
@@ -200,18 +205,36 @@ def _shown(points: Points, axis: Axis) -> Points:
     return points._replace(low=low, high=high, mean=mean)
 
 
-def _range(shown: Sequence[Points], axis: Axis) -> Optional[Tuple[float, float]]:
+def _range(shown: Sequence[Tuple[Curve, Points]], axis: Axis) -> Optional[Tuple[float, float]]:
     """Where the axis begins and ends, with some room; None where there is no value."""
-    values = [part[np.isfinite(part)] for points in shown for part in (points.low, points.high, points.mean)]
-    values = np.concatenate(values) if values else np.zeros(0)
+    values = _values([points for curve, points in shown if not curve.is_minor])
     if not len(values):
         return None
     low, high = float(values.min()), float(values.max())
+    minor = _values([points for curve, points in shown if curve.is_minor])
+    if len(minor):
+        low = min(low, max(float(minor.min()), low - _MINOR_DECADES)) if axis.log else min(low, float(minor.min()))
+        high = max(high, float(minor.max()))
     least = max(axis.least, 0.3 if axis.log else 1e-9 + 1e-3 * max(abs(low), abs(high)))
     if high - low < least:
         low, high = (low + high - least) / 2, (low + high + least) / 2
     room = 0.06 * (high - low)
     return max(low - room, axis.limits[0]), min(high + room, axis.limits[1])
+
+
+def _values(shown: Sequence[Points]) -> np.ndarray:
+    """All that are numbers."""
+    parts = [part for points in shown for part in (points.low, points.high, points.mean)]
+    together = np.concatenate(parts) if parts else np.zeros(0)
+    return together[np.isfinite(together)]
+
+
+def _above(points: Points, low: float) -> Points:
+    """Without what lies below the axis: at its edge it would look like a value."""
+    with np.errstate(invalid="ignore"):  # a gap is not below
+        is_below = points.mean < low
+    mean, least, largest = (np.where(is_below, np.nan, part) for part in (points.mean, points.low, points.high))
+    return points._replace(mean=mean, low=least, high=largest)
 
 
 def _runs(is_there: np.ndarray) -> List[slice]:

@@ -33,6 +33,8 @@ class TensorKind(NamedTuple):
     kinds: Tuple[str, ...] = KINDS
 
 
+#: Styles of the parts of the error: where one is next to nothing, the axis is not made for it.
+_PARTS = ("clipping", "rounding")
 _EXACT = "exact, there is no error to show"
 _PERCENT_LIMITS = (-1.0, 101.0)
 TENSOR_KINDS = (
@@ -129,7 +131,7 @@ def _figure(run: RunData, axis: Axis, series: Tuple[Tuple[str, str, str], ...], 
             size: Tuple[float, float] = WIDE, tensor: str = "") -> Figure:
     end = max(run.outcome.step, 1)
     width = width_for(end, int(size[0] / _PX_PER_POINT))
-    curves = [Curve(name, _points(run, key, width), style) for key, name, style in series]
+    curves = [Curve(name, _points(run, key, width), style, style in _PARTS) for key, name, style in series]
     drawn = [curve for curve in curves if np.isfinite(curve.points.mean).any()]
     picture = chart(axis, drawn, (0, end), size, tensor, markers_of(run.turns, tensor))
     legend = tuple((curve.name, curve.style) for curve in drawn if curve.name)

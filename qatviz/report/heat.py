@@ -22,7 +22,7 @@ _WIDTH, _ROW, _COLUMNS = 1080.0, 13.0, 240
 _MOST_ROWS = 50
 _NAME_FITS = 30
 #: Opacity of the two colours, from the middle outwards.
-_FAINT, _FULL = 0.12, 0.95
+_FAINT, _FULL = 0.2, 0.95
 
 
 def heat_pictures(run: RunData) -> List[Markup]:

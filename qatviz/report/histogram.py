@@ -108,7 +108,7 @@ class _Tile:
 
     def _steps(self, edges: np.ndarray, heights: np.ndarray, style: str) -> Markup:
         """A histogram's area."""
-        x, y = self._x(edges), self._floor - heights
+        x, y = np.clip(self._x(edges), self._left, self._right), self._floor - heights
         path = ["M{} {}".format(number(x[0]), number(self._floor))]
         for index, level in enumerate(y):
             if index == 0 or abs(level - y[index - 1]) >= 0.05:

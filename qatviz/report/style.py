@@ -73,6 +73,7 @@ svg .marker { stroke: var(--clipped); stroke-width: 1.1; stroke-dasharray: 4 3; 
 svg .marker.weak { stroke: var(--muted); stroke-width: .6; stroke-dasharray: 2 4; }
 svg .number { fill: var(--clipped); font-weight: 700; } svg .number.weak { fill: var(--muted); font-weight: 400; }
 svg .line { fill: none; stroke: var(--quantized); stroke-width: 1.4; stroke-linejoin: round; stroke-linecap: round; }
+svg .line.dot { stroke-width: 4; stroke-dasharray: none; }
 svg .band { stroke: none; fill: var(--quantized); opacity: .22; }
 svg .line.s1 { stroke: var(--s1); stroke-dasharray: 6 3; } svg .line.s2 { stroke: var(--s2); stroke-dasharray: 1.5 3; }
 svg .line.float-line { stroke: var(--float); } svg .line.quantized-line { stroke-width: 2.3; }

@@ -50,8 +50,9 @@ def test_a_line_goes_through_the_values(log):
 
 
 def test_a_gap_is_not_bridged_and_a_single_value_is_a_dot():
-    (path,) = paths(drawn(Axis("SQNR"), points([1, 2, 3, 4, 5, 6], [1, 2, NAN, 3, NAN, 4])), "line s0")
-    assert [len(part.split("L")) for part in path.split("M")[1:]] == [2, 1, 1] and path.count("h.1") == 2
+    svg = drawn(Axis("SQNR"), points([1, 2, 3, 4, 5, 6], [1, 2, NAN, 3, NAN, 4]))
+    (line,), (dots,) = paths(svg, "line s0"), paths(svg, "line dot s0")
+    assert [len(part.split("L")) for part in line.split("M")[1:]] == [2] and dots.count("M") == 2
 
 
 def test_what_has_no_logarithm_and_what_is_not_finite_is_a_gap():
@@ -59,6 +60,18 @@ def test_what_has_no_logarithm_and_what_is_not_finite_is_a_gap():
     assert path.count("M") == 2
     (path,) = paths(drawn(Axis("Error"), points([1, 2, 3, 4, 5], [1, 2, np.inf, 3, 4])), "line s0")
     assert path.count("M") == 2
+
+
+def test_the_axis_is_not_made_for_what_is_next_to_nothing():
+    whole, clipping = points([1, 50, 100], [1e-4, 1e-5, 1e-4]), points([1, 2, 50, 100], [1e-16, NAN, 1e-7, 0])
+    html = chart(Axis("Error", log=True), [Curve("all", whole, "s0"), Curve("part", clipping, "s1", True)], SPAN, SIZE)
+    svg = ElementTree.fromstring(html)
+    exponents = [float(text.text) for text in svg.iter("text") if text.get("text-anchor") == "end"]
+    assert 1e-9 < min(exponents) < 1e-5 and not paths(svg, "line s1")
+    (dot,) = paths(svg, "line dot s1")
+    assert dot.count("M") == 1
+    low = chart(Axis("Error", log=True), [Curve("all", whole, "s0"), Curve("part", clipping, "s1")], SPAN, SIZE)
+    assert paths(ElementTree.fromstring(low), "line dot s1")[0].count("M") == 2
 
 
 def test_without_a_value_there_is_no_chart():
