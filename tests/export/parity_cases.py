@@ -1,0 +1,166 @@
+"""Networks whose quantized evaluation graph is held against integers.
+
+With random parameters and the ranges of digits, which is quick, or after some training.
+"""
+
+from functools import lru_cache
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+from lowering_cases import LoweredNetwork
+
+from qatviz.data import load
+from qatviz.export.lower_integer import integer_model
+from qatviz.network import zoo
+from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU6
+from qatviz.network.plan import quantization_plan
+from qatviz.quant import live_state
+from qatviz.settings import RunSettings
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.settings_book import SettingsBook
+
+BATCH_SIZE, CALIBRATED_ON = 32, 64
+#: MobileNetV2: expansion, filters, how many blocks, stride of the first (Sandler et al. 2018, table 2); of equal blocks
+#: no more than two, for each takes a second.
+_BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2), (6, 64, 2, 2), (6, 96, 2, 1), (6, 160, 2, 2), (6, 320, 1, 1))
+
+
+def digits(shape, count):
+    """Held-out digits, float32 ``[count] + shape``: padded, and the same in all channels."""
+    data = load("mnist-5k")
+    found = data.x_test[:count].astype(np.float32) * np.float32(data.pixel_scale)
+    missing = [size - have for size, have in zip(shape[:2], found.shape[1:3])]
+    found = np.pad(found, ((0, 0), (0, missing[0]), (0, missing[1]), (0, 0)), "constant")
+    return np.repeat(found, shape[2], axis=3)
+
+
+def sensible_parameters(network, seed=0):
+    """Random ones of all kinds, with which signals neither grow nor vanish from layer to layer."""
+    random = np.random.RandomState(seed)
+    values = {}
+    for layer in network.layers:
+        for name, shape in network.parameter_shapes(layer.name).items():
+            if name in ("gamma", "moving_variance"):
+                value = random.uniform(0.5, 1.5, shape)
+            elif name == "weights":
+                fan_in = np.prod(shape[:2] if layer.kind == "DepthwiseConv2D" else shape[:-1])
+                value = random.standard_normal(shape) * np.sqrt(2.0 / fan_in)
+            else:
+                value = random.standard_normal(shape) * 0.3
+            values["{}.{}".format(layer.name, name)] = value.astype(np.float32)
+    return values
+
+
+def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
+    """All kinds of its blocks, at small input."""
+    net = NetworkBuilder("mobilenetv2", input_shape)
+
+    def normalized(kind, name, activated=True, **settings):
+        net.add(kind, name, padding="SAME", use_bias=False, **settings)
+        net.add(BatchNorm, name + "_bn", epsilon=1e-3)
+        return net.add(ReLU6, name + "_relu") if activated else net.last
+
+    source, channels = normalized(Conv2D, "stem", filters=32, kernel_size=3, strides=2), 32
+    for stage, (expansion, filters, count, stride) in enumerate(_BLOCKS):
+        for index in range(count):
+            name = "block{}_{}_".format(stage, index)
+            if expansion > 1:
+                normalized(Conv2D, name + "expand", filters=expansion * channels, kernel_size=1)
+            normalized(DepthwiseConv2D, name + "depthwise", kernel_size=3, strides=1 if index else stride)
+            result = normalized(Conv2D, name + "project", False, filters=filters, kernel_size=1)
+            source = net.add(Add, name + "add", inputs=(source, result)) if index else result
+            channels = filters
+    normalized(Conv2D, "head", filters=1280, kernel_size=1)
+    net.add(GlobalAveragePool, "means")
+    net.add(Dense, "logits", units=classes)
+    return net.network()
+
+
+@lru_cache(maxsize=None)
+def calibrated(name):
+    """A network of the zoo, or "mobilenetv2", with its graph, which stays for whoever else asks."""
+    return Calibrated(mobilenet_v2() if name == "mobilenetv2" else zoo.build(name, (28, 28, 1), 10))
+
+
+class Calibrated:
+    """A network with random parameters and the ranges of digits."""
+
+    def __init__(self, network):
+        self.network, self.parameters = network, sensible_parameters(network)
+        config = tf.ConfigProto()
+        config.graph_options.rewrite_options.disable_meta_optimizer = True  # as the app runs its graph
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            self._lowered = LoweredNetwork(network)
+            self._observed = self._lowered.lowered.quantizers.observed_ranges()
+        self.plan = self._lowered.plan
+        self._session = tf.Session(graph=self._graph, config=config)
+        place = live_state.layout(self.plan)
+        self.state = dict(self.parameters, **live_state.initial_ranges(place))
+        book = SettingsBook.from_preset(self.plan, "float")
+        ranges = self._session.run(self._observed, self._feeds(book, digits(network.input_shape, CALIBRATED_ON)))
+        self.state["range_min"], self.state["range_max"] = ranges
+
+    def _feeds(self, book, images):
+        place = live_state.layout(self.plan)
+        state = {name: self.state[name] for name in live_state.initial_ranges(place)}
+        state.update(live_state.settings_arrays(place, book.quantizers, book.run, 0))
+        return self._lowered.feeds(images, state, self.parameters)
+
+    def logits(self, book, images):
+        """float32 ``[n, classes]``, quantized as ``book`` says."""
+        return np.concatenate([
+            self._session.run(self._lowered.lowered.logits, self._feeds(book, images[start:start + BATCH_SIZE]))
+            for start in range(0, len(images), BATCH_SIZE)])
+
+    def model(self, book):
+        """The integer model."""
+        return integer_model(self.network, book, self.state)
+
+
+class Trained:
+    """A network of the zoo at its normal size after some steps on digits; use as a context manager."""
+
+    def __init__(self, name, steps=24):
+        data = load("mnist-5k")
+        self.network = zoo.build(name, data.input_shape, data.num_classes)
+        self.plan = quantization_plan(self.network)
+        self._steps = steps
+        self._graph = TrainingGraph(self.network, self.plan, data, BATCH_SIZE, "adam", telemetry=False)
+        book = SettingsBook.from_preset(self.plan, "tflite-int8", run=RunSettings(learning_rate=2e-3))
+        batches = np.random.RandomState(0).randint(0, len(data.x_train), (steps, BATCH_SIZE)).astype(np.int32)
+        self._graph.write_state(self._graph.initial_state(book.run))
+        self._graph.write_settings(book.quantizers, book.run, 0)
+        self._graph.calibrate(batches[0])
+        for step, batch in enumerate(batches):
+            self._graph.step(batch, step)
+        self.state = self._settled(self._graph.read_state())
+        self._graph.write_state(self.state)
+
+    def _settled(self, state):
+        """With moving statistics as if they had not begun at 0 and 1, which a few steps do not forget."""
+        for layer in self.network.layers:
+            if isinstance(layer, BatchNorm):
+                begun = np.float32(layer.momentum**self._steps)
+                mean, variance = layer.name + ".moving_mean", layer.name + ".moving_variance"
+                state[mean] = state[mean] / (1 - begun)
+                state[variance] = np.maximum((state[variance] - begun) / (1 - begun), np.float32(0))
+        return state
+
+    def logits(self, book, images, quantized=True):
+        """float32 ``[n, classes]``, quantized as ``book`` says, or not at all."""
+        self._graph.write_settings(book.quantizers, book.run, self._steps)
+        self._graph.publish()
+        parts = np.array_split(images, -(-len(images) // 250))
+        return np.concatenate([self._graph.logits(part, quantized, quantized) for part in parts])
+
+    def model(self, book):
+        """The integer model."""
+        return integer_model(self.network, book, self._graph.read_state(), self._steps)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *_):
+        self._graph.close()
