@@ -23,12 +23,11 @@ from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Drop
                                    ReLU, Reshape, Softmax)
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
-SANITIZERS = ("-O0", "-fsanitize=address,undefined", "-fno-sanitize-recover=all")
+SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
 #: Besides what TFLite holds.
 MORE = dict(
-    SETTINGS,
+    {name: parts for name, parts in SETTINGS.items() if name != "uint8 of 5 bits"},
     affine_by_channel=({"per_channel": True}, {"num_bits": 4}),
-    wide_activations=({"symmetric": True, "narrow_range": True, "per_channel": True}, {"num_bits": 16}),
     wide_weights=({"num_bits": 12, "per_channel": True}, {}),
     wide=({"num_bits": 16}, {"num_bits": 13, "narrow_range": True}))
 FEW_BITS = ("int4", "ternary")
@@ -46,10 +45,15 @@ def compiler():
 def sanitizers(compiler):
     """Flags of those that work here."""
     try:
-        CRunner(source_of(dense()), compiler, flags=WARNINGS + SANITIZERS).close()
+        compiled(source_of(dense()), compiler, flags=SANITIZERS).close()
     except ExportError:
         return ()
     return SANITIZERS
+
+
+def compiled(source, compiler, layers=False, flags=(), optimized=False):
+    """Most of these programs run for less time than it takes to optimize them."""
+    return CRunner(source, compiler, layers, WARNINGS + tuple(flags) + (() if optimized else ("-O0",)))
 
 
 def dense(name="chain", **settings):
@@ -64,10 +68,10 @@ def source_of(model, count=3, pack_int4=False):
     return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
 
 
-def check_layers(model, compiler, flags=(), count=24, pack_int4=False):
+def check_layers(model, compiler, flags=(), count=24, pack_int4=False, optimized=False):
     codes = quantize_input(model, images_for(model, count))
     expected = run_codes(model, codes, [op.output for op in model.ops])
-    with CRunner(source_of(model, pack_int4=pack_int4), compiler, True, WARNINGS + tuple(flags)) as runner:
+    with compiled(source_of(model, pack_int4=pack_int4), compiler, True, flags, optimized) as runner:
         found = runner.run(codes)
     assert set(found) == set(expected)
     for name in expected:
@@ -82,7 +86,7 @@ def test_every_kind_of_operation_computes_what_the_simulator_does(setting, compi
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("seed", range(4))
+@pytest.mark.parametrize("seed", range(3))
 def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
     setting = sorted(MORE)[seed * 3]
     check_layers(model_of(random_chain(seed), *MORE[setting], seed=seed), compiler, sanitizers, 8)
@@ -91,15 +95,16 @@ def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
 @pytest.mark.parametrize("name", ["mlp", "lenet"] + [
     pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")])
 def test_so_does_the_zoo(name, compiler):
-    model = model_of(zoo.build(name, (28, 28, 1), 10), *SETTINGS["int8"])
-    found = check_layers(model, compiler, count=4)
+    # The mlp has a weight for each pixel and unit; fewer pixels do.
+    model = model_of(zoo.build(name, (12, 12, 1) if name == "mlp" else (28, 28, 1), 10), *SETTINGS["int8"])
+    found = check_layers(model, compiler, count=4, optimized=True)
     assert len(np.unique(found[model.output])) > 4
 
 
 def test_what_ships_puts_out_logits_only(compiler):
     model = model_of(everything(), *SETTINGS["int8"])
     codes = quantize_input(model, images_for(model, 5))
-    with CRunner(source_of(model), compiler) as runner:
+    with compiled(source_of(model), compiler, optimized=True) as runner:
         found = runner.run(codes)
     assert set(found) == {"logits"}
     np.testing.assert_array_equal(found["logits"], run_codes(model, codes, ["logits"])["logits"])
@@ -121,7 +126,7 @@ def test_ties_of_means_go_up(kind, compiler):
                      logits__weights=[[0.1, 1.0]])
     sums = np.arange(-512, 509)
     codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
-    with CRunner(source_of(model), compiler, layers=True) as runner:
+    with compiled(source_of(model), compiler, layers=True) as runner:
         np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
 
 
@@ -131,7 +136,7 @@ def test_a_result_is_rounded_once_half_up(compiler):
     model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, halves__weights=[[0.5]],
                      ranges={"input.activations": UNIT, "halves.activations": UNIT})
     codes = np.arange(-128, 128, dtype=np.int32)[:, None]
-    with CRunner(source_of(model), compiler, layers=True) as runner:
+    with compiled(source_of(model), compiler, layers=True) as runner:
         np.testing.assert_array_equal(runner.run(codes)["halves"], (codes + 1) // 2)
 
 
@@ -144,7 +149,7 @@ def test_sums_of_more_than_32_bits_are_exact(compiler, sanitizers):
     assert model.ops[0].accumulator_bits > 32
     codes = np.stack([np.full(count, 127), np.full(count, -128), np.arange(count) % 256 - 128]).astype(np.int32)
     expected = run_codes(model, codes, ["logits"])["logits"]
-    with CRunner(c_model(model, codes, expected), compiler, flags=sanitizers) as runner:
+    with compiled(c_model(model, codes[:1], expected[:1]), compiler, flags=sanitizers) as runner:
         np.testing.assert_array_equal(runner.run(codes)["logits"], expected)
 
 
@@ -154,7 +159,7 @@ def test_codes_that_the_inputs_grid_does_not_have_are_clamped(settings, compiler
     tensor = model.tensor("input")
     limits = np.iinfo(tensor.dtype)
     beyond = np.int32([[limits.min, limits.max, tensor.bounds[0] - 1, 0]])
-    with CRunner(source_of(model), compiler, flags=sanitizers) as runner:
+    with compiled(source_of(model), compiler, flags=sanitizers) as runner:
         found, clamped = (runner.run(codes)["logits"] for codes in (beyond, np.clip(beyond, *tensor.bounds)))
     np.testing.assert_array_equal(found, clamped)
     np.testing.assert_array_equal(found, run_codes(model, np.clip(beyond, *tensor.bounds), ["logits"])["logits"])
@@ -241,7 +246,7 @@ def test_any_network_can_be_named_so(name, compiler, tmp_path):
     source = source_of(model)
     assert len({file.lower() for file in source.files}) == 8
     assert all(re.fullmatch(r"[A-Za-z0-9_]{1,60}\.(c|h|txt)|Makefile", file) for file in source.files)
-    CRunner(source, compiler, flags=WARNINGS).close()
+    compiled(source, compiler).close()
 
 
 def test_layers_can_be_called_as_c_calls_its_own(compiler):
@@ -257,7 +262,7 @@ def test_what_the_user_wrote_stays_in_its_comment(compiler):
     model = dense()
     model.metadata.update({"run": 'a */ int x; /* "', "two\nlines": "??/\\", "bidi": "\u202e\u00e9", "n": 3})
     source = source_of(model)
-    CRunner(source, compiler, flags=WARNINGS).close()
+    compiled(source, compiler).close()
     header = source.files["chain.h"].decode("ascii")
     assert "run: a * / int x; / * " in header and "<U+202E>" in header and "two<U+000A>lines" in header
 
@@ -269,10 +274,10 @@ def test_the_self_test_fails_where_anything_is_wrong(compiler):
     model = dense()
     codes = quantize_input(model, images_for(model, 3))
     expected = run_codes(model, codes, ["logits"])["logits"]
-    CRunner(c_model(model, codes, expected), compiler).close()
+    compiled(c_model(model, codes, expected), compiler).close()
     expected[2, 1] += 1
     with pytest.raises(ExportError, match=r"chain_test failed \(1\): chain: 2 of 3 golden outputs"):
-        CRunner(c_model(model, codes, expected), compiler)
+        compiled(c_model(model, codes, expected), compiler)
 
 
 def test_its_makefile_runs_it(compiler, tmp_path):
