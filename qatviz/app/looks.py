@@ -54,6 +54,9 @@ class ModelLooks:
         if script is not None:
             if not os.path.isfile(script.path):
                 raise NetworkError("{}: there is no such file".format(script.path))
+            if not script.name:
+                raise NetworkError("{}: which function makes the model is not said; expected PATH.py:FUNCTION".format(
+                    script.path))
             if not question.allow_code:
                 return ModelLook(None, code="{} is a Python program: to get the model, it is run".format(
                     os.path.basename(script.path)))

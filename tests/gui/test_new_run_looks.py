@@ -1,0 +1,211 @@
+"""Looks at real model files: as they are, in time, without TensorFlow, and without running what is not allowed."""
+
+import os
+import resource
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from new_run_stage import wait_until
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.app import looks as looks_module
+from qatviz.app.launching import AppLauncher
+from qatviz.app.looks import ModelLooks, is_data, look_at_data
+from qatviz.errors import DataError, NetworkError, QatvizError
+from qatviz.gui.dialogs.new_run import NewRunDialog
+from qatviz.gui.new_run_looks import DataQuestion, ModelQuestion
+
+# TensorFlow takes its time to make the files.
+pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+
+HERE = os.path.dirname(os.path.abspath(__file__))
+QUICK_S = 1.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    subprocess.run([sys.executable, os.path.join(HERE, "keras_files.py"), str(folder)], check=True,
+                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
+    return folder
+
+
+@pytest.fixture
+def marker(folder):
+    path = folder / "code was run"
+    assert not path.exists()
+    yield path
+    if path.exists():
+        path.unlink()
+
+
+def look(path, weights=None, allow_code=False, data_shape=None):
+    return ModelLooks().look_at(ModelQuestion(str(path), weights and str(weights), allow_code, data_shape))
+
+
+class TimedLauncher(AppLauncher):
+    """Measures what a look at a model takes: what is computed, here and in the process that reads the file, one after the
+    other; whatever else the machine does is left out."""
+
+    took_s, found = 0.0, None
+
+    def check_model(self, question):
+        began_s = busy_s()
+        self.found = super().check_model(question)
+        self.took_s = busy_s() - began_s
+        return self.found
+
+
+def busy_s():
+    children = resource.getrusage(resource.RUSAGE_CHILDREN)
+    return time.thread_time() + children.ru_utime + children.ru_stime
+
+
+def test_a_large_model_is_shown_within_a_second_and_its_table_scrolls(folder, context, show, tmp_path, monkeypatch):
+    monkeypatch.setenv("HOME", str(tmp_path))
+    launcher, took_s = TimedLauncher(), []
+    dialog = show(NewRunDialog(context, launcher), 1180, 740)
+    wait_until(lambda: dialog.data is not None, 60000)
+    for _ in range(2):
+        dialog.form.network.set_text("lenet")
+        dialog.open_model(str(folder / "mobilenet_v2.h5"))
+        wait_until(lambda: dialog.model is not None, 60000)
+        dialog.form.network.set_text("lenet")
+        dialog.form.network.set_text("x.h5")
+        began_s = time.thread_time()
+        dialog._on_model(None, launcher.found)
+        took_s.append(launcher.took_s + time.thread_time() - began_s)
+    assert min(took_s) < QUICK_S
+    dialog.open_model(str(folder / "mobilenet_v2.h5"))
+    wait_until(lambda: dialog.model is not None, 60000)
+    table = dialog.network_preview.table
+    assert table.topLevelItemCount() == len(dialog.model.network.layers) > 150
+    bar = table.verticalScrollBar()
+    assert bar.maximum() > 0
+    bar.setValue(bar.maximum())
+    last = table.topLevelItem(table.topLevelItemCount() - 1)
+    assert table.viewport().rect().contains(table.visualItemRect(last))
+    assert "2,2" in dialog.network_preview.total.text() and "takes 96×96×3" in dialog.problems()["network"]
+    dialog.reject()
+    launcher.wait()
+    QtCore.QThreadPool.globalInstance().waitForDone()
+
+
+def test_forms_of_a_model(folder):
+    whole = look(folder / "small.h5")
+    assert whole.has_weights and whole.network.name == "small" and "'conv.1' to 'conv_1'" in whole.notes[0]
+    assert look(folder / "small.json") == whole._replace(has_weights=False)
+    assert look(folder / "small.json", folder / "small_weights.h5") == whole
+
+
+def test_a_model_of_open_size_takes_that_of_the_data(folder):
+    with pytest.raises(NetworkError, match="open axes"):
+        look(folder / "open.h5")
+    found = look(folder / "open.h5", data_shape=(20, 30, 1))
+    assert found.network.input_shape == found.used_shape == (20, 30, 1)
+    assert look(folder / "small.h5", data_shape=(20, 30, 1)).used_shape is None
+
+
+@pytest.mark.parametrize("name", ["coded.h5", "models.py:make"])
+def test_code_is_run_by_another_process_and_only_when_allowed(folder, marker, name):
+    found = look(folder / name)
+    assert found.network is None and "Python" in found.code and not marker.exists()
+    found = look(folder / name, allow_code=True)
+    assert found.network is not None and found.has_weights and found.code == "" and marker.exists()
+
+
+@pytest.mark.parametrize("name, said", [("fail", "not today"), ("gone", "there is no 'gone'"), ("leave", "exit code 7")])
+def test_code_that_fails_is_told_with_what_it_said(folder, name, said):
+    with pytest.raises(NetworkError, match=said):
+        look("{}:{}".format(folder / "models.py", name), allow_code=True)
+
+
+def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch):
+    asked, told = ModelLooks(), []
+
+    def ask():
+        try:
+            asked.look_at(ModelQuestion("{}:wait".format(folder / "models.py"), None, True))
+        except NetworkError as error:
+            told.append(str(error))
+
+    thread = threading.Thread(target=ask)
+    thread.start()
+    wait_until(marker.exists, 30000)
+    asked.end()
+    thread.join(10)
+    assert not thread.is_alive() and "exit code -9" in told[0]
+    monkeypatch.setattr(looks_module, "PATIENCE_S", 0.2)
+    with pytest.raises(NetworkError, match="did not come to an end"):
+        look("{}:wait".format(folder / "models.py"), allow_code=True)
+
+
+@pytest.mark.parametrize("name, said", [
+    ("none.h5", "no such file"), ("none.py:make", "no such file"), ("small.json/none.h5", "no such file"),
+    ("small_weights.h5", "only weights"), ("models.py", "expected PATH.py:FUNCTION")])
+def test_what_can_not_be_used_is_told_without_running_anything(folder, marker, name, said):
+    with pytest.raises(NetworkError, match=said):
+        look(folder / name)
+    assert not marker.exists()
+
+
+def test_files_larger_than_memory_are_refused_unread(folder, monkeypatch, tmp_path):
+    path = tmp_path / "large.h5"
+    with open(str(path), "wb") as file:
+        file.write(b"\x89HDF\r\n\x1a\n")
+        file.truncate(2 ** 43)  # no disk holds so much: the file is sparse
+    with pytest.raises(QatvizError, match="of memory"):
+        look(path)
+
+
+def test_looks_need_no_tensorflow(folder):
+    program = ("import sys; from qatviz.app.launching import AppLauncher; from qatviz.app.looks import *; "
+               "l = ModelLooks().look_at(ModelQuestion(sys.argv[1])); look_at_data(DataQuestion('mnist-5k')); "
+               "print(len(l.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))")
+    done = subprocess.run([sys.executable, "-c", program, str(folder / "small.h5")], stdout=subprocess.PIPE, check=True)
+    assert len(done.stdout.decode().split()) == 1
+
+
+def test_data_is_looked_at_and_told_from_what_is_none(tmp_path):
+    found = look_at_data(DataQuestion("mnist-5k"))
+    assert found.describe() == "28×28×1, 10 classes, 4,000 + 1,000 examples" and found.captions[:3] == ("0", "1", "2")
+    with pytest.raises(DataError):
+        look_at_data(DataQuestion(str(tmp_path / "none.npz")))
+    np.savez(str(tmp_path / "some.npz"), x=np.zeros((4, 2)), y=[0, 1, 0, 1])
+    (tmp_path / "text").write_text("a text")
+    assert is_data(str(tmp_path / "some.npz"))
+    assert not is_data(str(tmp_path / "text")) and not is_data(str(tmp_path / "none.npz"))
+
+
+def test_what_is_opened_is_told_apart(tmp_path, app, folder):
+    launcher = AppLauncher()
+    np.savez(str(tmp_path / "some.npz"), x=np.zeros((4, 2)), y=[0, 1, 0, 1])
+    assert launcher.kind_of(str(tmp_path / "some.npz")) == "data"
+    assert [launcher.kind_of(str(folder / name)) for name in ("small.h5", "small.json", "models.py")] == ["model"] * 3
+    for path in (str(tmp_path / "none"), __file__.replace(".py", ".txt")):
+        with pytest.raises(QatvizError, match="neither"):
+            launcher.kind_of(path)
+
+
+def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeypatch):
+    """From the file to steps, by the arguments that the dialog makes."""
+    monkeypatch.setenv("HOME", str(tmp_path))
+    launcher = AppLauncher()
+    dialog = show(NewRunDialog(context, launcher), 1180, 740)
+    dialog.open_model(str(folder / "small.h5"))
+    wait_until(lambda: dialog.start.isEnabled() and dialog.data is not None, 60000)
+    dialog.form.steps.set_steps(3, False)
+    dialog.form.out.record.click()
+    told = []
+    dialog.wanted.connect(told.append)
+    dialog.accept()
+    done = subprocess.run([sys.executable, "-m", "qatviz", "train", "--json", "--quiet"] + told[0].arguments(),
+                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    assert done.returncode == 0, done.stderr.decode()
+    assert b'"conv_1.weights"' in done.stdout
+    launcher.wait()
+    assert QtWidgets.QApplication.activeModalWidget() is None
