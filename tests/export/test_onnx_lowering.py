@@ -153,12 +153,15 @@ def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
         np.testing.assert_array_equal(found, quantize_input(model, beyond))
 
 
-@pytest.mark.parametrize("setting", ["powers of two", "8 bits"])
-def test_ties_are_broken_where_there_are_any(setting):
-    file = onnx_model(model_of(everything(), *SETTINGS[setting]))
+@pytest.mark.parametrize("setting, num_bits, anywhere", [("powers of two", 8, True), ("8 bits", 8, False),
+                                                         ("powers of two", 9, False)])
+def test_ties_are_broken_where_there_are_any(setting, num_bits, anywhere):
+    """Above 8 bits nothing is left to do: what is rounded in float has its ties rounded up."""
+    weights, activations = SETTINGS[setting]
+    file = onnx_model(model_of(everything(), weights, dict(activations, num_bits=num_bits)))
     broken = {name.split(".")[0] for name in nodes(file.content) if name.endswith(".ties_up")}
     assert {"means", "average", "average_same"} <= broken
-    assert ("conv" in broken) == ("sum" in broken) == (setting == "powers of two")
+    assert ("conv" in broken) == ("sum" in broken) == anywhere
 
 
 # What is written
