@@ -123,20 +123,28 @@ class RunData:
 
 
 def read_run(reader: RecordReader) -> RunData:
-    """Gather what there is to tell of a recorded run.
+    """Gather what there is to tell of a recorded run, up to the step at which it is when it is asked.
 
     Raises
     ------
     RecordError
-        If the record is damaged.
+        If the record is damaged, or lacks what a run has.
     """
+    try:
+        return _read_run(reader)
+    except (KeyError, TypeError, ValueError) as error:
+        raise RecordError("{}: can't be told, as something is missing or is not what it should be: {!r}".format(
+            reader.path, error)) from error
+
+
+def _read_run(reader: RecordReader) -> RunData:
     about = reader.description
     outcome = read_outcome(reader)
     plan = outcome.book.plan
     first_book = SettingsBook.from_dict(plan, about["settings"])
     happenings, missing = _happenings(reader)
     names = [tensor.name for tensor in plan.tensors]
-    first, last = _first_and_last(reader)
+    first, last = _first_and_last(reader, outcome.step)
     turns = turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where))
     return RunData(
         about, reader.directory.resolve().name, Network.from_dict(about["network"]), first_book, outcome.book, outcome,
@@ -145,9 +153,11 @@ def read_run(reader: RecordReader) -> RunData:
 
 
 def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str, ...]]:
+    rows = reader.events()
+    # Asked for last: what a run that goes on adds meanwhile is not taken for left behind.
     surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
     found, unknown = [], 0
-    for row in reader.events():
+    for row in rows:
         try:
             found.append(Happening(events.event_from(row), row["time"], row["sequence"] in surviving))
         except RecordError:  # a later version's
@@ -156,13 +166,15 @@ def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str,
     return tuple(found), (told,) if unknown else ()
 
 
-def _first_and_last(reader: RecordReader) -> Tuple[Optional[Snapshot], Optional[Snapshot]]:
-    """A run that goes on may thin its snapshots out meanwhile: never the first, and the last is asked for anew."""
-    steps = reader.snapshots()
+def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot], Optional[Snapshot]]:
+    """Those of a run that goes on may be thinned out meanwhile, but for the first and the newest."""
+    steps = [step for step in reader.snapshots() if step <= until]
     if not steps:
         return None, None
-    first = reader.snapshot(steps[0])
-    return first, first if len(steps) == 1 else reader.snapshot(reader.snapshots()[-1])
+    first, last = ([s for s in reader.iter_snapshots(step, step)] for step in (steps[0], steps[-1]))
+    if not first or not last:
+        return _first_and_last(reader, until)
+    return first[0], first[0] if len(steps) == 1 else last[0]
 
 
 def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:
@@ -172,11 +184,11 @@ def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> Hi
                        SNAPSHOTS: ["snapshot:{}/{}".format(name, FLIP_RATE) for name in names],
                        EVALUATIONS: score_names(outcome.metric)}, _CAPACITY, _RECENT)
     _add_evaluations(history, outcome)
-    for piece in reader.iter_steps():
+    for piece in reader.iter_steps(stop=outcome.step):
         scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
         history.extend(STEPS, piece.steps,
                        np.concatenate([scalars, piece.values[:, rows].reshape(len(piece.steps), -1)], axis=1))
-    for snapshot in reader.iter_snapshots():
+    for snapshot in reader.iter_snapshots(stop=outcome.step):
         history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
     return history
 

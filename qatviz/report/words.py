@@ -74,7 +74,7 @@ def date(unix: Optional[float]) -> str:
         return _UNKNOWN
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(unix))
-    except (OverflowError, ValueError, OSError):  # not a time that a calendar has
+    except (OverflowError, ValueError, OSError, TypeError):  # not a time that a calendar has
         return _UNKNOWN
 
 

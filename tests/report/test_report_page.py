@@ -8,6 +8,7 @@ from report_cases import Page, append, describe, recorded
 from staging import StagedRun
 
 from qatviz.analysis.effects import effect
+from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import checks, zoo
 from qatviz.network.builder import NetworkBuilder
@@ -20,6 +21,8 @@ from qatviz.report.tensor_rows import COLUMNS, tensor_rows
 from qatviz.telemetry import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import STEPS as STEPS_TRACK
 from qatviz.telemetry.refill import history_names, refill
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.training.commands import ChangeSettings
@@ -228,6 +231,51 @@ def test_a_run_that_goes_on_can_be_told(tmp_path):
             found = Page(page(read_run(RunRecord.read(tmp_path / "run"))))
             assert "{} steps of 40; it has not ended".format(until) in found.text
             assert "All quantized tensors, after step {}".format(until) in found.tables
+
+
+class GoingOn(RecordReader):
+    """The record of a run that takes a step whenever somebody looks."""
+
+    def __init__(self, directory, run, record):
+        super().__init__(directory)
+        self._run, self._writer = run, record
+
+    def _grow(self):
+        self._run.put(events.Paused(self._run.step, "asked for"))
+        append(self._writer, self._run.advance(1).drain())
+        assert self._writer.flush()
+
+    def events(self, surviving_only=False):
+        found = super().events(surviving_only)
+        self._grow()
+        return found
+
+    def snapshots(self):
+        self._grow()
+        return super().snapshots()
+
+
+def test_a_run_that_goes_on_while_it_is_read_is_told_as_of_one_step(tmp_path):
+    run = StagedRun("mlp")
+    with RunRecord.create(tmp_path / "run", describe(run)) as record:
+        append(record, run.advance(4).drain())
+        assert record.flush()
+        data = read_run(GoingOn(tmp_path / "run", run, record))
+    step = data.outcome.step
+    assert 4 < step < run.step and all(happening.survives for happening in data.happenings)
+    assert data.history.last_step(STEPS_TRACK) == step == data.last.step and data.first.step == 4
+    Page(page(data))
+
+
+def test_a_record_that_lacks_something_is_refused(tmp_path):
+    recorded(tmp_path / "run", lambda run: run.advance(2), created="yesterday", batch_size=None)
+    assert "Begun" in Page(page(read_run(RunRecord.read(tmp_path / "run")))).text
+    recorded(tmp_path / "other", lambda run: run.advance(2), settings={"run": {"learning_rate": "fast"}})
+    with pytest.raises(QatvizError, match="do not fit the network"):
+        read_run(RunRecord.read(tmp_path / "other"))
+    recorded(tmp_path / "third", lambda run: run.put(events.Evaluated(0, {"float": 1.0}, 10, 0.1)))
+    with pytest.raises(RecordError, match="weights_only"):
+        read_run(RunRecord.read(tmp_path / "third"))
 
 
 def test_what_was_left_behind_is_told_so(tmp_path):
