@@ -14,7 +14,7 @@ from qatviz.errors import RecordError
 from qatviz.gui.exporting import Command, ExportWanted
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry.checkpoint_files import SUBDIRECTORY, SUFFIX
+from qatviz.telemetry.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record import RunRecord
 from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
 from qatviz.training.moments import Moment
@@ -23,7 +23,8 @@ from qatviz.training.settings_book import SettingsBook
 #: Libraries that compute in threads of their own take one: the training has the others.
 _ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                "MKL_NUM_THREADS")
-#: Checkpoints of which a run that goes on keeps only the newest.
+#: Checkpoints of which a run that goes on keeps only the newest; and the beginning of the names of those kept all the same.
+_KEPT = "kept-"
 _PASSING = re.compile(r"({}|{})-\d+(-\d+)?".format(AUTOMATIC, BEFORE_CHANGE))
 
 
@@ -62,7 +63,7 @@ def keep(directory: str, checkpoint: str) -> str:
     old = folder / (checkpoint + SUFFIX)
     try:
         for number in itertools.count(1):
-            name = "kept-{}".format(checkpoint) + (".{}".format(number) if number > 1 else "")
+            name = _KEPT + checkpoint + (".{}".format(number) if number > 1 else "")
             new = folder / (name + SUFFIX)
             if not new.exists():
                 _link(old, new)
@@ -70,6 +71,19 @@ def keep(directory: str, checkpoint: str) -> str:
                 return name
     except OSError as error:
         raise RecordError("{}: this checkpoint can't be kept: {}".format(old, error.strerror or error)) from error
+
+
+def moments(directory: str) -> List[CheckpointInfo]:
+    """The checkpoints of a run that can be read, by step; of one that was kept twice, the first.
+
+    Raises
+    ------
+    RecordError
+        If there is no run.
+    """
+    infos = [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+    names = {info.name for info in infos}
+    return [info for info in infos if not (info.name.startswith(_KEPT) and info.name[len(_KEPT):] in names)]
 
 
 def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:

@@ -94,7 +94,7 @@ class AppLauncher(Launcher):
         return exporting.command_of(wanted)
 
     def moments(self, directory: str) -> Sequence[CheckpointInfo]:
-        return [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+        return exporting.moments(directory)
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
         return exporting.settings_at(directory, checkpoint)

@@ -242,8 +242,8 @@ def monkey(d):
     random = np.random.RandomState(int(os.environ.get("QATVIZ_MONKEY_SEED", "1")))
     yield lambda: window.model.snapshot is not None
     harmless = [n for n in window.named if n not in (
-        "quit", "new_run", "open_run", "open_data", "save_picture", "save_table", "report", "tensorboard", "fork", "about",
-        "shortcuts", "full_screen", "stop", "resume")]
+        "quit", "new_run", "open_run", "open_data", "save_picture", "save_table", "report", "tensorboard", "export", "fork",
+        "about", "shortcuts", "full_screen", "stop", "resume")]
     slow = ("larger", "smaller", "normal_size", "reset_layout")  # the whole window is laid out anew
     names = [n for n in harmless if n not in slow] * 8 + [n for n in harmless if n in slow]
     window.named["stop"].setVisible(False)  # an ended run has less to do

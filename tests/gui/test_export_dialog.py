@@ -102,6 +102,58 @@ def test_reasons_are_text_not_markup(run, make):
     assert "layer '<b>x</b>': no" in dialog.form.limits.reasons.toPlainText()
 
 
+def links(dialog):
+    """What can be clicked in the reasons."""
+    cursor, found = dialog.form.limits.reasons.textCursor(), []
+    document = dialog.form.limits.reasons.document()
+    for position in range(document.characterCount()):
+        cursor.setPosition(position)
+        link = cursor.charFormat().anchorHref()
+        if link and link not in found:
+            found.append(link)
+    return found
+
+
+def test_what_would_make_it_possible_can_be_clicked(run, make, context, advance):
+    dialog = make()
+    dialog.form.formats.choose("narrow")
+    context.edits.edit(["conv1.weights", "conv2.weights"], "num_bits", 12)
+    context.edits.apply()
+    advance()
+    assert links(dialog) == ["conv1.weights.num_bits=8", "conv2.weights.num_bits=8"]
+    dialog.form.limits.reasons.anchorClicked.emit(QtCore.QUrl(links(dialog)[1]))
+    context.edits.apply()
+    advance()
+    assert run.book.of("conv2.weights").num_bits == 8 and context.edits.can_undo
+    assert links(dialog) == ["conv1.weights.num_bits=8"]
+
+
+def test_of_a_checkpoint_nothing_can_be_changed(run, make):
+    dialog = make()
+    twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
+    dialog.launcher.books = {"step-00000003": twelve}
+    dialog.form.formats.choose("narrow")
+    dialog.form.moment.setCurrentIndex(1)
+    wait_for(dialog.form._worker.answered)
+    assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
+
+
+@pytest.mark.parametrize("remedy, found", [
+    ("with a.weights.symmetric=on, with a.weights.per_channel=off, or with a.weights.num_bits=7",
+     ["a.weights.symmetric=on", "a.weights.per_channel=off", "a.weights.num_bits=7"]),
+    ("from that step on, or with block/conv.1.weights.quant_delay=0.", ["block/conv.1.weights.quant_delay=0"]),
+    ("with option int16 on", []),
+])
+def test_every_alternative_is_a_link_of_its_own(run, make, remedy, found):
+    dialog = make()
+    wanted = QtTest.QSignalSpy(dialog.form.limits.change_wanted)
+    dialog.form.limits.show_limits("Any", ["no; possible " + remedy], True)
+    assert links(dialog) == found
+    for link in found:
+        dialog.form.limits.reasons.anchorClicked.emit(QtCore.QUrl(link))
+    assert ["{}={}".format(*seen) for seen in wanted] == found
+
+
 @pytest.mark.parametrize("directory, problem", [("", "not recorded"), ("/runs/gone", "/runs/gone: is gone")])
 def test_why_a_run_can_not_be_exported_is_told(run, make, directory, problem):
     dialog = make(directory)

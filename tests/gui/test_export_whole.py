@@ -132,6 +132,9 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
     before, final = (next(info for info in infos if info.name.startswith(prefix)) for prefix in ("before", "final"))
     assert [(launcher.settings_at(directory, info.name)[0].of("dense1.weights").num_bits, info.step)
             for info in (before, final)] == [(8, 2), (4, 4)]
+    names = [info.name for info in infos]
+    exporting.keep(directory, before.name)
+    assert [info.name for info in launcher.moments(directory)] == names  # not twice
     with pytest.raises(RecordError, match="nowhere"):
         launcher.settings_at(directory, "nowhere")
 

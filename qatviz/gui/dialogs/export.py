@@ -126,7 +126,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._look()
 
     def _on_progressed(self, what: str, share: float) -> None:
-        self.what.setText("{}…".format(what[:1].upper() + what[1:]))
+        self.what.setText("{}… {:.0%}".format(what[:1].upper() + what[1:], share))
         self.bar.setValue(int(_PARTS * share))
 
     def _on_ended(self, ended: Ended) -> None:

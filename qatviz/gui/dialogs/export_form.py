@@ -13,6 +13,7 @@ from qatviz.gui.dialogs.fields import Field
 from qatviz.gui.exporting import ExportWanted, can_be_kept
 from qatviz.gui.launcher import Launcher
 from qatviz.gui.run_model import SETTINGS, STATE
+from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.training.settings_book import SettingsBook
 
 #: How often the present state is looked at while the form is seen (ms).
@@ -106,6 +107,7 @@ class ExportForm(QtWidgets.QWidget):
         self.path.changed.connect(self._on_path)
         self._worker.answered.connect(self._on_answered)
         self._worker.failed.connect(self._on_failed)
+        self.limits.change_wanted.connect(self._on_change_wanted)
         self._model.changed.connect(self._on_topic)
         self._timer.timeout.connect(self._look)
 
@@ -167,10 +169,24 @@ class ExportForm(QtWidgets.QWidget):
             found = {form.name: self._reasons(form) for form in self.formats.forms}
             self.formats.show_limits(found)
             reasons = found[self.formats.form().name]
-            self.limits.show_limits(self.formats.form().title, reasons)
+            self.limits.show_limits(self.formats.form().title, reasons, self._state[0] == NOW)
             self.limits.setVisible(model.run is not None and bool(self._directory) and not self._moment_problem)
+            policy = QtWidgets.QSizePolicy
+            self.limits.setSizePolicy(policy.Preferred, policy.Expanding if reasons else policy.Maximum)
             self._right.setStretchFactor(self.limits, int(bool(reasons)))
             self.changed.emit()
+
+    def _on_change_wanted(self, path: str, text: str) -> None:
+        """Change a setting of the run, as the panel of settings would."""
+        tensor, _, name = path.rpartition(".")
+        kinds = {known.name: known.kind for known in self._model.tensors}
+        if tensor in kinds and name in QUANTIZER_SETTINGS:
+            try:
+                value = QUANTIZER_SETTINGS[name].parse(text, path, kinds[tensor])
+            except QatvizError as error:
+                self._context.edits.refused.emit(str(error))
+            else:
+                self._context.edits.edit([tensor], name, value)
 
     def _look_up(self) -> None:
         """Which states there are."""

@@ -1,5 +1,6 @@
 """What a run can be exported to: the list of formats, and why the chosen one may not be possible."""
 
+import re
 from html import escape
 from typing import Any, Dict, List, Optional, Sequence
 
@@ -13,6 +14,8 @@ _WIDTH = 270
 _POSSIBLE, _IMPOSSIBLE, _UNKNOWN = "✓ can hold these settings", "✕ can't hold these settings", "… reading the checkpoint"
 #: What limits say after why something is not possible.
 _REMEDY = "; possible "
+#: ``conv1.weights.num_bits=8`` in it.
+_ASSIGNMENT = re.compile(r"([^\s=]+\.[a-z_]+)=([\w.+-]*\w)")
 
 
 class FormatList(QtWidgets.QListWidget):
@@ -68,12 +71,16 @@ class FormatList(QtWidgets.QListWidget):
 
 
 class LimitsView(QtWidgets.QWidget):
-    """Whether the chosen format can hold the settings, and else each reason with what would make it possible."""
+    """Whether the chosen format can hold the settings, and else each reason with what would make it possible: a link where it
+    is a setting that can be changed."""
+
+    #: The user wants this setting to have this value: its path, and a text.
+    change_wanted = QtCore.pyqtSignal(str, str)
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._title, self._reasons = "", None  # type: str, Optional[List[str]]
+        self._title, self._reasons, self._can_change = "", None, False  # type: str, Optional[List[str]], bool
         self.verdict = QtWidgets.QLabel(wordWrap=True)
         self.reasons = QtWidgets.QTextBrowser()
         self.reasons.setAccessibleName("What stands against this format")
@@ -84,12 +91,14 @@ class LimitsView(QtWidgets.QWidget):
         rows.addWidget(self.verdict)
         rows.addWidget(self.reasons, 1)
         self.reasons.hide()
+        self.reasons.anchorClicked.connect(self._on_link)
         theme.changed.connect(self._dress)
 
-    def show_limits(self, title: str, reasons: Optional[List[str]]) -> None:
-        """``reasons`` stand against the format ``title``; None where that is not known yet."""
-        if (title, reasons) != (self._title, self._reasons):
-            self._title, self._reasons = title, reasons
+    def show_limits(self, title: str, reasons: Optional[List[str]], can_change: bool = False) -> None:
+        """``reasons`` stand against the format ``title``; None where that is not known yet. ``can_change``: they are of
+        settings that can be changed."""
+        if (title, reasons, can_change) != (self._title, self._reasons, self._can_change):
+            self._title, self._reasons, self._can_change = title, reasons, can_change
             self._dress()
 
     def _dress(self) -> None:
@@ -114,8 +123,15 @@ class LimitsView(QtWidgets.QWidget):
         why, found, remedy = reason.partition(_REMEDY)
         text = "• " + escape(why)
         if found:
-            text += "<br><span style='color:{}'>→ possible {}</span>".format(self._theme.colors.accent, escape(remedy))
+            remedy = escape(remedy, quote=True)
+            if self._can_change:
+                remedy = _ASSIGNMENT.sub(r"<a href='\g<0>' style='color:{}'>\g<0></a>".format(self._theme.colors.accent), remedy)
+            text += "<br>→ possible " + remedy
         return "<p style='margin: 0 0 6px 0'>{}</p>".format(text)
+
+    def _on_link(self, link: QtCore.QUrl) -> None:
+        path, _, value = link.toString(QtCore.QUrl.FullyDecoded).rpartition("=")
+        self.change_wanted.emit(path, value)
 
 
 class OptionsForm(QtWidgets.QWidget):

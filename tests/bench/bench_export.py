@@ -1,0 +1,20 @@
+"""What an export that the window runs beside training costs it: how long training stands still at most."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Dict, Iterator, Sequence
+
+STALL = "export_stall_ms_max"
+NAMES = tuple("{}/{}".format(STALL, network) for network in ("lenet", "mobilenet"))
+_HERE = Path(__file__).resolve().parent
+_TIMEOUT_S = 1800
+
+
+def run(names: Sequence[str]) -> Iterator[Dict]:
+    """Measure the figures ``names``."""
+    for name in names:
+        done = subprocess.run([sys.executable, str(_HERE / "export_child.py"), name.split("/")[1]], stdout=subprocess.PIPE,
+                              timeout=_TIMEOUT_S, check=True, universal_newlines=True)
+        yield dict({"name": name, "unit": "ms"}, **json.loads(done.stdout.splitlines()[-1]))

@@ -1,0 +1,90 @@
+"""Child process of bench_export: a real window with a real run that is exported by a click; prints one line of JSON.
+
+The figure is the longest time between two steps while something is exported, from the click to the table, less the median of
+the longest in as long a time without: evaluations and snapshots are between some steps, too.
+"""
+
+import json
+import os
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import numpy as np
+
+HERE = Path(__file__).resolve().parent
+EXPORTS = 3
+WARM_UP_S = 8.0
+FORMAT = "tflite"
+_EXPORT_TIMEOUT_S = 500.0
+
+
+def note_steps():
+    """A list to which the training thread adds the time whenever a step is done."""
+    from qatviz.telemetry import collector
+
+    times, put = [], collector.Collector.put
+
+    def noting(self, item):
+        if isinstance(item, collector.RawStep):
+            times.append(time.perf_counter())
+        put(self, item)
+
+    collector.Collector.put = noting
+    return times
+
+
+def measure(app, window, times):
+    """Export, and wait as long without, in turn."""
+    from window_child import wait, watch
+
+    watch(app, WARM_UP_S)
+    window.named["export"].trigger()
+    dialog = window.exports.dialog
+    dialog.form.formats.choose(FORMAT)
+    ended, seconds = [], []
+    dialog.exporter.ended.connect(ended.append)
+    gaps, rates = {"exporting": [], "quiet": []}, {"exporting": [], "quiet": []}
+    for number in range(EXPORTS):
+        for what in ("exporting", "quiet"):
+            first, begin = len(times) - 1, time.perf_counter()
+            if what == "exporting":
+                dialog.again.click()
+                dialog.start.click()
+                wait(app, lambda: len(ended) > number, _EXPORT_TIMEOUT_S)
+                seconds.append(time.perf_counter() - begin)
+                if ended[-1].record is None:
+                    raise RuntimeError(ended[-1].message + "\n" + ended[-1].details)
+            else:
+                watch(app, seconds[-1])
+            between = np.diff(times[first:] + [time.perf_counter()])
+            gaps[what].append(float(between.max()) * 1e3)
+            rates[what].append(len(between) / (time.perf_counter() - begin))
+    dialog.close()
+    return {"value": max(gaps["exporting"]) - float(np.median(gaps["quiet"])), "exporting_ms": gaps["exporting"],
+            "quiet_ms": gaps["quiet"], "export_s": seconds, "steps_per_second": float(np.median(rates["quiet"])),
+            "steps_per_second_exporting": float(np.median(rates["exporting"]))}
+
+
+def main(network):
+    """Open the window, train and export."""
+    from window_child import make_application, wait
+
+    times = note_steps()
+    with tempfile.TemporaryDirectory() as folder:
+        app, application = make_application(folder)
+        window = application.open_window()
+        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run"), "--data", "mnist-5k"])
+        wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
+        result = measure(app, window, times)
+        window.close()
+        application.finish()
+    print(json.dumps(result), flush=True)
+    os._exit(0)
+
+
+if __name__ == "__main__":
+    os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+    sys.path[:0] = [str(HERE), str(HERE.parents[1])]
+    main(*sys.argv[1:])
