@@ -61,7 +61,7 @@ class Looks(Launcher):
         self.ended += 1
 
 
-def wait_until(condition, timeout_ms=5000):
+def wait_until(condition, timeout_ms=20000):
     timer = QtCore.QElapsedTimer()
     timer.start()
     while not condition() and timer.elapsed() < timeout_ms:

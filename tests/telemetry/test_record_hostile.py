@@ -28,7 +28,7 @@ from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.run_lock import LOCK_NAME
 
 #: QATVIZ_EXHAUSTIVE=1 asks for all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 40
+MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 24
 
 
 @pytest.fixture(scope="module")

@@ -13,7 +13,8 @@ from qatviz.gui.theme import Theme
 #: Classes are named at their bars where there are so few; names are cut to so many
 #: characters; bars lie where names have more than a few.
 _NAMED, _NAME_LENGTH, _SHORT = 14, 12, 3
-_COLUMNS = 8
+#: Pictures in a row; fewer where there is no room for so many characters under each.
+_COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
 
 
@@ -53,7 +54,8 @@ class SampleGrid(QtWidgets.QWidget):
             words = min(widest, self.width() // 3)
             return [(QtCore.QRect(0, row * (line + 1), self.width() - words - _GAP, line),
                      QtCore.QRect(self.width() - words, row * (line + 1), words, line)) for row in range(count)]
-        columns = min(_COLUMNS, max(len(self._pixmaps), 1))
+        least = _CAPTION_LENGTH * self.fontMetrics().averageCharWidth() + _GAP
+        columns = min(_COLUMNS, max(len(self._pixmaps), 1), max(1, self.width() // least))
         height, width = look.samples.shape[1:3]
         wide = max(8, self.width() // columns - _GAP)
         # As many rows as the pictures have, smaller where there is no room; fewer where they would be tiny.

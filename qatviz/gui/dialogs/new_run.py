@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.data_look import DataLook
 from qatviz.gui.context import Context
+from qatviz.gui.controls.column import Column
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.consent import ConsentDialog
 from qatviz.gui.dialogs.data_preview import DataPreview
@@ -78,13 +79,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.start.setDefault(True)
 
     def _layout(self) -> None:
-        left = QtWidgets.QScrollArea(widgetResizable=True)
-        left.setFrameShape(QtWidgets.QFrame.NoFrame)
-        left.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
-        left.setWidget(self.form)
-        bar = self.style().pixelMetric(QtWidgets.QStyle.PM_ScrollBarExtent)
-        left.setMinimumWidth(max(420, self.form.minimumSizeHint().width() + bar))
-        left.setFocusPolicy(QtCore.Qt.NoFocus)
+        left = Column([self.form])
         right = QtWidgets.QSplitter(QtCore.Qt.Vertical)
         right.setChildrenCollapsible(False)
         right.addWidget(self.network_preview)

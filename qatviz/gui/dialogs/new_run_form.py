@@ -71,7 +71,7 @@ class NewRunForm(QtWidgets.QWidget):
 
     def _layout(self) -> None:
         grid = QtWidgets.QGridLayout(self)  # a form layout leaves a gap for rows that are hidden
-        grid.setContentsMargins(0, 0, 8, 0)
+        grid.setContentsMargins(0, 0, 0, 0)
         grid.setColumnStretch(1, 1)
         line = self.preset.sizeHint().height()
         self._labels = {}
@@ -82,7 +82,6 @@ class NewRunForm(QtWidgets.QWidget):
             grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)
             grid.addWidget(field, row, 1)
             self._labels[name] = label
-        grid.setRowStretch(len(self.fields), 1)
 
     def _connect(self) -> None:
         self.network.changed.connect(self._on_network)

@@ -18,8 +18,8 @@ _DETAILS = {
     "HeUniform", "HeUniformV2", "Identity", "LecunNormal", "LecunNormalV2", "LecunUniform", "LecunUniformV2", "Ones",
     "OnesV2", "Orthogonal", "RandomNormal", "RandomNormalV2", "RandomUniform", "RandomUniformV2", "TruncatedNormal",
     "TruncatedNormalV2", "VarianceScaling", "VarianceScalingV2", "Zeros", "ZerosV2", "ConstantV2", "IdentityV2",
-    "OrthogonalV2", "L1", "L2", "L1L2", "MaxNorm", "MinMaxNorm", "NonNeg", "RadialConstraint", "UnitNorm", "DTypePolicy",
-    "__keras_tensor__"}
+    "OrthogonalV2", "L1", "L2", "L1L2", "MaxNorm", "MinMaxNorm", "NonNeg", "RadialConstraint", "UnitNorm", "Policy",
+    "DTypePolicy", "__keras_tensor__"}
 
 
 def code_in(record: Any) -> Tuple[str, str]:
