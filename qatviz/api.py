@@ -17,6 +17,7 @@ from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.cli.watch import Watch
 from qatviz.data import Dataset
 from qatviz.errors import DataError, RunStateError, SettingError
+from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.settings import RunSettings
@@ -52,10 +53,16 @@ class Trained:
         self.network, self.outcome, self.moment, self.directory = spec.network, outcome, moment, directory  # type: Network, Outcome, Moment, Optional[str]
 
     @property
-    def accuracy(self) -> Dict[str, float]:
-        """Of the last evaluation: "float", "weights_only", "activations_only", "quantized"; empty if there was none."""
+    def scores(self) -> Dict[str, float]:
+        """The metric (``outcome.metric``: accuracy, or the RMSE of regression) of the last evaluation: "float",
+        "weights_only", "activations_only", "quantized"; empty if there was none."""
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
+
+    @property
+    def accuracy(self) -> Dict[str, float]:
+        """The scores of a classification; empty for regression."""
+        return self.scores if self.outcome.metric is ACCURACY else {}
 
     def export(self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any) -> Any:
         """Write the state at the end as a file that runs elsewhere, with the proof that it computes the same.
@@ -124,7 +131,8 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     weights_path, allow_code
         Of a model's file; see :func:`qatviz.network.keras_import.load_model_file`.
     task : str
-        Of arrays: "classification" or "regression"; by default it is told from ``y``.
+        "classification" or "regression"; by default what the data says, else it is told from ``y``: whole numbers and
+        one-hot rows are classes, other floating-point numbers are to be predicted.
     **run_settings
         ``learning_rate``, ``evaluation_interval`` ... : the settings of a run (``qatviz settings``).
 
@@ -141,7 +149,7 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     """
     keep_tensorflow_quiet()
     new = _begun(model, data, out, dict(options))
-    run, outcome = Run(new.spec, new.record, recall=False), Outcome(new.spec.book)
+    run, outcome = Run(new.spec, new.record, recall=False), Outcome(new.spec.book, new.spec.metric)
     watch = Watch(run, outcome, progress_for(quiet, new.spec.network.name, 0, new.spec.steps))
     watch.follow()
     if watch.failed is not None:
@@ -180,7 +188,7 @@ def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = No
     run.request_stop()
     if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
         return None
-    outcome = Outcome(spec.book)
+    outcome = Outcome(spec.book, spec.metric)
     outcome.take_record(RunRecord.read(out))
     outcome.step, outcome.seconds = run.final.step, run.final.seconds
     return Trained(spec, outcome, run.final, out)
@@ -233,7 +241,8 @@ def _dataset(data: Any, fraction: float, task: Optional[str]) -> Tuple[Dataset, 
         return data, ""
     if isinstance(data, (str, os.PathLike)):
         named = any(known.name == str(data) for known in data_sets.NAMED_DATA)
-        return data_sets.load(data, fraction), str(data) if named else os.path.abspath(os.path.expanduser(str(data)))
+        path = str(data) if named else os.path.abspath(os.path.expanduser(str(data)))
+        return data_sets.load(data, fraction, task=task), path
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise DataError("data is of the type {}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a name or a "
                         "path".format(type(data).__name__))

@@ -84,6 +84,31 @@ def test_one_hot_labels_are_classes(in_graph):
     assert trained.accuracy["float"] == 1.0
 
 
+def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph):
+    x, y = squares()
+    y = x.astype(np.float32).mean(axis=(1, 2, 3)) / 100
+    model = keras_model(1, "linear")
+    found = tf.keras.backend.get_session().run(model.output, {model.input: x[48:] / np.float32(255)})
+    expected = np.sqrt(np.mean((found[:, 0] - y[48:])**2))
+    data = ((x[:48], y[:48]), (x[48:], y[48:]))
+    before = qatviz.train(model, data, quiet=True, steps=0)
+    assert before.scores["float"] == pytest.approx(expected, rel=1e-4) and before.accuracy == {}
+    out = str(tmp_path / "run")
+    trained = qatviz.train(model, data, out=out, quiet=True, steps=150, learning_rate=3e-3, batch_size=16)
+    assert trained.outcome.metric.name == "rmse" and trained.scores["quantized"] < 0.25 * y.std()
+    assert trained.outcome.to_dict()["rmse"] == trained.scores
+    report = trained.export(tmp_path / "net.tflite").report
+    assert report.scores["file"] == pytest.approx(trained.scores["quantized"], rel=0.05) and not report.faults
+    again = data_sets.load(RunRecord.read(out).description["data"])
+    assert again.task == "regression" and again.fingerprint == RunRecord.read(out).description["data_fingerprint"]
+
+
+def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
+    x, y = squares()
+    with pytest.raises(NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end without it"):
+        qatviz.train(keras_model(), (x, np.stack([y + 0.5, y - 0.25], axis=1)), quiet=True, steps=1)
+
+
 @pytest.mark.parametrize("arguments, error, message", [
     ({"steps": -1}, SettingError, "steps is -1"),
     ({"stepz": 5}, SettingError, "there is no option 'stepz'; there are activations, allow_code"),
@@ -93,7 +118,8 @@ def test_one_hot_labels_are_classes(in_graph):
     ({"model": "lenot"}, NetworkError, "lenot"),
     ({"model": "missing.h5"}, NetworkError, "missing.h5"),
     ({"model": 5}, NetworkError, "the model is of the class builtins.int"),
-    ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train")])
+    ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train"),
+    ({"task": "ranking"}, DataError, "the task is 'ranking'")])
 def test_what_does_not_fit_is_told_before_anything_begins(arguments, error, message, tmp_path):
     with pytest.raises(error, match=message):
         qatviz.train(**dict({"model": "mlp", "data": squares(), "quiet": True, "out": str(tmp_path / "run")}, **arguments))

@@ -12,6 +12,8 @@ _OUTPUTS_SHOWN = 20
 _FEW_EXAMPLES = 4
 # A network's first outputs are about 1 in size; targets a hundred times larger or smaller take it long to reach.
 _FAR = 100.0
+# Every grid contains 0: of the codes of 8 bits, fewer than so many are left for targets that all lie far from it.
+_CODES, _FEW_CODES = 256, 64
 
 
 def describe(dataset):
@@ -119,6 +121,13 @@ def _target_notes(summary):
     if constant:
         notes.append("the same number in all training examples for output {}".format(
             ", ".join(constant[:5]) + (" ..." if constant[5:] else "")))
+    for index, part in enumerate(parts):
+        n_codes = _CODES * (part["max"] - part["min"]) / (max(part["max"], 0.0) - min(part["min"], 0.0) or 1.0)
+        if 0 < n_codes < _FEW_CODES:
+            notes.append("numbers to predict of output {} lie from {:.5g} to {:.5g}, far from 0, which every grid "
+                         "contains: of {} codes some {:.0f} are left to tell them apart; subtract their mean".format(
+                             index, part["min"], part["max"], _CODES, n_codes))
+            break
     size = max(max(abs(part["min"]), abs(part["max"])) for part in parts)
     if not 1 / _FAR <= size <= _FAR:
         notes.append("numbers to predict reach {:.4g} in size, far from the 1 or so that a network puts out at first: "

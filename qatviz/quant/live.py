@@ -85,6 +85,10 @@ class LiveQuantizers:
 
         return apply
 
+    def observe(self, name: str, x: tf.Tensor) -> None:
+        """Let the range of ``x`` count as seen by the activations tensor ``name``, though it is none of its values."""
+        self._observe(x, self.plan.tensor(name), self.place.group_of[self.plan.index(name)])
+
     def pass_on(self, name: str, x: tf.Tensor) -> tf.Tensor:
         """Register ``x``, which already lies on the grid of the tensor ``name`` (the output of a Concat)."""
         self.quantized[name] = Quantized(x, x, x)

@@ -232,6 +232,8 @@ class TrainingGraph:
         lowered = lower(self.network, self.plan, images, values, values, training=True,
                         freeze_batch_norm=values["freeze_batch_norm"],
                         dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
+        if self._objective.reaches_labels:
+            lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
         loss = self._objective.loss(lowered.logits, labels)
         finite = tf.check_numerics(loss, "loss", name=_FINITE)
         trainable = [name for name in sorted(values) if "." in name and "|" not in name and self._is_trained(name)]

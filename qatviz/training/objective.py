@@ -21,11 +21,16 @@ class Objective(NamedTuple):
         Scalar: the sum over the examples of what the metric is the mean of, see `qatviz.metric.Metric.of_mean`.
     loss_of_guessing : callable (Dataset) -> float
         The loss on the data for training of what knows nothing but how the labels are spread.
+    reaches_labels : bool
+        The outputs are to become the labels, so that the labels' range counts as seen by the output's quantizer. What
+        lies outside of a range has no gradient: an output whose first values are small, and whose range follows them
+        by a moving average, could hardly grow to the numbers it has to put out.
     """
 
     loss: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     total_score: Callable[[tf.Tensor, tf.Tensor], tf.Tensor]
     loss_of_guessing: Callable[[Dataset], float]
+    reaches_labels: bool = False
 
 
 def _cross_entropy(logits: tf.Tensor, labels: tf.Tensor) -> tf.Tensor:
@@ -54,5 +59,5 @@ def _variance(dataset: Dataset) -> float:
 
 OBJECTIVES = {
     CLASSIFICATION: Objective(_cross_entropy, _count_correct, lambda dataset: math.log(dataset.num_classes)),
-    REGRESSION: Objective(_squared_error, _total_squared_error, _variance),
+    REGRESSION: Objective(_squared_error, _total_squared_error, _variance, reaches_labels=True),
 }

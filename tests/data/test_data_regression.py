@@ -222,7 +222,10 @@ def test_of_many_outputs_some_are_listed():
     (Y * 1e4, r"numbers to predict reach 1.25e\+04 in size, far from the 1"),
     (Y * 1e-4, "numbers to predict reach 0.000125 in size"),
     (np.stack([Y, np.full(20, 2.0)], axis=1), "the same number in all training examples for output 1"),
+    (Y + 10, r"numbers to predict of output 0 lie from 9.\d+ to 11.\d+, far from 0, which .* some 4\d are left"),
+    (np.stack([Y, -10 - Y], axis=1), "numbers to predict of output 1 lie from -11"),
     (Y, None),
+    (np.abs(Y), None),
 ])
 def test_what_looks_unintended_is_noted(y, note):
     notes = describe(build(y))["notes"]
