@@ -17,8 +17,12 @@ from qatviz.report.words import count, most_percent, percent, si, size
 MOST_LAYERS = 1000
 #: Characters of a text from a proof.
 _MOST_TEXT = 500
-_SHARES = ("identical", "top1", "accuracy")
-_NAMES = {"identical": "Identical codes", "largest": "Largest difference", "top1": "Same top-1"}
+_SHARES = ("identical", "top1", "close")
+_NAMES = {"identical": "Identical codes", "largest": "Largest difference", "top1": "Same top-1",
+          "relative": "Relative difference", "close": "Values within the bar"}
+_AT_MOST = ("largest", "relative")
+#: What an export is known by, of all that is compared.
+_MAIN = "file to evaluation graph"
 
 
 def exports(run: RunData) -> Markup:
@@ -40,7 +44,8 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
     for export in found:
         record = export.record
         about, outputs = record["about"], dict(named_rows(record, "outputs"))
-        main = outputs.get("file to evaluation graph") or next(iter(outputs.values()), {})
+        main = {} if _not_run(record) else outputs.get(_MAIN) or {
+            "top1": next(iter(outputs.values()), {}).get("top1")}  # differences of values are none of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
                       "{:,}".format(step) if is_count(step) else "–", "–" if nbytes is None else size(nbytes)]
@@ -48,7 +53,14 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
     return table("Exports", heads, shown)
 
 
+def _not_run(record: Dict[str, Any]) -> str:
+    """Why a file was not run; empty where it was."""
+    return _text(record["not_run"]) if record.get("not_run") else ""
+
+
 def _verdict(export: FoundExport) -> Cell:
+    if _not_run(export.record):
+        return Cell("○ not run", "none")
     faults = export.record.get("faults")
     if faults:
         how_many = count(len(faults), "operation") + " " if isinstance(faults, list) else ""
@@ -71,9 +83,13 @@ def _export(run: RunData, export: FoundExport) -> Markup:
     if export.is_own and is_count(step) and step != run.outcome.step:
         told.append(element("p", "It is of the run's state after step {:,} (checkpoint {}), not of the newest.".format(
             step, _text(about.get("checkpoint")))))
+    if _not_run(record):
+        told.append(element("p", "NOT RUN: {}. What is compared is not the file, but what it was written from.".format(
+            _not_run(record).rstrip(".")), class_="grave"))
     told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
-    return element("section", element("h3", title), told, _outputs(record), _shares(record), _layers(record),
-                   bullets([_text(note) for note in texts(record, "notes")]), class_="card")
+    notes = _scores_and_sizes(record) + ["Note: " + _text(note) for note in texts(record, "notes")]
+    return element("section", element("h3", title), told, _outputs(record), bullets(notes), _layers(record),
+                   _tensors(record), class_="card")
 
 
 def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
@@ -88,7 +104,7 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
     return table(caption, heads, shown)
 
 
-def _shares(record: Dict[str, Any]) -> Optional[Markup]:
+def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     metric = record.get("metric") if record.get("metric") in ("accuracy", "rmse") else "accuracy"
     found, sizes = numbers(record, metric), numbers(record, "bytes")
     told = []  # type: List[Content]
@@ -98,7 +114,12 @@ def _shares(record: Dict[str, Any]) -> Optional[Markup]:
             for name, value in found.items())))
     if sizes:
         told.append("Size: " + ", ".join("{} {}".format(_text(name), size(value)) for name, value in sizes.items()))
-    return bullets(told)
+    bar = {**numbers(record, "reached"), **numbers(record, "bar")}
+    if bar:
+        told.append("The bar: " + ", ".join("{} at {} {}".format(
+            _NAMES.get(name, _text(name)).lower(), "most" if name in _AT_MOST else "least", _number(name, value))
+            for name, value in bar.items()))
+    return told
 
 
 def _layers(record: Dict[str, Any]) -> Optional[Markup]:
@@ -122,6 +143,23 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
     rest = element("p", "{:,} more layers are left out.".format(more)) if more > 0 else None
     shown_table = table("File against simulator, by layer", heads, shown)
     return folded("By layer: {}".format(count(len(layers), "layer")), shown_table, rest)
+
+
+def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
+    """By tensor, of an export that holds grids only."""
+    tensors = rows(record, "tensors")
+    if not tensors:
+        return None
+    heads = [Head("Tensor"), Head("Bits", "", True), Head("Codes", "", True)]
+    heads += [Head(_NAMES[key], "", True) for key in ("identical", "largest")]
+    shown = []
+    for tensor in tensors[:MOST_LAYERS]:
+        found = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
+        bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
+        shown.append([_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]
+                     + [_number(key, found.get(key)) for key in ("identical", "largest")])
+    return folded("By tensor: {}".format(count(len(tensors), "tensor")),
+                  table("Grids read back, against the app's", heads, shown))
 
 
 def _number(key: str, value: Any) -> str:

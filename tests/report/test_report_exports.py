@@ -71,6 +71,7 @@ def test_what_a_proof_says_is_told(directory):
     assert found.tables["Outputs for 200 held-out examples"][2] == ["file to simulator", "50.00 %", "7", "75.00 %"]
     layers = found.tables["File against simulator, by layer"]
     assert layers[1] == ["dense1", "Dense", "98.00 %", "2", "100.00 %", "0", "0"]
+    assert "The bar: identical codes at least 85.00 %, largest difference at most 2, same top-1 at least" in found.text
     for told_so in ("Accuracy: float 97.01 %, file 96.02 %", "file 220 kB, float32 parameters 861 kB", "are spread"):
         assert told_so in found.text
     assert "another run" not in found.text and "not of the newest" not in found.text
@@ -110,12 +111,34 @@ def test_regression_has_no_top_1_and_another_metric(directory):
     assert found.tables["Exports"][1][-2] == "–" and "RMSE: float 0.0123, file 0.0125" in found.text
 
 
+def test_a_file_that_was_not_run_is_not_told_to_be_alike(directory):
+    outputs = {"simulator to evaluation graph": {"identical": 1.0, "largest": 0, "top1": 1.0}}
+    write(directory / "net.parity.json", proof(outputs=outputs, layers=[], not_run="there is no <C> compiler."))
+    found = told(directory)
+    assert found.tables["Exports"][1][5:] == ["–", "–", "–", "○ not run"]
+    assert "NOT RUN: there is no <C> compiler. What is compared is not the file" in found.text
+
+
+def test_grids_alone_are_told_by_tensor(directory):
+    tensors = [{"name": "a", "kind": "weights", "num_bits": 4, "grids": 1, "codes": 1234,
+                "found": {"identical": 0.5, "largest": 2}},
+               {"name": "b", "kind": "weights", "num_bits": None, "grids": 0, "codes": 0, "found": None}]
+    write(directory / "net.parity.json", {"about": {"format": "encodings"}, "tensors": tensors, "as_expected": False})
+    found = told(directory)
+    assert found.tables["Grids read back, against the app's"][1:] == [
+        ["a", "4", "1,234", "50.00 %", "2"], ["b", "float", "0", "–", "–"]]
+    assert found.tables["Exports"][1][5:] == ["–", "–", "–", "▲ less alike than expected"]
+
+
 def test_reports_of_another_kind_are_told_as_they_are(directory):
     write(directory / "net.parity.json", {
         "about": {"format": "Keras"}, "as_expected": True,
-        "outputs": {"values": {"largest_relative": 1.5e-5, "top1": 1.0}}})
-    rows = told(directory).tables["Outputs"]
-    assert rows == [["Compared", "largest_relative", "Same top-1"], ["values", "1.50e-5", "100.00 %"]]
+        "outputs": {"file to float": {"largest": 0.25, "relative": 1.5e-5, "close": 0.999, "new": 3, "top1": 1.0}}})
+    found = told(directory)
+    assert found.tables["Outputs"] == [
+        ["Compared", "Largest difference", "Relative difference", "Values within the bar", "new", "Same top-1"],
+        ["file to float", "0.25", "1.50e-5", "99.90 %", "3", "100.00 %"]]
+    assert found.tables["Exports"][1][5:] == ["–", "–", "100.00 %", "● as expected"], "0.25 is no difference in codes"
 
 
 @pytest.mark.parametrize("content", [
