@@ -1,0 +1,162 @@
+"""`qatviz train --model`: Keras models from files and scripts, their weights, what goes with them."""
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from cli_calls import call, error_of, write_data
+
+from qatviz.telemetry.record import RunRecord
+from qatviz.training.run_spec import RunSpec
+
+SCRIPT = """
+import tensorflow as tf
+
+def small():
+    layers = tf.keras.layers
+    return tf.keras.Sequential([layers.Flatten(input_shape=(6, 6, 1)), layers.Dense(8, activation="relu", name="own"),
+                                layers.Dense(4, name="last")])
+
+def broken():
+    raise RuntimeError("no such luck")
+"""
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory):
+    """Data; a model as .h5, as .json and weights, and as a script. Its batch norm has no gamma, its input is open."""
+    folder = tmp_path_factory.mktemp("models")
+    write_data(folder / "small.npz")
+    layers = tf.keras.layers
+    with tf.Graph().as_default(), tf.Session().as_default():
+        model = tf.keras.Sequential([
+            layers.Conv2D(4, 3, input_shape=(6, 6, 1), name="eyes"), layers.BatchNormalization(scale=False, name="norm"),
+            layers.ReLU(), layers.Flatten(), layers.Dense(4, activation="softmax", name="verdict")])
+        model.save(str(folder / "whole.h5"))
+        model.save_weights(str(folder / "weights.h5"))
+        (folder / "layers.json").write_text(model.to_json())
+        np.savez(str(folder / "values.npz"), kernel=model.get_layer("eyes").get_weights()[0])
+        tf.keras.Sequential([layers.Lambda(lambda x: x * 2, input_shape=(6, 6, 1)), layers.Flatten(),
+                             layers.Dense(4)]).save(str(folder / "code.h5"))
+        open_ended = tf.keras.Sequential([layers.Conv2D(4, 3, input_shape=(None, None, 1), name="eyes"),
+                                          layers.GlobalAveragePooling2D(), layers.Dense(4)])
+        open_ended.save(str(folder / "open.h5"))
+    (folder / "script.py").write_text(SCRIPT)
+    return folder
+
+
+def train(folder, *arguments, out=None):
+    kept = ["--out", folder / out] if out else []
+    return call("train", "--data", folder / "small.npz", "--batch-size", 8, "--evaluation-interval", 0, *arguments, *kept,
+                "--json", "--quiet")
+
+
+def spec_of(folder, out):
+    from qatviz import data
+    description = RunRecord.read(folder / out).description
+    return RunSpec.from_description(description, data.load(description["data"]))
+
+
+def arrays_at_start(folder, out):
+    reader = RunRecord.read(folder / out)
+    return reader.load_checkpoint(reader.list_checkpoints()[0].name)[0]
+
+
+@pytest.mark.parametrize("files", [["--model", "whole.h5"], ["--model", "layers.json", "--model-weights", "weights.h5"]])
+def test_training_begins_with_the_weights_of_the_file(files, folder):
+    out = "run-" + files[1]
+    answer = train(folder, *[folder / word if "." in word else word for word in files], "--steps", 0, out=out)
+    assert answer.code == 0, answer.err
+    with np.load(str(folder / "values.npz")) as values:
+        np.testing.assert_array_equal(arrays_at_start(folder, out)["eyes.weights"], values["kernel"])
+    assert {tensor["name"] for tensor in answer.json["tensors"]} >= {"eyes.weights", "verdict.weights"}
+
+
+def test_or_from_scratch(folder):
+    assert train(folder, "--model", folder / "whole.h5", "--from-scratch", "--steps", 0, out="scratch").code == 0
+    with np.load(str(folder / "values.npz")) as values:
+        assert not np.array_equal(arrays_at_start(folder, "scratch")["eyes.weights"], values["kernel"])
+    assert RunRecord.read(folder / "scratch").initial_parameters() is None
+    assert spec_of(folder, "scratch").keras.arrays["eyes.weights"] == (("eyes",), "kernel")
+
+
+def test_an_architecture_alone_begins_with_seeded_weights_and_says_so(folder):
+    answer = train(folder, "--model", folder / "layers.json", "--steps", 0)
+    assert answer.code == 0 and "training begins with seeded ones" in answer.err
+
+
+def test_what_the_model_does_not_have_is_not_trained(folder):
+    assert train(folder, "--model", folder / "whole.h5", "--steps", 12, "--learning-rate", 0.01, out="fixed").code == 0
+    arrays = arrays_at_start(folder, "fixed")
+    assert spec_of(folder, "fixed").fixed == {"norm.gamma"}
+    assert (arrays["norm.gamma"] == 1).all() and (arrays["norm.beta"] != 0).all()
+    assert "norm.gamma|m" not in arrays and "norm.beta|m" in arrays
+
+
+def test_a_run_cut_off_before_its_first_checkpoint_begins_anew_with_the_same_weights(folder):
+    options = ["--model", folder / "whole.h5", "--steps", 10]
+    whole = train(folder, *options, out="cut")
+    for path in (folder / "cut" / "checkpoints").iterdir():
+        path.unlink()
+    again = call("train", "--resume", folder / "cut", "--json", "--quiet")
+    assert again.code == 0 and again.json["loss"] == whole.json["loss"]
+
+
+def test_quantization_begins_later(folder):
+    answer = train(folder, "--model", folder / "whole.h5", "--steps", 6, "--quant-delay", 4, out="later")
+    assert answer.code == 0
+    book = spec_of(folder, "later").book
+    assert {settings.quant_delay for settings in book.quantizers} == {4}
+    kinds = [row["kind"] for row in RunRecord.read(folder / "later").events()]
+    assert "SettingsActivated" in kinds
+
+
+def test_an_open_input_takes_the_shape_of_the_examples(folder):
+    answer = train(folder, "--model", folder / "open.h5", "--steps", 1)
+    assert answer.code == 0, answer.err
+
+
+def test_a_script_is_run_only_where_it_is_allowed(folder):
+    spec = "{}:small".format(folder / "script.py")
+    refused = error_of("train", "--model", spec, "--data", folder / "small.npz")
+    assert "Python code, which would be run with your rights" in refused
+    answer = train(folder, "--model", spec, "--allow-code", "--steps", 1)
+    assert answer.code == 0 and "own.weights" in {tensor["name"] for tensor in answer.json["tensors"]}
+
+
+@pytest.mark.parametrize("model, told", [
+    ("script.py:broken", "broken failed: RuntimeError: no such luck"), ("script.py:smal", "there is no 'smal' in it"),
+    ("script.py", "does not say which function"), ("missing.py:small", "there is no such file"),
+    ("missing.h5", "No such file"), ("small.npz", "zip archive")])
+def test_what_gives_no_model_is_refused(model, told, folder):
+    assert told in error_of("train", "--model", folder / model, "--allow-code", "--data", folder / "small.npz")
+
+
+def test_code_in_a_file_is_not_run_unless_allowed(folder):
+    refused = error_of("train", "--model", folder / "code.h5", "--data", folder / "small.npz")
+    assert "holds Python code" in refused and "lambda" in refused
+
+
+@pytest.mark.parametrize("arguments, told", [
+    (["--network", "mlp", "--model", "x.h5"], "--network and --model: expected one of them"),
+    (["--from-scratch"], "--from-scratch: goes with --model"), (["--allow-code"], "--allow-code: goes with --model"),
+    (["--model-weights", "x.h5"], "--model-weights: goes with --model"),
+    (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "weights of its own"),
+    (["--quant-delay", -1], "quant_delay")])
+def test_options_that_do_not_go_together_are_refused(arguments, told, folder):
+    assert told in error_of("train", "--data", folder / "small.npz", *arguments)
+
+
+def test_a_run_that_goes_on_keeps_its_model(folder):
+    for option in (["--model", "x.h5"], ["--quant-delay", 5]):
+        assert "keeps what it began with" in error_of("train", "--resume", folder, *option)
+
+
+def test_an_imported_run_is_exported_with_its_origin(folder):
+    assert train(folder, "--model", folder / "whole.h5", "--steps", 4, out="shipped").code == 0
+    answer = call("export", folder / "shipped", "--format", "keras", "--out", folder / "back.h5", "--json")
+    assert answer.code == 0, answer.err
+    trained = arrays_at_start(folder, "shipped")
+    with tf.Graph().as_default(), tf.Session().as_default():
+        back = tf.keras.models.load_model(str(folder / "back.h5"), compile=False)
+        assert [layer.name for layer in back.layers][:2] == ["eyes", "norm"]
+        np.testing.assert_array_equal(back.get_layer("eyes").get_weights()[0], trained["eyes.weights"])
