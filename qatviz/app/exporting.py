@@ -23,7 +23,7 @@ from qatviz.training.settings_book import SettingsBook
 #: Libraries that compute in threads of their own take one: the training has the others.
 _ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
                "MKL_NUM_THREADS")
-#: Checkpoints of which a run that goes on keeps only the newest; and the beginning of the names of those kept all the same.
+#: Of these checkpoints a run that goes on keeps only the newest; names of those that are kept all the same begin so.
 _KEPT = "kept-"
 _PASSING = re.compile(r"({}|{})-\d+(-\d+)?".format(AUTOMATIC, BEFORE_CHANGE))
 
@@ -49,8 +49,8 @@ def command_of(wanted: ExportWanted) -> Command:
 
 
 def keep(directory: str, checkpoint: str) -> str:
-    """The name of a checkpoint with the same content that stays: of those that are made by themselves, a run that goes on
-    deletes the oldest. It then also tells where an export came from.
+    """The name of a checkpoint with the same content that stays: of those that are made by themselves, a run that goes
+    on deletes the oldest. It then also tells where an export came from.
 
     Raises
     ------

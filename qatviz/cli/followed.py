@@ -1,4 +1,4 @@
-"""Work that another program follows, such as an export that the window asked for: it reads lines of JSON, and may end it."""
+"""Work that another program follows, such as an export for the window: it reads lines of JSON, and may end it."""
 
 import contextlib
 import json
@@ -19,7 +19,7 @@ _WINDOWS_BELOW_NORMAL = 0x4000
 
 @contextlib.contextmanager
 def followed() -> Iterator[Progress]:
-    """Progress as lines ``{"progress": 0.4, "what": "..."}`` on standard output, of a process that stands back for others.
+    """Progress as lines ``{"progress": 0.4, "what": "..."}`` on standard output, of a process that stands back.
 
     It is cancelled by SIGTERM, and where its standard input ends: so nothing goes on that nobody waits for, whatever
     became of the program that did. Files are not left half written, as work is only cancelled where it asks. To be used

@@ -44,8 +44,8 @@ class ExportWanted(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A program that writes an export, and tells of it as :mod:`qatviz.cli.followed` says. ``environment``: what it is to
-    have besides this process' own."""
+    """A program that writes an export, and tells of it as :mod:`qatviz.cli.followed` says. ``environment``: what it is
+    to have besides this process' own."""
 
     program: str
     arguments: List[str]
@@ -53,8 +53,8 @@ class Command(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How an export ended: with the ``record`` of its proof, with ``message`` (what went wrong) and ``details``, or cancelled,
-    with neither."""
+    """How an export ended: with the ``record`` of its proof, with ``message`` (what went wrong) and ``details``, or
+    cancelled, with neither."""
 
     wanted: ExportWanted
     record: Optional[Dict[str, Any]] = None
@@ -224,9 +224,10 @@ class Exporter(QtCore.QObject):
             if own:  # worded for the user
                 self._end(message=" ".join(line[len(_PROGRAM):] for line in own))
             elif status == QtCore.QProcess.NormalExit:
-                self._end(message=text.rpartition("\n")[2] or "The export ended with code {}".format(code), details=text)
+                last = text.rpartition("\n")[2]
+                self._end(message=last or "The export ended with code {}".format(code), details=text)
             else:
-                self._end(message="The export's process came to a sudden end; it may have run out of memory", details=text)
+                self._end(message="The export came to a sudden end; it may have run out of memory", details=text)
 
     def _kill(self) -> None:
         if self._process is not None:

@@ -73,5 +73,5 @@ class Exports:
             self._window.banner.say("The export failed: {}".format(ended.message), BAD, ended.details)
             return
         faults = ended.record.get("faults")
-        self._window.banner.say("Exported to {}{}".format(ended.wanted.path, "; it does not compute what it should" if faults else ""),
-                                BAD if faults else GOOD, "", "Show", self.open)
+        text = "Exported to {}{}".format(ended.wanted.path, "; it does not compute what it should" if faults else "")
+        self._window.banner.say(text, BAD if faults else GOOD, "", "Show", self.open)

@@ -15,6 +15,6 @@ _TIMEOUT_S = 1800
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
     for name in names:
-        done = subprocess.run([sys.executable, str(_HERE / "export_child.py"), name.split("/")[1]], stdout=subprocess.PIPE,
-                              timeout=_TIMEOUT_S, check=True, universal_newlines=True)
+        command = [sys.executable, str(_HERE / "export_child.py"), name.split("/")[1]]
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True, universal_newlines=True)
         yield dict({"name": name, "unit": "ms"}, **json.loads(done.stdout.splitlines()[-1]))

@@ -1,7 +1,7 @@
 """Child process of bench_export: a real window with a real run that is exported by a click; prints one line of JSON.
 
-The figure is the longest time between two steps while something is exported, from the click to the table, less the median of
-the longest in as long a time without: evaluations and snapshots are between some steps, too.
+The figure is the longest time between two steps while something is exported, from the click to the table, less the
+median of the longest in as long a time without: evaluations and snapshots are between some steps, too.
 """
 
 import json
@@ -75,7 +75,8 @@ def main(network):
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
-        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run"), "--data", "mnist-5k"])
+        window.launcher.begin(["--network", network, "--steps", "inf", "--data", "mnist-5k",
+                               "--out", os.path.join(folder, "run")])
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         result = measure(app, window, times)
         window.close()

@@ -273,7 +273,8 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     dialog.form.examples.setValue(50)
     dialog.start.click()
     assert run.sent[-1] == c.SaveCheckpoint() and not dialog.launcher.wanted
-    assert dialog.cancel.isVisible() and not dialog.form.isEnabled() and "Keeping the present state" in dialog.what.text()
+    assert dialog.cancel.isVisible() and not dialog.form.isEnabled()
+    assert "Keeping the present state" in dialog.what.text()
     progress = QtTest.QSignalSpy(dialog.exporter.progressed)
     advance(2)
     wait_for(dialog.exporter.ended)
@@ -349,8 +350,8 @@ def test_the_folder_is_opened(run, make, app, monkeypatch, tmp_path):
 def test_all_of_the_form_can_be_reached_by_key_and_has_a_name(run, make):
     dialog = make()
     for widget in dialog.form.findChildren(QtWidgets.QWidget):
-        if isinstance(widget, (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QListWidget)) or (
-                isinstance(widget, QtWidgets.QLineEdit) and not isinstance(widget.parent(), QtWidgets.QAbstractSpinBox)):
+        named = (QtWidgets.QComboBox, QtWidgets.QAbstractSpinBox, QtWidgets.QListWidget, QtWidgets.QLineEdit)
+        if isinstance(widget, named) and not isinstance(widget.parent(), QtWidgets.QAbstractSpinBox):
             assert widget.accessibleName() and widget.focusPolicy() & QtCore.Qt.TabFocus, widget
     for button in dialog.findChildren(QtWidgets.QPushButton):
         assert button.toolTip(), button.text()

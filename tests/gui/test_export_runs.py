@@ -54,9 +54,10 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
     number = context.model.run._sequence
     news = [events.CommandApplied(5, number, "SaveCheckpoint", (), "step-00000005"),
             events.CheckpointSaved(5, "step-00000005", "asked for")]
-    context.model.take([events.CheckpointSaved(4, "auto-00000004", "automatic"), *(news[::-1] if saved_first else news)[:1]])
+    first, second = news[::-1] if saved_first else news
+    context.model.take([events.CheckpointSaved(4, "auto-00000004", "automatic"), first])
     assert exporter.is_busy and not exporter.launcher.wanted
-    context.model.take((news[::-1] if saved_first else news)[1:])
+    context.model.take([second])
     assert exporter.launcher.wanted == [NOW._replace(checkpoint="step-00000005")]
     ended = wait_for(exporter.ended)[0][0]
     assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
@@ -124,7 +125,8 @@ def test_what_is_refused_before_it_begins_is_told(exporter):
 
 
 def test_the_environment_is_passed_on(exporter):
-    exporter.launcher.program = "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))"
+    exporter.launcher.program = (
+        "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))")
     assert end_of(exporter).record == {"seen": "1", "path": os.environ["PATH"]}
 
 
@@ -211,7 +213,8 @@ def test_the_dialog_can_be_closed_while_it_goes_on(window, app):
     dialog = start_export(window, WAITS.replace("sys.exit(", "print(json.dumps({!r})); sys.exit(".format(RECORD)))
     assert not dialog.isModal()
     dialog.shut.click()
-    assert not dialog.isVisible() and window.exports.status.text() == "exporting 25%" and window.exports.status.isVisible()
+    assert not dialog.isVisible()
+    assert window.exports.status.text() == "exporting 25%" and window.exports.status.isVisible()
     window.exports.status.click()
     assert dialog.isVisible() and dialog.cancel.isVisible()
     dialog.close()
@@ -254,7 +257,8 @@ def test_closing_the_window_ends_it_in_time(window, program):
 def test_another_run_in_the_window_is_another_form_and_the_export_goes_on(window, tmp_path):
     dialog = start_export(window, WAITS)
     window.show_prepared(prepared_of(StagedRun("lenet"), str(tmp_path / "other")))
-    assert dialog.exporter.is_busy and dialog.form.path.path() == str(tmp_path / "other" / "exports" / "lenet-wide.wide")
+    assert dialog.exporter.is_busy
+    assert dialog.form.path.path() == str(tmp_path / "other" / "exports" / "lenet-wide.wide")
 
 
 def test_a_success_whose_faults_are_many_is_no_good_news(window):

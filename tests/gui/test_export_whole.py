@@ -41,8 +41,8 @@ def directory(tmp_path_factory):
     labels = np.arange(120) % 4
     images = random.rand(120, 4, 4, 1).astype(np.float32) + labels[:, None, None, None] / 2
     np.savez(str(folder / "data.npz"), x_train=images[:80], y_train=labels[:80], x_test=images[80:], y_test=labels[80:])
-    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", str(folder / "data.npz"), "--steps", "4",
-               "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
+    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", str(folder / "data.npz"), "--steps",
+               "4", "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
     subprocess.run(command, check=True, env=ENVIRON, timeout=TIMEOUT_S)
     return str(folder / "run")
 
@@ -65,7 +65,8 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
         dialog.start.click()
         ended = wait_for(exporter.ended)[0][0]
         assert ended.record is not None, ended
-        assert sorted(os.listdir(str(tmp_path / "new"))) == ["net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
+        assert sorted(os.listdir(str(tmp_path / "new"))) == [
+            "net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
         assert dialog.result.heading.text().startswith("✓") and dialog.result.layers.model().rowCount() >= 3
         with open(str(tmp_path / "new" / "net.parity.json")) as file:
             assert dialog.result.outputs.table()["compared"] == list(json.load(file)["outputs"])
@@ -141,8 +142,8 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, "input"])
 def test_followed_work_ends_where_it_is_asked_to(ending):
-    process = subprocess.Popen([sys.executable, "-c", FOLLOWED], env=ENVIRON, stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE)
+    process = subprocess.Popen([sys.executable, "-c", FOLLOWED], env=ENVIRON, stdin=subprocess.PIPE,
+                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
     assert process.stdout.readline() == b"ready\n"
     assert json.loads(process.stdout.readline().decode()) == {"progress": 0.0, "what": "waiting"}
     if ending == "input":

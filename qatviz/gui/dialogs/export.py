@@ -1,4 +1,4 @@
-"""The export dialog: what to export, how far it is, what came of it. It stays beside the window while training goes on."""
+"""The export dialog: what to export, how far it is, what came of it. It is beside the window while training goes on."""
 
 from typing import Optional
 

@@ -92,7 +92,7 @@ class PathField(QtWidgets.QWidget):
         return os.path.abspath(os.path.expanduser(text)) if text else ""
 
     def suggest(self, directory: str, network: str, form: Any) -> None:
-        """A name for a format of the run in ``directory``; of a name that the user has chosen, only the suffix is another."""
+        """A name for a format of the run in ``directory``; of a name that the user has chosen, another suffix."""
         if directory != self._directory:
             self._is_ours = True
         old, self._directory, self._form = self._form, directory, form

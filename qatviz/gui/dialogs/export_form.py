@@ -20,8 +20,8 @@ from qatviz.training.settings_book import SettingsBook
 LOOK_MS = 500
 _MOST_EXAMPLES = 1000000
 _AS_MANY_AS_RIGHT = "as many as needed"
-_EXAMPLES_TIP = ("How many held-out examples the export is run on, to prove that it computes what was seen in training. "
-                 "By itself: 1,000, or fewer where the network is large.")
+_EXAMPLES_TIP = ("How many held-out examples the export is run on, to prove that it computes what was seen in "
+                 "training. By itself: 1,000, or fewer where the network is large.")
 _NO_RUN = "There is no run to export."
 _NOT_RECORDED = "This run is not recorded, and exports are made from the record: give the next run a directory."
 _NO_CHECKPOINT = "This run has no checkpoint: there is nothing to export."

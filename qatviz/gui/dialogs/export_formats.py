@@ -11,7 +11,8 @@ from qatviz.gui.tables import dress_selection
 from qatviz.gui.theme import Theme
 
 _WIDTH = 270
-_POSSIBLE, _IMPOSSIBLE, _UNKNOWN = "✓ can hold these settings", "✕ can't hold these settings", "… reading the checkpoint"
+_POSSIBLE, _IMPOSSIBLE = "✓ can hold these settings", "✕ can't hold these settings"
+_UNKNOWN = "… reading the checkpoint"
 #: What limits say after why something is not possible.
 _REMEDY = "; possible "
 #: ``conv1.weights.num_bits=8`` in it.
@@ -71,8 +72,8 @@ class FormatList(QtWidgets.QListWidget):
 
 
 class LimitsView(QtWidgets.QWidget):
-    """Whether the chosen format can hold the settings, and else each reason with what would make it possible: a link where it
-    is a setting that can be changed."""
+    """Whether the chosen format can hold the settings, and else each reason with what would make it possible: a link
+    where it is a setting that can be changed."""
 
     #: The user wants this setting to have this value: its path, and a text.
     change_wanted = QtCore.pyqtSignal(str, str)
@@ -125,7 +126,8 @@ class LimitsView(QtWidgets.QWidget):
         if found:
             remedy = escape(remedy, quote=True)
             if self._can_change:
-                remedy = _ASSIGNMENT.sub(r"<a href='\g<0>' style='color:{}'>\g<0></a>".format(self._theme.colors.accent), remedy)
+                link = r"<a href='\g<0>' style='color:{}'>\g<0></a>".format(self._theme.colors.accent)
+                remedy = _ASSIGNMENT.sub(link, remedy)
             text += "<br>→ possible " + remedy
         return "<p style='margin: 0 0 6px 0'>{}</p>".format(text)
 

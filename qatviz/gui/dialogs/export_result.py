@@ -22,8 +22,9 @@ class ExportResult(QtWidgets.QWidget):
         super().__init__(parent)
         self._theme, self._text, self._color = theme, "", "good"
         self._path = ""
-        self.heading, self.where, self.facts, self.faults, self.notes = (QtWidgets.QLabel(wordWrap=True) for _ in range(5))
-        for label in (self.heading, self.where, self.facts, self.faults, self.notes):
+        self.heading, self.where, self.facts, self.faults, self.notes = labels = [
+            QtWidgets.QLabel(wordWrap=True) for _ in range(5)]
+        for label in labels:
             label.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)
         font = QtGui.QFont(self.heading.font())
         font.setBold(True)
@@ -89,7 +90,8 @@ class ExportResult(QtWidgets.QWidget):
             self._path, ", with its proof beside it" if len(paths) > 1 and not os.path.isdir(self._path) else ""))
         self.facts.setText("\n".join(_facts(record)))
         self.faults.setText("\n".join("✕ " + fault for fault in faults))
-        self.outputs.show_rows([dict({"compared": name}, **found) for name, found in (record.get("outputs") or {}).items()])
+        outputs = record.get("outputs") or {}
+        self.outputs.show_rows([dict({"compared": name}, **found) for name, found in outputs.items()])
         self.layers.show_rows(record.get("layers") or ())
         self.notes.setText("\n".join("Note: " + note for note in record.get("notes") or ()))
         self._show_only(facts=bool(self.facts.text()), faults=bool(faults), outputs=bool(record.get("outputs")),
@@ -135,7 +137,8 @@ def _facts(record: Dict[str, Any]) -> List[str]:
             "{} {}".format(name, percent(value) if metric is ACCURACY else metric.text(value, 2))
             for name, value in record[metric.name].items())))
     if record.get("bytes"):
-        facts.append("Size: " + ", ".join("{} {}".format(name, _size(count)) for name, count in record["bytes"].items()))
+        sizes = ["{} {}".format(name, _size(count)) for name, count in record["bytes"].items()]
+        facts.append("Size: " + ", ".join(sizes))
     return facts
 
 
