@@ -46,8 +46,9 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 
 
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
-    """In order of computation, within what is needed at least at any time: each at the end of it that is farther from the
-    largest that is needed at the same time. That is the best there is for layers in a row; None where it does not work."""
+    """In order of computation, within what is needed at least at any time: each at the end of it that is farther from
+    the largest that is needed at the same time. That is the best there is for layers in a row; None where it does not
+    work."""
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
     offsets = {}  # type: Dict[str, int]

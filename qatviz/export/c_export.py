@@ -57,7 +57,8 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
     try:
         compiler = find_compiler()
     except NoCompiler as error:
-        simulated = _exported(written, "nothing", lambda codes: run_codes(model, codes, [op.output for op in model.ops]))
+        tensors = [op.output for op in model.ops]
+        simulated = _exported(written, "nothing", lambda codes: run_codes(model, codes, tensors))
         return UnrunReport(prove(model, simulated, graph, *held_out, progress), str(error))
     with CRunner(written, compiler) as runner, CRunner(written, compiler, layers=True) as dumping:
         exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)
@@ -66,6 +67,5 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
 
 def _exported(written: CModel, runtime: str, run: Any) -> Exported:
     text = sum(map(len, written.files.values()))
-    notes = ("its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
-             .format(written.arena, text),)
-    return Exported("C", runtime, run, run, written.constants, REACHED, notes)
+    note = "its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
+    return Exported("C", runtime, run, run, written.constants, REACHED, (note.format(written.arena, text),))

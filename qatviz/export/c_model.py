@@ -53,7 +53,8 @@ class CModel(NamedTuple):
         return ["main.c", self.stem + ".c", "qatviz_nn.c"]
 
 
-def c_model(model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray, pack_int4: bool = False) -> CModel:
+def c_model(model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray,
+            pack_int4: bool = False) -> CModel:
     """The source of a model.
 
     Parameters
@@ -93,8 +94,8 @@ extern "C" {
 #endif
 
 @constants@
-/* Computes @PREFIX@_OUTPUT_SIZE codes of logits from @PREFIX@_INPUT_SIZE codes of an input; the two must not overlap. One call
- * at a time: all share one block of memory. */
+/* Computes the codes of an output, @PREFIX@_OUTPUT_SIZE of them, from those of an input, @PREFIX@_INPUT_SIZE of them;
+ * the two must not overlap. One call at a time: all share one block of memory. */
 void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 
 #ifdef __cplusplus
@@ -109,7 +110,8 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
     about = ["{}: {}".format(key, value if isinstance(value, str) else json.dumps(value))
              for key, value in sorted(model.metadata.items())]
     about += list(model.notes)
-    constants = _grid(values["PREFIX"], "INPUT", model.tensor(model.input)) + _grid(values["PREFIX"], "OUTPUT", model.logits)
+    constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
+    constants += _grid(values["PREFIX"] + "_OUTPUT", model.logits)
     constants += "\n/* Bytes of memory for what the layers put out: it is a static array. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if model.softmax is not None:
@@ -124,24 +126,43 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
         "\n * " + comment(line) for line in about)))
 
 
-def _grid(prefix: str, which: str, tensor: IntegerTensor) -> str:
+def _grid(prefix: str, tensor: IntegerTensor) -> str:
     lines = [("SIZE", str(element_count(tensor.shape)), "[{}]".format("][".join(map(str, tensor.shape)))),
              ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
              ("ZERO_POINT", _literal(tensor.zero_point), ""),
              ("MIN", _literal(tensor.bounds[0]), "{} bits".format(tensor.num_bits)),
              ("MAX", _literal(tensor.bounds[1]), "")]
-    return "".join("#define {}_{}_{} {}{}\n".format(prefix, which, name, value, "  /* {} */".format(what) if what else "")
+    return "".join("#define {}_{} {}{}\n".format(prefix, name, value, "  /* {} */".format(what) if what else "")
                    for name, value, what in lines)
 
 
+_TOP = """\
+/* {title}: layers, their integers, and the order in which they are computed. Written by qatviz. */
+#include "{name}.h"
+#include "qatviz_nn.h"
+
+#ifdef QATVIZ_DUMP
+#define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
+#else
+#define DUMP(layer, codes, bytes) ((void)0)
+#endif"""
+_ARENA = """\
+static union {{
+    int64_t aligned;
+    int8_t bytes[{PREFIX}_ARENA_BYTES];
+}} arena;"""
+_MANY = """\
+    {{
+        const void *const inputs[{}] = {{{}}};
+        {}(&{}_op, inputs, {});
+    }}
+"""
+
+
 def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan) -> str:
-    parts = ["/* {title}: layers, their integers, and the order in which they are computed. Written by qatviz. */".format(
-        **values), '#include "{name}.h"\n#include "qatviz_nn.h"'.format(**values),
-        "#ifdef QATVIZ_DUMP\n#define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)\n"
-        "#else\n#define DUMP(layer, codes, bytes) ((void)0)\n#endif"]
+    parts = [_TOP.format(**values)]
     if planned.arena:
-        parts.append("static union {{\n    int64_t aligned;\n    int8_t bytes[{PREFIX}_ARENA_BYTES];\n}} arena;".format(
-            **values))
+        parts.append(_ARENA.format(**values))
     for step in planned.steps:
         if step.source is not None:
             parts.append(_about(model, step) + "\n" + step.source.definitions)
@@ -163,8 +184,7 @@ def _about(model: IntegerModel, step: Step) -> str:
 def _call(model: IntegerModel, step: Step) -> str:
     text = ""
     if step.source is not None and step.source.many:
-        text = "    {{\n        const void *const inputs[{}] = {{{}}};\n        {}(&{}_op, inputs, {});\n    }}\n".format(
-            len(step.inputs), ", ".join(step.inputs), step.source.function, step.stem, step.output)
+        text = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, step.stem, step.output)
     elif step.source is not None:
         text = "    {}(&{}_op, {}, {});\n".format(step.source.function, step.stem, step.inputs[0], step.output)
     if step.op is None:

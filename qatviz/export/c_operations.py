@@ -75,8 +75,8 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
     if not isinstance(layer, Dense):
         sizes = layer.kernel_size + layer.strides + layer.dilation + (op.pads[0][0], op.pads[1][0])
         window = [(name, value) for (name, _), value in zip(window, sizes)]
-    fields = [("in", _shape(image(sources[0].shape), sources[0])), ("out", _shape(image(output.shape), output))] + window
-    fields += [("weights", stem + "_weights"), ("weights_storage", kind),
+    fields = [("in", _shape(image(sources[0].shape), sources[0])), ("out", _shape(image(output.shape), output))]
+    fields += window + [("weights", stem + "_weights"), ("weights_storage", kind),
                ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
                ("bias", "0" if wide else stem + "_bias"), ("wide_bias", stem + "_bias" if wide else "0"),
                ("multiplier", stem + "_multiplier"), ("shift", stem + "_shift"),
@@ -91,7 +91,8 @@ def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
     fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
     fields += list(zip(names, layer.pool_size + layer.strides + (op.pads[0][0], op.pads[1][0])))
     fields += [("zero_point", output.zero_point)] + _clamp(op.clamp)
-    return _source(output, [], stem, {}, "pool", fields, {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind])
+    function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]
+    return _source(output, [], stem, {}, "pool", fields, function)
 
 
 def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:

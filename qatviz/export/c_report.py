@@ -65,4 +65,5 @@ class UnrunReport:
     @property
     def _known(self) -> ParityReport:
         """Without how good the file is."""
-        return replace(self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"})
+        scores = {name: value for name, value in self.report.scores.items() if name != "file"}
+        return replace(self.report, scores=scores)

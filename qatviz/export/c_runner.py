@@ -107,7 +107,7 @@ class CRunner:
             raise
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the logits, or of all layers, by the tensors' names, for codes of the input ``[n] + shape``."""
+        """int32 codes of the output, or of all layers, by the tensors' names, for codes of inputs ``[n] + shape``."""
         given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
         told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))

@@ -54,10 +54,12 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
                     continue
                 _compare(state, tensor, grids.get(tensor.name), found, tallies, counts)
     _compare_biases(state, tensors, grids, tallies, counts)
+    about = {"format": "AIMET encodings {}".format(version), "version": version, "network": source.network.name}
     report = EncodingsReport(
-        dict(source.metadata, format="AIMET encodings {}".format(version), version=version, network=source.network.name),
-        len(images), tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
-        {"file": len(content), "float32 parameters": _float_bytes(state)}, tuple(notes + _about(state, tensors, version)))
+        dict(source.metadata, **about), len(images),
+        tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
+        {"file": len(content), "float32 parameters": _float_bytes(state)},
+        tuple(notes + _about(state, tensors, version)))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)
 
@@ -113,8 +115,8 @@ def _float_bytes(state: PartlyQuantizedState) -> int:
 
 
 def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:
-    notes = ["tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, as in "
-             "the ONNX export; channels are the output's"]
+    notes = ["tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, "
+             "as in the ONNX export; channels are the output's"]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
         notes.append("grids of weights are of those that have batch norm folded in: fold it into your model first")
     narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]

@@ -2,7 +2,8 @@
 
 AIMET counts codes from 0: ``value = scale * (q + offset)`` with ``q`` from 0 to ``2**bits - 1``, so that
 ``offset = qmin - zero_point`` with our signed codes. See AIMET's "Encoding Format Specification": version 1.0.0 is what
-its tools and Qualcomm's read; 2.0.0 has the words of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each range.
+its tools and Qualcomm's read; 2.0.0 has the words of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each
+range.
 """
 
 import json
@@ -87,7 +88,8 @@ def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
     low, high = code_bounds(bits, False)
     offsets = fields.integers(entry, "offset", where, -2**32, 2**32)
     per_channel = _one_of(entry, "enc_type", where, ("PER_TENSOR", "PER_CHANNEL")) == "PER_CHANNEL"
-    return _grid(_read_scales(entry, "scale", where), [low - offset for offset in offsets], bits, False, per_channel, where)
+    zero_points = [low - offset for offset in offsets]
+    return _grid(_read_scales(entry, "scale", where), zero_points, bits, False, per_channel, where)
 
 
 def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
@@ -112,7 +114,9 @@ def _read_onnx_like(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
         fields.integer(entry, "axis", where, 0, 3)
     wrapped = {name: value if isinstance(value, list) else [value] for name, value in entry.items()}
     scales = _read_scales(wrapped, "y_scale", where)
-    zeros = fields.integers(wrapped, "y_zero_point", where, -2**31, 2**32) if "y_zero_point" in entry else (0,) * len(scales)
+    zeros = (0,) * len(scales)
+    if "y_zero_point" in entry:
+        zeros = fields.integers(wrapped, "y_zero_point", where, -2**31, 2**32)
     half = 2**(bits - 1) if sign else 0
     return _grid(scales, [zero - half for zero in zeros], bits, False, per_channel, where)
 
@@ -198,6 +202,7 @@ def _arguments(tensors: Sequence[EncodedTensor], version: str) -> Dict[str, Any]
     symmetric = bool(weights) and all(tensor.symmetric for tensor in weights)
     per_channel = any(tensor.grid.scale.ndim for tensor in weights)
     bits = [max((tensor.grid.num_bits for tensor in part), default=FLOAT_BITS) for part in (activations, weights)]
-    return {"activation_bitwidth": bits[0], "dtype": "int", "param_bitwidth": bits[1], "quant_scheme": "post_training_tf",
+    return {"activation_bitwidth": bits[0], "dtype": "int", "param_bitwidth": bits[1],
+            "quant_scheme": "post_training_tf",
             "is_symmetric": str(symmetric) if version == DICTIONARIES else symmetric,
             "per_channel_quantization": str(per_channel) if version == DICTIONARIES else per_channel}

@@ -39,7 +39,7 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
                 ways.append("{}.range_method={}".format(name, MIN_MAX))
             if s.num_bits in BITS[WITH_ENDS]:
                 ways.append("the option encodings_version {}".format(WITH_ENDS))
-            reasons.append("{}: does without the lowest code (narrow_range), for which version {} of the encodings has no "
-                           "field, and values beyond its range would get it; possible with {}".format(
+            reasons.append("{}: does without the lowest code (narrow_range), for which version {} of the encodings has "
+                           "no field, and values beyond its range would get it; possible with {}".format(
                                name, version, ", or with ".join(ways)))
     return reasons

@@ -92,8 +92,8 @@ class EncodingsReport:
         lines = ["{format} of {network}, read back".format(**self.about), ""]
         lines += ["  ".join(cell.rjust(width) if column else cell.ljust(width)
                             for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
-        lines += ["", "weights, biases, and what comes to each quantizer of the evaluation graph for {:,} held-out examples: "
-                  "codes by the file's grids against the app's".format(self.examples), "",
+        lines += ["", "weights, biases, and what comes to each quantizer of the evaluation graph for {:,} held-out "
+                  "examples: codes by the file's grids against the app's".format(self.examples), "",
                   "size: {:,} bytes; the network's parameters in float: {:,} bytes".format(
                       self.nbytes["file"], self.nbytes["float32 parameters"])]
         lines += ["note: " + note for note in self.notes]

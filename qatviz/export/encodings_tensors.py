@@ -49,8 +49,8 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
             tensors.append(_weights(state, unit))
             bias = _bias(state, unit, tensors[-1].grid)
             if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
-                notes.append("layer {!r}: its bias is left in float: on the grid of input scale times weight scale it takes "
-                             "more than {} bits".format(unit.name, BIAS_BITS))
+                notes.append("layer {!r}: its bias is left in float: on the grid of input scale times weight scale it "
+                             "takes more than {} bits".format(unit.name, BIAS_BITS))
             tensors.append(bias)
         tensors.append(_activations(state, unit.output))
     return tensors, notes
@@ -59,7 +59,8 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
 def bias_codes(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
     """float64: whole numbers, computed in float32 as the evaluation graph does; 0 where there is no scale."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        return np.where(scale > 0, round_half_up(bias / np.where(scale > 0, scale, np.float32(1))), 0).astype(np.float64)
+        codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
+        return np.where(scale > 0, codes, 0).astype(np.float64)
 
 
 def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:

@@ -77,15 +77,16 @@ def check_factors(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTe
         real = np.array([source.scale for source in sources]) / output.scale
     else:
         real = np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])
-    for name, array, low, high in (("multiplier", multiplier, 0, 2**31 - 1), ("right_shift", right_shift, 1, PRODUCT_BITS)):
+    for name, array, low, high in (("multiplier", multiplier, 0, 2**31 - 1),
+                                   ("right_shift", right_shift, 1, PRODUCT_BITS)):
         if array.dtype != np.int64 or array.shape != real.shape or array.min() < low or array.max() > high:
             raise ExportError("{}.{} is {} {}: expected int64 {} of {} to {}".format(
                 where, name, array.dtype, list(array.shape), list(real.shape), low, high))
     bound = accumulator_bound(op, sources)
     largest = bound if isinstance(op.layer, Add) else bound * int(multiplier.max())
     if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Add) and len(set(right_shift.tolist())) > 1):
-        raise ExportError("{}.multiplier: its products take {} bits, or its shifts differ: at most {} are possible".format(
-            where, largest.bit_length(), PRODUCT_BITS))
+        raise ExportError("{}.multiplier: its products take {} bits, or its shifts differ: at most {} are "
+                          "possible".format(where, largest.bit_length(), PRODUCT_BITS))
     allowed = _FACTOR_ERROR * (real.max() if isinstance(op.layer, Add) else real)
     as_it_is = np.abs(op.factors.real - real) <= allowed
     vanishes = (multiplier == 0) & (real * bound < 1)

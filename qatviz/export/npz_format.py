@@ -1,7 +1,7 @@
 """An integer model as arrays and a description: what a ``.npz`` and the ``.json`` beside it hold.
 
-The description has what arrays don't: layers in order with their attributes, grids of tensors, clamps, pads. Of operation
-``conv1`` the arrays are
+The description has what arrays don't: layers in order with their attributes, grids of tensors, clamps, pads. Of
+operation ``conv1`` the arrays are
 
 ========================  =====================================================================================
 ``conv1.weights``         codes, int8 or (above 8 bits) int16, in TensorFlow's order
@@ -27,9 +27,9 @@ from qatviz.export.integer_model import IntegerModel, IntegerOp, IntegerTensor
 SCHEMA = "qatviz-integer-model/1"
 #: The entry that tells damage; who changes a description or an array on purpose leaves it out.
 CHECKSUM = "checksum"
-_ABOUT = ("A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of codes less "
-          "their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half up, adds its "
-          "output's zero point, and clamps. The arrays are in the .npz beside this file; no layer but these has any.")
+_ABOUT = ("A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
+          "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
+          "up, adds its output's zero point, and clamps. The arrays are in the .npz beside this file.")
 
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
@@ -58,7 +58,8 @@ def description(model: IntegerModel) -> Dict[str, Any]:
     """All else, JSON-able."""
     return {
         "schema": SCHEMA, "about": _ABOUT, "name": model.name, "input": model.input, "output": model.output,
-        "softmax": model.softmax, "aliases": dict(model.aliases), "notes": list(model.notes), "metadata": model.metadata,
+        "softmax": model.softmax, "aliases": dict(model.aliases), "notes": list(model.notes),
+        "metadata": model.metadata,
         "tensors": [_tensor(tensor) for tensor in model.tensors],
         "operations": [_operation(op) for op in model.ops],
         "arrays": {name: {"dtype": array.dtype.name, "shape": list(array.shape)}

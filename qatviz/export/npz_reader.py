@@ -25,6 +25,7 @@ from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 _MOST_TEXT = 2**26
 #: Bytes of an array's header in the archive, at most.
 _HEADER = 2**14
+_TYPES = ("int8", "int16", "int32", "int64", "float32")
 _NO_OPERATION = (BatchNorm, Dropout, Softmax)
 Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 
@@ -32,8 +33,8 @@ Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 def load_integer_model(path: Union[str, Path]) -> IntegerModel:
     """The integer model of an ``.npz`` and the ``.json`` of the same name beside it.
 
-    All that the simulator relies on is checked: types, shapes, ranges, that layers, tensors and arrays fit each other, and
-    that multipliers are those of the scales. No code is run.
+    All that the simulator relies on is checked: types, shapes, ranges, that layers, tensors and arrays fit each other,
+    and that multipliers are those of the scales. No code is run.
 
     Raises
     ------
@@ -67,8 +68,8 @@ class _Reader:
         tensors = [self._tensor(entry) for entry in fields.items(record, "tensors", where)]
         layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
         if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
-            raise ExportError("{}: has {} tensors for {} operations: expected the input's and one for each, of different "
-                              "names".format(where, len(tensors), len(layers)))
+            raise ExportError("{}: has {} tensors for {} operations: expected the input's and one for each, of "
+                              "different names".format(where, len(tensors), len(layers)))
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
         if fields.text(record, "input", where) != tensors[0].name or tensors[0].name != checks.INPUT:
@@ -77,22 +78,23 @@ class _Reader:
             raise fields.refused(record["output"], where + ": output", "the name of a tensor")
         arrays = self._arrays(self._expected(layers))
         if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
-            raise ExportError("{}: it or {} was changed or damaged since they were written, or they are of two exports; "
-                              "expected what its {!r} tells (leave that out after a change on purpose)".format(
+            raise ExportError("{}: it or {} was changed or damaged since they were written, or they are of two "
+                              "exports; expected what its {!r} tells (leave that out after a change on purpose)".format(
                                   where, self._path, CHECKSUM))
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
             ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
             known.append(tensor.name)
+        metadata = fields.mapping(fields.field(record, "metadata", where), where + ": metadata")
         return IntegerModel(checks.layer_name(where + ": name", fields.text(record, "name", where)), tuple(tensors),
                             tuple(ops), record["output"], fields.optional_text(record, "softmax", where), aliases,
-                            fields.texts(record, "notes", where), fields.mapping(fields.field(record, "metadata", where),
-                                                                                 where + ": metadata"))
+                            fields.texts(record, "notes", where), metadata)
 
     def _tensor(self, entry: Any) -> IntegerTensor:
         name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")
         where = "{}: tensor {!r}".format(self._where, name)
-        bits, narrow = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS), fields.flag(entry, "narrow_range", where)
+        bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
+        narrow = fields.flag(entry, "narrow_range", where)
         shape = fields.integers(entry, "shape", where, 1, 2**31)
         if not shape or element_count(shape) >= 2**31:
             raise fields.refused(list(shape), where + ": shape", "sizes of fewer than 2**31 codes")
@@ -143,8 +145,8 @@ class _Reader:
             raise ExportError("{}: does not have the arrays that {} tells: {} {} in one of them only".format(
                 self._path, self._where, ", ".join(odd[:4]), "is" if len(odd) == 1 else "are"))
         for name, (dtype, shape) in expected.items():
-            if dtype not in ("int8", "int16", "int32", "int64", "float32"):
-                raise fields.refused(dtype, "{}: array {!r}: dtype".format(self._where, name), "int8 to int64, or float32")
+            if dtype not in _TYPES:
+                raise fields.refused(dtype, "{}: array {!r}: dtype".format(self._where, name), ", ".join(_TYPES))
             if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _HEADER:
                 raise ExportError("{}: {}: has {:,} bytes: expected {} {}".format(
                     self._path, name, sizes[name + ".npy"], dtype, list(shape)))
@@ -168,7 +170,8 @@ class _Reader:
             raise fields.refused(entry["output"], where + ": output", repr(output.name))
         shape = tuple(layer.output_shape([source.shape for source in sources]))
         if shape != output.shape:
-            raise fields.refused(list(output.shape), "{}: tensor {!r}: shape".format(self._where, output.name), list(shape))
+            raise fields.refused(list(output.shape), "{}: tensor {!r}: shape".format(self._where, output.name),
+                                 list(shape))
         pads = expected_pads(layer, sources[0].shape, output.shape)
         if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
             raise fields.refused(entry["pads"], where + ": pads", "{}".format(pads))
@@ -188,7 +191,8 @@ class _Reader:
         check_factors(op, sources, output, self._path)
         bound = accumulator_bound(op, sources)
         if op.accumulator_bits != (bound.bit_length() + 1 if factors is not None else 0):
-            raise fields.refused(op.accumulator_bits, where + ": accumulator_bits", "what its weights and inputs make it")
+            raise fields.refused(op.accumulator_bits, where + ": accumulator_bits",
+                                 "what its weights and inputs make it")
         return op
 
     def _weights(self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str,
@@ -205,16 +209,18 @@ class _Reader:
                                                                  layer.name + ".bias"))
         low, high = code_bounds(bits, narrow)
         wide = max(sources[0].num_bits, bits) > 8
-        channels = element_count(layer.parameter_shapes([sources[0].shape])["weights"][
-            -2 if layer.kind == "DepthwiseConv2D" else -1:])
+        shape = tuple(layer.parameter_shapes([sources[0].shape])["weights"])
+        channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1:])
         limit = 2**42 if wide else 2**30
         for fits, array, expected in (
                 (codes.dtype == storage_dtype(bits), name, "codes of {} bits".format(bits)),
-                (codes.shape == tuple(layer.parameter_shapes([sources[0].shape])["weights"]), name, "the layer's shape"),
-                (codes.size > 0 and low <= codes.min() and codes.max() <= high, name, "codes {} to {}".format(low, high)),
-                (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale", "one, or one a channel"),
+                (codes.shape == shape, name, "the layer's shape"),
+                (low <= codes.min() and codes.max() <= high, name, "codes {} to {}".format(low, high)),
+                (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale",
+                 "one, or one a channel"),
                 (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
-                (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point", "as of the scale"),
+                (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point",
+                 "as of the scale"),
                 (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
                 (bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,), layer.name + ".bias",
                  "{} [{}]".format("int64" if wide else "int32", channels)),

@@ -24,8 +24,8 @@ from qatviz.export.formats import FORMATS
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.source import ExportSource
 
-FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json", "parity.txt",
-         "qatviz_nn.c", "qatviz_nn.h"]
+FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json",
+         "parity.txt", "qatviz_nn.c", "qatviz_nn.h"]
 
 
 def export(path, data, weights=None, metadata=None, progress=Progress(), **options):
@@ -74,7 +74,9 @@ def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tm
 
 
 def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypatch):  # noqa: F811
-    monkeypatch.setattr(c_export, "run_codes", lambda model, codes, names: {model.output: np.zeros((len(codes), 4), int)})
+    def zeros(model, codes, names):
+        return {model.output: np.zeros((len(codes), 4), int)}
+    monkeypatch.setattr(c_export, "run_codes", zeros)
     with pytest.raises(ExportError, match="0 of 16 golden outputs"):
         export(tmp_path / "out", dataset)
     assert os.listdir(str(tmp_path)) == []
@@ -98,7 +100,8 @@ def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):  # no
 def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):  # noqa: F811
     told = []
     with pytest.raises(Cancelled):
-        export(tmp_path / "out", dataset, progress=Progress(lambda what, share: told.append(share), lambda: len(told) > after))
+        export(tmp_path / "out", dataset, progress=Progress(
+            lambda what, share: told.append(share), lambda: len(told) > after))
     assert os.listdir(str(tmp_path)) == [] and told == sorted(told) and len(told) == after + 1
 
 

@@ -19,8 +19,8 @@ from qatviz.export.errors import ExportError
 from qatviz.export.simulator import quantize_input, run_codes
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Dropout, Flatten, GlobalAveragePool, MaxPool,
-                                   ReLU, Reshape, Softmax)
+from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Dropout, Flatten, GlobalAveragePool,
+                                   MaxPool, ReLU, Reshape, Softmax)
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -250,8 +250,8 @@ def test_any_network_can_be_named_so(name, compiler, tmp_path):
 
 
 def test_layers_can_be_called_as_c_calls_its_own(compiler):
-    names = ["int", "main", "memcpy", "a/b", "a-b", "a_b", "a_b_2", "_x", "output", "arena", "stdin", "x" * 70, "x" * 71,
-             "a_b_weights", "a", "a_weights", "NULL", "qnn_conv2d", "chain_run", "DUMP"]
+    names = ["int", "main", "memcpy", "a/b", "a-b", "a_b", "a_b_2", "_x", "output", "arena", "stdin", "x" * 70,
+             "x" * 71, "a_b_weights", "a", "a_weights", "NULL", "qnn_conv2d", "chain_run", "DUMP"]
     model = model_of(network_of((3,), *[(Dense, name, {"units": 3}) for name in names]))
     check_layers(model, compiler, count=4)
     text = source_of(model).files["chain.c"].decode()
@@ -295,8 +295,10 @@ def test_its_program_refuses_half_an_input(compiler, tmp_path):
     for name, content in source_of(dense()).files.items():
         (tmp_path / name).write_bytes(content)
     program = str(tmp_path / "program")
-    subprocess.run([*compiler.command, "-o", program, "main.c", "chain.c", "qatviz_nn.c"], cwd=str(tmp_path), check=True)
-    for given, args, code in ((b"123", ["--run"], 1), (b"", ["--run"], 0), (b"1234", ["--run"], 0), (b"", ["--help"], 2)):
+    sources = ["main.c", "chain.c", "qatviz_nn.c"]
+    subprocess.run([*compiler.command, "-o", program, *sources], cwd=str(tmp_path), check=True)
+    for given, args, code in (
+            (b"123", ["--run"], 1), (b"", ["--run"], 0), (b"1234", ["--run"], 0), (b"", ["--help"], 2)):
         done = subprocess.run([program, *args], input=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
         assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
 
@@ -307,8 +309,8 @@ def test_a_cplusplus_program_can_call_it(tmp_path):
     for name, content in source_of(dense()).files.items():
         (tmp_path / name).write_bytes(content)
     (tmp_path / "user.cpp").write_text(
-        '#include "chain.h"\n#include "qatviz_nn.h"\nint main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE];\n'
-        "chain_run(x, y); return 0; }\n")
+        '#include "chain.h"\n#include "qatviz_nn.h"\n'
+        "int main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE]; chain_run(x, y); return 0; }\n")
     for command in (["cc", "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
                     ["g++", *WARNINGS, "-o", "user", "user.cpp", "chain.o", "qatviz_nn.o"], ["./user"]):
         subprocess.run(command, cwd=str(tmp_path), check=True)

@@ -1,4 +1,4 @@
-"""Encodings in AIMET's form: the forms themselves, that they are read back as the app's grids, and what they can't hold."""
+"""Encodings in AIMET's form: as specified, read back as the app's grids, and what they can't hold."""
 
 import json
 import os
@@ -39,7 +39,8 @@ def same(one, other):
     return one is None and other is None or (
         one is not None and other is not None and one.num_bits == other.num_bits
         and one.scale.dtype == other.scale.dtype == np.float32 and np.array_equal(one.scale, other.scale)
-        and one.zero_point.dtype == other.zero_point.dtype == np.int32 and np.array_equal(one.zero_point, other.zero_point))
+        and one.zero_point.dtype == other.zero_point.dtype == np.int32
+        and np.array_equal(one.zero_point, other.zero_point))
 
 
 # The forms
@@ -135,8 +136,8 @@ def test_a_bias_that_32_bits_do_not_hold_is_left_in_float():
     net = network_of((3,), (Dense, "logits", {"units": 2}))
     tensors, notes = tensors_of(net, logits__weights=np.full((3, 2), 1e-12), logits__bias=[5.0, 1.0])
     assert {tensor.name: tensor.grid is None for tensor in tensors}["logits.bias"]
-    assert notes == ["layer 'logits': its bias is left in float: on the grid of input scale times weight scale it takes more "
-                     "than 32 bits"]
+    assert notes == ["layer 'logits': its bias is left in float: on the grid of input scale times weight scale it "
+                     "takes more than 32 bits"]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -166,7 +167,7 @@ def test_damaged_files_are_refused(version):
     (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, 0.1]), "scale is 0.1: expected a float32"),
     (ONNX_LIKE, lambda r: r["encodings"][0].update(output_dtype="int5"), "output_dtype is 'int5'"),
     (ONNX_LIKE, lambda r: r["encodings"][1].pop("axis"), "axis is missing"),
-    (ONNX_LIKE, lambda r: r["encodings"][0].update(y_zero_point=256), "zero point beyond its codes: expected -128 to 127"),
+    (ONNX_LIKE, lambda r: r["encodings"][0].update(y_zero_point=256), "zero point beyond its codes: expected -128"),
     (DICTIONARIES, lambda r: r["param_encodings"].update(x=[]), "'x': has no encoding"),
     (DICTIONARIES, lambda r: r["activation_encodings"]["input"][0].update(max=1.0), "max is 1.0: expected 255 steps"),
     (DICTIONARIES, lambda r: r["activation_encodings"]["input"][0].update(min=1.0), "min is 1.0: expected scale times"),
@@ -239,8 +240,8 @@ def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):  # n
     def shifted(content, where):
         grids = read_json(content, where)
         grids["relu"] = AffineGrid(grids["relu"].scale, grids["relu"].zero_point + 1, 8, False)
-        grids["conv.weights"] = AffineGrid(grids["conv.weights"].scale * np.float32(1.01), grids["conv.weights"].zero_point,
-                                           8, False)
+        weights = grids["conv.weights"]
+        grids["conv.weights"] = AffineGrid(weights.scale * np.float32(1.01), weights.zero_point, 8, False)
         return grids
     monkeypatch.setattr(encodings_export, "read_json", shifted)
     report = export(tmp_path / "net.encodings", dataset).report
@@ -278,8 +279,9 @@ def test_refusals_name_what_would_make_it_possible():
     assert limits[LISTS][0].startswith("input.activations: does without the lowest code (narrow_range)")
     assert limits[LISTS][0].endswith("possible with input.activations.narrow_range=off, or with the option "
                                      "encodings_version 0.6.1")
-    assert limits[ONNX_LIKE][1] == ("conv.weights: 3 bits, which version 2.0.0 of the encodings does not know; possible with "
-                                    "conv.weights.num_bits=4, or with the option encodings_version 1.0.0")
+    assert limits[ONNX_LIKE][1] == (
+        "conv.weights: 3 bits, which version 2.0.0 of the encodings does not know; possible with "
+        "conv.weights.num_bits=4, or with the option encodings_version 1.0.0")
     assert "num_bits=4" in limits[DICTIONARIES][0]
 
 

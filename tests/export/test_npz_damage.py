@@ -40,7 +40,7 @@ def edited(path, change):
 
 
 def replaced(path, **arrays):
-    """The path, after arrays have been put in the place of others (``__`` is a dot), on purpose; None leaves one out."""
+    """The path, after arrays have been put in the place of others (``__`` is a dot); None leaves one out."""
     edited(path, lambda record: None)
     with np.load(str(path)) as found:
         kept = dict(found)
@@ -98,7 +98,7 @@ def test_changes_are_noticed_that_only_the_checksum_tells(path, tmp_path):
     assert record["tensors"][2]["zero_point"] == -128
     record["tensors"][2]["zero_point"] = -127
     described.write_text(json.dumps(record))
-    with pytest.raises(ExportError, match=r"model.json: it or .*model.npz was changed or damaged since they were written"):
+    with pytest.raises(ExportError, match=r"model.json: it or .*model.npz was changed or damaged since they were"):
         load_integer_model(path)
     found = load_integer_model(edited(path, lambda record: None))
     assert found.tensors[2].zero_point == -127
@@ -146,7 +146,7 @@ CONV = "operation 'conv': "
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda r: r.update(schema="qatviz-integer-model/2"), "schema is 'qatviz-integer-model/2': expected 'qatviz-integer-mod"),
+    (lambda r: r.update(schema="qatviz-integer-model/2"), "schema is 'qatviz-integer-model/2': expected 'qatviz-"),
     (lambda r: r.pop("tensors"), "tensors is missing"),
     (lambda r: r.update(operations={}), "operations is {}: expected a list"),
     (lambda r: r["tensors"].pop(), "expected the input's and one for each"),
@@ -176,7 +176,7 @@ CONV = "operation 'conv': "
     (lambda r: r["operations"][1].update(clamp=[-129, 5]), CONV + "clamp is -129"),
     (lambda r: r["operations"][1].update(clamp=[5, 4]), CONV + "clamp is"),
     (lambda r: r["operations"][1].update(weights=None), CONV + "weights is None"),
-    (lambda r: r["operations"][1]["weights"].update(num_bits=4), "conv.weights does not fit its operation: expected codes -7"),
+    (lambda r: r["operations"][1]["weights"].update(num_bits=4), "conv.weights does not fit its operation: expected c"),
     (lambda r: r["operations"][1]["weights"].update(num_bits=9), "conv.weights does not fit its operation"),
     (lambda r: r["operations"][0].update(weights={}), "null: a ZeroPad has none"),
     (lambda r: r["operations"][1].update(accumulator_bits=3), "accumulator_bits is 3"),
@@ -205,7 +205,7 @@ def test_descriptions_that_can_not_be(change, message, path):
     ({"conv__weights__scale": np.full(6, np.nan, np.float32)}, "expected numbers above 0"),
     ({"conv__weights__zero_point": np.full(6, 1000, np.int32)}, "expected codes"),
     ({"conv__bias": np.full(6, 2**31 - 1, np.int32)}, "conv.bias does not fit its operation: expected at most"),
-    ({"conv__multiplier": np.full(6, 2**40)}, r"conv.multiplier is int64 \[6\]: expected int64 \[6\] of 0 to 2147483647"),
+    ({"conv__multiplier": np.full(6, 2**40)}, r"conv.multiplier is int64 \[6\]: expected int64 \[6\] of 0 to 21474"),
     ({"conv__multiplier": np.full(6, 2**30)}, "conv.multiplier and .*conv.right_shift are not the ratio"),
     ({"conv__right_shift": np.full(6, 64)}, "conv.right_shift is"),
     ({"conv__right_shift": np.full(6, -1)}, "conv.right_shift is"),
@@ -218,8 +218,9 @@ def test_arrays_that_can_not_be(arrays, message, path):
     assert "model." in str(error.value)
 
 
-@pytest.mark.parametrize("text", ["[" * 100000, "{}", "[]", "null", '{"schema": NaN}', "\ud800".encode("utf-16", "surrogatepass"),
-                                  b"\xff\xfe", '{"schema": "qatviz-integer-model/1", "tensors": [' + "{}," * 9 + "{}]}"])
+@pytest.mark.parametrize("text", [
+    "[" * 100000, "{}", "[]", "null", '{"schema": NaN}', "\ud800".encode("utf-16", "surrogatepass"), b"\xff\xfe",
+    '{"schema": "qatviz-integer-model/1", "tensors": [' + "{}," * 9 + "{}]}"])
 def test_other_descriptions(text, path):
     path.with_suffix(".json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ExportError, match="model.json"):

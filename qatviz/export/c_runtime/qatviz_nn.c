@@ -163,8 +163,9 @@ void qnn_depthwise_conv2d(const qnn_conv *op, const void *input, void *output)
                     int32_t tap = ky * op->kernel_width;
                     for (kx = left; kx < right; kx++) {
                         int32_t from = (line + kx * op->dilation_width) * op->in.channels + channel / times;
+                        int32_t weight = (tap + kx) * op->out.channels + channel;
                         sum += (int64_t)(code_at(input, op->in.storage, from) + op->input_offset)
-                             * (code_at(op->weights, op->weights_storage, (tap + kx) * op->out.channels + channel) + offset);
+                             * (code_at(op->weights, op->weights_storage, weight) + offset);
                     }
                 }
                 put_sum(op, output, place + channel, channel, sum);
