@@ -57,7 +57,8 @@ FORMATS = (
     Format("wide", "Wide", "Holds everything", ".wide", "wide"),
     Format("narrow", "Narrow", "Holds codes of up to 8 bits.", "", "narrow",
            (Option("tiny", "Tiny", "Up to 4 bits"),
-            Option("order", "Order", "Of the axes", "nhwc", ("nhwc", "nchw"))), few_bits),
+            Option("order", "Order", "Of the axes", "nhwc", ("nhwc", "nchw")),
+            Option("allow_code", "Allow code", "Run what is in it")), few_bits),
 )
 
 

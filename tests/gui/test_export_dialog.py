@@ -91,9 +91,21 @@ def test_an_option_may_change_what_is_possible_and_is_remembered(run, make, cont
     assert verdicts(dialog)[1][1].startswith("✕") and not dialog.start.isEnabled()
     again = make()
     again.form.formats.choose("narrow")
-    assert again.form.pages.currentWidget().values() == {"tiny": True, "order": "nchw"}
+    assert again.form.pages.currentWidget().values() == {"tiny": True, "order": "nchw", "allow_code": False}
     again.form.formats.choose("wide")
     assert not again.form.pages.isVisible()
+
+
+def test_what_is_allowed_is_allowed_once(run, make, context):
+    dialog = make()
+    dialog.form.formats.choose("narrow")
+    options = dialog.form.pages.currentWidget()
+    options.widgets["allow_code"].click()
+    again = make()
+    again.form.formats.choose("narrow")
+    assert again.form.wanted().options["allow_code"] is False
+    dialog.start.click()
+    assert dialog.exporter.wanted.options["allow_code"] is True and dialog.form.wanted().options["allow_code"] is False
 
 
 def test_reasons_are_text_not_markup(run, make):
@@ -125,7 +137,24 @@ def test_what_would_make_it_possible_can_be_clicked(run, make, context, advance)
     context.edits.apply()
     advance()
     assert run.book.of("conv2.weights").num_bits == 8 and context.edits.can_undo
-    assert links(dialog) == ["conv1.weights.num_bits=8"]
+    assert links(dialog) == ["conv1.weights.num_bits=8"] and not dialog.form.limits.change_all.isVisible()
+
+
+def test_all_can_be_changed_together(run, make, context, advance):
+    dialog = make()
+    dialog.form.formats.choose("narrow")
+    assert not dialog.form.limits.change_all.isVisible()
+    context.edits.edit([tensor.name for tensor in context.model.tensors], "num_bits", 12)
+    context.edits.apply()
+    advance()
+    assert not dialog.start.isEnabled()
+    dialog.form.limits.change_all.click()
+    context.edits.apply()
+    advance()
+    assert dialog.start.isEnabled() and {run.book.of(t.name).num_bits for t in context.model.tensors} == {8}
+    context.edits.undo()
+    advance()
+    assert {run.book.of(t.name).num_bits for t in context.model.tensors} == {12}
 
 
 def test_of_a_checkpoint_nothing_can_be_changed(run, make):

@@ -123,6 +123,7 @@ class ExportDialog(QtWidgets.QDialog):
         self.form.remember()
         self.cancel.setEnabled(True)
         self.exporter.begin(self.form.wanted())
+        self.form.forget_consent()
         self._look()
 
     def _on_progressed(self, what: str, share: float) -> None:

@@ -141,6 +141,11 @@ class ExportForm(QtWidgets.QWidget):
         return ExportWanted(self._directory, self.moment.moment() or "", form.name, self._options[form.name].values(),
                             self.path.path(), self.examples.value() or None)
 
+    def forget_consent(self) -> None:
+        """What was allowed for one export is not for the next."""
+        for options in self._options.values():
+            options.forget_consent()
+
     def remember(self) -> None:
         """For the next time."""
         self._settings.setValue("export/format", self.formats.form().name)
@@ -233,7 +238,9 @@ class ExportForm(QtWidgets.QWidget):
     # The format
 
     def _on_format(self) -> None:
-        form = self.formats.form()
+        form, policy = self.formats.form(), QtWidgets.QSizePolicy
+        for name, options in self._options.items():  # as high as the one that is seen
+            options.setSizePolicy(policy.Preferred, policy.Preferred if name == form.name else policy.Ignored)
         self.pages.setCurrentWidget(self._options[form.name])
         self.pages.setVisible(bool(form.options))
         self.title.setText(form.title)

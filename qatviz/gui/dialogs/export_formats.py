@@ -83,15 +83,23 @@ class LimitsView(QtWidgets.QWidget):
         self._theme = theme
         self._title, self._reasons, self._can_change = "", None, False  # type: str, Optional[List[str]], bool
         self.verdict = QtWidgets.QLabel(wordWrap=True)
+        self.change_all = QtWidgets.QPushButton("Change all")
+        self.change_all.setToolTip("Make the first change that each reason names; it can be undone")
+        self.change_all.setAutoDefault(False)
         self.reasons = QtWidgets.QTextBrowser()
         self.reasons.setAccessibleName("What stands against this format")
         self.reasons.setOpenLinks(False)
         self.reasons.setMinimumHeight(90)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
-        rows.addWidget(self.verdict)
+        head = QtWidgets.QHBoxLayout()
+        head.addWidget(self.verdict, 1)
+        head.addWidget(self.change_all)
+        rows.addLayout(head)
         rows.addWidget(self.reasons, 1)
         self.reasons.hide()
+        self.change_all.hide()
+        self.change_all.clicked.connect(self._on_change_all)
         self.reasons.anchorClicked.connect(self._on_link)
         theme.changed.connect(self._dress)
 
@@ -116,6 +124,7 @@ class LimitsView(QtWidgets.QWidget):
         self.verdict.setPalette(palette)
         self.verdict.setText(text)
         self.reasons.setVisible(bool(reasons))
+        self.change_all.setVisible(self._can_change and len(self._first_changes()) > 1)
         place = self.reasons.verticalScrollBar().value()
         self.reasons.setHtml("".join(self._paragraph(reason) for reason in reasons or ()))
         self.reasons.verticalScrollBar().setValue(place)
@@ -131,13 +140,22 @@ class LimitsView(QtWidgets.QWidget):
             text += "<br>→ possible " + remedy
         return "<p style='margin: 0 0 6px 0'>{}</p>".format(text)
 
+    def _first_changes(self) -> List[str]:
+        found = [_ASSIGNMENT.search(reason.partition(_REMEDY)[2]) for reason in self._reasons or ()]
+        return list(dict.fromkeys(match.group() for match in found if match))
+
+    def _on_change_all(self) -> None:
+        for change in self._first_changes():
+            self._on_link(QtCore.QUrl(change))
+
     def _on_link(self, link: QtCore.QUrl) -> None:
         path, _, value = link.toString(QtCore.QUrl.FullyDecoded).rpartition("=")
         self.change_wanted.emit(path, value)
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """The options of a format, made from their declarations; what was chosen for each format is remembered."""
+    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for what the
+    user has allowed: that is asked for each time."""
 
     changed = QtCore.pyqtSignal()
 
@@ -148,7 +166,7 @@ class OptionsForm(QtWidgets.QWidget):
         rows = QtWidgets.QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         for option in form.options:
-            remembered = settings.value(self._key(option.name))
+            remembered = None if _is_consent(option.name) else settings.value(self._key(option.name))
             if option.choices:
                 widget = QtWidgets.QComboBox()
                 widget.addItems(option.choices)
@@ -174,10 +192,22 @@ class OptionsForm(QtWidgets.QWidget):
         return {name: widget.currentText() if isinstance(widget, QtWidgets.QComboBox) else widget.isChecked()
                 for name, widget in self.widgets.items()}
 
+    def forget_consent(self) -> None:
+        """What was allowed was allowed once."""
+        for option in self._form.options:
+            if _is_consent(option.name):
+                self.widgets[option.name].setChecked(bool(option.default))
+
     def _key(self, option: str) -> str:
         return "export/options/{}/{}".format(self._form.name, option)
 
     def _on_changed(self, *_: Any) -> None:
         for name, value in self.values().items():
-            self._settings.setValue(self._key(name), value)
+            if not _is_consent(name):
+                self._settings.setValue(self._key(name), value)
         self.changed.emit()
+
+
+def _is_consent(option: str) -> bool:
+    """Whether an option lets something happen that the user should decide on each time, such as running a model's code."""
+    return option.startswith("allow_")
