@@ -5,10 +5,12 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, error_of, write_data
 
+from qatviz.app.recorded import recorded_run
 from qatviz.export.run_series import recorded_series
-from qatviz.metric import WAYS
+from qatviz.metric import RMSE, WAYS
 from qatviz.telemetry.events import Evaluated
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.refill import metric_in
 
 OPTIONS = ("--network", "mlp", "--batch-size", 16, "--learning-rate", "0.003", "--evaluation-interval", 20)
 
@@ -86,6 +88,14 @@ def test_the_data_is_described(folder):
     assert told["task"] == "regression" and told["targets"][0]["train"]["max"] <= 8
     assert "'mnist-5k'" not in error_of("data", "mnist-5k", "--task", "regression")
     assert "invalid choice: 'guessing'" in error_of("data", folder / "numbers.npz", "--task", "guessing")
+
+
+def test_the_window_is_told_the_error_of_a_record(trained, folder):
+    prepared = recorded_run(str(folder / "run"))
+    assert metric_in(prepared.run.history) is RMSE
+    assert prepared.run.history.series("rmse.quantized").last_step.tolist() == [20, 40, 60]
+    told = [happening.event for happening in prepared.happenings if isinstance(happening.event, Evaluated)]
+    assert told[-1].metric == "rmse" and told[-1].scores == pytest.approx(trained.json["rmse"])
 
 
 def test_tags_for_tensorboard_have_its_name(trained, folder):

@@ -157,6 +157,14 @@ def test_an_npz_archive_comes_back(files, keys):
     np.testing.assert_array_equal(dataset.y_test, expected.y_test)
 
 
+@pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64, np.bool_])
+def test_one_hot_rows_in_an_archive_are_the_classes_they_stand_for(files, dtype):
+    dataset = load(files.npz(x_train=X, y_train=ONE_HOT.astype(dtype), x_test=X[:8], y_test=ONE_HOT[:8].astype(dtype)))
+    assert dataset.task == "classification" and dataset.num_outputs == 4
+    np.testing.assert_array_equal(dataset.y_train, INDICES)
+    assert dataset.fingerprint == build(INDICES, (X[:8], INDICES[:8])).fingerprint
+
+
 @pytest.mark.parametrize("task", ["regression", "classification"])
 def test_an_npz_archive_says_its_task_and_the_caller_overrules_it(files, task):
     path = files.npz(x=X, y=INDICES, task=task)
