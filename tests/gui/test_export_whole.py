@@ -40,9 +40,10 @@ def directory(tmp_path_factory):
     random = np.random.RandomState(0)
     labels = np.arange(120) % 4
     images = random.rand(120, 4, 4, 1).astype(np.float32) + labels[:, None, None, None] / 2
-    np.savez(str(folder / "data.npz"), x_train=images[:80], y_train=labels[:80], x_test=images[80:], y_test=labels[80:])
-    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", str(folder / "data.npz"), "--steps",
-               "4", "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
+    data = str(folder / "data.npz")
+    np.savez(data, x_train=images[:80], y_train=labels[:80], x_test=images[80:], y_test=labels[80:])
+    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", data, "--steps", "4",
+               "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
     subprocess.run(command, check=True, env=ENVIRON, timeout=TIMEOUT_S)
     return str(folder / "run")
 

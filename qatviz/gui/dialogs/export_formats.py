@@ -154,8 +154,8 @@ class LimitsView(QtWidgets.QWidget):
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for what the
-    user has allowed: that is asked for each time."""
+    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for what
+    the user has allowed: that is asked for each time."""
 
     changed = QtCore.pyqtSignal()
 
@@ -209,5 +209,5 @@ class OptionsForm(QtWidgets.QWidget):
 
 
 def _is_consent(option: str) -> bool:
-    """Whether an option lets something happen that the user should decide on each time, such as running a model's code."""
+    """Whether an option lets something happen that the user should decide on each time, such as running code."""
     return option.startswith("allow_")
