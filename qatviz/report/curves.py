@@ -10,6 +10,7 @@ from qatviz.network.plan import QuantizedTensor
 from qatviz.report.chart import Axis, Curve, Marker, chart
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import FLIP_RATE, RunData, Turn
+from qatviz.report.sentences import activated
 from qatviz.report.sentences import changes as in_words
 from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.refill import EVALUATIONS
@@ -94,8 +95,7 @@ def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
 
 def turn_words(turn: Turn) -> str:
     """What changed, in a line."""
-    switched = "quantized from here on, as the delay is over: " + ", ".join(turn.activated) if turn.activated else ""
-    return "; ".join(filter(None, (in_words(turn.changes), switched)))
+    return "; ".join(filter(None, (in_words(turn.changes), activated(turn.activated) if turn.activated else "")))
 
 
 def run_figures(run: RunData) -> List[Figure]:

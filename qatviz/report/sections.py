@@ -87,12 +87,12 @@ def _changes(run: RunData) -> Content:
 
 
 def _turn(turn: Turn) -> Content:
-    """All of its changes, if they are not too many to be read."""
-    if 2 < len(turn.changes) <= _MOST_CHANGES:
-        return bullets([change(changed) for changed in turn.changes])
-    if len(turn.changes) > _MOST_CHANGES:
-        return folded(turn_words(turn), bullets([change(changed) for changed in turn.changes]))
-    return turn_words(turn)
+    """All of its changes, folded where they are too many to be read."""
+    items = [change(changed) for changed in turn.changes]
+    items += [name + " quantized, as its delay is over" for name in turn.activated]
+    if len(items) > _MOST_CHANGES:
+        return folded(turn_words(turn), bullets(items))
+    return bullets(items) if len(items) > 2 else turn_words(turn)
 
 
 def settings(run: RunData) -> Markup:

@@ -56,10 +56,10 @@ def _restored(event: events.Restored) -> str:
     return "the run was set {} from step {:,} to {:,}{}".format(direction, event.from_step, event.step, reason)
 
 
-def _activated(event: events.SettingsActivated) -> str:
-    named = ", ".join(event.tensors[:_NAMED])
-    more = " and {} more".format(len(event.tensors) - _NAMED) if len(event.tensors) > _NAMED else ""
-    return "quantized from here on, as their delay is over: " + named + more
+def activated(tensors: Sequence[str]) -> str:
+    """Tensors whose delay is over, in a line."""
+    more = " and {} more".format(len(tensors) - _NAMED) if len(tensors) > _NAMED else ""
+    return "quantized from here on, as their delay is over: " + ", ".join(tensors[:_NAMED]) + more
 
 
 def _planned(event: events.Planned) -> str:
@@ -71,7 +71,7 @@ _SENTENCES = {
     events.Started: lambda e: "training began on {} ({:.1f} s to build)".format(e.device, e.seconds),
     events.CommandApplied: _applied,
     events.CommandRejected: lambda e: "not applied: {}".format(e.message),
-    events.SettingsActivated: _activated,
+    events.SettingsActivated: lambda e: activated(e.tensors),
     events.Paused: lambda e: "paused" + ("" if e.reason.startswith("asked") else ": " + e.reason),
     events.Resumed: lambda e: "went on",
     events.CheckpointSaved: lambda e: "kept checkpoint {} ({})".format(e.name, e.reason),

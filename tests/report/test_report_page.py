@@ -311,6 +311,28 @@ def test_numbers_that_are_none_do_not_stop_it(tmp_path):
     assert "training has diverged" in found.text
 
 
+def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "_MOST_CHANGES", 5)
+
+    def play(run):
+        run.advance(30)
+        names = tuple(tensor.name for tensor in run.plan.tensors)
+        run.put(events.SettingsActivated(30, names[:2]))
+        run.advance(80, snapshot=False)
+        run.put(events.SettingsActivated(110, names[:4]), events.SettingsActivated(110, names[3:]))
+        run.advance(5)
+
+    found = page_of(tmp_path / "run", play)
+    rows, told = found.tables["Changes of settings"][1:], "quantized from here on, as their delay is over: "
+    assert [row[1] for row in rows] == ["30", "110"] and "loss" in rows[0][3] and "SQNR" in rows[0][3]
+    assert rows[0][2] == told + "input.activations, dense1.weights"
+    assert rows[1][2].startswith(told + "input.activations, dense1.weights and 5 more")
+    assert rows[1][2].count("quantized, as its delay is over") == 7
+    titles = {group.find("title").text for svg in found.svgs() for group in svg.iter("g")
+              if group.find("title") is not None}
+    assert "2: step 110: " + told + "input.activations, dense1.weights and 5 more" in titles
+
+
 def test_regression_is_told_in_its_own_measure(tmp_path):
     def play(run):
         run.advance(5)
