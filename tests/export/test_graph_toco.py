@@ -1,0 +1,51 @@
+"""The frozen graph is one that converters understand: TensorFlow 1.15's own makes an integer file of it."""
+
+import os
+import sys
+
+import numpy as np
+import pytest
+import tensorflow.compat.v1 as tf
+from integer_cases import book_of, network_of, state_of
+from test_graph_lowering import images_for
+from test_tflite_lowering import operations
+
+from qatviz.export.fake_quant_model import fake_quant_model
+from qatviz.export.graph_lowering import inference_graph
+from qatviz.export.lower_integer import integer_model
+from qatviz.export.parity import compare_logits
+from qatviz.export.simulator import quantize_input, simulate
+from qatviz.network.layers import (AveragePool, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, MaxPool,
+                                   ReLU, ReLU6)
+
+NETWORK = network_of((10, 10, 2), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
+                     (ReLU6, "relu6", {}), (DepthwiseConv2D, "depthwise", {}), (ReLU, "relu", {}), (MaxPool, "max", {}),
+                     (AveragePool, "average", {}), (GlobalAveragePool, "means", {}), (Dense, "logits", {"units": 4}))
+
+
+@pytest.mark.slow
+def test_toco_makes_an_integer_file_of_the_same_grids(tmp_path, monkeypatch):
+    monkeypatch.setenv("PATH", os.path.dirname(sys.executable), prepend=os.pathsep)  # where toco_from_protos is
+    book, state = book_of(NETWORK), state_of(NETWORK)
+    model = integer_model(NETWORK, book, state)
+    graph = inference_graph(fake_quant_model(NETWORK, book, state), {"made_by": "a test"})
+    (tmp_path / "net.pb").write_bytes(graph.definition.SerializeToString())
+    converter = tf.lite.TFLiteConverter.from_frozen_graph(str(tmp_path / "net.pb"), ["input"], ["logits"])
+    converter.inference_type = tf.lite.constants.QUANTIZED_UINT8
+    source = model.tensor("input")
+    converter.quantized_input_stats = {"input": (source.zero_point + 128, 1 / source.scale)}
+    content = converter.convert()
+    found = operations(content)
+    assert "FAKE_QUANT" not in found and found.count("DEPTHWISE_CONV_2D") == 1 and found.count("CONV_2D") == 1
+    interpreter = tf.lite.Interpreter(model_content=content)
+    interpreter.allocate_tensors()
+    fed, put_out = interpreter.get_input_details()[0], interpreter.get_output_details()[0]
+    scale, zero = put_out["quantization"]
+    assert scale == pytest.approx(model.logits.scale, rel=1e-6) and zero - 128 == model.logits.zero_point
+    images, logits = images_for(NETWORK, 32), []
+    for codes in quantize_input(model, images):
+        interpreter.set_tensor(fed["index"], (codes[None] + 128).astype(np.uint8))
+        interpreter.invoke()
+        logits.append(interpreter.get_tensor(put_out["index"])[0].astype(np.int32) - 128)
+    agreement = compare_logits(simulate(model, images), np.array(logits))
+    assert agreement.largest <= 3 and agreement.top1 >= 0.9, agreement
