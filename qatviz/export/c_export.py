@@ -41,7 +41,6 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     written = _source(model, held_out, options["pack_int4"])
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        progress.at("compiling", 0.15)
         report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, written.files, report), report)
@@ -60,7 +59,10 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
         tensors = [op.output for op in model.ops]
         simulated = _exported(written, "nothing", lambda codes: run_codes(model, codes, tensors))
         return UnrunReport(prove(model, simulated, graph, *held_out, progress), str(error))
-    with CRunner(written, compiler) as runner, CRunner(written, compiler, layers=True) as dumping:
+    def check() -> None:
+        progress.at("compiling", 0.0)
+    check()
+    with CRunner(written, compiler, check=check) as runner, CRunner(written, compiler, True, check=check) as dumping:
         exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)
         return prove(model, exported, graph, *held_out, progress)
 

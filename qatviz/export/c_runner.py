@@ -1,12 +1,15 @@
 """Compiling a C model with the compiler that is here, and running it from codes to codes."""
 
+import contextlib
 import os
 import shlex
 import shutil
+import signal
 import subprocess
 import tempfile
+import time
 from pathlib import Path
-from typing import Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -21,6 +24,8 @@ FLAGS = ("-std=c99", "-O2")
 _NAMES = ("cc", "gcc", "clang")
 #: Seconds: sources of tens of megabytes take a while, and a batch of a large network too.
 _COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
+#: Seconds between two looks at whether it is still wanted.
+_MOMENT = 0.1
 _EMPTY = b"int main(void) { return 0; }\n"
 
 
@@ -82,6 +87,8 @@ class CRunner:
         Compiled so that it tells what each layer puts out; else as it ships.
     flags : sequence of str
         Besides :data:`FLAGS`.
+    check : callable
+        Called every moment while the compiler is at work; if it raises, the compiler is stopped.
 
     Raises
     ------
@@ -89,7 +96,8 @@ class CRunner:
         If it does not compile, or fails its self test.
     """
 
-    def __init__(self, model: CModel, compiler: Compiler, layers: bool = False, flags: Sequence[str] = ()):
+    def __init__(self, model: CModel, compiler: Compiler, layers: bool = False, flags: Sequence[str] = (),
+                 check: Callable[[], None] = lambda: None):
         self._source = model.source
         self._put_out = model.layers if layers else (model.logits,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
@@ -100,7 +108,7 @@ class CRunner:
                 (self._directory / name).write_bytes(content)
             definitions = ["-DQATVIZ_DUMP"] if layers else []
             _call([*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
-                  self._directory, timeout=_COMPILE_TIMEOUT)
+                  self._directory, timeout=_COMPILE_TIMEOUT, check=check)
             _call([self._program], self._directory)
         except BaseException:
             self.close()
@@ -130,15 +138,41 @@ class CRunner:
 
 
 def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping[str, str]] = None,
-          given: bytes = b"", timeout: int = 60) -> bytes:
+          given: bytes = b"", timeout: int = 60, check: Callable[[], None] = lambda: None) -> bytes:
     """What a program puts out; :class:`ExportError` with what it says if it fails."""
-    try:
-        done = subprocess.run(list(command), cwd=str(directory), input=given, stdout=subprocess.PIPE,
-                              stderr=subprocess.PIPE, timeout=timeout, env=environment)
-    except subprocess.TimeoutExpired as error:
-        raise ExportError("{} took more than {} s".format(os.path.basename(command[0]), timeout)) from error
-    if done.returncode != 0:
-        said = (done.stderr + done.stdout).decode("utf-8", "replace").split("\n")
+    name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
+    process = subprocess.Popen(list(command), cwd=str(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
+                               stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    with process:
+        try:
+            told = _communicate(process, given)
+            while told is None:
+                check()
+                if time.monotonic() > deadline:
+                    raise ExportError("{} took more than {} s".format(name, timeout))
+                told = _communicate(process)
+        except BaseException:
+            _kill(process)
+            raise
+    if process.returncode != 0:
+        said = (told[1] + told[0]).decode("utf-8", "replace").split("\n")
         raise ExportError("{} failed ({}): {}".format(
-            os.path.basename(command[0]), done.returncode, " ".join(" ".join(said[:6]).split())[:600]))
-    return done.stdout
+            name, process.returncode, " ".join(" ".join(said[:6]).split())[:600]))
+    return told[0]
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """With those that it has started: a compiler has others do its work."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _communicate(process: subprocess.Popen, given: Optional[bytes] = None) -> Optional[Tuple[bytes, bytes]]:
+    """What a program has put out, and said, at its end; None if it is not there after a moment."""
+    try:
+        return process.communicate(given, _MOMENT)
+    except subprocess.TimeoutExpired:
+        return None

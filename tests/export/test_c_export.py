@@ -1,6 +1,7 @@
 """The export to C as a whole: its proof, with a compiler and without; its names, and its memory."""
 
 import ast
+import contextlib
 import json
 import os
 import subprocess
@@ -10,14 +11,14 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from integer_cases import book_of
-from test_c_model import compiler  # noqa: F401  (a fixture)
+from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fixture)
 from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
 from qatviz.export import c_export, parity_files
 from qatviz.export.c_arena import ALIGNMENT, Buffer, plan_arena
 from qatviz.export.c_names import comment, stem, string, unique_stems
 from qatviz.export.c_operations import SUFFIXES
-from qatviz.export.c_runner import NoCompiler, find_compiler
+from qatviz.export.c_runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.c_softmax import softmax_constants
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
@@ -103,6 +104,26 @@ def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):  # noqa: F8
         export(tmp_path / "out", dataset, progress=Progress(
             lambda what, share: told.append(share), lambda: len(told) > after))
     assert os.listdir(str(tmp_path)) == [] and told == sorted(told) and len(told) == after + 1
+
+
+@pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a shell script as a compiler")
+def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_path):
+    """What it has started says so in a pipe, which has an end once nobody is left who could write to it."""
+    os.mkfifo(str(tmp_path / "pipe"))
+    script = tmp_path / "slow-cc"
+    script.write_text('#!/bin/sh\n(echo started; exec sleep 1000) > "$(dirname "$0")/pipe" & wait\n')
+    script.chmod(0o755)
+    pipe = os.open(str(tmp_path / "pipe"), os.O_RDONLY | os.O_NONBLOCK)
+
+    def check():
+        with contextlib.suppress(BlockingIOError):
+            if os.read(pipe, 100):
+                raise Cancelled("enough")
+    with pytest.raises(Cancelled):
+        CRunner(source_of(dense()), Compiler((str(script),), "slow"), check=check)
+    os.set_blocking(pipe, True)
+    assert os.read(pipe, 100) == b""
+    os.close(pipe)
 
 
 # Without a compiler

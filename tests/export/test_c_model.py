@@ -303,7 +303,7 @@ def test_its_program_refuses_half_an_input(compiler, tmp_path):
         assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
 
 
-def test_a_cplusplus_program_can_call_it(tmp_path):
+def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
     if shutil.which("g++") is None:
         pytest.skip("there is no C++ compiler")
     for name, content in source_of(dense()).files.items():
@@ -311,7 +311,7 @@ def test_a_cplusplus_program_can_call_it(tmp_path):
     (tmp_path / "user.cpp").write_text(
         '#include "chain.h"\n#include "qatviz_nn.h"\n'
         "int main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE]; chain_run(x, y); return 0; }\n")
-    for command in (["cc", "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
+    for command in ([*compiler.command, "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
                     ["g++", *WARNINGS, "-o", "user", "user.cpp", "chain.o", "qatviz_nn.o"], ["./user"]):
         subprocess.run(command, cwd=str(tmp_path), check=True)
 
