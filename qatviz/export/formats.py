@@ -164,8 +164,10 @@ ONNX = Format(
     (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
      Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or first "
             "(nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
-     Option("storage", "Type of codes", "uint8 is exact in onnxruntime on every processor; int8 is what some accelerators "
-            "ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8))),
+     Option("storage", "Type of codes", "uint8 never saturates in onnxruntime, on any processor; int8 is what some "
+            "accelerators ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8)),
+     Option("exact", "Every code, in deep networks too", "Sums come from integer operators and are multiplied in double "
+            "precision: every code is that of the app, but it is slower, and compilers may not know the form")),
     onnx_limits.onnx)
 
 NPZ = Format(

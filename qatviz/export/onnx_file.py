@@ -14,8 +14,8 @@ from qatviz.export.onnx_limits import INSTALL
 #: The operators' set, in which QuantizeLinear and DequantizeLinear know channels, and the format's version that came
 #: soon after: both are known to runtimes from 2021 on.
 OPSET, IR_VERSION = 13, 8
-#: What operators take for the type float32.
-FLOAT = 1
+#: What operators take for types.
+FLOAT, UINT8, INT32, DOUBLE = 1, 2, 6, 11
 #: The name of the batch axis.
 BATCH_AXIS = "N"
 

@@ -41,13 +41,14 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
         package()
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     progress.at("writing the operations", 0.05)
-    form = {"layout": options["layout"], "storage": options["storage"]}
+    form = {name: options[name] for name in ("layout", "storage", "exact")}
     file = onnx_model(model, options["softmax"], **form)
     logits = onnx_model(model, **form) if options["softmax"] else file
     layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **form))
     held_out = source.held_out()
     notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
-    exported = Exported("ONNX {}".format(file.storage.name), runtime_name(), OnnxRunner(model, logits).run, layers.run,
+    title = "ONNX {}{}".format(file.storage.name, ", exact" if options["exact"] else "")
+    exported = Exported(title, runtime_name(), OnnxRunner(model, logits).run, layers.run,
                         len(file.content), REACHED_WIDE if _is_wide(model) else REACHED, notes)
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:

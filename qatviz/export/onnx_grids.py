@@ -1,6 +1,6 @@
 """How the values of an ONNX file get on the grids of the integer model's tensors: through codes, or in float."""
 
-from typing import Any, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 import numpy as np
 
@@ -73,6 +73,14 @@ class Grids:
         codes = self._file.add_node("QuantizeLinear", [value] + grid, name + ".codes", name + ".quantize")
         return self._file.add_node("DequantizeLinear", [codes] + grid, name + ".on_grid", name + ".dequantize")
 
+    def put_codes(self, tensor: IntegerTensor, codes: str) -> None:
+        """Have ``codes``, which are named as they should be, put out the tensor's values."""
+        self._file.add_node("DequantizeLinear", [codes] + self._grid(tensor), tensor.name, tensor.name + ".dequantize")
+
+    def zero_point(self, tensor: IntegerTensor) -> str:
+        """The name of its zero point, as stored."""
+        return self._codes(tensor.name + ".zero_point", tensor.zero_point)
+
     def _quantize(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
         name, grid = tensor.name, self._grid(tensor)
         limited = tuple(clamp) != LIMITS
@@ -81,7 +89,7 @@ class Grids:
         if limited:
             ends = [self._codes("{}.{}_code".format(name, end), limit) for end, limit in zip(_ENDS, clamp)]
             codes = self._file.add_node("Clip", [codes] + ends, codes_name(tensor), name + ".limit")
-        self._file.add_node("DequantizeLinear", [codes] + grid, name, name + ".dequantize")
+        self.put_codes(tensor, codes)
 
     def _round(self, tensor: IntegerTensor, value: str, clamp: Clamp, output: str) -> str:
         """``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as the network in training has it."""
@@ -95,11 +103,10 @@ class Grids:
         value = self._node("Mul", [value, scale], name + ".scaled")
         return self._file.add_node("Add", [value, lowest], output, name + ".on_grid")
 
-    def _grid(self, tensor: IntegerTensor) -> Sequence[str]:
-        return [self._number(tensor.name + ".scale", tensor.scale),
-                self._codes(tensor.name + ".zero_point", tensor.zero_point)]
+    def _grid(self, tensor: IntegerTensor) -> List[str]:
+        return [self._number(tensor.name + ".scale", tensor.scale), self.zero_point(tensor)]
 
-    def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> Sequence[str]:
+    def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> List[str]:
         """The real values of two codes, as the network in training computes them."""
         return [self._number("{}.{}".format(name, end), np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
                 for end, code in zip(_ENDS, clamp)]

@@ -19,4 +19,12 @@ def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Map
     absent = [name for name in PACKAGES if find_spec(name) is None]
     reasons = ["exports to ONNX need {}, which {} not installed; possible after: {}".format(
         " and ".join(absent), "is" if len(absent) == 1 else "are", INSTALL)] if absent else []
+    if options.get("exact") and options.get("storage") != UINT8:
+        reasons.append(only_uint8(options["storage"]))
     return reasons + left_in_float(book.plan, book, step)
+
+
+def only_uint8(storage: str) -> str:
+    """Why there is no exact file of another type."""
+    return ("codes are {}, and onnxruntime has the integer operators of the option exact for uint8 only; possible with "
+            "the option storage=uint8, or without exact".format(storage))

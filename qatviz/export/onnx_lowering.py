@@ -11,6 +11,7 @@ compute it in float; the results are the same but for float's own rounding. As f
 - QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter of
   a unit of the sum is added; where scales are powers of two, see :mod:`qatviz.export.onnx_ties`. Images are put on their grid in float first, with the network's own formula: pixels in -1..1
   on a grid of the same range are all in the middle of two codes.
+- In a file that is to be exact, sums are taken out of the QDQ form: see :mod:`qatviz.export.onnx_exact`.
 - ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits is
   rounded in float here too, with the network's own formula.
 
@@ -24,10 +25,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz import __version__
+from qatviz.export.errors import ExportError
 from qatviz.export.integer_model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.onnx_exact import ExactOperations
 from qatviz.export.onnx_file import FLOAT, OnnxFile, Port
 from qatviz.export.onnx_grids import Grids, codes_name, is_wide
-from qatviz.export.onnx_limits import NCHW, NHWC, UINT8
+from qatviz.export.onnx_limits import NCHW, NHWC, UINT8, only_uint8
 from qatviz.export.onnx_storage import BITS, Storage, check, computed_in_float
 from qatviz.export.onnx_ties import tie_breaker
 from qatviz.network.layer import element_count
@@ -63,7 +66,7 @@ class OnnxModel(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8,
+def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8, exact: bool = False,
                outputs: Optional[Sequence[str]] = None) -> OnnxModel:
     """The ONNX file of an integer model.
 
@@ -78,6 +81,8 @@ def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, s
         "nhwc", or "nchw" for images with channels first.
     storage : str
         The type of codes, "uint8" or "int8".
+    exact : bool
+        With integer operators and factors in double precision where QDQ form has factors in float32; of uint8 only.
     outputs : sequence of str, optional
         Tensors to put out instead, in codes where there are codes, for a look inside.
 
@@ -87,16 +92,19 @@ def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, s
         If ONNX can't hold the model (the message says what would make it possible), or the package is not there.
     """
     check(model)
-    return _Lowering(model, layout, Storage(storage)).run(softmax, outputs)
+    if exact and storage != UINT8:
+        raise ExportError(only_uint8(storage))
+    return _Lowering(model, layout, Storage(storage), exact).run(softmax, outputs)
 
 
 class _Lowering:
     """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
 
-    def __init__(self, model: IntegerModel, layout: str, storage: Storage):
+    def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool):
         self._model, self._layout, self._storage = model, layout, storage
         self._file = OnnxFile(model.name, _about(model))
         self._grids = Grids(self._file, storage)
+        self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
         self._in_float = []  # type: List[str]
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
@@ -153,23 +161,33 @@ class _Lowering:
         """``value``, and so little more that nothing but ties is rounded otherwise."""
         return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
 
+    def _is_exact(self, op: IntegerOp) -> bool:
+        return self._exact is not None and self._exact.takes(op)
+
     def _number(self, name: str, value: Any) -> str:
         return self._file.add_constant(name, value, np.float32)
 
     # Operations with weights
 
     def _conv2d(self, op: IntegerOp) -> None:
-        weights = self._weights(op, lambda codes: codes.transpose(3, 2, 0, 1), 0)
-        self._put_rounded(op, "Conv", [op.inputs[0], *weights], **_window(op, op.layer.kernel_size, op.layer.dilation))
+        self._convolution(op, lambda codes: codes.transpose(3, 2, 0, 1))
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
         rows, columns, channels, _ = op.weights.codes.shape
-        weights = self._weights(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), 0)
-        self._put_rounded(op, "Conv", [op.inputs[0], *weights], group=channels,
-                          **_window(op, op.layer.kernel_size, op.layer.dilation))
+        self._convolution(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), group=channels)
+
+    def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
+        attributes.update(_window(op, op.layer.kernel_size, op.layer.dilation))
+        if self._is_exact(op):
+            self._exact.weighted(op, "ConvInteger", arrange, **attributes)
+        else:
+            self._put_rounded(op, "Conv", [op.inputs[0], *self._weights(op, arrange, 0)], **attributes)
 
     def _dense(self, op: IntegerOp) -> None:
-        self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
+        if self._is_exact(op):
+            self._exact.weighted(op, "MatMulInteger", lambda codes: codes)
+        else:
+            self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
 
     def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
         """Weights, with axes as ``arrange`` puts them and channels on ``axis``, and bias."""
@@ -208,6 +226,9 @@ class _Lowering:
     # Means
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
+        if self._is_exact(op):
+            self._exact.global_average(op)
+            return
         mean = self._file.add_step("GlobalAveragePool", op.inputs, op.name)
         mean = self._file.add_step("Flatten", [mean], op.name + ".flatten", axis=1)
         self._finish_mean(op, mean, self._model.tensor(op.inputs[0]).shape[:2])
@@ -228,6 +249,9 @@ class _Lowering:
         self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size))
 
     def _add(self, op: IntegerOp) -> None:
+        if self._is_exact(op):
+            self._exact.add(op)
+            return
         self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
 
     def _concat(self, op: IntegerOp) -> None:

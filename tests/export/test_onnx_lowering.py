@@ -102,13 +102,48 @@ def test_the_logits_that_ship_are_the_simulators(setting, form):
     assert agreement.identical >= 0.99 and agreement.largest <= 1 and agreement.top1 == 1, agreement
 
 
+@pytest.mark.parametrize("setting", sorted(set(SETTINGS) - {"asymmetric per channel"}))
+def test_an_exact_file_has_every_code(setting):
+    model = model_of(everything(), *SETTINGS[setting])
+    runner = all_outputs(model, exact=True)
+    for layer in compare_layers(model, runner.run, images_for(model)):
+        assert layer.whole.identical == layer.own.identical == 1, layer
+    shipped = onnx_model(model, exact=True)
+    np.testing.assert_array_equal(OnnxRunner(model, shipped).run_images(images_for(model))["logits"],
+                                  simulate(model, images_for(model)))
+    found = operators(shipped.content)
+    assert (found["ConvInteger"], found["MatMulInteger"], found["Conv"], found["Gemm"]) == (6, 3, 0, 0)
+
+
+@pytest.mark.parametrize("setting, left", [("asymmetric per channel", (6, 3)), ("16-bit activations", (6, 3))])
+def test_what_is_computed_in_float_is_so_in_an_exact_file_too(setting, left):
+    model = model_of(everything(), *dict(SETTINGS, **WIDE)[setting])
+    file = onnx_model(model, exact=True)
+    assert (operators(file.content)["Conv"], operators(file.content)["Gemm"]) == left and file.notes
+    agreement = compare_logits(*run_logits(model, OnnxRunner(model, file).run, images_for(model)))
+    assert agreement.identical >= 0.9 and agreement.largest <= 1 and agreement.top1 == 1, agreement
+
+
+@pytest.mark.parametrize("exact", [False, True])
+def test_factors_of_any_size_are_taken(exact):
+    """Of sums that are far beyond the output's codes, and of such that are always less than half of one."""
+    net = network_of((8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}), (Dense, "logits", {"units": 2}))
+    model = model_of(net, {"symmetric": True, "per_channel": True}, ranges={
+        "large.activations": (-1e-6, 1e-6), "small.activations": (-1e12, 1e12), "logits.activations": (-1e-3, 1e-3)})
+    codes = np.random.RandomState(0).randint(-128, 128, (50, 8)).astype(np.int32)
+    found = all_outputs(model, exact=exact).run(codes)
+    for name in ("large", "small", "logits"):
+        np.testing.assert_array_equal(found[name], run_codes(model, codes, [name])[name])
+    assert set(np.unique(found["large"])) == {-128, 127} and len(np.unique(found["small"])) == 1
+
+
 def test_large_weights_side_by_side_do_not_saturate():
     """Of int8 weights, x86 processors without VNNI add products in pairs in 16 bits; of uint8 they do not."""
     net = network_of((4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}), (Dense, "logits", {"units": 3}))
     weights = np.random.RandomState(0).uniform(0.9, 1.0, (3, 3, 16, 8))
     model = model_of(net, {"symmetric": True}, conv__weights=weights, ranges={"conv.activations": (-2000.0, 2000.0)})
     codes = np.full((2, 4, 4, 16), 127, np.int32)
-    for form in FORMS.values():
+    for form in [*FORMS.values(), {"exact": True}]:
         found = all_outputs(model, **form).run(codes)["conv"]
         np.testing.assert_array_equal(found, run_codes(model, codes, ["conv"])["conv"])
         assert found.max() < 127
@@ -196,16 +231,20 @@ def test_sums_of_more_than_two_are_rounded_once():
     model = model_of(net.network())
     assert operators(onnx_model(model).content)["Sum"] == 1
     check_layers(model)
+    check_layers(model, exact=True)
 
 
-def test_layers_and_tensors_have_their_names():
+@pytest.mark.parametrize("exact", [False, True])
+def test_layers_and_tensors_have_their_names(exact):
     model = model_of(everything(), *SETTINGS["4 bits"])
-    found = nodes(onnx_model(model).content)
+    found = nodes(onnx_model(model, exact=exact).content)
     assert {op.name for op in model.ops} <= set(found)
     values = {output for node in found.values() for output in node.output}
     assert {tensor.name for tensor in model.tensors} <= values
-    assert {op.weights.name for op in model.ops if op.weights is not None} <= values
-    assert found["conv"].op_type == "Conv" and found["logits"].op_type == "Gemm"
+    expected = ("ConvInteger", "MatMulInteger") if exact else ("Conv", "Gemm")
+    assert (found["conv"].op_type, found["logits"].op_type) == expected
+    constants = {name for node in found.values() for name in node.input}
+    assert {op.weights.name + ".codes" for op in model.ops if op.weights is not None} <= constants
 
 
 def test_weights_are_stored_in_8_bits_with_their_scales():

@@ -89,6 +89,20 @@ def test_every_operation_and_the_logits_are_the_simulators(setting, form, put_ou
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("setting", ["8 bits", "asymmetric, 7 bits", "powers of two"])
+def test_exact_files_have_every_code(setting, put_out):
+    model = model_of(everything(), *SETTINGS[setting])
+    images = images_for(model, 24)
+    expected = simulate_tensors(model, images)
+    layers = onnx_model(model, exact=True, outputs=[tensor.name for tensor in model.tensors])
+    tensors, (logits,) = put_out(images, layers, onnx_model(model, exact=True))
+    for name, found in zip(layers.outputs, tensors):
+        codes = found.astype(np.int32) - layers.storage.offset
+        np.testing.assert_array_equal(codes.transpose(0, 2, 3, 1) if codes.ndim == 4 else codes, expected[name])
+    np.testing.assert_array_equal(codes_of(logits, model.logits), expected["logits"])
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"])
 def test_so_are_those_of_deep_chains(setting, put_out):
     model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])

@@ -125,6 +125,16 @@ def test_what_the_settings_forbid_is_told_before_anything_is_done(weights, tmp_p
     assert bool(told) == (weights == {"enabled": False})
 
 
+def test_an_exact_file_is_of_uint8(tmp_path, dataset):
+    report = export(tmp_path / "net.onnx", dataset, exact=True).report
+    assert report.about["format"] == "ONNX uint8, exact"
+    assert {found.identical for found in report.outputs.values()} == {1.0}
+    with pytest.raises(ExportError, match="codes are int8, and .* for uint8 only; possible with the option storage=uint8"):
+        export(tmp_path / "other.onnx", dataset, exact=True, storage="int8")
+    with pytest.raises(ExportError, match="codes are int8"):
+        onnx_model(integer_model(NETWORK, book_of(NETWORK, INT8), STATE), exact=True, storage="int8")
+
+
 def test_sums_beyond_32_bits_are_refused():
     net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
     model = model_of(net, {"symmetric": True}, logits__weights=np.ones((90000, 1)),

@@ -39,6 +39,16 @@ def test_files_of_the_zoo_compute_what_was_seen(name, setting):
         assert layer.unexplained == 0 and layer.own.identical > 0.999 and layer.own.largest <= 1, layer
 
 
+@pytest.mark.parametrize("setting", ["int8", "asymmetric-8-bit"])
+@pytest.mark.parametrize("name", ["lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in DEEPEST])
+def test_exact_files_have_every_code_that_was_seen(name, setting):
+    case = calibrated(name)
+    book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])
+    model, images = case.model(book), digits(case.network.input_shape, DEEPEST_EXAMPLES)
+    found = run_logits(model, OnnxRunner(model, onnx_model(model, exact=True)).run, images)[1]
+    np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
+
+
 @pytest.mark.parametrize("preset", ["tflite-int8", "uint8-affine"])
 def test_with_16_bit_activations_too(preset):
     case = calibrated("lenet")
