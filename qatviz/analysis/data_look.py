@@ -1,4 +1,4 @@
-"""A look at a data set before anything is trained on it: a few examples as pictures, and how many there are of each class."""
+"""A look at a data set before anything is trained on it: some examples as pictures, how many of each class."""
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -71,7 +71,9 @@ class DataLook(NamedTuple):
 
 def example_text(shape: Sequence[int]) -> str:
     """What one example is: ``28×28×1``, ``13 features``."""
-    return "{:,} feature{}".format(shape[0], "" if shape[0] == 1 else "s") if len(shape) == 1 else "×".join(map(str, shape))
+    if len(shape) == 1:
+        return "{:,} feature{}".format(shape[0], "" if shape[0] == 1 else "s")
+    return "×".join(map(str, shape))
 
 
 def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataLook:
@@ -124,7 +126,7 @@ def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndar
     channels = images.shape[3]
     notes = ()  # type: Tuple[str, ...]
     if channels not in (1, 3):
-        notes = ("of {} channels the pictures show {}".format(channels, "the first" if channels < 3 else "the first three"),)
+        notes = ("of {} channels the pictures show the first{}".format(channels, "" if channels < 3 else " three"),)
     pixels = _reduced(images[..., :1 if channels < 3 else 3].astype(np.float64))
     if images.dtype != np.uint8:
         pixels = (pixels - low) * (255.0 / (high - low if high > low else 1.0))

@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, Dict, Optional
+from typing import Any, Dict
 
 import qatviz
 from qatviz import data
@@ -38,7 +38,7 @@ def look_at_data(question: DataQuestion) -> DataLook:
 
 
 class ModelLooks:
-    """Looks at models. Of plain files nothing is run; code that may be run is run by a process of its own, one at a time."""
+    """Looks at models. Nothing of a plain file is run; code that may be run is, in a process of its own, one by one."""
 
     def __init__(self):
         self._lock = threading.Lock()
@@ -46,7 +46,7 @@ class ModelLooks:
         self._ended = 0  # how often; who was asked before an end begins nothing any more
 
     def look_at(self, question: ModelQuestion) -> ModelLook:
-        """Import the model; QatvizError if it can't be. A newer question ends the process that an older one has begun."""
+        """Import the model; QatvizError if it can't be. A newer question ends the process that an older one began."""
         number = self.end()
         question = question._replace(path=os.path.expanduser(question.path),
                                      weights=question.weights and os.path.expanduser(question.weights))
@@ -117,8 +117,8 @@ def _from_record(record: Dict[str, Any]) -> ModelLook:
     if "error" in record:
         raise NetworkError(record["error"])
     shape = record["used_shape"]
-    return ModelLook(Network.from_dict(record["network"]), record["has_weights"], tuple(record["notes"]), record["code"],
-                     None if shape is None else tuple(shape))
+    return ModelLook(Network.from_dict(record["network"]), record["has_weights"], tuple(record["notes"]),
+                     record["code"], None if shape is None else tuple(shape))
 
 
 def of_open_shape(load: Any, question: ModelQuestion) -> ModelLook:

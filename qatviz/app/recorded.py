@@ -76,7 +76,8 @@ def _prepared(reader: RecordReader) -> Prepared:
                                newest.values[-1]))
     if snapshots:
         news.append(snapshots[-1])
-    return Prepared(RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings, snapshots)
+    return Prepared(RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings,
+                    snapshots)
 
 
 def recall(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[Snapshot, ...]]:

@@ -101,7 +101,7 @@ class _Limited:
 
     def _check(self, place):
         if place > LARGEST_ARCHIVE:
-            raise DataError("{}: there is more in the archive than {:,} bytes: expected CIFAR-10, some 186,000,000".format(
+            raise DataError("{}: found more than {:,} bytes in the archive: expected CIFAR-10, 186,000,000".format(
                 self._path, LARGEST_ARCHIVE))
 
 

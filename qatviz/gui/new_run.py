@@ -119,7 +119,7 @@ class NewRun:
 
 def names_model(network: str) -> bool:
     """Whether it is meant as the path of a model rather than as a name of the zoo."""
-    return network not in NETWORKS and (os.sep in network or "/" in network or "." in network or network.startswith("~"))
+    return network not in NETWORKS and (network.startswith("~") or any(sign in network for sign in (os.sep, "/", ".")))
 
 
 def is_model_path(path: str) -> bool:

@@ -89,7 +89,7 @@ def misfit(network: Network, data: DataLook) -> str:
         return "layer {!r} puts out {} for each example, but {} has {}: expected a single row of numbers".format(
             network.output, shape_text(output), data.name, wanted)
     if network.num_outputs != data.outputs:
-        return "layer {!r} puts out {:,} numbers, but {} has {}: choose other data, or a model with {:,} outputs".format(
+        return "layer {!r} puts out {:,} numbers, but {} has {}: choose other data, or a model of {:,} outputs".format(
             network.output, network.num_outputs, data.name, wanted, data.outputs)
     if data.is_regression and isinstance(network.layer(network.output), Softmax):
         return "ends in a softmax (layer {!r}), but {} has numbers to predict: expected a linear end".format(

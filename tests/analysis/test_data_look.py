@@ -33,7 +33,8 @@ def test_counts_and_captions_are_those_of_the_data():
     look = look_at(data)
     for counts, labels in ((look.train_counts, data.y_train), (look.test_counts, data.y_test)):
         assert counts.tolist() == [int((labels == index).sum()) for index in range(3)]
-    assert look.groups == ("a", "b", "c") and len(look.captions) == N_SAMPLES and look.captions[:4] == ("a", "b", "c", "a")
+    assert look.groups == ("a", "b", "c") and len(look.captions) == N_SAMPLES
+    assert look.captions[:4] == ("a", "b", "c", "a")
     shown = look.samples[:, 0, 0]
     for value, caption in zip(shown, look.captions):
         row = int(np.flatnonzero(data.x_train[:, 0, 0, 0] == value)[0])

@@ -1,4 +1,4 @@
-"""Data made to do harm: no code is run, nothing is waited for that never comes, nothing unpacks to more than there is room for.
+"""Data made to do harm: no code is run, nothing waits for ever, nothing unpacks to more than there is room for.
 
 What tests of the single formats hold (pickles, headers that lie, declared sizes) is not said again here.
 """
@@ -49,15 +49,15 @@ def contents_of(files, digits):
     plain = files.npz("plain.npz", compressed=False, x=digits[0], y=digits[1])
     packed = files.npz("packed.npz", x=digits[0], y=digits[1], class_names=np.array(list("abcd")))
     return {"image": (folder, os.path.join(folder, "b", "0002.png")), "images": (idx, idx),
-            "labels": (idx, idx.replace("images-idx3", "labels-idx1")), "zipped": (zipped, zipped), "plain": (plain, plain),
-            "packed": (packed, packed)}
+            "labels": (idx, idx.replace("images-idx3", "labels-idx1")), "zipped": (zipped, zipped),
+            "plain": (plain, plain), "packed": (packed, packed)}
 
 
 @pytest.mark.parametrize("kind", ["image", "images", "labels", "zipped", "plain", "packed"])
 def test_damaged_files_are_an_error_or_data(files, digits, kind):
     kinds = contents_of(files, digits)
-    others = [open(path, "rb").read() for _, path in kinds.values()] + [bytes(200), b"\xff" * 200, b"\x89HDF\r\n\x1a\n" * 20,
-                                                                        pickle.dumps({"x": 1}) * 20, b"GIF89a" + bytes(99)]
+    others = [open(path, "rb").read() for _, path in kinds.values()]
+    others += [bytes(200), b"\xff" * 200, b"\x89HDF\r\n\x1a\n" * 20, pickle.dumps({"x": 1}) * 20, b"GIF89a" + bytes(99)]
     path, damaged = kinds[kind]
     content = open(damaged, "rb").read()
     random, refused = np.random.RandomState(sum(map(ord, kind))), 0
@@ -109,7 +109,7 @@ def test_devices_are_refused(path):
 
 
 def test_links_to_what_is_no_image_tell_nothing_of_it(files, digits):
-    """A folder of images from elsewhere may link to files of the user's: what is no image is not shown, not even in part."""
+    """A folder of images from elsewhere may link to files of the user's: what is no image is not shown in part."""
     folder = files.folder(digits[0][:4], list("aabb"))
     secret = files.path("secret.txt")
     secret.write_text("a password")
@@ -207,7 +207,8 @@ def chunk(kind, content):
 
 
 @pytest.mark.parametrize("make", [
-    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)) + chunk(b"IDAT", zlib.compress(bytes(99))),
+    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)) + chunk(
+        b"IDAT", zlib.compress(bytes(99))),
     lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"zTXt", b"a\0\0" + zlib.compress(
         bytes(2 ** 26))) + chunk(b"IDAT", zlib.compress(bytes(36))),
     lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"IDAT", b"none"),

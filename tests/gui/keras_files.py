@@ -1,4 +1,4 @@
-"""Writes model files with tf.keras into a directory: run as a program, since the window's tests do without TensorFlow."""
+"""Writes model files with tf.keras into a directory: run as a program, as the window's tests do without TensorFlow."""
 
 import os
 import sys

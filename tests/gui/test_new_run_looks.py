@@ -48,8 +48,8 @@ def look(path, weights=None, allow_code=False, data_shape=None):
 
 
 class TimedLauncher(AppLauncher):
-    """Measures what a look at a model takes: what is computed, here and in the process that reads the file, one after the
-    other; whatever else the machine does is left out."""
+    """Measures what a look at a model takes: what is computed, here and in the process that reads the file; whatever
+    else the machine does is left out."""
 
     took_s, found = 0.0, None
 

@@ -35,7 +35,8 @@ def arched(question):
 
 
 MODELS = {"good.h5": ModelLook(LENET, True, ("renamed: 'a b' to 'a_b'",)), "coded.h5": coded, "open.h5": open_sized,
-          "arch.json": arched, "make.py:model": coded, "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True)}
+          "arch.json": arched, "make.py:model": coded,
+          "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True)}
 
 
 @pytest.fixture
@@ -138,7 +139,7 @@ def test_a_file_that_can_not_be_used_is_named_and_nothing_is_shown_of_it(dialog)
     assert dialog.problems() == {} and rows(dialog) and dialog.start.isEnabled()
 
 
-def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_it_is_known(context, tmp_path, monkeypatch, show):
+def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(context, tmp_path, monkeypatch, show):
     monkeypatch.setenv("HOME", str(tmp_path))
     looks = Looks(models=MODELS)
     dialog = show(NewRunDialog(context, looks), 1180, 740)
@@ -200,7 +201,7 @@ def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, sho
     assert not dialog.isVisible()
     again = show(NewRunDialog(context, looks), 1180, 740)
     settled(again)
-    assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now: no question pops up
+    assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now
     assert not again.new_run.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
     again.reject()
     assert "allow" not in " ".join(context.settings.allKeys())
@@ -281,8 +282,9 @@ def test_what_fits_and_what_does_not():
 
 
 @pytest.mark.parametrize("text, is_model, stem", [
-    ("lenet", False, "lenet"), ("/a/b c/My model.v2.h5", True, "My-model-v2"), ("./lenet", True, "lenet"), ("~/x.h5", True, "x"),
-    ("x.json", True, "x"), ("/a/make.py:net_2", True, "net_2"), ("nets", False, "nets"), ("/a/§.h5", True, "model")])
+    ("lenet", False, "lenet"), ("/a/b c/My model.v2.h5", True, "My-model-v2"), ("./lenet", True, "lenet"),
+    ("~/x.h5", True, "x"), ("x.json", True, "x"), ("/a/make.py:net_2", True, "net_2"), ("nets", False, "nets"),
+    ("/a/§.h5", True, "model")])
 def test_names_and_paths(text, is_model, stem):
     assert names_model(text) == is_model and stem_of(text) == stem
     assert (network_problem(text) == "") == (is_model or text in zoo.NETWORKS)

@@ -93,8 +93,8 @@ def test_damaged_files_are_an_error_or_a_model(saved, tmp_path, file):
 def test_damaged_descriptions_are_an_error_or_a_model(saved, tmp_path):
     """Values of a description in the place of others, of any type."""
     text = (saved / "model.json").read_text()
-    values = [None, True, -1, 0, 3, 1e308, "", "conv", "Lambda", [], [None], [[["conv", 0, 0]]], {}, {"class_name": "Dense"},
-              10 ** 30, "\u0000", {"config": {}}]
+    values = [None, True, -1, 0, 3, 1e308, "", "conv", "Lambda", [], [None], [[["conv", 0, 0]]], {},
+              {"class_name": "Dense"}, 10 ** 30, "\u0000", {"config": {}}]
     path, chance, refusals = tmp_path / "model.json", random.Random(0), 0
     for _ in range(5 * MUTATIONS):
         record = json.loads(text)
@@ -138,7 +138,7 @@ def with_dead(record, layer, **more):
 HOSTILE = [
     LAMBDA,
     {"class_name": "TensorFlowOpLayer", "name": "op", "config": {"name": "op", "node_def": {"op": "WriteFile"}}},
-    {"class_name": "TensorFlowOpLayer", "name": "op", "config": {"name": "op", "node_def": json.dumps({"op": "PyFunc"})}},
+    {"class_name": "TensorFlowOpLayer", "name": "op", "config": {"name": "op", "node_def": '{"op": "PyFunc"}'}},
     {"class_name": "TimeDistributed", "name": "wrapped", "config": {"name": "wrapped", "layer": LAMBDA}},
     {"class_name": "Dense", "name": "d", "config": {"name": "d", "units": 1, "kernel_initializer": {
         "class_name": "deserialize_keras_object", "config": {}}}},

@@ -82,7 +82,7 @@ def database(directory):
 
 
 def rewritten(connection, table, change):
-    """Give every row of a table to ``change`` (a list of its columns) and store what it makes of it, checksums right."""
+    """Give every row of a table to ``change`` (a list of its columns) and store what it makes of it, with checksums."""
     for row in connection.execute(f"SELECT * FROM {table} ORDER BY id").fetchall():
         columns = [c[1] for c in connection.execute(f"PRAGMA table_info({table})")]
         values = dict(zip(columns, row))
@@ -93,8 +93,8 @@ def rewritten(connection, table, change):
         record_schema.insert(connection, table, *fields, body=body, replace=True)
 
 
-VALUES = [None, True, False, -1, 0, 1, 2 ** 31, 10 ** 30, 0.5, -1e308, "", "lenet", "x" * 5000, [], [[]], [None], {}, {"a": 1},
-          "conv1", "../../x", 1e400, ["conv1.weights.num_bits", 8, 4]]
+VALUES = [None, True, False, -1, 0, 1, 2 ** 31, 10 ** 30, 0.5, -1e308, "", "lenet", "x" * 5000, [], [[]], [None], {},
+          {"a": 1}, "conv1", "../../x", 1e400, ["conv1.weights.num_bits", 8, 4]]
 
 
 def with_another_value(record, chance):
@@ -125,7 +125,8 @@ def test_descriptions_with_right_checksums_and_wrong_values_are_an_error_or_a_ru
     for index in range(MUTATIONS):
         (run / "run.sqlite").write_bytes(whole)
         with database(run) as connection:
-            rewritten(connection, "description", lambda fields, body: ([fields[0], changed_json(fields[1], chance)], body))
+            rewritten(connection, "description",
+                      lambda fields, body: ([fields[0], changed_json(fields[1], chance)], body))
         refused += is_refused(look, run) | (index % 4 == 0 and is_refused(resume, run))
     assert refused > MUTATIONS / 5
 
@@ -143,7 +144,7 @@ def test_events_with_right_checksums_and_wrong_values_are_an_error_or_a_run(orig
             def change(fields, body):
                 if fields[0] == chosen:
                     if chance.random() < 0.2:
-                        fields[4] = chance.choice(["Paused", "Failed", "Evaluated", "Restored", "SettingsChanged", "nothing"])
+                        fields[4] = chance.choice(["Paused", "Failed", "Evaluated", "Restored", "CommandApplied", "no"])
                     else:
                         fields[5] = changed_json(fields[5], chance)
                 return fields, body
@@ -194,7 +195,7 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
         if chance.random() < 0.5:
             some = chance.choice(sorted(arrays))
             odd = {some: chance.choice([np.zeros((2, 2), np.float32), arrays[some].astype(np.float64),
-                                        np.full_like(arrays[some], np.nan) if arrays[some].dtype.kind == "f" else arrays[some]])}
+                                        np.full(arrays[some].shape, np.nan, np.float32)])}
         else:
             odd = {}
         changed.setdefault("step", meta["step"])
@@ -209,7 +210,8 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
 
 # Files that are none, and links
 
-@pytest.mark.parametrize("name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "run.sqlite-shm", "checkpoints/odd.npz"])
+@pytest.mark.parametrize("name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "run.sqlite-shm",
+                                  "checkpoints/odd.npz"])
 def test_a_pipe_is_not_waited_for(run, name):
     path = run / name
     if path.exists():
@@ -261,7 +263,8 @@ def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
 
 def test_headers_of_other_files_are_no_record(original, run):
     whole = (original / "run.sqlite").read_bytes()
-    for start in (b"SQLite format 3\x01", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(100), whole[:16] + b"\x00\x01" + whole[18:20]):
+    for start in (b"SQLite format 3\x01", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(100),
+                  whole[:16] + b"\x00\x01" + whole[18:20]):
         (run / "run.sqlite").write_bytes(start + whole[len(start):])
         assert is_refused(look, run)
     for place in (1, 100, 4096, len(whole) // 2):

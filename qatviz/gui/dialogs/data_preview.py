@@ -19,7 +19,7 @@ _GAP = 6
 
 
 class SampleGrid(QtWidgets.QWidget):
-    """Pictures in rows of eight with what they are under them; rows of features as strips with what they are beside them."""
+    """Pictures in rows of eight with what they are under them; rows of features as strips with it beside them."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -78,7 +78,8 @@ class SampleGrid(QtWidgets.QWidget):
         painter.setPen(self._theme.color("muted"))
         metrics = self.fontMetrics()
         align = QtCore.Qt.AlignLeft if self._look is not None and self._look.kind == ROWS else QtCore.Qt.AlignHCenter
-        for (spot, below), pixmap, caption in zip(self._places(), self._pixmaps, self._look.captions if self._look else ()):
+        captions = self._look.captions if self._look is not None else ()
+        for (spot, below), pixmap, caption in zip(self._places(), self._pixmaps, captions):
             # Pixels stay pixels when they are enlarged.
             painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, spot.width() < pixmap.width())
             painter.drawPixmap(spot, pixmap)

@@ -46,7 +46,8 @@ class NetworkPreview(QtWidgets.QWidget):
         rows.addWidget(self.total)
         rows.addWidget(self.notes)
 
-    def show_network(self, network: Optional[Network], about: str, notes: Sequence[str] = (), is_known: bool = True) -> None:
+    def show_network(self, network: Optional[Network], about: str, notes: Sequence[str] = (),
+                     is_known: bool = True) -> None:
         """Show it.
 
         Parameters

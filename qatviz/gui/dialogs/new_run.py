@@ -251,7 +251,8 @@ class NewRunDialog(QtWidgets.QDialog):
         wanted = self.form.new_run
         if wanted.is_model and not network_problem(wanted.network):
             shape = self.data.input_shape if self.data is not None else None
-            self._model_worker.ask(ModelQuestion(wanted.network, wanted.weights, self._allowed == wanted.network, shape))
+            is_allowed = self._allowed == wanted.network
+            self._model_worker.ask(ModelQuestion(wanted.network, wanted.weights, is_allowed, shape))
 
     def _on_model(self, question: ModelQuestion, model: ModelLook) -> None:
         self.model = model

@@ -18,7 +18,8 @@ from qatviz.settings import Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _LABELS = {"network": "Network", "weights": "Weights", "from_scratch": "Start from", "data": "Data", "task": "Task",
-           "preset": "Preset", "quant_delay": QUANT_DELAY.label, "optimizer": "Optimizer", "learning_rate": "Learning rate",
+           "preset": "Preset", "quant_delay": QUANT_DELAY.label, "optimizer": "Optimizer",
+           "learning_rate": "Learning rate",
            "batch_size": "Batch size", "seed": "Seed", "steps": "Steps", "out": "Record"}
 #: Files of this ending hold no weights.
 _ARCHITECTURE = ".json"
@@ -32,7 +33,8 @@ class NewRunForm(QtWidgets.QWidget):
     #: A field has another value.
     changed = QtCore.pyqtSignal()
 
-    def __init__(self, context: Context, data_names: Sequence[Tuple[str, str]], parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, context: Context, data_names: Sequence[Tuple[str, str]],
+                 parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme, self._settings = context.theme, context.settings
         self._has_weights = True  # of the model that is shown
@@ -51,7 +53,7 @@ class NewRunForm(QtWidgets.QWidget):
                                      (_RANDOM, "Take the architecture only, and train it anew")])
         self.from_scratch.setToolTip("Which weights training begins with")
         self.data = DataField(data_names, self._settings)
-        self.task = _choice([(_FROM_DATA, "Whole numbers are classes, others are numbers to predict; an archive may say it"),
+        self.task = _choice([(_FROM_DATA, "Whole numbers are classes, others are predicted; an archive may say it"),
                              ("classification", "Which class is it? Measured by accuracy"),
                              ("regression", "Which numbers are they? Measured by root-mean-square error")])
         self.task.setToolTip("What the network learns to tell")
@@ -104,8 +106,9 @@ class NewRunForm(QtWidgets.QWidget):
         network = self.network.text()
         return NewRun(network=network, weights=(self.weights.text() or None) if _is_architecture(network) else None,
                       from_scratch=self._starts_anew(network), data=self.data.text(),
-                      task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(), preset=self.preset.currentText(),
-                      optimizer=self.optimizer.currentText(), steps=self.steps.steps(), out=self.out.out(),
+                      task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
+                      preset=self.preset.currentText(), optimizer=self.optimizer.currentText(),
+                      steps=self.steps.steps(), out=self.out.out(),
                       **{name: editor.box.value for name, editor in self.numbers.items()})
 
     def _starts_anew(self, network: str) -> bool:

@@ -127,9 +127,10 @@ class DataField(PathField):
         self.box.setToolTip("\n".join(["What the network learns from. By name:"] + ["{}: {}".format(*n) for n in names]
                                       + ["or the path of a file or folder, which can be dropped here"]))
         self.file = self.add_button("File…", "A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
-        self.folder = self.add_button("Folder…", "A folder of images with a sub-folder for each class, of IDX files, or "
-                                      "CIFAR-10's")
-        self.file.clicked.connect(lambda: self.browse_file("Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"))
+        self.folder = self.add_button("Folder…", "A folder of images with a sub-folder for each class, of IDX files, "
+                                      "or CIFAR-10's")
+        kinds = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"
+        self.file.clicked.connect(lambda: self.browse_file(kinds))
         self.folder.clicked.connect(self.browse_folder)
 
 
@@ -159,8 +160,8 @@ class WeightsField(PathField):
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__("Weights", "weights", (), settings, parent)
-        self.box.setToolTip("What model.save_weights wrote for this architecture (.h5). Empty: training begins from scratch.\n"
-                            "A file can be dropped here")
+        self.box.setToolTip("What model.save_weights wrote for this architecture (.h5). Empty: training begins from "
+                            "scratch.\nA file can be dropped here")
         self.box.lineEdit().setPlaceholderText("none: from scratch")
         self.box.setCurrentIndex(-1)
         self.file = self.add_button("File…", "A file of weights (.h5)")

@@ -40,8 +40,9 @@ def read_hdf5(path: str) -> KerasHdf5:
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
         patience_s = _PATIENCE_S + os.path.getsize(path) / _SLOWEST_BYTES_PER_S
         try:
-            done = subprocess.run([sys.executable, _READER, path, folder, str(memory_limit() // 2)], stdin=subprocess.DEVNULL,
-                                  stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, timeout=patience_s)
+            done = subprocess.run([sys.executable, _READER, path, folder, str(memory_limit() // 2)],
+                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
+                                  timeout=patience_s)
         except subprocess.TimeoutExpired as error:
             raise NetworkError("the HDF5 library did not come to an end with it in {:.0f} s; is it damaged?".format(
                 patience_s)) from error

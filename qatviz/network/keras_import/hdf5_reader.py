@@ -58,7 +58,7 @@ def layers(group, arrays, most_bytes):
                 raise ValueError("layer {!r}: {}: {}: {}".format(name, weight, type(error).__name__, error)) from error
             left -= checked_bytes(dataset, name, group.file.filename)
             if left < 0:
-                raise ValueError("layer {!r}: with {} the weights take more than the {} bytes that there is room for".format(
+                raise ValueError("layer {!r}: with {} the weights take more than the {} bytes there is room for".format(
                     name, dataset.name, most_bytes))
             arrays.write(np.ascontiguousarray(dataset[()]).data)
             weights.append([weight, dataset.dtype.str, list(dataset.shape)])
