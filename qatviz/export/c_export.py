@@ -1,7 +1,7 @@
 """Export to C: the sources, their proof, all written."""
 
 from pathlib import Path
-from typing import Any
+from typing import Union
 
 from qatviz.export.c_model import CModel, c_model
 from qatviz.export.c_report import UnrunReport
@@ -9,9 +9,10 @@ from qatviz.export.c_runner import REACHED, CRunner, NoCompiler, find_compiler
 from qatviz.export.formats import Options, Written
 from qatviz.export.integer_model import IntegerModel
 from qatviz.export.lower_integer import integer_model
+from qatviz.export.parity import Runtime
 from qatviz.export.parity_files import write_export
 from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.parity_report import GOLDEN_EXAMPLES, Exported, prove
+from qatviz.export.parity_report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
 from qatviz.export.progress import Progress
 from qatviz.export.simulator import quantize_input, run_codes
 from qatviz.export.source import ExportSource, HeldOut
@@ -52,7 +53,8 @@ def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool) -> CModel:
     return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
 
 
-def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut, progress: Progress) -> Any:
+def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut,
+           progress: Progress) -> Union[ParityReport, UnrunReport]:
     try:
         compiler = find_compiler()
     except NoCompiler as error:
@@ -67,7 +69,7 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
         return prove(model, exported, graph, *held_out, progress)
 
 
-def _exported(written: CModel, runtime: str, run: Any) -> Exported:
+def _exported(written: CModel, runtime: str, run: Runtime) -> Exported:
     text = sum(map(len, written.files.values()))
     note = "its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
     return Exported("C", runtime, run, run, written.constants, REACHED, (note.format(written.arena, text),))

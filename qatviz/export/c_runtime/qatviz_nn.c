@@ -18,7 +18,7 @@ static int32_t code_at(const void *codes, qnn_storage storage, int32_t i)
         return code;
     }
     /* The four bits are a number in two's complement. */
-    return (int32_t)(((((const uint8_t *)codes)[i / 2] >> (4 * (i % 2))) & 15) ^ 8) - 8;
+    return (int32_t)(((((const uint8_t *)codes)[i >> 1] >> (4 * (i & 1))) & 15) ^ 8) - 8;
 }
 
 static void put_code(void *codes, qnn_storage storage, int32_t i, int64_t value, int32_t least, int32_t most)
@@ -95,6 +95,12 @@ static int64_t dot(const qnn_conv *op, const void *input, int32_t x, int32_t w, 
             weights += length;
             count -= length;
         }
+        return sum;
+    }
+    if (op->in.storage == QNN_INT8 && op->weights_storage == QNN_INT4) {
+        for (i = 0; i < count; i++)
+            sum += (((const int8_t *)input)[x + i] + op->input_offset)
+                 * (code_at(op->weights, QNN_INT4, w + i) + weights_offset);
         return sum;
     }
     for (i = 0; i < count; i++)
