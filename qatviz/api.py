@@ -182,7 +182,7 @@ def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = No
     name = model if isinstance(model, str) else getattr(model, "name", "model")
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
     new = _begun(model, data, out, dict(options))
-    spec, run = new.spec, Run(new.spec, new.record)
+    spec, run = new.spec, Run(new.spec, new.record, yields=True)
     show(Prepared(run, spec.network, spec.book, "{} on {}".format(spec.network.name, spec.dataset.name),
                   len(spec.dataset.x_train) / spec.batch_size, out))
     run.request_stop()

@@ -73,8 +73,9 @@ class Outcome:
     def take_record(self, reader: RecordReader) -> None:
         """Take in all events of a record. Of those of a timeline that was left only the changes of settings count: the
         event that led away from there tells how it changed them in turn."""
+        rows = reader.events()  # first: what comes in between is in neither
         surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
-        for row in reader.events():
+        for row in rows:
             self.take_event(row, row["sequence"] in surviving)
 
     def take_event(self, row: Dict[str, Any], surviving: bool = True) -> None:

@@ -144,7 +144,7 @@ class _Job(QtCore.QRunnable):
 def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
     """The run that ``launch`` describes, not started."""
     spec = launch.spec
-    run = Run(spec, launch.record)
+    run = Run(spec, launch.record, yields=True)
     happenings, snapshots = recall(launch.record) if launch.record is not None and "--resume" in arguments else ((), ())
     book = spec.start.book if spec.start is not None else spec.book
     return Prepared(run, spec.network, book, "{} on {}".format(spec.network.name, spec.dataset.name),

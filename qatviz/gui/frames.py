@@ -6,7 +6,7 @@ share of the time on drawing, and more of it only while the user does something.
 
 import time
 from collections import deque
-from typing import Deque, List
+from typing import Deque, Dict, List, Tuple
 
 from PyQt5 import QtCore
 
@@ -17,8 +17,10 @@ TICK_MS = 16
 #: Part of the time that goes into drawing while the user only watches; and for a while after a touch.
 WATCHING_SHARE, TOUCHED_SHARE = 0.06, 0.5
 TOUCHED_S = 0.7
-#: A tick goes on to the next panel only within this time.
+#: A tick goes on to the next panel only if both are drawn and painted within this time, as far as is known.
 TICK_BUDGET_S = 0.008
+#: Weight of the newest drawing of a panel in what it is expected to take.
+_NEWEST = 0.3
 
 
 class Frames(QtCore.QObject):
@@ -34,6 +36,9 @@ class Frames(QtCore.QObject):
         self._clock = clock
         self._rest_until = self._touched_until = 0.0
         self._drawn = deque(maxlen=200)  # type: Deque[float]
+        self._expected = {}  # type: Dict[Panel, float]
+        #: What the last tick drew and Qt has not painted yet, with the seconds it took.
+        self._unpainted = []  # type: List[Tuple[Panel, float]]
 
     def add(self, panel: Panel) -> None:
         self._panels.append(panel)
@@ -48,23 +53,34 @@ class Frames(QtCore.QObject):
         started = now = self._clock()
         if now < self._rest_until:
             return 0
-        due = [panel for panel in self._panels if panel.is_due()]
-        for count, panel in enumerate(due, 1):
+        self._unpainted, spent = [], 0.0
+        for panel in [panel for panel in self._panels if panel.is_due()]:
+            expected = self._expected.get(panel, TICK_BUDGET_S)
+            if self._unpainted and spent + expected > TICK_BUDGET_S:
+                break
+            begun = self._clock()
             panel.refresh()
             self._panels.remove(panel)
             self._panels.append(panel)  # the next time, others go first
             now = self._clock()
-            if now - started >= TICK_BUDGET_S:
-                break
-        else:
-            count = len(due)
-        if count:
+            spent += max(expected, now - begun)
+            self._unpainted.append((panel, now - begun))
+        if self._unpainted:
             self._drawn.append(now)
-            self.charge(now - started)
-        return count
+            self._rest_for(now - started)
+        return len(self._unpainted)
 
-    def charge(self, seconds: float) -> None:
-        """Time that drawing took. Qt paints later what a tick has drawn: the window measures that and charges it, too."""
+    def painted(self, seconds: float) -> None:
+        """Time that Qt took to paint, later, what a tick has drawn: it counts, too."""
+        for panel, drawing in self._unpainted:
+            took = drawing + seconds / len(self._unpainted)
+            before = self._expected.get(panel, took)
+            self._expected[panel] = before + _NEWEST * (took - before)
+        self._unpainted = []
+        self._rest_for(seconds)
+
+    def _rest_for(self, seconds: float) -> None:
+        """Rest until so much drawing is no more than its share."""
         now = self._clock()
         share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
         self._rest_until = max(self._rest_until, now) + seconds * (1 / share - 1)

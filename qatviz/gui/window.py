@@ -257,7 +257,7 @@ class MainWindow(QtWidgets.QMainWindow):
             return super().event(event)
         started = time.perf_counter()
         handled = super().event(event)  # paints all that was drawn
-        self.frames.charge(time.perf_counter() - started)
+        self.frames.painted(time.perf_counter() - started)
         return handled
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:

@@ -3,6 +3,7 @@
 TensorFlow is imported by the training thread, so a handle can be made, and a window shown, at once.
 """
 
+import os
 import threading
 import traceback
 from dataclasses import replace
@@ -25,6 +26,9 @@ from qatviz.training.step_measures import StepDecoder
 #: Step records that wait for a reader at most: at 1,000 steps a second, two seconds.
 CHANNEL_CAPACITY = 2000
 
+#: Of threads that yield: the window's get the processor twice as long where all want it.
+NICENESS = 3
+
 NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
     "new", "building", "running", "paused", "finished", "stopped", "failed")
 ENDED = (FINISHED, STOPPED, FAILED)
@@ -41,6 +45,8 @@ class Run:
         Where the run is kept on disk; closed when the run ends.
     recall : bool
         Whether the history of a run that goes on begins with what the record holds; it is read back beside training.
+    yields : bool
+        Whether the threads of training leave the processor to others, such as the window's, where both want it (Linux).
 
     Attributes
     ----------
@@ -50,7 +56,8 @@ class Run:
         The state at the end of a run that finished or was stopped.
     """
 
-    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True):
+    def __init__(self, spec: RunSpec, record: Optional[RunRecord] = None, recall: bool = True, yields: bool = False):
+        self._yields = yields
         self.spec, self.record = spec, record
         goes_on = recall and record is not None and spec.start is not None
         self._recall = Recall(record, spec.start.step) if goes_on else None
@@ -141,6 +148,8 @@ class Run:
         collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record,
                               StepDecoder(self.spec.plan, self.spec.batch_size), self._recall)
         trainer = None
+        if self._yields:
+            _leave_the_processor()
         try:
             from qatviz.training.trainer import Trainer
 
@@ -172,6 +181,14 @@ class Run:
             self.record.close()
         except Exception as error:  # the run is over; the user hears of it all the same
             self._channel.put_event(events.RecordFailed(self._step, str(error)))
+
+
+def _leave_the_processor() -> None:
+    """Be nicer than other threads, and so all that this thread starts, TensorFlow's among them. Only Linux does it by thread."""
+    try:
+        os.setpriority(os.PRIO_PROCESS, int(os.path.basename(os.readlink("/proc/thread-self"))), NICENESS)
+    except (AttributeError, OSError):  # another system, or it is not allowed: training then is as urgent as the rest
+        pass
 
 
 def _failure(step: int, error: BaseException) -> events.Failed:
