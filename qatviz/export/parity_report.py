@@ -111,9 +111,9 @@ class ParityReport:
     def to_text(self) -> str:
         """Tables for a terminal, at most 80 columns where names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
-        output = "logits" if self.metric is ACCURACY else "outputs"
-        lines += _table((output, "identical", "largest", "top-1"), [
-            (name, share_text(found.identical), str(found.largest), "" if found.top1 is None else share_text(found.top1))
+        output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
+        lines += _table((output, "identical", "largest") + top1, [
+            (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
             for name, found in self.outputs.items()])
         lines += ["", "codes of the {} for {:,} held-out examples; largest difference in codes".format(
             output, self.examples), ""]

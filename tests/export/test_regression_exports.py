@@ -68,6 +68,7 @@ def test_the_error_is_that_of_the_values_which_the_codes_stand_for():
     assert report.scores["evaluation graph"] == pytest.approx(expected, rel=1e-5)
     assert report.scores["file"] == report.scores["simulator"] == pytest.approx(expected, rel=1e-2)
     assert report.as_expected and report.outputs["file to simulator"] == (1.0, 0, None)
+    assert "outputs" in report.to_text() and "top-1" not in report.to_text()
 
 
 def test_a_wrong_file_is_found_out_without_classes():
