@@ -161,7 +161,8 @@ class _Lowering:
     def _pool(self, part: FakeQuantUnit, operation: str) -> None:
         op = part.unit.op
         self._put(part, operation, self._sources(part), "Pool2DOptions", Padding=PADDING[op.padding],
-                  StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0], FilterWidth=op.pool_size[1])
+                  StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0],
+                  FilterWidth=op.pool_size[1])
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))

@@ -20,8 +20,8 @@ from qatviz.quant.affine import dequantize
 #: Values of layers by name, for float32 examples and names.
 Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 
-#: What float arithmetic reaches in networks of some ten layers, up to 8 bits of activations and above. Sums in float32 are
-#: off by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
+#: What float arithmetic reaches in networks of a few layers, up to 8 bits of activations and above. Sums in float32 are off
+#: by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
 #: Of a network in float; and with some tensors in float and others rounded, a few of which get other codes.
@@ -86,11 +86,13 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
 
 
 def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
-    """What was found of layers, but for differences of one code that float arithmetic explains: where sums have more bits
-    than float32's mantissa, they are off by more than the unit that integer arithmetic may be."""
-    return tuple(
-        layer._replace(unexplained=0) if layer.own.largest <= 1 and model.op(layer.layer).accumulator_bits > _MANTISSA_BITS
-        else layer for layer in layers)
+    """What was found of layers, but for differences of one code that float arithmetic explains.
+
+    Sums of more bits than float32's mantissa are off by more than the unit that integer arithmetic may be.
+    """
+    long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
+    return tuple(layer._replace(unexplained=0) if layer.layer in long_sums and layer.own.largest <= 1 else layer
+                 for layer in layers)
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:

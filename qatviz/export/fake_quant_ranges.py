@@ -1,7 +1,7 @@
 """Ranges that TensorFlow's fake-quant kernels nudge to a given grid.
 
-``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32 and
-the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does the
+``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32
+and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does the
 same). The ends of an affine grid, put in, give a scale that is an ulp off for one grid in seven; an end moved by a few
 ulps gives the scale itself.
 """
@@ -51,7 +51,8 @@ def kernel_range(grid: AffineGrid) -> Range:
     return Range(best[0].reshape(shape), best[1].reshape(shape), grid.num_bits, grid.narrow_range)
 
 
-def nudged(minimum: np.ndarray, maximum: np.ndarray, num_bits: int, narrow_range: bool) -> Tuple[np.ndarray, np.ndarray]:
+def nudged(minimum: np.ndarray, maximum: np.ndarray, num_bits: int,
+           narrow_range: bool) -> Tuple[np.ndarray, np.ndarray]:
     """float32 scale and int32 unsigned zero point that the kernel makes of a range ``minimum <= 0 <= maximum``."""
     first, last = np.float32(int(narrow_range)), np.float32(2**num_bits - 1)
     scale = ((maximum - minimum) / (last - first)).astype(np.float32)

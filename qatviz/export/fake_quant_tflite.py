@@ -16,8 +16,8 @@ from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite_runtime import RUNTIME
 
-_NOTE = ("the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is as "
-         "large and as slow as a float file")
+_NOTE = ("the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
+         "as large and as slow as a float file")
 
 
 class FloatRunner:

@@ -12,8 +12,9 @@ FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
 
 
 #: What is to be said of a form.
-_NOTES = {FAKE_QUANT: ("sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets "
-                       "the next code: in deep networks a few of a hundred logits; the form \"exact\" has the same codes",)}
+_NOTES = {FAKE_QUANT: (
+    "sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets the next "
+    "code: in deep networks some logits of a hundred differ; with the form \"exact\" they are the same",)}
 
 
 def notes_on(form: str) -> Tuple[str, ...]:
@@ -30,9 +31,11 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     shape = [None] + list(source.network.input_shape)
     outputs = {LOGITS: "float32 [batch, {}]".format(source.network.num_outputs)}
     if source.dataset.task == CLASSIFICATION:
-        outputs.update({PROBABILITIES: "softmax of the logits", CLASS: "int64 [batch], index of the largest logit"})
+        outputs[PROBABILITIES] = "softmax of the logits"
+        outputs[CLASS] = "int64 [batch], index of the largest logit"
     return {
         "made_by": "qatviz {}".format(__version__), "network": source.network.name, "form": form,
         "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
-        "task": source.dataset.task, "outputs": outputs, "classes": list(source.dataset.class_names), "source": dict(source.metadata),
+        "task": source.dataset.task, "outputs": outputs, "classes": list(source.dataset.class_names),
+        "source": dict(source.metadata),
     }

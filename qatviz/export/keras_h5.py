@@ -42,8 +42,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the Keras model", 0.05)
     content, untouched = keras_file(origin, values)
     if untouched:
-        notes.append("{} weights of the Keras model have no part in the network's output, and their values were not kept: "
-                     "they are new".format(untouched))
+        notes.append("{} weights of the Keras model have no part in the network's output, and their values were not "
+                     "kept: they are new".format(untouched))
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)
@@ -58,8 +58,8 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
         return keras_description(source.network), [
             "the model could not describe itself, so this is another one, of the same layers"]
     if known.has_code and not options["allow_code"]:
-        raise ExportError("the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with your "
-                          "rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
+        raise ExportError("the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with "
+                          "your rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
                           "model of the same layers without code")
     return known, []
 
@@ -78,8 +78,8 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         expected = graph.logits(images, quantized=False)
     if isinstance(source.network.layer(source.network.output), Softmax):
         expected = _softmax(expected)
-    about = dict(source.metadata, format="Keras model, float", runtime="tf.keras of TensorFlow {}".format(tf.__version__),
-                 network=source.network.name)
+    about = dict(source.metadata, format="Keras model, float", network=source.network.name,
+                 runtime="tf.keras of TensorFlow {}".format(tf.__version__))
     parameters = sum(value.nbytes for name, value in source.arrays.items() if _is_parameter(source, name))
     return value_report(about, "float", {"float": expected, "file": np.concatenate(found)}, held_out,
                         {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))

@@ -34,14 +34,16 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
         for parameter in network.parameter_shapes(layer.name):
             name = "{}.{}".format(layer.name, parameter)
             if name not in arrays:
-                raise ExportError("layer {!r}: the state has nothing for {}; expected: its values".format(layer.name, name))
+                raise ExportError("layer {!r}: the state has nothing for {}; expected: its values".format(
+                    layer.name, name))
             if name in origin.arrays:
                 found[name] = arrays[name]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
-                raise ExportError("layer {!r}: its {} was trained, but the Keras model has no array for it; possible with "
-                                  "the option rebuild, a model of the same layers with such an array".format(
+                raise ExportError("layer {!r}: its {} was trained, but the Keras model has no array for it; possible "
+                                  "with the option rebuild, a model of the same layers with such an array".format(
                                       layer.name, parameter))
-        if isinstance(layer, BatchNorm) and layer.epsilon < LEAST_FUSED_EPSILON and len(network.shapes[layer.name]) == 3:
+        is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
+        if is_fused and layer.epsilon < LEAST_FUSED_EPSILON:
             name = layer.name + ".moving_variance"
             found[name] = found[name] + np.float32(layer.epsilon - LEAST_FUSED_EPSILON)
     return found
@@ -91,7 +93,10 @@ def loaded(content: bytes) -> Iterator[Any]:
 def _own_keras() -> Iterator[tf.Session]:
     tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
     kept = dict(vars(core))
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph).as_default() as session:
+    config = tf.ConfigProto()
+    # Keras saves in one run a layer, each of which would have the whole graph optimized.
+    config.graph_options.rewrite_options.disable_meta_optimizer = True
+    with tf.Graph().as_default() as graph, tf.Session(graph=graph, config=config).as_default() as session:
         try:
             yield session
         finally:
@@ -110,7 +115,8 @@ def _refusals(what: str) -> Iterator[None]:
     except ExportError:
         raise
     except Exception as error:  # descriptions come from outside, and layers raise whatever they like
-        raise ExportError("Keras {}: {}: {}".format(what, type(error).__name__, " ".join(str(error).split()))) from error
+        reason = " ".join(str(error).split())
+        raise ExportError("Keras {}: {}: {}".format(what, type(error).__name__, reason)) from error
 
 
 def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:

@@ -73,7 +73,7 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
 
 
 def _graph_in(contents: Dict[str, bytes]) -> bytes:
-    """The serialized graph of a SavedModel. (TensorFlow 1.15's loader would do, but for warnings of what it imports.)"""
+    """The serialized graph of a SavedModel; TensorFlow 1.15's loader would do, but for warnings of what it imports."""
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
     return model.meta_graphs[0].graph_def.SerializeToString()

@@ -37,7 +37,7 @@ class ValueAgreement(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What is to be expected: the share ``close`` of values within ``relative`` of the largest, and the share ``top1``."""
+    """What is to be expected: ``close`` of all values within ``relative`` of the largest, and ``top1`` of the examples."""
 
     relative: float
     close: float = 1.0
@@ -80,7 +80,8 @@ class ValueReport:
     @property
     def faults(self) -> List[str]:
         """What can't be put down to rounding, in words; none in a good file."""
-        return ["{}: values differ by up to {:.3g}, {:.3g} of the largest value".format(name, found.largest, found.relative)
+        return ["{}: values differ by up to {:.3g}, {:.3g} of the largest value".format(
+            name, found.largest, found.relative)
                 for name, found in self.outputs.items() if not found.relative <= _FAULT]
 
     @property
@@ -94,8 +95,9 @@ class ValueReport:
         return {
             "about": self.about, "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
-            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
-            "bar": self.bar._asdict(), "as_expected": self.as_expected,
+            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes,
+            "notes": list(self.notes), "faults": self.faults, "bar": self.bar._asdict(),
+            "as_expected": self.as_expected,
         }
 
     def to_text(self) -> str:
@@ -108,16 +110,16 @@ class ValueReport:
             lines.append(row.format(name, "{:.3g}".format(found.largest), "{:.3g}".format(found.relative),
                                     share_text(found.close),
                                     "" if found.top1 is None else share_text(found.top1)))
-        lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many values "
-                  "are within {:g} of that".format(self.examples, self.bar.relative), ""]
+        lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many "
+                  "values are within {:g} of that".format(self.examples, self.bar.relative), ""]
         lines.append("{}: {}".format(self.metric.title, ", ".join(
             "{} {}".format(name, self.metric.text(score, 2)) for name, score in self.scores.items())))
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(
             self.nbytes["file"], self.nbytes["float32 parameters"]))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            lines.append("note: expected are {:g} of the values within {:g} of the largest{}; float arithmetic rounds sums, "
-                         "and in deep networks what differs adds up".format(
+            lines.append("note: expected are {:g} of the values within {:g} of the largest{}; float arithmetic rounds "
+                         "sums, and in deep networks what differs adds up".format(
                              self.bar.close, self.bar.relative,
                              ", and {:g} of the top-1".format(self.bar.top1) if self._has_classes else ""))
         lines += ["WRONG: " + fault for fault in self.faults]

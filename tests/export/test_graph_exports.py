@@ -178,7 +178,7 @@ def test_settings_that_no_integer_file_holds_are_held(tmp_path):
 def test_with_exact_sums_the_proof_finds_no_difference(tmp_path):
     report = export(SAVEDMODEL, tmp_path / "net", form="exact").report
     assert set(report.outputs.values()) == {(1.0, 0, 1.0)} and "(exact) of chain" in report.to_text()
-    assert not report.notes and "the form \"exact\" has the same codes" in export(
+    assert not report.notes and "with the form \"exact\" they are the same" in export(
         FROZEN, tmp_path / "net.pb", source_of(examples=4)).report.to_text()
 
 
@@ -217,7 +217,8 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
 def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(form, tmp_path):
     told = []
     source = source_of(examples=16)
-    export(form, tmp_path / "a" / ("net" + form.suffix), source, Progress(lambda what, share: told.append((what, share))))
+    export(form, tmp_path / "a" / ("net" + form.suffix), source, Progress(
+        lambda what, share: told.append((what, share))))
     shares = [share for _, share in told]
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1 and len({what for what, _ in told}) > 4
     for after in (0, len(told) - 2):

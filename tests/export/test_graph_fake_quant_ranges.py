@@ -1,5 +1,7 @@
 """Ranges for fake-quant kernels: TensorFlow's kernel is the oracle, the NumPy reference what it is to agree with."""
 
+from itertools import product
+
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
@@ -7,7 +9,8 @@ import tensorflow.compat.v1 as tf
 from qatviz.export.fake_quant_ranges import kernel_range, nudged
 from qatviz.quant.affine import AffineGrid, choose_grid, fake_quant
 
-KINDS = [(symmetric, narrow, power) for symmetric in (False, True) for narrow in (False, True) for power in (False, True)]
+#: Symmetric, narrow range, power of two.
+KINDS = list(product((False, True), repeat=3))
 
 
 def grids(bits, kind, count=2000):
@@ -39,7 +42,7 @@ def test_the_kernel_rounds_as_the_reference_does(bits, narrow):
         alone = session.run(tf.quantization.fake_quant_with_min_max_vars(x[:, 5], low[5], high[5], bits, narrow))
     expected = np.where(grid.scale > 0, fake_quant(x, grid), 0)
     steps = np.abs(found - expected) / np.where(grid.scale > 0, grid.scale, 1)
-    # The kernel multiplies with the reciprocal of the scale: of values in the middle of two codes a few get the other one.
+    # The kernel multiplies with the reciprocal of the scale: of values in the middle of two codes a few get the other.
     assert np.mean(steps > 0.01) < (1e-3 if bits < 16 else 2e-2) and steps.max() < 1.01
     np.testing.assert_array_equal(alone, found[:, 5])
 

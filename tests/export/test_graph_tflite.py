@@ -102,7 +102,8 @@ def test_weights_are_the_values_of_their_codes():
     content = file_of(network, book, state).content
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
-    tensor = next(graph.Tensors(i) for i in range(graph.TensorsLength()) if graph.Tensors(i).Name() == b"hidden.weights")
+    tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
+    tensor = next(tensor for tensor in tensors if tensor.Name() == b"hidden.weights")
     stored = np.frombuffer(model.Buffers(tensor.Buffer()).DataAsNumpy().tobytes(), np.float32).reshape(5, 4).T
     weights = integer_model(network, book, state).op("hidden").weights
     np.testing.assert_allclose(stored, weights.centred * weights.channel_scales, rtol=1e-6)

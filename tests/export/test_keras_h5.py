@@ -60,7 +60,7 @@ def arrays_in(path, **options):
 
 
 def body():
-    """A model with what an import takes apart: nested, separable, a batch norm that folds into nothing, one without gamma."""
+    """What an import takes apart: nested, separable, a batch norm that folds into nothing, one without gamma."""
     base = tf.keras.Sequential([
         layers.InputLayer((8, 7, 3)), layers.SeparableConv2D(4, 3, name="sep", activation=tf.nn.relu6),
         layers.BatchNormalization(name="bn", scale=False), layers.ReLU(name="act"),
@@ -81,7 +81,8 @@ def test_trained_weights_go_back_into_the_users_own_model(mine, tmp_path):
     state = trained(mine)
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes
-    assert [path.name for path in written.paths] == ["mine.h5", "mine.parity.json", "mine.parity.txt", "mine.golden.npz"]
+    names = [path.name for path in written.paths]
+    assert names == ["mine.h5", "mine.parity.json", "mine.parity.txt", "mine.golden.npz"]
     found, config = arrays_in(tmp_path / "mine.h5", custom_objects={"relu6": tf.nn.relu6})
     assert config["config"] == json.loads(mine.origin.config)["config"]
     assert len(found) == len(mine.origin.arrays)
@@ -106,7 +107,8 @@ def test_an_array_that_the_users_model_has_not_keeps_its_place_or_is_refused(min
     assert not_keras == ["bn.gamma", "bn/scale.weights", "bn2/scale.weights"]
     for name in not_keras:
         changed = dict(state, **{name: state[name] * np.float32(1.5)})
-        with pytest.raises(ExportError, match="its {} was trained.*possible with the option rebuild".format(name.split(".")[1])):
+        reason = "its {} was trained.*possible with the option rebuild".format(name.split(".")[1])
+        with pytest.raises(ExportError, match=reason):
             export(source_of(mine.network, mine.origin, changed), tmp_path / "no.h5")
     assert list(tmp_path.iterdir()) == []
     written = export(source_of(mine.network, mine.origin, changed), tmp_path / "new.h5", rebuild=True)
@@ -127,7 +129,8 @@ def test_weights_that_play_no_part_are_new_and_that_is_said(tmp_path):
 
 def with_code():
     image = layers.Input((6, 6, 3))
-    both = layers.Lambda(lambda x: x[0] + x[1], name="sum")([image, layers.Conv2D(3, 3, padding="same", name="conv")(image)])
+    convolved = layers.Conv2D(3, 3, padding="same", name="conv")(image)
+    both = layers.Lambda(lambda x: x[0] + x[1], name="sum")([image, convolved])
     return tf.keras.Model(image, layers.Dense(3, name="logits")(layers.Flatten()(both)))
 
 
@@ -188,8 +191,8 @@ def test_a_model_that_could_not_describe_itself_is_another_one_and_that_is_said(
 
 
 def test_probabilities_are_compared_with_those_of_the_logits(tmp_path):
-    network = network_of((5,), (own.Dense, "hidden", {"units": 4}), (own.ReLU, "act", {}), (own.Dense, "logits", {"units": 3}),
-                         (own.Softmax, "softmax", {}))
+    network = network_of((5,), (own.Dense, "hidden", {"units": 4}), (own.ReLU, "act", {}),
+                         (own.Dense, "logits", {"units": 3}), (own.Softmax, "softmax", {}))
     report = export(source_of(network), tmp_path / "net.h5").report
     assert report.as_expected
     np.testing.assert_allclose(report.golden["file_output"].sum(axis=1), 1, rtol=1e-5)
@@ -223,7 +226,8 @@ def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(tmp_path):
     for after in (len(told) - 2,):
         seen = []
         with pytest.raises(Cancelled):
-            export(source, tmp_path / "other.h5", Progress(lambda what, share: seen.append(what), lambda: len(seen) > after))
+            export(source, tmp_path / "other.h5", Progress(
+                lambda what, share: seen.append(what), lambda: len(seen) > after))
     assert not any("other" in path.name for path in tmp_path.iterdir())
 
 

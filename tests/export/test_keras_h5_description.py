@@ -63,7 +63,8 @@ def test_random_networks_come_back(network):
 
 
 def test_names_that_keras_cannot_have_are_others():
-    network = network_of((4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}), (Dense, "a/b-c", {"units": 2}))
+    network = network_of((4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}),
+                         (Dense, "a/b-c", {"units": 2}))
     assert [layer.name for layer in described(network).layers] == ["layer_hidden_2", "layer_hidden", "a/b-c"]
     origin = keras_description(network)
     assert origin.arrays["_hidden.weights"] == (("layer_hidden_2",), "kernel") and not origin.has_code

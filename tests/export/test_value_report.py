@@ -27,7 +27,8 @@ def test_differences_are_told_in_units_of_the_largest_value():
 
 def test_the_largest_value_may_be_another_ones():
     found = compare_values(np.float32([[1, 2], [-4, 3], [5, 5]]), np.float32([[2, 1], [-4, 3], [5, 4]]), 1.0)
-    assert found.top1 == pytest.approx(2 / 3) and compare_values(np.ones((2, 2)), np.ones((2, 2)), 0, False).top1 is None
+    assert found.top1 == pytest.approx(2 / 3)
+    assert compare_values(np.ones((2, 2)), np.ones((2, 2)), 0, classes=False).top1 is None
 
 
 def test_a_perfect_file_is_as_expected():
@@ -35,7 +36,8 @@ def test_a_perfect_file_is_as_expected():
     assert report.as_expected and not report.faults and report.outputs["file to evaluation graph"] == (0, 0, 1, 1)
     assert report.scores == {"evaluation graph": 0.5, "file": 0.5}
     text = report.to_text()
-    for words in ("F of N, run in R", "file to evaluation graph", "100.00 %", "1,234 bytes", "note: mind this", "2 held-out"):
+    for words in ("F of N, run in R", "file to evaluation graph", "100.00 %", "1,234 bytes", "note: mind this",
+                  "2 held-out"):
         assert words in text
     assert "WRONG" not in text and "expected are" not in text
 
@@ -45,7 +47,8 @@ def test_a_perfect_file_is_as_expected():
 def test_what_falls_short_is_told(found, as_expected):
     report = report_of(found, bar=Bar(0.01, 0.75, 0.75))
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
-    assert ("expected are 0.75 of the values within 0.01" in report.to_text()) == (not as_expected and not report.faults)
+    falls_short = not as_expected and not report.faults
+    assert ("expected are 0.75 of the values within 0.01" in report.to_text()) == falls_short
 
 
 @pytest.mark.parametrize("found", [[[1, 2], [-4, 1]], [[1, np.nan], [-4, 3]], [[1, 2], [-np.inf, 3]]])

@@ -24,8 +24,8 @@ Record = Tuple[str, Dict[str, Any]]
 def keras_description(network: Network) -> KerasOrigin:
     """The Keras model that computes what a network computes, and whose array each parameter is.
 
-    Layers keep their names, but for those that begin with ``_``, as TensorFlow's scopes do not, and for "a/b" where there is
-    an "a", for in HDF5 files one would be in the other.
+    Layers keep their names, but for those that begin with ``_``, as TensorFlow's scopes do not, and for "a/b" where
+    there is an "a", for in HDF5 files one would be in the other.
 
     A BatchNorm on images whose epsilon is below ``LEAST_FUSED_EPSILON`` has that one in Keras; who sets its variance
     takes the difference off.
