@@ -1,12 +1,12 @@
 """Operations of an ONNX file as integer operators whose sums are multiplied in double precision.
 
-In QDQ form a runtime multiplies sums in float32, and one of a million codes is another; in a deep network that makes more
-differ. Here ConvInteger and MatMulInteger put out the sums themselves, and what is done with them is written out::
+In QDQ form a runtime multiplies sums in float32, and one of a million codes is another; in a deep network that makes
+more differ. Here ConvInteger and MatMulInteger put out the sums themselves, and what is done with them is written out::
 
     codes = cast(clip(sum * factor + zero_point + 1/2))
 
-Casting to an unsigned type rounds down. A double holds sum times factor but for less than 2**-44 of a step, so every code
-is that of the simulator.
+Casting to an unsigned type rounds down. A double holds sum times factor but for less than 2**-44 of a step, so every
+code is that of the simulator.
 """
 
 from typing import Any, Callable, Optional
@@ -35,7 +35,8 @@ class ExactOperations:
             return False
         return op.weights is None or not (computed_in_float(self._model, op) or self._weights(op).factor is not None)
 
-    def weighted(self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
+    def weighted(self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray],
+                 **attributes: Any) -> None:
         """ConvInteger or MatMulInteger, with weights as ``arrange`` puts them."""
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
         name, dtype = op.weights.name, self._storage.dtype

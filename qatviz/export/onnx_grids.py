@@ -50,7 +50,7 @@ class Grids:
     def put_activated(self, tensor: IntegerTensor, value: str, clamp: Clamp, activated: bool) -> None:
         """The same, where ``clamp`` is that of an activation; ``activated``: which was computed already.
 
-        Compilers know a Relu or a Clip before QuantizeLinear. Where the grid asks for a Clip of codes anyway, that is all.
+        Compilers know a Relu or a Clip before QuantizeLinear. Where the grid asks for a Clip of codes, that is all.
         """
         if tensor.bounds == LIMITS != clamp and clamp[0] < clamp[1]:
             if not activated:
@@ -84,8 +84,8 @@ class Grids:
     def _quantize(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
         name, grid = tensor.name, self._grid(tensor)
         limited = tuple(clamp) != LIMITS
-        codes = self._file.add_node("QuantizeLinear", [value] + grid, name + ".rounded" if limited else codes_name(tensor),
-                                    name + ".quantize")
+        rounded = name + ".rounded" if limited else codes_name(tensor)
+        codes = self._file.add_node("QuantizeLinear", [value] + grid, rounded, name + ".quantize")
         if limited:
             ends = [self._codes("{}.{}_code".format(name, end), limit) for end, limit in zip(_ENDS, clamp)]
             codes = self._file.add_node("Clip", [codes] + ends, codes_name(tensor), name + ".limit")

@@ -3,20 +3,21 @@
 It is what runtimes and compilers for ONNX look for: they take such a group of nodes for one operation in integers, or
 compute it in float; the results are the same but for float's own rounding. As for the form:
 
-- Images are [N, channels, rows, columns] inside. What depends on the order of elements (Flatten, Reshape) is computed in
-  TensorFlow's order, between two Transposes.
+- Images are [N, channels, rows, columns] inside. What depends on the order of elements (Flatten, Reshape) is computed
+  in TensorFlow's order, between two Transposes.
 - QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node of its
   own. On another grid of 8 bits it is a Relu before, a ReLU6 a Clip. Grids of fewer bits, or of a narrow range, are
   limited by a Clip of the codes after it, which leaves the operation one in integers ("QCDQ").
-- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter of
-  a unit of the sum is added; where scales are powers of two, see :mod:`qatviz.export.onnx_ties`. Images are put on their grid in float first, with the network's own formula: pixels in -1..1
-  on a grid of the same range are all in the middle of two codes.
+- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter
+  of a unit of the sum is added; for scales that are powers of two, see :mod:`qatviz.export.onnx_ties`. Images are put
+  on their grid in float first, with the network's own formula: pixels in -1..1 on a grid of the same range are all in
+  the middle of two codes.
 - In a file that is to be exact, sums are taken out of the QDQ form: see :mod:`qatviz.export.onnx_exact`.
-- ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits is
-  rounded in float here too, with the network's own formula.
+- ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits
+  is rounded in float here too, with the network's own formula.
 
-Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in its
-name, which layers have not.
+Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in
+its name, which layers have not.
 """
 
 import json
@@ -66,8 +67,8 @@ class OnnxModel(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8, exact: bool = False,
-               outputs: Optional[Sequence[str]] = None) -> OnnxModel:
+def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8,
+               exact: bool = False, outputs: Optional[Sequence[str]] = None) -> OnnxModel:
     """The ONNX file of an integer model.
 
     It takes float32 images ``[N] + shape`` and puts out real values, float32.
@@ -130,7 +131,8 @@ class _Lowering:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
         notes = (("of 9 to 16 bits, and so rounded in float", wide),
-                 ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float))
+                 ("8-bit weights with a zero point for each channel, which onnxruntime computes in float",
+                  self._in_float))
         return tuple("{}: {}".format(what, _listed(names)) for what, names in notes if names)
 
     def _input(self, tensor: IntegerTensor) -> None:
@@ -218,7 +220,8 @@ class _Lowering:
         return [value, self._number(op.name + ".bias", bias)]
 
     def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:
-        inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale), *zero]
+        inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale)]
+        inputs += zero
         # The axis says nothing where there is one scale.
         axes = {"axis": axis} if scale.ndim else {}
         return self._file.add_node("DequantizeLinear", inputs, name, name + ".dequantize", **axes)
@@ -239,7 +242,7 @@ class _Lowering:
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
-        """The mean of ``size`` values, or of fewer where there are pads: what is added is a quarter of their unit at most."""
+        """The mean of ``size`` values, or of fewer where there are pads: a quarter of their unit, or less, is added."""
         unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
         self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
 

@@ -79,9 +79,9 @@ def notes_on(file: OnnxModel) -> List[str]:
     """What is to be known of how the proof was run."""
     if file.storage.name != INT8:
         return []
-    return ["onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, it adds products of int8 in "
-            "pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's option "
-            "session.x64quantprecision is 1; files of uint8 are exact there too"]
+    return ["onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
+            "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "
+            "option session.x64quantprecision is 1; files of uint8 never saturate"]
 
 
 def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:

@@ -46,8 +46,8 @@ class StoredWeights(NamedTuple):
 class Storage:
     """The type of all codes of up to 8 bits in a file.
 
-    uint8 is the one that onnxruntime computes exactly on every processor: of int8 weights it adds products in pairs in 16
-    bits where an x86 processor has no VNNI instructions, and these saturate.
+    uint8 is the one that saturates in onnxruntime on no processor: of int8 weights it adds products in pairs in 16 bits
+    where an x86 processor has no VNNI instructions.
 
     Attributes
     ----------
@@ -84,7 +84,7 @@ class Storage:
         codes, zero = self.stored(weights.codes), self.stored(weights.zero_point)
         if not zero.ndim or (zero == zero[0]).all():
             return StoredWeights(codes, scale, zero, None, bias, bias_scale)
-        # onnxruntime (1.14, not 1.32) would compute these in an integer convolution that then refuses their zero points.
+        # onnxruntime (1.14, not 1.32) would take these for an integer convolution, which refuses their zero points.
         return StoredWeights(codes, np.ones_like(scale), zero, scale, bias, bias_scale)
 
 
@@ -100,8 +100,8 @@ def check(model: IntegerModel) -> None:
         if op.weights is None or computed_in_float(model, op):
             continue
         if op.accumulator_bits > _ACCUMULATOR_BITS:
-            raise ExportError("layer {!r}: its sums take up to {} bits; accumulators of ONNX's integer convolutions have "
-                              "{}; possible with fewer bits for its weights or its input".format(
+            raise ExportError("layer {!r}: its sums take up to {} bits; accumulators of ONNX's integer convolutions "
+                              "have {}; possible with fewer bits for its weights or its input".format(
                                   op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
 
 

@@ -1,7 +1,7 @@
 """Results that are in the middle of two codes: QuantizeLinear rounds them to even, the network in training up.
 
-They are rare, but where factors are powers of two: with such scales, each 2**n-th result of a factor 2**-n is a tie. There
-a little is added before the rounding, less than the distance of any other result from a tie.
+They are rare, but where factors are powers of two: with such scales, each 2**n-th result of a factor 2**-n is a tie.
+There a little is added before the rounding, less than the distance of any other result from a tie.
 """
 
 from typing import Optional

@@ -127,7 +127,8 @@ def test_what_is_computed_in_float_is_so_in_an_exact_file_too(setting, left):
 @pytest.mark.parametrize("exact", [False, True])
 def test_factors_of_any_size_are_taken(exact):
     """Of sums that are far beyond the output's codes, and of such that are always less than half of one."""
-    net = network_of((8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}), (Dense, "logits", {"units": 2}))
+    net = network_of((8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}),
+                     (Dense, "logits", {"units": 2}))
     model = model_of(net, {"symmetric": True, "per_channel": True}, ranges={
         "large.activations": (-1e-6, 1e-6), "small.activations": (-1e12, 1e12), "logits.activations": (-1e-3, 1e-3)})
     codes = np.random.RandomState(0).randint(-128, 128, (50, 8)).astype(np.int32)
@@ -139,7 +140,8 @@ def test_factors_of_any_size_are_taken(exact):
 
 def test_large_weights_side_by_side_do_not_saturate():
     """Of int8 weights, x86 processors without VNNI add products in pairs in 16 bits; of uint8 they do not."""
-    net = network_of((4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}), (Dense, "logits", {"units": 3}))
+    net = network_of((4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}),
+                     (Dense, "logits", {"units": 3}))
     weights = np.random.RandomState(0).uniform(0.9, 1.0, (3, 3, 16, 8))
     model = model_of(net, {"symmetric": True}, conv__weights=weights, ranges={"conv.activations": (-2000.0, 2000.0)})
     codes = np.full((2, 4, 4, 16), 127, np.int32)
@@ -216,8 +218,10 @@ def test_only_what_the_type_does_not_clamp_itself_is_clamped():
 
 @pytest.mark.parametrize("setting, expected", [
     ("asymmetric per channel", ["zero point for each channel, .*: conv, dilated, .* and 3 more$"]), ("asymmetric", []),
-    ("asymmetric, 7 bits", []), ("16-bit activations", [r"9 to 16 bits, .*: input.activations, conv.activations, .* and \d+ more$"]),
-    ("16-bit weights", ["9 to 16 bits, .*: conv.weights, dilated.weights"]), ("16 bits", ["9 to 16 bits, .*: input.activations, "])])
+    ("asymmetric, 7 bits", []),
+    ("16-bit activations", [r"9 to 16 bits, .*: input.activations, conv.activations, .* and \d+ more$"]),
+    ("16-bit weights", ["9 to 16 bits, .*: conv.weights, dilated.weights"]),
+    ("16 bits", ["9 to 16 bits, .*: input.activations, "])])
 def test_it_is_said_what_is_computed_in_float(setting, expected):
     notes = onnx_model(model_of(everything(), *dict(SETTINGS, **WIDE)[setting])).notes
     assert len(notes) == len(expected) and all(re.search(*pair) for pair in zip(expected, notes)), notes
@@ -279,7 +283,8 @@ def test_examples_do_not_depend_on_each_other():
     runner = OnnxRunner(model, onnx_model(model))
     images = images_for(model, 5)
     together = runner.run_images(images)["logits"]
-    np.testing.assert_array_equal(together, np.concatenate([runner.run_images(images[i:i + 1])["logits"] for i in range(5)]))
+    apart = np.concatenate([runner.run_images(images[i:i + 1])["logits"] for i in range(5)])
+    np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal(together, simulate(model, images))
 
 

@@ -58,8 +58,9 @@ def put_out(python, tmp_path):
         np.save(str(tmp_path / "images.npy"), images)
         for i, file in enumerate(files):
             (tmp_path / "{}.onnx".format(i)).write_bytes(file.content)
-        subprocess.run([python, "-c", PROGRAM, "images.npy"] + [LEVELS[file.storage.name] for file in files], check=True,
-                       cwd=str(tmp_path), stderr=subprocess.DEVNULL)
+        levels = [LEVELS[file.storage.name] for file in files]
+        subprocess.run([python, "-c", PROGRAM, "images.npy"] + levels, check=True, cwd=str(tmp_path),
+                       stderr=subprocess.DEVNULL)
         found = []
         for i in range(len(files)):
             with np.load(str(tmp_path / "{}.npz".format(i))) as arrays:
@@ -103,7 +104,8 @@ def test_exact_files_have_every_code(setting, put_out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"])
+@pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two",
+                                     "4-bit weights, 12-bit activations"])
 def test_so_are_those_of_deep_chains(setting, put_out):
     model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])
     images = images_for(model, 32)

@@ -40,7 +40,8 @@ def dataset():
 
 def export(path, dataset, weights=None, metadata=None, progress=Progress(), activations=None, **options):
     book = book_of(NETWORK, INT8 if weights is None else weights, activations)
-    return FORMATS["onnx"].export(ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}), path, options, progress)
+    source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {})
+    return FORMATS["onnx"].export(source, path, options, progress)
 
 
 def names(directory):
@@ -129,7 +130,7 @@ def test_an_exact_file_is_of_uint8(tmp_path, dataset):
     report = export(tmp_path / "net.onnx", dataset, exact=True).report
     assert report.about["format"] == "ONNX uint8, exact"
     assert {found.identical for found in report.outputs.values()} == {1.0}
-    with pytest.raises(ExportError, match="codes are int8, and .* for uint8 only; possible with the option storage=uint8"):
+    with pytest.raises(ExportError, match="codes are int8, and .* for uint8 only; possible with .* storage=uint8"):
         export(tmp_path / "other.onnx", dataset, exact=True, storage="int8")
     with pytest.raises(ExportError, match="codes are int8"):
         onnx_model(integer_model(NETWORK, book_of(NETWORK, INT8), STATE), exact=True, storage="int8")
@@ -139,7 +140,7 @@ def test_sums_beyond_32_bits_are_refused():
     net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
     model = model_of(net, {"symmetric": True}, logits__weights=np.ones((90000, 1)),
                      ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)})
-    with pytest.raises(ExportError, match="layer 'logits': its sums take up to 33 bits; .* have 32; possible with fewer"):
+    with pytest.raises(ExportError, match="layer 'logits': its sums take up to 33 bits; .* have 32; possible with"):
         onnx_model(model)
 
 

@@ -22,7 +22,8 @@ DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.7, 10, 0.9)
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS) if EXHAUSTIVE else FEW_SETTINGS)
-@pytest.mark.parametrize("name", list(SHALLOW) + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST])
+@pytest.mark.parametrize("name", list(SHALLOW) + [
+    pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST])
 def test_files_of_the_zoo_compute_what_was_seen(name, setting):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])
