@@ -4,7 +4,7 @@ import os
 import threading
 
 import numpy as np
-from PyQt5 import QtCore
+from PyQt5 import QtCore, QtTest
 
 from qatviz.analysis.data_look import GREY, RGB, ROWS, DataLook
 from qatviz.errors import DataError, NetworkError
@@ -65,5 +65,5 @@ def wait_until(condition, timeout_ms=20000):
     timer = QtCore.QElapsedTimer()
     timer.start()
     while not condition() and timer.elapsed() < timeout_ms:
-        QtCore.QCoreApplication.processEvents(QtCore.QEventLoop.AllEvents, 20)
+        QtTest.QTest.qWait(5)  # the processes that are waited for need the machine
     assert condition()
