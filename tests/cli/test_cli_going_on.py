@@ -8,6 +8,7 @@ from hypothesis import strategies as st
 from qatviz.analysis.outcome import read_outcome
 from qatviz.cli.going_on import set_back, starting_point
 from qatviz.errors import RecordError
+from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
@@ -23,6 +24,8 @@ BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")
 
 class Spec:
     """What `set_back` looks at of a spec."""
+
+    metric = ACCURACY
 
     def __init__(self, start):
         self.book, self.start, self.steps, self.schedule = BOOK, start, 100, ()
