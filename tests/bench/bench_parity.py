@@ -38,7 +38,8 @@ SETTINGS = {
 SIMULATOR = "simulator"
 #: Formats that hold integers, and their options.
 FORMS = {"tflite": ("tflite", {"litert": True}), "tflite-int4": ("tflite", {"int4": True}),
-         "tflite-int16": ("tflite", {"int16": True}), "onnx": ("onnx", {}), "c": ("c", {}), "npz": ("npz", {})}
+         "tflite-int16": ("tflite", {"int16": True}), "onnx": ("onnx", {}), "onnx-exact": ("onnx", {"exact": True}),
+         "c": ("c", {}), "npz": ("npz", {})}
 #: What a setting is for, where that is not every format.
 _ONLY = {"tflite-int4": ("w4", "w2"), "tflite-int16": ("a12", "a16")}
 _WIDE = {"a12": ("tflite-int16", "npz", "c", SIMULATOR), "a16": ("tflite-int16", "npz", "c", SIMULATOR)}
