@@ -104,10 +104,9 @@ def test_exact_sums_settle_what_float_sums_leave_to_chance():
     assert shares[True] == 1 and shares[False] < 0.9, shares
 
 
-@pytest.mark.parametrize("setting", ["int4", "uint8"])
-def test_fed_with_images_it_puts_out_what_was_seen(setting):
+def test_fed_with_images_it_puts_out_what_was_seen():
     network = everything()
-    book, state, images = book_of(network, *SETTINGS[setting]), state_of(network), images_for(network)
+    book, state, images = book_of(network, *SETTINGS["int4"]), state_of(network), images_for(network)
     logits = integer_model(network, book, state).logits
     with EvaluationGraph(network, book, state) as seen:
         expected, expected_in_float = seen.logits(images), seen.logits(images, quantized=False)

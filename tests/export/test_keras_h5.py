@@ -77,7 +77,7 @@ def mine():
 # Into the user's own model
 
 
-def test_trained_weights_go_back_into_the_users_own_model(mine, tmp_path):
+def test_trained_weights_go_back_into_the_users_own_model_and_come_in_again(mine, tmp_path):
     state = trained(mine)
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes
@@ -89,11 +89,6 @@ def test_trained_weights_go_back_into_the_users_own_model(mine, tmp_path):
     for name, (path, array) in mine.origin.arrays.items():
         value = next(value for known, value in found.items() if known.endswith("{}/{}:0".format(path[-1], array)))
         np.testing.assert_array_equal(value.ravel(), state[name].ravel())
-
-
-def test_what_goes_back_comes_in_again(mine, tmp_path):
-    state = trained(mine)
-    export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     again = load_model_file(tmp_path / "mine.h5")
     assert again.network == mine.network
     assert set(again.parameters) == {name for name in state if name in mine.parameters}
