@@ -22,6 +22,8 @@ def version():
     return re.search(r'^__version__ = "([^"]+)"$', read("qatviz/__init__.py"), re.MULTILINE).group(1)
 
 
+ONNX = ["onnx>=1.14,<1.15", "onnxruntime>=1.10,<1.11"]
+
 setup(
     name="qatviz",
     version=version(),
@@ -53,7 +55,7 @@ setup(
     packages=find_packages(include=["qatviz", "qatviz.*"]) + ["qatviz.assets"],
     # The bundled data lives at the top of the checkout and is installed inside the package.
     package_dir={"qatviz.assets": "assets"},
-    package_data={"qatviz.assets": ["*.npz", "*.md"]},
+    package_data={"qatviz.assets": ["*.npz", "*.md"], "qatviz.export": ["c_runtime/*"]},
     install_requires=[
         "tensorflow==1.15.*",
         # TensorFlow 1.15 sets no upper bounds; these are the last series of each that it works with.
@@ -69,7 +71,9 @@ setup(
         "flatbuffers>=25",
     ],
     extras_require={
-        "test": [
+        # onnxruntime 1.11 asks for a NumPy that TensorFlow 1.15 does not work with.
+        "onnx": ONNX,
+        "test": ONNX + [
             "hypothesis>=6",
             "pytest>=7",
             "pytest-timeout>=2.1",
