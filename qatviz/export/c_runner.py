@@ -141,11 +141,15 @@ def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping
           given: bytes = b"", timeout: int = 60, check: Callable[[], None] = lambda: None) -> bytes:
     """What a program puts out; :class:`ExportError` with what it says if it fails."""
     name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
-    process = subprocess.Popen(list(command), cwd=str(directory), stdin=subprocess.PIPE, stdout=subprocess.PIPE,
-                               stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    # From a file: Python 3.7 forgets the rest of what is to be written when it looks up in between.
+    with tempfile.TemporaryFile() as source:
+        source.write(given)
+        source.seek(0)
+        process = subprocess.Popen(list(command), cwd=str(directory), stdin=source, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment, start_new_session=True)
     with process:
         try:
-            told = _communicate(process, given)
+            told = None
             while told is None:
                 check()
                 if time.monotonic() > deadline:
@@ -170,9 +174,9 @@ def _kill(process: subprocess.Popen) -> None:
         os.killpg(process.pid, signal.SIGKILL)
 
 
-def _communicate(process: subprocess.Popen, given: Optional[bytes] = None) -> Optional[Tuple[bytes, bytes]]:
+def _communicate(process: subprocess.Popen) -> Optional[Tuple[bytes, bytes]]:
     """What a program has put out, and said, at its end; None if it is not there after a moment."""
     try:
-        return process.communicate(given, _MOMENT)
+        return process.communicate(timeout=_MOMENT)
     except subprocess.TimeoutExpired:
         return None

@@ -23,6 +23,7 @@ from qatviz.export.c_softmax import softmax_constants
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
 from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.simulator import run_codes
 from qatviz.export.source import ExportSource
 
 FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json",
@@ -124,6 +125,17 @@ def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_pa
     os.set_blocking(pipe, True)
     assert os.read(pipe, 100) == b""
     os.close(pipe)
+
+
+def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path, monkeypatch):  # noqa: F811
+    """More than a pipe holds, however often it is looked at in the meantime."""
+    from qatviz.export import c_runner
+    model = dense()
+    codes = np.random.RandomState(0).randint(-8, 8, (60000, 4)).astype(np.int32)
+    with CRunner(source_of(model), compiler) as runner:
+        monkeypatch.setattr(c_runner, "_MOMENT", 0.001)
+        found = runner.run(codes)["logits"]
+    np.testing.assert_array_equal(found, run_codes(model, codes, ["logits"])["logits"])
 
 
 # Without a compiler
