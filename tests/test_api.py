@@ -168,5 +168,5 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
                           stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
     assert done.returncode == 0, done.stderr
     assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
-    assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.parity.txt").exists()
+    assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.tflite.parity.txt").exists()
     assert len(os.listdir(str(tmp_path / "runs"))) == 1

@@ -88,7 +88,7 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
     parser.add_argument("--out", required=True, metavar="PATH",
-                        help="the file, with the proof written beside it as NAME.parity.txt, .parity.json, .golden.npz; of "
+                        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, .golden.npz; of "
                              "a format of several files, the directory")
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument("--verify", type=int, metavar="N",

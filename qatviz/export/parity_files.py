@@ -19,7 +19,7 @@ def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, byte
                  beside: Mapping[str, bytes] = {}) -> List[Path]:
     """Write a file, and beside it its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
-    ``<name>`` is the file's without its last suffix. Files that are there are replaced. The export itself comes last:
+    ``<name>`` is the file's whole name, such as ``net.tflite``. Files that are there are replaced. The export itself comes last:
     where it is, there is its proof. A format of several files is a directory, with the proof in it as ``parity.json``,
     ``parity.txt`` and ``golden.npz``; an earlier export of that name is replaced, no other directory is.
 
@@ -49,8 +49,8 @@ def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, byte
         _write_directory(path, {**content, **proof})
         return [path] + [path / name for name in (*content, *proof)]
     _check_no_directory(path)
-    suffixes = {**beside, **{"." + name: part for name, part in proof.items()}}
-    contents = {path.with_name(path.stem + suffix): part for suffix, part in suffixes.items()}
+    contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
+    contents.update((path.with_name("{}.{}".format(path.name, name)), part) for name, part in proof.items())
     contents[path] = content
     _write_together(contents)
     return [path] + [other for other in contents if other != path]

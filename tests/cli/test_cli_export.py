@@ -39,11 +39,12 @@ def codes_in(path):
 def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
     answer = call("export", run, "--format", "tflite", "--out", tmp_path / "net.tflite")
     assert answer.code == 0, answer.err
-    assert sorted(os.listdir(str(tmp_path))) == ["net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
-    assert (tmp_path / "net.parity.txt").read_text().strip() in answer.out
+    assert sorted(os.listdir(str(tmp_path))) == ["net.tflite", "net.tflite.golden.npz", "net.tflite.parity.json",
+                                                 "net.tflite.parity.txt"]
+    assert (tmp_path / "net.tflite.parity.txt").read_text().strip() in answer.out
     assert "TFLite int8 of lenet" in answer.out and str(tmp_path / "net.tflite") in answer.out
     assert "step {}".format(STEPS) in answer.err
-    record = json.loads((tmp_path / "net.parity.json").read_text())
+    record = json.loads((tmp_path / "net.tflite.parity.json").read_text())
     assert record["about"]["step"] == STEPS and record["examples"] == 40
     assert record["outputs"]["file to evaluation graph"]["identical"] > 0.85 and record["faults"] == []
 
@@ -62,7 +63,7 @@ def test_json_is_the_proof_on_one_line(run, tmp_path):
     record = answer.json
     files = record.pop("files")
     assert files[0] == str(tmp_path / "net.tflite") and all(os.path.exists(path) for path in files)
-    assert record == json.loads((tmp_path / "net.parity.json").read_text())
+    assert record == json.loads((tmp_path / "net.tflite.parity.json").read_text())
     assert (record["examples"], record["layer_examples"]) == (5, 2)
 
 

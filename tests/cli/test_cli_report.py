@@ -60,7 +60,7 @@ def test_exports_are_in_it(run):
     path = run / "report.html"
     assert answer.json == {"file": str(path), "bytes": path.stat().st_size, "step": STEPS}
     page = path.read_text(encoding="utf-8")
-    assert "model.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
+    assert "model.tflite.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
 
 
 def test_what_is_wrong_with_the_call_is_told(run, tmp_path):

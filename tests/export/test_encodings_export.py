@@ -194,7 +194,8 @@ def test_an_export_is_a_file_with_the_proof_of_its_grids(version, tmp_path, data
     told = []
     written = export(tmp_path / "net.encodings", dataset, encodings_version=version,
                      progress=Progress(lambda what, share: told.append(share)))
-    assert sorted(os.listdir(str(tmp_path))) == ["net.encodings", "net.parity.json", "net.parity.txt"]
+    assert sorted(os.listdir(str(tmp_path))) == ["net.encodings", "net.encodings.parity.json",
+                                                 "net.encodings.parity.txt"]
     report = written.report
     found = {tensor.name: tensor for tensor in report.tensors}
     assert report.examples == 15 and not report.faults and report.as_expected and told == sorted(told)
@@ -202,7 +203,7 @@ def test_an_export_is_a_file_with_the_proof_of_its_grids(version, tmp_path, data
     assert all(tensor.found == (1.0, 0, None) for tensor in report.tensors if tensor.found is not None)
     assert found["conv.weights"] == ("conv.weights", WEIGHTS, 8, 8, 72, (1.0, 0, None))
     assert found["relu"].codes == 15 * 8 * 8 * 8 and found["logits.bias"].num_bits == 32
-    assert json.loads((tmp_path / "net.parity.json").read_text()) == report.to_record()
+    assert json.loads((tmp_path / "net.encodings.parity.json").read_text()) == report.to_record()
     assert "100.00 %" in report.to_text() and "batch norm" in report.to_text()
     assert report.nbytes["file"] == (tmp_path / "net.encodings").stat().st_size
 

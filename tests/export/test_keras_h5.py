@@ -82,7 +82,7 @@ def test_trained_weights_go_back_into_the_users_own_model_and_come_in_again(mine
     written = export(source_of(mine.network, mine.origin, state), tmp_path / "mine.h5")
     assert written.report.as_expected and not written.report.faults and not written.report.notes
     names = [path.name for path in written.paths]
-    assert names == ["mine.h5", "mine.parity.json", "mine.parity.txt", "mine.golden.npz"]
+    assert names == ["mine.h5", "mine.h5.parity.json", "mine.h5.parity.txt", "mine.h5.golden.npz"]
     found, config = arrays_in(tmp_path / "mine.h5", custom_objects={"relu6": tf.nn.relu6})
     assert config["config"] == json.loads(mine.origin.config)["config"]
     assert len(found) == len(mine.origin.arrays)

@@ -58,14 +58,15 @@ def put_out(path, images):
                                               ({"num_bits": 4}, "int8")], ids=str)
 def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_path, dataset):
     written = export(tmp_path / "new" / "net.onnx", dataset, weights, {"step": 3}, storage=storage)
-    assert names(tmp_path / "new") == ["net.golden.npz", "net.onnx", "net.parity.json", "net.parity.txt"]
+    assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json",
+                                       "net.onnx.parity.txt"]
     report = written.report
-    assert json.loads((tmp_path / "new" / "net.parity.json").read_text()) == report.to_record()
+    assert json.loads((tmp_path / "new" / "net.onnx.parity.json").read_text()) == report.to_record()
     assert report.about["format"] == "ONNX " + storage and report.about["runtime"].startswith("onnxruntime 1.")
     assert report.examples == 60 and not report.faults and report.as_expected and report.reached == (0.995, 1, 1.0)
     assert report.outputs["file to evaluation graph"].largest <= 1
     assert ("ORT_ENABLE_BASIC" in report.to_text()) == (storage == "int8") and "the input:" not in report.to_text()
-    with np.load(str(tmp_path / "new" / "net.golden.npz")) as golden:
+    with np.load(str(tmp_path / "new" / "net.onnx.golden.npz")) as golden:
         values = put_out(written.paths[0], golden["images"])
         codes = np.round(values / golden["logits_scale"]) + golden["logits_zero_point"]
         np.testing.assert_array_equal(codes, golden["file_output"])

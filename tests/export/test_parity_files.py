@@ -69,5 +69,5 @@ def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, mo
 
 def test_files_that_belong_together_are_written_together(tmp_path):
     written = write_export(tmp_path / "net.npz", b"codes", Report(), {".json": b"{}"})
-    assert [path.name for path in written] == ["net.npz", "net.json", "net.parity.json", "net.parity.txt"]
+    assert [path.name for path in written] == ["net.npz", "net.json", "net.npz.parity.json", "net.npz.parity.txt"]
     assert files(tmp_path)["net.json"] == b"{}"

@@ -147,10 +147,11 @@ def test_no_share_short_of_all_is_told_as_all(graph, dataset):
 def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
     new = tmp_path / "new"
     written = export(new / "net.v1.tflite", dataset, metadata={"step": 3})
-    assert names(new) == ["net.v1.golden.npz", "net.v1.parity.json", "net.v1.parity.txt", "net.v1.tflite"]
+    assert names(new) == ["net.v1.tflite", "net.v1.tflite.golden.npz", "net.v1.tflite.parity.json",
+                          "net.v1.tflite.parity.txt"]
     assert sorted(written.paths) == [new / name for name in names(new)]
-    assert json.loads((new / "net.v1.parity.json").read_text()) == written.report.to_record()
-    assert (new / "net.v1.parity.txt").read_text().rstrip() == written.report.to_text()
+    assert json.loads((new / "net.v1.tflite.parity.json").read_text()) == written.report.to_record()
+    assert (new / "net.v1.tflite.parity.txt").read_text().rstrip() == written.report.to_text()
     assert written.report.examples == 60 and not written.report.faults
     assert written.report.nbytes["file"] == written.paths[0].stat().st_size
     assert written.report.outputs["file to evaluation graph"].largest <= 1
@@ -161,7 +162,7 @@ def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path,
     path = export(tmp_path / "net.tflite", dataset, weights).paths[0]
     offset = 128 if dtype == np.uint8 else 0
     runner = TfliteRunner(TfliteModel(path.read_bytes(), np.dtype(dtype), {"input": offset, "logits": offset}))
-    with np.load(str(tmp_path / "net.golden.npz")) as golden:
+    with np.load(str(tmp_path / "net.tflite.golden.npz")) as golden:
         found = runner.run(golden["input"].astype(np.int32))["logits"]
         np.testing.assert_array_equal(found, golden["file_output"])
         steps = golden["images"] / golden["input_scale"] + golden["input_zero_point"]
@@ -190,7 +191,7 @@ def test_an_export_replaces_the_one_before(tmp_path, dataset):
     export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
     assert len(names(tmp_path)) == 4
     written = export(tmp_path / "net.tflite", dataset)
-    assert (tmp_path / "net.parity.txt").read_text().rstrip() == written.report.to_text()
+    assert (tmp_path / "net.tflite.parity.txt").read_text().rstrip() == written.report.to_text()
 
 
 def test_a_refused_export_leaves_nothing(tmp_path, dataset):
@@ -224,10 +225,10 @@ def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
         export(tmp_path / "file" / "net.tflite", dataset)
     with pytest.raises(ExportError, match="examples is 0"):
         export(tmp_path / "net.tflite", dataset, examples=0)
-    (tmp_path / "net.parity.txt").mkdir()
-    with pytest.raises(ExportError, match="net.parity.txt: is a directory"):
+    (tmp_path / "net.tflite.parity.txt").mkdir()
+    with pytest.raises(ExportError, match="net.tflite.parity.txt: is a directory"):
         export(tmp_path / "net.tflite", dataset)
-    assert names(tmp_path) == ["file", "net.parity.txt"]
+    assert names(tmp_path) == ["file", "net.tflite.parity.txt"]
 
 
 def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):

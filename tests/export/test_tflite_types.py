@@ -248,7 +248,7 @@ def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
     written = TFLITE.export(source, tmp_path / "net.tflite", {option: True})
     assert written.paths[0].read_bytes() == tflite_model(
         integer_model(NETWORK, source.book, STATE), **{option: True}).content
-    text = (tmp_path / "net.parity.txt").read_text()
+    text = (tmp_path / "net.tflite.parity.txt").read_text()
     assert "NOT RUN: there is no LiteRT: QATVIZ_LITERT_PYTHON is '/nowhere/python'" in text.splitlines()[0]
     assert "file" not in text.split("accuracy: ")[1].splitlines()[0]
     record = json.loads((tmp_path / "net.parity.json").read_text())

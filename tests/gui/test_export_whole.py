@@ -67,9 +67,9 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
         ended = wait_for(exporter.ended)[0][0]
         assert ended.record is not None, ended
         assert sorted(os.listdir(str(tmp_path / "new"))) == [
-            "net.golden.npz", "net.parity.json", "net.parity.txt", "net.tflite"]
+            "net.tflite", "net.tflite.golden.npz", "net.tflite.parity.json", "net.tflite.parity.txt"]
         assert dialog.result.heading.text().startswith("✓") and dialog.result.layers.model().rowCount() >= 3
-        with open(str(tmp_path / "new" / "net.parity.json")) as file:
+        with open(str(tmp_path / "new" / "net.tflite.parity.json")) as file:
             assert dialog.result.outputs.table()["compared"] == list(json.load(file)["outputs"])
     finally:
         exporter.close()

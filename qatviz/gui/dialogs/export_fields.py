@@ -73,7 +73,7 @@ class PathField(QtWidgets.QWidget):
         self._directory, self._form = "", None  # type: str, Any
         self.edit = QtWidgets.QLineEdit()
         self.edit.setAccessibleName("File")
-        self.edit.setToolTip("Where the export is written; its proof is written beside it, as NAME.parity.txt and more")
+        self.edit.setToolTip("Where the export is written; its proof is written beside it, as FILE.parity.txt and more")
         self.browse = QtWidgets.QPushButton("Browse…")
         self.browse.setToolTip("Choose the file in a list")
         self.browse.setAutoDefault(False)
