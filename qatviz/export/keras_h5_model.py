@@ -7,11 +7,11 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
-from tensorflow.python.keras.layers import core
 
 from qatviz.export.errors import ExportError
 from qatviz.network.graph import Network
 from qatviz.network.keras_export.description import LEAST_FUSED_EPSILON
+from qatviz.network.keras_import.keras_session import own_keras
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import BatchNorm
 
@@ -66,7 +66,7 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
     ExportError
         If Keras can't build the model, or an array does not fit.
     """
-    with _own_keras() as session, _refusals("can't build the model from its description"):
+    with own_keras() as session, _refusals("can't build the model from its description"):
         tf.set_random_seed(0)
         model = tf.keras.models.model_from_json(origin.config, custom_objects=CUSTOM_OBJECTS)
         fed = {}
@@ -82,29 +82,11 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
 @contextlib.contextmanager
 def loaded(content: bytes) -> Iterator[Any]:
     """A model from the content of its file, in a graph and session of its own that end with the context."""
-    with _own_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
+    with own_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
         path = os.path.join(directory, "model.h5")
         with open(path, "wb") as file:
             file.write(content)
         yield tf.keras.models.load_model(path, custom_objects=CUSTOM_OBJECTS, compile=False)
-
-
-@contextlib.contextmanager
-def _own_keras() -> Iterator[tf.Session]:
-    tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
-    kept = dict(vars(core))
-    config = tf.ConfigProto()
-    # Keras saves in one run a layer, each of which would have the whole graph optimized.
-    config.graph_options.rewrite_options.disable_meta_optimizer = True
-    with tf.Graph().as_default() as graph, tf.Session(graph=graph, config=config).as_default() as session:
-        try:
-            yield session
-        finally:
-            session.close()
-            # Keras puts all names of the module that a Lambda is from among its own layers, for good.
-            for name in set(vars(core)) - set(kept):
-                delattr(core, name)
-            vars(core).update(kept)
 
 
 @contextlib.contextmanager

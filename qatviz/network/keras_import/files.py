@@ -11,6 +11,7 @@ from qatviz.network.checks import Shape
 from qatviz.network.keras_import.config import model_spec
 from qatviz.network.keras_import.convert import ImportedModel, convert
 from qatviz.network.keras_import.hdf5 import StoredLayers, read_hdf5
+from qatviz.network.keras_import.keras_session import own_keras
 from qatviz.network.keras_import.weights import assigned
 
 _HDF5 = b"\x89HDF\r\n\x1a\n"
@@ -134,7 +135,7 @@ def _by_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shap
     import tensorflow.compat.v1 as tf
 
     from qatviz.network.keras_import.objects import import_model
-    with tf.Graph().as_default(), tf.Session().as_default():
+    with own_keras():
         if weights_path is None:
             model = tf.keras.models.load_model(path, compile=False)
         else:

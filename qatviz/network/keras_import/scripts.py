@@ -9,6 +9,7 @@ from typing import Any, NamedTuple, Optional
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.checks import Shape
 from qatviz.network.keras_import.convert import ImportedModel
+from qatviz.network.keras_import.keras_session import own_keras
 from qatviz.network.keras_import.objects import import_model
 
 _SPEC = re.compile(r"(?P<path>.*\.py)(:(?P<name>[A-Za-z_]\w*))?")
@@ -54,8 +55,7 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     if not allow_code:
         raise CodeRefused(where + "it is Python code, which would be run with your rights; allowed: only a file that you "
                           "trust, with allow_code")
-    import tensorflow.compat.v1 as tf
-    with tf.Graph().as_default(), tf.Session().as_default():
+    with own_keras():
         model = _made(script, where)
         return import_model(model, input_shape)
 
