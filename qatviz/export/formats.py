@@ -9,10 +9,13 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
-from qatviz.export import encodings_limits, limits, onnx_limits, tflite_limits
+from qatviz.export import limits
+from qatviz.export.encodings import limits as encodings_limits
 from qatviz.export.errors import ExportError
+from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.export.tflite import limits as tflite_limits
 from qatviz.network.graph import Network
 from qatviz.training.settings_book import SettingsBook
 
@@ -116,7 +119,7 @@ class Written(NamedTuple):
 
 TFLITE = Format(
     "tflite", "TensorFlow Lite", "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit "
-    "weights ask for it", ".tflite", "tflite",
+    "weights ask for it", ".tflite", "tflite.export",
     (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
      Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
             "8: smaller once compressed, less exact in runtimes that round twice"),
@@ -133,22 +136,22 @@ _FORM = Option("form", "Form", "With the rounding that was trained (fake-quant);
 
 SAVEDMODEL = Format(
     "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory with "
-    "constants, fake-quant operations and a signature", "", "savedmodel", (_FORM,))
+    "constants, fake-quant operations and a signature", "", "graphs.savedmodel", (_FORM,))
 
 FROZEN = Format(
     "frozen", "TensorFlow frozen graph", "The same graph as one file, for converters and viewers that take a GraphDef",
-    ".pb", "frozen", (_FORM,))
+    ".pb", "graphs.frozen", (_FORM,))
 
 C = Format(
     "c", "C source", "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
-    "allocation; a directory", "", "c_export",
+    "allocation; a directory", "", "c.export",
     (Option("pack_int4", "Pack 4-bit weights", "Weights of up to 4 bits are stored two in a byte: half the memory, but the "
             "runtime has to unpack them"),),
     limits.integer)
 
 KERAS = Format(
     "keras", "Keras model", "The trained weights, in float, back in your own Keras model, or in one of the same layers",
-    ".h5", "keras_h5",
+    ".h5", "keras.export",
     (Option("rebuild", "Build the model anew", "Write a Keras model of the network's layers, not the one it came from"),
      Option("allow_code", "Allow the model's code to run", "Build the imported model although it holds Python code, "
             "which runs with your rights")))
@@ -156,11 +159,11 @@ KERAS = Format(
 TFLITE_FAKE_QUANT = Format(
     "tflite-fakequant", "TensorFlow Lite, simulated", "A float file that simulates the rounding with FAKE_QUANT "
     "operations: takes any setting and runs everywhere, but is no smaller or faster than float", ".tflite",
-    "fake_quant_tflite", (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),))
+    "fake_quant.export", (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),))
 
 ONNX = Format(
     "onnx", "ONNX", "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
-    "DequantizeLinear; what has more bits is rounded in float", ".onnx", "onnx_format",
+    "DequantizeLinear; what has more bits is rounded in float", ".onnx", "onnx.export",
     (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
      Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or first "
             "(nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
@@ -172,11 +175,11 @@ ONNX = Format(
 
 NPZ = Format(
     "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, and a "
-    "description of the layers beside them", ".npz", "npz_export", (), limits.integer)
+    "description of the layers beside them", ".npz", "npz.export", (), limits.integer)
 
 ENCODINGS = Format(
     "encodings", "AIMET encodings", "Scales and offsets of all tensors, for tools that quantize a float model themselves "
-    "(AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings_export",
+    "(AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings.export",
     (Option("encodings_version", "Version", "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
             "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges", encodings_limits.LISTS, encodings_limits.VERSIONS),),
     encodings_limits.encodings)

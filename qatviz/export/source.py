@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.data import Dataset
 from qatviz.export.errors import ExportError
-from qatviz.export.frozen_state import Arrays
+from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.training.settings_book import SettingsBook

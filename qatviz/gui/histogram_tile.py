@@ -1,5 +1,6 @@
 """One tile of the histograms: how the distribution of a tensor is painted into a rectangle."""
 
+import sys
 from typing import Any, List, Tuple, Union
 
 import numpy as np
@@ -20,6 +21,8 @@ ZERO_TOWERS = 1.5
 SMALLEST_PX = 8
 #: A tick takes at least this much of the axis, and there is at least this much between two labels.
 TICK_SPACING_PX, TICK_GAP_PX = 36, 9
+#: Pixels that a unit of the x axis takes at most: numbers beyond would be none any more.
+MOST_PER_UNIT_PX = 1e100
 
 
 def highest(shown: Distribution, is_log: bool) -> float:
@@ -46,7 +49,8 @@ class TilePainter:
                  style: TileStyle):
         self._painter, self._rect, self._content, self._view, self._style = painter, rect, content, view, style
         self._area = style.plot_area(rect)
-        self._per_unit = self._area.width() / (view.high - view.low)
+        # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
+        self._per_unit = min(self._area.width() / max(view.high - view.low, sys.float_info.min), MOST_PER_UNIT_PX)
         self._bottom = float(np.rint(self._area.bottom()))
 
     def paint(self) -> None:
@@ -170,8 +174,9 @@ class TilePainter:
     def _window_px(self, window: Tuple[float, float]) -> Tuple[float, float]:
         """Beyond the tile no further than is safe for Qt."""
         area, far = self._area, 1e4
-        low, high = ((end - self._view.low) * self._per_unit + area.left() for end in window)
-        return round(max(low, area.left() - far)), round(min(high, area.right() + far))
+        low, high = (min(max((end - self._view.low) * self._per_unit + area.left(), area.left() - far), area.right() + far)
+                     for end in window)
+        return round(low), round(high)
 
     def _window(self) -> None:
         if self._content.shown.window is not None:

@@ -93,10 +93,10 @@ def _exported(network_name: str, setting: str, form: str) -> Dict:
 def _simulated(network_name: str, setting: str) -> Dict:
     """The integer simulator; the least of digits and random inputs."""
     from parity_cases import digits
-    from qatviz.export.lower_integer import integer_model
-    from qatviz.export.parity import codes_of, compare_logits
-    from qatviz.export.parity_graph import EvaluationGraph
-    from qatviz.export.simulator import simulate
+    from qatviz.export.integers.lowering import integer_model
+    from qatviz.export.proof.parity import codes_of, compare_logits
+    from qatviz.export.proof.graph import EvaluationGraph
+    from qatviz.export.integers.simulator import simulate
 
     source = _source(network_name, setting)
     model = integer_model(source.network, source.book, source.arrays, source.step)

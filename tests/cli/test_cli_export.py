@@ -68,7 +68,7 @@ def test_json_is_the_proof_on_one_line(run, tmp_path):
 
 
 def test_a_file_with_a_fault_ends_with_one_and_says_which(run, tmp_path, monkeypatch):
-    from qatviz.export import tflite
+    from qatviz.export.tflite import export as tflite
 
     class Broken(tflite.TfliteRunner):
         def run(self, codes):

@@ -3,7 +3,7 @@
 import numpy as np
 from lowering_cases import random_parameters, settings_of
 
-from qatviz.export.lower_integer import integer_model
+from qatviz.export.integers.lowering import integer_model
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state

@@ -10,7 +10,7 @@ import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork
 
 from qatviz.data import load
-from qatviz.export.lower_integer import integer_model
+from qatviz.export.integers.lowering import integer_model
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU6

@@ -14,16 +14,17 @@ from integer_cases import book_of
 from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fixture)
 from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
-from qatviz.export import c_export, parity_files
-from qatviz.export.c_arena import ALIGNMENT, Buffer, plan_arena
-from qatviz.export.c_names import comment, stem, string, unique_stems
-from qatviz.export.c_operations import SUFFIXES
-from qatviz.export.c_runner import Compiler, CRunner, NoCompiler, find_compiler
-from qatviz.export.c_softmax import softmax_constants
+from qatviz.export.c import export as c_export
+from qatviz.export.c.arena import ALIGNMENT, Buffer, plan_arena
+from qatviz.export.c.names import comment, stem, string, unique_stems
+from qatviz.export.c.operations import SUFFIXES
+from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
+from qatviz.export.c.softmax import softmax_constants
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
+from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.simulator import run_codes
+from qatviz.export.proof import files as parity_files
 from qatviz.export.source import ExportSource
 
 FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json",
@@ -129,7 +130,7 @@ def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_pa
 
 def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path, monkeypatch):  # noqa: F811
     """More than a pipe holds, however often it is looked at in the meantime."""
-    from qatviz.export import c_runner
+    from qatviz.export.c import runner as c_runner
     model = dense()
     codes = np.random.RandomState(0).randint(-8, 8, (60000, 4)).astype(np.int32)
     with CRunner(source_of(model), compiler) as runner:

@@ -11,12 +11,12 @@ from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
-import qatviz.export.c_model
-from qatviz.export.c_arrays import packed, weight_order
-from qatviz.export.c_model import c_model
-from qatviz.export.c_runner import CRunner, NoCompiler, find_compiler
+import qatviz.export.c.model
+from qatviz.export.c.arrays import packed, weight_order
+from qatviz.export.c.model import c_model
+from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.errors import ExportError
-from qatviz.export.simulator import quantize_input, run_codes
+from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Dropout, Flatten, GlobalAveragePool,
@@ -317,6 +317,6 @@ def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
 
 
 def test_the_templates_are_files_of_the_package():
-    directory = Path(qatviz.export.c_model.__file__).with_name("c_runtime")
+    directory = Path(qatviz.export.c.model.__file__).with_name("runtime")
     assert sorted(path.name for path in directory.iterdir()) == [
         "Makefile", "README.txt", "main.c", "qatviz_nn.c", "qatviz_nn.h"]

@@ -12,15 +12,15 @@ from test_tflite_lowering import SETTINGS, everything
 from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
 from qatviz.data import from_arrays
-from qatviz.export.encodings_format import NOTHING, read_json, to_json
-from qatviz.export.encodings_limits import BITS, DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
-from qatviz.export.encodings_report import TensorAgreement
-from qatviz.export.encodings_tensors import ACTIVATIONS, BIAS, WEIGHTS, EncodedTensor, encoded_tensors
+from qatviz.export.encodings.format import NOTHING, read_json, to_json
+from qatviz.export.encodings.limits import BITS, DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
+from qatviz.export.encodings.report import TensorAgreement
+from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS, WEIGHTS, EncodedTensor, encoded_tensors
 from qatviz.export.errors import ExportError
-from qatviz.export.fake_quant_state import PartlyQuantizedState
+from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import FORMATS
-from qatviz.export.parity import Agreement
 from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.proof.parity import Agreement
 from qatviz.export.source import ExportSource
 from qatviz.network import zoo
 from qatviz.network.layers import Dense, ReLU
@@ -236,7 +236,7 @@ def exported_noise(network, directory, book):
 
 
 def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):  # noqa: F811
-    from qatviz.export import encodings_export
+    from qatviz.export.encodings import export as encodings_export
 
     def shifted(content, where):
         grids = read_json(content, where)
@@ -254,7 +254,7 @@ def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):  # n
     (10**6, Agreement(1 - 1e-5, 1), False), (10**6, Agreement(0.999, 1), True), (10**6, Agreement(1 - 1e-5, 2), True),
     (10, Agreement(0.9, 1), False), (10, Agreement(0.8, 1), True)])
 def test_a_code_in_the_middle_is_no_fault(codes, found, is_fault):
-    from qatviz.export.encodings_report import EncodingsReport
+    from qatviz.export.encodings.report import EncodingsReport
     report = EncodingsReport({}, 1, (TensorAgreement("a", WEIGHTS, 8, 1, codes, found),), {})
     assert bool(report.faults) == is_fault
 

@@ -7,7 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qatviz.export.fixed_point import (LARGEST_ACCUMULATOR, MULTIPLIER_BITS, common_fixed_point, fixed_point,
+from qatviz.export.integers.fixed_point import (LARGEST_ACCUMULATOR, MULTIPLIER_BITS, common_fixed_point, fixed_point,
                                        multiplier_bits, requantize, round_shift)
 
 FACTORS = st.floats(2.0**-40, 2.0**12)

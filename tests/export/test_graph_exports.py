@@ -9,10 +9,10 @@ from integer_cases import book_of, network_of, state_of
 
 from qatviz.data import from_arrays
 from qatviz.export.errors import ExportError
-from qatviz.export.fake_quant_proof import Simulation, prove_simulation
-from qatviz.export.fake_quant_model import fake_quant_model
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT
-from qatviz.export.graph_runtime import GraphRunner
+from qatviz.export.graphs.runtime import GraphRunner
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
@@ -59,7 +59,7 @@ def exported(tmp_path_factory):
 
 def test_a_frozen_graph_is_one_file_beside_its_proof(exported):
     paths = exported["frozen"].paths
-    assert [path.name for path in paths] == ["net.pb", "net.parity.json", "net.parity.txt", "net.golden.npz"]
+    assert [path.name for path in paths] == ["net.pb", "net.pb.parity.json", "net.pb.parity.txt", "net.pb.golden.npz"]
     assert all(path.exists() for path in paths) and names(paths[0].parent) == sorted(path.name for path in paths)
 
 
@@ -201,7 +201,7 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
     model = fake_quant_model(NETWORK, source.book, STATE, quantized=quantized)
 
     def values(images, names):
-        from qatviz.export.graph_lowering import inference_graph
+        from qatviz.export.graphs.lowering import inference_graph
         graph = inference_graph(model, {})
         with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
             found = runner.values(images, names)

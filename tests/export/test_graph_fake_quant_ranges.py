@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.fake_quant_ranges import kernel_range, nudged
+from qatviz.export.fake_quant.ranges import kernel_range, nudged
 from qatviz.quant.affine import AffineGrid, choose_grid, fake_quant
 
 #: Symmetric, narrow range, power of two.

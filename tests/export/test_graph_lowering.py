@@ -11,14 +11,14 @@ from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything
 
 from qatviz.export.errors import ExportError
-from qatviz.export.fake_quant_model import fake_quant_model
-from qatviz.export.fake_quant_proof import codes_runtime, forgive_float
-from qatviz.export.graph_lowering import inference_graph
-from qatviz.export.graph_runtime import GraphRunner
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import codes_of, compare_layers, compare_logits
-from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.simulator import quantize_input, run_codes, simulate_tensors
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
+from qatviz.export.graphs.lowering import inference_graph
+from qatviz.export.graphs.runtime import GraphRunner
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import quantize_input, run_codes, simulate_tensors
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (Add, Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6)
 

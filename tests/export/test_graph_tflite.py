@@ -12,15 +12,15 @@ from test_lowering_float import random_chain
 from test_tflite_lowering import everything, operations
 
 from qatviz.export.errors import ExportError
-from qatviz.export.fake_quant_lowering import FakeQuantFile, fake_quant_file
-from qatviz.export.fake_quant_model import fake_quant_model
-from qatviz.export.fake_quant_proof import codes_runtime, forgive_float
-from qatviz.export.fake_quant_tflite import FloatRunner
-from qatviz.export.litert_runtime import LitertMissing, find_litert
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import codes_of, compare_layers, compare_logits
-from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.simulator import simulate
+from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
+from qatviz.export.fake_quant.tflite_lowering import FakeQuantFile, fake_quant_file
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import simulate
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
+from qatviz.export.tflite.litert import LitertMissing, find_litert
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Add, Dense, ReLU
 

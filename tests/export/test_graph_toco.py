@@ -10,11 +10,11 @@ from integer_cases import book_of, network_of, state_of
 from test_graph_lowering import images_for
 from test_tflite_lowering import operations
 
-from qatviz.export.fake_quant_model import fake_quant_model
-from qatviz.export.graph_lowering import inference_graph
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import compare_logits
-from qatviz.export.simulator import quantize_input, simulate
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.graphs.lowering import inference_graph
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import quantize_input, simulate
+from qatviz.export.proof.parity import compare_logits
 from qatviz.network.layers import (AveragePool, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, MaxPool,
                                    ReLU, ReLU6)
 

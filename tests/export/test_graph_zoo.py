@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from parity_cases import calibrated, digits
 
-from qatviz.export.fake_quant_lowering import fake_quant_file
-from qatviz.export.fake_quant_model import fake_quant_model
-from qatviz.export.fake_quant_tflite import FloatRunner
-from qatviz.export.graph_lowering import inference_graph
-from qatviz.export.graph_runtime import GraphRunner
-from qatviz.export.keras_h5_model import arrays_for_keras, keras_file, loaded
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import codes_of, compare_logits
+from qatviz.export.fake_quant.export import FloatRunner
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.tflite_lowering import fake_quant_file
+from qatviz.export.graphs.lowering import inference_graph
+from qatviz.export.graphs.runtime import GraphRunner
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
+from qatviz.export.proof.parity import codes_of, compare_logits
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import import load_model_file
 from qatviz.training.settings_book import SettingsBook

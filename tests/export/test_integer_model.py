@@ -8,10 +8,10 @@ import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 from test_lowering_float import kitchen_sink
 
-from qatviz.export.biases import fit_scales
 from qatviz.export.errors import ExportError
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.simulator import dequantize, simulate, simulate_tensors
+from qatviz.export.integers.biases import fit_scales
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import dequantize, simulate, simulate_tensors
 from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePool, ReLU,
                                    ReLU6, Softmax)
 from qatviz.quant.affine import choose_grid, dequantize as dequantize_grid, quantize
@@ -270,5 +270,5 @@ def test_every_kind_of_layer_has_an_integer_form():
 
 
 def test_nothing_of_it_needs_tensorflow():
-    program = "import sys, qatviz.export.lower_integer, qatviz.export.simulator; sys.exit('tensorflow' in sys.modules)"
+    program = "import sys, qatviz.export.integers.lowering, qatviz.export.integers.simulator; sys.exit('tensorflow' in sys.modules)"
     subprocess.run([sys.executable, "-c", program], check=True)

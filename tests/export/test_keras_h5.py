@@ -202,7 +202,7 @@ def test_an_epsilon_that_keras_replaces_is_made_up_for(epsilon, tmp_path):
 
 
 def test_the_proof_finds_weights_that_are_wrong(tmp_path, monkeypatch):
-    from qatviz.export import keras_h5
+    from qatviz.export.keras import export as keras_h5
     monkeypatch.setattr(keras_h5, "arrays_for_keras", lambda network, origin, arrays: {
         name: -arrays[name] for name in origin.arrays})
     report = export(source_of(NETWORK), tmp_path / "net.h5").report

@@ -12,7 +12,7 @@ from network_strategies import networks
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything
 
-from qatviz.export.keras_h5_model import arrays_for_keras, keras_file, loaded
+from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.network import zoo
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import.config import model_spec

@@ -12,9 +12,9 @@ from test_tflite_lowering import SETTINGS, everything, images_for
 from test_tflite_proof import NETWORK
 
 from qatviz.export.errors import ExportError
-from qatviz.export.npz_format import description
-from qatviz.export.npz_reader import load_integer_model
-from qatviz.export.simulator import simulate
+from qatviz.export.integers.simulator import simulate
+from qatviz.export.npz.format import description
+from qatviz.export.npz.reader import load_integer_model
 
 N_MUTATIONS = 200
 

@@ -12,10 +12,10 @@ from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
-from qatviz.export.npz_format import arrays_of, description, to_files
-from qatviz.export.npz_reader import load_integer_model
+from qatviz.export.integers.simulator import simulate_tensors
+from qatviz.export.npz.format import arrays_of, description, to_files
+from qatviz.export.npz.reader import load_integer_model
 from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.simulator import simulate_tensors
 from qatviz.export.source import ExportSource
 from qatviz.network import zoo
 from qatviz.network.layers import Dense, Dropout, Softmax

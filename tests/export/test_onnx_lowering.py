@@ -9,11 +9,11 @@ from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
-from qatviz.export.fake_quant_proof import forgive_float
-from qatviz.export.onnx_lowering import onnx_model
-from qatviz.export.onnx_runtime import OnnxRunner
-from qatviz.export.parity import compare_layers, compare_logits, run_logits
-from qatviz.export.simulator import quantize_input, run_codes, simulate
+from qatviz.export.fake_quant.proof import forgive_float
+from qatviz.export.integers.simulator import quantize_input, run_codes, simulate
+from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.onnx.runtime import OnnxRunner
+from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Add, AveragePool, Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, ReLU6
 

@@ -15,9 +15,9 @@ from test_lowering_float import random_chain
 from test_onnx_lowering import FORMS, SETTINGS, WIDE
 from test_tflite_lowering import everything, images_for
 
-from qatviz.export.onnx_lowering import onnx_model
-from qatviz.export.parity import codes_of
-from qatviz.export.simulator import simulate_tensors
+from qatviz.export.integers.simulator import simulate_tensors
+from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.proof.parity import codes_of
 
 pytest.importorskip("onnx")
 

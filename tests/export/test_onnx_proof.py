@@ -9,15 +9,16 @@ import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 
 from qatviz.data import from_arrays
-from qatviz.export import onnx_limits, parity_files
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
-from qatviz.export.integer_model import IntegerOp
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.onnx_lowering import onnx_model
-from qatviz.export.onnx_runtime import OnnxRunner
-from qatviz.export.onnx_storage import Storage
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerOp
+from qatviz.export.onnx import limits as onnx_limits
+from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.onnx.runtime import OnnxRunner
+from qatviz.export.onnx.storage import Storage
 from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.proof import files as parity_files
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU
 

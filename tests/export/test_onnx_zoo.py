@@ -6,9 +6,9 @@ from parity_cases import calibrated, digits
 from test_onnx_lowering import all_outputs
 from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, EXHAUSTIVE, SETTINGS, SHALLOW
 
-from qatviz.export.onnx_lowering import onnx_model
-from qatviz.export.onnx_runtime import REACHED, OnnxRunner
-from qatviz.export.parity import Agreement, codes_of, compare_layers, compare_logits, run_logits
+from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.onnx.runtime import REACHED, OnnxRunner
+from qatviz.export.proof.parity import Agreement, codes_of, compare_layers, compare_logits, run_logits
 from qatviz.training.settings_book import SettingsBook
 
 pytest.importorskip("onnx")

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from parity_cases import Trained, calibrated, digits
 
-from qatviz.export.simulator import simulate
+from qatviz.export.integers.simulator import simulate
 from qatviz.training.settings_book import SettingsBook
 
 SETTINGS = {

@@ -2,9 +2,9 @@
 
 import pytest
 
-from qatviz.export import parity_files
 from qatviz.export.errors import ExportError
-from qatviz.export.parity_files import write_export
+from qatviz.export.proof import files as parity_files
+from qatviz.export.proof.files import write_export
 
 
 class Report:

@@ -9,13 +9,13 @@ from integer_cases import book_of, network_of, state_of
 
 from qatviz.data import from_arrays
 from qatviz.export.formats import FORMATS
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import Agreement, compare_logits
-from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.parity_report import Exported, prove
-from qatviz.export.parity_unrun import prove_unrun
-from qatviz.export.scores import score, score_codes
-from qatviz.export.simulator import run_codes
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import run_codes
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Agreement, compare_logits
+from qatviz.export.proof.report import Exported, prove
+from qatviz.export.proof.scores import score, score_codes
+from qatviz.export.proof.unrun import prove_unrun
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import Dense, ReLU
 

@@ -8,8 +8,8 @@ from lowering_cases import LoweredNetwork
 from test_lowering_float import kitchen_sink, random_chain
 
 from qatviz.export.errors import ExportError
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.simulator import BATCH, dequantize, quantize_input, run_codes, run_op, simulate, simulate_tensors
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import BATCH, dequantize, quantize_input, run_codes, run_op, simulate, simulate_tensors
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU6,
                                    Reshape, ZeroPad)

@@ -6,9 +6,9 @@ import tensorflow.compat.v1 as tf
 import tflite
 
 from qatviz.export.errors import ExportError
-from qatviz.export.tflite_file import Quantization, TfliteFile
-from qatviz.export.tflite_runtime import TfliteRunner
-from qatviz.export.tflite_written import TfliteModel
+from qatviz.export.tflite.file import Quantization, TfliteFile
+from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.written import TfliteModel
 
 GRID = Quantization(np.float32([0.5]), np.int64([-3]))
 

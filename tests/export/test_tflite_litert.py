@@ -1,6 +1,6 @@
 """TFLite files in LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
 
-Without a Python that has it (see :mod:`qatviz.export.litert_runtime`), these tests are skipped.
+Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tests are skipped.
 """
 
 import numpy as np
@@ -11,11 +11,11 @@ from test_tflite_lowering import SETTINGS, everything, images_for
 from test_tflite_proof import INT8, NETWORK, STATE, noise
 
 from qatviz.export.formats import TFLITE
-from qatviz.export.litert_runtime import (BUILTIN, INT16_FACTOR_ERROR, XNNPACK, LitertMissing, LitertRunner,
-                                          find_litert)
-from qatviz.export.parity import compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite_lowering import tflite_model
+from qatviz.export.tflite.litert import (BUILTIN, INT16_FACTOR_ERROR, XNNPACK, LitertMissing, LitertRunner,
+                                          find_litert)
+from qatviz.export.tflite.lowering import tflite_model
 
 #: Settings of weights and activations whose files only LiteRT runs, and the option that makes them.
 WIDE = {

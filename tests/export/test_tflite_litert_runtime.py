@@ -10,10 +10,10 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.export import litert_runtime
 from qatviz.export.errors import ExportError
-from qatviz.export.litert_runtime import Litert, LitertMissing, LitertRunner, find_litert
-from qatviz.export.tflite_written import TfliteModel
+from qatviz.export.tflite import litert as litert_runtime
+from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
+from qatviz.export.tflite.written import TfliteModel
 
 FILE = TfliteModel(b"the content", np.dtype(np.uint8), {"input": 128, "first": 128, "second": 3})
 #: Puts out its input, and one more, after what a test puts in for ``invoke``.

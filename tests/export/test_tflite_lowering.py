@@ -7,10 +7,10 @@ import tflite
 from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 
-from qatviz.export.parity import compare_layers
-from qatviz.export.simulator import run_codes, simulate_tensors
-from qatviz.export.tflite_lowering import tflite_model
-from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.export.integers.simulator import run_codes, simulate_tensors
+from qatviz.export.proof.parity import compare_layers
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
                                    Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)

@@ -9,19 +9,19 @@ import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 
 from qatviz.data import from_arrays
-from qatviz.export import parity_files
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
-from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.parity_report import Exported, prove
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.simulator import run_codes, run_op
 from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.simulator import run_codes, run_op
+from qatviz.export.proof import files as parity_files
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
+from qatviz.export.proof.report import Exported, prove
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite_lowering import tflite_model
-from qatviz.export.tflite_runtime import TfliteRunner
-from qatviz.export.tflite_written import TfliteModel
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
 NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),

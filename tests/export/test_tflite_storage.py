@@ -5,8 +5,8 @@ import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 
 from qatviz.export.errors import ExportError
-from qatviz.export.lower_integer import integer_model
-from qatviz.export.tflite_storage import remarks, storage_type, stored_weights
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.tflite.storage import remarks, storage_type, stored_weights
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import (Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU)
 

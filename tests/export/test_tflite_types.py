@@ -9,14 +9,14 @@ from integer_cases import book_of, model_of, network_of
 from test_tflite_lowering import everything, operations
 from test_tflite_proof import INT8, NETWORK, STATE, noise
 
-from qatviz.export import litert_runtime
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE
-from qatviz.export.integer_model import IntegerModel
-from qatviz.export.lower_integer import integer_model
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite_file import packed_nibbles
-from qatviz.export.tflite_lowering import tflite_model
+from qatviz.export.tflite import litert as litert_runtime
+from qatviz.export.tflite.file import packed_nibbles
+from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Dense
 
 INT4 = {"num_bits": 4, "symmetric": True, "per_channel": True}
@@ -251,7 +251,7 @@ def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
     text = (tmp_path / "net.tflite.parity.txt").read_text()
     assert "NOT RUN: there is no LiteRT: QATVIZ_LITERT_PYTHON is '/nowhere/python'" in text.splitlines()[0]
     assert "file" not in text.split("accuracy: ")[1].splitlines()[0]
-    record = json.loads((tmp_path / "net.parity.json").read_text())
+    record = json.loads((tmp_path / "net.tflite.parity.json").read_text())
     assert record["not_run"].startswith("there is no LiteRT") and record["layers"] == [] and record["faults"] == []
     assert list(record["outputs"]) == ["simulator to evaluation graph"] and "file" not in record["accuracy"]
     assert written.report.as_expected and not written.report.faults

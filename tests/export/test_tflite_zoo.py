@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 from parity_cases import Trained, calibrated, digits
 
-from qatviz.export.parity import codes_of, compare_layers, compare_logits, run_logits
-from qatviz.export.parity_graph import EvaluationGraph
-from qatviz.export.tflite_lowering import tflite_model
-from qatviz.export.tflite_runtime import TfliteRunner
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.training.settings_book import SettingsBook
 
 SETTINGS = {

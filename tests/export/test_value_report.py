@@ -5,8 +5,8 @@ import json
 import numpy as np
 import pytest
 
+from qatviz.export.proof.values import Bar, compare_values, value_report
 from qatviz.export.source import HeldOut
-from qatviz.export.value_report import Bar, compare_values, value_report
 
 BAR = Bar(0.01, close=0.75, top1=0.5)
 

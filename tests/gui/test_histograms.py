@@ -10,6 +10,7 @@ from staging import StagedRun
 
 from qatviz.gui.edits import HOLD
 from qatviz.gui.figure_files import picture, save_csv, save_svg
+from qatviz.gui.histogram_tile import TilePainter
 from qatviz.gui.panels import histograms
 from qatviz.gui.panels.histograms import HistogramsPanel
 from qatviz.gui.theme import LIGHT
@@ -136,6 +137,20 @@ def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
     for tensor in run.plan.tensors:
         assert color_count(made, tensor.name, "in_range") > 5
         assert shown(made, tensor.name).shown.is_log2 == ("log2_values" in options)
+
+
+@pytest.mark.parametrize("window", [
+    (-np.inf, np.inf), (np.inf, np.inf), (-np.inf, -np.inf), (0.0, 1e300), (-1e-320, 1e-320)])
+@pytest.mark.parametrize("width", [1.0, 1e-320, 1e-30, 1e30])
+def test_windows_far_beyond_the_axis_are_painted_up_to_its_edge(panel, window, width):
+    made, _ = panel()
+    tile = made.canvas.tile("conv1.weights")
+    content = tile.content._replace(shown=replace(tile.content.shown, window=window))
+    image = QtGui.QImage(200, 100, QtGui.QImage.Format_RGB32)
+    painter = QtGui.QPainter(image)
+    view = tile.view._replace(low=0.0, high=width)
+    TilePainter(painter, QtCore.QRectF(0, 0, 200, 100), content, view, made.canvas._style).paint_news()
+    painter.end()
 
 
 def lenet_tensors():

@@ -1,0 +1,78 @@
+"""Export to C: the sources, their proof, all written."""
+
+from pathlib import Path
+from typing import Optional, Union
+
+from qatviz.export.c.model import CModel, c_model
+from qatviz.export.c.runner import REACHED, CRunner, NoCompiler, find_compiler
+from qatviz.export.formats import Options, Written
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import quantize_input, run_codes
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Runtime
+from qatviz.export.proof.report import GOLDEN_EXAMPLES, Exported, ParityReport, prove
+from qatviz.export.proof.unrun import UnrunReport, prove_unrun
+from qatviz.export.source import ExportSource, HeldOut
+from qatviz.network.layer import element_count
+
+#: Codes of golden inputs in a source file, at most; it has one input at least.
+_GOLDEN_CODES = 2**16
+#: Where there is no compiler.
+_ADVICE = ("Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by\n"
+           "exporting again where there is a compiler (CC can name it).")
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as C, with the proof that it computes what was seen.
+
+    It is compiled and run by the C compiler that is found; where there is none, the report says so instead
+    (:class:`qatviz.export.proof.unrun.UnrunReport`). Any thread; it has its own session and touches no run.
+
+    Raises
+    ------
+    ExportError
+        If there is no integer model of it, its C is refused by the compiler or fails its self test, or a file can't be
+        written; then none is.
+    Cancelled
+    """
+    progress.at("making the integers", 0.0)
+    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    held_out = source.held_out()
+    progress.at("writing the source", 0.05)
+    written = _source(model, held_out, options["pack_int4"])
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        report = _proof(model, written, graph, held_out, progress.part(0.2, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, written.files, report), report)
+
+
+def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool) -> CModel:
+    count = max(1, min(GOLDEN_EXAMPLES, _GOLDEN_CODES // element_count(model.tensor(model.input).shape)))
+    codes = quantize_input(model, held_out.images[:count])
+    return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
+
+
+def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut,
+           progress: Progress) -> Union[ParityReport, UnrunReport]:
+    try:
+        compiler = find_compiler()
+    except NoCompiler as error:
+        unrun = _exported(written, "nothing", None)
+        return prove_unrun(model, unrun, str(error), _ADVICE, graph, *held_out, progress)
+
+    def check() -> None:
+        progress.at("compiling", 0.0)
+    check()
+    with CRunner(written, compiler, check=check) as runner, CRunner(written, compiler, True, check=check) as dumping:
+        exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)
+        return prove(model, exported, graph, *held_out, progress)
+
+
+def _exported(written: CModel, runtime: str, run: Optional[Runtime]) -> Exported:
+    text = sum(map(len, written.files.values()))
+    note = "its size is that of its constants; {:,} bytes of RAM are for the layers, and {:,} bytes of source are text"
+    return Exported("C", runtime, run, run, written.constants, REACHED, (note.format(written.arena, text),))

@@ -1,0 +1,220 @@
+"""An integer model as C source: the files of an export, apart from its proof."""
+
+import json
+import re
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.c.arrays import C_TYPES, array
+from qatviz.export.c.names import comment, file_stem, string
+from qatviz.export.c.operations import describe
+from qatviz.export.c.softmax import softmax_constants
+from qatviz.export.c.steps import Plan, Step, plan
+from qatviz.export.integers.model import IntegerModel, IntegerTensor
+from qatviz.network.layer import element_count
+
+#: Sources that are the same for all models, but for what ``@names@`` in some of them stand for.
+_TEMPLATES = Path(__file__).with_name("runtime")
+_AS_THEY_ARE = ("qatviz_nn.h", "qatviz_nn.c")
+_FILLED_IN = ("main.c", "Makefile", "README.txt")
+
+
+class CModel(NamedTuple):
+    """A model as C.
+
+    Attributes
+    ----------
+    stem : str
+        What files and functions are called.
+    files : dict of str to bytes
+        By their names.
+    source, logits : IntegerTensor
+        What goes in and comes out.
+    layers : tuple of IntegerTensor
+        What comes out where layers are dumped, in order.
+    constants, arena : int
+        Bytes of its arrays, and of memory for the layers.
+    """
+
+    stem: str
+    files: Dict[str, bytes]
+    source: IntegerTensor
+    logits: IntegerTensor
+    layers: Tuple[IntegerTensor, ...]
+    constants: int
+    arena: int
+
+    @property
+    def sources(self) -> List[str]:
+        """Files to compile."""
+        return ["main.c", self.stem + ".c", "qatviz_nn.c"]
+
+
+def c_model(model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray,
+            pack_int4: bool = False) -> CModel:
+    """The source of a model.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    golden_input, golden_output : np.ndarray
+        Codes of some inputs ``[n] + shape`` and of what is expected of them ``[n, classes]``, for the self test.
+    pack_int4 : bool
+        Weights of up to 4 bits take 4.
+    """
+    stem = file_stem(model.name)
+    planned = plan(model, pack_int4)
+    source, logits = model.tensor(model.input), model.logits
+    values = {"name": stem, "prefix": stem, "PREFIX": stem.upper(), "title": comment(model.name),
+              "constants": planned.constants, "arena": planned.arena,
+              "input_type": C_TYPES[source.dtype.name], "output_type": C_TYPES[logits.dtype.name]}
+    texts = {stem + ".h": _header(model, values), stem + ".c": _code(model, values, planned),
+             "golden.h": _golden(source, logits, golden_input, golden_output)}
+    texts.update((name, _template(name)) for name in _AS_THEY_ARE)
+    texts.update((name, _filled_in(_template(name), values)) for name in _FILLED_IN)
+    return CModel(stem, {name: text.encode("ascii") for name, text in texts.items()}, source, logits,
+                  tuple(model.tensor(op.output) for op in model.ops), planned.constants, planned.arena)
+
+
+_HEADER = """\
+/* @title@: a quantized network.
+ *
+ * Written by qatviz @version@; do not edit.@about@
+ */
+#ifndef @PREFIX@_H
+#define @PREFIX@_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+@constants@
+/* Computes the codes of an output, @PREFIX@_OUTPUT_SIZE of them, from those of an input, @PREFIX@_INPUT_SIZE of them;
+ * the two must not overlap. One call at a time: all share one block of memory. */
+void @prefix@_run(const @input_type@ *input, @output_type@ *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
+"""
+
+
+def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
+    about = ["{}: {}".format(key, value if isinstance(value, str) else json.dumps(value))
+             for key, value in sorted(model.metadata.items())]
+    about += list(model.notes)
+    constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
+    constants += _grid(values["PREFIX"] + "_OUTPUT", model.logits)
+    constants += "\n/* Bytes of memory for what the layers put out: it is a static array. */\n"
+    constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
+    if model.softmax is not None:
+        constants += '\n/* The softmax "{}" after the logits is not computed: it changes no order. '.format(
+            comment(model.softmax))
+        constants += "For an integer kernel:" if model.logits.num_bits <= 8 else "It is yours to do."
+        constants += " */\n"
+        if model.logits.num_bits <= 8:
+            for name, value in softmax_constants(model.logits.scale)._asdict().items():
+                constants += "#define {}_SOFTMAX_{} {}\n".format(values["PREFIX"], name.upper(), _literal(value))
+    return _filled_in(_HEADER, dict(values, version=__version__, constants=constants, about="".join(
+        "\n * " + comment(line) for line in about)))
+
+
+def _grid(prefix: str, tensor: IntegerTensor) -> str:
+    lines = [("SIZE", str(element_count(tensor.shape)), "[{}]".format("][".join(map(str, tensor.shape)))),
+             ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
+             ("ZERO_POINT", _literal(tensor.zero_point), ""),
+             ("MIN", _literal(tensor.bounds[0]), "{} bits".format(tensor.num_bits)),
+             ("MAX", _literal(tensor.bounds[1]), "")]
+    return "".join("#define {}_{} {}{}\n".format(prefix, name, value, "  /* {} */".format(what) if what else "")
+                   for name, value, what in lines)
+
+
+_TOP = """\
+/* {title}: layers, their integers, and the order in which they are computed. Written by qatviz. */
+#include "{name}.h"
+#include "qatviz_nn.h"
+
+#ifdef QATVIZ_DUMP
+#define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
+#else
+#define DUMP(layer, codes, bytes) ((void)0)
+#endif"""
+_ARENA = """\
+static union {{
+    int64_t aligned;
+    int8_t bytes[{PREFIX}_ARENA_BYTES];
+}} arena;"""
+_MANY = """\
+    {{
+        const void *const inputs[{}] = {{{}}};
+        {}(&{}_op, inputs, {});
+    }}
+"""
+
+
+def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan) -> str:
+    parts = [_TOP.format(**values)]
+    if planned.arena:
+        parts.append(_ARENA.format(**values))
+    for step in planned.steps:
+        if step.source is not None:
+            parts.append(_about(model, step) + "\n" + step.source.definitions)
+    calls = "\n".join(_call(model, step) for step in planned.steps)
+    parts.append("void {prefix}_run(const {input_type} *input, {output_type} *output)\n{{\n{calls}\n}}".format(
+        calls=calls, **values))
+    return "\n\n".join(parts) + "\n"
+
+
+def _about(model: IntegerModel, step: Step) -> str:
+    if step.op is None:
+        return "/* ---- Codes of the input ---- */"
+    output = model.tensor(step.op.output)
+    inputs = ", ".join("{}".format("x".join(map(str, model.tensor(name).shape))) for name in step.op.inputs)
+    return "/* ---- {}: {} to {}; {} bits, scale {:.9g}, zero point {} ---- */".format(
+        describe(step.op), inputs, "x".join(map(str, output.shape)), output.num_bits, output.scale, output.zero_point)
+
+
+def _call(model: IntegerModel, step: Step) -> str:
+    text = ""
+    if step.source is not None and step.source.many:
+        text = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, step.stem, step.output)
+    elif step.source is not None:
+        text = "    {}(&{}_op, {}, {});\n".format(step.source.function, step.stem, step.inputs[0], step.output)
+    if step.op is None:
+        return text.rstrip("\n")
+    output = model.tensor(step.op.output)
+    return text + "    DUMP({}, {}, {});".format(string(output.name), step.output,
+                                                 element_count(output.shape) * output.dtype.itemsize)
+
+
+def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
+    count = len(golden_input)
+    return "\n".join([
+        "/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written by qatviz. */",
+        "#include <stdint.h>", "", "#define GOLDEN_COUNT {}".format(count), "",
+        array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
+        array("golden_output", golden_output.reshape(count, -1).astype(logits.dtype)), ""])
+
+
+def _template(name: str) -> str:
+    return (_TEMPLATES / name).read_text(encoding="ascii")
+
+
+def _filled_in(text: str, values: Dict[str, Any]) -> str:
+    return re.sub(r"@(\w+)@", lambda match: str(values[match.group(1)]), text)
+
+
+def _float(value: float) -> str:
+    text = "{:.9g}".format(value)
+    return text + ("f" if "." in text or "e" in text else ".0f")
+
+
+def _literal(value: int) -> str:
+    return str(value) if value >= 0 else "({})".format(value)

@@ -1,0 +1,168 @@
+"""Each operation of an integer model as C source: its constants, and the call that computes it."""
+
+import textwrap
+from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.c.arrays import array, storage, stored_weights, weights_offset
+from qatviz.export.c.names import comment
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.network.layer import element_count
+from qatviz.network.layers import Dense, DepthwiseConv2D
+
+#: What identifiers of an operation end in.
+SUFFIXES = ("_op", "_weights", "_weights_offset", "_bias", "_multiplier", "_shift", "_in_storage", "_input_offset",
+            "_piece")
+_Q31 = 31
+
+
+class Source(NamedTuple):
+    """An operation.
+
+    Attributes
+    ----------
+    definitions : str
+        Of its constants.
+    function : str
+        Of the runtime.
+    nbytes : int
+        Of the arrays among the constants.
+    output_nbytes : int
+        Of the codes that it puts out.
+    many : bool
+        It takes a list of inputs.
+    """
+
+    definitions: str
+    function: str
+    nbytes: int
+    output_nbytes: int
+    many: bool = False
+
+
+def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Source:
+    """The source of an operation; ``stem`` is what its identifiers begin with."""
+    sources = [model.tensor(name) for name in op.inputs]
+    return _KINDS[op.kind](op, sources, model.tensor(op.output), stem, pack)
+
+
+def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
+    """Codes of a tensor as they are, within bounds."""
+    fields = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype))] + _clamp(clamp)
+    return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
+
+
+def describe(op: IntegerOp) -> str:
+    """The layers that an operation stands for."""
+    others = ", ".join('"{}"'.format(comment(name)) for name in op.layers if name != op.name)
+    return '"{}", {}{}'.format(comment(op.name), op.kind, ", with " + others if others else "")
+
+
+def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    weights, layer = op.weights, op.layer
+    (kind, codes), = stored_weights(op, pack).items()
+    offset = weights_offset(weights)
+    wide = weights.bias.dtype == np.int64
+    arrays = {"weights": codes, "weights_offset": offset, "bias": weights.bias,
+              "multiplier": op.factors.multiplier.astype(np.int32),
+              "shift": (_Q31 - op.factors.right_shift).astype(np.int8)}
+    notes = [_wrapped("Weights: {} bits, codes {} to {}; scale {}; zero point {}.".format(
+        weights.num_bits, *weights.bounds, _listed(weights.scale, "{:.9g}"), _listed(weights.zero_point, "{}")))]
+    image = (lambda shape: (1, 1) + tuple(shape)) if isinstance(layer, Dense) else tuple
+    window = [("kernel_height", 1), ("kernel_width", 1), ("stride_height", 1), ("stride_width", 1),
+              ("dilation_height", 1), ("dilation_width", 1), ("pad_top", 0), ("pad_left", 0)]
+    if not isinstance(layer, Dense):
+        sizes = layer.kernel_size + layer.strides + layer.dilation + (op.pads[0][0], op.pads[1][0])
+        window = [(name, value) for (name, _), value in zip(window, sizes)]
+    fields = [("in", _shape(image(sources[0].shape), sources[0])), ("out", _shape(image(output.shape), output))]
+    fields += window + [("weights", stem + "_weights"), ("weights_storage", kind),
+               ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
+               ("bias", "0" if wide else stem + "_bias"), ("wide_bias", stem + "_bias" if wide else "0"),
+               ("multiplier", stem + "_multiplier"), ("shift", stem + "_shift"),
+               ("input_offset", -sources[0].zero_point), ("output_offset", output.zero_point)] + _clamp(op.clamp)
+    return _source(output, notes, stem, arrays, "conv", fields,
+                   "qnn_depthwise_conv2d" if isinstance(layer, DepthwiseConv2D) else "qnn_conv2d")
+
+
+def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    layer = op.layer
+    names = ("pool_height", "pool_width", "stride_height", "stride_width", "pad_top", "pad_left")
+    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
+    fields += list(zip(names, layer.pool_size + layer.strides + (op.pads[0][0], op.pads[1][0])))
+    fields += [("zero_point", output.zero_point)] + _clamp(op.clamp)
+    function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]
+    return _source(output, [], stem, {}, "pool", fields, function)
+
+
+def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape((1, 1) + output.shape, output)),
+              ("multiplier", int(op.factors.multiplier[0])), ("shift", _Q31 - int(op.factors.right_shift[0])),
+              ("input_offset", -sources[0].zero_point), ("output_offset", output.zero_point)] + _clamp(op.clamp)
+    return _source(output, [], stem, {}, "mean", fields, "qnn_global_average")
+
+
+def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    arrays = {"input_offset": np.int32([-source.zero_point for source in sources]),
+              "multiplier": op.factors.multiplier.astype(np.int32)}
+    kinds = "static const qnn_storage {}_in_storage[{}] = {{{}}};".format(
+        stem, len(sources), ", ".join(storage(source.dtype) for source in sources))
+    fields = [("count", element_count(output.shape)), ("inputs", len(sources)), ("in_storage", stem + "_in_storage"),
+              ("input_offset", stem + "_input_offset"), ("multiplier", stem + "_multiplier"),
+              ("out_storage", storage(output.dtype)), ("shift", _Q31 - int(op.factors.right_shift[0])),
+              ("output_offset", output.zero_point)] + _clamp(op.clamp)
+    return _source(output, [kinds], stem, arrays, "sum", fields, "qnn_add", many=True)
+
+
+def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    axis = op.layer.axis % len(output.shape)
+    pieces = np.int32([element_count(source.shape[axis:]) for source in sources])
+    fields = [("outer", element_count(output.shape[:axis])), ("inputs", len(sources)), ("piece", stem + "_piece"),
+              ("storage", storage(output.dtype))] + _clamp(op.clamp)
+    return _source(output, [], stem, {"piece": pieces}, "join", fields, "qnn_concat", many=True)
+
+
+def _border(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    (top, _), (left, _) = op.layer.padding
+    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output)), ("pad_top", top),
+              ("pad_left", left), ("zero_point", output.zero_point)]
+    return _source(output, [], stem, {}, "border", fields, "qnn_pad")
+
+
+def _passed_on(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
+    return bounds(stem, output, op.clamp)
+
+
+_KINDS = {
+    "Conv2D": _weighted, "DepthwiseConv2D": _weighted, "Dense": _weighted, "MaxPool": _pool, "AveragePool": _pool,
+    "GlobalAveragePool": _mean, "Add": _add, "Concat": _concat, "ZeroPad": _border, "ReLU": _passed_on,
+    "ReLU6": _passed_on, "Flatten": _passed_on, "Reshape": _passed_on,
+}  # type: Dict[str, Callable[..., Source]]
+
+
+def _source(output: IntegerTensor, notes: Sequence[str], stem: str, arrays: Dict[str, np.ndarray], struct: str,
+            fields: Sequence[Tuple[str, Any]], function: str, many: bool = False) -> Source:
+    present = {name: values for name, values in arrays.items() if len(values)}
+    parts = list(notes) + [array("{}_{}".format(stem, name), values) for name, values in present.items()]
+    lines = ",\n".join("    .{} = {}".format(*field) for field in fields)
+    parts.append("static const qnn_{} {}_op = {{\n{}}};".format(struct, stem, lines))
+    return Source("\n".join(parts), function, sum(values.nbytes for values in present.values()),
+                  element_count(output.shape) * output.dtype.itemsize, many)
+
+
+def _shape(shape: Tuple[int, ...], tensor: IntegerTensor) -> str:
+    return "{{{}, {}, {}, {}}}".format(*shape, storage(tensor.dtype))
+
+
+def _clamp(clamp: Tuple[int, int]) -> List[Tuple[str, Any]]:
+    return [("activation_min", clamp[0]), ("activation_max", clamp[1])]
+
+
+def _wrapped(text: str) -> str:
+    return textwrap.fill("/* {} */".format(text), 120, subsequent_indent="   ")
+
+
+def _listed(values: np.ndarray, form: str) -> str:
+    """One value, or all of a channel's; one where they are equal."""
+    values = np.unique(values) if len(np.unique(values)) == 1 else values
+    return ", ".join(form.format(value) for value in values.reshape(-1).tolist())

@@ -1,0 +1,182 @@
+"""Compiling a C model with the compiler that is here, and running it from codes to codes."""
+
+import contextlib
+import os
+import shlex
+import shutil
+import signal
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from typing import Callable, Dict, Mapping, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.c.model import CModel
+from qatviz.export.errors import ExportError
+from qatviz.export.proof.parity import Agreement
+from qatviz.network.layer import element_count
+
+#: What the proof can expect: the runtime rounds as the simulator does.
+REACHED = Agreement(0.995, 1, 1.0)
+FLAGS = ("-std=c99", "-O2")
+_NAMES = ("cc", "gcc", "clang")
+#: Seconds: sources of tens of megabytes take a while, and a batch of a large network too.
+_COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
+#: Seconds between two looks at whether it is still wanted.
+_MOMENT = 0.1
+_EMPTY = b"int main(void) { return 0; }\n"
+
+
+class NoCompiler(ExportError):
+    """There is none that works, so that a C model can be written but not run; the message says why."""
+
+
+class Compiler(NamedTuple):
+    """A command that compiles C, and how it introduces itself."""
+
+    command: Tuple[str, ...]
+    version: str
+
+
+def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
+    """The compiler that ``$CC`` names, or the first of cc, gcc and clang on the PATH that makes a program that runs.
+
+    Raises
+    ------
+    NoCompiler
+    """
+    environment = os.environ if environment is None else environment
+    named = environment.get("CC", "").strip()
+    candidates = [named] if named else list(_NAMES)
+    reasons = []
+    for candidate in candidates:
+        try:
+            command = tuple(shlex.split(candidate, posix=os.name != "nt"))
+            if shutil.which(command[0], path=environment.get("PATH", "")) is None:
+                reasons.append("{} is not on the PATH".format(command[0]))
+                continue
+            return Compiler(command, _tried(command, environment))
+        except (OSError, ValueError, ExportError) as error:  # ValueError: a quote without its counterpart
+            reasons.append("{} does not work ({})".format(candidate, " ".join(str(error).split())[:200]))
+    raise NoCompiler("no C compiler: {}{}".format("CC names one, but " if named else "", ", ".join(reasons)))
+
+
+def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
+    """The first line of what it says of its version, once it has made a program that runs."""
+    with tempfile.TemporaryDirectory(prefix="qatviz-cc-") as name:
+        directory = Path(name)
+        (directory / "empty.c").write_bytes(_EMPTY)
+        _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
+        _call([str(directory / "empty")], directory, environment)
+        told = _call(list(command) + ["--version"], directory, environment).decode("utf-8", "replace").splitlines()
+    return told[0].strip() if told else command[0]
+
+
+class CRunner:
+    """A C model, compiled.
+
+    One thread at a time. Use as a context manager: it has a temporary directory.
+
+    Parameters
+    ----------
+    model : CModel
+    compiler : Compiler
+    layers : bool
+        Compiled so that it tells what each layer puts out; else as it ships.
+    flags : sequence of str
+        Besides :data:`FLAGS`.
+    check : callable
+        Called every moment while the compiler is at work; if it raises, the compiler is stopped.
+
+    Raises
+    ------
+    ExportError
+        If it does not compile, or fails its self test.
+    """
+
+    def __init__(self, model: CModel, compiler: Compiler, layers: bool = False, flags: Sequence[str] = (),
+                 check: Callable[[], None] = lambda: None):
+        self._source = model.source
+        self._put_out = model.layers if layers else (model.logits,)
+        self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
+        self._directory = Path(self._temporary.name)
+        self._program = str(self._directory / (model.stem + "_test"))
+        try:
+            for name, content in model.files.items():
+                (self._directory / name).write_bytes(content)
+            definitions = ["-DQATVIZ_DUMP"] if layers else []
+            _call([*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
+                  self._directory, timeout=_COMPILE_TIMEOUT, check=check)
+            _call([self._program], self._directory)
+        except BaseException:
+            self.close()
+            raise
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the output, or of all layers, by the tensors' names, for codes of inputs ``[n] + shape``."""
+        given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
+        told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
+        record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
+                           for index, tensor in enumerate(self._put_out)])
+        if len(told) != len(codes) * record.itemsize:
+            raise ExportError("the compiled C model put out {:,} bytes; expected: {:,}".format(
+                len(told), len(codes) * record.itemsize))
+        found = np.frombuffer(told, record)
+        return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
+                for index, tensor in enumerate(self._put_out)}
+
+    def close(self) -> None:
+        self._temporary.cleanup()
+
+    def __enter__(self) -> "CRunner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+
+def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping[str, str]] = None,
+          given: bytes = b"", timeout: int = 60, check: Callable[[], None] = lambda: None) -> bytes:
+    """What a program puts out; :class:`ExportError` with what it says if it fails."""
+    name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
+    # From a file: Python 3.7 forgets the rest of what is to be written when it looks up in between.
+    with tempfile.TemporaryFile() as source:
+        source.write(given)
+        source.seek(0)
+        process = subprocess.Popen(list(command), cwd=str(directory), stdin=source, stdout=subprocess.PIPE,
+                                   stderr=subprocess.PIPE, env=environment, start_new_session=True)
+    with process:
+        try:
+            told = None
+            while told is None:
+                check()
+                if time.monotonic() > deadline:
+                    raise ExportError("{} took more than {} s".format(name, timeout))
+                told = _communicate(process)
+        except BaseException:
+            _kill(process)
+            raise
+    if process.returncode != 0:
+        said = (told[1] + told[0]).decode("utf-8", "replace").split("\n")
+        raise ExportError("{} failed ({}): {}".format(
+            name, process.returncode, " ".join(" ".join(said[:6]).split())[:600]))
+    return told[0]
+
+
+def _kill(process: subprocess.Popen) -> None:
+    """With those that it has started: a compiler has others do its work."""
+    if not hasattr(os, "killpg"):
+        process.kill()
+        return
+    with contextlib.suppress(ProcessLookupError):  # it may have ended by itself
+        os.killpg(process.pid, signal.SIGKILL)
+
+
+def _communicate(process: subprocess.Popen) -> Optional[Tuple[bytes, bytes]]:
+    """What a program has put out, and said, at its end; None if it is not there after a moment."""
+    try:
+        return process.communicate(timeout=_MOMENT)
+    except subprocess.TimeoutExpired:
+        return None

@@ -1,0 +1,83 @@
+"""The calls of a C model in order, and where their codes are."""
+
+from typing import Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.c.arena import Buffer, plan_arena
+from qatviz.export.c.names import unique_stems
+from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.network.layers import Flatten, Reshape
+
+#: The memory that the caller gives; no layer is called so.
+INPUT, OUTPUT = "input", "output"
+_CLAMPED = "input, clamped"
+
+
+class Step(NamedTuple):
+    """A call.
+
+    Attributes
+    ----------
+    source : Source or None
+        None where the codes are there already: a Reshape moves none.
+    stem : str
+        What its identifiers begin with.
+    inputs, output : tuple of str, str
+        Pointers, in C.
+    op : IntegerOp or None
+        None for what no layer stands for.
+    """
+
+    source: Optional[Source]
+    stem: str
+    inputs: Tuple[str, ...]
+    output: str
+    op: Optional[IntegerOp]
+
+
+class Plan(NamedTuple):
+    """All calls; bytes of the arena that they share, and of the arrays among their constants."""
+
+    steps: List[Step]
+    arena: int
+    constants: int
+
+
+def plan(model: IntegerModel, pack: bool) -> Plan:
+    """The calls of a model; with ``pack``, weights of up to 4 bits take 4."""
+    steps, result = _in_slots(model, pack)
+    buffers = []
+    for index, step in enumerate(steps):
+        if step.source is not None and step.output != result:
+            last = max([index] + [later for later, other in enumerate(steps) if step.output in other.inputs])
+            buffers.append(Buffer(step.output, step.source.output_nbytes, index, last))
+    arena = plan_arena(buffers)
+    pointers = {name: "arena.bytes + {}".format(offset) for name, offset in arena.offsets.items()}
+    pointers.update({INPUT: "input", result: "output"})
+    placed = [step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])
+              for step in steps]
+    return Plan(placed, arena.nbytes, sum(step.source.nbytes for step in steps if step.source is not None))
+
+
+def _in_slots(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
+    """Steps with names of tensors for pointers, and which of these is the result."""
+    stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
+    source, steps = model.tensor(model.input), []  # type: Tuple[IntegerTensor, List[Step]]
+    slots = {model.input: INPUT}  # type: Dict[str, str]
+    if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
+        # Codes that the grid does not have would make sums larger than they were reckoned to become.
+        steps.append(Step(bounds(stems[0], source, source.bounds), stems[0], (INPUT,), _CLAMPED, None))
+        slots[model.input] = _CLAMPED
+    for op, stem in zip(model.ops, stems[1:]):
+        inputs = tuple(slots[name] for name in op.inputs)
+        in_place = isinstance(op.layer, (Flatten, Reshape))
+        slots[op.output] = inputs[0] if in_place else op.output
+        steps.append(Step(None if in_place else operation(model, op, stem, pack), stem, inputs, slots[op.output], op))
+    result = slots[model.output]
+    if result == INPUT:
+        steps.append(Step(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (INPUT,), OUTPUT, None))
+        result = OUTPUT
+    return steps, result
+

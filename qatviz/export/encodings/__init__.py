@@ -1,0 +1,1 @@
+"""Scales and offsets of all tensors, in AIMET's form."""

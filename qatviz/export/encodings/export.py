@@ -1,0 +1,126 @@
+"""Export to encodings in AIMET's form: the file, its proof, both written."""
+
+from pathlib import Path
+from typing import Dict, List, Sequence
+
+import numpy as np
+
+from qatviz.export.encodings.format import read_json, to_json
+from qatviz.export.encodings.graph import QuantizerGraph, Rounded
+from qatviz.export.encodings.report import EncodingsReport, TensorAgreement
+from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
+from qatviz.export.fake_quant.state import PartlyQuantizedState
+from qatviz.export.formats import Options, Written
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.parity import LAYER_EXAMPLES, Tally
+from qatviz.export.source import ExportSource
+from qatviz.network.graph import WEIGHTED
+from qatviz.network.layers import BatchNorm
+from qatviz.quant.affine import AffineGrid, quantize
+
+#: Examples that are run together: all their activations are in memory.
+_BATCH = 16
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write the grids of a moment of a run as encodings, with the proof that they are the app's.
+
+    Tensors that are left in float are named as such. Any thread; it has its own session and touches no run.
+
+    Raises
+    ------
+    ExportError
+        If a grid can't be had or held, or a file can't be written; then none is.
+    Cancelled
+    """
+    progress.at("finding the grids", 0.0)
+    state = PartlyQuantizedState(source.network, source.book, source.arrays, source.step)
+    tensors, notes = encoded_tensors(state)
+    version = options["encodings_version"]
+    content = to_json(tensors, version)
+    grids = read_json(content, str(path))
+    progress.at("building the evaluation graph", 0.1)
+    images = source.held_out().images
+    images = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    tallies = {tensor.name: Tally() for tensor in tensors}
+    counts = dict.fromkeys(tallies, 0)
+    with QuantizerGraph(source.network, source.book, source.arrays, source.step) as graph:
+        for start in range(0, len(images), _BATCH):
+            progress.at("comparing the codes", 0.2 + 0.75 * start / len(images))
+            found = graph.run(images[start:start + _BATCH])
+            for tensor in tensors:
+                if tensor.kind == WEIGHTS and start or tensor.kind == BIAS:
+                    continue
+                _compare(state, tensor, grids.get(tensor.name), found, tallies, counts)
+    _compare_biases(state, tensors, grids, tallies, counts)
+    about = {"format": "AIMET encodings {}".format(version), "version": version, "network": source.network.name}
+    report = EncodingsReport(
+        dict(source.metadata, **about), len(images),
+        tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
+        {"file": len(content), "float32 parameters": _float_bytes(state)},
+        tuple(notes + _about(state, tensors, version)))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, content, report), report)
+
+
+def _compare(state: PartlyQuantizedState, tensor: EncodedTensor, grid: AffineGrid, found: Dict[str, Rounded],
+             tallies: Dict[str, Tally], counts: Dict[str, int]) -> None:
+    """Codes by the file's grid of what comes to a quantizer, against those that go on from it."""
+    name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.name)
+    if tensor.grid is None or grid is None or name not in found:
+        return
+    before, after = (part.reshape(-1, max(tensor.grid.scale.size, 1)) for part in found[name])
+    tallies[tensor.name].add(_codes(after, tensor.grid), quantize(before, grid))
+    counts[tensor.name] += before.size
+
+
+def _codes(values: np.ndarray, grid: AffineGrid) -> np.ndarray:
+    """int64 codes of values that are on a grid, but for float32's own error."""
+    scale = np.where(grid.scale > 0, grid.scale, np.float32(1)).astype(np.float64)
+    return np.floor(values / scale + grid.zero_point + 0.5).astype(np.int64)
+
+
+def _compare_biases(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], grids: Dict[str, AffineGrid],
+                    tallies: Dict[str, Tally], counts: Dict[str, int]) -> None:
+    known = {tensor.name: tensor for tensor in tensors if tensor.kind == BIAS and tensor.grid is not None}
+    for unit in state.plan.units:
+        name = unit.name + ".bias"
+        if isinstance(unit.op, WEIGHTED) and name in known and grids.get(name) is not None:
+            bias = state.folded(unit).bias
+            tallies[name].add(bias_codes(bias, known[name].grid.scale).astype(np.int64),
+                              bias_codes(bias, grids[name].scale).astype(np.int64))
+            counts[name] += bias.size
+
+
+def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
+    """The quantizer that a layer's own output goes through; of one that passes codes on there is none of this name."""
+    if layer == "input":
+        return "input.activations"
+    unit = next(unit for unit in state.plan.units if unit.output == layer)
+    return unit.name + ".activations"
+
+
+def _agreement(tensor: EncodedTensor, grid: AffineGrid, tallies: Dict[str, Tally],
+               counts: Dict[str, int]) -> TensorAgreement:
+    if grid is None:
+        return TensorAgreement(tensor.name, tensor.kind, None, 0)
+    found = tallies[tensor.name].result() if counts[tensor.name] else None
+    return TensorAgreement(tensor.name, tensor.kind, grid.num_bits, max(grid.scale.size, 1), counts[tensor.name], found)
+
+
+def _float_bytes(state: PartlyQuantizedState) -> int:
+    folded = [state.folded(unit) for unit in state.plan.units if isinstance(unit.op, WEIGHTED)]
+    return 4 * sum(part.weights.size + part.bias.size for part in folded)
+
+
+def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:
+    notes = ["tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, "
+             "as in the ONNX export; channels are the output's"]
+    if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
+        notes.append("grids of weights are of those that have batch norm folded in: fold it into your model first")
+    narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]
+    if narrow and version != "0.6.1":
+        notes.append("{} of {} do without the lowest code; this version can't say so, and no value gets it".format(
+            len(narrow), len(tensors)))
+    return notes

@@ -1,0 +1,208 @@
+"""Encodings in AIMET's form, written and read back.
+
+AIMET counts codes from 0: ``value = scale * (q + offset)`` with ``q`` from 0 to ``2**bits - 1``, so that
+``offset = qmin - zero_point`` with our signed codes. See AIMET's "Encoding Format Specification": version 1.0.0 is what
+its tools and Qualcomm's read; 2.0.0 has the words of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each
+range.
+"""
+
+import json
+from typing import Any, Dict, List, Optional, Sequence
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.encodings.limits import DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
+from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS_BITS, WEIGHTS, EncodedTensor
+from qatviz.export.errors import ExportError
+from qatviz.export.npz import fields
+from qatviz.quant.affine import AffineGrid, code_bounds
+
+#: Bits of what is left in float.
+FLOAT_BITS = 32
+#: The scale that stands for that of a tensor which has only ever been 0: too small for any code to be other than 0.
+NOTHING = 2.0**-66
+_Grids = Dict[str, Optional[AffineGrid]]
+
+
+def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
+    """The content of a file."""
+    activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS]
+    parameters = [tensor for tensor in tensors if tensor.kind != ACTIVATIONS]
+    record = {"version": version}  # type: Dict[str, Any]
+    if version == ONNX_LIKE:
+        # What is not in the list is in float.
+        record["encodings"] = [_onnx_like(tensor) for tensor in tensors if tensor.grid is not None]
+    elif version == LISTS:
+        record["activation_encodings"] = [_listed(tensor) for tensor in activations]
+        record["param_encodings"] = [_listed(tensor) for tensor in parameters]
+    else:
+        record["activation_encodings"] = {tensor.name: _by_channel(tensor) for tensor in activations}
+        record["param_encodings"] = {tensor.name: _by_channel(tensor) for tensor in parameters}
+    if version != ONNX_LIKE:
+        record["quantizer_args"] = _arguments(tensors, version)
+        record["excluded_layers"] = []
+    record["producer"] = {"name": "qatviz", "version": __version__}
+    return (json.dumps(record, indent=1, allow_nan=False) + "\n").encode("utf-8")
+
+
+def read_json(content: bytes, where: str) -> _Grids:
+    """The grids of a file by the tensors' names, None of those in float; of version 2.0.0 these are not among them.
+
+    Raises
+    ------
+    ExportError
+        If it is damaged, or of a version that is not known here.
+    """
+    record = fields.parsed(content, where)
+    version = fields.text(record, "version", where)
+    if version not in VERSIONS:
+        raise fields.refused(version, where + ": version", ", ".join(VERSIONS))
+    found = {}  # type: _Grids
+    for part in ("encodings",) if version == ONNX_LIKE else ("activation_encodings", "param_encodings"):
+        if version == DICTIONARIES:
+            entries = list(fields.mapping(fields.field(record, part, where), where + ": " + part).items())
+        else:
+            entries = [(fields.text(fields.mapping(entry, where + ": " + part), "name", where + ": " + part), entry)
+                       for entry in fields.items(record, part, where)]
+        for name, entry in entries:
+            if name in found:
+                raise ExportError("{}: has {!r} twice: expected tensors of different names".format(where, name))
+            found[name] = _READERS[version](entry, "{}: {!r}".format(where, name))
+    return found
+
+
+def _listed(tensor: EncodedTensor) -> Dict[str, Any]:
+    grid = tensor.grid
+    if grid is None:
+        return {"name": tensor.name, "dtype": "FLOAT", "bw": FLOAT_BITS, "enc_type": "PER_TENSOR"}
+    return {"name": tensor.name, "dtype": "INT", "bw": grid.num_bits,
+            "enc_type": "PER_CHANNEL" if grid.scale.ndim else "PER_TENSOR", "is_sym": tensor.symmetric,
+            "scale": _scales(grid), "offset": _offsets(grid, code_bounds(grid.num_bits, False)[0])}
+
+
+def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
+    if _one_of(entry, "dtype", where, ("INT", "FLOAT")) == "FLOAT":
+        return None
+    bits = fields.integer(entry, "bw", where, 2, BIAS_BITS)
+    low, high = code_bounds(bits, False)
+    offsets = fields.integers(entry, "offset", where, -2**32, 2**32)
+    per_channel = _one_of(entry, "enc_type", where, ("PER_TENSOR", "PER_CHANNEL")) == "PER_CHANNEL"
+    zero_points = [low - offset for offset in offsets]
+    return _grid(_read_scales(entry, "scale", where), zero_points, bits, False, per_channel, where)
+
+
+def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
+    grid = tensor.grid
+    half = 0 if tensor.symmetric else 2**(grid.num_bits - 1)
+    scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
+    record = {"name": tensor.name, "output_dtype": "{}int{}".format("" if tensor.symmetric else "u", grid.num_bits),
+              "y_scale": scales if grid.scale.ndim else scales[0]}
+    if not tensor.symmetric:
+        record["y_zero_point"] = zero_points if grid.scale.ndim else zero_points[0]
+    if tensor.axis is not None:
+        record["axis"] = tensor.axis
+    return record
+
+
+def _read_onnx_like(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
+    types = {"{}int{}".format(sign, bits): (sign, bits) for sign in ("", "u") for bits in (2, 4, 8, 16)}
+    types["int32"] = ("", BIAS_BITS)
+    sign, bits = types[_one_of(entry, "output_dtype", where, tuple(types))]
+    per_channel = isinstance(fields.field(entry, "y_scale", where), list)
+    if per_channel:
+        fields.integer(entry, "axis", where, 0, 3)
+    wrapped = {name: value if isinstance(value, list) else [value] for name, value in entry.items()}
+    scales = _read_scales(wrapped, "y_scale", where)
+    zeros = (0,) * len(scales)
+    if "y_zero_point" in entry:
+        zeros = fields.integers(wrapped, "y_zero_point", where, -2**31, 2**32)
+    half = 2**(bits - 1) if sign else 0
+    return _grid(scales, [zero - half for zero in zeros], bits, False, per_channel, where)
+
+
+def _by_channel(tensor: EncodedTensor) -> List[Dict[str, Any]]:
+    grid = tensor.grid
+    if grid is None:
+        return [{"bitwidth": FLOAT_BITS, "dtype": "float"}]
+    low, high = grid.bounds
+    return [{"bitwidth": grid.num_bits, "dtype": "int", "is_symmetric": str(tensor.symmetric), "min": scale * offset,
+             "max": scale * (offset + high - low), "offset": offset, "scale": scale}
+            for scale, offset in zip(_scales(grid), _offsets(grid, low))]
+
+
+def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
+    entries = fields.items({"encodings": entries}, "encodings", where)
+    if not entries:
+        raise ExportError("{}: has no encoding".format(where))
+    if _one_of(fields.mapping(entries[0], where), "dtype", where, ("int", "float")) == "float":
+        return None
+    bits = fields.integer(entries[0], "bitwidth", where, 4, BIAS_BITS)
+    scales, zero_points, narrow = [], [], False
+    for entry in entries:
+        if fields.integer(fields.mapping(entry, where), "bitwidth", where, 4, BIAS_BITS) != bits:
+            raise ExportError("{}: has channels of different bits".format(where))
+        scale, offset = fields.scale(entry, "scale", where), fields.integer(entry, "offset", where, -2**32, 2**32)
+        ends = [fields.field(entry, name, where) for name in ("min", "max")]
+        if not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
+            raise fields.refused(ends, where + ": min, max", "numbers")
+        if not np.isclose(ends[0], scale * offset, rtol=1e-6, atol=scale * 1e-3):
+            raise fields.refused(ends[0], where + ": min", "scale times offset, {!r}".format(scale * offset))
+        # What the ends leave out tells a grid that does without the lowest code.
+        missing = 2**bits - 1 - (ends[1] - ends[0]) / scale
+        if not (abs(missing) < 0.01 or abs(missing - 1) < 0.01) or (scales and narrow != (missing > 0.5)):
+            raise fields.refused(ends[1], where + ": max", "{} steps above min, or one fewer".format(2**bits - 1))
+        narrow = missing > 0.5
+        scales.append(scale)
+        zero_points.append(code_bounds(bits, narrow)[0] - offset)
+    return _grid(scales, zero_points, bits, narrow, len(scales) > 1, where)
+
+
+_READERS = {LISTS: _read_listed, ONNX_LIKE: _read_onnx_like, DICTIONARIES: _read_by_channel}
+
+
+def _grid(scales: Sequence[float], zero_points: Sequence[int], bits: int, narrow: bool, per_channel: bool,
+          where: str) -> AffineGrid:
+    low, high = code_bounds(bits, narrow)
+    if len(zero_points) != len(scales) or not scales or (not per_channel and len(scales) > 1):
+        raise ExportError("{}: has {} scales and {} zero points: expected as many, and one of a whole tensor".format(
+            where, len(scales), len(zero_points)))
+    if not all(low <= zero <= high for zero in zero_points):
+        raise ExportError("{}: has a zero point beyond its codes: expected {} to {}".format(where, low, high))
+    scale = np.array([0.0 if value == NOTHING else value for value in scales], np.float32)
+    zero_point = np.array(zero_points, np.int64).astype(np.int32)
+    if not per_channel:
+        scale, zero_point = scale.reshape(()), zero_point.reshape(())
+    return AffineGrid(scale, zero_point, bits, narrow)
+
+
+def _scales(grid: AffineGrid) -> List[float]:
+    return [float(scale) if scale > 0 else NOTHING for scale in grid.scale.reshape(-1)]
+
+
+def _read_scales(entry: Dict[str, Any], name: str, where: str) -> List[float]:
+    return [fields.scale({name: value}, name, where) for value in fields.items(entry, name, where)]
+
+
+def _offsets(grid: AffineGrid, low: int) -> List[int]:
+    return [low - int(zero) for zero in grid.zero_point.reshape(-1)]
+
+
+def _one_of(entry: Dict[str, Any], name: str, where: str, allowed: Sequence[str]) -> str:
+    value = fields.text(entry, name, where)
+    if value not in allowed:
+        raise fields.refused(value, "{}: {}".format(where, name), ", ".join(allowed))
+    return value
+
+
+def _arguments(tensors: Sequence[EncodedTensor], version: str) -> Dict[str, Any]:
+    """What a reader may want to know of all: the widest, where they differ."""
+    weights = [tensor for tensor in tensors if tensor.kind == WEIGHTS and tensor.grid is not None]
+    activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS and tensor.grid is not None]
+    symmetric = bool(weights) and all(tensor.symmetric for tensor in weights)
+    per_channel = any(tensor.grid.scale.ndim for tensor in weights)
+    bits = [max((tensor.grid.num_bits for tensor in part), default=FLOAT_BITS) for part in (activations, weights)]
+    return {"activation_bitwidth": bits[0], "dtype": "int", "param_bitwidth": bits[1],
+            "quant_scheme": "post_training_tf",
+            "is_symmetric": str(symmetric) if version == DICTIONARIES else symmetric,
+            "per_channel_quantization": str(per_channel) if version == DICTIONARIES else per_channel}

@@ -1,0 +1,106 @@
+"""The proof of encodings: their grids give the codes that the app's quantizers do."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.proof.parity import Agreement
+
+#: Of codes of one tensor. Of millions of values, one may lie where float32 leaves the rounding to chance.
+_REACHED = Agreement(0.9999, 1)
+
+
+class TensorAgreement(NamedTuple):
+    """One tensor.
+
+    Attributes
+    ----------
+    name, kind : str
+        As :class:`qatviz.export.encodings.tensors.EncodedTensor` has them.
+    num_bits : int or None
+        None of what is in float.
+    grids : int
+        How many scales there are: of each channel, or one; 0 in float.
+    codes : int
+        Values that were rounded by both.
+    found : Agreement or None
+        Of their codes; None where there were none: in float, or on the grid of the layer before.
+    """
+
+    name: str
+    kind: str
+    num_bits: Optional[int]
+    grids: int
+    codes: int = 0
+    found: Optional[Agreement] = None
+
+
+@dataclass(frozen=True)
+class EncodingsReport:
+    """What the proof found.
+
+    Attributes
+    ----------
+    about : dict
+        JSON-able: format, version, network, and what the run's metadata has.
+    examples : int
+        Held-out examples whose activations were rounded.
+    tensors : tuple of TensorAgreement
+    nbytes : dict of str to int
+        "file", and "float32 parameters".
+    notes : tuple of str
+    golden : dict of str to np.ndarray
+        None: a file of grids computes nothing.
+    """
+
+    about: Dict[str, Any]
+    examples: int
+    tensors: Tuple[TensorAgreement, ...]
+    nbytes: Dict[str, int]
+    notes: Tuple[str, ...] = ()
+    golden: Dict[str, np.ndarray] = field(default_factory=dict)
+
+    @property
+    def faults(self) -> List[str]:
+        """Tensors whose grid is another one than the app's; none in a good file."""
+        return ["{}: {:.2%} of {:,} codes are those of the app, others differ by up to {}".format(
+            tensor.name, tensor.found.identical, tensor.codes, tensor.found.largest)
+            for tensor in self.tensors if tensor.found is not None and not _is_reached(tensor)]
+
+    @property
+    def as_expected(self) -> bool:
+        return not self.faults
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able."""
+        return {"about": self.about, "examples": self.examples, "bytes": self.nbytes, "notes": list(self.notes),
+                "tensors": [dict(tensor._asdict(), found=None if tensor.found is None else {
+                    "identical": tensor.found.identical, "largest": tensor.found.largest}) for tensor in self.tensors],
+                "faults": self.faults, "as_expected": self.as_expected}
+
+    def to_text(self) -> str:
+        """A table for a terminal."""
+        rows = [("tensor", "bits", "grids", "codes", "identical", "largest")]
+        for tensor in self.tensors:
+            found = ("", "") if tensor.found is None else (
+                "{:.2f} %".format(100 * (tensor.found.identical if tensor.found.identical == 1 else
+                                         min(tensor.found.identical, 0.9999))), str(tensor.found.largest))
+            rows.append((tensor.name, "float" if tensor.num_bits is None else str(tensor.num_bits),
+                         str(tensor.grids or ""), "{:,}".format(tensor.codes) if tensor.codes else "") + found)
+        widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
+        lines = ["{format} of {network}, read back".format(**self.about), ""]
+        lines += ["  ".join(cell.rjust(width) if column else cell.ljust(width)
+                            for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
+        lines += ["", "weights, biases, and what comes to each quantizer of the evaluation graph for {:,} held-out "
+                  "examples: codes by the file's grids against the app's".format(self.examples), "",
+                  "size: {:,} bytes; the network's parameters in float: {:,} bytes".format(
+                      self.nbytes["file"], self.nbytes["float32 parameters"])]
+        lines += ["note: " + note for note in self.notes]
+        lines += ["WRONG: " + fault for fault in self.faults]
+        return "\n".join(lines)
+
+
+def _is_reached(tensor: TensorAgreement) -> bool:
+    return tensor.found.identical >= min(_REACHED.identical, 1 - 1 / max(tensor.codes, 1)) and (
+        tensor.found.largest <= _REACHED.largest)

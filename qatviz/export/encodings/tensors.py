@@ -1,0 +1,96 @@
+"""The tensors of a network and their grids, as encodings list them."""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.fake_quant.state import PartlyQuantizedState
+from qatviz.network.graph import WEIGHTED
+from qatviz.network.layers import Dense, Dropout, Softmax
+from qatviz.network.plan import Unit
+from qatviz.quant.affine import AffineGrid, round_half_up
+
+ACTIVATIONS, WEIGHTS, BIAS = "activations", "weights", "bias"
+#: Of a bias, with the sign.
+BIAS_BITS = 32
+
+
+class EncodedTensor(NamedTuple):
+    """A tensor.
+
+    Attributes
+    ----------
+    name : str
+        A layer's, for what it puts out, or "input"; "<layer>.weights", "<layer>.bias".
+    kind : str
+        "activations", "weights" or "bias".
+    grid : AffineGrid or None
+        None of a tensor that is left in float. Scale ``[]`` or ``[out]``; 0 where it has only ever been 0.
+    symmetric : bool
+        Its zero point is 0 by its settings.
+    axis : int or None
+        Of the channels, in ONNX' order of axes, if it is quantized per channel.
+    """
+
+    name: str
+    kind: str
+    grid: Optional[AffineGrid]
+    symmetric: bool = False
+    axis: Optional[int] = None
+
+
+def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
+    """All tensors, in order of computation, and what is to be said of them."""
+    tensors, notes = [_activations(state, "input")], []  # type: Tuple[List[EncodedTensor], List[str]]
+    for unit in state.plan.units:
+        if isinstance(unit.op, (Dropout, Softmax)):
+            continue
+        if isinstance(unit.op, WEIGHTED):
+            tensors.append(_weights(state, unit))
+            bias = _bias(state, unit, tensors[-1].grid)
+            if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
+                notes.append("layer {!r}: its bias is left in float: on the grid of input scale times weight scale it "
+                             "takes more than {} bits".format(unit.name, BIAS_BITS))
+            tensors.append(bias)
+        tensors.append(_activations(state, unit.output))
+    return tensors, notes
+
+
+def bias_codes(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
+    """float64: whole numbers, computed in float32 as the evaluation graph does; 0 where there is no scale."""
+    with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
+        codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
+        return np.where(scale > 0, codes, 0).astype(np.float64)
+
+
+def _activations(state: PartlyQuantizedState, layer: str) -> EncodedTensor:
+    quantizer = state.plan.grid_of(layer)
+    return EncodedTensor(layer, ACTIVATIONS, state.grid_in_use(quantizer), state.book.of(quantizer).symmetric)
+
+
+def _weights(state: PartlyQuantizedState, unit: Unit) -> EncodedTensor:
+    name = unit.name + ".weights"
+    grid = state.weight_grid(unit) if state.is_quantized(name) else None
+    return EncodedTensor(name, WEIGHTS, grid, state.book.of(name).symmetric, _axis(unit, grid))
+
+
+def _bias(state: PartlyQuantizedState, unit: Unit, weights: Optional[AffineGrid]) -> EncodedTensor:
+    name, source = unit.name + ".bias", _source(state, unit)
+    if source is None or weights is None:
+        return EncodedTensor(name, BIAS, None)
+    scale = (np.float32(source.scale) * weights.scale).astype(np.float32)
+    if np.abs(bias_codes(state.folded(unit).bias, scale)).max() >= 2.0**(BIAS_BITS - 1):
+        return EncodedTensor(name, BIAS, None)
+    grid = AffineGrid(scale, np.zeros(scale.shape, np.int32), BIAS_BITS, False)
+    return EncodedTensor(name, BIAS, grid, True, 0 if scale.ndim else None)
+
+
+def _source(state: PartlyQuantizedState, unit: Unit) -> Optional[AffineGrid]:
+    return state.grid_in_use(state.plan.grid_of(unit.inputs[0]))
+
+
+def _axis(unit: Unit, grid: Optional[AffineGrid]) -> Optional[int]:
+    """[out, in, rows, columns] of convolutions; [in, out] of a Gemm's second input."""
+    if grid is None or grid.scale.ndim == 0:
+        return None
+    return 1 if isinstance(unit.op, Dense) else 0

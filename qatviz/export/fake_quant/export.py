@@ -1,0 +1,81 @@
+"""Export to a float TFLite file that simulates quantization: the file, its proof, both written."""
+
+from pathlib import Path
+from typing import Dict, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.errors import ExportError
+from qatviz.export.fake_quant.model import fake_quant_model
+from qatviz.export.fake_quant.proof import Simulation, prove_simulation
+from qatviz.export.fake_quant.tflite_lowering import FakeQuantFile, fake_quant_file
+from qatviz.export.formats import Options, Written
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.source import ExportSource
+from qatviz.export.tflite.runtime import RUNTIME
+
+_NOTE = ("the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
+         "as large and as slow as a float file")
+
+
+class FloatRunner:
+    """A float TFLite file in the interpreter that TensorFlow 1.15 brings. One thread at a time.
+
+    Raises
+    ------
+    ExportError
+        If the interpreter refuses it.
+    """
+
+    def __init__(self, file: FakeQuantFile):
+        self._file, self._examples = file, 0
+        try:
+            self._interpreter = tf.lite.Interpreter(model_content=file.content)
+        except ValueError as error:
+            raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
+        self._input = self._interpreter.get_input_details()[0]["index"]
+        self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
+
+    def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        """float32 values of the outputs of these names for float32 ``images`` ``[n] + input shape``."""
+        interpreter = self._interpreter
+        try:
+            if self._examples != len(images):
+                interpreter.resize_tensor_input(self._input, images.shape)
+                interpreter.allocate_tensors()
+                self._examples = len(images)
+            interpreter.set_tensor(self._input, images)
+            interpreter.invoke()
+        except (RuntimeError, ValueError) as error:
+            raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
+        return {name: interpreter.get_tensor(index) for name, index in zip(self._file.outputs, self._outputs)
+                if name in names}
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as a float TFLite file with FAKE_QUANT operations, with the proof of it.
+
+    Any thread; it has its own session and touches no run. The proof compares logits, whatever is put out.
+
+    Raises
+    ------
+    ExportError
+        If an array is missing, nothing has been seen yet, or a file can't be written; then none is.
+    Cancelled
+    """
+    progress.at("folding the parameters", 0.0)
+    model = fake_quant_model(source.network, source.book, source.arrays, source.step, metadata=source.metadata)
+    progress.at("writing the operations", 0.05)
+    file = fake_quant_file(model, options["softmax"])
+    logits, output = FloatRunner(fake_quant_file(model)), source.network.output
+    layers = FloatRunner(fake_quant_file(model, outputs=list(dict.fromkeys(part.unit.output for part in model.units))))
+
+    def values(images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        return (logits if list(names) == [output] else layers).values(images, names)
+
+    simulation = Simulation("TFLite float with FAKE_QUANT (a simulation)", RUNTIME, values, len(file.content), (_NOTE,))
+    report = prove_simulation(model, simulation, source, True, progress.part(0.1, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, file.content, report), report)

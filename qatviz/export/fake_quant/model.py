@@ -1,0 +1,202 @@
+"""A trained network with its quantization as float arithmetic: what graphs and simulating files are written from.
+
+The same as the quantized evaluation graph (:mod:`qatviz.training.lowering`), apart from any framework: batch norm
+folded, biases on the grid of input scale times weight scale, pool ties broken upwards, and after each operation the
+grid that its output is rounded to. Tensors that are left in float have no grid.
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.fake_quant.state import PartlyQuantizedState
+from qatviz.export.integers.frozen_state import Arrays
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.layer import element_count
+from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
+from qatviz.network.plan import Unit
+from qatviz.quant.affine import AffineGrid, fake_quant, round_half_up
+from qatviz.training.settings_book import SettingsBook
+
+#: What a mean is raised by, as a share of a unit of its sum, so that ties go up (see :mod:`qatviz.training.lowering`).
+_TIE = 4
+
+
+class ExactSums(NamedTuple):
+    """What makes the exact result of an operation known (see :mod:`qatviz.training.exact`).
+
+    Attributes
+    ----------
+    units : np.ndarray
+        float64: what the sum is a whole number of, ``[out]`` of an operation with weights, ``[1]`` of a mean; of an Add
+        what each of its inputs is.
+    steps : np.float32
+        The scale of the output's grid.
+    """
+
+    units: np.ndarray
+    steps: np.float32
+
+
+@dataclass(frozen=True, eq=False)
+class FakeQuantUnit:
+    """One operation.
+
+    Attributes
+    ----------
+    unit : Unit
+        What is computed: layer, fused activation, names of inputs and output. Its batch norm is folded.
+    weights : np.ndarray or None
+        float32, in the layer's shape, batch norm folded in, not rounded.
+    weight_grid : AffineGrid or None
+        What they are rounded to; scale ``[]`` or ``[out]``.
+    bias : np.ndarray or None
+        float32 ``[out]``, on its grid.
+    grid : AffineGrid or None
+        What the output is rounded to; None where it is in float, or on its input's grid as it is.
+    tie : float
+        What is added to a mean before it is rounded; 0 where nothing is.
+    limit : float or None
+        Where a ReLU6 that is not fused clips: the value closest to 6 on its input's grid.
+    exact : ExactSums or None
+        Where all that takes part is quantized.
+    """
+
+    unit: Unit
+    weights: Optional[np.ndarray] = None
+    weight_grid: Optional[AffineGrid] = None
+    bias: Optional[np.ndarray] = None
+    grid: Optional[AffineGrid] = None
+    tie: float = 0.0
+    limit: Optional[float] = None
+    exact: Optional[ExactSums] = None
+
+    @property
+    def rounded_weights(self) -> np.ndarray:
+        """float32, in the layer's shape: the values of the weights' codes."""
+        if self.weight_grid is None:
+            return self.weights
+        columns = self.weights.reshape(-1, len(self.bias))
+        return fake_quant(columns, self.weight_grid).reshape(self.weights.shape)
+
+
+@dataclass(frozen=True, eq=False)
+class FakeQuantModel:
+    """A network and what it computes with.
+
+    Attributes
+    ----------
+    network : Network
+    input_grid : AffineGrid or None
+        What the input is rounded to first.
+    units : tuple of FakeQuantUnit
+        In order of computation.
+    everything_quantized : bool
+        Whether no tensor is left in float.
+    metadata : dict
+        JSON-able.
+    """
+
+    network: Network
+    input_grid: Optional[AffineGrid]
+    units: Tuple[FakeQuantUnit, ...]
+    everything_quantized: bool
+    metadata: Dict[str, Any] = field(default_factory=dict)
+
+    @property
+    def float_bytes(self) -> int:
+        """What weights and biases take in float32."""
+        return 4 * sum(part.weights.size + part.bias.size for part in self.units if part.weights is not None)
+
+
+def fake_quant_model(network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None,
+                     quantized: bool = True, metadata: Optional[Dict[str, Any]] = None) -> FakeQuantModel:
+    """What a network computes with at one moment of its run.
+
+    Parameters
+    ----------
+    network, book, arrays, step
+        As :func:`qatviz.export.integers.lowering.integer_model` takes them.
+    quantized : bool
+        False: in float, whatever the settings say.
+    metadata : dict, optional
+        JSON-able; kept with the model.
+
+    Raises
+    ------
+    ExportError
+        If an array is missing or not finite, or nothing has been seen yet.
+    """
+    state = PartlyQuantizedState(network, book, arrays, step, quantized)
+    return FakeQuantModel(network, state.grid_in_use("input.activations"),
+                          tuple(_unit(state, unit) for unit in state.plan.units), state.everything_quantized,
+                          dict(metadata or {}))
+
+
+def _unit(state: PartlyQuantizedState, unit: Unit) -> FakeQuantUnit:
+    name = unit.name + ".activations"
+    # A Concat's output is on the grid that its inputs have.
+    grid = state.grid_in_use(name) if name in state.plan and not isinstance(unit.op, Concat) else None
+    if isinstance(unit.op, WEIGHTED):
+        folded, weights = state.folded(unit), unit.name + ".weights"
+        weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
+        bias = _on_grid(folded.bias, _input_grid(state, unit), weight_grid)
+        exact = _exact_products(_input_grid(state, unit), weight_grid, grid, len(bias))
+        return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid, exact=exact)
+    if isinstance(unit.op, AveragePool):
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit))
+    if isinstance(unit.op, GlobalAveragePool):
+        count = _TIE * element_count(state.network.shapes[unit.inputs[0]][:2])
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(
+            [_input_grid(state, unit)], grid, 1 / count))
+    if isinstance(unit.op, Add):
+        grids = [state.grid_in_use(state.plan.grid_of(name)) for name in unit.inputs]
+        return FakeQuantUnit(unit, grid=grid, exact=_exact(grids, grid))
+    if isinstance(unit.op, ReLU6):
+        source = _input_grid(state, unit)
+        return FakeQuantUnit(unit, limit=6.0 if source is None else float(fake_quant(np.float32(6), source)))
+    return FakeQuantUnit(unit, grid=grid)
+
+
+def _input_grid(state: PartlyQuantizedState, unit: Unit) -> Optional[AffineGrid]:
+    return state.grid_in_use(state.plan.grid_of(unit.inputs[0]))
+
+
+def _on_grid(bias: np.ndarray, source: Optional[AffineGrid], weights: Optional[AffineGrid]) -> np.ndarray:
+    """``bias`` rounded to multiples of ``scale_in * scale_weights``, in float32; as it is where either is in float."""
+    if source is None or weights is None:
+        return bias.astype(np.float32)
+    scale = np.broadcast_to(np.float32(source.scale) * weights.scale, bias.shape)
+    with np.errstate(over="ignore"):
+        codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
+        return np.where(scale > 0, codes * scale, bias).astype(np.float32)
+
+
+def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid],
+                    channels: int) -> Optional[ExactSums]:
+    """Of an operation with weights."""
+    if source is None or weights is None or output is None or not output.scale > 0:
+        return None
+    units = np.float64(source.scale) * np.broadcast_to(weights.scale, channels).astype(np.float64)
+    if not units.max() > 0:
+        return None
+    # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
+    return ExactSums(np.where(units > 0, units, output.scale * 2.0**-20), np.float32(output.scale))
+
+
+def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
+           share: float = 1.0) -> Optional[ExactSums]:
+    """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
+    if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
+        return None
+    return ExactSums(np.array([float(grid.scale) for grid in sources]) * share, np.float32(output.scale))
+
+
+def _tie(state: PartlyQuantizedState, unit: Unit) -> float:
+    source = _input_grid(state, unit)
+    if source is None:
+        return 0.0
+    shape = state.network.shapes[unit.inputs[0]]
+    count = element_count(unit.op.pool_size if isinstance(unit.op, AveragePool) else shape[:2])
+    return float(np.float32(source.scale) / np.float32(_TIE * count))

@@ -1,0 +1,111 @@
+"""The proof of exports that compute in float: code by code where everything is quantized, by values elsewhere."""
+
+from dataclasses import replace
+from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.fake_quant.model import FakeQuantModel
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.progress import Progress
+from qatviz.export.proof.graph import BATCH, EvaluationGraph
+from qatviz.export.proof.parity import Agreement, LayerAgreement, Runtime, codes_of
+from qatviz.export.proof.report import Exported, prove
+from qatviz.export.proof.values import Bar, value_report
+from qatviz.export.source import ExportSource
+from qatviz.quant.affine import dequantize
+
+#: Values of layers by name, for float32 examples and names.
+Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
+
+#: What float arithmetic reaches in networks of a few layers, up to 8 bits of activations and above. Sums in float32 are off
+#: by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
+REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
+_MANTISSA_BITS = 24
+#: Of a network in float; and with some tensors in float and others rounded, a few of which get other codes.
+FLOAT_BAR, PARTLY_BAR = Bar(1e-5), Bar(1e-3, 0.98, 0.98)
+
+
+class Simulation(NamedTuple):
+    """A file that computes in float, in the words of the proof.
+
+    Attributes
+    ----------
+    format, runtime : str
+        For people.
+    values : callable
+        What it puts out, and its layers, for examples as the network sees them.
+    nbytes : int
+    notes : tuple of str
+    """
+
+    format: str
+    runtime: str
+    values: Values
+    nbytes: int
+    notes: Tuple[str, ...] = ()
+
+
+def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: ExportSource, quantized: bool,
+                     progress: Progress):
+    """Run a file and hold it against the evaluation graph, with quantization or without.
+
+    Returns
+    -------
+    ParityReport or ValueReport
+        The first where everything is quantized and there are integers to compare with.
+    """
+    held_out = source.held_out()
+    progress.at("building the evaluation graph", 0.0)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        integers, why_not = None, None  # type: Optional[IntegerModel], Optional[str]
+        if quantized and model.everything_quantized:
+            try:
+                integers = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+            except ExportError as error:
+                why_not = "compared by values, for there is no integer model of it: {}".format(error)
+        if integers is not None:
+            wide = max(tensor.num_bits for tensor in integers.tensors) > 8
+            run = codes_runtime(integers, simulation.values, [integers.output])
+            run_layers = codes_runtime(integers, simulation.values, [op.output for op in integers.ops])
+            exported = Exported(simulation.format, simulation.runtime, run, run_layers, simulation.nbytes,
+                                REACHED_WIDE if wide else REACHED, simulation.notes)
+            report = prove(integers, exported, graph, *held_out, progress=progress.part(0.1, 1.0))
+            return replace(report, layers=forgive_float(integers, report.layers))
+        progress.at("running the evaluation graph", 0.1)
+        in_float = graph.logits(held_out.images, quantized=False)
+        expected = graph.logits(held_out.images) if quantized else in_float
+    values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
+    values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
+    about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
+    return value_report(about, "evaluation graph" if quantized else "float", values, held_out,
+                        {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
+                        PARTLY_BAR if quantized else FLOAT_BAR, simulation.notes + ((why_not,) if why_not else ()))
+
+
+def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
+    """What was found of layers, but for differences of one code that float arithmetic explains.
+
+    Sums of more bits than float32's mantissa are off by more than the unit that integer arithmetic may be.
+    """
+    long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
+    return tuple(layer._replace(unexplained=0) if layer.layer in long_sums and layer.own.largest <= 1 else layer
+                 for layer in layers)
+
+
+def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:
+    """From codes to codes, by way of their values."""
+    def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
+        found = values(dequantize(codes, model.tensor(model.input).grid), names)
+        return {name: codes_of(found[name], model.tensor(name)) for name in names}
+    return run
+
+
+def _in_batches(values: Values, name: str, images: np.ndarray, progress: Progress) -> np.ndarray:
+    found = []
+    for start in range(0, len(images), BATCH):
+        progress.at("running the file", start / len(images))
+        found.append(values(images[start:start + BATCH], [name])[name])
+    return np.concatenate(found)

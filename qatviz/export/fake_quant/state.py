@@ -1,0 +1,54 @@
+"""A run's moment in which some tensors may be left in float: what fake-quant and float exports are made from."""
+
+from typing import Optional
+
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.frozen_state import Arrays, FrozenState
+from qatviz.network.graph import Network
+from qatviz.quant.affine import AffineGrid
+from qatviz.settings import WEIGHTS
+from qatviz.training.settings_book import SettingsBook
+
+
+class PartlyQuantizedState(FrozenState):
+    """One moment of a run; as :class:`FrozenState`, but tensors may be in float.
+
+    Parameters
+    ----------
+    network, book, arrays, step
+        As of :class:`FrozenState`.
+    quantized : bool
+        False: everything is in float, whatever the settings say.
+
+    Raises
+    ------
+    ExportError
+        If an array is missing, of another shape or not finite, or if activations are quantized whose ranges have never
+        been seen.
+    """
+
+    def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None,
+                 quantized: bool = True):
+        self._quantized, self._step = quantized, step
+        super().__init__(network, book, arrays, step)
+
+    def is_quantized(self, tensor: str) -> bool:
+        """Whether the quantizer of a tensor is on at that moment."""
+        s = self.book.of(tensor)
+        return self._quantized and s.enabled and (self._step is None or self._step >= s.quant_delay)
+
+    def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
+        """The grid of an activations tensor, None where it is in float."""
+        return self.activation_grid(tensor) if self.is_quantized(tensor) else None
+
+    @property
+    def everything_quantized(self) -> bool:
+        """Whether no tensor is left in float."""
+        return all(self.is_quantized(tensor.name) for tensor in self.plan.tensors)
+
+    def _check_quantized(self, step: Optional[int]) -> None:
+        grids = [self.activation_grid(tensor.name) for tensor in self.plan.tensors
+                 if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)]
+        if grids and not any(grid.scale > 0 for grid in grids):
+            raise ExportError("network {!r}: the ranges of all activations are 0 to 0, so nothing has been seen yet; "
+                              "possible after the first step of training".format(self.network.name))

@@ -1,0 +1,207 @@
+"""From a trained network to a float TFLite file that simulates its quantization with FAKE_QUANT operations.
+
+Any number of bits from 2 to 16, and any grid. Weights are the values of their codes: FAKE_QUANT knows no scales by
+channel. Its kernel knows no narrow range (it refuses files that have one); there a MAXIMUM comes first.
+"""
+
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.export.tflite.file import PADDING, TfliteFile
+from qatviz.network.checks import INPUT
+from qatviz.quant.affine import AffineGrid
+
+PROBABILITIES = "softmax"
+_FLOAT = np.dtype(np.float32)
+#: ``ActivationFunctionType`` of TFLite's schema.
+_FUSED = {None: 0, "ReLU": 1, "ReLU6": 3}
+
+
+class FakeQuantFile(NamedTuple):
+    """A file, and the names here of the tensors that it puts out, in order."""
+
+    content: bytes
+    outputs: Tuple[str, ...]
+
+
+def fake_quant_file(model: FakeQuantModel, softmax: bool = False,
+                    outputs: Optional[Sequence[str]] = None) -> FakeQuantFile:
+    """The TFLite file of a model.
+
+    Parameters
+    ----------
+    model : FakeQuantModel
+    softmax : bool
+        Put out probabilities and not the logits.
+    outputs : sequence of str, optional
+        Layers whose outputs to put out instead, for a look inside.
+    """
+    return _Lowering(model).run(softmax, outputs)
+
+
+class _Lowering:
+    """A file under construction; each ``_<kind>`` method adds one kind of operation."""
+
+    def __init__(self, model: FakeQuantModel):
+        self._model, self._network = model, model.network
+        facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
+        self._file = TfliteFile(", ".join(["qatviz {}: {}, simulated in float with FAKE_QUANT".format(
+            __version__, model.network.name)] + facts))
+        self._index = {}  # type: Dict[str, int]
+
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
+        shape = self._network.input_shape
+        first = self._new(INPUT, shape)
+        self._index[INPUT] = self._rounded(INPUT, first, shape, self._model.input_grid)
+        for part in self._model.units:
+            getattr(self, "_" + part.unit.op.kind.lower())(part)
+        names = tuple(outputs or [self._network.output])
+        last = [self._index[name] for name in names]
+        if softmax:
+            names = (PROBABILITIES,)
+            last = [self._append("SOFTMAX", last, PROBABILITIES, self._network.shapes[self._network.output],
+                                 "SoftmaxOptions", Beta=1.0)]
+        return FakeQuantFile(self._file.finish([first], last), names)
+
+    # Tensors
+
+    def _new(self, name: str, shape: Sequence[int]) -> int:
+        return self._file.add_tensor(name, (1,) + tuple(shape), _FLOAT)
+
+    def _append(self, operation: str, inputs: Sequence[int], name: str, shape: Sequence[int],
+                kind: Optional[str] = None, version: int = 1, **fields: Any) -> int:
+        """The tensor that a new operation puts out."""
+        result = self._new(name, shape)
+        self._file.add_operation(operation, version, inputs, [result], None if kind is None else (kind, fields))
+        return result
+
+    def _constant(self, name: str, value: Any) -> int:
+        return self._file.add_constant(name, np.asarray(value, np.float32))
+
+    def _put(self, part: FakeQuantUnit, operation: str, inputs: Sequence[int], kind: Optional[str] = None,
+             version: int = 1, **fields: Any) -> None:
+        """Append an operation, what breaks its ties, and what rounds its output."""
+        name = part.unit.output
+        shape = self._network.shapes[name]
+        rest = (["computed"] if part.tie or part.grid is not None else [])
+        index = self._append(operation, inputs, "/".join([name] + rest), shape, kind, version, **fields)
+        if part.tie:
+            rest = ["tie"] if part.grid is not None else []
+            index = self._append("ADD", [index, self._constant(name + "/quarter", [part.tie])], "/".join([name] + rest),
+                                 shape, "AddOptions")
+        self._index[name] = self._rounded(name, index, shape, part.grid)
+
+    def _rounded(self, name: str, index: int, shape: Sequence[int], grid: Optional[AffineGrid]) -> int:
+        if grid is None:
+            return index
+        low, high, num_bits, narrow_range = kernel_range(grid)
+        # The network's input has its name already.
+        last = name + "/rounded" if name == INPUT else name
+        if not grid.scale > 0:
+            zero = self._constant(name + "/zero", [0.0])
+            at_least = self._append("MAXIMUM", [index, zero], name + "/from_zero", shape, "MaximumMinimumOptions")
+            return self._append("MINIMUM", [at_least, zero], last, shape, "MaximumMinimumOptions")
+        if narrow_range:
+            lowest = self._constant(name + "/lowest", [grid.minimum])
+            index = self._append("MAXIMUM", [index, lowest], name + "/from_lowest", shape, "MaximumMinimumOptions")
+            low, high = kernel_range(AffineGrid(grid.scale, grid.zero_point, num_bits, False))[:2]
+        return self._append("FAKE_QUANT", [index], last, shape, "FakeQuantOptions", Min=float(low), Max=float(high),
+                            NumBits=num_bits, NarrowRange=False)
+
+    # Operations with weights
+
+    def _conv2d(self, part: FakeQuantUnit) -> None:
+        self._convolution(part, "CONV_2D", part.rounded_weights.transpose(3, 0, 1, 2), "Conv2DOptions")
+
+    def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
+        weights = part.rounded_weights
+        self._convolution(part, "DEPTHWISE_CONV_2D", weights.reshape((1,) + weights.shape[:2] + (-1,)),
+                          "DepthwiseConv2DOptions", 2 if max(part.unit.op.dilation) > 1 else 1,
+                          DepthMultiplier=part.unit.op.depth_multiplier)
+
+    def _convolution(self, part: FakeQuantUnit, operation: str, weights: np.ndarray, kind: str, version: int = 1,
+                     **fields: Any) -> None:
+        op = part.unit.op
+        self._put(part, operation, self._inputs(part, weights), kind, version, Padding=PADDING[op.padding],
+                  StrideH=op.strides[0], StrideW=op.strides[1], DilationHFactor=op.dilation[0],
+                  DilationWFactor=op.dilation[1], FusedActivationFunction=_fused(part), **fields)
+
+    def _dense(self, part: FakeQuantUnit) -> None:
+        self._put(part, "FULLY_CONNECTED", self._inputs(part, part.rounded_weights.T), "FullyConnectedOptions",
+                  FusedActivationFunction=_fused(part))
+
+    def _inputs(self, part: FakeQuantUnit, weights: np.ndarray) -> List[int]:
+        name = part.unit.name
+        return [self._index[part.unit.inputs[0]], self._constant(name + ".weights", weights),
+                self._constant(name + ".bias", part.bias)]
+
+    # Operations without weights
+
+    def _relu(self, part: FakeQuantUnit) -> None:
+        self._put(part, "RELU", self._sources(part))
+
+    def _relu6(self, part: FakeQuantUnit) -> None:
+        if part.limit == 6.0:
+            self._put(part, "RELU6", self._sources(part))
+            return
+        name = part.unit.output
+        positive = self._append("RELU", self._sources(part), name + "/from_zero", self._network.shapes[name])
+        self._put(part, "MINIMUM", [positive, self._constant(name + "/limit", [part.limit])], "MaximumMinimumOptions")
+
+    def _maxpool(self, part: FakeQuantUnit) -> None:
+        self._pool(part, "MAX_POOL_2D")
+
+    def _averagepool(self, part: FakeQuantUnit) -> None:
+        self._pool(part, "AVERAGE_POOL_2D")
+
+    def _pool(self, part: FakeQuantUnit, operation: str) -> None:
+        op = part.unit.op
+        self._put(part, operation, self._sources(part), "Pool2DOptions", Padding=PADDING[op.padding],
+                  StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0],
+                  FilterWidth=op.pool_size[1])
+
+    def _globalaveragepool(self, part: FakeQuantUnit) -> None:
+        axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
+        self._put(part, "MEAN", self._sources(part) + [axes], "ReducerOptions", KeepDims=False)
+
+    def _add(self, part: FakeQuantUnit) -> None:
+        """Of more than two, a chain."""
+        name, sources = part.unit.output, self._sources(part)
+        total = sources[0]
+        for position, source in enumerate(sources[1:-1]):
+            total = self._append("ADD", [total, source], "{}/sum{}".format(name, position + 1),
+                                 self._network.shapes[name], "AddOptions")
+        self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
+
+    def _concat(self, part: FakeQuantUnit) -> None:
+        axis = part.unit.op.axis % len(self._network.shapes[part.unit.output]) + 1
+        self._put(part, "CONCATENATION", self._sources(part), "ConcatenationOptions", Axis=axis)
+
+    def _zeropad(self, part: FakeQuantUnit) -> None:
+        widths = np.array([(0, 0), *part.unit.op.padding, (0, 0)], np.int32)
+        self._put(part, "PAD", self._sources(part) + [self._file.add_constant(part.unit.name + "/widths", widths)],
+                  "PadOptions")
+
+    def _reshape(self, part: FakeQuantUnit) -> None:
+        shape = (-1,) + tuple(self._network.shapes[part.unit.output])
+        constant = self._file.add_constant(part.unit.name + "/shape", np.array(shape, np.int32))
+        self._put(part, "RESHAPE", self._sources(part) + [constant], "ReshapeOptions", NewShape=shape)
+
+    _flatten = _reshape
+
+    def _dropout(self, part: FakeQuantUnit) -> None:
+        """No operation; a softmax is one of the file's output."""
+        self._index[part.unit.output] = self._index[part.unit.inputs[0]]
+
+    _softmax = _dropout
+
+    def _sources(self, part: FakeQuantUnit) -> List[int]:
+        return [self._index[name] for name in part.unit.inputs]
+
+
+def _fused(part: FakeQuantUnit) -> int:
+    return _FUSED[part.unit.activation and part.unit.activation.kind]

@@ -1,0 +1,1 @@
+"""TensorFlow inference graphs: SavedModel and frozen."""

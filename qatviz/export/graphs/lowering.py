@@ -1,0 +1,180 @@
+"""From a trained network to a TensorFlow inference graph of constants and common operations.
+
+Rounding is done by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
+ranges, which converters and viewers know; not by the operations that let settings change while a run goes on.
+
+The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``logits``, and where these are of classes
+``probabilities`` and ``class``; ``about``, a string constant with what there is to know (JSON). Layers are in the scope
+``network``, under their names.
+"""
+
+import json
+from typing import Any, Dict, List, NamedTuple, Optional
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.ranges import kernel_range
+from qatviz.export.graphs.exact import settled_addition, settled_sum
+from qatviz.network.layer import element_count
+from qatviz.network.layers import Add
+from qatviz.quant.affine import AffineGrid
+
+INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
+_SCOPE = "network"
+
+
+class InferenceGraph(NamedTuple):
+    """A graph, and what has to be known of it.
+
+    Attributes
+    ----------
+    definition : tf.GraphDef
+    outputs : tuple of str
+        Names of its output nodes.
+    tensors : dict of str to str
+        The name of the tensor that each unit of the network puts out, by the layer's name; of the input too.
+    """
+
+    definition: Any
+    outputs: tuple
+    tensors: Dict[str, str]
+
+
+def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool = True,
+                    exact: bool = False) -> InferenceGraph:
+    """The graph of a model.
+
+    Parameters
+    ----------
+    model : FakeQuantModel
+    about : dict
+        JSON-able: what the constant ``about`` says.
+    classes : bool
+        Whether its outputs are classes, and not numbers of their own.
+    exact : bool
+        With operations in double precision that take sums to the codes that exact sums have.
+    """
+    network = model.network
+    graph = tf.Graph()
+    with graph.as_default():
+        images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape), INPUT)
+        tf.constant(json.dumps(about, sort_keys=True), name=ABOUT)
+        with tf.name_scope(_SCOPE + "/"):
+            with tf.name_scope("input"):
+                outputs = {"input": _rounded(images, model.input_grid)}
+            builder = _Builder(model, outputs, exact)
+            for part in model.units:
+                with tf.name_scope(part.unit.name):
+                    outputs[part.unit.output] = builder.unit(part)
+        logits = tf.identity(outputs[network.output], LOGITS)
+        names = [LOGITS]
+        if classes:
+            tf.nn.softmax(logits, name=PROBABILITIES)
+            tf.argmax(logits, axis=-1, output_type=tf.int64, name=CLASS)
+            names += [PROBABILITIES, CLASS]
+        tensors = {name: tensor.name for name, tensor in outputs.items()}
+        return InferenceGraph(graph.as_graph_def(), tuple(names), tensors)
+
+
+class _Builder:
+    """One graph under construction; each ``_<kind>`` method adds one kind of layer."""
+
+    def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool):
+        self._network, self._outputs, self._exact = model.network, outputs, exact
+
+    def unit(self, part: FakeQuantUnit) -> tf.Tensor:
+        unit = part.unit
+        inputs = [self._outputs[name] for name in unit.inputs]
+        result = getattr(self, "_" + unit.op.kind.lower())(part, inputs)
+        if part.tie:
+            result = tf.add(result, np.float32(part.tie), name="tie")
+        if self._exact and part.exact is not None:
+            with tf.name_scope("exact"):
+                result = (settled_addition(result, inputs, part.exact) if isinstance(unit.op, Add) else
+                          settled_sum(result, part.exact))
+        if unit.activation is not None:
+            result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
+        return _rounded(result, part.grid)
+
+    def _conv2d(self, part, inputs):
+        op = part.unit.op
+        return self._biased(part, tf.nn.conv2d(inputs[0], self._weights(part), strides=op.strides, padding=op.padding,
+                                               dilations=op.dilation))
+
+    def _depthwiseconv2d(self, part, inputs):
+        op = part.unit.op
+        return self._biased(part, tf.nn.depthwise_conv2d(
+            inputs[0], self._weights(part), strides=(1,) + tuple(op.strides) + (1,), padding=op.padding,
+            rate=op.dilation))
+
+    def _dense(self, part, inputs):
+        return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
+
+    def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
+        """The rounded weights, in the layer's shape; kernels by channel take channels as one axis, the last."""
+        with tf.name_scope("weights"):
+            shape, grid = part.weights.shape, part.weight_grid
+            columns = shape
+            if grid is not None and grid.scale.ndim and shape[-1] != len(part.bias):
+                columns = shape[:2] + (len(part.bias),)
+            rounded = _rounded(tf.constant(part.weights.reshape(columns)), grid)
+            return rounded if columns == shape else tf.reshape(rounded, shape)
+
+    def _biased(self, part: FakeQuantUnit, products: tf.Tensor) -> tf.Tensor:
+        return tf.nn.bias_add(products, tf.constant(part.bias, name="bias"))
+
+    def _relu(self, part, inputs):
+        return tf.nn.relu(inputs[0])
+
+    def _relu6(self, part, inputs):
+        if part.limit == 6.0:
+            return tf.nn.relu6(inputs[0])
+        return tf.minimum(tf.nn.relu(inputs[0]), np.float32(part.limit))
+
+    def _maxpool(self, part, inputs):
+        op = part.unit.op
+        return tf.nn.max_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
+
+    def _averagepool(self, part, inputs):
+        op = part.unit.op
+        return tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding)
+
+    def _globalaveragepool(self, part, inputs):
+        return tf.reduce_mean(inputs[0], axis=[1, 2])
+
+    def _add(self, part, inputs):
+        return tf.add(*inputs) if len(inputs) == 2 else tf.add_n(inputs)
+
+    def _concat(self, part, inputs):
+        axis = part.unit.op.axis
+        return tf.concat(inputs, axis + 1 if axis >= 0 else axis)
+
+    def _flatten(self, part, inputs):
+        return tf.reshape(inputs[0], [-1, element_count(self._network.shapes[part.unit.output])])
+
+    def _reshape(self, part, inputs):
+        return tf.reshape(inputs[0], (-1,) + tuple(self._network.shapes[part.unit.output]))
+
+    def _zeropad(self, part, inputs):
+        return tf.pad(inputs[0], ((0, 0),) + tuple(part.unit.op.padding) + ((0, 0),))
+
+    def _dropout(self, part, inputs):
+        return tf.identity(inputs[0])
+
+    def _softmax(self, part, inputs):
+        """The graph's own output ``probabilities`` is one."""
+        return tf.identity(inputs[0])
+
+
+def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
+    """``x`` rounded to a grid, of its last axis' channels where there is a scale for each; as it is without one."""
+    if grid is None:
+        return x
+    low, high, num_bits, narrow_range = kernel_range(grid)
+    operation = tf.quantization.fake_quant_with_min_max_vars
+    if np.ndim(low):
+        operation = tf.quantization.fake_quant_with_min_max_vars_per_channel
+    return operation(x, tf.constant(low, name="min"), tf.constant(high, name="max"), num_bits=num_bits,
+                     narrow_range=narrow_range)

@@ -1,0 +1,42 @@
+"""Running an exported graph in TensorFlow: from examples to values of its tensors."""
+
+from typing import Dict, Mapping, Sequence
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.graphs.lowering import INPUT
+
+#: What the proof calls it.
+RUNTIME = "TensorFlow {}".format(tf.__version__)
+
+
+class GraphRunner:
+    """A graph in a session of its own, as its users run it. One thread at a time; use as a context manager.
+
+    Parameters
+    ----------
+    content : bytes
+        A serialized GraphDef.
+    tensors : dict of str to str
+        Names of the graph's tensors by those they go by here.
+    """
+
+    def __init__(self, content: bytes, tensors: Mapping[str, str]):
+        self._tensors = dict(tensors)
+        definition = tf.GraphDef()
+        definition.ParseFromString(content)
+        graph = tf.Graph()
+        with graph.as_default():
+            tf.import_graph_def(definition, name="")
+        self._session = tf.Session(graph=graph)
+
+    def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
+        """Values of tensors by name for float32 ``images`` ``[n] + input shape``."""
+        return self._session.run({name: self._tensors[name] for name in names}, {INPUT + ":0": images})
+
+    def __enter__(self) -> "GraphRunner":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()

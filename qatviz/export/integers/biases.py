@@ -1,0 +1,86 @@
+"""Biases as integers, on the grid of input scale times weight scale, and what to do where it is too fine for them."""
+
+from typing import List, NamedTuple
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.model import IntegerTensor
+from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
+
+class FittedGrid(NamedTuple):
+    """A grid of weights with scales above 0 whose biases fit, and what was changed, in words."""
+
+    grid: AffineGrid
+    notes: List[str]
+
+
+def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: int) -> FittedGrid:
+    """Weight scales that biases of at most ``limit`` units can go with.
+
+    - A scale of 0 (weights that are all 0) says nothing about the weights, so it becomes one that suits the bias.
+    - A channel's scale that is too small is raised by a power of two. Its products are then at most
+      ``2**-30 * inputs * bias``, and what the coarser scale changes of them is less than half that for each input.
+      (Such channels come from batch norm whose input hardly varied.)
+    - A scale of the whole tensor is left: see :func:`bias_codes`.
+
+    Parameters
+    ----------
+    bias : np.ndarray
+        float32 ``[out]``.
+    grid : AffineGrid
+        Of the weights, ``[]`` or ``[out]``.
+    input_scale : float
+    limit : int
+        A power of two.
+    """
+    scale, notes = grid.scale.astype(np.float64), []
+    largest = np.abs(bias).astype(np.float64)
+    if scale.ndim == 0:
+        largest = largest.max()
+    needed = np.maximum(largest / (input_scale * limit), np.finfo(np.float32).tiny)
+    needed = next_power_of_two(needed).astype(np.float64)
+    # The scale that would do, as a multiple of the one there is.
+    with np.errstate(divide="ignore"):
+        doublings = np.ceil(np.log2(np.where(scale > 0, needed / np.where(scale > 0, scale, 1.0), 1.0)))
+    raised = (scale > 0) & (doublings > 0) if scale.ndim else np.zeros((), bool)
+    for channel in np.flatnonzero(raised):
+        notes.append("the scale of channel {} is raised from {:.3g} to {:.3g}, so that its bias fits {} bits".format(
+            channel, scale[channel], np.ldexp(scale[channel], int(doublings[channel])), limit.bit_length() + 1))
+    fitted = np.where(raised, np.ldexp(scale, np.where(raised, doublings, 0).astype(np.int32)), scale)
+    fitted = np.where(scale > 0, fitted, np.where(largest > 0, needed, 1.0)).astype(np.float32)
+    return FittedGrid(AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range), notes)
+
+
+def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray,
+               limit: int) -> np.ndarray:
+    """int64 ``[out]``: ``floor(bias / product_scale + 1/2)`` in float32, as the evaluation graph has it.
+
+    One beyond ``limit`` is cut to it where that makes no difference: where the output is beyond its grid either way.
+
+    Parameters
+    ----------
+    layer : str
+        For the message.
+    bias, product_scale : np.ndarray
+        float32 ``[out]``.
+    output : IntegerTensor
+    products : np.ndarray
+        int64 ``[out]``: how large the sum of the products can become.
+    limit : int
+
+    Raises
+    ------
+    ExportError
+        If it does make a difference.
+    """
+    with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
+        codes = round_half_up(bias / product_scale).astype(np.float64)
+    codes = np.where(bias == 0, 0.0, codes)
+    # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
+    least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
+    for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
+        raise ExportError("layer {!r}: the bias {:.4g} of channel {} is {:.3g} units of input scale times weight "
+                          "scale; allowed: {}; possible with {}.weights.per_channel=on".format(
+                              layer, bias[channel], channel, codes[channel], limit, layer))
+    return np.clip(codes, -limit, limit).astype(np.int64)

@@ -1,0 +1,185 @@
+"""The integer model in NumPy: the oracle of every runtime that an export is for.
+
+Each operation computes integers from integers, with one rounding, half up, of its result:
+
+- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times its factor, plus the output's zero
+  point;
+- GlobalAveragePool: ``4 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
+- Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
+- all others pass codes on.
+
+Padding is the zero point. The result is clamped to what the grid and the activation allow.
+"""
+
+from typing import Callable, Dict, Iterable, List, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.fixed_point import requantize, round_shift
+from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.network.layers import Pair
+from qatviz.quant.affine import quantize
+
+#: Examples that go through the network together: enough for BLAS, few enough for its columns to stay in memory.
+BATCH = 64
+#: Sums of integers up to here are exact in floating point, whatever the order, so BLAS can compute them.
+_EXACT = ((2**24, np.float32), (2**53, np.float64))
+
+
+def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
+    """int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up."""
+    tensor = model.tensor(model.input)
+    images = np.asarray(images, np.float32)
+    if images.shape[1:] != tensor.shape:
+        raise ExportError("integer model {!r}: the images are {}; expected: [n, {}]".format(
+            model.name, list(images.shape), ", ".join(map(str, tensor.shape))))
+    return quantize(images, tensor.grid)
+
+
+def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
+    """int32 codes of the logits for float32 ``images`` ``[n] + input shape``."""
+    return simulate_tensors(model, images, [model.output])[model.output]
+
+
+def simulate_tensors(model: IntegerModel, images: np.ndarray,
+                     names: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
+    """int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
+    codes = quantize_input(model, images)
+    wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
+    parts = [run_codes(model, codes[start:start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
+    return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
+
+
+def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> Dict[str, np.ndarray]:
+    """int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once."""
+    known = {model.input: codes.astype(np.int32)}
+    for op in model.ops:
+        known[op.output] = run_op(model, op, known)
+    return {name: known[name] for name in names}
+
+
+def run_op(model: IntegerModel, op: IntegerOp, known: Dict[str, np.ndarray]) -> np.ndarray:
+    """int32 codes of the output of one operation, from codes of its inputs by their names."""
+    inputs = [(known[name], model.tensor(name)) for name in op.inputs]
+    return np.clip(_KERNELS[op.kind](op, inputs, model.tensor(op.output)), *op.clamp).astype(np.int32)
+
+
+def dequantize(tensor: IntegerTensor, codes: np.ndarray) -> np.ndarray:
+    """float32 values of codes."""
+    return ((codes - tensor.zero_point) * np.float32(tensor.scale)).astype(np.float32)
+
+
+_Inputs = List[Tuple[np.ndarray, IntegerTensor]]
+
+
+def _centred(inputs: _Inputs) -> np.ndarray:
+    codes, tensor = inputs[0]
+    return codes - np.int32(tensor.zero_point)
+
+
+def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    weights = op.weights.centred
+    x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
+    columns = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
+    matrix = weights.reshape(-1, weights.shape[-1]).astype(x.dtype)
+    return _requantized(op, columns.reshape(columns.shape[:3] + (len(matrix),)) @ matrix, output)
+
+
+def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    weights = op.weights.centred
+    x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
+    windows = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
+    sums = np.zeros(windows.shape[:3] + weights.shape[2:], x.dtype)
+    for row in range(weights.shape[0]):
+        for column in range(weights.shape[1]):
+            sums += windows[:, :, :, row, column, :, None] * weights[row, column].astype(x.dtype)
+    return _requantized(op, sums.reshape(sums.shape[:3] + output.shape[2:]), output)
+
+
+def _dense(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    dtype = _exact_dtype(op)
+    return _requantized(op, _centred(inputs).astype(dtype) @ op.weights.centred.astype(dtype), output)
+
+
+def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.ndarray:
+    return requantize(sums.astype(np.int64) + op.weights.bias, op.factors) + output.zero_point
+
+
+def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    products = sum((codes.astype(np.int64) - tensor.zero_point) * multiplier
+                   for (codes, tensor), multiplier in zip(inputs, op.factors.multiplier))
+    return round_shift(products, op.factors.right_shift[0]) + output.zero_point
+
+
+def _global_average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    sums = _centred(inputs).sum(axis=(1, 2), dtype=np.int64)
+    return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.factors) + output.zero_point
+
+
+def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    centred = _centred(inputs)
+    counts = _pooled(op, _padded(op, np.ones((1,) + centred.shape[1:], np.int64), 0), output, np.add)
+    sums = _pooled(op, _padded(op, centred.astype(np.int64), 0), output, np.add)
+    return (2 * sums + counts) // (2 * counts) + output.zero_point
+
+
+def _largest(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    codes, tensor = inputs[0]
+    # What SAME pads does not take part: no code is smaller.
+    return _pooled(op, _padded(op, codes, tensor.bounds[0]), output, np.maximum)
+
+
+def _concat(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    return np.concatenate([codes for codes, _ in inputs], op.layer.axis % len(output.shape) + 1)
+
+
+def _reshape(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    codes, _ = inputs[0]
+    return codes.reshape((len(codes),) + output.shape)
+
+
+def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    codes, tensor = inputs[0]
+    return np.pad(codes, ((0, 0),) + tuple(op.layer.padding) + ((0, 0),), "constant", constant_values=tensor.zero_point)
+
+
+def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
+    return inputs[0][0]
+
+
+_KERNELS = {
+    "Conv2D": _conv, "DepthwiseConv2D": _depthwise, "Dense": _dense, "Add": _add, "GlobalAveragePool": _global_average,
+    "AveragePool": _average, "MaxPool": _largest, "Concat": _concat, "Flatten": _reshape, "Reshape": _reshape,
+    "ZeroPad": _zero_pad, "ReLU": _passed_on, "ReLU6": _passed_on,
+}  # type: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]]
+
+
+def _exact_dtype(op: IntegerOp) -> np.dtype:
+    """The fastest type in which the sums of products are exact."""
+    largest = 2**(op.accumulator_bits - 1)
+    return next(np.dtype(dtype) for limit, dtype in _EXACT if largest <= limit)
+
+
+def _padded(op: IntegerOp, x: np.ndarray, value: int) -> np.ndarray:
+    if op.pads == ((0, 0), (0, 0)):
+        return x
+    return np.pad(x, ((0, 0),) + op.pads + ((0, 0),), "constant", constant_values=value)
+
+
+def _windows(x: np.ndarray, size: Pair, strides: Pair, dilation: Pair, shape: Tuple[int, ...]) -> np.ndarray:
+    """View ``[n, rows, columns, height, width, channels]`` of the windows of ``x`` ``[n, ., ., channels]``."""
+    n, row, column, channel = x.strides
+    return np.lib.stride_tricks.as_strided(
+        x, (len(x),) + tuple(shape[:2]) + tuple(size) + x.shape[3:],
+        (n, row * strides[0], column * strides[1], row * dilation[0], column * dilation[1], channel), writeable=False)
+
+
+def _pooled(op: IntegerOp, x: np.ndarray, output: IntegerTensor, combine: Callable) -> np.ndarray:
+    windows = _windows(x, op.layer.pool_size, op.layer.strides, (1, 1), output.shape)
+    result = windows[:, :, :, 0, 0].copy()
+    for row in range(op.layer.pool_size[0]):
+        for column in range(op.layer.pool_size[1]):
+            if row or column:
+                combine(result, windows[:, :, :, row, column], out=result)
+    return result

@@ -1,0 +1,1 @@
+"""The trained weights back in a Keras model."""

@@ -1,0 +1,96 @@
+"""Export to Keras: the trained float weights in the user's own model, one ``.h5`` file, its proof, both written."""
+
+from pathlib import Path
+from typing import Any, List, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.errors import ExportError
+from qatviz.export.formats import Options, Written
+from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import BATCH, EvaluationGraph
+from qatviz.export.proof.values import Bar, value_report
+from qatviz.export.source import ExportSource
+from qatviz.network.keras_export import keras_description
+from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layers import Softmax
+
+#: Of the largest value that is put out: batch norm is folded there, and not here.
+_BAR = Bar(1e-4)
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write the trained weights of a moment of a run, in float, as a whole Keras model.
+
+    Any thread; it has its own graphs and sessions and touches no run. A network that was imported from Keras goes back
+    into that model; any other into a functional model of the same layers, as does an imported one with the option
+    ``rebuild``. The proof compares what the file, loaded by Keras, puts out with the evaluation graph in float.
+
+    Raises
+    ------
+    ExportError
+        If the model holds code that is not allowed to run, Keras can't build it, an array is missing, or a file can't
+        be written; then none is.
+    Cancelled
+    """
+    progress.at("describing the model", 0.0)
+    origin, notes = _origin(source, options)
+    values = arrays_for_keras(source.network, origin, source.arrays)
+    progress.at("building the Keras model", 0.05)
+    content, untouched = keras_file(origin, values)
+    if untouched:
+        notes.append("{} weights of the Keras model have no part in the network's output, and their values were not "
+                     "kept: they are new".format(untouched))
+    report = _proof(source, content, notes, progress.part(0.3, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, content, report), report)
+
+
+def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:
+    """Which Keras model, and what is to be said of the choice."""
+    known = source.keras
+    if known is None or options["rebuild"]:
+        return keras_description(source.network), []
+    if known.config is None:
+        return keras_description(source.network), [
+            "the model could not describe itself, so this is another one, of the same layers"]
+    if known.has_code and not options["allow_code"]:
+        raise ExportError("the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with "
+                          "your rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
+                          "model of the same layers without code")
+    return known, []
+
+
+def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Progress) -> Any:
+    held_out = source.held_out()
+    images = held_out.images
+    progress.at("loading the file", 0.0)
+    with loaded(content) as model:
+        found = []
+        for start in range(0, len(images), BATCH):
+            progress.at("running the file", 0.1 + 0.4 * start / len(images))
+            found.append(model.predict_on_batch(images[start:start + BATCH]))
+    progress.at("running the evaluation graph", 0.5)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        expected = graph.logits(images, quantized=False)
+    if isinstance(source.network.layer(source.network.output), Softmax):
+        expected = _softmax(expected)
+    about = dict(source.metadata, format="Keras model, float", network=source.network.name,
+                 runtime="tf.keras of TensorFlow {}".format(tf.__version__))
+    parameters = sum(value.nbytes for name, value in source.arrays.items() if _is_parameter(source, name))
+    return value_report(about, "float", {"float": expected, "file": np.concatenate(found)}, held_out,
+                        {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))
+
+
+def _is_parameter(source: ExportSource, name: str) -> bool:
+    layer, _, parameter = name.rpartition(".")
+    return any(known.name == layer and parameter in source.network.parameter_shapes(layer)
+               for known in source.network.layers)
+
+
+def _softmax(logits: np.ndarray) -> np.ndarray:
+    powers = np.exp(logits - logits.max(axis=-1, keepdims=True))
+    return powers / powers.sum(axis=-1, keepdims=True)

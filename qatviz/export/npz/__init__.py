@@ -1,0 +1,1 @@
+"""All integers as NumPy arrays with a description, and a reader that trusts neither."""

@@ -1,0 +1,62 @@
+"""Export to ``.npz`` and ``.json``: the files, their proof, all written."""
+
+import tempfile
+from pathlib import Path
+
+from qatviz.export.errors import ExportError
+from qatviz.export.formats import Options, Written
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import run_codes
+from qatviz.export.npz.format import SCHEMA, to_files
+from qatviz.export.npz.reader import load_integer_model
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.report import Exported, prove
+from qatviz.export.source import ExportSource
+
+#: It holds the very integers that the simulator computes with.
+REACHED = Agreement(0.995, 1, 1.0)
+RUNTIME = "the integer simulator, as read back from the files"
+SUFFIX = ".json"
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as arrays and their description, with the proof that they compute what was seen.
+
+    The proof reads the files back. Any thread; it has its own session and touches no run.
+
+    Raises
+    ------
+    ExportError
+        If there is no integer model of it, or a file can't be written; then none is.
+    Cancelled
+    """
+    if path.suffix.lower() == SUFFIX:
+        raise ExportError("{}: is the name of the description, which is written beside the arrays; expected a name "
+                          "that ends in .npz".format(path))
+    progress.at("making the integers", 0.0)
+    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    progress.at("writing the arrays", 0.05)
+    arrays, described = to_files(model)
+    found = _read_back(arrays, described)
+    tensors = [op.output for op in found.ops]
+    exported = Exported(
+        "NumPy arrays ({})".format(SCHEMA), RUNTIME, lambda codes: run_codes(found, codes, [found.output]),
+        lambda codes: run_codes(found, codes, tensors), len(arrays) + len(described), REACHED,
+        ("its size is that of both files",))
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        report = prove(model, exported, graph, *source.held_out(), progress.part(0.2, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, arrays, report, {SUFFIX: described}), report)
+
+
+def _read_back(arrays: bytes, described: bytes) -> IntegerModel:
+    with tempfile.TemporaryDirectory(prefix="qatviz-npz-") as name:
+        path = Path(name) / "model.npz"
+        path.write_bytes(arrays)
+        path.with_suffix(SUFFIX).write_bytes(described)
+        return load_integer_model(path)

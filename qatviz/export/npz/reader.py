@@ -1,0 +1,230 @@
+"""Reading an integer model from its ``.npz`` and ``.json``, trusting neither."""
+
+import zipfile
+from pathlib import Path
+from typing import Any, Dict, List, Tuple, Union
+
+import numpy as np
+
+from qatviz.data.checks import reading
+from qatviz.data.npz import read_npz
+from qatviz.errors import DataError, NetworkError
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
+from qatviz.export.npz import fields
+from qatviz.export.npz.checks import accumulator_bound, check_factors, check_grids, expected_pads
+from qatviz.export.npz.format import CHECKSUM, SCHEMA, checksum
+from qatviz.network import checks
+from qatviz.network.graph import WEIGHTED
+from qatviz.network.layer import Layer, element_count
+from qatviz.network.layers import BatchNorm, Dropout, Softmax, layer_from_dict
+from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
+
+#: Of a description; that of a network of hundreds of layers takes some hundred thousand bytes.
+_MOST_TEXT = 2**26
+#: Bytes of an array's header in the archive, at most.
+_HEADER = 2**14
+_TYPES = ("int8", "int16", "int32", "int64", "float32")
+_NO_OPERATION = (BatchNorm, Dropout, Softmax)
+Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
+
+
+def load_integer_model(path: Union[str, Path]) -> IntegerModel:
+    """The integer model of an ``.npz`` and the ``.json`` of the same name beside it.
+
+    All that the simulator relies on is checked: types, shapes, ranges, that layers, tensors and arrays fit each other,
+    and that multipliers are those of the scales. No code is run.
+
+    Raises
+    ------
+    ExportError
+        If a file can't be read, or is damaged, or both don't belong together; the message names it and the entry.
+    """
+    path = Path(path)
+    described = path.with_suffix(".json")
+    try:
+        with reading(str(described), "the description of an integer model"), open(str(described), "rb") as file:
+            content = file.read(_MOST_TEXT + 1)
+        if len(content) > _MOST_TEXT:
+            raise ExportError("{}: is larger than {:,} bytes".format(described, _MOST_TEXT))
+        return _Reader(str(path), fields.parsed(content, str(described)), str(described)).model()
+    except (DataError, NetworkError) as error:
+        raise ExportError(str(error) if str(path) in str(error) or str(described) in str(error)
+                          else "{}: {}".format(described, error)) from error
+
+
+class _Reader:
+    """One model; every method raises :class:`ExportError` or NetworkError at what is not as it should be."""
+
+    def __init__(self, path: str, record: Dict[str, Any], where: str):
+        self._path, self._record, self._where = path, record, where
+        schema = fields.text(record, "schema", where)
+        if schema != SCHEMA:
+            raise fields.refused(schema, "{}: schema".format(where), repr(SCHEMA))
+
+    def model(self) -> IntegerModel:
+        where, record = self._where, self._record
+        tensors = [self._tensor(entry) for entry in fields.items(record, "tensors", where)]
+        layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
+        if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
+            raise ExportError("{}: has {} tensors for {} operations: expected the input's and one for each, of "
+                              "different names".format(where, len(tensors), len(layers)))
+        by_name = {tensor.name: tensor for tensor in tensors}
+        aliases = self._aliases(by_name)
+        if fields.text(record, "input", where) != tensors[0].name or tensors[0].name != checks.INPUT:
+            raise fields.refused(record["input"], where + ": input", "the first tensor, {!r}".format(checks.INPUT))
+        if fields.text(record, "output", where) not in by_name:
+            raise fields.refused(record["output"], where + ": output", "the name of a tensor")
+        arrays = self._arrays(self._expected(layers))
+        if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
+            raise ExportError("{}: it or {} was changed or damaged since they were written, or they are of two "
+                              "exports; expected what its {!r} tells (leave that out after a change on purpose)".format(
+                                  where, self._path, CHECKSUM))
+        ops, known = [], [tensors[0].name]
+        for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
+            ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
+            known.append(tensor.name)
+        metadata = fields.mapping(fields.field(record, "metadata", where), where + ": metadata")
+        return IntegerModel(checks.layer_name(where + ": name", fields.text(record, "name", where)), tuple(tensors),
+                            tuple(ops), record["output"], fields.optional_text(record, "softmax", where), aliases,
+                            fields.texts(record, "notes", where), metadata)
+
+    def _tensor(self, entry: Any) -> IntegerTensor:
+        name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")
+        where = "{}: tensor {!r}".format(self._where, name)
+        bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
+        narrow = fields.flag(entry, "narrow_range", where)
+        shape = fields.integers(entry, "shape", where, 1, 2**31)
+        if not shape or element_count(shape) >= 2**31:
+            raise fields.refused(list(shape), where + ": shape", "sizes of fewer than 2**31 codes")
+        return IntegerTensor(name, shape, fields.scale(entry, "scale", where),
+                             fields.integer(entry, "zero_point", where, *code_bounds(bits, narrow)), bits, narrow,
+                             fields.text(entry, "quantizer", where))
+
+    def _layer(self, entry: Any) -> Layer:
+        where = self._where + ": operation"
+        layer = layer_from_dict(fields.mapping(fields.field(fields.mapping(entry, where), "layer", where), where))
+        if isinstance(layer, _NO_OPERATION):
+            raise fields.refused(layer.kind, "{} {!r}: kind".format(where, layer.name), "what puts out integers")
+        return layer
+
+    def _aliases(self, tensors: Dict[str, IntegerTensor]) -> Dict[str, str]:
+        where = self._where + ": aliases"
+        aliases = fields.mapping(fields.field(self._record, "aliases", self._where), where)
+        for name, tensor in aliases.items():
+            if tensor not in tensors or name in tensors:
+                raise fields.refused(tensor, "{}: {!r}".format(where, name), "the name of a tensor, for what is none")
+        return dict(aliases)
+
+    def _expected(self, layers: List[Layer]) -> Shapes:
+        """Type and shape of each array, as the description has them."""
+        manifest = fields.mapping(fields.field(self._record, "arrays", self._where), self._where + ": arrays")
+        found = {}
+        for name, entry in manifest.items():
+            where = "{}: array {!r}".format(self._where, name)
+            found[name] = (fields.text(fields.mapping(entry, where), "dtype", where),
+                           fields.integers(entry, "shape", where, 0, 2**31))
+        names = set()
+        for layer in layers:
+            weighted = isinstance(layer, WEIGHTED)
+            parts = (".weights", ".weights.scale", ".weights.zero_point", ".bias") if weighted else ()
+            parts += (".multiplier", ".right_shift") if weighted or layer.kind in ("GlobalAveragePool", "Add") else ()
+            names.update(layer.name + part for part in parts)
+        if names != set(found):
+            raise ExportError("{}: arrays: {} {}: expected one for each that the operations have".format(
+                self._where, "lack" if names - set(found) else "have", ", ".join(sorted(names ^ set(found)))))
+        return found
+
+    def _arrays(self, expected: Shapes) -> Dict[str, np.ndarray]:
+        """The archive's, of the types and shapes that the description tells."""
+        with reading(self._path, "an .npz archive"), zipfile.ZipFile(self._path) as archive:
+            sizes = {info.filename: info.file_size for info in archive.infolist()}
+        if set(sizes) != {name + ".npy" for name in expected}:
+            odd = sorted(set(sizes) ^ {name + ".npy" for name in expected})
+            raise ExportError("{}: does not have the arrays that {} tells: {} {} in one of them only".format(
+                self._path, self._where, ", ".join(odd[:4]), "is" if len(odd) == 1 else "are"))
+        for name, (dtype, shape) in expected.items():
+            if dtype not in _TYPES:
+                raise fields.refused(dtype, "{}: array {!r}: dtype".format(self._where, name), ", ".join(_TYPES))
+            if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _HEADER:
+                raise ExportError("{}: {}: has {:,} bytes: expected {} {}".format(
+                    self._path, name, sizes[name + ".npy"], dtype, list(shape)))
+        arrays = read_npz(self._path, list(expected))
+        for name, (dtype, shape) in expected.items():
+            if arrays[name].dtype != np.dtype(dtype) or arrays[name].shape != shape:
+                raise ExportError("{}: {}: is {} {}: expected {} {}".format(
+                    self._path, name, arrays[name].dtype, list(arrays[name].shape), dtype, list(shape)))
+            arrays[name] = np.array(arrays[name])
+            arrays[name].flags.writeable = False
+        return arrays
+
+    def _operation(self, layer: Layer, output: IntegerTensor, entry: Dict[str, Any], known: Dict[str, IntegerTensor],
+                   aliases: Dict[str, str], arrays: Dict[str, np.ndarray]) -> IntegerOp:
+        where = "{}: operation {!r}".format(self._where, layer.name)
+        inputs = fields.texts(entry, "inputs", where)
+        if inputs != tuple(aliases.get(name, name) for name in layer.inputs) or not set(inputs) <= set(known):
+            raise fields.refused(list(inputs), where + ": inputs", "tensors before it, as its layer has them")
+        sources = [known[name] for name in inputs]
+        if fields.text(entry, "output", where) != output.name:
+            raise fields.refused(entry["output"], where + ": output", repr(output.name))
+        shape = tuple(layer.output_shape([source.shape for source in sources]))
+        if shape != output.shape:
+            raise fields.refused(list(output.shape), "{}: tensor {!r}: shape".format(self._where, output.name),
+                                 list(shape))
+        pads = expected_pads(layer, sources[0].shape, output.shape)
+        if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
+            raise fields.refused(entry["pads"], where + ": pads", "{}".format(pads))
+        clamp = fields.integers(entry, "clamp", where, *output.bounds)
+        if len(clamp) != 2 or clamp[0] > clamp[1]:
+            raise fields.refused(list(clamp), where + ": clamp", "the least and the largest code")
+        layers = fields.texts(entry, "layers", where)
+        if layer.name not in layers:
+            raise fields.refused(list(layers), where + ": layers", "its own, and what is part of it")
+        weights = self._weights(layer, sources, fields.field(entry, "weights", where), where, arrays)
+        factors = None
+        if layer.name + ".multiplier" in arrays:
+            factors = FixedPoint(arrays[layer.name + ".multiplier"], arrays[layer.name + ".right_shift"])
+        check_grids(layer, sources, output, where)
+        op = IntegerOp(layer, layers, inputs, output.name, clamp, pads, weights, factors,
+                       fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS))
+        check_factors(op, sources, output, self._path)
+        bound = accumulator_bound(op, sources)
+        if op.accumulator_bits != (bound.bit_length() + 1 if factors is not None else 0):
+            raise fields.refused(op.accumulator_bits, where + ": accumulator_bits",
+                                 "what its weights and inputs make it")
+        return op
+
+    def _weights(self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str,
+                 arrays: Dict[str, np.ndarray]) -> Any:
+        if not isinstance(layer, WEIGHTED):
+            if entry is not None:
+                raise fields.refused(entry, where + ": weights", "null: a {} has none".format(layer.kind))
+            return None
+        fields.mapping(entry, where + ": weights")
+        bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
+        narrow = fields.flag(entry, "narrow_range", where)
+        name = layer.name + ".weights"
+        codes, scale, zero_point, bias = (arrays[key] for key in (name, name + ".scale", name + ".zero_point",
+                                                                 layer.name + ".bias"))
+        low, high = code_bounds(bits, narrow)
+        wide = max(sources[0].num_bits, bits) > 8
+        shape = tuple(layer.parameter_shapes([sources[0].shape])["weights"])
+        channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1:])
+        limit = 2**42 if wide else 2**30
+        for fits, array, expected in (
+                (codes.dtype == storage_dtype(bits), name, "codes of {} bits".format(bits)),
+                (codes.shape == shape, name, "the layer's shape"),
+                (low <= codes.min() and codes.max() <= high, name, "codes {} to {}".format(low, high)),
+                (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale",
+                 "one, or one a channel"),
+                (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
+                (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point",
+                 "as of the scale"),
+                (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
+                (bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,), layer.name + ".bias",
+                 "{} [{}]".format("int64" if wide else "int32", channels)),
+                (-limit <= bias.min() and bias.max() <= limit, layer.name + ".bias", "at most {}".format(limit))):
+            if not fits:
+                raise ExportError("{}: {} does not fit its operation: expected {}".format(self._path, array, expected))
+        return IntegerWeights(name, codes, scale, zero_point, bits, narrow, bias)

@@ -1,0 +1,1 @@
+"""ONNX, with codes between QuantizeLinear and DequantizeLinear."""

@@ -1,0 +1,73 @@
+"""Export to ONNX: the file, its proof, both written."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import List
+
+import numpy as np
+
+from qatviz.export.fake_quant.proof import REACHED_WIDE, forgive_float
+from qatviz.export.formats import Options, Written
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import quantize_input
+from qatviz.export.onnx.file import onnx_package
+from qatviz.export.onnx.lowering import onnx_model
+from qatviz.export.onnx.runtime import REACHED, OnnxRunner, notes_on, onnxruntime_package, runtime_name
+from qatviz.export.onnx.storage import BITS
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import BATCH
+from qatviz.export.proof.report import Exported, prove
+from qatviz.export.source import ExportSource
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as an ONNX file, with the proof that it computes what was seen.
+
+    Any thread; it has its own sessions and touches no run. See :mod:`qatviz.export.proof.files` for what is written,
+    and :data:`qatviz.export.formats.ONNX` for the options. The proof compares logits, whatever is put out.
+
+    Raises
+    ------
+    ExportError
+        If there is no integer model of it, ONNX can't hold it, a package is missing, or a file can't be written; then
+        none is.
+    Cancelled
+    """
+    progress.at("making the integers", 0.0)
+    for package in (onnx_package, onnxruntime_package):
+        package()
+    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    progress.at("writing the operations", 0.05)
+    form = {name: options[name] for name in ("layout", "storage", "exact")}
+    file = onnx_model(model, options["softmax"], **form)
+    logits = onnx_model(model, **form) if options["softmax"] else file
+    layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **form))
+    held_out = source.held_out()
+    notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
+    title = "ONNX {}{}".format(file.storage.name, ", exact" if options["exact"] else "")
+    exported = Exported(title, runtime_name(), OnnxRunner(model, logits).run, layers.run,
+                        len(file.content), REACHED_WIDE if _is_wide(model) else REACHED, notes)
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
+    # onnxruntime multiplies sums in float32, or computes them in it.
+    report = replace(report, layers=forgive_float(model, report.layers))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, file.content, report), report)
+
+
+def _is_wide(model: IntegerModel) -> bool:
+    return max([tensor.num_bits for tensor in model.tensors] +
+               [op.weights.num_bits for op in model.ops if op.weights is not None]) > BITS
+
+
+def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
+    """What is to be known of how the file rounds images: the proof itself begins with their codes."""
+    different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
+    if not different:
+        return []
+    return ["the input: {:,} of {:,} codes of the first {} images are not those of the run".format(
+        different, images.size, len(images))]

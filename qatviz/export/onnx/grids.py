@@ -1,0 +1,121 @@
+"""How the values of an ONNX file get on the grids of the integer model's tensors: through codes, or in float."""
+
+from typing import Any, List, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerTensor
+from qatviz.export.onnx.file import OnnxFile
+from qatviz.export.onnx.storage import BITS, LIMITS, Storage
+
+Clamp = Tuple[int, int]
+_ENDS = ("least", "greatest")
+
+
+def is_wide(tensor: IntegerTensor) -> bool:
+    """Whether there are no codes of it in a file, for it has more than 8 bits."""
+    return tensor.num_bits > BITS
+
+
+def codes_name(tensor: IntegerTensor) -> str:
+    """The name of its codes; its own is that of its values."""
+    return tensor.name + ".codes"
+
+
+class Grids:
+    """Nodes that put values on grids, in a file under construction.
+
+    Parameters
+    ----------
+    file : OnnxFile
+    storage : Storage
+    """
+
+    def __init__(self, file: OnnxFile, storage: Storage):
+        self._file, self._storage = file, storage
+
+    def put(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
+        """Have ``value`` rounded to the tensor, with codes in ``clamp``."""
+        if is_wide(tensor):
+            self._round(tensor, value, clamp, tensor.name)
+        else:
+            self._quantize(tensor, value, clamp)
+
+    def put_half_up(self, tensor: IntegerTensor, value: str) -> None:
+        """The same, with ties as in training: QuantizeLinear then gets what is on the grid already."""
+        if not is_wide(tensor):
+            value = self._round(tensor, value, tensor.bounds, tensor.name + ".on_grid")
+        self.put(tensor, value, tensor.bounds)
+
+    def put_activated(self, tensor: IntegerTensor, value: str, clamp: Clamp, activated: bool) -> None:
+        """The same, where ``clamp`` is that of an activation; ``activated``: which was computed already.
+
+        Compilers know a Relu or a Clip before QuantizeLinear. Where the grid asks for a Clip of codes, that is all.
+        """
+        if tensor.bounds == LIMITS != clamp and clamp[0] < clamp[1]:
+            if not activated:
+                value = self.activation(tensor, value, clamp, tensor.name + ".activation")
+            clamp = LIMITS
+        self.put(tensor, value, clamp)
+
+    def activation(self, tensor: IntegerTensor, value: str, clamp: Clamp, name: str) -> str:
+        """``value`` limited to ``clamp``, a ReLU's or ReLU6's, before it is rounded."""
+        if clamp[1] == tensor.bounds[1]:
+            return self._node("Relu", [value], name)
+        return self._node("Clip", [value] + self._ends(tensor, clamp, name), name)
+
+    def pass_on(self, tensor: IntegerTensor, value: str, name: str) -> str:
+        """``value``, which has the values of ``tensor`` in another order, through its codes: operations that only move
+        values are to have them on both sides too."""
+        if is_wide(tensor):
+            return value
+        grid = self._grid(tensor)
+        codes = self._file.add_node("QuantizeLinear", [value] + grid, name + ".codes", name + ".quantize")
+        return self._file.add_node("DequantizeLinear", [codes] + grid, name + ".on_grid", name + ".dequantize")
+
+    def put_codes(self, tensor: IntegerTensor, codes: str) -> None:
+        """Have ``codes``, which are named as they should be, put out the tensor's values."""
+        self._file.add_node("DequantizeLinear", [codes] + self._grid(tensor), tensor.name, tensor.name + ".dequantize")
+
+    def zero_point(self, tensor: IntegerTensor) -> str:
+        """The name of its zero point, as stored."""
+        return self._codes(tensor.name + ".zero_point", tensor.zero_point)
+
+    def _quantize(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
+        name, grid = tensor.name, self._grid(tensor)
+        limited = tuple(clamp) != LIMITS
+        rounded = name + ".rounded" if limited else codes_name(tensor)
+        codes = self._file.add_node("QuantizeLinear", [value] + grid, rounded, name + ".quantize")
+        if limited:
+            ends = [self._codes("{}.{}_code".format(name, end), limit) for end, limit in zip(_ENDS, clamp)]
+            codes = self._file.add_node("Clip", [codes] + ends, codes_name(tensor), name + ".limit")
+        self.put_codes(tensor, codes)
+
+    def _round(self, tensor: IntegerTensor, value: str, clamp: Clamp, output: str) -> str:
+        """``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as the network in training has it."""
+        name, grid = tensor.name, tensor.grid
+        lowest, scale = self._number(name + ".lowest", grid.minimum), self._number(name + ".scale", grid.scale)
+        value = self._node("Clip", [value] + self._ends(tensor, clamp, name), name + ".clip")
+        value = self._node("Sub", [value, lowest], name + ".above_lowest")
+        value = self._node("Div", [value, scale], name + ".steps")
+        value = self._node("Add", [value, self._number(name + ".half", 0.5)], name + ".half_up")
+        value = self._node("Floor", [value], name + ".whole_steps")
+        value = self._node("Mul", [value, scale], name + ".scaled")
+        return self._file.add_node("Add", [value, lowest], output, name + ".on_grid")
+
+    def _grid(self, tensor: IntegerTensor) -> List[str]:
+        return [self._number(tensor.name + ".scale", tensor.scale), self.zero_point(tensor)]
+
+    def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> List[str]:
+        """The real values of two codes, as the network in training computes them."""
+        return [self._number("{}.{}".format(name, end), np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
+                for end, code in zip(_ENDS, clamp)]
+
+    def _node(self, operator: str, inputs: Sequence[str], name: str) -> str:
+        return self._file.add_step(operator, inputs, name)
+
+    def _number(self, name: str, value: Any) -> str:
+        return self._file.add_constant(name, value, np.float32)
+
+    def _codes(self, name: str, codes: Any) -> str:
+        return self._file.add_constant(name, self._storage.stored(codes), self._storage.dtype)

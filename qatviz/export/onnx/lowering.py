@@ -1,0 +1,319 @@
+"""From the integer model to an ONNX file in QDQ form: operations in float between DequantizeLinear and QuantizeLinear.
+
+It is what runtimes and compilers for ONNX look for: they take such a group of nodes for one operation in integers, or
+compute it in float; the results are the same but for float's own rounding. As for the form:
+
+- Images are [N, channels, rows, columns] inside. What depends on the order of elements (Flatten, Reshape) is computed
+  in TensorFlow's order, between two Transposes.
+- QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node of its
+  own. On another grid of 8 bits it is a Relu before, a ReLU6 a Clip. Grids of fewer bits, or of a narrow range, are
+  limited by a Clip of the codes after it, which leaves the operation one in integers ("QCDQ").
+- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter
+  of a unit of the sum is added; for scales that are powers of two, see :mod:`qatviz.export.onnx.ties`. Images are put
+  on their grid in float first, with the network's own formula: pixels in -1..1 on a grid of the same range are all in
+  the middle of two codes.
+- In a file that is to be exact, sums are taken out of the QDQ form: see :mod:`qatviz.export.onnx.exact`.
+- ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits
+  is rounded in float here too, with the network's own formula.
+
+Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in
+its name, which layers have not.
+"""
+
+import json
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.onnx.exact import ExactOperations
+from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
+from qatviz.export.onnx.grids import Grids, codes_name, is_wide
+from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, only_uint8
+from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
+from qatviz.export.onnx.ties import tie_breaker
+from qatviz.network.layer import element_count
+from qatviz.network.layers import Pair
+
+#: What the input of a file is called, and probabilities that are put out.
+IMAGES, SOFTMAX = "images", "softmax"
+#: So many names are listed in a note.
+_FEW = 6
+_TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
+
+
+class OnnxModel(NamedTuple):
+    """A file, and what has to be known of it.
+
+    Attributes
+    ----------
+    content : bytes
+    storage : Storage
+    layout : str
+        Of the images that are put in: "nhwc" or "nchw".
+    outputs : tuple of str
+        The model's tensors that it puts out, in order; "softmax" for probabilities. Integers are codes as `storage` has
+        them, the others are real values; images have their channels first.
+    notes : tuple of str
+        What a runtime may take amiss.
+    """
+
+    content: bytes
+    storage: Storage
+    layout: str
+    outputs: Tuple[str, ...]
+    notes: Tuple[str, ...]
+
+
+def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8,
+               exact: bool = False, outputs: Optional[Sequence[str]] = None) -> OnnxModel:
+    """The ONNX file of an integer model.
+
+    It takes float32 images ``[N] + shape`` and puts out real values, float32.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    softmax : bool
+        Put out probabilities and not the logits.
+    layout : str
+        "nhwc", or "nchw" for images with channels first.
+    storage : str
+        The type of codes, "uint8" or "int8".
+    exact : bool
+        With integer operators and factors in double precision where QDQ form has factors in float32; of uint8 only.
+    outputs : sequence of str, optional
+        Tensors to put out instead, in codes where there are codes, for a look inside.
+
+    Raises
+    ------
+    ExportError
+        If ONNX can't hold the model (the message says what would make it possible), or the package is not there.
+    """
+    check(model)
+    if exact and storage != UINT8:
+        raise ExportError(only_uint8(storage))
+    return _Lowering(model, layout, Storage(storage), exact).run(softmax, outputs)
+
+
+class _Lowering:
+    """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
+
+    def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool):
+        self._model, self._layout, self._storage = model, layout, storage
+        self._file = OnnxFile(model.name, _about(model))
+        self._grids = Grids(self._file, storage)
+        self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
+        self._in_float = []  # type: List[str]
+
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
+        source = self._model.tensor(self._model.input)
+        self._input(source)
+        for op in self._model.ops:
+            getattr(self, "_" + op.kind.lower())(op)
+        shape = _channels_first(source.shape) if self._layout == NCHW else source.shape
+        names = tuple(outputs or [self._model.output])
+        if outputs is not None:
+            tensors = [self._model.tensor(name) for name in outputs]
+            ports = [Port(tensor.name, np.float32, _channels_first(tensor.shape)) if is_wide(tensor) else
+                     Port(codes_name(tensor), self._storage.dtype, _channels_first(tensor.shape)) for tensor in tensors]
+        else:
+            if softmax:
+                name = self._model.softmax or SOFTMAX
+                names = (self._file.add_node("Softmax", names, name, name, axis=-1),)
+            ports = [Port(names[0], np.float32, self._model.logits.shape)]
+        content = self._file.finish([Port(IMAGES, np.float32, shape)], ports)
+        return OnnxModel(content, self._storage, self._layout, names, self._notes())
+
+    def _notes(self) -> Tuple[str, ...]:
+        wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
+        wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
+        notes = (("of 9 to 16 bits, and so rounded in float", wide),
+                 ("8-bit weights with a zero point for each channel, which onnxruntime computes in float",
+                  self._in_float))
+        return tuple("{}: {}".format(what, _listed(names)) for what, names in notes if names)
+
+    def _input(self, tensor: IntegerTensor) -> None:
+        value = IMAGES
+        if len(tensor.shape) == 3 and self._layout == NHWC:
+            value = self._file.add_step("Transpose", [value], tensor.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+        self._grids.put_half_up(tensor, value)
+
+    def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """The operation as one node, then what makes its value the output of ``op``."""
+        self._finish(op, self._file.add_step(operator, inputs, op.name, **attributes))
+
+    def _put_rounded(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
+        """The same for one that puts out values between those of the grid."""
+        value = self._file.add_step(operator, inputs, op.name, **attributes)
+        output = self._model.tensor(op.output)
+        little = None if is_wide(output) else tie_breaker(self._model, op)
+        if little is not None:
+            # The channels of images are the first axis behind the batch.
+            shape = (-1,) + (1,) * (len(output.shape) - 1) if little.ndim else ()
+            value = self._ties_up(op, value, little.reshape(shape))
+        self._finish(op, value)
+
+    def _finish(self, op: IntegerOp, value: str) -> None:
+        self._grids.put_activated(self._model.tensor(op.output), value, op.clamp, op.kind in ("ReLU", "ReLU6"))
+
+    def _ties_up(self, op: IntegerOp, value: str, little: np.ndarray) -> str:
+        """``value``, and so little more that nothing but ties is rounded otherwise."""
+        return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
+
+    def _is_exact(self, op: IntegerOp) -> bool:
+        return self._exact is not None and self._exact.takes(op)
+
+    def _number(self, name: str, value: Any) -> str:
+        return self._file.add_constant(name, value, np.float32)
+
+    # Operations with weights
+
+    def _conv2d(self, op: IntegerOp) -> None:
+        self._convolution(op, lambda codes: codes.transpose(3, 2, 0, 1))
+
+    def _depthwiseconv2d(self, op: IntegerOp) -> None:
+        rows, columns, channels, _ = op.weights.codes.shape
+        self._convolution(op, lambda codes: codes.reshape(rows, columns, 1, -1).transpose(3, 2, 0, 1), group=channels)
+
+    def _convolution(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any) -> None:
+        attributes.update(_window(op, op.layer.kernel_size, op.layer.dilation))
+        if self._is_exact(op):
+            self._exact.weighted(op, "ConvInteger", arrange, **attributes)
+        else:
+            self._put_rounded(op, "Conv", [op.inputs[0], *self._weights(op, arrange, 0)], **attributes)
+
+    def _dense(self, op: IntegerOp) -> None:
+        if self._is_exact(op):
+            self._exact.weighted(op, "MatMulInteger", lambda codes: codes)
+        else:
+            self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
+
+    def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
+        """Weights, with axes as ``arrange`` puts them and channels on ``axis``, and bias."""
+        if computed_in_float(self._model, op):
+            return self._wide_weights(op, arrange, axis)
+        stored, name, bias = self._storage.weights(self._model, op), op.weights.name, op.name + ".bias"
+        codes = arrange(stored.codes)
+        weights = self._constant(name, codes, stored.scale, axis, self._file.add_constant(
+            name + ".zero_point", stored.zero_point, self._storage.dtype))
+        if stored.factor is not None:
+            self._in_float.append(op.name)
+            shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
+            factor = self._number(name + ".channel_scales", stored.factor.reshape(shape))
+            weights = self._file.add_step("Mul", [weights, factor], name + ".scale_channels")
+        return [weights, self._constant(bias, stored.bias, stored.bias_scale, 0)]
+
+    def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
+        """The same for those that are computed in float, in codes of 8 or 16 bits; their bias can be beyond 32."""
+        weights, name = op.weights, op.weights.name
+        codes = arrange(weights.codes)
+        shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
+        scale, zero = (values.reshape(shape if values.ndim else ()) for values in (weights.scale, weights.zero_point))
+        value = self._file.add_constant(name + ".codes", codes, codes.dtype)
+        value = self._file.add_step("Cast", [value], name + ".in_float", to=FLOAT)
+        value = self._file.add_step("Sub", [value, self._number(name + ".zero_point", zero)], name + ".centre")
+        value = self._file.add_node("Mul", [value, self._number(name + ".scale", scale)], name, name + ".dequantize")
+        bias = weights.bias * np.float64(self._model.tensor(op.inputs[0]).scale) * weights.scale
+        return [value, self._number(op.name + ".bias", bias)]
+
+    def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:
+        inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale)]
+        inputs += zero
+        # The axis says nothing where there is one scale.
+        axes = {"axis": axis} if scale.ndim else {}
+        return self._file.add_node("DequantizeLinear", inputs, name, name + ".dequantize", **axes)
+
+    # Means
+
+    def _globalaveragepool(self, op: IntegerOp) -> None:
+        if self._is_exact(op):
+            self._exact.global_average(op)
+            return
+        mean = self._file.add_step("GlobalAveragePool", op.inputs, op.name)
+        mean = self._file.add_step("Flatten", [mean], op.name + ".flatten", axis=1)
+        self._finish_mean(op, mean, self._model.tensor(op.inputs[0]).shape[:2])
+
+    def _averagepool(self, op: IntegerOp) -> None:
+        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0,
+                                   **_window(op, op.layer.pool_size))
+        self._finish_mean(op, mean, op.layer.pool_size)
+
+    def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
+        """The mean of ``size`` values, or of fewer where there are pads: a quarter of their unit, or less, is added."""
+        unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
+        self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
+
+    # Operations without weights
+
+    def _maxpool(self, op: IntegerOp) -> None:
+        self._put(op, "MaxPool", op.inputs, **_window(op, op.layer.pool_size))
+
+    def _add(self, op: IntegerOp) -> None:
+        if self._is_exact(op):
+            self._exact.add(op)
+            return
+        self._put_rounded(op, "Add" if len(op.inputs) == 2 else "Sum", op.inputs)
+
+    def _concat(self, op: IntegerOp) -> None:
+        rank = len(self._model.tensor(op.output).shape)
+        axis = op.layer.axis % rank + 1
+        self._put(op, "Concat", op.inputs, axis=_TO_CHANNELS_FIRST.index(axis) if rank == 3 else axis)
+
+    def _zeropad(self, op: IntegerOp) -> None:
+        (top, bottom), (left, right) = op.layer.padding
+        widths = self._file.add_constant(op.name + ".widths", [0, 0, top, left, 0, 0, bottom, right], np.int64)
+        self._put(op, "Pad", [op.inputs[0], widths])
+
+    def _reshape(self, op: IntegerOp) -> None:
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        value = source.name
+        if len(source.shape) == 3:
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_last", perm=_TO_CHANNELS_LAST)
+            value = self._grids.pass_on(source, value, op.name + ".channels_last")
+        shape = self._file.add_constant(op.name + ".shape", (-1,) + output.shape, np.int64)
+        value = self._file.add_step("Reshape", [value, shape], op.name)
+        if len(output.shape) == 3:
+            value = self._grids.pass_on(source, value, op.name + ".reshaped")
+            value = self._file.add_step("Transpose", [value], op.name + ".channels_first", perm=_TO_CHANNELS_FIRST)
+        self._finish(op, value)
+
+    _flatten = _reshape
+
+    def _relu(self, op: IntegerOp) -> None:
+        """An activation that is not fused: its input is on the same grid."""
+        self._finish(op, self._grids.activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
+
+    _relu6 = _relu
+
+
+def _listed(names: Sequence[str]) -> str:
+    """Each once, the first few of many."""
+    names = list(dict.fromkeys(names))
+    shown, more = names[:_FEW], len(names) - _FEW
+    return ", ".join(shown) + (" and {} more".format(more) if more > 0 else "")
+
+
+def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
+    """The shape inside the file, without the batch axis."""
+    return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
+
+
+def _window(op: IntegerOp, size: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
+    (top, bottom), (left, right) = op.pads
+    window = {"kernel_shape": list(size), "strides": list(op.layer.strides), "pads": [top, left, bottom, right]}
+    # Pools know dilations too, and older runtimes refuse what they are not told.
+    return window if dilation == (1, 1) else dict(window, dilations=list(dilation))
+
+
+def _about(model: IntegerModel) -> Dict[str, str]:
+    """What is kept in a file: where it is from, and the settings that its codes are of."""
+    grids = {tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range}
+             for tensor in model.tensors}
+    for weights in (op.weights for op in model.ops if op.weights is not None):
+        grids[weights.name] = {"num_bits": weights.num_bits, "narrow_range": weights.narrow_range,
+                               "per_channel": weights.per_channel, "symmetric": not np.any(weights.zero_point)}
+    about = dict(model.metadata, network=model.name, version=__version__, quantizers=grids)
+    return {"qatviz." + name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}

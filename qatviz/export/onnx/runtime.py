@@ -1,0 +1,92 @@
+"""Running an ONNX file in onnxruntime, an extra, from integer codes to integer codes."""
+
+from typing import Any, Dict, List
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import dequantize
+from qatviz.export.onnx.file import missing
+from qatviz.export.onnx.limits import INT8, NCHW
+from qatviz.export.onnx.lowering import OnnxModel
+from qatviz.export.proof.parity import Agreement, codes_of
+
+#: What it reaches: it rounds each result once.
+REACHED = Agreement(0.995, 1, 1.0)
+#: Of onnxruntime's severities, the one from which on it says something by itself: errors. They come as exceptions too.
+_FATAL = 4
+
+
+class OnnxRunner:
+    """A file, loaded in one thread of the processor. One thread at a time.
+
+    A file of uint8 codes is run with all of onnxruntime's optimizations, so in integers. One of int8 codes is run
+    without those that take its operations for ones in integers, so in float: see `Storage`.
+
+    Raises
+    ------
+    ExportError
+        If the package ``onnxruntime`` is not there, or refuses the file.
+    """
+
+    def __init__(self, model: IntegerModel, file: OnnxModel):
+        onnxruntime = onnxruntime_package()
+        options = onnxruntime.SessionOptions()
+        options.intra_op_num_threads = 1
+        options.log_severity_level = _FATAL
+        levels = onnxruntime.GraphOptimizationLevel
+        options.graph_optimization_level = (
+            levels.ORT_ENABLE_BASIC if file.storage.name == INT8 else levels.ORT_ENABLE_ALL)
+        self._model, self._file = model, file
+        self._session = _refusable(onnxruntime.InferenceSession, file.content, options,
+                                   providers=["CPUExecutionProvider"])
+        self._input = self._session.get_inputs()[0].name
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+        return self.run_images(dequantize(self._model.tensor(self._model.input), codes))
+
+    def run_images(self, images: np.ndarray) -> Dict[str, np.ndarray]:
+        """The same for float32 images, ``[n] + shape`` in TensorFlow's order."""
+        if self._file.layout == NCHW and images.ndim == 4:
+            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+        found = _refusable(self._session.run, None, {self._input: images})
+        return {name: self._codes(name, values) for name, values in zip(self._file.outputs, found)}
+
+    def _codes(self, name: str, values: np.ndarray) -> np.ndarray:
+        values = values.transpose(0, 2, 3, 1) if values.ndim == 4 else values
+        if values.dtype.kind == "f":
+            return codes_of(values, self._model.tensor(name))
+        return values.astype(np.int32) - self._file.storage.offset
+
+
+def onnxruntime_package() -> Any:
+    """The package ``onnxruntime``; :class:`ExportError` that says how to get it if it is not there."""
+    try:
+        import onnxruntime
+    except ImportError as error:
+        raise missing("onnxruntime", error) from error
+    return onnxruntime
+
+
+def runtime_name() -> str:
+    """What the proof calls it."""
+    return "onnxruntime {}".format(onnxruntime_package().__version__)
+
+
+def notes_on(file: OnnxModel) -> List[str]:
+    """What is to be known of how the proof was run."""
+    if file.storage.name != INT8:
+        return []
+    return ["onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
+            "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "
+            "option session.x64quantprecision is 1; files of uint8 never saturate"]
+
+
+def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:
+    """The call's result, with the runtime's own errors as the user's."""
+    try:
+        return call(*arguments, **named)
+    except Exception as error:  # its classes have no other in common
+        raise ExportError("{}: refuses the file: {}".format(runtime_name(), " ".join(str(error).split()))) from error

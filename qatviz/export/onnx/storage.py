@@ -1,0 +1,110 @@
+"""How ONNX's 8-bit types hold the codes of an integer model."""
+
+from dataclasses import dataclass
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.export.onnx.limits import UINT8
+
+#: Bits of stored codes, and the codes of the model that they hold.
+BITS, LIMITS = 8, (-128, 127)
+#: Bits of the accumulators that runtimes have.
+_ACCUMULATOR_BITS = 32
+
+
+class StoredWeights(NamedTuple):
+    """Weights and bias of an operation as a file has them: ``(codes - zero_point) * scale * factor``.
+
+    Attributes
+    ----------
+    codes : np.ndarray
+        Of the file's type, in the shape of the model's.
+    scale : np.ndarray
+        float32 ``[]`` or ``[out]``.
+    zero_point : np.ndarray
+        Of the file's type, shape of ``scale``.
+    factor : np.ndarray or None
+        float32 ``[out]``; where it is not 1, ``scale`` is.
+    bias : np.ndarray
+        int32 ``[out]``.
+    bias_scale : np.ndarray
+        float32 ``[]`` or ``[out]``: input scale times weight scale.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    factor: Optional[np.ndarray]
+    bias: np.ndarray
+    bias_scale: np.ndarray
+
+
+@dataclass(frozen=True)
+class Storage:
+    """The type of all codes of up to 8 bits in a file.
+
+    uint8 is the one that saturates in onnxruntime on no processor: of int8 weights it adds products in pairs in 16 bits
+    where an x86 processor has no VNNI instructions.
+
+    Attributes
+    ----------
+    name : str
+        `UINT8` or `INT8`.
+    """
+
+    name: str
+
+    @property
+    def dtype(self) -> np.dtype:
+        return np.dtype(self.name)
+
+    @property
+    def offset(self) -> int:
+        """What is added to the model's codes."""
+        return 128 if self.name == UINT8 else 0
+
+    def stored(self, codes: np.ndarray) -> np.ndarray:
+        """The model's codes in this type."""
+        return (np.asarray(codes, np.int64) + self.offset).astype(self.dtype)
+
+    def weights(self, model: IntegerModel, op: IntegerOp) -> StoredWeights:
+        """What a file has for the weights of ``op``, which have up to 8 bits, as has its input."""
+        weights = op.weights
+        scale = np.asarray(weights.scale)
+        bias_scale = (np.float64(model.tensor(op.inputs[0]).scale) * scale.astype(np.float64)).astype(np.float32)
+        bias = weights.bias.astype(np.int32)
+        lowest, highest = LIMITS
+        centred = weights.centred
+        if centred.min() >= lowest and centred.max() <= highest:
+            zero = self.stored(np.zeros(scale.shape))
+            return StoredWeights(self.stored(centred), scale, zero, None, bias, bias_scale)
+        codes, zero = self.stored(weights.codes), self.stored(weights.zero_point)
+        if not zero.ndim or (zero == zero[0]).all():
+            return StoredWeights(codes, scale, zero, None, bias, bias_scale)
+        # onnxruntime (1.14, not 1.32) would take these for an integer convolution, which refuses their zero points.
+        return StoredWeights(codes, np.ones_like(scale), zero, scale, bias, bias_scale)
+
+
+def check(model: IntegerModel) -> None:
+    """Refuse a model that no file can hold.
+
+    Raises
+    ------
+    ExportError
+        What is in the way, why, and what would make it possible.
+    """
+    for op in model.ops:
+        if op.weights is None or computed_in_float(model, op):
+            continue
+        if op.accumulator_bits > _ACCUMULATOR_BITS:
+            raise ExportError("layer {!r}: its sums take up to {} bits; accumulators of ONNX's integer convolutions "
+                              "have {}; possible with fewer bits for its weights or its input".format(
+                                  op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
+
+
+def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
+    """Whether something that an operation with weights takes has more than 8 bits: it is computed in float."""
+    return max(op.weights.num_bits, model.tensor(op.inputs[0]).num_bits) > BITS

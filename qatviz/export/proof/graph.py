@@ -1,0 +1,64 @@
+"""The evaluation graph of a run's moment, built anew from its state: what the user saw, to hold an export against."""
+
+from typing import Optional
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+from qatviz.export.integers.frozen_state import Arrays
+from qatviz.network.graph import Network
+from qatviz.quant import live_state
+from qatviz.quant.live import Modes
+from qatviz.training.lowering import lower
+from qatviz.training.settings_book import SettingsBook
+
+#: Examples that are run together.
+BATCH = 64
+
+
+class EvaluationGraph:
+    """A network in inference form, with parameters, ranges and settings of one moment as constants.
+
+    Has a session of its own, so it may be used while the run goes on; one thread at a time. Use as a context manager.
+
+    Parameters
+    ----------
+    network : Network
+    book : SettingsBook
+    arrays : dict of str to np.ndarray
+        As :func:`qatviz.export.integers.lowering.integer_model` takes them.
+    step : int, optional
+        Steps done; without it, delays of quantization count as over.
+    """
+
+    def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
+        place = live_state.layout(book.plan)
+        last = max(s.quant_delay for s in book.quantizers) if step is None else step
+        state = {name: arrays[name] for name in live_state.initial_ranges(place)}
+        state.update(live_state.settings_arrays(place, book.quantizers, book.run, last))
+        names = ["{}.{}".format(layer.name, name) for layer in network.layers
+                 for name in network.parameter_shapes(layer.name)]
+        self._graph = tf.Graph()
+        with self._graph.as_default():
+            tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
+            self._images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape))
+            self._quantized = tf.placeholder(tf.bool, [])
+            self._logits = lower(network, book.plan, self._images, {name: tf.constant(arrays[name]) for name in names},
+                                 {name: tf.constant(value) for name, value in state.items()}, training=False,
+                                 modes=Modes(self._quantized, self._quantized)).logits
+        config = tf.ConfigProto()
+        # The app's graph is run as it is written, and so is this one.
+        config.graph_options.rewrite_options.disable_meta_optimizer = True
+        self._session = tf.Session(graph=self._graph, config=config)
+
+    def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
+        """float32 ``[n, classes]`` for float32 ``images`` ``[n] + input shape``; in float if not ``quantized``."""
+        batches = [images[start:start + BATCH] for start in range(0, len(images), BATCH)]
+        return np.concatenate([self._session.run(self._logits, {self._images: batch, self._quantized: quantized})
+                               for batch in batches])
+
+    def __enter__(self) -> "EvaluationGraph":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._session.close()

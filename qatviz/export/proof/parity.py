@@ -1,0 +1,177 @@
+"""How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
+
+from dataclasses import replace
+from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
+from qatviz.export.progress import Progress
+from qatviz.network.layers import Add, AveragePool
+
+#: Codes of the input, ``[n] + shape``, to codes of tensors by name; at least those of the logits.
+Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
+
+#: Examples that are run together: layers of large networks have many codes.
+BATCH = 32
+#: Examples whose inner layers are compared at most.
+LAYER_EXAMPLES = 256
+#: How many times finer, as a power of two, results are looked at to tell whether they are in the middle of two codes.
+_FINER_BITS = 10
+#: Of what a unit of the accumulator is taken to explain, in steps of the output: where it is more, rounding makes less.
+_LARGEST_DOUBT = 0.75
+_NO_CLAMP = (-2**31, 2**31 - 1)
+
+
+class Agreement(NamedTuple):
+    """How much of what was found is what was expected.
+
+    Attributes
+    ----------
+    identical : float
+        Share of equal codes.
+    largest : int
+        Largest difference, in codes.
+    top1 : float or None
+        Share of examples whose largest logit is the same one, ties counted as equal; None for inner layers, and where
+        outputs are no classes.
+    """
+
+    identical: float
+    largest: int
+    top1: Optional[float] = None
+
+    def reaches(self, bar: "Agreement") -> bool:
+        """Whether it is as close as ``bar`` at least."""
+        is_same = self.top1 is None or bar.top1 is None or self.top1 >= bar.top1
+        return self.identical >= bar.identical and self.largest <= bar.largest and is_same
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able, with what it has."""
+        return {name: value for name, value in self._asdict().items() if value is not None}
+
+    def in_words(self) -> str:
+        """``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
+        top1 = "" if self.top1 is None else ", {} top-1".format(share_text(self.top1))
+        return "{} identical, {} as the largest difference{}".format(share_text(self.identical), self.largest, top1)
+
+
+class LayerAgreement(NamedTuple):
+    """One layer.
+
+    Attributes
+    ----------
+    layer, kind : str
+        The tensor's name in the integer model; the kind of the operation.
+    whole : Agreement
+        With the network computed from its input, so with what the layers before it did.
+    own : Agreement
+        Of this operation alone: with the same codes as its inputs.
+    unexplained : int
+        Codes of ``own`` that differ and are not explained by another way of rounding: they are farther from the exact
+        result than half a step, a unit of the accumulator, and what the runtime's factors may be off.
+    """
+
+    layer: str
+    kind: str
+    whole: Agreement
+    own: Agreement
+    unexplained: int
+
+
+class Tally:
+    """An :class:`Agreement` in the making, batch by batch."""
+
+    def __init__(self):
+        self._identical = self._total = self._largest = 0
+
+    def add(self, expected: np.ndarray, found: np.ndarray) -> None:
+        """Compare integer arrays of one shape."""
+        difference = np.abs(expected.astype(np.int64) - found)
+        self._identical += int(np.count_nonzero(difference == 0))
+        self._total += difference.size
+        self._largest = max(self._largest, int(difference.max()))
+
+    def result(self) -> Agreement:
+        return Agreement(self._identical / self._total, self._largest)
+
+
+def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True) -> Agreement:
+    """Codes of the network's output, ``[n, outputs]`` each; ``classes``: they are logits of classes."""
+    tally = Tally()
+    tally.add(expected, found)
+    return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))) if classes else None)
+
+
+def share_text(share: float) -> str:
+    """In percent; of what is not all, no 100.00 %."""
+    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
+
+
+def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
+    """bool ``[n]``: what is largest of one is largest of the other too, be it with others."""
+    rows = np.arange(len(expected))
+    return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
+        found[rows, expected.argmax(axis=1)] == found.max(axis=1))
+
+
+def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
+    """int64 codes of float32 values that are on the tensor's grid, but for float32's own error."""
+    return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
+
+
+def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray,
+               progress: Progress = Progress()) -> Tuple[np.ndarray, np.ndarray]:
+    """Codes of the logits ``[n, classes]`` that the simulator and ``run`` find for float32 images."""
+    expected, found = [], []
+    for codes in _batches(quantize_input(model, images), progress, "comparing the outputs"):
+        expected.append(run_codes(model, codes, [model.output])[model.output])
+        found.append(run(codes)[model.output])
+    return np.concatenate(expected), np.concatenate(found)
+
+
+def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress(),
+                   factor_error: float = 0.0) -> List[LayerAgreement]:
+    """Every layer of ``run``, which gives all tensors of the model, against the simulator.
+
+    ``factor_error`` is the share that factors of the runtime may be off, because they have fewer bits than the model's.
+    """
+    whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
+    unexplained = {op.output: 0 for op in model.ops}
+    for codes in _batches(quantize_input(model, images), progress, "comparing the layers"):
+        expected = run_codes(model, codes, [op.output for op in model.ops])
+        found = dict(run(codes), **{model.input: codes})
+        for op in model.ops:
+            whole[op.output].add(expected[op.output], found[op.output])
+            alone = run_op(model, op, found)
+            own[op.output].add(alone, found[op.output])
+            unexplained[op.output] += _unexplained(model, op, found, alone, factor_error)
+    return [LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
+            for name, op in ((op.output, op) for op in model.ops)]
+
+
+def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray,
+                 factor_error: float) -> int:
+    """How many codes differ by more than rounding, or the runtime's factors, can explain."""
+    difference = np.abs(alone - found[op.output])
+    if not difference.any():
+        return 0
+    if isinstance(op.layer, AveragePool):
+        return int(np.count_nonzero(difference > 1))  # whose ties are exact
+    if op.factors is None:
+        return int(np.count_nonzero(difference))
+    # The same operation with an output of so many times finer steps.
+    bits = int(min(_FINER_BITS, op.factors.right_shift.min() - 1))
+    factors = op.factors._replace(right_shift=op.factors.right_shift - bits)
+    zero = model.tensor(op.output).zero_point
+    results = (run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - zero) / 2**bits
+    doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real), _LARGEST_DOUBT)
+    off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
+    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + factor_error * np.abs(results))))
+
+
+def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:
+    for start in range(0, len(codes), BATCH):
+        progress.at(what, start / len(codes))
+        yield codes[start:start + BATCH]

@@ -1,0 +1,207 @@
+"""The proof that goes with an export: what was compared, what came out, and vectors to check another runtime with."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import quantize_input
+from qatviz.export.progress import Progress
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, codes_of, compare_layers,
+                                  compare_logits, run_logits, share_text)
+from qatviz.export.proof.scores import metric_for, score, score_codes
+from qatviz.metric import ACCURACY, Metric
+
+#: Examples that golden vectors are kept of.
+GOLDEN_EXAMPLES = 16
+
+
+class Exported(NamedTuple):
+    """A file in the words of the proof: its format, what runs it, and its content's size.
+
+    Attributes
+    ----------
+    format : str
+        For people: "TFLite int8".
+    runtime : str
+        What it was run in.
+    run : callable
+        The file, from codes of the input to codes of its output.
+    run_layers : callable
+        The same operations, with all tensors put out.
+    nbytes : int
+    reached : Agreement
+        What the runtime is known to reach, at least, at most and at least, in networks of a few layers.
+    notes : tuple of str
+    factor_error : float
+        The share that factors of the runtime may be off, because they have fewer bits than the model's.
+    """
+
+    format: str
+    runtime: str
+    run: Runtime
+    run_layers: Runtime
+    nbytes: int
+    reached: Agreement
+    notes: Tuple[str, ...] = ()
+    factor_error: float = 0.0
+
+
+@dataclass(frozen=True)
+class ParityReport:
+    """What the proof found.
+
+    Attributes
+    ----------
+    about : dict
+        JSON-able: format, runtime, network, and what the integer model's metadata has.
+    examples, layer_examples : int
+        Held-out examples that outputs, and inner layers, were compared on.
+    outputs : dict of str to Agreement
+        Codes of the network's output: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
+    layers : tuple of LayerAgreement
+        File to simulator.
+    scores : dict of str to float
+        The metric on the same examples: "float", "evaluation graph", "simulator", "file".
+    nbytes : dict of str to int
+        "file", and "float32 parameters": what weights and biases take in float.
+    reached : Agreement
+        What was to be expected of "file to evaluation graph" (see :class:`Exported`).
+    notes : tuple of str
+    golden : dict of str to np.ndarray
+    metric : Metric
+    """
+
+    about: Dict[str, Any]
+    examples: int
+    layer_examples: int
+    outputs: Dict[str, Agreement]
+    layers: Tuple[LayerAgreement, ...]
+    scores: Dict[str, float]
+    nbytes: Dict[str, int]
+    reached: Agreement
+    notes: Tuple[str, ...] = ()
+    golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+    metric: Metric = ACCURACY
+
+    @property
+    def faults(self) -> List[str]:
+        """Operations that don't compute what they should, in words; none in a good file."""
+        return ["layer {!r}: alone, {:,} of its codes differ by more than rounding explains, by up to {}".format(
+            layer.layer, layer.unexplained, layer.own.largest) for layer in self.layers if layer.unexplained]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the output agrees with the evaluation graph's as far as the runtime is known to reach."""
+        return self.outputs["file to evaluation graph"].reaches(self.reached)
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able."""
+        return {
+            "about": self.about, "examples": self.examples, "layer_examples": self.layer_examples,
+            "outputs": {name: found.to_record() for name, found in self.outputs.items()},
+            "layers": [{"layer": layer.layer, "operation": layer.kind, "whole": _plain(layer.whole),
+                        "own": _plain(layer.own), "unexplained": layer.unexplained} for layer in self.layers],
+            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
+            "reached": self.reached.to_record(), "as_expected": self.as_expected,
+        }
+
+    def to_text(self) -> str:
+        """Tables for a terminal, at most 80 columns where names are short."""
+        lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
+        output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
+        lines += _table((output, "identical", "largest") + top1, [
+            (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
+            for name, found in self.outputs.items()])
+        lines += ["", "codes of the {} for {:,} held-out examples; largest difference in codes".format(
+            output, self.examples), ""]
+        lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
+            (layer.layer, layer.kind, share_text(layer.whole.identical), str(layer.whole.largest),
+             share_text(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
+        lines += ["", "file to simulator for {:,} examples; alone: from the same codes as the file had".format(
+            self.layer_examples), ""]
+        lines.append(self.scores_in_words())
+        lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
+        lines += ["note: " + note for note in self.notes]
+        if not self.as_expected and not self.faults:
+            bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
+            lines.append("note: in networks of a few layers this runtime reaches {}. Here, each operation computes what "
+                         "it should, but for its way of rounding; what differs adds up over the layers.".format(
+                             bar.in_words()))
+        lines += ["WRONG: " + fault for fault in self.faults]
+        return "\n".join(lines)
+
+    def scores_in_words(self) -> str:
+        """``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
+        return "{}: {}".format(self.metric.title, ", ".join(
+            "{} {}".format(name, self.metric.text(value, 2)) for name, value in self.scores.items()))
+
+
+def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,
+          labels: np.ndarray, progress: Progress = Progress()) -> ParityReport:
+    """Run a file on examples, and hold it against the simulator and the evaluation graph.
+
+    Parameters
+    ----------
+    model : IntegerModel
+        What it was written from.
+    exported : Exported
+    graph : EvaluationGraph
+        Of the same moment.
+    images, labels : np.ndarray
+        Held-out examples, float32 ``[n] + input shape``, at least one, and their classes, int32 ``[n]``, or the numbers
+        to predict, float32 ``[n, outputs]``.
+    progress : Progress
+        Told of it; where the export is not wanted any more, it ends with `Cancelled`.
+    """
+    progress.at("running the evaluation graph", 0.0)
+    in_float = graph.logits(images, quantized=False)
+    seen = codes_of(graph.logits(images), model.logits)
+    simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
+    # A quarter: each layer is computed three times.
+    inner = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
+    metric, scores = metric_for(labels), {"float": score(in_float, labels)}
+    scores.update({name: score_codes(codes, model.logits, labels) for name, codes in (
+        ("evaluation graph", seen), ("simulator", simulated), ("file", found))})
+    return ParityReport(
+        about, len(images), len(inner),
+        {name: compare_logits(*codes, metric is ACCURACY) for name, codes in (
+            ("file to evaluation graph", (seen, found)), ("file to simulator", (simulated, found)),
+            ("simulator to evaluation graph", (seen, simulated)))},
+        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.factor_error)),
+        scores, {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,
+        model.notes + exported.notes,
+        _golden(model, images, labels, simulated, found), metric)
+
+
+def _golden(model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray,
+            found: np.ndarray) -> Dict[str, np.ndarray]:
+    """Vectors of the first examples, in codes of the integer model."""
+    first = slice(GOLDEN_EXAMPLES)
+    source, logits = model.tensor(model.input), model.logits
+    return {
+        "images": images[first], "labels": labels[first],
+        "input": quantize_input(model, images[first]).astype(source.dtype),
+        "simulator_output": simulated[first].astype(logits.dtype), "file_output": found[first].astype(logits.dtype),
+        "input_scale": np.float32(source.scale), "input_zero_point": np.int32(source.zero_point),
+        "logits_scale": np.float32(logits.scale), "logits_zero_point": np.int32(logits.zero_point),
+    }
+
+
+def _float_bytes(model: IntegerModel) -> int:
+    weighted = [op.weights for op in model.ops if op.weights is not None]
+    return 4 * sum(weights.codes.size + weights.bias.size for weights in weighted)
+
+
+def _plain(found: Agreement) -> Dict[str, Any]:
+    return {"identical": found.identical, "largest": found.largest}
+
+
+def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
+    """Columns as wide as what is in them, the first ``left`` flush left."""
+    widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    return ["  ".join(cell.ljust(width) if column < left else cell.rjust(width)
+                      for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in [head, *rows]]

@@ -1,0 +1,23 @@
+"""How good outputs are, by the metric of the run's task, in NumPy: of files, simulator and graphs alike."""
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerTensor
+from qatviz.metric import ACCURACY, RMSE, Metric
+
+
+def metric_for(labels: np.ndarray) -> Metric:
+    """The metric that goes with labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, outputs]``."""
+    return RMSE if labels.ndim == 2 else ACCURACY
+
+
+def score(outputs: np.ndarray, labels: np.ndarray) -> float:
+    """The metric of real outputs ``[n, outputs]``; of equal logits the first counts."""
+    if metric_for(labels) is ACCURACY:
+        return ACCURACY.of_mean(float(np.mean(outputs.argmax(axis=1) == labels)))
+    return RMSE.of_mean(float(np.mean(np.square(outputs.astype(np.float64) - labels))))
+
+
+def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) -> float:
+    """The same of integer codes on the tensor's grid."""
+    return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels)

@@ -1,0 +1,83 @@
+"""The report of a file that could not be run where it was written: what is known all the same, what is not, and why."""
+
+from dataclasses import dataclass, replace
+from typing import Any, Dict, List
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.integers.simulator import run_codes
+from qatviz.export.progress import Progress
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.report import Exported, ParityReport, prove
+
+#: The comparison that needs nothing to run the file.
+_KNOWN = "simulator to evaluation graph"
+
+
+@dataclass(frozen=True)
+class UnrunReport:
+    """A proof that lacks what only running the file tells.
+
+    Attributes
+    ----------
+    report : ParityReport
+        With the simulator in the place of the file.
+    why : str
+        Why it was not run.
+    advice : str
+        Where it has to be seen what the file computes.
+    """
+
+    report: ParityReport
+    why: str
+    advice: str
+
+    @property
+    def golden(self) -> Dict[str, np.ndarray]:
+        """Vectors to check a runtime with; there is no "file_output"."""
+        return {name: values for name, values in self.report.golden.items() if name != "file_output"}
+
+    @property
+    def faults(self) -> List[str]:
+        """None are known."""
+        return []
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether the integers that were written are as close to the evaluation graph as they should be."""
+        return self.report.outputs[_KNOWN].reaches(self.report.reached)
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able: as of a proof, without what is not known, and with "not_run", why."""
+        record = self._known.to_record()
+        record.update(outputs={_KNOWN: record["outputs"][_KNOWN]}, layers=[], layer_examples=0, faults=[],
+                      as_expected=self.as_expected, not_run=self.why)
+        return record
+
+    def to_text(self) -> str:
+        """For a terminal."""
+        found = self.report.outputs[_KNOWN]
+        lines = [
+            "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about), "",
+            "It was written from integers that agree with the evaluation graph on {:,} held-out examples:".format(
+                self.report.examples),
+            "{} of the codes of its output.".format(found.in_words()),
+            self.advice, "",
+            self._known.scores_in_words(),
+            "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values())]
+        return "\n".join(lines + ["note: " + note for note in self.report.notes])
+
+    @property
+    def _known(self) -> ParityReport:
+        """Without how good the file is."""
+        return replace(self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"})
+
+
+def prove_unrun(model: IntegerModel, exported: Exported, why: str, advice: str, graph: EvaluationGraph,
+                images: np.ndarray, labels: np.ndarray, progress: Progress = Progress()) -> UnrunReport:
+    """As :func:`qatviz.export.proof.report.prove`, for a file that can't be run: what would run it is not asked."""
+    def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
+        return run_codes(model, codes, [op.output for op in model.ops])
+    simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
+    return UnrunReport(prove(model, simulated, graph, images, labels, progress), why, advice)

@@ -1,0 +1,169 @@
+"""The proof of an export that puts out real numbers where there are no integer codes to compare: values with values."""
+
+from dataclasses import dataclass, field
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.export.proof.parity import same_top1, share_text
+from qatviz.export.proof.report import GOLDEN_EXAMPLES
+from qatviz.export.proof.scores import metric_for, score
+from qatviz.export.source import HeldOut
+from qatviz.metric import ACCURACY, Metric
+
+#: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
+_FAULT = 0.25
+
+
+class ValueAgreement(NamedTuple):
+    """How close values are to what was expected.
+
+    Attributes
+    ----------
+    largest : float
+        Largest difference.
+    relative : float
+        The same, in units of the largest absolute value that was expected.
+    close : float
+        Share of values that differ by no more than `Bar.relative` of that.
+    top1 : float or None
+        Share of examples whose largest value is the same one, ties counted as equal; None where they are no classes.
+    """
+
+    largest: float
+    relative: float
+    close: float
+    top1: Optional[float] = None
+
+
+class Bar(NamedTuple):
+    """What is to be expected: ``close`` of all values within ``relative`` of the largest, and ``top1`` of the examples."""
+
+    relative: float
+    close: float = 1.0
+    top1: float = 1.0
+
+
+@dataclass(frozen=True)
+class ValueReport:
+    """What a proof by values found; used as :class:`qatviz.export.proof.report.ParityReport` is.
+
+    Attributes
+    ----------
+    about : dict
+        JSON-able: format, runtime, network, and what the caller wants to keep with it.
+    examples : int
+        Held-out examples that it was run on.
+    outputs : dict of str to ValueAgreement
+        What was compared.
+    metric : Metric
+        Of the run's task.
+    scores : dict of str to float
+        That metric on the same examples: of the "file", and of what it was compared with.
+    nbytes : dict of str to int
+        "file", and "float32 parameters".
+    bar : Bar
+    notes : tuple of str
+    golden : dict of str to np.ndarray
+    """
+
+    about: Dict[str, Any]
+    examples: int
+    outputs: Dict[str, ValueAgreement]
+    metric: Metric
+    scores: Dict[str, float]
+    nbytes: Dict[str, int]
+    bar: Bar
+    notes: Tuple[str, ...] = ()
+    golden: Dict[str, np.ndarray] = field(default_factory=dict, repr=False, compare=False)
+
+    @property
+    def faults(self) -> List[str]:
+        """What can't be put down to rounding, in words; none in a good file."""
+        return ["{}: values differ by up to {:.3g}, {:.3g} of the largest value".format(
+            name, found.largest, found.relative)
+                for name, found in self.outputs.items() if not found.relative <= _FAULT]
+
+    @property
+    def as_expected(self) -> bool:
+        """Whether all outputs are as close as this kind of export is known to be."""
+        return all(found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
+                   for found in self.outputs.values())
+
+    def to_record(self) -> Dict[str, Any]:
+        """JSON-able."""
+        return {
+            "about": self.about, "examples": self.examples,
+            "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
+            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes,
+            "notes": list(self.notes), "faults": self.faults, "bar": self.bar._asdict(),
+            "as_expected": self.as_expected,
+        }
+
+    def to_text(self) -> str:
+        """A table for a terminal."""
+        lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
+        width = max(map(len, self.outputs))
+        row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
+        lines.append(row.format("values", "largest", "relative", "within {:g}".format(self.bar.relative), "top-1"))
+        for name, found in self.outputs.items():
+            lines.append(row.format(name, "{:.3g}".format(found.largest), "{:.3g}".format(found.relative),
+                                    share_text(found.close),
+                                    "" if found.top1 is None else share_text(found.top1)))
+        lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many "
+                  "values are within {:g} of that".format(self.examples, self.bar.relative), ""]
+        lines.append("{}: {}".format(self.metric.title, ", ".join(
+            "{} {}".format(name, self.metric.text(score, 2)) for name, score in self.scores.items())))
+        lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(
+            self.nbytes["file"], self.nbytes["float32 parameters"]))
+        lines += ["note: " + note for note in self.notes]
+        if not self.as_expected and not self.faults:
+            lines.append("note: expected are {:g} of the values within {:g} of the largest{}; float arithmetic rounds "
+                         "sums, and in deep networks what differs adds up".format(
+                             self.bar.close, self.bar.relative,
+                             ", and {:g} of the top-1".format(self.bar.top1) if self._has_classes else ""))
+        lines += ["WRONG: " + fault for fault in self.faults]
+        return "\n".join(lines)
+
+    @property
+    def _has_classes(self) -> bool:
+        return all(found.top1 is not None for found in self.outputs.values())
+
+
+def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, classes: bool = True) -> ValueAgreement:
+    """Real numbers ``[n, values]`` each; not finite ones are infinitely far from any other."""
+    with np.errstate(invalid="ignore"):
+        difference = np.abs(expected.astype(np.float64) - found.astype(np.float64))
+    difference = np.where(np.isfinite(difference), difference, np.inf)
+    unit = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
+    largest = float(difference.max())
+    return ValueAgreement(largest, largest / unit, float(np.mean(difference <= relative * unit)),
+                          float(np.mean(same_top1(expected, found))) if classes else None)
+
+
+def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.ndarray], held_out: HeldOut,
+                 nbytes: Dict[str, int], bar: Bar, notes: Tuple[str, ...] = ()) -> ValueReport:
+    """The report on values that were computed.
+
+    Parameters
+    ----------
+    reference : str
+        What the file is compared with, such as "evaluation graph".
+    values : dict of str to np.ndarray
+        What was put out, ``[n, outputs]``: of the reference, of the "file", and of others whose score is of interest.
+    held_out : HeldOut
+        What it was run on.
+    """
+    images, labels = held_out
+    metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
+    compared = {"file to {}".format(reference): compare_values(values[reference], values["file"], bar.relative,
+                                                               metric is ACCURACY)}
+    scores = {name: score(found, labels) for name, found in values.items()}
+    return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,
+                       {"images": images[first], "labels": labels[first], "expected_output": values[reference][first],
+                        "file_output": values["file"][first]})
+
+
+def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:
+    """Infinity as text, for JSON has none."""
+    return {name: value if value is None or np.isfinite(value) else str(value) for name, value in record.items()}

@@ -1,0 +1,1 @@
+"""TFLite: integers for phones and microcontrollers, in TensorFlow's interpreter or in LiteRT."""

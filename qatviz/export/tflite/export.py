@@ -1,0 +1,111 @@
+"""Export to TFLite: the file, its proof, both written."""
+
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+from qatviz.export.formats import Options, Written
+from qatviz.export.integers.lowering import integer_model
+from qatviz.export.integers.model import IntegerModel
+from qatviz.export.progress import Progress
+from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph
+from qatviz.export.proof.parity import Agreement, Runtime, codes_of, compare_logits, run_logits
+from qatviz.export.proof.report import Exported, ParityReport, prove
+from qatviz.export.proof.scores import score_codes
+from qatviz.export.proof.unrun import prove_unrun
+from qatviz.export.source import ExportSource, HeldOut
+from qatviz.export.tflite import litert as litert_runtime
+from qatviz.export.tflite import runtime as tflite_runtime
+from qatviz.export.tflite.litert import LitertMissing, LitertRunner, find_litert
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.written import TfliteModel
+from qatviz.metric import ACCURACY
+
+
+def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
+    """Write a moment of a run as a TFLite file, with the proof that it computes what was seen.
+
+    Any thread; it has its own session and touches no run. See :mod:`qatviz.export.proof.files` for what is written,
+    and :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever is put out. It is made
+    in the interpreter of TensorFlow 1.15; in LiteRT where that alone can run the file; in both if the options say so.
+
+    Raises
+    ------
+    ExportError
+        If there is no integer model of it, TFLite can't hold it, or a file can't be written; then none is.
+    Cancelled
+    """
+    progress.at("making the integers", 0.0)
+    model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
+    progress.at("writing the operations", 0.05)
+    files = _Files(model, options)
+    progress.at("building the evaluation graph", 0.1)
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
+        report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
+    progress.at("writing the files", 0.98)
+    return Written(write_export(path, files.shipped.content, report), report)
+
+
+class _Files:
+    """What ships, and its operations with the logits, and with all tensors, put out."""
+
+    def __init__(self, model: IntegerModel, options: Options):
+        def made(**changes: Any) -> TfliteModel:
+            return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"],
+                                int16=options["int16"], **changes)
+        self.model = model
+        self.shipped = made(softmax=options["softmax"])
+        self.logits = made() if options["softmax"] else self.shipped
+        self.layers = made(outputs=[op.output for op in model.ops])
+
+    def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement,
+                 factor_error: float = 0.0) -> Exported:
+        """In the words of the proof."""
+        title = "TFLite {}{}".format(self.shipped.dtype.name, " and int4" if self.shipped.int4 else "")
+        return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
+                        factor_error)
+
+
+def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress) -> Any:
+    if files.shipped.only_litert:
+        return _prove_in_litert(files, graph, held_out, progress)
+    share = 0.7 if in_litert else 1.0
+    exported = files.exported(tflite_runtime.RUNTIME, TfliteRunner(files.logits).run, TfliteRunner(files.layers).run,
+                              tflite_runtime.REACHED)
+    report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
+    return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
+
+
+def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress) -> Any:
+    """Of a file that nothing else runs."""
+    reached, error = litert_runtime.REACHED_INT4, 0.0
+    if not files.shipped.int4:
+        reached, error = litert_runtime.REACHED_INT16, litert_runtime.INT16_FACTOR_ERROR
+    try:
+        litert = find_litert()
+    except LitertMissing as missing:
+        exported = files.exported("", None, None, reached, error)
+        return prove_unrun(files.model, exported, str(missing), "What the file computes has to be seen in LiteRT: by "
+                           "exporting again where that is.", graph, *held_out, progress)
+    with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
+        exported = files.exported(litert.name, logits.run, layers.run, reached, error)
+        return prove(files.model, exported, graph, *held_out, progress)
+
+
+def _and_in_litert(report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut,
+                   progress: Progress) -> ParityReport:
+    """With what LiteRT makes of the same file; without LiteRT, with a note."""
+    try:
+        litert = find_litert()
+    except LitertMissing as missing:
+        return replace(report, notes=report.notes + ("not run in LiteRT: {}".format(missing),))
+    with LitertRunner(litert, files.logits) as runner:
+        simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
+    seen = codes_of(graph.logits(held_out.images), files.model.logits)
+    classes = report.metric is ACCURACY
+    outputs = {litert.name + " to evaluation graph": compare_logits(seen, found, classes),
+               litert.name + " to simulator": compare_logits(simulated, found, classes)}
+    return replace(report, outputs={**report.outputs, **outputs},
+                   scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)})

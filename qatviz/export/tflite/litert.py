@@ -1,0 +1,201 @@
+"""Running a TFLite file in LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
+
+It needs a newer Python than TensorFlow 1.15 does, so it runs in a process of its own: of the Python that
+QATVIZ_LITERT_PYTHON names, or of the first one on PATH that has ``ai_edge_litert`` installed. Arrays go to and fro as
+.npz files in a directory that goes away with the runner.
+"""
+
+import json
+import os
+import shutil
+import subprocess
+import tempfile
+import threading
+from functools import lru_cache
+from pathlib import Path
+from typing import Any, Dict, NamedTuple, Optional, Union
+
+import numpy as np
+
+from qatviz.export.errors import ExportError
+from qatviz.export.proof.parity import Agreement
+from qatviz.export.tflite.written import TfliteModel
+
+VARIABLE = "QATVIZ_LITERT_PYTHON"
+#: Kernels: the ones that LiteRT takes by itself, which are XNNPACK's where that has them; and its own.
+XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
+#: What they reach in networks of a few layers: with int8 alone, where XNNPACK rounds once; with INT4 weights, whose
+#: kernels round twice, the first time to coarse steps; with int16, whose factors have 16 bits.
+REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.98, 1, 0.995), Agreement(0.75, 2, 0.98), Agreement(0.5, 3, 0.995)
+#: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
+INT16_FACTOR_ERROR = 2.0**-15
+
+_CANDIDATES = tuple("python3.{}".format(minor) for minor in range(14, 8, -1)) + ("python3", "python")
+_LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
+_LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
+#: Answers each line of its input, which is a JSON list of the names of an array and of what becomes of it, by a line of
+#: JSON: null, or what went wrong. What libraries print goes to the standard error.
+_PROGRAM = """
+import json, os, sys
+answers = os.fdopen(os.dup(1), "w")
+os.dup2(2, 1)
+try:
+    import numpy as np
+    from ai_edge_litert.interpreter import Interpreter, OpResolverType
+    kernels = getattr(OpResolverType, sys.argv[2])
+    interpreter = Interpreter(model_path=sys.argv[1], experimental_op_resolver_type=kernels)
+    source = interpreter.get_input_details()[0]["index"]
+    outputs = [details["index"] for details in interpreter.get_output_details()]
+    shape = None
+    for line in sys.stdin:
+        given, found = json.loads(line)
+        with np.load(given, allow_pickle=False) as arrays:
+            codes = arrays["codes"]
+        if codes.shape != shape:
+            interpreter.resize_tensor_input(source, codes.shape)
+            interpreter.allocate_tensors()
+            shape = codes.shape
+        interpreter.set_tensor(source, codes)
+        interpreter.invoke()
+        np.savez(found, *[interpreter.get_tensor(index) for index in outputs])
+        print("null", file=answers, flush=True)
+except Exception as error:
+    print(json.dumps("{}: {}".format(type(error).__name__, error)), file=answers, flush=True)
+"""
+
+
+class LitertMissing(ExportError):
+    """There is no LiteRT here; the message says how there could be."""
+
+
+class Litert(NamedTuple):
+    """A Python with LiteRT: the path of its program, the version of LiteRT."""
+
+    python: str
+    version: str
+
+    @property
+    def name(self) -> str:
+        """For people."""
+        return "LiteRT {}".format(self.version)
+
+
+def find_litert() -> Litert:
+    """The LiteRT to run files in; it is looked for once in a process, as long as PATH and the variable stay.
+
+    Raises
+    ------
+    LitertMissing
+    """
+    found = _look(os.environ.get(VARIABLE), os.environ.get("PATH"))
+    if isinstance(found, Litert):
+        return found
+    raise LitertMissing("there is no LiteRT: " + found)
+
+
+class LitertRunner:
+    """A file, loaded into LiteRT. One thread at a time; use as a context manager, which ends the process.
+
+    Parameters
+    ----------
+    litert : Litert
+    file : TfliteModel
+    kernels : str
+        :data:`XNNPACK` or :data:`BUILTIN`.
+    timeout_s : float
+        How long a batch may take, s.
+    """
+
+    def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = _RUN_TIMEOUT_S):
+        self._litert, self._file, self._timeout_s = litert, file, timeout_s
+        self._directory = tempfile.TemporaryDirectory(prefix="qatviz-litert-")
+        path = Path(self._directory.name)
+        self._given, self._found = str(path / "given.npz"), str(path / "found.npz")
+        try:
+            (path / "model.tflite").write_bytes(file.content)
+            # In a directory that has nothing to import.
+            self._process = subprocess.Popen(
+                [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels], cwd=self._directory.name,
+                env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                universal_newlines=True)
+        except OSError as error:
+            self._directory.cleanup()
+            raise ExportError("{}: can't be run: {}".format(litert.python, error.strerror or error)) from error
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
+
+        Raises
+        ------
+        ExportError
+            If LiteRT refuses the file, ends or does not answer in time.
+        """
+        np.savez(self._given, codes=self._file.to_file(codes))
+        fault = self._answer(json.dumps([self._given, self._found]))
+        if fault is not None:
+            raise ExportError("{}: {}".format(self._litert.name, fault))
+        with np.load(self._found, allow_pickle=False) as arrays:
+            return self._file.from_file([arrays["arr_{}".format(i)] for i in range(len(self._file.outputs))])
+
+    def _answer(self, request: str) -> Optional[str]:
+        """What went wrong; None if nothing did."""
+        late = threading.Event()
+        timer = threading.Timer(self._timeout_s, lambda: (late.set(), self._process.kill()))
+        timer.start()
+        try:
+            try:
+                self._process.stdin.write(request + "\n")
+                self._process.stdin.flush()
+            except OSError:
+                pass  # it has ended, and its answer says why
+            line = self._process.stdout.readline()
+        finally:
+            timer.cancel()
+            timer.join()
+        if late.is_set():
+            return "did not answer within {:g} s".format(self._timeout_s)
+        if not line.endswith("\n"):
+            return "ended without an answer, with exit code {}".format(self._process.wait())
+        fault = json.loads(line)
+        return None if fault is None else "refuses the file: {}".format(" ".join(fault.split()))
+
+    def __enter__(self) -> "LitertRunner":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            try:
+                pipe.close()
+            except OSError:
+                pass  # what was not read by it is lost
+        self._directory.cleanup()
+
+
+def _environment() -> Dict[str, str]:
+    """Without what is meant for this Python."""
+    return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
+
+
+@lru_cache(maxsize=8)
+def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
+    """LiteRT, or why there is none."""
+    for python in [named] if named else filter(None, map(shutil.which, _CANDIDATES)):
+        version = _version(python)
+        if version is not None:
+            return Litert(python, version)
+    if named:
+        return "{} is {!r}, which is no Python with the package ai-edge-litert".format(VARIABLE, named)
+    return "no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {} can name one".format(
+        VARIABLE)
+
+
+def _version(python: str) -> Optional[str]:
+    with tempfile.TemporaryDirectory(prefix="qatviz-litert-") as directory:
+        try:
+            found = subprocess.run([python, "-c", _LOOK], cwd=directory, env=_environment(), stdout=subprocess.PIPE,
+                                   stderr=subprocess.DEVNULL, timeout=_LOOK_TIMEOUT_S, universal_newlines=True)
+        except (OSError, subprocess.TimeoutExpired):
+            return None
+    return found.stdout.strip() if found.returncode == 0 and found.stdout.strip() else None

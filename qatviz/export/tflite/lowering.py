@@ -1,0 +1,305 @@
+"""From the integer model to a TFLite file that computes the same: one operation or a few for each of the model's.
+
+Where TFLite's own operation would compute something else, others stand in for it:
+
+- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D takes ties
+  away from 0. (It stays where SAME pads, whose windows have different counts.)
+- A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
+  knows one scale only, and says nothing.
+- Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, where they
+  are not the type's own: TensorFlow 1.15's int8 convolutions leave out fused activations, and say nothing. A ReLU whose
+  codes begin at its zero point, as they do on a grid of its own, needs none.
+
+Beside int16 activations, which only LiteRT knows, a mean on its input's grid is AVERAGE_POOL_2D all the same: factors
+have 16 bits there, and it needs none.
+"""
+
+from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import __version__
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
+from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, code_offset, int4_layers,
+                                          int4_remarks, is_uniform, remarks, storage_type, stored_weights, weights_type)
+from qatviz.export.tflite.written import TfliteModel
+from qatviz.network.layers import Pair
+
+#: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
+#: 1.
+_VERSIONS = {
+    "int8": {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
+             "ADD": 2, "CONCATENATION": 2, "PAD": 2, "MINIMUM": 2, "MAXIMUM": 2, "SOFTMAX": 2},
+    "int16": {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 5, "FULLY_CONNECTED": 7, "MAX_POOL_2D": 3, "AVERAGE_POOL_2D": 3,
+              "ADD": 3, "CONCATENATION": 3, "PAD": 3, "MINIMUM": 4, "MAXIMUM": 4, "SOFTMAX": 3},
+    "uint8": {},
+}
+#: With INT4 weights, beside int8.
+_INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
+#: Weights of a mean: the largest multiple of 4 in int8. A quarter of it as the bias is less than any difference, and
+#: takes ties up.
+_MEAN_WEIGHT, _MEAN_BIAS = 124, 31
+#: Scale and zero point that TFLite puts probabilities out with.
+_SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
+_ENDS = ("lowest", "highest")
+
+Range = Tuple[int, int]
+
+
+def tflite_model(model: IntegerModel, softmax: bool = False, multiply_codes: bool = True,
+                 outputs: Optional[Sequence[str]] = None, int4: bool = False, int16: bool = False) -> TfliteModel:
+    """The TFLite file of an integer model.
+
+    Parameters
+    ----------
+    model : IntegerModel
+    softmax : bool
+        Put out probabilities (in steps of 1/256; of 1/32768 from int16) and not the logits.
+    multiply_codes : bool
+        See :func:`qatviz.export.tflite.storage.stored_weights`; not done beside int16 activations, where it makes
+        nothing more exact.
+    outputs : sequence of str, optional
+        Tensors to put out instead, for a look inside.
+    int4 : bool
+        Weights of up to 4 bits are INT4 tensors.
+    int16 : bool
+        Activations may have more than 8 bits; if some do, all are int16.
+
+    Raises
+    ------
+    ExportError
+        If TFLite can't hold the model; the message says what would make it possible.
+    """
+    return _Lowering(model, multiply_codes, int4, int16).run(softmax, outputs)
+
+
+class _Lowering:
+    """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
+
+    def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool):
+        self._model = model
+        self._dtype = storage_type(model, int16)
+        self._int4 = int4_layers(model, self._dtype) if int4 else frozenset()
+        self._multiply = multiply_codes and self._dtype != np.int16
+        facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
+        self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
+        self._index = {}  # type: Dict[str, int]
+        self._notes = remarks(model, self._dtype, self._int4)
+        self._notes += int4_remarks(model, self._int4) if int4 else []
+        if int16 and self._dtype != np.int16:
+            self._notes.append("no activation has more than 8 bits: {} as without the option int16".format(
+                self._dtype.name))
+
+    def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> TfliteModel:
+        source = self._model.tensor(self._model.input)
+        first = self._new(source, source.name)
+        self._index[source.name] = self._clamped(source, first, source.bounds, self._limits(source))
+        for op in self._model.ops:
+            getattr(self, "_" + op.kind.lower())(op)
+        tensors = [self._model.tensor(name) for name in outputs or [self._model.output]]
+        last = [self._index[tensor.name] for tensor in tensors]
+        offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source] + tensors}
+        if softmax:
+            offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
+            last = [self._softmax(last[0])]
+        content = self._file.finish([first], last)
+        return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
+
+    # Tensors
+
+    def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
+        """A tensor on the grid of the model's; ``shape`` is without the batch axis."""
+        shape = tensor.shape if shape is None else tuple(shape)
+        return self._file.add_tensor(name, (1,) + shape, self._dtype, self._grid(tensor))
+
+    def _grid(self, tensor: IntegerTensor) -> Quantization:
+        zero_point = tensor.zero_point + code_offset(tensor, self._dtype)
+        return Quantization(np.float32([tensor.scale]), np.int64([zero_point]))
+
+    def _limits(self, tensor: IntegerTensor) -> Range:
+        """What the type itself clamps to, in codes of the model."""
+        limits, offset = np.iinfo(self._dtype), code_offset(tensor, self._dtype)
+        return limits.min - offset, limits.max - offset
+
+    def _append(self, name: str, inputs: Sequence[int], output: int, kind: Optional[str] = None, int4: bool = False,
+                **fields: Any) -> None:
+        versions = _INT4_VERSIONS if int4 else _VERSIONS[self._dtype.name]
+        options = None if kind is None else (kind, fields)
+        self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
+
+    def _put(self, op: IntegerOp, write: Callable[[int], None], shape: Optional[Tuple[int, ...]] = None,
+             done: Optional[Range] = None) -> None:
+        """Have ``write`` append the operation that puts out a new tensor, then what makes that the output of ``op``.
+
+        Parameters
+        ----------
+        write : callable
+            Takes the index of the tensor.
+        shape : tuple of int, optional
+            What the operation puts out; by default the shape of the output.
+        done : (int, int), optional
+            What the operation itself clamps to, in codes of the model; by default what the type does.
+        """
+        output = self._model.tensor(op.output)
+        shape = output.shape if shape is None else shape
+        done = self._limits(output) if done is None else done
+        reshaped, clamped = shape != output.shape, done != op.clamp
+        index = self._new(output, output.name + ("/computed" if reshaped or clamped else ""), shape)
+        write(index)
+        if reshaped:
+            index = self._reshaped(output, index, output.name + ("/reshaped" if clamped else ""), output.shape)
+        self._index[output.name] = self._clamped(output, index, op.clamp, done)
+
+    def _reshaped(self, tensor: IntegerTensor, index: int, name: str, shape: Tuple[int, ...]) -> int:
+        """``tensor``, which is at ``index`` in another shape."""
+        result = self._new(tensor, name, shape)
+        self._append_reshape(index, result, name, shape)
+        return result
+
+    def _append_reshape(self, index: int, result: int, name: str, shape: Tuple[int, ...]) -> None:
+        target = (-1,) + shape
+        constant = self._file.add_constant(name + "/shape", np.array(target, np.int32))
+        self._append("RESHAPE", [index, constant], result, "ReshapeOptions", NewShape=target)
+
+    # Clamps
+
+    def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, done: Range) -> int:
+        """``tensor``, which is at ``index``, limited to ``clamp`` where it is limited to ``done`` already."""
+        sides = [side for side in (0, 1) if clamp[side] != done[side]]
+        for side in sides:
+            limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
+            constant = self._file.add_constant("{}/{}".format(tensor.name, _ENDS[side]), limit, self._grid(tensor))
+            # The network's input has its name already.
+            named = side == sides[-1] and tensor.name != self._model.input
+            result = self._new(tensor, tensor.name if named else "{}/from_{}".format(tensor.name, _ENDS[side]))
+            self._append(("MAXIMUM", "MINIMUM")[side], [index, constant], result, "MaximumMinimumOptions")
+            index = result
+        return index
+
+    # Operations with weights
+
+    def _conv2d(self, op: IntegerOp) -> None:
+        weights = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
+        self._put(op, lambda index: self._append(
+            "CONV_2D", [self._index[op.inputs[0]], *weights], index, "Conv2DOptions", op.name in self._int4,
+            **_window(op.layer.strides, op.layer.padding, op.layer.dilation)))
+
+    def _depthwiseconv2d(self, op: IntegerOp) -> None:
+        weights = self._weights(op, lambda codes: codes.reshape((1,) + codes.shape[:2] + (-1,)), 3)
+        self._put(op, lambda index: self._append(
+            "DEPTHWISE_CONV_2D", [self._index[op.inputs[0]], *weights], index, "DepthwiseConv2DOptions",
+            op.name in self._int4, DepthMultiplier=op.layer.depth_multiplier,
+            **_window(op.layer.strides, op.layer.padding, op.layer.dilation)))
+
+    def _dense(self, op: IntegerOp) -> None:
+        if is_uniform(op.weights):
+            weights = self._weights(op, np.transpose, None)
+            self._put(op, lambda index: self._append(
+                "FULLY_CONNECTED", [self._index[op.inputs[0]], *weights], index, "FullyConnectedOptions",
+                op.name in self._int4))
+            return
+        source = self._model.tensor(op.inputs[0])
+        image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1) + source.shape)
+        weights = self._weights(op, lambda codes: codes.T[:, None, None, :], 0)
+        self._put(op, lambda index: self._append(
+            "CONV_2D", [image, *weights], index, "Conv2DOptions", op.name in self._int4,
+            **_window((1, 1), "VALID", (1, 1))), shape=(1, 1) + self._model.tensor(op.output).shape)
+
+    def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray],
+                 axis: Optional[int]) -> Tuple[int, int]:
+        """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
+        # Older runtimes take one scale for a convolution to be none at all.
+        per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
+        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4)
+        weights = Quantization(stored.scale, stored.zero_point, axis if per_channel else 0)
+        add = self._file.add_int4_constant if int4 else self._file.add_constant
+        return (add(op.weights.name, arrange(stored.codes), weights),
+                self._bias(op.name + ".bias", stored.bias, stored.bias_scale))
+
+    def _bias(self, name: str, bias: np.ndarray, scale: np.ndarray) -> int:
+        return self._file.add_constant(name, bias, Quantization(scale, np.zeros(scale.shape, np.int64)))
+
+    # Means
+
+    def _globalaveragepool(self, op: IntegerOp) -> None:
+        source = self._model.tensor(op.inputs[0])
+        self._mean(op, source.shape[:2], (1, 1), (1, 1) + source.shape[2:])
+
+    def _averagepool(self, op: IntegerOp) -> None:
+        if op.pads == ((0, 0), (0, 0)) and self._dtype != np.int16:
+            self._mean(op, op.layer.pool_size, op.layer.strides, None)
+            return
+        if self._dtype != np.uint8:
+            self._notes.append("layer {!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up".format(
+                op.name))
+        self._pool(op, "AVERAGE_POOL_2D")
+
+    def _mean(self, op: IntegerOp, size: Pair, strides: Pair, shape: Optional[Tuple[int, ...]]) -> None:
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        channels = output.shape[-1]
+        count = size[0] * size[1]
+        zero = UINT8_OFFSET if self._dtype == np.uint8 else 0
+        codes = np.full((1,) + tuple(size) + (channels,), _MEAN_WEIGHT + zero, weights_type(self._dtype))
+        scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (_MEAN_WEIGHT * count), np.float32)
+        grid = Quantization(scale, np.full(scale.shape, zero, np.int64), 3 if len(scale) > 1 else 0)
+        weights = self._file.add_constant(op.name + "/ones", codes, grid)
+        ties = np.full(channels, _MEAN_BIAS, bias_type(self._dtype))
+        bias = self._bias(op.name + "/tie", ties, bias_scale(source, scale))
+        self._put(op, lambda index: self._append(
+            "DEPTHWISE_CONV_2D", [self._index[source.name], weights, bias], index, "DepthwiseConv2DOptions",
+            DepthMultiplier=1, **_window(strides, "VALID", (1, 1))), shape)
+
+    # Operations without weights
+
+    def _maxpool(self, op: IntegerOp) -> None:
+        self._pool(op, "MAX_POOL_2D")
+
+    def _pool(self, op: IntegerOp, name: str) -> None:
+        rows, columns = op.layer.pool_size
+        self._put(op, lambda index: self._append(
+            name, [self._index[op.inputs[0]]], index, "Pool2DOptions", Padding=PADDING[op.layer.padding],
+            StrideH=op.layer.strides[0], StrideW=op.layer.strides[1], FilterHeight=rows, FilterWidth=columns),
+                  done=op.clamp)
+
+    def _add(self, op: IntegerOp) -> None:
+        self._put(op, lambda index: self._append(
+            "ADD", [self._index[name] for name in op.inputs], index, "AddOptions"))
+
+    def _concat(self, op: IntegerOp) -> None:
+        axis = op.layer.axis % len(self._model.tensor(op.output).shape) + 1
+        self._put(op, lambda index: self._append(
+            "CONCATENATION", [self._index[name] for name in op.inputs], index, "ConcatenationOptions", Axis=axis),
+                  done=op.clamp)
+
+    def _zeropad(self, op: IntegerOp) -> None:
+        widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
+        self._put(op, lambda index: self._append(
+            "PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"), done=op.clamp)
+
+    def _reshape(self, op: IntegerOp) -> None:
+        shape = self._model.tensor(op.output).shape
+        self._put(op, lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape),
+                  done=op.clamp)
+
+    _flatten = _reshape
+
+    def _relu(self, op: IntegerOp) -> None:
+        """An activation that is not fused: its input is on the same grid, and within its bounds."""
+        output = self._model.tensor(op.output)
+        self._index[op.output] = self._clamped(output, self._index[op.inputs[0]], op.clamp, output.bounds)
+
+    _relu6 = _relu
+
+    def _softmax(self, index: int) -> int:
+        shape = self._model.logits.shape
+        scale, zero = _SOFTMAX_GRIDS[self._dtype.name]
+        grid = Quantization(np.float32([scale]), np.int64([zero]))
+        output = self._file.add_tensor("softmax", (1,) + shape, self._dtype, grid)
+        self._append("SOFTMAX", [index], output, "SoftmaxOptions", Beta=1.0)
+        return output
+
+
+def _window(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
+    return {"Padding": PADDING[padding], "StrideH": strides[0], "StrideW": strides[1], "DilationHFactor": dilation[0],
+            "DilationWFactor": dilation[1]}
