@@ -255,7 +255,7 @@ def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
     assert record["not_run"].startswith("there is no LiteRT") and record["layers"] == [] and record["faults"] == []
     assert list(record["outputs"]) == ["simulator to evaluation graph"] and "file" not in record["accuracy"]
     assert written.report.as_expected and not written.report.faults
-    with np.load(str(tmp_path / "net.golden.npz")) as golden:
+    with np.load(str(tmp_path / "net.tflite.golden.npz")) as golden:
         assert "simulator_output" in golden and "file_output" not in golden
 
 
