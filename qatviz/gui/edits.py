@@ -96,15 +96,21 @@ class Edits(QtCore.QObject):
                 self._sent[sequence] = unsent
         self.changed.emit()
 
-    def apply_preset(self, preset: str) -> None:
-        """Give all quantizers a preset, at once in live mode; in hold mode its differences become pending."""
-        if self.mode == LIVE:
+    def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
+        """Give quantizers (those of ``tensors``; by default all) a preset, at once in live mode; in hold mode its differences
+        become pending."""
+        chosen = {tensor.name for tensor in self._model.tensors}
+        chosen = chosen if tensors is None else chosen & set(tensors)
+        if self.mode == LIVE and len(chosen) == len(self._model.tensors):
             self._send(ApplyPreset(preset))
             return
         book = self.pending_book() or self._model.book
         for change in book.with_preset(preset)[1]:
             tensor, _, name = change.setting.rpartition(".")
-            self.edit([tensor], name, change.new)
+            if tensor in chosen:
+                self.edit([tensor], name, change.new)
+        if self.mode == LIVE:
+            self.apply()
 
     def discard(self) -> None:
         """Forget what is pending and was not sent."""

@@ -187,13 +187,35 @@ def test_scope_and_mode_are_remembered(panel, context, show):
 
 
 @pytest.mark.parametrize("preset", PRESETS)
-def test_a_preset_is_for_all_whatever_the_scope_and_is_named_when_in_effect(panel, tell, preset):
+def test_a_preset_for_all_is_named_when_in_effect(panel, tell, preset):
+    use_scope(panel, EVERYTHING)
     action = next(a for a in panel.preset.menu().actions() if a.text() == preset)
     assert action.toolTip() == PRESETS[preset].description
     action.trigger()
     assert panel.run.sent[-1] == ApplyPreset(preset)
     tell()
     assert panel.preset.text() == preset and action.isChecked()
+
+
+@pytest.mark.parametrize("mode", [LIVE, HOLD])
+def test_a_preset_is_for_the_scope_alone(panel, context, tell, mode):
+    """``int4``, for the selected dense1.weights; per channel, as all weights have it there."""
+    context.model.select(["dense1.weights"])
+    panel.refresh()
+    before = context.model.book
+    panel.bar.modes[mode].click()
+    next(a for a in panel.preset.menu().actions() if a.text() == "int4").trigger()
+    if mode == HOLD:
+        assert context.edits.pending_book().of("dense1.weights").num_bits == 4
+        panel.edits.apply()
+    tell()
+    assert panel.preset.text() == "int4"
+    preset, now = before.with_preset("int4")[0], context.model.book
+    assert now.of("dense1.weights") == preset.of("dense1.weights") != before.of("dense1.weights")
+    assert all(now.of(t.name) == before.of(t.name) for t in context.model.tensors if t.name != "dense1.weights")
+    assert panel.edits.can_undo
+    use_scope(panel, EVERYTHING)
+    assert panel.preset.text() == "custom"
 
 
 def test_settings_of_no_preset_are_called_custom(panel, tell):

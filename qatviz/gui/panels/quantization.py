@@ -113,7 +113,7 @@ class QuantizationPanel(Panel):
         self.freeze.show_values([frozen], self.edits.is_pending(RUN_PREFIX, FREEZE),
                                 self.model.applied_at.get((RUN_PREFIX, FREEZE)))
         self.freeze.set_without_effect(unavailable)
-        self.preset.update_from()
+        self.preset.show_tensors(chosen)
         self.bar.update_from()
 
     def apply_theme(self) -> None:
