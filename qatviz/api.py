@@ -50,7 +50,8 @@ class Trained:
 
     def __init__(self, spec: RunSpec, outcome: Outcome, moment: Moment, directory: Optional[str]):
         self._spec = spec
-        self.network, self.outcome, self.moment, self.directory = spec.network, outcome, moment, directory  # type: Network, Outcome, Moment, Optional[str]
+        self.network = spec.network  # type: Network
+        self.outcome, self.moment, self.directory = outcome, moment, directory
 
     @property
     def scores(self) -> Dict[str, float]:

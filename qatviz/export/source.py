@@ -14,7 +14,7 @@ from qatviz.training.settings_book import SettingsBook
 
 #: Held-out examples that a file is run on by default: at most, at least, and multiplications of all together. (TFLite's
 #: interpreter does some 150 million a second.)
-_MOST, _FEWEST, _MACS = 1000, 16, 2 * 10**9
+_MOST, _FEWEST, _MACS = 1000, 16, 10**9
 
 
 class HeldOut(NamedTuple):

@@ -21,6 +21,7 @@ from qatviz.quant import live_state
 from qatviz.quant.live import Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
+from qatviz.training.building import quick_building
 from qatviz.training.lowering import lower
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
@@ -73,7 +74,7 @@ class TrainingGraph:
         self._objective = OBJECTIVES[dataset.task]
         self._examples = {"train": len(dataset.x_train), "test": len(dataset.x_test)}
         self._graph = tf.Graph()
-        with self._graph.as_default(), tf.device(placement.device):
+        with self._graph.as_default(), tf.device(placement.device), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._build(dataset, batch_size, telemetry)
         self._graph.finalize()

@@ -9,6 +9,7 @@ from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.graph import Network
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
+from qatviz.training.building import quick_building
 from qatviz.training.lowering import lower
 from qatviz.training.settings_book import SettingsBook
 
@@ -39,7 +40,7 @@ class EvaluationGraph:
         names = ["{}.{}".format(layer.name, name) for layer in network.layers
                  for name in network.parameter_shapes(layer.name)]
         self._graph = tf.Graph()
-        with self._graph.as_default():
+        with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape))
             self._quantized = tf.placeholder(tf.bool, [])
