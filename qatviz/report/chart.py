@@ -86,7 +86,7 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
     low, high = found
     shown = [(curve, _above(points, low) if curve.is_minor else points) for curve, points in shown]
     ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING)))
-    plot = Plot(span, found, size, 6 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
+    plot = Plot(span, found, size, 10 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
     title = "{} of {}".format(axis.title, of) if of else axis.title
     words = " ".join(_words(curve, axis) for curve in curves)
     return element(
