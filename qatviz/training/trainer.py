@@ -3,6 +3,7 @@
 All of it runs on one thread. The way in is the :class:`Inbox`, the way out the :class:`Collector`.
 """
 
+import gc
 import time
 from bisect import bisect_left
 from dataclasses import replace
@@ -88,6 +89,9 @@ class Trainer:
         except BaseException:
             self.close()
             raise
+        # The graph's objects, some hundred thousand, stay as long as the run does. To look through them for garbage would hold up
+        # every thread, the window's too, for a tenth of a second each time.
+        gc.freeze()
 
     # Life
 
@@ -111,6 +115,7 @@ class Trainer:
         """Release the session and write what waits; also after a failure."""
         self._checkpointer.close()
         self._graph.close()
+        gc.unfreeze()
 
     def _begin(self, start: Optional[Moment]) -> None:
         graph, spec = self._graph, self._spec
