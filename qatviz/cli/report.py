@@ -5,7 +5,6 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK
-from qatviz.report.writing import FILE_NAME, write_report
 from qatviz.telemetry.record import RunRecord
 
 
@@ -14,7 +13,7 @@ def add_command(command: Callable[..., Any]) -> None:
     parser = command("report", report,
                      "write a recorded run as one HTML file that needs nothing else, also while it goes on")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
-    parser.add_argument("--out", metavar="FILE", help="(default: RUN/{})".format(FILE_NAME))
+    parser.add_argument("--out", metavar="FILE", help="(default: RUN/report.html)")
     parser.add_argument("--json", action="store_true", help="print where it is, and its size, as one line of JSON")
 
 
@@ -28,6 +27,8 @@ def report(options: argparse.Namespace) -> int:
     ExportError
         If it can't be written.
     """
+    from qatviz.report.writing import write_report  # much to import for all other commands
+
     written = write_report(RunRecord.read(options.directory), options.out)
     if options.json:
         print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
