@@ -5,8 +5,8 @@ from typing import Dict
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution
+from qatviz.analysis.numbers import si
 from qatviz.gui.histogram_style import TileContent
-from qatviz.gui.plot import si
 
 
 def reading(content: TileContent, x: float) -> str:

@@ -4,10 +4,11 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.numbers import si
 from qatviz.analysis.series import Points
+from qatviz.analysis.ticks import Tick, linear_ticks, log_ticks
 from qatviz.report.markup import Markup, element, escaped, join, number
-from qatviz.report.ticks import Tick, linear_ticks, log_ticks
-from qatviz.report.words import si
+from qatviz.report.words import MINUS
 
 #: Width of a character of the small font, px, for what has to be placed without measuring text: a wide guess.
 CHARACTER_PX = 6.2
@@ -85,7 +86,8 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
         return None
     low, high = found
     shown = [(curve, _above(points, low) if curve.is_minor else points) for curve, points in shown]
-    ticks = (log_ticks if axis.log else linear_ticks)(low, high, max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING)))
+    at_most = max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING))
+    ticks = log_ticks(low, high, at_most) if axis.log else linear_ticks(low, high, at_most, MINUS)
     plot = Plot(span, found, size, 10 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
     title = "{} of {}".format(axis.title, of) if of else axis.title
     words = " ".join(_words(curve, axis) for curve in curves)
@@ -136,7 +138,7 @@ class Plot:
         """The line at the bottom with whole steps."""
         parts = []  # type: List[Markup]
         room = self.right - self.left
-        for step, text in linear_ticks(*self._span, at_most=max(2, int(room / _X_SPACING))):
+        for step, text in linear_ticks(*self._span, at_most=max(2, int(room / _X_SPACING)), minus=MINUS):
             if step != int(step):
                 continue
             x = float(self.x(np.float64(step)))

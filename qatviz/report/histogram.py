@@ -6,10 +6,11 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution, distribution, extent
+from qatviz.analysis.numbers import si
+from qatviz.analysis.ticks import linear_ticks
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report.markup import Markup, element, escaped, join, number
-from qatviz.report.ticks import linear_ticks
-from qatviz.report.words import decibels, percent, si
+from qatviz.report.words import MINUS, decibels, percent
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 #: px, with the labels of the axis.
@@ -177,7 +178,8 @@ class _Tile:
     def _scale(self) -> Markup:
         base = "M{} {}H{}".format(*map(number, (self._left, self._floor, self._right)))
         parts = [element("path", d=base, class_="axis")]
-        for value, text in linear_ticks(*self._axis, at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
+        for value, text in linear_ticks(*self._axis, minus=MINUS,
+                                        at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
             x = float(self._x(np.float64(value)))
             if self._left <= x <= self._right:
                 parts += [element("path", d="M{} {}v3".format(number(x), number(self._floor)), class_="axis"),

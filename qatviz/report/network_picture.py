@@ -5,13 +5,14 @@ from typing import Dict, List, Tuple
 import numpy as np
 
 from qatviz.analysis.graph_layout import DOWN, GraphLayout, fitting_layout
+from qatviz.analysis.numbers import si
 from qatviz.network.checks import INPUT
 from qatviz.network.layer import Layer
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report.markup import Markup, element, join, number
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
-from qatviz.report.words import decibels, shape, si
+from qatviz.report.words import decibels, shape
 
 #: Width of the page, px, and heights that a picture may have: the first in which it can be drawn at its size is taken.
 _ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97

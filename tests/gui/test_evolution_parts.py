@@ -7,6 +7,7 @@ from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
 
+from qatviz.analysis.ticks import exponents, linear_ticks, log_ticks
 from qatviz.gui.curves import Curve, bounds, paint_curves, polygon
 from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
@@ -15,7 +16,6 @@ from qatviz.gui.panels.evolution_legend import Entry, Legend
 from qatviz.gui.panels.evolution_markers import markers_of, sentences
 from qatviz.gui.panels.evolution_strip import MarkerStrip
 from qatviz.gui.run_model import Happening
-from qatviz.gui.ticks import exponents, linear_ticks, log_ticks
 from qatviz.telemetry import events
 from qatviz.telemetry.collector import history_names
 from qatviz.telemetry.events import Change

@@ -8,8 +8,9 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
+from qatviz.analysis.numbers import si
+from qatviz.analysis.ticks import linear_ticks, log_ticks
 from qatviz.report import words
-from qatviz.report.ticks import linear_ticks, log_ticks
 
 NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
@@ -22,7 +23,7 @@ def value_of(text):
 
 @given(st.floats(1e-25, 1e11) | st.floats(-1e11, -1e-25))
 def test_short_numbers_are_right_to_three_digits(value):
-    assert value_of(words.si(value)) == pytest.approx(value, rel=5.1e-3)
+    assert value_of(si(value)) == pytest.approx(value, rel=5.1e-3)
 
 
 @given(NUMBERS, NUMBERS, st.integers(1, 12))

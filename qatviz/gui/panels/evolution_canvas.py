@@ -6,10 +6,10 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.series import steady_range
+from qatviz.analysis.ticks import linear_ticks, log_ticks
 from qatviz.gui.curves import Curve, bounds, blend, paint_curves
 from qatviz.gui.panels.evolution_measures import left_of, paint_x_texts, ruler_of, small_font, x_ticks
 from qatviz.gui.theme import Theme
-from qatviz.gui.ticks import linear_ticks, log_ticks
 
 #: Pixels around a plot.
 MARGIN = 3

@@ -4,7 +4,7 @@ from typing import List, Tuple
 
 from PyQt5 import QtCore, QtGui
 
-from qatviz.gui.ticks import Tick, linear_ticks
+from qatviz.analysis.ticks import Tick, linear_ticks
 
 _PIXELS_PER_TICK = 90
 

@@ -6,18 +6,18 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.numbers import si
 from qatviz.analysis.series import Clock, Points, SeriesReader, smooth, width_for
+from qatviz.analysis.ticks import exponents
 from qatviz.gui.curves import Curve, blend
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panels.evolution_axis import TimeAxis
 from qatviz.gui.panels.evolution_canvas import Canvas
-from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_kinds import LOSS, CurveSpec, PlotKind, curves_of
 from qatviz.gui.panels.evolution_legend import Entry, Legend
+from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_smoothing import Smoothing
-from qatviz.gui.plot import si
 from qatviz.gui.theme import Theme
-from qatviz.gui.ticks import exponents
 from qatviz.telemetry.history import History
 
 #: Points of a curve at most, and of all faint curves of a plot together.

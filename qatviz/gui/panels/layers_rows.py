@@ -6,11 +6,11 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
+from qatviz.analysis.numbers import si
 from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
                                      verdict)
 from qatviz.gui.edits import show
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
-from qatviz.gui.plot import si
 from qatviz.network.plan import QuantizedTensor
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot

@@ -5,6 +5,7 @@ from typing import Dict, List, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.graph_layout import DOWN, RIGHT, GraphLayout, fitting_layout
+from qatviz.analysis.numbers import si
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.network_items import Badge, Edges, Node, NodeText, layer_text, node_size
@@ -12,7 +13,7 @@ from qatviz.gui.panels.network_legend import ColorBar, color_at
 from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, Measure, shape_text, table_of, text_of,
                                                 tooltip, value_of)
 from qatviz.gui.panels.network_view import NetworkView
-from qatviz.gui.plot import EmptyText, si
+from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.network.checks import INPUT
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor

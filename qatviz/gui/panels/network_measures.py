@@ -3,7 +3,7 @@
 import math
 from typing import Callable, Dict, NamedTuple, Optional, Tuple
 
-from qatviz.gui.plot import si
+from qatviz.analysis.numbers import si
 from qatviz.gui.run_model import RunModel
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor

@@ -6,8 +6,9 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.numbers import si
 from qatviz.gui.histogram_axis import HeldRange, HeldTop, ticks
-from qatviz.gui.plot import EmptyText, Plot, si
+from qatviz.gui.plot import EmptyText, Plot
 from qatviz.gui.theme import Theme
 
 #: Room above the largest count.

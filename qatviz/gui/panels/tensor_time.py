@@ -7,9 +7,9 @@ import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
 from qatviz.analysis.heatmap import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, rebinned
+from qatviz.analysis.numbers import si
 from qatviz.gui.panels.tensor_plot import TensorPlot, few_ticks
 from qatviz.gui.panels.tensor_words import percent, span
-from qatviz.gui.plot import si
 from qatviz.gui.theme import Theme
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 

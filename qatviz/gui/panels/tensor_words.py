@@ -4,8 +4,8 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from qatviz.analysis.numbers import si
 from qatviz.gui.panels.tensor_view import TensorView
-from qatviz.gui.plot import si
 from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.affine import code_bounds
 from qatviz.settings import FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, QuantizerSettings

@@ -6,21 +6,21 @@ from typing import Iterator, List, Tuple
 
 import numpy as np
 
-from qatviz.gui.plot import si
+from qatviz.analysis.numbers import si
 
 _MULTIPLES = (1.0, 2.0, 5.0)
 
 Tick = Tuple[float, str]
 
 
-def linear_ticks(low: float, high: float, at_most: int) -> List[Tick]:
-    """Positions and texts: as many multiples of 1, 2 or 5 times a power of ten as there may be."""
+def linear_ticks(low: float, high: float, at_most: int, minus: str = "-") -> List[Tick]:
+    """Positions and texts: as many multiples of 1, 2 or 5 times a power of ten as there may be; ``minus`` is their sign."""
     for step in _steps((high - low) / (max(at_most, 1) + 1)):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first < max(at_most, 1):
             break
     largest = max(abs(low), abs(high))
-    return [(i * step, _text(i * step, step, largest)) for i in range(first, last + 1)]
+    return [(i * step, _text(i * step, step, largest, minus)) for i in range(first, last + 1)]
 
 
 def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
@@ -51,16 +51,16 @@ def _steps(least: float) -> Iterator[float]:
         power *= 10
 
 
-def _text(value: float, step: float, largest: float) -> str:
+def _text(value: float, step: float, largest: float, minus: str) -> str:
     if abs(value) < step / 2:
         return "0"
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if largest >= 10 * size:
             decimals = max(0, -math.floor(math.log10(step / size) + 1e-9))
-            return "{:.{}f}{}".format(value / size, decimals, unit)
+            return "{:.{}f}{}".format(value / size, decimals, unit).replace("-", minus)
     if largest < 1e-2:
         return "{:.3g}".format(value).replace("e-0", "e-")
-    return "{:.{}f}".format(value, max(0, -math.floor(math.log10(step) + 1e-9)))
+    return "{:.{}f}".format(value, max(0, -math.floor(math.log10(step) + 1e-9))).replace("-", minus)
 
 
 def _short(value: float) -> str:
