@@ -5,6 +5,7 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
+from qatviz.analysis.numbers import si
 from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
                                      verdict)
 from qatviz.network.plan import QuantizedTensor
@@ -127,7 +128,7 @@ COLUMNS = (
     _measure("flip_rate", "Flips", "Share of the values whose code changed since the last snapshot. At few bits, many "
              "flips are oscillation.", words.percent),
     _measure("scale", "Scale", "Distance between two neighbouring levels; of a per-channel tensor the largest.",
-             lambda value: words.si(value, 4), True),
+             lambda value: si(value, 4), True),
     _measure("zero_point", "Zero point", "The integer code that stands for 0.", "{:,.0f}".format, True),
     _setting("symmetric", "Symmetric"), _setting("narrow_range", "Narrow"), _setting("per_channel", "Per channel"),
     _setting("power_of_two", "Power of 2"),
