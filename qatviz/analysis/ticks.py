@@ -14,7 +14,7 @@ Tick = Tuple[float, str]
 
 
 def linear_ticks(low: float, high: float, at_most: int, minus: str = "-") -> List[Tick]:
-    """Positions and texts: as many multiples of 1, 2 or 5 times a power of ten as there may be; ``minus`` is the sign."""
+    """Positions and texts: as many multiples of 1, 2 or 5 times a power of ten as fit; ``minus`` is the sign."""
     for step in _steps((high - low) / (max(at_most, 1) + 1)):
         first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
         if last - first < max(at_most, 1):
