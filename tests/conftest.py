@@ -3,6 +3,7 @@
 import os
 import threading
 
+import hypothesis
 import pytest
 from thread_leaks import still_running
 
@@ -10,6 +11,11 @@ from thread_leaks import still_running
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 ENDING_TIMEOUT_S = 5.0
+
+# The same examples each time: what passed once passes again. `--hypothesis-profile=search` looks for new ones.
+hypothesis.settings.register_profile("fixed", derandomize=True)
+hypothesis.settings.register_profile("search", derandomize=False)
+hypothesis.settings.load_profile("fixed")
 
 
 @pytest.fixture(autouse=True)

@@ -37,3 +37,35 @@ class Pace:
 
     def _rest_after(self, cost_s: float) -> float:
         return cost_s * (1 / self._share - 1)
+
+
+class SnapshotPace:
+    """When snapshots are taken: soon after there is something new to see, otherwise at an interval and for a part of the time.
+
+    Parameters
+    ----------
+    now : float
+        Seconds, of any clock; so are all times. The first one is due.
+    rest : float
+        How many times as long as a snapshot takes, there is none after it.
+    """
+
+    def __init__(self, now: float, rest: float):
+        self._rest = rest
+        self._next = self._last = now
+        self._is_first = True
+
+    def is_due(self, now: float) -> bool:
+        """Whether one is to be taken."""
+        return now >= self._next
+
+    def done(self, began: float, ended: float, interval: float, rest_share: float = 1.0) -> None:
+        """One was taken; ``interval`` is the least there is between two, ``rest_share`` the part of the rest that is kept to."""
+        # TensorFlow prepares the first one, for many times as long as those to come will take.
+        rest = 0.0 if self._is_first else self._rest * rest_share * (ended - began)
+        self._is_first, self._last = False, ended
+        self._next = ended + max(interval, rest)
+
+    def hurry(self, interval: float) -> None:
+        """There is something new to see: no rest, only the interval."""
+        self._next = min(self._next, self._last + interval)

@@ -24,15 +24,15 @@ from qatviz.training.graph import NonFiniteLoss, TrainingGraph
 from qatviz.training.inbox import Inbox, Sent
 from qatviz.training.moments import Moment, Moments
 from qatviz.training.objective import OBJECTIVES
-from qatviz.training.pace import Pace
+from qatviz.training.pace import Pace, SnapshotPace
 from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
 from qatviz.training.run_spec import RunSpec
 from qatviz.training.schedule import changed
 from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots take at most one part in this many of the time; a part more as often as they are asked for more often than by
-#: default.
+#: Snapshots take at most one part in this many of the time, but for those after a change; a part more as often as they are
+#: asked for more often than by default.
 SNAPSHOT_SHARE = 75
 #: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
 #: part of the time that keeping them may take.
@@ -133,7 +133,7 @@ class Trainer:
         self._scheduled = bisect_left([step for step, _ in self._schedule], self.step)
         self._emit(events.Started(self.step, time.perf_counter() - self._started, self._graph.device))
         now = time.perf_counter()
-        self._next_snapshot = now
+        self._snapshot_pace = SnapshotPace(now, SNAPSHOT_SHARE)
         self._next_checkpoint = now + self.book.run.checkpoint_interval
         self._moments.last_good = self._moment("start", "start of the run")
         ready = time.perf_counter()
@@ -222,7 +222,7 @@ class Trainer:
             self._advance_evaluation()
         elif run.evaluation_interval and self.step % run.evaluation_interval == 0:
             self._evaluation = self._new_evaluation()
-        elif self._snapshot_wanted or now >= self._next_snapshot:
+        elif self._snapshot_wanted or self._snapshot_pace.is_due(now):
             self._take_snapshot()
         if self._good_pace.is_due(now):
             self._keep_last_good()
@@ -270,10 +270,9 @@ class Trainer:
         for name in sorted(self._wanted):
             self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
         self._wanted.clear()
-        now = time.perf_counter()
         interval = self.book.run.snapshot_interval
-        rest = SNAPSHOT_SHARE * min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
-        self._next_snapshot = now + max(interval, rest * (now - started))
+        self._snapshot_pace.done(started, time.perf_counter(), interval,
+                                 min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default))
 
     def _new_evaluation(self) -> Evaluation:
         return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), self.step)
@@ -336,6 +335,9 @@ class Trainer:
             self._plan_activation()
             now = time.perf_counter()
             self._good_pace.restart(now)
+            if book.quantizers != old.quantizers:  # what was changed is looked at
+                self._snapshot_wanted = self._paused
+                self._snapshot_pace.hurry(book.run.snapshot_interval)
             self._next_checkpoint = min(self._next_checkpoint, now + book.run.checkpoint_interval)
         for sent, outcome in answers:
             if isinstance(outcome, QatvizError):
@@ -470,6 +472,7 @@ class Trainer:
         self._newest_branch += 1
         self._branch = self._newest_branch
         self._on_state("paused" if self._paused else "running", self.step)
+        self._snapshot_pace.hurry(self.book.run.snapshot_interval)
 
     def _emit(self, event: events.Event) -> None:
         self._collector.put(event)

@@ -95,7 +95,7 @@ def test_without_exact_shares_each_bin_is_right_to_its_edges(case):
 def test_levels_are_the_values_of_the_codes(case):
     values, grid, bits = case
     shown, _ = seen(values, grid, bits)
-    if bits > 8:
+    if bits > 8 or not grid.scale:  # too many to tell apart; nothing but zeros
         assert shown.levels is None
         return
     used, counts = np.unique(fake_quant(values, grid), return_counts=True)

@@ -4,7 +4,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.training.pace import Pace
+from qatviz.training.pace import Pace, SnapshotPace
 
 
 def times(pace, until, cost=0.0, tick=0.25):
@@ -50,3 +50,28 @@ def test_the_share_is_kept(cost, share, tick):
 @pytest.mark.parametrize("cost", [0.0, 0.001])
 def test_what_costs_little_is_not_held_back(cost):
     assert len(times(Pace(0.0, 0.5, 4.0, 0.01, cost), 20.0, cost)) == 7
+
+
+def test_snapshots_rest_after_each_but_the_first_which_is_slow_for_another_reason():
+    pace = SnapshotPace(10.0, rest=75)
+    assert pace.is_due(10.0)
+    pace.done(10.0, 10.5, 0.25)
+    assert not pace.is_due(10.74) and pace.is_due(10.75)
+    pace.done(11.0, 11.02, 0.25)
+    assert not pace.is_due(12.51) and pace.is_due(12.53)
+    pace.done(13.0, 13.02, 0.25, rest_share=0.5)
+    assert not pace.is_due(13.76) and pace.is_due(13.78)
+    pace.done(14.0, 14.001, 0.25)
+    assert not pace.is_due(14.25) and pace.is_due(14.26)
+
+
+def test_a_snapshot_in_a_hurry_keeps_only_to_the_interval():
+    pace = SnapshotPace(0.0, rest=75)
+    pace.done(0.0, 0.1, 0.25)
+    pace.done(1.0, 1.1, 0.25)
+    assert not pace.is_due(8.0)
+    pace.hurry(0.25)
+    assert not pace.is_due(1.3) and pace.is_due(1.36)
+    pace.done(9.0, 9.1, 10.0)
+    pace.hurry(10.0)
+    assert not pace.is_due(19.0) and pace.is_due(19.2)
