@@ -11,7 +11,7 @@ from qatviz.errors import RunStateError, SettingError
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry import events
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord
-from qatviz.training import handle
+from qatviz.training import handle, trainer
 from qatviz.training.commands import (ApplyPreset, ChangeSettings, Command, Evaluate, Pause, Redo, RestoreCheckpoint,
                                       Resume, SaveCheckpoint, SetSteps, SingleStep, Stop, TakeSnapshot, Undo)
 from qatviz.training.evaluation import EVALUATIONS
@@ -330,3 +330,28 @@ def test_a_paused_run_can_be_stopped_and_leaves_its_state():
         assert time.monotonic() - started < PATIENCE_S / 2
     last = [item for item in driver.news if isinstance(item, Snapshot)][-1]
     assert last.step == driver.run.step
+
+
+def test_a_change_is_seen_with_the_first_step_under_it(monkeypatch):
+    """However long the rest between two snapshots: here as good as endless."""
+    monkeypatch.setattr(trainer, "SNAPSHOT_SHARE", 1e9)
+    with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
+        second = driver.until(lambda item: isinstance(item, Snapshot) and item.step > 1)  # after the first there is no rest
+        driver.until_step(second.step + 50)
+        before = len([item for item in driver.news if isinstance(item, Snapshot)])
+        for bits in (2, 5):
+            driver.until_step(driver.run.step + 20)
+            applied = driver.send(ChangeSettings((("dense1.weights.num_bits", bits),)))
+            seen = driver.until(lambda item: isinstance(item, Snapshot), driver.news.index(applied))
+            assert seen.step > applied.step
+            assert np.count_nonzero(seen.histograms["dense1.weights"].code_counts) <= 2**bits
+        driver.send(ChangeSettings((("run.learning_rate", 1e-3),)))
+        driver.until_step(driver.run.step + 100)
+    assert len([item for item in driver.news if isinstance(item, Snapshot)]) == before + 2 + 1  # and that of the end
+
+
+def test_a_change_while_the_run_stands_still_is_seen():
+    with Driver(spec(), paused=True) as driver:
+        applied = driver.send(ChangeSettings((("dense1.weights.num_bits", 2),)))
+        seen = driver.until(lambda item: isinstance(item, Snapshot), driver.news.index(applied))
+        assert seen.step == driver.run.step and np.count_nonzero(seen.histograms["dense1.weights"].code_counts) <= 3

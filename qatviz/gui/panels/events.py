@@ -197,6 +197,8 @@ class EventsPanel(Panel):
 
     def _on_details(self) -> None:
         event, _ = self._event()
+        if event is None:  # the row went while the menu was open
+            return
         title = "{} at step {:,}".format("Failure" if isinstance(event, events.Failed) else "Event", event.step)
         dialog = DetailsDialog(title, sentence(event), details(event), self.window())
         dialog.open()
