@@ -13,7 +13,6 @@ from qatviz.app.folders import new_run_directory
 from qatviz.cli.assignments import check_change, parse_change
 from qatviz.cli.messages import say
 from qatviz.cli.progress import progress_for
-from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.cli.watch import Watch
 from qatviz.data import Dataset
 from qatviz.errors import DataError, RunStateError, SettingError
@@ -26,6 +25,7 @@ from qatviz.training.beginning import Model, file_model, new_record, new_spec, o
 from qatviz.training.commands import ChangeSettings
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.moments import Moment
+from qatviz.training.quiet import keep_tensorflow_quiet
 from qatviz.training.run_spec import RunSpec
 
 #: Where arrays of a script are kept beside the record, so that the run can go on without the script; larger ones are not.

@@ -1,32 +1,30 @@
-"""Runs for the window, prepared on worker threads in the same way as the command line prepares them."""
+"""Runs for the window, prepared on worker threads."""
 
-import os
+import importlib
+import threading
 import traceback
-from typing import Any, Callable, List, Sequence, Tuple
+from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz import data
-from qatviz.analysis.data_look import DataLook
-from qatviz.app import exporting
 from qatviz.app.folders import new_run_directory
-from qatviz.app.looks import ModelLooks, is_data, look_at_data
-from qatviz.app.recorded import recall, recorded_run
-from qatviz.app.report import report_job
-from qatviz.cli.launch import Launch, prepare
-from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
-from qatviz.export.formats import FORMATS, Format
 from qatviz.gui.exporting import Command, ExportWanted
 from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.new_run import is_model_path
 from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.run_model import RunModel
-from qatviz.telemetry.checkpoint_files import CheckpointInfo
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_schema import DATABASE_NAME
-from qatviz.training.handle import Run
-from qatviz.training.settings_book import SettingsBook
+
+if TYPE_CHECKING:
+    from qatviz.analysis.data_look import DataLook
+    from qatviz.app.looks import ModelLooks
+    from qatviz.export.formats import Format
+    from qatviz.telemetry.checkpoint_files import CheckpointInfo
+    from qatviz.training.settings_book import SettingsBook
+
+
+def _part(name: str) -> Any:
+    """A module of this package that does the work, imported when there is some: the window is on screen before."""
+    return importlib.import_module("qatviz.app." + name)
 
 
 class AppLauncher(Launcher):
@@ -36,68 +34,57 @@ class AppLauncher(Launcher):
         super().__init__(parent)
         self._newest = 0
         self._pool = QtCore.QThreadPool(self)
-        self._model_looks = ModelLooks()
+        self._lock = threading.Lock()
+        self._model_looks = None  # type: Optional[ModelLooks]
 
     def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
-        self._work(lambda: prepared_from(prepare(parse(["train"] + list(arguments))), arguments), new_window)
+        self._work(lambda: _part("jobs").prepare_run(arguments), new_window)
 
     def show_record(self, directory: str) -> None:
-        self._work(lambda: recorded_run(directory), False)
+        self._work(lambda: _part("jobs").recorded_run(directory), False)
 
     def kind_of(self, path: str) -> str:
-        if os.path.isdir(path) and os.path.exists(os.path.join(path, DATABASE_NAME)):
-            return "run"
-        if os.path.basename(path) == DATABASE_NAME:
-            raise QatvizError("{}: this is the record of a run: open the directory that it is in".format(path))
-        if is_model_path(path):
-            return "model"
-        if not is_data(path):
-            raise QatvizError("{}: is neither a run nor a Keras model nor data that can be read".format(path))
-        return "data"
+        return _part("jobs").kind_of(path)
 
     def checkpoints(self, directory: str) -> List[str]:
-        return [info.name for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+        return _part("jobs").checkpoints(directory)
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
-        return [(named.name, named.help) for named in data.NAMED_DATA]
+        return _part("jobs").data_names()
 
-    def check_data(self, question: DataQuestion) -> DataLook:
-        return look_at_data(question)
+    def check_data(self, question: DataQuestion) -> "DataLook":
+        return _part("looks").look_at_data(question)
 
     def check_model(self, question: ModelQuestion) -> ModelLook:
+        with self._lock:
+            if self._model_looks is None:
+                self._model_looks = _part("looks").ModelLooks()
         return self._model_looks.look_at(question)
 
     def end_checks(self) -> None:
-        self._model_looks.end()
+        if self._model_looks is not None:
+            self._model_looks.end()
 
     def new_directory(self, network: str) -> str:
         return new_run_directory(network)
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
-        from qatviz.export.tensorboard import write_events  # TensorFlow, which the window does without
-
-        history, snapshots, happenings = model.history, list(model.snapshots), list(model.happenings)
-
-        def write() -> str:
-            write_events(directory, history, snapshots, [h.event for h in happenings if h.survives])
-            return "Wrote TensorBoard files to {0}; look at them with tensorboard --logdir {0}".format(directory)
-
-        self._start(write, self.written.emit)
+        self._start(_part("jobs").tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        self._start(report_job(model, directory, path), lambda written: self.report_written.emit(str(written.path)))
+        self._start(_part("jobs").report_job(model, directory, path), lambda written: self.report_written.emit(str(written.path)))
 
-    def export_formats(self) -> Sequence[Format]:
-        return tuple(FORMATS.values())
+    def export_formats(self) -> Sequence["Format"]:
+        return _part("jobs").export_formats()
 
     def export_command(self, wanted: ExportWanted) -> Command:
-        return exporting.command_of(wanted)
+        return _part("exporting").command_of(wanted)
 
-    def moments(self, directory: str) -> Sequence[CheckpointInfo]:
-        return exporting.moments(directory)
+    def moments(self, directory: str) -> Sequence["CheckpointInfo"]:
+        return _part("exporting").moments(directory)
 
-    def settings_at(self, directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
-        return exporting.settings_at(directory, checkpoint)
+    def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
+        return _part("exporting").settings_at(directory, checkpoint)
 
     def wait(self) -> None:
         """Until nothing is being prepared; for the end of the program."""
@@ -139,14 +126,3 @@ class _Job(QtCore.QRunnable):
             self._fail("{}: {}".format(type(error).__name__, error), traceback.format_exc())
         else:
             self._deliver(outcome)
-
-
-def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
-    """The run that ``launch`` describes, not started."""
-    spec = launch.spec
-    run = Run(spec, launch.record, yields=True)
-    happenings, snapshots = recall(launch.record) if launch.record is not None and "--resume" in arguments else ((), ())
-    book = spec.start.book if spec.start is not None else spec.book
-    return Prepared(run, spec.network, book, "{} on {}".format(spec.network.name, spec.dataset.name),
-                    len(spec.dataset.x_train) / spec.batch_size, str(launch.record.directory) if launch.record else "",
-                    happenings, snapshots)

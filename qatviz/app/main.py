@@ -1,5 +1,6 @@
 """The application: windows, and what becomes of errors that nobody else caught."""
 
+import gc
 import os
 import signal
 import sys
@@ -10,10 +11,10 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import AppLauncher
-from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.gui.launcher import Prepared
 from qatviz.gui.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window import MainWindow
+from qatviz.training.quiet import keep_tensorflow_quiet
 
 NETWORK = "lenet"
 #: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press takes
@@ -103,13 +104,15 @@ def window(arguments: Sequence[str], record: str = "") -> int:
     """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is recorded."""
     application = Application()
     first = application.open_window()
+    application.app.processEvents()  # painted before anything else is done
+    gc.enable()
     if record:
-        QtCore.QTimer.singleShot(0, lambda: first.launcher.show_record(record))
+        first.launcher.show_record(record)
     else:
         arguments = list(arguments)
         if not {"--out", "--resume"} & {argument.split("=")[0] for argument in arguments}:
             arguments += ["--out", first.launcher.new_directory(_network_of(arguments))]
-        QtCore.QTimer.singleShot(0, lambda: first.launcher.begin(arguments))
+        first.launcher.begin(arguments)
     code = application.run()
     sys.stdout.flush()
     sys.stderr.flush()

@@ -11,10 +11,10 @@ import os
 import sys
 
 from qatviz.app.looks import of_open_shape, record_of
-from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.errors import QatvizError
 from qatviz.gui.new_run_looks import ModelQuestion
 from qatviz.network.keras_import import load_model_file, load_model_script, script_of
+from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def main(answer_path: str) -> None:

@@ -5,8 +5,7 @@ import sys
 from typing import List, Optional
 
 from qatviz.cli.messages import FAILED, USER_ERROR, complain
-from qatviz.cli.parser import parse
-from qatviz.cli.window import has_display, without_display
+from qatviz.cli.window import has_display, window_of_defaults, without_display
 from qatviz.errors import QatvizError
 
 
@@ -28,9 +27,9 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.reconfigure(errors="replace")  # a name that the terminal can't show must not end the program
     try:
         if not argv:
-            if not has_display():
-                return without_display()
-            argv = ["window"]
+            return window_of_defaults() if has_display() else without_display()
+        from qatviz.cli.parser import parse  # all commands, of which a window of defaults needs none
+
         arguments = parse(argv)
         code = arguments.command(arguments)
         sys.stdout.flush()

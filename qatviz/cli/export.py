@@ -10,12 +10,12 @@ from qatviz.cli.followed import followed
 from qatviz.cli.going_on import starting_point
 from qatviz.cli.launch import DATA, VALIDATION_FRACTION
 from qatviz.cli.messages import FAILED, OK, complain, say
-from qatviz.cli.train import keep_tensorflow_quiet
 from qatviz.errors import RecordError, SettingError
 from qatviz.export.formats import FORMATS, Format
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.telemetry.record import RunRecord
+from qatviz.training.quiet import keep_tensorflow_quiet
 from qatviz.training.run_spec import RunSpec
 
 DEFAULT_FORMAT = "tflite"

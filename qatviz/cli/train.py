@@ -2,8 +2,6 @@
 
 import argparse
 import json
-import os
-import warnings
 from typing import Optional
 
 from qatviz.analysis.outcome import Outcome
@@ -13,6 +11,7 @@ from qatviz.cli.progress import progress_for
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.watch import Watch
 from qatviz.training.handle import Run
+from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def train(options: argparse.Namespace) -> int:
@@ -37,13 +36,6 @@ def train(options: argparse.Namespace) -> int:
     elif not options.quiet and outcome.snapshot is not None:
         _print_result(outcome)
     return code
-
-
-def keep_tensorflow_quiet() -> None:
-    """Before it is imported: its C++ side reads the variable once, and older 1.15 use what NumPy deprecates."""
-    os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-    warnings.filterwarnings("ignore", category=FutureWarning, module=r"tensor(flow|board)\b")
-    warnings.filterwarnings("ignore", category=DeprecationWarning, module=r"tensor(flow|board)\b")
 
 
 def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:

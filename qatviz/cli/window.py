@@ -1,6 +1,7 @@
 """``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried out."""
 
 import argparse
+import gc
 import importlib
 import os
 import re
@@ -26,17 +27,28 @@ def has_display() -> bool:
     return bool(chosen or os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
 
 
+def window_of_defaults() -> int:
+    """What ``qatviz`` alone does where there is a display."""
+    _need_display()
+    return _open([])
+
+
 def window(options: argparse.Namespace) -> int:
     """Open the window on a new run, which takes the options of ``qatviz train``."""
     _need_display()
     parse_train(options.arguments)
-    return _application("main").window(options.arguments)
+    return _open(options.arguments)
 
 
 def open_record(options: argparse.Namespace) -> int:
     """Open the window on what is recorded."""
     _need_display()
-    return _application("main").window([], record=os.path.abspath(options.directory))
+    return _open([], os.path.abspath(options.directory))
+
+
+def _open(arguments: List[str], record: str = "") -> int:
+    gc.disable()  # what is being imported is not garbage: to look for some takes a tenth of the start
+    return _application("main").window(arguments, record)
 
 
 def screenshot(options: argparse.Namespace) -> int:

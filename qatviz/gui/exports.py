@@ -5,11 +5,11 @@ from typing import TYPE_CHECKING, Optional
 from PyQt5 import QtWidgets
 
 from qatviz.gui.banner import BAD, GOOD
-from qatviz.gui.dialogs.export import ExportDialog
 from qatviz.gui.exporting import Ended, Exporter
 from qatviz.gui.run_model import RUN
 
 if TYPE_CHECKING:
+    from qatviz.gui.dialogs.export import ExportDialog
     from qatviz.gui.window import MainWindow
 
 
@@ -40,6 +40,8 @@ class Exports:
             self.dialog.close()
 
     def _set_up(self) -> None:
+        from qatviz.gui.dialogs.export import ExportDialog  # the window is on screen sooner
+
         window = self._window
         self.exporter = Exporter(window.model, window.launcher.export_command, window)
         self.dialog = ExportDialog(window.context, window.launcher, self.exporter, window)

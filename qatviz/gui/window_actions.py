@@ -10,8 +10,6 @@ from qatviz.errors import QatvizError
 from qatviz.gui import actions as a
 from qatviz.gui.banner import GOOD
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
 from qatviz.gui.figures import FigureError, save_csv, save_png
 from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.training import commands as c
@@ -39,6 +37,8 @@ class WindowActions:
     # Files
 
     def new_run(self, data: str = "", model: str = "") -> None:
+        from qatviz.gui.dialogs.new_run import NewRunDialog  # the window is on screen sooner
+
         window = self._window
         dialog = NewRunDialog(window.context, window.launcher, window)
         if data:
@@ -208,6 +208,8 @@ class WindowActions:
         self._window.theme.use(name)
 
     def shortcuts(self) -> None:
+        from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
+
         named = self._window.named
         groups = [(title.replace("&", ""), [named[name] for name in names if name]) for title, names in a.MENUS.items()]
         dialog = ShortcutsDialog(groups, self._window)

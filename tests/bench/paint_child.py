@@ -3,6 +3,7 @@
 Its argument is the time (``time.time()``) at which the parent started it.
 """
 
+import os
 import sys
 import time
 from pathlib import Path
@@ -11,16 +12,13 @@ START = float(sys.argv[1])
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-def main():
-    """As ``qatviz window`` does it; the window tells what it is asked for by its own signals and events."""
+def told(application):
+    """The application's module, whose windows print when they have been painted, and close after the first step."""
     from PyQt5 import QtCore
 
-    from qatviz.app import main as application
     from qatviz.gui.run_model import STEPS
 
     class Told(application.MainWindow):
-        """A window that prints when it has been painted, and closes after the first step."""
-
         painted = False
 
         def paintEvent(self, event):
@@ -37,7 +35,18 @@ def main():
                 QtCore.QTimer.singleShot(0, self.close)
 
     application.MainWindow = Told
-    application.window(["--out", sys.argv[2]])
+    return application
+
+
+def main():
+    """As ``qatviz`` does it; the window tells what it is asked for by its own signals and events."""
+    from qatviz import cli
+    from qatviz.cli import window
+
+    found = window._application
+    window._application = lambda name: told(found(name))
+    os.environ["QATVIZ_RUNS"] = sys.argv[2]
+    cli.main([])
 
 
 main()

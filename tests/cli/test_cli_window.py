@@ -47,13 +47,13 @@ def test_without_a_display_a_window_is_refused_with_what_works_instead(no_displa
 def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, monkeypatch, variable):
     monkeypatch.setenv(variable, "x")
     assert main([]) == 0
-    assert opened == [("main", "window", ([],), {})]
+    assert opened == [("main", "window", ([], ""), {})]
 
 
 def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(no_display, opened, monkeypatch, capsys):
     monkeypatch.setenv("DISPLAY", ":1")
     assert main(["window", "--network", "mlp", "--set", "5:*.weights.num_bits=3"]) == 0
-    assert opened.pop()[2] == (["--network", "mlp", "--set", "5:*.weights.num_bits=3"],)
+    assert opened.pop()[2] == (["--network", "mlp", "--set", "5:*.weights.num_bits=3"], "")
     assert main(["window", "--netwrok", "mlp"]) == 2
     assert "--netwrok" in capsys.readouterr().err and opened == []
 
@@ -61,7 +61,7 @@ def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_
 def test_open_names_the_directory_in_full(no_display, opened, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":1")
     main(["open", "runs/a"])
-    assert opened == [("main", "window", ([],), {"record": os.path.abspath("runs/a")})]
+    assert opened == [("main", "window", ([], os.path.abspath("runs/a")), {})]
 
 
 @pytest.mark.parametrize("text", ["", "1280", "1280x", "x800", "10x10", "99999x800", "1280*800", "-1x800"])

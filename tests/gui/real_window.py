@@ -121,6 +121,7 @@ def bars_in(plot, theme):
         color = theme.color(name)
         for row in range(base - 6, base):
             inked |= (abs(pixels[row, :, :3].astype(int) - [color.blue(), color.green(), color.red()]) < 24).all(axis=1)
+    inked[1:-1] |= inked[:-2] & inked[2:]  # the axis' tick crosses a low bar
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inked.astype(int), [0]])) == 1)
     return int(len(edges))
 

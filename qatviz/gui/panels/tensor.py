@@ -2,7 +2,7 @@
 
 import time
 from dataclasses import replace
-from typing import Dict, List, Optional
+from typing import Callable, Dict, List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -14,6 +14,7 @@ from qatviz.gui.panels.tensor_codes import CodesPlot
 from qatviz.gui.panels.tensor_error import ErrorPlot
 from qatviz.gui.panels.tensor_header import Header
 from qatviz.gui.panels.tensor_overlay import OverlayPlot
+from qatviz.gui.panels.tensor_plot import TensorPlot
 from qatviz.gui.panels.tensor_time import TimePlot
 from qatviz.gui.panels.tensor_view import TensorView, view_of
 from qatviz.gui.plot import EmptyText
@@ -56,23 +57,20 @@ class TensorPanel(Panel):
     def _setup_ui(self) -> None:
         self.header = Header(self.theme)
         self.overlay = OverlayPlot(self.theme)
-        self.codes, self.error = CodesPlot(self.theme), ErrorPlot(self.theme)
-        self.channels, self.over_time = ChannelsPlot(self.theme), TimePlot(self.theme)
         self.pages = {
-            CODES: _Page("Codes", self.codes,
+            CODES: _Page("Codes", lambda: self._logarithmic(CodesPlot(self.theme)),
                          "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
                          "unused ones shaded."),
-            ERROR: _Page("Error", self.error,
+            ERROR: _Page("Error", lambda: self._logarithmic(ErrorPlot(self.theme)),
                          "How far values are from what they become, in steps of the grid: rounding lies within half a "
                          "step, the rest is clipping."),
-            CHANNELS: _Page("Channels", self.channels,
+            CHANNELS: _Page("Channels", lambda: ChannelsPlot(self.theme),
                             "The range of each output channel against the window of its grid: a channel that fills "
                             "little of it gets few of the codes."),
-            TIME: _Page("Over time", self.over_time,
+            TIME: _Page("Over time", self._make_over_time,
                         "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
                         "look at an earlier one."),
         }
-        self.pages[TIME].add_legend(self.over_time)
         self.tabs = QtWidgets.QTabWidget(documentMode=True)
         self.tabs.tabBar().setAccessibleName("What is shown of the tensor")
         for page in self.pages.values():
@@ -101,9 +99,18 @@ class TensorPanel(Panel):
         self.edits.changed.connect(self.mark_due)
         self.header.tensor_chosen.connect(lambda name: self.model.select([name], name))
         self.header.back.clicked.connect(lambda: self._on_cursor_moved(None))
-        self.over_time.cursor_moved.connect(self._on_cursor_moved)
         self.header.log.toggled.connect(self._on_log)
         self.tabs.currentChanged.connect(self._on_tab)
+
+    def _logarithmic(self, plot: TensorPlot) -> TensorPlot:
+        plot.is_log = self.header.log.isChecked()
+        return plot
+
+    def _make_over_time(self) -> TimePlot:
+        plot = TimePlot(self.theme)
+        plot.cursor_moved.connect(self._on_cursor_moved)
+        self.pages[TIME].add_legend(plot)
+        return plot
 
     def _restore(self) -> None:
         settings = self.context.settings
@@ -115,6 +122,26 @@ class TensorPanel(Panel):
     def tab(self) -> str:
         """Name of the page that is open."""
         return list(self.pages)[self.tabs.currentIndex()]
+
+    @property
+    def codes(self) -> CodesPlot:
+        return self.pages[CODES].plot
+
+    @property
+    def error(self) -> ErrorPlot:
+        return self.pages[ERROR].plot
+
+    @property
+    def channels(self) -> ChannelsPlot:
+        return self.pages[CHANNELS].plot
+
+    @property
+    def over_time(self) -> TimePlot:
+        return self.pages[TIME].plot
+
+    def _plots(self) -> List[TensorPlot]:
+        """Those that have been made."""
+        return [self.overlay] + [page.plot for page in self.pages.values() if page.is_made]
 
     # Drawing
 
@@ -192,7 +219,7 @@ class TensorPanel(Panel):
             self._asked.clear()
         self._tensor = (self.model.current, self.model.plan)
         self._drawn.clear()
-        for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
+        for plot in self._plots():
             plot.forget_ranges()
 
     def _check_cursor(self) -> None:
@@ -232,8 +259,10 @@ class TensorPanel(Panel):
         self.refresh()
 
     def _on_log(self, on: bool) -> None:
-        for plot in (self.overlay, self.codes, self.error):
-            plot.is_log = on
+        self.overlay.is_log = on
+        for page in (self.pages[CODES], self.pages[ERROR]):
+            if page.is_made:
+                page.plot.is_log = on
         self.context.settings.setValue("tensor/log", on)
         self.mark_due()
 
@@ -244,9 +273,10 @@ class TensorPanel(Panel):
     def apply_theme(self) -> None:
         self._drawn.clear()
         self.header.apply_theme()
-        for plot in (self.overlay, self.codes, self.error, self.channels, self.over_time):
+        for plot in self._plots():
             plot.apply_theme()
-        self.pages[TIME].add_legend(self.over_time)
+        if self.pages[TIME].is_made:
+            self.pages[TIME].add_legend(self.over_time)
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)
@@ -255,11 +285,13 @@ class TensorPanel(Panel):
 
 
 class _Page(QtWidgets.QWidget):
-    """A plot under a sentence that says what it comes to."""
+    """A plot under a sentence that says what it comes to. The plot is made when it is first asked for: a window should not
+    wait for what nobody looks at yet."""
 
-    def __init__(self, label: str, plot, about: str):
+    def __init__(self, label: str, make: Callable[[], TensorPlot], about: str):
         super().__init__()
-        self.label, self.plot, self.about = label, plot, about
+        self.label, self.about, self._make = label, about, make
+        self._plot = None  # type: Optional[TensorPlot]
         self.caption = QtWidgets.QLabel(wordWrap=True)
         self.caption.setToolTip(about)
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
@@ -271,7 +303,19 @@ class _Page(QtWidgets.QWidget):
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)
         layout.addLayout(self._line)
-        layout.addWidget(plot, 1)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a plot yet."""
+        return self._plot is not None
+
+    @property
+    def plot(self) -> TensorPlot:
+        if self._plot is None:
+            self._plot = self._make()
+            self.layout().addWidget(self._plot, 1)
+            self._plot.show()  # which the layout of a page that is shown already would put off
+        return self._plot
 
     def resizeEvent(self, event: QtCore.QEvent) -> None:
         super().resizeEvent(event)

@@ -1,8 +1,14 @@
 """Many rectangles or strokes as one item."""
 
+from typing import List
+
 import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
+
+
+#: A bar that stands for something is at least so high, in pixels: one value among thousands is still seen to be there.
+LEAST_HEIGHT = 2.0
 
 
 class Bars(pg.GraphicsObject):
@@ -50,7 +56,16 @@ class Bars(pg.GraphicsObject):
         painter.setPen(QtCore.Qt.NoPen)
         painter.setBrush(self._brush)
         if self._rects:
-            painter.drawRects(self._rects)
+            painter.drawRects(self._seen(LEAST_HEIGHT / max(abs(painter.worldTransform().m22()), 1e-12)))
+
+    def _seen(self, least: float) -> List[QtCore.QRectF]:
+        """The rectangles, those lower than ``least`` made so high."""
+        heights = self.boxes[:, 3] - self.boxes[:, 2]
+        rects = list(self._rects)
+        for i in np.flatnonzero((heights > 0) & (heights < least)):
+            rects[i] = QtCore.QRectF(rects[i])
+            rects[i].setHeight(least)
+        return rects
 
 
 def lines(low: np.ndarray, high: np.ndarray, at: np.ndarray):
