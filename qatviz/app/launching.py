@@ -21,6 +21,9 @@ if TYPE_CHECKING:
     from qatviz.telemetry.checkpoint_files import CheckpointInfo
     from qatviz.training.settings_book import SettingsBook
 
+#: What is said while a run is prepared, or read.
+PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
+
 
 def _part(name: str) -> Any:
     """A module of this package that does the work, imported when there is some: the window is on screen before."""
@@ -30,18 +33,23 @@ def _part(name: str) -> Any:
 class AppLauncher(Launcher):
     """Prepares one run at a time; what an older request comes to is dropped when there is a newer one."""
 
+    #: Something that was said to be done is, on whatever thread.
+    _done = QtCore.pyqtSignal(str)
+
     def __init__(self, parent: QtCore.QObject = None):
         super().__init__(parent)
         self._newest = 0
         self._pool = QtCore.QThreadPool(self)
+        self._doing = []  # type: List[str]
+        self._done.connect(self._on_done)
         self._lock = threading.Lock()
         self._model_looks = None  # type: Optional[ModelLooks]
 
     def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
-        self._work(lambda: _part("jobs").prepare_run(arguments), new_window)
+        self._work(PREPARING, lambda: _part("jobs").prepare_run(arguments), new_window)
 
     def show_record(self, directory: str) -> None:
-        self._work(lambda: _part("jobs").recorded_run(directory), False)
+        self._work(READING, lambda: _part("jobs").recorded_run(directory), False)
 
     def kind_of(self, path: str) -> str:
         return _part("jobs").kind_of(path)
@@ -69,10 +77,11 @@ class AppLauncher(Launcher):
         return new_run_directory(network)
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
-        self._start(_part("jobs").tensorboard_job(model, directory), self.written.emit)
+        self._start("Writing TensorBoard files…", _part("jobs").tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        self._start(_part("jobs").report_job(model, directory, path), lambda written: self.report_written.emit(str(written.path)))
+        self._start("Writing the report…", _part("jobs").report_job(model, directory, path),
+                    lambda written: self.report_written.emit(str(written.path)))
 
     def export_formats(self) -> Sequence["Format"]:
         return _part("jobs").export_formats()
@@ -94,7 +103,7 @@ class AppLauncher(Launcher):
 
     # Inside
 
-    def _work(self, job: Callable[[], Prepared], new_window: bool) -> None:
+    def _work(self, what: str, job: Callable[[], Prepared], new_window: bool) -> None:
         self._newest += 1
         number = self._newest
 
@@ -104,18 +113,26 @@ class AppLauncher(Launcher):
             elif getattr(prepared.run, "record", None) is not None:
                 prepared.run.record.close()
 
-        self._start(job, deliver)
+        self._start(what, job, deliver)
 
-    def _start(self, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
-        self._pool.start(_Job(job, deliver, self.failed.emit))
+    def _start(self, what: str, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
+        """Do ``job`` on another thread; meanwhile, say ``what`` it is."""
+        self._doing.append(what)
+        self.busy.emit(what)
+        self._pool.start(_Job(job, deliver, self.failed.emit, lambda: self._done.emit(what)))
+
+    def _on_done(self, what: str) -> None:
+        self._doing.remove(what)
+        self.busy.emit(self._doing[-1] if self._doing else "")
 
 
 class _Job(QtCore.QRunnable):
     """Work on a thread of the pool; its outcome is told by a signal, which Qt brings to the GUI thread."""
 
-    def __init__(self, job: Callable[[], Any], deliver: Callable[[Any], None], fail: Callable[[str, str], None]):
+    def __init__(self, job: Callable[[], Any], deliver: Callable[[Any], None], fail: Callable[[str, str], None],
+                 end: Callable[[], None]):
         super().__init__()
-        self._job, self._deliver, self._fail = job, deliver, fail
+        self._job, self._deliver, self._fail, self._end = job, deliver, fail, end
 
     def run(self) -> None:
         try:
@@ -126,3 +143,5 @@ class _Job(QtCore.QRunnable):
             self._fail("{}: {}".format(type(error).__name__, error), traceback.format_exc())
         else:
             self._deliver(outcome)
+        finally:
+            self._end()

@@ -10,7 +10,7 @@ from typing import List, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
-from qatviz.app.launching import AppLauncher
+from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.gui.launcher import Prepared
 from qatviz.gui.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window import MainWindow
@@ -57,8 +57,8 @@ class Application:
         self._opened = []  # type: List[MainWindow]
         self.launchers = []  # type: List[AppLauncher]
 
-    def open_window(self) -> MainWindow:
-        """A window without a run."""
+    def open_window(self, awaited: str = "") -> MainWindow:
+        """A window without a run; ``awaited`` says what it waits for."""
         launcher = AppLauncher()
         window = MainWindow(self.theme, self.settings, launcher)
         window.window_wanted.connect(self._open_with)
@@ -66,7 +66,9 @@ class Application:
         self.windows.append(window)
         self._opened.append(window)
         self.launchers.append(launcher)
+        window.model.await_run(awaited)
         window.show()
+        window.frames.draw_all()
         return window
 
     def report(self, kind: type, error: BaseException, trace) -> None:
@@ -103,7 +105,7 @@ class Application:
 def window(arguments: Sequence[str], record: str = "") -> int:
     """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is recorded."""
     application = Application()
-    first = application.open_window()
+    first = application.open_window(READING if record else PREPARING)
     application.app.processEvents()  # painted before anything else is done
     gc.enable()
     if record:

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.panel import Panel
 
 #: Changes when docks are added or renamed: an arrangement of older docks is then left aside.
-LAYOUT_VERSION = 1
+LAYOUT_VERSION = 2
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 
 
@@ -40,9 +40,9 @@ class Docks:
         for dock in docks.values():
             dock.setFloating(False)
             window.removeDockWidget(dock)
-        left, right = QtCore.Qt.LeftDockWidgetArea, QtCore.Qt.RightDockWidgetArea
-        window.addDockWidget(left, docks["quantization"])
-        window.addDockWidget(right, docks["histograms"])
+        # All in one area: when the window grows, all grow alike. Of two areas, one would take all there is to gain.
+        window.addDockWidget(QtCore.Qt.RightDockWidgetArea, docks["quantization"])
+        window.splitDockWidget(docks["quantization"], docks["histograms"], QtCore.Qt.Horizontal)
         window.splitDockWidget(docks["histograms"], docks["tensor"], QtCore.Qt.Horizontal)
         window.splitDockWidget(docks["histograms"], docks["evolution"], QtCore.Qt.Vertical)
         window.tabifyDockWidget(docks["quantization"], docks["run_settings"])

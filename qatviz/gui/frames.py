@@ -70,6 +70,12 @@ class Frames(QtCore.QObject):
             self._rest_for(now - started)
         return len(self._unpainted)
 
+    def draw_all(self) -> None:
+        """Draw all that is due, whatever it takes: a window that is about to be shown is shown as it is meant to be."""
+        for panel in self._panels:
+            if panel.is_due():
+                panel.refresh()
+
     def painted(self, seconds: float) -> None:
         """Time that Qt took to paint, later, what a tick has drawn: it counts, too."""
         for panel, drawing in self._unpainted:

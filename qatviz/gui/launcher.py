@@ -42,6 +42,8 @@ class Launcher(QtCore.QObject):
 
     #: (Prepared, whether it opens a window of its own)
     prepared = QtCore.pyqtSignal(object, bool)
+    #: What is being done in the background ("Preparing the run…"); empty when nothing is.
+    busy = QtCore.pyqtSignal(str)
     #: A sentence for the user, and the details (may be empty).
     failed = QtCore.pyqtSignal(str, str)
     #: What was written: a sentence for the user.

@@ -72,6 +72,7 @@ class RunModel(QtCore.QObject):
 
     def __init__(self, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
+        self._awaited = ""
         self._clear()
 
     def _clear(self) -> None:
@@ -113,6 +114,17 @@ class RunModel(QtCore.QObject):
         self.current = (weights or [t.name for t in self.plan.tensors])[0]
         self.selected = (self.current,)
         self.changed.emit(RUN)
+
+    def await_run(self, what: str) -> None:
+        """Say what a run that is not there yet waits for; empty: nothing."""
+        if what != self._awaited:
+            self._awaited = what
+            if self.run is None:
+                self.changed.emit(RUN)
+
+    def without_run(self, text: str) -> str:
+        """What a panel says while there is no run: what is waited for, else ``text``."""
+        return self._awaited or text
 
     def _recall(self, happenings: Sequence[Happening], snapshots: Sequence[Snapshot]) -> None:
         self.happenings = list(happenings)

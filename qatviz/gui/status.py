@@ -34,6 +34,9 @@ class StatusBar(QtWidgets.QStatusBar):
         self.state = QtWidgets.QLabel()
         self.state.setToolTip("What the run is doing.")
         self.addWidget(self.state)
+        self.busy = QtWidgets.QLabel()
+        self.busy.setToolTip("What is being done in the background.")
+        self.addWidget(self.busy)
         self.fields = {}  # type: Dict[str, QtWidgets.QLabel]
         for name, tip, widest in _FIELDS:
             label = QtWidgets.QLabel()
@@ -48,6 +51,10 @@ class StatusBar(QtWidgets.QStatusBar):
         self._timer.start()
         theme.changed.connect(self.refresh)
         self.refresh()
+
+    def say_busy(self, what: str) -> None:
+        """Show what is being done in the background, until it is empty."""
+        self.busy.setText(what)
 
     def refresh(self) -> None:
         """Show the present numbers."""

@@ -170,6 +170,8 @@ class MainWindow(QtWidgets.QMainWindow):
         self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
         self.launcher.prepared.connect(self._on_prepared)
         self.launcher.failed.connect(self.show_failure)
+        self.launcher.busy.connect(self.model.await_run)
+        self.launcher.busy.connect(self.statusBar().say_busy)
         self.launcher.written.connect(lambda text: self.banner.say(text, GOOD))
         self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
         self.panels["events"].step_chosen.connect(self._on_step_chosen)

@@ -330,8 +330,8 @@ def main(scenario, folder):
     seen, drivers = {}, []
     made = application.Application.open_window
 
-    def open_window(self):
-        window = made(self)
+    def open_window(self, *awaited):
+        window = made(self, *awaited)
         drivers.append(Driver(window, SCENARIOS[scenario], seen))
         return window
 

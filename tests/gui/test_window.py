@@ -6,6 +6,7 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
 
+from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.errors import QatvizError
 from qatviz.gui import actions
 from qatviz.gui.launcher import Launcher, Prepared
@@ -265,6 +266,46 @@ def test_layout_is_remembered_and_can_be_reset(open_window, app):
     again.named["reset_layout"].trigger()
     app.processEvents()
     assert not again.docks.docks["events"].isHidden() and not again.docks.docks["network"].isFloating()
+
+
+def test_a_window_that_grows_gives_to_all_docks_alike(window, app):
+    names = ("quantization", "histograms", "tensor", "evolution")
+    window.show()
+    app.processEvents()
+    before = {name: window.docks.docks[name].size() for name in names}
+    width, height = window.width(), window.height()
+    window.resize(width * 3 // 2, height * 3 // 2)
+    app.processEvents()
+    app.processEvents()
+    for name in names:
+        dock = window.docks.docks[name]
+        assert dock.width() == pytest.approx(1.5 * before[name].width(), rel=0.05), name
+        assert dock.height() == pytest.approx(1.5 * before[name].height(), rel=0.1), name
+
+
+def test_what_is_waited_for_is_said_wherever_there_is_nothing_yet(window, app):
+    window.show()
+    window.launcher.busy.emit("Preparing the run…")
+    window.frames.draw_all()
+    for name in ("quantization", "histograms", "tensor", "evolution"):
+        texts = [label.text() for label in window.panels[name].findChildren(QtWidgets.QLabel) if label.isVisible()]
+        assert "Preparing the run…" in texts, name
+    assert window.statusBar().busy.text() == "Preparing the run…"
+    window.launcher.busy.emit("")
+    window.frames.draw_all()
+    texts = [label.text() for label in window.findChildren(QtWidgets.QLabel) if label.isVisible()]
+    assert "Preparing the run…" not in texts and window.statusBar().busy.text() == ""
+
+
+def test_the_launcher_says_what_it_does_until_it_is_done(app):
+    launcher, said, failed = AppLauncher(), [], []
+    launcher.busy.connect(said.append)
+    launcher.failed.connect(lambda *what: failed.append(what))
+    launcher.begin(["--network", "no_such_network"])
+    launcher.show_record("/no/such/directory")
+    launcher.wait()
+    app.processEvents()
+    assert said[:2] == [PREPARING, READING] and said[-1] == "" and len(said) == 4 and len(failed) == 2
 
 
 def test_a_layout_of_other_docks_is_left_aside(open_window, settings):

@@ -168,7 +168,7 @@ class EventsPanel(Panel):
             return None
 
     def _say_what_is_missing(self) -> None:
-        text = _NOTHING_YET[self._narrowed_to] if self.model.run is not None else _NO_RUN
+        text = _NOTHING_YET[self._narrowed_to] if self.model.run is not None else self.model.without_run(_NO_RUN)
         self.empty.say("" if self.source.rowCount() else text)
 
     def _on_undo(self) -> None:

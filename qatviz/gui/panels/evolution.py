@@ -170,8 +170,8 @@ class EvolutionPanel(Panel):
 
     def _waits_for(self) -> str:
         if self.model.plan is None:
-            return ("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn here over the "
-                    "steps of training.")
+            return self.model.without_run("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
+                                          "here over the steps of training.")
         if self.model.history.last_step(STEP_TRACK) is None:
             return "Waiting for the first step of training…"
         if not self.bar.shown:

@@ -92,7 +92,7 @@ class HistogramsPanel(Panel):
 
     def _what_is_missing(self, names: List[str]) -> str:
         if self.model.plan is None:
-            return "No run. Start one to see its tensors here."
+            return self.model.without_run("No run. Start one to see its tensors here.")
         if self.model.snapshot is None:
             return "Waiting for the first histograms of {}…".format(self.model.title)
         if not names:

@@ -104,7 +104,7 @@ class LayersPanel(Panel):
             self._begin()
         if model.plan is None:
             self.summary.setText("")
-            self.empty.say("No run: its layers will be listed here.")
+            self.empty.say(self.model.without_run("No run: its layers will be listed here."))
             return
         self._take_settings()
         trend_is_new = self._take_snapshot()

@@ -5,13 +5,13 @@ from typing import Dict, List, Optional, Tuple
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.graph_layout import DOWN, RIGHT, GraphLayout, fitting_layout
-from qatviz.analysis.numbers import si
+from qatviz.analysis.network_drawing import network_drawing
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panel import Panel
-from qatviz.gui.panels.network_items import Badge, Edges, Node, NodeText, layer_text, node_size
+from qatviz.gui.panels.network_items import Badge, Edges, Node, node_size
 from qatviz.gui.panels.network_legend import ColorBar, color_at
-from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, Measure, shape_text, table_of, text_of,
-                                                tooltip, value_of)
+from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, Measure, table_of, text_of, tooltip,
+                                                value_of)
 from qatviz.gui.panels.network_view import NetworkView
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
@@ -92,7 +92,7 @@ class NetworkPanel(Panel):
     def update_from(self) -> None:
         if self.model.plan is None:
             self._clear()
-            self.empty.say("No run yet: its network is drawn here when one starts")
+            self.empty.say(self.model.without_run("No run yet: its network is drawn here when one starts."))
             return
         self.empty.say("")
         self._show_graph()
@@ -148,26 +148,14 @@ class NetworkPanel(Panel):
         self.nodes, self.layout_shown, self._shown, self._asked = {}, None, None, None
 
     def _make_nodes(self) -> None:
-        plan, network = self.model.plan, self.model.network
         font = QtGui.QFont(self.font())
         font.setPixelSize(max(9, QtGui.QFontInfo(font).pixelSize() - 2))
         metrics = QtGui.QFontMetricsF(font)
-        of_layer = {}  # type: Dict[str, List[QuantizedTensor]]
-        for tensor in plan.tensors:
-            of_layer.setdefault(tensor.layer, []).append(tensor)
-        parameters = {row.name: row.parameters for row in network.summary()}
-        texts = {INPUT: NodeText(INPUT, "the data", shape_text(network.input_shape))}
-        unit_of = {INPUT: INPUT}
-        for unit in plan.units:
-            unit_of.update((layer.name, unit.name) for layer in unit.layers)
-            count = sum(parameters[layer.name] for layer in unit.layers)
-            shape = shape_text(network.shapes[unit.output])
-            texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)),
-                                        "{} · {} params".format(shape, si(count)) if count else shape)
-        self._edges = [(unit_of[source], unit.name) for unit in plan.units for source in dict.fromkeys(unit.inputs)]
+        drawing = network_drawing(self.model.network, self.model.plan)
+        self._edges = drawing.edges
         self._sizes = {}  # type: Dict[str, Tuple[float, float]]
-        for name, text in texts.items():
-            tensors = of_layer.get(name, [])
+        for name, text in drawing.texts.items():
+            tensors = drawing.tensors[name]
             self._sizes[name] = node_size(metrics, bool(tensors))
             self.nodes[name] = Node(text, tensors, self._sizes[name], self.theme, font)
             self.view.scene().addItem(self.nodes[name])

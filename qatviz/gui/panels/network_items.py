@@ -6,8 +6,8 @@ from typing import Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.analysis.network_drawing import NodeText
 from qatviz.gui.theme import Theme
-from qatviz.network.layer import Layer
 from qatviz.network.plan import QuantizedTensor
 
 #: Sizes in lines of text: a node's breadth, its margin, the height of its values.
@@ -25,31 +25,11 @@ class Badge(NamedTuple):
     current: bool
 
 
-class NodeText(NamedTuple):
-    """What a node says: its name, the layers that are one operation, the shape of what it puts out."""
-
-    name: str
-    layers: str
-    shape: str
-
-
 def node_size(metrics: QtGui.QFontMetricsF, has_tensors: bool) -> Tuple[float, float]:
     """Width and height of a node for a font."""
     line = metrics.lineSpacing()
     lines = 3 + (_BADGE + _MARGIN if has_tensors else 0)
     return round(_BREADTH * line), round((lines + 2 * _MARGIN) * line)
-
-
-def layer_text(layer: Layer) -> str:
-    """A layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
-    strides = getattr(layer, "strides", None)
-    text = layer.kind
-    if window:
-        text += " {}×{}".format(*window)
-    if window and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
-        text += " /{}".format(strides[0] if strides[0] == strides[1] else "{}×{}".format(*strides))
-    return text
 
 
 class Node(QtWidgets.QGraphicsItem):

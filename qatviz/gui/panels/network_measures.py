@@ -1,9 +1,9 @@
 """What the drawn network can be coloured by: each measure has a fixed range, so that a colour always means the same."""
 
 import math
-from typing import Callable, Dict, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, NamedTuple, Optional
 
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import shape_text, si
 from qatviz.gui.run_model import RunModel
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
@@ -126,10 +126,6 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     rows += [(MEASURES[name].label, text_of(model, tensor, name)) for name in _IN_TOOLTIP]
     table = "".join("<tr><td>{}&nbsp;&nbsp;</td><td>{}</td></tr>".format(*row) for row in rows)
     return "<b>{}</b><table>{}</table>".format(tensor.name, table)
-
-
-def shape_text(shape: Tuple[int, ...]) -> str:
-    return "×".join(map(str, shape))
 
 
 def table_of(model: RunModel) -> Dict[str, list]:

@@ -99,7 +99,7 @@ class QuantizationPanel(Panel):
     def update_from(self) -> None:
         has_run = self.model.plan is not None
         self._content.setVisible(has_run)
-        self.empty.say("" if has_run else "Settings of the quantizers appear here when there is a run.")
+        self.empty.say("" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run."))
         if not has_run:
             return
         self.scope.setItemText(0, "{} ({})".format(_SCOPES[SELECTED], len(self.model.selected)))

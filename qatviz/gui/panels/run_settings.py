@@ -101,7 +101,7 @@ class RunSettingsPanel(Panel):
     def update_from(self) -> None:
         has_run = self.model.book is not None
         self.column.setVisible(has_run)
-        self.empty.say("" if has_run else "Settings of the run appear here when there is one.")
+        self.empty.say("" if has_run else self.model.without_run("Settings of the run appear here when there is one."))
         if not has_run:
             return
         unavailable = ENDED if self.model.ended else ""

@@ -30,6 +30,8 @@ LONGEST_CAPTION = "255 of 255 codes used · effective 16.0 of 16 bits · edge co
 MOST_LINES = 3
 #: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
+#: Per cent of the panel that the upper plot has at first.
+UPPER_SHARE = 52
 CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
 
 
@@ -86,6 +88,7 @@ class TensorPanel(Panel):
         self.splitter.addWidget(self.tabs)
         self.splitter.setStretchFactor(0, 1)
         self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([UPPER_SHARE, 100 - UPPER_SHARE])
         inner = QtWidgets.QVBoxLayout(self._content)
         inner.setContentsMargins(0, 0, 0, 0)
         inner.setSpacing(2)
@@ -212,7 +215,8 @@ class TensorPanel(Panel):
     def _show_nothing(self) -> None:
         self._drawn.clear()
         self._content.hide()
-        self._empty.say("No run is open." if self.model.plan is None else "Waits for the first snapshot of the run.")
+        self._empty.say(self.model.without_run("No run is open.") if self.model.plan is None else
+                        "Waits for the first histograms of {}…".format(self.model.title))
 
     def _begin_tensor(self) -> None:
         if self._tensor[1] is not self.model.plan:
