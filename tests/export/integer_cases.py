@@ -5,6 +5,7 @@ from lowering_cases import random_parameters, settings_of
 
 from qatviz.export.integers.lowering import integer_model
 from qatviz.network.builder import NetworkBuilder
+from qatviz.network.layers import Dense, GlobalAveragePool
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
@@ -12,6 +13,9 @@ from qatviz.training.settings_book import SettingsBook
 
 #: Of every group of activations; tensors that cannot be negative start at 0.
 RANGE = (-2.5, 7.0)
+#: Rows and columns whose codes are averaged, and how often their step is halved in the output (doubled, below 0): with
+#: these, sums have ties a quarter, an eighth and a half above them, at themselves, and few.
+MEANS_BY_POWERS = ((7, 1), (6, 3), (7, 2), (7, 0), (4, 1), (7, -1), (5, -2))
 
 
 def network_of(input_shape, *layers):
@@ -45,3 +49,27 @@ def state_of(network, ranges=None, seed=0, **parameters):
 def model_of(network, weights=None, activations=None, ranges=None, seed=0, step=None, **parameters):
     arrays = state_of(network, ranges, seed, **parameters)
     return integer_model(network, book_of(network, weights, activations), arrays, step)
+
+
+class MeansByPowers:
+    """A GlobalAveragePool "means" between scales whose ratio is a power of two; logits come after it.
+
+    ``codes`` are of its input, int32 ``[n, size, size, 1]``; their sums are all those whose means do not saturate.
+    ``expected`` is what they come to, int64 ``[n, 1]``, from whole numbers.
+    """
+
+    def __init__(self, size, halvings):
+        self.network = network_of((size, size, 1), (GlobalAveragePool, "means", {}), (Dense, "logits", {"units": 2}))
+        step = 2.0**-halvings
+        self.arrays = state_of(self.network, logits__weights=[[0.1, 1.0]], ranges={
+            "input.activations": (-128.0, 127.0), "means.activations": (-128 * step, 127 * step)})
+        self.book = book_of(self.network, {"symmetric": True})
+        self.model = integer_model(self.network, self.book, self.arrays)
+        count, least = size * size, max(-128, int(-128 * step))
+        sums = np.arange(least * count, -(least + 1) * count + 1)
+        codes = np.stack([(sums + i) // count for i in range(count)], axis=1)
+        self.codes = codes.reshape(-1, size, size, 1).astype(np.int32)
+        # (sum + 1/3) * 2**halvings / count + 1/2, rounded down.
+        up, down = 2**max(halvings, 0), 2**max(-halvings, 0)
+        expected = (2 * up * (3 * sums + 1) + 3 * down * count) // (6 * down * count)
+        self.expected = np.clip(expected, -128, 127)[:, None]

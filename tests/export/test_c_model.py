@@ -7,7 +7,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from integer_cases import model_of, network_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
@@ -128,6 +128,13 @@ def test_ties_of_means_go_up(kind, compiler):
     codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
     with compiled(source_of(model), compiler, layers=True) as runner:
         np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+
+
+@pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
+def test_means_between_scales_that_are_powers_of_two_are_exact(size, halvings, compiler):
+    case = MeansByPowers(size, halvings)
+    with compiled(source_of(case.model), compiler, layers=True) as runner:
+        np.testing.assert_array_equal(runner.run(case.codes)["means"], case.expected)
 
 
 def test_a_result_is_rounded_once_half_up(compiler):

@@ -11,7 +11,8 @@ from test_lowering_float import kitchen_sink
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.biases import fit_scales
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import dequantize, simulate, simulate_tensors
+from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.export.integers.simulator import dequantize, quantize_input, simulate, simulate_tensors
 from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePool, ReLU,
                                    ReLU6, Softmax)
 from qatviz.quant.affine import choose_grid, dequantize as dequantize_grid, quantize
@@ -267,6 +268,20 @@ def test_every_kind_of_layer_has_an_integer_form():
     model = model_of(network)
     covered = {name for op in model.ops for name in op.layers} | set(model.aliases) | {model.softmax}
     assert covered == {layer.name for layer in network.layers}
+
+
+@pytest.mark.parametrize("size", [7, 32])
+@pytest.mark.parametrize("bits", [8, 16])
+def test_sums_of_means_fit_32_bits(bits, size):
+    network = network_of((size, size, 1), (GlobalAveragePool, "pool", {}), (Dense, "logits", {"units": 1}))
+    model = model_of(network, activations={"num_bits": bits}, ranges={"input.activations": (0.0, 1.0)})
+    op, source = model.ops[0], model.tensor("input")
+    images = np.stack([np.full((size, size, 1), value, np.float32) for value in (0, 1)])
+    sums = MEAN_WEIGHT * (quantize_input(model, images).astype(np.int64) - source.zero_point).sum(axis=(1, 2)) + MEAN_BIAS
+    assert sums.max() == MEAN_WEIGHT * size**2 * (2**bits - 1) + MEAN_BIAS, "the case is not the largest"
+    assert sums.max() < 2**(op.accumulator_bits - 1) <= 2**31
+    found = simulate_tensors(model, images, ["pool"])["pool"]
+    np.testing.assert_allclose(dequantize(model.tensor("pool"), found), [[0], [1]], atol=model.tensor("pool").scale)
 
 
 def test_nothing_of_it_needs_tensorflow():

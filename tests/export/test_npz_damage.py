@@ -146,7 +146,7 @@ CONV = "operation 'conv': "
 
 
 @pytest.mark.parametrize("change, message", [
-    (lambda r: r.update(schema="qatviz-integer-model/2"), "schema is 'qatviz-integer-model/2': expected 'qatviz-"),
+    (lambda r: r.update(schema="qatviz-integer-model/1"), "schema is 'qatviz-integer-model/1': expected 'qatviz-"),
     (lambda r: r.pop("tensors"), "tensors is missing"),
     (lambda r: r.update(operations={}), "operations is {}: expected a list"),
     (lambda r: r["tensors"].pop(), "expected the input's and one for each"),
@@ -220,7 +220,7 @@ def test_arrays_that_can_not_be(arrays, message, path):
 
 @pytest.mark.parametrize("text", [
     "[" * 100000, "{}", "[]", "null", '{"schema": NaN}', "\ud800".encode("utf-16", "surrogatepass"), b"\xff\xfe",
-    '{"schema": "qatviz-integer-model/1", "tensors": [' + "{}," * 9 + "{}]}"])
+    '{"schema": "qatviz-integer-model/2", "tensors": [' + "{}," * 9 + "{}]}"])
 def test_other_descriptions(text, path):
     path.with_suffix(".json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ExportError, match="model.json"):

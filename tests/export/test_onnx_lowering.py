@@ -5,7 +5,7 @@ from collections import Counter
 
 import numpy as np
 import pytest
-from integer_cases import model_of, network_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, images_for
 
@@ -168,6 +168,13 @@ def test_means_of_all_sums_are_exact_and_ties_go_up(kind):
     sums = np.arange(-512, 509)
     codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
     np.testing.assert_array_equal(all_outputs(model).run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+
+
+@pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
+def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
+    case = MeansByPowers(size, halvings)
+    for form in ({}, {"exact": True}):
+        np.testing.assert_array_equal(all_outputs(case.model, **form).run(case.codes)["means"], case.expected)
 
 
 def test_averages_over_pads_are_of_what_is_not_padded():

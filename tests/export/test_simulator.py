@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from integer_cases import book_of, model_of, network_of, state_of
+from integer_cases import MEANS_BY_POWERS, book_of, MeansByPowers, model_of, network_of, state_of
 from lowering_cases import LoweredNetwork
 from test_lowering_float import kitchen_sink, random_chain
 
@@ -148,6 +148,17 @@ def test_a_convolution_pads_with_the_zero_point():
                      conv__weights=np.ones((3, 3, 1, 1)))
     found = simulate_tensors(model, np.ones((1, 3, 3, 1), np.float32), ["conv"])["conv"]
     assert dequantize(model.tensor("conv"), found).reshape(3, 3).tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
+
+
+@pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
+def test_between_scales_that_are_powers_of_two_no_mean_is_left_to_chance(size, halvings):
+    """What breaks ties must not make any: neither the graph's doubles nor factors of 31 bits hold 1/49."""
+    case = MeansByPowers(size, halvings)
+    np.testing.assert_array_equal(run_codes(case.model, case.codes, ["means"])["means"], case.expected)
+    graph = Graph(case.network)
+    seen = graph.values(case.book, case.arrays, case.codes.astype(np.float32))["means"]
+    graph.close()
+    np.testing.assert_array_equal(np.floor(seen / case.model.tensor("means").scale + 0.5), case.expected)
 
 
 def test_an_addition_rescales_its_inputs_and_rounds_once():

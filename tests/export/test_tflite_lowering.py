@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 import tflite
-from integer_cases import model_of, network_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, model_of, network_of
 from test_lowering_float import random_chain
 
 from qatviz.export.integers.simulator import run_codes, simulate_tensors
@@ -127,6 +127,12 @@ def test_means_of_all_sums_are_exact_and_ties_go_up(kind, weights):
     runner = all_outputs(model)
     assert tflite_model(model).dtype == (np.int8 if weights else np.uint8)
     np.testing.assert_array_equal(runner.run(codes)["pool"].reshape(-1), (sums + 2) // 4)
+
+
+@pytest.mark.parametrize("size, halvings", MEANS_BY_POWERS)
+def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
+    case = MeansByPowers(size, halvings)
+    np.testing.assert_array_equal(all_outputs(case.model).run(case.codes)["means"], case.expected)
 
 
 def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():

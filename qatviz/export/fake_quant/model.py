@@ -12,15 +12,13 @@ import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.integers.frozen_state import Arrays
+from qatviz.export.integers.model import MEAN_WEIGHT
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, fake_quant, round_half_up
 from qatviz.training.settings_book import SettingsBook
-
-#: What a mean is raised by, as a share of a unit of its sum, so that ties go up (see :mod:`qatviz.training.lowering`).
-_TIE = 4
 
 
 class ExactSums(NamedTuple):
@@ -147,7 +145,7 @@ def _unit(state: PartlyQuantizedState, unit: Unit) -> FakeQuantUnit:
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit))
     if isinstance(unit.op, GlobalAveragePool):
-        count = _TIE * element_count(state.network.shapes[unit.inputs[0]][:2])
+        count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
         return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(
             [_input_grid(state, unit)], grid, 1 / count))
     if isinstance(unit.op, Add):
@@ -199,4 +197,4 @@ def _tie(state: PartlyQuantizedState, unit: Unit) -> float:
         return 0.0
     shape = state.network.shapes[unit.inputs[0]]
     count = element_count(unit.op.pool_size if isinstance(unit.op, AveragePool) else shape[:2])
-    return float(np.float32(source.scale) / np.float32(_TIE * count))
+    return float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))

@@ -91,7 +91,7 @@ class _Lowering:
         index = self._append(operation, inputs, "/".join([name] + rest), shape, kind, version, **fields)
         if part.tie:
             rest = ["tie"] if part.grid is not None else []
-            index = self._append("ADD", [index, self._constant(name + "/quarter", [part.tie])], "/".join([name] + rest),
+            index = self._append("ADD", [index, self._constant(name + "/third", [part.tie])], "/".join([name] + rest),
                                  shape, "AddOptions")
         self._index[name] = self._rounded(name, index, shape, part.grid)
 

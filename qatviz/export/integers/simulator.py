@@ -4,7 +4,7 @@ Each operation computes integers from integers, with one rounding, half up, of i
 
 - Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times its factor, plus the output's zero
   point;
-- GlobalAveragePool: ``4 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
+- GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
 - all others pass codes on.
 

@@ -24,7 +24,7 @@ import numpy as np
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 
 #: Changes whenever an older reader would misread a file.
-SCHEMA = "qatviz-integer-model/1"
+SCHEMA = "qatviz-integer-model/2"
 #: The entry that tells damage; who changes a description or an array on purpose leaves it out.
 CHECKSUM = "checksum"
 _ABOUT = ("A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "

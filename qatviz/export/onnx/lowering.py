@@ -8,7 +8,7 @@ compute it in float; the results are the same but for float's own rounding. As f
 - QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node of its
   own. On another grid of 8 bits it is a Relu before, a ReLU6 a Clip. Grids of fewer bits, or of a narrow range, are
   limited by a Clip of the codes after it, which leaves the operation one in integers ("QCDQ").
-- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a quarter
+- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a third
   of a unit of the sum is added; for scales that are powers of two, see :mod:`qatviz.export.onnx.ties`. Images are put
   on their grid in float first, with the network's own formula: pixels in -1..1 on a grid of the same range are all in
   the middle of two codes.
@@ -242,7 +242,7 @@ class _Lowering:
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
-        """The mean of ``size`` values, or of fewer where there are pads: a quarter of their unit, or less, is added."""
+        """The mean of ``size`` values, or of fewer where there are pads: a third of their unit, or less, is added."""
         unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
         self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
 

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, code_offset, int4_layers,
                                           int4_remarks, is_uniform, remarks, storage_type, stored_weights, weights_type)
@@ -37,9 +37,8 @@ _VERSIONS = {
 }
 #: With INT4 weights, beside int8.
 _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
-#: Weights of a mean: the largest multiple of 4 in int8. A quarter of it as the bias is less than any difference, and
-#: takes ties up.
-_MEAN_WEIGHT, _MEAN_BIAS = 124, 31
+#: Weights of a mean and its bias: the largest multiple in int8 of the model's, which takes ties up.
+_MEAN_WEIGHT, _MEAN_BIAS = 127 // MEAN_WEIGHT * MEAN_WEIGHT, 127 // MEAN_WEIGHT * MEAN_BIAS
 #: Scale and zero point that TFLite puts probabilities out with.
 _SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
 _ENDS = ("lowest", "highest")

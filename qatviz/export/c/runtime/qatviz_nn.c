@@ -240,7 +240,7 @@ void qnn_global_average(const qnn_mean *op, const void *input, void *output)
         for (i = 0; i < count; i++)
             sum += code_at(input, op->in.storage, i * op->in.channels + channel) + op->input_offset;
         put_code(output, op->out.storage, channel,
-                 requantize(4 * sum + 1, op->multiplier, op->shift) + op->output_offset,
+                 requantize(3 * sum + 1, op->multiplier, op->shift) + op->output_offset,
                  op->activation_min, op->activation_max);
     }
 }

@@ -58,8 +58,8 @@ typedef struct {
     int32_t activation_min, activation_max;
 } qnn_pool;
 
-/* The mean of each channel: round((4 * sum of (input + input_offset) + 1) * multiplier * 2^(shift - 31)). The 1 makes
- * ties of a mean go up, and changes nothing else. */
+/* The mean of each channel: round((3 * sum of (input + input_offset) + 1) * multiplier * 2^(shift - 31)). The 1 makes
+ * ties of a mean go up. */
 typedef struct {
     qnn_shape in, out;
     int32_t multiplier;
