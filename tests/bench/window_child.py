@@ -137,6 +137,22 @@ def frames(app, window):
 
 def latency(app, window):
     """From a click on a check box until its mark says at which step the change took effect; less the time of a step, in ms."""
+    panel = window.panels["quantization"]
+    times, step_s = clicks(app, window, lambda name: not window.edits.pending and not panel.is_due())
+    return {"value": float(np.median(times) - step_s) * 1e3, "p95_ms": float(np.percentile(times, 95) - step_s) * 1e3,
+            "step_ms": step_s * 1e3}
+
+
+def sight(app, window):
+    """From a click on a check box until the tensor's distribution and codes under the new setting are drawn, in ms."""
+    panel = window.panels["tensor"]
+    times, step_s = clicks(app, window, lambda name: (
+        window.model.snapshot.step > window.model.applied_at[name, "narrow_range"] and not panel.is_due()))
+    return {"value": float(np.median(times)) * 1e3, "p95_ms": float(np.percentile(times, 95)) * 1e3, "step_ms": step_s * 1e3}
+
+
+def clicks(app, window, is_seen):
+    """Seconds of each click on a check box until ``is_seen(tensor)``, and those of a step."""
     from PyQt5 import QtCore, QtTest, QtWidgets
 
     watch(app, WARM_UP_S)
@@ -148,17 +164,14 @@ def latency(app, window):
         wanted = not window.model.settings_of(name).narrow_range
         begin = time.perf_counter()
         QtTest.QTest.mouseClick(box, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, QtCore.QPoint(8, box.height() // 2))
-        wait(app, lambda: window.model.settings_of(name).narrow_range == wanted and not window.edits.pending
-             and not panel.is_due(), look_ms=HEARTBEAT_MS)
+        wait(app, lambda: window.model.settings_of(name).narrow_range == wanted and is_seen(name), look_ms=HEARTBEAT_MS)
         times.append(time.perf_counter() - begin)
         watch(app, 0.3)
-    step_s = 1 / window.model.steps_per_second()
-    return {"value": float(np.median(times) - step_s) * 1e3, "p95_ms": float(np.percentile(times, 95) - step_s) * 1e3,
-            "step_ms": step_s * 1e3}
+    return times, 1 / window.model.steps_per_second()
 
 
 def main(kind, network, width, height, show):
-    """Open the window and measure ``throughput``, ``frames`` or ``latency``."""
+    """Open the window and measure ``throughput``, ``frames``, ``latency`` or ``sight``."""
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
@@ -169,7 +182,7 @@ def main(kind, network, width, height, show):
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])
-        result = {"throughput": throughput, "frames": frames, "latency": latency}[kind](app, window)
+        result = {"throughput": throughput, "frames": frames, "latency": latency, "sight": sight}[kind](app, window)
         window.close()
         application.finish()
     print(json.dumps(dict(result, tensors=len(window.model.tensors))), flush=True)
