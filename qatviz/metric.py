@@ -11,6 +11,7 @@ from qatviz.errors import DataError
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four evaluations: nothing quantized, one of the two, both.
 WAYS = ("float", "weights_only", "activations_only", "quantized")
+WAY_NAMES = dict(zip(WAYS, ("float", "only weights quantized", "only activations quantized", "quantized")))
 
 
 class Metric(NamedTuple):

@@ -246,3 +246,10 @@ def quantizer_settings(kind: str, where: str = "", **values: Any) -> QuantizerSe
 def applicable(settings: QuantizerSettings, kind: str) -> Dict[str, Any]:
     """The settings that apply to tensors of ``kind``, by name."""
     return {name: getattr(settings, name) for name, s in QUANTIZER_SETTINGS.items() if kind in s.kinds}
+
+
+def setting_text(value: Any) -> str:
+    """The value of any setting as it is shown, and as :meth:`Setting.parse` reads it: ``on``, ``0.001``, ``min_max``."""
+    if isinstance(value, bool):
+        return "on" if value else "off"
+    return "{:g}".format(value) if isinstance(value, float) else str(value)

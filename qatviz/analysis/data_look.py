@@ -4,6 +4,8 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.numbers import shape_text
+
 REGRESSION = "regression"
 #: Examples that are shown.
 N_SAMPLES = 32
@@ -73,7 +75,7 @@ def example_text(shape: Sequence[int]) -> str:
     """What one example is: ``28×28×1``, ``13 features``."""
     if len(shape) == 1:
         return "{:,} feature{}".format(shape[0], "" if shape[0] == 1 else "s")
-    return "×".join(map(str, shape))
+    return shape_text(shape)
 
 
 def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataLook:

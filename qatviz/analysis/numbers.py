@@ -1,6 +1,6 @@
-"""Numbers in few characters."""
+"""Numbers in few characters, in words."""
 
-from typing import Optional
+from typing import Optional, Sequence
 
 import numpy as np
 
@@ -19,3 +19,13 @@ def si(value: Optional[float], digits: int = 3) -> str:
         return "{:.{}g}{}".format(value / 10**(3 * power), digits, "kMGT"[power - 1])
     mantissa, exponent = "{:.{}e}".format(value, digits - 1).split("e")
     return "{}e{}".format(mantissa, int(exponent))
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """``1 tensor``, ``1,200 tensors``."""
+    return "{:,} {}".format(number, one if number == 1 else many or one + "s")
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """``28×28×1``"""
+    return "×".join(map(str, shape))

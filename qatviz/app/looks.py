@@ -7,7 +7,7 @@ import subprocess
 import sys
 import tempfile
 import threading
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import qatviz
 from qatviz import data

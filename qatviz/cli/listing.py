@@ -7,13 +7,13 @@ from typing import Any, Dict, List
 
 from qatviz import data as datasets
 from qatviz.cli.messages import OK, did_you_mean
-from qatviz.cli.tables import shape, table, terminal_width, value
+from qatviz.cli.tables import shape, table, terminal_width
 from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
-from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, Setting
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, Setting, setting_text
 
 
 def networks(options: argparse.Namespace) -> int:
@@ -87,7 +87,8 @@ def presets(options: argparse.Namespace) -> int:
     for name, row in rows.items():
         print("{}: {}".format(name, row["description"]))
         for kind in KINDS:
-            print("  {:<12} {}".format(kind, ", ".join("{}={}".format(key, value(v)) for key, v in row[kind].items())))
+            pairs = ["{}={}".format(key, setting_text(value)) for key, value in row[kind].items()]
+            print("  {:<12} {}".format(kind, ", ".join(pairs)))
         if row["per_channel_kinds"]:
             print("  {:<12} {}".format("per_channel", ", ".join(row["per_channel_kinds"])))
     return OK
@@ -124,7 +125,7 @@ def _setting(setting: Setting) -> Dict[str, Any]:
 
 def _print_setting(name: str, setting: Setting) -> None:
     only = ", {} only".format(setting.kinds[0]) if len(setting.kinds) == 1 else ""
-    print("{}: {} (default {}){}".format(name, setting.allowed(), value(setting.default), only))
+    print("{}: {} (default {}){}".format(name, setting.allowed(), setting_text(setting.default), only))
     print(textwrap.fill(setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ",
                         break_on_hyphens=False) + "\n")
 

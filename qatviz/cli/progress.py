@@ -7,8 +7,8 @@ from typing import Any, Deque, Optional, Tuple
 
 from qatviz.analysis.outcome import Outcome
 from qatviz.cli.messages import say
-from qatviz.cli.tables import value
 from qatviz.metric import METRICS
+from qatviz.settings import setting_text
 from qatviz.telemetry import events
 
 #: Seconds between two lines where there is no terminal.
@@ -162,7 +162,7 @@ def tell(event: events.Event) -> Optional[str]:
 def _changes(event: Any) -> Optional[str]:
     if len(event.changes) > _CHANGES_TOLD and isinstance(event, events.CommandApplied):
         return "{} ({} settings changed)".format(event.command, len(event.changes))
-    return ", ".join("{} {} -> {}".format(c.setting, value(c.old), value(c.new)) for c in event.changes)
+    return ", ".join("{} {} -> {}".format(c.setting, setting_text(c.old), setting_text(c.new)) for c in event.changes)
 
 
 def _evaluated(event: events.Evaluated) -> str:

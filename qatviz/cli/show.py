@@ -8,7 +8,8 @@ from typing import Any, Dict, List
 
 from qatviz.analysis.outcome import Outcome, finite, read_outcome
 from qatviz.cli.messages import OK
-from qatviz.cli.tables import score_table, table, tensor_table, terminal_width, value
+from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
+from qatviz.settings import setting_text
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import RecordReader
@@ -62,7 +63,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
 
 
 def _settings(outcome: Outcome) -> str:
-    pairs = ["{} {}".format(name, value(setting)) for name, setting in outcome.book.run.to_dict().items()]
+    pairs = ["{} {}".format(name, setting_text(setting)) for name, setting in outcome.book.run.to_dict().items()]
     return textwrap.fill("settings of the run: " + ", ".join(pairs), terminal_width())
 
 
@@ -76,7 +77,7 @@ def _events(reader: RecordReader) -> str:
 def _texts(row: Dict[str, Any]) -> List[str]:
     """An event in words: a line for each setting that changed; evaluations and checkpoints have tables of their own."""
     kind = row["kind"]
-    texts = ["{} {} -> {}".format(change["setting"], value(change["old"]), value(change["new"]))
+    texts = ["{} {} -> {}".format(change["setting"], setting_text(change["old"]), setting_text(change["new"]))
              for change in row.get("changes", ())]
     if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
         return texts

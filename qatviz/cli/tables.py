@@ -62,13 +62,6 @@ def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Op
     return table(head, rows, (), width)
 
 
-def value(setting: Any) -> str:
-    """The value of a setting as it is typed."""
-    if isinstance(setting, bool):
-        return "on" if setting else "off"
-    return "{:g}".format(setting) if isinstance(setting, float) else str(setting)
-
-
 def shape(sizes: Sequence[int]) -> str:
     """``28x28x1``"""
     return "x".join(map(str, sizes))

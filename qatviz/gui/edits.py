@@ -8,6 +8,7 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 
 from PyQt5 import QtCore
 
+from qatviz.analysis.event_words import change_words
 from qatviz.errors import QatvizError
 from qatviz.gui.run_model import RUN, SETTINGS, RunModel
 from qatviz.settings import RUN as RUN_PREFIX
@@ -241,13 +242,5 @@ def describe(changes: Tuple[events.Change, ...]) -> str:
     """A change in one line: ``conv1.weights.num_bits 8 → 4``, and how many more."""
     if not changes:
         return ""
-    first = changes[0]
-    text = "{} {} → {}".format(first.setting, show(first.old), show(first.new))
+    text = change_words(changes[0])
     return text if len(changes) == 1 else "{} and {} more".format(text, len(changes) - 1)
-
-
-def show(value: Any) -> str:
-    """A setting's value as the user reads it."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "{:g}".format(value) if isinstance(value, float) else str(value)

@@ -3,7 +3,7 @@
 import os
 import re
 from dataclasses import dataclass
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, List, Optional
 
 from qatviz.errors import SettingError
 from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
@@ -143,11 +143,6 @@ def stem_of(network: str) -> str:
     path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
     stem = os.path.splitext(path)[0] if names_model(network) else path
     return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
-
-
-def shape_text(shape: Tuple[int, ...]) -> str:
-    """``28×28×1``."""
-    return "×".join(map(str, shape))
 
 
 def directory_problem(path: str) -> str:

@@ -4,8 +4,8 @@ from functools import lru_cache
 from typing import NamedTuple, Optional, Tuple
 
 from qatviz.analysis.data_look import DataLook, example_text
+from qatviz.analysis.numbers import shape_text
 from qatviz.errors import NetworkError
-from qatviz.gui.new_run import shape_text
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax

@@ -4,14 +4,13 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.event_words import activated_words, changes_words
 from qatviz.analysis.series import Points, thin, width_for
-from qatviz.metric import WAYS, Metric
+from qatviz.metric import WAY_NAMES, WAYS, Metric
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report.chart import Axis, Curve, Marker, chart
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import FLIP_RATE, RunData, Turn
-from qatviz.report.sentences import activated
-from qatviz.report.sentences import changes as in_words
 from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.refill import EVALUATIONS
 
@@ -57,7 +56,6 @@ TENSOR_KINDS = (
                SMALL, "there are no two snapshots of quantized values to compare", (WEIGHTS,)),
 )
 _WAY_STYLES = dict(zip(WAYS, ("float-line", "s1", "s2", "quantized-line")))
-WAY_NAMES = dict(zip(WAYS, ("float", "only weights quantized", "only activations quantized", "quantized")))
 
 
 class Figure(NamedTuple):
@@ -95,7 +93,8 @@ def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
 
 def turn_words(turn: Turn) -> str:
     """What changed, in a line."""
-    return "; ".join(filter(None, (in_words(turn.changes), activated(turn.activated) if turn.activated else "")))
+    activated = activated_words(turn.activated) if turn.activated else ""
+    return "; ".join(filter(None, (changes_words(turn.changes), activated)))
 
 
 def run_figures(run: RunData) -> List[Figure]:

@@ -6,13 +6,13 @@ on.
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import count, si
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, bullets, folded, table
-from qatviz.report.words import count, most_percent, percent, size
+from qatviz.report.words import most_percent, percent, size
 
 #: Layers of a proof that are told at most.
 MOST_LAYERS = 1000

@@ -3,11 +3,12 @@
 import math
 from typing import Any, Dict, List, Optional, Sequence
 
+from qatviz.analysis.numbers import count
 from qatviz.analysis.verdict import BAD, GOOD, WARNING
 from qatviz.metric import Metric
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import TensorRow, sizes
-from qatviz.report.words import count, size
+from qatviz.report.words import size
 from qatviz.telemetry import events
 
 #: Standard errors that a difference of two shares must have to be told from chance.

@@ -77,7 +77,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         label = text_at(plot.left - 4, top + 10, cut(name, _NAME_FITS), "end")
         labels.append(element("g", element("title", name), label))
         told.append("{}: {}".format(name, _now(points)))
-    markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]  # type: List[Marker]
+    markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]
     paths = [element("path", d="".join(parts), class_="heat-{}".format(level))
              for level, parts in enumerate(cells) if parts]
     title = "SQNR of {} tensors over the run".format(len(names))

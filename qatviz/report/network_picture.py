@@ -5,14 +5,12 @@ from typing import Dict, List, Tuple
 import numpy as np
 
 from qatviz.analysis.graph_layout import DOWN, GraphLayout, fitting_layout
-from qatviz.analysis.numbers import si
+from qatviz.analysis.network_drawing import NodeText, network_drawing
 from qatviz.network.checks import INPUT
-from qatviz.network.layer import Layer
-from qatviz.network.plan import QuantizedTensor
 from qatviz.report.markup import Markup, element, join, number
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
-from qatviz.report.words import decibels, shape
+from qatviz.report.words import decibels
 
 #: Width of the page, px, and heights that a picture may have: the first in which it can be drawn at its size is taken.
 _ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97
@@ -25,22 +23,10 @@ _NAME_FITS, _TEXT_FITS = 23, 27
 def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
     """The picture; ``rows`` by the names of tensors."""
     plan, network = run.book.plan, run.network
-    of_layer = {}  # type: Dict[str, List[QuantizedTensor]]
-    for tensor in plan.tensors:
-        of_layer.setdefault(tensor.layer, []).append(tensor)
-    parameters = {row.name: row.parameters for row in network.summary()}
-    texts = {INPUT: (INPUT, "the data", shape(network.input_shape))}
-    unit_of = {INPUT: INPUT}
-    for unit in plan.units:
-        unit_of.update((layer.name, unit.name) for layer in unit.layers)
-        count = sum(parameters[layer.name] for layer in unit.layers)
-        puts_out = shape(network.shapes[unit.output]) + (" · {} params".format(si(count)) if count else "")
-        texts[unit.name] = (unit.name, " + ".join(map(_layer_text, unit.layers)), puts_out)
-    edges = [(unit_of[source], unit.name) for unit in plan.units for source in dict.fromkeys(unit.inputs)]
-    sizes = {name: _size(len(of_layer.get(name, ()))) for name in texts}
+    texts, tensors, edges = network_drawing(network, plan)
+    sizes = {name: _size(len(tensors[name])) for name in texts}
     layout = _layout(sizes, edges)
-    boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in of_layer.get(name, ())])
-             for name, text in texts.items()]
+    boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in tensors[name]]) for name, text in texts.items()]
     words = "{} operations, from {} to {}".format(len(plan.units), INPUT, plan.units[-1].name)
     width, height = layout.width + 8, layout.height + 8
     return element("svg", element("title", "The network {}".format(network.name)), element("desc", words),
@@ -61,7 +47,7 @@ def _size(num_tensors: int) -> Tuple[float, float]:
     return _WIDTH, 3 * _LINE + 2 * _MARGIN + num_tensors * _BADGE
 
 
-def _box(place: Tuple[float, float, float, float], text: Tuple[str, str, str], rows: List[TensorRow]) -> Markup:
+def _box(place: Tuple[float, float, float, float], text: NodeText, rows: List[TensorRow]) -> Markup:
     x, y, width, height = place
     parts = [element("title", "\n".join(text)),
              element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain")]
@@ -111,18 +97,6 @@ def _segment(x0: float, y0: float, x1: float, y1: float, down: bool) -> str:
 def _head(tip: np.ndarray, down: bool) -> str:
     x, y = map(number, tip)
     return "M{} {}{}Z".format(x, y, "l-3.5 -7h7" if down else "l-7 -3.5v7")
-
-
-def _layer_text(layer: Layer) -> str:
-    """A layer in a word or two: ``Conv2D 5×5``, ``MaxPool 2×2``."""
-    window = getattr(layer, "kernel_size", None) or getattr(layer, "pool_size", None)
-    strides = getattr(layer, "strides", None)
-    text = layer.kind
-    if window:
-        text += " {}×{}".format(*window)
-    if window and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
-        text += " /{}".format(strides[0] if strides[0] == strides[1] else "{}×{}".format(*strides))
-    return text
 
 
 def cut(text: str, fits: int) -> str:

@@ -6,12 +6,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
+from qatviz.analysis.numbers import count
 from qatviz.analysis.outcome import Outcome, read_outcome
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
 from qatviz.report.exports import FoundExport, find_exports
-from qatviz.report.words import count
 from qatviz.telemetry import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record_reader import RecordReader

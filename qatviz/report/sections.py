@@ -2,16 +2,17 @@
 
 from typing import Any, Dict, List, Sequence
 
-from qatviz.metric import WAYS
+from qatviz.analysis.event_words import change_words, sentence
+from qatviz.analysis.numbers import count, shape_text
+from qatviz.metric import WAY_NAMES, WAYS
 from qatviz.report import headline
-from qatviz.report.curves import WAY_NAMES, gallery, run_figures, turn_words
+from qatviz.report.curves import gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import Happening, RunData, Turn
-from qatviz.report.sentences import change, is_told, sentence
 from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
-from qatviz.report.words import count, date, duration, setting, shape
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable
+from qatviz.report.words import date, duration
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, setting_text
 from qatviz.telemetry import events
 
 #: Rows of a table beyond which those in the middle are left out: it is said how many.
@@ -54,7 +55,7 @@ def facts_of(run: RunData) -> Markup:
     loss = "" if run.outcome.loss is None else ", last loss {:.4g}".format(run.outcome.loss)
     pairs = [
         ("Network", "{}: {}, {:,} parameters, input {}".format(
-            network.name, count(len(network.layers), "layer"), parameters, shape(network.input_shape))),
+            network.name, count(len(network.layers), "layer"), parameters, shape_text(network.input_shape))),
         ("Data", about.get("data_name", "not known")),
         ("Data's fingerprint", about.get("data_fingerprint", "not known")),
         ("Batch", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else "not known"),
@@ -88,7 +89,7 @@ def _changes(run: RunData) -> Content:
 
 def _turn(turn: Turn) -> Content:
     """All of its changes, folded where they are too many to be read."""
-    items = [change(changed) for changed in turn.changes]
+    items = [change_words(changed) for changed in turn.changes]
     items += [name + " quantized, as its delay is over" for name in turn.activated]
     if len(items) > _MOST_CHANGES:
         return folded(turn_words(turn), bullets(items))
@@ -98,8 +99,8 @@ def _turn(turn: Turn) -> Content:
 def settings(run: RunData) -> Markup:
     """Settings at the beginning and now; what differs is marked."""
     first, last = run.first_book.run.to_dict(), run.book.run.to_dict()
-    rows = [[_named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help), setting(first[name]),
-             Cell(setting(last[name]), "changed" if first[name] != last[name] else None)] for name in RUN_SETTINGS]
+    rows = [[_named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help), setting_text(first[name]),
+             Cell(setting_text(last[name]), "changed" if first[name] != last[name] else None)] for name in RUN_SETTINGS]
     heads = ["Setting of the run", "At the beginning", "Now"]
     return join(element("p", "What changed is bold, with the value at the beginning before the arrow."),
                 table("Settings of the run", heads, rows), _quantizers(run))
@@ -119,13 +120,13 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
     if name not in last:
         return ""
     if first[name] == last[name]:
-        return setting(last[name])
-    return Cell("{} → {}".format(setting(first[name]), setting(last[name])), "changed")
+        return setting_text(last[name])
+    return Cell("{} → {}".format(setting_text(first[name]), setting_text(last[name])), "changed")
 
 
 def timeline(run: RunData) -> Markup:
     """All that happened, and all evaluations."""
-    told = [h for h in run.happenings if is_told(h.event)]
+    told = [h for h in run.happenings if _is_told(h.event)]
     heads = [Head("After step", is_number=True), "When", "What happened"]
     rows = [["{:,}".format(h.event.step), date(h.time), _event(h)] for h in told]
     shown = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
@@ -137,6 +138,19 @@ def timeline(run: RunData) -> Markup:
         shown = table("Evaluations on held-out data: {}".format(run.metric.title), heads, _limited(rows))
         parts.append(_maybe_folded(shown, count(len(rows), "evaluation"), len(rows)))
     return join(parts)
+
+
+def _is_told(event: events.Event) -> bool:
+    """Whether an event is worth a line.
+
+    Evaluations have a table of their own; answers to commands that changed nothing, and checkpoints that are kept
+    before each change, say nothing.
+    """
+    if isinstance(event, events.CommandApplied):
+        return bool(event.changes)
+    if isinstance(event, events.CheckpointSaved):
+        return not event.reason.startswith("before")
+    return not isinstance(event, events.Evaluated)
 
 
 def _event(happening: Happening) -> Cell:

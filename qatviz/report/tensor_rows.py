@@ -11,7 +11,7 @@ from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, W
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report import words
 from qatviz.report.run_data import RunData
-from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings
+from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
 SYMBOLS = {NO_LEVEL: "○", GOOD: "●", WARNING: "▲", BAD: "✖"}
@@ -103,7 +103,7 @@ def _measure(key: str, header: str, about: str, show: Callable[[float], str], al
 
 def _setting(key: str, header: str) -> Column:
     def text(row: TensorRow) -> str:
-        return words.setting(getattr(row.settings, key)) if row.tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+        return setting_text(getattr(row.settings, key)) if row.tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
     return Column(key, header, QUANTIZER_SETTINGS[key].help, text, False)
 
 

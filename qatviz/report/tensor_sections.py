@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Sequence
 
+from qatviz.analysis.numbers import count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
 from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
 from qatviz.report.markup import Markup, element, join
@@ -10,8 +11,8 @@ from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
 from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
-from qatviz.report.words import count, setting, shape, size
-from qatviz.settings import QUANTIZER_SETTINGS, applicable
+from qatviz.report.words import size
+from qatviz.settings import QUANTIZER_SETTINGS, applicable, setting_text
 
 _KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
         "is how good the network is on held-out data.")
@@ -65,8 +66,9 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
 
 def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     tensor = row.tensor
-    what = [("weights {} of {}, {}".format(shape(tensor.shape), tensor.op_kind, count(tensor.parameters, "parameter"))
-             if tensor.parameters else "activations {} of {}".format(shape(tensor.shape), tensor.op_kind))]
+    shape = shape_text(tensor.shape)
+    what = ["weights {} of {}, {}".format(shape, tensor.op_kind, count(tensor.parameters, "parameter"))
+            if tensor.parameters else "activations {} of {}".format(shape, tensor.op_kind)]
     if row.is_active:
         what.append(", ".join(["{} bits".format(row.settings.num_bits)] + _flags(row)))
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
@@ -82,7 +84,7 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
 def _flags(row: TensorRow) -> List[str]:
     own = applicable(row.settings, row.tensor.kind)
     switched_on = [name for name, value in own.items() if value is True and name != "enabled"]
-    method = setting(own["range_method"]).replace("_", " ")
+    method = setting_text(own["range_method"]).replace("_", " ")
     return [QUANTIZER_SETTINGS[name].label.lower() for name in switched_on] + [method + " range"]
 
 

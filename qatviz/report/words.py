@@ -1,7 +1,7 @@
 """Numbers and settings in words."""
 
 import time
-from typing import Any, Optional
+from typing import Optional
 
 import numpy as np
 
@@ -42,18 +42,6 @@ def size(nbytes: float) -> str:
     return "{:.0f} {}".format(nbytes, unit) if unit == "B" else "{:.3g} {}".format(nbytes / 1000**power, unit)
 
 
-def setting(value: Any) -> str:
-    """The value of a setting as it is shown and typed."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    return "{:g}".format(value) if isinstance(value, float) else str(value)
-
-
-def shape(sizes: Any) -> str:
-    """``28×28×1``"""
-    return "×".join(map(str, sizes))
-
-
 def date(unix: Optional[float]) -> str:
     """Day, time and zone of where the report is written."""
     if unix is None:
@@ -70,8 +58,3 @@ def duration(seconds: float) -> str:
         return "{:.0f} s".format(seconds) if seconds >= 9.5 else "{:.1f} s".format(seconds)
     minutes, rest = divmod(int(round(seconds)), 60)
     return "{} min {:02d} s".format(minutes, rest) if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))
-
-
-def count(number: int, one: str, many: str = "") -> str:
-    """``1 tensor``, ``1,200 tensors``."""
-    return "{:,} {}".format(number, one if number == 1 else many or one + "s")

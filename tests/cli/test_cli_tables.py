@@ -6,12 +6,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.analysis.outcome import Outcome
-from qatviz.cli.tables import score_table, table, tensor_table, value
+from qatviz.cli.tables import score_table, table, tensor_table
 from qatviz.metric import ACCURACY, RMSE
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.training.settings_book import SettingsBook
 
@@ -106,9 +105,3 @@ def test_errors_are_in_the_unit_of_the_targets():
     errors = {"float": 0.023456, "weights_only": 12.5, "activations_only": 48213.4, "quantized": float("nan")}
     text = score_table(RMSE, [dict(errors, step=200)], 80)
     assert text.splitlines()[1].split() == ["200", "0.02346", "12.5", "48,213", "-"]
-
-
-@pytest.mark.parametrize("setting", [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()], ids=lambda s: s.name)
-def test_a_value_is_written_as_it_is_typed(setting):
-    kinds = setting.kinds or ("",)
-    assert setting.parse(value(setting.default), kind=kinds[0]) == setting.default

@@ -7,11 +7,12 @@ from PyQt5 import QtWidgets
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
+from qatviz.analysis.event_words import sentence
 from qatviz.errors import RunStateError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.panels.events import EventsPanel
 from qatviz.gui.panels.events_model import MARK, STEP, WHAT
-from qatviz.gui.panels.events_text import is_listed, mark_of, sentence
+from qatviz.gui.panels.events_text import is_listed, mark_of
 from qatviz.telemetry import events
 from qatviz.telemetry.events import Change
 from qatviz.training.commands import ApplyPreset, ChangeSettings, InspectTensor, Pause, RestoreCheckpoint, TakeSnapshot

@@ -4,8 +4,9 @@ import numpy as np
 import pytest
 from evolution_staging import change, go_on, panel, train, values  # noqa: F401
 
+from qatviz.analysis.event_words import sentence
 from qatviz.gui.panels.evolution_kinds import KINDS, curves_of, score_kind
-from qatviz.gui.panels.events_text import details, sentence
+from qatviz.gui.panels.events_text import details
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.metric import ACCURACY, METRICS, RMSE
 from qatviz.telemetry import events

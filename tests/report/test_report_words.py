@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import count, shape_text, si
 from qatviz.analysis.ticks import linear_ticks, log_ticks
 from qatviz.report import words
 
@@ -62,6 +62,6 @@ def test_other_words():
     assert words.decibels(np.inf) == "exact" and words.decibels(12.34) == "12.3 dB" and words.decibels(np.nan) == "–"
     assert [words.size(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
     assert [words.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
-    assert [words.setting(v) for v in (True, False, 1e-4, 8, "mse")] == ["on", "off", "0.0001", "8", "mse"]
-    assert words.count(1, "step") == "1 step" and words.count(1200, "step") == "1,200 steps"
+    assert count(1, "step") == "1 step" and count(1200, "step") == "1,200 steps"
+    assert shape_text((28, 28, 1)) == "28×28×1" and shape_text(()) == ""
     assert words.date(0).startswith("19") and words.date(None) == words.date(1e30) == "–"

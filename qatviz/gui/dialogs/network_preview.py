@@ -5,7 +5,7 @@ from typing import Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.analysis.data_look import example_text
-from qatviz.gui.new_run import shape_text
+from qatviz.analysis.numbers import shape_text
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
 

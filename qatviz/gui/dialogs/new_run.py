@@ -6,6 +6,7 @@ from typing import Dict, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.data_look import DataLook
+from qatviz.analysis.numbers import shape_text
 from qatviz.gui.context import Context
 from qatviz.gui.controls.column import Column
 from qatviz.gui.dialogs.check_worker import CheckWorker
@@ -15,7 +16,7 @@ from qatviz.gui.dialogs.network_preview import NetworkPreview
 from qatviz.gui.dialogs.new_run_form import NewRunForm
 from qatviz.gui.dialogs.path_field import dropped_path
 from qatviz.gui.launcher import Launcher
-from qatviz.gui.new_run import NewRun, is_model_path, network_problem, shape_text
+from qatviz.gui.new_run import NewRun, is_model_path, network_problem
 from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion, misfit, shown_zoo_network, zoo_problem
 from qatviz.network import zoo
 from qatviz.network.graph import Network

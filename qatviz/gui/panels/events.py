@@ -5,12 +5,13 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 from PyQt5 import QtCore, QtWidgets
 from PyQt5.QtCore import Qt
 
+from qatviz.analysis.event_words import sentence
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.events_model import MARK, STEP, EventsModel
-from qatviz.gui.panels.events_text import ALL, CHANGES, EVALUATIONS, details, is_change, sentence
+from qatviz.gui.panels.events_text import ALL, CHANGES, EVALUATIONS, details, is_change
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SETTINGS, STATE, Happening
 from qatviz.gui.tables import dress_table, set_up_table

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, Sequence
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtCore import Qt
 
-from qatviz.gui.panels.events_text import ALL, is_grave, is_listed, mark_of, sentence, tooltip
+from qatviz.analysis.event_words import sentence
+from qatviz.gui.panels.events_text import ALL, is_grave, is_listed, mark_of, tooltip
 from qatviz.gui.run_model import Happening
 from qatviz.gui.theme import Theme
 

@@ -2,9 +2,9 @@
 
 from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 
-from qatviz.gui.edits import show
+from qatviz.analysis.event_words import change_words
 from qatviz.gui.run_model import Happening
-from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS
+from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, setting_text
 from qatviz.telemetry import events
 
 #: Events that can become markers.
@@ -116,8 +116,9 @@ def _short_change(change: events.Change) -> str:
     if name in _SWITCHES:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
-        return "{} {}".format({"learning_rate": "lr"}.get(name, name.replace("_", " ")), show(change.new))
-    return show(change.new) if isinstance(change.new, str) else "{} {}".format(name.replace("_", " "), show(change.new))
+        return "{} {}".format({"learning_rate": "lr"}.get(name, name.replace("_", " ")), setting_text(change.new))
+    new = setting_text(change.new)
+    return new if isinstance(change.new, str) else "{} {}".format(name.replace("_", " "), new)
 
 
 def sentences(event: events.Event) -> List[str]:
@@ -130,7 +131,7 @@ def sentences(event: events.Event) -> List[str]:
     elif isinstance(event, events.NonFinite):
         lines.append("step {:,}: {}; the run was set back and paused".format(event.step, event.what))
     changes = getattr(event, "changes", ())
-    lines += ["{} {} → {}".format(c.setting, show(c.old), show(c.new)) for c in changes[:_ROWS_TOLD]]
+    lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
     if len(changes) > _ROWS_TOLD:
         lines.append("and {} more".format(len(changes) - _ROWS_TOLD))
     return lines

@@ -9,10 +9,9 @@ import numpy as np
 from qatviz.analysis.numbers import si
 from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
                                      verdict)
-from qatviz.gui.edits import show
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.network.plan import QuantizedTensor
-from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings
+from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 FLOAT_BITS = 32
@@ -216,7 +215,7 @@ def percent_text(share: float) -> str:
 
 
 def _plain(tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, key: str) -> str:
-    return show(getattr(settings, key)) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+    return setting_text(getattr(settings, key)) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
 
 
 def _bits_text(_tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, _key: str) -> str:

@@ -1,6 +1,6 @@
 """The network as it is: a graph of layers with the measures of their tensors."""
 
-from typing import Dict, List, Optional, Tuple
+from typing import Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 

@@ -1,0 +1,31 @@
+"""What is drawn of a network: every operation and tensor once, joined as they are read."""
+
+import pytest
+
+from qatviz.analysis.network_drawing import layer_text, network_drawing
+from qatviz.network.checks import INPUT
+from qatviz.network.layers import Add, Conv2D, MaxPool
+from qatviz.network.plan import quantization_plan
+from qatviz.network.zoo import NETWORKS, build
+
+
+@pytest.mark.parametrize("name", sorted(NETWORKS))
+def test_all_is_drawn_once(name):
+    network = build(name, (32, 32, 3), 10)
+    plan = quantization_plan(network)
+    texts, tensors, edges = network_drawing(network, plan)
+    assert list(texts) == [INPUT] + [unit.name for unit in plan.units] and list(tensors) == list(texts)
+    assert {name: text.name for name, text in texts.items()} == {name: name for name in texts}
+    assert [tensor for found in tensors.values() for tensor in found] == list(plan.tensors)
+    assert len(set(edges)) == len(edges) and {target for _, target in edges} == set(texts) - {INPUT}
+    layers = [layer for unit in plan.units for layer in unit.layers]
+    assert sum(len(text.layers.split(" + ")) for text in texts.values()) == len(layers) + 1
+
+
+@pytest.mark.parametrize("layer, text", [
+    (Conv2D("c", INPUT, filters=3, kernel_size=5), "Conv2D 5×5"),
+    (Conv2D("c", INPUT, filters=3, kernel_size=(3, 1), strides=2), "Conv2D 3×1 /2"),
+    (Conv2D("c", INPUT, filters=3, kernel_size=3, strides=(2, 1)), "Conv2D 3×3 /2×1"),
+    (MaxPool("p", INPUT, pool_size=(2, 3)), "MaxPool 2×3"), (Add("a", ("b", "c")), "Add")])
+def test_a_layer_in_a_word_or_two(layer, text):
+    assert layer_text(layer) == text
