@@ -20,10 +20,11 @@ from qatviz.training.exact import settled, whole_units
 from qatviz.training.variables import scope_name
 
 Parameters = Dict[str, tf.Tensor]
-#: To a sum of codes that is to be a mean, one by this is added in evaluation, so that ties go up. The mean of ``n`` codes,
-#: in steps that are a share ``1/r`` of its input's, is a tie where the sum is ``(2j + 1) * n / 2r``. Where ``r`` is a power
-#: of two, as with scales that are, these are halves, quarters, eighths ..., among which no third is. A quarter is: 49
-#: codes and steps of half the size have ties a quarter above whole sums, and what is raised to a tie is rounded by chance.
+#: To a sum of codes that is to be a mean, one by this is added in evaluation, so that ties go up. The mean of ``n``
+#: codes, in steps that are a share ``1/r`` of its input's, is a tie where the sum is ``(2j + 1) * n / 2r``. Where ``r``
+#: is a power of two, as with scales that are, these are halves, quarters, eighths ..., among which no third is. A quarter
+#: is: 49 codes and steps of half the size have ties a quarter above whole sums, and what is raised to a tie is rounded
+#: by chance.
 MEAN_WEIGHT = 3.0
 
 
@@ -203,9 +204,9 @@ class _Builder:
         return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
 
     def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
-        """Rounds a mean. In evaluation a third of a unit of the sum is added first: a mean of integer codes is often a tie,
-        and which way a float mean falls is chance; an integer kernel rounds ties up. (Half a unit would make ties of means
-        just below: 4 of 9 codes are 1/18 short of one.)"""
+        """Rounds a mean. In evaluation a third of a unit of the sum is added first: a mean of integer codes is often a
+        tie, and which way a float mean falls is chance; an integer kernel rounds ties up. (Half a unit would make ties of
+        means just below: 4 of 9 codes are 1/18 short of one.)"""
         own_range = isinstance(unit.op, GlobalAveragePool)
         if not self.training:
             mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)

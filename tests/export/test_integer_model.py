@@ -277,7 +277,8 @@ def test_sums_of_means_fit_32_bits(bits, size):
     model = model_of(network, activations={"num_bits": bits}, ranges={"input.activations": (0.0, 1.0)})
     op, source = model.ops[0], model.tensor("input")
     images = np.stack([np.full((size, size, 1), value, np.float32) for value in (0, 1)])
-    sums = MEAN_WEIGHT * (quantize_input(model, images).astype(np.int64) - source.zero_point).sum(axis=(1, 2)) + MEAN_BIAS
+    centred = quantize_input(model, images).astype(np.int64) - source.zero_point
+    sums = MEAN_WEIGHT * centred.sum(axis=(1, 2)) + MEAN_BIAS
     assert sums.max() == MEAN_WEIGHT * size**2 * (2**bits - 1) + MEAN_BIAS, "the case is not the largest"
     assert sums.max() < 2**(op.accumulator_bits - 1) <= 2**31
     found = simulate_tensors(model, images, ["pool"])["pool"]

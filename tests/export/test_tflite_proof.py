@@ -16,12 +16,15 @@ from qatviz.export.integers.simulator import run_codes, run_op
 from qatviz.export.progress import Cancelled, Progress
 from qatviz.export.proof import files as parity_files
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
+from qatviz.export.proof.parity import (Agreement, compare_layers, compare_logits, run_logits, same_top1,
+                                         share_text)
 from qatviz.export.proof.report import Exported, prove
+from qatviz.export.proof.scores import scores_in_words
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
+from qatviz.metric import ACCURACY
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
 NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
@@ -68,6 +71,13 @@ def test_logits_agree_as_far_as_they_do():
     agreement = compare_logits(expected, found)
     assert agreement == (4 / 9, 6, 2 / 3)
     assert same_top1(expected, found).tolist() == [True, True, False]
+
+
+def test_shares_are_told_with_the_digits_of_the_bars():
+    told = [share_text(share) for share in (0.0, 0.985, 0.995, 0.9997, 0.99999, 1 - 1e-12, 1.0)]
+    assert told == ["0.00 %", "98.50 %", "99.50 %", "99.97 %", "99.99 %", "99.99 %", "100.00 %"]
+    assert Agreement(0.995, 1, 0.999).in_words() == "99.50 % identical, 1 as the largest difference, 99.90 % top-1"
+    assert scores_in_words(ACCURACY, {"float": 0.99999, "file": 1.0}) == "accuracy: float 99.99 %, file 100.00 %"
 
 
 # The proof

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.proof.parity import Agreement
+from qatviz.export.proof.parity import Agreement, share_text
 
 #: Of codes of one tensor. Of millions of values, one may lie where float32 leaves the rounding to chance.
 _REACHED = Agreement(0.9999, 1)
@@ -64,8 +64,8 @@ class EncodingsReport:
     @property
     def faults(self) -> List[str]:
         """Tensors whose grid is another one than the app's; none in a good file."""
-        return ["{}: {:.2%} of {:,} codes are those of the app, others differ by up to {}".format(
-            tensor.name, tensor.found.identical, tensor.codes, tensor.found.largest)
+        return ["{}: {} of {:,} codes are those of the app, others differ by up to {}".format(
+            tensor.name, share_text(tensor.found.identical), tensor.codes, tensor.found.largest)
             for tensor in self.tensors if tensor.found is not None and not _is_reached(tensor)]
 
     @property
@@ -83,9 +83,7 @@ class EncodingsReport:
         """A table for a terminal."""
         rows = [("tensor", "bits", "grids", "codes", "identical", "largest")]
         for tensor in self.tensors:
-            found = ("", "") if tensor.found is None else (
-                "{:.2f} %".format(100 * (tensor.found.identical if tensor.found.identical == 1 else
-                                         min(tensor.found.identical, 0.9999))), str(tensor.found.largest))
+            found = ("", "") if tensor.found is None else (share_text(tensor.found.identical), str(tensor.found.largest))
             rows.append((tensor.name, "float" if tensor.num_bits is None else str(tensor.num_bits),
                          str(tensor.grids or ""), "{:,}".format(tensor.codes) if tensor.codes else "") + found)
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]

@@ -11,7 +11,7 @@ from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, codes_of, compare_layers,
                                   compare_logits, run_logits, share_text)
-from qatviz.export.proof.scores import metric_for, score, score_codes
+from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
 from qatviz.metric import ACCURACY, Metric
 
 #: Examples that golden vectors are kept of.
@@ -135,8 +135,7 @@ class ParityReport:
 
     def scores_in_words(self) -> str:
         """``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
-        return "{}: {}".format(self.metric.title, ", ".join(
-            "{} {}".format(name, self.metric.text(value, 2)) for name, value in self.scores.items()))
+        return scores_in_words(self.metric, self.scores)
 
 
 def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,

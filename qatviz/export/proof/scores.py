@@ -1,8 +1,11 @@
 """How good outputs are, by the metric of the run's task, in NumPy: of files, simulator and graphs alike."""
 
+from typing import Mapping
+
 import numpy as np
 
 from qatviz.export.integers.model import IntegerTensor
+from qatviz.export.proof.parity import share_text
 from qatviz.metric import ACCURACY, RMSE, Metric
 
 
@@ -21,3 +24,10 @@ def score(outputs: np.ndarray, labels: np.ndarray) -> float:
 def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) -> float:
     """The same of integer codes on the tensor's grid."""
     return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels)
+
+
+def scores_in_words(metric: Metric, scores: Mapping[str, float]) -> str:
+    """``accuracy: float 97.12 %, evaluation graph 97.02 %``; of what is not all, no 100.00 %."""
+    return "{}: {}".format(metric.title, ", ".join(
+        "{} {}".format(name, share_text(value) if metric is ACCURACY else metric.text(value, 2))
+        for name, value in scores.items()))

@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.export.proof.parity import same_top1, share_text
 from qatviz.export.proof.report import GOLDEN_EXAMPLES
-from qatviz.export.proof.scores import metric_for, score
+from qatviz.export.proof.scores import metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 
@@ -112,16 +112,15 @@ class ValueReport:
                                     "" if found.top1 is None else share_text(found.top1)))
         lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many "
                   "values are within {:g} of that".format(self.examples, self.bar.relative), ""]
-        lines.append("{}: {}".format(self.metric.title, ", ".join(
-            "{} {}".format(name, self.metric.text(score, 2)) for name, score in self.scores.items())))
+        lines.append(scores_in_words(self.metric, self.scores))
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(
             self.nbytes["file"], self.nbytes["float32 parameters"]))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            lines.append("note: expected are {:g} of the values within {:g} of the largest{}; float arithmetic rounds "
+            lines.append("note: expected are {} of the values within {:g} of the largest{}; float arithmetic rounds "
                          "sums, and in deep networks what differs adds up".format(
-                             self.bar.close, self.bar.relative,
-                             ", and {:g} of the top-1".format(self.bar.top1) if self._has_classes else ""))
+                             share_text(self.bar.close), self.bar.relative,
+                             ", and {} of the top-1".format(share_text(self.bar.top1)) if self._has_classes else ""))
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 
