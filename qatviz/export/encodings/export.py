@@ -6,13 +6,13 @@ from typing import Dict, List, Sequence
 import numpy as np
 
 from qatviz.export.encodings.format import read_json, to_json
-from qatviz.export.encodings.graph import QuantizerGraph, Rounded
 from qatviz.export.encodings.report import EncodingsReport, TensorAgreement
 from qatviz.export.encodings.tensors import BIAS, WEIGHTS, EncodedTensor, bias_codes, encoded_tensors
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import Options, Written
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
+from qatviz.export.proof.graph import EvaluationGraph, Rounded
 from qatviz.export.proof.parity import LAYER_EXAMPLES, Tally
 from qatviz.export.source import ExportSource
 from qatviz.network.graph import WEIGHTED
@@ -45,10 +45,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     images = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
     tallies = {tensor.name: Tally() for tensor in tensors}
     counts = dict.fromkeys(tallies, 0)
-    with QuantizerGraph(source.network, source.book, source.arrays, source.step) as graph:
+    with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         for start in range(0, len(images), _BATCH):
             progress.at("comparing the codes", 0.2 + 0.75 * start / len(images))
-            found = graph.run(images[start:start + _BATCH])
+            found = graph.rounded(images[start:start + _BATCH])
             for tensor in tensors:
                 if tensor.kind == WEIGHTS and start or tensor.kind == BIAS:
                     continue

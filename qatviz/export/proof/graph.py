@@ -1,6 +1,6 @@
 """The evaluation graph of a run's moment, built anew from its state: what the user saw, to hold an export against."""
 
-from typing import Optional
+from typing import Dict, Optional, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -15,6 +15,9 @@ from qatviz.training.settings_book import SettingsBook
 
 #: Examples that are run together.
 BATCH = 64
+
+#: A tensor before and after its quantizer, float32.
+Rounded = Tuple[np.ndarray, np.ndarray]
 
 
 class EvaluationGraph:
@@ -44,9 +47,9 @@ class EvaluationGraph:
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape))
             self._quantized = tf.placeholder(tf.bool, [])
-            self._logits = lower(network, book.plan, self._images, {name: tf.constant(arrays[name]) for name in names},
-                                 {name: tf.constant(value) for name, value in state.items()}, training=False,
-                                 modes=Modes(self._quantized, self._quantized)).logits
+            self._lowered = lower(network, book.plan, self._images, {name: tf.constant(arrays[name]) for name in names},
+                                  {name: tf.constant(value) for name, value in state.items()}, training=False,
+                                  modes=Modes(self._quantized, self._quantized))
         config = tf.ConfigProto()
         # The app's graph is run as it is written, and so is this one.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
@@ -55,8 +58,14 @@ class EvaluationGraph:
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
         """float32 ``[n, classes]`` for float32 ``images`` ``[n] + input shape``; in float if not ``quantized``."""
         batches = [images[start:start + BATCH] for start in range(0, len(images), BATCH)]
-        return np.concatenate([self._session.run(self._logits, {self._images: batch, self._quantized: quantized})
-                               for batch in batches])
+        return np.concatenate([
+            self._session.run(self._lowered.logits, {self._images: batch, self._quantized: quantized})
+            for batch in batches])
+
+    def rounded(self, images: np.ndarray) -> Dict[str, Rounded]:
+        """All quantized tensors by their names (``conv1.weights``, ``conv1.activations``) for one batch of examples."""
+        tensors = {name: (known.source, known.values) for name, known in self._lowered.quantizers.quantized.items()}
+        return self._session.run(tensors, {self._images: images, self._quantized: True})
 
     def __enter__(self) -> "EvaluationGraph":
         return self
