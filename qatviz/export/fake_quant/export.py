@@ -4,9 +4,7 @@ from pathlib import Path
 from typing import Dict, Sequence
 
 import numpy as np
-import tensorflow.compat.v1 as tf
 
-from qatviz.export.errors import ExportError
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.fake_quant.tflite_lowering import FakeQuantFile, fake_quant_file
@@ -14,7 +12,7 @@ from qatviz.export.formats import Options, Written
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite.runtime import RUNTIME
+from qatviz.export.tflite.runtime import RUNTIME, Interpreter
 
 _NOTE = ("the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
          "as large and as slow as a float file")
@@ -30,28 +28,12 @@ class FloatRunner:
     """
 
     def __init__(self, file: FakeQuantFile):
-        self._file, self._examples = file, 0
-        try:
-            self._interpreter = tf.lite.Interpreter(model_content=file.content)
-        except ValueError as error:
-            raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
-        self._input = self._interpreter.get_input_details()[0]["index"]
-        self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
+        self._file, self._interpreter = file, Interpreter(file.content)
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
         """float32 values of the outputs of these names for float32 ``images`` ``[n] + input shape``."""
-        interpreter = self._interpreter
-        try:
-            if self._examples != len(images):
-                interpreter.resize_tensor_input(self._input, images.shape)
-                interpreter.allocate_tensors()
-                self._examples = len(images)
-            interpreter.set_tensor(self._input, images)
-            interpreter.invoke()
-        except (RuntimeError, ValueError) as error:
-            raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
-        return {name: interpreter.get_tensor(index) for name, index in zip(self._file.outputs, self._outputs)
-                if name in names}
+        found = zip(self._file.outputs, self._interpreter.run(images))
+        return {name: values for name, values in found if name in names}
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:

@@ -9,7 +9,7 @@ The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``l
 """
 
 import json
-from typing import Any, Dict, List, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional
 
 import numpy as np
 import tensorflow.compat.v1 as tf

@@ -3,55 +3,33 @@
 import json
 import tempfile
 from pathlib import Path
-from typing import Dict
+from typing import Any, Dict
 
 import tensorflow.compat.v1 as tf
 from tensorflow.core.protobuf import saved_model_pb2
 
-from qatviz.export.fake_quant.model import fake_quant_model
-from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graphs.about import EXACT, FLOAT, graph_about, notes_on
-from qatviz.export.graphs.lowering import INPUT, InferenceGraph, inference_graph
-from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
+from qatviz.export.graphs.export import Packed, export_graph
+from qatviz.export.graphs.lowering import INPUT, InferenceGraph
 from qatviz.export.progress import Progress
-from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
-from qatviz.metric import CLASSIFICATION
 
 #: What the directory says of itself, besides the graph's own constant ``about``.
 _ABOUT = "about.json"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as a SavedModel, with the proof that it computes what was seen.
+    """Write a moment of a run as a SavedModel with the signature ``serving_default``.
 
-    Any thread; it has its own graphs and sessions and touches no run. The graph is that of
-    :mod:`qatviz.export.graphs.lowering`, with the signature ``serving_default``; the option ``form`` says
-    whether it rounds ("fake-quant"), rounds exact sums ("exact"), or does not ("float").
-
-    Raises
-    ------
-    ExportError
-        If an array is missing, nothing has been seen yet, or the directory can't be written; then nothing is.
-    Cancelled
+    See :func:`qatviz.export.graphs.export.export_graph`.
     """
-    progress.at("folding the parameters", 0.0)
-    quantized = options["form"] != FLOAT
-    model = fake_quant_model(source.network, source.book, source.arrays, source.step, quantized, source.metadata)
-    progress.at("writing the operations", 0.05)
-    about = graph_about(source, options["form"])
-    graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION,
-                            options["form"] == EXACT)
-    contents = _saved(graph)
-    nbytes = sum(map(len, contents.values()))
-    with GraphRunner(_graph_in(contents), graph.tensors) as runner:
-        simulation = Simulation("SavedModel ({})".format(options["form"]), RUNTIME, runner.values, nbytes,
-                                notes_on(options["form"]))
-        report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
-    contents[_ABOUT] = (json.dumps(about, indent=1) + "\n").encode("utf-8")
-    progress.at("writing the files", 0.98)
-    return Written(write_export(path, contents, report), report)
+    return export_graph(source, path, options, progress, "SavedModel", _packed)
+
+
+def _packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
+    saved = _saved(graph)
+    description = (json.dumps(about, indent=1) + "\n").encode("utf-8")
+    return Packed(dict(saved, **{_ABOUT: description}), _graph_in(saved), sum(map(len, saved.values())))
 
 
 def _saved(graph: InferenceGraph) -> Dict[str, bytes]:

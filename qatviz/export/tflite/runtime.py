@@ -1,7 +1,7 @@
-"""Running a TFLite file in the interpreter that TensorFlow 1.15 brings, from integer codes to integer codes."""
+"""Running a TFLite file in the interpreter that TensorFlow 1.15 brings."""
 
 import contextlib
-from typing import Dict, Iterator
+from typing import Dict, Iterator, List
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -17,7 +17,7 @@ RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
 REACHED = Agreement(0.85, 2, 0.98)
 
 
-class TfliteRunner:
+class Interpreter:
     """A file, loaded. One thread at a time.
 
     Raises
@@ -26,26 +26,35 @@ class TfliteRunner:
         If the interpreter refuses it.
     """
 
-    def __init__(self, file: TfliteModel):
-        self._file = file
+    def __init__(self, content: bytes):
         self._examples = 0
         with _refusals():
-            self._interpreter = tf.lite.Interpreter(model_content=file.content)
+            self._interpreter = tf.lite.Interpreter(model_content=content)
         self._input = self._interpreter.get_input_details()[0]["index"]
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
 
-    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+    def run(self, examples: np.ndarray) -> List[np.ndarray]:
+        """The outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type."""
         interpreter = self._interpreter
         with _refusals():
-            if self._examples != len(codes):
-                interpreter.resize_tensor_input(self._input, codes.shape)
+            if self._examples != len(examples):
+                interpreter.resize_tensor_input(self._input, examples.shape)
                 interpreter.allocate_tensors()
-                self._examples = len(codes)
-            interpreter.set_tensor(self._input, self._file.to_file(codes))
+                self._examples = len(examples)
+            interpreter.set_tensor(self._input, examples)
             interpreter.invoke()
-            found = [interpreter.get_tensor(index) for index in self._outputs]
-        return self._file.from_file(found)
+            return [interpreter.get_tensor(index) for index in self._outputs]
+
+
+class TfliteRunner:
+    """A file of codes in the :class:`Interpreter`."""
+
+    def __init__(self, file: TfliteModel):
+        self._file, self._interpreter = file, Interpreter(file.content)
+
+    def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
+        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+        return self._file.from_file(self._interpreter.run(self._file.to_file(codes)))
 
 
 @contextlib.contextmanager
