@@ -4,10 +4,10 @@ import os
 
 import numpy as np
 
-from qatviz.data.checks import as_examples, as_labels, check_size
+from qatviz.data.checks import as_examples, check_size
 from qatviz.data.dataset import Dataset
 from qatviz.data.split import random_split, stratified_split
-from qatviz.data.targets import as_targets, task_of
+from qatviz.data.targets import as_labels, as_targets, task_of
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
@@ -22,7 +22,7 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
         See `Dataset`.
     train, test : (ndarray, ndarray)
         Examples and labels: the examples in any form that :func:`qatviz.data.checks.as_examples` takes, classes in any
-        that :func:`~qatviz.data.checks.as_labels` takes (indices or one-hot rows), numbers to predict as
+        that :func:`~qatviz.data.targets.as_labels` takes (indices or one-hot rows), numbers to predict as
         :func:`~qatviz.data.targets.as_targets` takes them. Without `test`, a part of `train` becomes the test part:
         stratified by class, or at random for regression.
     class_names : sequence of str, optional

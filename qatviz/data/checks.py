@@ -1,4 +1,4 @@
-"""What every loader checks: memory, damage, and that arrays are usable examples and labels."""
+"""What every loader checks: memory, damage, and that arrays are usable examples; labels: see `qatviz.data.targets`."""
 
 import lzma
 import os
@@ -15,9 +15,6 @@ from qatviz.errors import DataError
 
 # Larger data belongs in an input pipeline, not in memory; and a header of a few bytes can claim anything.
 MAX_BYTES = 8 * 2 ** 30
-# A label such as 5,000,000 is a mistake (an identifier, a pixel), not a class: it would size the last layer.
-MAX_CLASSES = 10000
-_OR_REGRESSION = " for classes; for numbers to predict, give the task: regression"
 
 # What parsers of the standard library and Pillow are known to raise at damaged input, MemoryError and RecursionError
 # (a RuntimeError) for absurd lengths and nesting included.
@@ -133,10 +130,7 @@ def as_examples(array, where):
         return _pixels_from_integers(array, where)
     if array.dtype.kind not in "fb":
         raise DataError("{}: found dtype {}: expected uint8 pixels or floating-point values".format(where, array.dtype))
-    with np.errstate(over="ignore"):
-        result = np.ascontiguousarray(array, dtype=np.float32)
-    check_finite(result, array, where)
-    return result
+    return as_float32(array, where)
 
 
 def _pixels_from_integers(array, where):
@@ -147,76 +141,15 @@ def _pixels_from_integers(array, where):
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def check_finite(converted, original, where):
-    """Raise `DataError` if float32 `converted` is not finite somewhere, with the value of `original` there.
-
-    In slices of rows, so that the mask of a large array does not add a quarter to its memory.
-    """
+def as_float32(array, where):
+    """Return `array` as float32, in C order; raise `DataError` with the value where that is not finite."""
+    with np.errstate(over="ignore"):
+        converted = np.ascontiguousarray(array, dtype=np.float32)
+    # In slices of rows, so that the mask of a large array does not add a quarter to its memory.
     for start in range(0, len(converted), 4096):
         bad = ~np.isfinite(converted[start:start + 4096])
         if bad.any():
             place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
             raise DataError("{}: found {!r} in example {}: expected finite values within float32's range".format(
-                where, original[place[:original.ndim]].item(), place[0]))
-
-
-def as_labels(array, n_examples, where):
-    """Return labels as class indices.
-
-    Parameters
-    ----------
-    array : ndarray
-        [N] or [N, 1] whole numbers of any numeric type, or one-hot rows [N, classes].
-    n_examples : int
-        How many there must be.
-    where : str
-        File and key, for messages.
-
-    Returns
-    -------
-    labels : ndarray of int32, shape [N]
-    num_classes : int or None
-        The width of one-hot rows, None for class indices.
-
-    Raises
-    ------
-    DataError
-        If shape, dtype or range do not fit.
-    """
-    array = np.asarray(array)
-    if array.dtype.kind not in "iufb":
-        raise DataError("{}: found dtype {}: expected class indices or one-hot rows of a numeric type".format(
-            where, array.dtype))
-    if array.ndim not in (1, 2) or (array.ndim == 2 and array.shape[1] == 0):
-        raise DataError("{}: found shape {}: expected [N] class indices or [N, classes] one-hot rows".format(
-            where, list(array.shape)))
-    if array.shape[0] != n_examples:
-        raise DataError("{}: found {} labels for {} examples: expected one label an example".format(
-            where, array.shape[0], n_examples))
-    num_classes = None
-    if array.ndim == 2 and array.shape[1] > 1:
-        _check_one_hot(array, where)
-        num_classes = array.shape[1]
-        array = array.argmax(axis=1)
-    array = array.reshape(-1)
-    # A comparison with NaN is false (and warns, in some versions of NumPy), so that it is refused as well.
-    with np.errstate(invalid="ignore"):
-        wrong = ~((array >= 0) & (array < MAX_CLASSES))
-        if array.dtype.kind == "f":
-            wrong |= array != np.floor(array)
-    if wrong.any():
-        place = int(np.flatnonzero(wrong)[0])
-        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}{}".format(
-            where, array[place].item(), place, MAX_CLASSES - 1, _OR_REGRESSION))
-    return array.astype(np.int32), num_classes
-
-
-def _check_one_hot(array, where):
-    if array.shape[1] > MAX_CLASSES:
-        raise DataError("{}: found {} columns: expected at most {} classes".format(where, array.shape[1], MAX_CLASSES))
-    right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
-    if not right.all():
-        place = int(np.flatnonzero(~right)[0])
-        raise DataError("{}: found row {} in example {}: expected one-hot rows (a single 1, else 0), or shape [N] for "
-                        "class indices{}".format(where, np.array2string(array[place], threshold=8), place,
-                                                 _OR_REGRESSION[len(" for classes"):]))
+                where, array[place].item(), place[0]))
+    return converted

@@ -1,11 +1,14 @@
-"""Numbers to predict: whether labels are such, and their final form."""
+"""What is to be learned: whether labels are classes or numbers to predict, and the final form of both."""
 
 import numpy as np
 
-from qatviz.data.checks import MAX_CLASSES, check_finite
+from qatviz.data.checks import as_float32
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION
 
+# A label such as 5,000,000 is a mistake (an identifier, a pixel), not a class: it would size the last layer.
+MAX_CLASSES = 10000
+_OR_REGRESSION = " for classes; for numbers to predict, give the task: regression"
 #: Rows of shares add up to 1 to within so much, as float32 or printed with few decimals.
 _SUM_TOLERANCE = 1e-3
 
@@ -57,16 +60,73 @@ def as_targets(array, n_examples, where):
     DataError
         If shape, dtype or values do not fit.
     """
+    array = _one_an_example(array, n_examples, where, "row", "numbers to predict",
+                            "[N] or [N, outputs] with 1 to {} numbers to predict".format(MAX_CLASSES), MAX_CLASSES)
+    return as_float32(array.reshape(n_examples, -1), where)
+
+
+def as_labels(array, n_examples, where):
+    """Return labels as class indices.
+
+    Parameters
+    ----------
+    array : ndarray
+        [N] or [N, 1] whole numbers of any numeric type, or one-hot rows [N, classes].
+    n_examples : int
+        How many there must be.
+    where : str
+        File and key, for messages.
+
+    Returns
+    -------
+    labels : ndarray of int32, shape [N]
+    num_classes : int or None
+        The width of one-hot rows, None for class indices.
+
+    Raises
+    ------
+    DataError
+        If shape, dtype or range do not fit.
+    """
+    array = _one_an_example(array, n_examples, where, "label", "class indices or one-hot rows of a numeric type",
+                            "[N] class indices or [N, classes] one-hot rows")
+    num_classes = None
+    if array.ndim == 2 and array.shape[1] > 1:
+        _check_one_hot(array, where)
+        num_classes = array.shape[1]
+        array = array.argmax(axis=1)
+    array = array.reshape(-1)
+    # A comparison with NaN is false (and warns, in some versions of NumPy), so that it is refused as well.
+    with np.errstate(invalid="ignore"):
+        wrong = ~((array >= 0) & (array < MAX_CLASSES))
+        if array.dtype.kind == "f":
+            wrong |= array != np.floor(array)
+    if wrong.any():
+        place = int(np.flatnonzero(wrong)[0])
+        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}{}".format(
+            where, array[place].item(), place, MAX_CLASSES - 1, _OR_REGRESSION))
+    return array.astype(np.int32), num_classes
+
+
+def _check_one_hot(array, where):
+    if array.shape[1] > MAX_CLASSES:
+        raise DataError("{}: found {} columns: expected at most {} classes".format(where, array.shape[1], MAX_CLASSES))
+    right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
+    if not right.all():
+        place = int(np.flatnonzero(~right)[0])
+        raise DataError("{}: found row {} in example {}: expected one-hot rows (a single 1, else 0), or shape [N] for "
+                        "class indices{}".format(where, np.array2string(array[place], threshold=8), place,
+                                                 _OR_REGRESSION[len(" for classes"):]))
+
+
+def _one_an_example(array, n_examples, where, one, values, shape, most=None):
+    """Return `array`, [N] or [N, 1 to `most`] of a numeric type; raise `DataError` if it is not that."""
     array = np.asarray(array)
     if array.dtype.kind not in "iufb":
-        raise DataError("{}: found dtype {}: expected numbers to predict".format(where, array.dtype))
-    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= MAX_CLASSES):
-        raise DataError("{}: found shape {}: expected [N] or [N, outputs] with 1 to {} numbers to predict".format(
-            where, list(array.shape), MAX_CLASSES))
+        raise DataError("{}: found dtype {}: expected {}".format(where, array.dtype, values))
+    if array.ndim not in (1, 2) or array.ndim == 2 and not 1 <= array.shape[1] <= (most or array.shape[1]):
+        raise DataError("{}: found shape {}: expected {}".format(where, list(array.shape), shape))
     if len(array) != n_examples:
-        raise DataError("{}: found {} rows for {} examples: expected one an example".format(
-            where, len(array), n_examples))
-    with np.errstate(over="ignore"):
-        targets = np.ascontiguousarray(array.reshape(n_examples, -1), dtype=np.float32)
-    check_finite(targets, array.reshape(n_examples, -1), where)
-    return targets
+        raise DataError("{}: found {} {}s for {} examples: expected one {} an example".format(
+            where, len(array), one, n_examples, one))
+    return array

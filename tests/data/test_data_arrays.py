@@ -9,7 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qatviz.data import Dataset, from_arrays
-from qatviz.data.checks import as_examples, as_labels, read_exactly
+from qatviz.data.checks import as_examples, read_exactly
+from qatviz.data.targets import as_labels
 from qatviz.errors import DataError
 
 X = np.arange(4 * 3 * 2, dtype=np.uint8).reshape(4, 3, 2, 1)

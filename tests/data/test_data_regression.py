@@ -66,7 +66,7 @@ def test_whatever_is_taken_for_numbers_to_predict_is_float_and_not_whole(y):
     (np.where(np.arange(20) == 3, np.nan, Y), "found nan in example 3: expected finite"),
     (np.where(np.arange(20) == 4, 1e300, Y), r"found 1e\+300 in example 4: expected finite"),
     (np.where(np.arange(20) == 4, -np.inf, Y), "found -inf in example 4: expected finite"),
-    (Y[:19], "found 19 rows for 20 examples: expected one an example"),
+    (Y[:19], "found 19 rows for 20 examples: expected one row an example"),
 ])
 def test_what_is_neither_is_refused(y, message):
     with pytest.raises(DataError, match="^file.npz: y_train: " + message):
