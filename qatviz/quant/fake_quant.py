@@ -9,12 +9,14 @@ Forward:  ``q = floor((clip(x, minimum, maximum) - minimum) / scale + 0.5) * sca
 Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (straight-through estimator).
 """
 
-from typing import NamedTuple, Optional
+from typing import NamedTuple, Optional, Union
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
-from qatviz.quant.grid import Grid
+from qatviz.quant.constants import shared_constant, shared_zeros
+from qatviz.quant.grid import ChannelGrid, Grid
+from qatviz.quant.grid import channel_grid as prepared
 
 _GRADIENT = "QatvizStraightThrough"
 
@@ -32,7 +34,7 @@ def fake_quantize(
     grid: Optional[Grid] = None,
     enabled: Optional[tf.Tensor] = None,
     nonnegative: bool = False,
-    channel_grid: Optional[Grid] = None,
+    channel_grid: Optional[Union[Grid, ChannelGrid]] = None,
     per_channel: Optional[tf.Tensor] = None,
 ) -> Quantized:
     """Round ``x`` to the values of a grid, with the straight-through gradient.
@@ -47,7 +49,7 @@ def fake_quantize(
         bool scalar; where False, ``x`` passes unchanged, and nothing is computed. Default: always on.
     nonnegative : bool
         The caller knows that ``x >= 0`` (after a ReLU): the lower bound cannot clip and is not tested.
-    channel_grid : Grid, optional
+    channel_grid : Grid or ChannelGrid, optional
         Of arrays that broadcast against the last axes of ``x``: a grid for each channel.
     per_channel : tf.Tensor, optional
         bool scalar that decides between the two grids where both are given.
@@ -60,16 +62,13 @@ def fake_quantize(
     x = tf.convert_to_tensor(x, tf.float32)
     # Switch and Merge route the tensor itself: the branch not taken costs nothing, and nothing is copied.
     off, on = (None, x) if enabled is None else switch(x, enabled)
-    if channel_grid is None:
-        clipped, values = _carried(on, grid, nonnegative)
-    elif grid is None:
-        clipped, values = _by_channel(on, channel_grid)
-    else:
-        whole, split = switch(on, per_channel)
-        results = zip(_carried(whole, grid, nonnegative), _by_channel(split, channel_grid))
-        clipped, values = [merge(list(pair))[0] for pair in results]
-    if enabled is not None:
-        clipped, values = merge([off, clipped])[0], merge([off, values])[0]
+    whole, split = (on, on) if grid is None or channel_grid is None else switch(on, per_channel)
+    ways = [] if enabled is None else [(off, off)]
+    if grid is not None:
+        ways.append(_carried(whole, grid, nonnegative))
+    if channel_grid is not None:
+        ways.append(_by_channel(split, prepared(channel_grid) if isinstance(channel_grid, Grid) else channel_grid))
+    clipped, values = ways[0] if len(ways) == 1 else [merge(list(results))[0] for results in zip(*ways)]
     for tensor in (clipped, values):
         tensor.set_shape(x.shape)
     return Quantized(_with_gradient(values, x, clipped), x, clipped)
@@ -88,10 +87,9 @@ def _carried(x, grid, nonnegative):
 def _by_channel(x, grid):
     """A grid for each channel. Plain operations: the fused kernel's own loop over channels is slower."""
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
-    safe_scale = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
-    steps = tf.floor((clipped - grid.minimum) / safe_scale + 0.5)
+    steps = tf.floor((clipped - grid.minimum) / grid.divisor + shared_constant(0.5))
     # Not a sum: Grappler would hoist the scale, a factor of the minimum too, out of it, which rounds differently.
-    return clipped, grid.minimum - steps * tf.negative(grid.scale)
+    return clipped, grid.minimum - steps * grid.minus_scale
 
 
 def _with_gradient(values, x, clipped):
@@ -105,4 +103,6 @@ def _straight_through_gradient(op, gradient, *_):
     x, clipped = op.inputs[1], op.inputs[2]
     # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused
     # gradient kernel, which also sums the gradients of the range. Where the quantizer is off the two are the same.
-    return None, tf.where(tf.equal(x, clipped), gradient, tf.zeros_like(gradient)), None
+    shape = gradient.shape
+    nothing = shared_zeros(shape.as_list()) if shape.is_fully_defined() else tf.zeros_like(gradient)
+    return None, tf.where(tf.equal(x, clipped), gradient, nothing), None

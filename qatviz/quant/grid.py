@@ -44,6 +44,21 @@ class Grid(NamedTuple):
     carrier: tf.Tensor
 
 
+class ChannelGrid(NamedTuple):
+    """What rounding to a grid for each channel takes, as float32 tensors."""
+
+    minimum: tf.Tensor
+    maximum: tf.Tensor
+    divisor: tf.Tensor  # the scale; 1 where that is 0
+    minus_scale: tf.Tensor
+
+
+def channel_grid(grid: Grid) -> ChannelGrid:
+    """The :class:`ChannelGrid` of a grid of arrays."""
+    divisor = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
+    return ChannelGrid(grid.minimum, grid.maximum, divisor, tf.negative(grid.scale))
+
+
 def grid_spec(
     num_bits: TensorLike, symmetric: TensorLike, narrow_range: TensorLike, power_of_two: TensorLike = False
 ) -> GridSpec:

@@ -9,15 +9,16 @@ Activations are quantized with the moving average as it stood before this batch 
 decay of 0.999 that is a difference of a thousandth, and it makes all grids of a step known before the step begins.
 """
 
-from typing import Callable, Dict, List, NamedTuple, Optional, Tuple
+from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.quant.constants import all_axes, shared_constant
 from qatviz.quant.fake_quant import Quantized, fake_quantize
-from qatviz.quant.grid import Grid, GridSpec, choose_grid
+from qatviz.quant.grid import ChannelGrid, Grid, GridSpec, channel_grid, choose_grid
 from qatviz.quant.live_state import Layout, layout
 from qatviz.settings import WEIGHTS
 
@@ -27,6 +28,16 @@ class Modes(NamedTuple):
 
     weights: tf.Tensor
     activations: tf.Tensor
+
+
+class _InUse(NamedTuple):
+    """What turns values into codes, one item for each tensor or group; see `LiveQuantizers.codes_of`."""
+
+    scale: List[tf.Tensor]  # of each channel
+    zero_point: List[tf.Tensor]
+    enabled_scale: List[tf.Tensor]  # 0 where the quantizer is off
+    half: List[tf.Tensor]  # by group
+    whole_scale: List[tf.Tensor]  # by group, of the tensor as a whole; 0 where the quantizer is off
 
 
 class LiveQuantizers:
@@ -49,20 +60,22 @@ class LiveQuantizers:
         self.place = layout(plan)  # type: Layout
         self.quantized = {}  # type: Dict[str, Quantized]
         self._state = state
+        self._in_use = None  # type: Optional[_InUse]
         self.sources = [weights[self.place.leaders[group].name] for group in self.place.weights]
         self._observed_min = {}  # type: Dict[int, List[tf.Tensor]]
         self._observed_max = {}  # type: Dict[int, List[tf.Tensor]]
         with tf.name_scope("grids"):
-            self._enabled = tf.unstack(self._switched(modes), num=len(self.place.leaders))
-            self.weight_min = tf.stack([tf.reduce_min(w) for w in self.sources])
-            self.weight_max = tf.stack([tf.reduce_max(w) for w in self.sources])
+            self._all_enabled = self._switched(modes)
+            self._enabled = tf.unstack(self._all_enabled, num=len(self.place.leaders))
+            self.weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
+            self.weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
             #: Grid of every group, ``[G]``; of a tensor quantized per channel this is the grid it would have as a whole.
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
             #: Grid of every channel of all weights, ``[C]``; computed only while a tensor is quantized per channel.
             self.channel_grid = self._channel_grids()
-            self._channel_columns = self._split(self.channel_grid)
+            self._channel_columns = self._split(channel_grid(self.channel_grid))
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
         """The function that quantizes the tensor ``name``.
@@ -96,12 +109,11 @@ class LiveQuantizers:
 
     def scale_in_use(self, name: str) -> tf.Tensor:
         """Scale of an activations tensor, 0 where its quantizer is off: a scalar."""
-        group = self.place.group_of[self.plan.index(name)]
-        return self._columns[group].scale * tf.cast(self._enabled[group], tf.float32)
+        return self._codes().whole_scale[self.place.group_of[self.plan.index(name)]]
 
     def channel_scales_in_use(self, name: str) -> tf.Tensor:
         """Scale of each output channel of a weight tensor ``[num_channels]``, 0 where its quantizer is off."""
-        return self.codes_of(name)[0] * tf.cast(self.enabled(name), tf.float32)
+        return self._codes().enabled_scale[self.plan.index(name)]
 
     def on_grid(self, name: str, value: float) -> tf.Tensor:
         """``value`` rounded to the grid of an activations tensor in use: a scalar."""
@@ -111,20 +123,9 @@ class LiveQuantizers:
     def codes_of(self, name: str):
         """What turns values of a tensor into codes: scale float32 and zero point int32, each ``[num_channels]``, and
         ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same."""
-        tensor = self.plan.tensor(name)
-        group = self.place.group_of[self.plan.index(name)]
-        column = self._columns[group]
-        count = tensor.num_channels
-        whole = tf.tile(tf.stack([column.scale, column.zero_point])[:, None], [1, count])
-        if tensor.kind == WEIGHTS:
-            which = self.place.weights.index(group)
-            channels = self._channel_columns[which]
-            split = tf.reshape(tf.stack([channels.scale, channels.zero_point]), [2, count])
-            per_channel = self._per_channel[which]
-            whole = merge([switch(whole, per_channel)[0], switch(split, per_channel)[1]])[0]
-            whole.set_shape([2, count])
-        half = tf.cast(self._state["spec"][GridSpec._fields.index("half"), group], tf.int32)
-        return whole[0], tf.cast(whole[1], tf.int32), half
+        index = self.plan.index(name)
+        codes = self._codes()
+        return codes.scale[index], codes.zero_point[index], codes.half[self.place.group_of[index]]
 
     def enabled(self, name: str) -> tf.Tensor:
         """Whether a tensor's quantizer is on: a bool scalar."""
@@ -151,6 +152,40 @@ class LiveQuantizers:
                            for grid in (self.grid, self.channel_grid)]
         nothing = switch(tf.zeros([4, self.place.num_channels]), self._state["any_per_channel"])[0]
         return whole, merge([nothing, channels])[0]
+
+    def _codes(self) -> _InUse:
+        """Of all tensors together, each of their channels an element; built for who asks first."""
+        if self._in_use is None:
+            with tf.control_dependencies(None), tf.name_scope("codes"):
+                self._in_use = self._all_codes()
+        return self._in_use
+
+    def _all_codes(self) -> _InUse:
+        tensors = self.plan.tensors
+        sizes = [tensor.num_channels for tensor in tensors]
+        owner = np.repeat(self.place.group_of, sizes)
+        whole = tf.gather(tf.stack([self.grid.scale, self.grid.zero_point]), owner, axis=1)
+        whole.set_shape([2, len(owner)])
+        # Which weight tensor each channel belongs to, and where it stands among the channels of them all.
+        which, position, is_weights = [np.zeros(len(owner), dtype) for dtype in (int, int, bool)]
+        starts = np.cumsum([0] + sizes)
+        for index, group in enumerate(self.place.group_of):
+            if tensors[index].kind == WEIGHTS:
+                own = slice(starts[index], starts[index + 1])
+                rank = self.place.weights.index(group)
+                channels = self.place.channels[rank]
+                which[own], position[own], is_weights[own] = rank, np.arange(channels.start, channels.stop), True
+        off, on = switch(whole, self._state["any_per_channel"])
+        split = tf.gather(tf.stack([self.channel_grid.scale, self.channel_grid.zero_point]), position, axis=1)
+        is_split = tf.logical_and(tf.gather(self._state["per_channel"], which), is_weights)
+        chosen = merge([off, tf.where(tf.stack([is_split, is_split]), split, on)])[0]
+        scale, zero_point = tf.unstack(chosen, num=2)
+        scale.set_shape([len(owner)])
+        enabled = tf.cast(self._all_enabled, tf.float32)
+        half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
+        return _InUse(tf.split(scale, sizes), tf.split(tf.cast(zero_point, tf.int32), sizes),
+                      tf.split(scale * tf.gather(enabled, owner), sizes),
+                      *(tf.unstack(row, num=len(self.place.leaders)) for row in (half, self.grid.scale * enabled)))
 
     def _switched(self, modes: Optional[Modes]) -> tf.Tensor:
         enabled = self._state["enabled"]
@@ -180,8 +215,8 @@ class LiveQuantizers:
         wanted = self._state["any_per_channel"]
         sources = [switch(w, wanted)[1] for w in self.sources]
         leaders = [self.place.leaders[group] for group in self.place.weights]
-        low = tf.concat([_by_channel(tf.reduce_min, w, t) for w, t in zip(sources, leaders)], 0)
-        high = tf.concat([_by_channel(tf.reduce_max, w, t) for w, t in zip(sources, leaders)], 0)
+        low = tf.concat([_by_channel(tf.raw_ops.Min, w, t) for w, t in zip(sources, leaders)], 0)
+        high = tf.concat([_by_channel(tf.raw_ops.Max, w, t) for w, t in zip(sources, leaders)], 0)
         self.channel_min, self.channel_max = low, high
         owner = np.repeat(np.arange(len(leaders)), [t.num_channels for t in leaders])
         held = tf.gather(self._state["hold"], owner)
@@ -190,11 +225,11 @@ class LiveQuantizers:
         spec = tf.gather(self._state["spec"], np.array(self.place.weights)[owner], axis=1)
         return Grid(*map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields))))))
 
-    def _split(self, grid: Grid) -> List[Grid]:
+    def _split(self, grid: ChannelGrid) -> List[ChannelGrid]:
         leaders = [self.place.leaders[group] for group in self.place.weights]
         sizes = [tensor.num_channels for tensor in leaders]
         columns = [tf.split(field, sizes) for field in grid]
-        return [Grid(*(tf.reshape(part, tensor.shape[tensor.channel_axis:]) for part in parts))
+        return [ChannelGrid(*(_shaped(part, tensor.shape[tensor.channel_axis:]) for part in parts))
                 for tensor, parts in zip(leaders, zip(*columns))]
 
     def _quantize_weights(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> Quantized:
@@ -204,9 +239,9 @@ class LiveQuantizers:
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:
         # After a ReLU the minimum is known: a reduction less.
-        low = tf.constant(0.0) if tensor.nonnegative else tf.reduce_min(x)
+        low = shared_constant(0.0) if tensor.nonnegative else tf.raw_ops.Min(input=x, axis=all_axes(x))
         self._observed_min.setdefault(group, []).append(low)
-        self._observed_max.setdefault(group, []).append(tf.reduce_max(x))
+        self._observed_max.setdefault(group, []).append(tf.raw_ops.Max(input=x, axis=all_axes(x)))
 
 
 def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor):
@@ -221,7 +256,13 @@ def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor):
 
 
 def _by_channel(reduce: Callable, weights: tf.Tensor, tensor: QuantizedTensor) -> tf.Tensor:
-    return tf.reshape(reduce(weights, axis=list(range(tensor.channel_axis))), [tensor.num_channels])
+    axes = shared_constant(np.arange(tensor.channel_axis), np.int32)
+    return _shaped(reduce(input=weights, axis=axes), [tensor.num_channels])
+
+
+def _shaped(x: tf.Tensor, shape: Sequence[int]) -> tf.Tensor:
+    shape = list(shape)
+    return x if x.shape.as_list() == shape else tf.raw_ops.Reshape(tensor=x, shape=shared_constant(shape, np.int32))
 
 
 def _combine(operation: Callable, tensors: List[tf.Tensor]) -> tf.Tensor:

@@ -180,9 +180,10 @@ class TrainingGraph:
         """float32 ``[n, channels]``: the values before quantization that the snapshot of the published state looks at."""
         if name not in self._inspect:
             self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
-        values = self._inspect[name](self._snapshot_examples(), True, True)
+        tensor = self.plan.tensor(name)
+        values = self._inspect[name](self._snapshot_examples(), True, True)[:probes.snapshot_items(tensor)]
         # A fetched CPU variable may share its buffer with the variable.
-        return np.array(values).reshape(-1, self.plan.tensor(name).num_channels)
+        return np.array(values).reshape(-1, tensor.num_channels)
 
     def _snapshot_examples(self) -> np.ndarray:
         return np.arange(min(SNAPSHOT_EXAMPLES, self._examples["test"]), dtype=np.int32)
@@ -255,7 +256,7 @@ class TrainingGraph:
         self._weight_sources = lowered.quantizers.sources
 
     def _build_evaluation(self, live):
-        copies = {name: StateVariable(name, v.dtype, v.shape) for name, v in live.items()}
+        copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
         indices = tf.placeholder(tf.int32, [None], "indices")
         self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))

@@ -11,6 +11,7 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import element_count
 from qatviz.network.plan import QuantizedTensor
+from qatviz.quant.constants import shared_constant, shared_zeros
 from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
 from qatviz.settings import WEIGHTS
@@ -39,21 +40,18 @@ def step_samples(tensors: List[Quantized]) -> tf.Tensor:
     Values before quantization alone: what the grid makes of them is computed where it costs no step anything. TensorFlow
     runs constants like any other operation, so those that tensors have in common are made once.
     """
-    constants = {}  # type: Dict[int, tf.Tensor]
-
     def vector(number: int) -> tf.Tensor:
-        if number not in constants:
-            constants[number] = tf.constant([number])
-        return constants[number]
+        return shared_constant([number], np.int32)
 
     samples = []
     for tensor in tensors:
         size = element_count(tuple(tensor.source.shape.as_list()))
         stride, missing = sample_stride(size), STEP_SAMPLE - sample_size(size)
-        flat = tf.reshape(tensor.source, vector(-1))
-        samples.append(tf.strided_slice(flat, vector(0), vector(STEP_SAMPLE * stride), vector(stride)))
+        flat = tf.raw_ops.Reshape(tensor=tensor.source, shape=vector(-1))
+        samples.append(tf.raw_ops.StridedSlice(input=flat, begin=vector(0), end=vector(STEP_SAMPLE * stride),
+                                               strides=vector(stride)))
         if missing:
-            samples.append(tf.zeros([missing]))
+            samples.append(shared_zeros([missing]))
     return tf.concat(samples, 0)
 
 
@@ -84,6 +82,11 @@ def snapshot_rows(tensor: QuantizedTensor) -> int:
     return -(-(tensor.parameters // tensor.num_channels) // row_stride(tensor))
 
 
+def snapshot_items(tensor: QuantizedTensor) -> int:
+    """How many items of its first axis a snapshot looks at, at most: all of a weight tensor, examples of an activation."""
+    return np.iinfo(np.int32).max if tensor.kind == WEIGHTS else max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
+
+
 class SnapshotProbe:
     """Exact measures and histograms of every tensor of a forward pass.
 
@@ -102,7 +105,7 @@ class SnapshotProbe:
     remember : list of tf.Operation
         Keeps the codes of the weights for the next snapshot's flip rate; run with the fetches.
     sources : dict of str to tf.Tensor
-        The values before quantization that are measured, by tensor.
+        The values before quantization, by tensor; :func:`snapshot_items` of each are measured.
     forget : tf.Operation
         Makes the next flip rate NaN (after a jump in the run).
     """
@@ -119,38 +122,47 @@ class SnapshotProbe:
 
     def _tensor(self, tensor) -> SnapshotTensors:
         quantized = self._quantizers.quantized[tensor.name]
-        if tensor.kind != WEIGHTS:
-            count = max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
-            quantized = Quantized(*(part[:count] for part in quantized))
         self.sources[tensor.name] = quantized.source
         scale, zero_point, half = self._quantizers.codes_of(tensor.name)
-        by_channel = [tf.reshape(part, [-1, tensor.num_channels]) for part in quantized]
-        stride = row_stride(tensor)
-        rows = [part[::stride] for part in by_channel] if stride > 1 else by_channel
-        found = _measured(*rows, scale, zero_point, half, self._quantizers.enabled(tensor.name))
-        fields = dict(zip(SnapshotTensors._fields, found[:-1]), scale=scale, zero_point=zero_point)
-        fields["measures"] = tf.concat([found[0], [self._flips(tensor, found[-1])]], 0)
-        if stride > 1:
-            low, high = tf.reduce_min(by_channel[1], axis=0), tf.reduce_max(by_channel[1], axis=0)
-            fields.update(channel_min=low, channel_max=high)
-        return SnapshotTensors(**fields)
-
-    def _flips(self, tensor, codes):
-        """Share of the weights whose code changed since the last snapshot; NaN at first, and for activations."""
-        if tensor.name not in self._previous:
-            return tf.constant(float("nan"))
-        variable = self._previous[tensor.name]
-        share = tf.reduce_mean(tf.cast(tf.not_equal(variable.read(), codes), tf.float32))
-        with tf.control_dependencies([share]):
+        looked_at = [shared_constant(number, np.int32) for number in (snapshot_items(tensor), row_stride(tensor))]
+        given = [*quantized, scale, zero_point, half, self._quantizers.enabled(tensor.name), *looked_at]
+        if tensor.name in self._previous:
+            variable = self._previous[tensor.name]
+            *found, codes = _measured_with_flips(*given, variable.read(), self._known)
             self.remember.append(variable.assign(codes))
-        return tf.where(self._known, share, float("nan"))
+        else:
+            found = _measured_alone(*given)
+        return SnapshotTensors(*found, scale=scale, zero_point=zero_point)
 
 
 # One function in the graph, called once for each tensor: a large network would otherwise take minutes to build.
-@tf.function(autograph=False, input_signature=[tf.TensorSpec([None, None], tf.float32)] * 3 + [
-    tf.TensorSpec([None], tf.float32), tf.TensorSpec([None], tf.int32), tf.TensorSpec([], tf.int32), tf.TensorSpec([], tf.bool)])
-def _measured(values, source, clipped, scale, zero_point, half, enabled):
+_SIGNATURE = [tf.TensorSpec(None, tf.float32)] * 3
+_SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
+_SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32, tf.int32)]
+_WITH_CODES = _SIGNATURE + [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
+
+
+@tf.function(autograph=False, input_signature=_SIGNATURE)
+def _measured_alone(*given):
+    """The fields of :class:`SnapshotTensors` but the last two."""
+    measures, *fields, _ = _measured(*given)
+    return [tf.concat([measures, [float("nan")]], 0), *fields]
+
+
+@tf.function(autograph=False, input_signature=_WITH_CODES)
+def _measured_with_flips(*given):
+    """The same, with the share of codes that are not those of the last snapshot, if there is one; and the codes."""
+    *given, previous, known = given
+    measures, *fields, codes = _measured(*given)
+    share = tf.reduce_mean(tf.cast(tf.not_equal(previous, codes), tf.float32))
+    return [tf.concat([measures, [tf.where(known, share, float("nan"))]], 0), *fields, codes]
+
+
+def _measured(values, source, clipped, scale, zero_point, half, enabled, items, stride):
     """``SNAPSHOT_SUMS`` but the flip rate, the next six fields of :class:`SnapshotTensors`, and the codes (from 0)."""
+    by_channel = [tf.reshape(part[:items], [-1, tf.size(scale)]) for part in (values, source, clipped)]
+    values, source, clipped = [part[::stride] for part in by_channel]
+    channel_min, channel_max = [reduce(by_channel[1], axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     size = tf.cast(tf.size(source), tf.float32)
     errors = [tf.reduce_sum(tf.square(part)) / size for part in (source, values - source, clipped - source, values - clipped)]
     flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
@@ -169,7 +181,7 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled):
                    tf.maximum(tf.reduce_max(source), tf.reduce_max(values)))
     shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
     return (tf.stack(errors + [relative, used, entropy]), edges, _histogram(source, edges),
-            _histogram(values, edges), shown, tf.reduce_min(source, axis=0), tf.reduce_max(source, axis=0), codes)
+            _histogram(values, edges), shown, channel_min, channel_max, codes)
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:

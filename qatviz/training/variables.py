@@ -13,6 +13,11 @@ import tensorflow.compat.v1 as tf
 class StateVariable:
     """A variable of a fixed shape, and the placeholder and operation that set it from outside.
 
+    Parameters
+    ----------
+    is_fed : bool
+        Whether it has those; else only operations of the graph set it.
+
     Attributes
     ----------
     handle : tf.Tensor
@@ -22,13 +27,14 @@ class StateVariable:
     load : tf.Operation
     """
 
-    def __init__(self, name: str, dtype, shape: Tuple[int, ...]):
+    def __init__(self, name: str, dtype, shape: Tuple[int, ...], is_fed: bool = True):
         self.dtype, self.shape = tf.as_dtype(dtype), tuple(shape)
         with tf.name_scope(scope_name(name)) as scope:
             # The scope is unique in the graph, and so is the shared name in the session's resources.
             self.handle = tf.raw_ops.VarHandleOp(dtype=self.dtype, shape=self.shape, shared_name=scope)
-            self.feed = tf.placeholder(self.dtype, self.shape, "feed")
-            self.load = self.assign(self.feed)
+            if is_fed:
+                self.feed = tf.placeholder(self.dtype, self.shape, "feed")
+                self.load = self.assign(self.feed)
 
     def read(self) -> tf.Tensor:
         """The present value. Later assignments do not change a tensor that was read."""

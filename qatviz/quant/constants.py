@@ -1,0 +1,34 @@
+"""Constants that a graph needs in many places, each made once: one operation in three of a large network was a constant."""
+
+from typing import Callable, Dict, Sequence, Tuple
+
+import numpy as np
+import tensorflow.compat.v1 as tf
+
+
+def shared_constant(value, dtype=np.float32) -> tf.Tensor:
+    """``tf.constant(value, dtype)`` of the default graph; always the same tensor for equal values."""
+    array = np.asarray(value, dtype)
+    return _shared((array.dtype.str, array.shape, array.tobytes()), lambda: tf.constant(array))
+
+
+def shared_zeros(shape: Sequence[int]) -> tf.Tensor:
+    """float32 zeros of the default graph, which it makes when it runs; always the same tensor for equal shapes."""
+    shape = tuple(shape)
+    return _shared(("zeros", shape, b""),
+                   lambda: tf.raw_ops.Fill(dims=tf.constant(shape, tf.int32), value=shared_constant(0.0)))
+
+
+def all_axes(x: tf.Tensor) -> tf.Tensor:
+    """What to reduce ``x``, of known rank, along for a scalar."""
+    return shared_constant(np.arange(x.shape.ndims), np.int32)
+
+
+def _shared(key: Tuple[str, tuple, bytes], make: Callable[[], tf.Tensor]) -> tf.Tensor:
+    # With the graph, so that they go when it goes.
+    known = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})  # type: Dict[tuple, tf.Tensor]
+    if key not in known:
+        # Outside of whatever branch or dependence is being built: it is needed elsewhere too.
+        with tf.control_dependencies(None):
+            known[key] = make()
+    return known[key]
