@@ -1,11 +1,17 @@
 """How far exported files agree with what was seen in training, and how long import and export take.
 
-- ``parity_identical/NETWORK/SETTING/FORMAT``: percent of the codes of the logits that are those of the evaluation
-  graph, with the largest difference and the share of equal top-1, on held-out digits, as the export's own proof has
-  them. The networks of the zoo are trained first; MobileNetV2, imported from tf.keras, has random parameters and the
-  ranges of digits. The format "simulator" is the integer simulator, on 1,000 digits and 1,000 random inputs; "tflite"
-  has LiteRT's figures too where that is found.
+- ``parity/NETWORK/SETTING/FORMAT/RUNTIME``: percent of the codes of the logits that are those of the evaluation graph,
+  with the largest difference in codes and the share of equal top-1: the least of both, over held-out digits and as many
+  random inputs. Without a value where the format refuses the setting ("refused", with the reason) or the runtime is not
+  here ("not_run"). "reaches" is whether it is as close as the runtime is known to be in networks of a few layers. Each
+  network of the zoo is trained once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the
+  integer simulator.
+- ``parity_more/...``: the same of wider activations, of options of TFLite, and of MobileNetV2, imported from tf.keras,
+  with random parameters and the ranges of digits.
 - ``export_seconds/mobilenetv2/tflite``, ``import_seconds/resnet50``: wall-clock time at 96×96 and 224×224.
+
+LiteRT and a current onnxruntime are those of the Pythons that QATVIZ_LITERT_PYTHON and QATVIZ_ONNXRUNTIME_PYTHON name,
+or of the first newer ones on PATH that have them. What is done is told on the standard error.
 """
 
 import sys
@@ -13,17 +19,19 @@ import tempfile
 import time
 from functools import lru_cache
 from pathlib import Path
-from typing import Dict, Iterator, Sequence
+from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 
 import numpy as np
+from parity_runtimes import EXAMPLES, FORMS, MORE_FORMS, NotRun, loaded
 
+from qatviz.export.errors import ExportError
 from qatviz.export.formats import FORMATS
 
 sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training")]
 
 #: Steps of training; of networks whose steps take long, fewer.
 STEPS = {"mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
-NETWORKS = tuple(STEPS) + ("mobilenetv2",)
+IMPORTED = "mobilenetv2"
 SETTINGS = {
     "8-bit-per-tensor": {"preset": "tflite-int8", "weights": {"per_channel": False}},
     "8-bit-per-channel": {"preset": "tflite-int8", "weights": {"per_channel": True}},
@@ -32,83 +40,109 @@ SETTINGS = {
     "a4": {"preset": "tflite-int8", "activations": {"num_bits": 4}},
     "asymmetric-7": {"preset": "uint8-affine", "weights": {"num_bits": 7}},
     "asymmetric-8": {"preset": "uint8-affine"},
+    "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
+}
+MORE_SETTINGS = {
+    "asymmetric-8-per-channel": {"preset": "uint8-affine", "weights": {"per_channel": True}},
     "a12": {"preset": "tflite-int8", "activations": {"num_bits": 12}},
     "a16": {"preset": "tflite-int8", "activations": {"num_bits": 16, "symmetric": True}},
 }
-SIMULATOR = "simulator"
-#: Formats that hold integers, and their options.
-FORMS = {"tflite": ("tflite", {"litert": True}), "tflite-int4": ("tflite", {"int4": True}),
-         "tflite-int16": ("tflite", {"int16": True}), "onnx": ("onnx", {}), "onnx-exact": ("onnx", {"exact": True}),
-         "c": ("c", {}), "npz": ("npz", {})}
-#: What a setting is for, where that is not every format.
-_ONLY = {"tflite-int4": ("w4", "w2"), "tflite-int16": ("a12", "a16")}
-_WIDE = {"a12": ("tflite-int16", "npz", "c", SIMULATOR), "a16": ("tflite-int16", "npz", "c", SIMULATOR)}
-PARITY = "parity_identical"
+#: What an option of a format is for, where that is not every setting.
+_ONLY = {"tflite-int4/litert": ("w4", "w2"), "tflite-int16/litert": ("a12", "a16")}
+PARITY, MORE = "parity", "parity_more"
 EXPORT_SECONDS, IMPORT_SECONDS = "export_seconds/mobilenetv2/tflite", "import_seconds/resnet50"
-NAMES = tuple(
-    "/".join((PARITY, network, setting, form))
-    for network in NETWORKS for setting in SETTINGS
-    for form in (SIMULATOR,) + tuple(name for name in FORMS if FORMS[name][0] in FORMATS)
-    if setting in _ONLY.get(form, SETTINGS) and form in _WIDE.get(setting, (form,))
-) + (EXPORT_SECONDS, IMPORT_SECONDS)
-EXAMPLES = 1000
+
+
+def _names() -> List[str]:
+    table, more = [], []
+    for network in (*STEPS, IMPORTED):
+        for setting in (*SETTINGS, *MORE_SETTINGS):
+            for form in (*FORMS, *MORE_FORMS):
+                is_more = network == IMPORTED or setting in MORE_SETTINGS or form in MORE_FORMS
+                if setting in _ONLY.get(form, (setting,)):
+                    (more if is_more else table).append("/".join((MORE if is_more else PARITY, network, setting, form)))
+    return table + more
+
+
+NAMES = (*_names(), EXPORT_SECONDS, IMPORT_SECONDS)
+#: Codes that go through a runtime at a time.
+_BATCH = 250
 #: Of the network that is imported at 32×32 for its parity, and at 96×96 for the time of its export.
 SMALL, LARGE = (32, 32, 3), (96, 96, 3)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
-    for name in names:
-        kind, *parts = name.split("/")
-        if kind == PARITY:
-            network, setting, form = parts
-            found = _simulated(network, setting) if form == SIMULATOR else _exported(network, setting, form)
-            yield {"name": name, "unit": "%", **found}
-        else:
-            yield {"name": name, "unit": "s", **(_export_seconds() if name == EXPORT_SECONDS else _import_seconds())}
-
-
-def _exported(network_name: str, setting: str, form: str) -> Dict:
-    """What the proof of an export says; without a value where it is refused, or can't be run."""
-    from qatviz.export.errors import ExportError
-
-    format_name, options = FORMS[form]
-    with tempfile.TemporaryDirectory() as directory:
-        path = Path(directory) / ("net" + FORMATS[format_name].suffix)
+    for number, name in enumerate(names, 1):
+        kind, *parts = name.split("/", 3)
         start = time.perf_counter()
-        try:
-            report = FORMATS[format_name].export(_source(network_name, setting), path, options).report
-        except ExportError as refused:
-            return {"value": None, "refused": str(refused)}
-    record = report.to_record()
-    found = record["outputs"].get("file to evaluation graph")
-    about = {"runtime": record["about"]["runtime"], "examples": record["examples"], "outputs": record["outputs"],
-             "accuracy": record["accuracy"], "bytes": record["bytes"], "faults": record["faults"],
-             "seconds": time.perf_counter() - start}
-    if found is None:
-        return {"value": None, "not_run": record.get("not_run"), **about}
-    return {"value": 100.0 * found["identical"], "largest": found["largest"], "top1": found["top1"], **about}
+        if kind in (PARITY, MORE):
+            figure = {"name": name, "unit": "%", **_agreement(*parts)}
+        else:
+            figure = {"name": name, "unit": "s", **(_export_seconds() if name == EXPORT_SECONDS else _import_seconds())}
+        seconds = time.perf_counter() - start
+        print("{}/{}  {}: {}  ({:.1f} s)".format(number, len(names), name, _in_words(figure), seconds), file=sys.stderr,
+              flush=True)
+        yield figure
 
 
-def _simulated(network_name: str, setting: str) -> Dict:
-    """The integer simulator; the least of digits and random inputs."""
+def _in_words(figure: Dict) -> str:
+    if "identical" in figure:
+        return "{:.2f} %, at most {}, top-1 {:.2f} %".format(figure["value"], figure["largest"], 100 * figure["top1"])
+    return "{}".format(next((key for key in ("refused", "not_run") if key in figure), figure["value"]))
+
+
+class Case(NamedTuple):
+    """A network under one setting: its source, its integer model; by kind of input, its codes, and those of the logits
+    that the evaluation graph has."""
+
+    source: Any
+    model: Any
+    inputs: Dict[str, np.ndarray]
+    expected: Dict[str, np.ndarray]
+
+
+def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
+    """How one form agrees; without a value where it is refused, or can't be run."""
+    from qatviz.export.proof.parity import Agreement, compare_logits
+
+    form = {**FORMS, **MORE_FORMS}[form_name]
+    case = _case(network_name, setting)
+    found, start = {}, time.perf_counter()
+    try:
+        with loaded(form, case.source, case.model) as file:
+            for kind, codes in case.inputs.items():
+                codes, expected = codes[:form.examples], case.expected[kind][:form.examples]
+                logits = [file.run(codes[first:first + _BATCH])[case.model.output]
+                          for first in range(0, len(codes), _BATCH)]
+                found[kind] = compare_logits(expected, np.concatenate(logits))
+    except ExportError as refused:
+        return {"value": None, "refused": str(refused)}
+    except NotRun as missing:
+        return {"value": None, "not_run": str(missing)}
+    least = Agreement(min(each.identical for each in found.values()), max(each.largest for each in found.values()),
+                      min(each.top1 for each in found.values()))
+    return {"value": 100.0 * least.identical, **least.to_record(), "reaches": least.reaches(file.reached),
+            "reached": file.reached.to_record(), "runtime": file.runtime, "bytes": file.nbytes,
+            "examples": form.examples, "inputs": {kind: each.to_record() for kind, each in found.items()},
+            "seconds": time.perf_counter() - start}
+
+
+@lru_cache(maxsize=1)
+def _case(network_name: str, setting: str) -> Case:
     from parity_cases import digits
     from qatviz.export.integers.lowering import integer_model
-    from qatviz.export.proof.parity import codes_of, compare_logits
+    from qatviz.export.integers.simulator import quantize_input
     from qatviz.export.proof.graph import EvaluationGraph
-    from qatviz.export.integers.simulator import simulate
+    from qatviz.export.proof.parity import codes_of
 
     source = _source(network_name, setting)
     model = integer_model(source.network, source.book, source.arrays, source.step)
     seen = digits(source.network.input_shape, EXAMPLES)
-    inputs = {"digits": seen, "random inputs": np.random.RandomState(0).uniform(0, 1, seen.shape).astype(np.float32)}
+    images = {"digits": seen, "random inputs": np.random.RandomState(0).uniform(0, 1, seen.shape).astype(np.float32)}
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        found = {name: compare_logits(codes_of(graph.logits(images), model.logits), simulate(model, images))
-                 for name, images in inputs.items()}
-    return {"value": 100.0 * min(agreement.identical for agreement in found.values()),
-            "largest": max(agreement.largest for agreement in found.values()),
-            "top1": min(agreement.top1 for agreement in found.values()),
-            "examples": EXAMPLES, "outputs": {name: agreement._asdict() for name, agreement in found.items()}}
+        expected = {kind: codes_of(graph.logits(each), model.logits) for kind, each in images.items()}
+    return Case(source, model, {kind: quantize_input(model, each) for kind, each in images.items()}, expected)
 
 
 def _export_seconds() -> Dict:
@@ -142,10 +176,10 @@ def _source(network_name: str, setting: str):
     from qatviz.export.source import ExportSource
     from qatviz.training.settings_book import SettingsBook
 
-    imported = network_name == "mobilenetv2"
+    imported = network_name == IMPORTED
     network, plan, state = _mobilenet_v2(SMALL) if imported else _trained(network_name)
     data = _digits_data(SMALL) if imported else dataset()
-    return ExportSource(network, SettingsBook.from_preset(plan, **SETTINGS[setting]), state, data)
+    return ExportSource(network, SettingsBook.from_preset(plan, **{**SETTINGS, **MORE_SETTINGS}[setting]), state, data)
 
 
 @lru_cache(maxsize=1)

@@ -1,13 +1,9 @@
 """ONNX files in a current onnxruntime.
 
-It needs a newer Python than TensorFlow 1.15 does: the first one found that has ``onnxruntime`` installed, or the one
-that QATVIZ_ONNXRUNTIME_PYTHON names. Without one, these tests are skipped.
+Without a newer Python that has it (see :mod:`newer_onnxruntime`), these tests are skipped.
 """
 
-import os
-import shutil
-import subprocess
-
+import newer_onnxruntime
 import numpy as np
 import pytest
 from integer_cases import model_of
@@ -21,52 +17,17 @@ from qatviz.export.proof.parity import codes_of
 
 pytest.importorskip("onnx")
 
-CANDIDATES = [os.environ.get("QATVIZ_ONNXRUNTIME_PYTHON")] + [
-    shutil.which("python3.{}".format(minor)) for minor in range(14, 8, -1)] + [shutil.which("python3")]
-#: Runs files on an array: names of the array and of the directory, levels of optimization, one for each file.
-PROGRAM = """
-import sys
-import numpy as np
-import onnxruntime
-images = np.load(sys.argv[1])
-for i, level in enumerate(sys.argv[2:]):
-    options = onnxruntime.SessionOptions()
-    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
-    session = onnxruntime.InferenceSession("{}.onnx".format(i), options, providers=["CPUExecutionProvider"])
-    np.savez("{}.npz".format(i), *session.run(None, {session.get_inputs()[0].name: images}))
-"""
-LEVELS = {"uint8": "ORT_ENABLE_ALL", "int8": "ORT_ENABLE_BASIC"}
-
 
 @pytest.fixture(scope="session")
-def python():
+def newer():
     """The newer Python."""
-    for path in filter(None, CANDIDATES):
-        found = subprocess.run([path, "-c", "import onnxruntime, sys; assert sys.version_info > (3, 8)"],
-                               stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
-        if found.returncode == 0:
-            return path
-    return pytest.skip("there is no newer Python with onnxruntime; QATVIZ_ONNXRUNTIME_PYTHON can name one")
+    return newer_onnxruntime.find() or pytest.skip(newer_onnxruntime.MISSING)
 
 
 @pytest.fixture
-def put_out(python, tmp_path):
+def put_out(newer, tmp_path):
     """What files of one form put out for images."""
-    def run(images, *files):
-        if files[0].layout == "nchw":
-            images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
-        np.save(str(tmp_path / "images.npy"), images)
-        for i, file in enumerate(files):
-            (tmp_path / "{}.onnx".format(i)).write_bytes(file.content)
-        levels = [LEVELS[file.storage.name] for file in files]
-        subprocess.run([python, "-c", PROGRAM, "images.npy"] + levels, check=True, cwd=str(tmp_path),
-                       stderr=subprocess.DEVNULL)
-        found = []
-        for i in range(len(files)):
-            with np.load(str(tmp_path / "{}.npz".format(i))) as arrays:
-                found.append([arrays["arr_{}".format(j)] for j in range(len(arrays.files))])
-        return found
-    return run
+    return lambda images, *files: newer_onnxruntime.put_out(newer, tmp_path, images, *files)
 
 
 def check(found, expected, name):

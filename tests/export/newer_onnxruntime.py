@@ -1,0 +1,69 @@
+"""A current onnxruntime, which needs a newer Python than TensorFlow 1.15 does.
+
+It is that of the Python that QATVIZ_ONNXRUNTIME_PYTHON names, or of the first one on PATH that has it.
+"""
+
+import os
+import shutil
+import subprocess
+from functools import lru_cache
+from typing import NamedTuple, Optional
+
+import numpy as np
+
+VARIABLE = "QATVIZ_ONNXRUNTIME_PYTHON"
+MISSING = "there is no newer Python with onnxruntime; {} can name one".format(VARIABLE)
+#: Optimizations that each type of codes is run with (see :class:`qatviz.export.onnx.runtime.OnnxRunner`).
+LEVELS = {"uint8": "ORT_ENABLE_ALL", "int8": "ORT_ENABLE_BASIC"}
+_LOOK = "import onnxruntime, sys; assert sys.version_info > (3, 8); print(onnxruntime.__version__)"
+#: Runs files on an array: the name of the array, then levels of optimization, one for each file.
+_PROGRAM = """
+import sys
+import numpy as np
+import onnxruntime
+images = np.load(sys.argv[1])
+for i, level in enumerate(sys.argv[2:]):
+    options = onnxruntime.SessionOptions()
+    options.graph_optimization_level = getattr(onnxruntime.GraphOptimizationLevel, level)
+    session = onnxruntime.InferenceSession("{}.onnx".format(i), options, providers=["CPUExecutionProvider"])
+    np.savez("{}.npz".format(i), *session.run(None, {session.get_inputs()[0].name: images}))
+"""
+
+
+class Newer(NamedTuple):
+    """A Python with a current onnxruntime: the path of its program, the version of the package."""
+
+    python: str
+    version: str
+
+
+@lru_cache(maxsize=None)
+def find() -> Optional[Newer]:
+    """The one to take; None if there is none."""
+    named = [os.environ.get(VARIABLE)] + [shutil.which("python3.{}".format(minor)) for minor in range(14, 8, -1)]
+    for path in filter(None, named + [shutil.which("python3")]):
+        found = subprocess.run([path, "-c", _LOOK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
+                               universal_newlines=True)
+        if found.returncode == 0:
+            return Newer(path, found.stdout.strip())
+    return None
+
+
+def put_out(newer, directory, images, *files):
+    """What files (:class:`qatviz.export.onnx.lowering.OnnxModel`) of one form put out for images: lists of arrays.
+
+    ``directory`` (a Path) takes what is passed to and fro.
+    """
+    if files[0].layout == "nchw":
+        images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
+    np.save(str(directory / "images.npy"), images)
+    for i, file in enumerate(files):
+        (directory / "{}.onnx".format(i)).write_bytes(file.content)
+    levels = [LEVELS[file.storage.name] for file in files]
+    subprocess.run([newer.python, "-c", _PROGRAM, "images.npy"] + levels, check=True, cwd=str(directory),
+                   stderr=subprocess.DEVNULL)
+    found = []
+    for i in range(len(files)):
+        with np.load(str(directory / "{}.npz".format(i))) as arrays:
+            found.append([arrays["arr_{}".format(j)] for j in range(len(arrays.files))])
+    return found

@@ -1,0 +1,52 @@
+"""The benchmark that prints the parity table: what is in it, and what it says where there is nothing to print."""
+
+import json
+import sys
+from pathlib import Path
+
+import pytest
+from parity_cases import calibrated
+
+from qatviz.export.tflite import litert
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+import bench_parity  # noqa: E402
+import parity_runtimes  # noqa: E402
+
+
+@pytest.fixture
+def figures(monkeypatch):
+    """What is printed for names; of an mlp that is not trained, on few inputs."""
+    def source(name):
+        network = calibrated(name)
+        return network.network, network.plan, network.state
+
+    monkeypatch.setattr(bench_parity, "_trained", source)
+    monkeypatch.setattr(bench_parity, "EXAMPLES", 24)
+    bench_parity._case.cache_clear()
+    yield lambda *names: [json.loads(json.dumps(figure, allow_nan=False)) for figure in bench_parity.run(names)]
+    bench_parity._case.cache_clear()
+
+
+def test_the_table_has_every_network_setting_and_form_once():
+    table = [name for name in bench_parity.NAMES if name.startswith("parity/")]
+    assert len(table) == len(set(table)) == 5 * 8 * len(parity_runtimes.FORMS)
+    assert {name.split("/")[3] for name in table} >= {"simulator", "tflite", "onnx", "c", "npz", "savedmodel", "frozen"}
+    assert len(set(bench_parity.NAMES)) == len(bench_parity.NAMES)
+
+
+def test_a_figure_is_the_least_of_digits_and_random_inputs(figures, capsys):
+    for figure in figures("parity/mlp/w4/simulator", "parity/mlp/w4/npz/simulator", "parity/mlp/w4/frozen/tensorflow"):
+        assert set(figure["inputs"]) == {"digits", "random inputs"}
+        assert figure["value"] == 100 * figure["identical"] == 100 * min(
+            found["identical"] for found in figure["inputs"].values())
+        assert figure["identical"] >= 0.98 and figure["largest"] <= 1 and figure["top1"] == 1
+    assert "3/3  parity/mlp/w4/frozen/tensorflow: " in capsys.readouterr().err
+
+
+def test_what_is_refused_or_not_run_has_its_reason_and_no_value(figures, monkeypatch):
+    refused, = figures("parity_more/mlp/asymmetric-8-per-channel/tflite/interpreter")
+    assert refused["value"] is None and "TFLite" in refused["refused"] and "identical" not in refused
+    monkeypatch.setenv(litert.VARIABLE, "/nowhere/python")
+    not_run, = figures("parity/mlp/w4/tflite/litert")
+    assert not_run["value"] is None and "/nowhere/python" in not_run["not_run"]
