@@ -3,5 +3,13 @@
 import os
 import sys
 
+import pytest
+
 for tests in ("training", "network"):
     sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), tests))
+
+
+@pytest.fixture(scope="session")
+def dataset():
+    from export_cases import noise  # which loads TensorFlow
+    return noise()

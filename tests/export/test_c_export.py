@@ -5,14 +5,14 @@ import contextlib
 import json
 import os
 import subprocess
+from functools import partial
 
 import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from integer_cases import book_of
+from export_cases import export_as
 from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fixture)
-from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
 from qatviz.export.c import export as c_export
 from qatviz.export.c.arena import ALIGNMENT, Buffer, plan_arena
@@ -21,19 +21,15 @@ from qatviz.export.c.operations import SUFFIXES
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
 from qatviz.export.c.softmax import softmax_constants
 from qatviz.export.errors import ExportError
-from qatviz.export.formats import FORMATS
 from qatviz.export.integers.simulator import run_codes
-from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.progress import Cancelled
 from qatviz.export.proof import files as parity_files
-from qatviz.export.source import ExportSource
 
 FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json",
          "parity.txt", "qatviz_nn.c", "qatviz_nn.h"]
 
 
-def export(path, data, weights=None, metadata=None, progress=Progress(), **options):
-    book = book_of(NETWORK, INT8 if weights is None else weights)
-    return FORMATS["c"].export(ExportSource(NETWORK, book, STATE, data, None, metadata or {}), path, options, progress)
+export = partial(export_as, "c")
 
 
 # The proof
@@ -85,7 +81,7 @@ def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypa
     assert os.listdir(str(tmp_path)) == []
 
 
-def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):  # noqa: F811
+def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):
     path = exported.paths[0]
     before = {name: (path / name).read_bytes() for name in FILES}
 
@@ -97,15 +93,6 @@ def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):  # no
             export(path, dataset, weights)
         assert {name: (path / name).read_bytes() for name in FILES} == before
         assert os.listdir(str(path.parent)) == ["out"]
-
-
-@pytest.mark.parametrize("after", [0, 4])
-def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):  # noqa: F811
-    told = []
-    with pytest.raises(Cancelled):
-        export(tmp_path / "out", dataset, progress=Progress(
-            lambda what, share: told.append(share), lambda: len(told) > after))
-    assert os.listdir(str(tmp_path)) == [] and told == sorted(told) and len(told) == after + 1
 
 
 @pytest.mark.skipif(not hasattr(os, "mkfifo"), reason="needs a shell script as a compiler")
@@ -142,7 +129,7 @@ def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path,
 # Without a compiler
 
 
-def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path, dataset, monkeypatch):  # noqa: F811
+def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path, dataset, monkeypatch):
     monkeypatch.setenv("PATH", str(tmp_path))
     monkeypatch.delenv("CC", raising=False)
     path = tmp_path / "out"

@@ -5,7 +5,8 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from integer_cases import book_of, network_of, state_of
+from export_cases import INT8, NETWORK, STATE
+from integer_cases import book_of, state_of
 
 from qatviz.data import from_arrays
 from qatviz.export.errors import ExportError
@@ -13,15 +14,9 @@ from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT
 from qatviz.export.graphs.runtime import GraphRunner
-from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
-from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
-NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
-                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
-                     (Dense, "logits", {"units": 4}))
-STATE = state_of(NETWORK)
-INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
 FORMATS = (FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT)
 
 
@@ -211,22 +206,6 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
 
 
 # On the way
-
-
-@pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)
-def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(form, tmp_path):
-    told = []
-    source = source_of(examples=16)
-    export(form, tmp_path / "a" / ("net" + form.suffix), source, Progress(
-        lambda what, share: told.append((what, share))))
-    shares = [share for _, share in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1 and len({what for what, _ in told}) > 4
-    for after in (0, len(told) - 2):
-        seen = []
-        with pytest.raises(Cancelled):
-            export(form, tmp_path / "b" / ("net" + form.suffix), source, Progress(
-                lambda what, share: seen.append(what), lambda: len(seen) > after))
-    assert [path.name for path in tmp_path.iterdir()] == ["a"]
 
 
 @pytest.mark.parametrize("form", FORMATS, ids=lambda form: form.name)

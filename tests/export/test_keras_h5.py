@@ -13,7 +13,7 @@ from tensorflow.python.keras.layers import core
 from qatviz.data import from_arrays
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import KERAS
-from qatviz.export.progress import Cancelled, Progress
+from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.network import layers as own
 from qatviz.network.keras_import import import_model, load_model_file
@@ -210,20 +210,6 @@ def test_the_proof_finds_weights_that_are_wrong(tmp_path, monkeypatch):
 
 
 # On the way
-
-
-def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(tmp_path):
-    told = []
-    source = source_of(NETWORK)
-    export(source, tmp_path / "net.h5", Progress(lambda what, share: told.append((what, share))))
-    shares = [share for _, share in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1 and len({what for what, _ in told}) > 4
-    for after in (len(told) - 2,):
-        seen = []
-        with pytest.raises(Cancelled):
-            export(source, tmp_path / "other.h5", Progress(
-                lambda what, share: seen.append(what), lambda: len(seen) > after))
-    assert not any("other" in path.name for path in tmp_path.iterdir())
 
 
 def test_missing_parameters_are_refused(tmp_path):

@@ -6,10 +6,10 @@ import zipfile
 
 import numpy as np
 import pytest
+from export_cases import NETWORK
 from integer_cases import model_of
 from test_npz_export import write
 from test_tflite_lowering import SETTINGS, everything, images_for
-from test_tflite_proof import NETWORK
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.simulator import simulate

@@ -2,21 +2,20 @@
 
 import json
 import os
+from functools import partial
 
 import numpy as np
 import pytest
-from integer_cases import book_of, model_of, network_of
+from export_cases import export_as
+from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
-from test_tflite_proof import INT8, NETWORK, STATE, dataset  # noqa: F401
 
 from qatviz.export.errors import ExportError
-from qatviz.export.formats import FORMATS
 from qatviz.export.integers.simulator import simulate_tensors
 from qatviz.export.npz.format import arrays_of, description, to_files
 from qatviz.export.npz.reader import load_integer_model
-from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.source import ExportSource
+from qatviz.export.progress import Progress
 from qatviz.network import zoo
 from qatviz.network.layers import Dense, Dropout, Softmax
 
@@ -93,12 +92,10 @@ def test_arrays_can_be_read_by_anyone(tmp_path):
 # The export
 
 
-def export(path, data, weights=None, progress=Progress(), metadata=None):
-    book = book_of(NETWORK, INT8 if weights is None else weights)
-    return FORMATS["npz"].export(ExportSource(NETWORK, book, STATE, data, None, metadata or {}), path, {}, progress)
+export = partial(export_as, "npz")
 
 
-def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_path, dataset):  # noqa: F811
+def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_path, dataset):
     told = []
     written = export(tmp_path / "net.v1.npz", dataset, metadata={"step": 3},
                      progress=Progress(lambda what, share: told.append(share)))
@@ -117,11 +114,9 @@ def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_pa
                                       golden["file_output"])
 
 
-def test_what_is_refused_or_cancelled_leaves_nothing(tmp_path, dataset):  # noqa: F811
+def test_what_is_refused_leaves_nothing(tmp_path, dataset):
     with pytest.raises(ExportError, match="left in float"):
         export(tmp_path / "net.npz", dataset, {"enabled": False})
     with pytest.raises(ExportError, match="expected a name that ends in .npz"):
         export(tmp_path / "net.json", dataset)
-    with pytest.raises(Cancelled):
-        export(tmp_path / "net.npz", dataset, progress=Progress(is_cancelled=lambda: True))
     assert os.listdir(str(tmp_path)) == []

@@ -3,46 +3,26 @@
 import json
 import os
 import sys
+from functools import partial
 
 import numpy as np
 import pytest
-from integer_cases import book_of, model_of, network_of, state_of
+from export_cases import INT8, NETWORK, STATE, export_as
+from integer_cases import book_of, model_of, network_of
 
-from qatviz.data import from_arrays
 from qatviz.export.errors import ExportError
-from qatviz.export.formats import FORMATS
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerOp
 from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
 from qatviz.export.onnx.storage import Storage
-from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.proof import files as parity_files
-from qatviz.export.source import ExportSource
-from qatviz.network.layers import BatchNorm, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU
+from qatviz.network.layers import Dense, Flatten
 
 onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 
-NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
-                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
-                     (Dense, "logits", {"units": 4}))
-STATE = state_of(NETWORK)
-INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    random = np.random.RandomState(0)
-    images, labels = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8), (np.arange(80) % 4).astype(np.int32)
-    return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
-
-
-def export(path, dataset, weights=None, metadata=None, progress=Progress(), activations=None, **options):
-    book = book_of(NETWORK, INT8 if weights is None else weights, activations)
-    source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {})
-    return FORMATS["onnx"].export(source, path, options, progress)
+export = partial(export_as, "onnx")
 
 
 def names(directory):
@@ -58,7 +38,7 @@ def put_out(path, images):
 @pytest.mark.parametrize("weights, storage", [(INT8, "uint8"), (INT8, "int8"), ({"per_channel": True}, "uint8"),
                                               ({"num_bits": 4}, "int8")], ids=str)
 def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_path, dataset):
-    written = export(tmp_path / "new" / "net.onnx", dataset, weights, {"step": 3}, storage=storage)
+    written = export(tmp_path / "new" / "net.onnx", dataset, weights, metadata={"step": 3}, storage=storage)
     assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json",
                                        "net.onnx.parity.txt"]
     report = written.report
@@ -114,20 +94,6 @@ def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypat
 # Refusals
 
 
-@pytest.mark.parametrize("weights", [{"num_bits": 16}, {"enabled": False}, {"per_channel": True}, INT8], ids=str)
-def test_what_the_settings_forbid_is_told_before_anything_is_done(weights, tmp_path, dataset):
-    book = book_of(NETWORK, weights)
-    told = FORMATS["onnx"].limits(NETWORK, book, None, FORMATS["onnx"].settled())
-    if told:
-        with pytest.raises(ExportError) as refused:
-            export(tmp_path / "net.onnx", dataset, weights)
-        assert str(refused.value) == "; ".join(told) and all("possible with" in reason for reason in told)
-        assert names(tmp_path) == []
-    else:
-        onnx_model(integer_model(NETWORK, book, STATE))
-    assert bool(told) == (weights == {"enabled": False})
-
-
 def test_an_exact_file_is_of_uint8(tmp_path, dataset):
     report = export(tmp_path / "net.onnx", dataset, exact=True).report
     assert report.about["format"] == "ONNX uint8, exact"
@@ -169,18 +135,6 @@ def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
         OnnxRunner(model, file).run_images(np.zeros((1, 7, 7, 1), np.float32))
 
 
-def test_a_file_that_cannot_be_written_leaves_what_was_there(tmp_path, dataset, monkeypatch):
-    export(tmp_path / "net.onnx", dataset)
-    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
-
-    def failing(number):
-        raise OSError(28, "No space left on device", "disk")
-    monkeypatch.setattr(parity_files.os, "fsync", failing)
-    with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
-        export(tmp_path / "net.onnx", dataset, {"num_bits": 4})
-    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
-
-
 # Storage
 
 
@@ -200,20 +154,3 @@ def test_stored_weights_are_the_models(storage, settings):
 
 
 # On the way
-
-
-def test_it_tells_how_far_it_is(tmp_path, dataset):
-    told = []
-    export(tmp_path / "net.onnx", dataset, progress=Progress(lambda what, share: told.append((what, share))))
-    shares = [share for _, share in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
-    assert len({what for what, _ in told}) > 4
-
-
-@pytest.mark.parametrize("after", [0, 2, 4, 6])
-def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):
-    told = []
-    with pytest.raises(Cancelled):
-        export(tmp_path / "net.onnx", dataset, progress=Progress(
-            lambda what, share: told.append(what), lambda: len(told) > after))
-    assert names(tmp_path) == []

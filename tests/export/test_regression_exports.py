@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from export_cases import INT8
 from integer_cases import book_of, network_of, state_of
 
 from qatviz.data import from_arrays
@@ -21,7 +22,6 @@ from qatviz.network.layers import Dense, ReLU
 
 NETWORK = network_of((6,), (Dense, "dense", {"units": 12}), (ReLU, "relu", {}), (Dense, "out", {"units": 2}))
 STATE = state_of(NETWORK)
-INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
 REACHED = Agreement(0.9, 1, 1.0)
 
 

@@ -5,10 +5,10 @@ Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tes
 
 import numpy as np
 import pytest
+from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
-from test_tflite_proof import INT8, NETWORK, STATE, noise
 
 from qatviz.export.formats import TFLITE
 from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits

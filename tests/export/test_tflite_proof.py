@@ -3,48 +3,26 @@
 import json
 import os
 from dataclasses import replace
+from functools import partial
 
 import numpy as np
 import pytest
-from integer_cases import book_of, model_of, network_of, state_of
+from export_cases import INT8, NETWORK, STATE, export_as
+from integer_cases import book_of, model_of, network_of
 
-from qatviz.data import from_arrays
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import run_codes, run_op
-from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.proof import files as parity_files
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import (Agreement, compare_layers, compare_logits, run_logits, same_top1,
                                          share_text)
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.proof.scores import scores_in_words
-from qatviz.export.source import ExportSource
-from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
-from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
-
-NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
-                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
-                     (Dense, "logits", {"units": 4}))
-STATE = state_of(NETWORK)
-INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
-
-
-def noise():
-    """60 held-out examples for the network."""
-    random = np.random.RandomState(0)
-    images, labels = random.randint(0, 256, (80, 8, 8, 1)).astype(np.uint8), (np.arange(80) % 4).astype(np.int32)
-    return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
-
-
-@pytest.fixture(scope="module")
-def dataset():
-    return noise()
-
+from qatviz.network.layers import Dense
 
 @pytest.fixture(scope="module")
 def graph():
@@ -52,10 +30,7 @@ def graph():
         yield made
 
 
-def export(path, dataset, weights=None, examples=None, metadata=None, progress=Progress(), **options):
-    book = book_of(NETWORK, INT8 if weights is None else weights)
-    source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}, examples=examples)
-    return TFLITE.export(source, path, options, progress)
+export = partial(export_as, "tflite")
 
 
 def names(directory):
@@ -210,22 +185,6 @@ def test_a_refused_export_leaves_nothing(tmp_path, dataset):
     assert names(tmp_path) == []
 
 
-@pytest.mark.parametrize("fails_at", range(4))
-def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(fails_at, tmp_path, dataset, monkeypatch):
-    export(tmp_path / "net.tflite", dataset)
-    before = {name: (tmp_path / name).read_bytes() for name in names(tmp_path)}
-    calls = []
-
-    def failing(number):
-        calls.append(number)
-        if len(calls) == fails_at + 1:
-            raise OSError(28, "No space left on device", "disk")
-    monkeypatch.setattr(parity_files.os, "fsync", failing)
-    with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
-        export(tmp_path / "net.tflite", dataset, {"num_bits": 4})
-    assert {name: (tmp_path / name).read_bytes() for name in names(tmp_path)} == before
-
-
 def test_places_that_cannot_be_written_are_refused(tmp_path, dataset):
     (tmp_path / "file").write_text("")
     for directory in (tmp_path, "/"):
@@ -273,37 +232,6 @@ def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doub
     assert hidden.unexplained == (0 if doubt else 4)
 
 # On the way
-
-
-def test_it_tells_how_far_it_is(tmp_path, dataset):
-    told = []
-    export(tmp_path / "net.tflite", dataset, progress=Progress(lambda what, share: told.append((what, share))))
-    shares = [share for _, share in told]
-    assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
-    assert len({what for what, _ in told}) > 4
-
-
-@pytest.mark.parametrize("after", [0, 2, 4, 6])
-def test_what_is_cancelled_leaves_nothing(after, tmp_path, dataset):
-    told = []
-    with pytest.raises(Cancelled):
-        export(tmp_path / "net.tflite", dataset, progress=Progress(
-            lambda what, share: told.append(what), lambda: len(told) > after))
-    assert names(tmp_path) == []
-
-
-@pytest.mark.parametrize("weights", [{}, INT8, {"num_bits": 9}, {"enabled": False}, {"per_channel": True},
-                                     {"num_bits": 4, "per_channel": True}])
-def test_what_the_settings_forbid_is_told_before_anything_is_done(weights, tmp_path, dataset):
-    book = book_of(NETWORK, weights)
-    told = TFLITE.limits(NETWORK, book, None, TFLITE.settled())
-    if told:
-        with pytest.raises(ExportError) as refused:
-            TFLITE.export(ExportSource(NETWORK, book, STATE, dataset), tmp_path / "net.tflite")
-        assert str(refused.value) == "; ".join(told) and all("possible with" in reason for reason in told)
-    else:
-        tflite_model(integer_model(NETWORK, book, STATE))
-    assert bool(told) == (weights not in ({}, INT8, {"num_bits": 4, "per_channel": True}))
 
 
 @pytest.mark.parametrize("options, message", [

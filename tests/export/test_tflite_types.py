@@ -4,10 +4,10 @@ import json
 
 import numpy as np
 import pytest
+from export_cases import INT8, NETWORK, STATE, noise
 import tflite
 from integer_cases import book_of, model_of, network_of
 from test_tflite_lowering import everything, operations
-from test_tflite_proof import INT8, NETWORK, STATE, noise
 
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE

@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
+from qatviz.export.progress import Cancelled
 from qatviz.network.graph import Network
 from qatviz.network.keras_export.description import LEAST_FUSED_EPSILON
 from qatviz.network.keras_import.keras_session import own_keras
@@ -94,7 +95,7 @@ def _refusals(what: str) -> Iterator[None]:
     """Keras' own errors as the user's."""
     try:
         yield
-    except ExportError:
+    except (Cancelled, ExportError):
         raise
     except Exception as error:  # descriptions come from outside, and layers raise whatever they like
         reason = " ".join(str(error).split())
