@@ -3,7 +3,7 @@
 import os
 from dataclasses import replace
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
+from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
@@ -28,7 +28,7 @@ from qatviz.training.moments import Moment
 from qatviz.training.quiet import keep_tensorflow_quiet
 from qatviz.training.run_spec import RunSpec
 
-#: Where arrays of a script are kept beside the record, so that the run can go on without the script; larger ones are not.
+#: Where arrays of a script are kept beside the record, so that the run can go on without it; larger ones are not.
 DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
 #: What the record calls data that only the script had.
 ARRAYS = "arrays of a script"
@@ -65,7 +65,8 @@ class Trained:
         """The scores of a classification; empty for regression."""
         return self.scores if self.outcome.metric is ACCURACY else {}
 
-    def export(self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any) -> Any:
+    def export(self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None,
+               **options: Any) -> Any:
         """Write the state at the end as a file that runs elsewhere, with the proof that it computes the same.
 
         Parameters
@@ -108,7 +109,8 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     Parameters
     ----------
     model : tf.keras.Model, str or path
-        Of the thread and default graph it is called in; or the name of a network of the zoo, or a file: ``.h5``, ``.json``.
+        Of the thread and default graph it is called in; or the name of a network of the zoo, or a file: ``.h5``,
+        ``.json``.
     data : (x, y), ((x, y), (x_test, y_test)), Dataset, str or path
         Arrays as :func:`qatviz.data.from_arrays` takes them, or what :func:`qatviz.data.load` takes.
     out : str, optional
@@ -159,7 +161,8 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     return Trained(new.spec, outcome, run.final, out)
 
 
-def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, **options: Any) -> Optional[Trained]:
+def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None,
+           **options: Any) -> Optional[Trained]:
     """Train with quantization in the window; comes back when it is closed.
 
     Parameters are those of :func:`train`, but that the run is recorded in any case (by default in the user's folder of
@@ -212,9 +215,9 @@ def _begun(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -
     fields = {name: options.pop(name) for name in _SPEC_OPTIONS if name in options}
     unknown = set(options) - {field for field in RunSettings().to_dict()}
     if unknown:
+        known = {*_SPEC_OPTIONS, *_MODEL_OPTIONS, "changes", "validation_fraction", "task", *RunSettings().to_dict()}
         raise SettingError("there is no option {}; there are {}".format(
-            ", ".join(map(repr, sorted(unknown))),
-            ", ".join(sorted({*_SPEC_OPTIONS, *_MODEL_OPTIONS, "changes", "validation_fraction", "task", *RunSettings().to_dict()}))))
+            ", ".join(map(repr, sorted(unknown))), ", ".join(sorted(known))))
     fields.setdefault("preset", DEFAULT_PRESET)
     spec = new_spec(chosen, dataset, named or ARRAYS, run=RunSettings(**options), **fields)
     book, schedule = spec.book, []  # type: Any, List[Tuple[int, ChangeSettings]]

@@ -61,7 +61,8 @@ class Setting:
     def allowed(self, kind: str = "") -> str:
         """What values there are, in words."""
         if self.choices:
-            return "one of " + ", ".join(self.choices[kind] if kind else sorted({c for v in self.choices.values() for c in v}))
+            words = self.choices[kind] if kind else sorted({word for known in self.choices.values() for word in known})
+            return "one of " + ", ".join(words)
         if self.type is bool:
             return "on or off"
         noun = "a whole number" if self.type is int else "a number"
@@ -117,8 +118,8 @@ QUANTIZER_SETTINGS = {
         Setting("num_bits", "Bits", int, 8, low=2, high=16, unit="bits", kinds=_BOTH,
                 help="Width of the integer codes: n bits give 2^n representable values."),
         Setting("symmetric", "Symmetric", bool, False, kinds=_BOTH,
-                help="The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes half the "
-                     "codes."),
+                help="The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes "
+                     "half the codes."),
         Setting("narrow_range", "Narrow range", bool, False, kinds=_BOTH,
                 help="The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric."),
         Setting("per_channel", "Per channel", bool, False, kinds=(WEIGHTS,),
@@ -127,10 +128,11 @@ QUANTIZER_SETTINGS = {
                 help="The scale is raised to a power of two, so that hardware can rescale by shifting."),
         Setting("range_method", "Range", str, MIN_MAX, kinds=_BOTH,
                 choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
-                help="How the quantized range follows the tensor: its minimum and maximum, a percentile of it, the range of least "
-                     "mean squared error, a moving average over batches, or not at all (frozen)."),
+                help="How the quantized range follows the tensor: its minimum and maximum, a percentile of it, the "
+                     "range of least mean squared error, a moving average over batches, or not at all (frozen)."),
         Setting("percentile", "Percentile", float, 99.9, low=50.0, high=100.0, unit="%", kinds=(WEIGHTS,),
-                help="With the percentile range: the share of the values that is not clipped; the rest is cut evenly at both ends."),
+                help="With the percentile range: the share of the values that is not clipped; the rest is cut evenly "
+                     "at both ends."),
         Setting("ema_decay", "Average decay", float, 0.999, low=0.0, high=0.999999, kinds=(ACTIVATIONS,),
                 help="How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches."),
         Setting("quant_delay", "Delay", int, 0, low=0, high=10**9, unit="steps", kinds=_BOTH,
@@ -150,16 +152,18 @@ RUN_SETTINGS = {
         Setting("beta2", "Beta 2", float, 0.999, low=0.0, high=0.999999,
                 help="How slowly Adam's average of the squared gradients forgets."),
         Setting("epsilon", "Epsilon", float, 1e-8, low=1e-12, high=1.0, log=True,
-                help="Keeps Adam from dividing by 0; larger values damp the update of parameters with small gradients."),
+                help="Keeps Adam from dividing by 0; larger values damp the update of parameters with small "
+                     "gradients."),
         Setting("freeze_ranges", "Freeze ranges", bool, False,
                 help="All quantized ranges stay as they are, weights and activations alike."),
         Setting("freeze_batch_norm", "Freeze batch norm", bool, False,
-                help="Batch norm uses its moving statistics instead of the batch's and stops updating them, as in inference."),
+                help="Batch norm uses its moving statistics instead of the batch's and stops updating them, as in "
+                     "inference."),
         Setting("evaluation_interval", "Evaluate every", int, 200, low=0, high=10**9, unit="steps",
                 help="Steps between two evaluations on held-out data; 0 evaluates only on request."),
         Setting("snapshot_interval", "Histograms every", float, 0.25, low=0.02, high=3600.0, unit="s", log=True,
-                help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter than by "
-                     "default, they may take more of the time."),
+                help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter "
+                     "than by default, they may take more of the time."),
         Setting("checkpoint_interval", "Checkpoint every", float, 60.0, low=1.0, high=86400.0, unit="s", log=True,
                 help="Seconds between two automatic checkpoints."),
     )
@@ -209,7 +213,8 @@ class RunSettings(_Settings):
 
     def __post_init__(self):
         for field in fields(self):
-            object.__setattr__(self, field.name, RUN_SETTINGS[field.name].check(getattr(self, field.name), "run." + field.name))
+            checked = RUN_SETTINGS[field.name].check(getattr(self, field.name), "run." + field.name)
+            object.__setattr__(self, field.name, checked)
 
 
 def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
@@ -224,7 +229,8 @@ def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
 def run_setting(name: str) -> Setting:
     """The declaration of the run setting ``name``; :class:`SettingError` if there is none."""
     if name not in RUN_SETTINGS:
-        raise SettingError("run.{}: there is no such setting of the run; there are {}".format(name, ", ".join(RUN_SETTINGS)))
+        raise SettingError("run.{}: there is no such setting of the run; there are {}".format(
+            name, ", ".join(RUN_SETTINGS)))
     return RUN_SETTINGS[name]
 
 
@@ -249,7 +255,7 @@ def applicable(settings: QuantizerSettings, kind: str) -> Dict[str, Any]:
 
 
 def setting_text(value: Any) -> str:
-    """The value of any setting as it is shown, and as :meth:`Setting.parse` reads it: ``on``, ``0.001``, ``min_max``."""
+    """The value of any setting as it is shown, and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return "{:g}".format(value) if isinstance(value, float) else str(value)

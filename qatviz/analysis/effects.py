@@ -74,7 +74,7 @@ def effect(history: History, step: int, tensors: Sequence[str] = (), previous: O
     Parameters
     ----------
     history : History
-        With the series of :func:`qatviz.telemetry.collector.history_names`.
+        With the series of :func:`qatviz.telemetry.refill.history_names`.
     tensors : sequence of str
         The tensors whose SQNR is compared.
     previous, following : int, optional

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import tempfile
 
-from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ, environment_python
+from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ
 from qatviz.bootstrapping.common import output_of, pip_install, say
 from qatviz.bootstrapping.system import install_with_apt
 

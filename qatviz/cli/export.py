@@ -63,7 +63,8 @@ def _source(options: argparse.Namespace) -> ExportSource:
     if moment is None:
         raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
     about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
-    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras, options.verify)
+    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras,
+                        options.verify)
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
@@ -88,8 +89,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
     parser.add_argument("--out", required=True, metavar="PATH",
-                        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, .golden.npz; of "
-                             "a format of several files, the directory")
+                        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, "
+                             ".golden.npz; of a format of several files, the directory")
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
     parser.add_argument("--verify", type=int, metavar="N",
                         help="held-out examples to run the file on (default: 1000, or fewer for a large network)")

@@ -1,4 +1,5 @@
-"""``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried out."""
+"""``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried
+out."""
 
 import argparse
 import gc
@@ -55,7 +56,8 @@ def screenshot(options: argparse.Namespace) -> int:
     """Draw the window of a run, without a display, to a PNG file."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
-    arguments = [word for option in _TRAINED if getattr(options, option) for word in ("--" + option, getattr(options, option))]
+    arguments = [word for option in _TRAINED if getattr(options, option)
+                 for word in ("--" + option, getattr(options, option))]
     parse_train(arguments)
     take = _application("screenshot").take
     path = take(options.out, size, options.theme, options.record, arguments, options.steps, tuple(options.show or ()))
@@ -65,7 +67,8 @@ def screenshot(options: argparse.Namespace) -> int:
 
 def without_display() -> int:
     """What ``qatviz`` alone does where no window can be shown: train in the terminal, then draw the window."""
-    say("no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a file")
+    say("no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a "
+        "file")
     directory = _application("folders").new_run_directory("lenet")
     options = parse_train(["--out", directory])
     code = options.command(options)
@@ -92,7 +95,8 @@ def parse_size(text: str) -> Tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     size = tuple(map(int, match.groups())) if match else ()
     if not size or not all(_SMALLEST <= side <= _LARGEST for side in size):
-        raise SettingError("--size is {!r}: expected WIDTHxHEIGHT, each from {} to {} pixels".format(text, _SMALLEST, _LARGEST))
+        raise SettingError("--size is {!r}: expected WIDTHxHEIGHT, each from {} to {} pixels".format(
+            text, _SMALLEST, _LARGEST))
     return size
 
 
@@ -116,8 +120,8 @@ def add_commands(add: Callable[..., Any]) -> None:
 
 def _need_display() -> None:
     if not has_display():
-        raise QatvizError("there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the terminal, "
-                          "qatviz screenshot draws the window to a file")
+        raise QatvizError("there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the "
+                          "terminal, qatviz screenshot draws the window to a file")
 
 
 def _application(module: str) -> Any:

@@ -81,10 +81,6 @@ class BatchSchedule:
         batch.setflags(write=False)
         return batch
 
-    def epoch_of(self, step):
-        """Return the epoch, counted from 0, that the first example of a step belongs to."""
-        return self._start(step) // self.num_examples
-
     def _start(self, step):
         step = operator.index(step)
         if step < 0:

@@ -12,7 +12,8 @@ from qatviz.errors import DataError
 
 ENDINGS = (".png", ".jpg", ".jpeg", ".bmp", ".webp", ".tif", ".tiff", ".pgm", ".ppm")
 
-# Pillow's names for them. It knows more, and looks at the content alone: PostScript it would have run by another program.
+# Pillow's names for them. It knows more, and looks at the content alone: PostScript it would have run by another
+# program.
 _FORMATS = ("PNG", "JPEG", "BMP", "WEBP", "TIFF", "PPM")
 _TEST_LEVELS = ("test", "val", "validation")
 # Pillow's modes of 8 bits a channel -> channels here. A palette ("P") is looked up and counts as colour.

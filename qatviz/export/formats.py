@@ -121,8 +121,8 @@ TFLITE = Format(
     "tflite", "TensorFlow Lite", "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit "
     "weights ask for it", ".tflite", "tflite.export",
     (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
-     Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to fill "
-            "8: smaller once compressed, less exact in runtimes that round twice"),
+     Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to "
+            "fill 8: smaller once compressed, less exact in runtimes that round twice"),
      Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte: half the "
             "size, less exact, and for LiteRT, not for older runtimes"),
      Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16: for "
@@ -130,13 +130,14 @@ TFLITE = Format(
      Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
     tflite_limits.tflite)
 
-_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant); the same with sums in double precision, so "
-               "that deep networks have every code too (exact, for TensorFlow alone); or not rounded (float)",
+_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant); the same with sums in double "
+               "precision, so that deep networks have every code too (exact, for TensorFlow alone); or not rounded "
+               "(float)",
                "fake-quant", ("fake-quant", "exact", "float"))
 
 SAVEDMODEL = Format(
-    "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory with "
-    "constants, fake-quant operations and a signature", "", "graphs.savedmodel", (_FORM,))
+    "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory "
+    "with constants, fake-quant operations and a signature", "", "graphs.savedmodel", (_FORM,))
 
 FROZEN = Format(
     "frozen", "TensorFlow frozen graph", "The same graph as one file, for converters and viewers that take a GraphDef",
@@ -145,8 +146,8 @@ FROZEN = Format(
 C = Format(
     "c", "C source", "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
     "allocation; a directory", "", "c.export",
-    (Option("pack_int4", "Pack 4-bit weights", "Weights of up to 4 bits are stored two in a byte: half the memory, but the "
-            "runtime has to unpack them"),),
+    (Option("pack_int4", "Pack 4-bit weights", "Weights of up to 4 bits are stored two in a byte: half the memory, but "
+            "the runtime has to unpack them"),),
     limits.integer)
 
 KERAS = Format(
@@ -165,23 +166,24 @@ ONNX = Format(
     "onnx", "ONNX", "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
     "DequantizeLinear; what has more bits is rounded in float", ".onnx", "onnx.export",
     (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
-     Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or first "
-            "(nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
+     Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or "
+            "first (nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
      Option("storage", "Type of codes", "uint8 never saturates in onnxruntime, on any processor; int8 is what some "
             "accelerators ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8)),
-     Option("exact", "Every code, in deep networks too", "Sums come from integer operators and are multiplied in double "
-            "precision: every code is that of the app, but it is slower, and compilers may not know the form")),
+     Option("exact", "Every code, in deep networks too", "Sums come from integer operators and are multiplied in "
+            "double precision: every code is that of the app, but it is slower, and compilers may not know the form")),
     onnx_limits.onnx)
 
 NPZ = Format(
-    "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, and a "
-    "description of the layers beside them", ".npz", "npz.export", (), limits.integer)
+    "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, "
+    "and a description of the layers beside them", ".npz", "npz.export", (), limits.integer)
 
 ENCODINGS = Format(
-    "encodings", "AIMET encodings", "Scales and offsets of all tensors, for tools that quantize a float model themselves "
-    "(AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings.export",
+    "encodings", "AIMET encodings", "Scales and offsets of all tensors, for tools that quantize a float model "
+    "themselves (AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings.export",
     (Option("encodings_version", "Version", "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
-            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges", encodings_limits.LISTS, encodings_limits.VERSIONS),),
+            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges", encodings_limits.LISTS,
+            encodings_limits.VERSIONS),),
     encodings_limits.encodings)
 
 FORMATS = {form.name: form for form in (

@@ -8,10 +8,10 @@ from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry.collector import STEPS
 from qatviz.telemetry.events import Evaluated, scores_of
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.refill import STEPS
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot
 
 #: Points kept of a series, evenly over the run with the first and the last: more than a screen or TensorBoard shows
@@ -105,7 +105,7 @@ def shown_series(name: str, created: float, history: History, snapshots: Sequenc
     created : float
         Unix time, seconds.
     history : History
-        With the tracks of :func:`qatviz.telemetry.collector.history_names`.
+        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
     snapshots : sequence of Snapshot
         Of the timeline that survives, by step.
     events : sequence of dict

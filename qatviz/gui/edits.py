@@ -1,7 +1,7 @@
 """Changes of settings on their way from a control to the run: at once (live) or collected (hold), with undo and redo.
 
-A control says what it wants; the run says what is in effect. In between, a change is *pending*: the controls show it, the
-plots draw its ghost. Undo here restores settings; setting the run itself back is a command of its own.
+A control says what it wants; the run says what is in effect. In between, a change is *pending*: the controls show it,
+the plots draw its ghost. Undo here restores settings; setting the run itself back is a command of its own.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -17,8 +17,9 @@ from qatviz.training.commands import ApplyPreset, ChangeSettings, Command
 from qatviz.training.settings_book import SettingsBook
 
 LIVE, HOLD = "live", "hold"
-#: Edits wait this long for the next one before they are sent: turns of a wheel are one change. Drags and keys that are held
-#: are one change however long they take (:meth:`Edits.set_dragging`), so this can be well below the 100 ms that a user notices.
+#: Edits wait this long for the next one before they are sent: turns of a wheel are one change. Drags and keys that are
+#: held are one change however long they take (:meth:`Edits.set_dragging`), so this can be well below the 100 ms that a
+#: user notices.
 DEBOUNCE_MS = 40
 
 Key = Tuple[str, str]
@@ -77,7 +78,8 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def set_dragging(self, dragging: bool) -> None:
-        """While a control is being dragged (or a key held down) edits stay pending, however slow; its end sends them as one."""
+        """While a control is being dragged (or a key held down) edits stay pending, however slow; its end sends them as
+        one."""
         self._dragging = dragging
         if dragging:
             self._timer.stop()
@@ -98,8 +100,8 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
-        """Give quantizers (those of ``tensors``; by default all) a preset, at once in live mode; in hold mode its differences
-        become pending."""
+        """Give quantizers (those of ``tensors``; by default all) a preset, at once in live mode; in hold mode its
+        differences become pending."""
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
         if self.mode == LIVE and len(chosen) == len(self._model.tensors):

@@ -94,11 +94,6 @@ def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
     write_whole(path, text.encode("utf-8"))
 
 
-def save_window_picture(window: QtWidgets.QWidget, path: AnyPath, scale: float = 1.0) -> None:
-    """Save a whole window as PNG, as it is now; :class:`FigureError` if it can't be written."""
-    save_png(window, path, None, scale)
-
-
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
     """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a row of names first.
 

@@ -7,10 +7,10 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.save_figure import SaveFigureDialog
-from qatviz.gui.figure_files import (FigureError, picture, save_csv, save_png, save_svg, save_window_picture, title_of)
+from qatviz.gui.figure_files import FigureError, picture, save_csv, save_png, save_svg, title_of
 
 __all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg",
-           "save_window_picture", "title_of"]
+           "title_of"]
 
 #: Where files were last saved to.
 DIRECTORY_KEY = "figures/directory"

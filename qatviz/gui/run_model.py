@@ -16,7 +16,7 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry import events
 from qatviz.telemetry.history import History
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorValues
+from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
 from qatviz.training.settings_book import SettingsBook
 
 #: What can change: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor; and what
@@ -29,7 +29,6 @@ TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 SNAPSHOTS_KEPT = 240
 #: States of a run that can be asked for something.
 GOING = ("new", "building", "running", "paused")
-_STEP_ROW = {name: row for row, name in enumerate(STEP_MEASURES)}
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
@@ -179,12 +178,6 @@ class RunModel(QtCore.QObject):
         if self.snapshot is None:
             return float("nan")
         return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
-
-    def step_measure(self, tensor: str, name: str) -> float:
-        """A measure of the newest step; NaN where there is none."""
-        if self.last_step is None:
-            return float("nan")
-        return float(self.last_step.values[_STEP_ROW[name], self.plan.index(tensor)])
 
     def steps_per_second(self) -> float:
         """Over the newest steps, at most the last two seconds of training; NaN before there are two."""

@@ -37,14 +37,14 @@ class Colors(NamedTuple):
 
 
 _DARK = Colors(
-    window="#16181d", base="#0f1115", raised="#23262e", line="#353a45", text="#e6e8ec", muted="#9aa1ad", accent="#56b4e9",
-    on_accent="#08131b", float_values="#9fb3c8", in_range="#56b4e9", clipped="#d55e00", flushed="#e69f00", ghost="#cc79a7",
-    window_edge="#f0e442", good="#2bb58a", warning="#e69f00", bad="#e8703a",
+    window="#16181d", base="#0f1115", raised="#23262e", line="#353a45", text="#e6e8ec", muted="#9aa1ad",
+    accent="#56b4e9", on_accent="#08131b", float_values="#9fb3c8", in_range="#56b4e9", clipped="#d55e00",
+    flushed="#e69f00", ghost="#cc79a7", window_edge="#f0e442", good="#2bb58a", warning="#e69f00", bad="#e8703a",
     series=("#56b4e9", "#e69f00", "#2bb58a", "#cc79a7", "#f0e442", "#d55e00", "#8fa3ff", "#b0b7c3"))
 _LIGHT = Colors(
-    window="#eef0f3", base="#ffffff", raised="#e2e5ea", line="#c3c8d1", text="#15181d", muted="#59616e", accent="#0072b2",
-    on_accent="#ffffff", float_values="#5b6b7d", in_range="#0072b2", clipped="#a83c00", flushed="#bd8300", ghost="#a8447d",
-    window_edge="#7a6a00", good="#007a5a", warning="#9a6a00", bad="#c34f00",
+    window="#eef0f3", base="#ffffff", raised="#e2e5ea", line="#c3c8d1", text="#15181d", muted="#59616e",
+    accent="#0072b2", on_accent="#ffffff", float_values="#5b6b7d", in_range="#0072b2", clipped="#a83c00",
+    flushed="#bd8300", ghost="#a8447d", window_edge="#7a6a00", good="#007a5a", warning="#9a6a00", bad="#c34f00",
     series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"))
 
 
@@ -143,7 +143,8 @@ QDockWidget::title {{ background: {raised}; padding: 5px 8px; }}
 QToolBar {{ border: 0; spacing: 4px; padding: 3px; }}
 QStatusBar {{ background: {raised}; }}
 QStatusBar::item {{ border: 0; }}
-QHeaderView::section {{ background: {raised}; color: {muted}; border: 0; border-right: 1px solid {line}; padding: 3px 5px; }}
+QHeaderView::section {{ background: {raised}; color: {muted}; padding: 3px 5px;
+                        border: 0; border-right: 1px solid {line}; }}
 QTabBar::tab {{ background: {window}; color: {muted}; padding: 5px 11px; border: 0; }}
 QTabBar::tab:selected {{ background: {raised}; color: {text}; border-bottom: 2px solid {accent}; }}
 QTableView, QTreeView, QListView, QPlainTextEdit {{ border: 0; gridline-color: {line}; }}

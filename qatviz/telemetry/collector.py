@@ -16,7 +16,6 @@ from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
 from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names  # noqa: F401 - what is filled
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
 
 #: Steps are passed on so often: the more of them at once, the less each costs.

@@ -44,7 +44,8 @@ class Checkpointer:
         if self._thread is None:
             return
         with self._changed:
-            same = [m for m in self._waiting if _prefix(m.name) == _prefix(moment.name) and _prefix(m.name) in KEPT_ON_DISK]
+            same = [m for m in self._waiting
+                    if _prefix(m.name) == _prefix(moment.name) and _prefix(m.name) in KEPT_ON_DISK]
             for oldest in same[:max(0, len(same) - _WAITING + 1)]:
                 self._waiting.remove(oldest)
             self._waiting.append(moment)

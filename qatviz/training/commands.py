@@ -25,7 +25,8 @@ class ChangeSettings(Command):
         pairs = self.assignments
         if not isinstance(pairs, (tuple, list)) or not all(
                 isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
-            raise SettingError("ChangeSettings: assignments is {!r}: expected pairs of a path and a value".format(pairs))
+            raise SettingError("ChangeSettings: assignments is {!r}: expected pairs of a path and a "
+                               "value".format(pairs))
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
 
     def describe(self) -> str:
@@ -74,7 +75,8 @@ class TakeSnapshot(Command):
 
 @dataclass(frozen=True)
 class InspectTensor(Command):
-    """Send the float values of one quantized tensor (:class:`qatviz.telemetry.snapshots.TensorValues`), with a snapshot."""
+    """Send the float values of one quantized tensor (:class:`qatviz.telemetry.snapshots.TensorValues`), with a
+    snapshot."""
 
     tensor: str
 

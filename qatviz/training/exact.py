@@ -2,9 +2,9 @@
 
 A sum in float32 is off by some 1e-7 of its terms. Where it lies that close to a tie, its code is left to chance: of
 100,000 values one does, and a deep network makes many of one (measured on a trained mobilenet with 8 bits: 5 % of the
-logits, by up to 15 codes). But the exact sum is known all the same, for it is a whole number of units (input scale times
-weight scale). From it the exact result follows in double precision, and the result in float32 is moved to the side of the
-tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
+logits, by up to 15 codes). But the exact sum is known all the same, for it is a whole number of units (input scale
+times weight scale). From it the exact result follows in double precision, and the result in float32 is moved to the
+side of the tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
 """
 
 from typing import Callable

@@ -137,7 +137,8 @@ class Run:
         return self._ended.wait(timeout_s)
 
     def fork(self, moment: Moment, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
-        """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of the spec."""
+        """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of
+        the spec."""
         return Run(replace(self.spec, start=moment, **changes), record)
 
     def _set_state(self, state: str, step: int) -> None:
@@ -184,7 +185,8 @@ class Run:
 
 
 def _leave_the_processor() -> None:
-    """Be nicer than other threads, and so all that this thread starts, TensorFlow's among them. Only Linux does it by thread."""
+    """Be nicer than other threads, and so all that this thread starts, TensorFlow's among them. Only Linux does it by
+    thread."""
     try:
         os.setpriority(os.PRIO_PROCESS, int(os.path.basename(os.readlink("/proc/thread-self"))), NICENESS)
     except (AttributeError, OSError):  # another system, or it is not allowed: training then is as urgent as the rest

@@ -25,8 +25,8 @@ class Inbox:
         self._closed = False
 
     def send(self, command: Command) -> int:
-        """Add a command; its number. :class:`RunStateError` once the run has ended (a command is never silently lost), or if
-        it is none."""
+        """Add a command; its number. :class:`RunStateError` once the run has ended (a command is never silently lost),
+        or if it is none."""
         if not isinstance(command, Command):
             raise RunStateError("{!r} is not a command of qatviz.training.commands".format(command))
         with self._arrived:

@@ -22,8 +22,8 @@ UNDO_LIMIT = 32
 class Moment:
     """The whole state of a run after ``step`` steps.
 
-    ``arrays`` are those of :meth:`qatviz.training.graph.TrainingGraph.read_state`; the batches and random numbers of the
-    steps to come follow from the step alone. ``branch`` is the branch of the record on disk it belongs to.
+    ``arrays`` are those of :meth:`qatviz.training.graph.TrainingGraph.read_state`; the batches and random numbers of
+    the steps to come follow from the step alone. ``branch`` is the branch of the record on disk it belongs to.
     """
 
     step: int

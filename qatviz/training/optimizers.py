@@ -1,7 +1,7 @@
 """Optimizers whose hyperparameters are live, on TensorFlow's fused update kernels.
 
-``tf.train``'s classes would do for the learning rate, but keep Adam's betas in the initial values of hidden variables, and
-give no names to their slots. Here every number is a tensor and every slot a named array of the checkpoint.
+``tf.train``'s classes would do for the learning rate, but keep Adam's betas in the initial values of hidden variables,
+and give no names to their slots. Here every number is a tensor and every slot a named array of the checkpoint.
 """
 
 from typing import Callable, Dict, List, NamedTuple
@@ -17,8 +17,8 @@ Update = Callable[[StateVariable, tf.Tensor, Dict[str, StateVariable], Dict[str,
 class Optimizer(NamedTuple):
     """An optimizer: names of its slots, names and initial values of its scalar state, and its update.
 
-    ``update(variable, gradient, slots, hyper)`` returns the operation; ``hyper`` has the run settings by name and, under
-    their names, the scalars. ``advance(scalars, hyper)`` gives the scalars' next values.
+    ``update(variable, gradient, slots, hyper)`` returns the operation; ``hyper`` has the run settings by name and,
+    under their names, the scalars. ``advance(scalars, hyper)`` gives the scalars' next values.
     """
 
     slots: tuple
@@ -46,7 +46,7 @@ def _adam(variable, gradient, slots, hyper):
 
 
 def _adam_advance(scalars, hyper):
-    return {"beta1_power": scalars["beta1_power"] * hyper["beta1"], "beta2_power": scalars["beta2_power"] * hyper["beta2"]}
+    return {name + "_power": scalars[name + "_power"] * hyper[name] for name in ("beta1", "beta2")}
 
 
 def _nothing(scalars, hyper):
@@ -62,7 +62,8 @@ OPTIMIZERS = {
 HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 
 
-def slot_arrays(optimizer: Optimizer, trainable: Dict[str, np.ndarray], hyper: Dict[str, float]) -> Dict[str, np.ndarray]:
+def slot_arrays(optimizer: Optimizer, trainable: Dict[str, np.ndarray],
+                hyper: Dict[str, float]) -> Dict[str, np.ndarray]:
     """Initial slots (``weights name|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
     arrays = {"{}|{}".format(name, slot): np.zeros_like(value)
               for name, value in trainable.items() for slot in optimizer.slots}

@@ -40,7 +40,8 @@ class Pace:
 
 
 class SnapshotPace:
-    """When snapshots are taken: soon after there is something new to see, otherwise at an interval and for a part of the time.
+    """When snapshots are taken: soon after there is something new to see, otherwise at an interval and for a part of
+    the time.
 
     Parameters
     ----------
@@ -60,7 +61,8 @@ class SnapshotPace:
         return now >= self._next
 
     def done(self, began: float, ended: float, interval: float, rest_share: float = 1.0) -> None:
-        """One was taken; ``interval`` is the least there is between two, ``rest_share`` the part of the rest that is kept to."""
+        """One was taken; ``interval`` is the least there is between two, ``rest_share`` the part of the rest that is
+        kept to."""
         # TensorFlow prepares the first one, for many times as long as those to come will take.
         rest = 0.0 if self._is_first else self._rest * rest_share * (ended - began)
         self._is_first, self._last = False, ended

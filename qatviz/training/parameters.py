@@ -13,8 +13,8 @@ STATISTICS = ("moving_mean", "moving_variance")
 def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
     """float32 arrays by ``layer.parameter``.
 
-    Weights: He et al. 2015, a normal distribution truncated at two standard deviations with variance ``2 / fan_in``; the
-    output layer, which no ReLU follows, with ``1 / fan_in``. Biases, beta, mean 0; gamma, variance 1.
+    Weights: He et al. 2015, a normal distribution truncated at two standard deviations with variance ``2 / fan_in``;
+    the output layer, which no ReLU follows, with ``1 / fan_in``. Biases, beta, mean 0; gamma, variance 1.
     """
     parameters = {}
     for index, layer in enumerate(network.layers):

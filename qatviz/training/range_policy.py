@@ -65,5 +65,6 @@ def held_ranges(place: Layout, book: SettingsBook, actions: Sequence[int], weigh
         # Both kinds, so that per_channel can be switched while the range is frozen.
         whole = find(weight.reshape(-1, 1))
         new["held_min"][index], new["held_max"][index] = whole[0][0], whole[1][0]
-        new["held_channel_min"][channels], new["held_channel_max"][channels] = find(weight.reshape(-1, channels.stop - channels.start))
+        rows = weight.reshape(-1, channels.stop - channels.start)
+        new["held_channel_min"][channels], new["held_channel_max"][channels] = find(rows)
     return new

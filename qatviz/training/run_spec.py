@@ -21,7 +21,8 @@ MAX_BATCH_SIZE = 65536
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all cores)."""
+    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all
+    cores)."""
 
     target: str = ""
     device: str = ""
@@ -79,7 +80,8 @@ class RunSpec:
         if self.steps is not None:
             _check_whole("steps", self.steps, 0, 10**9)
         if self.optimizer not in OPTIMIZER_NAMES:
-            raise SettingError("optimizer is {!r}: expected one of {}".format(self.optimizer, ", ".join(OPTIMIZER_NAMES)))
+            raise SettingError("optimizer is {!r}: expected one of {}".format(
+                self.optimizer, ", ".join(OPTIMIZER_NAMES)))
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError("network {!r} takes examples of shape {}, but {} has {}".format(
                 self.network.name, tuple(self.network.input_shape), self.dataset.name, tuple(self.dataset.input_shape)))
@@ -101,8 +103,8 @@ class RunSpec:
 
     @property
     def fixed(self) -> FrozenSet[str]:
-        """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm without
-        one): what was trained could not go back there."""
+        """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm
+        without one): what was trained could not go back there."""
         if self.keras is None:
             return frozenset()
         names = {"{}.{}".format(layer.name, name) for layer in self.network.layers
@@ -132,7 +134,8 @@ class RunSpec:
         """
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
-                raise RecordError("{}: the data is not what the run was trained on (fingerprint {} instead of {})".format(
+                raise RecordError("{}: the data is not what the run was trained on (fingerprint {} instead "
+                                  "of {})".format(
                     description["data"], dataset.fingerprint, description["data_fingerprint"]))
             network = Network.from_dict(description["network"])
             spec = cls(
@@ -153,8 +156,8 @@ def _check_output(network: Network, dataset: Dataset) -> None:
             network.name, network.output, shape, dataset.name, dataset.num_outputs,
             "numbers to predict" if is_regression else "classes"))
     if is_regression and isinstance(network.layer(network.output), Softmax):
-        raise NetworkError("network {!r}: layer {!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; to "
-                           "predict the numbers of {} the network has to end without it".format(
+        raise NetworkError("network {!r}: layer {!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; "
+                           "to predict the numbers of {} the network has to end without it".format(
                                network.name, network.output, dataset.name))
 
 

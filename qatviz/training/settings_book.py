@@ -10,8 +10,8 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 from qatviz.errors import SettingError
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presets import preset_settings
-from qatviz.settings import (ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, WEIGHTS, QuantizerSettings, RunSettings,
-                             quantizer_setting, quantizer_settings, run_setting)
+from qatviz.settings import (ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, WEIGHTS, QuantizerSettings,
+                             RunSettings, quantizer_setting, quantizer_settings, run_setting)
 from qatviz.telemetry.events import Change
 
 
@@ -32,8 +32,10 @@ class SettingsBook:
         quantizers = []
         for tensor in leaders:
             settings = preset_settings(preset, tensor.kind, tensor.op_kind)
-            checked = {name: quantizer_setting(name, tensor.kind, "{}.{}".format(tensor.kind, name)).check(
-                value, "{}.{}".format(tensor.kind, name), tensor.kind) for name, value in overrides[tensor.kind].items()}
+            checked = {}
+            for name, value in overrides[tensor.kind].items():
+                path = "{}.{}".format(tensor.kind, name)
+                checked[name] = quantizer_setting(name, tensor.kind, path).check(value, path, tensor.kind)
             quantizers.append(replace(settings, **checked))
         return cls(plan, tuple(quantizers), run)
 
@@ -42,7 +44,8 @@ class SettingsBook:
         return self.quantizers[self._group(self.plan.index(tensor))]
 
     def change(self, assignments: Iterable[Tuple[str, Any]]) -> Tuple["SettingsBook", Tuple[Change, ...]]:
-        """The book after ``(path, value)`` assignments in order, and what they changed (nothing twice, no-ops left out).
+        """The book after ``(path, value)`` assignments in order, and what they changed (nothing twice, no-ops left
+        out).
 
         A value may be text, as on the command line. Tensors of one group change together.
 
@@ -108,8 +111,8 @@ class SettingsBook:
         return replace(self, quantizers=tuple(quantizers))
 
     def matching(self, pattern: str, name: str, path: str) -> List[QuantizedTensor]:
-        """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where the
-        setting ``name`` applies to both."""
+        """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where
+        the setting ``name`` applies to both."""
         if name not in QUANTIZER_SETTINGS:
             raise SettingError("{}: there is no setting {!r}; there are {} and, for the run, {}".format(
                 path, name, ", ".join(QUANTIZER_SETTINGS), ", ".join(RUN + "." + n for n in RUN_SETTINGS)))

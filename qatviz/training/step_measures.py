@@ -22,8 +22,8 @@ class RawMeasures(NamedTuple):
     """What one step fetches (``G`` groups, ``C`` channels of all weights, ``T`` tensors), and the settings it ran with.
 
     ``grid`` f32 ``[4, G]`` and ``channel_grid`` f32 ``[4, C]`` have the rows scale, zero point, minimum, maximum;
-    ``channel_grid`` counts where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are values of each
-    tensor before quantization, filled up with zeros. ``enabled`` is bool ``[G]``.
+    ``channel_grid`` counts where ``per_channel`` (bool ``[W]``) is set. ``samples`` f32 ``[T * STEP_SAMPLE]`` are
+    values of each tensor before quantization, filled up with zeros. ``enabled`` is bool ``[G]``.
     """
 
     grid: np.ndarray
@@ -34,8 +34,8 @@ class RawMeasures(NamedTuple):
 
 
 def sample_stride(size: int) -> int:
-    """Every how many elements the sample takes one: the smallest odd number with which STEP_SAMPLE values reach the end; odd, so
-    that the sample does not see the same channels again and again (channel counts are mostly even)."""
+    """Every how many elements the sample takes one: the smallest odd number with which STEP_SAMPLE values reach the
+    end; odd, so that the sample does not see the same channels again and again (channel counts are mostly even)."""
     return -(-size // STEP_SAMPLE) | 1
 
 
@@ -96,8 +96,8 @@ class StepDecoder:
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
     def _sums(self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray):
-        """float32 ``[4, n, T]``: squares of the values, the error, its clipping and its rounding part; and ``[2, n, T]``: how
-        many values are clipped, and flushed to 0."""
+        """float32 ``[4, n, T]``: squares of the values, the error, its clipping and its rounding part; and
+        ``[2, n, T]``: how many values are clipped, and flushed to 0."""
         x = x.reshape(len(x), -1, STEP_SAMPLE)
         index = self._group_of[:, None]
         if per_channel.any():

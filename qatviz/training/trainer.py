@@ -31,8 +31,8 @@ from qatviz.training.schedule import changed
 from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
-#: Snapshots take at most one part in this many of the time, but for those after a change; a part more as often as they are
-#: asked for more often than by default.
+#: Snapshots take at most one part in this many of the time, but for those after a change; a part more as often as they
+#: are asked for more often than by default.
 SNAPSHOT_SHARE = 75
 #: Seconds between two states kept in memory in case a step goes wrong: at first, after a change, and at most; and the
 #: part of the time that keeping them may take.
@@ -63,7 +63,8 @@ class Trainer:
 
     def __init__(self, spec: RunSpec, inbox: Inbox, collector: Collector, record: Optional[RunRecord],
                  on_state: Callable[[str, int], None]):
-        self._spec, self._inbox, self._collector, self._record, self._on_state = spec, inbox, collector, record, on_state
+        self._spec, self._inbox, self._collector, self._record = spec, inbox, collector, record
+        self._on_state = on_state
         self._started = time.perf_counter()
         self._graph = TrainingGraph(spec.network, spec.plan, spec.dataset, spec.batch_size, spec.optimizer, spec.seed,
                                     spec.placement, spec.telemetry, spec.fixed)
@@ -89,8 +90,8 @@ class Trainer:
         except BaseException:
             self.close()
             raise
-        # The graph's objects, some hundred thousand, stay as long as the run does. To look through them for garbage would hold up
-        # every thread, the window's too, for a tenth of a second each time.
+        # The graph's objects, some hundred thousand, stay as long as the run does. To look through them for garbage
+        # would hold up every thread, the window's too, for a tenth of a second each time.
         gc.freeze()
 
     # Life
@@ -149,7 +150,8 @@ class Trainer:
         return events.Stopped(self.step) if self._stopping else events.Finished(self.step)
 
     def _finish_evaluation(self) -> bool:
-        """Measure how good it is at the last step; False if a command came meanwhile after which there is more to do."""
+        """Measure how good it is at the last step; False if a command came meanwhile after which there is more to
+        do."""
         self._evaluation, book = self._new_evaluation(), self.book
         while self._evaluation is not None:
             self._advance_evaluation()
@@ -205,8 +207,8 @@ class Trainer:
         return True
 
     def _after_bad_step(self, what: str) -> None:
-        """Go back to a state from which a step could be taken: numbers as large as those of the present one lead to no end of
-        bad steps, even where they are finite."""
+        """Go back to a state from which a step could be taken: numbers as large as those of the present one lead to no
+        end of bad steps, even where they are finite."""
         left, book, good = self.step, self.book, self._moments.last_good
         self._set_to(good)
         self._unproven = None
@@ -259,8 +261,8 @@ class Trainer:
             self._inbox.wait(_IDLE_S)
 
     def _take_snapshot(self) -> None:
-        """Histograms of the present state. An evaluation in progress, which has the evaluation graph, goes first: piece by piece,
-        so that commands need not wait for it."""
+        """Histograms of the present state. An evaluation in progress, which has the evaluation graph, goes first: piece
+        by piece, so that commands need not wait for it."""
         self._snapshot_wanted = self._evaluation is not None
         if self._snapshot_wanted:
             return
@@ -318,7 +320,8 @@ class Trainer:
         return waiting
 
     def _adopt(self, book: SettingsBook, answers: List[Tuple[Sent, Union[tuple, QatvizError]]]) -> None:
-        """Let ``book`` take effect before the next step; what it replaces can be gone back to. Then answer, in order."""
+        """Let ``book`` take effect before the next step; what it replaces can be gone back to. Then answer, in
+        order."""
         name = ""
         if book != self.book:
             last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
@@ -405,14 +408,17 @@ class Trainer:
 
     def _on_restore_checkpoint(self, sent):
         moment = self._find(sent.command.name)
-        self._moments.before_change(self._moment(checkpoint_name(BEFORE_CHANGE, self.step, sent.sequence), "before restoring"))
+        name = checkpoint_name(BEFORE_CHANGE, self.step, sent.sequence)
+        self._moments.before_change(self._moment(name, "before restoring"))
         self._jump(sent, moment, "restored")
 
     def _on_undo(self, sent):
-        self._jump(sent, self._moments.undo(self._moment(checkpoint_name("undone", self.step, sent.sequence), "undone")), "undo")
+        left = self._moment(checkpoint_name("undone", self.step, sent.sequence), "undone")
+        self._jump(sent, self._moments.undo(left), "undo")
 
     def _on_redo(self, sent):
-        self._jump(sent, self._moments.redo(self._moment(checkpoint_name("redone", self.step, sent.sequence), "redone")), "redo")
+        left = self._moment(checkpoint_name("redone", self.step, sent.sequence), "redone")
+        self._jump(sent, self._moments.redo(left), "redo")
 
     def _on_set_steps(self, sent):
         steps = sent.command.steps

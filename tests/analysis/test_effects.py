@@ -5,9 +5,9 @@ import pytest
 
 from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
 from qatviz.metric import WAYS
-from qatviz.telemetry.collector import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.events import Change
 from qatviz.telemetry.history import History
+from qatviz.telemetry.refill import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.snapshots import STEP_MEASURES
 
 TENSORS = ("a.weights", "b.weights")

@@ -34,13 +34,6 @@ def test_indices_depend_on_seed_and_step_alone(n, batch, seed, step):
     assert fresh.dtype == np.int32 and fresh.shape == (batch,) and not fresh.flags.writeable
 
 
-@given(step=st.integers(0, 10 ** 9), **SIZES)
-@settings(max_examples=50, deadline=None)
-def test_epoch_of_is_that_of_the_first_example(n, batch, seed, step):
-    schedule = BatchSchedule(n, batch, seed)
-    assert schedule.epoch_of(step) * n <= step * batch < (schedule.epoch_of(step) + 1) * n
-
-
 def test_seeds_and_epochs_differ():
     orders = {tuple(BatchSchedule(100, 100, seed).indices(step))
               for seed in (0, 1, 2, 2 ** 32, 2 ** 32 + 1, 2 ** 40) for step in range(5)}

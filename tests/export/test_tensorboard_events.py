@@ -16,9 +16,9 @@ from qatviz.metric import WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.history import History
 from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.refill import EVALUATIONS, STEPS, history_names
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
 
 with warnings.catch_warnings():

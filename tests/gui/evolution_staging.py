@@ -7,7 +7,7 @@ from PyQt5.QtTest import QTest
 
 from qatviz.gui.panels.evolution import EvolutionPanel
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import STEPS
+from qatviz.telemetry.refill import STEPS
 from qatviz.telemetry.snapshots import StepRecord
 from qatviz.training.commands import ChangeSettings
 

@@ -11,8 +11,8 @@ from qatviz.network.plan import quantization_plan
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import flip_rate, measure
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import EVALUATIONS, SNAPSHOTS, STEPS, history_names
 from qatviz.telemetry.history import History
+from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names
 from qatviz.telemetry.snapshots import (SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram,
                                         TensorValues, read_only)
 from qatviz.training import commands as c

@@ -9,7 +9,7 @@ from PyQt5.QtTest import QTest
 from qatviz.gui.panels.evolution import EvolutionPanel
 from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.theme import LIGHT
-from qatviz.telemetry.collector import STEPS
+from qatviz.telemetry.refill import STEPS
 
 
 # Empty states

@@ -17,8 +17,8 @@ from qatviz.gui.panels.evolution_markers import markers_of, sentences
 from qatviz.gui.panels.evolution_strip import MarkerStrip
 from qatviz.gui.run_model import Happening
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import history_names
 from qatviz.telemetry.events import Change
+from qatviz.telemetry.refill import history_names
 
 # Axis
 

@@ -10,7 +10,7 @@ import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 from qatviz.gui.dialogs.save_figure import SaveFigureDialog
-from qatviz.gui.figures import FigureError, FigureMenu, picture, save_csv, save_png, save_svg, save_window_picture
+from qatviz.gui.figures import FigureError, FigureMenu, picture, save_csv, save_png, save_svg
 from qatviz.gui.plot import Plot
 
 SIZE = QtCore.QSize(500, 300)
@@ -84,7 +84,7 @@ def test_a_hidden_widget_has_a_picture(context, app):
 
 
 def test_a_window_is_saved_whole(app, show, framed, tmp_path):
-    save_window_picture(framed, tmp_path / "window.png")
+    save_png(framed, tmp_path / "window.png")
     assert QtGui.QImage(str(tmp_path / "window.png")).size() == framed.size()
 
 

@@ -10,7 +10,7 @@ from qatviz.gui.panels.events_text import details
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.metric import ACCURACY, METRICS, RMSE
 from qatviz.telemetry import events
-from qatviz.telemetry.collector import EVALUATIONS, history_names
+from qatviz.telemetry.refill import EVALUATIONS, history_names
 
 ERRORS = (0.0213, 0.0251, 0.0248, 0.0302)
 

@@ -5,7 +5,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 from qatviz.analysis.effects import Effect, effect, tensors_of
 from qatviz.gui.panels.evolution_markers import Marker, markers_of, sentences
 from qatviz.gui.run_model import RunModel
-from qatviz.telemetry.collector import STEPS
+from qatviz.telemetry.refill import STEPS
 
 #: Steps between two looks at effects that are not complete.
 _STEPS_BETWEEN = 20

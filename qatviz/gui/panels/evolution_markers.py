@@ -33,7 +33,8 @@ class Marker(NamedTuple):
 
     @property
     def has_effect(self) -> bool:
-        """Whether steps before and after can be compared: not where the run was set back, for it has left what came before."""
+        """Whether steps before and after can be compared: not where the run was set back, for it has left what came
+        before."""
         return not _any(self.events, events.Restored)
 
 

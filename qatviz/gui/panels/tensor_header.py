@@ -104,13 +104,6 @@ class Header(QtWidgets.QWidget):
             self.chooser.setCurrentText(current)
         self.chooser.setEnabled(bool(names))
 
-    def show_nothing(self) -> None:
-        """There is no tensor, or nothing known of it."""
-        self.about.clear()
-        self.moment.clear()
-        for cell in self.cells.values():
-            cell.show_values("–", "", None)
-
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
         ghost = view.ghost
