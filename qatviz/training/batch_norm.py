@@ -1,9 +1,10 @@
 """Batch norm folded into the layer before it, as ``tf.contrib.quantize`` folds it.
 
-Quantized are always the weights as they will ship, ``w * gamma / sigma`` with the *moving* sigma. In training the layer's
-output is then rescaled by ``sigma / sigma_batch``, so that it is normalized by the batch as usual, while the weights that are
-rounded do not jitter from batch to batch. The batch statistics are those of the layer with float weights, which takes the
-convolution a second time. Frozen, batch norm is what it is in inference, and the second convolution is not run.
+Quantized are always the weights as they will ship, ``w * gamma / sigma`` with the *moving* sigma. In training the
+layer's output is then rescaled by ``sigma / sigma_batch``, so that it is normalized by the batch as usual, while the
+weights that are rounded do not jitter from batch to batch. The batch statistics are those of the layer with float
+weights, which takes the convolution a second time. Frozen, batch norm is what it is in inference, and the second
+convolution is not run.
 
 Source: ``tensorflow/contrib/quantize/python/fold_batch_norms.py`` and Krishnamoorthi 2018 (arXiv:1806.08342), 3.2.2.
 """
@@ -15,9 +16,11 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.network.layers import DepthwiseConv2D, element_count
 from qatviz.network.plan import Unit
+from qatviz.quant.constants import shared_constant
 from qatviz.training.variables import scope_name
 
 _STATISTICS_GRADIENT = "QatvizBatchStatistics"
+_ONE = np.float32(1)
 
 
 class FoldedBatchNorm:
@@ -39,7 +42,7 @@ class FoldedBatchNorm:
         self._gamma, self._beta = parameters[name + ".gamma"], parameters[name + ".beta"]
         self._mean, self._variance = parameters[name + ".moving_mean"], parameters[name + ".moving_variance"]
         self._own_bias = parameters.get(unit.name + ".bias")
-        self._epsilon = unit.batch_norm.epsilon
+        self._epsilon = _spread(unit.batch_norm.epsilon, self._variance)
         weights = parameters[unit.name + ".weights"]
         with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
@@ -56,26 +59,27 @@ class FoldedBatchNorm:
 
         ``float_output`` builds the layer with its plain float weights; it is run only while batch norm is not frozen.
         """
-        def by_batch():
-            mean, variance, count = batch_statistics(float_output())
-            sigma_ratio = tf.rsqrt(variance + self._epsilon) * tf.sqrt(self._variance + self._epsilon)
-            if self._own_bias is not None:
-                mean = mean + self._own_bias
-            bias = self._beta + self._gamma * tf.rsqrt(variance + self._epsilon) * self._shift(mean)
-            keep = self._unit.batch_norm.momentum
-            # The moving variance is the unbiased estimate, as tf.layers keeps it.
-            unbiased = variance * (count / tf.maximum(count - 1.0, 1.0))
-            return [sigma_ratio, bias, self._mean + (mean - self._mean) * (1.0 - keep),
-                    self._variance + (unbiased - self._variance) * (1.0 - keep)]
-
-        def by_moving_average():
-            return [tf.ones_like(self._variance), tf.identity(self.bias), tf.identity(self._mean),
-                    tf.identity(self._variance)]
-
-        ratio, bias, mean, variance = tf.cond(self._frozen, by_moving_average, by_batch)
+        # Only what takes long is inside of the branch: each operation there takes several, its gradient more.
+        mean, variance = tf.cond(self._frozen, lambda: (tf.identity(self._mean), tf.identity(self._variance)),
+                                 lambda: batch_statistics(float_output()))
+        count = _count(output)
+        variance = variance * _spread((count - _ONE) / count, variance)
+        ratio = tf.rsqrt(variance + self._epsilon) * tf.sqrt(self._variance + self._epsilon)
+        if self._own_bias is not None:
+            mean = mean + self._own_bias
+        bias = self._beta + self._gamma * tf.rsqrt(variance + self._epsilon) * self._shift(mean)
+        # The moving variance is the unbiased estimate, as tf.layers keeps it.
+        unbiased = variance * _spread(count / _at_least_one(count - _ONE), variance)
         name = self._unit.batch_norm.name
-        self.updates = {name + ".moving_mean": tf.stop_gradient(mean), name + ".moving_variance": tf.stop_gradient(variance)}
+        self.updates = {name + ".moving_mean": self._moved(self._mean, mean),
+                        name + ".moving_variance": self._moved(self._variance, unbiased)}
+        ratio, bias = tf.where(self._frozen, _spread(1.0, ratio), ratio), tf.where(self._frozen, self.bias, bias)
         return tf.nn.bias_add(output * ratio, bias)
+
+    def _moved(self, average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
+        """The next value of a moving average."""
+        rate = _spread(1.0 - self._unit.batch_norm.momentum, average)
+        return tf.stop_gradient(tf.where(self._frozen, average, average + (new - average) * rate))
 
     def _shift(self, mean: tf.Tensor) -> tf.Tensor:
         """What the output is shifted by before it is scaled; ``mean`` includes the layer's own bias."""
@@ -83,20 +87,38 @@ class FoldedBatchNorm:
 
 
 def batch_statistics(x: tf.Tensor):
-    """Mean and (population) variance over all axes but the last, and the number of values behind each (a float).
+    """Mean and (unbiased) variance over all axes but the last.
 
-    By the fused batch norm kernel, which is several times faster than ``tf.nn.moments``; its normalized output is not used,
-    and its gradient is replaced, since TensorFlow's leaves out the statistics.
+    By the fused batch norm kernel, which is several times faster than ``tf.nn.moments``; its normalized output is not
+    used, and its gradient is replaced, since TensorFlow's leaves out the statistics.
     """
-    count = float(element_count(tuple(x.shape.as_list()[1:-1]))) * tf.cast(tf.shape(x)[0], tf.float32)
     image = x if x.shape.ndims == 4 else x[:, None, None, :]
     channels = int(x.shape[-1])
     with tf.get_default_graph().gradient_override_map({"FusedBatchNormV3": _STATISTICS_GRADIENT}):
         fused = tf.raw_ops.FusedBatchNormV3(
             x=image, scale=np.ones(channels, np.float32), offset=np.zeros(channels, np.float32),
             mean=np.zeros(0, np.float32), variance=np.zeros(0, np.float32), epsilon=1e-3, is_training=True)
-    # The kernel's variance is the unbiased estimate.
-    return fused.batch_mean, fused.batch_variance * ((count - 1.0) / count), count
+    return fused.batch_mean, fused.batch_variance
+
+
+def _count(x: tf.Tensor):
+    """The number of values of each channel: float32, a number where it is known."""
+    inner = np.float32(element_count(tuple(x.shape.as_list()[1:-1])))
+    batch = x.shape.as_list()[0]
+    return inner * (tf.cast(tf.shape(x)[0], tf.float32) if batch is None else np.float32(batch))
+
+
+def _at_least_one(count):
+    return tf.maximum(count, _ONE) if tf.is_tensor(count) else max(count, _ONE)
+
+
+def _full(value, x: tf.Tensor):
+    return value if tf.is_tensor(value) else np.full(x.shape.as_list(), value, np.float32)
+
+
+def _spread(value, x: tf.Tensor) -> tf.Tensor:
+    """A number as an array of the shape of ``x``: the gradient of what broadcasts takes four operations more."""
+    return value if tf.is_tensor(value) else shared_constant(_full(value, x))
 
 
 def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
@@ -109,6 +131,7 @@ def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
 def _batch_statistics_gradient(op, _, mean_gradient, variance_gradient, *unused):
     """Of the mean ``1/n``, of the unbiased variance ``2 (x - mean) / (n - 1)``: an affine function of each channel."""
     x, mean = op.inputs[0], op.outputs[1]
-    count = tf.cast(tf.size(x), tf.float32) / tf.cast(tf.size(mean), tf.float32)
-    slope = 2.0 * variance_gradient / tf.maximum(count - 1.0, 1.0)
-    return (x * slope + (mean_gradient / count - slope * mean), None, None, None, None)
+    count = _count(x)
+    # Inside of a branch constants of its own cost less than shared ones.
+    slope = _full(2.0, mean) * variance_gradient / _full(_at_least_one(count - _ONE), mean)
+    return (x * slope + (mean_gradient / _full(count, mean) - slope * mean), None, None, None, None)
