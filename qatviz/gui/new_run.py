@@ -7,6 +7,7 @@ from typing import Dict, List, Optional
 
 from qatviz.errors import SettingError
 from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.gui.places import place_problem
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.settings import RUN_SETTINGS, Setting
@@ -26,6 +27,7 @@ LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 
 #: Endings of files that may hold a Keras model; ``.keras`` and ``.pb`` are refused with what can be done.
 MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
+_EXPECTED = "expected a directory that is new or empty"
 _SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
 
 
@@ -148,15 +150,9 @@ def stem_of(network: str) -> str:
 def directory_problem(path: str) -> str:
     """Why a run can't be recorded to ``path``; an empty text where it can, as far as can be told without trying."""
     if not path.strip():
-        return "expected a directory that is new or empty"
+        return _EXPECTED
     path = os.path.abspath(os.path.expanduser(path))
-    if os.path.isdir(path):
-        if not os.access(path, os.W_OK):
-            return "{}: you may not write there".format(path)
-        return "{}: is not empty: expected a directory that is new or empty".format(path) if os.listdir(path) else ""
-    above = path
-    while not os.path.exists(above):
-        above = os.path.dirname(above)
-    if not os.path.isdir(above):
-        return "{}: is a file: expected a directory that is new or empty".format(above)
-    return "" if os.access(above, os.W_OK) else "{}: you may not write there".format(above)
+    problem = place_problem(path, _EXPECTED)
+    if not problem and os.path.isdir(path) and os.listdir(path):
+        return "{}: is not empty; {}".format(path, _EXPECTED)
+    return problem

@@ -5,6 +5,7 @@ from typing import Any, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.gui.places import place_problem
 from qatviz.telemetry.checkpoint_files import CheckpointInfo
 
 #: Stands for the present state, where names of checkpoints stand for others.
@@ -114,12 +115,7 @@ class PathField(QtWidgets.QWidget):
             return "expected the name of a {}".format("file" if form is None or form.suffix else "directory")
         if form.suffix and os.path.isdir(path):
             return "{}: is a directory; expected the name of a file".format(path)
-        above = os.path.dirname(path)
-        while not os.path.exists(above) and above != os.path.dirname(above):
-            above = os.path.dirname(above)
-        if not os.path.isdir(above):
-            return "{}: is a file; expected a directory".format(above)
-        return "" if os.access(above, os.W_OK) else "{}: you may not write there".format(above)
+        return place_problem(os.path.dirname(path))
 
     def note(self) -> str:
         """What there is to know about it."""
