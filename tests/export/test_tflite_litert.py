@@ -6,16 +6,18 @@ Without a Python that has it (see :mod:`qatviz.export.tflite.litert`), these tes
 import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, noise
-from integer_cases import book_of, model_of
+from integer_cases import book_of, model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.export.formats import TFLITE
+from qatviz.export.integers.simulator import quantize_input, simulate_tensors
 from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import (BUILTIN, INT16_FACTOR_ERROR, XNNPACK, LitertMissing, LitertRunner,
                                           find_litert)
 from qatviz.export.tflite.lowering import tflite_model
+from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
 #: Settings of weights and activations whose files only LiteRT runs, and the option that makes them.
 WIDE = {
@@ -71,6 +73,25 @@ def test_rounding_once_leaves_hardly_a_difference(setting, litert):
         simulated, found = run_logits(model, runner.run, images_for(model, 32))
     agreement = compare_logits(simulated, found)
     assert agreement.identical >= 0.98 and agreement.largest <= 1 and agreement.top1 == 1, agreement
+
+
+@pytest.mark.parametrize("weights", [
+    {"symmetric": True}, {"symmetric": True, "per_channel": True}, {"symmetric": True, "num_bits": 4}, {}])
+@pytest.mark.parametrize("kind, sizes, shape", [
+    (Conv2D, {"filters": 8}, (3, 3, 4)), (DepthwiseConv2D, {}, (3, 3, 4)), (Dense, {"units": 8}, (12,))])
+def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, shape, weights, litert):
+    """Some sums of a hundred are ties; rounded to even, half of them would be another code."""
+    net = network_of(shape, (kind, "layer", sizes), (ReLU, "relu", {}), (Flatten, "flat", {}),
+                     (Dense, "logits", {"units": 2}))
+    by_powers = {"power_of_two": True}
+    model = model_of(net, dict(weights, **by_powers), by_powers, ranges={
+        "input.activations": (-2.0, 1.9), "layer.activations": (0.0, 1.9)})
+    images = images_for(model, 500)
+    expected = simulate_tensors(model, images, ["relu"])["relu"]
+    assert (np.log2(model.op("layer").factors.real) % 1 == 0).all(), "there are no ties"
+    with LitertRunner(litert, tflite_model(model, outputs=["relu"])) as runner:
+        found = runner.run(quantize_input(model, images))["relu"]
+    np.testing.assert_array_equal(found, expected)
 
 
 @pytest.mark.parametrize("setting", ["int4", "int16"])

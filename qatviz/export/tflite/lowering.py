@@ -211,10 +211,25 @@ class _Lowering:
         # Older runtimes take one scale for a convolution to be none at all.
         per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4)
-        weights = Quantization(stored.scale, stored.zero_point, axis if per_channel else 0)
+        scale = self._off_ties(op, stored.scale)
+        weights = Quantization(scale, stored.zero_point, axis if per_channel else 0)
         add = self._file.add_int4_constant if int4 else self._file.add_constant
         return (add(op.weights.name, arrange(stored.codes), weights),
-                self._bias(op.name + ".bias", stored.bias, stored.bias_scale))
+                self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale)))
+
+    def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
+        """Stored weight scales of ``op``, those whose factors are powers of two raised by two float32.
+
+        With such factors 2**-n, each 2**n-th sum is a tie, which LiteRT's kernels round to even, and the network up. Of an
+        activation that begins at 0 nothing below it counts, and from above it ties go up if the factor is more by so
+        little that nothing else does. Outputs below 0 would go down.
+        """
+        source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
+        if op.clamp[0] < output.zero_point:
+            return scale
+        factors = source.scale * op.weights.channel_scales[:len(scale)].astype(np.float64) / output.scale
+        raised = np.nextafter(np.nextafter(scale, np.float32(np.inf)), np.float32(np.inf))
+        return np.where((factors < 1) & (np.frexp(factors)[0] == 0.5), raised, scale)
 
     def _bias(self, name: str, bias: np.ndarray, scale: np.ndarray) -> int:
         return self._file.add_constant(name, bias, Quantization(scale, np.zeros(scale.shape, np.int64)))
