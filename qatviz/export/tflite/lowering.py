@@ -220,8 +220,8 @@ class _Lowering:
     def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
         """Stored weight scales of ``op``, those whose factors are powers of two raised by two float32.
 
-        With such factors 2**-n, each 2**n-th sum is a tie, which LiteRT's kernels round to even, and the network up. Of an
-        activation that begins at 0 nothing below it counts, and from above it ties go up if the factor is more by so
+        With such factors 2**-n, each 2**n-th sum is a tie, which LiteRT's kernels round to even, and the network up. Of
+        an activation that begins at 0 nothing below it counts, and from above it ties go up if the factor is more by so
         little that nothing else does. Outputs below 0 would go down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
