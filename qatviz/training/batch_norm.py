@@ -46,7 +46,8 @@ class FoldedBatchNorm:
         weights = parameters[unit.name + ".weights"]
         with tf.name_scope(scope_name(name)):
             rsqrt = _exact_rsqrt if frozen is None else tf.rsqrt
-            self._factor = self._gamma * rsqrt(self._variance + self._epsilon)
+            self._sigma_squared = self._variance + self._epsilon
+            self._factor = self._gamma * rsqrt(self._sigma_squared)
             factor = self._factor
             if isinstance(unit.op, DepthwiseConv2D):
                 factor = tf.reshape(factor, weights.shape[2:])
@@ -64,10 +65,11 @@ class FoldedBatchNorm:
                                  lambda: batch_statistics(float_output()))
         count = _count(output)
         variance = variance * _spread((count - _ONE) / count, variance)
-        ratio = tf.rsqrt(variance + self._epsilon) * tf.sqrt(self._variance + self._epsilon)
+        sigma_squared = variance + self._epsilon
+        ratio = tf.rsqrt(sigma_squared) * tf.sqrt(self._sigma_squared)
         if self._own_bias is not None:
             mean = mean + self._own_bias
-        bias = self._beta + self._gamma * tf.rsqrt(variance + self._epsilon) * self._shift(mean)
+        bias = self._beta + self._gamma * tf.rsqrt(sigma_squared) * self._shift(mean)
         # The moving variance is the unbiased estimate, as tf.layers keeps it.
         unbiased = variance * _spread(count / _at_least_one(count - _ONE), variance)
         name = self._unit.batch_norm.name
@@ -79,7 +81,7 @@ class FoldedBatchNorm:
     def _moved(self, average: tf.Tensor, new: tf.Tensor) -> tf.Tensor:
         """The next value of a moving average."""
         rate = _spread(1.0 - self._unit.batch_norm.momentum, average)
-        return tf.stop_gradient(tf.where(self._frozen, average, average + (new - average) * rate))
+        return tf.where(self._frozen, average, average + (new - average) * rate)
 
     def _shift(self, mean: tf.Tensor) -> tf.Tensor:
         """What the output is shifted by before it is scaled; ``mean`` includes the layer's own bias."""

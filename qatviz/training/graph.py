@@ -209,7 +209,9 @@ class TrainingGraph:
                       for name in ("x_train", "y_train", "x_test", "y_test")}
         self._load_data = Loader(self._data, self._data)
         self._pixel_scale = dataset.pixel_scale
-        state = self.initial_state(RunSettings())
+        shapes = {"{}.{}".format(layer.name, name): shape for layer in self.network.layers
+                  for name, shape in self.network.parameter_shapes(layer.name).items()}
+        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
         run_settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0)
         run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
