@@ -29,6 +29,7 @@ from qatviz.gui.status import StatusBar
 from qatviz.gui.theme import THEMES, Theme
 from qatviz.gui.window_actions import WindowActions
 from qatviz.telemetry import events
+from qatviz.training.commands import Evaluate
 
 PANELS = (QuantizationPanel, RunSettingsPanel, HistogramsPanel, NetworkPanel, TensorPanel, EvolutionPanel, LayersPanel,
           EventsPanel)
@@ -91,6 +92,8 @@ class MainWindow(QtWidgets.QMainWindow):
                            prepared.happenings, prepared.snapshots)
         if prepared.run.state == "new":
             prepared.run.start()
+            if prepared.book.run.evaluation_interval:  # what quantization does before anything is trained
+                prepared.run.send(Evaluate())
         if prepared.directory:
             self.recent.add(prepared.directory)
         self._on_state()

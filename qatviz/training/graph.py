@@ -8,7 +8,8 @@ inference form, runs on variables of its own, which :meth:`TrainingGraph.publish
 can then be spread over many training steps and still speak of one moment.
 """
 
-from typing import Collection, Dict, List, Optional, Sequence
+import contextlib
+from typing import Collection, Dict, Iterator, List, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
@@ -165,6 +166,18 @@ class TrainingGraph:
         """Make the evaluation copy speak of the present state and settings."""
         self._publish()
 
+    @contextlib.contextmanager
+    def published(self, put_back: bool) -> Iterator[None]:
+        """Within the context the present state is published. ``put_back``: afterwards what was published before is again, and an
+        evaluation of it can go on."""
+        before = self._read_published() if put_back else None
+        self._publish()
+        try:
+            yield
+        finally:
+            if put_back:
+                self._put_back(*before)
+
     def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
         """The sum over the held-out examples ``indices`` of what the metric is the mean of (1 for each that is classified right,
         the squared error), by the published state with the weights and/or the activations quantized."""
@@ -260,10 +273,13 @@ class TrainingGraph:
     def _build_evaluation(self, live):
         copies = {name: StateVariable(name, v.dtype, v.shape, is_fed=False) for name, v in live.items()}
         self._publish_op = tf.group(*[copies[name].assign(self._values[name]) for name in live])
+        self._put_back_op = tf.group(*[copies[name].assign(live[name].feed) for name in live])
+        self._put_back_feeds = [variable.feed for variable in live.values()]
         indices = tf.placeholder(tf.int32, [None], "indices")
         self._modes = Modes(tf.placeholder(tf.bool, [], "weights"), tf.placeholder(tf.bool, [], "activations"))
         self._eval_images = self._images("x_test", indices)
         values = {name: variable.read() for name, variable in copies.items()}
+        self._published = list(values.values())
         lowered = lower(self.network, self.plan, self._eval_images, values, values, training=False, modes=self._modes)
         self._eval_logits = lowered.logits
         self._eval_feeds = [indices, self._modes.weights, self._modes.activations]
@@ -299,6 +315,8 @@ class TrainingGraph:
         self._read_held = session.make_callable([self._values[name] for name in live_state.HELD])
         self._read_state = session.make_callable([self._values[name] for name in self._load_state.names])
         self._publish = session.make_callable(self._publish_op)
+        self._read_published = session.make_callable(self._published)
+        self._put_back = session.make_callable(self._put_back_op, self._put_back_feeds)
         self._evaluate = session.make_callable(self._eval_fetch, self._eval_feeds)
         self._snapshot = session.make_callable(self._snapshot_fetches, self._eval_feeds)
         self._forget_codes = session.make_callable(self._forget_op)

@@ -224,7 +224,7 @@ class Trainer:
             self._advance_evaluation()
         elif run.evaluation_interval and self.step % run.evaluation_interval == 0:
             self._evaluation = self._new_evaluation()
-        elif self._snapshot_wanted or self._snapshot_pace.is_due(now):
+        if self._snapshot_pace.is_due(now):
             self._take_snapshot()
         if self._good_pace.is_due(now):
             self._keep_last_good()
@@ -253,24 +253,21 @@ class Trainer:
 
     def _rest(self) -> None:
         self._report_failure()
-        if self._evaluation is not None:
-            self._advance_evaluation()
-        elif self._snapshot_wanted:
+        if self._snapshot_wanted:
             self._take_snapshot()
+        elif self._evaluation is not None:
+            self._advance_evaluation()
         else:
             self._inbox.wait(_IDLE_S)
 
     def _take_snapshot(self) -> None:
-        """Histograms of the present state. An evaluation in progress, which has the evaluation graph, goes first: piece
-        by piece, so that commands need not wait for it."""
-        self._snapshot_wanted = self._evaluation is not None
-        if self._snapshot_wanted:
-            return
+        """Histograms of the present state."""
+        self._snapshot_wanted = False
         started = time.perf_counter()
-        self._graph.publish()
-        self._collector.put(make_snapshot(self._graph.snapshot(), self.book, self.step, self.seconds))
-        for name in sorted(self._wanted):
-            self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
+        with self._graph.published(put_back=self._evaluation is not None):
+            self._collector.put(make_snapshot(self._graph.snapshot(), self.book, self.step, self.seconds))
+            for name in sorted(self._wanted):
+                self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
         self._wanted.clear()
         interval = self.book.run.snapshot_interval
         self._snapshot_pace.done(started, time.perf_counter(), interval,

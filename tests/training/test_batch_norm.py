@@ -15,6 +15,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.quant import affine
 from qatviz.settings import RunSettings, quantizer_settings
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.run_spec import Placement
 
 EPSILON, MOMENTUM = 2e-3, 0.8
 
@@ -169,8 +170,8 @@ def contrib_graph():
     return module
 
 
-#: Threads add in no fixed order, and now and then a value falls on the other side of a tie of its grid: of a fine grid, in
-#: which that is next to nothing.
+#: Sums in another order put a value on the other side of a tie of its grid now and then: of a fine grid, in which that is
+#: next to nothing. (Several threads add in another order each time: there is one.)
 NUM_BITS = 16
 
 
@@ -185,8 +186,8 @@ def test_loss_and_gradients_are_those_of_contrib_quantize():
     network, data = separable(), dataset((8, 8, 2), train=64, test=16)
     plan, run = quantization_plan(network), RunSettings(learning_rate=1e-2)
     batch = np.arange(32, dtype=np.int32)
-    graph = TrainingGraph(network, plan, data, len(batch), "adam", telemetry=False)
-    static = module.StaticGraph(network, data, len(batch), module.CONTRIB, run.learning_rate, NUM_BITS)
+    graph = TrainingGraph(network, plan, data, len(batch), "adam", placement=Placement("", "", 1, 1), telemetry=False)
+    static = module.StaticGraph(network, data, len(batch), module.CONTRIB, run.learning_rate, NUM_BITS, threads=1)
     try:
         initial = graph.initial_state(run)
         for name in initial:
