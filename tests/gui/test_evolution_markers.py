@@ -53,6 +53,21 @@ def test_what_was_left_behind_is_not_drawn(context, panel, trained):
     assert "SQNR" not in shown.effects.tell(shown.effects.markers), "there is no before to compare with"
 
 
+def test_a_marker_to_which_more_was_added_since_it_was_drawn_can_still_be_chosen(context, panel, trained):
+    run = trained(20)
+    run.send(ChangeSettings((("conv1.weights.num_bits", 4),)))
+    go_on(context, run, 0)
+    shown = panel("loss")
+    drawn = list(shown.effects.markers)
+    run.send(ChangeSettings((("conv2.weights.num_bits", 4),)))
+    go_on(context, run)
+    shown.refresh()
+    assert drawn[0] not in shown.effects.markers
+    shown._on_flag(drawn, QtCore.QPoint())
+    assert shown.selected_step == drawn[0].step and "Step {:,}".format(drawn[0].step) in shown.effects.tell(drawn)
+    shown.findChild(MarkerMenu).close()
+
+
 def test_the_end_of_a_delay_is_a_marker_with_the_effect_on_its_tensors(context, panel, trained):
     run = trained(80)
     context.model.take([events.SettingsActivated(80, ("conv1.weights", "conv2.weights"))])

@@ -55,10 +55,10 @@ class MarkerEffects:
                     self.effect(marker)
 
     def effect(self, marker: Marker) -> Effect:
-        """What the changes of ``marker`` did, until the next one came."""
-        at = self.markers.index(marker)
-        previous = self.markers[at - 1].step if at else None
-        following = self.markers[at + 1].step if at + 1 < len(self.markers) else None
+        """What the changes of ``marker`` did, until the next one came. (It may be one that was drawn before more happened at its
+        step, or before the run was set back.)"""
+        previous = max((other.step for other in self.markers if other.step < marker.step), default=None)
+        following = min((other.step for other in self.markers if other.step > marker.step), default=None)
         key = marker.step, len(marker.events), following
         found = self._effects.get(key)
         if found is None or not found.complete:
