@@ -28,9 +28,9 @@ def test_before_the_first_snapshot_it_says_what_it_waits_for(context, make):
     run = StagedRun("lenet")
     context.model.set_run(run, run.network, run.book, "lenet")
     panel.refresh()
-    assert "Waits for the first histograms of lenet" in text_of(panel)
+    assert "Waiting for the first histograms of lenet" in text_of(panel)
     news(context, run, panel)
-    assert "step 1" in text_of(panel) and "Waits" not in text_of(panel)
+    assert "step 1" in text_of(panel) and "Waiting" not in text_of(panel)
 
 
 @pytest.mark.parametrize("tab", [CODES, ERROR, CHANNELS, TIME])
