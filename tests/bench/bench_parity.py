@@ -3,8 +3,8 @@
 - ``parity/NETWORK/SETTING/FORMAT/RUNTIME``: percent of the codes of the logits that are those of the evaluation graph,
   with the largest difference in codes and the share of equal top-1: the least of both, over held-out digits and as many
   random inputs. Without a value where the format refuses the setting ("refused", with the reason) or the runtime is not
-  here ("not_run"). "reaches" is whether it is as close as the runtime is known to be in networks of a few layers. Each
-  network of the zoo is trained once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the
+  here ("not_run"). "reaches" is whether it is as close as the runtime is known to be in networks of a few layers, of
+  which ``few_layers`` is one: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the
   integer simulator.
 - ``parity_more/...``: the same of wider activations, of options of TFLite, and of MobileNetV2, imported from tf.keras,
   with random parameters and the ranges of digits.
@@ -30,7 +30,7 @@ from qatviz.export.formats import FORMATS
 sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training")]
 
 #: Steps of training; of networks whose steps take long, fewer.
-STEPS = {"mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
+STEPS = {"few_layers": 300, "mlp": 200, "lenet": 200, "dscnn": 200, "resnet8": 100, "mobilenet": 60}
 IMPORTED = "mobilenetv2"
 SETTINGS = {
     "8-bit-per-tensor": {"preset": "tflite-int8", "weights": {"per_channel": False}},

@@ -13,7 +13,8 @@ from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, ReLU6
+from qatviz.network.layers import (Add, AveragePool, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten,
+                                   GlobalAveragePool, MaxPool, ReLU, ReLU6)
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
@@ -21,6 +22,7 @@ from qatviz.training.graph import TrainingGraph
 from qatviz.training.settings_book import SettingsBook
 
 BATCH_SIZE, CALIBRATED_ON = 32, 64
+FEW_LAYERS = "few_layers"
 #: MobileNetV2: expansion, filters, how many blocks, stride of the first (Sandler et al. 2018, table 2); of equal blocks
 #: no more than two, for each takes a second.
 _BLOCKS = ((1, 16, 1, 1), (6, 24, 2, 2), (6, 32, 2, 2), (6, 64, 2, 2), (6, 96, 2, 1), (6, 160, 2, 2), (6, 320, 1, 1))
@@ -77,6 +79,24 @@ def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
     return net.network()
 
 
+def few_layers(input_shape=(28, 28, 1), classes=10):
+    """The kind of network for which it is known how close runtimes come: each kind of layer once, without batch norm."""
+    net = NetworkBuilder(FEW_LAYERS, input_shape)
+    net.add(Conv2D, "conv", filters=8, kernel_size=3, padding="SAME")
+    net.add(ReLU, "conv_relu")
+    net.add(MaxPool, "max", pool_size=2)
+    net.add(DepthwiseConv2D, "depthwise", kernel_size=3, padding="SAME")
+    net.add(ReLU, "depthwise_relu")
+    net.add(AveragePool, "mean", pool_size=2)
+    net.add(Conv2D, "strided", filters=16, kernel_size=3, strides=2, padding="SAME")
+    net.add(ReLU, "strided_relu")
+    net.add(Flatten, "flatten")
+    net.add(Dense, "dense", units=32)
+    net.add(ReLU, "dense_relu")
+    net.add(Dense, "logits", units=classes)
+    return net.network()
+
+
 @lru_cache(maxsize=None)
 def calibrated(name):
     """A network of the zoo, or "mobilenetv2", with its graph, which stays for whoever else asks."""
@@ -120,11 +140,11 @@ class Calibrated:
 
 
 class Trained:
-    """A network of the zoo at its normal size after some steps on digits; use as a context manager."""
+    """A network of the zoo at its normal size, or of few layers, after some steps on digits; use as a context manager."""
 
     def __init__(self, name, steps=24):
         data = load("mnist-5k")
-        self.network = zoo.build(name, data.input_shape, data.num_classes)
+        self.network = few_layers() if name == FEW_LAYERS else zoo.build(name, data.input_shape, data.num_classes)
         self.plan = quantization_plan(self.network)
         self._steps = steps
         self._graph = TrainingGraph(self.network, self.plan, data, BATCH_SIZE, "adam", telemetry=False)

@@ -1,0 +1,49 @@
+"""The network for which it is known how close each runtime can come: exports come as close.
+
+The bars are those that integer files written by hand reached against a fake-quant graph, on 1,000 digits and 1,000 random
+inputs: here on fewer of them. (The benchmark ``parity/few_layers`` has all, and more runtimes.)
+"""
+
+import sys
+from pathlib import Path
+
+import pytest
+
+sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
+import bench_parity  # noqa: E402
+
+#: Smallest share of identical codes of the logits, largest difference in codes, smallest share of equal top-1.
+SINGLE_ROUNDING = (0.995, 1, 1.0)
+DOUBLE_ROUNDING, DOUBLE_ROUNDING_FEW_BITS = (0.85, 2, 0.995), (0.85, 2, 0.98)
+FEW_BITS = ("w4", "w2")
+#: Settings for which nothing was known, and what was found of TensorFlow 1.15's interpreter, which rounds twice: codes of 7
+#: bits and a zero point leave no room to multiply them, and scales that are powers of two lead to many ties.
+DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 2, 0.995)}
+EXAMPLES = 200
+
+
+@pytest.fixture(scope="module")
+def agreement():
+    """What the benchmark measures, on fewer examples."""
+    patch = pytest.MonkeyPatch()
+    patch.setattr(bench_parity, "EXAMPLES", EXAMPLES)
+    bench_parity._case.cache_clear()
+    yield lambda setting, form: next(bench_parity.run(["parity/few_layers/{}/{}".format(setting, form)]))
+    bench_parity._case.cache_clear()
+    patch.undo()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", sorted(bench_parity.SETTINGS))
+def test_exports_come_as_close_as_is_known_to_be_possible(agreement, setting):
+    forms = ["simulator", "npz/simulator", "c/compiled", "onnx/onnxruntime", "tflite/interpreter"]
+    for form in forms:
+        bar = SINGLE_ROUNDING
+        if form == "tflite/interpreter":
+            bar = DOUBLE_ROUNDING_FOUND.get(setting, DOUBLE_ROUNDING_FEW_BITS if setting in FEW_BITS else DOUBLE_ROUNDING)
+        found = agreement(setting, form)
+        if "not_run" in found and form.startswith(("c/", "onnx/")):
+            continue  # no C compiler, no onnxruntime
+        measured = "{} as {}: {}".format(setting, form, found)
+        assert "identical" in found, measured
+        assert (found["identical"] >= bar[0]) and found["largest"] <= bar[1] and found["top1"] >= bar[2], measured
