@@ -17,6 +17,8 @@ TICK_MS = 16
 #: Part of the time that goes into drawing while the user only watches; and for a while after a touch.
 WATCHING_SHARE, TOUCHED_SHARE = 0.06, 0.5
 TOUCHED_S = 0.7
+#: No rest is longer: a drawing that was held up once by something else does not leave the window as it is for seconds.
+LONGEST_REST_S = 1.5
 #: A tick goes on to the next panel only if both are drawn and painted within this time, as far as is known.
 TICK_BUDGET_S = 0.008
 #: Weight of the newest drawing of a panel in what it is expected to take.
@@ -89,7 +91,8 @@ class Frames(QtCore.QObject):
         """Rest until so much drawing is no more than its share."""
         now = self._clock()
         share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
-        self._rest_until = max(self._rest_until, now) + seconds * (1 / share - 1)
+        rest = max(self._rest_until, now) + seconds * (1 / share - 1)
+        self._rest_until = min(rest, now + LONGEST_REST_S)
 
     def frames_per_second(self) -> float:
         """Of the last two seconds."""

@@ -2,7 +2,7 @@
 
 import pytest
 
-from qatviz.gui.frames import TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
+from qatviz.gui.frames import LONGEST_REST_S, TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
 
 
 class Clock:
@@ -59,6 +59,16 @@ def test_drawing_takes_its_share_of_the_time(clock, app, touched):
         clock.now += 0.001
     share = panel.count * panel.cost / 60
     assert share == pytest.approx(TOUCHED_SHARE if touched else WATCHING_SHARE, rel=0.35)
+
+
+def test_one_drawing_that_is_held_up_does_not_stop_the_others_for_long(clock, app):
+    panel = Drawn(clock, 0.4)
+    frames = make(clock, panel)
+    frames.tick()
+    clock.now += LONGEST_REST_S - 0.01
+    assert frames.tick() == 0
+    clock.now += 0.02
+    assert frames.tick() == 1
 
 
 def test_a_touch_ends_the_rest(clock, app):
