@@ -24,7 +24,7 @@ from qatviz.gui.panels.quantization import QuantizationPanel
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.gui.panels.tensor import TensorPanel
 from qatviz.gui.recent import Recent
-from qatviz.gui.run_model import GOING, RUN, SELECTION, STATE, RunModel
+from qatviz.gui.run_model import GOING, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.status import StatusBar
 from qatviz.gui.theme import THEMES, Theme
 from qatviz.gui.window_actions import WindowActions
@@ -64,7 +64,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.edits = Edits(self.model, self)
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
-        self._is_closed = False
+        self._is_closed = self._is_change_unseen = False
         self.prepared = None  # type: Optional[Prepared]
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
@@ -184,8 +184,10 @@ class MainWindow(QtWidgets.QMainWindow):
     def _on_topic(self, topic: str) -> None:
         if topic in (RUN, STATE):
             self._on_state()
-        if topic in (RUN, SELECTION):
+        if topic in (RUN, SELECTION) or (topic == SNAPSHOT and self._is_change_unseen):
             self.frames.touch()
+        if topic == SNAPSHOT:
+            self._is_change_unseen = False
 
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
@@ -225,10 +227,13 @@ class MainWindow(QtWidgets.QMainWindow):
             self.named[name].setEnabled(bool(self.edits.unsent))
 
     def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.CommandApplied) and event.changes:
+            self._is_change_unseen = True  # the next snapshot is what the user waits for
         if isinstance(event, events.Failed):
             again = (("Go on from the last checkpoint", self.handlers.resume)
                      if self.prepared and self.prepared.directory else ("", None))
-            self.banner.say("Training failed after step {:,}: {}".format(event.step, event.message), BAD, event.traceback, *again)
+            self.banner.say("Training failed after step {:,}: {}".format(event.step, event.message), BAD, event.traceback,
+                            *again)
         elif isinstance(event, events.NonFinite):
             self.banner.say("{}. The run was set back to step {:,} and is paused: a lower learning rate may help."
                             .format(event.what.rstrip(".").capitalize(), event.restored_step), BAD)

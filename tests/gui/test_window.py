@@ -398,6 +398,25 @@ def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, 
     assert run.book.of("conv1.weights").num_bits == 8
 
 
+def test_what_a_change_did_is_drawn_without_a_rest(staged_window, monkeypatch):
+    window, run, _ = staged_window
+    touched = []
+    monkeypatch.setattr(window.frames, "touch", lambda: touched.append(run.step))
+    run.advance()
+    window.bridge.tick()
+    assert touched == []
+    run.send(c.ChangeSettings((("conv1.weights.num_bits", 3),)))
+    run.advance(snapshot=False)
+    window.bridge.tick()
+    del touched[:]
+    run.advance()
+    window.bridge.tick()
+    assert touched == [run.step]
+    run.advance()
+    window.bridge.tick()
+    assert touched == [run.step - 1]
+
+
 def test_panels_are_drawn_that_can_be_seen_and_no_others(staged_window, app):
     window = staged_window[0]
     for name, panel in window.panels.items():
