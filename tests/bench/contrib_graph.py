@@ -58,8 +58,12 @@ class StaticGraph:
             self._initialize = tf.global_variables_initializer()
         self.session = tf.Session(graph=self.graph, config=tf.ConfigProto(
             intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads))
-        self.session.run(self._initialize, self._feeds)
+        self.begin()
         self._step = self.session.make_callable([self.loss, self.train], [self.indices])
+
+    def begin(self) -> None:
+        """Set all variables to what they are at first."""
+        self.session.run(self._initialize, self._feeds)
 
     def step(self, indices: np.ndarray) -> float:
         """One training step; the loss before it."""
