@@ -111,6 +111,11 @@ class Network:
         """The shapes of the parameters of the layer `name`."""
         return self.layer(name).parameter_shapes(self.input_shapes(name))
 
+    def all_parameter_shapes(self) -> Dict[str, Shape]:
+        """The shapes of the parameters of all layers, by ``layer.parameter``, as states of runs name them."""
+        return {"{}.{}".format(layer.name, name): shape for layer in self.layers
+                for name, shape in self.parameter_shapes(layer.name).items()}
+
     def summary(self) -> List[SummaryRow]:
         """One row for each layer, in topological order."""
         return [SummaryRow(layer.name, layer.kind, layer.inputs, self._shapes[layer.name],

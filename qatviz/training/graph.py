@@ -168,8 +168,8 @@ class TrainingGraph:
 
     @contextlib.contextmanager
     def published(self, put_back: bool) -> Iterator[None]:
-        """Within the context the present state is published. ``put_back``: afterwards what was published before is again, and an
-        evaluation of it can go on."""
+        """Within the context the present state is published. ``put_back``: afterwards what was published before is
+        again, and an evaluation of it can go on."""
         before = self._read_published() if put_back else None
         self._publish()
         try:
@@ -222,9 +222,8 @@ class TrainingGraph:
                       for name in ("x_train", "y_train", "x_test", "y_test")}
         self._load_data = Loader(self._data, self._data)
         self._pixel_scale = dataset.pixel_scale
-        shapes = {"{}.{}".format(layer.name, name): shape for layer in self.network.layers
-                  for name, shape in self.network.parameter_shapes(layer.name).items()}
-        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape in shapes.items()})
+        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape
+                                                   in self.network.all_parameter_shapes().items()})
         run_settings = live_state.settings_arrays(
             self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0)
         run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)

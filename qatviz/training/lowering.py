@@ -11,7 +11,7 @@ from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.errors import NetworkError
 from qatviz.network.graph import WEIGHTED, Network
-from qatviz.network.layers import AveragePool, Concat, Conv2D, DepthwiseConv2D, GlobalAveragePool, element_count
+from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, element_count
 from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d

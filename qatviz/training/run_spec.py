@@ -107,9 +107,7 @@ class RunSpec:
         without one): what was trained could not go back there."""
         if self.keras is None:
             return frozenset()
-        names = {"{}.{}".format(layer.name, name) for layer in self.network.layers
-                 for name in self.network.parameter_shapes(layer.name)}
-        return frozenset(names - set(self.keras.arrays))
+        return frozenset(set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
 
     def description(self) -> Dict[str, Any]:
         """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
@@ -162,8 +160,7 @@ def _check_output(network: Network, dataset: Dataset) -> None:
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:
-    expected = {"{}.{}".format(layer.name, name): tuple(shape) for layer in network.layers
-                for name, shape in network.parameter_shapes(layer.name).items()}
+    expected = {name: tuple(shape) for name, shape in network.all_parameter_shapes().items()}
     for name in sorted({*expected, *parameters}):
         array = parameters.get(name)
         found = "nothing" if array is None else "{} {}".format(array.dtype, array.shape)

@@ -33,12 +33,10 @@ class StaticGraph:
     learning_rate : float
     num_bits : int
         Of weights and activations.
-    threads : int
-        0: as many as there are cores.
     """
 
     def __init__(self, network: Network, dataset: Dataset, batch_size: int, scheme: str, learning_rate: float = 1e-3,
-                 num_bits: int = 8, threads: int = 0):
+                 num_bits: int = 8):
         self.network, self._dataset, self._scheme = network, dataset, scheme
         self.graph = tf.Graph()
         with self.graph.as_default():
@@ -56,8 +54,7 @@ class StaticGraph:
             self._variables = {variable.op.name: variable for variable in tf.global_variables()}
             self._assign = {name: _assignment(variable) for name, variable in self._variables.items()}
             self._initialize = tf.global_variables_initializer()
-        self.session = tf.Session(graph=self.graph, config=tf.ConfigProto(
-            intra_op_parallelism_threads=threads, inter_op_parallelism_threads=threads))
+        self.session = tf.Session(graph=self.graph)
         self.begin()
         self._step = self.session.make_callable([self.loss, self.train], [self.indices])
 

@@ -97,8 +97,8 @@ class FrozenState:
         return Folded(weights * by_channel, beta + factor * (bias - mean))
 
     def _check_arrays(self) -> None:
-        wanted = {"{}.{}".format(layer.name, name): (shape, "layer {!r}".format(layer.name))
-                  for layer in self.network.layers for name, shape in self.network.parameter_shapes(layer.name).items()}
+        wanted = {name: (shape, "layer {!r}".format(name.rpartition(".")[0]))
+                  for name, shape in self.network.all_parameter_shapes().items()}
         wanted.update((name, (value.shape, "network {!r}".format(self.network.name)))
                       for name, value in live_state.initial_ranges(self._place).items())
         for name, (shape, owner) in wanted.items():

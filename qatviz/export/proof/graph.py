@@ -40,14 +40,13 @@ class EvaluationGraph:
         last = max(s.quant_delay for s in book.quantizers) if step is None else step
         state = {name: arrays[name] for name in live_state.initial_ranges(place)}
         state.update(live_state.settings_arrays(place, book.quantizers, book.run, last))
-        names = ["{}.{}".format(layer.name, name) for layer in network.layers
-                 for name in network.parameter_shapes(layer.name)]
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape))
             self._quantized = tf.placeholder(tf.bool, [])
-            self._lowered = lower(network, book.plan, self._images, {name: tf.constant(arrays[name]) for name in names},
+            parameters = {name: tf.constant(arrays[name]) for name in network.all_parameter_shapes()}
+            self._lowered = lower(network, book.plan, self._images, parameters,
                                   {name: tf.constant(value) for name, value in state.items()}, training=False,
                                   modes=Modes(self._quantized, self._quantized))
         config = tf.ConfigProto()
