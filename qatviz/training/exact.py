@@ -5,12 +5,16 @@ A sum in float32 is off by some 1e-7 of its terms. Where it lies that close to a
 logits, by up to 15 codes). But the exact sum is known all the same, for it is a whole number of units (input scale
 times weight scale). From it the exact result follows in double precision, and the result in float32 is moved to the
 side of the tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
+
+What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.agreeing_scales`.
 """
 
 from typing import Callable
 
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
+
+from qatviz.quant.agreeing_scales import agreeing_scales
 
 #: How far from a code, in steps, a value may lie that is to be rounded to it: a thousandth before the tie.
 _REACH = 0.499
@@ -19,6 +23,19 @@ _REACH = 0.499
 def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
     """float64: the whole number of units (float64, above 0) that ``x`` is closest to."""
     return tf.cast(tf.floor(x * tf.cast(1.0 / unit, tf.float32) + 0.5), tf.float64)
+
+
+def agreeing(input_scale: tf.Tensor, weight_scales: tf.Tensor, output_scale: tf.Tensor, output_zero_point: tf.Tensor,
+             output_half: tf.Tensor) -> tf.Tensor:
+    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are scalars.
+
+    In Python: as operations it would be many, for each of its tries. It remembers what it has found, so that of an
+    evaluation's batches only the first takes time.
+    """
+    found = tf.py_func(agreeing_scales, [input_scale, weight_scales, output_scale, output_zero_point, output_half],
+                       tf.float32, stateful=False)
+    found.set_shape(weight_scales.shape)
+    return found
 
 
 def settled(x: tf.Tensor, position: Callable[[tf.Tensor], tf.Tensor], scale: tf.Tensor, known: tf.Tensor) -> tf.Tensor:

@@ -16,7 +16,7 @@ from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.batch_norm import FoldedBatchNorm
-from qatviz.training.exact import settled, whole_units
+from qatviz.training.exact import agreeing, settled, whole_units
 from qatviz.training.variables import scope_name
 
 Parameters = Dict[str, tf.Tensor]
@@ -152,13 +152,16 @@ class _Builder:
         """A sum of products and its bias: a whole number of ``scale_in * scale_weights``."""
         if self.training:
             return x
-        scale = self._scale(self.plan.grid_of(unit.output))
-        products = self._double(unit.inputs[0]) * tf.cast(self._channel_scales(unit), tf.float64)
-        steps = self._double(unit.output)
+        source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
+        scale, weight_scales = self._scale(output), self._channel_scales(unit)
+        _, zero_point, half = self.quantizers.codes_of(output)
+        chosen = agreeing(self._scale(source), weight_scales, scale, zero_point[0], half)
+        units, in_steps = [self._double(unit.inputs[0]) * tf.cast(scales, tf.float64) for scales in (weight_scales, chosen)]
         # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
-        units = tf.where(products > 0, products, tf.fill(tf.shape(products), steps * 2.0**-20))
-        return settled(x, lambda sums: whole_units(sums, units) * (units / steps), scale,
-                       tf.logical_and(tf.reduce_max(products) > 0, scale > 0))
+        steps, fine = self._double(unit.output), tf.fill(tf.shape(units), tf.constant(2.0**-20, tf.float64))
+        factors = tf.where(units > 0, in_steps / steps, fine)
+        known = tf.logical_and(tf.reduce_max(units) > 0, scale > 0)
+        return settled(x, lambda sums: whole_units(sums, tf.where(units > 0, units, fine * steps)) * factors, scale, known)
 
     def _double(self, layer: str) -> tf.Tensor:
         """float64: the scale of what a layer puts out, 0 where its quantizer is off."""

@@ -119,7 +119,7 @@ def test_freezing_all_ranges_holds_those_of_weights():
     arrays = state_of(network)
     arrays["held_min"][:], arrays["held_max"][:] = -1, 3
     model = integer_model(network, book_of(network, freeze_ranges=True), arrays)
-    assert model.ops[0].weights.scale == np.float32(4 / 255)
+    assert model.ops[0].weights.scale == pytest.approx(4 / 255, rel=4e-5)
 
 
 def test_clamps_are_those_of_the_grid_and_the_activation():

@@ -16,9 +16,17 @@ pytest.importorskip("onnxruntime")
 
 EXAMPLES, DEEPEST_EXAMPLES, LAYER_EXAMPLES = 64, 16, 8
 FEW_SETTINGS = ("int8", "4-bit-activations", "asymmetric-8-bit-per-channel")
-#: Of some million codes of a deep network, one or two are so near to the middle of two that float32's factors take them
-#: to the other, and what differs makes more differ behind it.
-DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.7, 10, 0.9)
+#: What onnxruntime computes in float: 8-bit weights with a zero point for each channel, and Adds. Of some million codes
+#: of a deep network, one or two are so near to the middle of two that float32 takes them to the other, and what differs
+#: makes more differ behind it.
+IN_FLOAT = "asymmetric-8-bit-per-channel"
+DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.9, 10, 0.9)
+
+
+def bar(name, setting):
+    if name == "mobilenetv2":
+        return DEEPEST_BAR
+    return DEEP_BAR if setting == IN_FLOAT and name in DEEP + DEEPEST else REACHED
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS) if EXHAUSTIVE else FEW_SETTINGS)
@@ -34,10 +42,11 @@ def test_files_of_the_zoo_compute_what_was_seen(name, setting):
     layers = compare_layers(model, all_outputs(model).run, images[:LAYER_EXAMPLES])
     print("{}, {}: {}, least of a layer alone {:.6f}".format(
         name, setting, agreement, min(layer.own.identical for layer in layers)))
-    identical, largest, top1 = DEEPEST_BAR if name in DEEPEST else DEEP_BAR if name in DEEP else REACHED
+    identical, largest, top1 = bar(name, setting)
     assert agreement.identical >= identical and agreement.largest <= largest and agreement.top1 >= top1, agreement
     for layer in layers:
         assert layer.unexplained == 0 and layer.own.identical > 0.999 and layer.own.largest <= 1, layer
+        assert layer.own.identical == 1 or setting == IN_FLOAT or layer.kind == "Add", layer
 
 
 @pytest.mark.parametrize("setting", ["int8", "asymmetric-8-bit"])

@@ -18,6 +18,7 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, fake_quant, round_half_up
+from qatviz.quant.agreeing_scales import agreeing_scales
 from qatviz.training.settings_book import SettingsBook
 
 
@@ -29,11 +30,14 @@ class ExactSums(NamedTuple):
     units : np.ndarray
         float64: what the sum is a whole number of, ``[out]`` of an operation with weights, ``[1]`` of a mean; of an Add
         what each of its inputs is.
+    factors : np.ndarray
+        float64, the same shape: what takes these numbers to steps of the output's grid.
     steps : np.float32
-        The scale of the output's grid.
+        The scale of that grid.
     """
 
     units: np.ndarray
+    factors: np.ndarray
     steps: np.float32
 
 
@@ -176,11 +180,15 @@ def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid],
     """Of an operation with weights."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    units = np.float64(source.scale) * np.broadcast_to(weights.scale, channels).astype(np.float64)
+    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
+    units, in_steps = (np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
+                       for scales in (weights.scale, chosen))
     if not units.max() > 0:
         return None
     # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
-    return ExactSums(np.where(units > 0, units, output.scale * 2.0**-20), np.float32(output.scale))
+    steps, fine = np.float64(output.scale), 2.0**-20
+    return ExactSums(np.where(units > 0, units, fine * steps), np.where(units > 0, in_steps / steps, fine),
+                     np.float32(output.scale))
 
 
 def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
@@ -188,7 +196,8 @@ def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid]
     """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
     if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
         return None
-    return ExactSums(np.array([float(grid.scale) for grid in sources]) * share, np.float32(output.scale))
+    units = np.array([float(grid.scale) for grid in sources]) * share
+    return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
 
 
 def _tie(state: PartlyQuantizedState, unit: Unit) -> float:

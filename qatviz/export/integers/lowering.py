@@ -2,7 +2,8 @@
 
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as
 they stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken
-upwards.
+upwards, factors of sums those that integers and float32 round alike with
+(:mod:`qatviz.quant.agreeing_scales`).
 """
 
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -22,6 +23,7 @@ from qatviz.network.layers import (Add, AveragePool, Conv2D, DepthwiseConv2D, Dr
                                    ReLU6, Softmax)
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, quantize
+from qatviz.quant.agreeing_scales import agreeing_scales
 from qatviz.training.settings_book import SettingsBook
 
 _WINDOWED = (Conv2D, DepthwiseConv2D, MaxPool, AveragePool)
@@ -142,10 +144,11 @@ class _Lowering:
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
         bias = bias_codes(unit.name, folded.bias, np.float32(source.scale) * scales, output, products, limit)
         bound = int((products + np.abs(bias)).max())
+        chosen = agreeing_scales(source.scale, grid.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
         weights = IntegerWeights(unit.name + ".weights", _read_only(codes.astype(storage_dtype(grid.num_bits))),
-                                 _read_only(grid.scale), _read_only(grid.zero_point), grid.num_bits, grid.narrow_range,
+                                 _read_only(chosen), _read_only(grid.zero_point), grid.num_bits, grid.narrow_range,
                                  _read_only(bias.astype(np.int64 if wide else np.int32)))
-        factors = self._factors(unit, source.scale * scales.astype(np.float64) / output.scale, bound)
+        factors = self._factors(unit, source.scale * weights.channel_scales.astype(np.float64) / output.scale, bound)
         return IntegerOp(weights=weights, factors=factors, accumulator_bits=_bits(bound), **common)
 
     def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:

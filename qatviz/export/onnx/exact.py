@@ -1,7 +1,8 @@
 """Operations of an ONNX file as integer operators whose sums are multiplied in double precision.
 
-In QDQ form a runtime multiplies sums in float32, and one of a million codes is another; in a deep network that makes
-more differ. Here ConvInteger and MatMulInteger put out the sums themselves, and what is done with them is written out::
+In QDQ form a runtime may compute sums in float, and does compute those of an Add so: one of a million codes is another,
+which in a deep network makes more differ. (Where it multiplies sums of integers in float32, scales have been chosen for
+it to find the same: :mod:`qatviz.quant.agreeing_scales`.) Here ConvInteger and MatMulInteger put out the sums themselves, and what is done with them is written out::
 
     codes = cast(clip(sum * factor + zero_point + 1/2))
 

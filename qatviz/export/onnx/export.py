@@ -53,7 +53,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
-    # onnxruntime multiplies sums in float32, or computes them in it.
+    # onnxruntime computes sums in float32 where it has no operation in integers.
     report = replace(report, layers=forgive_float(model, report.layers))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, file.content, report), report)

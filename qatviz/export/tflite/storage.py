@@ -16,6 +16,7 @@ import numpy as np
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
+from qatviz.quant.agreeing_scales import round_alike
 
 #: From codes to those of a uint8 file.
 UINT8_OFFSET = 128
@@ -165,7 +166,7 @@ def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_chan
     scale = np.where(vanishing, model.tensor(op.output).scale / model.tensor(op.inputs[0]).scale, scale)
     factor = np.ones(out, np.int64)
     if multiply and zero == 0:
-        factor = _multipliers(columns, _INT4[1] if int4 else _LARGEST_CODE, op.accumulator_bits, per_channel)
+        factor = _multipliers(model, op, columns, scale, _INT4[1] if int4 else _LARGEST_CODE, per_channel)
     stored_scale = (scale / factor).astype(np.float32)[:out if per_channel else 1]
     offset = UINT8_OFFSET if dtype == _UINT8 else 0
     return StoredWeights(
@@ -255,9 +256,23 @@ def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndar
     return found if per_channel else np.full(found.shape, found.all())
 
 
-def _multipliers(columns: np.ndarray, limit: int, accumulator_bits: int, per_channel: bool) -> np.ndarray:
-    """int64 ``[out]``: how many times larger the codes may be, for them to keep to ``limit`` and their sums to fit."""
+def _multipliers(model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int,
+                 per_channel: bool) -> np.ndarray:
+    """int64 ``[out]``: how many times larger the codes may be, for them to keep to ``limit`` and their sums to fit.
+
+    The largest number with which kernels that multiply in float32 still round as integers do; a power of two, by which
+    scales can be divided without a rest, always is one.
+    """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
-    factor = np.maximum(limit // largest, 1)
-    factor = np.minimum(factor, 2**(_ACCUMULATOR_BITS - accumulator_bits))
-    return factor.astype(np.int64) if per_channel else np.full(factor.shape, factor.min(), np.int64)
+    most = np.minimum(np.maximum(limit // largest, 1), 2**(_ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
+    if not per_channel:
+        most = np.full(most.shape, most.min())
+    source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
+    found = np.exp2(np.floor(np.log2(most))).astype(np.int64)
+    for number in range(most.max(), 0, -1):
+        tried = np.flatnonzero((number <= most) & (number > found))
+        if len(tried):
+            alike = round_alike(source.scale, scale[tried].astype(np.float32), output.scale, output.zero_point,
+                                2**(output.num_bits - 1), np.full(tried.shape, number))
+            found[tried[alike]] = number
+    return found

@@ -1,0 +1,103 @@
+"""Sums taken to codes in float32, as XNNPACK and onnxruntime do it, against integers."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from qatviz.export.integers.fixed_point import fixed_point, requantize
+from qatviz.quant.agreeing_scales import FARTHEST, agreeing_scales, round_alike
+
+INPUT, OUTPUT = np.float32(0.0237), np.float32(0.0411)
+
+
+def scales_from(exponent, count=8):
+    return np.random.RandomState(0).uniform(2.0**exponent, 2.0**(exponent + 1), count).astype(np.float32)
+
+
+def last_places(found, given):
+    return np.abs(found.view(np.int32).astype(np.int64) - given.view(np.int32))
+
+
+def in_float32(sums, input_scale, weight_scales, output_scale):
+    """Their kernels: the factor and the product in float32, ties to even."""
+    return np.rint(sums.astype(np.float32) * (input_scale * weight_scales / output_scale)).astype(np.int64)
+
+
+def in_integers(sums, input_scale, weight_scales, output_scale):
+    return requantize(sums, fixed_point(np.float64(input_scale) * weight_scales.astype(np.float64) / np.float64(output_scale)))
+
+
+def all_sums(weight_scales, steps, factor=INPUT.astype(np.float64) / OUTPUT):
+    """Whatever is up to ``steps`` of the output, from both sides of 0."""
+    limit = int(steps / (factor * weight_scales.min())) + 1
+    return np.arange(-limit, limit)[:, np.newaxis]
+
+
+@pytest.mark.parametrize("exponent", [-3, -7, -11])
+@pytest.mark.parametrize("zero_point, steps", [(-128, 255), (0, 128), (17, 145)])
+def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
+    given = scales_from(exponent)
+    found = agreeing_scales(INPUT, given, OUTPUT, zero_point, 128)
+    sums = all_sums(found, steps)
+    clip = lambda codes: np.clip(codes + zero_point, -128, 127)
+    np.testing.assert_array_equal(clip(in_float32(sums, INPUT, found, OUTPUT)), clip(in_integers(sums, INPUT, found, OUTPUT)))
+    assert last_places(found, given).max() <= FARTHEST
+
+
+def test_without_some_sums_do_not():
+    given = scales_from(-9, 32)
+    sums = all_sums(given, 255)
+    expected = in_integers(sums, INPUT, given, OUTPUT)
+    different = (expected != in_float32(sums, INPUT, given, OUTPUT)) & (np.abs(expected) < 255)
+    moved = agreeing_scales(INPUT, given, OUTPUT, -128, 128) != given
+    assert different.any() and moved[different.any(axis=0)].all() and not moved.all()
+
+
+@settings(deadline=None)
+@given(st.floats(2.0**-13, 8, width=32), st.lists(st.floats(2.0**-10, 1, width=32), min_size=1, max_size=3),
+       st.floats(2.0**-13, 8, width=32), st.integers(2, 8), st.integers(-128, 127))
+def test_scales_are_moved_by_little_or_not_at_all(input_scale, weights, output_scale, bits, zero_point):
+    given, half = np.float32(weights), 2**(bits - 1)
+    zero_point = int(np.clip(zero_point, -half, half - 1))
+    found = agreeing_scales(input_scale, given, output_scale, zero_point, half)
+    assert found.dtype == np.float32 and last_places(found, given).max() <= FARTHEST
+    again = agreeing_scales(input_scale, found, output_scale, zero_point, half)
+    np.testing.assert_array_equal(again, found)
+
+
+def test_powers_of_two_stay():
+    given = np.float32([0.25, 2.0**-9, 1.0])
+    np.testing.assert_array_equal(agreeing_scales(INPUT, given, OUTPUT, -128, 128), given)
+
+
+@pytest.mark.parametrize("input_scale, output_scale, half", [(0.0, OUTPUT, 128), (INPUT, 0.0, 128), (INPUT, OUTPUT, 256)])
+def test_where_no_runtime_multiplies_in_float32_they_stay(input_scale, output_scale, half):
+    given = scales_from(-11)
+    np.testing.assert_array_equal(agreeing_scales(input_scale, given, output_scale, -half, half), given)
+
+
+def test_channels_without_a_scale_stay_and_do_not_keep_others_from_moving():
+    given = scales_from(-11)
+    with_zero = np.concatenate([np.float32([0]), given])
+    found = agreeing_scales(INPUT, with_zero, OUTPUT, -128, 128)
+    assert found[0] == 0
+    np.testing.assert_array_equal(found[1:], agreeing_scales(INPUT, given, OUTPUT, -128, 128))
+
+
+def test_a_scale_of_a_whole_tensor_has_no_axis():
+    found = agreeing_scales(INPUT, np.float32(0.0031), OUTPUT, -128, 128)
+    assert found.shape == () and found == agreeing_scales(INPUT, np.float32([0.0031]), OUTPUT, -128, 128)[0]
+
+
+@pytest.mark.parametrize("times", [2, 7, 16])
+def test_what_codes_may_be_multiplied_with_is_what_kernels_do_not_notice(times):
+    scales = agreeing_scales(INPUT, scales_from(-9, 32), OUTPUT, -128, 128)
+    sums = all_sums(scales, 255)
+    expected = in_integers(sums, INPUT, scales, OUTPUT)
+    found = in_float32(times * sums, INPUT, (scales / times).astype(np.float32), OUTPUT)
+    alike = round_alike(INPUT, scales, OUTPUT, -128, 128, np.full(32, times))
+    assert alike.all() if times in (2, 16) else 0 < alike.sum() < 32
+    different = (found != expected) & (np.abs(expected) < 255)
+    assert not different[:, alike].any()
+    assert different.any() == (times == 7)
