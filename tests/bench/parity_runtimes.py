@@ -79,7 +79,8 @@ def _simulator(source, model, options):
 def _tflite_model(model, options):
     from qatviz.export.tflite.lowering import tflite_model
 
-    return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"], int16=options["int16"])
+    return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"], int16=options["int16"],
+                        double_rounding=options["double_rounding"])
 
 
 @contextmanager
@@ -199,6 +200,7 @@ FORMS = {
     "npz/simulator": Form("npz", {}, _npz),
     "c/compiled": Form("c", {}, _c),
     "tflite/interpreter": Form("tflite", {}, _interpreter, FEW_EXAMPLES),
+    "tflite-double-rounding/interpreter": Form("tflite", {"double_rounding": True}, _interpreter, FEW_EXAMPLES),
     "tflite/litert": Form("tflite", {}, _litert),
     "onnx/onnxruntime": Form("onnx", {}, _onnxruntime),
     "onnx/newer-onnxruntime": Form("onnx", {}, _newer_onnxruntime),

@@ -36,11 +36,14 @@ def agreement():
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", sorted(bench_parity.SETTINGS))
 def test_exports_come_as_close_as_is_known_to_be_possible(agreement, setting):
-    forms = ["simulator", "npz/simulator", "c/compiled", "onnx/onnxruntime", "tflite/interpreter"]
+    forms = ["simulator", "npz/simulator", "c/compiled", "onnx/onnxruntime", "tflite/interpreter",
+             "tflite-double-rounding/interpreter"]
     for form in forms:
         bar = SINGLE_ROUNDING
+        if form.endswith("/interpreter"):
+            bar = DOUBLE_ROUNDING_FEW_BITS if setting in FEW_BITS else DOUBLE_ROUNDING
         if form == "tflite/interpreter":
-            bar = DOUBLE_ROUNDING_FOUND.get(setting, DOUBLE_ROUNDING_FEW_BITS if setting in FEW_BITS else DOUBLE_ROUNDING)
+            bar = DOUBLE_ROUNDING_FOUND.get(setting, bar)
         found = agreement(setting, form)
         if "not_run" in found and form.startswith(("c/", "onnx/")):
             continue  # no C compiler, no onnxruntime

@@ -191,6 +191,10 @@ def test_only_what_int16_does_not_clamp_itself_is_clamped():
         {"weights": {"num_bits": 8, "symmetric": True}}]),
     (INT4, {"num_bits": 12}, {"int16": True, "int4": True}, [
         {"activations": {}}, {"options": {"int16": True}}]),
+    (INT4, {}, {"int4": True, "double_rounding": True}, [
+        {"options": {"int4": True}}, {"options": {"double_rounding": True}}]),
+    (INT8, {"num_bits": 12}, {"int16": True, "double_rounding": True}, [
+        {"options": {"int16": True}}, {"activations": {"num_bits": 8}}]),
 ])
 def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, activations, options, possible):
     def refused(weights, activations, options):

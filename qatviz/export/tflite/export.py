@@ -54,8 +54,8 @@ class _Files:
     def __init__(self, model: IntegerModel, options: Options):
         def made(**changes: Any) -> TfliteModel:
             return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"],
-                                int16=options["int16"], **changes)
-        self.model = model
+                                int16=options["int16"], double_rounding=options["double_rounding"], **changes)
+        self.model, self._double_rounding = model, options["double_rounding"]
         self.shipped = made(softmax=options["softmax"])
         self.logits = made() if options["softmax"] else self.shipped
         self.layers = made(outputs=[op.output for op in model.ops])
@@ -63,7 +63,8 @@ class _Files:
     def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement,
                  factor_error: float = 0.0) -> Exported:
         """In the words of the proof."""
-        title = "TFLite {}{}".format(self.shipped.dtype.name, " and int4" if self.shipped.int4 else "")
+        title = "TFLite {}{}{}".format(self.shipped.dtype.name, " and int4" if self.shipped.int4 else "",
+                                       ", for kernels that round twice" if self._double_rounding else "")
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
                         factor_error)
 

@@ -15,13 +15,19 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
     """Of TFLite's integers.
 
     Options: ``int16``, whether activations may have more than 8 bits; ``int4``, whether weights of up to 4 bits are to
-    be INT4 tensors.
+    be INT4 tensors; ``double_rounding``, whether the file is for kernels that know neither.
     """
-    int16, int4 = options["int16"], options["int4"]
+    int16, int4, double_rounding = options["int16"], options["int4"], options["double_rounding"]
     wide = [name for name in _activations(book) if book.of(name).num_bits > 8]
     reasons = left_in_float(book.plan, book, step)
     reasons += ["{0}: {1} bits; TFLite's int8 holds up to 8; possible with {0}.num_bits=8".format(
         name, book.of(name).num_bits) for name in _weights(book) if book.of(name).num_bits > 8]
+    if double_rounding and wide and int16:
+        reasons.append("{0}: {1} bits, as int16, which kernels that round twice don't know; possible with "
+                       "{0}.num_bits=8, or without the option double_rounding".format(wide[0], book.of(wide[0]).num_bits))
+    if double_rounding and int4:
+        reasons += _int4(book, "scales for kernels that round twice, which don't know INT4",
+                         "the option double_rounding off")
     if wide and int16:
         beside = "int16 activations, whose operations take int8 weights"
         return reasons + _int16(book) + (_int4(book, beside, "8 bits for all activations") if int4 else [])

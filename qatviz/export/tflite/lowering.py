@@ -21,8 +21,9 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
-from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, code_offset, int4_layers,
-                                          int4_remarks, is_uniform, remarks, storage_type, stored_weights, weights_type)
+from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, check_double_rounding, code_offset,
+                                          int4_layers, int4_remarks, is_uniform, remarks, storage_type, stored_weights,
+                                          weights_type)
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
 
@@ -47,7 +48,8 @@ Range = Tuple[int, int]
 
 
 def tflite_model(model: IntegerModel, softmax: bool = False, multiply_codes: bool = True,
-                 outputs: Optional[Sequence[str]] = None, int4: bool = False, int16: bool = False) -> TfliteModel:
+                 outputs: Optional[Sequence[str]] = None, int4: bool = False, int16: bool = False,
+                 double_rounding: bool = False) -> TfliteModel:
     """The TFLite file of an integer model.
 
     Parameters
@@ -64,22 +66,26 @@ def tflite_model(model: IntegerModel, softmax: bool = False, multiply_codes: boo
         Weights of up to 4 bits are INT4 tensors.
     int16 : bool
         Activations may have more than 8 bits; if some do, all are int16.
+    double_rounding : bool
+        Scales and biases are what suits kernels that round twice (:mod:`qatviz.export.tflite.double_rounding`).
 
     Raises
     ------
     ExportError
         If TFLite can't hold the model; the message says what would make it possible.
     """
-    return _Lowering(model, multiply_codes, int4, int16).run(softmax, outputs)
+    return _Lowering(model, multiply_codes, int4, int16, double_rounding).run(softmax, outputs)
 
 
 class _Lowering:
     """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
 
-    def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool):
-        self._model = model
+    def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool, double_rounding: bool):
+        self._model, self._double_rounding = model, double_rounding
         self._dtype = storage_type(model, int16)
         self._int4 = int4_layers(model, self._dtype) if int4 else frozenset()
+        if double_rounding:
+            check_double_rounding(model, self._dtype, int4)
         self._multiply = multiply_codes and self._dtype != np.int16
         facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
@@ -210,8 +216,8 @@ class _Lowering:
         """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes take one scale for a convolution to be none at all.
         per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
-        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4)
-        scale = self._off_ties(op, stored.scale)
+        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, self._double_rounding)
+        scale = stored.scale if self._double_rounding else self._off_ties(op, stored.scale)
         weights = Quantization(scale, stored.zero_point, axis if per_channel else 0)
         add = self._file.add_int4_constant if int4 else self._file.add_constant
         return (add(op.weights.name, arrange(stored.codes), weights),

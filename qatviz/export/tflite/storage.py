@@ -16,6 +16,7 @@ import numpy as np
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
+from qatviz.export.tflite.double_rounding import suited
 from qatviz.quant.agreeing_scales import round_alike
 
 #: From codes to those of a uint8 file.
@@ -112,6 +113,14 @@ def int4_layers(model: IntegerModel, dtype: np.dtype) -> FrozenSet[str]:
     return frozenset(op.name for op in small if _fits(op.weights, *_INT4))
 
 
+def check_double_rounding(model: IntegerModel, dtype: np.dtype, int4: bool) -> None:
+    """Raise :class:`ExportError` if the kernels that round twice don't know what there would be in the file."""
+    small = int4 and any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
+    if small or dtype == _INT16:
+        raise ExportError("the file would have {}, which kernels that round twice don't know; possible without the option "
+                          "double_rounding".format("INT4 tensors" if small else "int16 activations"))
+
+
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
     """Why weights of up to 4 bits are not among the ``layers`` with INT4 tensors; that there are no such weights."""
     small = [op for op in model.ops if op.weights is not None and op.weights.num_bits <= 4]
@@ -139,7 +148,7 @@ def bias_type(dtype: np.dtype) -> np.dtype:
 
 
 def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_channel: bool, multiply: bool,
-                   int4: bool = False) -> StoredWeights:
+                   int4: bool = False, double_rounding: bool = False) -> StoredWeights:
     """What a file of ``dtype`` has for the weights of ``op``.
 
     Parameters
@@ -154,6 +163,8 @@ def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_chan
         steps.
     int4 : bool
         For codes that fit INT4, to do so.
+    double_rounding : bool
+        Change scale and bias by what suits kernels that round twice.
     """
     weights, out = op.weights, len(op.weights.bias)
     # uint8 keeps a zero point that int8 could not do without; all others are folded into the codes.
@@ -167,11 +178,16 @@ def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_chan
     factor = np.ones(out, np.int64)
     if multiply and zero == 0:
         factor = _multipliers(model, op, columns, scale, _INT4[1] if int4 else _LARGEST_CODE, per_channel)
-    stored_scale = (scale / factor).astype(np.float32)[:out if per_channel else 1]
+    count = out if per_channel else 1
+    bias, stored_scale = bias * factor, (scale / factor).astype(np.float32)[:count]
+    if double_rounding:
+        stored_scale, change = suited(op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale,
+                                      factor[:count])
+        bias += change
     offset = UINT8_OFFSET if dtype == _UINT8 else 0
     return StoredWeights(
         (columns * factor + offset).astype(weights_type(dtype)).reshape(weights.codes.shape), stored_scale,
-        np.full(stored_scale.shape, zero + offset, np.int64), (bias * factor).astype(bias_type(dtype)),
+        np.full(stored_scale.shape, zero + offset, np.int64), bias.astype(bias_type(dtype)),
         bias_scale(model.tensor(op.inputs[0]), stored_scale))
 
 

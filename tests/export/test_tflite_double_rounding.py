@@ -1,0 +1,67 @@
+"""Files whose scales and biases suit kernels that round twice: gemmlowp's arithmetic, TensorFlow 1.15's interpreter."""
+
+import numpy as np
+import pytest
+from integer_cases import model_of
+from test_tflite_lowering import SETTINGS, everything, images_for, random_chain
+
+from qatviz.export.proof.parity import compare_layers
+from qatviz.export.tflite.double_rounding import multiplied_twice
+from qatviz.export.tflite.lowering import tflite_model
+from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.storage import stored_weights
+
+
+def gemmlowp(value, real):
+    """``MultiplyByQuantizedMultiplier`` of TensorFlow 1.15 (``lite/kernels/internal/common.h``), in Python's integers."""
+    fraction, exponent = np.frexp(real)
+    multiplier = int(np.floor(fraction * 2**31 + 0.5))
+    if multiplier == 2**31:
+        multiplier, exponent = 2**30, exponent + 1
+    product = (value << max(int(exponent), 0)) * multiplier
+    nudged = product + (2**30 if product >= 0 else 1 - 2**30)
+    high = nudged // 2**31 if nudged >= 0 else -(-nudged // 2**31)
+    shift = max(-int(exponent), 0)
+    mask = (1 << shift) - 1
+    return (high >> shift) + ((high & mask) > (mask >> 1) + (high < 0))
+
+
+@pytest.mark.parametrize("real", [0.75, 0.5, 2.0**-9, 0.9999999999, 0.00123, 3.7e-5, 1.6, 6.0])
+def test_the_arithmetic_is_gemmlowps(real):
+    near_ties = [int((step + 0.5) / real) + offset for step in range(-40, 40) for offset in (-1, 0, 1)]
+    values = np.array(sorted(set(near_ties + list(range(-70, 70)))))
+    expected = [gemmlowp(int(value), real) for value in values]
+    np.testing.assert_array_equal(multiplied_twice(values[:, np.newaxis], np.array([real]))[:, 0], expected)
+
+
+def different(model, **options):
+    """Share of codes that the interpreter has differently, of operations with weights, each given the model's inputs."""
+    file = tflite_model(model, outputs=[op.output for op in model.ops], **options)
+    layers = compare_layers(model, TfliteRunner(file).run, images_for(model, 24))
+    weighted = [layer for layer in layers if model.op(layer.layer).weights is not None]
+    assert max(layer.own.largest for layer in weighted) <= 1
+    return np.mean([1 - layer.own.identical for layer in weighted])
+
+
+POWER_OF_TWO = ({"symmetric": True, "power_of_two": True}, {"power_of_two": True})
+
+
+@pytest.mark.parametrize("settings", [*(SETTINGS[name] for name in ("int8", "int8 per tensor", "uint8", "int4")),
+                                      POWER_OF_TWO])
+def test_operations_have_half_as_many_other_codes(settings):
+    model = model_of(random_chain(4), *settings)
+    plain, suited = (different(model, double_rounding=on) for on in (False, True))
+    print(plain, suited)
+    assert suited < plain / 2
+
+
+def test_biases_are_off_by_one_at_most_and_scales_by_little():
+    model = model_of(everything(), {"symmetric": True, "per_channel": True})
+    for op in (op for op in model.ops if op.weights is not None):
+        plain, suited = (stored_weights(model, op, np.dtype(np.int8), True, True, double_rounding=on) for on in (False, True))
+        np.testing.assert_array_equal(suited.codes, plain.codes)
+        assert set(np.unique(suited.bias - plain.bias)) <= {-1, 0, 1}
+        # A step and a half of the first rounding, of as many as the step 64 has.
+        np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=1.6 * op.factors.real.max() / 64)
+    changed, same = (tflite_model(model, double_rounding=on).content for on in (True, False))
+    assert changed != same and len(changed) == len(same)
