@@ -136,6 +136,11 @@ class QuantizationPlan:
         """The tensor of this name; `NetworkError` when there is none."""
         return self.tensors[self.index(name)]
 
+    def shares_grid(self, name: str) -> bool:
+        """Whether the tensor of this name has its grid together with others."""
+        index = self.index(name)
+        return any(index in members and len(members) > 1 for members in self.groups)
+
     def grid_of(self, layer_name: str) -> str:
         """The name of the activations tensor on whose grid the output of a layer (or "input") lies.
 

@@ -19,14 +19,14 @@ import numpy as np
 #: How far a scale may be moved, in units in the last place: 3 of 100,000 at most.
 FARTHEST = 256
 #: By what is tried, the closest first; how many scales are looked at together.
-_DISTANCES = np.array(sorted(range(-FARTHEST, FARTHEST + 1), key=abs), np.int32)
+DISTANCES = np.array(sorted(range(-FARTHEST, FARTHEST + 1), key=abs), np.int32)
 _AT_ONCE = 512
 #: A factor in integers may be off by a share of less than 2**-31.
 _INTEGER_ERROR = 2.0**-30
 #: float32 has all integers up to here.
 _WHOLE = 2**24
 #: Of 8 bits. Runtimes that take sums to more do not do it in float32.
-_LARGEST_HALF = 128
+LARGEST_HALF = 128
 #: Ties are looked at in so many parts.
 _PARTS = 6
 
@@ -59,7 +59,7 @@ def agreeing_scales(input_scale: float, weight_scales: np.ndarray, output_scale:
     array([0.003, 0.25 ], dtype=float32)
     """
     scales = np.asarray(weight_scales, np.float32)
-    if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= _LARGEST_HALF):
+    if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= LARGEST_HALF):
         return scales
     steps = _steps(output_zero_point, output_half)
     found = _moved(float(input_scale), scales.tobytes(), float(output_scale), steps)
@@ -71,7 +71,7 @@ def round_alike(input_scale: float, weight_scales: np.ndarray, output_scale: flo
     """bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the codes
     of the weights and as much smaller scales, and where integers have neither. Else as :func:`agreeing_scales`."""
     scales = np.asarray(weight_scales, np.float32)
-    if output_half > _LARGEST_HALF:
+    if output_half > LARGEST_HALF:
         return np.ones(scales.shape, bool)
     return _alike(input_scale, scales, output_scale, _steps(output_zero_point, output_half), times)
 
@@ -86,9 +86,9 @@ def _moved(input_scale: float, weight_scales: bytes, output_scale: float, steps:
     scales = np.frombuffer(weight_scales, np.float32).copy()
     movable = np.isfinite(scales) & (scales > 0) & (np.frexp(scales)[0] != 0.5)
     left, first = np.flatnonzero(movable), 0
-    while len(left) and first < len(_DISTANCES):
+    while len(left) and first < len(DISTANCES):
         # One try for many scales, many tries for a few.
-        tried = _DISTANCES[first:first + 1 + (first > 0) * (_AT_ONCE // len(left))]
+        tried = DISTANCES[first:first + 1 + (first > 0) * (_AT_ONCE // len(left))]
         candidates = (scales.view(np.int32)[left, np.newaxis] + tried).view(np.float32)
         alike = _alike(input_scale, candidates.ravel(), output_scale, steps).reshape(candidates.shape)
         found, which = alike.any(axis=1), alike.argmax(axis=1)

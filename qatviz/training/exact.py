@@ -6,7 +6,9 @@ logits, by up to 15 codes). But the exact sum is known all the same, for it is a
 times weight scale). From it the exact result follows in double precision, and the result in float32 is moved to the
 side of the tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
 
-What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.agreeing_scales`.
+What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.agreeing_scales`
+and :mod:`qatviz.quant.agreeing_sums`. They are in Python: as operations they would be many, for each of their tries. They
+remember what they found, so that of an evaluation's batches only the first takes time.
 """
 
 from typing import Callable
@@ -15,6 +17,7 @@ import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
 from qatviz.quant.agreeing_scales import agreeing_scales
+from qatviz.quant.agreeing_sums import agreeing_sum_scale
 
 #: How far from a code, in steps, a value may lie that is to be rounded to it: a thousandth before the tie.
 _REACH = 0.499
@@ -27,14 +30,19 @@ def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
 
 def agreeing(input_scale: tf.Tensor, weight_scales: tf.Tensor, output_scale: tf.Tensor, output_zero_point: tf.Tensor,
              output_half: tf.Tensor) -> tf.Tensor:
-    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are scalars.
-
-    In Python: as operations it would be many, for each of its tries. It remembers what it has found, so that of an
-    evaluation's batches only the first takes time.
-    """
+    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are scalars."""
     found = tf.py_func(agreeing_scales, [input_scale, weight_scales, output_scale, output_zero_point, output_half],
                        tf.float32, stateful=False)
     found.set_shape(weight_scales.shape)
+    return found
+
+
+def agreeing_sum(input_scales: tf.Tensor, input_zero_points: tf.Tensor, input_halves: tf.Tensor,
+                 output_scale: tf.Tensor, output_half: tf.Tensor) -> tf.Tensor:
+    """:func:`qatviz.quant.agreeing_sums.agreeing_sum_scale` in the graph: the inputs' are vectors, the others scalars."""
+    found = tf.py_func(agreeing_sum_scale, [input_scales, input_zero_points, input_halves, output_scale, output_half],
+                       tf.float32, stateful=False)
+    found.set_shape([])
     return found
 
 

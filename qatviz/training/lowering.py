@@ -16,7 +16,7 @@ from qatviz.network.plan import QuantizationPlan, Unit
 from qatviz.quant.live import LiveQuantizers, Modes
 from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
 from qatviz.training.batch_norm import FoldedBatchNorm
-from qatviz.training.exact import agreeing, settled, whole_units
+from qatviz.training.exact import agreeing, agreeing_sum, settled, whole_units
 from qatviz.training.variables import scope_name
 
 Parameters = Dict[str, tf.Tensor]
@@ -98,6 +98,8 @@ class _Builder:
         self.network, self.plan, self.parameters = network, plan, parameters
         self.quantizers, self.batch_norms = quantizers, batch_norms
         self.training, self.dropout_seed, self.modes = training, dropout_seed, modes
+        #: Scales that were moved, by the tensor whose they are: of the factors that take sums to steps of an output.
+        self.moved = {}  # type: Dict[str, tf.Tensor]
 
     def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return getattr(self, "_" + unit.op.kind.lower())(unit, inputs)
@@ -155,17 +157,24 @@ class _Builder:
         source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
         scale, weight_scales = self._scale(output), self._channel_scales(unit)
         _, zero_point, half = self.quantizers.codes_of(output)
-        chosen = agreeing(self._scale(source), weight_scales, scale, zero_point[0], half)
-        units, in_steps = [self._double(unit.inputs[0]) * tf.cast(scales, tf.float64) for scales in (weight_scales, chosen)]
+        chosen = agreeing(self.moved.get(source, self._scale(source)), weight_scales, scale, zero_point[0], half)
+        units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
+        factors = self._moved_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
         # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
-        steps, fine = self._double(unit.output), tf.fill(tf.shape(units), tf.constant(2.0**-20, tf.float64))
-        factors = tf.where(units > 0, in_steps / steps, fine)
-        known = tf.logical_and(tf.reduce_max(units) > 0, scale > 0)
-        return settled(x, lambda sums: whole_units(sums, tf.where(units > 0, units, fine * steps)) * factors, scale, known)
+        fine = tf.fill(tf.shape(units), tf.constant(2.0**-20, tf.float64))
+        units = tf.where(units > 0, units, fine * self._double(unit.output))
+        factors = tf.where(factors > 0, factors, fine)
+        known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)
+        return settled(x, lambda sums: whole_units(sums, units) * factors, scale, known)
 
     def _double(self, layer: str) -> tf.Tensor:
         """float64: the scale of what a layer puts out, 0 where its quantizer is off."""
         return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
+
+    def _moved_double(self, layer: str) -> tf.Tensor:
+        """The same, moved if it was."""
+        grid = self.plan.grid_of(layer)
+        return tf.cast(self.moved[grid], tf.float64) if grid in self.moved else self._double(layer)
 
     def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
         bias = self.parameters.get(unit.name + ".bias")
@@ -215,7 +224,8 @@ class _Builder:
             mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
             if own_range:
                 third, steps = self._double(unit.inputs[0]) / (MEAN_WEIGHT * count), self._double(unit.output)
-                mean = settled(mean, lambda x: whole_units(x, third) * (third / steps),
+                factor = self._moved_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
+                mean = settled(mean, lambda x: whole_units(x, third) * factor,
                                self._scale(unit.name + ".activations"), tf.minimum(third, steps) > 0)
         # An average pool keeps its input's grid, and cannot leave its range.
         return self.quantizers.quantizer(unit.name + ".activations", observe=own_range)(mean)
@@ -223,15 +233,28 @@ class _Builder:
     def _add(self, unit, inputs):
         total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
         if not self.training:
-            units, steps = [self._double(name) for name in unit.inputs], self._double(unit.output)
-            known = tf.reduce_min(tf.stack(units + [steps])) > 0
+            units = [self._double(name) for name in unit.inputs]
+            self._move_sum(unit)
+            known = tf.reduce_min(tf.stack(units + [self._double(unit.output)])) > 0
+            factors = [self._moved_double(name) / self._moved_double(unit.output) for name in unit.inputs]
 
             def position(_):
                 parts = [switch(x, known)[1] for x in inputs]
-                return sum(whole_units(x, own) * (own / steps) for x, own in zip(parts, units))
+                return sum(whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors))
 
             total = settled(total, position, self._scale(unit.name + ".activations"), known)
         return self._finish(unit, total)
+
+    def _move_sum(self, unit: Unit) -> None:
+        """Choose the scale of an Add's output, if that is its own."""
+        output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
+        if self.plan.shares_grid(output):
+            return
+        codes = [self.quantizers.codes_of(name) for name in sources]
+        self.moved[output] = agreeing_sum(
+            tf.stack([self.moved.get(name, self._scale(name)) for name in sources]),
+            tf.stack([zero_point[0] for _, zero_point, _ in codes]), tf.stack([half for _, _, half in codes]),
+            self._scale(output), self.quantizers.codes_of(output)[2])
 
     def _concat(self, unit, inputs):
         op = unit.op  # type: Concat

@@ -18,7 +18,7 @@ DOUBLE_ROUNDING, DOUBLE_ROUNDING_FEW_BITS = (0.85, 2, 0.995), (0.85, 2, 0.98)
 FEW_BITS = ("w4", "w2")
 #: Settings for which nothing was known, and what was found of TensorFlow 1.15's interpreter, which rounds twice: codes of 7
 #: bits and a zero point leave no room to multiply them, and scales that are powers of two lead to many ties.
-DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 2, 0.995)}
+DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 3, 0.995)}
 EXAMPLES = 200
 
 

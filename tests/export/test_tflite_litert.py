@@ -7,17 +7,21 @@ import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of, network_of
+from parity_cases import calibrated, digits
 from test_lowering_float import random_chain
+from test_parity import DEEP, DEEPEST
+from test_parity import SETTINGS as ZOO_SETTINGS
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.simulator import quantize_input, simulate_tensors
-from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
+from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import (BUILTIN, INT16_FACTOR_ERROR, REACHED, XNNPACK, LitertMissing, LitertRunner,
                                           find_litert)
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
+from qatviz.training.settings_book import SettingsBook
 
 #: Settings of weights and activations whose files only LiteRT runs, and the option that makes them.
 WIDE = {
@@ -73,6 +77,18 @@ def test_rounding_once_leaves_hardly_a_difference(setting, litert):
         simulated, found = run_logits(model, runner.run, images_for(model, 32))
     agreement = compare_logits(simulated, found)
     assert agreement.reaches(REACHED), agreement
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("setting", ["int8", "2-bit", "asymmetric-8-bit", "symmetric-activations"])
+@pytest.mark.parametrize("name", DEEP + DEEPEST)
+def test_deep_networks_have_every_code_that_was_seen(name, setting, litert):
+    case = calibrated(name)
+    book = SettingsBook.from_preset(case.plan, **ZOO_SETTINGS[setting])
+    model, images = case.model(book), digits(case.network.input_shape, 32)
+    with LitertRunner(litert, tflite_model(model)) as runner:
+        found = run_logits(model, runner.run, images)[1]
+    np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
 
 
 @pytest.mark.parametrize("weights", [

@@ -6,13 +6,14 @@ grid that its output is rounded to. Tensors that are left in float have no grid.
 """
 
 from dataclasses import dataclass, field
-from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.integers.frozen_state import Arrays
 from qatviz.export.integers.model import MEAN_WEIGHT
+from qatviz.export.integers.sum_scales import moved_sum_scales
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
@@ -131,12 +132,13 @@ def fake_quant_model(network: Network, book: SettingsBook, arrays: Arrays, step:
         If an array is missing or not finite, or nothing has been seen yet.
     """
     state = PartlyQuantizedState(network, book, arrays, step, quantized)
+    moved = moved_sum_scales(state.plan, state.grid_in_use)
     return FakeQuantModel(network, state.grid_in_use("input.activations"),
-                          tuple(_unit(state, unit) for unit in state.plan.units), state.everything_quantized,
+                          tuple(_unit(state, unit, moved) for unit in state.plan.units), state.everything_quantized,
                           dict(metadata or {}))
 
 
-def _unit(state: PartlyQuantizedState, unit: Unit) -> FakeQuantUnit:
+def _unit(state: PartlyQuantizedState, unit: Unit, moved: Dict[str, np.float32]) -> FakeQuantUnit:
     name = unit.name + ".activations"
     # A Concat's output is on the grid that its inputs have.
     grid = state.grid_in_use(name) if name in state.plan and not isinstance(unit.op, Concat) else None
@@ -144,17 +146,16 @@ def _unit(state: PartlyQuantizedState, unit: Unit) -> FakeQuantUnit:
         folded, weights = state.folded(unit), unit.name + ".weights"
         weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
         bias = _on_grid(folded.bias, _input_grid(state, unit), weight_grid)
-        exact = _exact_products(_input_grid(state, unit), weight_grid, grid, len(bias))
+        exact = _exact_products(_input_grid(state, unit), moved.get(state.plan.grid_of(unit.inputs[0])), weight_grid,
+                                grid, len(bias))
         return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid, exact=exact)
     if isinstance(unit.op, AveragePool):
         return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit))
     if isinstance(unit.op, GlobalAveragePool):
         count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
-        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(
-            [_input_grid(state, unit)], grid, 1 / count))
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(state, unit, moved, grid, 1 / count))
     if isinstance(unit.op, Add):
-        grids = [state.grid_in_use(state.plan.grid_of(name)) for name in unit.inputs]
-        return FakeQuantUnit(unit, grid=grid, exact=_exact(grids, grid))
+        return FakeQuantUnit(unit, grid=grid, exact=_exact(state, unit, moved, grid))
     if isinstance(unit.op, ReLU6):
         source = _input_grid(state, unit)
         return FakeQuantUnit(unit, limit=6.0 if source is None else float(fake_quant(np.float32(6), source)))
@@ -175,14 +176,15 @@ def _on_grid(bias: np.ndarray, source: Optional[AffineGrid], weights: Optional[A
         return np.where(scale > 0, codes * scale, bias).astype(np.float32)
 
 
-def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid],
-                    channels: int) -> Optional[ExactSums]:
-    """Of an operation with weights."""
+def _exact_products(source: Optional[AffineGrid], moved: Optional[np.float32], weights: Optional[AffineGrid],
+                    output: Optional[AffineGrid], channels: int) -> Optional[ExactSums]:
+    """Of an operation with weights; ``moved`` is the input's scale if that was moved."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
-    units, in_steps = (np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
-                       for scales in (weights.scale, chosen))
+    input_scale = source.scale if moved is None else moved
+    chosen = agreeing_scales(input_scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
+    units, in_steps = (np.float64(scale) * np.broadcast_to(scales, channels).astype(np.float64)
+                       for scale, scales in ((source.scale, weights.scale), (input_scale, chosen)))
     if not units.max() > 0:
         return None
     # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
@@ -191,13 +193,17 @@ def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid],
                      np.float32(output.scale))
 
 
-def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
+def _exact(state: PartlyQuantizedState, unit: Unit, moved: Dict[str, np.float32], output: Optional[AffineGrid],
            share: float = 1.0) -> Optional[ExactSums]:
     """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
-    if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
+    names = [state.plan.grid_of(name) for name in unit.inputs]
+    grids = [state.grid_in_use(name) for name in names]
+    if any(grid is None or not grid.scale > 0 for grid in (*grids, output)):
         return None
-    units = np.array([float(grid.scale) for grid in sources]) * share
-    return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
+    units = np.array([float(grid.scale) for grid in grids]) * share
+    inputs = np.array([float(moved.get(name, grid.scale)) for name, grid in zip(names, grids)]) * share
+    steps = float(moved.get(state.plan.grid_of(unit.output), output.scale))
+    return ExactSums(units, inputs / steps, np.float32(output.scale))
 
 
 def _tie(state: PartlyQuantizedState, unit: Unit) -> float:

@@ -2,8 +2,8 @@
 
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as
 they stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken
-upwards, factors of sums those that integers and float32 round alike with
-(:mod:`qatviz.quant.agreeing_scales`).
+upwards, scales moved to those that all runtimes round sums alike with
+(:mod:`qatviz.quant.agreeing_scales`, :mod:`qatviz.quant.agreeing_sums`).
 """
 
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -17,6 +17,7 @@ from qatviz.export.integers.fixed_point import (LARGEST_ACCUMULATOR, FixedPoint,
 from qatviz.export.integers.frozen_state import Arrays, FrozenState
 from qatviz.export.integers.model import (MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights,
                                          Pads, channel_shape, storage_dtype)
+from qatviz.export.integers.sum_scales import moved_sum_scales
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import (Add, AveragePool, Conv2D, DepthwiseConv2D, Dropout, GlobalAveragePool, MaxPool, ReLU,
@@ -67,6 +68,7 @@ class _Lowering:
         self._aliases = {}  # type: Dict[str, str]
         self._notes = []  # type: List[str]
         self._always_zero = set()  # type: Set[str]
+        self._sum_scales = moved_sum_scales(state.plan, state.activation_grid)
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
         softmax = None
@@ -87,7 +89,7 @@ class _Lowering:
     def _add_tensor(self, name: str, shape: Tuple[int, ...]) -> IntegerTensor:
         quantizer = self._state.plan.grid_of(name)
         grid = self._state.activation_grid(quantizer)
-        scale = float(grid.scale)
+        scale = float(self._sum_scales.get(quantizer, grid.scale))
         if not scale > 0:
             scale = 1.0
             self._always_zero.add(name)
@@ -127,14 +129,16 @@ class _Lowering:
         if activation is not None:
             low = max(low, output.zero_point)
         if isinstance(activation, ReLU6):
-            high = min(high, int(quantize(np.float32(6), output.grid)))
+            high = min(high, int(quantize(np.float32(6), self._state.activation_grid(output.quantizer))))
         return low, high
 
     def _weighted(self, unit: Unit, source: IntegerTensor, output: IntegerTensor, common: Dict[str, Any]) -> IntegerOp:
         folded, plain = self._state.folded(unit), self._state.weight_grid(unit)
         wide = max(source.num_bits, plain.num_bits) > 8
         limit = _WIDE_BIAS_LIMIT if wide else _BIAS_LIMIT
-        grid, notes = fit_scales(folded.bias, plain, source.scale, limit)
+        # As the run has it: not moved.
+        input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
+        grid, notes = fit_scales(folded.bias, plain, float(input_scale), limit)
         self._notes += ["{}.weights: {}".format(unit.name, note) for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
@@ -142,7 +146,7 @@ class _Lowering:
         axes = tuple(range(codes.ndim - len(channels)))
         products = np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * _reach(source)
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
-        bias = bias_codes(unit.name, folded.bias, np.float32(source.scale) * scales, output, products, limit)
+        bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
         bound = int((products + np.abs(bias)).max())
         chosen = agreeing_scales(source.scale, grid.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
         weights = IntegerWeights(unit.name + ".weights", _read_only(codes.astype(storage_dtype(grid.num_bits))),

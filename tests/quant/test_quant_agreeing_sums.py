@@ -1,0 +1,86 @@
+"""Sums of two tensors as runtimes round them: XNNPACK in 21 bits, onnxruntime in float32 or 22 bits, integers in 31."""
+
+import numpy as np
+import pytest
+
+from qatviz.export.integers.fixed_point import common_fixed_point, round_shift
+from qatviz.quant.agreeing_scales import FARTHEST
+from qatviz.quant.agreeing_sums import agreeing_sum_scale
+
+ZERO_POINTS = [(0, 0), (-128, -128), (-128, 10)]
+
+
+def scales_from(seed):
+    """Of two inputs and their sum."""
+    random = np.random.RandomState(seed)
+    inputs = np.exp(random.uniform(-4, -2, 2)).astype(np.float32)
+    return inputs, np.float32(inputs.sum() * random.uniform(0.6, 1))
+
+
+def all_codes(zero_points):
+    """Less their zero points: a column and a row."""
+    first, second = (np.arange(-128, 128, dtype=np.int64) - zero for zero in zero_points)
+    return first[:, np.newaxis], second[np.newaxis]
+
+
+def in_bits(codes, scales, output, bits):
+    """``xnn_init_qs8_add_minmax_scalar_params``, with 21."""
+    factors = scales / output
+    shift = bits - 1 - int(np.floor(np.log2(factors.max())))
+    multipliers = [int(np.rint(np.float64(factor) * 2.0**shift)) for factor in factors]
+    return sum(part * multiplier for part, multiplier in zip(codes, multipliers)) + (1 << (shift - 1)) >> shift
+
+
+def in_float32(codes, scales, output):
+    """With factors, products and their sum in float32, ties to even."""
+    first, second = (part.astype(np.float32) * factor for part, factor in zip(codes, scales / output))
+    return np.rint(first + second).astype(np.int64)
+
+
+def in_integers(codes, scales, output):
+    factors = common_fixed_point(scales.astype(np.float64) / np.float64(output))
+    return round_shift(sum(part * multiplier for part, multiplier in zip(codes, factors.multiplier)),
+                       factors.right_shift[0])
+
+
+def different(codes, scales, output):
+    """How many pairs of codes there are whose sum is not the same for all."""
+    expected = in_integers(codes, scales, output)
+    others = (in_bits(codes, scales, output, 21), in_bits(codes, scales, output, 22), in_float32(codes, scales, output))
+    return np.count_nonzero(np.any([other != expected for other in others], axis=0) & (np.abs(expected) < 256))
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("zero_points", ZERO_POINTS[:2])
+def test_with_it_all_sums_are_the_same(zero_points, seed):
+    scales, output = scales_from(seed)
+    found = agreeing_sum_scale(scales, zero_points, (128, 128), output, 128)
+    assert different(all_codes(zero_points), scales, found) == 0
+    assert abs(int(found.view(np.int32)) - int(output.view(np.int32))) <= FARTHEST
+
+
+def test_without_some_are_not():
+    counts = [different(all_codes((-128, -128)), *scales_from(seed)) for seed in range(6)]
+    assert sum(count > 0 for count in counts) >= 3 and max(counts) < 40
+
+
+def test_what_differs_is_less_where_there_is_none_close_enough():
+    """Or the scale is as it was: with many more sums, not all can be far enough from a tie."""
+    for seed in range(4):
+        scales, output = scales_from(seed)
+        found = agreeing_sum_scale(scales, ZERO_POINTS[2], (128, 128), output, 128)
+        assert found == output or different(all_codes(ZERO_POINTS[2]), scales, found) == 0
+
+
+@pytest.mark.parametrize("scales, halves, output, output_half", [
+    ([0.1, 0.2], (128, 128), 0.25, 128),  # a power of two
+    ([0.1, 0.2, 0.3], (128, 128, 128), 0.3, 128),
+    ([0.1, 0.2], (128, 256), 0.3, 128),
+    ([0.1, 0.2], (128, 128), 0.3, 256),
+    ([0.0, 0.2], (128, 128), 0.3, 128),
+    ([0.1, 0.2], (128, 128), 0.0, 128),
+    ([0.1, np.inf], (128, 128), 0.3, 128),
+])
+def test_where_nothing_is_to_be_chosen_it_stays(scales, halves, output, output_half):
+    found = agreeing_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
+    assert isinstance(found, np.float32) and found == np.float32(output)
