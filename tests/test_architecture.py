@@ -33,6 +33,8 @@ THIRD_PARTY = [
     ("qatviz.presets", STANDARD_LIBRARY_ONLY),
     ("qatviz.bootstrapping", STANDARD_LIBRARY_ONLY),
     ("qatviz.quant.affine", NUMERIC),
+    ("qatviz.quant.agreeing_scales", NUMERIC),
+    ("qatviz.quant.agreeing_sums", NUMERIC),
     ("qatviz.quant.measures", NUMERIC),
     ("qatviz.quant.ranges", NUMERIC),
     ("qatviz.network.keras_import", NUMERIC | TENSORFLOW | {"h5py"}),

@@ -4,11 +4,14 @@ from typing import Optional, Sequence
 
 import numpy as np
 
+#: What stands for a number that there is not.
+UNKNOWN = "–"
+
 
 def si(value: Optional[float], digits: int = 3) -> str:
     """A number in few characters: 0.00123 is ``1.23e-3``, 12345 is ``12.3k``; a dash for what is no number."""
     if value is None or not np.isfinite(value):
-        return "–"
+        return UNKNOWN
     if value == 0:
         return "0"
     size = abs(value)
@@ -24,6 +27,31 @@ def si(value: Optional[float], digits: int = 3) -> str:
 def count(number: int, one: str, many: str = "") -> str:
     """``1 tensor``, ``1,200 tensors``."""
     return "{:,} {}".format(number, one if number == 1 else many or one + "s")
+
+
+def percent_text(share: Optional[float]) -> str:
+    """A share in percent, in few digits; nothing at all is 0, and the rest never looks like it."""
+    if share is None or not np.isfinite(share):
+        return UNKNOWN
+    value = 100 * share
+    if value == 0:
+        return "0 %"
+    return "<0.01 %" if value < 0.01 else "{:.2f} %".format(value) if value < 10 else "{:.1f} %".format(value)
+
+
+def share_text(share: Optional[float]) -> str:
+    """A share that is all or nearly all, in percent: what is not all never looks like it."""
+    if share is None or not np.isfinite(share):
+        return UNKNOWN
+    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
+
+
+def bytes_text(size: float) -> str:
+    """Bytes, kB or MB (thousands)."""
+    for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
+        if size < 999.5 * 1000**power:
+            break
+    return "{:.0f} {}".format(size, unit) if unit == "B" else "{:.3g} {}".format(size / 1000**power, unit)
 
 
 def shape_text(shape: Sequence[int]) -> str:

@@ -6,13 +6,12 @@ on.
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.analysis.numbers import count, si
+from qatviz.analysis.numbers import bytes_text, count, percent_text, share_text, si
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, bullets, folded, table
-from qatviz.report.words import most_percent, percent, size
 
 #: Layers of a proof that are told at most.
 MOST_LAYERS = 1000
@@ -49,7 +48,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
             "top1": next(iter(outputs.values()), {}).get("top1")}  # differences of values are none of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
-                      "{:,}".format(step) if is_count(step) else "–", "–" if nbytes is None else size(nbytes)]
+                      "{:,}".format(step) if is_count(step) else "–", "–" if nbytes is None else bytes_text(nbytes)]
                      + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")] + [_verdict(export)])
     return table("Exports", heads, shown)
 
@@ -111,10 +110,10 @@ def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     told = []  # type: List[Content]
     if found:
         told.append("{}: {}".format("Accuracy" if metric == "accuracy" else "RMSE", ", ".join(
-            "{} {}".format(_text(name), most_percent(value) if metric == "accuracy" else si(value))
+            "{} {}".format(_text(name), share_text(value) if metric == "accuracy" else si(value))
             for name, value in found.items())))
     if sizes:
-        told.append("Size: " + ", ".join("{} {}".format(_text(name), size(value)) for name, value in sizes.items()))
+        told.append("Size: " + ", ".join("{} {}".format(_text(name), bytes_text(value)) for name, value in sizes.items()))
     bar = {**numbers(record, "reached"), **numbers(record, "bar")}
     if bar:
         told.append("The bar: " + ", ".join("{} at {} {}".format(
@@ -167,7 +166,7 @@ def _number(key: str, value: Any) -> str:
     if not is_number(value):
         return "–" if value is None else _text(value)
     if key in _SHARES:
-        return most_percent(value) if 0 <= value <= 1 else percent(value)
+        return share_text(value) if 0 <= value <= 1 else percent_text(value)
     return "{:,}".format(value) if isinstance(value, int) else si(value)
 
 

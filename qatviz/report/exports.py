@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from qatviz.report.words import size
+from qatviz.analysis.numbers import bytes_text
 
 #: What a proof is called in the directory of an export, and how its name ends beside an export that is a file.
 PROOF = "parity.json"
@@ -79,7 +79,7 @@ def _read(path: Path, directory: Path, run_id: Optional[str]) -> FoundExport:
     try:
         nbytes = path.stat().st_size
         if not path.is_file() or nbytes > MOST_BYTES:
-            raise ValueError("it is no file, or has {}; expected at most {}".format(size(nbytes), size(MOST_BYTES)))
+            raise ValueError("it is no file, or has {}; expected at most {}".format(bytes_text(nbytes), bytes_text(MOST_BYTES)))
         record = json.loads(path.read_bytes().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
         return FoundExport(name, {}, "can't be read: {}".format(getattr(error, "strerror", None) or error), False)

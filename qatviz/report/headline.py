@@ -3,12 +3,11 @@
 import math
 from typing import Any, Dict, List, Optional, Sequence
 
-from qatviz.analysis.numbers import count
+from qatviz.analysis.numbers import bytes_text, count
 from qatviz.analysis.verdict import BAD, GOOD, WARNING
 from qatviz.metric import Metric
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import TensorRow, sizes
-from qatviz.report.words import size
 from qatviz.telemetry import events
 
 #: Standard errors that a difference of two shares must have to be told from chance.
@@ -120,7 +119,7 @@ def _saved(rows: Sequence[TensorRow]) -> List[str]:
     if not in_float:
         return []
     told = "The weights take {} instead of {} in float32 ({:.3g} bits each)."
-    return [told.format(size(now), size(in_float), mean_bits)]
+    return [told.format(bytes_text(now), bytes_text(in_float), mean_bits)]
 
 
 def worst(rows: Sequence[TensorRow], most: int = 6) -> List[TensorRow]:

@@ -6,11 +6,11 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution, distribution, extent
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import percent_text, si
 from qatviz.analysis.ticks import linear_ticks
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report.markup import Markup, element, escaped, join, number
-from qatviz.report.words import MINUS, decibels, percent
+from qatviz.report.words import MINUS, decibels
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 #: px, with the labels of the axis.
@@ -55,7 +55,7 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
         return Shown(found, (low, high), words + "; in float")
     grid = "{} bits, representable {} to {}".format(snapshot.num_bits[index], si(window[0]), si(window[1]))
     error = "{}; {} clipped, {} flushed to zero".format(
-        decibels(measure["sqnr_db"]), percent(measure["clipped"]), percent(measure["flushed"]))
+        decibels(measure["sqnr_db"]), percent_text(measure["clipped"]), percent_text(measure["flushed"]))
     return Shown(found, (low, high), "; ".join((words, grid, error)))
 
 

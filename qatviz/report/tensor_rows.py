@@ -5,11 +5,10 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import bytes_text, percent_text, si
 from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
                                      verdict)
 from qatviz.network.plan import QuantizedTensor
-from qatviz.report import words
 from qatviz.report.run_data import RunData
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
@@ -120,13 +119,13 @@ COLUMNS = (
              "error that quantization makes; 6 dB more is half the error.", "{:.1f}".format),
     _measure("rmse_over_scale", "RMSE/scale", "The typical error divided by the scale. 0.289 is what rounding alone "
              "must make; much more means clipping.", "{:.3f}".format),
-    _measure("clipped", "Clipped", "Share of the values that lie outside the representable range.", words.percent),
-    _measure("flushed", "To 0", "Share of the nonzero values that become 0.", words.percent),
+    _measure("clipped", "Clipped", "Share of the values that lie outside the representable range.", percent_text),
+    _measure("flushed", "To 0", "Share of the nonzero values that become 0.", percent_text),
     _measure("used_codes", "Codes used", "How many different integer codes occur, of all there are.", str),
     _measure("effective_bits", "Eff. bits", "Entropy of the codes: how many bits of information a value carries on "
              "average.", "{:.2f}".format),
     _measure("flip_rate", "Flips", "Share of the values whose code changed since the last snapshot. At few bits, many "
-             "flips are oscillation.", words.percent),
+             "flips are oscillation.", percent_text),
     _measure("scale", "Scale", "Distance between two neighbouring levels; of a per-channel tensor the largest.",
              lambda value: si(value, 4), True),
     _measure("zero_point", "Zero point", "The integer code that stands for 0.", "{:,.0f}".format, True),
@@ -134,7 +133,7 @@ COLUMNS = (
     _setting("power_of_two", "Power of 2"),
     Column("range_method", "Range", QUANTIZER_SETTINGS["range_method"].help, _range, False),
     Column("size", "Size", "Memory that the codes of these weights take: parameters × bits / 8.",
-           lambda row: words.size(row.size) if row.tensor.parameters else ""),
+           lambda row: bytes_text(row.size) if row.tensor.parameters else ""),
 )
 
 

@@ -2,7 +2,7 @@
 
 from typing import List, Optional, Sequence
 
-from qatviz.analysis.numbers import count, shape_text
+from qatviz.analysis.numbers import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
 from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
 from qatviz.report.markup import Markup, element, join
@@ -11,7 +11,6 @@ from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
 from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
-from qatviz.report.words import size
 from qatviz.settings import QUANTIZER_SETTINGS, applicable, setting_text
 
 _KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
@@ -27,7 +26,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     shown = [[element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
              + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS] + [row.verdict.text] for row in rows]
     total = "All weights: {} instead of {} in float32, {:.3g} bits each.".format(
-        size(now), size(in_float), mean_bits) if in_float else "There are no weights."
+        bytes_text(now), bytes_text(in_float), mean_bits) if in_float else "There are no weights."
     return join(table("All quantized tensors, {}".format(when), heads, shown, "tensors"), element("p", total),
                 element("p", _KEY), folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])))
 

@@ -5,51 +5,27 @@ from typing import Optional
 
 import numpy as np
 
-_UNKNOWN = "–"
+from qatviz.analysis.numbers import UNKNOWN
+
 #: The sign, as wide as a plus.
 MINUS = "−"
-
-
-def percent(share: Optional[float]) -> str:
-    """A share in percent, in few digits; nothing at all is 0, and the rest never looks like it."""
-    if share is None or not np.isfinite(share):
-        return _UNKNOWN
-    value = 100 * share
-    if value == 0:
-        return "0 %"
-    return "<0.01 %" if value < 0.01 else "{:.2f} %".format(value) if value < 10 else "{:.1f} %".format(value)
-
-
-def most_percent(share: Optional[float]) -> str:
-    """A share that is all or nearly all: what is not all never looks like it."""
-    if share is None or not np.isfinite(share):
-        return _UNKNOWN
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
 
 
 def decibels(value: Optional[float]) -> str:
     """``31.4 dB``, or ``exact`` where there is no error."""
     if value == np.inf:
         return "exact"
-    return _UNKNOWN if value is None or not np.isfinite(value) else "{:.1f} dB".format(value)
-
-
-def size(nbytes: float) -> str:
-    """Bytes, kB or MB (thousands)."""
-    for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
-        if nbytes < 999.5 * 1000**power:
-            break
-    return "{:.0f} {}".format(nbytes, unit) if unit == "B" else "{:.3g} {}".format(nbytes / 1000**power, unit)
+    return UNKNOWN if value is None or not np.isfinite(value) else "{:.1f} dB".format(value)
 
 
 def date(unix: Optional[float]) -> str:
     """Day, time and zone of where the report is written."""
     if unix is None:
-        return _UNKNOWN
+        return UNKNOWN
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(unix))
     except (OverflowError, ValueError, OSError, TypeError):  # not a time that a calendar has
-        return _UNKNOWN
+        return UNKNOWN
 
 
 def duration(seconds: float) -> str:

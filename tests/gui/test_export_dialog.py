@@ -7,8 +7,9 @@ from export_stage import FORMATS, RECORD, ExportLauncher, wait_for
 from PyQt5 import QtCore, QtTest, QtWidgets
 from staging import StagedRun
 
+from qatviz.analysis.numbers import share_text
 from qatviz.gui.dialogs.export import ExportDialog
-from qatviz.gui.dialogs.export_tables import flat, percent, shown
+from qatviz.gui.dialogs.export_tables import flat, shown
 from qatviz.gui.exporting import Ended, Exporter, ExportWanted
 from qatviz.telemetry import events
 from qatviz.training import commands as c
@@ -361,7 +362,7 @@ def test_a_proof_of_another_kind_is_shown_all_the_same(run, make, app):
 
 
 def test_nothing_but_all_is_a_hundred_percent():
-    assert [percent(x) for x in (1.0, 1, 0.999999, 0.5)] == ["100.00 %", "100.00 %", "99.99 %", "50.00 %"]
+    assert [share_text(x) for x in (1.0, 1, 0.999999, 0.5)] == ["100.00 %", "100.00 %", "99.99 %", "50.00 %"]
     assert shown("x", None) == "" and shown("count", 12345) == "12,345"
     assert flat({"a": 1, "b": {"c": {"d": 2}}}) == {"a": 1, "b.c.d": 2}
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qatviz.analysis.numbers import count, shape_text, si
+from qatviz.analysis.numbers import bytes_text, count, percent_text, shape_text, share_text, si
 from qatviz.analysis.ticks import linear_ticks, log_ticks
 from qatviz.report import words
 
@@ -50,17 +50,17 @@ def test_ticks_of_powers_of_ten_lie_on_the_axis_at_what_they_say(low, height, at
 @pytest.mark.parametrize("share, text", [
     (0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"), (math.nan, "–")])
 def test_shares(share, text):
-    assert words.percent(share) == text
+    assert percent_text(share) == text
 
 
 def test_what_is_not_all_never_looks_like_it():
-    assert words.most_percent(1) == "100.00 %" and words.most_percent(0.99999) == "99.99 %"
-    assert words.most_percent(None) == words.most_percent(math.inf) == "–"
+    assert share_text(1) == "100.00 %" and share_text(0.99999) == "99.99 %"
+    assert share_text(None) == share_text(math.inf) == "–"
 
 
 def test_other_words():
     assert words.decibels(np.inf) == "exact" and words.decibels(12.34) == "12.3 dB" and words.decibels(np.nan) == "–"
-    assert [words.size(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
+    assert [bytes_text(n) for n in (0, 999, 12345, 219_696_000)] == ["0 B", "999 B", "12.3 kB", "220 MB"]
     assert [words.duration(s) for s in (1.25, 35, 250, 7500)] == ["1.2 s", "35 s", "4 min 10 s", "2 h 05 min"]
     assert count(1, "step") == "1 step" and count(1200, "step") == "1,200 steps"
     assert shape_text((28, 28, 1)) == "28×28×1" and shape_text(()) == ""

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.proof.parity import Agreement, share_text
+from qatviz.analysis.numbers import share_text
+from qatviz.export.proof.parity import Agreement
 
 #: Of codes of one tensor. Of millions of values, one may lie where float32 leaves the rounding to chance.
 _REACHED = Agreement(0.9999, 1)

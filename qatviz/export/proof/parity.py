@@ -5,6 +5,7 @@ from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tu
 
 import numpy as np
 
+from qatviz.analysis.numbers import share_text
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
@@ -102,11 +103,6 @@ def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True
     tally = Tally()
     tally.add(expected, found)
     return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))) if classes else None)
-
-
-def share_text(share: float) -> str:
-    """In percent; of what is not all, no 100.00 %."""
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
 
 
 def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:

@@ -5,12 +5,13 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.analysis.numbers import share_text
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, codes_of, compare_layers,
-                                  compare_logits, run_logits, share_text)
+                                  compare_logits, run_logits)
 from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
 from qatviz.metric import ACCURACY, Metric
 

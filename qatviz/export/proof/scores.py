@@ -4,8 +4,8 @@ from typing import Mapping
 
 import numpy as np
 
+from qatviz.analysis.numbers import share_text
 from qatviz.export.integers.model import IntegerTensor
-from qatviz.export.proof.parity import share_text
 from qatviz.metric import ACCURACY, RMSE, Metric
 
 

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.proof.parity import same_top1, share_text
+from qatviz.analysis.numbers import share_text
+from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES
 from qatviz.export.proof.scores import metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut

@@ -5,7 +5,8 @@ from typing import Any, Dict, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.dialogs.export_tables import RecordView, percent
+from qatviz.analysis.numbers import share_text
+from qatviz.gui.dialogs.export_tables import RecordView
 from qatviz.gui.exporting import Ended
 from qatviz.gui.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
@@ -134,7 +135,7 @@ def _facts(record: Dict[str, Any]) -> List[str]:
     metric = METRICS.get(str(record.get("metric")), ACCURACY)
     if record.get(metric.name):
         facts.append("{}: {}".format(metric.title[0].upper() + metric.title[1:], ", ".join(
-            "{} {}".format(name, percent(value) if metric is ACCURACY else metric.text(value, 2))
+            "{} {}".format(name, share_text(value) if metric is ACCURACY else metric.text(value, 2))
             for name, value in record[metric.name].items())))
     if record.get("bytes"):
         sizes = ["{} {}".format(name, _size(count)) for name, count in record["bytes"].items()]

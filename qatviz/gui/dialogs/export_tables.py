@@ -4,6 +4,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
+from qatviz.analysis.numbers import share_text
 from qatviz.gui.figures import FigureMenu
 from qatviz.gui.tables import dress_table, set_up_table
 from qatviz.gui.theme import Theme
@@ -126,12 +127,7 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, bool):
         return "yes" if value else "no"
     if isinstance(value, (int, float)) and name.rpartition(".")[2] in _SHARES:
-        return percent(value)
+        return share_text(value)
     if isinstance(value, int):
         return "{:,}".format(value)
     return "{:.4g}".format(value) if isinstance(value, float) else str(value)
-
-
-def percent(share: float) -> str:
-    """Of what is not all, no 100.00 %."""
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))

@@ -5,10 +5,11 @@ from typing import Any, Dict, List
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
+from qatviz.analysis.numbers import bytes_text
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.layers_columns import INDEX
 from qatviz.gui.panels.layers_model import LayersFilter, LayersModel
-from qatviz.gui.panels.layers_rows import Totals, bytes_text
+from qatviz.gui.panels.layers_rows import Totals
 from qatviz.gui.panels.layers_view import LayersView
 from qatviz.gui.panels.sparkline import Sparklines
 from qatviz.gui.plot import EmptyText

@@ -6,7 +6,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 
 import numpy as np
 
-from qatviz.analysis.numbers import si
+from qatviz.analysis.numbers import bytes_text, percent_text, si
 from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
                                      verdict)
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
@@ -196,22 +196,6 @@ class Rows:
 def size_bytes(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool) -> float:
     """Bytes that the codes of weights take; 0 for activations, which are not stored."""
     return tensor.parameters * (settings.num_bits if active else FLOAT_BITS) / 8
-
-
-def bytes_text(size: float) -> str:
-    """A size in bytes, kB or MB (thousands)."""
-    for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
-        if size < 999.5 * 1000**power:
-            break
-    return "{:.0f} {}".format(size, unit) if unit == "B" else "{:.3g} {}".format(size / 1000**power, unit)
-
-
-def percent_text(share: float) -> str:
-    """A share in percent, in few digits; nothing at all is 0, and the rest never looks like it."""
-    percent = 100 * share
-    if percent == 0:
-        return "0 %"
-    return "<0.01 %" if percent < 0.01 else "{:.2f} %".format(percent) if percent < 10 else "{:.1f} %".format(percent)
 
 
 def _plain(tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, key: str) -> str:
