@@ -10,19 +10,20 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of
 
+from qatviz.analysis.numbers import share_text
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import run_codes, run_op
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import (Agreement, compare_layers, compare_logits, run_logits, same_top1,
-                                         share_text)
+from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.proof.scores import scores_in_words
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 from qatviz.network.layers import Dense
+
 
 @pytest.fixture(scope="module")
 def graph():
@@ -230,6 +231,17 @@ def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doub
     hidden, logits = compare_layers(model, run, images)
     assert (hidden.own.identical, hidden.own.largest, logits.unexplained) == (0, 1, 0)
     assert hidden.unexplained == (0 if doubt else 4)
+
+
+@pytest.mark.parametrize("options, told", [
+    ({}, "LiteRT rounds once (the option litert runs the file there); the option double_rounding makes a file for"),
+    ({"double_rounding": True}, None)])
+def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(options, told, dataset, tmp_path, monkeypatch):
+    monkeypatch.setattr("qatviz.export.tflite.runtime.REACHED", Agreement(1.1, 0, 1.0))
+    text = export(tmp_path / "net.tflite", dataset, **options).report.to_text()
+    assert ("double_rounding" in text) == (told is not None) and (told or "") in text
+    assert ("for kernels that round twice of" in text) == ("double_rounding" in options)
+
 
 # On the way
 

@@ -55,7 +55,7 @@ class _Files:
         def made(**changes: Any) -> TfliteModel:
             return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"],
                                 int16=options["int16"], double_rounding=options["double_rounding"], **changes)
-        self.model, self._double_rounding = model, options["double_rounding"]
+        self.model, self.double_rounding = model, options["double_rounding"]
         self.shipped = made(softmax=options["softmax"])
         self.logits = made() if options["softmax"] else self.shipped
         self.layers = made(outputs=[op.output for op in model.ops])
@@ -64,7 +64,7 @@ class _Files:
                  factor_error: float = 0.0) -> Exported:
         """In the words of the proof."""
         title = "TFLite {}{}{}".format(self.shipped.dtype.name, " and int4" if self.shipped.int4 else "",
-                                       ", for kernels that round twice" if self._double_rounding else "")
+                                       ", for kernels that round twice" if self.double_rounding else "")
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
                         factor_error)
 
@@ -76,6 +76,10 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
     exported = files.exported(tflite_runtime.RUNTIME, TfliteRunner(files.logits).run, TfliteRunner(files.layers).run,
                               tflite_runtime.REACHED)
     report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
+    if not (report.as_expected or report.faults or files.double_rounding):
+        report = replace(report, notes=report.notes + (
+            "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the file there); the "
+            "option double_rounding makes a file for kernels that round twice",))
     return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
 
 
