@@ -127,8 +127,8 @@ TFLITE = Format(
             "size, less exact, and for LiteRT, not for older runtimes"),
      Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16: for "
             "LiteRT, not for older runtimes"),
-     Option("double_rounding", "For kernels that round twice", "Scales and biases are off by what such kernels add: more "
-            "exact in TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less in LiteRT"),
+     Option("double_rounding", "For kernels that round twice", "Scales and biases are off by what such kernels add: "
+            "more exact in TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less in LiteRT"),
      Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
     tflite_limits.tflite)
 

@@ -68,8 +68,9 @@ def agreeing_scales(input_scale: float, weight_scales: np.ndarray, output_scale:
 
 def round_alike(input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int,
                 output_half: int, times: np.ndarray) -> np.ndarray:
-    """bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the codes
-    of the weights and as much smaller scales, and where integers have neither. Else as :func:`agreeing_scales`."""
+    """bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the
+    codes of the weights and as much smaller scales, and where integers have neither. Else as
+    :func:`agreeing_scales`."""
     scales = np.asarray(weight_scales, np.float32)
     if output_half > LARGEST_HALF:
         return np.ones(scales.shape, bool)

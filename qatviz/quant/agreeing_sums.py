@@ -1,10 +1,10 @@
 """Scales of a sum of two tensors with which all runtimes round it alike.
 
-An Add has the codes of two tensors, in steps of its output: ``a * scale_a / scale + b * scale_b / scale``, rounded. XNNPACK
-(LiteRT) has these factors in 21 bits, onnxruntime in 22 bits or in float32, kernels in integers in 31 bits, and of 65,536
-pairs of codes a few lie so close to a tie that it makes a difference. As with the weights
-(:mod:`qatviz.quant.agreeing_scales`), which ones depends on the last digits of a scale, and so the output's is moved by as
-few units in the last place as it takes to have none.
+An Add has the codes of two tensors, in steps of its output: ``a * scale_a / scale + b * scale_b / scale``, rounded.
+XNNPACK (LiteRT) has these factors in 21 bits, onnxruntime in 22 bits or in float32, kernels in integers in 31 bits, and
+of 65,536 pairs of codes a few lie so close to a tie that it makes a difference. As with the weights
+(:mod:`qatviz.quant.agreeing_scales`), which ones depends on the last digits of a scale, and so the output's is moved by
+as few units in the last place as it takes to have none.
 """
 
 from functools import lru_cache

@@ -7,8 +7,8 @@ times weight scale). From it the exact result follows in double precision, and t
 side of the tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
 
 What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.agreeing_scales`
-and :mod:`qatviz.quant.agreeing_sums`. They are in Python: as operations they would be many, for each of their tries. They
-remember what they found, so that of an evaluation's batches only the first takes time.
+and :mod:`qatviz.quant.agreeing_sums`. They are in Python: as operations they would be many, for each of their tries.
+They remember what they found, so that of an evaluation's batches only the first takes time.
 """
 
 from typing import Callable

@@ -10,7 +10,8 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.agreeing_sums import agreeing_sum_scale
 
 
-def moved_sum_scales(plan: QuantizationPlan, grid_in_use: Callable[[str], Optional[AffineGrid]]) -> Dict[str, np.float32]:
+def moved_sum_scales(plan: QuantizationPlan,
+                     grid_in_use: Callable[[str], Optional[AffineGrid]]) -> Dict[str, np.float32]:
     """By quantizer, of Adds whose quantizer is on and that of both inputs.
 
     ``grid_in_use`` gives the grid of an activations tensor, None where that is in float.

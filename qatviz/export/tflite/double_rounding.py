@@ -1,9 +1,9 @@
 """Files for kernels that round twice, which are off by less if bias and scale of a channel are a little off.
 
-TensorFlow 1.15's interpreter, TFLite Micro and CMSIS-NN (as they are built by default) take a sum to steps of the output
-by gemmlowp's arithmetic: times a 32-bit multiplier, rounded to a whole number; that shifted right by ``n`` bits, rounded
-again. What lies up to half a unit of the first rounding before a tie is taken to the tie, and over it. Of all values
-that is one of ``2**(n + 1)``, each time the next code; in a deep network, hardly a logit is left as it was.
+TensorFlow 1.15's interpreter, TFLite Micro and CMSIS-NN (as they are built by default) take a sum to steps of the
+output by gemmlowp's arithmetic: times a 32-bit multiplier, rounded to a whole number; that shifted right by ``n`` bits,
+rounded again. What lies up to half a unit of the first rounding before a tie is taken to the tie, and over it. Of all
+values that is one of ``2**(n + 1)``, each time the next code; in a deep network, hardly a logit is left as it was.
 
 But half a unit less in the sum is all it takes. A unit of the bias is a half to one of those units, and a change of the
 scale is as many of them as the result is large. For each channel that bias, the same or one off, and that scale are
@@ -26,8 +26,8 @@ _DENSE, _STRIDE = 32, 5
 
 
 def multiplied_twice(sums: np.ndarray, factors: np.ndarray) -> np.ndarray:
-    """int64: ``sums`` (integers ``[..., n]``) times ``factors`` (float64 ``[n]``), as gemmlowp does it: rounded to a whole
-    multiple of ``2**-shift`` first, then to a whole number, halves away from zero."""
+    """int64: ``sums`` (integers ``[..., n]``) times ``factors`` (float64 ``[n]``), as gemmlowp does it: rounded to a
+    whole multiple of ``2**-shift`` first, then to a whole number, halves away from zero."""
     multiplier, right_shift = fixed_point(factors)
     shift = right_shift - MULTIPLIER_BITS
     products = (sums << np.maximum(-shift, 0)) * multiplier

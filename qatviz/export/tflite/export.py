@@ -78,8 +78,8 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
     report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
     if not (report.as_expected or report.faults or files.double_rounding):
         report = replace(report, notes=report.notes + (
-            "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the file there); the "
-            "option double_rounding makes a file for kernels that round twice",))
+            "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the file there); "
+            "the option double_rounding makes a file for kernels that round twice",))
     return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
 
 

@@ -23,8 +23,8 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
     reasons += ["{0}: {1} bits; TFLite's int8 holds up to 8; possible with {0}.num_bits=8".format(
         name, book.of(name).num_bits) for name in _weights(book) if book.of(name).num_bits > 8]
     if double_rounding and wide and int16:
-        reasons.append("{0}: {1} bits, as int16, which kernels that round twice don't know; possible with "
-                       "{0}.num_bits=8, or without the option double_rounding".format(wide[0], book.of(wide[0]).num_bits))
+        reasons.append("{0}: {1} bits, as int16, which kernels that round twice don't know; possible with {0}.num_bits=8, "
+                       "or without the option double_rounding".format(wide[0], book.of(wide[0]).num_bits))
     if double_rounding and int4:
         reasons += _int4(book, "scales for kernels that round twice, which don't know INT4",
                          "the option double_rounding off")

@@ -117,8 +117,8 @@ def check_double_rounding(model: IntegerModel, dtype: np.dtype, int4: bool) -> N
     """Raise :class:`ExportError` if the kernels that round twice don't know what there would be in the file."""
     small = int4 and any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
     if small or dtype == _INT16:
-        raise ExportError("the file would have {}, which kernels that round twice don't know; possible without the option "
-                          "double_rounding".format("INT4 tensors" if small else "int16 activations"))
+        raise ExportError("the file would have {}, which kernels that round twice don't know; possible without the "
+                          "option double_rounding".format("INT4 tensors" if small else "int16 activations"))
 
 
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
