@@ -143,3 +143,18 @@ def test_a_file_can_be_run_in_both(litert, tmp_path):
     assert all(found.identical >= 0.99 and found.largest <= 1 and found.top1 == 1 for found in added.values())
     assert {name: report.outputs[name] for name in alone.outputs} == alone.outputs
     assert litert.name in report.scores and litert.name in report.to_text()
+
+
+@pytest.mark.parametrize("seed", range(3))
+def test_convolutions_with_int4_that_put_out_nothing_below_zero_take_few_ties_wrongly(seed, litert):
+    net = network_of((8, 8, 3), (Conv2D, "conv", {"filters": 8, "kernel_size": 3}), (ReLU, "conv_relu", {}),
+                     (DepthwiseConv2D, "depthwise", {"kernel_size": 3}), (ReLU, "depthwise_relu", {}),
+                     (Conv2D, "wide", {"filters": 16, "kernel_size": 3}), (ReLU, "wide_relu", {}),
+                     (Flatten, "flatten", {}), (Dense, "logits", {"units": 4}))
+    weights = {"num_bits": 4, "symmetric": True, "per_channel": True}
+    model = model_of(net, weights, seed=seed)
+    file = tflite_model(model, outputs=[op.output for op in model.ops], int4=True)
+    with LitertRunner(litert, file) as runner:
+        layers = compare_layers(model, runner.run, images_for(model, 64))
+    shares = [1 - layer.own.identical for layer in layers if layer.kind in ("Conv2D", "DepthwiseConv2D")]
+    assert np.mean(shares) < 0.01, shares

@@ -216,8 +216,11 @@ class _Lowering:
         """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes take one scale for a convolution to be none at all.
         per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
-        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, self._double_rounding)
-        scale = stored.scale if self._double_rounding else self._off_ties(op, stored.scale)
+        # LiteRT's convolutions with INT4 round twice; results below 0 in some way of their own.
+        from_zero = op.clamp[0] >= self._model.tensor(op.output).zero_point
+        twice = self._double_rounding or (int4 and axis is not None and from_zero)
+        stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
+        scale = stored.scale if twice else self._off_ties(op, stored.scale)
         weights = Quantization(scale, stored.zero_point, axis if per_channel else 0)
         add = self._file.add_int4_constant if int4 else self._file.add_constant
         return (add(op.weights.name, arrange(stored.codes), weights),
