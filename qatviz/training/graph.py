@@ -33,8 +33,6 @@ from qatviz.training.variables import Loader, StateVariable
 
 Arrays = Dict[str, np.ndarray]
 
-#: Examples of one piece of an evaluation: small enough that a command waits for no more than a few steps.
-EVALUATION_BATCH = 128
 #: Held-out examples that snapshots look at; always the same ones, so that snapshots can be compared.
 SNAPSHOT_EXAMPLES = 32
 _FINITE = "loss_is_finite"
