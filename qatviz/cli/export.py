@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+from pathlib import Path
 from typing import Any, Callable, Dict
 
 from qatviz import data
@@ -11,14 +12,17 @@ from qatviz.cli.going_on import starting_point
 from qatviz.cli.launch import DATA, VALIDATION_FRACTION
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.errors import RecordError, SettingError
-from qatviz.export.formats import FORMATS, Format
+from qatviz.export.formats import FORMATS, Format, Written
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.report.exports import PROOF
 from qatviz.telemetry.record import RunRecord
 from qatviz.training.quiet import keep_tensorflow_quiet
 from qatviz.training.run_spec import RunSpec
 
 DEFAULT_FORMAT = "tflite"
+#: In a run's directory: proofs of exports that were written elsewhere.
+KEPT_PROOFS = "exports-elsewhere"
 
 
 def export(options: argparse.Namespace) -> int:
@@ -40,6 +44,7 @@ def export(options: argparse.Namespace) -> int:
         source = _source(options)
         say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
         written = form.export(source, options.out, given, progress)
+    _keep_proof(Path(options.directory), written)
     if options.json or options.progress:
         record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
         if options.progress:
@@ -51,6 +56,20 @@ def export(options: argparse.Namespace) -> int:
     for fault in written.report.faults:
         complain("error: {}".format(fault))
     return FAILED if written.report.faults else OK
+
+
+def _keep_proof(directory: Path, written: Written) -> None:
+    """A copy of the proof in the run's directory, where its report finds it; not of exports that it finds anyway."""
+    run, path = directory.resolve(), written.paths[0].resolve()
+    if path.parent == run.parent or run in path.parents:
+        return
+    copy = run / KEPT_PROOFS / "{}.{}".format(path.name, PROOF)
+    try:
+        copy.parent.mkdir(exist_ok=True)
+        copy.write_text(json.dumps(written.report.to_record(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+    except OSError as error:
+        complain("note: {}: can't be written, so the run's report will not tell of this export: {}".format(
+            copy, error.strerror or error))
 
 
 def _source(options: argparse.Namespace) -> ExportSource:

@@ -82,7 +82,7 @@ def _steps(zero_point: int, half: int) -> int:
     return int(max(half - 1 - zero_point, zero_point + half))
 
 
-@lru_cache(maxsize=256)  # all layers of a large network: an evaluation asks for each of its batches
+@lru_cache(maxsize=1024)  # all layers of a large network: an evaluation asks for each of its batches
 def _moved(input_scale: float, weight_scales: bytes, output_scale: float, steps: int) -> bytes:
     scales = np.frombuffer(weight_scales, np.float32).copy()
     movable = np.isfinite(scales) & (scales > 0) & (np.frexp(scales)[0] != 0.5)

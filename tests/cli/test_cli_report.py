@@ -2,6 +2,7 @@
 
 import html
 import re
+import json
 import subprocess
 import sys
 
@@ -61,6 +62,17 @@ def test_exports_are_in_it(run):
     assert answer.json == {"file": str(path), "bytes": path.stat().st_size, "step": STEPS}
     page = path.read_text(encoding="utf-8")
     assert "model.tflite.parity.json" in page and "TFLite int8" in page and "conv2_relu" in page
+
+
+def test_exports_that_were_written_elsewhere_are_in_it_too(run, tmp_path):
+    for name in ("net.tflite", "net.npz"):
+        arguments = ("--format", "npz") if name.endswith("npz") else ()
+        assert call("export", run, "--out", tmp_path / name, "--verify", 8, *arguments).code == 0
+    kept = run / "exports-elsewhere" / "net.tflite.parity.json"
+    assert json.loads(kept.read_text()) == json.loads((tmp_path / "net.tflite.parity.json").read_text())
+    assert call("report", run).code == 0
+    page = (run / "report.html").read_text(encoding="utf-8")
+    assert "exports-elsewhere/net.tflite.parity.json" in page and "exports-elsewhere/net.npz.parity.json" in page
 
 
 def test_what_is_wrong_with_the_call_is_told(run, tmp_path):

@@ -1,5 +1,7 @@
 """Exports of several files: a directory that is there as a whole, or as it was."""
 
+import os
+
 import pytest
 
 from qatviz.export.errors import ExportError
@@ -65,6 +67,29 @@ def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, mo
         with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
             write_export(tmp_path / "out", {"a.c": b"2"}, Report())
     assert files(tmp_path) == before
+
+
+@pytest.mark.parametrize("there_before", [True, False])
+@pytest.mark.parametrize("fails_at", range(8))
+def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkeypatch):
+    if there_before:
+        write_export(tmp_path / "net.npz", b"1", Report(), {".json": b"1"})
+    before, calls, real = files(tmp_path), [], os.replace
+
+    def failing(*arguments):
+        calls.append(arguments)
+        if len(calls) == fails_at + 1:
+            raise OSError(13, "Permission denied", "net.npz")
+        return real(*arguments)
+    monkeypatch.setattr(parity_files.os, "replace", failing)
+    needed = 8 if there_before else 4
+    if fails_at < needed:
+        with pytest.raises(ExportError, match="can't be written: Permission denied"):
+            write_export(tmp_path / "net.npz", b"2", Report(), {".json": b"2"})
+        assert files(tmp_path) == before
+    else:
+        write_export(tmp_path / "net.npz", b"2", Report(), {".json": b"2"})
+        assert len(calls) == needed and files(tmp_path)["net.json"] == b"2"
 
 
 def test_files_that_belong_together_are_written_together(tmp_path):

@@ -48,11 +48,10 @@ POWER_OF_TWO = ({"symmetric": True, "power_of_two": True}, {"power_of_two": True
 
 @pytest.mark.parametrize("settings", [*(SETTINGS[name] for name in ("int8", "int8 per tensor", "uint8", "int4")),
                                       POWER_OF_TWO])
-def test_operations_have_half_as_many_other_codes(settings):
+def test_operations_have_far_fewer_other_codes(settings):
     model = model_of(random_chain(4), *settings)
     plain, suited = (different(model, double_rounding=on) for on in (False, True))
-    print(plain, suited)
-    assert suited < plain / 2
+    assert suited < 0.6 * plain
 
 
 def test_biases_are_off_by_one_at_most_and_scales_by_little():
@@ -61,7 +60,7 @@ def test_biases_are_off_by_one_at_most_and_scales_by_little():
         plain, suited = (stored_weights(model, op, np.dtype(np.int8), True, True, double_rounding=on) for on in (False, True))
         np.testing.assert_array_equal(suited.codes, plain.codes)
         assert set(np.unique(suited.bias - plain.bias)) <= {-1, 0, 1}
-        # A step and a half of the first rounding, of as many as the step 64 has.
-        np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=1.6 * op.factors.real.max() / 64)
+        # Two steps of the first rounding, of as many as the step 128 has.
+        np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=2.1 * op.factors.real.max() / 128)
     changed, same = (tflite_model(model, double_rounding=on).content for on in (True, False))
     assert changed != same and len(changed) == len(same)

@@ -276,7 +276,7 @@ def test_nested_models_are_opened():
     imported = imported_exactly(functional(body))
     assert [name for name, _ in kinds(imported)] == ["c1", "bn1", "r1", "side/c1", "sum", "flat", "logits"]
     assert imported.network.layer("bn1").inputs == ("c1",)
-    assert any("'side/c1'" in note for note in imported.notes)
+    assert any("'c1' in 'side' to 'side/c1'" in note for note in imported.notes)
 
 
 def test_a_model_in_a_sequential():

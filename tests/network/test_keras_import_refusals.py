@@ -119,6 +119,28 @@ def test_a_shared_model():
     refused(functional(body), "'twice'", "Sequential", "3 times", "called once")
 
 
+def test_a_layer_shared_between_models():
+    def nested_and_outside(x):
+        shared = layers.Conv2D(3, 1, name="tied")
+        inner = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), shared], name="inner")
+        return layers.Add()([inner(x), shared(x)])
+
+    def in_two_models(x):
+        shared = layers.Conv2D(3, 1, name="tied")
+        one, other = (tf.keras.Sequential([layers.InputLayer((9, 10, 3)), shared], name=name) for name in ("one", "other"))
+        return layers.Add()([one(x), other(x)])
+    refused(functional(nested_and_outside), "'tied'", "Conv2D", "'inner/tied'", "weights are shared", "called once")
+    refused(functional(in_two_models), "'tied'", "'one/tied'", "'other/tied'", "weights are shared")
+
+
+@pytest.mark.parametrize("layer", [lambda: layers.LSTM(3), lambda: layers.Conv1D(3, 2, activation="tanh")])
+def test_a_type_that_is_not_known_is_the_reason_and_not_its_activation(layer):
+    def model():
+        image = layers.Input((5, 4))
+        return tf.keras.Model(image, layer()(image))
+    refused(model, r"^layer '\w+' \((LSTM|Conv1D)\): (?!its activation)", "Dense")
+
+
 def test_more_than_one_input_or_output():
     def two_inputs():
         one, other = layers.Input((9,), name="one"), layers.Input((9,), name="other")

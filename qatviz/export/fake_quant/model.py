@@ -5,8 +5,8 @@ folded, biases on the grid of input scale times weight scale, pool ties broken u
 grid that its output is rounded to. Tensors that are left in float have no grid.
 """
 
-from dataclasses import dataclass, field
-from typing import Any, Dict, NamedTuple, Optional, Tuple
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -18,7 +18,7 @@ from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
-from qatviz.quant.affine import AffineGrid, fake_quant, round_half_up
+from qatviz.quant.affine import AffineGrid, fake_quant, quantize, round_half_up
 from qatviz.quant.agreeing_scales import agreeing_scales
 from qatviz.training.settings_book import SettingsBook
 
@@ -131,60 +131,81 @@ def fake_quant_model(network: Network, book: SettingsBook, arrays: Arrays, step:
     ExportError
         If an array is missing or not finite, or nothing has been seen yet.
     """
-    state = PartlyQuantizedState(network, book, arrays, step, quantized)
-    moved = moved_sum_scales(state.plan, state.grid_in_use)
-    return FakeQuantModel(network, state.grid_in_use("input.activations"),
-                          tuple(_unit(state, unit, moved) for unit in state.plan.units), state.everything_quantized,
-                          dict(metadata or {}))
+    grids = _Grids(PartlyQuantizedState(network, book, arrays, step, quantized))
+    return FakeQuantModel(network, grids.of("input.activations"),
+                          tuple(_unit(grids, unit) for unit in grids.state.plan.units),
+                          grids.state.everything_quantized, dict(metadata or {}))
 
 
-def _unit(state: PartlyQuantizedState, unit: Unit, moved: Dict[str, np.float32]) -> FakeQuantUnit:
-    name = unit.name + ".activations"
+class _Grids:
+    """Grids of activations: as the run has them, and with scales of sums as they were moved."""
+
+    def __init__(self, state: PartlyQuantizedState):
+        self.state = state
+        self._moved = moved_sum_scales(state.plan, state.grid_in_use)
+
+    def of(self, quantizer: str) -> Optional[AffineGrid]:
+        """What values are rounded to."""
+        grid = self.state.grid_in_use(quantizer)
+        return grid if grid is None else replace(grid, scale=self._moved.get(quantizer, grid.scale))
+
+    def of_input(self, unit: Unit, place: int = 0) -> Optional[AffineGrid]:
+        return self.of(self.state.plan.grid_of(unit.inputs[place]))
+
+    def plain_of_input(self, unit: Unit) -> Optional[AffineGrid]:
+        """As the run has it, and chooses codes by."""
+        return self.state.grid_in_use(self.state.plan.grid_of(unit.inputs[0]))
+
+
+def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
+    name, state = unit.name + ".activations", grids.state
     # A Concat's output is on the grid that its inputs have.
-    grid = state.grid_in_use(name) if name in state.plan and not isinstance(unit.op, Concat) else None
+    grid = grids.of(name) if name in state.plan and not isinstance(unit.op, Concat) else None
     if isinstance(unit.op, WEIGHTED):
         folded, weights = state.folded(unit), unit.name + ".weights"
         weight_grid = state.weight_grid(unit) if state.is_quantized(weights) else None
-        bias = _on_grid(folded.bias, _input_grid(state, unit), weight_grid)
-        exact = _exact_products(_input_grid(state, unit), moved.get(state.plan.grid_of(unit.inputs[0])), weight_grid,
-                                grid, len(bias))
+        bias = _on_grid(folded.bias, grids.plain_of_input(unit), grids.of_input(unit), weight_grid)
+        exact = _exact_products(grids.of_input(unit), weight_grid, grid, len(bias))
         return FakeQuantUnit(unit, folded.weights.astype(np.float32), weight_grid, bias, grid, exact=exact)
     if isinstance(unit.op, AveragePool):
-        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit))
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, GlobalAveragePool):
         count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
-        return FakeQuantUnit(unit, grid=grid, tie=_tie(state, unit), exact=_exact(state, unit, moved, grid, 1 / count))
+        return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), exact=_exact(
+            [grids.of_input(unit)], grid, 1 / count))
     if isinstance(unit.op, Add):
-        return FakeQuantUnit(unit, grid=grid, exact=_exact(state, unit, moved, grid))
+        sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
+        return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
     if isinstance(unit.op, ReLU6):
-        source = _input_grid(state, unit)
-        return FakeQuantUnit(unit, limit=6.0 if source is None else float(fake_quant(np.float32(6), source)))
+        plain, moved = grids.plain_of_input(unit), grids.of_input(unit)
+        return FakeQuantUnit(unit, limit=6.0 if plain is None else float(
+            np.float32(quantize(np.float32(6), plain) - plain.zero_point) * moved.scale))
     return FakeQuantUnit(unit, grid=grid)
 
 
-def _input_grid(state: PartlyQuantizedState, unit: Unit) -> Optional[AffineGrid]:
-    return state.grid_in_use(state.plan.grid_of(unit.inputs[0]))
+def _on_grid(bias: np.ndarray, plain: Optional[AffineGrid], source: Optional[AffineGrid],
+             weights: Optional[AffineGrid]) -> np.ndarray:
+    """``bias`` rounded to multiples of ``scale_in * scale_weights``, in float32; as it is where either is in float.
 
-
-def _on_grid(bias: np.ndarray, source: Optional[AffineGrid], weights: Optional[AffineGrid]) -> np.ndarray:
-    """``bias`` rounded to multiples of ``scale_in * scale_weights``, in float32; as it is where either is in float."""
+    To as many as of the scale ``plain`` is the input's; of that of ``source``, they are.
+    """
     if source is None or weights is None:
         return bias.astype(np.float32)
-    scale = np.broadcast_to(np.float32(source.scale) * weights.scale, bias.shape)
+    plain_scale, scale = (np.broadcast_to(np.float32(grid.scale) * weights.scale, bias.shape)
+                          for grid in (plain, source))
     with np.errstate(over="ignore"):
-        codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
+        codes = round_half_up(bias / np.where(scale > 0, plain_scale, np.float32(1)))
         return np.where(scale > 0, codes * scale, bias).astype(np.float32)
 
 
-def _exact_products(source: Optional[AffineGrid], moved: Optional[np.float32], weights: Optional[AffineGrid],
-                    output: Optional[AffineGrid], channels: int) -> Optional[ExactSums]:
-    """Of an operation with weights; ``moved`` is the input's scale if that was moved."""
+def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid],
+                    channels: int) -> Optional[ExactSums]:
+    """Of an operation with weights."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    input_scale = source.scale if moved is None else moved
-    chosen = agreeing_scales(input_scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
-    units, in_steps = (np.float64(scale) * np.broadcast_to(scales, channels).astype(np.float64)
-                       for scale, scales in ((source.scale, weights.scale), (input_scale, chosen)))
+    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
+    units, in_steps = (np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
+                       for scales in (weights.scale, chosen))
     if not units.max() > 0:
         return None
     # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
@@ -193,23 +214,19 @@ def _exact_products(source: Optional[AffineGrid], moved: Optional[np.float32], w
                      np.float32(output.scale))
 
 
-def _exact(state: PartlyQuantizedState, unit: Unit, moved: Dict[str, np.float32], output: Optional[AffineGrid],
+def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
            share: float = 1.0) -> Optional[ExactSums]:
     """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
-    names = [state.plan.grid_of(name) for name in unit.inputs]
-    grids = [state.grid_in_use(name) for name in names]
-    if any(grid is None or not grid.scale > 0 for grid in (*grids, output)):
+    if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
         return None
-    units = np.array([float(grid.scale) for grid in grids]) * share
-    inputs = np.array([float(moved.get(name, grid.scale)) for name, grid in zip(names, grids)]) * share
-    steps = float(moved.get(state.plan.grid_of(unit.output), output.scale))
-    return ExactSums(units, inputs / steps, np.float32(output.scale))
+    units = np.array([float(grid.scale) for grid in sources]) * share
+    return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
 
 
-def _tie(state: PartlyQuantizedState, unit: Unit) -> float:
-    source = _input_grid(state, unit)
+def _tie(grids: _Grids, unit: Unit) -> float:
+    source = grids.of_input(unit)
     if source is None:
         return 0.0
-    shape = state.network.shapes[unit.inputs[0]]
+    shape = grids.state.network.shapes[unit.inputs[0]]
     count = element_count(unit.op.pool_size if isinstance(unit.op, AveragePool) else shape[:2])
     return float(np.float32(source.scale) / np.float32(MEAN_WEIGHT * count))

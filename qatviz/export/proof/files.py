@@ -67,21 +67,39 @@ def _proof(report: Any) -> Dict[str, bytes]:
 
 
 def _write_together(contents: Dict[Path, bytes]) -> None:
-    """Write files under other names; once all are on disk, give them theirs."""
+    """Write files under other names; once all are on disk, give them theirs. What was there is kept until all have it."""
     for path in contents:
         _check_no_directory(path)
-    unfinished = {path: path.with_name(".{}.{}.part".format(path.name, os.getpid())) for path in contents}
+    unfinished, old = ({path: path.with_name(".{}.{}.{}".format(path.name, os.getpid(), what)) for path in contents}
+                       for what in ("part", "old"))
+    done = []  # type: List[Path]
     try:
         for path, content in contents.items():
             _write(unfinished[path], content)
-        for path in contents:
-            os.replace(str(unfinished[path]), str(path))
+        try:
+            for path in contents:
+                done.append(path)
+                if path.exists():
+                    os.replace(str(path), str(old[path]))
+                os.replace(str(unfinished[path]), str(path))
+        except OSError:
+            for path in done:
+                _put_back(path, old[path], unfinished[path])
+            raise
     except OSError as error:
         raise _unwritable(error) from error
     finally:
-        for part in unfinished.values():
+        for part in (*unfinished.values(), *old.values()):
             if part.exists():
                 part.unlink()
+
+
+def _put_back(path: Path, old: Path, unfinished: Path) -> None:
+    """What was at ``path``, if anything, once ``unfinished`` may have taken its place."""
+    if old.exists():
+        os.replace(str(old), str(path))
+    elif not unfinished.exists() and path.exists():
+        path.unlink()
 
 
 def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:

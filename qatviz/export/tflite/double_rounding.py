@@ -18,9 +18,10 @@ from qatviz.export.integers.fixed_point import MULTIPLIER_BITS, fixed_point
 from qatviz.export.integers.model import IntegerOp, IntegerTensor
 
 #: What is tried: changes of the bias; changes of the scale, in units of the first rounding at the step ``_COMMON``.
-_BIASES, _CHANGES = (0, -1, 1), np.arange(-6, 7) / 4
+_BIASES, _CHANGES = (0, -1, 1), np.arange(-8, 9) / 4
+_COMMON = 128
 #: Results are taken to be rarer by a factor e with each so many steps from zero.
-_COMMON = 64
+_RARER = 256
 #: Ties up to so many steps from zero are all looked at; of the others, which are rarer, one of so many.
 _DENSE, _STRIDE = 32, 5
 
@@ -56,11 +57,11 @@ def suited(op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: n
         float32 and int64, the same shape.
     """
     ties = _ties(op.clamp[0] - output.zero_point, op.clamp[1] - output.zero_point)
-    weight = np.exp(-np.abs(ties) / _COMMON)
+    weight = np.exp(-np.abs(ties) / _RARER)
     exact = op.factors.real[:len(scale)]
     # Halves go up: the sum before a tie is below it.
     before = np.ceil(ties[:, np.newaxis] / np.where(exact > 0, exact, np.inf)) - 1
-    reached = np.abs(before) + 1 < 2.0**(op.accumulator_bits - 1)
+    reached = (np.abs(before) + 1 < 2.0**(op.accumulator_bits - 1)) & (exact > 0)
     before = np.where(reached, before, 0).astype(np.int64)
     found, change, least = scale.copy(), np.zeros(scale.shape, np.int64), np.full(scale.shape, np.inf)
     for bias in _BIASES:

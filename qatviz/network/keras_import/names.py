@@ -37,7 +37,8 @@ class Names:
                 name = spelled("/".join(path))
             self.of[path] = self._free(name)
             if self.of[path] != path[-1]:
-                self.changes.append("{!r} to {!r}".format("/".join(path), self.of[path]))
+                inside = " in {!r}".format("/".join(path[:-1])) if len(path) > 1 else ""
+                self.changes.append("{!r}{} to {!r}".format(path[-1], inside, self.of[path]))
 
     def derived(self, name: str, suffix: str) -> str:
         """A name for a layer that stands for a part of the layer `name`."""

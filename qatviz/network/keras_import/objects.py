@@ -52,7 +52,9 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     known_activations = _known_activations()
     for path, layer in _layers(model, ()):
         _check_class(layer, path)
-        _check_activation(layer, path, known_activations)
+        if type(layer).__name__ in KINDS:
+            _check_activation(layer, path, known_activations)
+    _check_shared(model)
     for path, node in _calls(model, ()):
         _check_arguments(node, path)
         if type(node.outbound_layer).__name__ == "Lambda":
@@ -106,6 +108,17 @@ def _check_class(layer: Any, path: Path) -> None:
     elif not kerases:
         raise NetworkError("{}: it is of the class {}, whose code is not known here; supported: {}".format(
             where, _class_name(layer), ", ".join(sorted(KINDS))))
+
+
+def _check_shared(model: Any) -> None:
+    """Between models, which each describe it as their own; within one, the description tells."""
+    seen = {}  # type: Dict[int, Path]
+    for path, layer in _layers(model, ()):
+        first = seen.setdefault(id(layer), path)
+        if first != path and layer.weights:
+            raise NetworkError("layer {!r} ({}): it is in the model as {!r} and as {!r}, so its weights are shared; "
+                               "allowed: layers that are called once".format(
+                                   path[-1], type(layer).__name__, "/".join(first), "/".join(path)))
 
 
 def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
