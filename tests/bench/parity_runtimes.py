@@ -85,10 +85,10 @@ def _tflite_model(model, options):
 
 @contextmanager
 def _interpreter(source, model, options):
-    from qatviz.export.tflite.runtime import REACHED, RUNTIME, TfliteRunner
+    from qatviz.export.tflite.runtime import RUNTIME, TfliteRunner, reached
 
     file = _tflite_model(model, options)
-    yield Loaded(RUNTIME, TfliteRunner(file).run, REACHED, len(file.content))
+    yield Loaded(RUNTIME, TfliteRunner(file).run, reached(model), len(file.content))
 
 
 @contextmanager

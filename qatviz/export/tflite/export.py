@@ -74,7 +74,7 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
         return _prove_in_litert(files, graph, held_out, progress)
     share = 0.7 if in_litert else 1.0
     exported = files.exported(tflite_runtime.RUNTIME, TfliteRunner(files.logits).run, TfliteRunner(files.layers).run,
-                              tflite_runtime.REACHED)
+                              tflite_runtime.reached(files.model))
     report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
     if not (report.as_expected or report.faults or files.double_rounding):
         report = replace(report, notes=report.notes + (

@@ -7,6 +7,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
+from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 
@@ -14,7 +15,13 @@ from qatviz.export.tflite.written import TfliteModel
 RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
 #: What it reaches in networks of up to seven layers: its kernels round twice, and each layer adds to what differs
 #: before it. (The same files in LiteRT's XNNPACK kernels, which round once: 99 % at least, and 1.)
-REACHED = Agreement(0.85, 2, 0.98)
+REACHED, REACHED_FEW_BITS = Agreement(0.85, 2, 0.995), Agreement(0.85, 2, 0.98)
+
+
+def reached(model: IntegerModel) -> Agreement:
+    """By the bits of the weights: up to 4, or more."""
+    few = any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
+    return REACHED_FEW_BITS if few else REACHED
 
 
 class Interpreter:
