@@ -54,6 +54,13 @@ def bytes_text(size: float) -> str:
     return "{:.0f} {}".format(size, unit) if unit == "B" else "{:.3g} {}".format(size / 1000**power, unit)
 
 
+def names_text(names: Sequence[str], most: int = 6) -> str:
+    """Each once, the first few of many: ``conv1, conv2 and 3 more``."""
+    names = list(dict.fromkeys(names))
+    more = " and {} more".format(len(names) - most) if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
 def shape_text(shape: Sequence[int]) -> str:
     """``28×28×1``"""
     return "×".join(map(str, shape))

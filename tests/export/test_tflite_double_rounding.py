@@ -54,6 +54,16 @@ def test_operations_have_far_fewer_other_codes(settings):
     assert suited < 0.6 * plain
 
 
+def test_ties_that_litert_takes_otherwise_are_told_of():
+    """Of powers of two, where results go below 0; a file for kernels that round twice is for others."""
+    model = model_of(random_chain(4), *POWER_OF_TWO)
+    told = [note for note in tflite_model(model).notes if "LiteRT takes every second" in note]
+    below = [op.name for op in model.ops if op.weights is not None and op.clamp[0] < model.tensor(op.output).zero_point]
+    assert below and len(told) == 1 and told[0].startswith(", ".join(below[:6]))
+    for other in (tflite_model(model, double_rounding=True), tflite_model(model_of(random_chain(4), *SETTINGS["int8"]))):
+        assert not [note for note in other.notes if "every second" in note]
+
+
 def test_biases_are_off_by_one_at_most_and_scales_by_little():
     model = model_of(everything(), {"symmetric": True, "per_channel": True})
     for op in (op for op in model.ops if op.weights is not None):

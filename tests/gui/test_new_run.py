@@ -90,7 +90,12 @@ def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     rows = dialog.network_preview.table
     names = [rows.topLevelItem(i).text(0) for i in range(rows.topLevelItemCount())]
     assert names == [row.name for row in summary.summary()]
-    assert "{:,} parameters".format(summary.parameter_count) in dialog.network_preview.total.text()
+    for i, row in enumerate(summary.summary()):
+        shown = [rows.topLevelItem(i).text(column) for column in range(1, 5)]
+        assert shown == [row.kind, "×".join(map(str, row.output_shape))] + [
+            "{:,}".format(number) if number else "" for number in (row.parameters, row.macs)]
+    total = dialog.network_preview.total.text()
+    assert "{:,} parameters".format(summary.parameter_count) in total and "{:,} MACs".format(summary.macs) in total
     assert network in dialog.new_run.out
 
 

@@ -18,8 +18,7 @@ from qatviz.network.keras_import import import_model, load_model_file
 
 layers = tf.keras.layers
 
-#: Each takes a process of its own: QATVIZ_EXHAUSTIVE=1 asks for all.
-MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 40
+MUTATIONS = 200
 
 
 def small_model():

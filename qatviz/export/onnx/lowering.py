@@ -26,6 +26,7 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz import __version__
+from qatviz.analysis.numbers import names_text
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
@@ -39,8 +40,6 @@ from qatviz.network.layers import Pair
 
 #: What the input of a file is called, and probabilities that are put out.
 IMAGES, SOFTMAX = "images", "softmax"
-#: So many names are listed in a note.
-_FEW = 6
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
@@ -133,7 +132,7 @@ class _Lowering:
         notes = (("of 9 to 16 bits, and so rounded in float", wide),
                  ("8-bit weights with a zero point for each channel, which onnxruntime computes in float",
                   self._in_float))
-        return tuple("{}: {}".format(what, _listed(names)) for what, names in notes if names)
+        return tuple("{}: {}".format(what, names_text(names)) for what, names in notes if names)
 
     def _input(self, tensor: IntegerTensor) -> None:
         value = IMAGES
@@ -287,13 +286,6 @@ class _Lowering:
         self._finish(op, self._grids.activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
 
     _relu6 = _relu
-
-
-def _listed(names: Sequence[str]) -> str:
-    """Each once, the first few of many."""
-    names = list(dict.fromkeys(names))
-    shown, more = names[:_FEW], len(names) - _FEW
-    return ", ".join(shown) + (" and {} more".format(more) if more > 0 else "")
 
 
 def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:

@@ -14,11 +14,12 @@ Beside int16 activations, which only LiteRT knows, a mean on its input's grid is
 have 16 bits there, and it needs none.
 """
 
-from typing import Any, Callable, Dict, Optional, Sequence, Tuple
+from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
 from qatviz import __version__
+from qatviz.analysis.numbers import names_text
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, check_double_rounding, code_offset,
@@ -90,6 +91,7 @@ class _Lowering:
         facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
         self._index = {}  # type: Dict[str, int]
+        self._tied = []  # type: List[str]
         self._notes = remarks(model, self._dtype, self._int4)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
@@ -108,6 +110,9 @@ class _Lowering:
         if softmax:
             offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
             last = [self._softmax(last[0])]
+        if self._tied:
+            self._notes.append("{}: factors that are powers of two, and results below 0: of sums in the middle of two "
+                               "codes, LiteRT takes every second to the lower".format(names_text(self._tied)))
         content = self._file.finish([first], last)
         return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
 
@@ -234,11 +239,14 @@ class _Lowering:
         little that nothing else does. Outputs below 0 would go down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
-        if op.clamp[0] < output.zero_point:
-            return scale
         factors = source.scale * op.weights.channel_scales[:len(scale)].astype(np.float64) / output.scale
+        tied = (factors < 1) & (np.frexp(factors)[0] == 0.5)
+        if op.clamp[0] < output.zero_point:
+            if tied.any():
+                self._tied.append(op.name)
+            return scale
         raised = np.nextafter(np.nextafter(scale, np.float32(np.inf)), np.float32(np.inf))
-        return np.where((factors < 1) & (np.frexp(factors)[0] == 0.5), raised, scale)
+        return np.where(tied, raised, scale)
 
     def _bias(self, name: str, bias: np.ndarray, scale: np.ndarray) -> int:
         return self._file.add_constant(name, bias, Quantization(scale, np.zeros(scale.shape, np.int64)))
