@@ -19,7 +19,7 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import Agreement, compare_layers, compare_logits, run_logits, same_top1
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.proof.scores import scores_in_words
-from qatviz.export.tflite.runtime import TfliteRunner
+from qatviz.export.tflite.runtime import Interpreter, TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 from qatviz.network.layers import Dense
@@ -154,6 +154,19 @@ def test_the_golden_vectors_are_what_the_file_computes(weights, dtype, tmp_path,
         steps = golden["images"] / golden["input_scale"] + golden["input_zero_point"]
         assert np.abs(steps - golden["input"]).max() <= 0.5 + 1e-4
         assert len(golden["labels"]) == len(found) == 16
+
+
+@pytest.mark.parametrize("options", [{}, {"softmax": True}, {"double_rounding": True}])
+@pytest.mark.parametrize("weights, dtype", [(INT8, np.int8), ({}, np.uint8)])
+def test_vectors_are_what_the_file_that_ships_is_fed_and_puts_out(weights, dtype, options, dataset, tmp_path):
+    written = export(tmp_path / "net.tflite", dataset, weights, **options)
+    interpreter = Interpreter(written.paths[0].read_bytes())
+    with np.load(str(tmp_path / "net.tflite.golden.npz"), allow_pickle=False) as golden:
+        assert golden["fed"].dtype == golden["put_out"].dtype == dtype
+        found, = interpreter.run(golden["fed"])
+        np.testing.assert_array_equal(found, golden["put_out"])
+        if "softmax" in options:
+            assert np.abs((found.astype(int) - np.iinfo(dtype).min).sum(axis=1) - 256).max() <= 2
 
 
 def test_what_ships_is_what_was_proven(tmp_path, dataset):

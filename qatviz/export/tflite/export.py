@@ -2,7 +2,9 @@
 
 from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Dict, Mapping
+
+import numpy as np
 
 from qatviz.export.formats import Options, Written
 from qatviz.export.integers.lowering import integer_model
@@ -30,6 +32,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Any thread; it has its own session and touches no run. See :mod:`qatviz.export.proof.files` for what is written,
     and :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever is put out. It is made
     in the interpreter of TensorFlow 1.15; in LiteRT where that alone can run the file; in both if the options say so.
+    Its golden vectors have also what the file that ships is fed, and puts out, in its own types: ``fed``, ``put_out``.
 
     Raises
     ------
@@ -44,8 +47,23 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
+    report = replace(report, golden={**report.golden, **_vectors(files.shipped, report.golden)})
     progress.at("writing the files", 0.98)
     return Written(write_export(path, files.shipped.content, report), report)
+
+
+def _vectors(shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """What the file that ships is fed, and puts out where it can be run here, in its own types."""
+    codes = golden["input"].astype(np.int32)
+    vectors = {"fed": shipped.to_file(codes)}
+    if "file_output" in golden:
+        if shipped.only_litert:
+            with LitertRunner(find_litert(), shipped) as runner:
+                found = runner.run(codes)
+        else:
+            found = TfliteRunner(shipped).run(codes)
+        vectors["put_out"] = shipped.to_file(found[shipped.outputs[0]], shipped.outputs[0])
+    return vectors
 
 
 class _Files:

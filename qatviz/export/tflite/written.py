@@ -1,6 +1,6 @@
 """A TFLite file that was written, and what has to be known of it to run it."""
 
-from typing import Dict, NamedTuple, Sequence, Tuple
+from typing import Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
@@ -38,9 +38,9 @@ class TfliteModel(NamedTuple):
         """Names of the tensors that it puts out, in order."""
         return tuple(self.offsets)[1:]
 
-    def to_file(self, codes: np.ndarray) -> np.ndarray:
-        """What is fed for codes of the model's input."""
-        return (codes + next(iter(self.offsets.values()))).astype(self.dtype)
+    def to_file(self, codes: np.ndarray, name: Optional[str] = None) -> np.ndarray:
+        """What the file has for the model's codes of the tensor `name`, by default of the input."""
+        return (codes + self.offsets[name or next(iter(self.offsets))]).astype(self.dtype)
 
     def from_file(self, found: Sequence[np.ndarray]) -> Dict[str, np.ndarray]:
         """int32 codes of the model for what was put out."""
