@@ -8,11 +8,11 @@ from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
+from qatviz.analysis.numbers import bytes_text, percent_text
 from qatviz.analysis.verdict import GOOD
 from qatviz.gui.panels.layers import LayersPanel
 from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, MEASURES
 from qatviz.gui.panels.layers_model import SORT_ROLE
-from qatviz.gui.panels.layers_rows import bytes_text, percent_text
 from qatviz.telemetry import events
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 from qatviz.training.commands import ChangeSettings
@@ -250,6 +250,21 @@ def test_what_the_filter_hides_stays_selected(context, panel, staged):
     assert context.model.selected == ("conv1.weights", "conv2.weights")
     panel.filter.setText("")
     assert selected_names(panel) == {"conv1.weights", "conv2.weights"} and context.model.current == "conv2.weights"
+
+
+@pytest.mark.parametrize("key", sorted(INDEX))
+def test_every_column_can_be_sorted_anew(context, panel, staged, key):
+    """Also those of settings that only weights have."""
+    run = staged("lenet")
+    panel.refresh()
+    for order in (Qt.AscendingOrder, Qt.DescendingOrder):
+        panel.view.sortByColumn(INDEX[key], order)
+        run.advance(2)
+        context.model.take(run.drain())
+        panel.refresh()
+        panel.shown.sort_anew()
+        values = [panel.source.rows.sort_value(row, COLUMNS[INDEX[key]]) for row in panel.shown.source_rows()]
+        assert len(values) > 8 and values == sorted(values, reverse=order == Qt.DescendingOrder)
 
 
 def test_sorting_keeps_the_selection(context, panel, staged):

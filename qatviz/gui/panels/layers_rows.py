@@ -125,6 +125,8 @@ class Rows:
         if column.key == "verdict":
             return float(self.verdict(row).level)
         value = self.value(row, column)
+        if value == "" and column.key in SETTINGS and QUANTIZER_SETTINGS[column.key].type is not str:
+            return -np.inf  # not a setting of this kind of tensor
         if isinstance(value, str):
             return re.sub(r"\d+", lambda digits: digits.group().zfill(6), value)
         return -np.inf if value != value else float(value)
