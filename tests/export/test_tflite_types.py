@@ -261,6 +261,7 @@ def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
     assert written.report.as_expected and not written.report.faults
     with np.load(str(tmp_path / "net.tflite.golden.npz")) as golden:
         assert "simulator_output" in golden and "file_output" not in golden
+        assert "fed" in golden and "put_out" not in golden
 
 
 def test_where_litert_was_only_wanted_too_the_proof_says_it_was_not_run(no_litert, tmp_path):

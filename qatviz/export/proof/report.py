@@ -1,6 +1,6 @@
 """The proof that goes with an export: what was compared, what came out, and vectors to check another runtime with."""
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
@@ -97,6 +97,10 @@ class ParityReport:
     def as_expected(self) -> bool:
         """Whether the output agrees with the evaluation graph's as far as the runtime is known to reach."""
         return self.outputs["file to evaluation graph"].reaches(self.reached)
+
+    def with_golden(self, more: Dict[str, np.ndarray]) -> "ParityReport":
+        """With further vectors."""
+        return replace(self, golden={**self.golden, **more})
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""

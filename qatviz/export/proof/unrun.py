@@ -38,6 +38,10 @@ class UnrunReport:
         """Vectors to check a runtime with; there is no "file_output"."""
         return {name: values for name, values in self.report.golden.items() if name != "file_output"}
 
+    def with_golden(self, more: Dict[str, np.ndarray]) -> "UnrunReport":
+        """With further vectors."""
+        return replace(self, report=self.report.with_golden(more))
+
     @property
     def faults(self) -> List[str]:
         """None are known."""

@@ -47,7 +47,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
-    report = replace(report, golden={**report.golden, **_vectors(files.shipped, report.golden)})
+    report = report.with_golden(_vectors(files.shipped, report.golden))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, files.shipped.content, report), report)
 
