@@ -3,6 +3,7 @@
 import argparse
 import contextlib
 import json
+import shutil
 from pathlib import Path
 from typing import Any, Callable, Dict
 
@@ -64,9 +65,10 @@ def _keep_proof(directory: Path, written: Written) -> None:
     if path.parent == run.parent or run in path.parents:
         return
     copy = run / KEPT_PROOFS / "{}.{}".format(path.name, PROOF)
+    proof = next(other for other in written.paths if other.name.endswith(PROOF))
     try:
         copy.parent.mkdir(exist_ok=True)
-        copy.write_text(json.dumps(written.report.to_record(), indent=1, allow_nan=False) + "\n", encoding="utf-8")
+        shutil.copyfile(str(proof), str(copy))
     except OSError as error:
         complain("note: {}: can't be written, so the run's report will not tell of this export: {}".format(
             copy, error.strerror or error))

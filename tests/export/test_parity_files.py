@@ -92,6 +92,27 @@ def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkey
         assert len(calls) == needed and files(tmp_path)["net.json"] == b"2"
 
 
+@pytest.mark.parametrize("content", [b"2", {"a.c": b"2"}], ids=["file", "directory"])
+@pytest.mark.parametrize("fails_at", range(3))
+def test_what_interrupts_a_replacement_loses_nothing(fails_at, content, tmp_path, monkeypatch):
+    write_export(tmp_path / "out", b"1" if isinstance(content, bytes) else {"a.c": b"1"}, Report())
+    before, calls, real = files(tmp_path), [], os.replace
+
+    def interrupted(*arguments):
+        calls.append(arguments)
+        if len(calls) == fails_at + 1 and fails_at < 2:
+            raise KeyboardInterrupt
+        return real(*arguments)
+    monkeypatch.setattr(parity_files.os, "replace", interrupted)
+    if fails_at < 2:
+        with pytest.raises(KeyboardInterrupt):
+            write_export(tmp_path / "out", content, Report())
+        assert files(tmp_path) == before
+    else:
+        write_export(tmp_path / "out", content, Report())
+        assert set(files(tmp_path)) == set(before) and files(tmp_path) != before
+
+
 def test_files_that_belong_together_are_written_together(tmp_path):
     written = write_export(tmp_path / "net.npz", b"codes", Report(), {".json": b"{}"})
     assert [path.name for path in written] == ["net.npz", "net.json", "net.npz.parity.json", "net.npz.parity.txt"]

@@ -5,7 +5,7 @@ import json
 import os
 import shutil
 from pathlib import Path
-from typing import Any, Dict, List, Mapping, Union
+from typing import Any, Dict, Iterable, List, Mapping, Union
 
 import numpy as np
 
@@ -82,16 +82,21 @@ def _write_together(contents: Dict[Path, bytes]) -> None:
                 if path.exists():
                     os.replace(str(path), str(old[path]))
                 os.replace(str(unfinished[path]), str(path))
-        except OSError:
+        except BaseException:  # also what interrupts it: what was there is under another name
             for path in done:
                 _put_back(path, old[path], unfinished[path])
             raise
+        _remove(old.values())
     except OSError as error:
         raise _unwritable(error) from error
     finally:
-        for part in (*unfinished.values(), *old.values()):
-            if part.exists():
-                part.unlink()
+        _remove(unfinished.values())
+
+
+def _remove(files: Iterable[Path]) -> None:
+    for path in files:
+        if path.exists():
+            path.unlink()
 
 
 def _put_back(path: Path, old: Path, unfinished: Path) -> None:
@@ -110,19 +115,19 @@ def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
     try:
         for name, content in contents.items():
             _write(part / name, content)
-        if path.exists():
-            os.replace(str(path), str(old))
         try:
+            if path.exists():
+                os.replace(str(path), str(old))
             os.replace(str(part), str(path))
-        except OSError:
-            if old.exists():
+        except BaseException:
+            if old.exists() and not path.exists():
                 os.replace(str(old), str(path))
             raise
+        shutil.rmtree(str(old), ignore_errors=True)
     except OSError as error:
         raise _unwritable(error) from error
     finally:
         shutil.rmtree(str(part), ignore_errors=True)
-        shutil.rmtree(str(old), ignore_errors=True)
 
 
 def _write(path: Path, content: bytes) -> None:

@@ -47,23 +47,9 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = _prove(files, graph, source.held_out(), options["litert"], progress.part(0.2, 0.98))
-    report = report.with_golden(_vectors(files.shipped, report.golden))
+    report = report.with_golden(_vectors(files, report.golden))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, files.shipped.content, report), report)
-
-
-def _vectors(shipped: TfliteModel, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """What the file that ships is fed, and puts out where it can be run here, in its own types."""
-    codes = golden["input"].astype(np.int32)
-    vectors = {"fed": shipped.to_file(codes)}
-    if "file_output" in golden:
-        if shipped.only_litert:
-            with LitertRunner(find_litert(), shipped) as runner:
-                found = runner.run(codes)
-        else:
-            found = TfliteRunner(shipped).run(codes)
-        vectors["put_out"] = shipped.to_file(found[shipped.outputs[0]], shipped.outputs[0])
-    return vectors
 
 
 class _Files:
@@ -85,6 +71,22 @@ class _Files:
                                        ", for kernels that round twice" if self.double_rounding else "")
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
                         factor_error)
+
+
+def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
+    """What the file that ships is fed, and puts out where it can be run here, in its own types."""
+    shipped, codes = files.shipped, golden["input"].astype(np.int32)
+    vectors, (output,) = {"fed": shipped.to_file(codes)}, shipped.outputs
+    if "file_output" not in golden:
+        return vectors
+    if shipped is files.logits:
+        found = golden["file_output"].astype(np.int32)
+    elif shipped.only_litert:
+        with LitertRunner(find_litert(), shipped) as runner:
+            found = runner.run(codes)[output]
+    else:
+        found = TfliteRunner(shipped).run(codes)[output]
+    return dict(vectors, put_out=shipped.to_file(found, output))
 
 
 def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: bool, progress: Progress) -> Any:
