@@ -50,7 +50,7 @@ class Trained:
 
     def __init__(self, spec: RunSpec, outcome: Outcome, moment: Moment, directory: Optional[str]):
         self._spec = spec
-        self.network = spec.network  # type: Network
+        self.network: Network = spec.network
         self.outcome, self.moment, self.directory = outcome, moment, directory
 
     @property
@@ -220,7 +220,8 @@ def _begun(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -
             ", ".join(map(repr, sorted(unknown))), ", ".join(sorted(known))))
     fields.setdefault("preset", DEFAULT_PRESET)
     spec = new_spec(chosen, dataset, named or ARRAYS, run=RunSettings(**options), **fields)
-    book, schedule = spec.book, []  # type: Any, List[Tuple[int, ChangeSettings]]
+    book: Any = spec.book
+    schedule: List[Tuple[int, ChangeSettings]] = []
     for change in sorted(changes, key=lambda change: change.step or 0):
         book = check_change(book, change)
         if change.step is None:

@@ -71,7 +71,7 @@ ACCURACY = Metric(
 RMSE = Metric(
     "rmse", "RMSE", "RMSE", "Root of the mean squared error on held-out examples, in the unit of the targets", "", 1.0,
     False, math.inf, is_root=True)
-METRICS = {metric.name: metric for metric in (ACCURACY, RMSE)}  # type: Dict[str, Metric]
+METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, RMSE)}
 _OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
 TASKS = tuple(_OF_TASK)
 

@@ -84,7 +84,7 @@ class Setting:
     def parse(self, text: str, path: str = "", kind: str = "") -> Any:
         """The value that ``text`` (of a command line or a file) stands for, checked."""
         word = text.strip()
-        value = word  # type: Any
+        value: Any = word
         if self.type is bool:
             value = True if word.lower() in _TRUE else False if word.lower() in _FALSE else word
         elif self.type in (int, float):

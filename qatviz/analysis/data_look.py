@@ -126,7 +126,7 @@ def _values(dtype: np.dtype, low: float, high: float) -> str:
 
 def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
     channels = images.shape[3]
-    notes = ()  # type: Tuple[str, ...]
+    notes: Tuple[str, ...] = ()
     if channels not in (1, 3):
         notes = ("of {} channels the pictures show the first{}".format(channels, "" if channels < 3 else " three"),)
     pixels = _reduced(images[..., :1 if channels < 3 else 3].astype(np.float64))
@@ -156,7 +156,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
     span = np.maximum(some.max(axis=0), picked.max(axis=0)).astype(np.float64) - low
     scaled = (picked - low) * (255.0 / np.where(span > 0, span, 1.0))
     width = -(-scaled.shape[1] // (2 * LARGEST_SIDE))
-    note = ()  # type: Tuple[str, ...]
+    note: Tuple[str, ...] = ()
     if width > 1:
         scaled = scaled[:, :scaled.shape[1] // width * width].reshape(len(scaled), -1, width).mean(axis=2)
         note = ("each column of the picture is the mean of {} features".format(width),)

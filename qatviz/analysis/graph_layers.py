@@ -38,15 +38,15 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
     ValueError
         If an edge has an end that is no node, or there is a cycle.
     """
-    rank = _ranks(list(breadth), edges)  # type: Dict[Key, int]
-    sizes = dict(breadth)  # type: Dict[Key, float]
+    rank: Dict[Key, int] = _ranks(list(breadth), edges)
+    sizes: Dict[Key, float] = dict(breadth)
     chains = {}
     for source, target in edges:
         lanes = [(source, target, r) for r in range(rank[source] + 1, rank[target])]
         rank.update((lane, lane[2]) for lane in lanes)
         sizes.update((lane, LANE) for lane in lanes)
         chains[source, target] = [source] + lanes + [target]
-    order = [[] for _ in range(max(rank.values()) + 1)]  # type: List[List[Key]]
+    order: List[List[Key]] = [[] for _ in range(max(rank.values()) + 1)]
     for key, r in rank.items():
         order[r].append(key)
     links = [link for chain in chains.values() for link in zip(chain, chain[1:])]
@@ -88,7 +88,7 @@ def spread(wanted: np.ndarray, apart: np.ndarray, pull: np.ndarray) -> np.ndarra
         taken off.
     """
     offsets = np.concatenate([[0.0], np.cumsum(apart)])
-    blocks = []  # type: List[Tuple[float, float, int]]
+    blocks: List[Tuple[float, float, int]] = []
     for value, weight in zip(wanted - offsets, pull):
         block = (value, weight, 1)
         while blocks and blocks[-1][0] > block[0]:
@@ -145,7 +145,7 @@ def _ordered(order: List[List[Key]], above: Dict, below: Dict) -> List[List[Key]
 
 
 def _placed(order: List[List[Key]], above: Dict, below: Dict, sizes: Dict[Key, float], gap: float) -> Dict[Key, float]:
-    across = {}  # type: Dict[Key, float]
+    across: Dict[Key, float] = {}
     aparts = []
     for layer in order:
         breadths = np.array([sizes[key] for key in layer])

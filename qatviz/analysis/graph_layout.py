@@ -173,7 +173,7 @@ def _drawn(folded: _Folded) -> GraphLayout:
 def _cuts(found: _Input, parts: int) -> List[int]:
     """The layers that begin a new part: as evenly as can be, where a single value goes on."""
     length = found.begins[-1] + found.thickness[-1]
-    cuts = []  # type: List[int]
+    cuts: List[int] = []
     for number in range(1, parts):
         free = [index for index in found.cuttable if not cuts or index > cuts[-1]]
         if not free:
@@ -185,7 +185,7 @@ def _cuts(found: _Input, parts: int) -> List[int]:
 def _route(chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, gutters: Dict[int, float],
            flow: str) -> np.ndarray:
     """Points of an edge through its lanes, around the ends of parts."""
-    points = []  # type: List[Tuple[float, float]]
+    points: List[Tuple[float, float]] = []
     for key, following in zip(chain[:-1], chain[1:]):
         begin, end, middle = places[key]
         if key in depth and depth[key] < end - begin - _EQUAL:

@@ -52,7 +52,7 @@ class Heatmap:
 
     def __init__(self):
         self.low, self.high = 0.0, 1.0
-        self._columns = []  # type: List[Tuple[TensorHistogram, np.ndarray]]
+        self._columns: List[Tuple[TensorHistogram, np.ndarray]] = []
 
     def image(self, histograms: Sequence[TensorHistogram], low: float, high: float) -> np.ndarray:
         """uint8 ``[len(histograms), ROWS]``: a column for each histogram, of the values from ``low`` to ``high``."""

@@ -38,7 +38,7 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
         count = sum(parameters[layer.name] for layer in unit.layers)
         puts_out = shape_text(network.shapes[unit.output]) + (" · {} params".format(si(count)) if count else "")
         texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)), puts_out)
-    tensors = {name: [] for name in texts}  # type: Dict[str, List[QuantizedTensor]]
+    tensors: Dict[str, List[QuantizedTensor]] = {name: [] for name in texts}
     for tensor in plan.tensors:
         tensors[tensor.layer].append(tensor)
     edges = [(unit_of[source], unit.name) for unit in plan.units for source in dict.fromkeys(unit.inputs)]

@@ -54,10 +54,10 @@ class Outcome:
         self.book = self._first_book = book
         self.metric = metric
         self.step, self.seconds = 0, 0.0
-        self.loss = None  # type: Optional[float]
-        self.snapshot = None  # type: Optional[Snapshot]
-        self.evaluations = []  # type: List[Dict[str, Any]]
-        self.timeline = []  # type: List[Tuple[int, SettingsBook]]
+        self.loss: Optional[float] = None
+        self.snapshot: Optional[Snapshot] = None
+        self.evaluations: List[Dict[str, Any]] = []
+        self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
 
     def take(self, item: Any) -> None:

@@ -70,7 +70,7 @@ class SeriesReader:
 
     def __init__(self, history: History):
         self._history = history
-        self._read = {}  # type: Dict[str, Tuple[int, int, Points]]
+        self._read: Dict[str, Tuple[int, int, Points]] = {}
 
     def forget(self) -> None:
         """The history was rewound: read all anew."""
@@ -114,7 +114,7 @@ def smooth(points: Points, steps: float) -> np.ndarray:
     """
     decays = np.exp(-points.count / float(steps))
     total = weight = 0.0
-    smoothed = []  # type: List[float]
+    smoothed: List[float] = []
     for value, decay, finite in zip(points.mean.tolist(), decays.tolist(), np.isfinite(points.mean).tolist()):
         if finite:
             total, weight = decay * total + (1 - decay) * value, decay * weight + (1 - decay)

@@ -40,10 +40,10 @@ class AppLauncher(Launcher):
         super().__init__(parent)
         self._newest = 0
         self._pool = QtCore.QThreadPool(self)
-        self._doing = []  # type: List[str]
+        self._doing: List[str] = []
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
-        self._model_looks = None  # type: Optional[ModelLooks]
+        self._model_looks: Optional[ModelLooks] = None
 
     def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
         self._work(PREPARING, lambda: _part("jobs").prepare_run(arguments), new_window)

@@ -42,7 +42,7 @@ class ModelLooks:
 
     def __init__(self):
         self._lock = threading.Lock()
-        self._child = None  # type: Optional[subprocess.Popen]
+        self._child: Optional[subprocess.Popen] = None
         self._ended = 0  # how often; who was asked before an end begins nothing any more
 
     def look_at(self, question: ModelQuestion) -> ModelLook:

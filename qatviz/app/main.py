@@ -53,9 +53,9 @@ class Application:
         self.theme = Theme(name if name in THEMES else SYSTEM)
         self.theme.font_points = int(self.settings.value("window/font_points", 0))
         self.theme.apply()
-        self.windows = []  # type: List[MainWindow]
-        self._opened = []  # type: List[MainWindow]
-        self.launchers = []  # type: List[AppLauncher]
+        self.windows: List[MainWindow] = []
+        self._opened: List[MainWindow] = []
+        self.launchers: List[AppLauncher] = []
 
     def open_window(self, awaited: str = "") -> MainWindow:
         """A window without a run; ``awaited`` says what it waits for."""

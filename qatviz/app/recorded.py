@@ -68,7 +68,7 @@ def _prepared(reader: RecordReader) -> Prepared:
     history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)
     happenings, snapshots = recall(reader)
-    news = []  # type: List[Any]
+    news: List[Any] = []
     step = reader.last_step
     newest = reader.steps(step, step)
     if len(newest.steps):

@@ -173,12 +173,12 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
 
 def _at_once(options: argparse.Namespace, changes: List[TimedChange], book: SettingsBook) -> List[Command]:
     """Commands for a run that goes on: everything that is a setting can be changed."""
-    commands = []  # type: List[Command]
+    commands: List[Command] = []
     if options.preset:
         _check_choice("--preset", options.preset, PRESETS)
         commands.append(ApplyPreset(options.preset))
         book, _ = book.with_preset(options.preset)
-    assignments = []  # type: List[Tuple[str, Any]]
+    assignments: List[Tuple[str, Any]] = []
     for kind in KINDS:
         assignments += [("*.{}.{}".format(kind, name), value)
                         for name, value in parse_kind(getattr(options, kind), kind).items()]

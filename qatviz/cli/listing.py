@@ -109,7 +109,7 @@ def _network(network: Network, with_layers: bool) -> Dict[str, Any]:
 
 def _print_network(row: Dict[str, Any]) -> None:
     print("{}: {}\n".format(row["name"], row["description"]))
-    layers = [["input", "", "", shape(row["input_shape"]), "", ""]]  # type: List[List[str]]
+    layers: List[List[str]] = [["input", "", "", shape(row["input_shape"]), "", ""]]
     layers += [[layer["name"], layer["kind"], ", ".join(layer["inputs"]), shape(layer["output_shape"]),
                 "{:,}".format(layer["parameters"]), "{:,}".format(layer["macs"])] for layer in row["layers"]]
     layers.append(["total", "", "", "", "{:,}".format(row["parameters"]), "{:,}".format(row["macs"])])

@@ -118,7 +118,7 @@ class Rate:
     """Steps per second of training, over the last few seconds."""
 
     def __init__(self):
-        self._points = deque()  # type: Deque[Tuple[float, int]]
+        self._points: Deque[Tuple[float, int]] = deque()
 
     def add(self, outcome: Outcome) -> Optional[float]:
         """Take in where the run is; steps per second, None before there are two steps to tell from."""

@@ -20,7 +20,7 @@ class StopSignals:
 
     def __init__(self):
         self.received = ""
-        self._before = {}  # type: Dict[int, Any]
+        self._before: Dict[int, Any] = {}
 
     def __enter__(self) -> "StopSignals":
         if threading.current_thread() is threading.main_thread():  # Python lets no other thread handle signals
@@ -60,9 +60,9 @@ class Watch:
     def __init__(self, run: Run, outcome: Outcome, progress: Silent):
         self._run, self._outcome, self._progress = run, outcome, progress
         self.stopped_by = ""
-        self.failed = None  # type: Optional[events.Failed]
-        self.non_finite = None  # type: Optional[events.NonFinite]
-        self.record_failed = None  # type: Optional[events.RecordFailed]
+        self.failed: Optional[events.Failed] = None
+        self.non_finite: Optional[events.NonFinite] = None
+        self.record_failed: Optional[events.RecordFailed] = None
 
     def follow(self) -> None:
         """Start the run, and come back when it has ended and everything is written."""

@@ -188,8 +188,8 @@ ENCODINGS = Format(
             encodings_limits.VERSIONS),),
     encodings_limits.encodings)
 
-FORMATS = {form.name: form for form in (
-    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)}  # type: Dict[str, Format]
+FORMATS: Dict[str, Format] = {form.name: form for form in (
+    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)}
 
 
 def format_named(name: str) -> Format:

@@ -26,7 +26,7 @@ class Banner(QtWidgets.QFrame):
         self.setObjectName("banner")
         self._theme, self._show_details = theme, show_details
         self.details, self.level = "", WARNING
-        self._action = None  # type: Optional[Callable[[], None]]
+        self._action: Optional[Callable[[], None]] = None
         self.text = QtWidgets.QLabel(wordWrap=True)
         self._more = QtWidgets.QPushButton("Details…")
         self._do = QtWidgets.QPushButton()

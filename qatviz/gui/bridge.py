@@ -21,9 +21,9 @@ class Bridge(QtCore.QObject):
     def __init__(self, model: RunModel, frames: Frames, parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._model, self._frames = model, frames
-        self._run = None  # type: Any
+        self._run: Any = None
         self._state = ""
-        self._pointer = None  # type: Any
+        self._pointer: Any = None
         self._timer = QtCore.QTimer(self, interval=TICK_MS)
         self._timer.timeout.connect(self.tick)
 

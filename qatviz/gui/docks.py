@@ -22,7 +22,7 @@ class Docks:
 
     def __init__(self, window: QtWidgets.QMainWindow, panels: List[Panel]):
         self._window = window
-        self.docks = {}  # type: Dict[str, QtWidgets.QDockWidget]
+        self.docks: Dict[str, QtWidgets.QDockWidget] = {}
         window.setDockNestingEnabled(True)
         window.setTabPosition(QtCore.Qt.AllDockWidgetAreas, QtWidgets.QTabWidget.North)
         for panel in panels:

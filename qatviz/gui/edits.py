@@ -46,11 +46,12 @@ class Edits(QtCore.QObject):
         self._model = model
         self.mode = LIVE
         self._dragging = False
-        self.pending = {}  # type: Dict[Key, Any]
-        self._pending_book = None  # type: Optional[Tuple[SettingsBook, Dict[Key, Any], SettingsBook]]
-        self._sent = {}  # type: Dict[int, Dict[Key, Any]]
-        self._undo, self._redo = [], []  # type: List[Tuple[events.Change, ...]], List[Tuple[events.Change, ...]]
-        self._moving = {}  # type: Dict[int, str]
+        self.pending: Dict[Key, Any] = {}
+        self._pending_book: Optional[Tuple[SettingsBook, Dict[Key, Any], SettingsBook]] = None
+        self._sent: Dict[int, Dict[Key, Any]] = {}
+        self._undo: List[Tuple[events.Change, ...]] = []
+        self._redo: List[Tuple[events.Change, ...]] = []
+        self._moving: Dict[int, str] = {}
         self._timer = QtCore.QTimer(self, singleShot=True, interval=DEBOUNCE_MS)
         self._timer.timeout.connect(self.apply)
         model.changed.connect(self._on_model_changed)

@@ -82,14 +82,14 @@ class Exporter(QtCore.QObject):
                  parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
         self._model, self._command_of = model, command_of
-        self.wanted = None  # type: Optional[ExportWanted]
+        self.wanted: Optional[ExportWanted] = None
         self.what, self.share = "", 0.0
-        self._process = None  # type: Optional[QtCore.QProcess]
+        self._process: Optional[QtCore.QProcess] = None
         self._sequence = -1
-        self._saved = set()  # type: Set[str]
+        self._saved: Set[str] = set()
         self._cancelled = False
         self._lines, self._errors = b"", b""
-        self._record = None  # type: Optional[Dict[str, Any]]
+        self._record: Optional[Dict[str, Any]] = None
         self._patience = QtCore.QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._kill)
         model.happened.connect(self._on_event)

@@ -18,9 +18,9 @@ class Exports:
 
     def __init__(self, window: "MainWindow"):
         self._window = window
-        self.exporter = None  # type: Optional[Exporter]
-        self.dialog = None  # type: Optional[ExportDialog]
-        self.status = None  # type: Optional[QtWidgets.QToolButton]
+        self.exporter: Optional[Exporter] = None
+        self.dialog: Optional[ExportDialog] = None
+        self.status: Optional[QtWidgets.QToolButton] = None
 
     def open(self) -> None:
         """Show the dialog, for the run that is shown."""

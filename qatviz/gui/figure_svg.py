@@ -32,7 +32,7 @@ class _Mark(QtWidgets.QGraphicsItem):
 def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
     """The widget, which has the size ``size``, as the text of an SVG file."""
     boxes = list(_boxes(widget))
-    marks = []  # type: List[QtWidgets.QGraphicsItem]
+    marks: List[QtWidgets.QGraphicsItem] = []
     cache_modes = [(view, view.cacheMode()) for view in _views(widget)]
     try:
         for view, _ in cache_modes:

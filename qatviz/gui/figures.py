@@ -122,7 +122,7 @@ class FigureMenu(QtWidgets.QMenu):
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
     """What is remembered between sessions: by the ``context`` of the figure or around it; else the application's."""
-    widget = figure  # type: Optional[QtWidgets.QWidget]
+    widget: Optional[QtWidgets.QWidget] = figure
     while widget is not None:
         context = getattr(widget, "context", None)
         if context is not None:

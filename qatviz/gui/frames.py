@@ -34,13 +34,13 @@ class Frames(QtCore.QObject):
 
     def __init__(self, parent: QtCore.QObject = None, clock=time.perf_counter):
         super().__init__(parent)
-        self._panels = []  # type: List[Panel]
+        self._panels: List[Panel] = []
         self._clock = clock
         self._rest_until = self._touched_until = 0.0
-        self._drawn = deque(maxlen=200)  # type: Deque[float]
-        self._expected = {}  # type: Dict[Panel, float]
+        self._drawn: Deque[float] = deque(maxlen=200)
+        self._expected: Dict[Panel, float] = {}
         #: What the last tick drew and Qt has not painted yet, with the seconds it took.
-        self._unpainted = []  # type: List[Tuple[Panel, float]]
+        self._unpainted: List[Tuple[Panel, float]] = []
 
     def add(self, panel: Panel) -> None:
         self._panels.append(panel)

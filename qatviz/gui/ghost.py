@@ -22,7 +22,7 @@ VALUES_LAST_S = 5.0
 #: Below this width the window of a grid is a poor account of the range that the grid was made for.
 FINE_BITS = 6
 #: Of each model: by tensor, what its last ghost was made of, and the ghost.
-_REMEMBERED = WeakKeyDictionary()  # type: WeakKeyDictionary
+_REMEMBERED: WeakKeyDictionary = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)

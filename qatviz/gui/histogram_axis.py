@@ -19,7 +19,7 @@ class HeldRange:
     """A range that grows at once, with some room to spare, and shrinks only when it is well too large."""
 
     def __init__(self):
-        self._held = None  # type: Optional[Tuple[float, float]]
+        self._held: Optional[Tuple[float, float]] = None
 
     def hold(self, low: float, high: float) -> Tuple[float, float]:
         """The range to show so that ``low .. high`` is in it."""

@@ -37,10 +37,12 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
                  parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme, self._source = theme, source
-        self._names = []  # type: List[str]
-        self._tiles = {}  # type: Dict[str, Tile]
-        self._selected, self.current, self._anchor = (), "", ""  # type: Tuple[str, ...], str, str
-        self._hover = None  # type: Optional[Tuple[str, QtCore.QPoint]]
+        self._names: List[str] = []
+        self._tiles: Dict[str, Tile] = {}
+        self._selected: Tuple[str, ...] = ()
+        self.current: str = ""
+        self._anchor: str = ""
+        self._hover: Optional[Tuple[str, QtCore.QPoint]] = None
         self._size, self._grid, self._count = FIT, TileGrid(0, 1, 100, 100), 0
         self.setFrameShape(QtWidgets.QFrame.NoFrame)
         self.setHorizontalScrollBarPolicy(Qt.ScrollBarAlwaysOff)

@@ -10,7 +10,7 @@ class FlowLayout(QtWidgets.QLayout):
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None, spacing: int = 6):
         super().__init__(parent)
-        self._items = []  # type: List[QtWidgets.QLayoutItem]
+        self._items: List[QtWidgets.QLayoutItem] = []
         self.setSpacing(spacing)
 
     def addItem(self, item: QtWidgets.QLayoutItem) -> None:
@@ -52,7 +52,8 @@ class FlowLayout(QtWidgets.QLayout):
         """Place the items in ``rect`` (``for_good``), or only find out how high they would be."""
         margins = self.contentsMargins()
         left, top, right = rect.left() + margins.left(), rect.top() + margins.top(), rect.right() - margins.right()
-        row, x = [], left  # type: List[QtWidgets.QLayoutItem], int
+        row: List[QtWidgets.QLayoutItem] = []
+        x: int = left
         for item in self._items:
             if item.isEmpty():
                 continue

@@ -23,12 +23,13 @@ class Tile:
     """
 
     def __init__(self):
-        self.picture = None  # type: Optional[QtGui.QPixmap]
-        self.content = None  # type: Optional[TileContent]
-        self.view = None  # type: Optional[TileView]
-        self.key = None  # type: Any
+        self.picture: Optional[QtGui.QPixmap] = None
+        self.content: Optional[TileContent] = None
+        self.view: Optional[TileView] = None
+        self.key: Any = None
         self.drawn = 0
-        self._lasting, self._lasting_key = None, None  # type: Optional[QtGui.QPixmap], Any
+        self._lasting: Optional[QtGui.QPixmap] = None
+        self._lasting_key: Any = None
 
     def fits(self, size: QtCore.QSize, ratio: float) -> bool:
         """Whether the picture is of this size; ``ratio`` is the device's pixels by one of the layout's."""

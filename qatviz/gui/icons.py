@@ -99,7 +99,7 @@ def _export(path: Path) -> None:
 
 
 _MIRRORED = QtGui.QTransform(-1, 0, 0, 1, _SIZE, 0)
-_PATHS = {
+_PATHS: Dict[str, Callable[[], Path]] = {
     "play": lambda: _polygon((4, 2.5), (13.5, 8), (4, 13.5)),
     "pause": lambda: _bars((3.5, 3, 3.2, 10), (9.3, 3, 3.2, 10)),
     "step": lambda: _polygon((3, 3), (10, 8), (3, 13)).united(_bars((11, 3, 2, 10))),
@@ -113,7 +113,7 @@ _PATHS = {
     "new_run": lambda: _stroke(1.8, _plus),
     "open_run": lambda: _stroke(1.5, _folder),
     "export": lambda: _stroke(1.5, _export),
-}  # type: Dict[str, Callable[[], Path]]
+}
 NAMES = tuple(_PATHS)
 
 

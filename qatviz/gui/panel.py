@@ -24,7 +24,7 @@ class Panel(QtWidgets.QWidget):
     title = ""
     name = ""
     about = ""
-    topics = ()  # type: Tuple[str, ...]
+    topics: Tuple[str, ...] = ()
 
     def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
         super().__init__(parent)

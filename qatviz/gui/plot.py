@@ -27,7 +27,7 @@ class Plot(pg.PlotWidget):
     def __init__(self, theme: Theme, name: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme, self.figure_name = theme, name
-        self._table = {}  # type: Columns
+        self._table: Columns = {}
         self.setMenuEnabled(False)
         self.hideButtons()
         self.setMinimumSize(80, 60)

@@ -75,27 +75,27 @@ class RunModel(QtCore.QObject):
         self._clear()
 
     def _clear(self) -> None:
-        self.run = None  # type: Any
+        self.run: Any = None
         self.title = ""
-        self.network = None  # type: Optional[Network]
-        self.plan = None  # type: Optional[QuantizationPlan]
-        self.book = None  # type: Optional[SettingsBook]
-        self.history = None  # type: Optional[History]
+        self.network: Optional[Network] = None
+        self.plan: Optional[QuantizationPlan] = None
+        self.book: Optional[SettingsBook] = None
+        self.history: Optional[History] = None
         self.batches_per_epoch = 0.0
-        self.total_steps = None  # type: Optional[int]
-        self.snapshot = None  # type: Optional[Snapshot]
-        self.snapshots = []  # type: List[Snapshot]
+        self.total_steps: Optional[int] = None
+        self.snapshot: Optional[Snapshot] = None
+        self.snapshots: List[Snapshot] = []
         self._stride, self._skipped = 1, 0
-        self.last_step = None  # type: Optional[StepRecord]
-        self.recent_steps = deque(maxlen=2000)  # type: Deque[StepRecord]
-        self.values = {}  # type: Dict[str, TensorValues]
-        self.happenings = []  # type: List[Happening]
+        self.last_step: Optional[StepRecord] = None
+        self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
+        self.values: Dict[str, TensorValues] = {}
+        self.happenings: List[Happening] = []
         self._timeline = Timeline()
-        self.evaluation = None  # type: Optional[events.Evaluated]
-        self.applied_at = {}  # type: Dict[Tuple[str, str], int]
-        self.selected = ()  # type: Tuple[str, ...]
+        self.evaluation: Optional[events.Evaluated] = None
+        self.applied_at: Dict[Tuple[str, str], int] = {}
+        self.selected: Tuple[str, ...] = ()
         self.current = ""
-        self.failure = None  # type: Optional[events.Failed]
+        self.failure: Optional[events.Failed] = None
         self.ended = False
 
     # What is shown
@@ -194,7 +194,7 @@ class RunModel(QtCore.QObject):
 
     def take(self, items: Iterable[Any]) -> None:
         """Take in what the run told; each topic that is concerned is announced once."""
-        topics = []  # type: List[str]
+        topics: List[str] = []
         for item in items:
             for topic in self._take(item):
                 if topic not in topics:

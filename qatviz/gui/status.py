@@ -37,7 +37,7 @@ class StatusBar(QtWidgets.QStatusBar):
         self.busy = QtWidgets.QLabel()
         self.busy.setToolTip("What is being done in the background.")
         self.addWidget(self.busy)
-        self.fields = {}  # type: Dict[str, QtWidgets.QLabel]
+        self.fields: Dict[str, QtWidgets.QLabel] = {}
         for name, tip, widest in _FIELDS:
             label = QtWidgets.QLabel()
             label.setToolTip(tip)

@@ -21,13 +21,13 @@ class Timeline:
     """
 
     def __init__(self):
-        self._events = []  # type: List[events.Event]
-        self._parents = []  # type: List[int]
+        self._events: List[events.Event] = []
+        self._parents: List[int] = []
         self._head = _NONE
-        self._kept = {}  # type: Dict[str, int]
+        self._kept: Dict[str, int] = {}
         self._last_kept = ""
-        self._saved = {}  # type: Dict[str, int]
-        self._left = {}  # type: Dict[Tuple[int, int], int]
+        self._saved: Dict[str, int] = {}
+        self._left: Dict[Tuple[int, int], int] = {}
 
     def add(self, event: events.Event) -> None:
         """What happened next."""
@@ -61,7 +61,7 @@ class Timeline:
         """Of each event, in the order in which they were added, whether it is part of what led here."""
         flags = [False] * len(self._events)
         # How far each state of the present branch was left: at once where the run was set to it, else at a later event.
-        left_at = {}  # type: Dict[int, float]
+        left_at: Dict[int, float] = {}
         index, limit = self._head, float("inf")
         while index != _NONE:
             flags[index], left_at[index] = True, limit

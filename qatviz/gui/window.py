@@ -65,7 +65,7 @@ class MainWindow(QtWidgets.QMainWindow):
         self.frames = Frames(self)
         self.bridge = Bridge(self.model, self.frames, self)
         self._is_closed = self._is_change_unseen = False
-        self.prepared = None  # type: Optional[Prepared]
+        self.prepared: Optional[Prepared] = None
         self.recent = Recent(settings)
         self.context = Context(self.model, self.edits, theme, settings)
         self.panels = {kind.name: kind(self.context) for kind in PANELS}

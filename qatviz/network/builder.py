@@ -23,7 +23,7 @@ class NetworkBuilder:
     def __init__(self, name: str, input_shape: Shape):
         self._name = name
         self._input_shape = input_shape
-        self._layers = []  # type: List[Layer]
+        self._layers: List[Layer] = []
         self.last = INPUT
         """The name of the layer added last; "input" before the first."""
 

@@ -179,7 +179,7 @@ def _listed(names: Sequence[str]) -> str:
 
 
 def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
-    by_name = {}  # type: Dict[str, Layer]
+    by_name: Dict[str, Layer] = {}
     for layer in layers:
         if type(layer) not in KINDS.values():
             raise checks.refuse("network: layer", layer, "a record of one of the kinds " + ", ".join(KINDS))
@@ -191,7 +191,7 @@ def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
 
 
 def _consumers(layers: Sequence[Layer]) -> Dict[str, Tuple[str, ...]]:
-    readers = {name: [] for name in [INPUT] + [layer.name for layer in layers]}  # type: Dict[str, List[str]]
+    readers: Dict[str, List[str]] = {name: [] for name in [INPUT] + [layer.name for layer in layers]}
     for layer in layers:
         for source in dict.fromkeys(layer.inputs):
             if source not in readers:
@@ -204,9 +204,9 @@ def _topological(layers: Sequence[Layer], consumers: Dict[str, Tuple[str, ...]])
     """Kahn's algorithm; of the layers free to go next, the one given first goes first."""
     position = {layer.name: index for index, layer in enumerate(layers)}
     unread = {layer.name: len(set(layer.inputs)) for layer in layers}
-    ready = []  # type: List[int]
-    ordered = []  # type: List[Layer]
-    newest = INPUT  # type: Optional[str]
+    ready: List[int] = []
+    ordered: List[Layer] = []
+    newest: Optional[str] = INPUT
     while newest is not None:
         for consumer in consumers[newest]:
             unread[consumer] -= 1

@@ -196,7 +196,7 @@ def quantization_plan(network: Network) -> QuantizationPlan:
 
 
 def _units(network: Network) -> Tuple[Unit, ...]:
-    units = []  # type: List[Unit]
+    units: List[Unit] = []
     taken = set()
     for layer in network.layers:
         if layer.name in taken:
@@ -254,7 +254,7 @@ def _unite(parents: Dict[str, str], one: str, other: str) -> None:
 
 def _with_groups(units: Tuple[Unit, ...], tensors: List[QuantizedTensor], parents: Dict[str, str],
                  grids: Dict[str, str]) -> QuantizationPlan:
-    members = {}  # type: Dict[str, List[int]]
+    members: Dict[str, List[int]] = {}
     for index, tensor in enumerate(tensors):
         members.setdefault(_root(parents, tensor.name), []).append(index)
     firsts = {root: tensors[indices[0]].name for root, indices in members.items()}

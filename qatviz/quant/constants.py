@@ -26,7 +26,7 @@ def all_axes(x: tf.Tensor) -> tf.Tensor:
 
 def _shared(key: Tuple[str, tuple, bytes], make: Callable[[], tf.Tensor]) -> tf.Tensor:
     # With the graph, so that they go when it goes.
-    known = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})  # type: Dict[tuple, tf.Tensor]
+    known: Dict[tuple, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
     if key not in known:
         # Outside of whatever branch or dependence is being built: it is needed elsewhere too.
         with tf.control_dependencies(None):

@@ -57,13 +57,13 @@ class LiveQuantizers:
     def __init__(self, plan: QuantizationPlan, state: Dict[str, tf.Tensor], weights: Dict[str, tf.Tensor],
                  modes: Optional[Modes] = None):
         self.plan = plan
-        self.place = layout(plan)  # type: Layout
-        self.quantized = {}  # type: Dict[str, Quantized]
+        self.place: Layout = layout(plan)
+        self.quantized: Dict[str, Quantized] = {}
         self._state = state
-        self._in_use = None  # type: Optional[_InUse]
+        self._in_use: Optional[_InUse] = None
         self.sources = [weights[self.place.leaders[group].name] for group in self.place.weights]
-        self._observed_min = {}  # type: Dict[int, List[tf.Tensor]]
-        self._observed_max = {}  # type: Dict[int, List[tf.Tensor]]
+        self._observed_min: Dict[int, List[tf.Tensor]] = {}
+        self._observed_max: Dict[int, List[tf.Tensor]] = {}
         with tf.name_scope("grids"):
             self._all_enabled = self._switched(modes)
             self._enabled = tf.unstack(self._all_enabled, num=len(self.place.leaders))

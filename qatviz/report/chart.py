@@ -128,7 +128,7 @@ class Plot:
 
     def grid(self, ticks: Sequence[Tick]) -> Markup:
         """Lines at the ticks of values, with their labels."""
-        parts = []  # type: List[Markup]
+        parts: List[Markup] = []
         for value, text in ticks:
             y = float(self.y(np.float64(value)))
             parts += [_line(self.left, y, self.right, y, "grid"), text_at(self.left - _TICK_PX, y + 3.5, text, "end")]
@@ -136,7 +136,7 @@ class Plot:
 
     def step_axis(self) -> Markup:
         """The line at the bottom with whole steps."""
-        parts = []  # type: List[Markup]
+        parts: List[Markup] = []
         room = self.right - self.left
         for step, text in linear_ticks(*self._span, at_most=max(2, int(room / _X_SPACING)), minus=MINUS):
             if step != int(step):

@@ -75,7 +75,7 @@ def _export(run: RunData, export: FoundExport) -> Markup:
     record = export.record
     about = record["about"]
     title = "{} ({})".format(_text(about.get("format")), export.name)
-    told = []  # type: List[Content]
+    told: List[Content] = []
     if not export.is_own:
         told.append(element("p", "It says that it was made from another run ({}).".format(_text(about.get("run"))),
                             class_="missing"))
@@ -107,7 +107,7 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
 def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     metric = record.get("metric") if record.get("metric") in ("accuracy", "rmse") else "accuracy"
     found, sizes = numbers(record, metric), numbers(record, "bytes")
-    told = []  # type: List[Content]
+    told: List[Content] = []
     if found:
         told.append("{}: {}".format("Accuracy" if metric == "accuracy" else "RMSE", ", ".join(
             "{} {}".format(_text(name), share_text(value) if metric == "accuracy" else si(value))

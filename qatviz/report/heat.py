@@ -63,7 +63,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
     size = (_WIDTH, TOP + BOTTOM + _ROW * len(names))
     plot = Plot((0, end), (0, 1), size, 6 + CHARACTER_PX * min(max(map(len, names)), _NAME_FITS))
     width = width_for(end, _COLUMNS)
-    cells = [[] for _ in range(LEVELS)]  # type: List[List[str]]
+    cells: List[List[str]] = [[] for _ in range(LEVELS)]
     labels, told = [], []
     for row, name in enumerate(names):
         top = TOP + row * _ROW

@@ -49,9 +49,9 @@ def page(run: RunData) -> Markup:
 
 
 def _head(title: str) -> Markup:
-    metas = [{"charset": "utf-8"}, {"name": "generator", "content": GENERATOR},
+    metas: List[dict] = [{"charset": "utf-8"}, {"name": "generator", "content": GENERATOR},
              {"name": "viewport", "content": "width=device-width, initial-scale=1"},
              {"http_equiv": "Content-Security-Policy", "content": _POLICY},
-             {"name": "color-scheme", "content": "light dark"}]  # type: List[dict]
+             {"name": "color-scheme", "content": "light dark"}]
     return element("head", [element("meta", **meta) for meta in metas], element("title", title + " – qatviz"),
                    element("style", Markup(STYLE)))

@@ -209,12 +209,12 @@ def turns_of(outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Ha
     """
     names = [tensor.name for tensor in first_book.plan.tensors]
     changes = dict(outcome.changes_from(first_book))
-    activated = {}  # type: Dict[int, Dict[str, None]]
+    activated: Dict[int, Dict[str, None]] = {}
     for h in happenings:
         if h.survives and isinstance(h.event, events.SettingsActivated):
             activated.setdefault(h.event.step, {}).update(dict.fromkeys(h.event.tensors))
     steps = sorted(set(changes) | set(activated))
-    turns = []  # type: List[Turn]
+    turns: List[Turn] = []
     for step, previous, following in zip(steps, [None] + steps[:-1], steps[1:] + [None]):
         changed, switched = changes.get(step, ()), tuple(activated.get(step, ()))
         concerned = tensors_of(changed, names) or switched

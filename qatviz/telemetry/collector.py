@@ -60,10 +60,10 @@ class Collector:
                  decode: Callable[[List[Any]], np.ndarray], recall: Optional[Recall] = None):
         self._tensors, self._channel, self._record = tuple(tensors), channel, record
         self._decode = decode
-        self._queue = deque()  # type: Deque[Any]
+        self._queue: Deque[Any] = deque()
         self._wake = threading.Event()
         self._closing = False
-        self.failure = None  # type: Optional[BaseException]
+        self.failure: Optional[BaseException] = None
         self._feed = HistoryFeed(history, recall, self._keep_failure)
         self._thread = threading.Thread(target=self._run, name="qatviz-telemetry", daemon=True)
         self._thread.start()
@@ -91,7 +91,7 @@ class Collector:
                 return
 
     def _pass_on_waiting(self) -> None:
-        steps = []  # type: List[RawStep]
+        steps: List[RawStep] = []
         while self._queue:
             item = self._queue.popleft()
             if isinstance(item, RawStep):

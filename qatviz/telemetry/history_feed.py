@@ -41,7 +41,7 @@ class HistoryFeed:
                  on_failure: Callable[[Exception], None] = lambda error: None):
         self._history, self._on_failure = history, on_failure
         self._filling = threading.Lock()
-        self._waiting = None if recall is None else []  # type: Optional[List[Tuple[Callable, Tuple[Any, ...]]]]
+        self._waiting: Optional[List[Tuple[Callable, Tuple[Any, ...]]]] = None if recall is None else []
         self._ending = threading.Event()
         self._thread = None
         if recall is not None:

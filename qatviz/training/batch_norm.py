@@ -53,7 +53,7 @@ class FoldedBatchNorm:
                 factor = tf.reshape(factor, weights.shape[2:])
             self.weights = weights * factor
             self.bias = self._beta + self._factor * (self._shift(self._mean))
-        self.updates = {}  # type: Dict[str, tf.Tensor]
+        self.updates: Dict[str, tf.Tensor] = {}
 
     def corrected(self, output: tf.Tensor, float_output: Callable[[], tf.Tensor]) -> tf.Tensor:
         """The training output: ``output`` (of the folded, quantized weights) normalized by batch statistics.

@@ -31,7 +31,7 @@ class Checkpointer:
 
     def __init__(self, record: Optional[RunRecord], announce: Callable[[Event], None]):
         self._record, self._announce = record, announce
-        self._waiting = deque()  # type: Deque[Moment]
+        self._waiting: Deque[Moment] = deque()
         self._changed = threading.Condition()
         self._closing = False
         self._thread = None

@@ -31,7 +31,7 @@ class Evaluation:
     def __init__(self, graph: TrainingGraph, metric: Metric, num_examples: int, step: int):
         self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
         self._piece, self._seconds = piece_size(graph.network), 0.0
-        self._scores = {}  # type: Dict[str, float]
+        self._scores: Dict[str, float] = {}
         graph.publish()
         self._pieces = self._run()
 

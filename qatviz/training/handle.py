@@ -66,7 +66,7 @@ class Run:
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0
-        self.final = None  # type: Optional[Moment]
+        self.final: Optional[Moment] = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 

@@ -19,7 +19,7 @@ class Inbox:
     """Any thread sends; the training thread takes."""
 
     def __init__(self):
-        self._waiting = deque()  # type: Deque[Sent]
+        self._waiting: Deque[Sent] = deque()
         self._arrived = threading.Condition()
         self._sequence = 0
         self._closed = False

@@ -99,7 +99,7 @@ class _Builder:
         self.quantizers, self.batch_norms = quantizers, batch_norms
         self.training, self.dropout_seed, self.modes = training, dropout_seed, modes
         #: Scales that were moved, by the tensor whose they are: of the factors that take sums to steps of an output.
-        self.moved = {}  # type: Dict[str, tf.Tensor]
+        self.moved: Dict[str, tf.Tensor] = {}
 
     def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
         return getattr(self, "_" + unit.op.kind.lower())(unit, inputs)
@@ -206,12 +206,12 @@ class _Builder:
         return tf.nn.max_pool2d(inputs[0], unit.op.pool_size, unit.op.strides, unit.op.padding)
 
     def _averagepool(self, unit, inputs):
-        op = unit.op  # type: AveragePool
+        op: AveragePool = unit.op
         return self._average(unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding),
                              element_count(op.pool_size))
 
     def _globalaveragepool(self, unit, inputs):
-        op = unit.op  # type: GlobalAveragePool
+        op: GlobalAveragePool = unit.op
         count = element_count(self.network.shapes[op.inputs[0]][:2])
         return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
 
@@ -257,7 +257,7 @@ class _Builder:
             self._scale(output), self.quantizers.codes_of(output)[2])
 
     def _concat(self, unit, inputs):
-        op = unit.op  # type: Concat
+        op: Concat = unit.op
         axis = op.axis + 1 if op.axis >= 0 else op.axis
         return self.quantizers.pass_on(unit.name + ".activations", tf.concat(inputs, axis))
 

@@ -62,10 +62,10 @@ class Moments:
 
     def __init__(self, memory_limit: int = MEMORY_LIMIT_BYTES, undo_limit: int = UNDO_LIMIT):
         self._memory_limit, self._undo_limit = memory_limit, undo_limit
-        self._undo = []  # type: List[Moment]
-        self._redo = []  # type: List[Moment]
-        self._named = OrderedDict()  # type: OrderedDict
-        self.last_good = None  # type: Optional[Moment]
+        self._undo: List[Moment] = []
+        self._redo: List[Moment] = []
+        self._named: OrderedDict = OrderedDict()
+        self.last_good: Optional[Moment] = None
 
     def before_change(self, moment: Moment) -> None:
         """Keep what a change replaces; what was undone before can't be redone any more."""

@@ -113,8 +113,8 @@ class SnapshotProbe:
     def __init__(self, quantizers: LiveQuantizers, previous: Dict[str, StateVariable], known: StateVariable):
         self._quantizers, self._previous = quantizers, previous
         self._known = known.read()
-        self.remember = []  # type: List[tf.Operation]
-        self.sources = {}  # type: Dict[str, tf.Tensor]
+        self.remember: List[tf.Operation] = []
+        self.sources: Dict[str, tf.Tensor] = {}
         self.fetches = [self._tensor(tensor) for tensor in quantizers.plan.tensors]
         with tf.control_dependencies([self._known]):
             self.remember.append(known.assign(True))

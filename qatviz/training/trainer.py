@@ -72,19 +72,19 @@ class Trainer:
         self._loss_of_guessing = OBJECTIVES[spec.dataset.task].loss_of_guessing(spec.dataset)
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
         self._moments = Moments()
-        self.final = None  # type: Optional[Moment]
+        self.final: Optional[Moment] = None
         #: The next state to go back to after a bad step, once a step could be taken from it.
-        self._unproven = None  # type: Optional[Moment]
-        self._greatest_good_loss = None  # type: Optional[float]
+        self._unproven: Optional[Moment] = None
+        self._greatest_good_loss: Optional[float] = None
         self._checkpointer = Checkpointer(record, collector.put)
         self._schedule = sorted(spec.schedule, key=lambda item: item[0])
-        self._evaluation = None  # type: Optional[Evaluation]
+        self._evaluation: Optional[Evaluation] = None
         self._paused = self._stopping = self._snapshot_wanted = False
-        self._wanted = set()  # type: Set[str]
+        self._wanted: Set[str] = set()
         self._single_steps = 0
         self._total = spec.steps
         self._branch = self._newest_branch = 0 if record is None else record.branch
-        self._reported = (None, None)  # type: Tuple[Optional[BaseException], Optional[BaseException]]
+        self._reported: Tuple[Optional[BaseException], Optional[BaseException]] = (None, None)
         try:
             self._begin(spec.start)
         except BaseException:
@@ -296,7 +296,8 @@ class Trainer:
         """All waiting commands, in order; changes of settings that follow each other are adopted in one call."""
         if not waiting:
             return waiting
-        book, answers = self.book, []  # type: SettingsBook, List[Tuple[Sent, Union[tuple, QatvizError]]]
+        book: SettingsBook = self.book
+        answers: List[Tuple[Sent, Union[tuple, QatvizError]]] = []
         for sent in waiting:
             try:
                 if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):

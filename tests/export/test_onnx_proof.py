@@ -143,7 +143,7 @@ def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
                                       {"num_bits": 2, "symmetric": True}], ids=str)
 def test_stored_weights_are_the_models(storage, settings):
     model = model_of(NETWORK, settings)
-    for op in (op for op in model.ops if op.weights is not None):  # type: IntegerOp
+    for op in (op for op in model.ops if op.weights is not None):
         stored = Storage(storage).weights(model, op)
         real = (stored.codes.astype(np.int32) - stored.zero_point) * stored.scale
         real = real if stored.factor is None else real * stored.factor

@@ -36,7 +36,7 @@ def plan_arena(buffers: Sequence[Buffer]) -> Arena:
 
 def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
     """Large buffers first, each as low as those allow that are needed at the same time."""
-    offsets = {}  # type: Dict[str, int]
+    offsets: Dict[str, int] = {}
     for buffer in sorted(buffers, key=lambda buffer: (-buffer.nbytes, buffer.first)):
         offsets[buffer.name] = 0
         for low, high in _taken(buffer, buffers, offsets):
@@ -51,7 +51,7 @@ def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
     work."""
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
-    offsets = {}  # type: Dict[str, int]
+    offsets: Dict[str, int] = {}
     for buffer in sorted(buffers, key=lambda buffer: (buffer.first, -buffer.nbytes)):
         taken = _taken(buffer, buffers, offsets)
         largest = max(taken, key=lambda place: place[1] - place[0], default=(most, most))

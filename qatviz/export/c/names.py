@@ -26,7 +26,7 @@ def unique_stems(names: Iterable[str], suffixes: Iterable[str]) -> Iterable[str]
     >>> list(unique_stems(["a/b", "a_b", "a_b_op", "c"], ["_op", "_op_op"]))
     ['a_b', 'a_b_2', 'a_b_op_2', 'c']
     """
-    taken = set()  # type: Set[str]
+    taken: Set[str] = set()
     suffixes = tuple(suffixes)
     for name in names:
         first = found = stem(name)

@@ -133,11 +133,11 @@ def _passed_on(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTenso
     return bounds(stem, output, op.clamp)
 
 
-_KINDS = {
+_KINDS: Dict[str, Callable[..., Source]] = {
     "Conv2D": _weighted, "DepthwiseConv2D": _weighted, "Dense": _weighted, "MaxPool": _pool, "AveragePool": _pool,
     "GlobalAveragePool": _mean, "Add": _add, "Concat": _concat, "ZeroPad": _border, "ReLU": _passed_on,
     "ReLU6": _passed_on, "Flatten": _passed_on, "Reshape": _passed_on,
-}  # type: Dict[str, Callable[..., Source]]
+}
 
 
 def _source(output: IntegerTensor, notes: Sequence[str], stem: str, arrays: Dict[str, np.ndarray], struct: str,

@@ -64,8 +64,9 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
 def _in_slots(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
     """Steps with names of tensors for pointers, and which of these is the result."""
     stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
-    source, steps = model.tensor(model.input), []  # type: Tuple[IntegerTensor, List[Step]]
-    slots = {model.input: INPUT}  # type: Dict[str, str]
+    source: IntegerTensor = model.tensor(model.input)
+    steps: List[Step] = []
+    slots: Dict[str, str] = {model.input: INPUT}
     if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
         # Codes that the grid does not have would make sums larger than they were reckoned to become.
         steps.append(Step(bounds(stems[0], source, source.bounds), stems[0], (INPUT,), _CLAMPED, None))

@@ -29,7 +29,7 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
     """The content of a file."""
     activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS]
     parameters = [tensor for tensor in tensors if tensor.kind != ACTIVATIONS]
-    record = {"version": version}  # type: Dict[str, Any]
+    record: Dict[str, Any] = {"version": version}
     if version == ONNX_LIKE:
         # What is not in the list is in float.
         record["encodings"] = [_onnx_like(tensor) for tensor in tensors if tensor.grid is not None]
@@ -58,7 +58,7 @@ def read_json(content: bytes, where: str) -> _Grids:
     version = fields.text(record, "version", where)
     if version not in VERSIONS:
         raise fields.refused(version, where + ": version", ", ".join(VERSIONS))
-    found = {}  # type: _Grids
+    found: _Grids = {}
     for part in ("encodings",) if version == ONNX_LIKE else ("activation_encodings", "param_encodings"):
         if version == DICTIONARIES:
             entries = list(fields.mapping(fields.field(record, part, where), where + ": " + part).items())

@@ -41,7 +41,8 @@ class EncodedTensor(NamedTuple):
 
 def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
     """All tensors, in order of computation, and what is to be said of them."""
-    tensors, notes = [_activations(state, "input")], []  # type: Tuple[List[EncodedTensor], List[str]]
+    tensors: List[EncodedTensor] = [_activations(state, "input")]
+    notes: List[str] = []
     for unit in state.plan.units:
         if isinstance(unit.op, (Dropout, Softmax)):
             continue

@@ -60,7 +60,8 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
     held_out = source.held_out()
     progress.at("building the evaluation graph", 0.0)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
-        integers, why_not = None, None  # type: Optional[IntegerModel], Optional[str]
+        integers: Optional[IntegerModel] = None
+        why_not: Optional[str] = None
         if quantized and model.everything_quantized:
             try:
                 integers = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)

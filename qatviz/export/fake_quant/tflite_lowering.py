@@ -51,7 +51,7 @@ class _Lowering:
         facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join(["qatviz {}: {}, simulated in float with FAKE_QUANT".format(
             __version__, model.network.name)] + facts))
-        self._index = {}  # type: Dict[str, int]
+        self._index: Dict[str, int] = {}
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
         shape = self._network.input_shape

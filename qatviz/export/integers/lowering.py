@@ -63,11 +63,11 @@ class _Lowering:
 
     def __init__(self, state: FrozenState):
         self._state, self._network = state, state.network
-        self._tensors = {}  # type: Dict[str, IntegerTensor]
-        self._ops = []  # type: List[IntegerOp]
-        self._aliases = {}  # type: Dict[str, str]
-        self._notes = []  # type: List[str]
-        self._always_zero = set()  # type: Set[str]
+        self._tensors: Dict[str, IntegerTensor] = {}
+        self._ops: List[IntegerOp] = []
+        self._aliases: Dict[str, str] = {}
+        self._notes: List[str] = []
+        self._always_zero: Set[str] = set()
         self._sum_scales = moved_sum_scales(state.plan, state.activation_grid)
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:

@@ -148,11 +148,11 @@ def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndar
     return inputs[0][0]
 
 
-_KERNELS = {
+_KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] = {
     "Conv2D": _conv, "DepthwiseConv2D": _depthwise, "Dense": _dense, "Add": _add, "GlobalAveragePool": _global_average,
     "AveragePool": _average, "MaxPool": _largest, "Concat": _concat, "Flatten": _reshape, "Reshape": _reshape,
     "ZeroPad": _zero_pad, "ReLU": _passed_on, "ReLU6": _passed_on,
-}  # type: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]]
+}
 
 
 def _exact_dtype(op: IntegerOp) -> np.dtype:

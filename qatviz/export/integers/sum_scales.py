@@ -16,7 +16,7 @@ def moved_sum_scales(plan: QuantizationPlan,
 
     ``grid_in_use`` gives the grid of an activations tensor, None where that is in float.
     """
-    moved = {}  # type: Dict[str, np.float32]
+    moved: Dict[str, np.float32] = {}
     for unit in plan.units:
         if isinstance(unit.op, Add) and not plan.shares_grid(plan.grid_of(unit.output)):
             names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))

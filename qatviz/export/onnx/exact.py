@@ -62,7 +62,7 @@ class ExactOperations:
         self._finish(op, sums, MEAN_WEIGHT * op.factors.real[0])
 
     def add(self, op: IntegerOp) -> None:
-        total = None  # type: Optional[str]
+        total: Optional[str] = None
         for place, (name, factor) in enumerate(zip(op.inputs, op.factors.real)):
             source, part = self._model.tensor(name), "{}.term{}".format(op.name, place)
             value = self._in_double(codes_name(source), part)

@@ -47,8 +47,8 @@ class OnnxFile:
     def __init__(self, name: str, about: Mapping[str, str]):
         self._onnx = onnx_package()
         self._name, self._about = name, dict(about)
-        self._nodes = []  # type: List[Any]
-        self._constants = {}  # type: Dict[str, Any]
+        self._nodes: List[Any] = []
+        self._constants: Dict[str, Any] = {}
 
     def add_node(self, operator: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> str:
         """Append a node, which is computed after those before it; the name of its output."""

@@ -105,7 +105,7 @@ class _Lowering:
         self._file = OnnxFile(model.name, _about(model))
         self._grids = Grids(self._file, storage)
         self._exact = ExactOperations(model, self._file, storage, self._grids) if exact else None
-        self._in_float = []  # type: List[str]
+        self._in_float: List[str] = []
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> OnnxModel:
         source = self._model.tensor(self._model.input)

@@ -72,7 +72,7 @@ def _write_together(contents: Dict[Path, bytes]) -> None:
         _check_no_directory(path)
     unfinished, old = ({path: path.with_name(".{}.{}.{}".format(path.name, os.getpid(), what)) for path in contents}
                        for what in ("part", "old"))
-    done = []  # type: List[Path]
+    done: List[Path] = []
     try:
         for path, content in contents.items():
             _write(unfinished[path], content)

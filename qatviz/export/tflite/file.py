@@ -63,9 +63,9 @@ class TfliteFile:
 
     def __init__(self, description: str):
         self._description = description
-        self._tensors = []  # type: List[_Tensor]
-        self._operations = []  # type: List[Operation]
-        self._buffers = [None]  # type: List[Optional[np.ndarray]]  # the first is for tensors without data
+        self._tensors: List[_Tensor] = []
+        self._operations: List[Operation] = []
+        self._buffers: List[Optional[np.ndarray]]  # the first is for tensors without data = [None]
 
     def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype,
                    quantization: Optional[Quantization] = None) -> int:

@@ -90,8 +90,8 @@ class _Lowering:
         self._multiply = multiply_codes and self._dtype != np.int16
         facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
-        self._index = {}  # type: Dict[str, int]
-        self._tied = []  # type: List[str]
+        self._index: Dict[str, int] = {}
+        self._tied: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:

@@ -21,7 +21,7 @@ class KindSection(QtWidgets.QWidget):
         super().__init__(parent)
         self._model, self._edits, self._theme = context.model, context.edits, context.theme
         self.kind = kind
-        self.tensors = ()  # type: Sequence[str]
+        self.tensors: Sequence[str] = ()
         self.controls = {name: SettingControl(setting, context.theme, kind)
                          for name, setting in QUANTIZER_SETTINGS.items() if kind in setting.kinds}
         self.heading = Heading(kind.capitalize(), context.theme)
@@ -44,7 +44,7 @@ class KindSection(QtWidgets.QWidget):
         if not tensors:
             return
         pending, applied_at = self._edits.pending, self._model.applied_at
-        wanted = []  # type: List
+        wanted: List = []
         for tensor in tensors:
             changes = {name: pending[tensor, name] for name in self.controls if (tensor, name) in pending}
             settings = self._model.settings_of(tensor)

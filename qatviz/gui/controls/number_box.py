@@ -36,7 +36,9 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._setting, self._value, self._start = setting, None, setting.default  # type: Setting, Any, Any
+        self._setting: Setting = setting
+        self._value: Any = None
+        self._start: Any = setting.default
         self._is_held = False
         self._is_typed = False  # there is text of the user's; the line's own flag is gone when Enter is pressed
         self.setKeyboardTracking(False)

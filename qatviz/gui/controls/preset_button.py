@@ -15,7 +15,9 @@ class PresetButton(QtWidgets.QPushButton):
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._model, self._edits = context.model, context.edits
-        self._plan, self._books, self._chosen = None, {}, []  # type: Any, Dict[str, SettingsBook], List[str]
+        self._plan: Any = None
+        self._books: Dict[str, SettingsBook] = {}
+        self._chosen: List[str] = []
         menu = QtWidgets.QMenu(self)
         menu.setToolTipsVisible(True)
         for name, preset in PRESETS.items():

@@ -5,11 +5,11 @@ from typing import Dict, Sequence, Tuple
 from qatviz.settings import FROZEN, PERCENTILE, QuantizerSettings, RunSettings
 
 #: The settings that each optimizer reads, besides the learning rate.
-OPTIMIZER_SETTINGS = {
+OPTIMIZER_SETTINGS: Dict[str, Tuple[str, ...]] = {
     "adam": ("beta1", "beta2", "epsilon"),
     "momentum": ("momentum",),
     "sgd": (),
-}  # type: Dict[str, Tuple[str, ...]]
+}
 
 _RANGES_FROZEN = "All ranges are frozen (“Freeze ranges”): they stay as they are."
 

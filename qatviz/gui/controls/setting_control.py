@@ -35,7 +35,7 @@ class SettingControl(QtWidgets.QWidget):
     def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setting, self.kind = setting, kind
-        self._values = []  # type: Sequence[Any]
+        self._values: Sequence[Any] = []
         self._state = (False, None)
         self._reason = ""
         self._roomy_width = 0

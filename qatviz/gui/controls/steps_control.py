@@ -47,5 +47,5 @@ class StepsControl(QtWidgets.QWidget):
         self._last = steps
 
     def _on_endless(self, endless: bool) -> None:
-        wanted = None if endless else self._last  # type: Any
+        wanted: Any = None if endless else self._last
         self.edited.emit(wanted)

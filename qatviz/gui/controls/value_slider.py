@@ -21,7 +21,7 @@ class ValueSlider(QtWidgets.QSlider):
     def __init__(self, values: Sequence[float], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(QtCore.Qt.Horizontal, parent)
         self._values = list(values)
-        self._mixed = ()  # type: Sequence[int]
+        self._mixed: Sequence[int] = ()
         self._is_held = False
         self.setRange(0, len(self._values) - 1)
         self.setPageStep(max(1, len(self._values) // 8))

@@ -24,7 +24,7 @@ class CheckWorker(QtCore.QObject):
     def __init__(self, check: Callable[[Any], Any], parent: QtCore.QObject = None):
         super().__init__(parent)
         self._check = check
-        self._newest = None  # type: Any
+        self._newest: Any = None
 
     @property
     def is_busy(self) -> bool:

@@ -24,8 +24,8 @@ class SampleGrid(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._look = None  # type: Optional[DataLook]
-        self._pixmaps = []  # type: list
+        self._look: Optional[DataLook] = None
+        self._pixmaps: list = []
         self.setAccessibleName("Examples of the data")
         self.setMinimumSize(240, 130)
         self.setMouseTracking(True)

@@ -71,7 +71,8 @@ class PathField(QtWidgets.QWidget):
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._settings, self._is_ours = settings, True
-        self._directory, self._form = "", None  # type: str, Any
+        self._directory: str = ""
+        self._form: Any = None
         self.edit = QtWidgets.QLineEdit()
         self.edit.setAccessibleName("File")
         self.edit.setToolTip("Where the export is written; its proof is written beside it, as FILE.parity.txt and more")

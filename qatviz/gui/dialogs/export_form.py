@@ -44,10 +44,10 @@ class ExportForm(QtWidgets.QWidget):
         super().__init__(parent)
         self._context, self._launcher, self._settings = context, launcher, context.settings
         self._model, self._directory = context.model, ""
-        self._state = ("", None, None)  # type: Tuple[str, Optional[SettingsBook], Optional[int]]
+        self._state: Tuple[str, Optional[SettingsBook], Optional[int]] = ("", None, None)
         #: What is wrong with the record, and with the checkpoint that is chosen.
         self._record_problem, self._moment_problem = "", ""
-        self._seen = None  # type: Any
+        self._seen: Any = None
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
         self._timer = QtCore.QTimer(self, interval=LOOK_MS)
         self._setup_ui()

@@ -40,7 +40,7 @@ class FormatList(QtWidgets.QListWidget):
             item = QtWidgets.QListWidgetItem(form.title)
             item.setToolTip(form.about)
             self.addItem(item)
-        self._reasons = {form.name: None for form in self.forms}  # type: Dict[str, Optional[List[str]]]
+        self._reasons: Dict[str, Optional[List[str]]] = {form.name: None for form in self.forms}
         self.setCurrentRow(0)
         self._dress()
         theme.changed.connect(self._dress)
@@ -81,7 +81,9 @@ class LimitsView(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._title, self._reasons, self._can_change = "", None, False  # type: str, Optional[List[str]], bool
+        self._title: str = ""
+        self._reasons: Optional[List[str]] = None
+        self._can_change: bool = False
         self.verdict = QtWidgets.QLabel(wordWrap=True)
         self.change_all = QtWidgets.QPushButton("Change all")
         self.change_all.setToolTip("Make the first change that each reason names; it can be undone")
@@ -162,7 +164,7 @@ class OptionsForm(QtWidgets.QWidget):
     def __init__(self, form: Any, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._form, self._settings = form, settings
-        self.widgets = {}  # type: Dict[str, QtWidgets.QWidget]
+        self.widgets: Dict[str, QtWidgets.QWidget] = {}
         rows = QtWidgets.QFormLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
         for option in form.options:

@@ -77,7 +77,8 @@ class RecordView(QtWidgets.QTableView):
         self.figure_name = name.lower()
         self.setAccessibleName(name)
         set_up_table(self)
-        self._theme, self._source = theme, None  # type: Theme, Optional[RecordTable]
+        self._theme: Theme = theme
+        self._source: Optional[RecordTable] = None
         self._sorted = QtCore.QSortFilterProxyModel(self)
         self._sorted.setSortRole(_SORT)
         self.setModel(self._sorted)
@@ -111,7 +112,7 @@ class RecordView(QtWidgets.QTableView):
 
 def flat(row: Mapping[str, Any], above: str = "") -> Dict[str, Any]:
     """A row without rows in it: ``{"own": {"largest": 1}}`` is ``{"own.largest": 1}``."""
-    found = {}  # type: Dict[str, Any]
+    found: Dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
             found.update(flat(value, above + name + "."))

@@ -19,7 +19,8 @@ class NetworkPreview(QtWidgets.QWidget):
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._network, self._shown = None, ()  # type: Optional[Network], tuple
+        self._network: Optional[Network] = None
+        self._shown: tuple = ()
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.PlainText)
         self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)

@@ -52,13 +52,13 @@ class NewRunDialog(QtWidgets.QDialog):
         self.setWindowTitle("New run")
         self.setAcceptDrops(True)
         self._theme, self._launcher = context.theme, launcher
-        self.data = None  # type: Optional[DataLook]
-        self.model = None  # type: Optional[ModelLook]
-        self.consent = None  # type: Optional[ConsentDialog]
+        self.data: Optional[DataLook] = None
+        self.model: Optional[ModelLook] = None
+        self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
         self._asks_consent = False  # a model was chosen as a whole, so a question is no surprise
         self._data_problem = self._model_problem = ""
-        self._model_question = None  # type: Optional[ModelQuestion]
+        self._model_question: Optional[ModelQuestion] = None
         self._data_worker = CheckWorker(launcher.check_data, self)
         self._model_worker = CheckWorker(launcher.check_model, self)
         self._data_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)

@@ -39,7 +39,7 @@ class NewRunForm(QtWidgets.QWidget):
         self._theme, self._settings = context.theme, context.settings
         self._has_weights = True  # of the model that is shown
         self._data_names = [name for name, _ in data_names]
-        self.refused = {}  # type: Dict[str, str]
+        self.refused: Dict[str, str] = {}
         self._setup_ui(data_names)
         self._layout()
         self._restore()
@@ -64,7 +64,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets = dict(self.numbers, **{name: getattr(self, name) for name in _LABELS if name not in self.numbers})
-        self.fields = {name: Field(widgets[name], self._theme) for name in _LABELS}  # type: Dict[str, Field]
+        self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in _LABELS}
         for name, editor in self.numbers.items():
             editor.name_parts(_LABELS[name], _NUMBERS[name].help)
             editor.setToolTip("{}\nAllowed: {}".format(_NUMBERS[name].help, _NUMBERS[name].allowed()))

@@ -46,7 +46,7 @@ class EventsPanel(Panel):
         self.source = EventsModel(self.theme, self)
         self.view = _EventsView(self.source)
         self.empty = EmptyText(self.view.viewport())
-        self.filters = {}  # type: Dict[str, QtWidgets.QToolButton]
+        self.filters: Dict[str, QtWidgets.QToolButton] = {}
         self._filter_group = QtWidgets.QButtonGroup(self)
         for what, text, tip in _FILTERS:
             button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
@@ -67,10 +67,10 @@ class EventsPanel(Panel):
             self._narrowed_to = ALL
         self.filters[self._narrowed_to].setChecked(True)
         self.source.narrow_to(self._narrowed_to)
-        self._happenings = None  # type: Optional[List[Happening]]
-        self._run = None  # type: Any
-        self._asked = {}  # type: Dict[int, str]
-        self._gone = set()  # type: Set[str]
+        self._happenings: Optional[List[Happening]] = None
+        self._run: Any = None
+        self._asked: Dict[int, str] = {}
+        self._gone: Set[str] = set()
 
     def _layout(self) -> None:
         bar = QtWidgets.QHBoxLayout()

@@ -24,9 +24,9 @@ class EventsModel(QtCore.QAbstractTableModel):
     def __init__(self, theme: Theme, parent: QtCore.QObject = None):
         super().__init__(parent)
         self._theme = theme
-        self._happenings = []  # type: Sequence[Happening]
+        self._happenings: Sequence[Happening] = []
         self._seen = 0
-        self._rows = []  # type: List[int]
+        self._rows: List[int] = []
         self._narrowed_to = ALL
         self._left_behind = QtGui.QFont()
         self._left_behind.setStrikeOut(True)

@@ -56,14 +56,15 @@ class EvolutionPanel(Panel):
         self.effects = MarkerEffects(self.model)
         self.strip = MarkerStrip(self.theme, self.effects.tell)
         self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
-        self._turns, self._drawn_range = list(self.plots.values()), None  # type: List[EvolutionPlot], Optional[tuple]
+        self._turns: List[EvolutionPlot] = list(self.plots.values())
+        self._drawn_range: Optional[tuple] = None
         self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
         self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
         self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
         self.ruler = TimeRuler(self.theme)
         self.empty = EmptyText(self.scroll)
         self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
-        self.selected_step = None  # type: Optional[int]
+        self.selected_step: Optional[int] = None
         self._hidden, self._crosshair_text = set(), ""
         self._settle = QtCore.QTimer(self, singleShot=True, interval=int(1000 * SETTLE_S))
         self._forget_run()
@@ -183,7 +184,7 @@ class EvolutionPanel(Panel):
 
     def _forget_run(self) -> None:
         self._history, self._reader, self._clock = None, None, Clock()
-        self._first_step = None  # type: Optional[int]
+        self._first_step: Optional[int] = None
         self.selected_step = None
         self.effects.forget()
 

@@ -32,7 +32,8 @@ class TimeAxis:
 
     def reset(self) -> None:
         """Follow a run, all of it."""
-        self.follow, self.span = True, None  # type: bool, Optional[float]
+        self.follow: bool = True
+        self.span: Optional[float] = None
         self.low, self.high = self.begin, self.begin + _FIRST[self.unit]
 
     @property

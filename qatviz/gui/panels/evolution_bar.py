@@ -21,8 +21,8 @@ class EvolutionBar(QtWidgets.QWidget):
         super().__init__(parent)
         self._settings = settings
         shown = _words(settings.value("evolution/plots", ",".join(DEFAULT_SHOWN)))
-        self.plots = {kind.key: _toggle(kind.button, kind.about, kind.key in shown)
-                      for kind in KINDS}  # type: Dict[str, QtWidgets.QToolButton]
+        self.plots: Dict[str, QtWidgets.QToolButton] = {kind.key: _toggle(kind.button, kind.about, kind.key in shown)
+                      for kind in KINDS}
         self.told = QtWidgets.QLabel()
         self.view = QtWidgets.QToolButton(text="View", popupMode=QtWidgets.QToolButton.InstantPopup)
         self.view.setToolTip("Which tensors, the axis, and what dragging does.")

@@ -53,19 +53,20 @@ class Canvas(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme = theme
-        self.curves = []  # type: List[Curve]
-        self.lines = []  # type: List[VerticalLine]
-        self.x_range, self.y_range = (0.0, 1.0), None  # type: Tuple[float, float], Optional[Tuple[float, float]]
+        self.curves: List[Curve] = []
+        self.lines: List[VerticalLine] = []
+        self.x_range: Tuple[float, float] = (0.0, 1.0)
+        self.y_range: Optional[Tuple[float, float]] = None
         self.log = self.y_fixed = self.boxes = False
         self.alone = False  # the next drawing is a figure of its own, with an axis
         self.x_name = "step"
         self._left, self._ruler = left_of(self.font()), ruler_of(self.font())
         self.limits, self.least = (-np.inf, np.inf), 0.0
         self.note = ""
-        self.crosshair = None  # type: Optional[float]
-        self.tip_of = None  # type: Optional[Callable[[float, float], str]]
-        self._still = None  # type: Optional[QtGui.QPixmap]
-        self._pressed = self._box = None  # type: Optional[QtCore.QPoint], Optional[QtCore.QRect]
+        self.crosshair: Optional[float] = None
+        self.tip_of: Optional[Callable[[float, float], str]] = None
+        self._still: Optional[QtGui.QPixmap] = None
+        self._pressed: Optional[QtCore.QPoint], Optional[QtCore.QRect] = self._box = None
         self._moved = self._boxing = False
         self.setMouseTracking(True)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)

@@ -27,7 +27,8 @@ class MarkerEffects:
 
     def forget(self) -> None:
         """Another run."""
-        self.markers, self._due = [], True  # type: List[Marker], bool
+        self.markers: List[Marker] = []
+        self._due: bool = True
         self.measure_anew()
 
     def mark_due(self) -> None:
@@ -36,7 +37,7 @@ class MarkerEffects:
 
     def measure_anew(self) -> None:
         """The run was set back: what was measured may not be part of its past."""
-        self._effects = {}  # type: Dict[Tuple[int, int, Optional[int]], Effect]
+        self._effects: Dict[Tuple[int, int, Optional[int]], Effect] = {}
         self._measured_at = -_STEPS_BETWEEN
 
     def renew(self) -> None:

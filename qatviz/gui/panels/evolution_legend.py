@@ -32,8 +32,8 @@ class Legend(QtWidgets.QWidget):
     def __init__(self, theme: Theme, title: str, about: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme = theme
-        self.entries = []  # type: List[Entry]
-        self._rects = []  # type: List[QtCore.QRect]
+        self.entries: List[Entry] = []
+        self._rects: List[QtCore.QRect] = []
         self._current = 0
         self.set_title(title, about)
         self.setFocusPolicy(QtCore.Qt.TabFocus)

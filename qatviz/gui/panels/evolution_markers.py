@@ -53,7 +53,7 @@ def step_of(event: events.Event) -> int:
 
 
 def _marked(happenings: Sequence[Happening]) -> List[events.Event]:
-    found = []  # type: List[events.Event]
+    found: List[events.Event] = []
     for happening in happenings:
         event = happening.event
         if not happening.survives or not isinstance(event, MARKED):
@@ -124,7 +124,7 @@ def _short_change(change: events.Change) -> str:
 
 def sentences(event: events.Event) -> List[str]:
     """An event in full, a line for each setting (not for too many)."""
-    lines = []  # type: List[Any]
+    lines: List[Any] = []
     if isinstance(event, events.SettingsActivated):
         lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
     elif isinstance(event, events.Restored):

@@ -79,9 +79,11 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
         self.log = QtWidgets.QToolButton(checkable=True, text="log")
         self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
-        self._view = None  # type: Optional[View]
-        self._specs, self._drawn = [], []  # type: List[CurveSpec], List[_Drawn]
-        self._state, self.is_behind = None, False  # type: Optional[tuple], bool
+        self._view: Optional[View] = None
+        self._specs: List[CurveSpec] = []
+        self._drawn: List[_Drawn] = []
+        self._state: Optional[tuple] = None
+        self.is_behind: bool = False
         head = QtWidgets.QHBoxLayout()
         head.addWidget(self.legend, 1)
         if kind.key == LOSS:
@@ -196,7 +198,7 @@ class EvolutionPlot(QtWidgets.QWidget):
 
     def table(self) -> Dict[str, np.ndarray]:
         """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
-        columns = {}  # type: Dict[str, np.ndarray]
+        columns: Dict[str, np.ndarray] = {}
         if self._view is None:
             return columns
         view = self._view

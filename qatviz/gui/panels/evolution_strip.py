@@ -39,9 +39,10 @@ class MarkerStrip(QtWidgets.QWidget):
                  parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.theme, self._tip_of = theme, tip_of
-        self._markers, self._pixels = [], []  # type: List[Marker], List[float]
+        self._markers: List[Marker] = []
+        self._pixels: List[float] = []
         self._edges = 0.0, 0.0
-        self._selected = None  # type: Optional[int]
+        self._selected: Optional[int] = None
         self.setFocusPolicy(QtCore.Qt.TabFocus)
         self.setAccessibleName("Markers of changes")
         self.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Fixed)
@@ -63,7 +64,7 @@ class MarkerStrip(QtWidgets.QWidget):
         metrics = QtGui.QFontMetrics(small_font(self.font()))
         left, right = self._edges
         begin, end = bisect_left(self._pixels, left), bisect_left(self._pixels, right + 1)
-        groups = []  # type: List[_Group]
+        groups: List[_Group] = []
         for marker, pixel in zip(self._markers[begin:end], self._pixels[begin:end]):
             groups.append(_Group([marker], pixel, self._edges[1], metrics))
             while len(groups) > 1 and groups[-1].left <= groups[-2].right + _GAP:

@@ -39,9 +39,13 @@ class HistogramsPanel(Panel):
         self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
         self.canvas = HistogramCanvas(self.theme, self._tile)
         self.empty = EmptyText(self.canvas.viewport())
-        self._plan, self._snapshot, self._serial, self._pending_serial = None, None, 0, 0  # type: Any, Any, int, int
-        self._ranges, self._tops = {}, {}  # type: Dict[str, HeldRange], Dict[str, HeldTop]
-        self._common = {}  # type: Dict[str, Tuple[float, float]]
+        self._plan: Any = None
+        self._snapshot: Any = None
+        self._serial: int = 0
+        self._pending_serial: int = 0
+        self._ranges: Dict[str, HeldRange] = {}
+        self._tops: Dict[str, HeldTop] = {}
+        self._common: Dict[str, Tuple[float, float]] = {}
 
     def _layout(self) -> None:
         layout = QtWidgets.QVBoxLayout(self)

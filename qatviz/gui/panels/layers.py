@@ -38,7 +38,7 @@ class LayersPanel(Panel):
         self.filter = QtWidgets.QLineEdit(placeholderText="Filter by name", clearButtonEnabled=True)
         self.filter.setToolTip("Show tensors with these words in their name; * and ? are wildcards (Ctrl+F, Esc)")
         self.filter.setAccessibleName("Filter tensors by name")
-        self.kinds = {}  # type: Dict[str, QtWidgets.QToolButton]
+        self.kinds: Dict[str, QtWidgets.QToolButton] = {}
         self._kind_group = QtWidgets.QButtonGroup(self)
         for kind, text, tip in _KINDS:
             button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
@@ -57,7 +57,7 @@ class LayersPanel(Panel):
         self.summary.setToolTip("Weights only: activations are computed anew for every input, no file holds them.")
         self.figure_name = self.view.figure_name
         self._plan = self._snapshot = self._book = None
-        self._pending = {}  # type: Dict
+        self._pending: Dict = {}
         self._syncing = False
         kind = self.context.settings.value(_KIND_KEY, "")
         self.kinds[kind if kind in self.kinds else ""].setChecked(True)

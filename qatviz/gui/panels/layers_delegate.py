@@ -31,7 +31,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
         color = self._theme.color
         self._text, self._muted, self._ghost = color("text"), color("muted"), color("ghost")
         self._accent = color("accent")
-        self._levels = {NO_LEVEL: self._muted}  # type: Dict[int, QtGui.QColor]
+        self._levels: Dict[int, QtGui.QColor] = {NO_LEVEL: self._muted}
         self._levels.update((level, color(LEVEL_NAMES[level])) for level in (GOOD, WARNING, BAD))
         self._spark_pen = QtGui.QPen(color("muted"), 1)
         self._bold = QtGui.QFont(self.parent().font())

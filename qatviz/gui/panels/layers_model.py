@@ -78,7 +78,8 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
 
     def __init__(self, parent: QtCore.QObject = None):
         super().__init__(parent)
-        self._words, self._kind = [], ""  # type: List[str], str
+        self._words: List[str] = []
+        self._kind: str = ""
         self.setSortRole(SORT_ROLE)
         # Rows move when they are sorted anew, not whenever a number changes: see LayersPanel.
         self.setDynamicSortFilter(False)

@@ -42,19 +42,21 @@ class Rows:
     """A row for each quantized tensor, in the order of the plan."""
 
     def __init__(self):
-        self.tensors = ()  # type: Tuple[QuantizedTensor, ...]
+        self.tensors: Tuple[QuantizedTensor, ...] = ()
         self.clear()
 
     def clear(self, tensors: Sequence[QuantizedTensor] = ()) -> None:
         """Begin anew, with these tensors, of which nothing is known."""
         self.tensors = tuple(tensors)
-        self.settings, self.wanted = [], []  # type: List[QuantizerSettings], List[QuantizerSettings]
-        self.active, self.wanted_active = [], []  # type: List[bool], List[bool]
-        self._measured_bits = ()  # type: Tuple[int, ...]
+        self.settings: List[QuantizerSettings] = []
+        self.wanted: List[QuantizerSettings] = []
+        self.active: List[bool] = []
+        self.wanted_active: List[bool] = []
+        self._measured_bits: Tuple[int, ...] = ()
         self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
         self._levels = np.zeros(self._values.shape, np.int8)
-        self._verdicts = {}  # type: Dict[int, Verdict]
-        self._cells = {}  # type: Dict[Tuple[int, str], Cell]
+        self._verdicts: Dict[int, Verdict] = {}
+        self._cells: Dict[Tuple[int, str], Cell] = {}
 
     def set_settings(self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings],
                      step: int) -> None:
@@ -218,9 +220,9 @@ def _size_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: boo
     return bytes_text(size_bytes(tensor, settings, active)) if tensor.parameters else ""
 
 
-_SETTING_TEXTS = {"num_bits": _bits_text, "range_method": _range_text,
-                  "size": _size_text}  # type: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]]
-_MEASURE_TEXTS = {
+_SETTING_TEXTS: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]] = {"num_bits": _bits_text, "range_method": _range_text,
+                  "size": _size_text}
+_MEASURE_TEXTS: Dict[str, Callable[[float], str]] = {
     "scale": lambda value: si(value, 4), "zero_point": "{:,.0f}".format, "sqnr_db": "{:.1f}".format,
     "rmse_over_scale": "{:.3f}".format, "clipped": percent_text, "flushed": percent_text,
-    "effective_bits": "{:.2f}".format, "flip_rate": percent_text}  # type: Dict[str, Callable[[float], str]]
+    "effective_bits": "{:.2f}".format, "flip_rate": percent_text}

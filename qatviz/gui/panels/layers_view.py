@@ -37,8 +37,8 @@ class LayersView(QtWidgets.QTableView):
                  parent: QtWidgets.QWidget = None):
         super().__init__(parent)
         self.context, self._source, self._shown = context, source, shown
-        self._widths = {}  # type: Dict[str, int]
-        self._drawn = {}  # type: Dict[int, Tuple[List[int], List[Cell]]]
+        self._widths: Dict[str, int] = {}
+        self._drawn: Dict[int, Tuple[List[int], List[Cell]]] = {}
         self._arranging = True
         self.setModel(shown)
         self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
@@ -150,7 +150,7 @@ class LayersView(QtWidgets.QTableView):
     def _make_columns_menu(self) -> QtWidgets.QMenu:
         menu = QtWidgets.QMenu("Columns", self)
         menu.setToolTipsVisible(True)
-        self.column_actions = {}  # type: Dict[str, QtWidgets.QAction]
+        self.column_actions: Dict[str, QtWidgets.QAction] = {}
         for column in COLUMNS:
             if column.key in _FIXED:
                 continue

@@ -49,8 +49,8 @@ class NetworkPanel(Panel):
         self.fit_button.setToolTip("Show the whole network (F, or a double click beside it); the wheel zooms, dragging "
                                    "pans")
         self.legend = ColorBar(self.theme)
-        self.nodes = {}  # type: Dict[str, Node]
-        self.layout_shown = None  # type: Optional[GraphLayout]
+        self.nodes: Dict[str, Node] = {}
+        self.layout_shown: Optional[GraphLayout] = None
         self._shown = self._asked = None  # what the scene was made for, and in what window
         self._cursor = INPUT
         settings = self.context.settings
@@ -153,7 +153,7 @@ class NetworkPanel(Panel):
         metrics = QtGui.QFontMetricsF(font)
         drawing = network_drawing(self.model.network, self.model.plan)
         self._edges = drawing.edges
-        self._sizes = {}  # type: Dict[str, Tuple[float, float]]
+        self._sizes: Dict[str, Tuple[float, float]] = {}
         for name, text in drawing.texts.items():
             tensors = drawing.tensors[name]
             self._sizes[name] = node_size(metrics, bool(tensors))

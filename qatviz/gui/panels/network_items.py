@@ -44,7 +44,7 @@ class Node(QtWidgets.QGraphicsItem):
         self._bold, self._large = QtGui.QFont(font), QtGui.QFont(font)
         self._bold.setBold(True)
         self._large.setPixelSize(round(_LARGER * font.pixelSize()))
-        self.badges = {}  # type: Dict[str, Badge]
+        self.badges: Dict[str, Badge] = {}
         self.is_cursor = False
         self._line = QtGui.QFontMetricsF(font).lineSpacing()
         self._rects = {detailed: self._badge_rects(detailed) for detailed in (True, False)}

@@ -130,7 +130,7 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
 
 def table_of(model: RunModel) -> Dict[str, list]:
     """All measures of all tensors, by column."""
-    columns = {"tensor": [tensor.name for tensor in model.tensors]}  # type: Dict[str, list]
+    columns: Dict[str, list] = {"tensor": [tensor.name for tensor in model.tensors]}
     for name in MEASURES:
         columns[name] = [value_of(model, tensor, name) for tensor in model.tensors]
     return columns

@@ -43,8 +43,8 @@ class RunSettingsPanel(Panel):
     topics = (RUN, SETTINGS, STATE, EVENTS)
 
     def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
-        self._steps_wanted = _UNKNOWN  # type: Any
-        self._sent = set()  # type: Set[int]
+        self._steps_wanted: Any = _UNKNOWN
+        self._sent: Set[int] = set()
         super().__init__(context, parent)
         self.apply_theme()
 

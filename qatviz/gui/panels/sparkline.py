@@ -29,8 +29,8 @@ class Sparklines:
 
     def __init__(self, pattern: str, min_span: float = MIN_SPAN_DB, clock: Callable[[], float] = time.monotonic):
         self._pattern, self._min_span, self._clock = pattern, min_span, clock
-        self._history = None  # type: Optional[History]
-        self._polygons = {}  # type: Dict[Tuple[str, int, int], Optional[QtGui.QPolygonF]]
+        self._history: Optional[History] = None
+        self._polygons: Dict[Tuple[str, int, int], Optional[QtGui.QPolygonF]] = {}
         self._renewed = -np.inf
 
     def show(self, history: Optional[History]) -> None:

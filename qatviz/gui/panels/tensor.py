@@ -49,10 +49,10 @@ class TensorPanel(Panel):
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
         self._clock = clock
-        self._cursor = None  # type: Optional[Snapshot]
-        self._drawn = {}  # type: Dict[str, tuple]
+        self._cursor: Optional[Snapshot] = None
+        self._drawn: Dict[str, tuple] = {}
         self._tensor = ("", None)
-        self._asked = {}  # type: Dict[str, float]
+        self._asked: Dict[str, float] = {}
         super().__init__(context, parent)
         self._restore()
 
@@ -295,14 +295,14 @@ class _Page(QtWidgets.QWidget):
     def __init__(self, label: str, make: Callable[[], TensorPlot], about: str):
         super().__init__()
         self.label, self.about, self._make = label, about, make
-        self._plot = None  # type: Optional[TensorPlot]
+        self._plot: Optional[TensorPlot] = None
         self.caption = QtWidgets.QLabel(wordWrap=True)
         self.caption.setToolTip(about)
         self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self._line = QtWidgets.QHBoxLayout()
         self._line.setContentsMargins(8, 3, 8, 0)
         self._line.addWidget(self.caption, 1)
-        self._legend = None  # type: Optional[QtWidgets.QLabel]
+        self._legend: Optional[QtWidgets.QLabel] = None
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(2)

@@ -22,7 +22,7 @@ class ChannelsPlot(TensorPlot):
     def __init__(self, theme: Theme, parent=None):
         self._inside, self._outside = Bars(), Bars()
         self._low, self._high, self._ghost_low, self._ghost_high = [pg.PlotCurveItem() for _ in range(4)]
-        self._view = None  # type: TensorView
+        self._view: TensorView = None
         self._y = (0.0, 1.0)
         self.caption = ""
         super().__init__(theme, "tensor-channels", "Range of each channel against its grid", parent)

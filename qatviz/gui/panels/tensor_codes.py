@@ -32,8 +32,8 @@ class CodesPlot(TensorPlot):
         self._inner, self._edges, self._unused = Bars(), Bars(), Bars()
         self._zero = pg.InfiniteLine(angle=90)
         self.codes = self.counts = np.zeros(0, np.int64)
-        self._value_of = None  # type: Optional[AffineGrid]
-        self._harmless = None  # type: Optional[int]
+        self._value_of: Optional[AffineGrid] = None
+        self._harmless: Optional[int] = None
         self.caption = ""
         super().__init__(theme, "tensor-codes", "Number of values of each integer code", parent)
         for item in (self._unused, self._zero, self._inner, self._edges):

@@ -35,7 +35,7 @@ class ErrorPlot(TensorPlot):
     def __init__(self, theme: Theme, parent=None):
         self._rounding, self._clipping = Bars(), Bars()
         self._ghost, self._ideal = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self.found = self.pending = None  # type: Optional[ErrorDistribution]
+        self.found: Optional[ErrorDistribution] = self.pending = None
         self._of = self._pending_of = (None, None)
         self.caption = ""
         super().__init__(theme, "tensor-error", "Distribution of the quantization error", parent)

@@ -47,7 +47,7 @@ class Header(QtWidgets.QWidget):
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._names = ()  # type: Tuple[str, ...]
+        self._names: Tuple[str, ...] = ()
         self._columns = 0
         self.chooser = QtWidgets.QComboBox()
         self.chooser.setToolTip("The tensor that is shown in full.")
@@ -162,7 +162,7 @@ class _CellLabels(QtWidgets.QWidget):
     def __init__(self, cell: Cell):
         super().__init__()
         self.setToolTip(cell.tip + _ARROWS)
-        self._theme = None  # type: Optional[Theme]
+        self._theme: Optional[Theme] = None
         self._name, self.value = QtWidgets.QLabel(cell.label), QtWidgets.QLabel("–")
         self.value.setTextFormat(QtCore.Qt.RichText)
         self.setAccessibleName(cell.label)

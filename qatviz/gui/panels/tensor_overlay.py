@@ -27,7 +27,7 @@ class OverlayPlot(TensorPlot):
         self._floats, self._clipped, self._flushed = Bars(), Bars(), Bars()
         self._float_outline, self._quantized, self._levels = [pg.PlotCurveItem() for _ in range(3)]
         self._window, self._ghost_window, self._ghost_levels = [pg.PlotCurveItem(connect="pairs") for _ in range(3)]
-        self._shown = None  # type: Distribution
+        self._shown: Distribution = None
         super().__init__(theme, "tensor-distribution", "Distribution of float and quantized values", parent)
         for z, item in enumerate(self._items()):
             item.setZValue(z)

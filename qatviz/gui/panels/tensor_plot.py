@@ -31,7 +31,7 @@ class TensorPlot(Plot):
     The wheel zooms into x and a drag moves it; a double click shows everything again.
     """
 
-    _hair = None  # type: Optional[pg.InfiniteLine]
+    _hair: Optional[pg.InfiniteLine] = None
 
     def __init__(self, theme: Theme, name: str, accessible: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(theme, name, parent)

@@ -37,11 +37,13 @@ class TimePlot(TensorPlot):
         self._low, self._high = pg.PlotCurveItem(), pg.PlotCurveItem()
         self._cursor = pg.InfiniteLine(angle=90)
         self._heatmap = Heatmap()
-        self._snapshots = []  # type: List[Snapshot]
-        self._name, self._index, self._at = "", 0, None  # type: str, int, Optional[int]
+        self._snapshots: List[Snapshot] = []
+        self._name: str = ""
+        self._index: int = 0
+        self._at: Optional[int] = None
         self.caption = ""
         #: By identity, which the snapshot itself holds on to: what was read of it.
-        self._known = {}  # type: Dict[int, Tuple[Snapshot, Tuple[float, ...]]]
+        self._known: Dict[int, Tuple[Snapshot, Tuple[float, ...]]] = {}
         super().__init__(theme, "tensor-over-time", "Distribution over time; left and right move the cursor", parent)
         for item in (self._image, self._low, self._high, self._cursor):
             self.addItem(item, ignoreBounds=True)

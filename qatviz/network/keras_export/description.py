@@ -55,7 +55,8 @@ def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -
 
 def _names(network: Network) -> Dict[str, str]:
     """Keras' name of every layer; those that can stay are given out first."""
-    names, taken = {INPUT: INPUT}, {INPUT}  # type: Dict[str, str], Set[str]
+    names: Dict[str, str] = {INPUT: INPUT}
+    taken: Set[str] = {INPUT}
     all_names = {layer.name for layer in network.layers}
     spelled = {name: _spelled(name, all_names) for name in all_names}
     for layer in sorted(network.layers, key=lambda layer: spelled[layer.name] != layer.name):
@@ -113,7 +114,7 @@ def _plain(kind: str, **settings: Any) -> Callable[[Layer], Record]:
     return lambda layer: (kind, settings)
 
 
-_KINDS = {
+_KINDS: Dict[str, Callable[[Any], Record]] = {
     "Add": _plain("Add"),
     "AveragePool": _pool("AveragePooling2D"),
     "BatchNorm": _batch_norm,
@@ -131,4 +132,4 @@ _KINDS = {
     "Softmax": _plain("Softmax", axis=-1),
     "ZeroPad": lambda layer: ("ZeroPadding2D", {"padding": [list(pair) for pair in layer.padding],
                                                 "data_format": "channels_last"}),
-}  # type: Dict[str, Callable[[Any], Record]]
+}

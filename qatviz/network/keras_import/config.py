@@ -10,7 +10,7 @@ from qatviz.errors import NetworkError
 
 Path = Tuple[str, ...]
 
-INPUT_PATH = ()  # type: Path
+INPUT_PATH: Path = ()
 """What stands for the model's input among the sources of a layer."""
 
 FUNCTIONAL = ("Model", "Functional")  # the second since TensorFlow 2.3
@@ -54,7 +54,7 @@ def model_spec(record: Any) -> ModelSpec:
     if kind not in NESTED:
         raise NetworkError("the model is of the class {!r}; allowed: {}".format(kind, ", ".join(NESTED)))
     name = model_name(record)
-    layers = []  # type: List[LayerSpec]
+    layers: List[LayerSpec] = []
     outputs = _flatten(record, (), [INPUT_PATH], layers)
     if len(outputs) != 1:
         raise NetworkError("model {!r}: it has {} outputs; allowed: exactly one".format(name, len(outputs)))
@@ -130,7 +130,7 @@ def _flatten_functional(record, path, sources, layers) -> List[Path]:
     if len(inputs) != len(sources):
         raise NetworkError("{}: it has {} inputs ({}); allowed: exactly one".format(
             where, len(inputs), ", ".join(repr(name) for name, _ in inputs)))
-    known = {name: [source] for (name, _), source in zip(inputs, sources)}  # type: Dict[str, List[Path]]
+    known: Dict[str, List[Path]] = {name: [source] for (name, _), source in zip(inputs, sources)}
     waiting = _calls(layer_records(record), known)
     while waiting:
         still = []

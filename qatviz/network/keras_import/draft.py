@@ -36,12 +36,12 @@ class Draft:
 
     def __init__(self, input_shape: Shape, names: Names):
         self.names = names
-        self.shapes = {INPUT: tuple(input_shape)}  # type: Dict[str, Shape]
-        self.readers = {}  # type: Dict[str, int]
+        self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
+        self.readers: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
-        self._notes = {}  # type: Dict[str, List[str]]
-        self._layers = {}  # type: Dict[str, Layer]
-        self._values = {}  # type: Dict[str, Optional[np.ndarray]]
+        self._notes: Dict[str, List[str]] = {}
+        self._layers: Dict[str, Layer] = {}
+        self._values: Dict[str, Optional[np.ndarray]] = {}
 
     def add(self, kind: Type[Layer], name: str, inputs: Union[str, Sequence[str]], **settings: Any) -> str:
         """Adds a layer and returns its name."""

@@ -48,7 +48,7 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     if not model.built:
         raise NetworkError("model {!r}: it is not built, so it has no shapes and no weights yet; call its build or "
                            "give its first layer an input_shape".format(model.name))
-    operations = {}  # type: Dict[Path, str]
+    operations: Dict[Path, str] = {}
     known_activations = _known_activations()
     for path, layer in _layers(model, ()):
         _check_class(layer, path)
@@ -112,7 +112,7 @@ def _check_class(layer: Any, path: Path) -> None:
 
 def _check_shared(model: Any) -> None:
     """Between models, which each describe it as their own; within one, the description tells."""
-    seen = {}  # type: Dict[int, Path]
+    seen: Dict[int, Path] = {}
     for path, layer in _layers(model, ()):
         first = seen.setdefault(id(layer), path)
         if first != path and layer.weights:
@@ -196,7 +196,7 @@ def _arrays(model: Any) -> Weights:
     except tf.errors.FailedPreconditionError as error:
         raise NetworkError("model {!r}: its weights have no values in this thread's session; import it in the thread "
                            "where it was made".format(model.name)) from error
-    weights = {}  # type: Weights
+    weights: Weights = {}
     for (path, key, _), value in zip(variables, values):
         weights.setdefault(path, {})[key] = value
     return weights

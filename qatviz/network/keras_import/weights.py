@@ -34,7 +34,7 @@ def assigned(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
     if len(stored) != len(expected):
         raise NetworkError("the weights are of {} layers; the model has {} layers with weights".format(
             len(stored), len(expected)))
-    weights = {}  # type: Weights
+    weights: Weights = {}
     for (name, arrays), (own, slots) in zip(stored, expected):
         # "conv1/kernel:0" is the kernel of conv1.
         found, wanted = [text.split("/")[-1].split(":")[0] for text, _ in arrays], [key for _, key in slots]
@@ -57,7 +57,8 @@ def _expected(record: Dict[str, Any]) -> List[Tuple[str, List[Slot]]]:
 
 def _slots(record: Dict[str, Any], path: Path) -> Tuple[List[Slot], List[Slot]]:
     """The arrays that Keras trains, and those it does not: the order within a nested model."""
-    trained, fixed = [], []  # type: Tuple[List[Slot], List[Slot]]
+    trained: List[Slot] = []
+    fixed: List[Slot] = []
     if record["class_name"] in NESTED:
         for layer in layer_records(record):
             for all_slots, slots in zip((trained, fixed), _slots(layer, path + (layer_name(layer),))):
