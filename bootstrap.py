@@ -48,7 +48,7 @@ def ensure_qt(qt_platform, environ):
     if code and ON_LINUX and supply_libraries():
         code, _, err = output_of([environment_python(), "-c", LOAD_QT], env=environ)
     if code:
-        say("Qt cannot open a window here:\n" + (err or "it ended with exit code {}".format(code)))
+        say("Qt cannot open a window here:\n" + (err or f"it ended with exit code {code}"))
     else:
         write_stamp(qt=known + [qt_platform])
 
@@ -110,7 +110,7 @@ def main(argv):
         print(__doc__.strip(), file=sys.stdout if argv else sys.stderr)
         return 0 if argv else 2
     if argv[0] not in COMMANDS:
-        say("unknown command {!r}; allowed: {}".format(argv[0], ", ".join(COMMANDS)))
+        say(f"unknown command {argv[0]!r}; allowed: {', '.join(COMMANDS)}")
         return 2
     try:
         ensure_environment()

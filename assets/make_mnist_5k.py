@@ -33,8 +33,7 @@ def read_csv(path):
     with gzip.open(path, "rt") as stream:
         rows = np.array([[int(value) for value in line.split(",")] for line in stream])
     if rows.shape[1] != 785 or rows.min() < 0 or rows.max() > 255:
-        raise SystemExit("{}: found rows of {} values: expected 784 pixels in 0 to 255 and a digit".format(
-            path, rows.shape[1]))
+        raise SystemExit(f"{path}: found rows of {rows.shape[1]} values: expected 784 pixels in 0 to 255 and a digit")
     return rows[:, :784].astype(np.uint8).reshape(-1, 28, 28, 1), rows[:, 784].astype(np.int32)
 
 
@@ -60,8 +59,7 @@ def main():
     train, test = random.permutation(train), random.permutation(test)
     write_npz(arguments.out, {"x_train": images[train], "y_train": digits[train],
                               "x_test": images[test], "y_test": digits[test]})
-    print("{}: {} training and {} test examples, {:,} bytes".format(
-        arguments.out, train.size, test.size, os.path.getsize(arguments.out)))
+    print(f"{arguments.out}: {train.size} training and {test.size} test examples, {os.path.getsize(arguments.out):,} bytes")
 
 
 if __name__ == "__main__":

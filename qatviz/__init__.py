@@ -12,4 +12,4 @@ def __getattr__(name: str) -> Any:
         from qatviz import api
 
         return getattr(api, name)
-    raise AttributeError("module 'qatviz' has no attribute {!r}".format(name))
+    raise AttributeError(f"module 'qatviz' has no attribute {name!r}")

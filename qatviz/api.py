@@ -156,8 +156,7 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     watch = Watch(run, outcome, progress_for(quiet, new.spec.network.name, 0, new.spec.steps))
     watch.follow()
     if watch.failed is not None:
-        raise RunStateError("training failed after step {}: {}\n{}".format(
-            watch.failed.step, watch.failed.message, "" if watch.failed.explained else watch.failed.traceback))
+        raise RunStateError(f"training failed after step {watch.failed.step}: {watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}")
     return Trained(new.spec, outcome, run.final, out)
 
 
@@ -187,7 +186,7 @@ def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = No
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
     new = _begun(model, data, out, dict(options))
     spec, run = new.spec, Run(new.spec, new.record, yields=True)
-    show(Prepared(run, spec.network, spec.book, "{} on {}".format(spec.network.name, spec.dataset.name),
+    show(Prepared(run, spec.network, spec.book, f"{spec.network.name} on {spec.dataset.name}",
                   len(spec.dataset.x_train) / spec.batch_size, out))
     run.request_stop()
     if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
@@ -216,8 +215,7 @@ def _begun(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -
     unknown = set(options) - {field for field in RunSettings().to_dict()}
     if unknown:
         known = {*_SPEC_OPTIONS, *_MODEL_OPTIONS, "changes", "validation_fraction", "task", *RunSettings().to_dict()}
-        raise SettingError("there is no option {}; there are {}".format(
-            ", ".join(map(repr, sorted(unknown))), ", ".join(sorted(known))))
+        raise SettingError(f"there is no option {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(known))}")
     fields.setdefault("preset", DEFAULT_PRESET)
     spec = new_spec(chosen, dataset, named or ARRAYS, run=RunSettings(**options), **fields)
     book: Any = spec.book
@@ -249,8 +247,8 @@ def _dataset(data: Any, fraction: float, task: Optional[str]) -> Tuple[Dataset, 
         path = str(data) if named else os.path.abspath(os.path.expanduser(str(data)))
         return data_sets.load(data, fraction, task=task), path
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise DataError("data is of the type {}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a name or a "
-                        "path".format(type(data).__name__))
+        raise DataError(f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a name or a "
+                        "path")
     train, test = data if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else (data, None)
     arrays = [tuple(map(np.asarray, part)) if part is not None else None for part in (train, test)]
     return data_sets.from_arrays("arrays", ARRAYS, *arrays, validation_fraction=fraction, task=task), ""

@@ -61,8 +61,8 @@ class Metric(NamedTuple):
             return "-"
         shown = value * self.factor
         if self.unit:
-            return "{:.{}f}{}".format(shown, digits, self.unit)
-        return "{:,.0f}".format(shown) if 9999.5 <= abs(shown) < 1e9 else "{:.{}g}".format(shown, digits + 3)
+            return f"{shown:.{digits}f}{self.unit}"
+        return f"{shown:,.0f}" if 9999.5 <= abs(shown) < 1e9 else f"{shown:.{digits + 3}g}"
 
 
 ACCURACY = Metric(
@@ -95,5 +95,5 @@ def check_task(task: str) -> str:
     DataError
     """
     if not isinstance(task, str) or task not in _OF_TASK:
-        raise DataError("the task is {!r}: expected {}".format(task, " or ".join(TASKS)))
+        raise DataError(f"the task is {task!r}: expected {' or '.join(TASKS)}")
     return task

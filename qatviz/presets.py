@@ -56,7 +56,7 @@ def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
         If there is no such preset.
     """
     if preset not in PRESETS:
-        raise SettingError("preset is {!r}: expected one of {}".format(preset, ", ".join(PRESETS)))
+        raise SettingError(f"preset is {preset!r}: expected one of {', '.join(PRESETS)}")
     entry = PRESETS[preset]
     if kind == WEIGHTS:
         return quantizer_settings(kind, per_channel=op_kind in entry.per_channel_kinds, **entry.weights)

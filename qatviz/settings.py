@@ -66,7 +66,7 @@ class Setting:
         if self.type is bool:
             return "on or off"
         noun = "a whole number" if self.type is int else "a number"
-        return "{} from {:g} to {:g}{}".format(noun, self.low, self.high, " " + self.unit if self.unit else "")
+        return f"{noun} from {self.low:g} to {self.high:g}{' ' + self.unit if self.unit else ''}"
 
     def check(self, value: Any, path: str = "", kind: str = "") -> Any:
         """``value`` in the setting's type.
@@ -78,7 +78,7 @@ class Setting:
         """
         checked = self._coerce(value, kind)
         if checked is None:
-            raise SettingError("{} is {!r}: expected {}".format(path or self.name, value, self.allowed(kind)))
+            raise SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
         return checked
 
     def parse(self, text: str, path: str = "", kind: str = "") -> Any:
@@ -222,15 +222,14 @@ def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
     setting = QUANTIZER_SETTINGS.get(name)
     if setting is None or kind not in setting.kinds:
         known = ", ".join(s.name for s in QUANTIZER_SETTINGS.values() if kind in s.kinds)
-        raise SettingError("{}: there is no setting {!r} for {}; there are {}".format(path or name, name, kind, known))
+        raise SettingError(f"{path or name}: there is no setting {name!r} for {kind}; there are {known}")
     return setting
 
 
 def run_setting(name: str) -> Setting:
     """The declaration of the run setting ``name``; :class:`SettingError` if there is none."""
     if name not in RUN_SETTINGS:
-        raise SettingError("run.{}: there is no such setting of the run; there are {}".format(
-            name, ", ".join(RUN_SETTINGS)))
+        raise SettingError(f"run.{name}: there is no such setting of the run; there are {', '.join(RUN_SETTINGS)}")
     return RUN_SETTINGS[name]
 
 
@@ -258,4 +257,4 @@ def setting_text(value: Any) -> str:
     """The value of any setting as it is shown, and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
     if isinstance(value, bool):
         return "on" if value else "off"
-    return "{:g}".format(value) if isinstance(value, float) else str(value)
+    return f"{value:g}" if isinstance(value, float) else str(value)

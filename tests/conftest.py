@@ -24,4 +24,4 @@ def no_thread_left_running():
     before = set(threading.enumerate())
     yield
     left = still_running(before, ENDING_TIMEOUT_S)
-    assert not left, "the test left threads running: {}".format(", ".join(repr(thread.name) for thread in left))
+    assert not left, f"the test left threads running: {', '.join(repr(thread.name) for thread in left)}"

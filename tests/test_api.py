@@ -166,7 +166,7 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
     environ = dict(os.environ, QT_QPA_PLATFORM="offscreen", PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"),
                    XDG_CONFIG_HOME=str(tmp_path))
     done = subprocess.run([sys.executable, "driver.py", "script.py"], cwd=str(tmp_path), env=environ,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+                          capture_output=True, text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
     assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.tflite.parity.txt").exists()

@@ -159,7 +159,7 @@ def test_imports_keep_to_the_layers(module):
     imported = imports_in(module)
     third_party = {name.split(".")[0] for name in imported} - {"qatviz"}
     too_much = {name for name in third_party - rule_for(module) if not is_standard(name)}
-    assert not too_much, "{} may import {} only".format(module, sorted(rule_for(module)) or "the standard library")
+    assert not too_much, f"{module} may import {sorted(rule_for(module)) or 'the standard library'} only"
 
     within = {name for name in imported if is_within(name, "qatviz") and name != "qatviz.__version__"}
     if not any(is_within(module, name) for name in KNOW_GUI):

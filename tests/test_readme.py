@@ -16,7 +16,7 @@ def readme():
 
 def section(title):
     """Return the part of the README under a second-level heading."""
-    return re.search(r"^## {}\n(.*?)(?=^## |\Z)".format(re.escape(title)), readme(), re.MULTILINE | re.DOTALL).group(1)
+    return re.search(rf"^## {re.escape(title)}\n(.*?)(?=^## |\Z)", readme(), re.MULTILINE | re.DOTALL).group(1)
 
 
 def test_the_table_of_commands_has_each_command_of_the_program_and_no_other():

@@ -67,14 +67,13 @@ class DataLook(NamedTuple):
         """``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
         what = "target" if self.is_regression else "class"
         plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
-        return "{}, {:,} {}{}, {:,} + {:,} examples".format(
-            example_text(self.input_shape), self.outputs, what, plural, self.train_examples, self.test_examples)
+        return f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} + {self.test_examples:,} examples"
 
 
 def example_text(shape: Sequence[int]) -> str:
     """What one example is: ``28×28×1``, ``13 features``."""
     if len(shape) == 1:
-        return "{:,} feature{}".format(shape[0], "" if shape[0] == 1 else "s")
+        return f"{shape[0]:,} feature{'' if shape[0] == 1 else 's'}"
     return shape_text(shape)
 
 
@@ -94,7 +93,7 @@ def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: S
     low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
     if task == REGRESSION:
         chosen = np.linspace(0, len(x) - 1, min(N_SAMPLES, len(x))).astype(np.int64)
-        captions = tuple(", ".join("{:.4g}".format(value) for value in np.ravel(y[row])[:3]) for row in chosen)
+        captions = tuple(", ".join(f"{value:.4g}" for value in np.ravel(y[row])[:3]) for row in chosen)
         groups, counts = _target_counts(y, dataset.y_test)
     else:
         chosen = of_every_class(y, N_SAMPLES)
@@ -120,15 +119,15 @@ def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
 
 def _values(dtype: np.dtype, low: float, high: float) -> str:
     if dtype == np.uint8:
-        return "uint8 from {:.0f} to {:.0f}, fed as x / 255".format(low, high)
-    return "float32 from {:.4g} to {:.4g}, fed as they are".format(low, high)
+        return f"uint8 from {low:.0f} to {high:.0f}, fed as x / 255"
+    return f"float32 from {low:.4g} to {high:.4g}, fed as they are"
 
 
 def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
     channels = images.shape[3]
     notes: Tuple[str, ...] = ()
     if channels not in (1, 3):
-        notes = ("of {} channels the pictures show the first{}".format(channels, "" if channels < 3 else " three"),)
+        notes = (f"of {channels} channels the pictures show the first{'' if channels < 3 else ' three'}",)
     pixels = _reduced(images[..., :1 if channels < 3 else 3].astype(np.float64))
     if images.dtype != np.uint8:
         pixels = (pixels - low) * (255.0 / (high - low if high > low else 1.0))
@@ -159,7 +158,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
     note: Tuple[str, ...] = ()
     if width > 1:
         scaled = scaled[:, :scaled.shape[1] // width * width].reshape(len(scaled), -1, width).mean(axis=2)
-        note = ("each column of the picture is the mean of {} features".format(width),)
+        note = (f"each column of the picture is the mean of {width} features",)
     return ROWS, np.floor(scaled + 0.5).astype(np.uint8), note
 
 
@@ -168,5 +167,5 @@ def _target_counts(train: np.ndarray, test: np.ndarray):
     firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
     low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
-    groups = tuple("{:.4g} to {:.4g}".format(a, b) for a, b in zip(edges[:-1], edges[1:]))
+    groups = tuple(f"{a:.4g} to {b:.4g}" for a, b in zip(edges[:-1], edges[1:]))
     return groups, [np.histogram(part, edges)[0].astype(np.int64) for part in firsts]

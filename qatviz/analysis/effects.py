@@ -54,7 +54,7 @@ class Effect(NamedTuple):
         if self.score is not None:
             parts.append("{} {} → {}".format(self.metric.title, *map(self.metric.text, self.score)))
         if self.sqnr_db is not None:
-            whose = " (mean of {} tensors)".format(self.num_tensors) if self.num_tensors > 1 else ""
+            whose = f" (mean of {self.num_tensors} tensors)" if self.num_tensors > 1 else ""
             parts.append("SQNR {:.0f} → {:.0f} dB{}".format(*self.sqnr_db, whose))
         if parts:
             return ", ".join(parts)

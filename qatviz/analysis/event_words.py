@@ -19,7 +19,7 @@ def sentence(event: events.Event) -> str:
 
 def change_words(change: events.Change) -> str:
     """``conv1.weights.num_bits 8 → 4``"""
-    return "{} {} → {}".format(change.setting, setting_text(change.old), setting_text(change.new))
+    return f"{change.setting} {setting_text(change.old)} → {setting_text(change.new)}"
 
 
 def changes_words(changes: Sequence[events.Change]) -> str:
@@ -29,53 +29,53 @@ def changes_words(changes: Sequence[events.Change]) -> str:
     first = changes[0]
     name = first.setting.rpartition(".")[2]
     if len({(c.setting.rpartition(".")[2], repr(c.new)) for c in changes}) > 1:
-        return "{} and {} more".format(change_words(first), len(changes) - 1)
+        return f"{change_words(first)} and {len(changes) - 1} more"
     old = setting_text(first.old) + " " if len({repr(c.old) for c in changes}) == 1 else ""
-    return "{} {}→ {} of {} tensors".format(name, old, setting_text(first.new), len(changes))
+    return f"{name} {old}→ {setting_text(first.new)} of {len(changes)} tensors"
 
 
 def activated_words(tensors: Sequence[str]) -> str:
     """Tensors whose delay is over, in a line."""
-    more = " and {} more".format(len(tensors) - NAMED) if len(tensors) > NAMED else ""
+    more = f" and {len(tensors) - NAMED} more" if len(tensors) > NAMED else ""
     return "quantized from here on, as their delay is over: " + ", ".join(tensors[:NAMED]) + more
 
 
 def _applied(event: events.CommandApplied) -> str:
     text = changes_words(event.changes)
-    return "{}: {}".format(event.command, text) if event.command.startswith("preset ") else text
+    return f"{event.command}: {text}" if event.command.startswith("preset ") else text
 
 
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
-    found = ["{} {}".format(metric.text(event.scores[way]), WAY_NAMES[way]) for way in ("float", "quantized")
+    found = [f"{metric.text(event.scores[way])} {WAY_NAMES[way]}" for way in ("float", "quantized")
              if way in event.scores]
-    return "evaluated: {}{}".format("" if metric.unit else metric.title + " ", ", ".join(found))
+    return f"evaluated: {'' if metric.unit else metric.title + ' '}{', '.join(found)}"
 
 
 def _restored(event: events.Restored) -> str:
     direction = "back" if event.step <= event.from_step else "forward"
-    reason = "" if event.reason == "restored" else " ({})".format(event.reason)
-    return "the run was set {} from step {:,} to {:,}{}".format(direction, event.from_step, event.step, reason)
+    reason = "" if event.reason == "restored" else f" ({event.reason})"
+    return f"the run was set {direction} from step {event.from_step:,} to {event.step:,}{reason}"
 
 
 def _planned(event: events.Planned) -> str:
-    text = "to go on until stopped" if event.steps is None else "to go on to step {:,}".format(event.steps)
-    return text + (", with {} to come".format(count(len(event.schedule), "change")) if event.schedule else "")
+    text = "to go on until stopped" if event.steps is None else f"to go on to step {event.steps:,}"
+    return text + (f", with {count(len(event.schedule), 'change')} to come" if event.schedule else "")
 
 
 _SENTENCES = {
-    events.Started: lambda e: "training began on {} ({:.1f} s to build)".format(e.device, e.seconds),
+    events.Started: lambda e: f"training began on {e.device} ({e.seconds:.1f} s to build)",
     events.CommandApplied: _applied,
-    events.CommandRejected: lambda e: "not applied: {}".format(e.message),
+    events.CommandRejected: lambda e: f"not applied: {e.message}",
     events.SettingsActivated: lambda e: activated_words(e.tensors),
     events.Paused: lambda e: "paused" + ("" if e.reason.startswith("asked") else ": " + e.reason),
     events.Resumed: lambda e: "went on",
     events.Evaluated: _evaluated,
-    events.CheckpointSaved: lambda e: "kept checkpoint {} ({})".format(e.name, e.reason),
+    events.CheckpointSaved: lambda e: f"kept checkpoint {e.name} ({e.reason})",
     events.Restored: _restored,
     events.Planned: _planned,
-    events.NonFinite: lambda e: "{}; set back to step {:,} and paused".format(e.what, e.restored_step),
-    events.RecordFailed: lambda e: "not recorded any more: {}".format(e.message),
+    events.NonFinite: lambda e: f"{e.what}; set back to step {e.restored_step:,} and paused",
+    events.RecordFailed: lambda e: f"not recorded any more: {e.message}",
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",
-    events.Failed: lambda e: "training failed: {}".format(e.message)}
+    events.Failed: lambda e: f"training failed: {e.message}"}

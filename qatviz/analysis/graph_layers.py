@@ -104,7 +104,7 @@ def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[Key, 
     following, unread = {name: [] for name in names}, dict.fromkeys(names, 0)
     for source, target in edges:
         if source not in unread or target not in unread:
-            raise ValueError("edge {!r} -> {!r}: not both are nodes".format(source, target))
+            raise ValueError(f"edge {source!r} -> {target!r}: not both are nodes")
         following[source].append(target)
         unread[target] += 1
     rank = {name: 0 for name in names if not unread[name]}
@@ -116,7 +116,7 @@ def _ranks(names: Sequence[str], edges: Sequence[Tuple[str, str]]) -> Dict[Key, 
             if not unread[target]:
                 ready.append(target)
     if len(ready) < len(names):
-        raise ValueError("the graph has a cycle among {}".format(sorted(set(names) - set(ready))))
+        raise ValueError(f"the graph has a cycle among {sorted(set(names) - set(ready))}")
     return rank
 
 

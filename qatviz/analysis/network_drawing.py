@@ -36,7 +36,7 @@ def network_drawing(network: Network, plan: QuantizationPlan) -> NetworkDrawing:
     for unit in plan.units:
         unit_of.update((layer.name, unit.name) for layer in unit.layers)
         count = sum(parameters[layer.name] for layer in unit.layers)
-        puts_out = shape_text(network.shapes[unit.output]) + (" · {} params".format(si(count)) if count else "")
+        puts_out = shape_text(network.shapes[unit.output]) + (f" · {si(count)} params" if count else "")
         texts[unit.name] = NodeText(unit.name, " + ".join(map(layer_text, unit.layers)), puts_out)
     tensors: Dict[str, List[QuantizedTensor]] = {name: [] for name in texts}
     for tensor in plan.tensors:
@@ -53,5 +53,5 @@ def layer_text(layer: Layer) -> str:
     if window:
         text += " {}×{}".format(*window)
     if window and strides and tuple(strides) != (1, 1) and not hasattr(layer, "pool_size"):
-        text += " /{}".format(strides[0] if strides[0] == strides[1] else "{}×{}".format(*strides))
+        text += f" /{strides[0] if strides[0] == strides[1] else '{}×{}'.format(*strides)}"
     return text

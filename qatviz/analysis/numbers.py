@@ -16,17 +16,17 @@ def si(value: Optional[float], digits: int = 3) -> str:
         return "0"
     size = abs(value)
     if 1e-3 <= size < 1e4:
-        return "{:.{}g}".format(value, digits) if size < 1000 else "{:.0f}".format(value)
+        return f"{value:.{digits}g}" if size < 1000 else f"{value:.0f}"
     if 1e4 <= size < 1e12:
         power = int(np.log10(size)) // 3
-        return "{:.{}g}{}".format(value / 10**(3 * power), digits, "kMGT"[power - 1])
-    mantissa, exponent = "{:.{}e}".format(value, digits - 1).split("e")
-    return "{}e{}".format(mantissa, int(exponent))
+        return f"{value / 10**(3 * power):.{digits}g}{'kMGT'[power - 1]}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
 
 
 def count(number: int, one: str, many: str = "") -> str:
     """``1 tensor``, ``1,200 tensors``."""
-    return "{:,} {}".format(number, one if number == 1 else many or one + "s")
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
 
 
 def percent_text(share: Optional[float]) -> str:
@@ -36,14 +36,14 @@ def percent_text(share: Optional[float]) -> str:
     value = 100 * share
     if value == 0:
         return "0 %"
-    return "<0.01 %" if value < 0.01 else "{:.2f} %".format(value) if value < 10 else "{:.1f} %".format(value)
+    return "<0.01 %" if value < 0.01 else f"{value:.2f} %" if value < 10 else f"{value:.1f} %"
 
 
 def share_text(share: Optional[float]) -> str:
     """A share that is all or nearly all, in percent: what is not all never looks like it."""
     if share is None or not np.isfinite(share):
         return UNKNOWN
-    return "{:.2f} %".format(100 * share if share == 1 else min(100 * share, 99.99))
+    return f"{100 * share if share == 1 else min(100 * share, 99.99):.2f} %"
 
 
 def bytes_text(size: float) -> str:
@@ -51,13 +51,13 @@ def bytes_text(size: float) -> str:
     for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
         if size < 999.5 * 1000**power:
             break
-    return "{:.0f} {}".format(size, unit) if unit == "B" else "{:.3g} {}".format(size / 1000**power, unit)
+    return f"{size:.0f} {unit}" if unit == "B" else f"{size / 1000**power:.3g} {unit}"
 
 
 def names_text(names: Sequence[str], most: int = 6) -> str:
     """Each once, the first few of many: ``conv1, conv2 and 3 more``."""
     names = list(dict.fromkeys(names))
-    more = " and {} more".format(len(names) - most) if len(names) > most else ""
+    more = f" and {len(names) - most} more" if len(names) > most else ""
     return ", ".join(names[:most]) + more
 
 

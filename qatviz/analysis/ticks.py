@@ -57,19 +57,19 @@ def _text(value: float, step: float, largest: float, minus: str) -> str:
     for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
         if largest >= 10 * size:
             decimals = max(0, -math.floor(math.log10(step / size) + 1e-9))
-            return "{:.{}f}{}".format(value / size, decimals, unit).replace("-", minus)
+            return f"{value / size:.{decimals}f}{unit}".replace("-", minus)
     if largest < 1e-2:
-        return "{:.3g}".format(value).replace("e-0", "e-")
-    return "{:.{}f}".format(value, max(0, -math.floor(math.log10(step) + 1e-9))).replace("-", minus)
+        return f"{value:.3g}".replace("e-0", "e-")
+    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}".replace("-", minus)
 
 
 def _short(value: float) -> str:
     if value >= 1e4:
         return si(value)
     if value >= 0.9e-3:
-        return "{:.4g}".format(value)
+        return f"{value:.4g}"
     exponent = math.floor(math.log10(value) + 1e-9)
-    return "{:.2g}e{}".format(value / 10.0**exponent, exponent)
+    return f"{value / 10.0**exponent:.2g}e{exponent}"
 
 
 def exponents(values: np.ndarray) -> np.ndarray:

@@ -109,7 +109,7 @@ def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: Qu
     if not settings.enabled:
         return Verdict(NO_LEVEL, "In float: this tensor is not quantized.")
     if not active:
-        return Verdict(NO_LEVEL, "In float until {:,} steps are done (its delay).".format(settings.quant_delay))
+        return Verdict(NO_LEVEL, f"In float until {settings.quant_delay:,} steps are done (its delay).")
     mse = measures["mse"]
     if np.isnan(mse) and np.isnan(measures["scale"]):
         return Verdict(NO_LEVEL, "Not measured yet.")
@@ -140,41 +140,34 @@ def _worst(measures: Mapping[str, float], level: Mapping[str, int], tensor: Quan
     error = level["sqnr_db"]
     if clipping > _DOMINATES and max(error, level["clipped"], level["rmse_over_scale"]) > GOOD:
         return Verdict(max(error, level["clipped"], WARNING),
-                       "Clipping dominates: the range is too narrow for these values ({:.2g} % lie outside). {}".format(
-                           100 * measures["clipped"], _widen(tensor, settings)))
+                       f"Clipping dominates: the range is too narrow for these values ({100 * measures['clipped']:.2g} % lie outside). {_widen(tensor, settings)}")
     if level["used_codes"] == BAD:
         return Verdict(BAD if error > GOOD else WARNING, _few_codes(measures, tensor, settings))
     if level["flushed"] == BAD and error > GOOD:
-        return Verdict(BAD, "Most values become 0 ({:.0f} %): a step of the grid is larger than they are. {}"
-                       .format(100 * measures["flushed"], _tighten(tensor, settings)))
+        return Verdict(BAD, f"Most values become 0 ({100 * measures['flushed']:.0f} %): a step of the grid is larger than they are. {_tighten(tensor, settings)}")
     if level["used_codes"] > GOOD:
         return Verdict(max(error, WARNING), _few_codes(measures, tensor, settings))
     if error > GOOD:
-        return Verdict(error, "Rounding dominates: {} bits are few for this tensor.{}".format(
-            settings.num_bits, " Try per channel." if tensor.kind == WEIGHTS and not settings.per_channel else ""))
+        return Verdict(error, f"Rounding dominates: {settings.num_bits} bits are few for this tensor.{' Try per channel.' if tensor.kind == WEIGHTS and not settings.per_channel else ''}")
     if level["clipped"] > GOOD and clipping > _MATTERS:
-        return Verdict(WARNING, "{:.2g} % of the values are clipped, though they are not far outside the range.".format(
-            100 * measures["clipped"]))
+        return Verdict(WARNING, f"{100 * measures['clipped']:.2g} % of the values are clipped, though they are not far outside the range.")
     if level["flushed"] > GOOD:
-        return Verdict(WARNING, "{:.0f} % of the values become 0; they are small, so the error stays small.".format(
-            100 * measures["flushed"]))
+        return Verdict(WARNING, f"{100 * measures['flushed']:.0f} % of the values become 0; they are small, so the error stays small.")
     if level["flip_rate"] > GOOD:
-        return Verdict(WARNING, "{:.0f} % of the codes changed since the last snapshot. If that does not calm down, "
-                                "weights oscillate between two codes: a lower learning rate helps."
-                       .format(100 * measures["flip_rate"]))
-    return Verdict(GOOD, "Good: the error is {}.".format(_size_of_error(measures)))
+        return Verdict(WARNING, f"{100 * measures['flip_rate']:.0f} % of the codes changed since the last snapshot. If that does not calm down, "
+                                "weights oscillate between two codes: a lower learning rate helps.")
+    return Verdict(GOOD, f"Good: the error is {_size_of_error(measures)}.")
 
 
 def _size_of_error(measures: Mapping[str, float]) -> str:
-    text = "{:.2g} % of the signal".format(100 * 10**(-measures["sqnr_db"] / 20))
+    text = f"{100 * 10**(-measures['sqnr_db'] / 20):.2g} % of the signal"
     if measures["rmse_over_scale"] <= 1.1 * IDEAL_RMSE_OVER_SCALE:
         text += ", and no larger than rounding must make it"
     return text
 
 
 def _few_codes(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    return "Only {:.0f} of {:,} codes are used: {}".format(
-        measures["used_codes"], num_codes(settings), _unused(tensor, settings))
+    return f"Only {measures['used_codes']:.0f} of {num_codes(settings):,} codes are used: {_unused(tensor, settings)}"
 
 
 def _widen(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
@@ -186,7 +179,7 @@ def _widen(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
 def _tighten(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
     if tensor.kind != WEIGHTS:
         return "Try more bits."
-    return "Try more bits, {}a percentile range.".format("" if settings.per_channel else "per channel, or ")
+    return f"Try more bits, {'' if settings.per_channel else 'per channel, or '}a percentile range."
 
 
 def _unused(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:

@@ -25,7 +25,7 @@ _ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THRE
                "MKL_NUM_THREADS")
 #: Of these checkpoints a run that goes on keeps only the newest; names of those that are kept all the same begin so.
 _KEPT = "kept-"
-_PASSING = re.compile(r"({}|{})-\d+(-\d+)?".format(AUTOMATIC, BEFORE_CHANGE))
+_PASSING = re.compile(rf"({AUTOMATIC}|{BEFORE_CHANGE})-\d+(-\d+)?")
 
 
 def command_of(wanted: ExportWanted) -> Command:
@@ -63,14 +63,14 @@ def keep(directory: str, checkpoint: str) -> str:
     old = folder / (checkpoint + SUFFIX)
     try:
         for number in itertools.count(1):
-            name = _KEPT + checkpoint + (".{}".format(number) if number > 1 else "")
+            name = _KEPT + checkpoint + (f".{number}" if number > 1 else "")
             new = folder / (name + SUFFIX)
             if not new.exists():
                 _link(old, new)
             if filecmp.cmp(str(old), str(new)):  # else it is of a timeline that was left
                 return name
     except OSError as error:
-        raise RecordError("{}: this checkpoint can't be kept: {}".format(old, error.strerror or error)) from error
+        raise RecordError(f"{old}: this checkpoint can't be kept: {error.strerror or error}") from error
 
 
 def moments(directory: str) -> List[CheckpointInfo]:
@@ -99,7 +99,7 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
     try:
         plan = quantization_plan(Network.from_dict(reader.description["network"]))
     except (KeyError, TypeError) as error:
-        raise RecordError("{}: the description of the run is incomplete: {!r}".format(reader.path, error)) from error
+        raise RecordError(f"{reader.path}: the description of the run is incomplete: {error!r}") from error
     moment = Moment.from_checkpoint(checkpoint, arrays, meta, plan)
     return moment.book, moment.step
 

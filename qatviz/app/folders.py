@@ -26,10 +26,10 @@ def new_run_directory(network: str) -> str:
     """A directory that does not exist yet, named after the time and the network."""
     folder = runs_folder()
     os.makedirs(folder, exist_ok=True)
-    stem = os.path.join(folder, "{}-{}".format(time.strftime("%Y%m%d-%H%M%S"), network))
+    stem = os.path.join(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")
     path, number = stem, 1
     while os.path.exists(path):
         number += 1
-        path = "{}-{}".format(stem, number)
+        path = f"{stem}-{number}"
     return path
 

@@ -33,7 +33,7 @@ def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
     run = Run(spec, launch.record, yields=True)
     happenings, snapshots = recall(launch.record) if launch.record is not None and "--resume" in arguments else ((), ())
     book = spec.start.book if spec.start is not None else spec.book
-    return Prepared(run, spec.network, book, "{} on {}".format(spec.network.name, spec.dataset.name),
+    return Prepared(run, spec.network, book, f"{spec.network.name} on {spec.dataset.name}",
                     len(spec.dataset.x_train) / spec.batch_size, str(launch.record.directory) if launch.record else "",
                     happenings, snapshots)
 
@@ -43,11 +43,11 @@ def kind_of(path: str) -> str:
     if os.path.isdir(path) and os.path.exists(os.path.join(path, DATABASE_NAME)):
         return "run"
     if os.path.basename(path) == DATABASE_NAME:
-        raise QatvizError("{}: this is the record of a run: open the directory that it is in".format(path))
+        raise QatvizError(f"{path}: this is the record of a run: open the directory that it is in")
     if is_model_path(path):
         return "model"
     if not is_data(path):
-        raise QatvizError("{}: is neither a run nor a Keras model nor data that can be read".format(path))
+        raise QatvizError(f"{path}: is neither a run nor a Keras model nor data that can be read")
     return "data"
 
 
@@ -74,6 +74,6 @@ def tensorboard_job(model: RunModel, directory: str) -> Callable[[], str]:
         from qatviz.export.tensorboard import write_events  # TensorFlow, which the window does without
 
         write_events(directory, history, snapshots, [h.event for h in happenings if h.survives])
-        return "Wrote TensorBoard files to {0}; look at them with tensorboard --logdir {0}".format(directory)
+        return f"Wrote TensorBoard files to {directory}; look at them with tensorboard --logdir {directory}"
 
     return write

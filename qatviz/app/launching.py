@@ -140,7 +140,7 @@ class _Job(QtCore.QRunnable):
         except QatvizError as error:
             self._fail(str(error), "")
         except Exception as error:  # whatever it is, it has to reach the user
-            self._fail("{}: {}".format(type(error).__name__, error), traceback.format_exc())
+            self._fail(f"{type(error).__name__}: {error}", traceback.format_exc())
         else:
             self._deliver(outcome)
         finally:

@@ -53,17 +53,15 @@ class ModelLooks:
         script = script_of(question.path)
         if script is not None:
             if not os.path.isfile(script.path):
-                raise NetworkError("{}: there is no such file".format(script.path))
+                raise NetworkError(f"{script.path}: there is no such file")
             if not script.name:
-                raise NetworkError("{}: which function makes the model is not said; expected PATH.py:FUNCTION".format(
-                    script.path))
+                raise NetworkError(f"{script.path}: which function makes the model is not said; expected PATH.py:FUNCTION")
             if not question.allow_code:
-                return ModelLook(None, code="{} is a Python program: to get the model, it is run".format(
-                    os.path.basename(script.path)))
+                return ModelLook(None, code=f"{os.path.basename(script.path)} is a Python program: to get the model, it is run")
             return self._by_child(question, number)
         for path in (question.path, question.weights):
             if path is not None and not os.path.exists(path):
-                raise NetworkError("{}: there is no such file".format(path))
+                raise NetworkError(f"{path}: there is no such file")
             if path is not None:
                 check_size(path, 2 * os.path.getsize(path))
         try:  # nothing of a plain file is run
@@ -89,7 +87,7 @@ class ModelLooks:
             answer_path = os.path.join(folder, "answer.json")
             with self._lock:
                 if number != self._ended:
-                    raise NetworkError("{}: another model is wanted by now".format(question.path))
+                    raise NetworkError(f"{question.path}: another model is wanted by now")
                 self._child = child = subprocess.Popen(
                     [sys.executable, "-m", _READER, answer_path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
                     stderr=subprocess.PIPE, env=_environment(), start_new_session=True)
@@ -98,12 +96,10 @@ class ModelLooks:
             except subprocess.TimeoutExpired as error:
                 _kill(child)
                 child.communicate()
-                raise NetworkError("{}: its code did not come to an end in {:.0f} s".format(
-                    question.path, PATIENCE_S)) from error
+                raise NetworkError(f"{question.path}: its code did not come to an end in {PATIENCE_S:.0f} s") from error
             if not os.path.exists(answer_path):
                 last = told.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-                raise NetworkError("{}: its code ended the process that ran it (exit code {}: {})".format(
-                    question.path, child.returncode, last[0]))
+                raise NetworkError(f"{question.path}: its code ended the process that ran it (exit code {child.returncode}: {last[0]})")
             with open(answer_path, encoding="utf-8") as file:
                 return _from_record(json.load(file))
 
@@ -137,7 +133,7 @@ def _look(imported: ImportedModel, used_shape: Any) -> ModelLook:
 
 def _without_path(error: NetworkError, question: ModelQuestion) -> str:
     """The message; the path stands in the field that it is shown under."""
-    text, path = str(error), "model file {!r}: ".format(question.path)
+    text, path = str(error), f"model file {question.path!r}: "
     return text[len(path):] if text.startswith(path) else text
 
 

@@ -76,7 +76,7 @@ class Application:
         text = "".join(traceback.format_exception(kind, error, trace))
         sys.stderr.write(text)
         for window in self.windows:
-            window.show_failure("Something went wrong in the window: {}: {}".format(kind.__name__, error), text)
+            window.show_failure(f"Something went wrong in the window: {kind.__name__}: {error}", text)
 
     def run(self) -> int:
         """Until the last window is closed; the exit code."""

@@ -39,7 +39,7 @@ class RecordedRun:
         return news
 
     def send(self, command: Command) -> int:
-        raise RunStateError("{}: this is the record of a run: go on with it first".format(command.describe()))
+        raise RunStateError(f"{command.describe()}: this is the record of a run: go on with it first")
 
     def request_stop(self) -> None:
         """It is not running."""
@@ -63,7 +63,7 @@ def recorded_run(directory: str) -> Prepared:
 def _prepared(reader: RecordReader) -> Prepared:
     description = reader.description
     network = Network.from_dict(description["network"])
-    title = "{} on {}".format(network.name, description["data_name"])
+    title = f"{network.name} on {description['data_name']}"
     book = read_outcome(reader).book
     history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)

@@ -36,7 +36,7 @@ def take(path: str, size: Tuple[int, int], theme: str, record: str, arguments: S
         known = window.docks.docks
         for name in show:
             if name not in known:
-                raise QatvizError("--show is {!r}: expected one of {}".format(name, ", ".join(known)))
+                raise QatvizError(f"--show is {name!r}: expected one of {', '.join(known)}")
             window.docks.open(name)
         failures = []
         window.launcher.failed.connect(lambda text, details: failures.append(details or text))
@@ -75,9 +75,9 @@ def _wait(application: Application, window: MainWindow, steps: int, failures: Se
         window.bridge.tick()
         if failures or model.failure is not None:
             raise QatvizError("the run could not be drawn: {}".format(
-                failures[0] if failures else "{}\n{}".format(model.failure.message, model.failure.traceback)))
+                failures[0] if failures else f"{model.failure.message}\n{model.failure.traceback}"))
         ready = model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
         if ready or (model.ended and model.snapshot is not None):
             return
         time.sleep(0.01)
-    raise QatvizError("the run did not get to step {} within {:g} s".format(steps, PATIENCE_S))
+    raise QatvizError(f"the run did not get to step {steps} within {PATIENCE_S:g} s")

@@ -42,7 +42,7 @@ def read_stamp():
 
 def write_stamp(**facts):
     """Replace the stamp by one for the environment as it is now; a reader sees the old or the new one."""
-    partial = "{}.{}".format(STAMP, os.getpid())
+    partial = f"{STAMP}.{os.getpid()}"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(dict(facts, fingerprint=fingerprint()), file)
     os.replace(partial, STAMP)
@@ -97,7 +97,7 @@ def ensure_environment():
             make = [python, "-m", "venv", ENVIRONMENT]
             code, out, err = output_of(make, timeout=None, env=clean_environ(), **inherit)
             if code:
-                raise BootstrapError("{} could not make {}:\n{}".format(python, ENVIRONMENT, err or out))
+                raise BootstrapError(f"{python} could not make {ENVIRONMENT}:\n{err or out}")
         install(inherit)
         write_stamp()
 

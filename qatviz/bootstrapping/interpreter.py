@@ -51,13 +51,13 @@ def probe(path):
     try:
         executable, version, implementation, bits, machine, complete, base = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError, TypeError):
-        raise Unsuitable("does not start ({})".format(err.splitlines()[0] if err else "exit code {}".format(code)))
+        raise Unsuitable("does not start ({})".format(err.splitlines()[0] if err else f"exit code {code}"))
     if version[:2] != [3, 7]:
         raise Unsuitable("is Python {}.{}.{}".format(*version))
     if implementation != "CPython":
         raise Unsuitable("is " + implementation)
     if bits != 64 or machine.lower() not in ("x86_64", "amd64"):
-        raise Unsuitable("is built for {} with {} bits, not for 64-bit x86".format(machine, bits))
+        raise Unsuitable(f"is built for {machine} with {bits} bits, not for 64-bit x86")
     if base:
         return probe(python_in(base))
     if not complete:
@@ -115,7 +115,7 @@ def find_python():
         try:
             return probe(chosen)
         except Unsuitable as reason:
-            raise BootstrapError("QATVIZ_PYTHON={} {}; a 64-bit x86 CPython 3.7 is needed".format(chosen, reason))
+            raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; a 64-bit x86 CPython 3.7 is needed")
     seen, refused = set(), []
     for path in candidates():
         path = os.path.abspath(path)
@@ -125,7 +125,7 @@ def find_python():
         try:
             return probe(path)
         except Unsuitable as reason:
-            refused.append("  {} {}".format(path, reason))
+            refused.append(f"  {path} {reason}")
     say("no CPython 3.7 found. Looked at:\n" + "\n".join(refused))
     return fetch_python()
 
@@ -144,7 +144,7 @@ def fetch_python():
         folder = output_of([uv, "python", "dir"], env=clean_environ())[1]
     installed = sorted(glob.glob(os.path.join(glob.escape(folder), "cpython-3.7*")))
     if not installed:
-        raise BootstrapError("uv reported success, but there is no CPython 3.7 in {}.\n{}".format(folder, BY_HAND))
+        raise BootstrapError(f"uv reported success, but there is no CPython 3.7 in {folder}.\n{BY_HAND}")
     return probe(python_in(installed[-1]))
 
 
@@ -155,7 +155,7 @@ def fetch_uv(scratch):
     # Debian keeps ensurepip in a package of its own, so that a fresh system's Python can't make an environment.
     if output_of(make, timeout=None)[0] and \
             not (install_with_apt(["python3-venv"]) and output_of(make, timeout=None)[0] == 0):
-        raise BootstrapError("{} cannot make a virtual environment to run uv from.\n{}".format(sys.executable, BY_HAND))
+        raise BootstrapError(f"{sys.executable} cannot make a virtual environment to run uv from.\n{BY_HAND}")
     # The pip that older Pythons bring may not know the tag of uv's wheel. And as uv is a program with no Python code in
     # it, it does not matter which Python its wheel asks for.
     steps = [["pip==21.3.1"]] if sys.version_info < (3, 9) else []

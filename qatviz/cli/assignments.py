@@ -29,12 +29,12 @@ def parse_kind(texts: Iterable[str], kind: str) -> Dict[str, Any]:
     values = {}
     for text in texts:
         for name, value in map(parse_assignment, text.split(",")):
-            path = "--{} {}".format(kind, name)
+            path = f"--{kind} {name}"
             try:
                 setting = quantizer_setting(name, kind, path)
             except SettingError as error:
                 known = [known for known, setting in QUANTIZER_SETTINGS.items() if kind in setting.kinds]
-                raise SettingError("{}.{}".format(error, did_you_mean(name, known))) from error
+                raise SettingError(f"{error}.{did_you_mean(name, known)}") from error
             values[name] = setting.parse(value, path, kind)
     return values
 
@@ -45,7 +45,7 @@ def parse_change(text: str) -> TimedChange:
     if not colon:
         return TimedChange(None, _assignments(text, text), text)
     if not when.strip().isdecimal():
-        raise SettingError("--set {!r}: the step is {!r}: expected a whole number of at least 0".format(text, when))
+        raise SettingError(f"--set {text!r}: the step is {when!r}: expected a whole number of at least 0")
     return TimedChange(int(when), _assignments(rest, text), text)
 
 
@@ -62,14 +62,14 @@ def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
     except SettingError as error:
         hints = [_hint(path, book.plan) for path, _ in change.assignments]
         hint = next((hint for hint in hints if hint), "")
-        raise SettingError("--set {!r}: {}{}".format(change.text, error, "." + hint if hint else "")) from error
+        raise SettingError(f"--set {change.text!r}: {error}{'.' + hint if hint else ''}") from error
 
 
 def _assignments(text: str, whole: str) -> Assignments:
     try:
         return tuple(map(parse_assignment, text.split(",")))
     except SettingError as error:
-        raise SettingError("--set {!r}: {}".format(whole, error)) from error
+        raise SettingError(f"--set {whole!r}: {error}") from error
 
 
 def _hint(path: str, plan: QuantizationPlan) -> str:
@@ -86,4 +86,4 @@ def _hint(path: str, plan: QuantizationPlan) -> str:
 
 
 def _run_paths() -> List[str]:
-    return ["{}.{}".format(RUN, name) for name in RUN_SETTINGS]
+    return [f"{RUN}.{name}" for name in RUN_SETTINGS]

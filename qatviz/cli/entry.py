@@ -35,7 +35,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.flush()
         return code
     except QatvizError as error:
-        complain("error: {}".format(error))
+        complain(f"error: {error}")
         return USER_ERROR
     except KeyboardInterrupt:
         complain("interrupted")

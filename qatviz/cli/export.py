@@ -37,7 +37,7 @@ def export(options: argparse.Namespace) -> int:
         If the format can't hold it, or the files can't be written.
     """
     if options.verify is not None and options.verify < 1:
-        raise SettingError("--verify is {}: expected a whole number of at least 1".format(options.verify))
+        raise SettingError(f"--verify is {options.verify}: expected a whole number of at least 1")
     form = FORMATS[options.format]
     given = _given(options, form)
     keep_tensorflow_quiet()
@@ -55,7 +55,7 @@ def export(options: argparse.Namespace) -> int:
         print(written.report.to_text())
         print("written: " + ", ".join(str(path) for path in written.paths))
     for fault in written.report.faults:
-        complain("error: {}".format(fault))
+        complain(f"error: {fault}")
     return FAILED if written.report.faults else OK
 
 
@@ -64,14 +64,13 @@ def _keep_proof(directory: Path, written: Written) -> None:
     run, path = directory.resolve(), written.paths[0].resolve()
     if path.parent == run.parent or run in path.parents:
         return
-    copy = run / KEPT_PROOFS / "{}.{}".format(path.name, PROOF)
+    copy = run / KEPT_PROOFS / f"{path.name}.{PROOF}"
     proof = next(other for other in written.paths if other.name.endswith(PROOF))
     try:
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(str(proof), str(copy))
     except OSError as error:
-        complain("note: {}: can't be written, so the run's report will not tell of this export: {}".format(
-            copy, error.strerror or error))
+        complain(f"note: {copy}: can't be written, so the run's report will not tell of this export: {error.strerror or error}")
 
 
 def _source(options: argparse.Namespace) -> ExportSource:
@@ -82,7 +81,7 @@ def _source(options: argparse.Namespace) -> ExportSource:
     spec = RunSpec.from_description(description, dataset)
     moment, _ = starting_point(reader, spec.book, options.checkpoint)
     if moment is None:
-        raise RecordError("{}: has no checkpoint yet: there is nothing to export".format(reader.directory))
+        raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
     about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
     return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras,
                         options.verify)
@@ -94,9 +93,7 @@ def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
     for name in given:
         if name not in own:
-            raise SettingError("--{}: is no option of --format {}; it goes with {}".format(
-                name.replace("_", "-"), form.name,
-                ", ".join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})))
+            raise SettingError(f"--{name.replace('_', '-')}: is no option of --format {form.name}; it goes with {', '.join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})}")
     return given
 
 
@@ -122,8 +119,8 @@ def add_commands(add: Callable[..., Any]) -> None:
     for option in _all_options().values():
         where = ", ".join(form.name for form in FORMATS.values() if option.name in {o.name for o in form.options})
         switch = "--" + option.name.replace("_", "-")
-        text = "{}: {}".format(where, option.help[0].lower() + option.help[1:])
+        text = f"{where}: {option.help[0].lower() + option.help[1:]}"
         if option.choices:
-            parser.add_argument(switch, choices=option.choices, help="{} (default: {})".format(text, option.default))
+            parser.add_argument(switch, choices=option.choices, help=f"{text} (default: {option.default})")
         else:
             parser.add_argument(switch, action="store_const", const=True, help=text)

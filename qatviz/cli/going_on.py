@@ -62,7 +62,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
     record.append_rewind(step, branch, [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))])
     if not record.flush():
-        raise record.failure or RecordError("{}: could not be written: the disk does not answer".format(record.path))
+        raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not answer")
     outcome = Outcome(spec.book, spec.metric)
     outcome.take_record(record)
     outcome.step, outcome.seconds = step, start.seconds if start else 0.0
@@ -76,21 +76,20 @@ def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
     infos = reader.list_checkpoints()
     for info in infos:
         if info.error:
-            complain("warning: {}; it is left out".format(info.error))
+            complain(f"warning: {info.error}; it is left out")
     for info in reversed(infos):
         if info.error or not reader.is_surviving(info.step, info.branch):
             continue
         try:
             moment = _load(reader, info.name, plan)
         except RecordError as error:
-            complain("warning: {}; the one before it is taken".format(error))
+            complain(f"warning: {error}; the one before it is taken")
         else:
             if moment.is_finite:
                 return moment
-            complain("warning: checkpoint {}: holds values that are not finite; the one before it is taken".format(
-                info.name))
+            complain(f"warning: checkpoint {info.name}: holds values that are not finite; the one before it is taken")
     if infos:
-        raise RecordError("{}: none of its {} checkpoints can be used".format(reader.directory, len(infos)))
+        raise RecordError(f"{reader.directory}: none of its {len(infos)} checkpoints can be used")
     return None
 
 

@@ -59,15 +59,14 @@ def prepare(options: argparse.Namespace) -> Launch:
     QatvizError
     """
     if options.resume and (options.fork or options.out):
-        raise SettingError("--resume goes on in its own directory: leave out {}".format(
-            "--fork" if options.fork else "--out"))
+        raise SettingError(f"--resume goes on in its own directory: leave out {'--fork' if options.fork else '--out'}")
     if options.checkpoint and not options.resume:
         raise SettingError("--checkpoint goes with --resume; a fork names it as --fork DIR@CHECKPOINT")
     if options.resume or options.fork:
         for name in _DECIDED:
             if getattr(options, name) is not None:
-                raise SettingError("--{}: a run that goes on keeps what it began with: leave it out, or start a new "
-                                   "run".format(name.replace("_", "-")))
+                raise SettingError(f"--{name.replace('_', '-')}: a run that goes on keeps what it began with: leave it out, or start a new "
+                                   "run")
         return _resume(options) if options.resume else _fork(options)
     return _begin(options)
 
@@ -100,7 +99,7 @@ def _model(options: argparse.Namespace, dataset: data.Dataset) -> Model:
     if options.model is None:
         for name in _OF_MODELS:
             if getattr(options, name):
-                raise SettingError("--{}: goes with --model".format(name.replace("_", "-")))
+                raise SettingError(f"--{name.replace('_', '-')}: goes with --model")
         name = options.network or NETWORK
         _check_choice("--network", name, zoo.NETWORKS)
         return zoo_model(name, dataset)
@@ -126,7 +125,7 @@ def _fork(options: argparse.Namespace) -> Launch:
     reader = RunRecord.read(directory)
     spec = _continued(reader, options, checkpoint or None)
     if spec.start is None:
-        raise RecordError("{}: has no checkpoint yet: there is nothing to fork".format(directory))
+        raise RecordError(f"{directory}: has no checkpoint yet: there is nothing to fork")
     start = replace(spec.start, branch=0)
     spec = replace(spec, start=start, book=start.book,
                    schedule=tuple(item for item in spec.schedule if item[0] >= start.step))
@@ -136,8 +135,8 @@ def _fork(options: argparse.Namespace) -> Launch:
         origin = {"run_id": reader.description["run_id"], "directory": str(reader.directory), "checkpoint": start.name,
                   "step": start.step}
         record = new_record(spec, options.out, forked_from=origin, **kept)
-        record.save_checkpoint("start-{:08d}".format(start.step), start.arrays,
-                               dict(start.meta(), reason="fork of {}".format(origin["directory"])))
+        record.save_checkpoint(f"start-{start.step:08d}", start.arrays,
+                               dict(start.meta(), reason=f"fork of {origin['directory']}"))
     outcome = Outcome(start.book, spec.metric)
     outcome.step, outcome.seconds = start.step, start.seconds
     return Launch(spec, record, outcome)
@@ -159,15 +158,15 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0
     if steps is not None and steps < step:
-        raise SettingError("--steps: {} are fewer than the {} that are done: ask for more, or go on from an earlier "
-                           "checkpoint".format(steps, step))
+        raise SettingError(f"--steps: {steps} are fewer than the {step} that are done: ask for more, or go on from an earlier "
+                           "checkpoint")
     # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
     schedule = tuple(item for item in spec.schedule if item[0] > step) if checkpoint else spec.schedule
     spec = replace(spec, start=start, steps=steps, schedule=schedule)
     at_once = tuple((step, command) for command in _at_once(options, changes, start.book if start else spec.book))
     for change in changes:
         if change.step is not None and change.step < step:
-            raise SettingError("--set {!r}: the run goes on from step {}".format(change.text, step))
+            raise SettingError(f"--set {change.text!r}: the run goes on from step {step}")
     return replace(spec, schedule=spec.schedule + replay + at_once + _schedule(changes, spec))
 
 
@@ -180,9 +179,9 @@ def _at_once(options: argparse.Namespace, changes: List[TimedChange], book: Sett
         book, _ = book.with_preset(options.preset)
     assignments: List[Tuple[str, Any]] = []
     for kind in KINDS:
-        assignments += [("*.{}.{}".format(kind, name), value)
+        assignments += [(f"*.{kind}.{name}", value)
                         for name, value in parse_kind(getattr(options, kind), kind).items()]
-    assignments += [("{}.{}".format(RUN, name), value) for name, value in _run_settings(options).items()]
+    assignments += [(f"{RUN}.{name}", value) for name, value in _run_settings(options).items()]
     for change in changes:
         if change.step is None:
             check_change(book, change)
@@ -208,16 +207,16 @@ def _schedule(changes: List[TimedChange], spec: RunSpec) -> tuple:
     for change in timed:
         book = check_change(book, change)
         if spec.steps is not None and change.step >= spec.steps:
-            complain("note: --set {!r} never takes effect: the run ends after {} steps".format(change.text, spec.steps))
+            complain(f"note: --set {change.text!r} never takes effect: the run ends after {spec.steps} steps")
     return tuple((change.step, ChangeSettings(change.assignments)) for change in timed)
 
 
 def _placement(options: argparse.Namespace) -> Placement:
     if options.threads < 0:
-        raise SettingError("--threads is {}: expected a whole number of at least 0".format(options.threads))
+        raise SettingError(f"--threads is {options.threads}: expected a whole number of at least 0")
     if options.device and not _DEVICE.fullmatch(options.device):
-        raise SettingError("--device is {!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
-                           .format(options.device))
+        raise SettingError(f"--device is {options.device!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
+                           )
     if options.session_target:
         check_reachable(options.session_target)
     return Placement(options.session_target, options.device, options.threads, options.threads)
@@ -236,5 +235,4 @@ def _lasting(source: str) -> str:
 
 def _check_choice(option: str, word: str, known: Any) -> None:
     if word not in known:
-        raise SettingError("{} is {!r}: expected one of {}.{}".format(
-            option, word, ", ".join(known), did_you_mean(word, known)))
+        raise SettingError(f"{option} is {word!r}: expected one of {', '.join(known)}.{did_you_mean(word, known)}")

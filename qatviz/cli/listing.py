@@ -25,8 +25,7 @@ def networks(options: argparse.Namespace) -> int:
         If there is no such network, or it can't take such examples.
     """
     if options.name is not None and options.name not in zoo.NETWORKS:
-        raise NetworkError("there is no network {!r}; there are {}.{}".format(
-            options.name, ", ".join(zoo.NETWORKS), did_you_mean(options.name, zoo.NETWORKS)))
+        raise NetworkError(f"there is no network {options.name!r}; there are {', '.join(zoo.NETWORKS)}.{did_you_mean(options.name, zoo.NETWORKS)}")
     input_shape = _shape(options.input_shape)
     names = list(zoo.NETWORKS) if options.name is None else [options.name]
     rows = [_network(zoo.build(name, input_shape, options.classes), options.name is not None) for name in names]
@@ -34,9 +33,9 @@ def networks(options: argparse.Namespace) -> int:
         print(json.dumps(rows if options.name is None else rows[0]))
     elif options.name is None:
         print(table(("name", "parameters", "MACs", "quantized", "what it is"),
-                    [[row["name"], "{:,}".format(row["parameters"]), "{:,}".format(row["macs"]),
-                      "{} tensors".format(row["quantized_tensors"]), row["description"]] for row in rows], (0, 4)))
-        print("\nfor examples of {} and {} classes".format(shape(input_shape), options.classes))
+                    [[row["name"], f"{row['parameters']:,}", f"{row['macs']:,}",
+                      f"{row['quantized_tensors']} tensors", row["description"]] for row in rows], (0, 4)))
+        print(f"\nfor examples of {shape(input_shape)} and {options.classes} classes")
     else:
         _print_network(rows[0])
     return OK
@@ -73,7 +72,7 @@ def settings(options: argparse.Namespace) -> int:
         _print_setting(setting.name, setting)
     print("settings of the run: run.NAME, or an option of qatviz train\n")
     for setting in RUN_SETTINGS.values():
-        _print_setting("{}.{}".format(RUN, setting.name), setting)
+        _print_setting(f"{RUN}.{setting.name}", setting)
     return OK
 
 
@@ -85,12 +84,12 @@ def presets(options: argparse.Namespace) -> int:
         print(json.dumps(rows))
         return OK
     for name, row in rows.items():
-        print("{}: {}".format(name, row["description"]))
+        print(f"{name}: {row['description']}")
         for kind in KINDS:
-            pairs = ["{}={}".format(key, setting_text(value)) for key, value in row[kind].items()]
-            print("  {:<12} {}".format(kind, ", ".join(pairs)))
+            pairs = [f"{key}={setting_text(value)}" for key, value in row[kind].items()]
+            print(f"  {kind:<12} {', '.join(pairs)}")
         if row["per_channel_kinds"]:
-            print("  {:<12} {}".format("per_channel", ", ".join(row["per_channel_kinds"])))
+            print(f"  {'per_channel':<12} {', '.join(row['per_channel_kinds'])}")
     return OK
 
 
@@ -108,11 +107,11 @@ def _network(network: Network, with_layers: bool) -> Dict[str, Any]:
 
 
 def _print_network(row: Dict[str, Any]) -> None:
-    print("{}: {}\n".format(row["name"], row["description"]))
+    print(f"{row['name']}: {row['description']}\n")
     layers: List[List[str]] = [["input", "", "", shape(row["input_shape"]), "", ""]]
     layers += [[layer["name"], layer["kind"], ", ".join(layer["inputs"]), shape(layer["output_shape"]),
-                "{:,}".format(layer["parameters"]), "{:,}".format(layer["macs"])] for layer in row["layers"]]
-    layers.append(["total", "", "", "", "{:,}".format(row["parameters"]), "{:,}".format(row["macs"])])
+                f"{layer['parameters']:,}", f"{layer['macs']:,}"] for layer in row["layers"]]
+    layers.append(["total", "", "", "", f"{row['parameters']:,}", f"{row['macs']:,}"])
     print(table(("layer", "kind", "reads", "output", "parameters", "MACs"), layers, (0, 1, 2)))
     print("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
 
@@ -124,8 +123,8 @@ def _setting(setting: Setting) -> Dict[str, Any]:
 
 
 def _print_setting(name: str, setting: Setting) -> None:
-    only = ", {} only".format(setting.kinds[0]) if len(setting.kinds) == 1 else ""
-    print("{}: {} (default {}){}".format(name, setting.allowed(), setting_text(setting.default), only))
+    only = f", {setting.kinds[0]} only" if len(setting.kinds) == 1 else ""
+    print(f"{name}: {setting.allowed()} (default {setting_text(setting.default)}){only}")
     print(textwrap.fill(setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ",
                         break_on_hyphens=False) + "\n")
 
@@ -133,5 +132,5 @@ def _print_setting(name: str, setting: Setting) -> None:
 def _shape(text: str) -> tuple:
     sizes = text.lower().split("x")
     if not all(size.isdecimal() for size in sizes):
-        raise NetworkError("--input-shape is {!r}: expected such as 28x28x1 or 32x32x3".format(text))
+        raise NetworkError(f"--input-shape is {text!r}: expected such as 28x28x1 or 32x32x3")
     return tuple(map(int, sizes))

@@ -20,4 +20,4 @@ def complain(text: str) -> None:
 def did_you_mean(word: str, known: Iterable[str]) -> str:
     """`` Did you mean ...?`` where something known is spelled much like ``word``, else nothing."""
     close = difflib.get_close_matches(word, list(known), n=1)
-    return " Did you mean {}?".format(close[0]) if close else ""
+    return f" Did you mean {close[0]}?" if close else ""

@@ -78,7 +78,7 @@ class _Parser(argparse.ArgumentParser):
     """Reports errors as exceptions, so that all of them look alike."""
 
     def error(self, message: str) -> NoReturn:
-        raise UsageError("{} (see {} --help)".format(message, self.prog))
+        raise UsageError(f"{message} (see {self.prog} --help)")
 
 
 class _Formatter(argparse.RawDescriptionHelpFormatter):
@@ -111,16 +111,14 @@ def parse(argv: List[str]) -> argparse.Namespace:
     report.add_command(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
-        raise UsageError("there is no command {!r}; there are {}.{}".format(
-            argv[0], ", ".join(commands.choices), did_you_mean(argv[0], commands.choices)))
+        raise UsageError(f"there is no command {argv[0]!r}; there are {', '.join(commands.choices)}.{did_you_mean(argv[0], commands.choices)}")
     arguments, unknown = parser.parse_known_args(argv)
     if getattr(arguments, "passes_on", False):
         arguments.arguments = argv[1:]
     elif unknown:
         word = unknown[0].partition("=")[0]
         options = commands.choices[arguments.command_name]._option_string_actions
-        raise UsageError("{}: {!r} is not understood.{} (see qatviz {} --help)".format(
-            arguments.command_name, word, did_you_mean(word, options), arguments.command_name))
+        raise UsageError(f"{arguments.command_name}: {word!r} is not understood.{did_you_mean(word, options)} (see qatviz {arguments.command_name} --help)")
     return arguments
 
 
@@ -132,40 +130,34 @@ def _command(commands: Any, name: str, function: Any, summary: str, **more: Any)
 
 
 def _add_train(commands: Any) -> None:
-    presets = "\n".join(textwrap.fill("{:<12} {}".format(name, preset.description), 79, initial_indent="  ",
+    presets = "\n".join(textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ",
                                       subsequent_indent=" " * 15) for name, preset in PRESETS.items())
     parser = _command(commands, "train", train.train, "train with quantization, and watch",
                       epilog=_TRAIN_EXAMPLES.format(presets=presets))
     what = parser.add_argument_group("what is trained")
-    what.add_argument("--network", metavar="NAME", help="{} (default: {})".format(", ".join(NETWORKS), launch.NETWORK))
+    what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {launch.NETWORK})")
     what.add_argument("--model", metavar="PATH", help="instead: a Keras model, .h5, .json (an architecture), or "
                       "script.py:function, which is run and needs --allow-code")
     what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
     what.add_argument("--allow-code", action="store_true",
                       help="run the code in the model's file, with your rights: only for a file that you trust")
     what.add_argument("--from-scratch", action="store_true", help="leave the model's weights out")
-    what.add_argument("--data", metavar="NAME_OR_PATH", help="{}, or a file or directory (default: {})".format(
-        ", ".join(named.name for named in NAMED_DATA), launch.DATA))
+    what.add_argument("--data", metavar="NAME_OR_PATH", help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or directory (default: {launch.DATA})")
     _add_task(what)
     what.add_argument("--validation-fraction", type=float, metavar="SHARE",
-                      help="share that is held out where the data has no test part (default: {:g})".format(
-                          launch.VALIDATION_FRACTION))
-    what.add_argument("--steps", type=_steps, metavar="N", help="steps in all; inf: until stopped (default: {})".format(
-        launch.default("steps")))
-    what.add_argument("--batch-size", type=int, metavar="N", help="examples a step (default: {})".format(
-        launch.default("batch_size")))
-    what.add_argument("--optimizer", metavar="NAME", help="{} (default: {})".format(
-        ", ".join(OPTIMIZER_NAMES), launch.default("optimizer")))
+                      help=f"share that is held out where the data has no test part (default: {launch.VALIDATION_FRACTION:g})")
+    what.add_argument("--steps", type=_steps, metavar="N", help=f"steps in all; inf: until stopped (default: {launch.default('steps')})")
+    what.add_argument("--batch-size", type=int, metavar="N", help=f"examples a step (default: {launch.default('batch_size')})")
+    what.add_argument("--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZER_NAMES)} (default: {launch.default('optimizer')})")
     what.add_argument("--seed", type=int, metavar="N",
-                      help="decides initial weights, batches and dropout (default: {})".format(launch.default("seed")))
+                      help=f"decides initial weights, batches and dropout (default: {launch.default('seed')})")
     quantization = parser.add_argument_group("quantization")
-    quantization.add_argument("--preset", metavar="NAME", help="{} (default: {})".format(
-        ", ".join(PRESETS), DEFAULT_PRESET))
+    quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
     quantization.add_argument("--quant-delay", type=int, metavar="N", help="train N steps in float before quantization "
                               "begins: fine-tuning (default: 0)")
     for kind in ("weights", "activations"):
         quantization.add_argument("--" + kind, action="append", default=[], metavar="NAME=VALUE,...",
-                                  help="settings of all {}".format(kind))
+                                  help=f"settings of all {kind}")
     quantization.add_argument("--set", action="append", default=[], metavar="[STEP:]PATH=VALUE,...",
                               help="change settings at a step; may be repeated")
     run = parser.add_argument_group("settings of the run")
@@ -183,7 +175,7 @@ def _add_train(commands: Any) -> None:
 
 def _add_task(group: Any) -> None:
     group.add_argument("--task", choices=TASKS,
-                       help="what there is to learn (default: as the data says, else {})".format(TASK_HELP))
+                       help=f"what there is to learn (default: as the data says, else {TASK_HELP})")
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
@@ -199,8 +191,8 @@ def _add_keeping(parser: argparse.ArgumentParser) -> None:
 def _add_setting(group: Any, setting: Setting) -> None:
     """An option from a declaration; its text is checked where all other values are."""
     option = "--" + setting.name.replace("_", "-")
-    default = {True: "on", False: "off"}[setting.default] if setting.type is bool else "{:g}".format(setting.default)
-    text = "{}; {} (default: {})".format(setting.help.rstrip("."), setting.allowed(), default)
+    default = {True: "on", False: "off"}[setting.default] if setting.type is bool else f"{setting.default:g}"
+    text = f"{setting.help.rstrip('.')}; {setting.allowed()} (default: {default})"
     group.add_argument(option, metavar="on|off" if setting.type is bool else "X", help=text.replace("%", "%%"),
                        type=lambda value: setting.parse(value, option))
 

@@ -74,8 +74,8 @@ class Lines(Silent):
         rate = self._rate.add(outcome)
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LINE_INTERVAL_S
-            of = "" if self.total is None else "/{}".format(self.total)
-            self.line("step {}{}: {}".format(outcome.step, of, summary(outcome, rate)))
+            of = "" if self.total is None else f"/{self.total}"
+            self.line(f"step {outcome.step}{of}: {summary(outcome, rate)}")
 
 
 class Bar(Silent):
@@ -139,14 +139,14 @@ def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Si
 
 def summary(outcome: Outcome, rate: Optional[float]) -> str:
     """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``: each once it is known; an error by its name."""
-    parts = ["loss {:.4f}".format(outcome.loss)]
+    parts = [f"loss {outcome.loss:.4f}"]
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
         metric = outcome.metric
-        scores = ["{} {}".format(way, metric.text(newest[way])) for way in ("float", "quantized")]
+        scores = [f"{way} {metric.text(newest[way])}" for way in ("float", "quantized")]
         parts.append(("" if metric.unit else metric.title + " ") + ", ".join(scores))
     if rate is not None:
-        parts.append("{:.3g}/s".format(rate) if rate < 1000 else "{:.0f}/s".format(rate))
+        parts.append(f"{rate:.3g}/s" if rate < 1000 else f"{rate:.0f}/s")
     return ", ".join(parts)
 
 
@@ -156,28 +156,28 @@ def tell(event: events.Event) -> Optional[str]:
     text = teller(event) if teller else None
     if not text:
         return None
-    return text if isinstance(event, events.Started) else "step {}: {}".format(event.step, text)
+    return text if isinstance(event, events.Started) else f"step {event.step}: {text}"
 
 
 def _changes(event: Any) -> Optional[str]:
     if len(event.changes) > _CHANGES_TOLD and isinstance(event, events.CommandApplied):
-        return "{} ({} settings changed)".format(event.command, len(event.changes))
-    return ", ".join("{} {} -> {}".format(c.setting, setting_text(c.old), setting_text(c.new)) for c in event.changes)
+        return f"{event.command} ({len(event.changes)} settings changed)"
+    return ", ".join(f"{c.setting} {setting_text(c.old)} -> {setting_text(c.new)}" for c in event.changes)
 
 
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
     return "{} {}".format(metric.title, ", ".join(
-        "{} {}".format(way.replace("_", " "), metric.text(score)) for way, score in event.scores.items()))
+        f"{way.replace('_', ' ')} {metric.text(score)}" for way, score in event.scores.items()))
 
 
 _TELLERS = {
-    events.Started: lambda event: "training on {}, {:.1f} s to start".format(event.device, event.seconds),
+    events.Started: lambda event: f"training on {event.device}, {event.seconds:.1f} s to start",
     events.CommandApplied: _changes,
-    events.CommandRejected: lambda event: "refused {}: {}".format(event.command, event.message),
+    events.CommandRejected: lambda event: f"refused {event.command}: {event.message}",
     events.SettingsActivated: lambda event: "quantization begins for " + ", ".join(event.tensors),
     events.Evaluated: _evaluated,
-    events.Restored: lambda event: "{}: set back from step {}".format(event.reason, event.from_step),
-    events.NonFinite: lambda event: "{}; the state after step {} is kept".format(event.what, event.restored_step),
-    events.RecordFailed: lambda event: "warning: {}; the run goes on".format(event.message),
+    events.Restored: lambda event: f"{event.reason}: set back from step {event.from_step}",
+    events.NonFinite: lambda event: f"{event.what}; the state after step {event.restored_step} is kept",
+    events.RecordFailed: lambda event: f"warning: {event.message}; the run goes on",
 }

@@ -33,5 +33,5 @@ def report(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:
-        print("{}: the run up to step {:,}, {:.1f} MB".format(written.path, written.step, written.nbytes / 1e6))
+        print(f"{written.path}: the run up to step {written.step:,}, {written.nbytes / 1e6:.1f} MB")
     return OK

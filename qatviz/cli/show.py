@@ -39,7 +39,7 @@ def show(options: argparse.Namespace) -> int:
 def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) -> List[str]:
     sections = [_headline(reader, outcome), _settings(outcome), tensor_table(result["tensors"])]
     if outcome.evaluations:
-        title = "{} on held-out data\n".format(outcome.metric.title)
+        title = f"{outcome.metric.title} on held-out data\n"
         sections.append(title + score_table(outcome.metric, outcome.evaluations))
     sections.append("events\n" + _events(reader))
     if result["checkpoints"]:
@@ -49,21 +49,19 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
 
 def _headline(reader: RecordReader, outcome: Outcome) -> str:
     about = reader.description
-    lines = ["{}: {} on {}, {} of batch {}, seed {}".format(
-        reader.directory, about["network"]["name"], about.get("data_name"), about.get("optimizer"),
-        about.get("batch_size"), about.get("seed"))]
+    lines = [f"{reader.directory}: {about['network']['name']} on {about.get('data_name')}, {about.get('optimizer')} of batch {about.get('batch_size')}, seed {about.get('seed')}"]
     state = outcome.ending or "not ended: it goes on, or was cut off"
     steps = planned(reader).steps
-    total = "" if steps is None else " of {}".format(steps)
-    loss = "" if outcome.loss is None else ", loss {:.4f}".format(outcome.loss)
-    lines.append("step {}{}, {:.1f} s of training{}; {}".format(outcome.step, total, outcome.seconds, loss, state))
+    total = "" if steps is None else f" of {steps}"
+    loss = "" if outcome.loss is None else f", loss {outcome.loss:.4f}"
+    lines.append(f"step {outcome.step}{total}, {outcome.seconds:.1f} s of training{loss}; {state}")
     if "forked_from" in about:
         lines.append("forked from {directory} at {checkpoint}".format(**about["forked_from"]))
     return "\n".join(lines)
 
 
 def _settings(outcome: Outcome) -> str:
-    pairs = ["{} {}".format(name, setting_text(setting)) for name, setting in outcome.book.run.to_dict().items()]
+    pairs = [f"{name} {setting_text(setting)}" for name, setting in outcome.book.run.to_dict().items()]
     return textwrap.fill("settings of the run: " + ", ".join(pairs), terminal_width())
 
 
@@ -77,19 +75,19 @@ def _events(reader: RecordReader) -> str:
 def _texts(row: Dict[str, Any]) -> List[str]:
     """An event in words: a line for each setting that changed; evaluations and checkpoints have tables of their own."""
     kind = row["kind"]
-    texts = ["{} {} -> {}".format(change["setting"], setting_text(change["old"]), setting_text(change["new"]))
+    texts = [f"{change['setting']} {setting_text(change['old'])} -> {setting_text(change['new'])}"
              for change in row.get("changes", ())]
     if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
         return texts
     said = row.get("reason") or row.get("message") or row.get("what") or ""
     if kind == events.Planned.__name__:
-        said = "until it is stopped" if row["steps"] is None else "{} steps".format(row["steps"])
-        said += ", changes to come: {}".format(len(row["schedule"])) if row["schedule"] else ""
+        said = "until it is stopped" if row["steps"] is None else f"{row['steps']} steps"
+        said += f", changes to come: {len(row['schedule'])}" if row["schedule"] else ""
     return [(kind.lower() + (": " + said if said else ""))] + texts
 
 
 def _checkpoints(infos: List[Dict[str, Any]]) -> str:
-    rows = [[info["name"], str(info["step"]), "{:.1f} MB".format(info["nbytes"] / 1e6),
+    rows = [[info["name"], str(info["step"]), f"{info['nbytes'] / 1e6:.1f} MB",
              time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info["created"])), info["reason"]]
             if not info["error"] else [info["name"], "-", "-", "-", "can't be used"] for info in infos]
     return table(("name", "step", "size", "saved", "why"), rows, (0, 4))

@@ -30,7 +30,6 @@ def tensorboard(options: argparse.Namespace) -> int:
     from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
 
     written = write_series(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
-    print("{}: scalars at {:,} steps, histograms of {:,} snapshots, {:.1f} MB".format(
-        written.path, written.steps, written.snapshots, written.bytes / 1e6))
-    print("to look at it: tensorboard --logdir {}".format(written.path.parent))
+    print(f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, {written.bytes / 1e6:.1f} MB")
+    print(f"to look at it: tensorboard --logdir {written.path.parent}")
     return OK

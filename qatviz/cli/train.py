@@ -40,37 +40,36 @@ def train(options: argparse.Namespace) -> int:
 
 def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
     """Say what went wrong and what can be done; the exit code. ``directory`` is where the run is kept, if it is."""
-    code, resume = OK, "qatviz train --resume {}".format(directory)
+    code, resume = OK, f"qatviz train --resume {directory}"
     if watch.failed is not None:
         hint = ""
         if not watch.failed.explained:
             say(watch.failed.traceback.rstrip())
             hint = " (the traceback is above)"
-            hint += "; {} goes on from the last checkpoint".format(resume) if directory else ""
-        complain("error: training failed after step {}: {}{}".format(watch.failed.step, watch.failed.message, hint))
+            hint += f"; {resume} goes on from the last checkpoint" if directory else ""
+        complain(f"error: training failed after step {watch.failed.step}: {watch.failed.message}{hint}")
         code = FAILED
     if watch.non_finite is not None:
         rate = outcome.book.run.learning_rate
-        hint = ": {} --learning-rate {:g}".format(resume, rate / 10) if directory else ""
-        complain("error: {}: training has stopped with the last good state, that after step {}. A lower learning rate "
-                 "may help (it is {:g}){}".format(watch.non_finite.what, watch.non_finite.restored_step, rate, hint))
+        hint = f": {resume} --learning-rate {rate / 10:g}" if directory else ""
+        complain(f"error: {watch.non_finite.what}: training has stopped with the last good state, that after step {watch.non_finite.restored_step}. A lower learning rate "
+                 f"may help (it is {rate:g}){hint}")
         code = FAILED
     if watch.record_failed is not None:
-        complain("error: not all of the run was kept: {}".format(watch.record_failed.message))
+        complain(f"error: not all of the run was kept: {watch.record_failed.message}")
         code = FAILED
     if watch.stopped_by:
         kept = "it was not recorded (--out DIR keeps a run)"
         if directory:
-            kept = "everything is kept: {} goes on".format(resume)
-        complain("{}: stopped after step {}; {}".format(watch.stopped_by, outcome.step, kept))
+            kept = f"everything is kept: {resume} goes on"
+        complain(f"{watch.stopped_by}: stopped after step {outcome.step}; {kept}")
     return code
 
 
 def _print_result(outcome: Outcome) -> None:
     print(tensor_table(outcome.tensors()))
     if outcome.evaluations:
-        print("\n{} on held-out data\n{}".format(
-            outcome.metric.title, score_table(outcome.metric, outcome.evaluations[-1:])))
+        print(f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}")
     rate = outcome.to_dict()["steps_per_second"]
     print("\n{} steps in {:.1f} s of training{}".format(
-        outcome.step, outcome.seconds, ", {:.1f} a second".format(rate) if rate else ""))
+        outcome.step, outcome.seconds, f", {rate:.1f} a second" if rate else ""))

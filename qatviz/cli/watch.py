@@ -84,7 +84,7 @@ class Watch:
     def _stop(self, signal_name: str) -> None:
         self.stopped_by = signal_name
         self._run.request_stop()
-        self._progress.line("{}: stopping; once more quits at once".format(signal_name))
+        self._progress.line(f"{signal_name}: stopping; once more quits at once")
 
     def _take(self, news: List[Any]) -> None:
         for item in news:

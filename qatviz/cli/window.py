@@ -77,9 +77,9 @@ def without_display() -> int:
     try:
         path = _application("screenshot").take(picture, (1280, 800), "dark", directory, [], 0, ())
     except ImportError as error:  # the training is done, and what Qt lacks is not the user's mistake
-        complain("the window could not be drawn: {}".format(error))
+        complain(f"the window could not be drawn: {error}")
     else:
-        print("the window of this run: {}".format(path))
+        print(f"the window of this run: {path}")
     return code
 
 
@@ -95,8 +95,7 @@ def parse_size(text: str) -> Tuple[int, int]:
     match = re.fullmatch(r"(\d+)x(\d+)", text)
     size = tuple(map(int, match.groups())) if match else ()
     if not size or not all(_SMALLEST <= side <= _LARGEST for side in size):
-        raise SettingError("--size is {!r}: expected WIDTHxHEIGHT, each from {} to {} pixels".format(
-            text, _SMALLEST, _LARGEST))
+        raise SettingError(f"--size is {text!r}: expected WIDTHxHEIGHT, each from {_SMALLEST} to {_LARGEST} pixels")
     return size
 
 

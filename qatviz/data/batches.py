@@ -84,7 +84,7 @@ class BatchSchedule:
     def _start(self, step):
         step = operator.index(step)
         if step < 0:
-            raise ValueError("step is {}: steps are counted from 0".format(step))
+            raise ValueError(f"step is {step}: steps are counted from 0")
         return step * self.batch_size
 
     def _permutation(self, epoch):
@@ -102,5 +102,5 @@ class BatchSchedule:
 
 def _positive(what, value):
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2 ** 31:
-        raise SettingError("{} is {!r}: expected an integer from 1 to {}".format(what, value, 2 ** 31 - 1))
+        raise SettingError(f"{what} is {value!r}: expected an integer from 1 to {2 ** 31 - 1}")
     return int(value)

@@ -49,7 +49,7 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
     SettingError
         If `validation_fraction` or `seed` is out of range.
     """
-    names = {key: "{}: {}".format(source, key) for key in ("x_train", "y_train", "x_test", "y_test")}
+    names = {key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}
     names.update(where or {})
     if task is None:
         task = CLASSIFICATION if class_names is not None else task_of(train[1])
@@ -64,9 +64,7 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
         x_train, y_train, x_test, y_test = _held_out(x_train, y_train, task, validation_fraction, seed,
                                                      names["y_train"])
     elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
-        raise DataError("{}: found {} examples of shape {}: expected {} of shape {} as in {}".format(
-            names["x_test"], x_test.dtype, list(x_test.shape[1:]), x_train.dtype, list(x_train.shape[1:]),
-            names["x_train"]))
+        raise DataError(f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}: expected {x_train.dtype} of shape {list(x_train.shape[1:])} as in {names['x_train']}")
     return Dataset(name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, source=source,
                    class_names=class_names, task=task)
 
@@ -90,12 +88,10 @@ def _labels(given, class_names, source):
     num_classes = num_classes or int(y_train.max()) + 1
     _check_range(y_train, num_classes, where)
     if np.ptp(y_train) == 0:
-        raise DataError("{}: found the single class {}: expected at least two classes to tell apart".format(
-            where, y_train[0]))
+        raise DataError(f"{where}: found the single class {y_train[0]}: expected at least two classes to tell apart")
     for (labels, classes), (_, _, place) in zip(others, given[1:]):
         if classes not in (None, num_classes):
-            raise DataError("{}: found one-hot rows of {} classes: expected {} as in {}".format(
-                place, classes, num_classes, where))
+            raise DataError(f"{place}: found one-hot rows of {classes} classes: expected {num_classes} as in {where}")
         _check_range(labels, num_classes, place)
     return [y_train] + [labels for labels, _ in others], class_names or tuple(map(str, range(num_classes)))
 
@@ -103,16 +99,14 @@ def _labels(given, class_names, source):
 def _targets(given, class_names, source):
     """Return the numbers to predict of each part that is given (targets, number of examples, where), and no names."""
     if class_names is not None:
-        raise DataError("{}: found class names for numbers to predict: expected none for regression".format(source))
+        raise DataError(f"{source}: found class names for numbers to predict: expected none for regression")
     targets = [as_targets(*part) for part in given]
     where, first = given[0][2], targets[0]
     if (first == first[0]).all():
-        raise DataError("{}: found the same numbers in all examples ({}): expected some to predict".format(
-            where, np.array2string(first[0], threshold=8)))
+        raise DataError(f"{where}: found the same numbers in all examples ({np.array2string(first[0], threshold=8)}): expected some to predict")
     for others, (_, _, place) in zip(targets[1:], given[1:]):
         if others.shape[1] != first.shape[1]:
-            raise DataError("{}: found {} numbers an example: expected {} as in {}".format(
-                place, others.shape[1], first.shape[1], where))
+            raise DataError(f"{place}: found {others.shape[1]} numbers an example: expected {first.shape[1]} as in {where}")
     return targets, ()
 
 
@@ -123,7 +117,7 @@ def _held_out(examples, labels, task, fraction, seed, where):
         else:
             train, test = stratified_split(labels, fraction, seed)
     except DataError as error:
-        raise DataError("{}: {}".format(where, error)) from error
+        raise DataError(f"{where}: {error}") from error
     # Both parts are copies, made while the whole is still there.
     check_size(where, examples.nbytes, "holding out a part of the examples")
     return examples[train], labels[train], examples[test], labels[test]
@@ -132,15 +126,12 @@ def _held_out(examples, labels, task, fraction, seed, where):
 def _checked_names(class_names, num_classes, source):
     class_names = tuple(str(name) for name in class_names)
     if num_classes is not None and len(class_names) != num_classes:
-        raise DataError("{}: found {} class names for one-hot labels of {} classes: expected one name a class".format(
-            source, len(class_names), num_classes))
+        raise DataError(f"{source}: found {len(class_names)} class names for one-hot labels of {num_classes} classes: expected one name a class")
     if len(set(class_names)) != len(class_names):
-        raise DataError("{}: found class names {} with a duplicate: expected them to differ".format(
-            source, list(class_names)))
+        raise DataError(f"{source}: found class names {list(class_names)} with a duplicate: expected them to differ")
     return class_names
 
 
 def _check_range(labels, num_classes, where):
     if labels.max() >= num_classes:
-        raise DataError("{}: found label {} in example {}: expected 0 to {}, as there are {} classes".format(
-            where, labels.max(), int(labels.argmax()), num_classes - 1, num_classes))
+        raise DataError(f"{where}: found label {labels.max()} in example {int(labels.argmax())}: expected 0 to {num_classes - 1}, as there are {num_classes} classes")

@@ -37,8 +37,7 @@ def reading(path, what):
     try:
         yield
     except _DAMAGE as error:
-        raise DataError("{}: cannot be read as {}: {}: {}".format(
-            path, what, type(error).__name__, str(error) or "no details")) from error
+        raise DataError(f"{path}: cannot be read as {what}: {type(error).__name__}: {str(error) or 'no details'}") from error
 
 
 def list_directory(path):
@@ -51,8 +50,7 @@ def check_size(path, n_bytes, what="its contents"):
     """Raise `DataError` if loading `n_bytes` bytes cannot end well: above 8 GiB or the memory that is available."""
     limit = memory_limit()
     if n_bytes > limit:
-        raise DataError("{}: {} would take {:,} bytes of memory: at most {:,} are possible here".format(
-            path, what, n_bytes, limit))
+        raise DataError(f"{path}: {what} would take {n_bytes:,} bytes of memory: at most {limit:,} are possible here")
 
 
 def memory_limit():
@@ -88,8 +86,7 @@ def read_exactly(stream, shape, dtype, path, what):
         # Small requests: a stream may allocate what it is asked for before it finds that it has less.
         chunk = stream.read(min(n_bytes - len(chunks), 2 ** 20))
         if not chunk:
-            raise DataError("{}: {} ends after {:,} bytes: its header promises {:,} ({} of shape {})".format(
-                path, what, len(chunks), n_bytes, dtype.name, list(shape)))
+            raise DataError(f"{path}: {what} ends after {len(chunks):,} bytes: its header promises {n_bytes:,} ({dtype.name} of shape {list(shape)})")
         chunks += chunk
     return np.frombuffer(chunks, dtype=dtype).reshape(shape)
 
@@ -117,11 +114,11 @@ def as_examples(array, where):
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3, 4):
-        raise DataError("{}: found shape {}: expected [N, height, width, channels], [N, height, width] or "
-                        "[N, features]".format(where, list(array.shape)))
+        raise DataError(f"{where}: found shape {list(array.shape)}: expected [N, height, width, channels], [N, height, width] or "
+                        "[N, features]")
     if array.size == 0:
-        raise DataError("{}: found shape {}, which is empty: expected at least one example with at least one value"
-                        .format(where, list(array.shape)))
+        raise DataError(f"{where}: found shape {list(array.shape)}, which is empty: expected at least one example with at least one value"
+                        )
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.dtype == np.uint8:
@@ -129,15 +126,15 @@ def as_examples(array, where):
     if array.dtype.kind in "iu":
         return _pixels_from_integers(array, where)
     if array.dtype.kind not in "fb":
-        raise DataError("{}: found dtype {}: expected uint8 pixels or floating-point values".format(where, array.dtype))
+        raise DataError(f"{where}: found dtype {array.dtype}: expected uint8 pixels or floating-point values")
     return as_float32(array, where)
 
 
 def _pixels_from_integers(array, where):
     lowest, highest = array.min(), array.max()
     if lowest < 0 or highest > 255:
-        raise DataError("{}: found {} values from {} to {}: expected integers to be pixels in 0 to 255; scale others "
-                        "to a floating-point type".format(where, array.dtype, lowest, highest))
+        raise DataError(f"{where}: found {array.dtype} values from {lowest} to {highest}: expected integers to be pixels in 0 to 255; scale others "
+                        "to a floating-point type")
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
@@ -150,6 +147,5 @@ def as_float32(array, where):
         bad = ~np.isfinite(converted[start:start + 4096])
         if bad.any():
             place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
-            raise DataError("{}: found {!r} in example {}: expected finite values within float32's range".format(
-                where, array[place].item(), place[0]))
+            raise DataError(f"{where}: found {array[place].item()!r} in example {place[0]}: expected finite values within float32's range")
     return converted

@@ -13,7 +13,7 @@ from qatviz.errors import DataError
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
-_TRAINING = tuple("data_batch_{}".format(index) for index in range(1, 6))
+_TRAINING = tuple(f"data_batch_{index}" for index in range(1, 6))
 _TEST = "test_batch"
 _IMAGE_SHAPE = (3, 32, 32)
 # Unpacked; CIFAR-10's is a fifth of it.
@@ -46,7 +46,7 @@ def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=N
     batches = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
     missing = [batch for batch in _TRAINING + (_TEST,) if batch not in batches]
     if missing:
-        raise DataError("{}: {} is missing: expected {} and {}".format(path, missing[0], ", ".join(_TRAINING), _TEST))
+        raise DataError(f"{path}: {missing[0]} is missing: expected {', '.join(_TRAINING)} and {_TEST}")
     train = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
     return from_arrays(name, source or path, train, batches[_TEST], CLASS_NAMES, validation_fraction, seed)
 
@@ -76,7 +76,7 @@ def _from_archive(path):
             for member in archive:
                 batch = os.path.basename(member.name)
                 if member.isfile() and batch in _TRAINING + (_TEST,):
-                    batches[batch] = _read_batch("{}: {}".format(path, member.name), archive.extractfile(member),
+                    batches[batch] = _read_batch(f"{path}: {member.name}", archive.extractfile(member),
                                                  member.size)
         # The archive's end comes before that of the gzip stream, whose checksum covers all of it.
         while stream.read(2 ** 20):
@@ -101,8 +101,7 @@ class _Limited:
 
     def _check(self, place):
         if place > LARGEST_ARCHIVE:
-            raise DataError("{}: found more than {:,} bytes in the archive: expected CIFAR-10, 186,000,000".format(
-                self._path, LARGEST_ARCHIVE))
+            raise DataError(f"{self._path}: found more than {LARGEST_ARCHIVE:,} bytes in the archive: expected CIFAR-10, 186,000,000")
 
 
 def _read_batch(where, stream, n_bytes):
@@ -111,10 +110,9 @@ def _read_batch(where, stream, n_bytes):
     data, labels = content.get("data"), content.get("labels")
     n_values = int(np.prod(_IMAGE_SHAPE))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != n_values:
-        raise DataError("{}: data: found {}: expected uint8 of shape [N, {}]".format(
-            where, list(data.shape) if isinstance(data, np.ndarray) else type(data).__name__, n_values))
+        raise DataError(f"{where}: data: found {list(data.shape) if isinstance(data, np.ndarray) else type(data).__name__}: expected uint8 of shape [N, {n_values}]")
     if not isinstance(labels, list) or len(labels) != len(data) or not all(type(label) is int for label in labels):
         raise DataError("{}: labels: found {}: expected a list of {} integers".format(
-            where, "a list of {}".format(len(labels)) if isinstance(labels, list) else type(labels).__name__,
+            where, f"a list of {len(labels)}" if isinstance(labels, list) else type(labels).__name__,
             len(data)))
     return data.reshape((-1,) + _IMAGE_SHAPE).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64)

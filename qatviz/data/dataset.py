@@ -52,11 +52,9 @@ class Dataset:
         for part in ("train", "test"):
             self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
         if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
-            raise DataError("{}: x_train has {} {} but x_test {} {}: expected the same dtype and example shape".format(
-                self.source, self.x_train.dtype, self.x_train.shape, self.x_test.dtype, self.x_test.shape))
+            raise DataError(f"{self.source}: x_train has {self.x_train.dtype} {self.x_train.shape} but x_test {self.x_test.dtype} {self.x_test.shape}: expected the same dtype and example shape")
         if self.y_train.shape[1:] != self.y_test.shape[1:]:
-            raise DataError("{}: y_train has {} numbers an example but y_test {}: expected the same".format(
-                self.source, self.y_train.shape[1], self.y_test.shape[1]))
+            raise DataError(f"{self.source}: y_train has {self.y_train.shape[1]} numbers an example but y_test {self.y_test.shape[1]}: expected the same")
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
         for name in ("x_train", "y_train", "x_test", "y_test"):
             view = getattr(self, name).view()
@@ -65,8 +63,8 @@ class Dataset:
 
     def _check_part(self, part, images, labels):
         if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 4):
-            raise DataError("{}: x_{} is {} of shape {}: expected uint8 or float32, [N, height, width, channels] or "
-                            "[N, features]".format(self.source, part, images.dtype, images.shape))
+            raise DataError(f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}: expected uint8 or float32, [N, height, width, channels] or "
+                            "[N, features]")
         if self.task == REGRESSION:
             self._check_targets(part, images, labels)
         else:
@@ -74,21 +72,17 @@ class Dataset:
 
     def _check_labels(self, part, images, labels):
         if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
-            raise DataError("{}: y_{} is {} of shape {}: expected int32 of shape [{}], not empty".format(
-                self.source, part, labels.dtype, labels.shape, images.shape[0]))
+            raise DataError(f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}: expected int32 of shape [{images.shape[0]}], not empty")
         if labels.min() < 0 or labels.max() >= len(self.class_names):
-            raise DataError("{}: y_{} has labels from {} to {}: expected 0 to {}, one a class name".format(
-                self.source, part, labels.min(), labels.max(), len(self.class_names) - 1))
+            raise DataError(f"{self.source}: y_{part} has labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.class_names) - 1}, one a class name")
 
     def _check_targets(self, part, images, targets):
         if targets.dtype != np.float32 or targets.ndim != 2 or len(targets) != len(images) or targets.size == 0:
-            raise DataError("{}: y_{} is {} of shape {}: expected float32 of shape [{}, outputs], not empty".format(
-                self.source, part, targets.dtype, targets.shape, images.shape[0]))
+            raise DataError(f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}: expected float32 of shape [{images.shape[0]}, outputs], not empty")
         if not np.isfinite(targets).all():
-            raise DataError("{}: y_{} has values that are not finite: expected none".format(self.source, part))
+            raise DataError(f"{self.source}: y_{part} has values that are not finite: expected none")
         if self.class_names:
-            raise DataError("{}: found class names {} for regression: expected none".format(
-                self.source, list(self.class_names)))
+            raise DataError(f"{self.source}: found class names {list(self.class_names)} for regression: expected none")
 
     @property
     def input_shape(self):
@@ -123,7 +117,7 @@ class Dataset:
             for name in ("x_train", "y_train", "x_test", "y_test"):
                 array = getattr(self, name)
                 stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
-                digest.update("{}{}{}".format(array.dtype.name, array.shape, self.num_classes).encode("ascii"))
+                digest.update(f"{array.dtype.name}{array.shape}{self.num_classes}".encode("ascii"))
                 little_endian = array.dtype.newbyteorder("<")
                 digest.update(np.ascontiguousarray(array[::max(stride, 1)], dtype=little_endian).data.cast("B"))
             object.__setattr__(self, "_fingerprint", digest.hexdigest())

@@ -75,8 +75,7 @@ def _folders(path):
 def _class_names(path):
     names = _folders(path)
     if len(names) < 2:
-        raise DataError("{}: found {} folders ({}): expected at least two, one a class".format(
-            path, len(names), ", ".join(names) or "none"))
+        raise DataError(f"{path}: found {len(names)} folders ({', '.join(names) or 'none'}): expected at least two, one a class")
     # Otherwise class "10" would come before class "2".
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 
@@ -84,8 +83,7 @@ def _class_names(path):
 def _files_of(part, class_names):
     unknown = [name for name in _folders(part) if name not in class_names]
     if unknown:
-        raise DataError("{}: found the class {!r}: expected {}, the folders for training".format(
-            part, unknown[0], ", ".join(class_names)))
+        raise DataError(f"{part}: found the class {unknown[0]!r}: expected {', '.join(class_names)}, the folders for training")
     files, labels = [], []
     for label, name in enumerate(class_names):
         directory = os.path.join(part, name)
@@ -94,12 +92,11 @@ def _files_of(part, class_names):
         found = [entry for entry in list_directory(directory)
                  if entry.lower().endswith(ENDINGS) and not entry.startswith(".")]
         if not found:
-            raise DataError("{}: found no images: expected files with one of the endings {}".format(
-                directory, " ".join(ENDINGS)))
+            raise DataError(f"{directory}: found no images: expected files with one of the endings {' '.join(ENDINGS)}")
         files += [os.path.join(directory, entry) for entry in found]
         labels += [label] * len(found)
     if not files:
-        raise DataError("{}: found no class folders: expected at least one of {}".format(part, ", ".join(class_names)))
+        raise DataError(f"{part}: found no class folders: expected at least one of {', '.join(class_names)}")
     return files, np.array(labels, dtype=np.int32)
 
 
@@ -110,16 +107,15 @@ def _common_shape(files):
     for file in files:
         with _opened(file) as image:
             if image.mode not in _CHANNELS:
-                raise DataError("{}: found an image of Pillow's mode {!r}: expected grey or RGB with 8 bits a channel"
-                                .format(file, image.mode))
+                raise DataError(f"{file}: found an image of Pillow's mode {image.mode!r}: expected grey or RGB with 8 bits a channel"
+                                )
             channels = max(channels, _CHANNELS[image.mode])
             first_size = first_size or image.size
             if image.size != first_size:
                 raise DataError("{} is {}x{} pixels, but {} is {}x{}: expected all images to have the same size".format(
                     file, *(image.size + (files[0],) + first_size)))
     width, height = first_size
-    check_size(os.path.dirname(files[0]), len(files) * height * width * channels, "{} images of {}x{}".format(
-        len(files), width, height))
+    check_size(os.path.dirname(files[0]), len(files) * height * width * channels, f"{len(files)} images of {width}x{height}")
     return height, width, channels
 
 
@@ -130,7 +126,7 @@ def _read_images(files, shape):
             if image.mode in _WITH_ALPHA or "transparency" in image.info:
                 image = image.convert("RGBA")
                 if image.getextrema()[3][0] < 255:
-                    raise DataError("{}: found transparent pixels: expected an opaque image".format(file))
+                    raise DataError(f"{file}: found transparent pixels: expected an opaque image")
             pixels = np.asarray(image.convert("L" if shape[2] == 1 else "RGB"))
             images[index] = pixels.reshape(shape)
     return images
@@ -141,13 +137,13 @@ def _opened(path):
     """Open an image; whatever Pillow raises, then or while it is decoded in the body, names the file."""
     image_module = _pillow()
     if not os.path.isfile(path):  # opening a pipe would wait for ever
-        raise DataError("{}: is not a file: expected an image".format(path))
+        raise DataError(f"{path}: is not a file: expected an image")
     with reading(path, "an image"):
         try:
             with image_module.open(path, formats=_FORMATS) as image:
                 yield image
         except image_module.DecompressionBombError as error:
-            raise DataError("{}: {}".format(path, error)) from error
+            raise DataError(f"{path}: {error}") from error
 
 
 def _pillow():

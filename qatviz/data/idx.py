@@ -50,8 +50,7 @@ def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None,
     """
     images = _training_images(path) if os.path.isdir(path) else path
     if not _IMAGES_NAME.search(os.path.basename(images)):
-        raise DataError("{}: the name does not tell where the labels are: expected an images file such as {}".format(
-            images, NAMES_HELP))
+        raise DataError(f"{images}: the name does not tell where the labels are: expected an images file such as {NAMES_HELP}")
     labels = _labels_of(images)
     where = {"x_train": images, "y_train": labels}
     test_images = _test_images_of(images)
@@ -98,15 +97,13 @@ def read_idx(path):
         with (gzip.open(path, "rb") if zipped else open(path, "rb")) as stream:
             magic = stream.read(4)
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= _MAX_AXES:
-                raise DataError("{}: found {!r} at its start: expected an IDX magic number (two zero bytes, an element "
-                                "type of {}, 1 to {} axes)".format(path, magic, [hex(key) for key in sorted(_DTYPES)],
-                                                                   _MAX_AXES))
+                raise DataError(f"{path}: found {magic!r} at its start: expected an IDX magic number (two zero bytes, an element "
+                                f"type of {[hex(key) for key in sorted(_DTYPES)]}, 1 to {_MAX_AXES} axes)")
             shape = tuple(int(size) for size in read_exactly(stream, (magic[3],), np.dtype(">u4"), path, "the header"))
             array = read_exactly(stream, shape, np.dtype(_DTYPES[magic[2]]), path, "the array")
             # For gzip, reaching the end also verifies the checksum.
             if stream.read(1):
-                raise DataError("{}: found more bytes than its header tells ({} of shape {}): expected none".format(
-                    path, array.dtype.name, list(shape)))
+                raise DataError(f"{path}: found more bytes than its header tells ({array.dtype.name} of shape {list(shape)}): expected none")
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -116,8 +113,7 @@ def _training_images(directory):
     names = [name for name in names if not (name.lower().endswith(".gz") and name[:-3] in names)]
     training = [name for name in names if "train" in name.lower()] or names
     if len(training) != 1:
-        raise DataError("{}: found {} files of training images ({}): expected one, or the path of the one to use"
-                        .format(directory, len(training), ", ".join(training) or "none"))
+        raise DataError(f"{directory}: found {len(training)} files of training images ({', '.join(training) or 'none'}): expected one, or the path of the one to use")
     return os.path.join(directory, training[0])
 
 
@@ -128,8 +124,7 @@ def _labels_of(images):
     labels = name[:start] + "labels" + re.sub(r"(?i)([-.]idx)\d", r"\g<1>1", name[start + len("images"):])
     found = _existing(directory, labels)
     if found is None:
-        raise DataError("{}: there are no labels for these images: expected {} beside it, gzipped or not".format(
-            images, labels))
+        raise DataError(f"{images}: there are no labels for these images: expected {labels} beside it, gzipped or not")
     return found
 
 

@@ -44,6 +44,5 @@ def _cached(name, *candidates):
     for path in paths:
         if os.path.exists(path):
             return path
-    raise DataError("{}: is not in the Keras cache: expected {}. qatviz downloads nothing; this puts it there: "
-                    "python -c \"import tensorflow as tf; tf.keras.datasets.{}.load_data()\"".format(
-                        name, " or ".join(paths), name))
+    raise DataError(f"{name}: is not in the Keras cache: expected {' or '.join(paths)}. qatviz downloads nothing; this puts it there: "
+                    f"python -c \"import tensorflow as tf; tf.keras.datasets.{name}.load_data()\"")

@@ -50,23 +50,22 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None, task
     prefix = {("x", "y"): "", ("x_train", "y_train"): "_train",
               ("x_train", "y_train", "x_test", "y_test"): "_train"}.get(tuple(present))
     if prefix is None:
-        raise DataError("{}: found the keys {}: expected {}".format(path, present or "of no data set", KEYS_HELP))
+        raise DataError(f"{path}: found the keys {present or 'of no data set'}: expected {KEYS_HELP}")
     class_names = arrays.get("class_names")
     if class_names is not None and (class_names.dtype.kind != "U" or class_names.ndim != 1):
-        raise DataError("{}: class_names: found {} of shape {}: expected a list of strings".format(
-            path, class_names.dtype, list(class_names.shape)))
+        raise DataError(f"{path}: class_names: found {class_names.dtype} of shape {list(class_names.shape)}: expected a list of strings")
     if task is None and "task" in arrays:
-        task = _word(arrays["task"], "{}: task".format(path))
+        task = _word(arrays["task"], f"{path}: task")
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
     return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
                        None if class_names is None else class_names.tolist() or None, validation_fraction, seed,
-                       {"x_train": "{}: x{}".format(path, prefix), "y_train": "{}: y{}".format(path, prefix)}, task)
+                       {"x_train": f"{path}: x{prefix}", "y_train": f"{path}: y{prefix}"}, task)
 
 
 def _word(array, where):
     """Return the string that an array holds."""
     if array.dtype.kind != "U" or array.size != 1:
-        raise DataError("{}: found {} of shape {}: expected a string".format(where, array.dtype, list(array.shape)))
+        raise DataError(f"{where}: found {array.dtype} of shape {list(array.shape)}: expected a string")
     return str(array.reshape(-1)[0])
 
 
@@ -101,7 +100,7 @@ def read_npz(path, keys):
         members = {info.filename: info for info in archive.infolist()}
         wanted = [key for key in keys if key + ".npy" in members]
         check_size(path, sum(members[key + ".npy"].file_size for key in wanted))
-        return {key: _read_member(archive, members[key + ".npy"], "{}: {}".format(path, key)) for key in wanted}
+        return {key: _read_member(archive, members[key + ".npy"], f"{path}: {key}") for key in wanted}
 
 
 def _read_member(archive, info, where):
@@ -109,8 +108,7 @@ def _read_member(archive, info, where):
         shape, fortran_order, dtype = _read_header(stream, where)
         array = read_exactly(stream, shape[::-1] if fortran_order else shape, dtype, where, "the array")
         if stream.read(1):
-            raise DataError("{}: found more bytes than its header tells ({} of shape {}): expected none".format(
-                where, dtype, list(shape)))
+            raise DataError(f"{where}: found more bytes than its header tells ({dtype} of shape {list(shape)}): expected none")
     array = array.T if fortran_order else array
     return array.astype(dtype.newbyteorder("="), copy=False)
 
@@ -119,19 +117,19 @@ def _read_header(stream, where):
     """Return (shape, fortran_order, dtype) of an .npy stream: NEP 1, versions 1 to 3."""
     magic = stream.read(8)
     if magic[:6] != _MAGIC or magic[6:7] not in (b"\x01", b"\x02", b"\x03"):
-        raise DataError("{}: found {!r} at its start: expected an .npy array of version 1 to 3".format(where, magic))
+        raise DataError(f"{where}: found {magic!r} at its start: expected an .npy array of version 1 to 3")
     length_format = "<H" if magic[6] == 1 else "<I"
     length, = struct.unpack(length_format, stream.read(struct.calcsize(length_format)))
     if length > _MAX_HEADER_BYTES:
-        raise DataError("{}: found a header of {} bytes: expected at most {}".format(where, length, _MAX_HEADER_BYTES))
+        raise DataError(f"{where}: found a header of {length} bytes: expected at most {_MAX_HEADER_BYTES}")
     header = ast.literal_eval(stream.read(length).decode("utf-8" if magic[6] == 3 else "latin1").strip())
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
-        raise DataError("{}: found the header {!r}: expected descr, fortran_order and shape".format(where, header))
+        raise DataError(f"{where}: found the header {header!r}: expected descr, fortran_order and shape")
     shape, descr = header["shape"], header["descr"]
     if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2 ** 40 for size in shape):
-        raise DataError("{}: found shape {!r}: expected sizes of at least 0".format(where, shape))
+        raise DataError(f"{where}: found shape {shape!r}: expected sizes of at least 0")
     dtype = np.dtype(descr) if isinstance(descr, str) else None
     if dtype is None or dtype.kind not in "biufU" or dtype.itemsize == 0:
-        raise DataError("{}: found dtype {!r}: expected numbers (or strings, for class_names); pickled objects are not "
-                        "read".format(where, descr))
+        raise DataError(f"{where}: found dtype {descr!r}: expected numbers (or strings, for class_names); pickled objects are not "
+                        "read")
     return shape, bool(header["fortran_order"]), dtype

@@ -40,7 +40,7 @@ def read_pickled_arrays(path, stream, n_bytes):
     with reading(path, "a pickled batch"):
         content = _Reader(io.BytesIO(stream.read(n_bytes)), encoding="bytes").load()
         if not isinstance(content, dict):
-            raise DataError("{}: found a pickled {}: expected a dictionary".format(path, type(content).__name__))
+            raise DataError(f"{path}: found a pickled {type(content).__name__}: expected a dictionary")
         return {key.decode("latin1") if isinstance(key, bytes) else key: _resolved(value, path)
                 for key, value in content.items()}
 
@@ -49,7 +49,7 @@ def _resolved(value, path):
     if isinstance(value, _Array):
         return value.to_array(path)
     if isinstance(value, (_Record, _Name)):
-        raise DataError("{}: found a value that is part of an array: expected arrays and plain values".format(path))
+        raise DataError(f"{path}: found a value that is part of an array: expected arrays and plain values")
     return value
 
 
@@ -72,8 +72,7 @@ class _Array(_Record):
         """Return the array; ndarray.__setstate__ takes (version, shape, dtype, is_fortran, raw bytes)."""
         _, shape, dtype, is_fortran, raw = self.state
         if not isinstance(dtype, _Dtype) or dtype.code not in ("u1", "|u1") or not isinstance(raw, bytes):
-            raise DataError("{}: found a pickled array of dtype {!r}: expected uint8".format(
-                path, getattr(dtype, "code", dtype)))
+            raise DataError(f"{path}: found a pickled array of dtype {getattr(dtype, 'code', dtype)!r}: expected uint8")
         return np.frombuffer(raw, dtype=np.uint8).reshape(shape, order="F" if is_fortran else "C")
 
 
@@ -117,5 +116,5 @@ class _Reader(pickle._Unpickler):
 
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
-            raise pickle.UnpicklingError("it names {}.{}: expected arrays and plain values only".format(module, name))
+            raise pickle.UnpicklingError(f"it names {module}.{name}: expected arrays and plain values only")
         return _NAMES[module, name]

@@ -73,8 +73,7 @@ FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
     FileFormat("cifar10", "the directory cifar-10-batches-py or the .tar.gz archive of it", is_cifar10, load_cifar10),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
-    FileFormat("folder", "a directory with one sub-folder of images ({}) a class, or train and test with such folders"
-               .format(" ".join(ENDINGS)), is_folder, load_folder),
+    FileFormat("folder", f"a directory with one sub-folder of images ({' '.join(ENDINGS)}) a class, or train and test with such folders", is_folder, load_folder),
 )
 
 
@@ -117,7 +116,7 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
     if not os.path.isfile(path) and not os.path.isdir(path):  # a pipe or a device: reading it may take for ever
-        raise DataError("{}: is neither a file nor a directory".format(path))
+        raise DataError(f"{path}: is neither a file nor a directory")
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
             if file_format.takes_task:
@@ -126,16 +125,15 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
                 return file_format.load(path, validation_fraction, seed)
             raise DataError(_no_numbers(path))
     raise DataError("{}: is none of the kinds of data that can be read: expected {}".format(
-        path, "; ".join("{} ({})".format(kind.name, kind.help) for kind in FILE_FORMATS)))
+        path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)))
 
 
 def _no_numbers(spec):
-    return "{}: has classes, and no numbers to predict: expected the task {!r}, or one of {}".format(
-        spec, CLASSIFICATION, ", ".join(kind.name for kind in FILE_FORMATS if kind.takes_task))
+    return f"{spec}: has classes, and no numbers to predict: expected the task {CLASSIFICATION!r}, or one of {', '.join(kind.name for kind in FILE_FORMATS if kind.takes_task)}"
 
 
 def _not_found(spec):
     names = [named.name for named in NAMED_DATA]
     close = difflib.get_close_matches(spec, names, n=1)
-    hint = " Did you mean {}?".format(close[0]) if close else ""
-    return "{!r} is neither a data set ({}) nor an existing file or directory.{}".format(spec, ", ".join(names), hint)
+    hint = f" Did you mean {close[0]}?" if close else ""
+    return f"{spec!r} is neither a data set ({', '.join(names)}) nor an existing file or directory.{hint}"

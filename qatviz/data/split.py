@@ -20,7 +20,7 @@ def seed_words(seed):
         If the seed is no integer or is negative.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise SettingError("seed is {!r}: expected an integer of at least 0".format(seed))
+        raise SettingError(f"seed is {seed!r}: expected an integer of at least 0")
     seed = int(seed)
     words = [seed & 0xFFFFFFFF]
     while seed >> 32:
@@ -61,8 +61,8 @@ def stratified_split(labels, test_fraction, seed=0):
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     if counts.size == 0 or counts.max() < 2:
-        raise DataError("nothing can be held out of {} examples in {} classes: at least one class needs two examples"
-                        .format(labels.size, classes.size))
+        raise DataError(f"nothing can be held out of {labels.size} examples in {classes.size} classes: at least one class needs two examples"
+                        )
     held_out = _held_out_counts(counts, float(test_fraction))
     random = np.random.RandomState([_STREAM] + seed_words(seed))
     is_test = np.zeros(labels.size, dtype=bool)
@@ -97,7 +97,7 @@ def random_split(n_examples, test_fraction, seed=0):
     """
     _check_fraction(test_fraction)
     if n_examples < 2:
-        raise DataError("nothing can be held out of {} examples: at least two are needed".format(n_examples))
+        raise DataError(f"nothing can be held out of {n_examples} examples: at least two are needed")
     n_test = int(min(max(np.floor(float(test_fraction) * n_examples + 0.5), 1), n_examples - 1))
     order = np.random.RandomState([_STREAM] + seed_words(seed)).permutation(n_examples)
     return np.sort(order[n_test:]), np.sort(order[:n_test])
@@ -105,7 +105,7 @@ def random_split(n_examples, test_fraction, seed=0):
 
 def _check_fraction(test_fraction):
     if not 0.0 < float(test_fraction) < 1.0:
-        raise SettingError("the held-out fraction is {!r}: expected a number above 0 and below 1".format(test_fraction))
+        raise SettingError(f"the held-out fraction is {test_fraction!r}: expected a number above 0 and below 1")
 
 
 def _held_out_counts(counts, fraction):

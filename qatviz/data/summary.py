@@ -61,8 +61,8 @@ def format_description(summary):
     shape = "x".join(str(size) for size in summary["input_shape"])
     fed_as = "x / 255" if summary["dtype"] == "uint8" else "x"
     lines = [
-        "{} from {}".format(summary["name"], summary["source"]),
-        "examples   {} {}, fed to the network as {}".format(shape, summary["dtype"], fed_as),
+        f"{summary['name']} from {summary['source']}",
+        f"examples   {shape} {summary['dtype']}, fed to the network as {fed_as}",
     ]
     for part in ("train", "test"):
         lines.append("{:<10} {examples:,} examples, values from {min:g} to {max:g}, mean {mean:.4g}".format(
@@ -74,18 +74,18 @@ def format_description(summary):
 
 def _class_lines(classes):
     width = max([len("class")] + [len(entry["name"]) for entry in classes])
-    lines = ["{:<{width}} {:>9} {:>9}".format("class", "train", "test", width=width)]
+    lines = [f"{'class':<{width}} {'train':>9} {'test':>9}"]
     return lines + ["{name:<{width}} {train:>9,} {test:>9,}".format(width=width, **entry) for entry in classes]
 
 
 def _target_lines(targets):
-    lines = ["to predict {} number{} an example".format(len(targets), "" if len(targets) == 1 else "s"),
+    lines = [f"to predict {len(targets)} number{'' if len(targets) == 1 else 's'} an example",
              ("{:<8}" + 5 * " {:>11}").format("output", "least", "greatest", "mean", "std", "test std")]
     for index, entry in enumerate(targets[:_OUTPUTS_SHOWN]):
         lines.append("{:<8} {min:>11.5g} {max:>11.5g} {mean:>11.5g} {std:>11.5g} {:>11.5g}".format(
             index, entry["test"]["std"], **entry["train"]))
     if len(targets) > _OUTPUTS_SHOWN:
-        lines.append("and {} more".format(len(targets) - _OUTPUTS_SHOWN))
+        lines.append(f"and {len(targets) - _OUTPUTS_SHOWN} more")
     return lines
 
 
@@ -106,11 +106,10 @@ def _class_notes(summary):
     for part in ("train", "test"):
         absent = [entry["name"] for entry in summary["classes"] if entry[part] == 0]
         if absent:
-            notes.append("no {} examples of {} of {} classes: {}".format(
-                part, len(absent), summary["num_classes"], ", ".join(absent[:5]) + (" ..." if absent[5:] else "")))
+            notes.append(f"no {part} examples of {len(absent)} of {summary['num_classes']} classes: {', '.join(absent[:5]) + (' ...' if absent[5:] else '')}")
     if summary["num_classes"] * _FEW_EXAMPLES > summary["train"]["examples"] and summary["num_classes"] > 20:
-        notes.append("{:,} classes for {:,} examples: if the labels are numbers to predict, give the task: "
-                     "regression".format(summary["num_classes"], summary["train"]["examples"]))
+        notes.append(f"{summary['num_classes']:,} classes for {summary['train']['examples']:,} examples: if the labels are numbers to predict, give the task: "
+                     "regression")
     return notes
 
 
@@ -119,19 +118,17 @@ def _target_notes(summary):
     parts = [entry["train"] for entry in summary["targets"]]
     constant = [str(index) for index, part in enumerate(parts) if part["min"] == part["max"]]
     if constant:
-        notes.append("the same number in all training examples for output {}".format(
-            ", ".join(constant[:5]) + (" ..." if constant[5:] else "")))
+        notes.append(f"the same number in all training examples for output {', '.join(constant[:5]) + (' ...' if constant[5:] else '')}")
     for index, part in enumerate(parts):
         n_codes = _CODES * (part["max"] - part["min"]) / (max(part["max"], 0.0) - min(part["min"], 0.0) or 1.0)
         if 0 < n_codes < _FEW_CODES:
-            notes.append("numbers to predict of output {} lie from {:.5g} to {:.5g}, far from 0, which every grid "
-                         "contains: of {} codes some {:.0f} are left to tell them apart; subtract their mean".format(
-                             index, part["min"], part["max"], _CODES, n_codes))
+            notes.append(f"numbers to predict of output {index} lie from {part['min']:.5g} to {part['max']:.5g}, far from 0, which every grid "
+                         f"contains: of {_CODES} codes some {n_codes:.0f} are left to tell them apart; subtract their mean")
             break
     size = max(max(abs(part["min"]), abs(part["max"])) for part in parts)
     if not 1 / _FAR <= size <= _FAR:
-        notes.append("numbers to predict reach {:.4g} in size, far from the 1 or so that a network puts out at first: "
-                     "divide them by their standard deviation to train in fewer steps".format(size))
+        notes.append(f"numbers to predict reach {size:.4g} in size, far from the 1 or so that a network puts out at first: "
+                     "divide them by their standard deviation to train in fewer steps")
     return notes
 
 
@@ -139,15 +136,14 @@ def _example_notes(summary):
     notes = []
     values = summary["train"]
     if summary["dtype"] == "float32" and values["min"] >= 0 and 2 < values["max"] <= 255:
-        notes.append("floating-point values reach {:g} and are fed as they are: if these are pixels, store them as "
-                     "uint8 or divide by 255".format(values["max"]))
+        notes.append(f"floating-point values reach {values['max']:g} and are fed as they are: if these are pixels, store them as "
+                     "uint8 or divide by 255")
     if summary["dtype"] == "uint8" and values["max"] <= 1:
-        notes.append("integer values reach only {:g} of 255 and are divided by 255: if these are not pixels, store "
-                     "them as float32".format(values["max"]))
+        notes.append(f"integer values reach only {values['max']:g} of 255 and are divided by 255: if these are not pixels, store "
+                     "them as float32")
     if values["min"] == values["max"]:
         notes.append("all training examples are the same")
     shape = summary["input_shape"]
     if len(shape) == 3 and shape[0] in (1, 3) and shape[2] > 4:
-        notes.append("read as {} pixels high with {} channels: expected channels last, not first".format(
-            shape[0], shape[2]))
+        notes.append(f"read as {shape[0]} pixels high with {shape[2]} channels: expected channels last, not first")
     return notes

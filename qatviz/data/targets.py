@@ -61,7 +61,7 @@ def as_targets(array, n_examples, where):
         If shape, dtype or values do not fit.
     """
     array = _one_an_example(array, n_examples, where, "row", "numbers to predict",
-                            "[N] or [N, outputs] with 1 to {} numbers to predict".format(MAX_CLASSES), MAX_CLASSES)
+                            f"[N] or [N, outputs] with 1 to {MAX_CLASSES} numbers to predict", MAX_CLASSES)
     return as_float32(array.reshape(n_examples, -1), where)
 
 
@@ -103,30 +103,27 @@ def as_labels(array, n_examples, where):
             wrong |= array != np.floor(array)
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
-        raise DataError("{}: found label {!r} in example {}: expected whole numbers from 0 to {}{}".format(
-            where, array[place].item(), place, MAX_CLASSES - 1, _OR_REGRESSION))
+        raise DataError(f"{where}: found label {array[place].item()!r} in example {place}: expected whole numbers from 0 to {MAX_CLASSES - 1}{_OR_REGRESSION}")
     return array.astype(np.int32), num_classes
 
 
 def _check_one_hot(array, where):
     if array.shape[1] > MAX_CLASSES:
-        raise DataError("{}: found {} columns: expected at most {} classes".format(where, array.shape[1], MAX_CLASSES))
+        raise DataError(f"{where}: found {array.shape[1]} columns: expected at most {MAX_CLASSES} classes")
     right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
     if not right.all():
         place = int(np.flatnonzero(~right)[0])
-        raise DataError("{}: found row {} in example {}: expected one-hot rows (a single 1, else 0), or shape [N] for "
-                        "class indices{}".format(where, np.array2string(array[place], threshold=8), place,
-                                                 _OR_REGRESSION[len(" for classes"):]))
+        raise DataError(f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}: expected one-hot rows (a single 1, else 0), or shape [N] for "
+                        f"class indices{_OR_REGRESSION[len(' for classes'):]}")
 
 
 def _one_an_example(array, n_examples, where, one, values, shape, most=None):
     """Return `array`, [N] or [N, 1 to `most`] of a numeric type; raise `DataError` if it is not that."""
     array = np.asarray(array)
     if array.dtype.kind not in "iufb":
-        raise DataError("{}: found dtype {}: expected {}".format(where, array.dtype, values))
+        raise DataError(f"{where}: found dtype {array.dtype}: expected {values}")
     if array.ndim not in (1, 2) or array.ndim == 2 and not 1 <= array.shape[1] <= (most or array.shape[1]):
-        raise DataError("{}: found shape {}: expected {}".format(where, list(array.shape), shape))
+        raise DataError(f"{where}: found shape {list(array.shape)}: expected {shape}")
     if len(array) != n_examples:
-        raise DataError("{}: found {} {}s for {} examples: expected one {} an example".format(
-            where, len(array), one, n_examples, one))
+        raise DataError(f"{where}: found {len(array)} {one}s for {n_examples} examples: expected one {one} an example")
     return array

@@ -83,12 +83,10 @@ class Format:
         for name, value in (given or {}).items():
             option = next((option for option in self.options if option.name == name), None)
             if option is None:
-                raise ExportError("{}: there is no option {!r}; there {}".format(
-                    self.name, name, "are " + ", ".join(settled) if settled else "is none"))
+                raise ExportError(f"{self.name}: there is no option {name!r}; there {'are ' + ', '.join(settled) if settled else 'is none'}")
             allowed = option.choices or (False, True)
             if value not in allowed:
-                raise ExportError("{}: option {} is {!r}; expected one of {}".format(
-                    self.name, name, value, ", ".join(map(str, allowed))))
+                raise ExportError(f"{self.name}: option {name} is {value!r}; expected one of {', '.join(map(str, allowed))}")
             settled[name] = value
         return settled
 
@@ -195,5 +193,5 @@ FORMATS: Dict[str, Format] = {form.name: form for form in (
 def format_named(name: str) -> Format:
     """The format of this name; :class:`ExportError` that lists them if there is none."""
     if name not in FORMATS:
-        raise ExportError("there is no format {!r}; there are {}".format(name, ", ".join(FORMATS)))
+        raise ExportError(f"there is no format {name!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]

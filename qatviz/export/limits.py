@@ -22,15 +22,15 @@ def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int
     reasons = []
     for tensor in plan.tensors:
         s = book.of(tensor.name)
-        where, verb = "layer {!r}: its {}".format(tensor.layer, tensor.kind), "are"
+        where, verb = f"layer {tensor.layer!r}: its {tensor.kind}", "are"
         if tensor.layer == "input":
             where, verb = "the network's input", "are" if tensor.kind == WEIGHTS else "is"
         if not s.enabled:
-            reasons.append("{0} {1} left in float ({2}.enabled is off), which has no integer form; possible with "
-                           "{2}.enabled=on".format(where, verb, tensor.name))
+            reasons.append(f"{where} {verb} left in float ({tensor.name}.enabled is off), which has no integer form; possible with "
+                           f"{tensor.name}.enabled=on")
         elif step is not None and step < s.quant_delay:
-            reasons.append("{0} {1} in float until step {3} ({2}.quant_delay), and this is step {4}; possible from "
-                           "that step on, or with {2}.quant_delay=0".format(where, verb, tensor.name, s.quant_delay, step))
+            reasons.append(f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is step {step}; possible from "
+                           f"that step on, or with {tensor.name}.quant_delay=0")
     return reasons
 
 

@@ -157,7 +157,7 @@ class _Snapshots:
 
 
 def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
-    return ("loss", "learning_rate") + tuple("{}/{}".format(measure, tensor) for measure in STEP_MEASURES
+    return ("loss", "learning_rate") + tuple(f"{measure}/{tensor}" for measure in STEP_MEASURES
                                              for tensor in tensors)
 
 
@@ -167,7 +167,7 @@ def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:
         return ()
     rows = [[scores_of(event)[way] for way in WAYS] for event in found.values()]
     name = next(iter(found.values())).get("metric", ACCURACY.name)
-    return (Track(tuple("{}/{}".format(name, way) for way in WAYS), np.array(list(found), np.int64), np.array(rows)),)
+    return (Track(tuple(f"{name}/{way}" for way in WAYS), np.array(list(found), np.int64), np.array(rows)),)
 
 
 def _evenly(items: np.ndarray, most: int) -> np.ndarray:

@@ -64,7 +64,7 @@ class ExportSource:
 
     def __post_init__(self):
         if self.examples is not None and self.examples < 1:
-            raise ExportError("examples is {}: expected a whole number of at least 1".format(self.examples))
+            raise ExportError(f"examples is {self.examples}: expected a whole number of at least 1")
 
     def held_out(self) -> HeldOut:
         """The examples to run it on."""

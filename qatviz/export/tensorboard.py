@@ -86,7 +86,7 @@ def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
         If the series come from a record that is damaged.
     """
     directory = Path(directory).absolute()
-    unfinished = directory.with_name(".{}.{}.part".format(directory.name, os.getpid()))
+    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.part")
     try:
         _check_empty(directory)
         unfinished.mkdir(parents=True)
@@ -99,9 +99,9 @@ def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
             shutil.rmtree(str(unfinished), ignore_errors=True)
             raise
     except OSError as error:
-        raise ExportError("{}: can't be written: {}".format(directory, error.strerror or error)) from error
+        raise ExportError(f"{directory}: can't be written: {error.strerror or error}") from error
     except tf.errors.OpError as error:
-        raise ExportError("{}: can't be written: {}".format(directory, error.message)) from error
+        raise ExportError(f"{directory}: can't be written: {error.message}") from error
     return written._replace(path=directory / written.path.name)
 
 
@@ -109,20 +109,19 @@ def _free_directory(directory: Path, name: str) -> Path:
     """The directory, or one in it that isn't there yet."""
     if not directory.is_dir() or not any(directory.iterdir()):
         return directory
-    names = itertools.chain([name], ("{}-{}".format(name, number) for number in itertools.count(2)))
+    names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
     return next(path for path in (directory / free for free in names) if not path.exists())
 
 
 def _check_empty(directory: Path) -> None:
     if directory.exists() and not directory.is_dir():
-        raise ExportError("{}: is a file; expected a directory that is empty or not there yet".format(directory))
+        raise ExportError(f"{directory}: is a file; expected a directory that is empty or not there yet")
     if directory.is_dir() and any(directory.iterdir()):
-        raise ExportError("{}: holds files already; expected a directory that is empty or not there yet".format(
-            directory))
+        raise ExportError(f"{directory}: holds files already; expected a directory that is empty or not there yet")
 
 
 def _write_file(directory: Path, series: RunSeries) -> Written:
-    path = directory / "events.out.tfevents.{:010d}.qatviz".format(int(max(series.created, _AT_LEAST)))
+    path = directory / f"events.out.tfevents.{int(max(series.created, _AT_LEAST)):010d}.qatviz"
     counts = {"steps": 0, "snapshots": 0, "texts": 0}
     sources = [_scalars(track) for track in series.tracks]
     sources += [(_snapshot(snapshot, series.tensors) for snapshot in series.snapshots), _texts(series)]
@@ -160,13 +159,13 @@ def _scalars(track: Track) -> Iterator[Values]:
 
 
 def _snapshot(snapshot: Snapshot, tensors: Tuple[str, ...]) -> Values:
-    values = [tf.Summary.Value(tag="{}/{}".format(name, tensor), simple_value=snapshot.values[row, column])
+    values = [tf.Summary.Value(tag=f"{name}/{tensor}", simple_value=snapshot.values[row, column])
               for row, name in _OF_SNAPSHOTS for column, tensor in enumerate(tensors)
               if not np.isnan(snapshot.values[row, column])]
     for tensor, found in snapshot.histograms.items():
         for kind, counts in (("float", found.float_counts), ("quantized", found.quantized_counts)):
             if np.isfinite(found.edges).all():
-                values.append(_histogram("{}/{}".format(kind, tensor), found.edges, counts))
+                values.append(_histogram(f"{kind}/{tensor}", found.edges, counts))
         if found.code_counts is not None:
             edges = found.code_min - 0.5 + np.arange(len(found.code_counts) + 1)
             values.append(_histogram("codes/" + tensor, edges, found.code_counts))

@@ -94,7 +94,7 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
         action.setShortcuts(keys)
         action.setIconText(declared.short or declared.text.rstrip("…"))
         shown = (declared.keys or declared.bare_keys or ("",))[0]
-        action.setToolTip("<b>{}</b>{}<br>{}".format(declared.text.rstrip("…"), " ({})".format(shown) if shown else "",
+        action.setToolTip("<b>{}</b>{}<br>{}".format(declared.text.rstrip("…"), f" ({shown})" if shown else "",
                                                      declared.help))
         action.setStatusTip("")
         action.setObjectName(name)

@@ -66,5 +66,4 @@ class Banner(QtWidgets.QFrame):
 
     def _dress(self) -> None:
         color = getattr(self._theme.colors, self.level)
-        self.setStyleSheet("#banner {{ background: {}; border-left: 4px solid {}; }}".format(
-            self._theme.colors.raised, color))
+        self.setStyleSheet(f"#banner {{ background: {self._theme.colors.raised}; border-left: 4px solid {color}; }}")

@@ -246,4 +246,4 @@ def describe(changes: Tuple[events.Change, ...]) -> str:
     if not changes:
         return ""
     text = change_words(changes[0])
-    return text if len(changes) == 1 else "{} and {} more".format(text, len(changes) - 1)
+    return text if len(changes) == 1 else f"{text} and {len(changes) - 1} more"

@@ -149,12 +149,11 @@ class Exporter(QtCore.QObject):
             self._saved.add(event.name)  # its thread may be quicker than the answer to the command
         elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.sequence == self._sequence:
             if isinstance(event, events.CommandRejected):
-                self._end(message="The present state could not be kept: {}".format(event.message))
+                self._end(message=f"The present state could not be kept: {event.message}")
                 return
             self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
         elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept():
-            self._end(message="The present state could not be kept: {}".format(
-                getattr(event, "message", "") or "the run has ended"))
+            self._end(message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}")
             return
         if self._is_kept():
             self._sequence = -1
@@ -209,7 +208,7 @@ class Exporter(QtCore.QObject):
 
     def _on_process_error(self, error: int) -> None:
         if error == QtCore.QProcess.FailedToStart:
-            self._end(message="The export could not be started: {}".format(self._process.errorString()))
+            self._end(message=f"The export could not be started: {self._process.errorString()}")
 
     def _on_finished(self, code: int, status: int) -> None:
         self._on_output()
@@ -225,7 +224,7 @@ class Exporter(QtCore.QObject):
                 self._end(message=" ".join(line[len(_PROGRAM):] for line in own))
             elif status == QtCore.QProcess.NormalExit:
                 last = text.rpartition("\n")[2]
-                self._end(message=last or "The export ended with code {}".format(code), details=text)
+                self._end(message=last or f"The export ended with code {code}", details=text)
             else:
                 self._end(message="The export came to a sudden end; it may have run out of memory", details=text)
 

@@ -62,7 +62,7 @@ class Exports:
             self.dialog.form.show_run(self._directory())
 
     def _on_progressed(self, what: str, share: float) -> None:
-        text = "exporting {:.0%}".format(share)
+        text = f"exporting {share:.0%}"
         if self.status.text() != text:
             self.status.setText(text)
         self.status.setVisible(True)
@@ -72,8 +72,8 @@ class Exports:
         if self.dialog.isVisible() or not (ended.message or ended.record):
             return
         if ended.record is None:
-            self._window.banner.say("The export failed: {}".format(ended.message), BAD, ended.details)
+            self._window.banner.say(f"The export failed: {ended.message}", BAD, ended.details)
             return
         faults = ended.record.get("faults")
-        text = "Exported to {}{}".format(ended.wanted.path, "; it does not compute what it should" if faults else "")
+        text = f"Exported to {ended.wanted.path}{'; it does not compute what it should' if faults else ''}"
         self._window.banner.say(text, BAD if faults else GOOD, "", "Show", self.open)

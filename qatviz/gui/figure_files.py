@@ -51,8 +51,7 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
     with laid_out(widget, size) as size:
         pixels = QtCore.QSize(round(size.width() * scale), round(size.height() * scale))
         if not 1 <= min(pixels.width(), pixels.height()) <= max(pixels.width(), pixels.height()) <= MAX_PIXELS:
-            raise FigureError("a picture of {} x {} pixels: expected 1 to {} on each side".format(
-                pixels.width(), pixels.height(), MAX_PIXELS))
+            raise FigureError(f"a picture of {pixels.width()} x {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side")
         image = QtGui.QImage(pixels, QtGui.QImage.Format_ARGB32)
         image.setDevicePixelRatio(scale)
         image.fill(widget.palette().color(QtGui.QPalette.Window))
@@ -77,7 +76,7 @@ def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
     buffer = QtCore.QBuffer()
     buffer.open(QtCore.QIODevice.WriteOnly)
     if not picture(widget, size, scale).save(buffer, "PNG"):
-        raise FigureError("{}: the picture could not be put into PNG".format(path))
+        raise FigureError(f"{path}: the picture could not be put into PNG")
     write_whole(path, bytes(buffer.data()))
 
 
@@ -112,7 +111,7 @@ def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
         If there is no column, one is not one-dimensional, or the file can't be written.
     """
     if not table:
-        raise FigureError("{}: there are no numbers to save yet".format(path))
+        raise FigureError(f"{path}: there are no numbers to save yet")
     columns = [_texts(path, name, values) for name, values in table.items()]
     text = io.StringIO()
     writer = csv.writer(text)
@@ -130,7 +129,7 @@ def write_whole(path: AnyPath, content: bytes) -> None:
         If it can't be written; what was there is as it was.
     """
     path = Path(path)
-    unfinished = path.with_name(".{}.{}.part".format(path.name, os.getpid()))
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         try:
             with open(str(unfinished), "wb") as file:
@@ -141,7 +140,7 @@ def write_whole(path: AnyPath, content: bytes) -> None:
                 unfinished.unlink()
             raise
     except OSError as error:
-        raise FigureError("{}: can't be written: {}".format(path, error.strerror or error)) from error
+        raise FigureError(f"{path}: can't be written: {error.strerror or error}") from error
 
 
 def title_of(figure: QtWidgets.QWidget) -> str:
@@ -210,7 +209,7 @@ def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:
 def _texts(path: AnyPath, name: str, values: Any) -> List[str]:
     array = np.asarray(values)
     if array.ndim != 1:
-        raise FigureError("{}: column {!r} has {} dimensions, expected 1".format(path, name, array.ndim))
+        raise FigureError(f"{path}: column {name!r} has {array.ndim} dimensions, expected 1")
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
         return [str(value) for value in array]  # the shortest that is read back as the same float32, not as its double
     return [repr(value) if isinstance(value, float) else str(value) for value in array.tolist()]

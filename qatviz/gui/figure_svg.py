@@ -72,7 +72,7 @@ def _views(widget: QtWidgets.QWidget) -> List[QtWidgets.QGraphicsView]:
 
 
 def _colors(number: int) -> Tuple[str, str]:
-    return tuple("#01{:02x}{:02x}".format(number % 256, 2 * (number // 256) + end) for end in (0, 1))
+    return tuple(f"#01{number % 256:02x}{2 * (number // 256) + end:02x}" for end in (0, 1))
 
 
 def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
@@ -94,13 +94,12 @@ def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
 
 def _clipped(text: str, number: int, rect: QtCore.QRectF) -> str:
     """The text without the marks of plot ``number``, and what was between them clipped to ``rect``."""
-    first, last = (re.search(r'<g [^>]*fill="{}"[^>]*>.*?</g>'.format(color), text, re.DOTALL)
+    first, last = (re.search(rf'<g [^>]*fill="{color}"[^>]*>.*?</g>', text, re.DOTALL)
                    for color in _colors(number))
     if first is None or last is None:  # the plot is hidden behind something or outside: Qt drew none of it
         return text
-    name = "plot{}".format(number)
-    clip = '<clipPath id="{}"><rect x="{:g}" y="{:g}" width="{:g}" height="{:g}"/></clipPath>\n'.format(
-        name, rect.x(), rect.y(), rect.width(), rect.height())
+    name = f"plot{number}"
+    clip = f'<clipPath id="{name}"><rect x="{rect.x():g}" y="{rect.y():g}" width="{rect.width():g}" height="{rect.height():g}"/></clipPath>\n'
     inside = text[first.end():last.start()]
-    group = '<g clip-path="url(#{})">{}</g>'.format(name, inside)
+    group = f'<g clip-path="url(#{name})">{inside}</g>'
     return text[:first.start()] + clip + group + text[last.end():]

@@ -50,7 +50,7 @@ class FigureMenu(QtWidgets.QMenu):
             self.failed.emit(str(error))
             return
         QtWidgets.QApplication.clipboard().setImage(image)
-        self._tell_status("Copied {}".format(title_of(self._figure)))
+        self._tell_status(f"Copied {title_of(self._figure)}")
 
     def save_picture(self) -> None:
         """Ask for a size and a file, and save the picture."""
@@ -64,7 +64,7 @@ class FigureMenu(QtWidgets.QMenu):
         if not self._figure.table():
             self.failed.emit("There are no numbers here yet")
             return
-        name = str(Path(self._directory()) / "{}.csv".format(title_of(self._figure)))
+        name = str(Path(self._directory()) / f"{title_of(self._figure)}.csv")
         dialog = QtWidgets.QFileDialog(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)")
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
@@ -106,7 +106,7 @@ class FigureMenu(QtWidgets.QMenu):
         return pictures if pictures and Path(pictures).is_dir() else str(Path.home())
 
     def _tell(self, path: str) -> None:
-        self._tell_status("Saved {}".format(path))
+        self._tell_status(f"Saved {path}")
 
     def _tell_status(self, text: str) -> None:
         window = self._figure.window()

@@ -78,8 +78,8 @@ def label(value: float, step: float) -> str:
     size = max(abs(value), step)
     if 1e-3 <= size < 1e5:
         decimals = next((d for d in range(9) if abs(step * 10**d - round(step * 10**d)) < 1e-6 * step * 10**d), 9)
-        return "{:.{}f}".format(value, decimals).replace("-", "−")
+        return f"{value:.{decimals}f}".replace("-", "−")
     # One digit more than the step's first, for steps like 2.5.
     digits = int(np.floor(np.log10(size)) - np.floor(np.log10(step) + 1e-9)) + 1
-    mantissa, exponent = "{:.{}e}".format(value, digits).split("e")
-    return "{}e{}".format(mantissa.rstrip("0").rstrip("."), int(exponent)).replace("-", "−")
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    return f"{mantissa.rstrip('0').rstrip('.')}e{int(exponent)}".replace("-", "−")

@@ -117,7 +117,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
 
     @property
     def figure_name(self) -> str:
-        return "histogram-{}".format(self.current) if self._current_content() else "histograms"
+        return f"histogram-{self.current}" if self._current_content() else "histograms"
 
     def table(self) -> Dict[str, Any]:
         """The numbers of the current tile, by column."""

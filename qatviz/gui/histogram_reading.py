@@ -12,33 +12,33 @@ from qatviz.gui.histogram_style import TileContent
 def reading(content: TileContent, x: float) -> str:
     """The bin at ``x`` (on the tile's axis): from where to where, and how many values."""
     shown = content.shown
-    lines = ["{}  ({})".format(content.name, content.badge)]
+    lines = [f"{content.name}  ({content.badge})"]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
     if 0 <= index < len(shown.counts):
         total = shown.counts.sum()
-        lines.append("{}: {:,.0f} of {:,.0f} values".format(_extent(shown, index), shown.counts[index], total))
+        lines.append(f"{_extent(shown, index)}: {shown.counts[index]:,.0f} of {total:,.0f} values")
         for count, what in ((shown.clipped[index], "clipped"), (shown.flushed[index], "flushed to zero")):
             if count >= 0.5:
-                lines.append("about {:,.0f} of them {}".format(count, what))
+                lines.append(f"about {count:,.0f} of them {what}")
     if shown.levels is not None and len(shown.levels):
         nearest = int(np.argmin(np.abs(shown.levels - x)))
-        lines.append("level {}: {:,.0f} values".format(_level(shown, nearest), shown.level_counts[nearest]))
+        lines.append(f"level {_level(shown, nearest)}: {shown.level_counts[nearest]:,.0f} values")
     elif shown.window is not None and 0 <= index < len(shown.counts):
-        lines.append("quantized: {:,.0f} values".format(shown.quantized[index]))
+        lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
     if shown.window is not None and not shown.is_log2:
-        lines.append("representable: {} to {}".format(si(shown.window[0], 4), si(shown.window[1], 4)))
+        lines.append(f"representable: {si(shown.window[0], 4)} to {si(shown.window[1], 4)}")
     if content.ghost is not None:
-        lines.append("pending {}".format(content.ghost.text))
+        lines.append(f"pending {content.ghost.text}")
     return "\n".join(lines)
 
 
 def _extent(shown: Distribution, index: int) -> str:
     low, high = shown.edges[index:index + 2]
     if not shown.is_log2:
-        return "{} to {}".format(si(low, 4), si(high, 4))
+        return f"{si(low, 4)} to {si(high, 4)}"
     if index == 0:
-        return "|value| below {}".format(si(2.0**high, 4))
-    return "|value| {} to {}".format(si(2.0**low, 4), si(2.0**high, 4))
+        return f"|value| below {si(2.0**high, 4)}"
+    return f"|value| {si(2.0**low, 4)} to {si(2.0**high, 4)}"
 
 
 def _level(shown: Distribution, index: int) -> str:

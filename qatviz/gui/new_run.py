@@ -84,7 +84,7 @@ class NewRun:
         found = {}
         for name, known in (("optimizer", OPTIMIZERS), ("preset", PRESETS), ("task", (None,) + TASKS)):
             if getattr(self, name) not in known:
-                found[name] = "{!r}: expected one of {}".format(getattr(self, name), ", ".join(map(str, known)))
+                found[name] = f"{getattr(self, name)!r}: expected one of {', '.join(map(str, known))}"
         network = network_problem(self.network)
         if network:
             found["network"] = network
@@ -114,7 +114,7 @@ class NewRun:
             values["model-weights"] = self.weights and os.path.expanduser(self.weights)
         values.update({"task": self.task, "quant-delay": self.quant_delay or None, "out": self.out})
         # With "=", since a path may begin with a dash.
-        words = ["--{}={}".format(name, value) for name, value in values.items() if value is not None]
+        words = [f"--{name}={value}" for name, value in values.items() if value is not None]
         flags = {"allow-code": self.allow_code, "from-scratch": self.from_scratch} if self.is_model else {}
         return words + ["--" + name for name, is_on in flags.items() if is_on]
 
@@ -134,9 +134,9 @@ def network_problem(network: str) -> str:
     if network in NETWORKS:
         return ""
     if not names_model(network):
-        return "{!r}: expected one of {}, or the path of a Keras model's file".format(network, ", ".join(NETWORKS))
+        return f"{network!r}: expected one of {', '.join(NETWORKS)}, or the path of a Keras model's file"
     if network.lower().endswith(".py"):
-        return "expected {}:FUNCTION, where the function returns the model".format(network)
+        return f"expected {network}:FUNCTION, where the function returns the model"
     return ""
 
 
@@ -154,5 +154,5 @@ def directory_problem(path: str) -> str:
     path = os.path.abspath(os.path.expanduser(path))
     problem = place_problem(path, _EXPECTED)
     if not problem and os.path.isdir(path) and os.listdir(path):
-        return "{}: is not empty; {}".format(path, _EXPECTED)
+        return f"{path}: is not empty; {_EXPECTED}"
     return problem

@@ -11,5 +11,5 @@ def place_problem(path: str, expected: str = "expected a directory") -> str:
     while not os.path.exists(path) and path != os.path.dirname(path):
         path = os.path.dirname(path)
     if not os.path.isdir(path):
-        return "{}: is a file; {}".format(path, expected)
-    return "" if os.access(path, os.W_OK) else "{}: you may not write there".format(path)
+        return f"{path}: is a file; {expected}"
+    return "" if os.access(path, os.W_OK) else f"{path}: you may not write there"

@@ -62,18 +62,18 @@ class StatusBar(QtWidgets.QStatusBar):
         state = model.state
         text = "● " + STATE_TEXTS.get(state, state)
         color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
-        self.state.setText("<span style='color:{}'>{}</span>&nbsp; {}".format(color, text, model.title))
+        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
         running = state == "running"
         total = model.total_steps
         speed = model.steps_per_second() if running else math.nan
         applied = max(model.applied_at.values()) if model.applied_at else None
         texts = {
-            "step": "step {:,}".format(model.step) + (" of {:,}".format(total) if total else ""),
-            "epoch": "epoch {:,.1f}".format(model.step / model.batches_per_epoch) if model.batches_per_epoch else "",
-            "speed": "" if math.isnan(speed) else "{:,.0f} steps/s".format(speed) if speed >= 10 else "{:.1f} steps/s".format(speed),
-            "frames": "{:.1f} frames/s".format(self._frames.frames_per_second()),
-            "dropped": "dropped {:,}".format(model.run.dropped if model.run is not None else 0),
-            "applied": "" if applied is None else "applied at step {:,}".format(applied),
+            "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
+            "epoch": f"epoch {model.step / model.batches_per_epoch:,.1f}" if model.batches_per_epoch else "",
+            "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
+            "frames": f"{self._frames.frames_per_second():.1f} frames/s",
+            "dropped": f"dropped {model.run.dropped if model.run is not None else 0:,}",
+            "applied": "" if applied is None else f"applied at step {applied:,}",
         }
         for name, text in texts.items():
             if self.fields[name].text() != text:

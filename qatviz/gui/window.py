@@ -205,7 +205,7 @@ class MainWindow(QtWidgets.QMainWindow):
         enabled["pause"].setIconText("Go on" if paused else "Pause")
         enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
         title = self.model.title
-        self.setWindowTitle("{} – qatviz".format(title) if title else "qatviz")
+        self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
         self._on_edits()
 
     def _icon(self, name: str) -> QtGui.QIcon:
@@ -221,8 +221,7 @@ class MainWindow(QtWidgets.QMainWindow):
                                 ("redo", self.edits.can_redo, self.edits.describe_redo())):
             self.named[name].setEnabled(can)
             help_text = a.DECLARATIONS[name].help
-            self.named[name].setToolTip("<b>{}</b> ({})<br>{}{}".format(
-                a.DECLARATIONS[name].text, a.DECLARATIONS[name].keys[0], help_text, "<br>" + what if what else ""))
+            self.named[name].setToolTip(f"<b>{a.DECLARATIONS[name].text}</b> ({a.DECLARATIONS[name].keys[0]})<br>{help_text}{'<br>' + what if what else ''}")
         for name in ("apply", "discard"):
             self.named[name].setEnabled(bool(self.edits.unsent))
 
@@ -232,15 +231,14 @@ class MainWindow(QtWidgets.QMainWindow):
         if isinstance(event, events.Failed):
             again = (("Go on from the last checkpoint", self.handlers.resume)
                      if self.prepared and self.prepared.directory else ("", None))
-            self.banner.say("Training failed after step {:,}: {}".format(event.step, event.message), BAD, event.traceback,
+            self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback,
                             *again)
         elif isinstance(event, events.NonFinite):
-            self.banner.say("{}. The run was set back to step {:,} and is paused: a lower learning rate may help."
-                            .format(event.what.rstrip(".").capitalize(), event.restored_step), BAD)
+            self.banner.say(f"{event.what.rstrip('.').capitalize()}. The run was set back to step {event.restored_step:,} and is paused: a lower learning rate may help.", BAD)
         elif isinstance(event, events.RecordFailed):
-            self.banner.say("The run goes on, but is no longer recorded: {}".format(event.message), BAD)
+            self.banner.say(f"The run goes on, but is no longer recorded: {event.message}", BAD)
         elif isinstance(event, events.Finished):
-            self.banner.say("All {:,} steps are done.".format(event.step), GOOD, "", "Train on",
+            self.banner.say(f"All {event.step:,} steps are done.", GOOD, "", "Train on",
                             self.handlers.train_on if self.prepared and self.prepared.directory else None)
 
     def _on_step_chosen(self, step: int) -> None:

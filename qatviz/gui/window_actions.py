@@ -96,7 +96,7 @@ class WindowActions:
             window.launcher.write_report(window.model, directory, path)
 
     def _on_report_written(self, path: str) -> None:
-        self._window.banner.say("Saved the report {}".format(path), GOOD, "", "Open it",
+        self._window.banner.say(f"Saved the report {path}", GOOD, "", "Open it",
                                 lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)))
 
     def tensorboard(self) -> None:
@@ -183,7 +183,7 @@ class WindowActions:
             window, "Fork", "Start a second run from the checkpoint", names, len(names) - 1, False)
         if accepted:
             out = window.launcher.new_directory(window.model.network.name)
-            window.launcher.begin(["--fork", "{}@{}".format(directory, name), "--out", out], True)
+            window.launcher.begin(["--fork", f"{directory}@{name}", "--out", out], True)
 
     # The window
 
@@ -217,9 +217,9 @@ class WindowActions:
         dialog.open()
 
     def about(self) -> None:
-        terms = "".join("<p><b>{}</b>: {}</p>".format(s.label, s.help) for s in QUANTIZER_SETTINGS.values())
-        QtWidgets.QMessageBox.about(self._window, "About qatviz", "<h3>qatviz {}</h3><p>See and steer quantization-aware "
-                                    "training while it runs.</p>{}".format(__version__, terms))
+        terms = "".join(f"<p><b>{s.label}</b>: {s.help}</p>" for s in QUANTIZER_SETTINGS.values())
+        QtWidgets.QMessageBox.about(self._window, "About qatviz", f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware "
+                                    f"training while it runs.</p>{terms}")
 
     def show_details(self, title: str, text: str) -> None:
         """A long text that can be copied."""
@@ -235,7 +235,7 @@ class WindowActions:
         if not lost:
             return True
         answer = QtWidgets.QMessageBox.question(
-            window, "Close qatviz", "This run is not recorded: its {:,} steps would be lost. Close all the same?".format(run.step),
+            window, "Close qatviz", f"This run is not recorded: its {run.step:,} steps would be lost. Close all the same?",
             QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel, QtWidgets.QMessageBox.Cancel)
         return answer == QtWidgets.QMessageBox.Close
 
@@ -280,5 +280,5 @@ class WindowActions:
         except FigureError as error:
             self._window.show_failure(str(error))
             return None
-        self._window.banner.say("Saved {}".format(path), GOOD)
+        self._window.banner.say(f"Saved {path}", GOOD)
         return path

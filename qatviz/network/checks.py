@@ -24,14 +24,14 @@ PADDINGS = ("SAME", "VALID")
 
 def refuse(where: str, value: Any, allowed: str) -> NetworkError:
     """The error for a value that is not allowed; to be raised by the caller."""
-    return NetworkError("{} is {!r}; allowed: {}".format(where, value, allowed))
+    return NetworkError(f"{where} is {value!r}; allowed: {allowed}")
 
 
 def layer_name(where: str, value: Any) -> str:
     if not isinstance(value, str) or not _NAME.fullmatch(value):
         raise refuse(where, value, "a letter or '_', then letters, digits, '_', '-' or '/'")
     if value == INPUT:
-        raise refuse(where, value, "any other name ('{}' is the network's input)".format(INPUT))
+        raise refuse(where, value, f"any other name ('{INPUT}' is the network's input)")
     return value
 
 
@@ -123,7 +123,7 @@ def flag(where: str, value: Any) -> bool:
 def number_in(low: float, high: float, brackets: str) -> Callable[[str, Any], float]:
     """The check for a number between `low` and `high`; `brackets` such as "[)" says whether each end is included."""
     def check(where: str, value: Any) -> float:
-        allowed = "a number in {}{:g}, {:g}{}".format(brackets[0], low, high, brackets[1])
+        allowed = f"a number in {brackets[0]}{low:g}, {high:g}{brackets[1]}"
         try:
             number = float(value)
         except (TypeError, ValueError, OverflowError):

@@ -54,7 +54,7 @@ class Network:
 
     def __post_init__(self):
         checks.layer_name("network: name", self.name)
-        where = "network {!r}: ".format(self.name)
+        where = f"network {self.name!r}: "
         self._set("input_shape", checks.shape(where + INPUT + "_shape", self.input_shape))
         layers = tuple(self.layers)
         if not layers:
@@ -94,7 +94,7 @@ class Network:
     def layer(self, name: str) -> Layer:
         """The layer of this name; `NetworkError` when there is none."""
         if name not in self._by_name:
-            raise checks.refuse("network {!r}: layer".format(self.name), name, ", ".join(self._by_name))
+            raise checks.refuse(f"network {self.name!r}: layer", name, ", ".join(self._by_name))
         return self._by_name[name]
 
     def consumers(self, name: str) -> Tuple[str, ...]:
@@ -113,7 +113,7 @@ class Network:
 
     def all_parameter_shapes(self) -> Dict[str, Shape]:
         """The shapes of the parameters of all layers, by ``layer.parameter``, as states of runs name them."""
-        return {"{}.{}".format(layer.name, name): shape for layer in self.layers
+        return {f"{layer.name}.{name}": shape for layer in self.layers
                 for name, shape in self.parameter_shapes(layer.name).items()}
 
     def summary(self) -> List[SummaryRow]:
@@ -135,7 +135,7 @@ class Network:
             found = sorted(record, key=str) if isinstance(record, dict) else record
             raise checks.refuse("network: record", found, "a dict with exactly the keys " + ", ".join(keys))
         if not isinstance(record["layers"], (list, tuple)):
-            raise checks.refuse("network {!r}: layers".format(record["name"]), record["layers"], "a list of dicts")
+            raise checks.refuse(f"network {record['name']!r}: layers", record["layers"], "a list of dicts")
         return cls(record["name"], record["input_shape"], tuple(map(layer_from_dict, record["layers"])))
 
     def _set(self, attribute: str, value: Any) -> None:
@@ -144,12 +144,12 @@ class Network:
     def _check_output(self) -> None:
         outputs = [layer.name for layer in self.layers if not self._consumers[layer.name]]
         if len(outputs) > 1:
-            raise NetworkError("network {!r}: layers {} are read by nobody; allowed: exactly one such layer, the output"
-                               .format(self.name, _listed(outputs)))
+            raise NetworkError(f"network {self.name!r}: layers {_listed(outputs)} are read by nobody; allowed: exactly one such layer, the output"
+                               )
         for layer in self.layers:
             if isinstance(layer, Softmax) and layer.name != outputs[0]:
-                raise NetworkError("layer {!r}: this Softmax is read by {}; allowed: only as the network's output"
-                                   .format(layer.name, _listed(self._consumers[layer.name])))
+                raise NetworkError(f"layer {layer.name!r}: this Softmax is read by {_listed(self._consumers[layer.name])}; allowed: only as the network's output"
+                                   )
 
     def _check_batch_norms(self) -> None:
         for layer in self.layers:
@@ -158,14 +158,12 @@ class Network:
             source = self._by_name.get(layer.inputs[0])
             if not isinstance(source, WEIGHTED):
                 found = source.kind if source else "the network's input"
-                raise NetworkError("layer {!r}: this BatchNorm reads {!r} ({}); allowed: {}, into which it is folded"
-                                   .format(layer.name, layer.inputs[0], found,
-                                           ", ".join(kind.__name__ for kind in WEIGHTED)))
+                raise NetworkError(f"layer {layer.name!r}: this BatchNorm reads {layer.inputs[0]!r} ({found}); allowed: {', '.join(kind.__name__ for kind in WEIGHTED)}, into which it is folded")
             others = [reader for reader in self._consumers[source.name] if reader != layer.name]
             if others:
-                raise NetworkError("layer {!r}: this BatchNorm reads {!r}, which is also read by {}; allowed: a layer "
+                raise NetworkError(f"layer {layer.name!r}: this BatchNorm reads {source.name!r}, which is also read by {_listed(others)}; allowed: a layer "
                                    "that nobody else reads, for it is folded into it"
-                                   .format(layer.name, source.name, _listed(others)))
+                                   )
 
     def _infer_shapes(self) -> Dict[str, Shape]:
         shapes = {INPUT: self.input_shape}
@@ -184,8 +182,8 @@ def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
         if type(layer) not in KINDS.values():
             raise checks.refuse("network: layer", layer, "a record of one of the kinds " + ", ".join(KINDS))
         if layer.name in by_name:
-            raise NetworkError("layer {!r}: there are two layers of this name ({} and {}); allowed: unique names"
-                               .format(layer.name, by_name[layer.name].kind, layer.kind))
+            raise NetworkError(f"layer {layer.name!r}: there are two layers of this name ({by_name[layer.name].kind} and {layer.kind}); allowed: unique names"
+                               )
         by_name[layer.name] = layer
     return by_name
 
@@ -195,7 +193,7 @@ def _consumers(layers: Sequence[Layer]) -> Dict[str, Tuple[str, ...]]:
     for layer in layers:
         for source in dict.fromkeys(layer.inputs):
             if source not in readers:
-                raise checks.refuse("layer {!r}: input".format(layer.name), source, ", ".join(readers))
+                raise checks.refuse(f"layer {layer.name!r}: input", source, ", ".join(readers))
             readers[source].append(layer.name)
     return {name: tuple(consumers) for name, consumers in readers.items()}
 
@@ -218,8 +216,7 @@ def _topological(layers: Sequence[Layer], consumers: Dict[str, Tuple[str, ...]])
             newest = ordered[-1].name
     if len(ordered) < len(layers):
         cycle = _cycle({layer.name: layer for layer in layers if unread[layer.name]})
-        raise NetworkError("layer {!r}: it reads itself in the cycle {}; allowed: no cycles".format(
-            cycle[0], " <- ".join(map(repr, cycle + cycle[:1]))))
+        raise NetworkError(f"layer {cycle[0]!r}: it reads itself in the cycle {' <- '.join(map(repr, cycle + cycle[:1]))}; allowed: no cycles")
     return tuple(ordered)
 
 

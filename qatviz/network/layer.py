@@ -46,7 +46,7 @@ class Layer:
     most_inputs: ClassVar[Optional[int]] = 1
 
     def __post_init__(self):
-        self._set("name", checks.layer_name("{}: name".format(self.kind), self.name))
+        self._set("name", checks.layer_name(f"{self.kind}: name", self.name))
         self._set("inputs", checks.input_names(self._where("inputs"), self.inputs))
         self._check_arity("inputs", self.inputs)
         for part in fields(self):
@@ -83,7 +83,7 @@ class Layer:
         object.__setattr__(self, setting, value)  # the way a frozen dataclass is completed
 
     def _where(self, setting: str) -> str:
-        return "layer {!r}: {}".format(self.name, setting)
+        return f"layer {self.name!r}: {setting}"
 
     def _check_arity(self, what: str, given: Sequence) -> None:
         if len(given) >= self.fewest_inputs and (self.most_inputs is None or len(given) <= self.most_inputs):
@@ -102,7 +102,7 @@ class Layer:
         shape = self._only(input_shapes)
         if len(shape) != 3:
             raise checks.refuse(self._where("input shape"), shape,
-                                "three axes (height, width, channels) for {}".format(self.kind))
+                                f"three axes (height, width, channels) for {self.kind}")
         return shape
 
     def _windows(self, image: Shape, window: Pair, strides: Pair, padding: str, dilation: Pair = (1, 1)) -> Pair:
@@ -124,7 +124,7 @@ class Layer:
     def _check_dilation(self, strides: Pair, dilation: Pair) -> None:
         if max(strides) > 1 and max(dilation) > 1:
             raise checks.refuse(self._where("dilation"), dilation,
-                                "(1, 1) with strides {!r}: TensorFlow cannot train both above 1".format(strides))
+                                f"(1, 1) with strides {strides!r}: TensorFlow cannot train both above 1")
 
 
 def _as_lists(value: Any) -> Any:

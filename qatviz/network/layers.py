@@ -203,12 +203,11 @@ class Concat(Layer):
         shapes = [tuple(shape) for shape in input_shapes]
         rank = len(shapes[0])
         if not -rank <= self.axis < rank:
-            raise checks.refuse(self._where("axis"), self.axis, "{} to {} for inputs of shape {}".format(
-                -rank, rank - 1, shapes[0]))
+            raise checks.refuse(self._where("axis"), self.axis, f"{-rank} to {rank - 1} for inputs of shape {shapes[0]}")
         axis = self.axis % rank
         if len({shape[:axis] + shape[axis + 1:] + (len(shape),) for shape in shapes}) > 1:
             raise checks.refuse(self._where("input shapes"), tuple(shapes),
-                                "shapes that differ at most in axis {}".format(axis))
+                                f"shapes that differ at most in axis {axis}")
         return shapes[0][:axis] + (sum(shape[axis] for shape in shapes),) + shapes[0][axis + 1:]
 
 
@@ -233,7 +232,7 @@ class Reshape(Layer):
         target = tuple(rest if axis == -1 else axis for axis in self.target_shape)
         if element_count(target) != element_count(shape):
             raise checks.refuse(self._where("target_shape"), self.target_shape,
-                                "a shape of {} elements, as many as {}".format(element_count(shape), shape))
+                                f"a shape of {element_count(shape)} elements, as many as {shape}")
         return target
 
 
@@ -276,7 +275,7 @@ def layer_from_dict(record: Dict[str, Any]) -> Layer:
     """
     if not isinstance(record, dict) or "kind" not in record:
         raise checks.refuse("layer", record, "a dict with \"kind\", \"name\", \"inputs\" and the kind's settings")
-    where = "layer {!r}".format(record.get("name"))
+    where = f"layer {record.get('name')!r}"
     kind = KINDS.get(record["kind"]) if isinstance(record["kind"], str) else None
     if kind is None:
         raise checks.refuse(where + ": kind", record["kind"], ", ".join(KINDS))
@@ -284,7 +283,7 @@ def layer_from_dict(record: Dict[str, Any]) -> Layer:
     known = [part.name for part in fields(kind)]
     required = [part.name for part in fields(kind) if part.default is MISSING]
     for name in sorted(set(settings).difference(known), key=str):
-        raise checks.refuse("{}: setting".format(where), name, "{} for {}".format(", ".join(known), kind.__name__))
+        raise checks.refuse(f"{where}: setting", name, f"{', '.join(known)} for {kind.__name__}")
     for name in sorted(set(required).difference(settings)):
-        raise NetworkError("{}: {} is missing; {} needs {}".format(where, name, kind.__name__, ", ".join(required)))
+        raise NetworkError(f"{where}: {name} is missing; {kind.__name__} needs {', '.join(required)}")
     return kind(**settings)

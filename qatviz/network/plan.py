@@ -230,12 +230,12 @@ def _nonnegative(network: Network) -> Dict[str, bool]:
 
 
 def _activations(layer: str, op_kind: str, shape: Shape, nonnegative: bool) -> QuantizedTensor:
-    name = "{}.{}".format(layer, ACTIVATIONS)
+    name = f"{layer}.{ACTIVATIONS}"
     return QuantizedTensor(name, layer, ACTIVATIONS, shape, 1, None, name, nonnegative, op_kind, 0)
 
 
 def _weights(op: Layer, shape: Shape) -> QuantizedTensor:
-    name = "{}.{}".format(op.name, WEIGHTS)
+    name = f"{op.name}.{WEIGHTS}"
     channel_axis = len(shape) - (2 if isinstance(op, DepthwiseConv2D) else 1)
     num_channels = element_count(shape[channel_axis:])
     return QuantizedTensor(name, op.name, WEIGHTS, shape, num_channels, channel_axis, name, False, op.kind,

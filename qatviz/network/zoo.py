@@ -49,9 +49,9 @@ def _mlp(input_shape: Shape, num_classes: int) -> Network:
 def _lenet(input_shape: Shape, num_classes: int) -> Network:
     net = NetworkBuilder("lenet", input_shape)
     for index, filters in ((1, 16), (2, 32)):
-        net.add(Conv2D, "conv{}".format(index), filters=filters, kernel_size=5)
-        net.add(ReLU, "conv{}_relu".format(index))
-        net.add(MaxPool, "pool{}".format(index))
+        net.add(Conv2D, f"conv{index}", filters=filters, kernel_size=5)
+        net.add(ReLU, f"conv{index}_relu")
+        net.add(MaxPool, f"pool{index}")
     net.add(Flatten, "flatten")
     net.add(Dense, "dense1", units=128)
     net.add(ReLU, "dense1_relu")
@@ -68,8 +68,8 @@ def _normalized(net: NetworkBuilder, kind: Type[Layer], name: str, activation: T
 
 def _separable(net: NetworkBuilder, index: int, filters: int, strides: int, activation: Type[Layer]) -> None:
     """The depthwise separable block number `index`."""
-    _normalized(net, DepthwiseConv2D, "depthwise{}".format(index), activation, kernel_size=3, strides=strides)
-    _normalized(net, Conv2D, "pointwise{}".format(index), activation, filters=filters, kernel_size=1)
+    _normalized(net, DepthwiseConv2D, f"depthwise{index}", activation, kernel_size=3, strides=strides)
+    _normalized(net, Conv2D, f"pointwise{index}", activation, filters=filters, kernel_size=1)
 
 
 def _classify(net: NetworkBuilder, num_classes: int) -> Network:
@@ -91,7 +91,7 @@ def _resnet8(input_shape: Shape, num_classes: int) -> Network:
     # The stem's stride is 1 for MLPerf Tiny's inference; training at 32×32 would take four times as long.
     _normalized(net, Conv2D, "conv", ReLU, filters=16, strides=2)
     for index, (filters, strides) in enumerate(((16, 1), (32, 2), (64, 2)), start=1):
-        stack = "stack{}_".format(index)
+        stack = f"stack{index}_"
         shortcut = net.last
         _normalized(net, Conv2D, stack + "conv1", ReLU, filters=filters, strides=strides)
         net.add(Conv2D, stack + "conv2", filters=filters, use_bias=False)

@@ -17,5 +17,5 @@ __all__ = list(_TENSORFLOW)
 
 def __getattr__(name):  # PEP 562
     if name not in _TENSORFLOW:
-        raise AttributeError("module {!r} has no attribute {!r}".format(__name__, name))
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
     return getattr(importlib.import_module(_TENSORFLOW[name]), name)

@@ -212,11 +212,10 @@ def _checked_bits(num_bits: TensorLike) -> TensorLike:
     if not tf.is_tensor(num_bits):
         whole = isinstance(num_bits, (Real, np.number)) and not isinstance(num_bits, bool) and num_bits % 1 == 0
         if not whole or not MIN_BITS <= num_bits <= MAX_BITS:
-            raise SettingError("num_bits is {!r}: expected a whole number from {} to {}".format(
-                num_bits, MIN_BITS, MAX_BITS))
+            raise SettingError(f"num_bits is {num_bits!r}: expected a whole number from {MIN_BITS} to {MAX_BITS}")
         return int(num_bits)
     num_bits = tf.convert_to_tensor(num_bits)  # the value of a variable
-    message = "num_bits must be from {} to {}".format(MIN_BITS, MAX_BITS)
+    message = f"num_bits must be from {MIN_BITS} to {MAX_BITS}"
     with tf.control_dependencies([
             tf.debugging.assert_greater_equal(num_bits, tf.cast(MIN_BITS, num_bits.dtype), message=message),
             tf.debugging.assert_less_equal(num_bits, tf.cast(MAX_BITS, num_bits.dtype), message=message)]):

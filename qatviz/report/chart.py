@@ -89,15 +89,15 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
     at_most = max(2, int((size[1] - TOP - BOTTOM) / _Y_SPACING))
     ticks = log_ticks(low, high, at_most) if axis.log else linear_ticks(low, high, at_most, MINUS)
     plot = Plot(span, found, size, 10 + CHARACTER_PX * max((len(text) for _, text in ticks), default=1))
-    title = "{} of {}".format(axis.title, of) if of else axis.title
+    title = f"{axis.title} of {of}" if of else axis.title
     words = " ".join(_words(curve, axis) for curve in curves)
     return element(
         "svg", element("title", title), element("desc", words), plot.grid(ticks), plot.step_axis(),
         plot.markers(markers), plot.numbers(markers),
         [plot.band(points, curve.style) for curve, points in shown],
         [plot.line(points, curve.style) for curve, points in shown],
-        viewBox="0 0 {} {}".format(number(size[0]), number(size[1])), width=float(size[0]), height=float(size[1]),
-        role="img", aria_label="{}. {}".format(title, words), class_="chart")
+        viewBox=f"0 0 {number(size[0])} {number(size[1])}", width=float(size[0]), height=float(size[1]),
+        role="img", aria_label=f"{title}. {words}", class_="chart")
 
 
 class Plot:
@@ -177,9 +177,9 @@ class Plot:
         x, y = self.x(points.step), self.y(points.mean)
         for run in _runs(np.isfinite(points.mean)):
             if run.stop - run.start == 1:
-                dots.append("M{} {}h.1".format(number(x[run.start]), number(y[run.start])))
+                dots.append(f"M{number(x[run.start])} {number(y[run.start])}h.1")
             else:
-                lines.append("M" + "L".join("{} {}".format(number(a), number(b)) for a, b in zip(x[run], y[run])))
+                lines.append("M" + "L".join(f"{number(a)} {number(b)}" for a, b in zip(x[run], y[run])))
         return join([element("path", d="".join(parts), class_=kind + style)
                      for parts, kind in ((lines, "line "), (dots, "line dot ")) if parts])
 
@@ -191,8 +191,8 @@ class Plot:
         if not (low - high)[is_there].max(initial=0.0) > 0.5:
             return None
         for run in _runs(is_there):
-            there = ["{} {}".format(number(a), number(b)) for a, b in zip(x[run], high[run])]
-            back = ["{} {}".format(number(a), number(b)) for a, b in zip(x[run], low[run])][::-1]
+            there = [f"{number(a)} {number(b)}" for a, b in zip(x[run], high[run])]
+            back = [f"{number(a)} {number(b)}" for a, b in zip(x[run], low[run])][::-1]
             parts.append("M" + "L".join(there + back) + "Z")
         return element("path", d="".join(parts), class_="band " + style) if parts else None
 
@@ -250,13 +250,12 @@ def _words(curve: Curve, axis: Axis) -> str:
     there = np.flatnonzero(np.isfinite(curve.points.mean))
     name = curve.name or axis.title
     if not len(there):
-        return "{}: no values.".format(name)
+        return f"{name}: no values."
     first, last = there[0], there[-1]
-    told = ["{}{}".format(si(float(value) * axis.factor), axis.unit)
+    told = [f"{si(float(value) * axis.factor)}{axis.unit}"
             for value in (curve.points.mean[first], curve.points.mean[last], np.nanmin(curve.points.low[there]),
                           np.nanmax(curve.points.high[there]))]
-    return "{}: {} at step {:,.0f}, {} at step {:,.0f}; from {} to {}.".format(
-        name, told[0], curve.points.step[first], told[1], curve.points.step[last], told[2], told[3])
+    return f"{name}: {told[0]} at step {curve.points.step[first]:,.0f}, {told[1]} at step {curve.points.step[last]:,.0f}; from {told[2]} to {told[3]}."
 
 
 def _line(x0: float, y0: float, x1: float, y1: float, style: str) -> Markup:

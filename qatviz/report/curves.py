@@ -74,20 +74,20 @@ class Figure(NamedTuple):
         legend = element("span", keys, class_="legend") if keys else None
         about = element("span", self.about, class_="about") if self.about else None
         return element("figure", element("figcaption", element("b", self.title), legend, about), self.picture,
-                       class_="size-{:.0f}".format(self.size[0]))
+                       class_=f"size-{self.size[0]:.0f}")
 
 
 def gallery(figures: Sequence[Figure]) -> Markup:
     """Pictures side by side; below them, why others are not there."""
     shown = [figure.markup() for figure in figures if figure.picture is not None]
-    absent = ["{}: {}".format(figure.title, figure.missing) for figure in figures if figure.picture is None]
+    absent = [f"{figure.title}: {figure.missing}" for figure in figures if figure.picture is None]
     return join(element("div", shown, class_="figures") if shown else None,
                 element("p", "Not drawn: " + "; ".join(absent) + ".", class_="missing") if absent else None)
 
 
 def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
     """The changes as markers, numbered; those that concern the tensor are strong, all where none is named."""
-    return [Marker(turn.step, str(index), "{}: step {:,}: {}".format(index, turn.step, turn_words(turn)),
+    return [Marker(turn.step, str(index), f"{index}: step {turn.step:,}: {turn_words(turn)}",
                    not tensor or tensor in turn.tensors) for index, turn in enumerate(turns, 1)]
 
 
@@ -100,7 +100,7 @@ def turn_words(turn: Turn) -> str:
 def run_figures(run: RunData) -> List[Figure]:
     """Loss and metric, and the learning rate if it was not the same all the time."""
     metric = run.metric
-    series = tuple(("{}.{}".format(metric.name, way), WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
+    series = tuple((f"{metric.name}.{way}", WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
     figures = [
         _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "no step was done yet"),
         _figure(run, _axis_of(metric), series, "it was not evaluated on held-out data yet")]

@@ -31,7 +31,7 @@ def exports(run: RunData) -> Markup:
         return element("p", "No export was found in or beside the run's directory. ", element("code", "qatviz export"),
                        " writes one, with the proof that it computes the same.")
     found = [export for export in run.exports if not export.problem]
-    broken = ["{} {}".format(export.name, export.problem) for export in run.exports if export.problem]
+    broken = [f"{export.name} {export.problem}" for export in run.exports if export.problem]
     return join(_overview(run, found) if found else None, [_export(run, export) for export in found],
                 element("p", "Could not be told:", class_="missing") if broken else None, bullets(list(broken)))
 
@@ -48,7 +48,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
             "top1": next(iter(outputs.values()), {}).get("top1")}  # differences of values are none of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
-                      "{:,}".format(step) if is_count(step) else "–", "–" if nbytes is None else bytes_text(nbytes)]
+                      f"{step:,}" if is_count(step) else "–", "–" if nbytes is None else bytes_text(nbytes)]
                      + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")] + [_verdict(export)])
     return table("Exports", heads, shown)
 
@@ -64,7 +64,7 @@ def _verdict(export: FoundExport) -> Cell:
     faults = export.record.get("faults")
     if faults:
         how_many = count(len(faults), "operation") + " " if isinstance(faults, list) else ""
-        return Cell("✖ {}wrong".format(how_many), "bad")
+        return Cell(f"✖ {how_many}wrong", "bad")
     expected = export.record.get("as_expected")
     if expected is True:
         return Cell("● as expected", "good")
@@ -74,18 +74,16 @@ def _verdict(export: FoundExport) -> Cell:
 def _export(run: RunData, export: FoundExport) -> Markup:
     record = export.record
     about = record["about"]
-    title = "{} ({})".format(_text(about.get("format")), export.name)
+    title = f"{_text(about.get('format'))} ({export.name})"
     told: List[Content] = []
     if not export.is_own:
-        told.append(element("p", "It says that it was made from another run ({}).".format(_text(about.get("run"))),
+        told.append(element("p", f"It says that it was made from another run ({_text(about.get('run'))}).",
                             class_="missing"))
     step = about.get("step")
     if export.is_own and is_count(step) and step != run.outcome.step:
-        told.append(element("p", "It is of the run's state after step {:,} (checkpoint {}), not of the newest.".format(
-            step, _text(about.get("checkpoint")))))
+        told.append(element("p", f"It is of the run's state after step {step:,} (checkpoint {_text(about.get('checkpoint'))}), not of the newest."))
     if _not_run(record):
-        told.append(element("p", "NOT RUN: {}. What is compared is not the file, but what it was written from.".format(
-            _not_run(record).rstrip(".")), class_="grave"))
+        told.append(element("p", f"NOT RUN: {_not_run(record).rstrip('.')}. What is compared is not the file, but what it was written from.", class_="grave"))
     told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
     notes = _scores_and_sizes(record) + ["Note: " + _text(note) for note in texts(record, "notes")]
     return element("section", element("h3", title), told, _outputs(record), bullets(notes), _layers(record),
@@ -99,7 +97,7 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
     keys = list(dict.fromkeys(key for _, row in outputs for key in row if isinstance(key, str)))[:8]
     heads = [Head("Compared")] + [Head(_NAMES.get(key, _text(key)), is_number=True) for key in keys]
     examples = record.get("examples")
-    caption = "Outputs" + (" for {}".format(count(examples, "held-out example")) if is_count(examples) else "")
+    caption = "Outputs" + (f" for {count(examples, 'held-out example')}" if is_count(examples) else "")
     shown = [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs]
     return table(caption, heads, shown)
 
@@ -110,14 +108,13 @@ def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     told: List[Content] = []
     if found:
         told.append("{}: {}".format("Accuracy" if metric == "accuracy" else "RMSE", ", ".join(
-            "{} {}".format(_text(name), share_text(value) if metric == "accuracy" else si(value))
+            f"{_text(name)} {share_text(value) if metric == 'accuracy' else si(value)}"
             for name, value in found.items())))
     if sizes:
-        told.append("Size: " + ", ".join("{} {}".format(_text(name), bytes_text(value)) for name, value in sizes.items()))
+        told.append("Size: " + ", ".join(f"{_text(name)} {bytes_text(value)}" for name, value in sizes.items()))
     bar = {**numbers(record, "reached"), **numbers(record, "bar")}
     if bar:
-        told.append("The bar: " + ", ".join("{} at {} {}".format(
-            _NAMES.get(name, _text(name)).lower(), "most" if name in _AT_MOST else "least", _number(name, value))
+        told.append("The bar: " + ", ".join(f"{_NAMES.get(name, _text(name)).lower()} at {'most' if name in _AT_MOST else 'least'} {_number(name, value)}"
             for name, value in bar.items()))
     return told
 
@@ -140,9 +137,9 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
                      + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
                      + [Cell(_number("", unexplained), "bad" if unexplained else None)])
     more = len(layers) - MOST_LAYERS
-    rest = element("p", "{:,} more layers are left out.".format(more)) if more > 0 else None
+    rest = element("p", f"{more:,} more layers are left out.") if more > 0 else None
     shown_table = table("File against simulator, by layer", heads, shown)
-    return folded("By layer: {}".format(count(len(layers), "layer")), shown_table, rest)
+    return folded(f"By layer: {count(len(layers), 'layer')}", shown_table, rest)
 
 
 def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
@@ -158,7 +155,7 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
         bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
         shown.append([_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]
                      + [_number(key, found.get(key)) for key in ("identical", "largest")])
-    return folded("By tensor: {}".format(count(len(tensors), "tensor")),
+    return folded(f"By tensor: {count(len(tensors), 'tensor')}",
                   table("Grids read back, against the app's", heads, shown))
 
 
@@ -167,7 +164,7 @@ def _number(key: str, value: Any) -> str:
         return "–" if value is None else _text(value)
     if key in _SHARES:
         return share_text(value) if 0 <= value <= 1 else percent_text(value)
-    return "{:,}".format(value) if isinstance(value, int) else si(value)
+    return f"{value:,}" if isinstance(value, int) else si(value)
 
 
 def _text(value: Any) -> str:

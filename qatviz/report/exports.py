@@ -79,10 +79,10 @@ def _read(path: Path, directory: Path, run_id: Optional[str]) -> FoundExport:
     try:
         nbytes = path.stat().st_size
         if not path.is_file() or nbytes > MOST_BYTES:
-            raise ValueError("it is no file, or has {}; expected at most {}".format(bytes_text(nbytes), bytes_text(MOST_BYTES)))
+            raise ValueError(f"it is no file, or has {bytes_text(nbytes)}; expected at most {bytes_text(MOST_BYTES)}")
         record = json.loads(path.read_bytes().decode("utf-8"))
     except (OSError, ValueError, RecursionError) as error:
-        return FoundExport(name, {}, "can't be read: {}".format(getattr(error, "strerror", None) or error), False)
+        return FoundExport(name, {}, f"can't be read: {getattr(error, 'strerror', None) or error}", False)
     if not isinstance(record, dict) or not isinstance(record.get("about"), dict):
         return FoundExport(name, {}, "is no proof of an export: it does not say what it is about", False)
     return FoundExport(name, record, "", run_id is not None and record["about"].get("run") == run_id)

@@ -20,15 +20,15 @@ def state(run: RunData) -> str:
     """How far the run is, and whether it goes on."""
     outcome = run.outcome
     steps = count(outcome.step, "step")
-    of = "" if run.total_steps is None or run.total_steps == outcome.step else " of {:,}".format(run.total_steps)
+    of = "" if run.total_steps is None or run.total_steps == outcome.step else f" of {run.total_steps:,}"
     if outcome.ending == "finished":
-        return "{}{}: finished".format(steps, of)
+        return f"{steps}{of}: finished"
     if outcome.ending == "failed":
         failure = [h.event for h in run.happenings if isinstance(h.event, events.Failed)]
-        return "{}{}: failed{}".format(steps, of, ": " + failure[-1].message if failure else "")
+        return f"{steps}{of}: failed{': ' + failure[-1].message if failure else ''}"
     if outcome.ending:
-        return "{}{}: {}".format(steps, of, outcome.ending)
-    return "{}{}; it has not ended: it goes on, or was cut off".format(steps, of)
+        return f"{steps}{of}: {outcome.ending}"
+    return f"{steps}{of}; it has not ended: it goes on, or was cut off"
 
 
 def sentences(run: RunData, rows: Sequence[TensorRow]) -> List[str]:
@@ -46,21 +46,21 @@ def sentences(run: RunData, rows: Sequence[TensorRow]) -> List[str]:
 def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) -> List[str]:
     in_float, quantized = scores["float"], scores["quantized"]
     if not all(map(math.isfinite, (in_float, quantized))):
-        return ["Its {} is not finite: training has diverged.".format(metric.title)]
+        return [f"Its {metric.title} is not finite: training has diverged."]
     loss = _loss(in_float, quantized, metric)
     noise = _noise(in_float, quantized, metric, num_examples)
-    facts = "{} quantized, {} in float".format(metric.text(quantized), metric.text(in_float))
-    on = " on {}".format(count(num_examples, "held-out example")) if num_examples else ""
-    when = "" if scores["step"] == step else " at step {:,}, the last evaluation".format(scores["step"])
-    where = "{} ({}{}{})".format(metric.title, facts, on, when)
+    facts = f"{metric.text(quantized)} quantized, {metric.text(in_float)} in float"
+    on = f" on {count(num_examples, 'held-out example')}" if num_examples else ""
+    when = "" if scores["step"] == step else f" at step {scores['step']:,}, the last evaluation"
+    where = f"{metric.title} ({facts}{on}{when})"
     if abs(loss) <= noise:
-        return ["Quantization costs no {}: so small a difference may be chance.".format(where) if loss
-                else "Quantization costs no {}.".format(where)]
+        return [f"Quantization costs no {where}: so small a difference may be chance." if loss
+                else f"Quantization costs no {where}."]
     if loss < 0:
-        return ["Quantized, the network is better: {} of {}.".format(_amount(-loss, metric), where),
+        return [f"Quantized, the network is better: {_amount(-loss, metric)} of {where}.",
                 "It was trained with quantization on: what is tuned is the quantized network, and the float one is "
                 "only what it comes from."]
-    return ["Quantization costs {} of {}.".format(_amount(loss, metric), where)] + _sides(scores, metric, noise)
+    return [f"Quantization costs {_amount(loss, metric)} of {where}."] + _sides(scores, metric, noise)
 
 
 def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
@@ -71,8 +71,7 @@ def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
     if max(weights, activations) <= noise:
         return ["Neither the weights alone nor the activations alone cost as much: it is both together."]
     one, other = ("weights", "activations") if weights >= activations else ("activations", "weights")
-    return ["With only the {} quantized it would be {}, with only the {} {}.".format(
-        one, _signed(max(weights, activations), metric), other, _signed(min(weights, activations), metric))]
+    return [f"With only the {one} quantized it would be {_signed(max(weights, activations), metric)}, with only the {other} {_signed(min(weights, activations), metric)}."]
 
 
 def _loss(in_float: float, quantized: float, metric: Metric) -> float:
@@ -91,11 +90,11 @@ def _noise(in_float: float, quantized: float, metric: Metric, num_examples: int)
 
 
 def _amount(loss: float, metric: Metric) -> str:
-    return "{:.1f} points".format(100 * loss) if metric.unit == " %" else metric.text(loss)
+    return f"{100 * loss:.1f} points" if metric.unit == " %" else metric.text(loss)
 
 
 def _signed(loss: float, metric: Metric) -> str:
-    return "{} {}".format(_amount(abs(loss), metric), "worse than in float" if loss > 0 else "better") if abs(
+    return f"{_amount(abs(loss), metric)} {'worse than in float' if loss > 0 else 'better'}" if abs(
         loss) > 1e-9 else "as good as in float"
 
 
@@ -106,12 +105,12 @@ def _tensors(rows: Sequence[TensorRow]) -> str:
     if not quantized:
         return "No tensor is quantized."
     found = {level: sum(row.verdict.level == level for row in quantized) for level in (GOOD, WARNING, BAD)}
-    parts = ["{} good".format(found[GOOD])]
-    parts += ["{} to look at".format(found[WARNING])] if found[WARNING] else []
-    parts += ["{} bad".format(found[BAD])] if found[BAD] else []
+    parts = [f"{found[GOOD]} good"]
+    parts += [f"{found[WARNING]} to look at"] if found[WARNING] else []
+    parts += [f"{found[BAD]} bad"] if found[BAD] else []
     in_float = len(rows) - len(quantized)
     return "Of {}: {}{}.".format(count(len(quantized), "quantized tensor"), ", ".join(parts),
-                                 "; {} in float".format(in_float) if in_float else "")
+                                 f"; {in_float} in float" if in_float else "")
 
 
 def _saved(rows: Sequence[TensorRow]) -> List[str]:
@@ -131,4 +130,4 @@ def worst(rows: Sequence[TensorRow], most: int = 6) -> List[TensorRow]:
 def left_out(rows: Sequence[TensorRow], most: int = 6) -> Optional[str]:
     """How many more there are."""
     more = sum(row.verdict.level > GOOD for row in rows) - most
-    return "and {} more".format(more) if more > 0 else None
+    return f"and {more} more" if more > 0 else None

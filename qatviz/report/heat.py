@@ -35,7 +35,7 @@ def heat_pictures(run: RunData) -> List[Markup]:
 
 def legend() -> Markup:
     """The colours with what they stand for."""
-    keys = [element("span", element("i", class_="key heat-{}".format(level)), _range(level)) for level in
+    keys = [element("span", element("i", class_=f"key heat-{level}"), _range(level)) for level in
             range(0, LEVELS, 2)]
     return element("p", "SQNR: ", keys, element("span", element("i", class_="key"), "in float, or not measured"),
                    class_="legend")
@@ -76,11 +76,11 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
             cells[level].append(part)
         label = text_at(plot.left - 4, top + 10, cut(name, _NAME_FITS), "end")
         labels.append(element("g", element("title", name), label))
-        told.append("{}: {}".format(name, _now(points)))
+        told.append(f"{name}: {_now(points)}")
     markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]
-    paths = [element("path", d="".join(parts), class_="heat-{}".format(level))
+    paths = [element("path", d="".join(parts), class_=f"heat-{level}")
              for level, parts in enumerate(cells) if parts]
-    title = "SQNR of {} tensors over the run".format(len(names))
+    title = f"SQNR of {len(names)} tensors over the run"
     return element("svg", element("title", title), element("desc", "At the end: " + "; ".join(told)), paths, labels,
                    plot.step_axis(), plot.markers(markers), plot.numbers(markers),
                    viewBox="0 0 {} {}".format(*map(number, size)), width=size[0], height=size[1], role="img",
@@ -109,8 +109,8 @@ def _range(level: int) -> str:
     """Of a colour and the next: from where to where it reaches."""
     low, high = (LOW + (HIGH - LOW) * place / LEVELS for place in (level, level + 2))
     if level == 0:
-        return "below {:.0f} dB".format(high)
-    return "{:.0f} dB and more".format(low) if level + 2 >= LEVELS else "{:.0f} to {:.0f} dB".format(low, high)
+        return f"below {high:.0f} dB"
+    return f"{low:.0f} dB and more" if level + 2 >= LEVELS else f"{low:.0f} to {high:.0f} dB"
 
 
 def section(run: RunData) -> Markup:

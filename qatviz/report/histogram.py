@@ -49,13 +49,12 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
         room = abs(low) / 2 or 0.5
         low, high = low - room, high + room
     total = int(histogram.float_counts.sum())
-    of = " of {:,}".format(tensor.parameters) if total < tensor.parameters else ""
-    words = "{:,}{} values from {} to {}".format(total, of, si(histogram.edges[0]), si(histogram.edges[-1]))
+    of = f" of {tensor.parameters:,}" if total < tensor.parameters else ""
+    words = f"{total:,}{of} values from {si(histogram.edges[0])} to {si(histogram.edges[-1])}"
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
-    grid = "{} bits, representable {} to {}".format(snapshot.num_bits[index], si(window[0]), si(window[1]))
-    error = "{}; {} clipped, {} flushed to zero".format(
-        decibels(measure["sqnr_db"]), percent_text(measure["clipped"]), percent_text(measure["flushed"]))
+    grid = f"{snapshot.num_bits[index]} bits, representable {si(window[0])} to {si(window[1])}"
+    error = f"{decibels(measure['sqnr_db'])}; {percent_text(measure['clipped'])} clipped, {percent_text(measure['flushed'])} flushed to zero"
     return Shown(found, (low, high), "; ".join((words, grid, error)))
 
 
@@ -73,8 +72,8 @@ def histogram(shown: Shown, title: str, axis: Optional[Tuple[float, float]] = No
     room = 0.02 * (high - low)
     tile = _Tile(shown.distribution, (low - room, high + room), size)
     return element("svg", element("title", title), element("desc", shown.words), tile.parts(),
-                   viewBox="0 0 {} {}".format(number(size[0]), number(size[1])), width=size[0], height=size[1],
-                   role="img", aria_label="{}. {}".format(title, shown.words), class_="histogram")
+                   viewBox=f"0 0 {number(size[0])} {number(size[1])}", width=size[0], height=size[1],
+                   role="img", aria_label=f"{title}. {shown.words}", class_="histogram")
 
 
 class _Tile:
@@ -110,7 +109,7 @@ class _Tile:
     def _steps(self, edges: np.ndarray, heights: np.ndarray, style: str) -> Markup:
         """A histogram's area."""
         x, y = np.clip(self._x(edges), self._left, self._right), self._floor - heights
-        path = ["M{} {}".format(number(x[0]), number(self._floor))]
+        path = [f"M{number(x[0])} {number(self._floor)}"]
         for index, level in enumerate(y):
             if index == 0 or abs(level - y[index - 1]) >= 0.05:
                 path += ["V", number(level)]
@@ -138,8 +137,7 @@ class _Tile:
                     self._comb(levels[used], width, np.maximum(heights[used], 3.0), "level"))
 
     def _comb(self, levels: np.ndarray, width: float, heights: np.ndarray, style: str) -> Optional[Markup]:
-        bars = ["M{} {}v-{}h{}V{}Z".format(number(x - width / 2), number(self._floor), number(height), number(width),
-                                           number(self._floor)) for x, height in zip(self._x(levels), heights)
+        bars = [f"M{number(x - width / 2)} {number(self._floor)}v-{number(height)}h{number(width)}V{number(self._floor)}Z" for x, height in zip(self._x(levels), heights)
                 if self._left - width <= x <= self._right + width]
         return element("path", d="".join(bars), class_=style) if bars else None
 
@@ -158,12 +156,10 @@ class _Tile:
         path = []
         for x, inward in zip(self._x(np.array(self._shown.window)), (1, -1)):
             if self._left - 1 <= x <= self._right + 1:
-                path.append("M{} {}h{}V{}".format(number(x + inward * 5), number(self._ceiling), -inward * 5,
-                                                  number(self._floor)))
+                path.append(f"M{number(x + inward * 5)} {number(self._ceiling)}h{-inward * 5}V{number(self._floor)}")
             else:
                 tip = self._left if inward > 0 else self._right
-                path.append("M{0} {1}l{2} -3m0 6l{3} -3".format(number(tip), number(self._ceiling + 4), inward * 5,
-                                                               -inward * 5))
+                path.append(f"M{number(tip)} {number(self._ceiling + 4)}l{inward * 5} -3m0 6l{-inward * 5} -3")
         return element("path", d="".join(path), class_="edge")
 
     def _cut_mark(self) -> Optional[Markup]:
@@ -173,7 +169,7 @@ class _Tile:
             return None
         x = float(self._x(shown.edges[shown.zero_bin:shown.zero_bin + 2]).mean())
         return element("path", element("title", "This bin, which holds 0, is higher than the picture"), class_="cut",
-                       d="".join("M{} {}l14 -6".format(number(x - 7), number(self._ceiling + y)) for y in (10, 14)))
+                       d="".join(f"M{number(x - 7)} {number(self._ceiling + y)}l14 -6" for y in (10, 14)))
 
     def _scale(self) -> Markup:
         base = "M{} {}H{}".format(*map(number, (self._left, self._floor, self._right)))
@@ -182,7 +178,7 @@ class _Tile:
                                         at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
             x = float(self._x(np.float64(value)))
             if self._left <= x <= self._right:
-                parts += [element("path", d="M{} {}v3".format(number(x), number(self._floor)), class_="axis"),
+                parts += [element("path", d=f"M{number(x)} {number(self._floor)}v3", class_="axis"),
                           element("text", escaped(text), x=float(np.clip(x, 14, self._right - 6)), y=self._floor + 13,
                                   text_anchor="middle")]
         return join(parts)

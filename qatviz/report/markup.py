@@ -53,18 +53,18 @@ def element(tag: str, *content: Content, **attributes: Any) -> Markup:
         ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is left out, True is an empty value.
         Fractions have one decimal.
     """
-    told = "".join(' {}="{}"'.format(key.rstrip("_").replace("_", "-"), _value(value))
+    told = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
                    for key, value in attributes.items() if value is not None)
     if tag in _VOID:
-        return Markup("<{}{}>".format(tag, told))
+        return Markup(f"<{tag}{told}>")
     if tag in _SVG_EMPTY and not content:
-        return Markup("<{}{}/>".format(tag, told))
-    return Markup("<{0}{1}>{2}</{0}>".format(tag, told, join(*content)))
+        return Markup(f"<{tag}{told}/>")
+    return Markup(f"<{tag}{told}>{join(*content)}</{tag}>")
 
 
 def number(value: float) -> str:
     """A coordinate: at most one decimal."""
-    text = "{:.1f}".format(value)
+    text = f"{value:.1f}"
     text = text[:-2] if text.endswith(".0") else text
     return "0" if text == "-0" else text
 

@@ -27,12 +27,12 @@ def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
     sizes = {name: _size(len(tensors[name])) for name in texts}
     layout = _layout(sizes, edges)
     boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in tensors[name]]) for name, text in texts.items()]
-    words = "{} operations, from {} to {}".format(len(plan.units), INPUT, plan.units[-1].name)
+    words = f"{len(plan.units)} operations, from {INPUT} to {plan.units[-1].name}"
     width, height = layout.width + 8, layout.height + 8
-    return element("svg", element("title", "The network {}".format(network.name)), element("desc", words),
-                   _edges(layout), boxes, viewBox="-4 -4 {} {}".format(number(width), number(height)), width=width,
+    return element("svg", element("title", f"The network {network.name}"), element("desc", words),
+                   _edges(layout), boxes, viewBox=f"-4 -4 {number(width)} {number(height)}", width=width,
                    height=height, role="img", class_="graph",
-                   aria_label="The network {}: {}".format(network.name, words))
+                   aria_label=f"The network {network.name}: {words}")
 
 
 def _layout(sizes: Dict[str, Tuple[float, float]], edges: List[Tuple[str, str]]) -> GraphLayout:
@@ -64,14 +64,14 @@ def _box(place: Tuple[float, float, float, float], text: NodeText, rows: List[Te
 def _badge(x: float, y: float, width: float, row: TensorRow) -> Markup:
     """Kind, bits, SQNR; the verdict by symbol and colour."""
     level = LEVEL_STYLES[row.verdict.level]
-    told = "{} {}".format(row.bits, "bits" if row.is_active else "").strip()
+    told = f"{row.bits} {'bits' if row.is_active else ''}".strip()
     if row.is_active and row.is_measured:
         told += " · " + decibels(row.measures["sqnr_db"])
     return element(
-        "g", element("title", "{}: {}".format(row.tensor.name, row.verdict.text)),
+        "g", element("title", f"{row.tensor.name}: {row.verdict.text}"),
         element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + level),
         element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + level),
-        element("text", "{} {}".format(row.tensor.kind, told), x=x + 19, y=y + 12))
+        element("text", f"{row.tensor.kind} {told}", x=x + 19, y=y + 12))
 
 
 def _edges(layout: GraphLayout) -> Markup:
@@ -86,7 +86,7 @@ def _edges(layout: GraphLayout) -> Markup:
 
 def _segment(x0: float, y0: float, x1: float, y1: float, down: bool) -> str:
     if x0 == x1 or y0 == y1:
-        return "L{} {}".format(number(x1), number(y1))
+        return f"L{number(x1)} {number(y1)}"
     if down:
         corners = (x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1)
     else:
@@ -96,7 +96,7 @@ def _segment(x0: float, y0: float, x1: float, y1: float, down: bool) -> str:
 
 def _head(tip: np.ndarray, down: bool) -> str:
     x, y = map(number, tip)
-    return "M{} {}{}Z".format(x, y, "l-3.5 -7h7" if down else "l-7 -3.5v7")
+    return f"M{x} {y}{'l-3.5 -7h7' if down else 'l-7 -3.5v7'}Z"
 
 
 def cut(text: str, fits: int) -> str:

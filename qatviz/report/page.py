@@ -26,7 +26,7 @@ class _Section(NamedTuple):
 
 def page(run: RunData) -> Markup:
     """The whole document."""
-    title = "{} on {}".format(run.network.name, run.about.get("data_name", "data that is not named"))
+    title = f"{run.network.name} on {run.about.get('data_name', 'data that is not named')}"
     rows = tensor_rows(run)
     parts = [
         _Section("course", "Course of the run", sections.course(run)),
@@ -42,8 +42,7 @@ def page(run: RunData) -> Markup:
     header = element("header", element("h1", title), element("p", headline.state(run), class_="state"),
                      sections.summary(run, rows), sections.facts_of(run), links)
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
-    footer = element("footer", "Written by qatviz {} at {}. This file needs nothing else.".format(
-        __version__, date(time.time())))
+    footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file needs nothing else.")
     return join(Markup("<!doctype html>\n"), element(
         "html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en"), "\n")
 

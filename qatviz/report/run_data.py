@@ -133,8 +133,7 @@ def read_run(reader: RecordReader) -> RunData:
     try:
         return _read_run(reader)
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError("{}: can't be told, as something is missing or is not what it should be: {!r}".format(
-            reader.path, error)) from error
+        raise RecordError(f"{reader.path}: can't be told, as something is missing or is not what it should be: {error!r}") from error
 
 
 def _read_run(reader: RecordReader) -> RunData:
@@ -162,7 +161,7 @@ def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str,
             found.append(Happening(events.event_from(row), row["time"], row["sequence"] in surviving))
         except RecordError:  # a later version's
             unknown += 1
-    told = "{} of the record can't be told: of a kind that this version does not know.".format(count(unknown, "event"))
+    told = f"{count(unknown, 'event')} of the record can't be told: of a kind that this version does not know."
     return tuple(found), (told,) if unknown else ()
 
 
@@ -179,9 +178,9 @@ def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot
 
 def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:
     rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
-    series = ["{}/{}".format(name, measure) for measure in CURVE_MEASURES for name in names]
+    series = [f"{name}/{measure}" for measure in CURVE_MEASURES for name in names]
     history = History({STEPS: ["loss", "learning_rate"] + series,
-                       SNAPSHOTS: ["snapshot:{}/{}".format(name, FLIP_RATE) for name in names],
+                       SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
                        EVALUATIONS: score_names(outcome.metric)}, _CAPACITY, _RECENT)
     _add_evaluations(history, outcome)
     for piece in reader.iter_steps(stop=outcome.step):

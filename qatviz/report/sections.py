@@ -42,9 +42,9 @@ def _scores(run: RunData) -> Content:
     chosen = [found[0], found[-1]] if len(found) > 1 else [found[0]]
     heads = [Head("After step", is_number=True)] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
     name = metric.heading.partition(" (")[0]
-    caption = "{} four ways".format(name) + (
-        " on {}".format(count(run.num_examples, "held-out example")) if run.num_examples else "")
-    return table(caption, heads, [["{:,}".format(row["step"])] + [metric.text(row[way]) for way in WAYS]
+    caption = f"{name} four ways" + (
+        f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else "")
+    return table(caption, heads, [[f"{row['step']:,}"] + [metric.text(row[way]) for way in WAYS]
                                   for row in chosen], "scores")
 
 
@@ -52,21 +52,20 @@ def facts_of(run: RunData) -> Markup:
     """What was trained on what, and how."""
     about, network = run.about, run.network
     parameters = sum(row.parameters for row in network.summary())
-    loss = "" if run.outcome.loss is None else ", last loss {:.4g}".format(run.outcome.loss)
+    loss = "" if run.outcome.loss is None else f", last loss {run.outcome.loss:.4g}"
     pairs = [
-        ("Network", "{}: {}, {:,} parameters, input {}".format(
-            network.name, count(len(network.layers), "layer"), parameters, shape_text(network.input_shape))),
+        ("Network", f"{network.name}: {count(len(network.layers), 'layer')}, {parameters:,} parameters, input {shape_text(network.input_shape)}"),
         ("Data", about.get("data_name", "not known")),
         ("Data's fingerprint", about.get("data_fingerprint", "not known")),
         ("Batch", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else "not known"),
         ("Optimizer", about.get("optimizer", "not known")), ("Seed", about.get("seed", "not known")),
-        ("Training", "{} in {}{}".format(count(run.outcome.step, "step"), duration(run.outcome.seconds), loss)),
+        ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
         ("Begun", date(about.get("created"))),
-        ("Run", "{} ({})".format(about.get("run_id", "not known"), run.directory)),
-        ("Recorded by", "qatviz {}".format(about.get("qatviz", "of an unknown version")))]
+        ("Run", f"{about.get('run_id', 'not known')} ({run.directory})"),
+        ("Recorded by", f"qatviz {about.get('qatviz', 'of an unknown version')}")]
     forked = about.get("forked_from")
     if isinstance(forked, dict):
-        pairs.append(("Forked from", "checkpoint {}".format(forked.get("checkpoint", "not known"))))
+        pairs.append(("Forked from", f"checkpoint {forked.get('checkpoint', 'not known')}"))
     return facts([(term, str(what)) for term, what in pairs])
 
 
@@ -82,7 +81,7 @@ def _changes(run: RunData) -> Content:
              Head("After step", "Steps that were done before it took effect", True), "What changed",
              Head("What it did", "Means over up to 50 steps before the change, and over up to 50 after the first 10; "
                                  "of evaluations the last before and the first after")]
-    rows = [[str(index), "{:,}".format(turn.step), _turn(turn), turn.effect.describe()]
+    rows = [[str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()]
             for index, turn in enumerate(run.turns, 1)]
     return table("Changes of settings", heads, _limited(rows))
 
@@ -121,21 +120,21 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
         return ""
     if first[name] == last[name]:
         return setting_text(last[name])
-    return Cell("{} → {}".format(setting_text(first[name]), setting_text(last[name])), "changed")
+    return Cell(f"{setting_text(first[name])} → {setting_text(last[name])}", "changed")
 
 
 def timeline(run: RunData) -> Markup:
     """All that happened, and all evaluations."""
     told = [h for h in run.happenings if _is_told(h.event)]
     heads = [Head("After step", is_number=True), "When", "What happened"]
-    rows = [["{:,}".format(h.event.step), date(h.time), _event(h)] for h in told]
+    rows = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in told]
     shown = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
     parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:
         heads = [heads[0]] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
-        rows = [["{:,}".format(row["step"])] + [run.metric.text(row[way], 2) for way in WAYS] for row in found]
-        shown = table("Evaluations on held-out data: {}".format(run.metric.title), heads, _limited(rows))
+        rows = [[f"{row['step']:,}"] + [run.metric.text(row[way], 2) for way in WAYS] for row in found]
+        shown = table(f"Evaluations on held-out data: {run.metric.title}", heads, _limited(rows))
         parts.append(_maybe_folded(shown, count(len(rows), "evaluation"), len(rows)))
     return join(parts)
 
@@ -169,7 +168,7 @@ def _limited(rows: List[List[Any]]) -> List[List[Any]]:
     if len(rows) <= MOST_ROWS:
         return rows
     half = MOST_ROWS // 2
-    gap = ["…", "{:,} left out here".format(len(rows) - 2 * half)] + [""] * (len(rows[0]) - 2)
+    gap = ["…", f"{len(rows) - 2 * half:,} left out here"] + [""] * (len(rows[0]) - 2)
     return rows[:half] + [gap] + rows[-half:]
 
 
@@ -179,4 +178,4 @@ def _named(label: str, about: str) -> Markup:
 
 def anchor(run: RunData, tensor: str) -> str:
     """Where a tensor is told about: by its place, as names are anything."""
-    return "tensor-{}".format(run.book.plan.index(tensor) + 1)
+    return f"tensor-{run.book.plan.index(tensor) + 1}"

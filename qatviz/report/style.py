@@ -111,4 +111,4 @@ footer { color: var(--muted); margin-top: 2.5rem; font-size: .86rem; }
 """
 
 _DARK_ONLY = "@media screen and (prefers-color-scheme: dark)"
-STYLE = ":root {{{}\n}}\n{} {{ :root {{{}\n}} }}\n{}{}".format(_LIGHT, _DARK_ONLY, _DARK, heat.style(), _RULES)
+STYLE = f":root {{{_LIGHT}\n}}\n{_DARK_ONLY} {{ :root {{{_DARK}\n}} }}\n{heat.style()}{_RULES}"

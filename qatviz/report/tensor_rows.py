@@ -96,7 +96,7 @@ def _measure(key: str, header: str, about: str, show: Callable[[float], str], al
             return "exact"
         if not np.isfinite(value) or not (row.is_active or always):
             return "–"
-        return "{:,.0f} / {:,}".format(value, num_codes(row.measured_with)) if key == "used_codes" else show(value)
+        return f"{value:,.0f} / {num_codes(row.measured_with):,}" if key == "used_codes" else show(value)
     return Column(key, header, about, text)
 
 
@@ -108,7 +108,7 @@ def _setting(key: str, header: str) -> Column:
 
 def _range(row: TensorRow) -> str:
     if row.settings.range_method == PERCENTILE:
-        return "{:g} %".format(row.settings.percentile)
+        return f"{row.settings.percentile:g} %"
     return row.settings.range_method.replace("_", " ")
 
 

@@ -20,14 +20,13 @@ _KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """The window's table, with the verdicts in full."""
     now, in_float, mean_bits = sizes(list(rows))
-    when = "settings only: there are no histograms yet" if run.last is None else "after step {:,}".format(run.last.step)
+    when = "settings only: there are no histograms yet" if run.last is None else f"after step {run.last.step:,}"
     heads = [Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
              Head("", "Verdict")] + [Head(c.header, c.about, c.is_number) for c in COLUMNS] + [Head("Verdict")]
     shown = [[element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
              + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS] + [row.verdict.text] for row in rows]
-    total = "All weights: {} instead of {} in float32, {:.3g} bits each.".format(
-        bytes_text(now), bytes_text(in_float), mean_bits) if in_float else "There are no weights."
-    return join(table("All quantized tensors, {}".format(when), heads, shown, "tensors"), element("p", total),
+    total = f"All weights: {bytes_text(now)} instead of {bytes_text(in_float)} in float32, {mean_bits:.3g} bits each." if in_float else "There are no weights."
+    return join(table(f"All quantized tensors, {when}", heads, shown, "tensors"), element("p", total),
                 element("p", _KEY), folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])))
 
 
@@ -54,11 +53,10 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     if run.first is None:
         told = element("p", "There are no histograms: no snapshot was taken yet.", class_="missing")
     elif run.first is run.last:
-        told = element("p", "There is one snapshot only, after step {:,}: before and after are the same.".format(
-            run.first.step))
+        told = element("p", f"There is one snapshot only, after step {run.first.step:,}: before and after are the same.")
     else:
-        told = element("p", "Histograms of the first snapshot (after step {:,}) and of the newest (after step {:,}). "
-                       "Where both would not fit one axis, each has its own.".format(run.first.step, run.last.step))
+        told = element("p", f"Histograms of the first snapshot (after step {run.first.step:,}) and of the newest (after step {run.last.step:,}). "
+                       "Where both would not fit one axis, each has its own.")
     return join(told, legend(LEGEND) if run.first is not None else None, terms,
                 [_card(run, index, row) for index, row in enumerate(rows)])
 
@@ -66,10 +64,10 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
 def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     tensor = row.tensor
     shape = shape_text(tensor.shape)
-    what = ["weights {} of {}, {}".format(shape, tensor.op_kind, count(tensor.parameters, "parameter"))
-            if tensor.parameters else "activations {} of {}".format(shape, tensor.op_kind)]
+    what = [f"weights {shape} of {tensor.op_kind}, {count(tensor.parameters, 'parameter')}"
+            if tensor.parameters else f"activations {shape} of {tensor.op_kind}"]
     if row.is_active:
-        what.append(", ".join(["{} bits".format(row.settings.num_bits)] + _flags(row)))
+        what.append(", ".join([f"{row.settings.num_bits} bits"] + _flags(row)))
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
     if same_grid:
         what.append("has one scale and zero point with " + ", ".join(same_grid))
@@ -95,7 +93,7 @@ def _histograms(run: RunData, index: int, row: TensorRow) -> List[Figure]:
     axis = common_axis(*(found.extent for found in shown)) if len(shown) == 2 and None not in shown else None
     figures = []
     for (when, snapshot), found in zip(snapshots, shown):
-        title = "{}: step {:,}".format(when, snapshot.step)
-        picture = found and histogram(found, "{}, {}".format(row.tensor.name, title.lower()), axis)
+        title = f"{when}: step {snapshot.step:,}"
+        picture = found and histogram(found, f"{row.tensor.name}, {title.lower()}", axis)
         figures.append(Figure(title, picture, SIZE, "its values are not finite", about=found.words if found else ""))
     return figures

@@ -15,7 +15,7 @@ def decibels(value: Optional[float]) -> str:
     """``31.4 dB``, or ``exact`` where there is no error."""
     if value == np.inf:
         return "exact"
-    return UNKNOWN if value is None or not np.isfinite(value) else "{:.1f} dB".format(value)
+    return UNKNOWN if value is None or not np.isfinite(value) else f"{value:.1f} dB"
 
 
 def date(unix: Optional[float]) -> str:
@@ -31,6 +31,6 @@ def date(unix: Optional[float]) -> str:
 def duration(seconds: float) -> str:
     """``35 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if seconds < 99.5:
-        return "{:.0f} s".format(seconds) if seconds >= 9.5 else "{:.1f} s".format(seconds)
+        return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
     minutes, rest = divmod(int(round(seconds)), 60)
-    return "{} min {:02d} s".format(minutes, rest) if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))
+    return f"{minutes} min {rest:02d} s" if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))

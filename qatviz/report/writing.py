@@ -47,7 +47,7 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
 def save(run: RunData, path: Path) -> WrittenReport:
     """Write the report of what was gathered; raises as :func:`write_report`."""
     content = page(run).encode("utf-8")
-    part = path.with_name(".{}.{}.part".format(path.name, os.getpid()))
+    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         with open(str(part), "wb") as file:
@@ -56,7 +56,7 @@ def save(run: RunData, path: Path) -> WrittenReport:
             os.fsync(file.fileno())
         os.replace(str(part), str(path))
     except OSError as error:
-        raise ExportError("{}: can't be written: {}".format(path, error.strerror or error)) from error
+        raise ExportError(f"{path}: can't be written: {error.strerror or error}") from error
     finally:
         if part.exists():
             part.unlink()
@@ -66,13 +66,13 @@ def save(run: RunData, path: Path) -> WrittenReport:
 def check_free(path: Path) -> None:
     """Before anything is read: a record of a run, say, must not be replaced by its report; :class:`ExportError`."""
     if path.is_dir():
-        raise ExportError("{}: is a directory; expected the name of a file".format(path))
+        raise ExportError(f"{path}: is a directory; expected the name of a file")
     if not path.exists():
         return
     try:
         with open(str(path), "rb") as file:
             beginning = file.read(_BEGINNING)
     except OSError as error:
-        raise ExportError("{}: can't be read: {}".format(path, error.strerror or error)) from error
+        raise ExportError(f"{path}: can't be read: {error.strerror or error}") from error
     if beginning and GENERATOR.encode("ascii") not in beginning:
-        raise ExportError("{}: is there already, and is no report; expected another name".format(path))
+        raise ExportError(f"{path}: is there already, and is no report; expected another name")

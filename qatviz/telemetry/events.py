@@ -186,7 +186,7 @@ def event_from(row: Dict[str, Any]) -> Event:
             row = dict(row, scores=scores_of(row))
         values = {field.name: row[field.name] for field in fields(cls) if field.name in row or field.default is MISSING}
     except KeyError as error:
-        raise RecordError("an event of the record can't be read: it lacks, or does not know, {}".format(error)) from error
+        raise RecordError(f"an event of the record can't be read: it lacks, or does not know, {error}") from error
     if "changes" in values:
         values["changes"] = tuple(Change(**change) for change in values["changes"])
     return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})

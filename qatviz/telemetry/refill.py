@@ -18,14 +18,14 @@ def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str
     """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``,
     ``snapshot:conv1.weights/flip_rate``, and the evaluations by its metric: ``accuracy.quantized``."""
     steps = ["loss", "learning_rate"]
-    steps += ["{}/{}".format(tensor, measure) for measure in STEP_MEASURES for tensor in tensors]
-    snapshots = ["snapshot:{}/{}".format(tensor, measure) for measure in SNAPSHOT_MEASURES for tensor in tensors]
+    steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]
+    snapshots = [f"snapshot:{tensor}/{measure}" for measure in SNAPSHOT_MEASURES for tensor in tensors]
     return {STEPS: steps, SNAPSHOTS: snapshots, EVALUATIONS: score_names(metric)}
 
 
 def score_names(metric: Metric) -> List[str]:
     """The series of evaluations: ``accuracy.float``, ``accuracy.weights_only``, ..."""
-    return ["{}.{}".format(metric.name, way) for way in WAYS]
+    return [f"{metric.name}.{way}" for way in WAYS]
 
 
 def metric_in(history: History) -> Metric:

@@ -71,8 +71,8 @@ def file_model(path: str, dataset: Dataset, weights_path: Optional[str] = None, 
             return load_model_script(script, allow_code, shape)
         return load_model_file(path, weights_path, allow_code, shape)
     if script is not None and weights_path is not None:
-        raise NetworkError("model weights {!r}: a script's model has weights of its own; allowed: weights beside a "
-                           "JSON file".format(weights_path))
+        raise NetworkError(f"model weights {weights_path!r}: a script's model has weights of its own; allowed: weights beside a "
+                           "JSON file")
     return _begun(_of_shape(load, dataset), from_scratch)
 
 

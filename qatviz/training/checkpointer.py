@@ -20,7 +20,7 @@ _AUTOMATIC_NAME = re.compile(r"([a-z]+)-\d{8,}(-\d+)?")
 
 def checkpoint_name(prefix: str, step: int, sequence: int = 0) -> str:
     """Names sort by step: ``auto-00001200``."""
-    return "{}-{:08d}".format(prefix, step) + ("-{}".format(sequence) if sequence else "")
+    return f"{prefix}-{step:08d}" + (f"-{sequence}" if sequence else "")
 
 
 class Checkpointer:

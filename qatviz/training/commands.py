@@ -25,12 +25,12 @@ class ChangeSettings(Command):
         pairs = self.assignments
         if not isinstance(pairs, (tuple, list)) or not all(
                 isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
-            raise SettingError("ChangeSettings: assignments is {!r}: expected pairs of a path and a "
-                               "value".format(pairs))
+            raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a "
+                               "value")
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
 
     def describe(self) -> str:
-        return ", ".join("{}={}".format(path, value) for path, value in self.assignments)
+        return ", ".join(f"{path}={value}" for path, value in self.assignments)
 
 
 @dataclass(frozen=True)
@@ -131,4 +131,4 @@ class Stop(Command):
 
 def _check_text(what: str, value: Any) -> None:
     if not isinstance(value, str):
-        raise SettingError("{} is {!r}: expected text".format(what, value))
+        raise SettingError(f"{what} is {value!r}: expected text")

@@ -101,7 +101,7 @@ class TrainingGraph:
             _, loss, *measures = self._step(indices, step)
         except tf.errors.InvalidArgumentError as error:
             if error.op is not None and _FINITE in error.op.name:
-                raise NonFiniteLoss("the loss of step {} is not finite".format(step + 1)) from error
+                raise NonFiniteLoss(f"the loss of step {step + 1} is not finite") from error
             raise
         now = self._settings_now
         return float(loss), RawMeasures(*measures, now["per_channel"], now["enabled"]) if measures else None
@@ -154,11 +154,10 @@ class TrainingGraph:
         """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and optimizer."""
         wanted = {key: self._live[key] for key in self._load_state.names}
         for key in sorted({*wanted, *arrays}):
-            expected = "{} {}".format(wanted[key].dtype.name, wanted[key].shape) if key in wanted else "nothing"
-            found = "{} {}".format(arrays[key].dtype, arrays[key].shape) if key in arrays else "nothing"
+            expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
+            found = f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing"
             if found != expected:
-                raise RecordError("checkpoint {}: {} is {}, expected {} by this network and optimizer".format(
-                    name, key, found, expected))
+                raise RecordError(f"checkpoint {name}: {key} is {found}, expected {expected} by this network and optimizer")
 
     def publish(self) -> None:
         """Make the evaluation copy speak of the present state and settings."""
@@ -330,5 +329,5 @@ def _check_serves(target: str) -> None:
         with tf.Session(target, graph=graph, config=config) as session:
             session.run(anything)
     except tf.errors.OpError as error:
-        raise SettingError("session target {}: no TensorFlow server answers there, or not all of its workers are up: "
-                           "{}".format(target, error.message)) from error
+        raise SettingError(f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
+                           f"{error.message}") from error

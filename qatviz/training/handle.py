@@ -93,7 +93,7 @@ class Run:
     def start(self) -> None:
         """Begin; :class:`RunStateError` the second time."""
         if self._state != NEW:
-            raise RunStateError("the run is {}: it can be started once".format(self._state))
+            raise RunStateError(f"the run is {self._state}: it can be started once")
         self._state = BUILDING
         self._thread.start()
 
@@ -197,4 +197,4 @@ def _failure(step: int, error: BaseException) -> events.Failed:
     trace = "".join(traceback.format_exception(type(error), error, error.__traceback__))
     if isinstance(error, QatvizError):  # worded for the user
         return events.Failed(step, str(error), trace, explained=True)
-    return events.Failed(step, "{}: {}".format(type(error).__name__, error), trace)
+    return events.Failed(step, f"{type(error).__name__}: {error}", trace)

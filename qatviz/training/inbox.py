@@ -28,10 +28,10 @@ class Inbox:
         """Add a command; its number. :class:`RunStateError` once the run has ended (a command is never silently lost),
         or if it is none."""
         if not isinstance(command, Command):
-            raise RunStateError("{!r} is not a command of qatviz.training.commands".format(command))
+            raise RunStateError(f"{command!r} is not a command of qatviz.training.commands")
         with self._arrived:
             if self._closed:
-                raise RunStateError("{}: the run has ended".format(command.describe()))
+                raise RunStateError(f"{command.describe()}: the run has ended")
             self._sequence += 1
             self._waiting.append(Sent(self._sequence, command))
             self._arrived.notify_all()

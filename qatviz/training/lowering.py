@@ -78,7 +78,7 @@ def lower(
             name = unit.name + ".weights"
             sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
     if not sources:
-        raise NetworkError("network {!r}: it has no layer with weights, so there is nothing to train".format(network.name))
+        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so there is nothing to train")
     quantizers = LiveQuantizers(plan, state, sources, modes)
     builder = _Builder(network, plan, parameters, quantizers, batch_norms, training, dropout_seed, modes)
     outputs = {"input": quantizers.quantizer("input.activations")(images)}

@@ -54,7 +54,7 @@ class Moment:
             return cls(int(meta["step"]), float(meta["seconds"]), SettingsBook.from_dict(plan, meta["settings"]),
                        dict(arrays), name, str(meta["reason"]), int(meta.get("branch", 0)))
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError("checkpoint {}: its description is incomplete: {!r}".format(name, error)) from error
+            raise RecordError(f"checkpoint {name}: its description is incomplete: {error!r}") from error
 
 
 class Moments:

@@ -65,7 +65,7 @@ HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 def slot_arrays(optimizer: Optimizer, trainable: Dict[str, np.ndarray],
                 hyper: Dict[str, float]) -> Dict[str, np.ndarray]:
     """Initial slots (``weights name|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
-    arrays = {"{}|{}".format(name, slot): np.zeros_like(value)
+    arrays = {f"{name}|{slot}": np.zeros_like(value)
               for name, value in trainable.items() for slot in optimizer.slots}
     for scalar in optimizer.scalars:
         arrays["optimizer|" + scalar] = np.array(hyper[scalar.split("_")[0]], np.float32)
@@ -89,7 +89,7 @@ def apply(optimizer: Optimizer, variables: Dict[str, StateVariable], gradients: 
     hyper = dict(hyper, **scalars)
     updates = []
     for name, gradient in gradients.items():
-        slots = {slot: variables["{}|{}".format(name, slot)] for slot in optimizer.slots}
+        slots = {slot: variables[f"{name}|{slot}"] for slot in optimizer.slots}
         updates.append(optimizer.update(variables[name], gradient, slots, hyper))
     # The next values are computed from what was read above; only the assignment waits.
     updates.extend(variables["optimizer|" + name].assign(value)

@@ -26,7 +26,7 @@ def initial_parameters(network: Network, seed: int) -> Dict[str, np.ndarray]:
                 value = _truncated_normal(random, shape) * np.sqrt(gain / fan_in)
             else:
                 value = np.full(shape, 1.0 if name in ("gamma", "moving_variance") else 0.0)
-            parameters["{}.{}".format(layer.name, name)] = value.astype(np.float32)
+            parameters[f"{layer.name}.{name}"] = value.astype(np.float32)
     return parameters
 
 

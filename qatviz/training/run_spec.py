@@ -80,11 +80,9 @@ class RunSpec:
         if self.steps is not None:
             _check_whole("steps", self.steps, 0, 10**9)
         if self.optimizer not in OPTIMIZER_NAMES:
-            raise SettingError("optimizer is {!r}: expected one of {}".format(
-                self.optimizer, ", ".join(OPTIMIZER_NAMES)))
+            raise SettingError(f"optimizer is {self.optimizer!r}: expected one of {', '.join(OPTIMIZER_NAMES)}")
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
-            raise NetworkError("network {!r} takes examples of shape {}, but {} has {}".format(
-                self.network.name, tuple(self.network.input_shape), self.dataset.name, tuple(self.dataset.input_shape)))
+            raise NetworkError(f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but {self.dataset.name} has {tuple(self.dataset.input_shape)}")
         _check_output(self.network, self.dataset)
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -132,9 +130,8 @@ class RunSpec:
         """
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
-                raise RecordError("{}: the data is not what the run was trained on (fingerprint {} instead "
-                                  "of {})".format(
-                    description["data"], dataset.fingerprint, description["data_fingerprint"]))
+                raise RecordError(f"{description['data']}: the data is not what the run was trained on (fingerprint {dataset.fingerprint} instead "
+                                  f"of {description['data_fingerprint']})")
             network = Network.from_dict(description["network"])
             spec = cls(
                 network=network, dataset=dataset, data_spec=description["data"],
@@ -143,33 +140,29 @@ class RunSpec:
                 steps=description["steps"], schedule=from_rows(description["schedule"]),
                 keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None)
         except (KeyError, TypeError, ValueError) as error:
-            raise RecordError("the description of the run is incomplete: {!r}".format(error)) from error
+            raise RecordError(f"the description of the run is incomplete: {error!r}") from error
         return replace(spec, **changes)
 
 
 def _check_output(network: Network, dataset: Dataset) -> None:
     is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
     if network.num_outputs != dataset.num_outputs or len(shape) != 1:
-        raise NetworkError("network {!r}: layer {!r} puts out shape {}, but {} has {} {}".format(
-            network.name, network.output, shape, dataset.name, dataset.num_outputs,
-            "numbers to predict" if is_regression else "classes"))
+        raise NetworkError(f"network {network.name!r}: layer {network.output!r} puts out shape {shape}, but {dataset.name} has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}")
     if is_regression and isinstance(network.layer(network.output), Softmax):
-        raise NetworkError("network {!r}: layer {!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; "
-                           "to predict the numbers of {} the network has to end without it".format(
-                               network.name, network.output, dataset.name))
+        raise NetworkError(f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; "
+                           f"to predict the numbers of {dataset.name} the network has to end without it")
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:
     expected = {name: tuple(shape) for name, shape in network.all_parameter_shapes().items()}
     for name in sorted({*expected, *parameters}):
         array = parameters.get(name)
-        found = "nothing" if array is None else "{} {}".format(array.dtype, array.shape)
-        wanted = "float32 {}".format(expected[name]) if name in expected else "nothing"
+        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        wanted = f"float32 {expected[name]}" if name in expected else "nothing"
         if found != wanted:
-            raise NetworkError("network {!r}: the parameters to begin with have {} for {}; expected: {}".format(
-                network.name, found, name, wanted))
+            raise NetworkError(f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}")
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:
     if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingError("{} is {!r}: expected a whole number from {} to {}".format(name, value, low, high))
+        raise SettingError(f"{name} is {value!r}: expected a whole number from {low} to {high}")

@@ -63,7 +63,7 @@ def planned(reader: RecordReader) -> Plan:
                     rows, since = row["schedule"], row["sequence"]
         schedule = from_rows(rows)
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError("{}: the plan of the run is incomplete: {!r}".format(reader.path, error)) from error
+        raise RecordError(f"{reader.path}: the plan of the run is incomplete: {error!r}") from error
     reached = reader.last_step
     made = {row["command"] for row in recorded if row["kind"] == events.CommandApplied.__name__
             and row["step"] == reached and row["sequence"] > since}

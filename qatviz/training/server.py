@@ -24,10 +24,10 @@ def check_reachable(target: str, timeout_s: float = CONNECT_TIMEOUT_S) -> None:
         parts = urlsplit(target)
         host, port = parts.hostname, parts.port
     except ValueError as error:
-        raise SettingError("session target {!r}: {}: {}".format(target, error, _EXPECTED)) from error
+        raise SettingError(f"session target {target!r}: {error}: {_EXPECTED}") from error
     if parts.scheme != "grpc" or not host or not port or parts.path or parts.query or parts.fragment or parts.username:
-        raise SettingError("session target is {!r}: {}".format(target, _EXPECTED))
+        raise SettingError(f"session target is {target!r}: {_EXPECTED}")
     try:
         socket.create_connection((host, port), timeout_s).close()
     except (OSError, UnicodeError) as error:
-        raise SettingError("session target {}: nothing answers there: {}".format(target, error)) from error
+        raise SettingError(f"session target {target}: nothing answers there: {error}") from error

@@ -34,7 +34,7 @@ class SettingsBook:
             settings = preset_settings(preset, tensor.kind, tensor.op_kind)
             checked = {}
             for name, value in overrides[tensor.kind].items():
-                path = "{}.{}".format(tensor.kind, name)
+                path = f"{tensor.kind}.{name}"
                 checked[name] = quantizer_setting(name, tensor.kind, path).check(value, path, tensor.kind)
             quantizers.append(replace(settings, **checked))
         return cls(plan, tuple(quantizers), run)
@@ -66,11 +66,11 @@ class SettingsBook:
 
     def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:
         """What changes from this book to ``other``, by full path."""
-        changes = [Change("{}.{}".format(RUN, name), getattr(self.run, name), getattr(other.run, name))
+        changes = [Change(f"{RUN}.{name}", getattr(self.run, name), getattr(other.run, name))
                    for name in RUN_SETTINGS if getattr(self.run, name) != getattr(other.run, name)]
         for tensor in self.plan.tensors:
             old, new = self.of(tensor.name), other.of(tensor.name)
-            changes += [Change("{}.{}".format(tensor.name, name), getattr(old, name), getattr(new, name))
+            changes += [Change(f"{tensor.name}.{name}", getattr(old, name), getattr(new, name))
                         for name in QUANTIZER_SETTINGS if getattr(old, name) != getattr(new, name)]
         return tuple(changes)
 
@@ -91,7 +91,7 @@ class SettingsBook:
                 quantizers.append(quantizer_settings(tensor.kind, tensor.name, **values))
             return cls(plan, tuple(quantizers), RunSettings(**record["run"]))
         except (KeyError, TypeError, AttributeError) as error:
-            raise SettingError("the recorded settings do not fit the network: {!r}".format(error)) from error
+            raise SettingError(f"the recorded settings do not fit the network: {error!r}") from error
 
     def _group(self, tensor_index: int) -> int:
         return next(g for g, members in enumerate(self.plan.groups) if tensor_index in members)
@@ -106,7 +106,7 @@ class SettingsBook:
         for tensor in tensors:
             setting = quantizer_setting(name, tensor.kind, path)
             group = self._group(self.plan.index(tensor.name))
-            checked = _value(setting, value, "{}.{}".format(tensor.name, name), tensor.kind)
+            checked = _value(setting, value, f"{tensor.name}.{name}", tensor.kind)
             quantizers[group] = replace(quantizers[group], **{name: checked})
         return replace(self, quantizers=tuple(quantizers))
 
@@ -114,15 +114,13 @@ class SettingsBook:
         """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where
         the setting ``name`` applies to both."""
         if name not in QUANTIZER_SETTINGS:
-            raise SettingError("{}: there is no setting {!r}; there are {} and, for the run, {}".format(
-                path, name, ", ".join(QUANTIZER_SETTINGS), ", ".join(RUN + "." + n for n in RUN_SETTINGS)))
+            raise SettingError(f"{path}: there is no setting {name!r}; there are {', '.join(QUANTIZER_SETTINGS)} and, for the run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}")
         found = [t for t in self.plan.tensors if fnmatchcase(t.name, pattern)]
         if not found or pattern.rpartition(".")[2] not in KINDS:
             found = [t for t in self.plan.tensors
                      if (t in found or fnmatchcase(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds]
         if not found:
-            raise SettingError("{}: no tensor is named {!r}; there are {}".format(
-                path, pattern, ", ".join(t.name for t in self.plan.tensors)))
+            raise SettingError(f"{path}: no tensor is named {pattern!r}; there are {', '.join(t.name for t in self.plan.tensors)}")
         return found
 
 
@@ -130,7 +128,7 @@ def parse_assignment(text: str) -> Tuple[str, str]:
     """``path=value`` as its two parts; :class:`SettingError` if there is no ``=``."""
     path, equals, value = text.partition("=")
     if not equals or not path.strip() or not value.strip():
-        raise SettingError("{!r}: expected PATH=VALUE, such as conv1.weights.num_bits=4".format(text))
+        raise SettingError(f"{text!r}: expected PATH=VALUE, such as conv1.weights.num_bits=4")
     return path.strip(), value.strip()
 
 

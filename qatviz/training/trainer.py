@@ -308,8 +308,7 @@ class Trainer:
                 answers = []
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
-                    raise RunStateError("{}: there is no such command; there are {}".format(
-                        sent.command.describe(), ", ".join(kind.__name__ for kind in self._HANDLERS)))
+                    raise RunStateError(f"{sent.command.describe()}: there is no such command; there are {', '.join(kind.__name__ for kind in self._HANDLERS)}")
                 handler(self, sent)
                 book = self.book
             except QatvizError as error:
@@ -377,7 +376,7 @@ class Trainer:
     def _on_single_step(self, sent):
         count = sent.command.count
         if isinstance(count, bool) or not isinstance(count, int) or count < 1:
-            raise RunStateError("SingleStep: count is {!r}: expected a whole number of at least 1".format(count))
+            raise RunStateError(f"SingleStep: count is {count!r}: expected a whole number of at least 1")
         self._single_steps = count
         self._applied(sent)
         self._unpause()
@@ -421,7 +420,7 @@ class Trainer:
     def _on_set_steps(self, sent):
         steps = sent.command.steps
         if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
-            raise RunStateError("SetSteps: steps is {!r}: expected a whole number of at least 0, or None".format(steps))
+            raise RunStateError(f"SetSteps: steps is {steps!r}: expected a whole number of at least 0, or None")
         self._total = steps
         self._applied(sent)
         self._emit(events.Planned(self.step, steps))
@@ -447,8 +446,7 @@ class Trainer:
         if moment is not None:
             return moment
         if self._record is None:
-            raise RunStateError("there is no checkpoint {!r}; there are {}".format(
-                name, ", ".join(self._moments.names()) or "none"))
+            raise RunStateError(f"there is no checkpoint {name!r}; there are {', '.join(self._moments.names()) or 'none'}")
         arrays, meta = self._record.load_checkpoint(name)
         moment = Moment.from_checkpoint(name, arrays, meta, self._spec.plan)
         self._graph.check_state(name, arrays)

@@ -46,8 +46,7 @@ def test_pixels_are_shown_as_they_are():
     x = np.random.RandomState(0).randint(0, 256, (40, 5, 7, 3)).astype(np.uint8)
     data = dataset(x, classes_of(40))
     look = look_at(data)
-    assert look.kind == RGB and look.values == "uint8 from {} to {}, fed as x / 255".format(
-        data.x_train.min(), data.x_train.max())
+    assert look.kind == RGB and look.values == f"uint8 from {data.x_train.min()} to {data.x_train.max()}, fed as x / 255"
     for sample in look.samples:
         assert (data.x_train == sample).all(axis=(1, 2, 3)).any()
 
@@ -78,7 +77,7 @@ def test_large_pictures_are_reduced_to_means(shape):
 def test_channels_that_are_not_shown_are_told(channels, kind):
     data = dataset(np.random.RandomState(0).randint(0, 256, (20, 4, 4, channels)).astype(np.uint8), classes_of(20))
     look = look_at(data)
-    assert look.kind == kind and "of {} channels".format(channels) in look.notes[-1]
+    assert look.kind == kind and f"of {channels} channels" in look.notes[-1]
 
 
 def test_rows_of_features_are_strips_each_feature_on_its_own_scale():

@@ -21,7 +21,7 @@ def test_alike_changes_are_told_with_their_number(tensors, old, new):
     if len(tensors) <= NAMED:
         assert text == ", ".join(change_words(bits(tensor, old, new)) for tensor in tensors)
     else:
-        assert text == "num_bits {} → {} of {} tensors".format(old, new, len(tensors))
+        assert text == f"num_bits {old} → {new} of {len(tensors)} tensors"
 
 
 def test_changes_from_different_values_or_of_different_settings():
@@ -37,7 +37,7 @@ def test_tensors_that_are_not_named_are_counted(tensors):
     told = activated_words(tensors).partition(": ")[2]
     named, _, more = told.partition(" and ")
     assert named.split(", ") == tensors[:NAMED]
-    assert more == ("{} more".format(len(tensors) - NAMED) if len(tensors) > NAMED else "")
+    assert more == (f"{len(tensors) - NAMED} more" if len(tensors) > NAMED else "")
 
 
 @pytest.mark.parametrize("event, text", [

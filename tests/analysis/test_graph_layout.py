@@ -11,7 +11,7 @@ from qatviz.analysis.graph_layers import crossings, lay_in_layers, spread
 from qatviz.analysis.graph_layout import DOWN, NEIGHBOUR_GAP, RIGHT, fitting_layout, layered_layout
 
 SIZE = (100.0, 40.0)
-CHAIN = [("n{}".format(i), "n{}".format(i + 1)) for i in range(29)]
+CHAIN = [(f"n{i}", f"n{i + 1}") for i in range(29)]
 
 
 def sizes_of(edges, size=SIZE):
@@ -25,9 +25,9 @@ def graphs(draw):
     edges = []
     for target in range(1, count):
         sources = draw(st.sets(st.integers(0, target - 1), min_size=1, max_size=3))
-        edges += [("n{}".format(source), "n{}".format(target)) for source in sorted(sources)]
+        edges += [(f"n{source}", f"n{target}") for source in sorted(sources)]
     side = st.integers(5, 200)
-    return {"n{}".format(i): (draw(side), draw(side)) for i in range(count)}, edges
+    return {f"n{i}": (draw(side), draw(side)) for i in range(count)}, edges
 
 
 def overlap(one, other):
@@ -83,7 +83,7 @@ def test_no_edge_runs_through_a_node(graph, flow, parts):
         assert (path > -1e-6).all() and (path < np.array([layout.width, layout.height]) + 1e-6).all()
         for name, (x, y, width, height) in layout.boxes.items():
             inside = (path > (x + 1e-6, y + 1e-6)) & (path < (x + width - 1e-6, y + height - 1e-6))
-            assert not inside.all(axis=1).any(), "{} -> {} runs through {}".format(source, target, name)
+            assert not inside.all(axis=1).any(), f"{source} -> {target} runs through {name}"
 
 
 @settings(max_examples=40, deadline=None)
@@ -101,7 +101,7 @@ def test_a_ladder_that_was_twisted_is_untwisted():
     """Two chains given in the opposite order in every other layer: without crossings if drawn well."""
     edges = [("s", "a0"), ("s", "b0")]
     for i in range(6):
-        edges += [("a{}".format(i), "a{}".format(i + 1)), ("b{}".format(i), "b{}".format(i + 1))][::1 - 2 * (i % 2)]
+        edges += [(f"a{i}", f"a{i + 1}"), (f"b{i}", f"b{i + 1}")][::1 - 2 * (i % 2)]
     sizes = dict.fromkeys(["s"] + [kind + str(i) for i in range(7) for kind in ("ab" if i % 2 else "ba")], 10.0)
     layers = lay_in_layers(sizes, edges, 5.0)
     above = {key: [] for key in layers.rank}
@@ -132,7 +132,7 @@ def test_a_chain_is_folded_to_fit_the_window_and_read_in_order():
         assert layout.parts > 1
         assert layout.scale_in(*window) > 2 * max(layered_layout(sizes, CHAIN, flow).scale_in(*window) for flow in
                                                   (DOWN, RIGHT))
-    places = [wide.boxes["n{}".format(i)][:2] for i in range(30)]
+    places = [wide.boxes[f"n{i}"][:2] for i in range(30)]
     assert places == sorted(places, key=lambda place: place[::-1] if wide.flow == RIGHT else place)
 
 
@@ -147,7 +147,7 @@ def test_cuts_are_made_only_where_one_value_goes_on():
     """Blocks with a shortcut: no part may begin inside a block."""
     edges = []
     for block in range(6):
-        a, b, c, after = "a{}".format(block), "b{}".format(block), "c{}".format(block), "a{}".format(block + 1)
+        a, b, c, after = f"a{block}", f"b{block}", f"c{block}", f"a{block + 1}"
         edges += [(a, b), (b, c), (c, after), (a, after)]
     layout = fitting_layout(sizes_of(edges), edges, 500, 500, DOWN)
     assert layout.parts > 1

@@ -101,7 +101,7 @@ def test_few_bits_on_evenly_spread_values_are_told_as_rounding(bits, level):
     settings = quantizer_settings("weights", num_bits=bits)
     found = v.verdict(measured(values, settings), tensor(), settings)
     assert found.level == level
-    assert level == v.GOOD or "Rounding dominates: {} bits".format(bits) in found.text
+    assert level == v.GOOD or f"Rounding dominates: {bits} bits" in found.text
 
 
 def test_a_narrow_range_is_told_as_clipping():

@@ -27,7 +27,7 @@ FLOAT_PRESET, W4A8_PRESET, TERNARY_PRESET = "float", "int4", "ternary"
 
 BELOW_CONTRIB, W4A8_BELOW_FLOAT, TERNARY_BELOW_FLOAT = (
     "accuracy_points_below_contrib", "accuracy_points_w4a8_below_float", "accuracy_points_ternary_below_float")
-NAMES = tuple("{}/{}".format(kind, name) for kind, names in (
+NAMES = tuple(f"{kind}/{name}" for kind, names in (
     (BELOW_CONTRIB, ("mlp", "lenet", "dscnn")), (W4A8_BELOW_FLOAT, ("mlp", "lenet")), (TERNARY_BELOW_FLOAT, ("mlp", "lenet")),
 ) for name in names)
 

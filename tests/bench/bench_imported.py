@@ -5,7 +5,7 @@ from typing import Dict, Iterator, Sequence
 
 import numpy as np
 
-START, STEP, GROWTH = ("imported_{}/mobilenetv2_96".format(name) for name in ("start_s", "step_ms", "growth_mb"))
+START, STEP, GROWTH = (f"imported_{name}/mobilenetv2_96" for name in ("start_s", "step_ms", "growth_mb"))
 NAMES = (START, STEP, GROWTH)
 EXAMPLES, BATCH_SIZE, STEPS = 200, 16, 70
 #: Steps after which memory is compared: by then all kinds of work were done once.
@@ -46,7 +46,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
                     training.send(ChangeSettings((("*.weights.num_bits", 4 + changed % 2 * 4),)))
     tensors = len(training.spec.plan.tensors)
     if training.state != "finished":
-        raise RuntimeError("the run is {}".format(training.state))
+        raise RuntimeError(f"the run is {training.state}")
     figures = {START: ("s", first), STEP: ("ms", float(np.median(np.diff(seconds))) * 1e3),
                GROWTH: ("MB", max(memory.values()) - memory[min(step for step in memory if step >= SETTLED)])}
     for name in names:

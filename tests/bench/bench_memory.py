@@ -15,7 +15,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``: growth from step 2,000, when all is warm, to step 22,000."""
     for name in names:
         process = subprocess.run([sys.executable, str(_HERE / "memory_child.py"), str(EARLY_STEP), str(LATE_STEP)],
-                                 stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True, universal_newlines=True)
+                                 stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True, text=True)
         early, late, history_early, history_late = map(float, process.stdout.split()[-4:])
         yield {"name": name, "unit": "MB", "value": late - early, "resident_mb": late,
                # Its arrays fill up to a bound: see history_mb_million_steps.

@@ -81,15 +81,15 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         else:
             figure = {"name": name, "unit": "s", **(_export_seconds() if name == EXPORT_SECONDS else _import_seconds())}
         seconds = time.perf_counter() - start
-        print("{}/{}  {}: {}  ({:.1f} s)".format(number, len(names), name, _in_words(figure), seconds), file=sys.stderr,
+        print(f"{number}/{len(names)}  {name}: {_in_words(figure)}  ({seconds:.1f} s)", file=sys.stderr,
               flush=True)
         yield figure
 
 
 def _in_words(figure: Dict) -> str:
     if "identical" in figure:
-        return "{:.2f} %, at most {}, top-1 {:.2f} %".format(figure["value"], figure["largest"], 100 * figure["top1"])
-    return "{}".format(next((key for key in ("refused", "not_run") if key in figure), figure["value"]))
+        return f"{figure['value']:.2f} %, at most {figure['largest']}, top-1 {100 * figure['top1']:.2f} %"
+    return f"{next((key for key in ('refused', 'not_run') if key in figure), figure['value'])}"
 
 
 class Case(NamedTuple):

@@ -29,8 +29,8 @@ def _one_step_run() -> float:
         command = [sys.executable, "-m", "qatviz", "train", "--steps", "1", "--json", "--out", str(Path(directory) / "run")]
         begin = time.perf_counter()
         process = subprocess.run(command, cwd=str(_ROOT), stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True,
-                                 universal_newlines=True)
+                                 text=True)
         seconds = time.perf_counter() - begin
     result = json.loads(process.stdout.splitlines()[-1])
-    assert result["step"] == 1, "the run did {} steps: expected 1".format(result["step"])
+    assert result["step"] == 1, f"the run did {result['step']} steps: expected 1"
     return seconds

@@ -8,7 +8,7 @@ from live_graph import BATCH_SIZE, NETWORKS, dataset, live_graph, network, sched
 from qatviz.training.parameters import initial_parameters
 
 STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT = "step_ratio_contrib", "step_ratio_float"
-NAMES = tuple("{}/{}".format(kind, name) for kind in (STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT) for name in NETWORKS)
+NAMES = tuple(f"{kind}/{name}" for kind in (STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT) for name in NETWORKS)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:

@@ -72,4 +72,4 @@ def _wait_until_paused(run_: Run) -> float:
                 paused = now
             elif isinstance(item, Snapshot) and paused is not None:
                 return paused
-    raise RuntimeError("the run did not pause within {} s: it is {}".format(_TIMEOUT_S, run_.state))
+    raise RuntimeError(f"the run did not pause within {_TIMEOUT_S} s: it is {run_.state}")

@@ -17,8 +17,8 @@ CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogra
 FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
 #: Network, width, height, what is selected. mobilenet has 57 tensors; all of them are shown.
 CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
-NAMES = tuple("{}/{}".format(THROUGHPUT, n) for n in ("lenet", "mlp")) + tuple(
-    "{}/{}".format(kind, case) for case in CASES for kind in (FRAME, STALL)) + tuple(CLICKS) + (FIRST_PAINT, FIRST_STEP)
+NAMES = tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp")) + tuple(
+    f"{kind}/{case}" for case in CASES for kind in (FRAME, STALL)) + tuple(CLICKS) + (FIRST_PAINT, FIRST_STEP)
 REPEATS = 5
 _HERE = Path(__file__).resolve().parent
 _TIMEOUT_S = 600
@@ -30,7 +30,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         if name.startswith(THROUGHPUT):
             yield dict({"name": name, "unit": "ratio"}, **_child("throughput", name.split("/")[1], "1280", "800", "first"))
     for case, arguments in CASES.items():
-        wanted = [name for name in names if name in ("{}/{}".format(FRAME, case), "{}/{}".format(STALL, case))]
+        wanted = [name for name in names if name in (f"{FRAME}/{case}", f"{STALL}/{case}")]
         if wanted:
             found = _child("frames", *arguments)
             stall = found.pop("stall_ms")
@@ -48,7 +48,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 
 def _child(*arguments: str) -> Dict:
     done = subprocess.run([sys.executable, str(_HERE / "window_child.py"), *arguments], stdout=subprocess.PIPE,
-                          timeout=_TIMEOUT_S, check=True, universal_newlines=True)
+                          timeout=_TIMEOUT_S, check=True, text=True)
     return json.loads(done.stdout.splitlines()[-1])
 
 
@@ -59,6 +59,6 @@ def _start() -> Sequence[float]:
     with tempfile.TemporaryDirectory() as folder:
         environ["XDG_CONFIG_HOME"] = folder
         command = [sys.executable, str(_HERE / "paint_child.py"), repr(time.time()), os.path.join(folder, "run")]
-        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_TIMEOUT_S, env=environ, check=True, universal_newlines=True)
+        done = subprocess.run(command, stdout=subprocess.PIPE, timeout=_TIMEOUT_S, env=environ, check=True, text=True)
     paint, step = map(float, done.stdout.split()[:2])
     return paint, step

@@ -143,16 +143,15 @@ def check_quantized(graph: tf.Graph, network: Network) -> None:
     names = fake_quant_names(graph)
     for layer in network.layers:
         if isinstance(layer, WEIGHTED):
-            pattern = "(^|/){}/weights_quant/".format(re.escape(layer.name))
-            assert any(re.search(pattern, name) for name in names), "weights of {} are not quantized".format(layer.name)
+            pattern = f"(^|/){re.escape(layer.name)}/weights_quant/"
+            assert any(re.search(pattern, name) for name in names), f"weights of {layer.name} are not quantized"
     weighted = [layer for layer in network.layers if isinstance(layer, WEIGHTED)]
     adds = [layer for layer in network.layers if isinstance(layer, Add)]
     activations = len(names) - len(weighted)
-    assert activations >= len(weighted) + len(adds), "{} activations are quantized: expected {}; {}".format(
-        activations, len(weighted) + len(adds), names)
+    assert activations >= len(weighted) + len(adds), f"{activations} activations are quantized: expected {len(weighted) + len(adds)}; {names}"
     folded = {op.name.split("/")[-3] for op in graph.get_operations() if op.name.endswith("BatchNorm_Fold/bias")}
     expected = {layer.inputs[0] for layer in network.layers if isinstance(layer, BatchNorm)}
-    assert folded == expected, "batch norm is folded into {}: expected {}".format(sorted(folded), sorted(expected))
+    assert folded == expected, f"batch norm is folded into {sorted(folded)}: expected {sorted(expected)}"
 
 
 def _layers(network: Network, images: tf.Tensor, training: bool) -> tf.Tensor:

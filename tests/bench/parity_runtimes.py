@@ -133,7 +133,7 @@ def _newer_onnxruntime(source, model, options):
             images = dequantize(model.tensor(model.input), codes)
             (logits,), = newer_onnxruntime.put_out(newer, Path(directory), images, file)
             return {model.output: codes_of(logits, model.logits)}
-        yield Loaded("onnxruntime {}".format(newer.version), run, REACHED, len(file.content))
+        yield Loaded(f"onnxruntime {newer.version}", run, REACHED, len(file.content))
 
 
 @contextmanager

@@ -36,7 +36,7 @@ def main(arguments=None):
     work = [(module, selected(module.NAMES, only)) for module in modules()]
     if not any(names for _, names in work):
         known = [name for module, _ in work for name in selected(module.NAMES, None)]
-        parser.error("--only is {!r}: expected one of {}, or the beginning of some".format(only, ", ".join(known)))
+        parser.error(f"--only is {only!r}: expected one of {', '.join(known)}, or the beginning of some")
     failed = False
     for module, names in work:
         try:

@@ -63,7 +63,7 @@ def wait(app, until, timeout_s=120.0, look_ms=LOOK_MS):
     app.exec_()
     timer.stop()
     if not seen[0]:
-        raise RuntimeError("the window did not get there in {:g} s".format(timeout_s))
+        raise RuntimeError(f"the window did not get there in {timeout_s:g} s")
 
 
 def watch(app, seconds):

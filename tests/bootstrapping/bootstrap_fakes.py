@@ -17,4 +17,4 @@ def make_interpreter(path, version=(3, 7, 9), implementation="CPython", bits=64,
                      base=""):
     """Make a program that answers bootstrap's probe with these facts."""
     facts = json.dumps([str(path), list(version), implementation, bits, machine, complete, base])
-    return make_program(path, "echo '{}'".format(facts))
+    return make_program(path, f"echo '{facts}'")

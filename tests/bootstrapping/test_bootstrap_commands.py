@@ -13,7 +13,7 @@ import bootstrap
 from qatviz.bootstrapping.common import packages_folder
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
-VERSIONS = ["3.{}".format(minor) for minor in range(6, 14)]
+VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
 WRITE_STAMP = "from qatviz.bootstrapping.environment import write_stamp; write_stamp(qt=['xcb', 'offscreen', ''])"
 TELL = "import os, sys; print(os.getcwd(), sys.argv[1:])"
 
@@ -25,7 +25,7 @@ def python_of(version):
     if version == "{}.{}".format(*sys.version_info):
         found.append(sys.executable)
     if not found:
-        pytest.skip("no Python {} on this machine".format(version))
+        pytest.skip(f"no Python {version} on this machine")
     return found[0]
 
 
@@ -49,20 +49,20 @@ def prepared(tmp_path):
 def call(checkout, *arguments, python=sys.executable, **options):
     """Run the checkout's bootstrap.py and return the finished process."""
     return subprocess.run([python, "-W", "error", str(checkout / "bootstrap.py")] + list(arguments),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, **options)
+                          capture_output=True, text=True, **options)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_any_python_from_36_on_starts_the_program_and_hands_on_its_exit_code(prepared, version, tmp_path):
     done = call(prepared, "bench", "--only", "a b", python=python_of(version), cwd=str(tmp_path))
     assert (done.returncode, done.stderr) == (7, "")
-    assert done.stdout == "{} ['--only', 'a b']\n".format(prepared)
+    assert done.stdout == f"{prepared} ['--only', 'a b']\n"
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_help_is_printed_by_any_python_from_36_on(version):
     done = subprocess.run([python_of(version), "-W", "error", os.path.join(ROOT, "bootstrap.py"), "--help"],
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True)
+                          capture_output=True, text=True)
     assert (done.returncode, done.stderr) == (0, "")
     assert "python3 bootstrap.py test" in done.stdout
 
@@ -71,7 +71,7 @@ def test_run_keeps_the_working_directory_so_that_the_users_paths_hold(prepared, 
     (tmp_path / "qatviz").mkdir()
     (tmp_path / "qatviz" / "__main__.py").write_text(TELL)
     done = call(prepared, "run", "show", "runs/a", cwd=str(tmp_path))
-    assert done.stdout == "{} ['show', 'runs/a']\n".format(tmp_path)
+    assert done.stdout == f"{tmp_path} ['show', 'runs/a']\n"
 
 
 def test_a_program_that_a_signal_ends_ends_bootstrap_alike(prepared):

@@ -105,7 +105,7 @@ def test_the_environments_that_conda_lists_are_looked_at_whatever_their_names(tm
     path = make_program(tmp_path / "odd [name]" / "bin" / "python3.7", "")
     listing = tmp_path / ".conda" / "environments.txt"
     listing.parent.mkdir()
-    listing.write_text("/gone\n{}\n".format(tmp_path / "odd [name]"))
+    listing.write_text(f"/gone\n{tmp_path / 'odd [name]'}\n")
     assert path in candidates(environ={}, home=str(tmp_path))
 
 
@@ -152,7 +152,7 @@ def test_a_wrong_one_that_the_user_names_is_an_error(tmp_path, machine, monkeypa
 def uv(tmp_path, monkeypatch):
     """Let a shell script stand for uv; it installs into a folder of the test's."""
     def make(install):
-        script = 'case "$2" in install) {} ;; dir) echo "{}" ;; esac'.format(install, tmp_path / "pythons")
+        script = f'case "$2" in install) {install} ;; dir) echo "{tmp_path / "pythons"}" ;; esac'
         path = make_program(tmp_path / "uv", script)
         monkeypatch.setattr(interpreter, "fetch_uv", lambda scratch: path)
         monkeypatch.setattr(interpreter.platform, "machine", lambda: "x86_64")
@@ -162,7 +162,7 @@ def uv(tmp_path, monkeypatch):
 def test_what_uv_installs_is_used(tmp_path, uv):
     ready = make_interpreter(tmp_path / "ready" / "bin" / "python3.7")
     place = tmp_path / "pythons" / "cpython-3.7.9-any"
-    uv('mkdir -p "{0}/bin" && ln -s "{1}" "{0}/bin/python3.7"'.format(place, ready))
+    uv(f'mkdir -p "{place}/bin" && ln -s "{ready}" "{place}/bin/python3.7"')
     assert interpreter.fetch_python() == ready
 
 

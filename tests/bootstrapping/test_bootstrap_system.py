@@ -51,7 +51,7 @@ def programs(tmp_path, monkeypatch):
     log = tmp_path / "log"
 
     def make(name, script="exit 0"):
-        make_program(folder / name, 'echo "{} $*" >> "{}"\n{}'.format(name, log, script))
+        make_program(folder / name, f'echo "{name} $*" >> "{log}"\n{script}')
 
     make.calls = lambda: log.read_text().splitlines() if log.exists() else []
     make_program(folder / "env", 'export "$1"; shift; exec "$@"')
@@ -104,7 +104,7 @@ def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_
 def test_old_package_lists_are_renewed_after_a_first_failure(programs, monkeypatch, tmp_path):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     renewed = tmp_path / "renewed"
-    programs("apt-get", 'if [ "$1" = update ]; then : > "{0}"; else [ -e "{0}" ]; fi'.format(renewed))
+    programs("apt-get", f'if [ "$1" = update ]; then : > "{renewed}"; else [ -e "{renewed}" ]; fi')
     assert install_with_apt(["libgl1", "libegl1"])
     assert programs.calls() == [INSTALL, "apt-get update", INSTALL]
 
@@ -155,7 +155,7 @@ def test_xvfb_ends_with_who_started_it_even_when_that_is_killed(programs, tmp_pa
     pipe = str(tmp_path / "alive")
     os.mkfifo(pipe)
     # The stand-in holds the pipe open as long as it lives; /bin is needed for the sleep it turns into.
-    programs("Xvfb", 'exec 9> "{}"; echo 77 >&$2; exec /bin/sleep 1000'.format(pipe))
+    programs("Xvfb", f'exec 9> "{pipe}"; echo 77 >&$2; exec /bin/sleep 1000')
     starter = subprocess.Popen([sys.executable, "-c", START_AND_WAIT], cwd=ROOT, stdin=subprocess.PIPE,
                                stdout=subprocess.PIPE)
     with starter, open(pipe, "rb") as alive:

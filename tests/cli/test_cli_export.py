@@ -43,7 +43,7 @@ def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
                                                  "net.tflite.parity.txt"]
     assert (tmp_path / "net.tflite.parity.txt").read_text().strip() in answer.out
     assert "TFLite int8 of lenet" in answer.out and str(tmp_path / "net.tflite") in answer.out
-    assert "step {}".format(STEPS) in answer.err
+    assert f"step {STEPS}" in answer.err
     record = json.loads((tmp_path / "net.tflite.parity.json").read_text())
     assert record["about"]["step"] == STEPS and record["examples"] == 40
     assert record["outputs"]["file to evaluation graph"]["identical"] > 0.85 and record["faults"] == []

@@ -89,7 +89,7 @@ def assigned(replay):
 def test_the_newest_checkpoint_is_taken(script):
     for step in (10, 20):
         script.train(10)
-        script.save("auto-{}".format(step))
+        script.save(f"auto-{step}")
     moment, replay = script.starting_point()
     assert (moment.name, moment.step, replay) == ("auto-20", 20, ())
 
@@ -152,7 +152,7 @@ def test_a_left_checkpoint_is_not_taken_either_where_its_event_is_missing(script
 def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script, capsys):
     for step in (10, 20):
         script.train(10)
-        script.save("auto-{}".format(step))
+        script.save(f"auto-{step}")
     damage(script, "auto-20")
     moment, _ = script.starting_point()
     assert moment.name == "auto-10"
@@ -192,7 +192,7 @@ def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script
 
 ACTIONS = st.lists(st.one_of(
     st.tuples(st.just("train"), st.integers(1, 5)),
-    st.tuples(st.just("change"), st.sampled_from(["{}.weights.num_bits".format(PLAN.tensors[index].layer)
+    st.tuples(st.just("change"), st.sampled_from([f"{PLAN.tensors[index].layer}.weights.num_bits"
                                                   for index in (1, 3)]), st.integers(2, 16)),
     st.tuples(st.just("save"), st.integers(0, 99)),
     st.tuples(st.just("go_back"), st.integers(0, 99)),
@@ -209,7 +209,7 @@ def test_the_settings_of_a_run_that_goes_on_are_those_it_had(tmp_path_factory, a
     with script.record:
         for number, (what, *arguments) in enumerate(actions):
             if what == "save":
-                moments.append(script.save("c{:02d}".format(number)))
+                moments.append(script.save(f"c{number:02d}"))
             elif what == "go_back":
                 if moments:
                     script.go_back(moments[arguments[0] % len(moments)])

@@ -19,7 +19,7 @@ def test_networks_are_listed_with_their_sizes():
         network = zoo.build(name, (28, 28, 1), 10)
         assert (row["parameters"], row["macs"]) == (network.parameter_count, network.macs)
         line = next(line for line in text.splitlines() if line.startswith(name))
-        assert "{:,}".format(network.parameter_count) in line and "{:,}".format(network.macs) in line
+        assert f"{network.parameter_count:,}" in line and f"{network.macs:,}" in line
 
 
 @pytest.mark.parametrize("name", zoo.NETWORKS)

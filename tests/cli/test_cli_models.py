@@ -116,7 +116,7 @@ def test_an_open_input_takes_the_shape_of_the_examples(folder):
 
 
 def test_a_script_is_run_only_where_it_is_allowed(folder):
-    spec = "{}:small".format(folder / "script.py")
+    spec = f"{folder / 'script.py'}:small"
     refused = error_of("train", "--model", spec, "--data", folder / "small.npz")
     assert "Python code, which would be run with your rights" in refused
     answer = train(folder, "--model", spec, "--allow-code", "--steps", 1)

@@ -97,11 +97,11 @@ def test_the_help_of_train_tells_all_settings_and_examples():
         assert "--" + setting.name.replace("_", "-") in text
         assert setting.help.split()[0] in text
     assert "examples:" in text and "exit codes:" in text and "tflite-int8" in text
-    assert "(default: {})".format(NETWORK) in text
+    assert f"(default: {NETWORK})" in text
 
 
 def test_the_version_is_told():
-    assert call("--version").out == "qatviz {}\n".format(__version__)
+    assert call("--version").out == f"qatviz {__version__}\n"
 
 
 NAMES = st.text("abcdefghijklmnopqrstuvwxyz_*?.", min_size=1)
@@ -110,7 +110,7 @@ VALUES = st.text("abcdefghijklmnopqrstuvwxyz0123456789.-+", min_size=1)
 
 @given(st.none() | st.integers(0, 10**9), st.lists(st.tuples(NAMES, VALUES), min_size=1))
 def test_a_change_is_read_as_it_is_written(step, pairs):
-    text = "" if step is None else "{}:".format(step)
+    text = "" if step is None else f"{step}:"
     change = parse_change(text + ",".join("=".join(pair) for pair in pairs))
     assert change.step == step and change.assignments == tuple(pairs)
 
@@ -130,6 +130,6 @@ SWITCHES = sorted(name for name, setting in QUANTIZER_SETTINGS.items() if settin
 
 @given(st.dictionaries(st.sampled_from(SWITCHES), st.booleans()))
 def test_settings_of_a_kind_are_read_as_they_are_written(values):
-    words = ["{}={}".format(name, "on" if value else "off") for name, value in values.items()]
+    words = [f"{name}={'on' if value else 'off'}" for name, value in values.items()]
     assert parse_kind(words, WEIGHTS) == values
     assert parse_kind([",".join(words)] if words else [], WEIGHTS) == values

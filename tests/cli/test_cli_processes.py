@@ -38,7 +38,7 @@ def wait_for_step(process, directory, step):
         except RecordError:  # not made yet
             pass
         time.sleep(0.02)
-    raise AssertionError("no step {} within {} s".format(step, TIMEOUT_S))
+    raise AssertionError(f"no step {step} within {TIMEOUT_S} s")
 
 
 @posix
@@ -52,7 +52,7 @@ def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
     assert process.returncode == 0, err
     result = json.loads(out.splitlines()[-1])
     assert result["ending"] == "stopped" and result["step"] >= 30
-    assert "qatviz train --resume {} goes on".format(tmp_path / "run") in err.splitlines()[-1]
+    assert f"qatviz train --resume {tmp_path / 'run'} goes on" in err.splitlines()[-1]
     assert "Traceback" not in err
     shown = call("show", tmp_path / "run", "--json").json
     assert shown["step"] == result["step"] and shown["tensors"] == result["tensors"]
@@ -80,7 +80,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     wait_for_step(process, tmp_path / "run", 40)
     assert call("show", tmp_path / "run").code == 0
     second = call("train", "--resume", tmp_path / "run")
-    assert second.code == 2 and "is being written by process {}".format(process.pid) in second.err
+    assert second.code == 2 and f"is being written by process {process.pid}" in second.err
     process.kill()
     process.communicate(timeout=TIMEOUT_S)
     reached = RunRecord.read(tmp_path / "run").last_step
@@ -99,8 +99,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
 def test_what_does_not_train_loads_neither_tensorflow_nor_qt(arguments):
     program = ("import sys; from qatviz.cli import main; main(sys.argv[1:]); "
                "sys.exit(len({'tensorflow', 'PyQt5', 'tqdm'} & set(sys.modules)))")
-    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE)
+    done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
 
 

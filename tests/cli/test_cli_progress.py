@@ -19,7 +19,7 @@ from qatviz.training.settings_book import SettingsBook
 
 BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 4)), "tflite-int8")
 ACCURACY = {"float": 0.971, "weights_only": 0.96, "activations_only": 0.95, "quantized": 0.94}
-CHANGES = tuple(events.Change("a{}.weights.symmetric".format(i), True, False) for i in range(9))
+CHANGES = tuple(events.Change(f"a{i}.weights.symmetric", True, False) for i in range(9))
 
 
 class Terminal(io.StringIO):

@@ -27,7 +27,7 @@ def run(tmp_path_factory):
 def page(run):
     path = run.parent / "a.html"
     answer = call("report", run, "--out", path)
-    assert answer.code == 0 and answer.out.startswith("{}: the run up to step {}, ".format(path, STEPS))
+    assert answer.code == 0 and answer.out.startswith(f"{path}: the run up to step {STEPS}, ")
     written = path.read_text(encoding="utf-8")
     assert len(written) < 1e6 and "<script" not in written and "http:" not in written
     return written
@@ -42,15 +42,15 @@ def rows(page):
 def test_it_says_what_show_says(run, page):
     shown = call("show", run, "--json").json
     found = rows(page)
-    assert "{} steps: finished".format(STEPS) in page and shown["description"]["run_id"] in page
-    accuracies = ["{:.1f} %".format(100 * shown["accuracy"][way])
+    assert f"{STEPS} steps: finished" in page and shown["description"]["run_id"] in page
+    accuracies = [f"{100 * shown['accuracy'][way]:.1f} %"
                   for way in ("float", "weights_only", "activations_only", "quantized")]
     assert [str(STEPS)] + accuracies in found
     for tensor in shown["tensors"]:
         row = next(row for row in found if row and row[0] == tensor["name"] and len(row) > 15)
-        sqnr = "exact" if tensor["sqnr_db"] is None else "{:.1f}".format(tensor["sqnr_db"])
-        assert row[2:5] == [str(tensor["num_bits"]), sqnr, "{:.3f}".format(tensor["rmse_over_scale"])]
-        assert "{:,} / ".format(tensor["used_codes"]) in row[7] and row[11] == "{:,}".format(tensor["zero_point"])
+        sqnr = "exact" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}"
+        assert row[2:5] == [str(tensor["num_bits"]), sqnr, f"{tensor['rmse_over_scale']:.3f}"]
+        assert f"{tensor['used_codes']:,} / " in row[7] and row[11] == f"{tensor['zero_point']:,}"
     assert any("conv1.weights.num_bits 8 → 4" in cell for row in found for cell in row)
     assert ["12", "num_bits 8 → 4 of 4 tensors"] in [[row[0], row[-1]] for row in found if row]
 
@@ -85,5 +85,5 @@ def test_it_loads_neither_tensorflow_nor_qt(run, tmp_path):
     program = ("import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
                "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))")
     command = [sys.executable, "-W", "error", "-c", program, "report", str(run), "--out", str(tmp_path / "a.html")]
-    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    done = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert done.returncode == 0 and done.stderr == b"", done.stderr

@@ -119,7 +119,7 @@ def test_a_checkpoint_of_another_network_is_told_in_a_sentence(whole, folder, tm
 
 def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, folder):
     before = call("show", folder / "whole", "--json").json
-    answer = call("train", "--fork", "{}@before-00000040".format(folder / "whole"), "--steps", 50, "--quiet", "--json",
+    answer = call("train", "--fork", f"{folder / 'whole'}@before-00000040", "--steps", 50, "--quiet", "--json",
                   "--learning-rate", "0.01", "--set", "dense2.num_bits=5", "--set", "45:input.num_bits=7",
                   "--out", folder / "fork")
     assert answer.code == 0 and answer.err == ""
@@ -129,7 +129,7 @@ def test_settings_change_when_a_run_goes_on_and_a_fork_leaves_it_alone(whole, fo
     assert answer.json["step"] == 50
     assert call("show", folder / "whole", "--json").json == before
     shown = call("show", folder / "fork").out
-    assert "forked from {} at before-00000040".format(folder / "whole") in shown
+    assert f"forked from {folder / 'whole'} at before-00000040" in shown
     resumed = call("train", "--resume", folder / "fork", "--checkpoint", "start-00000040", "--steps", 41, "--quiet",
                    "--json")
     assert resumed.code == 0 and resumed.json["events"] == [] and resumed.json["step"] == 41

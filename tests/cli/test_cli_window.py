@@ -78,8 +78,8 @@ def run(arguments, folder, **variables):
     """The real program, without a display."""
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(folder / "runs"), XDG_CONFIG_HOME=str(folder), **variables)
-    return subprocess.run([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+    return subprocess.run([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, capture_output=True,
+                          text=True, timeout=110)
 
 
 @pytest.mark.slow
@@ -89,8 +89,8 @@ def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_pa
               "window.parse_train = lambda a: real(a + ['--steps', '12', '--network', 'mlp'] if '--out' in a else a); sys.exit(main([]))"
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"))
-    done = subprocess.run([sys.executable, "-c", program], cwd=str(tmp_path), env=environ, stdout=subprocess.PIPE,
-                          stderr=subprocess.PIPE, universal_newlines=True, timeout=110)
+    done = subprocess.run([sys.executable, "-c", program], cwd=str(tmp_path), env=environ, capture_output=True,
+                          text=True, timeout=110)
     assert done.returncode == 0, done.stderr
     assert "no display here" in done.stderr and "dense1" in done.stdout
     path = done.stdout.rstrip().rpartition("the window of this run: ")[2]

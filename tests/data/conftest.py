@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-CIFAR_BATCHES = ["data_batch_{}".format(index) for index in range(1, 6)] + ["test_batch"]
+CIFAR_BATCHES = [f"data_batch_{index}" for index in range(1, 6)] + ["test_batch"]
 
 
 class Files:
@@ -28,7 +28,7 @@ class Files:
         """Write an IDX file straight from its specification."""
         codes = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
         content = struct.pack(">BBBB", 0, 0, codes[array.dtype.str[1:]], array.ndim)
-        content += struct.pack(">{}I".format(array.ndim), *array.shape)
+        content += struct.pack(f">{array.ndim}I", *array.shape)
         content += array.astype(array.dtype.newbyteorder(">")).tobytes()
         path = self.path(name)
         path.write_bytes(gzip.compress(content) if zipped else content)
@@ -36,8 +36,8 @@ class Files:
 
     def idx_set(self, x, y, prefix="train", zipped=False, folder="set"):
         ending = ".gz" if zipped else ""
-        self.idx("{}/{}-labels-idx1-ubyte{}".format(folder, prefix, ending), y.astype(np.uint8), zipped)
-        return self.idx("{}/{}-images-idx{}-ubyte{}".format(folder, prefix, x.ndim, ending), x, zipped)
+        self.idx(f"{folder}/{prefix}-labels-idx1-ubyte{ending}", y.astype(np.uint8), zipped)
+        return self.idx(f"{folder}/{prefix}-images-idx{x.ndim}-ubyte{ending}", x, zipped)
 
     def npz(self, name="data.npz", compressed=True, **arrays):
         path = self.path(name)
@@ -52,7 +52,7 @@ class Files:
     def folder(self, images, labels, root="folder", ending="png"):
         """Write images into sub-folders named after their labels."""
         for index, (image, label) in enumerate(zip(images, labels)):
-            self.image("{}/{}/{:04d}.{}".format(root, label, index, ending), image)
+            self.image(f"{root}/{label}/{index:04d}.{ending}", image)
         return str(self.directory / root)
 
     def cifar(self, images, labels, root="cifar-10-batches-py", protocol=2):

@@ -78,7 +78,7 @@ def test_nothing_that_a_pickle_names_is_called(tmp_path, monkeypatch, protocol, 
     monkeypatch.chdir(tmp_path)
     with pytest.raises(DataError, match="^file: "):
         batch = read(pickle.dumps({"data": Boom(*call)}, protocol=protocol))
-        raise AssertionError("read as {}".format(batch))
+        raise AssertionError(f"read as {batch}")
     assert os.listdir(str(tmp_path)) == []
 
 
@@ -175,4 +175,4 @@ def test_what_is_not_cached_says_where_it_was_expected_and_how_to_cache_it(keras
     with pytest.raises(DataError) as caught:
         load(name)
     assert str(keras.directory) in str(caught.value)
-    assert "tf.keras.datasets.{}.load_data()".format(name) in str(caught.value)
+    assert f"tf.keras.datasets.{name}.load_data()" in str(caught.value)

@@ -106,7 +106,7 @@ def test_messages_name_the_file_of_the_part(files, digits):
 
 def header(*sizes, code=8, axes=None):
     return struct.pack(">BBBB", 0, 0, code, len(sizes) if axes is None else axes) + struct.pack(
-        ">{}I".format(len(sizes)), *sizes)
+        f">{len(sizes)}I", *sizes)
 
 
 @pytest.mark.parametrize("zipped", [False, True])

@@ -92,9 +92,9 @@ def test_incomplete_or_ambiguous_keys_are_refused(files, digits, keys, found):
 
 @pytest.mark.parametrize("keys", [("x", "y"), ("x_train", "y_train")])
 def test_messages_use_the_keys_of_the_file(files, digits, keys):
-    with pytest.raises(DataError, match="data.npz: {}: found nan in example 0".format(keys[0])):
+    with pytest.raises(DataError, match=f"data.npz: {keys[0]}: found nan in example 0"):
         load(files.npz(**dict(zip(keys, (np.full((40, 2), np.nan), digits[1])))))
-    with pytest.raises(DataError, match="data.npz: {}: found 3 labels for 40 examples".format(keys[1])):
+    with pytest.raises(DataError, match=f"data.npz: {keys[1]}: found 3 labels for 40 examples"):
         load(files.npz(**dict(zip(keys, (digits[0], digits[1][:3])))))
 
 

@@ -12,7 +12,7 @@ from typing import NamedTuple, Optional
 import numpy as np
 
 VARIABLE = "QATVIZ_ONNXRUNTIME_PYTHON"
-MISSING = "there is no newer Python with onnxruntime; {} can name one".format(VARIABLE)
+MISSING = f"there is no newer Python with onnxruntime; {VARIABLE} can name one"
 #: Optimizations that each type of codes is run with (see :class:`qatviz.export.onnx.runtime.OnnxRunner`).
 LEVELS = {"uint8": "ORT_ENABLE_ALL", "int8": "ORT_ENABLE_BASIC"}
 _LOOK = "import onnxruntime, sys; assert sys.version_info > (3, 8); print(onnxruntime.__version__)"
@@ -40,10 +40,10 @@ class Newer(NamedTuple):
 @lru_cache(maxsize=None)
 def find() -> Optional[Newer]:
     """The one to take; None if there is none."""
-    named = [os.environ.get(VARIABLE)] + [shutil.which("python3.{}".format(minor)) for minor in range(14, 8, -1)]
+    named = [os.environ.get(VARIABLE)] + [shutil.which(f"python3.{minor}") for minor in range(14, 8, -1)]
     for path in filter(None, named + [shutil.which("python3")]):
         found = subprocess.run([path, "-c", _LOOK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               universal_newlines=True)
+                               text=True)
         if found.returncode == 0:
             return Newer(path, found.stdout.strip())
     return None
@@ -58,12 +58,12 @@ def put_out(newer, directory, images, *files):
         images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
     np.save(str(directory / "images.npy"), images)
     for i, file in enumerate(files):
-        (directory / "{}.onnx".format(i)).write_bytes(file.content)
+        (directory / f"{i}.onnx").write_bytes(file.content)
     levels = [LEVELS[file.storage.name] for file in files]
     subprocess.run([newer.python, "-c", _PROGRAM, "images.npy"] + levels, check=True, cwd=str(directory),
                    stderr=subprocess.DEVNULL)
     found = []
     for i in range(len(files)):
-        with np.load(str(directory / "{}.npz".format(i))) as arrays:
-            found.append([arrays["arr_{}".format(j)] for j in range(len(arrays.files))])
+        with np.load(str(directory / f"{i}.npz")) as arrays:
+            found.append([arrays[f"arr_{j}"] for j in range(len(arrays.files))])
     return found

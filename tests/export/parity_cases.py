@@ -50,7 +50,7 @@ def sensible_parameters(network, seed=0):
                 value = random.standard_normal(shape) * np.sqrt(2.0 / fan_in)
             else:
                 value = random.standard_normal(shape) * 0.3
-            values["{}.{}".format(layer.name, name)] = value.astype(np.float32)
+            values[f"{layer.name}.{name}"] = value.astype(np.float32)
     return values
 
 
@@ -66,7 +66,7 @@ def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
     source, channels = normalized(Conv2D, "stem", filters=32, kernel_size=3, strides=2), 32
     for stage, (expansion, filters, count, stride) in enumerate(_BLOCKS):
         for index in range(count):
-            name = "block{}_{}_".format(stage, index)
+            name = f"block{stage}_{index}_"
             if expansion > 1:
                 normalized(Conv2D, name + "expand", filters=expansion * channels, kernel_size=1)
             normalized(DepthwiseConv2D, name + "depthwise", kernel_size=3, strides=1 if index else stride)

@@ -212,7 +212,7 @@ def test_memory_is_what_is_told(compiler, tmp_path):
     assert sizes["arena"] == -(-source.arena // 8) * 8
     arrays = sum(size for name, size in sizes.items() if not name.endswith(("_op", "_run", "_storage", "arena")))
     assert arrays == source.constants
-    assert "#define EVERYTHING_ARENA_BYTES {}\n".format(source.arena) in source.files["everything.h"].decode()
+    assert f"#define EVERYTHING_ARENA_BYTES {source.arena}\n" in source.files["everything.h"].decode()
 
 
 def test_the_runtime_allocates_nothing_and_knows_no_floating_point():
@@ -236,7 +236,7 @@ def test_a_layers_codes_stay_as_long_as_someone_reads_them(compiler, sanitizers)
     flat = net.add(Flatten, "flat")
     net.add(Reshape, "back", target_shape=(4, 4, 2))
     for index in range(4):
-        net.add(Conv2D, "conv{}".format(index), filters=2, kernel_size=3)
+        net.add(Conv2D, f"conv{index}", filters=2, kernel_size=3)
     net.add(Add, "sum", inputs=(net.last, first, first))
     net.add(Concat, "join", inputs=(net.last, net.last), axis=0)
     net.add(Flatten, "ends")
@@ -262,7 +262,7 @@ def test_layers_can_be_called_as_c_calls_its_own(compiler):
     model = model_of(network_of((3,), *[(Dense, name, {"units": 3}) for name in names]))
     check_layers(model, compiler, count=4)
     text = source_of(model).files["chain.c"].decode()
-    assert all('"{}"'.format(name) in text for name in names)
+    assert all(f'"{name}"' in text for name in names)
 
 
 def test_what_the_user_wrote_stays_in_its_comment(compiler):
@@ -306,7 +306,7 @@ def test_its_program_refuses_half_an_input(compiler, tmp_path):
     subprocess.run([*compiler.command, "-o", program, *sources], cwd=str(tmp_path), check=True)
     for given, args, code in (
             (b"123", ["--run"], 1), (b"", ["--run"], 0), (b"1234", ["--run"], 0), (b"", ["--help"], 2)):
-        done = subprocess.run([program, *args], input=given, stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+        done = subprocess.run([program, *args], input=given, capture_output=True)
         assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
 
 

@@ -268,7 +268,7 @@ def test_ranges_that_were_never_seen_are_refused_where_they_are_needed():
 def test_arrays_that_are_missing_or_not_finite_are_refused(name, value):
     network = dense()
     state = dict(state_of(network), **{name: value})
-    with pytest.raises(ExportError, match="layer '{}'".format(name.split(".")[0])):
+    with pytest.raises(ExportError, match=f"layer '{name.split('.')[0]}'"):
         graph_of(network, book_of(network), state, quantized=False)
 
 

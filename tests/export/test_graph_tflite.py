@@ -131,7 +131,7 @@ def test_a_tensor_that_is_always_zero_stays_zero():
 
 def test_more_than_two_are_added_in_a_chain():
     net = NetworkBuilder("sums", (5,))
-    parts = [net.add(Dense, "part{}".format(i), inputs="input", units=3) for i in range(4)]
+    parts = [net.add(Dense, f"part{i}", inputs="input", units=3) for i in range(4)]
     net.add(Add, "sum", inputs=tuple(parts))
     net.add(ReLU, "positive")
     network = net.network()

@@ -62,7 +62,7 @@ def test_graphs_and_files_compute_what_was_seen(name, setting):
              "tflite": FloatRunner(fake_quant_file(model)).values(images, [network.output])[network.output]}
     for form, values in found.items():
         agreement = compare_logits(seen, codes_of(values, logits))
-        print("{}, {}, {}: {}".format(network.name, setting, form, agreement))
+        print(f"{network.name}, {setting}, {form}: {agreement}")
         # Sums of more than 22 bits, as of 784 inputs, are too large to be known exactly.
         identical, largest = FLOAT_SUMS[name]
         if form == "exact":

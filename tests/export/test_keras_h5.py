@@ -87,7 +87,7 @@ def test_trained_weights_go_back_into_the_users_own_model_and_come_in_again(mine
     assert config["config"] == json.loads(mine.origin.config)["config"]
     assert len(found) == len(mine.origin.arrays)
     for name, (path, array) in mine.origin.arrays.items():
-        value = next(value for known, value in found.items() if known.endswith("{}/{}:0".format(path[-1], array)))
+        value = next(value for known, value in found.items() if known.endswith(f"{path[-1]}/{array}:0"))
         np.testing.assert_array_equal(value.ravel(), state[name].ravel())
     again = load_model_file(tmp_path / "mine.h5")
     assert again.network == mine.network
@@ -102,7 +102,7 @@ def test_an_array_that_the_users_model_has_not_keeps_its_place_or_is_refused(min
     assert not_keras == ["bn.gamma", "bn/scale.weights", "bn2/scale.weights"]
     for name in not_keras:
         changed = dict(state, **{name: state[name] * np.float32(1.5)})
-        reason = "its {} was trained.*possible with the option rebuild".format(name.split(".")[1])
+        reason = f"its {name.split('.')[1]} was trained.*possible with the option rebuild"
         with pytest.raises(ExportError, match=reason):
             export(source_of(mine.network, mine.origin, changed), tmp_path / "no.h5")
     assert list(tmp_path.iterdir()) == []

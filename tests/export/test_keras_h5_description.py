@@ -59,7 +59,7 @@ def test_random_networks_come_back(network):
     if all(name[0] != "_" and "/" not in name for name in expected):
         assert records_of(found) == expected
     assert {name: path[-1] for name, (path, _) in arrays.items()}.keys() == {
-        "{}.{}".format(layer.name, name) for layer in network.layers for name in network.parameter_shapes(layer.name)}
+        f"{layer.name}.{name}" for layer in network.layers for name in network.parameter_shapes(layer.name)}
 
 
 def test_names_that_keras_cannot_have_are_others():

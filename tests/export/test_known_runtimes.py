@@ -28,7 +28,7 @@ def agreement():
     patch = pytest.MonkeyPatch()
     patch.setattr(bench_parity, "EXAMPLES", EXAMPLES)
     bench_parity._case.cache_clear()
-    yield lambda setting, form: next(bench_parity.run(["parity/few_layers/{}/{}".format(setting, form)]))
+    yield lambda setting, form: next(bench_parity.run([f"parity/few_layers/{setting}/{form}"]))
     bench_parity._case.cache_clear()
     patch.undo()
 
@@ -47,6 +47,6 @@ def test_exports_come_as_close_as_is_known_to_be_possible(agreement, setting):
         found = agreement(setting, form)
         if "not_run" in found and form.startswith(("c/", "onnx/")):
             continue  # no C compiler, no onnxruntime
-        measured = "{} as {}: {}".format(setting, form, found)
+        measured = f"{setting} as {form}: {found}"
         assert "identical" in found, measured
         assert (found["identical"] >= bar[0]) and found["largest"] <= bar[1] and found["top1"] >= bar[2], measured

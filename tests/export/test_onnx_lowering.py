@@ -236,7 +236,7 @@ def test_it_is_said_what_is_computed_in_float(setting, expected):
 
 def test_sums_of_more_than_two_are_rounded_once():
     net = NetworkBuilder("sums", (6,))
-    branches = [net.add(Dense, "branch{}".format(i), units=4, inputs="input") for i in range(3)]
+    branches = [net.add(Dense, f"branch{i}", units=4, inputs="input") for i in range(3)]
     net.add(Add, "sum", inputs=branches)
     net.add(Dense, "logits", units=2)
     model = model_of(net.network())

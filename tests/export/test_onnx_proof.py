@@ -115,7 +115,7 @@ def test_sums_beyond_32_bits_are_refused():
 @pytest.mark.parametrize("package", onnx_limits.PACKAGES)
 def test_without_the_packages_it_is_told_how_to_get_them(package, tmp_path, dataset, monkeypatch):
     monkeypatch.setattr(onnx_limits, "find_spec", lambda name: None if name == package else name)
-    hint = 'exports to ONNX need {}, which .*; possible after: pip install "qatviz.onnx."'.format(package)
+    hint = f'exports to ONNX need {package}, which .*; possible after: pip install "qatviz.onnx."'
     with pytest.raises(ExportError, match=hint):
         export(tmp_path / "net.onnx", dataset)
     # Found, but broken.

@@ -40,8 +40,7 @@ def test_files_of_the_zoo_compute_what_was_seen(name, setting):
     seen = codes_of(case.logits(book, images), model.logits)
     agreement = compare_logits(seen, run_logits(model, OnnxRunner(model, onnx_model(model)).run, images)[1])
     layers = compare_layers(model, all_outputs(model).run, images[:LAYER_EXAMPLES])
-    print("{}, {}: {}, least of a layer alone {:.6f}".format(
-        name, setting, agreement, min(layer.own.identical for layer in layers)))
+    print(f"{name}, {setting}: {agreement}, least of a layer alone {min(layer.own.identical for layer in layers):.6f}")
     identical, largest, top1 = bar(name, setting)
     assert agreement.identical >= identical and agreement.largest <= largest and agreement.top1 >= top1, agreement
     for layer in layers:

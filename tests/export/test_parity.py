@@ -70,7 +70,6 @@ def test_logits_are_the_graphs(case, setting):
         found = simulate(model, images)
         difference = np.abs(expected - found)
         share, agreement = np.mean(difference == 0), np.mean(same_top1(expected, found))
-        measured = "{}, {}, {}: {:.3%} identical, at most {} apart, {:.2%} top-1".format(
-            name, setting, what, share, difference.max(), agreement)
+        measured = f"{name}, {setting}, {what}: {share:.3%} identical, at most {difference.max()} apart, {agreement:.2%} top-1"
         print(measured)
         assert share >= identical and difference.max() <= largest and agreement >= top1, measured

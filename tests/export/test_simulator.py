@@ -66,7 +66,7 @@ def graph_codes(model, values):
         tensor = model.tensor(name)
         steps = value.astype(np.float64) / tensor.scale + tensor.zero_point
         found[name] = np.floor(steps + 0.5).astype(np.int64)
-        assert np.abs(steps - found[name]).max() < 1e-2, "{} is not on its grid".format(name)
+        assert np.abs(steps - found[name]).max() < 1e-2, f"{name} is not on its grid"
     return found
 
 
@@ -81,7 +81,7 @@ def test_every_code_of_every_tensor_is_the_graphs(graph, setting):
     found = simulate_tensors(model, images)
     assert set(expected) <= set(found) and len(expected) > 4
     for name, codes in expected.items():
-        assert np.ptp(codes) > 0, "the graph says nothing about {}".format(name)
+        assert np.ptp(codes) > 0, f"the graph says nothing about {name}"
         np.testing.assert_array_equal(found[name], codes, name)
 
 

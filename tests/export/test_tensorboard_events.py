@@ -93,7 +93,7 @@ def test_every_step_that_survives_is_read_back_with_its_values(recorded, tmp_pat
     assert scalars(found, "loss") == {step: pytest.approx(record.loss) for step, record in steps.items()}
     for row, measure in enumerate(STEP_MEASURES):
         for column, tensor in enumerate(TENSORS):
-            tag = "{}/{}".format(measure, tensor)
+            tag = f"{measure}/{tensor}"
             expected = {step: record.values[row, column] for step, record in steps.items()
                         if not np.isnan(record.values[row, column])}
             if expected:
@@ -111,7 +111,7 @@ def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_p
     found = read(tmp_path / "board")
     for number, tensor in enumerate(TENSORS):
         for kind in ("float", "quantized", "codes"):
-            tag = "{}/{}".format(kind, tensor)
+            tag = f"{kind}/{tensor}"
             if kind == "codes" and number == 0:
                 assert tag not in found.Tags()["histograms"]
                 continue
@@ -152,7 +152,7 @@ def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
     assert set(found.PluginTagToContent("text")) == {"events"}
     assert {"loss", "accuracy/float", "flip_rate/" + TENSORS[1]} <= set(found.PluginTagToContent("scalars"))
     assert set(found.PluginTagToContent("histograms")) == {
-        "{}/{}".format(kind, tensor) for kind in ("float", "quantized", "codes") for tensor in TENSORS
+        f"{kind}/{tensor}" for kind in ("float", "quantized", "codes") for tensor in TENSORS
         } - {"codes/" + TENSORS[0]}
     event = found.Tensors("codes/" + TENSORS[1])[0]
     lefts, rights, counts = tf.make_ndarray(event.tensor_proto).T
@@ -292,5 +292,5 @@ def test_the_command_writes_beside_the_record_and_says_how_to_look(recorded, cap
     Options.directory, Options.out = str(directory), None
     assert command.tensorboard(Options) == 0
     said = capsys.readouterr().out
-    assert "60 steps" in said and "5 snapshots" in said and "--logdir {}".format(directory / "tensorboard") in said
+    assert "60 steps" in said and "5 snapshots" in said and f"--logdir {directory / 'tensorboard'}" in said
     assert read(directory / "tensorboard").Tags()["scalars"]

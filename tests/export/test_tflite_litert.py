@@ -129,7 +129,7 @@ def test_an_export_that_only_litert_runs_is_proven_there(setting, title, litert,
     weights, activations, option = WIDE[setting]
     source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
     report = TFLITE.export(source, tmp_path / "net.tflite", {option: True}).report
-    assert report.to_text().startswith("{} of chain, run in {}".format(title, litert.name))
+    assert report.to_text().startswith(f"{title} of chain, run in {litert.name}")
     assert report.as_expected and not report.faults and len(report.layers) == 4
     assert len(report.golden["file_output"]) == 16
 

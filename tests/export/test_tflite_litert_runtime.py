@@ -73,8 +73,7 @@ def runner(tmp_path):
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
         (package / "interpreter.py").write_text(STAND_IN.format(invoke=invoke))
-        python = program(tmp_path / "python", "#!/bin/sh\nPYTHONPATH='{}' exec '{}' \"$@\"\n".format(
-            package.parent, sys.executable))
+        python = program(tmp_path / "python", f"#!/bin/sh\nPYTHONPATH='{package.parent}' exec '{sys.executable}' \"$@\"\n")
         made.append(LitertRunner(Litert(python, "9.9"), FILE, **options))
         return made[-1]
     yield make
@@ -132,12 +131,12 @@ def test_the_first_python_on_the_path_that_has_it_is_taken(tmp_path, monkeypatch
         (tmp_path / name).mkdir()
         program(tmp_path / name / ("python3.13" if name != "c" else "python3.9"), "#!/bin/sh\n" + text)
     monkeypatch.delenv(litert_runtime.VARIABLE, raising=False)
-    monkeypatch.setenv("PATH", "{0}/b:{0}/c:/bin".format(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/b:{tmp_path}/c:/bin")
     assert find_litert() == Litert(str(tmp_path / "b" / "python3.13"), "4.5.6")
     assert find_litert().name == "LiteRT 4.5.6"
-    monkeypatch.setenv("PATH", "{0}/a:{0}/c:/bin".format(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/a:{tmp_path}/c:/bin")
     assert find_litert() == Litert(str(tmp_path / "c" / "python3.9"), "7.8.9")
-    monkeypatch.setenv("PATH", "{0}/a:/nowhere".format(tmp_path))
+    monkeypatch.setenv("PATH", f"{tmp_path}/a:/nowhere")
     with pytest.raises(LitertMissing, match="no Python on PATH has the package ai-edge-litert.*QATVIZ_LITERT_PYTHON"):
         find_litert()
 
@@ -147,7 +146,7 @@ def test_one_that_is_named_is_taken_or_told_to_be_none(named, tmp_path, monkeypa
     monkeypatch.setenv("PATH", str(tmp_path))
     program(tmp_path / "python3.12", "#!/bin/sh\necho 1.2.3")
     monkeypatch.setenv(litert_runtime.VARIABLE, named)
-    with pytest.raises(LitertMissing, match="{} is '{}', which is no Python".format(litert_runtime.VARIABLE, named)):
+    with pytest.raises(LitertMissing, match=f"{litert_runtime.VARIABLE} is '{named}', which is no Python"):
         find_litert()
     monkeypatch.setenv(litert_runtime.VARIABLE, str(tmp_path / "python3.12"))
     assert find_litert().version == "1.2.3"

@@ -91,8 +91,8 @@ def test_of_a_perfect_file_all_is_identical(graph, dataset):
 @pytest.mark.parametrize("layer", ["relu", "pool", "means", "logits"])
 def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, graph, dataset):
     report = proof_of(wrong_by(amount, layer), graph, dataset)
-    assert any(fault.startswith("layer {!r}".format(layer)) for fault in report.faults)
-    assert "WRONG: layer {!r}".format(layer) in report.to_text() and report.to_record()["faults"] == report.faults
+    assert any(fault.startswith(f"layer {layer!r}") for fault in report.faults)
+    assert f"WRONG: layer {layer!r}" in report.to_text() and report.to_record()["faults"] == report.faults
     assert {entry.layer: entry.own.largest for entry in report.layers}[layer] == abs(amount)
 
 

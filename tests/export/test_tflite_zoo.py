@@ -46,7 +46,7 @@ def test_files_of_the_zoo_compute_what_was_seen(name, setting):
     seen = codes_of(case.logits(book, images), model.logits)
     simulated, found = run_logits(model, TfliteRunner(file).run, images)
     agreement = compare_logits(seen, found)
-    print("{}, {}: {}, to the simulator {}".format(name, setting, agreement, compare_logits(simulated, found)))
+    print(f"{name}, {setting}: {agreement}, to the simulator {compare_logits(simulated, found)}")
     identical, largest, top1 = DEEP_BAR if name in DEEP else BAR
     assert agreement.identical >= identical and agreement.largest <= largest and agreement.top1 >= top1, agreement
     everything = tflite_model(model, outputs=[op.output for op in model.ops])

@@ -42,14 +42,13 @@ DEAF_WAITS, STUBBORN = _DEAF + WAITS, _DEAF + PROGRAM + "signal.pause()"
 
 def succeeds(record):
     """A program that ends with this record; a line that is none of ours comes before."""
-    return PROGRAM + "print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({!r}))".format(record)
+    return PROGRAM + f"print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({record!r}))"
 
 
 def few_bits(network, book, step, options):
     """The limits of a format of up to 8 bits; of up to 4, with an option."""
     most = 4 if options["tiny"] else 8
-    return ["{0}: {1} bits; it holds up to {2}; possible with {0}.num_bits={2}".format(
-        tensor.name, book.of(tensor.name).num_bits, most)
+    return [f"{tensor.name}: {book.of(tensor.name).num_bits} bits; it holds up to {most}; possible with {tensor.name}.num_bits={most}"
         for tensor in book.plan.tensors if book.of(tensor.name).num_bits > most]
 
 
@@ -83,12 +82,12 @@ class ExportLauncher(StagedLauncher):
 
     def moments(self, directory):
         if "gone" in directory:
-            raise RecordError("{}: is gone".format(directory))
+            raise RecordError(f"{directory}: is gone")
         return self.infos
 
     def settings_at(self, directory, checkpoint):
         if checkpoint not in self.books:
-            raise RecordError("{}: damaged".format(checkpoint))
+            raise RecordError(f"{checkpoint}: damaged")
         return self.books[checkpoint], 3
 
 

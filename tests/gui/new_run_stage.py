@@ -44,7 +44,7 @@ class Looks(Launcher):
         if self.gate is not None:
             self.gate.wait(5)
         self.asked.append(question)
-        found = self.data.get(question.source, DataError("{!r} is no data set".format(question.source)))
+        found = self.data.get(question.source, DataError(f"{question.source!r} is no data set"))
         if isinstance(found, Exception):
             raise found
         return found

@@ -182,9 +182,9 @@ class StagedRun:
             except QatvizError as error:
                 self.put(events.CommandRejected(self.step, sequence, command.describe(), str(error)))
                 continue
-            name = "before-{}-{}".format(self.step, sequence) if changes else ""
+            name = f"before-{self.step}-{sequence}" if changes else ""
             if isinstance(command, c.SaveCheckpoint):
-                name = command.name or "step-{}".format(self.step)
+                name = command.name or f"step-{self.step}"
             self.put(events.CommandApplied(self.step, sequence, command.describe(), changes, name))
             if isinstance(command, c.InspectTensor):
                 self.put(TensorValues(self.step, command.tensor, read_only(self._values[command.tensor].copy())))
@@ -206,7 +206,7 @@ class StagedRun:
         elif isinstance(command, c.Stop):
             self.end(events.Stopped(self.step))
         elif isinstance(command, c.SaveCheckpoint):
-            self.put(events.CheckpointSaved(self.step, command.name or "step-{}".format(self.step), "asked for"))
+            self.put(events.CheckpointSaved(self.step, command.name or f"step-{self.step}", "asked for"))
         elif isinstance(command, c.InspectTensor):
             self.plan.tensor(command.tensor)
         return ()

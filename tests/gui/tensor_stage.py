@@ -40,7 +40,7 @@ def news(context, run, panel, steps=1):
 
 
 def change(context, run, panel, tensor=NAME, **settings):
-    run.send(ChangeSettings(tuple(("{}.{}".format(tensor, name), value) for name, value in settings.items())))
+    run.send(ChangeSettings(tuple((f"{tensor}.{name}", value) for name, value in settings.items())))
     news(context, run, panel, 0)
 
 

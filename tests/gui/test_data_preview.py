@@ -93,7 +93,7 @@ def test_what_is_painted_is_the_example(context, show):
 
 @pytest.mark.parametrize("classes, lies", [(10, False), (3, True), (14, True), (40, False)])
 def test_bars_have_the_lengths_of_the_counts(preview, classes, lies):
-    names = tuple("class {}".format(index) for index in range(classes)) if lies else tuple(map(str, range(classes)))
+    names = tuple(f"class {index}" for index in range(classes)) if lies else tuple(map(str, range(classes)))
     look = look_of(classes=classes)._replace(groups=names, train_counts=np.arange(classes) * 7,
                                              test_counts=np.arange(classes))
     preview.show_look(look, "")
@@ -116,7 +116,7 @@ def test_targets_have_a_histogram_with_their_values_below(preview):
 
 
 def test_the_class_of_an_example_is_told_in_full_where_its_name_is_cut(preview, app, monkeypatch):
-    names = tuple("a class with a long name {}".format(index) for index in range(10))
+    names = tuple(f"a class with a long name {index}" for index in range(10))
     preview.show_look(DIGITS._replace(captions=tuple(names[index % 10] for index in range(32))), "")
     told = []
     monkeypatch.setattr(QtWidgets.QToolTip, "showText", lambda place, text, widget: told.append(text))

@@ -64,7 +64,7 @@ def test_a_marker_to_which_more_was_added_since_it_was_drawn_can_still_be_chosen
     shown.refresh()
     assert drawn[0] not in shown.effects.markers
     shown._on_flag(drawn, QtCore.QPoint())
-    assert shown.selected_step == drawn[0].step and "Step {:,}".format(drawn[0].step) in shown.effects.tell(drawn)
+    assert shown.selected_step == drawn[0].step and f"Step {drawn[0].step:,}" in shown.effects.tell(drawn)
     shown.findChild(MarkerMenu).close()
 
 

@@ -325,7 +325,7 @@ def test_an_axis_shows_little_below_0_where_nothing_is_negative(context, show):
 
 
 def entries(n, name="block_{}.weights"):
-    return [Entry("key{}".format(i), name.format(i), "31.{} dB".format(i), QtGui.QColor("red")) for i in range(n)]
+    return [Entry(f"key{i}", name.format(i), f"31.{i} dB", QtGui.QColor("red")) for i in range(n)]
 
 
 @pytest.mark.parametrize("width", [120, 300, 420, 640, 1200])
@@ -333,7 +333,7 @@ def entries(n, name="block_{}.weights"):
 def test_all_entries_have_a_place_of_their_own_within_the_legend(context, show, width, n):
     legend = show(Legend(context.theme, "SQNR (dB)", "about"), width, 18)
     legend.set_entries(entries(n))
-    rects = [legend.entry_rect("key{}".format(i)) for i in range(n)]
+    rects = [legend.entry_rect(f"key{i}") for i in range(n)]
     assert all(rect.width() > 0 for rect in rects)
     assert all(a.right() < b.left() for a, b in zip(rects, rects[1:]))
     if width >= 300:
@@ -355,7 +355,7 @@ def test_a_click_or_the_space_bar_asks_for_a_curve_to_be_hidden(context, show):
 
 def applied(step, *changes, command="x", checkpoint="before"):
     return events.CommandApplied(step, 1, command, tuple(Change(*change) for change in changes),
-                                 "{}-{}".format(checkpoint, step) if checkpoint else "")
+                                 f"{checkpoint}-{step}" if checkpoint else "")
 
 
 def labels(*found, **left):
@@ -365,7 +365,7 @@ def labels(*found, **left):
 def test_changes_are_told_in_a_word():
     assert labels(applied(1, ("conv1.weights.num_bits", 8, 4))) == ["w4"]
     assert labels(applied(1, ("conv1.activations.num_bits", 8, 3))) == ["a3"]
-    assert labels(applied(1, *(("conv{}.weights.num_bits".format(i), 8, 4) for i in range(5)))) == ["w4 ×5"]
+    assert labels(applied(1, *((f"conv{i}.weights.num_bits", 8, 4) for i in range(5)))) == ["w4 ×5"]
     assert labels(applied(1, ("a.weights.enabled", True, False))) == ["float"]
     assert labels(applied(1, ("a.weights.symmetric", False, True))) == ["symmetric"]
     assert labels(applied(1, ("run.learning_rate", 0.001, 0.01))) == ["lr 0.01"]
@@ -408,7 +408,7 @@ def test_a_bad_step_is_where_the_run_goes_on_from():
 def test_a_change_is_told_in_full_but_not_endlessly():
     assert sentences(applied(1, ("a.weights.num_bits", 8, 4), ("a.weights.symmetric", False, True))) == [
         "a.weights.num_bits 8 → 4", "a.weights.symmetric off → on"]
-    many = sentences(applied(1, *(("t{}.weights.num_bits".format(i), 8, 4) for i in range(100))))
+    many = sentences(applied(1, *((f"t{i}.weights.num_bits", 8, 4) for i in range(100))))
     assert len(many) < 12 and many[-1] == "and 92 more"
 
 

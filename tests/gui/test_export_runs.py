@@ -95,7 +95,7 @@ def test_a_run_that_has_ended_is_not_asked(exporter, run):
 def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter):
     exporter.launcher.program = (
         "import json, os\nline = json.dumps(dict(progress=0.5, what='halves')).encode()\n"
-        "os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({!r}).encode() + b'\\n')".format(RECORD))
+        f"os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({RECORD!r}).encode() + b'\\n')")
     progressed = QtTest.QSignalSpy(exporter.progressed)
     assert end_of(exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
 
@@ -210,7 +210,7 @@ def test_the_window_offers_it_once_there_is_a_run(window, monkeypatch):
 
 
 def test_the_dialog_can_be_closed_while_it_goes_on(window, app):
-    dialog = start_export(window, WAITS.replace("sys.exit(", "print(json.dumps({!r})); sys.exit(".format(RECORD)))
+    dialog = start_export(window, WAITS.replace("sys.exit(", f"print(json.dumps({RECORD!r})); sys.exit("))
     assert not dialog.isModal()
     dialog.shut.click()
     assert not dialog.isVisible()

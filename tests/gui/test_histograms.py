@@ -131,7 +131,7 @@ def test_float_tensors_show_their_values_alone(panel):
                                      ("log_counts", "log2_values", "common")])
 @pytest.mark.parametrize("bits", [2, 4, 8, 9, 16])
 def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
-    made, run = panel(changes=[("{}.num_bits".format(t.name), bits) for t in lenet_tensors()])
+    made, run = panel(changes=[(f"{t.name}.num_bits", bits) for t in lenet_tensors()])
     for option in options:
         choose(made, option, True)
     for tensor in run.plan.tensors:
@@ -329,7 +329,7 @@ def test_the_mouse_reads_the_bin_under_it(panel):
     assert text.startswith("conv2.weights  (w4 sym narrow)") and "level 0: " in text
     content = shown(made, "conv2.weights")
     zero_level = int(content.shown.level_counts[np.argmin(np.abs(content.shown.levels))])
-    assert "level 0: {:,} values".format(zero_level) in text
+    assert f"level 0: {zero_level:,} values" in text
     QtWidgets.QToolTip.hideText()
 
 

@@ -47,10 +47,10 @@ def test_each_tensor_has_a_row_the_input_first_with_its_settings_and_measures(co
         assert texts["symmetric"] == ("on" if settings.symmetric else "off")
         assert (texts["per_channel"] == "") == (tensor.kind == "activations")
         measure = {name: context.model.measure(tensor.name, name) for name in SNAPSHOT_MEASURES}
-        assert texts["sqnr_db"] == "{:.1f}".format(measure["sqnr_db"])
+        assert texts["sqnr_db"] == f"{measure['sqnr_db']:.1f}"
         assert texts["clipped"] == percent_text(measure["clipped"])
         codes = 256 - settings.narrow_range
-        assert texts["used_codes"] == "{:.0f} / {}".format(measure["used_codes"], codes)
+        assert texts["used_codes"] == f"{measure['used_codes']:.0f} / {codes}"
         assert texts["size"] == (bytes_text(tensor.parameters) if tensor.parameters else "")
 
 
@@ -73,7 +73,7 @@ def test_tensors_that_share_a_grid_say_so(context, panel, staged):
     assert "together" not in panel.source.rows.tooltip(4, COLUMNS[INDEX["name"]])
     tensors = tuple(replace(t, group=first.name) if t in (first, second) else t for t in run.plan.tensors)
     panel.source.rows.tensors = tensors
-    assert "with {}: their settings change together".format(first.name) in panel.source.rows.tooltip(
+    assert f"with {first.name}: their settings change together" in panel.source.rows.tooltip(
         4, COLUMNS[INDEX["name"]])
 
 
@@ -115,7 +115,7 @@ def test_codes_are_those_of_the_bits(context, panel, staged, bits):
     run = staged()
     change(context, run, ("conv2.weights.num_bits", bits), ("conv2.weights.narrow_range", False))
     panel.refresh()
-    assert row_texts(panel, "conv2.weights")["used_codes"].endswith(" / {:,}".format(2**bits))
+    assert row_texts(panel, "conv2.weights")["used_codes"].endswith(f" / {2**bits:,}")
 
 
 def test_what_is_pending_is_shown_beside_what_is_in_effect(context, panel, staged):
@@ -126,7 +126,7 @@ def test_what_is_pending_is_shown_beside_what_is_in_effect(context, panel, stage
     index = panel.shown.index(panel.shown.row_of("dense1.weights"), INDEX["num_bits"])
     assert index.data() == "8 → 4" and index.data(Qt.ForegroundRole) == context.theme.color("ghost")
     size = run.plan.tensor("dense1.weights").parameters
-    assert row_texts(panel, "dense1.weights")["size"] == "{} → {}".format(bytes_text(size), bytes_text(size / 2))
+    assert row_texts(panel, "dense1.weights")["size"] == f"{bytes_text(size)} → {bytes_text(size / 2)}"
     assert "→" in panel.summary.text()
     context.edits.apply()
     run.advance(1)
@@ -148,7 +148,7 @@ def test_the_summary_tells_tensors_size_and_bits(context, panel, staged):
     panel.refresh()
     parameters = sum(t.parameters for t in run.plan.tensors)
     text = panel.summary.text()
-    assert "{} tensors".format(len(run.plan.tensors)) in text and bytes_text(parameters / 2) in text
+    assert f"{len(run.plan.tensors)} tensors" in text and bytes_text(parameters / 2) in text
     assert bytes_text(4 * parameters) in text and "4.0 bits each" in text
 
 
@@ -169,7 +169,7 @@ def test_names_are_sorted_with_their_numbers_in_order(context, panel, staged):
     panel.refresh()
     panel.view.sortByColumn(INDEX["name"], Qt.AscendingOrder)
     shown = [name for name in names(panel) if name.startswith("pointwise") and name.endswith("weights")]
-    assert shown == ["pointwise{}.weights".format(n) for n in range(1, 14)]
+    assert shown == [f"pointwise{n}.weights" for n in range(1, 14)]
     panel.view.sort_as_network()
     assert names(panel) == [t.name for t in context.model.tensors]
 

@@ -66,7 +66,7 @@ def test_every_operation_is_a_node_with_its_fused_layers_and_shape(panel, contex
     texts = {name: node.text for name, node in shown.nodes.items()}
     assert texts["conv"].layers == "Conv2D 3×3 /2 + BatchNorm + ReLU"
     assert texts["stack1_add"].layers == "Add + ReLU" and texts["input"].shape == "32×32×3"
-    assert texts["logits"].shape == "10 · {} params".format(64 * 10 + 10)
+    assert texts["logits"].shape == f"10 · {64 * 10 + 10} params"
     shown_tensors = [tensor.name for node in shown.nodes.values() for tensor in node.tensors]
     assert sorted(shown_tensors) == sorted(tensor.name for tensor in run.plan.tensors)
 
@@ -125,7 +125,7 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
     assert now["conv1.weights"].color != now["conv2.weights"].color
     assert now["logits.weights"].text == "float" and now["logits.weights"].color is None
     choose(shown.measure_box, "size")
-    assert badges(shown)["conv1.weights"].text == "{:.0f} B".format(5 * 5 * 16 * 2 / 8)
+    assert badges(shown)["conv1.weights"].text == f"{5 * 5 * 16 * 2 / 8:.0f} B"
     assert badges(shown)["logits.weights"].text == "5 KiB", "1280 floats of 4 bytes"
 
 

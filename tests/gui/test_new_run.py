@@ -70,7 +70,7 @@ def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothin
     for text, go_on in (("-5", QtCore.Qt.Key_Return), ("-6", QtCore.Qt.Key_Tab)):
         type_into(dialog, box, text)
         QtTest.QTest.keyClick(box, go_on)
-        assert box.text() == text and dialog.problems()[name].startswith("{} is {}".format(name, text))
+        assert box.text() == text and dialog.problems()[name].startswith(f"{name} is {text}")
         assert dialog.isVisible() and not dialog.start.isEnabled()
     type_into(dialog, box, "77")
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Tab)
@@ -93,9 +93,9 @@ def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     for i, row in enumerate(summary.summary()):
         shown = [rows.topLevelItem(i).text(column) for column in range(1, 5)]
         assert shown == [row.kind, "×".join(map(str, row.output_shape))] + [
-            "{:,}".format(number) if number else "" for number in (row.parameters, row.macs)]
+            f"{number:,}" if number else "" for number in (row.parameters, row.macs)]
     total = dialog.network_preview.total.text()
-    assert "{:,} parameters".format(summary.parameter_count) in total and "{:,} MACs".format(summary.macs) in total
+    assert f"{summary.parameter_count:,} parameters" in total and f"{summary.macs:,} MACs" in total
     assert network in dialog.new_run.out
 
 

@@ -121,7 +121,7 @@ def test_code_is_run_by_another_process_and_only_when_allowed(folder, marker, na
 @pytest.mark.parametrize("name, said", [("fail", "not today"), ("leave", "exit code 7")])
 def test_code_that_fails_is_told_with_what_it_said(folder, name, said):
     with pytest.raises(NetworkError, match=said):
-        look("{}:{}".format(folder / "models.py", name), allow_code=True)
+        look(f"{folder / 'models.py'}:{name}", allow_code=True)
 
 
 def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch):
@@ -129,7 +129,7 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch)
 
     def ask():
         try:
-            asked.look_at(ModelQuestion("{}:wait".format(folder / "models.py"), None, True))
+            asked.look_at(ModelQuestion(f"{folder / 'models.py'}:wait", None, True))
         except NetworkError as error:
             told.append(str(error))
 
@@ -141,7 +141,7 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch)
     assert not thread.is_alive() and "exit code -9" in told[0]
     monkeypatch.setattr(looks_module, "PATIENCE_S", 0.2)
     with pytest.raises(NetworkError, match="did not come to an end"):
-        look("{}:wait".format(folder / "models.py"), allow_code=True)
+        look(f"{folder / 'models.py'}:wait", allow_code=True)
 
 
 @pytest.mark.parametrize("name, said", [
@@ -204,7 +204,7 @@ def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeyp
     dialog.wanted.connect(told.append)
     dialog.accept()
     done = subprocess.run([sys.executable, "-m", "qatviz", "train", "--json", "--quiet"] + told[0].arguments(),
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+                          capture_output=True)
     assert done.returncode == 0, done.stderr.decode()
     assert b'"conv_1.weights"' in done.stdout
     launcher.wait()

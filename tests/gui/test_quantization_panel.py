@@ -69,7 +69,7 @@ def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope
     assert panel.tensors_in_scope() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
     for kind, section in panel.sections.items():
         count = sum(t.kind == kind for t in tensors) if scope in (kind, EVERYTHING) else 0
-        assert section.heading.detail == ("{} tensors".format(count) if count else "none in this scope")
+        assert section.heading.detail == (f"{count} tensors" if count else "none in this scope")
         assert section.controls["num_bits"].isVisible() == bool(count)
 
 
@@ -109,7 +109,7 @@ def test_an_edit_is_pending_until_the_run_says_the_step(panel, app, tell):
     assert "Pending" in symmetric.toolTip()
     step = panel.run.step
     tell()
-    assert "since step {:,}".format(step) in symmetric.toolTip()
+    assert f"since step {step:,}" in symmetric.toolTip()
     assert panel.model.settings_of("conv1.weights").symmetric is False
 
 
@@ -146,7 +146,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     control(panel, "num_bits", ACTIVATIONS).edited.emit(6)
     settle(panel, app)
     weights = sum(t.kind == WEIGHTS for t in panel.model.tensors)
-    assert panel.bar.apply.text() == "Apply ({})".format(len(panel.model.tensors)) and weights > 1
+    assert panel.bar.apply.text() == f"Apply ({len(panel.model.tensors)})" and weights > 1
     assert changes(panel.run) == []
     panel.activateWindow()
     assert QtTest.QTest.qWaitForWindowActive(panel)

@@ -20,7 +20,7 @@ def drive(scenario, folder, timeout=280, **variables):
     # On the X server where there is one, as for a user.
     environ["QT_QPA_PLATFORM"] = "xcb" if environ.get("DISPLAY") else "offscreen"
     done = subprocess.run([sys.executable, os.path.join(HERE, "real_window.py"), scenario, str(folder)], env=environ,
-                          stdout=subprocess.PIPE, stderr=subprocess.PIPE, universal_newlines=True, timeout=timeout)
+                          capture_output=True, text=True, timeout=timeout)
     assert done.stdout, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["errors"] == [], "\n".join(seen["errors"])

@@ -59,7 +59,7 @@ def test_a_learning_rate_is_sent_and_shown_with_its_step(begin):
     assert panel.run.sent == [ChangeSettings((("run.learning_rate", 3e-4),))]
     step = panel.run.step
     tell(panel)
-    assert box.text() == "0.0003" and "since step {}".format(step) in control.toolTip()
+    assert box.text() == "0.0003" and f"since step {step}" in control.toolTip()
 
 
 def test_the_slider_of_the_learning_rate_moves_by_the_1_2_5_series(begin):

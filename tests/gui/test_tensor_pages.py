@@ -74,7 +74,7 @@ def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, ma
     expected = measure(values.values, panel._grid_of_values(values, view_of(panel.model, panel.edits)))
     assert panel.error.found.rmse_over_scale == pytest.approx(expected.rmse_over_scale, rel=1e-4)
     caption = panel.pages[ERROR].caption.text()
-    assert "step {}".format(values.step) in caption and "{:.3f}".format(expected.rmse_over_scale) in caption
+    assert f"step {values.step}" in caption and f"{expected.rmse_over_scale:.3f}" in caption
     drawn = panel.error._rounding.boxes
     assert drawn[:, 3].sum() + panel.error.found.clipping.sum() == values.values.size
     assert drawn[:, 0].min() >= -0.55 and drawn[:, 1].max() <= 0.55

@@ -102,7 +102,7 @@ def test_the_mouse_reads_the_bin_and_its_count(context, staged, make):
     histogram = context.model.snapshot.histograms[NAME]
     index = int(np.argmax(histogram.float_counts))
     at = (histogram.edges[index] + histogram.edges[index + 1]) / 2
-    assert "{} values".format(histogram.float_counts[index]) in hover(panel.overlay, at, 1.0)
+    assert f"{histogram.float_counts[index]} values" in hover(panel.overlay, at, 1.0)
     QtWidgets.QApplication.sendEvent(panel.overlay, QtCore.QEvent(QtCore.QEvent.Leave))
     assert panel.overlay.readout() == ""
 
@@ -154,7 +154,7 @@ def test_there_is_a_bar_for_each_code_and_no_other(context, staged, make, preset
     np.testing.assert_array_equal((edges[:, 0] + edges[:, 1]) / 2, [codes[0], codes[-1]])
     assert len(inner) == np.count_nonzero(counts[1:-1]) and len(unused) == np.count_nonzero(counts == 0)
     np.testing.assert_array_equal(inner[:, 3], counts[1:-1][counts[1:-1] > 0])
-    assert "{} of {} codes used".format(np.count_nonzero(counts), len(codes)) in panel.pages[CODES].caption.text()
+    assert f"{np.count_nonzero(counts)} of {len(codes)} codes used" in panel.pages[CODES].caption.text()
     ticks = [at for at, _ in panel.codes.getAxis("bottom")._tickLevels[0]]
     assert ticks[0] == codes[0] and ticks[-1] == codes[-1] and set(ticks) <= set(codes.tolist())
 
@@ -204,8 +204,8 @@ def test_the_mouse_reads_a_code_its_value_and_its_count(context, staged, make):
     panel = make()
     change(context, run, panel, num_bits=3)
     code, count = int(panel.codes.codes[2]), int(panel.codes.counts[2])
-    assert hover(panel.codes, code + 0.2, 1.0).startswith("code {} = ".format(str(code).replace("-", "−")))
-    assert "{:,} values".format(count) in panel.codes.readout()
+    assert hover(panel.codes, code + 0.2, 1.0).startswith(f"code {str(code).replace('-', '−')} = ")
+    assert f"{count:,} values" in panel.codes.readout()
     assert "edge" in hover(panel.codes, panel.codes.codes[0], 1.0)
 
 
@@ -237,7 +237,7 @@ def test_what_is_pending_is_drawn_over_what_is(context, staged, make):
     levels = panel.overlay._ghost_levels.getData()[0][::2]
     np.testing.assert_allclose(levels, ghost.scale * np.arange(-3, 4), atol=1e-7)
     assert panel.overlay.viewRange()[0][0] <= ghost.low and ghost.high <= panel.overlay.viewRange()[0][1]
-    assert "{:.1f} dB".format(ghost.measures.sqnr_db) in panel.header.cells["sqnr_db"].value.text()
+    assert f"{ghost.measures.sqnr_db:.1f} dB" in panel.header.cells["sqnr_db"].value.text()
     assert "→" in panel.header.cells["used_codes"].value.text() and "3 bits · symmetric" in panel.header.about.text()
     context.edits.discard()
     panel.refresh()
@@ -270,9 +270,9 @@ def test_measures_and_size_are_told(context, staged, make):
     panel = make()
     change(context, run, panel, num_bits=4)
     cells = {name: cell.value.text() for name, cell in panel.header.cells.items()}
-    assert cells["sqnr_db"] == "<b>{:.1f} dB</b>".format(context.model.measure(NAME, "sqnr_db"))
-    assert cells["used_codes"] == "<b>{:.0f}/15</b>".format(context.model.measure(NAME, "used_codes"))
-    assert cells["size_bits"] == "<b>{:g} B</b>".format(run.plan.tensor(NAME).parameters / 2)
+    assert cells["sqnr_db"] == f"<b>{context.model.measure(NAME, 'sqnr_db'):.1f} dB</b>"
+    assert cells["used_codes"] == f"<b>{context.model.measure(NAME, 'used_codes'):.0f}/15</b>"
+    assert cells["size_bits"] == f"<b>{run.plan.tensor(NAME).parameters / 2:g} B</b>"
 
 
 def test_a_share_too_small_for_its_digits_is_told_as_such(context, staged, make):

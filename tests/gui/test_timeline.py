@@ -26,7 +26,7 @@ class Staged:
         self.put(events.Evaluated(self.step, {}, 10, 0.1))
 
     def keep(self, prefix):
-        return "{}-{:08d}-{}".format(prefix, self.step, self.sequence), self.step, self.branch
+        return f"{prefix}-{self.step:08d}-{self.sequence}", self.step, self.branch
 
     def change(self):
         self.sequence += 1

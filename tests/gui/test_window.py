@@ -31,7 +31,7 @@ class StagedLauncher(Launcher):
 
     def kind_of(self, path):
         if path not in self.kinds:
-            raise QatvizError("{}: neither a run nor a data set".format(path))
+            raise QatvizError(f"{path}: neither a run nor a data set")
         return self.kinds[path]
 
     def checkpoints(self, directory):
@@ -48,7 +48,7 @@ class StagedLauncher(Launcher):
 
 
 def prepared_of(run, directory="/runs/a"):
-    return Prepared(run, run.network, run.book, "{} on digits".format(run.network.name), 62.5, directory)
+    return Prepared(run, run.network, run.book, f"{run.network.name} on digits", 62.5, directory)
 
 
 @pytest.fixture

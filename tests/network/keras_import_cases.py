@@ -91,7 +91,7 @@ def plain_output(imported, images):
         fed = {name: tf.placeholder(tf.float32, value.shape) for name, value in imported.parameters.items()}
         outputs = {"input": tf.placeholder(tf.float32, (None,) + network.input_shape)}
         for layer in network.layers:
-            own = {name: fed["{}.{}".format(layer.name, name)] for name in network.parameter_shapes(layer.name)}
+            own = {name: fed[f"{layer.name}.{name}"] for name in network.parameter_shapes(layer.name)}
             result = _OPERATIONS[layer.kind](layer, own, *[outputs[source] for source in layer.inputs])
             outputs[layer.name] = tf.nn.bias_add(result, own["bias"]) if "bias" in own else result
         feeds = {fed[name]: value for name, value in imported.parameters.items()}

@@ -22,7 +22,7 @@ class _Draft:
         self.closed = set()
 
     def add(self, kind, inputs, **settings):
-        layer = kind("n{}".format(len(self.layers)), tuple(inputs), **settings)
+        layer = kind(f"n{len(self.layers)}", tuple(inputs), **settings)
         self.layers.append(layer)
         self.shapes[layer.name] = layer.output_shape([self.shapes[name] for name in inputs])
         self.unread.difference_update(inputs)

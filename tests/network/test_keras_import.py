@@ -345,7 +345,7 @@ def test_every_array_finds_the_way_back():
     assert imported.origin.arrays["pixels.bias"] == (("base", "pixels"), "bias")
     assert set(imported.parameters) - set(imported.origin.arrays) == {"bn.gamma", "bn2/scale.weights"}
     for name, (path, key) in imported.origin.arrays.items():
-        np.testing.assert_array_equal(imported.parameters[name].ravel(), found["{}/{}:0".format(path[-1], key)].ravel())
+        np.testing.assert_array_equal(imported.parameters[name].ravel(), found[f"{path[-1]}/{key}:0"].ravel())
 
 
 def test_a_model_goes_on_training_after_its_import():

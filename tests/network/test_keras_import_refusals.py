@@ -41,7 +41,7 @@ def refused(build, *said):
         with pytest.raises(NetworkError) as caught:
             import_model(model)
     for text in said:
-        assert re.search(text, str(caught.value)), "{!r} is not in {!r}".format(text, str(caught.value))
+        assert re.search(text, str(caught.value)), f"{text!r} is not in {str(caught.value)!r}"
 
 
 def sequential(*makers, input_shape=(9, 10, 3)):

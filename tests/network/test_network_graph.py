@@ -175,7 +175,7 @@ def test_an_unknown_layer_is_answered_with_what_there_is():
 
 
 def test_a_network_of_a_thousand_layers_is_no_burden():
-    layers = [ReLU("r0", "input")] + [Concat("r{}".format(i), ("r{}".format(i - 1), "input"), axis=-1)
+    layers = [ReLU("r0", "input")] + [Concat(f"r{i}", (f"r{i - 1}", "input"), axis=-1)
                                       for i in range(1, 1000)]
     network = Network("deep", (3,), layers[::-1])
     assert network.output == "r999" and network.shapes["r999"] == (3000,)

@@ -97,7 +97,7 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(kind, settings, settin
     with pytest.raises(NetworkError) as caught:
         kind(**dict({"name": "culprit", "inputs": ("input",)}, **settings))
     message = str(caught.value)
-    assert message.startswith("layer 'culprit': {} is ".format(setting)) and "; allowed: " in message
+    assert message.startswith(f"layer 'culprit': {setting} is ") and "; allowed: " in message
 
 
 @pytest.mark.parametrize("name", ["input", "", "a.b", "*", "1st", "a b", "a\n", "-a", "é", None, 3])
@@ -136,7 +136,7 @@ def test_a_shape_that_does_not_fit_is_refused_by_layer(layer, shapes, found):
     with pytest.raises(NetworkError) as caught:
         layer.output_shape(shapes)
     message = str(caught.value)
-    assert message.startswith("layer 'culprit': ") and " is {}; allowed: ".format(found) in message
+    assert message.startswith("layer 'culprit': ") and f" is {found}; allowed: " in message
 
 
 @pytest.mark.parametrize("record, part", [

@@ -61,7 +61,7 @@ def test_tensors_are_named_and_ordered_by_unit(network):
     assert [tensor.name for tensor in plan.tensors] == expected
     for index, tensor in enumerate(plan.tensors):
         assert tensor.name in plan and plan.index(tensor.name) == index and plan.tensor(tensor.name) is tensor
-        assert tensor.name == "{}.{}".format(tensor.layer, tensor.kind)
+        assert tensor.name == f"{tensor.layer}.{tensor.kind}"
 
 
 @RELAXED

@@ -63,7 +63,7 @@ def test_mobilenet_is_v1_at_a_quarter_of_its_width():
 
 @pytest.mark.parametrize("name", ["resnet50", "", None, "MLP"])
 def test_an_unknown_name_is_answered_with_what_there_is(name):
-    with pytest.raises(NetworkError, match="network is {!r}; allowed: mlp, lenet, dscnn, resnet8, mob".format(name)):
+    with pytest.raises(NetworkError, match=f"network is {name!r}; allowed: mlp, lenet, dscnn, resnet8, mob"):
         zoo.build(name, (28, 28, 1), 10)
 
 

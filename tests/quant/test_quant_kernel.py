@@ -25,8 +25,7 @@ RECIPE_ARRAYS = ["offset", "outlier", "negative constant", "zero", "channels far
 
 
 def name_of(setting):
-    return "{}-bits{}{}{}".format(setting.num_bits, "-symmetric" * setting.symmetric, "-narrow" * setting.narrow_range,
-                                  "-per-channel" * setting.per_channel)
+    return f"{setting.num_bits}-bits{'-symmetric' * setting.symmetric}{'-narrow' * setting.narrow_range}{'-per-channel' * setting.per_channel}"
 
 
 every_setting = pytest.mark.parametrize("setting", ALL_SETTINGS, ids=name_of)
@@ -45,7 +44,7 @@ def cases(setting):
         if name in CLIPPED:
             yield name + ", clipped", x, low * np.float32(0.6), high * np.float32(0.7)
     for low, high in quant_inputs.edge_ranges(setting):
-        yield "edges of {}, {}".format(low, high), quant_inputs.edge_points(low, high, setting), low, high
+        yield f"edges of {low}, {high}", quant_inputs.edge_points(low, high, setting), low, high
 
 
 def reference(x, dy, low, high, setting):
@@ -61,7 +60,7 @@ def kernel(oracle, x, dy, low, high, setting):
 
 def assert_equal(found, expected, name):
     for field in Result._fields:
-        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), "{} of {}".format(field, name))
+        np.testing.assert_array_equal(getattr(found, field), getattr(expected, field), f"{field} of {name}")
 
 
 def ties(found, expected, x, low, high, setting, name):
@@ -140,7 +139,6 @@ def test_ties_are_rare(oracle):
             found = oracle.fake_quantize(x, x, low, high, setting)
             differing[setting.num_bits > 8] += ties(found, expected, x, low, high, setting, "random values")
             seen[setting.num_bits > 8] += x.size
-    print("codes that differ: {} of {} up to 8 bits, {} of {} above".format(
-        differing[False], seen[False], differing[True], seen[True]))
+    print(f"codes that differ: {differing[False]} of {seen[False]} up to 8 bits, {differing[True]} of {seen[True]} above")
     assert differing[False] == 0
     assert differing[True] <= MAX_TIES * seen[True]

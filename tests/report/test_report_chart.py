@@ -98,7 +98,7 @@ def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
 
 
 def test_markers_are_at_their_steps_numbered_where_there_is_room():
-    markers = [Marker(step, str(i), "no. {}".format(i), i == 3) for i, step in enumerate([10, 50, 51, 52, 90], 1)]
+    markers = [Marker(step, str(i), f"no. {i}", i == 3) for i, step in enumerate([10, 50, 51, 52, 90], 1)]
     svg = drawn(Axis("Loss"), points([0, 100], [1, 2]), markers=markers)
     (line,) = points_of(paths(svg, "line s0")[0])
     strong = {group.find("title").text: group.find("path") for group in svg.iter("g")}

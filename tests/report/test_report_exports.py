@@ -98,7 +98,7 @@ def told_tables_apart(directory):
         for caption in ("Outputs for", "File against"):
             place = html.find("<caption>" + caption, start)
             if place >= 0:
-                html = html[:place] + "<caption>{} ".format(number) + html[place + len("<caption>"):]
+                html = html[:place] + f"<caption>{number} " + html[place + len("<caption>"):]
     return Page(html)
 
 
@@ -163,7 +163,7 @@ def test_files_that_are_none_or_too_large(directory, monkeypatch):
 def test_limits_of_the_search(directory, monkeypatch):
     monkeypatch.setattr(exports, "MOST_PROOFS", 3)
     for number in range(5):
-        write(directory / "{}.parity.json".format(number), proof())
+        write(directory / f"{number}.parity.json", proof())
     write(directory / "/".join("abcdefghij") / "parity.json", proof())
     found = find_exports(directory, "r1")
     assert [export.name for export in found] == ["0.parity.json", "1.parity.json", "2.parity.json"]
@@ -191,7 +191,7 @@ def test_whatever_is_in_a_proof_the_page_stays_whole(directory):
         seen.add(bool(found.problem))
         html = told_of(run, found)
         assert HOSTILE not in html and "x" * 600 not in html
-        Page("<div>{}</div>".format(html))
+        Page(f"<div>{html}</div>")
     assert seen == {True, False}
 
 

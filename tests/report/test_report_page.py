@@ -114,13 +114,13 @@ def test_accuracy_is_told_four_ways_and_judged(found):
         ["1", "50.0 %", "48.0 %", "45.0 %", "40.0 %"], ["96", "98.0 %", "96.0 %", "97.0 %", "95.0 %"]]
     for told in ("Quantization costs 3.0 points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out",
                  "With only the weights quantized it would be 2.0 points worse than in float, with only the "
-                 "activations 1.0 points worse", "{} steps: finished".format(STEPS)):
+                 "activations 1.0 points worse", f"{STEPS} steps: finished"):
         assert told in found.text
     assert len(found.tables["Evaluations on held-out data: accuracy"]) == 4
 
 
 def test_the_table_of_tensors_is_that_of_the_last_snapshot(found, run, directory):
-    rows = found.tables["All quantized tensors, after step {}".format(STEPS)]
+    rows = found.tables[f"All quantized tensors, after step {STEPS}"]
     snapshot = RunRecord.read(directory).snapshot(STEPS)
     at = {head: place for place, head in enumerate(rows[0])}
     assert rows[0][2:-1] == [column.header for column in COLUMNS]
@@ -151,7 +151,7 @@ def test_what_changes_did_is_what_the_record_shows(found, run, directory):
     assert rows[0][3] == effect(history, 30, weights, None, 63).describe()
     assert rows[1][3] == effect(history, 63, ["dense1.weights"], 30, None).describe()
     assert "loss" in rows[0][3] and "SQNR" in rows[0][3] and "95.0 %" in rows[1][3]
-    assert all("{}.num_bits 8 → 4".format(name) in rows[0][2] for name in weights)
+    assert all(f"{name}.num_bits 8 → 4" in rows[0][2] for name in weights)
     assert "run.learning_rate 0.001 → 0.0001" in rows[1][2]
 
 
@@ -170,14 +170,14 @@ def test_curves_begin_and_end_where_the_record_does(found, directory):
     reader = RunRecord.read(directory)
     steps = reader.steps()
     words = {svg.find("title").text: svg.find("desc").text for svg in found.svgs()}
-    told = re.match(r"Loss: (\S+) at step 1, (\S+) at step {}; from (\S+) to (\S+)\.$".format(STEPS), words["Loss"])
+    told = re.match(rf"Loss: (\S+) at step 1, (\S+) at step {STEPS}; from (\S+) to (\S+)\.$", words["Loss"])
     expected = [steps.loss[0], steps.loss[-1], steps.loss.min(), steps.loss.max()]
     assert list(map(float, told.groups())) == pytest.approx(expected, rel=6e-3)
     assert "quantized: 40 % at step 1, 95 % at step 96" in words["Accuracy (%)"]
-    assert set(words) >= {"{} of dense1.weights".format(title) for title in (
+    assert set(words) >= {f"{title} of dense1.weights" for title in (
         "SQNR (dB)", "Error (MSE)", "Scale", "Zero point", "Flip rate (%)")}
     assert "Learning rate" in words and "Flip rate (%) of dense1.activations" not in words
-    assert "dense1.weights, before: step 1" in words and "dense1.weights, after: step {}".format(STEPS) in words
+    assert "dense1.weights, before: step 1" in words and f"dense1.weights, after: step {STEPS}" in words
 
 
 def test_events_are_told_in_order(found):
@@ -229,8 +229,8 @@ def test_a_run_that_goes_on_can_be_told(tmp_path):
             append(record, run.drain())
             assert record.flush()
             found = Page(page(read_run(RunRecord.read(tmp_path / "run"))))
-            assert "{} steps of 40; it has not ended".format(until) in found.text
-            assert "All quantized tensors, after step {}".format(until) in found.tables
+            assert f"{until} steps of 40; it has not ended" in found.text
+            assert f"All quantized tensors, after step {until}" in found.tables
 
 
 class GoingOn(RecordReader):

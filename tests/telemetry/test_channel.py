@@ -54,7 +54,7 @@ def test_no_number_of_steps_drives_out_a_snapshot_or_an_event():
 
 @pytest.mark.parametrize("capacities", [(0,), (-1,), (5, 0), (5, -1)])
 def test_refuses_a_capacity_without_room(capacities):
-    with pytest.raises(ValueError, match="capacity of a channel is {}".format(capacities[-1])):
+    with pytest.raises(ValueError, match=f"capacity of a channel is {capacities[-1]}"):
         Channel(*capacities)
 
 

@@ -18,7 +18,7 @@ from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_reader import StepSeries
 from qatviz.telemetry.refill import history_names, refill
 
-NAMES = history_names(["t{}".format(index) for index in range(NUM_TENSORS)])
+NAMES = history_names([f"t{index}" for index in range(NUM_TENSORS)])
 SERIES = [name for names in NAMES.values() for name in names]
 
 

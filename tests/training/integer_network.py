@@ -59,7 +59,7 @@ class IntegerNetwork:
         if unit.op.kind == "DepthwiseConv2D":
             weights = weights.reshape(weights.shape[:2] + (-1,))
         if unit.batch_norm is not None:
-            p = {name: self.parameters["{}.{}".format(unit.batch_norm.name, name)]
+            p = {name: self.parameters[f"{unit.batch_norm.name}.{name}"]
                  for name in ("gamma", "beta", "moving_mean", "moving_variance")}
             factor = p["gamma"] / np.sqrt(p["moving_variance"] + np.float32(unit.batch_norm.epsilon))
             weights, bias = weights * factor, p["beta"] + factor * (bias - p["moving_mean"])

@@ -21,7 +21,7 @@ def random_parameters(network, seed=0):
                                                                 "moving_variance") else random.standard_normal(shape)
             if name == "weights":
                 value = value / np.sqrt(np.prod(shape[:-1]))
-            values["{}.{}".format(layer.name, name)] = value.astype(np.float32)
+            values[f"{layer.name}.{name}"] = value.astype(np.float32)
     return values
 
 
@@ -77,7 +77,7 @@ def keras_network(network, parameters, images):
     outputs = {"input": images}
     for layer in network.layers:
         inputs = [outputs[name] for name in layer.inputs]
-        fixed = {name: tf.constant_initializer(parameters["{}.{}".format(layer.name, name)])
+        fixed = {name: tf.constant_initializer(parameters[f"{layer.name}.{name}"])
                  for name in network.parameter_shapes(layer.name)}
         same = {
             name: getattr(layer, name)

@@ -228,16 +228,16 @@ def different(graph, static, run, batch):
         for end in ("min", "max"):
             if tensor.name not in IN_FLOAT:
                 # A hair wider, for the largest value, which has no gradient outside.
-                initial["range_" + end][index] = (1 + 1e-5) * variable("{}/act_quant/{}".format(tensor.layer, end))
+                initial["range_" + end][index] = (1 + 1e-5) * variable(f"{tensor.layer}/act_quant/{end}")
     graph.write_state(initial)
     loss, _ = graph.step(batch, 0)
     state, found = graph.read_state(), []
     if loss != pytest.approx(expected_loss, rel=1e-4):
-        found.append("loss {} is {}".format(expected_loss, loss))
+        found.append(f"loss {expected_loss} is {loss}")
     for name in trainable:
         size, apart = np.abs(expected[name]).max(), np.abs(state[name + "|m"] - expected[name]).max()
         if apart > 1e-3 * max(size, SMALLEST):
-            found.append("gradient of {}: {} apart, of {}".format(name, apart, size))
+            found.append(f"gradient of {name}: {apart} apart, of {size}")
         assert size > 1e-6, name
     for name, value in moving.items():
         np.testing.assert_allclose(state[name], value, rtol=1e-4, atol=1e-6, err_msg=name)

@@ -57,7 +57,7 @@ def random_chain(seed):
     def choose(*values):
         return values[random.randint(len(values))]
 
-    net = NetworkBuilder("chain{}".format(seed),
+    net = NetworkBuilder(f"chain{seed}",
                          (int(random.randint(6, 12)), int(random.randint(6, 12)), int(random.randint(1, 4))))
     for index in range(4):
         dilation = choose(1, 1, 2, 3)
@@ -71,14 +71,14 @@ def random_chain(seed):
         if common["padding"] == "VALID":
             common["kernel_size"], common["dilation"], common["strides"] = (2, 1), 1, 1
         if random.rand() < 0.5:
-            net.add(Conv2D, "layer{}".format(index), filters=int(random.randint(1, 9)), **common)
+            net.add(Conv2D, f"layer{index}", filters=int(random.randint(1, 9)), **common)
         else:
-            net.add(DepthwiseConv2D, "layer{}".format(index), depth_multiplier=choose(1, 2, 3), **common)
+            net.add(DepthwiseConv2D, f"layer{index}", depth_multiplier=choose(1, 2, 3), **common)
         if random.rand() < 0.5:
-            net.add(BatchNorm, "bn{}".format(index))
+            net.add(BatchNorm, f"bn{index}")
         activation = choose(*ACTIVATIONS)
         if activation:
-            net.add(activation, "activation{}".format(index))
+            net.add(activation, f"activation{index}")
     net.add(choose(Flatten, GlobalAveragePool), "flat")
     net.add(Dense, "logits", units=4)
     return net.network()

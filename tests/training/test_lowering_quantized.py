@@ -53,7 +53,7 @@ class Comparison:
         name = layer + ".activations"
         steps = self.values[name].astype(np.float64) / float(self.integers.grids[name].scale)
         codes = np.floor(steps + 0.5)
-        assert np.abs(steps - codes).max() < 1e-3, "{} is not on its grid".format(name)
+        assert np.abs(steps - codes).max() < 1e-3, f"{name} is not on its grid"
         return codes.astype(np.int64)
 
     def layers(self):
@@ -68,7 +68,7 @@ def test_every_code_is_that_of_integer_arithmetic(network, setting):
     both = Comparison(network, dict(weights, **EXACT), dict(activations, **EXACT))
     for name, output in both.layers():
         expected = both.expected[output]
-        assert np.ptp(expected) > 0, "the oracle says nothing about {}".format(name)
+        assert np.ptp(expected) > 0, f"the oracle says nothing about {name}"
         np.testing.assert_array_equal(both.found(name), expected, name)
 
 

@@ -81,7 +81,7 @@ def test_named_states_are_found_replaced_and_kept_longer_than_unnamed_ones():
     moments.undo(moment("undone"))
     assert moments.named("undone").name == "undone"
     for index in range(10):
-        moments.keep(moment("named{}".format(index)))
+        moments.keep(moment(f"named{index}"))
     assert moments.named("mine") is None and moments.named("named9") is not None
     assert moments.undoable is not None
 

@@ -61,7 +61,7 @@ def test_updates_equal_those_of_tf_train(name):
             session.run(reference, {found.feeds[key]: value for key, value in gradients(step).items()})
             ours, expected = session.run(found.read), session.run(theirs)
             for key in START:
-                np.testing.assert_array_equal(ours[key], expected[key], "{} after {} steps".format(key, step + 1))
+                np.testing.assert_array_equal(ours[key], expected[key], f"{key} after {step + 1} steps")
     assert not np.allclose(ours["a.weights"], START["a.weights"])
 
 

@@ -57,7 +57,7 @@ def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
 def test_statistics_are_not_trained():
     names = {name for name in initial_parameters(convnet(), 0) if not is_trainable(name)}
     assert names == {
-        "{}_bn.{}".format(layer, name)
+        f"{layer}_bn.{name}"
         for layer in ("conv", "depthwise")
         for name in ("moving_mean", "moving_variance")
     }

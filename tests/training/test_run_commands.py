@@ -118,8 +118,7 @@ def random_command(random, names):
     """A command, or one that must be refused."""
     def path():
         tensor = random.choice(["*", "*.weights", "dense1", "dense1.activations", "nobody", "run"])
-        return "{}.{}".format(tensor,
-                              random.choice(list(QUANTIZER_SETTINGS) + ["learning_rate", "freeze_ranges", "nothing"]))
+        return f"{tensor}.{random.choice(list(QUANTIZER_SETTINGS) + ['learning_rate', 'freeze_ranges', 'nothing'])}"
 
     def value():
         return random.choice(

@@ -46,7 +46,7 @@ def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is
     run_spec = running_away("float")
     with Driver(run_spec) as driver:
         bad, paused = driver.until_event(events.NonFinite), driver.until_event(events.Paused)
-        assert bad.step > 0 and "step {}".format(bad.step + 1) in bad.what
+        assert bad.step > 0 and f"step {bad.step + 1}" in bad.what
         assert (paused.step, paused.reason) == (bad.restored_step, bad.what)
         driver.until(lambda item: isinstance(item, Snapshot) and item.step == paused.step)
         assert driver.run.state == handle.PAUSED and driver.run.step == bad.restored_step
@@ -299,7 +299,7 @@ def test_what_fails_in_telemetry_is_reported_once_and_the_run_goes_on(monkeypatc
     record = RunRecord.create(tmp_path / "run", run_spec.description())
 
     def broken(step_record):
-        raise ValueError("step {} does not fit".format(step_record.step))
+        raise ValueError(f"step {step_record.step} does not fit")
 
     monkeypatch.setattr(record, "append_step", broken)
     with Driver(run_spec, record) as driver:

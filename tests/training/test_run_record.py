@@ -130,7 +130,7 @@ def test_checkpoints_come_by_themselves_at_their_interval(tmp_path, monkeypatch)
     with Driver(run_spec, record) as driver:
         first = driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name.startswith("auto"))
         second = driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.step > first.step)
-    assert first.step < second.step and second.name == "auto-{:08d}".format(second.step)
+    assert first.step < second.step and second.name == f"auto-{second.step:08d}"
 
 
 def test_redo_after_undo_survives_in_the_record(tmp_path):

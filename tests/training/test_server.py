@@ -30,7 +30,7 @@ def mute_server():
     with contextlib.closing(socket.socket()) as listening:
         listening.bind(("127.0.0.1", 0))
         listening.listen(5)
-        yield "grpc://127.0.0.1:{}".format(listening.getsockname()[1])
+        yield f"grpc://127.0.0.1:{listening.getsockname()[1]}"
 
 
 def closed_port():
@@ -49,7 +49,7 @@ def test_what_is_no_address_is_refused(target):
 
 def test_where_nothing_listens_is_told():
     target = closed_port()
-    with pytest.raises(SettingError, match="{}: nothing answers there: .*refused".format(target)):
+    with pytest.raises(SettingError, match=f"{target}: nothing answers there: .*refused"):
         check_reachable(target)
 
 
@@ -68,7 +68,7 @@ def test_a_run_on_a_server_that_does_not_answer_ends_in_a_sentence(monkeypatch, 
             failed = driver.finish()
         assert time.monotonic() - began < 15
     assert isinstance(failed, events.Failed) and failed.explained
-    assert failed.message.startswith("session target {}: ".format(target))
+    assert failed.message.startswith(f"session target {target}: ")
     assert ("no TensorFlow server answers there" if is_mute else "refused") in failed.message
 
 

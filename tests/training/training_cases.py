@@ -106,9 +106,8 @@ class Driver:
                 if wanted(item):
                     return item
             seen = len(self.news)
-            assert time.monotonic() < deadline, "it did not come; last: {}".format(self.events()[-5:])
-            assert not (self.run.wait(0) and not self.run.wait_for_news(0)), "the run ended: {}".format(
-                self.events()[-3:])
+            assert time.monotonic() < deadline, f"it did not come; last: {self.events()[-5:]}"
+            assert not (self.run.wait(0) and not self.run.wait_for_news(0)), f"the run ended: {self.events()[-3:]}"
             self.run.wait_for_news(1.0)
             self.news.extend(self.run.drain())
 

@@ -28,10 +28,10 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
     static const int8_t a[2] = {
         1, -2};
     """
-    shape = "".join("[{}]".format(extent) for extent in values.shape)
+    shape = "".join(f"[{extent}]" for extent in values.shape)
     parts = [_filled(_numbers(row)) for row in np.atleast_2d(values)]
     body = parts[0] if values.ndim == 1 else "    {" + "},\n    {".join(part.lstrip() for part in parts) + "}"
-    return "{}{} {}{} = {{\n{}}};".format(qualifiers, C_TYPES[values.dtype.name], name, shape, body)
+    return f"{qualifiers}{C_TYPES[values.dtype.name]} {name}{shape} = {{\n{body}}};"
 
 
 def weight_order(op: IntegerOp) -> np.ndarray:
@@ -70,7 +70,7 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
 
 def _numbers(values: np.ndarray) -> List[str]:
     if values.dtype == np.int64:
-        return ["{}LL".format(value) for value in values.tolist()]
+        return [f"{value}LL" for value in values.tolist()]
     # C has no negative literals: that of the least number would not fit its type.
     return ["-2147483647 - 1" if value == -2**31 else str(value) for value in values.tolist()]
 

@@ -107,7 +107,7 @@ void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 
 
 def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
-    about = ["{}: {}".format(key, value if isinstance(value, str) else json.dumps(value))
+    about = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
              for key, value in sorted(model.metadata.items())]
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
@@ -115,24 +115,23 @@ def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
     constants += "\n/* Bytes of memory for what the layers put out: it is a static array. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if model.softmax is not None:
-        constants += '\n/* The softmax "{}" after the logits is not computed: it changes no order. '.format(
-            comment(model.softmax))
+        constants += f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it changes no order. '
         constants += "For an integer kernel:" if model.logits.num_bits <= 8 else "It is yours to do."
         constants += " */\n"
         if model.logits.num_bits <= 8:
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
-                constants += "#define {}_SOFTMAX_{} {}\n".format(values["PREFIX"], name.upper(), _literal(value))
+                constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
     return _filled_in(_HEADER, dict(values, version=__version__, constants=constants, about="".join(
         "\n * " + comment(line) for line in about)))
 
 
 def _grid(prefix: str, tensor: IntegerTensor) -> str:
-    lines = [("SIZE", str(element_count(tensor.shape)), "[{}]".format("][".join(map(str, tensor.shape)))),
+    lines = [("SIZE", str(element_count(tensor.shape)), f"[{']['.join(map(str, tensor.shape))}]"),
              ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
              ("ZERO_POINT", _literal(tensor.zero_point), ""),
-             ("MIN", _literal(tensor.bounds[0]), "{} bits".format(tensor.num_bits)),
+             ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits"),
              ("MAX", _literal(tensor.bounds[1]), "")]
-    return "".join("#define {}_{} {}{}\n".format(prefix, name, value, "  /* {} */".format(what) if what else "")
+    return "".join("#define {}_{} {}{}\n".format(prefix, name, value, f"  /* {what} */" if what else "")
                    for name, value, what in lines)
 
 
@@ -176,9 +175,8 @@ def _about(model: IntegerModel, step: Step) -> str:
     if step.op is None:
         return "/* ---- Codes of the input ---- */"
     output = model.tensor(step.op.output)
-    inputs = ", ".join("{}".format("x".join(map(str, model.tensor(name).shape))) for name in step.op.inputs)
-    return "/* ---- {}: {} to {}; {} bits, scale {:.9g}, zero point {} ---- */".format(
-        describe(step.op), inputs, "x".join(map(str, output.shape)), output.num_bits, output.scale, output.zero_point)
+    inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in step.op.inputs)
+    return f"/* ---- {describe(step.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, scale {output.scale:.9g}, zero point {output.zero_point} ---- */"
 
 
 def _call(model: IntegerModel, step: Step) -> str:
@@ -186,19 +184,18 @@ def _call(model: IntegerModel, step: Step) -> str:
     if step.source is not None and step.source.many:
         text = _MANY.format(len(step.inputs), ", ".join(step.inputs), step.source.function, step.stem, step.output)
     elif step.source is not None:
-        text = "    {}(&{}_op, {}, {});\n".format(step.source.function, step.stem, step.inputs[0], step.output)
+        text = f"    {step.source.function}(&{step.stem}_op, {step.inputs[0]}, {step.output});\n"
     if step.op is None:
         return text.rstrip("\n")
     output = model.tensor(step.op.output)
-    return text + "    DUMP({}, {}, {});".format(string(output.name), step.output,
-                                                 element_count(output.shape) * output.dtype.itemsize)
+    return text + f"    DUMP({string(output.name)}, {step.output}, {element_count(output.shape) * output.dtype.itemsize});"
 
 
 def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
     count = len(golden_input)
     return "\n".join([
         "/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written by qatviz. */",
-        "#include <stdint.h>", "", "#define GOLDEN_COUNT {}".format(count), "",
+        "#include <stdint.h>", "", f"#define GOLDEN_COUNT {count}", "",
         array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
         array("golden_output", golden_output.reshape(count, -1).astype(logits.dtype)), ""])
 
@@ -212,9 +209,9 @@ def _filled_in(text: str, values: Dict[str, Any]) -> str:
 
 
 def _float(value: float) -> str:
-    text = "{:.9g}".format(value)
+    text = f"{value:.9g}"
     return text + ("f" if "." in text or "e" in text else ".0f")
 
 
 def _literal(value: int) -> str:
-    return str(value) if value >= 0 else "({})".format(value)
+    return str(value) if value >= 0 else f"({value})"

@@ -33,7 +33,7 @@ def unique_stems(names: Iterable[str], suffixes: Iterable[str]) -> Iterable[str]
         number = 1
         while taken & {found + suffix for suffix in suffixes}:
             number += 1
-            found = "{}_{}".format(first, number)
+            found = f"{first}_{number}"
         taken.update(found + suffix for suffix in suffixes)
         yield found
 
@@ -55,7 +55,7 @@ def comment(text: str) -> str:
     >>> comment("a */ b??/"), comment("x\\ny")
     ('a * / b? ?/', 'x<U+000A>y')
     """
-    plain = "".join(char if " " <= char <= "~" else "<U+{:04X}>".format(ord(char)) for char in text)
+    plain = "".join(char if " " <= char <= "~" else f"<U+{ord(char):04X}>" for char in text)
     plain = plain.replace("\\", "<U+005C>")
     for two in ("*/", "/*", "??"):
         while two in plain:
@@ -69,6 +69,6 @@ def string(text: str) -> str:
     >>> string('a"b'), string("relu/1")
     ('"a\\\\042b"', '"relu/1"')
     """
-    plain = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or chr(byte) in "_-./ " else "\\{:03o}".format(byte)
+    plain = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or chr(byte) in "_-./ " else f"\\{byte:03o}"
                     for byte in text.encode("utf-8", "replace"))
-    return '"{}"'.format(plain)
+    return f'"{plain}"'

@@ -55,8 +55,8 @@ def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
 
 def describe(op: IntegerOp) -> str:
     """The layers that an operation stands for."""
-    others = ", ".join('"{}"'.format(comment(name)) for name in op.layers if name != op.name)
-    return '"{}", {}{}'.format(comment(op.name), op.kind, ", with " + others if others else "")
+    others = ", ".join(f'"{comment(name)}"' for name in op.layers if name != op.name)
+    return f'"{comment(op.name)}", {op.kind}{", with " + others if others else ""}'
 
 
 def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
@@ -105,8 +105,7 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     arrays = {"input_offset": np.int32([-source.zero_point for source in sources]),
               "multiplier": op.factors.multiplier.astype(np.int32)}
-    kinds = "static const qnn_storage {}_in_storage[{}] = {{{}}};".format(
-        stem, len(sources), ", ".join(storage(source.dtype) for source in sources))
+    kinds = f"static const qnn_storage {stem}_in_storage[{len(sources)}] = {{{', '.join(storage(source.dtype) for source in sources)}}};"
     fields = [("count", element_count(output.shape)), ("inputs", len(sources)), ("in_storage", stem + "_in_storage"),
               ("input_offset", stem + "_input_offset"), ("multiplier", stem + "_multiplier"),
               ("out_storage", storage(output.dtype)), ("shift", _Q31 - int(op.factors.right_shift[0])),
@@ -143,9 +142,9 @@ _KINDS: Dict[str, Callable[..., Source]] = {
 def _source(output: IntegerTensor, notes: Sequence[str], stem: str, arrays: Dict[str, np.ndarray], struct: str,
             fields: Sequence[Tuple[str, Any]], function: str, many: bool = False) -> Source:
     present = {name: values for name, values in arrays.items() if len(values)}
-    parts = list(notes) + [array("{}_{}".format(stem, name), values) for name, values in present.items()]
+    parts = list(notes) + [array(f"{stem}_{name}", values) for name, values in present.items()]
     lines = ",\n".join("    .{} = {}".format(*field) for field in fields)
-    parts.append("static const qnn_{} {}_op = {{\n{}}};".format(struct, stem, lines))
+    parts.append(f"static const qnn_{struct} {stem}_op = {{\n{lines}}};")
     return Source("\n".join(parts), function, sum(values.nbytes for values in present.values()),
                   element_count(output.shape) * output.dtype.itemsize, many)
 
@@ -159,7 +158,7 @@ def _clamp(clamp: Tuple[int, int]) -> List[Tuple[str, Any]]:
 
 
 def _wrapped(text: str) -> str:
-    return textwrap.fill("/* {} */".format(text), 120, subsequent_indent="   ")
+    return textwrap.fill(f"/* {text} */", 120, subsequent_indent="   ")
 
 
 def _listed(values: np.ndarray, form: str) -> str:

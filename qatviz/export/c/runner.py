@@ -55,12 +55,12 @@ def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
         try:
             command = tuple(shlex.split(candidate, posix=os.name != "nt"))
             if shutil.which(command[0], path=environment.get("PATH", "")) is None:
-                reasons.append("{} is not on the PATH".format(command[0]))
+                reasons.append(f"{command[0]} is not on the PATH")
                 continue
             return Compiler(command, _tried(command, environment))
         except (OSError, ValueError, ExportError) as error:  # ValueError: a quote without its counterpart
-            reasons.append("{} does not work ({})".format(candidate, " ".join(str(error).split())[:200]))
-    raise NoCompiler("no C compiler: {}{}".format("CC names one, but " if named else "", ", ".join(reasons)))
+            reasons.append(f"{candidate} does not work ({' '.join(str(error).split())[:200]})")
+    raise NoCompiler(f"no C compiler: {'CC names one, but ' if named else ''}{', '.join(reasons)}")
 
 
 def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
@@ -121,8 +121,7 @@ class CRunner:
         record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
                            for index, tensor in enumerate(self._put_out)])
         if len(told) != len(codes) * record.itemsize:
-            raise ExportError("the compiled C model put out {:,} bytes; expected: {:,}".format(
-                len(told), len(codes) * record.itemsize))
+            raise ExportError(f"the compiled C model put out {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}")
         found = np.frombuffer(told, record)
         return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
                 for index, tensor in enumerate(self._put_out)}
@@ -153,15 +152,14 @@ def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping
             while told is None:
                 check()
                 if time.monotonic() > deadline:
-                    raise ExportError("{} took more than {} s".format(name, timeout))
+                    raise ExportError(f"{name} took more than {timeout} s")
                 told = _communicate(process)
         except BaseException:
             _kill(process)
             raise
     if process.returncode != 0:
         said = (told[1] + told[0]).decode("utf-8", "replace").split("\n")
-        raise ExportError("{} failed ({}): {}".format(
-            name, process.returncode, " ".join(" ".join(said[:6]).split())[:600]))
+        raise ExportError(f"{name} failed ({process.returncode}): {' '.join(' '.join(said[:6]).split())[:600]}")
     return told[0]
 
 

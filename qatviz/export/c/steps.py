@@ -54,7 +54,7 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
             last = max([index] + [later for later, other in enumerate(steps) if step.output in other.inputs])
             buffers.append(Buffer(step.output, step.source.output_nbytes, index, last))
     arena = plan_arena(buffers)
-    pointers = {name: "arena.bytes + {}".format(offset) for name, offset in arena.offsets.items()}
+    pointers = {name: f"arena.bytes + {offset}" for name, offset in arena.offsets.items()}
     pointers.update({INPUT: "input", result: "output"})
     placed = [step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])
               for step in steps]

@@ -54,7 +54,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
                     continue
                 _compare(state, tensor, grids.get(tensor.name), found, tallies, counts)
     _compare_biases(state, tensors, grids, tallies, counts)
-    about = {"format": "AIMET encodings {}".format(version), "version": version, "network": source.network.name}
+    about = {"format": f"AIMET encodings {version}", "version": version, "network": source.network.name}
     report = EncodingsReport(
         dict(source.metadata, **about), len(images),
         tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
@@ -121,6 +121,5 @@ def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], versio
         notes.append("grids of weights are of those that have batch norm folded in: fold it into your model first")
     narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]
     if narrow and version != "0.6.1":
-        notes.append("{} of {} do without the lowest code; this version can't say so, and no value gets it".format(
-            len(narrow), len(tensors)))
+        notes.append(f"{len(narrow)} of {len(tensors)} do without the lowest code; this version can't say so, and no value gets it")
     return notes

@@ -67,8 +67,8 @@ def read_json(content: bytes, where: str) -> _Grids:
                        for entry in fields.items(record, part, where)]
         for name, entry in entries:
             if name in found:
-                raise ExportError("{}: has {!r} twice: expected tensors of different names".format(where, name))
-            found[name] = _READERS[version](entry, "{}: {!r}".format(where, name))
+                raise ExportError(f"{where}: has {name!r} twice: expected tensors of different names")
+            found[name] = _READERS[version](entry, f"{where}: {name!r}")
     return found
 
 
@@ -96,7 +96,7 @@ def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
     grid = tensor.grid
     half = 0 if tensor.symmetric else 2**(grid.num_bits - 1)
     scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
-    record = {"name": tensor.name, "output_dtype": "{}int{}".format("" if tensor.symmetric else "u", grid.num_bits),
+    record = {"name": tensor.name, "output_dtype": f"{'' if tensor.symmetric else 'u'}int{grid.num_bits}",
               "y_scale": scales if grid.scale.ndim else scales[0]}
     if not tensor.symmetric:
         record["y_zero_point"] = zero_points if grid.scale.ndim else zero_points[0]
@@ -106,7 +106,7 @@ def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
 
 
 def _read_onnx_like(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
-    types = {"{}int{}".format(sign, bits): (sign, bits) for sign in ("", "u") for bits in (2, 4, 8, 16)}
+    types = {f"{sign}int{bits}": (sign, bits) for sign in ("", "u") for bits in (2, 4, 8, 16)}
     types["int32"] = ("", BIAS_BITS)
     sign, bits = types[_one_of(entry, "output_dtype", where, tuple(types))]
     per_channel = isinstance(fields.field(entry, "y_scale", where), list)
@@ -134,24 +134,24 @@ def _by_channel(tensor: EncodedTensor) -> List[Dict[str, Any]]:
 def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
     entries = fields.items({"encodings": entries}, "encodings", where)
     if not entries:
-        raise ExportError("{}: has no encoding".format(where))
+        raise ExportError(f"{where}: has no encoding")
     if _one_of(fields.mapping(entries[0], where), "dtype", where, ("int", "float")) == "float":
         return None
     bits = fields.integer(entries[0], "bitwidth", where, 4, BIAS_BITS)
     scales, zero_points, narrow = [], [], False
     for entry in entries:
         if fields.integer(fields.mapping(entry, where), "bitwidth", where, 4, BIAS_BITS) != bits:
-            raise ExportError("{}: has channels of different bits".format(where))
+            raise ExportError(f"{where}: has channels of different bits")
         scale, offset = fields.scale(entry, "scale", where), fields.integer(entry, "offset", where, -2**32, 2**32)
         ends = [fields.field(entry, name, where) for name in ("min", "max")]
         if not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
             raise fields.refused(ends, where + ": min, max", "numbers")
         if not np.isclose(ends[0], scale * offset, rtol=1e-6, atol=scale * 1e-3):
-            raise fields.refused(ends[0], where + ": min", "scale times offset, {!r}".format(scale * offset))
+            raise fields.refused(ends[0], where + ": min", f"scale times offset, {scale * offset!r}")
         # What the ends leave out tells a grid that does without the lowest code.
         missing = 2**bits - 1 - (ends[1] - ends[0]) / scale
         if not (abs(missing) < 0.01 or abs(missing - 1) < 0.01) or (scales and narrow != (missing > 0.5)):
-            raise fields.refused(ends[1], where + ": max", "{} steps above min, or one fewer".format(2**bits - 1))
+            raise fields.refused(ends[1], where + ": max", f"{2**bits - 1} steps above min, or one fewer")
         narrow = missing > 0.5
         scales.append(scale)
         zero_points.append(code_bounds(bits, narrow)[0] - offset)
@@ -165,10 +165,9 @@ def _grid(scales: Sequence[float], zero_points: Sequence[int], bits: int, narrow
           where: str) -> AffineGrid:
     low, high = code_bounds(bits, narrow)
     if len(zero_points) != len(scales) or not scales or (not per_channel and len(scales) > 1):
-        raise ExportError("{}: has {} scales and {} zero points: expected as many, and one of a whole tensor".format(
-            where, len(scales), len(zero_points)))
+        raise ExportError(f"{where}: has {len(scales)} scales and {len(zero_points)} zero points: expected as many, and one of a whole tensor")
     if not all(low <= zero <= high for zero in zero_points):
-        raise ExportError("{}: has a zero point beyond its codes: expected {} to {}".format(where, low, high))
+        raise ExportError(f"{where}: has a zero point beyond its codes: expected {low} to {high}")
     scale = np.array([0.0 if value == NOTHING else value for value in scales], np.float32)
     zero_point = np.array(zero_points, np.int64).astype(np.int32)
     if not per_channel:
@@ -191,7 +190,7 @@ def _offsets(grid: AffineGrid, low: int) -> List[int]:
 def _one_of(entry: Dict[str, Any], name: str, where: str, allowed: Sequence[str]) -> str:
     value = fields.text(entry, name, where)
     if value not in allowed:
-        raise fields.refused(value, "{}: {}".format(where, name), ", ".join(allowed))
+        raise fields.refused(value, f"{where}: {name}", ", ".join(allowed))
     return value
 
 

@@ -65,8 +65,7 @@ class EncodingsReport:
     @property
     def faults(self) -> List[str]:
         """Tensors whose grid is another one than the app's; none in a good file."""
-        return ["{}: {} of {:,} codes are those of the app, others differ by up to {}".format(
-            tensor.name, share_text(tensor.found.identical), tensor.codes, tensor.found.largest)
+        return [f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the app, others differ by up to {tensor.found.largest}"
             for tensor in self.tensors if tensor.found is not None and not _is_reached(tensor)]
 
     @property
@@ -86,15 +85,14 @@ class EncodingsReport:
         for tensor in self.tensors:
             found = ("", "") if tensor.found is None else (share_text(tensor.found.identical), str(tensor.found.largest))
             rows.append((tensor.name, "float" if tensor.num_bits is None else str(tensor.num_bits),
-                         str(tensor.grids or ""), "{:,}".format(tensor.codes) if tensor.codes else "") + found)
+                         str(tensor.grids or ""), f"{tensor.codes:,}" if tensor.codes else "") + found)
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["{format} of {network}, read back".format(**self.about), ""]
         lines += ["  ".join(cell.rjust(width) if column else cell.ljust(width)
                             for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
-        lines += ["", "weights, biases, and what comes to each quantizer of the evaluation graph for {:,} held-out "
-                  "examples: codes by the file's grids against the app's".format(self.examples), "",
-                  "size: {:,} bytes; the network's parameters in float: {:,} bytes".format(
-                      self.nbytes["file"], self.nbytes["float32 parameters"])]
+        lines += ["", f"weights, biases, and what comes to each quantizer of the evaluation graph for {self.examples:,} held-out "
+                  "examples: codes by the file's grids against the app's", "",
+                  f"size: {self.nbytes['file']:,} bytes; the network's parameters in float: {self.nbytes['float32 parameters']:,} bytes"]
         lines += ["note: " + note for note in self.notes]
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)

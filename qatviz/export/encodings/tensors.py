@@ -50,8 +50,8 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
             tensors.append(_weights(state, unit))
             bias = _bias(state, unit, tensors[-1].grid)
             if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
-                notes.append("layer {!r}: its bias is left in float: on the grid of input scale times weight scale it "
-                             "takes more than {} bits".format(unit.name, BIAS_BITS))
+                notes.append(f"layer {unit.name!r}: its bias is left in float: on the grid of input scale times weight scale it "
+                             f"takes more than {BIAS_BITS} bits")
             tensors.append(bias)
         tensors.append(_activations(state, unit.output))
     return tensors, notes

@@ -66,7 +66,7 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
             try:
                 integers = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
             except ExportError as error:
-                why_not = "compared by values, for there is no integer model of it: {}".format(error)
+                why_not = f"compared by values, for there is no integer model of it: {error}"
         if integers is not None:
             wide = max(tensor.num_bits for tensor in integers.tensors) > 8
             run = codes_runtime(integers, simulation.values, [integers.output])

@@ -50,5 +50,5 @@ class PartlyQuantizedState(FrozenState):
         grids = [self.activation_grid(tensor.name) for tensor in self.plan.tensors
                  if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)]
         if grids and not any(grid.scale > 0 for grid in grids):
-            raise ExportError("network {!r}: the ranges of all activations are 0 to 0, so nothing has been seen yet; "
-                              "possible after the first step of training".format(self.network.name))
+            raise ExportError(f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been seen yet; "
+                              "possible after the first step of training")

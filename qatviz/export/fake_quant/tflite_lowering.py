@@ -48,9 +48,8 @@ class _Lowering:
 
     def __init__(self, model: FakeQuantModel):
         self._model, self._network = model, model.network
-        facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
-        self._file = TfliteFile(", ".join(["qatviz {}: {}, simulated in float with FAKE_QUANT".format(
-            __version__, model.network.name)] + facts))
+        facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
+        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.network.name}, simulated in float with FAKE_QUANT"] + facts))
         self._index: Dict[str, int] = {}
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
@@ -173,7 +172,7 @@ class _Lowering:
         name, sources = part.unit.output, self._sources(part)
         total = sources[0]
         for position, source in enumerate(sources[1:-1]):
-            total = self._append("ADD", [total, source], "{}/sum{}".format(name, position + 1),
+            total = self._append("ADD", [total, source], f"{name}/sum{position + 1}",
                                  self._network.shapes[name], "AddOptions")
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 

@@ -27,14 +27,14 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     scale = source.dataset.pixel_scale
     values = "examples as they are in the data"
     if scale != 1.0:
-        values = "pixels 0 to 255, multiplied by {!r}: 0 to 1".format(float(scale))
+        values = f"pixels 0 to 255, multiplied by {float(scale)!r}: 0 to 1"
     shape = [None] + list(source.network.input_shape)
-    outputs = {LOGITS: "float32 [batch, {}]".format(source.network.num_outputs)}
+    outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
     if source.dataset.task == CLASSIFICATION:
         outputs[PROBABILITIES] = "softmax of the logits"
         outputs[CLASS] = "int64 [batch], index of the largest logit"
     return {
-        "made_by": "qatviz {}".format(__version__), "network": source.network.name, "form": form,
+        "made_by": f"qatviz {__version__}", "network": source.network.name, "form": form,
         "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
         "task": source.dataset.task, "outputs": outputs, "classes": list(source.dataset.class_names),
         "source": dict(source.metadata),

@@ -62,7 +62,7 @@ def export_graph(source: ExportSource, path: Path, options: Options, progress: P
     graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION, form == EXACT)
     packed = pack(graph, about)
     with GraphRunner(packed.definition, graph.tensors) as runner:
-        simulation = Simulation("{} ({})".format(title, form), RUNTIME, runner.values, packed.nbytes, notes_on(form))
+        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes_on(form))
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, packed.content, report), report)

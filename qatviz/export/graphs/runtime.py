@@ -8,7 +8,7 @@ import tensorflow.compat.v1 as tf
 from qatviz.export.graphs.lowering import INPUT
 
 #: What the proof calls it.
-RUNTIME = "TensorFlow {}".format(tf.__version__)
+RUNTIME = f"TensorFlow {tf.__version__}"
 
 
 class GraphRunner:

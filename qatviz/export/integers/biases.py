@@ -45,8 +45,7 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
         doublings = np.ceil(np.log2(np.where(scale > 0, needed / np.where(scale > 0, scale, 1.0), 1.0)))
     raised = (scale > 0) & (doublings > 0) if scale.ndim else np.zeros((), bool)
     for channel in np.flatnonzero(raised):
-        notes.append("the scale of channel {} is raised from {:.3g} to {:.3g}, so that its bias fits {} bits".format(
-            channel, scale[channel], np.ldexp(scale[channel], int(doublings[channel])), limit.bit_length() + 1))
+        notes.append(f"the scale of channel {channel} is raised from {scale[channel]:.3g} to {np.ldexp(scale[channel], int(doublings[channel])):.3g}, so that its bias fits {limit.bit_length() + 1} bits")
     fitted = np.where(raised, np.ldexp(scale, np.where(raised, doublings, 0).astype(np.int32)), scale)
     fitted = np.where(scale > 0, fitted, np.where(largest > 0, needed, 1.0)).astype(np.float32)
     return FittedGrid(AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range), notes)
@@ -80,7 +79,6 @@ def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: 
     # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
-        raise ExportError("layer {!r}: the bias {:.4g} of channel {} is {:.3g} units of input scale times weight "
-                          "scale; allowed: {}; possible with {}.weights.per_channel=on".format(
-                              layer, bias[channel], channel, codes[channel], limit, layer))
+        raise ExportError(f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units of input scale times weight "
+                          f"scale; allowed: {limit}; possible with {layer}.weights.per_channel=on")
     return np.clip(codes, -limit, limit).astype(np.int64)

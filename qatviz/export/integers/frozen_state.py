@@ -89,7 +89,7 @@ class FrozenState:
         bias = self._arrays.get(unit.name + ".bias", np.zeros(channels, np.float32))
         if unit.batch_norm is None:
             return Folded(weights, bias)
-        gamma, beta, mean, variance = (self._arrays["{}.{}".format(unit.batch_norm.name, name)]
+        gamma, beta, mean, variance = (self._arrays[f"{unit.batch_norm.name}.{name}"]
                                        for name in ("gamma", "beta", "moving_mean", "moving_variance"))
         sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
         factor = gamma * (1 / sigma).astype(np.float32)
@@ -97,19 +97,18 @@ class FrozenState:
         return Folded(weights * by_channel, beta + factor * (bias - mean))
 
     def _check_arrays(self) -> None:
-        wanted = {name: (shape, "layer {!r}".format(name.rpartition(".")[0]))
+        wanted = {name: (shape, f"layer {name.rpartition('.')[0]!r}")
                   for name, shape in self.network.all_parameter_shapes().items()}
-        wanted.update((name, (value.shape, "network {!r}".format(self.network.name)))
+        wanted.update((name, (value.shape, f"network {self.network.name!r}"))
                       for name, value in live_state.initial_ranges(self._place).items())
         for name, (shape, owner) in wanted.items():
             found = self._arrays.get(name)
             if found is None or found.shape != tuple(shape) or found.dtype != np.float32:
-                described = "nothing" if found is None else "{} {}".format(found.dtype, found.shape)
-                raise ExportError("{}: the state has {} for {}; expected: float32 {}".format(
-                    owner, described, name, tuple(shape)))
+                described = "nothing" if found is None else f"{found.dtype} {found.shape}"
+                raise ExportError(f"{owner}: the state has {described} for {name}; expected: float32 {tuple(shape)}")
             if not np.isfinite(found).all():
-                raise ExportError("{}: {} has {} values that are not finite; possible with a state from before "
-                                  "they came up".format(owner, name, np.count_nonzero(~np.isfinite(found))))
+                raise ExportError(f"{owner}: {name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite; possible with a state from before "
+                                  "they came up")
 
     def _check_quantized(self, step: Optional[int]) -> None:
         for reason in left_in_float(self.plan, self.book, step):

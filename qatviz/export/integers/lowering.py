@@ -139,7 +139,7 @@ class _Lowering:
         # As the run has it: not moved.
         input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
         grid, notes = fit_scales(folded.bias, plain, float(input_scale), limit)
-        self._notes += ["{}.weights: {}".format(unit.name, note) for note in notes]
+        self._notes += [f"{unit.name}.weights: {note}" for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
         centred = codes - _shaped(grid, channels).zero_point
@@ -157,8 +157,8 @@ class _Lowering:
 
     def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
-            raise ExportError("layer {!r}: its sums take up to {} bits; allowed: {}; possible with fewer bits for its "
-                              "weights or its input".format(unit.name, _bits(bound), _bits(LARGEST_ACCUMULATOR)))
+            raise ExportError(f"layer {unit.name!r}: its sums take up to {_bits(bound)} bits; allowed: {_bits(LARGEST_ACCUMULATOR)}; possible with fewer bits for its "
+                              "weights or its input")
         factors = fixed_point(real, multiplier_bits(bound))
         return FixedPoint(_read_only(factors.multiplier), _read_only(factors.right_shift))
 

@@ -32,8 +32,7 @@ def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
     tensor = model.tensor(model.input)
     images = np.asarray(images, np.float32)
     if images.shape[1:] != tensor.shape:
-        raise ExportError("integer model {!r}: the images are {}; expected: [n, {}]".format(
-            model.name, list(images.shape), ", ".join(map(str, tensor.shape))))
+        raise ExportError(f"integer model {model.name!r}: the images are {list(images.shape)}; expected: [n, {', '.join(map(str, tensor.shape))}]")
     return quantize(images, tensor.grid)
 
 

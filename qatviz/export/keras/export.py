@@ -42,8 +42,8 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the Keras model", 0.05)
     content, untouched = keras_file(origin, values)
     if untouched:
-        notes.append("{} weights of the Keras model have no part in the network's output, and their values were not "
-                     "kept: they are new".format(untouched))
+        notes.append(f"{untouched} weights of the Keras model have no part in the network's output, and their values were not "
+                     "kept: they are new")
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)
@@ -79,7 +79,7 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
     if isinstance(source.network.layer(source.network.output), Softmax):
         expected = _softmax(expected)
     about = dict(source.metadata, format="Keras model, float", network=source.network.name,
-                 runtime="tf.keras of TensorFlow {}".format(tf.__version__))
+                 runtime=f"tf.keras of TensorFlow {tf.__version__}")
     parameters = sum(value.nbytes for name, value in source.arrays.items() if _is_parameter(source, name))
     return value_report(about, "float", {"float": expected, "file": np.concatenate(found)}, held_out,
                         {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))

@@ -33,16 +33,14 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
     found = {}
     for layer in network.layers:
         for parameter in network.parameter_shapes(layer.name):
-            name = "{}.{}".format(layer.name, parameter)
+            name = f"{layer.name}.{parameter}"
             if name not in arrays:
-                raise ExportError("layer {!r}: the state has nothing for {}; expected: its values".format(
-                    layer.name, name))
+                raise ExportError(f"layer {layer.name!r}: the state has nothing for {name}; expected: its values")
             if name in origin.arrays:
                 found[name] = arrays[name]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
-                raise ExportError("layer {!r}: its {} was trained, but the Keras model has no array for it; possible "
-                                  "with the option rebuild, a model of the same layers with such an array".format(
-                                      layer.name, parameter))
+                raise ExportError(f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it; possible "
+                                  "with the option rebuild, a model of the same layers with such an array")
         is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
         if is_fused and layer.epsilon < LEAST_FUSED_EPSILON:
             name = layer.name + ".moving_variance"
@@ -99,7 +97,7 @@ def _refusals(what: str) -> Iterator[None]:
         raise
     except Exception as error:  # descriptions come from outside, and layers raise whatever they like
         reason = " ".join(str(error).split())
-        raise ExportError("Keras {}: {}: {}".format(what, type(error).__name__, reason)) from error
+        raise ExportError(f"Keras {what}: {type(error).__name__}: {reason}") from error
 
 
 def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
@@ -112,8 +110,7 @@ def _variable(model: Any, path: Tuple[str, ...], array: str) -> Any:
 def _reshaped(name: str, value: np.ndarray, variable: Any) -> np.ndarray:
     shape = tuple(variable.shape.as_list())
     if [axis for axis in shape if axis != 1] != [axis for axis in value.shape if axis != 1]:
-        raise ExportError("{}: has the shape {}; the Keras model's {} has {}".format(
-            name, value.shape, variable.name, shape))
+        raise ExportError(f"{name}: has the shape {value.shape}; the Keras model's {variable.name} has {shape}")
     return value.reshape(shape)
 
 

@@ -42,8 +42,8 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (
                 output.scale, output.zero_point, output.num_bits, output.narrow_range):
-            raise ExportError("{}: its input {!r} has another scale, zero point or range than its output: expected the "
-                              "same, for a {} passes codes on".format(where, source.name, layer.kind))
+            raise ExportError(f"{where}: its input {source.name!r} has another scale, zero point or range than its output: expected the "
+                              f"same, for a {layer.kind} passes codes on")
 
 
 def accumulator_bound(op: IntegerOp, sources: List[IntegerTensor]) -> int:
@@ -69,7 +69,7 @@ def check_factors(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTe
     """
     if op.factors is None:
         return
-    where = "{}: {}".format(where, op.name)
+    where = f"{where}: {op.name}"
     multiplier, right_shift = op.factors
     if op.weights is not None:
         real = sources[0].scale * op.weights.channel_scales.astype(np.float64) / output.scale
@@ -80,20 +80,19 @@ def check_factors(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTe
     for name, array, low, high in (("multiplier", multiplier, 0, 2**31 - 1),
                                    ("right_shift", right_shift, 1, PRODUCT_BITS)):
         if array.dtype != np.int64 or array.shape != real.shape or array.min() < low or array.max() > high:
-            raise ExportError("{}.{} is {} {}: expected int64 {} of {} to {}".format(
-                where, name, array.dtype, list(array.shape), list(real.shape), low, high))
+            raise ExportError(f"{where}.{name} is {array.dtype} {list(array.shape)}: expected int64 {list(real.shape)} of {low} to {high}")
     bound = accumulator_bound(op, sources)
     largest = bound if isinstance(op.layer, Add) else bound * int(multiplier.max())
     if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Add) and len(set(right_shift.tolist())) > 1):
-        raise ExportError("{}.multiplier: its products take {} bits, or its shifts differ: at most {} are "
-                          "possible".format(where, largest.bit_length(), PRODUCT_BITS))
+        raise ExportError(f"{where}.multiplier: its products take {largest.bit_length()} bits, or its shifts differ: at most {PRODUCT_BITS} are "
+                          "possible")
     allowed = _FACTOR_ERROR * (real.max() if isinstance(op.layer, Add) else real)
     as_it_is = np.abs(op.factors.real - real) <= allowed
     vanishes = (multiplier == 0) & (real * bound < 1)
     saturates = np.minimum(op.factors.real, real) >= _SATURATED
     if not (as_it_is | vanishes | saturates).all():
-        raise ExportError("{0}.multiplier and {0}.right_shift are not the ratio of the scales: expected {1:.6g}, found "
-                          "{2:.6g}".format(where, real[0], op.factors.real[0]))
+        raise ExportError(f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected {real[0]:.6g}, found "
+                          f"{op.factors.real[0]:.6g}")
 
 
 def _reach(tensor: IntegerTensor) -> int:

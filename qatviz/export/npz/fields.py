@@ -16,7 +16,7 @@ def parsed(text: bytes, where: str) -> Dict[str, Any]:
     try:
         found = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
-        raise ExportError("{}: is no JSON: {}".format(where, str(error) or type(error).__name__)) from error
+        raise ExportError(f"{where}: is no JSON: {str(error) or type(error).__name__}") from error
     return mapping(found, where)
 
 
@@ -30,7 +30,7 @@ def mapping(value: Any, where: str) -> Dict[str, Any]:
 def field(record: Dict[str, Any], name: str, where: str) -> Any:
     """An entry of an object."""
     if name not in record:
-        raise ExportError("{}: {} is missing".format(where, name))
+        raise ExportError(f"{where}: {name} is missing")
     return record[name]
 
 
@@ -38,7 +38,7 @@ def items(record: Dict[str, Any], name: str, where: str) -> List[Any]:
     """An entry that is a list."""
     value = field(record, name, where)
     if not isinstance(value, list):
-        raise refused(value, "{}: {}".format(where, name), "a list")
+        raise refused(value, f"{where}: {name}", "a list")
     return value
 
 
@@ -46,7 +46,7 @@ def text(record: Dict[str, Any], name: str, where: str) -> str:
     """An entry that is a string."""
     value = field(record, name, where)
     if not isinstance(value, str):
-        raise refused(value, "{}: {}".format(where, name), "a string")
+        raise refused(value, f"{where}: {name}", "a string")
     return value
 
 
@@ -54,7 +54,7 @@ def texts(record: Dict[str, Any], name: str, where: str) -> Tuple[str, ...]:
     """An entry that is a list of strings."""
     values = items(record, name, where)
     if not all(isinstance(value, str) for value in values):
-        raise refused(values, "{}: {}".format(where, name), "strings")
+        raise refused(values, f"{where}: {name}", "strings")
     return tuple(values)
 
 
@@ -67,23 +67,23 @@ def flag(record: Dict[str, Any], name: str, where: str) -> bool:
     """An entry that is true or false."""
     value = field(record, name, where)
     if not isinstance(value, bool):
-        raise refused(value, "{}: {}".format(where, name), "true or false")
+        raise refused(value, f"{where}: {name}", "true or false")
     return value
 
 
 def integer(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> int:
     """An entry that is a whole number from ``low`` to ``high``."""
-    return whole(field(record, name, where), "{}: {}".format(where, name), low, high)
+    return whole(field(record, name, where), f"{where}: {name}", low, high)
 
 
 def integers(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> Tuple[int, ...]:
     """An entry that is a list of whole numbers from ``low`` to ``high``."""
-    return tuple(whole(value, "{}: {}".format(where, name), low, high) for value in items(record, name, where))
+    return tuple(whole(value, f"{where}: {name}", low, high) for value in items(record, name, where))
 
 
 def whole(value: Any, where: str, low: int, high: int) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or not low <= value <= high:
-        raise refused(value, where, "a whole number from {} to {}".format(low, high))
+        raise refused(value, where, f"a whole number from {low} to {high}")
     return value
 
 
@@ -92,16 +92,15 @@ def scale(record: Dict[str, Any], name: str, where: str) -> float:
     value = field(record, name, where)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value < np.finfo(np.float32).max or float(np.float32(value)) != value:
-        raise refused(value, "{}: {}".format(where, name), "a float32 above 0")
+        raise refused(value, f"{where}: {name}", "a float32 above 0")
     return float(value)
 
 
 def refused(value: Any, where: str, expected: str) -> ExportError:
     """The error for what was found; to be raised by the caller."""
     found = repr(value)
-    return ExportError("{} is {}: expected {}".format(
-        where, found if len(found) <= _SHOWN else found[:_SHOWN] + "...", expected))
+    return ExportError(f"{where} is {found if len(found) <= _SHOWN else found[:_SHOWN] + '...'}: expected {expected}")
 
 
 def _no_constant(name: str) -> None:
-    raise ValueError("{} is no number".format(name))
+    raise ValueError(f"{name} is no number")

@@ -99,11 +99,11 @@ def _text(record: Dict[str, Any]) -> str:
         if name in ("tensors", "operations"):
             text = "[\n  {}\n ]".format(",\n  ".join(_line(entry) for entry in value))
         elif name == "arrays":
-            text = "{{\n  {}\n }}".format(",\n  ".join("{}: {}".format(_line(key), _line(entry))
+            text = "{{\n  {}\n }}".format(",\n  ".join(f"{_line(key)}: {_line(entry)}"
                                                      for key, entry in value.items()))
         else:
             text = _line(value)
-        entries.append("{}: {}".format(_line(name), text))
+        entries.append(f"{_line(name)}: {text}")
     return "{\n " + ",\n ".join(entries) + "\n}\n"
 
 

@@ -47,11 +47,11 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
         with reading(str(described), "the description of an integer model"), open(str(described), "rb") as file:
             content = file.read(_MOST_TEXT + 1)
         if len(content) > _MOST_TEXT:
-            raise ExportError("{}: is larger than {:,} bytes".format(described, _MOST_TEXT))
+            raise ExportError(f"{described}: is larger than {_MOST_TEXT:,} bytes")
         return _Reader(str(path), fields.parsed(content, str(described)), str(described)).model()
     except (DataError, NetworkError) as error:
         raise ExportError(str(error) if str(path) in str(error) or str(described) in str(error)
-                          else "{}: {}".format(described, error)) from error
+                          else f"{described}: {error}") from error
 
 
 class _Reader:
@@ -61,26 +61,25 @@ class _Reader:
         self._path, self._record, self._where = path, record, where
         schema = fields.text(record, "schema", where)
         if schema != SCHEMA:
-            raise fields.refused(schema, "{}: schema".format(where), repr(SCHEMA))
+            raise fields.refused(schema, f"{where}: schema", repr(SCHEMA))
 
     def model(self) -> IntegerModel:
         where, record = self._where, self._record
         tensors = [self._tensor(entry) for entry in fields.items(record, "tensors", where)]
         layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
         if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
-            raise ExportError("{}: has {} tensors for {} operations: expected the input's and one for each, of "
-                              "different names".format(where, len(tensors), len(layers)))
+            raise ExportError(f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input's and one for each, of "
+                              "different names")
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
         if fields.text(record, "input", where) != tensors[0].name or tensors[0].name != checks.INPUT:
-            raise fields.refused(record["input"], where + ": input", "the first tensor, {!r}".format(checks.INPUT))
+            raise fields.refused(record["input"], where + ": input", f"the first tensor, {checks.INPUT!r}")
         if fields.text(record, "output", where) not in by_name:
             raise fields.refused(record["output"], where + ": output", "the name of a tensor")
         arrays = self._arrays(self._expected(layers))
         if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
-            raise ExportError("{}: it or {} was changed or damaged since they were written, or they are of two "
-                              "exports; expected what its {!r} tells (leave that out after a change on purpose)".format(
-                                  where, self._path, CHECKSUM))
+            raise ExportError(f"{where}: it or {self._path} was changed or damaged since they were written, or they are of two "
+                              f"exports; expected what its {CHECKSUM!r} tells (leave that out after a change on purpose)")
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
             ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
@@ -92,7 +91,7 @@ class _Reader:
 
     def _tensor(self, entry: Any) -> IntegerTensor:
         name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")
-        where = "{}: tensor {!r}".format(self._where, name)
+        where = f"{self._where}: tensor {name!r}"
         bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
         narrow = fields.flag(entry, "narrow_range", where)
         shape = fields.integers(entry, "shape", where, 1, 2**31)
@@ -106,7 +105,7 @@ class _Reader:
         where = self._where + ": operation"
         layer = layer_from_dict(fields.mapping(fields.field(fields.mapping(entry, where), "layer", where), where))
         if isinstance(layer, _NO_OPERATION):
-            raise fields.refused(layer.kind, "{} {!r}: kind".format(where, layer.name), "what puts out integers")
+            raise fields.refused(layer.kind, f"{where} {layer.name!r}: kind", "what puts out integers")
         return layer
 
     def _aliases(self, tensors: Dict[str, IntegerTensor]) -> Dict[str, str]:
@@ -114,7 +113,7 @@ class _Reader:
         aliases = fields.mapping(fields.field(self._record, "aliases", self._where), where)
         for name, tensor in aliases.items():
             if tensor not in tensors or name in tensors:
-                raise fields.refused(tensor, "{}: {!r}".format(where, name), "the name of a tensor, for what is none")
+                raise fields.refused(tensor, f"{where}: {name!r}", "the name of a tensor, for what is none")
         return dict(aliases)
 
     def _expected(self, layers: List[Layer]) -> Shapes:
@@ -122,7 +121,7 @@ class _Reader:
         manifest = fields.mapping(fields.field(self._record, "arrays", self._where), self._where + ": arrays")
         found = {}
         for name, entry in manifest.items():
-            where = "{}: array {!r}".format(self._where, name)
+            where = f"{self._where}: array {name!r}"
             found[name] = (fields.text(fields.mapping(entry, where), "dtype", where),
                            fields.integers(entry, "shape", where, 0, 2**31))
         names = set()
@@ -132,8 +131,7 @@ class _Reader:
             parts += (".multiplier", ".right_shift") if weighted or layer.kind in ("GlobalAveragePool", "Add") else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):
-            raise ExportError("{}: arrays: {} {}: expected one for each that the operations have".format(
-                self._where, "lack" if names - set(found) else "have", ", ".join(sorted(names ^ set(found)))))
+            raise ExportError(f"{self._where}: arrays: {'lack' if names - set(found) else 'have'} {', '.join(sorted(names ^ set(found)))}: expected one for each that the operations have")
         return found
 
     def _arrays(self, expected: Shapes) -> Dict[str, np.ndarray]:
@@ -142,26 +140,23 @@ class _Reader:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
         if set(sizes) != {name + ".npy" for name in expected}:
             odd = sorted(set(sizes) ^ {name + ".npy" for name in expected})
-            raise ExportError("{}: does not have the arrays that {} tells: {} {} in one of them only".format(
-                self._path, self._where, ", ".join(odd[:4]), "is" if len(odd) == 1 else "are"))
+            raise ExportError(f"{self._path}: does not have the arrays that {self._where} tells: {', '.join(odd[:4])} {'is' if len(odd) == 1 else 'are'} in one of them only")
         for name, (dtype, shape) in expected.items():
             if dtype not in _TYPES:
-                raise fields.refused(dtype, "{}: array {!r}: dtype".format(self._where, name), ", ".join(_TYPES))
+                raise fields.refused(dtype, f"{self._where}: array {name!r}: dtype", ", ".join(_TYPES))
             if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _HEADER:
-                raise ExportError("{}: {}: has {:,} bytes: expected {} {}".format(
-                    self._path, name, sizes[name + ".npy"], dtype, list(shape)))
+                raise ExportError(f"{self._path}: {name}: has {sizes[name + '.npy']:,} bytes: expected {dtype} {list(shape)}")
         arrays = read_npz(self._path, list(expected))
         for name, (dtype, shape) in expected.items():
             if arrays[name].dtype != np.dtype(dtype) or arrays[name].shape != shape:
-                raise ExportError("{}: {}: is {} {}: expected {} {}".format(
-                    self._path, name, arrays[name].dtype, list(arrays[name].shape), dtype, list(shape)))
+                raise ExportError(f"{self._path}: {name}: is {arrays[name].dtype} {list(arrays[name].shape)}: expected {dtype} {list(shape)}")
             arrays[name] = np.array(arrays[name])
             arrays[name].flags.writeable = False
         return arrays
 
     def _operation(self, layer: Layer, output: IntegerTensor, entry: Dict[str, Any], known: Dict[str, IntegerTensor],
                    aliases: Dict[str, str], arrays: Dict[str, np.ndarray]) -> IntegerOp:
-        where = "{}: operation {!r}".format(self._where, layer.name)
+        where = f"{self._where}: operation {layer.name!r}"
         inputs = fields.texts(entry, "inputs", where)
         if inputs != tuple(aliases.get(name, name) for name in layer.inputs) or not set(inputs) <= set(known):
             raise fields.refused(list(inputs), where + ": inputs", "tensors before it, as its layer has them")
@@ -170,11 +165,11 @@ class _Reader:
             raise fields.refused(entry["output"], where + ": output", repr(output.name))
         shape = tuple(layer.output_shape([source.shape for source in sources]))
         if shape != output.shape:
-            raise fields.refused(list(output.shape), "{}: tensor {!r}: shape".format(self._where, output.name),
+            raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape",
                                  list(shape))
         pads = expected_pads(layer, sources[0].shape, output.shape)
         if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
-            raise fields.refused(entry["pads"], where + ": pads", "{}".format(pads))
+            raise fields.refused(entry["pads"], where + ": pads", f"{pads}")
         clamp = fields.integers(entry, "clamp", where, *output.bounds)
         if len(clamp) != 2 or clamp[0] > clamp[1]:
             raise fields.refused(list(clamp), where + ": clamp", "the least and the largest code")
@@ -199,7 +194,7 @@ class _Reader:
                  arrays: Dict[str, np.ndarray]) -> Any:
         if not isinstance(layer, WEIGHTED):
             if entry is not None:
-                raise fields.refused(entry, where + ": weights", "null: a {} has none".format(layer.kind))
+                raise fields.refused(entry, where + ": weights", f"null: a {layer.kind} has none")
             return None
         fields.mapping(entry, where + ": weights")
         bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
@@ -213,9 +208,9 @@ class _Reader:
         channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1:])
         limit = 2**42 if wide else 2**30
         for fits, array, expected in (
-                (codes.dtype == storage_dtype(bits), name, "codes of {} bits".format(bits)),
+                (codes.dtype == storage_dtype(bits), name, f"codes of {bits} bits"),
                 (codes.shape == shape, name, "the layer's shape"),
-                (low <= codes.min() and codes.max() <= high, name, "codes {} to {}".format(low, high)),
+                (low <= codes.min() and codes.max() <= high, name, f"codes {low} to {high}"),
                 (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale",
                  "one, or one a channel"),
                 (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
@@ -223,8 +218,8 @@ class _Reader:
                  "as of the scale"),
                 (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
                 (bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,), layer.name + ".bias",
-                 "{} [{}]".format("int64" if wide else "int32", channels)),
-                (-limit <= bias.min() and bias.max() <= limit, layer.name + ".bias", "at most {}".format(limit))):
+                 f"{'int64' if wide else 'int32'} [{channels}]"),
+                (-limit <= bias.min() and bias.max() <= limit, layer.name + ".bias", f"at most {limit}")):
             if not fits:
-                raise ExportError("{}: {} does not fit its operation: expected {}".format(self._path, array, expected))
+                raise ExportError(f"{self._path}: {array} does not fit its operation: expected {expected}")
         return IntegerWeights(name, codes, scale, zero_point, bits, narrow, bias)

@@ -64,7 +64,7 @@ class ExactOperations:
     def add(self, op: IntegerOp) -> None:
         total: Optional[str] = None
         for place, (name, factor) in enumerate(zip(op.inputs, op.factors.real)):
-            source, part = self._model.tensor(name), "{}.term{}".format(op.name, place)
+            source, part = self._model.tensor(name), f"{op.name}.term{place}"
             value = self._in_double(codes_name(source), part)
             zero = self._number(part + ".zero_point", self._storage.stored(source.zero_point))
             value = self._file.add_step("Sub", [value, zero], part + ".centred")

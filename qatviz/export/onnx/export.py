@@ -47,7 +47,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     layers = OnnxRunner(model, onnx_model(model, outputs=[tensor.name for tensor in model.tensors], **form))
     held_out = source.held_out()
     notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
-    title = "ONNX {}{}".format(file.storage.name, ", exact" if options["exact"] else "")
+    title = f"ONNX {file.storage.name}{', exact' if options['exact'] else ''}"
     exported = Exported(title, runtime_name(), OnnxRunner(model, logits).run, layers.run,
                         len(file.content), REACHED_WIDE if _is_wide(model) else REACHED, notes)
     progress.at("building the evaluation graph", 0.1)
@@ -69,5 +69,4 @@ def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) ->
     different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
     if not different:
         return []
-    return ["the input: {:,} of {:,} codes of the first {} images are not those of the run".format(
-        different, images.size, len(images))]
+    return [f"the input: {different:,} of {images.size:,} codes of the first {len(images)} images are not those of the run"]

@@ -92,5 +92,4 @@ def onnx_package() -> Any:
 
 def missing(package: str, error: ImportError) -> ExportError:
     """What there is to say of a package that can't be imported."""
-    return ExportError("exports to ONNX need {}, which can't be imported ({}); possible after: {}".format(
-        package, error, INSTALL))
+    return ExportError(f"exports to ONNX need {package}, which can't be imported ({error}); possible after: {INSTALL}")

@@ -87,7 +87,7 @@ class Grids:
         rounded = name + ".rounded" if limited else codes_name(tensor)
         codes = self._file.add_node("QuantizeLinear", [value] + grid, rounded, name + ".quantize")
         if limited:
-            ends = [self._codes("{}.{}_code".format(name, end), limit) for end, limit in zip(_ENDS, clamp)]
+            ends = [self._codes(f"{name}.{end}_code", limit) for end, limit in zip(_ENDS, clamp)]
             codes = self._file.add_node("Clip", [codes] + ends, codes_name(tensor), name + ".limit")
         self.put_codes(tensor, codes)
 
@@ -108,7 +108,7 @@ class Grids:
 
     def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> List[str]:
         """The real values of two codes, as the network in training computes them."""
-        return [self._number("{}.{}".format(name, end), np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
+        return [self._number(f"{name}.{end}", np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
                 for end, code in zip(_ENDS, clamp)]
 
     def _node(self, operator: str, inputs: Sequence[str], name: str) -> str:

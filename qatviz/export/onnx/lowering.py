@@ -132,7 +132,7 @@ class _Lowering:
         notes = (("of 9 to 16 bits, and so rounded in float", wide),
                  ("8-bit weights with a zero point for each channel, which onnxruntime computes in float",
                   self._in_float))
-        return tuple("{}: {}".format(what, names_text(names)) for what, names in notes if names)
+        return tuple(f"{what}: {names_text(names)}" for what, names in notes if names)
 
     def _input(self, tensor: IntegerTensor) -> None:
         value = IMAGES

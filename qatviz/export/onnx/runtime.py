@@ -72,7 +72,7 @@ def onnxruntime_package() -> Any:
 
 def runtime_name() -> str:
     """What the proof calls it."""
-    return "onnxruntime {}".format(onnxruntime_package().__version__)
+    return f"onnxruntime {onnxruntime_package().__version__}"
 
 
 def notes_on(file: OnnxModel) -> List[str]:
@@ -89,4 +89,4 @@ def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:
     try:
         return call(*arguments, **named)
     except Exception as error:  # its classes have no other in common
-        raise ExportError("{}: refuses the file: {}".format(runtime_name(), " ".join(str(error).split()))) from error
+        raise ExportError(f"{runtime_name()}: refuses the file: {' '.join(str(error).split())}") from error

@@ -100,9 +100,8 @@ def check(model: IntegerModel) -> None:
         if op.weights is None or computed_in_float(model, op):
             continue
         if op.accumulator_bits > _ACCUMULATOR_BITS:
-            raise ExportError("layer {!r}: its sums take up to {} bits; accumulators of ONNX's integer convolutions "
-                              "have {}; possible with fewer bits for its weights or its input".format(
-                                  op.name, op.accumulator_bits, _ACCUMULATOR_BITS))
+            raise ExportError(f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; accumulators of ONNX's integer convolutions "
+                              f"have {_ACCUMULATOR_BITS}; possible with fewer bits for its weights or its input")
 
 
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:

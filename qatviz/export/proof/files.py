@@ -50,7 +50,7 @@ def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, byte
         return [path] + [path / name for name in (*content, *proof)]
     _check_no_directory(path)
     contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
-    contents.update((path.with_name("{}.{}".format(path.name, name)), part) for name, part in proof.items())
+    contents.update((path.with_name(f"{path.name}.{name}"), part) for name, part in proof.items())
     contents[path] = content
     _write_together(contents)
     return [path] + [other for other in contents if other != path]
@@ -70,7 +70,7 @@ def _write_together(contents: Dict[Path, bytes]) -> None:
     """Write files under other names; once all are on disk, give them theirs. What was there is kept until all have it."""
     for path in contents:
         _check_no_directory(path)
-    unfinished, old = ({path: path.with_name(".{}.{}.{}".format(path.name, os.getpid(), what)) for path in contents}
+    unfinished, old = ({path: path.with_name(f".{path.name}.{os.getpid()}.{what}") for path in contents}
                        for what in ("part", "old"))
     done: List[Path] = []
     try:
@@ -110,8 +110,8 @@ def _put_back(path: Path, old: Path, unfinished: Path) -> None:
 def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
     """Write a directory under another name; once all of it is on disk, give it its own."""
     if path.exists() and not (path / _MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise ExportError("{}: is there already, and no earlier export; expected a new name, or an empty directory".format(path))
-    part, old = (path.with_name(".{}.{}.{}".format(path.name, os.getpid(), what)) for what in ("part", "old"))
+        raise ExportError(f"{path}: is there already, and no earlier export; expected a new name, or an empty directory")
+    part, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("part", "old"))
     try:
         for name, content in contents.items():
             _write(part / name, content)
@@ -139,9 +139,9 @@ def _write(path: Path, content: bytes) -> None:
 
 
 def _unwritable(error: OSError) -> ExportError:
-    return ExportError("{}: can't be written: {}".format(error.filename, error.strerror or error))
+    return ExportError(f"{error.filename}: can't be written: {error.strerror or error}")
 
 
 def _check_no_directory(path: Path) -> None:
     if path.is_dir():
-        raise ExportError("{}: is a directory; expected the name of a file".format(path))
+        raise ExportError(f"{path}: is a directory; expected the name of a file")

@@ -54,8 +54,8 @@ class Agreement(NamedTuple):
 
     def in_words(self) -> str:
         """``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
-        top1 = "" if self.top1 is None else ", {} top-1".format(share_text(self.top1))
-        return "{} identical, {} as the largest difference{}".format(share_text(self.identical), self.largest, top1)
+        top1 = "" if self.top1 is None else f", {share_text(self.top1)} top-1"
+        return f"{share_text(self.identical)} identical, {self.largest} as the largest difference{top1}"
 
 
 class LayerAgreement(NamedTuple):

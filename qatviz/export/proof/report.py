@@ -90,8 +90,7 @@ class ParityReport:
     @property
     def faults(self) -> List[str]:
         """Operations that don't compute what they should, in words; none in a good file."""
-        return ["layer {!r}: alone, {:,} of its codes differ by more than rounding explains, by up to {}".format(
-            layer.layer, layer.unexplained, layer.own.largest) for layer in self.layers if layer.unexplained]
+        return [f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding explains, by up to {layer.own.largest}" for layer in self.layers if layer.unexplained]
 
     @property
     def as_expected(self) -> bool:
@@ -120,21 +119,18 @@ class ParityReport:
         lines += _table((output, "identical", "largest") + top1, [
             (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
             for name, found in self.outputs.items()])
-        lines += ["", "codes of the {} for {:,} held-out examples; largest difference in codes".format(
-            output, self.examples), ""]
+        lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
         lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
             (layer.layer, layer.kind, share_text(layer.whole.identical), str(layer.whole.largest),
              share_text(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
-        lines += ["", "file to simulator for {:,} examples; alone: from the same codes as the file had".format(
-            self.layer_examples), ""]
+        lines += ["", f"file to simulator for {self.layer_examples:,} examples; alone: from the same codes as the file had", ""]
         lines.append(self.scores_in_words())
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
-            lines.append("note: in networks of a few layers this runtime reaches {}. Here, each operation computes what "
-                         "it should, but for its way of rounding; what differs adds up over the layers.".format(
-                             bar.in_words()))
+            lines.append(f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation computes what "
+                         "it should, but for its way of rounding; what differs adds up over the layers.")
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 

@@ -64,9 +64,8 @@ class UnrunReport:
         found = self.report.outputs[_KNOWN]
         lines = [
             "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about), "",
-            "It was written from integers that agree with the evaluation graph on {:,} held-out examples:".format(
-                self.report.examples),
-            "{} of the codes of its output.".format(found.in_words()),
+            f"It was written from integers that agree with the evaluation graph on {self.report.examples:,} held-out examples:",
+            f"{found.in_words()} of the codes of its output.",
             self.advice, "",
             self._known.scores_in_words(),
             "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values())]

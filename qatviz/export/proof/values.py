@@ -81,8 +81,7 @@ class ValueReport:
     @property
     def faults(self) -> List[str]:
         """What can't be put down to rounding, in words; none in a good file."""
-        return ["{}: values differ by up to {:.3g}, {:.3g} of the largest value".format(
-            name, found.largest, found.relative)
+        return [f"{name}: values differ by up to {found.largest:.3g}, {found.relative:.3g} of the largest value"
                 for name, found in self.outputs.items() if not found.relative <= _FAULT]
 
     @property
@@ -106,22 +105,21 @@ class ValueReport:
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         width = max(map(len, self.outputs))
         row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
-        lines.append(row.format("values", "largest", "relative", "within {:g}".format(self.bar.relative), "top-1"))
+        lines.append(row.format("values", "largest", "relative", f"within {self.bar.relative:g}", "top-1"))
         for name, found in self.outputs.items():
-            lines.append(row.format(name, "{:.3g}".format(found.largest), "{:.3g}".format(found.relative),
+            lines.append(row.format(name, f"{found.largest:.3g}", f"{found.relative:.3g}",
                                     share_text(found.close),
                                     "" if found.top1 is None else share_text(found.top1)))
-        lines += ["", "{:,} held-out examples; largest difference, and as a share of the largest value; how many "
-                  "values are within {:g} of that".format(self.examples, self.bar.relative), ""]
+        lines += ["", f"{self.examples:,} held-out examples; largest difference, and as a share of the largest value; how many "
+                  f"values are within {self.bar.relative:g} of that", ""]
         lines.append(scores_in_words(self.metric, self.scores))
-        lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(
-            self.nbytes["file"], self.nbytes["float32 parameters"]))
+        lines.append(f"size: {self.nbytes['file']:,} bytes; its parameters in float: {self.nbytes['float32 parameters']:,} bytes")
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             lines.append("note: expected are {} of the values within {:g} of the largest{}; float arithmetic rounds "
                          "sums, and in deep networks what differs adds up".format(
                              share_text(self.bar.close), self.bar.relative,
-                             ", and {} of the top-1".format(share_text(self.bar.top1)) if self._has_classes else ""))
+                             f", and {share_text(self.bar.top1)} of the top-1" if self._has_classes else ""))
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 
@@ -156,7 +154,7 @@ def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.nda
     """
     images, labels = held_out
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
-    compared = {"file to {}".format(reference): compare_values(values[reference], values["file"], bar.relative,
+    compared = {f"file to {reference}": compare_values(values[reference], values["file"], bar.relative,
                                                                metric is ACCURACY)}
     scores = {name: score(found, labels) for name, found in values.items()}
     return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,

@@ -67,8 +67,7 @@ class _Files:
     def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement,
                  factor_error: float = 0.0) -> Exported:
         """In the words of the proof."""
-        title = "TFLite {}{}{}".format(self.shipped.dtype.name, " and int4" if self.shipped.int4 else "",
-                                       ", for kernels that round twice" if self.double_rounding else "")
+        title = f"TFLite {self.shipped.dtype.name}{' and int4' if self.shipped.int4 else ''}{', for kernels that round twice' if self.double_rounding else ''}"
         return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
                         factor_error)
 
@@ -125,7 +124,7 @@ def _and_in_litert(report: ParityReport, files: _Files, graph: EvaluationGraph, 
     try:
         litert = find_litert()
     except LitertMissing as missing:
-        return replace(report, notes=report.notes + ("not run in LiteRT: {}".format(missing),))
+        return replace(report, notes=report.notes + (f"not run in LiteRT: {missing}",))
     with LitertRunner(litert, files.logits) as runner:
         simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
     seen = codes_of(graph.logits(held_out.images), files.model.logits)

@@ -129,7 +129,7 @@ class _Writer:
     def _table(self, kind: str, **fields: Any) -> int:
         getattr(tflite, kind + "Start")(self._builder)
         for name, value in fields.items():
-            getattr(tflite, "{}Add{}".format(kind, name))(self._builder, value)
+            getattr(tflite, f"{kind}Add{name}")(self._builder, value)
         return getattr(tflite, kind + "End")(self._builder)
 
     def _vector(self, offsets: Sequence[int]) -> int:

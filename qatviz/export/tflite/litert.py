@@ -30,7 +30,7 @@ REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75,
 #: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
 INT16_FACTOR_ERROR = 2.0**-15
 
-_CANDIDATES = tuple("python3.{}".format(minor) for minor in range(14, 8, -1)) + ("python3", "python")
+_CANDIDATES = tuple(f"python3.{minor}" for minor in range(14, 8, -1)) + ("python3", "python")
 _LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
 _LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
 #: Answers each line of its input, which is a JSON list of the names of an array and of what becomes of it, by a line of
@@ -77,7 +77,7 @@ class Litert(NamedTuple):
     @property
     def name(self) -> str:
         """For people."""
-        return "LiteRT {}".format(self.version)
+        return f"LiteRT {self.version}"
 
 
 def find_litert() -> Litert:
@@ -120,7 +120,7 @@ class LitertRunner:
                 universal_newlines=True)
         except OSError as error:
             self._directory.cleanup()
-            raise ExportError("{}: can't be run: {}".format(litert.python, error.strerror or error)) from error
+            raise ExportError(f"{litert.python}: can't be run: {error.strerror or error}") from error
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
         """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
@@ -133,9 +133,9 @@ class LitertRunner:
         np.savez(self._given, codes=self._file.to_file(codes))
         fault = self._answer(json.dumps([self._given, self._found]))
         if fault is not None:
-            raise ExportError("{}: {}".format(self._litert.name, fault))
+            raise ExportError(f"{self._litert.name}: {fault}")
         with np.load(self._found, allow_pickle=False) as arrays:
-            return self._file.from_file([arrays["arr_{}".format(i)] for i in range(len(self._file.outputs))])
+            return self._file.from_file([arrays[f"arr_{i}"] for i in range(len(self._file.outputs))])
 
     def _answer(self, request: str) -> Optional[str]:
         """What went wrong; None if nothing did."""
@@ -153,11 +153,11 @@ class LitertRunner:
             timer.cancel()
             timer.join()
         if late.is_set():
-            return "did not answer within {:g} s".format(self._timeout_s)
+            return f"did not answer within {self._timeout_s:g} s"
         if not line.endswith("\n"):
-            return "ended without an answer, with exit code {}".format(self._process.wait())
+            return f"ended without an answer, with exit code {self._process.wait()}"
         fault = json.loads(line)
-        return None if fault is None else "refuses the file: {}".format(" ".join(fault.split()))
+        return None if fault is None else f"refuses the file: {' '.join(fault.split())}"
 
     def __enter__(self) -> "LitertRunner":
         return self
@@ -186,16 +186,15 @@ def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
         if version is not None:
             return Litert(python, version)
     if named:
-        return "{} is {!r}, which is no Python with the package ai-edge-litert".format(VARIABLE, named)
-    return "no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {} can name one".format(
-        VARIABLE)
+        return f"{VARIABLE} is {named!r}, which is no Python with the package ai-edge-litert"
+    return f"no Python on PATH has the package ai-edge-litert, which needs Python 3.9 or newer; {VARIABLE} can name one"
 
 
 def _version(python: str) -> Optional[str]:
     with tempfile.TemporaryDirectory(prefix="qatviz-litert-") as directory:
         try:
             found = subprocess.run([python, "-c", _LOOK], cwd=directory, env=_environment(), stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, timeout=_LOOK_TIMEOUT_S, universal_newlines=True)
+                                   stderr=subprocess.DEVNULL, timeout=_LOOK_TIMEOUT_S, text=True)
         except (OSError, subprocess.TimeoutExpired):
             return None
     return found.stdout.strip() if found.returncode == 0 and found.stdout.strip() else None

@@ -88,15 +88,14 @@ class _Lowering:
         if double_rounding:
             check_double_rounding(model, self._dtype, int4)
         self._multiply = multiply_codes and self._dtype != np.int16
-        facts = ["{} {}".format(name, value) for name, value in sorted(model.metadata.items())]
-        self._file = TfliteFile(", ".join(["qatviz {}: {}".format(__version__, model.name)] + facts))
+        facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
+        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}"] + facts))
         self._index: Dict[str, int] = {}
         self._tied: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4)
         self._notes += int4_remarks(model, self._int4) if int4 else []
         if int16 and self._dtype != np.int16:
-            self._notes.append("no activation has more than 8 bits: {} as without the option int16".format(
-                self._dtype.name))
+            self._notes.append(f"no activation has more than 8 bits: {self._dtype.name} as without the option int16")
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> TfliteModel:
         source = self._model.tensor(self._model.input)
@@ -111,8 +110,8 @@ class _Lowering:
             offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
             last = [self._softmax(last[0])]
         if self._tied:
-            self._notes.append("{}: factors that are powers of two, and results below 0: of sums in the middle of two "
-                               "codes, LiteRT takes every second to the lower".format(names_text(self._tied)))
+            self._notes.append(f"{names_text(self._tied)}: factors that are powers of two, and results below 0: of sums in the middle of two "
+                               "codes, LiteRT takes every second to the lower")
         content = self._file.finish([first], last)
         return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
 
@@ -179,10 +178,10 @@ class _Lowering:
         sides = [side for side in (0, 1) if clamp[side] != done[side]]
         for side in sides:
             limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
-            constant = self._file.add_constant("{}/{}".format(tensor.name, _ENDS[side]), limit, self._grid(tensor))
+            constant = self._file.add_constant(f"{tensor.name}/{_ENDS[side]}", limit, self._grid(tensor))
             # The network's input has its name already.
             named = side == sides[-1] and tensor.name != self._model.input
-            result = self._new(tensor, tensor.name if named else "{}/from_{}".format(tensor.name, _ENDS[side]))
+            result = self._new(tensor, tensor.name if named else f"{tensor.name}/from_{_ENDS[side]}")
             self._append(("MAXIMUM", "MINIMUM")[side], [index, constant], result, "MaximumMinimumOptions")
             index = result
         return index
@@ -262,8 +261,7 @@ class _Lowering:
             self._mean(op, op.layer.pool_size, op.layer.strides, None)
             return
         if self._dtype != np.uint8:
-            self._notes.append("layer {!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up".format(
-                op.name))
+            self._notes.append(f"layer {op.name!r}: TFLite's AVERAGE_POOL_2D takes ties of negative codes down, not up")
         self._pool(op, "AVERAGE_POOL_2D")
 
     def _mean(self, op: IntegerOp, size: Pair, strides: Pair, shape: Optional[Tuple[int, ...]]) -> None:

@@ -12,7 +12,7 @@ from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 
 #: What the proof calls it.
-RUNTIME = "TensorFlow Lite interpreter of TensorFlow {}".format(tf.__version__)
+RUNTIME = f"TensorFlow Lite interpreter of TensorFlow {tf.__version__}"
 #: What it reaches in networks of up to seven layers: its kernels round twice, and each layer adds to what differs
 #: before it. (The same files in LiteRT's XNNPACK kernels, which round once: 99 % at least, and 1.)
 REACHED, REACHED_FEW_BITS = Agreement(0.85, 2, 0.995), Agreement(0.85, 2, 0.98)
@@ -70,4 +70,4 @@ def _refusals() -> Iterator[None]:
     try:
         yield
     except (RuntimeError, ValueError) as error:
-        raise ExportError("{}: refuses the file: {}".format(RUNTIME, " ".join(str(error).split()))) from error
+        raise ExportError(f"{RUNTIME}: refuses the file: {' '.join(str(error).split())}") from error

@@ -65,8 +65,8 @@ def storage_type(model: IntegerModel, int16: bool = False) -> np.dtype:
     """
     wide = [tensor for tensor in model.tensors if tensor.num_bits > 8]
     if wide and not int16:
-        raise ExportError("{}: {} bits; TFLite's int8 holds up to 8; possible with {}.num_bits=8, or as int16, for "
-                          "LiteRT".format(_where(wide[0]), wide[0].num_bits, wide[0].quantizer))
+        raise ExportError(f"{_where(wide[0])}: {wide[0].num_bits} bits; TFLite's int8 holds up to 8; possible with {wide[0].quantizer}.num_bits=8, or as int16, for "
+                          "LiteRT")
     for op in model.ops:
         _check_op(op, bool(wide))
     if wide:
@@ -77,16 +77,15 @@ def storage_type(model: IntegerModel, int16: bool = False) -> np.dtype:
     for op in shifted:
         if not is_uniform(op.weights):
             raise ExportError(
-                "layer {0!r}: its weights have 8 bits and a zero point for each channel; TFLite holds 8-bit weights "
+                f"layer {op.name!r}: its weights have 8 bits and a zero point for each channel; TFLite holds 8-bit weights "
                 "with a zero point (uint8) or a scale for each channel (int8), not both; possible with "
-                "{0}.weights.symmetric=on, with {0}.weights.per_channel=off, or with {0}.weights.num_bits=7".format(
-                    op.name))
+                f"{op.name}.weights.symmetric=on, with {op.name}.weights.per_channel=off, or with {op.name}.weights.num_bits=7")
     for op in weighted:
         if shifted and not is_uniform(op.weights):
             raise ExportError(
-                "layer {0!r}: its weights have a scale for each channel, but layer {1!r} has 8-bit weights with a zero "
+                f"layer {op.name!r}: its weights have a scale for each channel, but layer {shifted[0].name!r} has 8-bit weights with a zero "
                 "point, which makes it a uint8 file, where weights have one scale; possible with "
-                "{0}.weights.per_channel=off, or with {1}.weights.symmetric=on".format(op.name, shifted[0].name))
+                f"{op.name}.weights.per_channel=off, or with {shifted[0].name}.weights.symmetric=on")
     return np.dtype(np.uint8 if shifted else np.int8)
 
 
@@ -102,14 +101,12 @@ def int4_layers(model: IntegerModel, dtype: np.dtype) -> FrozenSet[str]:
     if small and dtype == _UINT8:
         shifted = next(op for op in model.ops if op.weights is not None and not _fits_int8(op.weights))
         raise ExportError(
-            "layer {0!r}: its weights would be INT4, but layer {1!r} has 8-bit weights with a zero point, which makes "
-            "it a uint8 file, and INT4 goes with int8; possible with {1}.weights.symmetric=on, or without INT4".format(
-                small[0].name, shifted.name))
+            f"layer {small[0].name!r}: its weights would be INT4, but layer {shifted.name!r} has 8-bit weights with a zero point, which makes "
+            f"it a uint8 file, and INT4 goes with int8; possible with {shifted.name}.weights.symmetric=on, or without INT4")
     if small and dtype == _INT16:
         raise ExportError(
-            "layer {0!r}: its weights would be INT4, but there are activations of more than 8 bits, and LiteRT's int16 "
-            "operations take int8 weights; possible with 8 bits for all activations, or without INT4".format(
-                small[0].name))
+            f"layer {small[0].name!r}: its weights would be INT4, but there are activations of more than 8 bits, and LiteRT's int16 "
+            "operations take int8 weights; possible with 8 bits for all activations, or without INT4")
     return frozenset(op.name for op in small if _fits(op.weights, *_INT4))
 
 
@@ -117,8 +114,8 @@ def check_double_rounding(model: IntegerModel, dtype: np.dtype, int4: bool) -> N
     """Raise :class:`ExportError` if the kernels that round twice don't know what there would be in the file."""
     small = int4 and any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
     if small or dtype == _INT16:
-        raise ExportError("the file would have {}, which kernels that round twice don't know; possible without the "
-                          "option double_rounding".format("INT4 tensors" if small else "int16 activations"))
+        raise ExportError(f"the file would have {'INT4 tensors' if small else 'int16 activations'}, which kernels that round twice don't know; possible without the "
+                          "option double_rounding")
 
 
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
@@ -126,8 +123,8 @@ def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
     small = [op for op in model.ops if op.weights is not None and op.weights.num_bits <= 4]
     if not small:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]
-    return ["{0}.weights: {1} bits with a zero point, which INT4 tensors don't have: kept as int8; possible with "
-            "{0}.weights.symmetric=on".format(op.name, op.weights.num_bits) for op in small if op.name not in layers]
+    return [f"{op.name}.weights: {op.weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept as int8; possible with "
+            f"{op.name}.weights.symmetric=on" for op in small if op.name not in layers]
 
 
 def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:
@@ -204,50 +201,47 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozens
             continue
         least = _INT4[0] if op.name in int4 else -_LARGEST_CODE - 1
         if op.weights.centred.min() == least:
-            found.append("{0}.weights: has the code {1}, which TFLite's specification leaves out and some kernels "
-                         "overflow on; {0}.weights.narrow_range=on avoids it".format(op.name, least))
+            found.append(f"{op.name}.weights: has the code {least}, which TFLite's specification leaves out and some kernels "
+                         f"overflow on; {op.name}.weights.narrow_range=on avoids it")
     return found
 
 
 def _check_op(op: IntegerOp, wide: bool) -> None:
     if op.kind == "Add" and len(op.inputs) > 2:
-        raise ExportError("layer {!r}: adds {} tensors; TFLite's ADD takes 2, and rounds each sum; possible with a "
-                          "chain of Add layers".format(op.name, len(op.inputs)))
+        raise ExportError(f"layer {op.name!r}: adds {len(op.inputs)} tensors; TFLite's ADD takes 2, and rounds each sum; possible with a "
+                          "chain of Add layers")
     if op.weights is None:
         return
     if op.weights.num_bits > 8:
-        raise ExportError("layer {0!r}: its weights have {1} bits; TFLite's int8 holds up to 8; possible with "
-                          "{0}.weights.num_bits=8".format(op.name, op.weights.num_bits))
+        raise ExportError(f"layer {op.name!r}: its weights have {op.weights.num_bits} bits; TFLite's int8 holds up to 8; possible with "
+                          f"{op.name}.weights.num_bits=8")
     bits = _WIDE_ACCUMULATOR_BITS if wide else _ACCUMULATOR_BITS
     if op.accumulator_bits > bits:
-        raise ExportError("layer {!r}: its sums take up to {} bits; TFLite's accumulators have {}; possible with fewer "
-                          "bits for its weights or its input".format(op.name, op.accumulator_bits, bits))
+        raise ExportError(f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; TFLite's accumulators have {bits}; possible with fewer "
+                          "bits for its weights or its input")
     results = 2.0**(op.accumulator_bits - 1) * op.factors.real
     if results.max() > _LARGEST_RESULT:
-        raise ExportError("layer {!r}: its sums are up to {:.3g} steps of its output; {:.3g} at most are safe from "
-                          "overflow in TFLite; possible with a wider range of its output".format(
-                              op.name, results.max(), _LARGEST_RESULT))
+        raise ExportError(f"layer {op.name!r}: its sums are up to {results.max():.3g} steps of its output; {_LARGEST_RESULT:.3g} at most are safe from "
+                          "overflow in TFLite; possible with a wider range of its output")
     if wide and ((op.factors.real < _SMALLEST_WIDE_FACTOR) & (results >= 0.5)).any():
-        raise ExportError("layer {!r}: its sums are multiplied with {:.3g} to be steps of its output; LiteRT's int16 "
-                          "kernels take {:.3g} at least; possible with a narrower range of its output".format(
-                              op.name, op.factors.real.min(), _SMALLEST_WIDE_FACTOR))
+        raise ExportError(f"layer {op.name!r}: its sums are multiplied with {op.factors.real.min():.3g} to be steps of its output; LiteRT's int16 "
+                          f"kernels take {_SMALLEST_WIDE_FACTOR:.3g} at least; possible with a narrower range of its output")
 
 
 def _check_int16(model: IntegerModel) -> None:
     for tensor in model.tensors:
         if max(tensor.bounds[1] - tensor.zero_point, tensor.zero_point - 1 - tensor.bounds[0]) > np.iinfo(_INT16).max:
-            raise ExportError("{0}: {1} bits and the zero point {2}; TFLite's int16 has the zero point 0; possible "
-                              "with {3}.symmetric=on, or with {3}.num_bits=15".format(
-                                  _where(tensor), tensor.num_bits, tensor.zero_point, tensor.quantizer))
+            raise ExportError(f"{_where(tensor)}: {tensor.num_bits} bits and the zero point {tensor.zero_point}; TFLite's int16 has the zero point 0; possible "
+                              f"with {tensor.quantizer}.symmetric=on, or with {tensor.quantizer}.num_bits=15")
     for op in model.ops:
         if op.weights is not None and not _fits_int8(op.weights):
-            raise ExportError("layer {0!r}: its weights have {1} bits and a zero point; beside int16 activations "
-                              "TFLite holds weights without; possible with {0}.weights.symmetric=on, or with "
-                              "{0}.weights.num_bits=7".format(op.name, op.weights.num_bits))
+            raise ExportError(f"layer {op.name!r}: its weights have {op.weights.num_bits} bits and a zero point; beside int16 activations "
+                              f"TFLite holds weights without; possible with {op.name}.weights.symmetric=on, or with "
+                              f"{op.name}.weights.num_bits=7")
 
 
 def _where(tensor: IntegerTensor) -> str:
-    return "the network's input" if tensor.name == "input" else "layer {!r}: its output".format(tensor.name)
+    return "the network's input" if tensor.name == "input" else f"layer {tensor.name!r}: its output"
 
 
 def is_uniform(weights: IntegerWeights) -> bool:

@@ -88,11 +88,11 @@ class EditBar(QtWidgets.QWidget):
         unsent = len(edits.unsent)
         self.modes[edits.mode].setChecked(True)
         holding = edits.mode == HOLD
-        waiting = " ({})".format(unsent) if unsent else ""
+        waiting = f" ({unsent})" if unsent else ""
         self.apply_action.setText("Apply" + waiting)
         self.apply.setText(self.apply_action.text())
-        tips = ((self.apply, self.apply_action, "Make the {} pending changes, together (Ctrl+Enter)".format(unsent)),
-                (self.discard, self.discard_action, "Forget the {} pending changes (Esc)".format(unsent)))
+        tips = ((self.apply, self.apply_action, f"Make the {unsent} pending changes, together (Ctrl+Enter)"),
+                (self.discard, self.discard_action, f"Forget the {unsent} pending changes (Esc)"))
         for button, action, tip in tips:
             button.setVisible(holding)
             button.setToolTip(tip if unsent else "Nothing is pending")
@@ -101,7 +101,7 @@ class EditBar(QtWidgets.QWidget):
         for button, what, able, name in ((self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
                                          (self.redo, edits.describe_redo(), edits.can_redo, "Redo")):
             button.setEnabled(able)
-            button.setToolTip("{}: {}".format(name, what) if what else "There is no change to {}".format(name.lower()))
+            button.setToolTip(f"{name}: {what}" if what else f"There is no change to {name.lower()}")
 
     def _on_apply(self) -> None:
         box = QtWidgets.QApplication.focusWidget()

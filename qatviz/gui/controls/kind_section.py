@@ -37,7 +37,7 @@ class KindSection(QtWidgets.QWidget):
     def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
         """Show what is wanted for ``tensors``; ``unavailable`` says why nothing can be changed, where it can't."""
         self.tensors = tensors
-        more = ["and {} more".format(len(tensors) - NAMED)] if len(tensors) > NAMED else []
+        more = [f"and {len(tensors) - NAMED} more"] if len(tensors) > NAMED else []
         self.heading.say(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
         for control in self.controls.values():
             control.setVisible(bool(tensors))
@@ -121,4 +121,4 @@ class ElidedLabel(QtWidgets.QLabel):
 def _counted(tensors: Sequence[str]) -> str:
     if len(tensors) == 1:
         return tensors[0]
-    return "{} tensors".format(len(tensors)) if tensors else "none in this scope"
+    return f"{len(tensors)} tensors" if tensors else "none in this scope"

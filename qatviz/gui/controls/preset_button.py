@@ -42,4 +42,4 @@ class PresetButton(QtWidgets.QPushButton):
         for action in self.menu().actions():
             action.setChecked(action.text() == present)
         about = PRESETS[present].description if present else "The settings are those of no preset"
-        self.setToolTip("{}. A preset gives all quantizers in scope their settings.".format(about))
+        self.setToolTip(f"{about}. A preset gives all quantizers in scope their settings.")

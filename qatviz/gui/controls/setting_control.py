@@ -44,7 +44,7 @@ class SettingControl(QtWidgets.QWidget):
         self.mark = StateMark(theme)
         self._layout()
         self.setObjectName(setting.name)
-        name = "{} of {}".format(setting.label, kind) if kind else setting.label
+        name = f"{setting.label} of {kind}" if kind else setting.label
         self.editor.name_parts(name, setting.help)
         self.editor.edited.connect(self._on_edited)
         self.editor.dragged.connect(self.dragged)
@@ -116,15 +116,14 @@ class SettingControl(QtWidgets.QWidget):
             self.editor.set_values(self._values)
 
     def _explain(self) -> None:
-        lines = ["<b>{}</b>: {}".format(escape(self.setting.label), escape(self.setting.help)),
-                 "Allowed: {}. Default: {}.".format(escape(self.setting.allowed(self.kind).replace("_", " ")),
-                                                    escape(value_text(self.setting, self.default))),
+        lines = [f"<b>{escape(self.setting.label)}</b>: {escape(self.setting.help)}",
+                 f"Allowed: {escape(self.setting.allowed(self.kind).replace('_', ' '))}. Default: {escape(value_text(self.setting, self.default))}.",
                  escape(explain_state(*self._state))]
         if len(self._values) > 1:
             shown = [value_text(self.setting, value) for value in self._values[:NAMED]]
-            lines.append("Mixed: {}{}.".format(escape(", ".join(shown)), ", …" if len(self._values) > NAMED else ""))
+            lines.append(f"Mixed: {escape(', '.join(shown))}{', …' if len(self._values) > NAMED else ''}.")
         if self._reason:
-            lines.insert(0, "<i>{}</i>".format(escape(self._reason)))
+            lines.insert(0, f"<i>{escape(self._reason)}</i>")
         self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
 
     def set_roomy_width(self, width: int) -> None:
@@ -153,7 +152,7 @@ class SettingControl(QtWidgets.QWidget):
     def contextMenuEvent(self, event: QtGui.QContextMenuEvent) -> None:
         menu = QtWidgets.QMenu(self)
         menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
-        action = menu.addAction("Reset to default ({})".format(value_text(self.setting, self.default)), self.reset)
+        action = menu.addAction(f"Reset to default ({value_text(self.setting, self.default)})", self.reset)
         action.setEnabled(self.editor.isEnabled() and list(self._values) != [self.default])
         menu.popup(event.globalPos())
 

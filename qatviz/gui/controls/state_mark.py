@@ -23,7 +23,7 @@ class StateMark(QtWidgets.QLabel):
     def show_state(self, pending: bool, applied_step: Optional[int]) -> None:
         """``applied_step``: None where the value is what the run began with."""
         self._state = pending, applied_step
-        text = PENDING if pending else "" if applied_step is None else "step {:,}".format(applied_step)
+        text = PENDING if pending else "" if applied_step is None else f"step {applied_step:,}"
         if self._is_compact:
             text = "●" if pending else "✓" if text else ""
         self.setText(text)
@@ -63,4 +63,4 @@ def explain_state(pending: bool, applied_step: Optional[int]) -> str:
         return "Pending: asked for, not yet in effect."
     if applied_step is None:
         return "In effect since the run began."
-    return "In effect since step {:,}.".format(applied_step)
+    return f"In effect since step {applied_step:,}."

@@ -27,9 +27,9 @@ def default_of(setting: Setting, kind: str = "") -> Any:
 
 def number_text(value: float) -> str:
     """A number as a box shows it: 0.001, 1e-5, 200."""
-    text = "{:.10g}".format(value)
+    text = f"{value:.10g}"
     mantissa, e, exponent = text.partition("e")
-    return "{}e{}".format(mantissa, int(exponent)) if e else text
+    return f"{mantissa}e{int(exponent)}" if e else text
 
 
 def unit_of(setting: Setting) -> str:
@@ -109,7 +109,7 @@ def _first_notch(setting: Setting) -> float:
 
 def _series(value: float) -> List[float]:
     exponent = math.floor(math.log10(value))
-    return [float("{}e{}".format(m, e)) for e in range(exponent - 1, exponent + 2) for m in _MANTISSAS]
+    return [float(f"{m}e{e}") for e in range(exponent - 1, exponent + 2) for m in _MANTISSAS]
 
 
 def _next_notch(value: float) -> float:

@@ -74,5 +74,5 @@ class _Task(QtCore.QRunnable):
         except QatvizError as error:
             problem = str(error)
         except Exception as error:  # a bug, or a file that no loader foresaw: to be read by the user
-            problem = "{}: {}".format(type(error).__name__, error)
+            problem = f"{type(error).__name__}: {error}"
         self.told.done.emit(self.told, self._question, answer, problem)

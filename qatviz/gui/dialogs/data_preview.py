@@ -139,7 +139,7 @@ class DataPreview(QtWidgets.QWidget):
             self.about.clear()
             return
         colors = "; in colours from each feature's least to its largest value" if look.kind == ROWS else ""
-        self.about.setText("{}: {}\n{}{}".format(look.name, look.describe(), look.values, colors))
+        self.about.setText(f"{look.name}: {look.describe()}\n{look.values}{colors}")
         self._show_counts(look)
 
     def _show_counts(self, look: DataLook) -> None:

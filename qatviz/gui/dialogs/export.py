@@ -127,7 +127,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._look()
 
     def _on_progressed(self, what: str, share: float) -> None:
-        self.what.setText("{}… {:.0%}".format(what[:1].upper() + what[1:], share))
+        self.what.setText(f"{what[:1].upper() + what[1:]}… {share:.0%}")
         self.bar.setValue(int(_PARTS * share))
 
     def _on_ended(self, ended: Ended) -> None:

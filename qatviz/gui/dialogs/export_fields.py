@@ -37,7 +37,7 @@ class MomentBox(QtWidgets.QComboBox):
         if has_now:
             self._add(_now(step), NOW, _NOW_TIP)
         for info in sorted(moments, key=lambda info: (info.step, info.created), reverse=True):
-            self._add("Step {:,}: {}".format(info.step, info.reason or info.name), info.name, info.name)
+            self._add(f"Step {info.step:,}: {info.reason or info.name}", info.name, info.name)
         self.setCurrentIndex(-1 if chosen is None else self.findData(chosen))
         if self.currentIndex() < 0 and self.count():
             self.setCurrentIndex(0)
@@ -107,15 +107,15 @@ class PathField(QtWidgets.QWidget):
         place = self._place(directory)
         stem = network if self._is_in(place, directory) else os.path.basename(os.path.normpath(directory))
         # Of two formats in one folder each has a proof of its own, which is named after the file without its suffix.
-        self.edit.setText(os.path.join(place, "{}-{}{}".format(stem, form.name, form.suffix)) if directory else "")
+        self.edit.setText(os.path.join(place, f"{stem}-{form.name}{form.suffix}") if directory else "")
 
     def problem(self) -> str:
         """Why it can't be written, as far as can be told without trying; empty where it can."""
         path, form = self.path(), self._form
         if not path:
-            return "expected the name of a {}".format("file" if form is None or form.suffix else "directory")
+            return f"expected the name of a {'file' if form is None or form.suffix else 'directory'}"
         if form.suffix and os.path.isdir(path):
-            return "{}: is a directory; expected the name of a file".format(path)
+            return f"{path}: is a directory; expected the name of a file"
         return place_problem(os.path.dirname(path))
 
     def note(self) -> str:
@@ -139,7 +139,7 @@ class PathField(QtWidgets.QWidget):
 
     def _on_browse(self) -> None:
         form = self._form
-        kinds = "{} (*{})".format(form.title, form.suffix) if form.suffix else "All files (*)"
+        kinds = f"{form.title} (*{form.suffix})" if form.suffix else "All files (*)"
         dialog = QtWidgets.QFileDialog(self, "Export to", self.path(), kinds)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
@@ -156,4 +156,4 @@ class PathField(QtWidgets.QWidget):
 
 
 def _now(step: int) -> str:
-    return "Now (step {:,})".format(step)
+    return f"Now (step {step:,})"

@@ -132,7 +132,7 @@ class ExportForm(QtWidgets.QWidget):
         if self._moment_problem or reasons is None:
             return self._moment_problem or "The settings of the checkpoint are being read."
         if reasons:
-            return "{} can't hold these settings.".format(self.formats.form().title)
+            return f"{self.formats.form().title} can't hold these settings."
         return self.path.problem()
 
     def wanted(self) -> ExportWanted:

@@ -67,7 +67,7 @@ class FormatList(QtWidgets.QListWidget):
             reasons = self._reasons.get(form.name)
             verdict = _UNKNOWN if reasons is None else _IMPOSSIBLE if reasons else _POSSIBLE
             item = self.item(row)
-            item.setText("{}\n{}".format(form.title, verdict))
+            item.setText(f"{form.title}\n{verdict}")
             item.setForeground(QtGui.QBrush(self._theme.color("muted" if reasons else "text")))
 
 
@@ -117,10 +117,10 @@ class LimitsView(QtWidgets.QWidget):
         if reasons is None:
             text, color = "Reading the settings of the checkpoint…", "muted"
         elif reasons:
-            count = "1 reason" if len(reasons) == 1 else "{} reasons".format(len(reasons))
-            text, color = "✕ {} can't hold these settings, for {}:".format(title, count), "bad"
+            count = "1 reason" if len(reasons) == 1 else f"{len(reasons)} reasons"
+            text, color = f"✕ {title} can't hold these settings, for {count}:", "bad"
         else:
-            text, color = "✓ {} can hold the settings of this state.".format(title), "good"
+            text, color = f"✓ {title} can hold the settings of this state.", "good"
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
         palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
         self.verdict.setPalette(palette)
@@ -137,10 +137,10 @@ class LimitsView(QtWidgets.QWidget):
         if found:
             remedy = escape(remedy, quote=True)
             if self._can_change:
-                link = r"<a href='\g<0>' style='color:{}'>\g<0></a>".format(self._theme.colors.accent)
+                link = rf"<a href='\g<0>' style='color:{self._theme.colors.accent}'>\g<0></a>"
                 remedy = _ASSIGNMENT.sub(link, remedy)
             text += "<br>→ possible " + remedy
-        return "<p style='margin: 0 0 6px 0'>{}</p>".format(text)
+        return f"<p style='margin: 0 0 6px 0'>{text}</p>"
 
     def _first_changes(self) -> List[str]:
         found = [_ASSIGNMENT.search(reason.partition(_REMEDY)[2]) for reason in self._reasons or ()]
@@ -201,7 +201,7 @@ class OptionsForm(QtWidgets.QWidget):
                 self.widgets[option.name].setChecked(bool(option.default))
 
     def _key(self, option: str) -> str:
-        return "export/options/{}/{}".format(self._form.name, option)
+        return f"export/options/{self._form.name}/{option}"
 
     def _on_changed(self, *_: Any) -> None:
         for name, value in self.values().items():

@@ -87,8 +87,7 @@ class ExportResult(QtWidgets.QWidget):
         self._color = "bad" if faults else "good" if record.get("as_expected", True) else "warning"
         self.copy.setText("Copy table")
         self.heading.setText(_heading(record, faults))
-        self.where.setText("Written to {}{}".format(
-            self._path, ", with its proof beside it" if len(paths) > 1 and not os.path.isdir(self._path) else ""))
+        self.where.setText(f"Written to {self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}")
         self.facts.setText("\n".join(_facts(record)))
         self.faults.setText("\n".join("✕ " + fault for fault in faults))
         outputs = record.get("outputs") or {}
@@ -119,7 +118,7 @@ class ExportResult(QtWidgets.QWidget):
 def _heading(record: Dict[str, Any], faults: List[str]) -> str:
     if faults:
         return "✕ Written, but {} not compute what {} should".format(
-            *("1 operation does", "it") if len(faults) == 1 else ("{} operations do".format(len(faults)), "they"))
+            *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they"))
     if record.get("as_expected", True):
         return "✓ Exported, and it computes what was seen in training"
     return "! Exported; each operation is right, but rounding adds up to more than in networks of a few layers"
@@ -130,15 +129,15 @@ def _facts(record: Dict[str, Any]) -> List[str]:
     about, facts = record.get("about") or {}, []
     if about.get("format"):
         facts.append("{}{}, run in {} on {:,} held-out examples".format(
-            about["format"], " of step {:,}".format(about["step"]) if isinstance(about.get("step"), int) else "",
+            about["format"], f" of step {about['step']:,}" if isinstance(about.get("step"), int) else "",
             about.get("runtime", "?"), record.get("examples") or 0))
     metric = METRICS.get(str(record.get("metric")), ACCURACY)
     if record.get(metric.name):
         facts.append("{}: {}".format(metric.title[0].upper() + metric.title[1:], ", ".join(
-            "{} {}".format(name, share_text(value) if metric is ACCURACY else metric.text(value, 2))
+            f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
             for name, value in record[metric.name].items())))
     if record.get("bytes"):
-        sizes = ["{} {}".format(name, _size(count)) for name, count in record["bytes"].items()]
+        sizes = [f"{name} {_size(count)}" for name, count in record["bytes"].items()]
         facts.append("Size: " + ", ".join(sizes))
     return facts
 
@@ -146,5 +145,5 @@ def _facts(record: Dict[str, Any]) -> List[str]:
 def _size(count: int) -> str:
     for unit, size in _UNITS:
         if count >= size:
-            return "{:,.1f} {}".format(count / size, unit)
-    return "{:,} bytes".format(count)
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,} bytes"

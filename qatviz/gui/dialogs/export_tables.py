@@ -130,5 +130,5 @@ def shown(name: str, value: Any) -> str:
     if isinstance(value, (int, float)) and name.rpartition(".")[2] in _SHARES:
         return share_text(value)
     if isinstance(value, int):
-        return "{:,}".format(value)
-    return "{:.4g}".format(value) if isinstance(value, float) else str(value)
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

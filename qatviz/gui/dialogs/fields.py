@@ -137,8 +137,8 @@ class OutField(QtWidgets.QWidget):
 
 
 def _new_directory(place: str, network: str) -> str:
-    name = "{}-{}".format(network, time.strftime("%Y%m%d-%H%M%S"))
+    name = f"{network}-{time.strftime('%Y%m%d-%H%M%S')}"
     path, number = os.path.join(place, name), 2
     while os.path.exists(path):
-        path, number = os.path.join(place, "{}-{}".format(name, number)), number + 1
+        path, number = os.path.join(place, f"{name}-{number}"), number + 1
     return path

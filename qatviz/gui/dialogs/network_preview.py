@@ -82,7 +82,7 @@ class NetworkPreview(QtWidgets.QWidget):
                 row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)])
             for column in _NUMBERS:
                 item.setTextAlignment(column, _RIGHT)
-            item.setToolTip(0, "{} reads {}".format(row.name, ", ".join(row.inputs)))
+            item.setToolTip(0, f"{row.name} reads {', '.join(row.inputs)}")
             items.append(item)
         self.table.addTopLevelItems(items)
         for column in range(1, len(_COLUMNS)):
@@ -91,12 +91,10 @@ class NetworkPreview(QtWidgets.QWidget):
 
 def _total(network: Network, is_known: bool) -> str:
     rows = network.summary()
-    text = "{:,} layers, {:,} parameters, {:,} MACs, {} quantized tensors".format(
-        len(rows), sum(row.parameters for row in rows), sum(row.macs for row in rows),
-        len(quantization_plan(network).tensors))
-    examples = "for {} an example and {:,} outputs".format(example_text(network.input_shape), network.num_outputs)
-    return "{}\n{}{}".format(text, examples, "" if is_known else ", until the data is known")
+    text = f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, {sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
+    examples = f"for {example_text(network.input_shape)} an example and {network.num_outputs:,} outputs"
+    return f"{text}\n{examples}{'' if is_known else ', until the data is known'}"
 
 
 def _count(number: int) -> str:
-    return "{:,}".format(number) if number else ""
+    return f"{number:,}" if number else ""

@@ -181,15 +181,14 @@ class NewRunDialog(QtWidgets.QDialog):
             self.network_preview.show_network(None, notes["network"])
             return None
         if self.model.network is None:
-            problems.setdefault("network", "{}. It is not run unless you allow it.".format(self.model.code.rstrip(".")))
+            problems.setdefault("network", f"{self.model.code.rstrip('.')}. It is not run unless you allow it.")
             self.network_preview.show_network(None, "The layers are shown once the code may be run.")
             return None
         self.form.set_has_weights(self.model.has_weights)
         shown = list(self.model.notes)
         if self.model.used_shape is not None:
-            shown.insert(0, "the model leaves the size of its examples open: that of the data is taken, {}".format(
-                shape_text(self.model.used_shape)))
-        self.network_preview.show_network(self.model.network, "Keras model {!r}".format(self.model.network.name), shown)
+            shown.insert(0, f"the model leaves the size of its examples open: that of the data is taken, {shape_text(self.model.used_shape)}")
+        self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
         return self.model.network
 
     def _data_note(self) -> str:

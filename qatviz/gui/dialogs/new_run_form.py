@@ -67,7 +67,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in _LABELS}
         for name, editor in self.numbers.items():
             editor.name_parts(_LABELS[name], _NUMBERS[name].help)
-            editor.setToolTip("{}\nAllowed: {}".format(_NUMBERS[name].help, _NUMBERS[name].allowed()))
+            editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
         for name in ("from_scratch", "task", "preset", "optimizer"):
             widgets[name].setAccessibleName(_LABELS[name])
 

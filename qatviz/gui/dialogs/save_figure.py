@@ -86,7 +86,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
     def _size_box(self, what: str) -> QtWidgets.QSpinBox:
         box = QtWidgets.QSpinBox(minimum=SMALLEST, maximum=LARGEST, suffix=" px")
         box.setAccessibleName(what)
-        box.setToolTip("{} of the figure; it is laid out anew for it".format(what))
+        box.setToolTip(f"{what} of the figure; it is laid out anew for it")
         return box
 
     def _layout(self) -> None:
@@ -138,8 +138,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
     def _free_path(self) -> Path:
         """The figure's name, with a number where there is such a file already."""
         for number in range(1, 1000):
-            stem = self._name if number == 1 else "{}-{}".format(self._name, number)
-            path = Path(self._directory) / "{}.{}".format(stem, self._format())
+            stem = self._name if number == 1 else f"{self._name}-{number}"
+            path = Path(self._directory) / f"{stem}.{self._format()}"
             if not path.exists():
                 break
         return path
@@ -180,9 +180,8 @@ class SaveFigureDialog(QtWidgets.QDialog):
         inches = size.width() / 96, size.height() / 96
         text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
         if not self.is_vector():
-            text = "{} × {} pixels; {} at {:.0f} dots per inch".format(
-                round(size.width() * scale), round(size.height() * scale), text, 96 * scale)
+            text = f"{round(size.width() * scale)} × {round(size.height() * scale)} pixels; {text} at {96 * scale:.0f} dots per inch"
         if Path(self.path()).exists():
-            text += "\n{} is there already: it will be replaced".format(Path(self.path()).name)
+            text += f"\n{Path(self.path()).name} is there already: it will be replaced"
         self.result_label.setText(text)
         self.buttons.button(QtWidgets.QDialogButtonBox.Save).setEnabled(bool(self.path_edit.text().strip()))

@@ -200,14 +200,14 @@ class EventsPanel(Panel):
         event, _ = self._event()
         if event is None:  # the row went while the menu was open
             return
-        title = "{} at step {:,}".format("Failure" if isinstance(event, events.Failed) else "Event", event.step)
+        title = f"{'Failure' if isinstance(event, events.Failed) else 'Event'} at step {event.step:,}"
         dialog = DetailsDialog(title, sentence(event), details(event), self.window())
         dialog.open()
 
     def _on_copy(self) -> None:
         event, _ = self._event()
         if event is not None:
-            QtWidgets.QApplication.clipboard().setText("step {:,}: {}".format(event.step, sentence(event)))
+            QtWidgets.QApplication.clipboard().setText(f"step {event.step:,}: {sentence(event)}")
 
     def _on_activated(self, index: QtCore.QModelIndex) -> None:
         self.step_chosen.emit(self.source.happening(index.row()).event.step)

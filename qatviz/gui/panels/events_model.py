@@ -89,7 +89,7 @@ class EventsModel(QtCore.QAbstractTableModel):
         happening, column = self.happening(index.row()), index.column()
         if role == Qt.DisplayRole:
             if column == STEP:
-                return "{:,}".format(happening.event.step)
+                return f"{happening.event.step:,}"
             return mark_of(happening.event).symbol if column == MARK else sentence(happening.event)
         if role == Qt.ForegroundRole:
             if not happening.survives:

@@ -75,15 +75,15 @@ def details(event: events.Event) -> str:
         return event.traceback
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
-        lines = ["{}: {}".format(WAY_NAMES[way], metric.text(event.scores[way], 2)) for way in _WAYS
+        lines = [f"{WAY_NAMES[way]}: {metric.text(event.scores[way], 2)}" for way in _WAYS
                  if way in event.scores]
-        return "\n".join(lines + ["on {:,} examples, in {:.1f} s".format(event.num_examples, event.seconds)])
+        return "\n".join(lines + [f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
     return ""
 
 
 def tooltip(event: events.Event, survives: bool) -> str:
     """The sentence and the first of the details."""
     lines = details(event).splitlines() if not isinstance(event, events.Failed) else []
-    shown = lines[:_IN_TOOLTIP] + (["and {} more".format(len(lines) - _IN_TOOLTIP)] if len(lines) > _IN_TOOLTIP else [])
+    shown = lines[:_IN_TOOLTIP] + ([f"and {len(lines) - _IN_TOOLTIP} more"] if len(lines) > _IN_TOOLTIP else [])
     left = [] if survives else ["The run was set back to before this: it is not part of what led here."]
     return "\n".join([sentence(event)] + shown + left)

@@ -143,7 +143,7 @@ class EvolutionPanel(Panel):
         self._draw_markers(view)
         self.bar.follow.setChecked(self.axis.follow)
         more = len(self.model.selected) > MOST_TENSORS
-        self.bar.tell("{} of {} selected shown".format(MOST_TENSORS, len(self.model.selected)) if more else "")
+        self.bar.tell(f"{MOST_TENSORS} of {len(self.model.selected)} selected shown" if more else "")
         self.effects.measure()
         if any(plot.is_behind for plot in self._visible_plots()) and not self._settle.isActive():
             self._settle.start()
@@ -345,9 +345,9 @@ class EvolutionPanel(Panel):
         if x is not None and self._history is not None:
             view = self._view()
             step = max(view.step_at(x), 0.0)
-            text = "step {:,.0f}".format(step)
+            text = f"step {step:,.0f}"
             if len(self._clock) > 1:
-                text += " · {:,.1f} s".format(float(self._clock.seconds(step)))
+                text += f" · {float(self._clock.seconds(step)):,.1f} s"
         self._crosshair_text = text
         for plot in self.plots.values():
             plot.canvas.set_crosshair(x)

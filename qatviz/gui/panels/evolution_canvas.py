@@ -66,7 +66,8 @@ class Canvas(QtWidgets.QWidget):
         self.crosshair: Optional[float] = None
         self.tip_of: Optional[Callable[[float, float], str]] = None
         self._still: Optional[QtGui.QPixmap] = None
-        self._pressed: Optional[QtCore.QPoint], Optional[QtCore.QRect] = self._box = None
+        self._pressed: Optional[QtCore.QPoint] = None
+        self._box: Optional[QtCore.QRect] = None
         self._moved = self._boxing = False
         self.setMouseTracking(True)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)

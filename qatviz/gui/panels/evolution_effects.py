@@ -76,10 +76,10 @@ class MarkerEffects:
         """What happened and what it did, in some lines."""
         blocks = []
         for marker in markers[-_TOLD:]:
-            lines = ["Step {:,}".format(marker.step)]
+            lines = [f"Step {marker.step:,}"]
             lines += [sentence for event in marker.events for sentence in sentences(event)]
             if marker.has_effect:
                 lines.append(self.effect(marker).describe())
             blocks.append("\n".join(lines))
         more = len(markers) - len(blocks)
-        return ("{} earlier changes, and\n\n".format(more) if more else "") + "\n\n".join(blocks)
+        return (f"{more} earlier changes, and\n\n" if more else "") + "\n\n".join(blocks)

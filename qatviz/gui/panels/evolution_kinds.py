@@ -81,8 +81,7 @@ def score_kind(metric: Metric) -> PlotKind:
         can_log=not metric.unit, limits=(-1.0, shares + 1.0) if metric.unit else (-float("inf"), float("inf")),
         least=2.0 if metric.unit else 0.0, digits=1 if metric.unit else None,
         waits_for="waits for the first evaluation on held-out data",
-        about="{}: with float values, with only the weights quantized, only the activations, and both.".format(
-            metric.about), ways=metric.name + ".{}")
+        about=f"{metric.about}: with float values, with only the weights quantized, only the activations, and both.", ways=metric.name + ".{}")
 
 
 KINDS = (
@@ -136,7 +135,7 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
               for i, name in enumerate(tensors)]
     if kind.key == ERROR:
         detailed = tensors if len(tensors) <= _PARTS_OF_AT_MOST else [current]
-        curves += [CurveSpec("{}/mse_{}".format(name, part), "part." + part, part, list(tensors).index(name), about,
+        curves += [CurveSpec(f"{name}/mse_{part}", "part." + part, part, list(tensors).index(name), about,
                              style, in_legend=name == detailed[0], minor=True)
                    for part, style, about in _PARTS for name in detailed if name in tensors]
     return curves

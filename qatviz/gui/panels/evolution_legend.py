@@ -53,7 +53,7 @@ class Legend(QtWidgets.QWidget):
         if list(entries) != self.entries:
             self.entries = list(entries)
             self._current = min(self._current, max(len(self.entries) - 1, 0))
-            self.setAccessibleDescription(", ".join("{} {}".format(e.name, e.value) for e in self.entries))
+            self.setAccessibleDescription(", ".join(f"{e.name} {e.value}" for e in self.entries))
             self.update()
 
     def entry_rect(self, key: str) -> QtCore.QRect:

@@ -87,7 +87,7 @@ def _label_of(found: Sequence[events.Event]) -> str:
     if _any(found, events.Restored):
         return "back"
     labels = list(dict.fromkeys(short(event) for event in found))
-    return labels[0] if len(labels) == 1 else "{} changes".format(len(labels))
+    return labels[0] if len(labels) == 1 else f"{len(labels)} changes"
 
 
 def short(event: events.Event) -> str:
@@ -103,23 +103,23 @@ def short(event: events.Event) -> str:
     alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
     texts = list(dict.fromkeys(_short_change(change) for change in event.changes))
     if len(texts) == 1:
-        return texts[0] if len(event.changes) == 1 else "{} ×{}".format(texts[0], len(event.changes))
+        return texts[0] if len(event.changes) == 1 else f"{texts[0]} ×{len(event.changes)}"
     if len(alike) == 1 and len(texts) == 2:
-        return "{} ×{}".format(" ".join(texts), len(event.changes))
-    return "{} changes".format(len(event.changes))
+        return f"{' '.join(texts)} ×{len(event.changes)}"
+    return f"{len(event.changes)} changes"
 
 
 def _short_change(change: events.Change) -> str:
     tensor, _, name = change.setting.rpartition(".")
     kind = tensor.rpartition(".")[2]
     if name == "num_bits":
-        return "{}{}".format({WEIGHTS: "w", ACTIVATIONS: "a"}.get(kind, ""), change.new)
+        return f"{ {WEIGHTS: 'w', ACTIVATIONS: 'a'}.get(kind, '')}{change.new}"
     if name in _SWITCHES:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
-        return "{} {}".format({"learning_rate": "lr"}.get(name, name.replace("_", " ")), setting_text(change.new))
+        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' '))} {setting_text(change.new)}"
     new = setting_text(change.new)
-    return new if isinstance(change.new, str) else "{} {}".format(name.replace("_", " "), new)
+    return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
 
 
 def sentences(event: events.Event) -> List[str]:
@@ -128,16 +128,16 @@ def sentences(event: events.Event) -> List[str]:
     if isinstance(event, events.SettingsActivated):
         lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
     elif isinstance(event, events.Restored):
-        lines.append("set back from step {:,} ({})".format(event.from_step, event.reason))
+        lines.append(f"set back from step {event.from_step:,} ({event.reason})")
     elif isinstance(event, events.NonFinite):
-        lines.append("step {:,}: {}; the run was set back and paused".format(event.step, event.what))
+        lines.append(f"step {event.step:,}: {event.what}; the run was set back and paused")
     changes = getattr(event, "changes", ())
     lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
     if len(changes) > _ROWS_TOLD:
-        lines.append("and {} more".format(len(changes) - _ROWS_TOLD))
+        lines.append(f"and {len(changes) - _ROWS_TOLD} more")
     return lines
 
 
 def _some(names: Sequence[str]) -> str:
     told = ", ".join(names[:_ROWS_TOLD])
-    return told if len(names) <= _ROWS_TOLD else "{} and {} more".format(told, len(names) - _ROWS_TOLD)
+    return told if len(names) <= _ROWS_TOLD else f"{told} and {len(names) - _ROWS_TOLD} more"

@@ -25,7 +25,7 @@ class MarkerMenu(QtWidgets.QMenu):
         for marker in reversed(markers):
             where = self
             if len(markers) > 1:
-                where = self.addMenu("Step {:,}: {}".format(marker.step, marker.label))
+                where = self.addMenu(f"Step {marker.step:,}: {marker.label}")
                 where.setToolTipsVisible(True)
             self._fill(where, marker)
 
@@ -33,7 +33,7 @@ class MarkerMenu(QtWidgets.QMenu):
         for line in self._effects.tell([marker]).splitlines():
             menu.addAction(line).setEnabled(False)
         menu.addSeparator()
-        menu.addAction("Go to step {:,}".format(marker.step), lambda: self._go_to(marker.step))
+        menu.addAction(f"Go to step {marker.step:,}", lambda: self._go_to(marker.step))
         alive = self._model.run is not None and not self._model.ended
         undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
         undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")

@@ -115,7 +115,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.legend.set_title(kind.title, kind.about)
         self.canvas.setAccessibleName(kind.title)
         self.canvas.limits, self.canvas.least = kind.limits, kind.least
-        self.log.setAccessibleName("{}: logarithmic axis".format(kind.title))
+        self.log.setAccessibleName(f"{kind.title}: logarithmic axis")
         self.log.setChecked(kind.can_log and self._settings.value("evolution/log_" + kind.key, kind.log, bool))
         self.log.setVisible(kind.can_log)
 
@@ -249,7 +249,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         if value is None or not np.isfinite(value):
             return "–" if value is None or np.isnan(value) else ("∞" if value > 0 else "-∞")
         value *= self.kind.factor
-        text = si(value) if self.kind.digits is None else "{:.{}f}".format(value, self.kind.digits)
+        text = si(value) if self.kind.digits is None else f"{value:.{self.kind.digits}f}"
         return text + self.kind.unit
 
     def _on_log(self) -> None:

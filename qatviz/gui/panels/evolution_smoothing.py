@@ -50,8 +50,8 @@ class Smoothing(QtWidgets.QWidget):
     def _tell(self) -> None:
         # Room for any of the texts, so that the slider does not move.
         self.text.setFixedWidth(self.text.fontMetrics().horizontalAdvance("smooth 1000") + 2)
-        self.text.setText("smooth {}".format(self.steps) if self.steps else "smooth: off")
-        self.slider.setAccessibleDescription("{} steps".format(self.steps) if self.steps else "off")
+        self.text.setText(f"smooth {self.steps}" if self.steps else "smooth: off")
+        self.slider.setAccessibleDescription(f"{self.steps} steps" if self.steps else "off")
 
     def _on_moved(self) -> None:
         self._settings.setValue(_KEY, self.slider.value())

@@ -141,7 +141,7 @@ class _Group:
         """Say more, if that ends before ``until``."""
         label, n = self.markers[0].label, len(self.markers)
         if n > 1:
-            words = "{} ×{}".format(label, n) if all(m.label == label for m in self.markers) else "{} changes".format(n)
+            words = f"{label} ×{n}" if all(m.label == label for m in self.markers) else f"{n} changes"
             if self.pixel + self._width(words) <= until:
                 self._write(words)
 

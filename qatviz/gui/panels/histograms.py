@@ -98,10 +98,10 @@ class HistogramsPanel(Panel):
         if self.model.plan is None:
             return self.model.without_run("No run. Start one to see its tensors here.")
         if self.model.snapshot is None:
-            return "Waiting for the first histograms of {}…".format(self.model.title)
+            return f"Waiting for the first histograms of {self.model.title}…"
         if not names:
             kind = self.bar.options.kind
-            return "Nothing is selected." if kind == BOTH else "The selection has no {}.".format(kind)
+            return "Nothing is selected." if kind == BOTH else f"The selection has no {kind}."
         return ""
 
     def _notice_news(self) -> None:
@@ -155,8 +155,8 @@ class HistogramsPanel(Panel):
         if not ghost.active:
             return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
         error = ("≈ " if ghost.approximate else "") + _decibels(ghost.measures.sqnr_db)
-        return GhostWindow(ghost.low, ghost.high, ghost.scale, "→ {} {}".format(badge, error),
-                           "→ {} {}".format(badge.split(" ")[0], error))
+        return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}",
+                           f"→ {badge.split(' ')[0]} {error}")
 
     # Axes
 
@@ -213,7 +213,7 @@ def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -
 def _decibels(value: float) -> str:
     if np.isnan(value):
         return "SQNR –"
-    return "exact" if np.isinf(value) and value > 0 else "{:.1f} dB".format(value)
+    return "exact" if np.isinf(value) and value > 0 else f"{value:.1f} dB"
 
 
 def _percent(share: float) -> str:
@@ -222,4 +222,4 @@ def _percent(share: float) -> str:
         return "–"
     if percent == 0:
         return "0 %"
-    return "< 0.01 %" if percent < 0.01 else "{:.2g} %".format(percent) if percent < 10 else "{:.0f} %".format(percent)
+    return "< 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"

@@ -119,14 +119,14 @@ class HistogramsBar(QtWidgets.QWidget):
 
     def _set(self, name: str, value: Any) -> None:
         self.options = self.options._replace(**{name: value})
-        self._settings.setValue("{}/{}".format(self._group, name), value)
+        self._settings.setValue(f"{self._group}/{name}", value)
         self.changed.emit()
 
     def _restored(self) -> Options:
         known = {}
         allowed = {name: [value for value, _ in choices] for name, _, _, choices in _CHOICES}
         for name, default in Options()._asdict().items():
-            value = self._settings.value("{}/{}".format(self._group, name), default, type=type(default))
+            value = self._settings.value(f"{self._group}/{name}", default, type=type(default))
             known[name] = value if value in allowed.get(name, (value,)) else default
         return Options(**known)
 

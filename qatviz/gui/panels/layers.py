@@ -181,7 +181,7 @@ class LayersPanel(Panel):
     def _summary_text(self) -> str:
         totals, shown = self.source.rows.totals(), self.shown.rowCount()
         count = len(self.source.rows.tensors)
-        parts = ["{} tensors".format(count) if shown == count else "{} of {} tensors".format(shown, count)]
+        parts = [f"{count} tensors" if shown == count else f"{shown} of {count} tensors"]
         if totals.float_size == totals.float_size:
             parts += _size_texts(totals, self.theme.colors.ghost)
         if self._snapshot is None:
@@ -222,10 +222,10 @@ class LayersPanel(Panel):
 
 def _size_texts(totals: Totals, ghost: str) -> List[str]:
     def pending(now: str, then: str) -> str:
-        return now if now == then else '{} <span style="color:{}">→ {}</span>'.format(now, ghost, then)
+        return now if now == then else f'{now} <span style="color:{ghost}">→ {then}</span>'
 
     size = pending(bytes_text(totals.size), bytes_text(totals.pending_size))
-    share = pending("{:.0f} %".format(100 * totals.size / totals.float_size),
-                    "{:.0f} %".format(100 * totals.pending_size / totals.float_size))
-    bits = pending("{:.1f}".format(totals.mean_bits), "{:.1f}".format(totals.pending_mean_bits))
-    return ["weights {} of {} in float32 ({})".format(size, bytes_text(totals.float_size), share), bits + " bits each"]
+    share = pending(f"{100 * totals.size / totals.float_size:.0f} %",
+                    f"{100 * totals.pending_size / totals.float_size:.0f} %")
+    bits = pending(f"{totals.mean_bits:.1f}", f"{totals.pending_mean_bits:.1f}")
+    return [f"weights {size} of {bytes_text(totals.float_size)} in float32 ({share})", bits + " bits each"]

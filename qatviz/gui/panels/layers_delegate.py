@@ -62,7 +62,7 @@ class LayersDelegate(QtWidgets.QStyledItemDelegate):
             align = Qt.AlignCenter
         if cell.pending:
             painter.setPen(self._ghost)
-            painter.drawText(rect, align, "{} → {}".format(cell.text, cell.pending))
+            painter.drawText(rect, align, f"{cell.text} → {cell.pending}")
             return
         # Bold as well as coloured: colour is not the only cue.
         stands_out = cell.level >= WARNING

@@ -44,7 +44,7 @@ class LayersModel(QtCore.QAbstractTableModel):
         if role == Qt.DisplayRole:
             return column.header
         if role == Qt.ToolTipRole:
-            return "<b>{}</b><br>{}".format(column.title, column.help)
+            return f"<b>{column.title}</b><br>{column.help}"
         if role == Qt.AccessibleTextRole:
             return column.title
         if role == Qt.TextAlignmentRole:
@@ -66,7 +66,7 @@ class LayersModel(QtCore.QAbstractTableModel):
         cell = self.rows.cell(row, column)
         if role == Qt.ForegroundRole:
             return self._theme.color("ghost" if cell.pending else LEVEL_NAMES[cell.level] or "text")
-        text = "{} → {}".format(cell.text, cell.pending) if cell.pending else cell.text
+        text = f"{cell.text} → {cell.pending}" if cell.pending else cell.text
         if role == Qt.AccessibleTextRole:
             text = LEVEL_NAMES[cell.level] or "in float" if column.key == "verdict" else text
             text += ", " + LEVEL_NAMES[cell.level] if column.key != "verdict" and cell.level >= WARNING else ""
@@ -85,7 +85,7 @@ class LayersFilter(QtCore.QSortFilterProxyModel):
         self.setDynamicSortFilter(False)
 
     def set_text(self, text: str) -> None:
-        self._words = ["*{}*".format(word) for word in text.lower().split()]
+        self._words = [f"*{word}*" for word in text.lower().split()]
         self.invalidateFilter()
 
     def set_kind(self, kind: str) -> None:

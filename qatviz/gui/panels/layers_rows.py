@@ -136,15 +136,14 @@ class Rows:
     def tooltip(self, row: int, column: Column) -> str:
         """The verdict, the term, what is pending, and who has the same grid; rich text."""
         cell, tensor = self.cell(row, column), self.tensors[row]
-        lines = ["<b>{}</b>".format(tensor.name), self.verdict(row).text]
+        lines = [f"<b>{tensor.name}</b>", self.verdict(row).text]
         if column.key not in ("verdict", "name"):
-            lines.append("<b>{}:</b> {}".format(column.title, column.help))
+            lines.append(f"<b>{column.title}:</b> {column.help}")
         if cell.pending:
-            lines.append("Now {}, pending: {}.".format(cell.text or "none", cell.pending))
+            lines.append(f"Now {cell.text or 'none'}, pending: {cell.pending}.")
         same_grid = [t.name for t in self.tensors if t.group == tensor.group and t is not tensor]
         if same_grid:
-            lines.append("Has one scale and zero point with {}: their settings change together.".format(
-                ", ".join(same_grid)))
+            lines.append(f"Has one scale and zero point with {', '.join(same_grid)}: their settings change together.")
         return "<br>".join(lines)
 
     def totals(self) -> Totals:
@@ -193,7 +192,7 @@ class Rows:
         if not np.isfinite(value) or not self.active[row] and key not in ("scale", "zero_point"):
             return "–"
         if key == "used_codes":
-            return "{:,.0f} / {:,}".format(value, num_codes(self._as_measured(row)))
+            return f"{value:,.0f} / {num_codes(self._as_measured(row)):,}"
         return _MEASURE_TEXTS[key](value)
 
 
@@ -212,7 +211,7 @@ def _bits_text(_tensor: QuantizedTensor, settings: QuantizerSettings, active: bo
 
 def _range_text(_tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, _key: str) -> str:
     if settings.range_method == PERCENTILE:
-        return "{:g} %".format(settings.percentile)
+        return f"{settings.percentile:g} %"
     return settings.range_method.replace("_", " ")
 
 

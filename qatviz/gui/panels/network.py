@@ -169,8 +169,8 @@ class NetworkPanel(Panel):
     def _words(self, measure: Measure) -> str:
         """The node at the cursor, for who can't see it."""
         node = self.nodes[self._cursor]
-        values = ["{} of {}: {}".format(measure.label, name, badge.text) for name, badge in node.badges.items()]
-        return "; ".join(["{}, {}".format(node.text.name, node.text.layers)] + values)
+        values = [f"{measure.label} of {name}: {badge.text}" for name, badge in node.badges.items()]
+        return "; ".join([f"{node.text.name}, {node.text.layers}"] + values)
 
     # What is selected
 
@@ -246,7 +246,7 @@ class NetworkPanel(Panel):
         tensors = [tensor] if tensor else node.tensors
         if not node.tensors:
             names = self._tensors_of(node.text.name)
-            text += "<br>Values pass on the grid of {}".format(names[0]) if names else "<br>Its output is on no grid"
+            text += f"<br>Values pass on the grid of {names[0]}" if names else "<br>Its output is on no grid"
         return "<hr>".join(([] if tensor else [text]) + [tooltip(self.model, each) for each in tensors])
 
     # What is chosen

@@ -133,7 +133,7 @@ class Node(QtWidgets.QGraphicsItem):
         painter.drawRoundedRect(rect, 3, 3)
         ink = QtGui.QColor("#0b0d10" if _is_bright(fill.rgb()) else "#ffffff")
         value = badge.text if detailed else badge.text.split(" ")[0]
-        text = "{} {}".format(name.rpartition(".")[2][0], value)
+        text = f"{name.rpartition('.')[2][0]} {value}"
         self._write(painter, rect, QtCore.Qt.AlignCenter, text, self._font if detailed else self._large, ink)
 
     def _write(self, painter, rect, alignment, text, font, color) -> None:

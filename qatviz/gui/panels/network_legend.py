@@ -41,7 +41,7 @@ class ColorBar(QtWidgets.QWidget):
         self._measure = measure
         words = "" if measure.high_is == NEUTRAL else " Orange is bad, blue is good."
         self.setToolTip(measure.help + words)
-        self.setAccessibleName("Colours of {}: {}".format(measure.label, " to ".join(self.texts())))
+        self.setAccessibleName(f"Colours of {measure.label}: {' to '.join(self.texts())}")
         self.update()
 
     def texts(self) -> Tuple[str, str, str]:

@@ -46,22 +46,22 @@ class Measure(NamedTuple):
 
 
 def _decibels(value: float) -> str:
-    return "exact" if value == math.inf else "{:.1f} dB".format(value)
+    return "exact" if value == math.inf else f"{value:.1f} dB"
 
 
 def _percent(value: float) -> str:
-    return "{} %".format(si(100 * value, 2))
+    return f"{si(100 * value, 2)} %"
 
 
 def _bits(value: float) -> str:
-    return "{:.3g} bits".format(value)
+    return f"{value:.3g} bits"
 
 
 def _bytes(value: float) -> str:
     for unit, size in (("MiB", 2**20), ("KiB", 2**10)):
         if value >= size:
-            return "{} {}".format(si(value / size), unit)
-    return "{:.0f} B".format(value)
+            return f"{si(value / size)} {unit}"
+    return f"{value:.0f} B"
 
 
 MEASURES = {measure.name: measure for measure in (
@@ -117,15 +117,15 @@ def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
                                        ("per channel", "per_channel"), ("power of two", "power_of_two"))
              if getattr(settings, name)]
     if model.is_active(tensor.name):
-        how = ", ".join(["{} bits".format(settings.num_bits)] + flags)
+        how = ", ".join([f"{settings.num_bits} bits"] + flags)
     elif settings.enabled:
-        how = "in float until step {:,}".format(settings.quant_delay)
+        how = f"in float until step {settings.quant_delay:,}"
     else:
         how = "in float: quantization is off"
     rows = [("shape", shape_text(tensor.shape)), ("quantized", how)]
     rows += [(MEASURES[name].label, text_of(model, tensor, name)) for name in _IN_TOOLTIP]
     table = "".join("<tr><td>{}&nbsp;&nbsp;</td><td>{}</td></tr>".format(*row) for row in rows)
-    return "<b>{}</b><table>{}</table>".format(tensor.name, table)
+    return f"<b>{tensor.name}</b><table>{table}</table>"
 
 
 def table_of(model: RunModel) -> Dict[str, list]:

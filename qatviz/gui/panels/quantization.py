@@ -102,7 +102,7 @@ class QuantizationPanel(Panel):
         self.empty.say("" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run."))
         if not has_run:
             return
-        self.scope.setItemText(0, "{} ({})".format(_SCOPES[SELECTED], len(self.model.selected)))
+        self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
         unavailable = ENDED if self.model.ended else ""
         frozen = self.edits.value(RUN_PREFIX, FREEZE)
         run = replace(self.model.book.run, freeze_ranges=frozen)

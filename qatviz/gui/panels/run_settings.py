@@ -171,7 +171,7 @@ class RunSettingsPanel(Panel):
                 event.step, "" if metric.unit else metric.title + " ",
                 *(metric.text(event.scores[way]) for way in ("quantized", "float"))))
         elif isinstance(event, events.CheckpointSaved):
-            self.news.setText("Step {:,}: checkpoint {}".format(event.step, event.name))
+            self.news.setText(f"Step {event.step:,}: checkpoint {event.name}")
         elif isinstance(event, events.RecordFailed):
             self.refusal.say(event.message)
 

@@ -216,7 +216,7 @@ class TensorPanel(Panel):
         self._drawn.clear()
         self._content.hide()
         self._empty.say(self.model.without_run("No run is open.") if self.model.plan is None else
-                        "Waiting for the first histograms of {}…".format(self.model.title))
+                        f"Waiting for the first histograms of {self.model.title}…")
 
     def _begin_tensor(self) -> None:
         if self._tensor[1] is not self.model.plan:

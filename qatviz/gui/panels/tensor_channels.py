@@ -114,15 +114,13 @@ class ChannelsPlot(TensorPlot):
         if not 0 <= channel < len(histogram.channel_min):
             return ""
         low, high = float(histogram.channel_min[channel]), float(histogram.channel_max[channel])
-        text = "{}: {}".format("channel {}".format(channel) if len(histogram.channel_min) > 1 else "all values",
+        text = "{}: {}".format(f"channel {channel}" if len(histogram.channel_min) > 1 else "all values",
                                span(low, high))
         window = _window(self._view.grid, len(histogram.channel_min))
         if window is None:
             return text
         scale = histogram.scale[channel if histogram.scale.size > 1 else 0]
-        return text + "\ngrid {}, scale {}, {} of it used".format(
-            span(window[0][channel], window[1][channel]), signed(float(scale)), percent(_use(low, high, *[
-                end[channel] for end in window])))
+        return text + f"\ngrid {span(window[0][channel], window[1][channel])}, scale {signed(float(scale))}, {percent(_use(low, high, *[ end[channel] for end in window]))} of it used"
 
     def _columns(self):
         if self._view is None:
@@ -153,13 +151,11 @@ def _use(low, high, window_low, window_high):
 
 def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, window) -> str:
     if window is None:
-        return "Not quantized · {} {}".format(len(low), "channels" if len(low) > 1 else "range")
+        return f"Not quantized · {len(low)} {'channels' if len(low) > 1 else 'range'}"
     scale = view.histogram.scale
     if scale.size > 1:
-        return "A scale for each of {} channels, {} … {}".format(scale.size, signed(float(scale.min())),
-                                                                 signed(float(scale.max())))
+        return f"A scale for each of {scale.size} channels, {signed(float(scale.min()))} … {signed(float(scale.max()))}"
     use = _use(low, high, *window)
     if len(low) == 1:
-        return "One scale, {} · values use {} of the window".format(signed(float(scale[0])), percent(float(use[0])))
-    return "One scale for {} channels, {} · the narrowest (channel {}) uses {} of the window".format(
-        len(low), signed(float(scale[0])), int(np.argmin(use)), percent(float(use.min())))
+        return f"One scale, {signed(float(scale[0]))} · values use {percent(float(use[0]))} of the window"
+    return f"One scale for {len(low)} channels, {signed(float(scale[0]))} · the narrowest (channel {int(np.argmin(use))}) uses {percent(float(use.min()))} of the window"

@@ -59,9 +59,8 @@ class CodesPlot(TensorPlot):
             self.codes = self.counts = np.zeros(0, np.int64)
             self.caption = ""
             self.empty_text("Not quantized: in float there are no codes." if not view.is_active else
-                           "{} bits have {:,} codes, too many for a bar each (at most {} bits are drawn).\n"
-                           "{:,.0f} of them are used, as much as {:.1f} bits would hold.".format(
-                               view.num_bits, 2**view.num_bits, MOST_BITS, used, bits))
+                           f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most {MOST_BITS} bits are drawn).\n"
+                           f"{used:,.0f} of them are used, as much as {bits:.1f} bits would hold.")
             return
         self.empty_text("")
         narrow = view.grid.narrow_range
@@ -75,9 +74,7 @@ class CodesPlot(TensorPlot):
         self._zero.setVisible(zeros.size == 1)
         self._zero.setValue(int(zeros.flat[0]))
         edges = self.counts[self._edge_codes()].sum() / max(self.counts.sum(), 1)
-        self.caption = "{} of {} codes used · effective {:.1f} of {} bits · edge codes hold {}{}".format(
-            np.count_nonzero(self.counts), len(self.codes), bits, view.num_bits, percent(edges),
-            "" if zeros.size == 1 else " · all channels together")
+        self.caption = f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · effective {bits:.1f} of {view.num_bits} bits · edge codes hold {percent(edges)}{'' if zeros.size == 1 else ' · all channels together'}"
 
     def _draw_bars(self, low: int, high: int) -> None:
         self._x = (low - 0.7, high + 0.7)
@@ -121,7 +118,7 @@ class CodesPlot(TensorPlot):
         value = ""
         if self._value_of is not None:
             grid = self._value_of
-            value = " = {}".format(signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0])))
+            value = f" = {signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0]))}"
         share = percent(count / max(self.counts.sum(), 1))
-        text = "code {}{}: {:,} values ({})".format(str(code).replace("-", "−"), value, count, share)
+        text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({share})"
         return text + (", unused" if count == 0 else ", edge of the grid" if self._edge_codes()[index] else "")

@@ -35,7 +35,8 @@ class ErrorPlot(TensorPlot):
     def __init__(self, theme: Theme, parent=None):
         self._rounding, self._clipping = Bars(), Bars()
         self._ghost, self._ideal = pg.PlotCurveItem(), pg.PlotCurveItem()
-        self.found: Optional[ErrorDistribution] = self.pending = None
+        self.found: Optional[ErrorDistribution] = None
+        self.pending: Optional[ErrorDistribution] = None
         self._of = self._pending_of = (None, None)
         self.caption = ""
         super().__init__(theme, "tensor-error", "Distribution of the quantization error", parent)
@@ -98,7 +99,7 @@ class ErrorPlot(TensorPlot):
         self._ghost.setVisible(ghost is not None)
         if ghost is not None:
             self._ghost.setData(*outline(self.pending.edges, self.heights(ghost)))
-        sampled = "" if found.values == found.total else ", {:,} of {:,}".format(found.values, found.total)
+        sampled = "" if found.values == found.total else f", {found.values:,} of {found.total:,}"
         self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping"
         self.caption = self.caption.format(
             values.step, sampled, found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share))
@@ -109,9 +110,8 @@ class ErrorPlot(TensorPlot):
             return ""
         index = int(np.floor((x - found.edges[0]) * BINS_PER_STEP))
         beyond = " or more" if found.edges[-1] == LARGEST and index in (0, len(found.rounding) - 1) else ""
-        text = "error {} steps{}: {:,} values".format(signed(float(found.edges[index])), beyond,
-                                                      found.rounding[index] + found.clipping[index])
-        return text + (", {:,} of them clipped".format(found.clipping[index]) if found.clipping[index] else "")
+        text = f"error {signed(float(found.edges[index]))} steps{beyond}: {found.rounding[index] + found.clipping[index]:,} values"
+        return text + (f", {found.clipping[index]:,} of them clipped" if found.clipping[index] else "")
 
     def _columns(self):
         if self.found is None:

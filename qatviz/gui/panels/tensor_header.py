@@ -25,9 +25,8 @@ class Cell(NamedTuple):
 CELLS = (
     Cell("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
          "error, in dB. Each bit is worth about 6 dB.", False),
-    Cell("rmse_over_scale", "RMSE/scale", "The typical error in steps of the grid. Ideal rounding has {:.3f}; much "
-         "more means that values are clipped, much less that many values lie on the grid, such as zeros.".format(
-             IDEAL_RMSE_OVER_SCALE), None),
+    Cell("rmse_over_scale", "RMSE/scale", f"The typical error in steps of the grid. Ideal rounding has {IDEAL_RMSE_OVER_SCALE:.3f}; much "
+         "more means that values are clipped, much less that many values lie on the grid, such as zeros.", None),
     Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
     Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
     Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
@@ -125,18 +124,16 @@ class Header(QtWidgets.QWidget):
     def _about(self, view: TensorView) -> str:
         """Tensor and settings; while something is pending the settings alone, and what they would be."""
         colors, ghost = self._theme.colors, view.ghost
-        tensor = "<span style='color:{}'>{} ·</span> ".format(colors.muted, describe_tensor(view.tensor))
+        tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
         if ghost is None:
             return tensor + describe_now(view)
-        return "{} <span style='color:{}'>→ {}</span>".format(describe_now(view), colors.ghost, describe(
-            ghost.settings, ghost.active, view.settings if view.is_active else None))
+        return f"{describe_now(view)} <span style='color:{colors.ghost}'>→ {describe( ghost.settings, ghost.active, view.settings if view.is_active else None)}</span>"
 
     def _draw_moment(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
-        text = "step {:,}{}".format(view.snapshot.step, "" if view.is_live else " · past")
+        text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
-            text += " <span style='color:{}'>pending{}</span>".format(self._theme.colors.ghost,
-                                                                      " ≈" if view.ghost.approximate else "")
+            text += f" <span style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
         self.moment.setText(text)
 
     def resizeEvent(self, event) -> None:
@@ -178,15 +175,15 @@ class _CellLabels(QtWidgets.QWidget):
 
     def apply_theme(self, theme: Theme) -> None:
         self._theme = theme
-        self._name.setStyleSheet("color: {}".format(theme.colors.muted))
+        self._name.setStyleSheet(f"color: {theme.colors.muted}")
 
     def show_values(self, now: str, would_be: str, better: Optional[bool]) -> None:
         mark = "" if better is None else " ▲" if better else " ▼"
         first, _, unit = now.partition(" ")
         # Side by side, the unit is said once.
-        text = "<b>{}</b>".format(escape(first if would_be and would_be.endswith(" " + unit) else now))
+        text = f"<b>{escape(first if would_be and would_be.endswith(' ' + unit) else now)}</b>"
         if would_be:
-            text += " <span style='color:{}'>→ {}{}</span>".format(self._theme.colors.ghost, escape(would_be), mark)
+            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(would_be)}{mark}</span>"
         if text != self.value.text():
             self.value.setText(text)
-            self.setAccessibleDescription("{}{}".format(now, ", would be " + would_be if would_be else ""))
+            self.setAccessibleDescription(f"{now}{', would be ' + would_be if would_be else ''}")

@@ -108,17 +108,16 @@ class OverlayPlot(TensorPlot):
     def read(self, x: float, y: float) -> str:
         found = self._shown
         if found is None or not found.edges[0] <= x <= found.edges[-1]:
-            return "value {}".format(signed(x)) if found is not None else ""
+            return f"value {signed(x)}" if found is not None else ""
         index = min(int(np.searchsorted(found.edges, x, side="right")) - 1, len(found.counts) - 1)
         total = max(found.counts.sum(), 1.0)
-        text = "{}: {:,.0f} values ({})".format(span(found.edges[index], found.edges[index + 1]), found.counts[index],
-                                                percent(found.counts[index] / total))
+        text = f"{span(found.edges[index], found.edges[index + 1])}: {found.counts[index]:,.0f} values ({percent(found.counts[index] / total)})"
         for part, name in ((found.clipped, "clipped"), (found.flushed, "flushed to zero")):
             if part[index] >= 0.5:
-                text += ", {:,.0f} {}".format(part[index], name)
+                text += f", {part[index]:,.0f} {name}"
         if found.levels is not None:
             near = int(np.argmin(np.abs(found.levels - x)))
-            text += "\nlevel {}: {:,.0f} values".format(signed(found.levels[near]), found.level_counts[near])
+            text += f"\nlevel {signed(found.levels[near])}: {found.level_counts[near]:,.0f} values"
         return text
 
     def _columns(self):

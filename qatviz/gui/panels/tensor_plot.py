@@ -72,8 +72,7 @@ class TensorPlot(Plot):
         self._tower.setColor(self.theme.color("text"))
         # Always the same, so that plots above each other are in line.
         self.getAxis("left").setWidth(int(LEFT_CHARACTERS * self.fontMetrics().averageCharWidth()))
-        self._readout.setStyleSheet("color: {}; background: {}; border: 1px solid {}; padding: 1px 4px;".format(
-            colors.text, colors.raised, colors.line))
+        self._readout.setStyleSheet(f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;")
 
     def empty_text(self, text: str) -> None:
         """Say ``text`` instead of the plot; with an empty one, show the plot."""
@@ -113,7 +112,7 @@ class TensorPlot(Plot):
         self._tower.setVisible(is_cut)
         if is_cut:
             low, high = self._x
-            self._tower.setText("▲ {} ".format(si(float(counts[index]))))
+            self._tower.setText(f"▲ {si(float(counts[index]))} ")
             self._tower.setAnchor((0, 0) if at[index] < (low + high) / 2 else (1, 0))
             self._tower.setPos(float(at[index]), self.count_top)
 

@@ -83,8 +83,7 @@ class TimePlot(TensorPlot):
         self._draw_cursor(cursor)
         self._tick_x()
         self._tick_counts(0.0)
-        self.caption = "{} snapshots, steps {:,} … {:,} · a bin's share of the values".format(
-            len(snapshots), snapshots[0].step, snapshots[-1].step)
+        self.caption = f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · a bin's share of the values"
 
     def _ends(self) -> np.ndarray:
         """float64 ``[4, snapshots]``: ends of each histogram and of its window (NaN in float, or not finite)."""
@@ -133,7 +132,7 @@ class TimePlot(TensorPlot):
         low = self._heatmap.low + size * np.floor((y - self._heatmap.low) / size)
         share = float(rebinned(snapshot.histograms[self._name], np.array([low, low + size]))[0])
         ends = [0.0 if abs(end) < 1e-3 * size else end for end in (low, low + size)]
-        return "step {:,}, {}: {} of the values".format(snapshot.step, span(*ends), percent(share))
+        return f"step {snapshot.step:,}, {span(*ends)}: {percent(share)} of the values"
 
     def legend(self, width: int, height: int) -> QtGui.QPixmap:
         """The colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""

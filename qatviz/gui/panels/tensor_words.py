@@ -17,16 +17,16 @@ _RANGES = {MIN_MAX: "min-max range", PERCENTILE: "{:g} % range", MSE: "least-MSE
 def describe_tensor(tensor: QuantizedTensor) -> str:
     """Layer, shape and size."""
     shape = " × ".join(map(str, tensor.shape)) or "scalar"
-    count = " · {} weights".format(si(tensor.parameters)) if tensor.parameters else ""
-    return "{} · {}{}".format(tensor.op_kind, shape, count)
+    count = f" · {si(tensor.parameters)} weights" if tensor.parameters else ""
+    return f"{tensor.op_kind} · {shape}{count}"
 
 
 def describe_now(view: TensorView) -> str:
     """How the tensor is quantized: its settings, or those it has after its delay; in the past the bits of then."""
     if not view.is_live:
-        return "{} bits then".format(view.num_bits) if view.is_active else "float then"
+        return f"{view.num_bits} bits then" if view.is_active else "float then"
     if not view.is_active and view.settings.enabled:
-        return "float until step {:,}, then {}".format(view.settings.quant_delay, describe(view.settings, True))
+        return f"float until step {view.settings.quant_delay:,}, then {describe(view.settings, True)}"
     return describe(view.settings, view.is_active)
 
 
@@ -36,7 +36,7 @@ def describe(settings: QuantizerSettings, active: bool, than: Optional[Quantizer
         return "float"
     old = than if than is not None and than.enabled else None
     words = []
-    for name, word in (("num_bits", "{} bits".format(settings.num_bits)),
+    for name, word in (("num_bits", f"{settings.num_bits} bits"),
                        ("symmetric", "symmetric" if settings.symmetric else "affine"),
                        ("narrow_range", "narrow" if settings.narrow_range else "full"),
                        ("per_channel", "per channel" if settings.per_channel else "per tensor"),
@@ -70,12 +70,12 @@ def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tupl
     sqnr = values["sqnr_db"]
     used = values["used_codes"]
     texts = {
-        "sqnr_db": "exact" if sqnr == np.inf or not active else "{:.1f} dB".format(sqnr) if np.isfinite(sqnr) else "–",
+        "sqnr_db": "exact" if sqnr == np.inf or not active else f"{sqnr:.1f} dB" if np.isfinite(sqnr) else "–",
         "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
-        "{:.3f}".format(values["rmse_over_scale"]),
+        f"{values['rmse_over_scale']:.3f}",
         "clipped": percent(values["clipped"]) if active else "–",
         "flushed": percent(values["flushed"]) if active else "–",
-        "used_codes": "{:.0f}/{}".format(used, codes) if active and np.isfinite(used) else "–",
+        "used_codes": f"{used:.0f}/{codes}" if active and np.isfinite(used) else "–",
         "size_bits": size_text(values["size_bits"]),
     }
     return {name: (text, float(values[name])) for name, text in texts.items()}
@@ -87,12 +87,12 @@ def size_text(bits: float) -> str:
     for unit, factor in (("B", 1), ("kB", 1e3), ("MB", 1e6)):
         if size < 1000 * factor or unit == "MB":
             break
-    return "{:.3g} {}".format(size / factor, unit) if size < 1e9 else "{:,.0f} MB".format(size / 1e6)
+    return f"{size / factor:.3g} {unit}" if size < 1e9 else f"{size / 1e6:,.0f} MB"
 
 
 def span(low: float, high: float) -> str:
     """A range in few characters."""
-    return "{} … {}".format(signed(low), signed(high))
+    return f"{signed(low)} … {signed(high)}"
 
 
 def signed(value: float) -> str:
@@ -109,4 +109,4 @@ def percent(share: float) -> str:
         return "0 %"
     if share < 1e-4:
         return "<0.01 %"
-    return "{:.2g} %".format(100 * share) if share < 0.1 else "{:.1f} %".format(100 * share)
+    return f"{100 * share:.2g} %" if share < 0.1 else f"{100 * share:.1f} %"

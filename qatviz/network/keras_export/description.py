@@ -41,7 +41,7 @@ def keras_description(network: Network) -> KerasOrigin:
         layers.append(_record(names[layer.name], kind, settings, [names[source] for source in layer.inputs]))
         for parameter in network.parameter_shapes(layer.name):
             array = _ARRAYS.get(layer.kind, {}).get(parameter, parameter)
-            arrays["{}.{}".format(layer.name, parameter)] = ((names[layer.name],), array)
+            arrays[f"{layer.name}.{parameter}"] = ((names[layer.name],), array)
     config = {"name": _spelled(network.name), "layers": layers, "input_layers": [[INPUT, 0, 0]],
               "output_layers": [[names[network.output], 0, 0]]}
     record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
@@ -64,7 +64,7 @@ def _names(network: Network) -> Dict[str, str]:
         count = 1
         while name in taken:
             count += 1
-            name = "{}_{}".format(wanted, count)
+            name = f"{wanted}_{count}"
         taken.add(name)
         names[layer.name] = name
     return names

@@ -52,20 +52,19 @@ def model_spec(record: Any) -> ModelSpec:
     """
     kind, config = class_and_config(record, "the model")
     if kind not in NESTED:
-        raise NetworkError("the model is of the class {!r}; allowed: {}".format(kind, ", ".join(NESTED)))
+        raise NetworkError(f"the model is of the class {kind!r}; allowed: {', '.join(NESTED)}")
     name = model_name(record)
     layers: List[LayerSpec] = []
     outputs = _flatten(record, (), [INPUT_PATH], layers)
     if len(outputs) != 1:
-        raise NetworkError("model {!r}: it has {} outputs; allowed: exactly one".format(name, len(outputs)))
+        raise NetworkError(f"model {name!r}: it has {len(outputs)} outputs; allowed: exactly one")
     return ModelSpec(name, _input_shape(record), _that_count(layers, outputs[0]), outputs[0])
 
 
 def class_and_config(record: Any, what: str) -> Tuple[str, Any]:
     """The class name and the settings of a record of a layer or model."""
     if not isinstance(record, dict) or not isinstance(record.get("class_name"), str) or "config" not in record:
-        raise NetworkError("{}: its description is {}; expected is a record with class_name and config".format(
-            what, shortened(record)))
+        raise NetworkError(f"{what}: its description is {shortened(record)}; expected is a record with class_name and config")
     return record["class_name"], record["config"]
 
 
@@ -80,10 +79,9 @@ def layer_records(record: Dict[str, Any]) -> List[Dict[str, Any]]:
     config = record["config"]
     layers = config.get("layers") if isinstance(config, dict) else config
     if not isinstance(layers, list) or not layers:
-        raise NetworkError("model {!r}: its layers are {}; expected is a list of records".format(
-            model_name(record), shortened(layers)))
+        raise NetworkError(f"model {model_name(record)!r}: its layers are {shortened(layers)}; expected is a list of records")
     for layer in layers:
-        class_and_config(layer, "a layer of model {!r}".format(model_name(record)))
+        class_and_config(layer, f"a layer of model {model_name(record)!r}")
     return layers
 
 
@@ -92,8 +90,7 @@ def layer_name(record: Dict[str, Any]) -> str:
     config = record["config"]
     name = record.get("name") or (config.get("name") if isinstance(config, dict) else None)
     if not isinstance(name, str) or not name:
-        raise NetworkError("a layer of type {} has the name {}; expected is a text".format(
-            record["class_name"], shortened(name)))
+        raise NetworkError(f"a layer of type {record['class_name']} has the name {shortened(name)}; expected is a text")
     return name
 
 
@@ -122,14 +119,13 @@ def _flatten_sequential(record, path, sources, layers) -> List[Path]:
 
 
 def _flatten_functional(record, path, sources, layers) -> List[Path]:
-    where = "model {!r}".format(model_name(record))
+    where = f"model {model_name(record)!r}"
     config = record["config"]
     if not isinstance(config, dict):
-        raise NetworkError("{}: its settings are {}; expected is a record".format(where, shortened(config)))
+        raise NetworkError(f"{where}: its settings are {shortened(config)}; expected is a record")
     inputs = _references(config.get("input_layers"), where + ": input_layers")
     if len(inputs) != len(sources):
-        raise NetworkError("{}: it has {} inputs ({}); allowed: exactly one".format(
-            where, len(inputs), ", ".join(repr(name) for name, _ in inputs)))
+        raise NetworkError(f"{where}: it has {len(inputs)} inputs ({', '.join(repr(name) for name, _ in inputs)}); allowed: exactly one")
     known: Dict[str, List[Path]] = {name: [source] for (name, _), source in zip(inputs, sources)}
     waiting = _calls(layer_records(record), known)
     while waiting:
@@ -141,8 +137,7 @@ def _flatten_functional(record, path, sources, layers) -> List[Path]:
             else:
                 still.append((layer, reads))
         if len(still) == len(waiting):
-            raise NetworkError("layer {!r}: it reads {}, of which some are not there or read it in turn".format(
-                layer_name(still[0][0]), ", ".join(repr(name) for name, _ in still[0][1])))
+            raise NetworkError(f"layer {layer_name(still[0][0])!r}: it reads {', '.join(repr(name) for name, _ in still[0][1])}, of which some are not there or read it in turn")
         waiting = still
     return [_output(known, reference, where) for reference in
             _references(config.get("output_layers"), where + ": output_layers")]
@@ -155,18 +150,16 @@ def _calls(records, known) -> List[Tuple[Dict[str, Any], List[Tuple[str, int]]]]
     for layer in records:
         name, kind = layer_name(layer), layer["class_name"]
         if name in seen:
-            raise NetworkError("layer {!r} ({}): there are two layers of this name; allowed: unique names".format(
-                name, kind))
+            raise NetworkError(f"layer {name!r} ({kind}): there are two layers of this name; allowed: unique names")
         seen.add(name)
         if name in known:
             continue
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or not nodes:
-            raise NetworkError("layer {!r} ({}): it reads {}; expected are the layers it is connected to".format(
-                name, kind, shortened(nodes)))
+            raise NetworkError(f"layer {name!r} ({kind}): it reads {shortened(nodes)}; expected are the layers it is connected to")
         if len(nodes) > 1:
             raise _shared(name, kind, len(nodes))
-        where = "layer {!r} ({})".format(name, kind)
+        where = f"layer {name!r} ({kind})"
         if isinstance(nodes[0], dict):  # Keras 3
             _check_arguments(nodes[0].get("kwargs"), where)
             calls.append((layer, _histories(nodes[0].get("args"))))
@@ -176,8 +169,8 @@ def _calls(records, known) -> List[Tuple[Dict[str, Any], List[Tuple[str, int]]]]
 
 
 def _shared(name: str, kind: str, count: int) -> NetworkError:
-    return NetworkError("layer {!r} ({}): it is called {} times, and its weights are shared between the calls; "
-                        "allowed: layers that are called once".format(name, kind, count))
+    return NetworkError(f"layer {name!r} ({kind}): it is called {count} times, and its weights are shared between the calls; "
+                        "allowed: layers that are called once")
 
 
 def _references(value: Any, where: str) -> List[Tuple[str, int]]:
@@ -188,12 +181,12 @@ def _references(value: Any, where: str) -> List[Tuple[str, int]]:
     for item in value if isinstance(value, list) else []:
         if not (isinstance(item, list) and 3 <= len(item) <= 4 and isinstance(item[0], str)
                 and type(item[1]) is int and type(item[2]) is int):
-            raise NetworkError("{}: {} does not say which layer is read".format(where, shortened(item)))
+            raise NetworkError(f"{where}: {shortened(item)} does not say which layer is read")
         if len(item) == 4:
             _check_arguments(item[3], where)
         references.append((item[0], item[2]))
     if not references:
-        raise NetworkError("{}: it reads {}; expected is at least one layer".format(where, shortened(value)))
+        raise NetworkError(f"{where}: it reads {shortened(value)}; expected is at least one layer")
     return references
 
 
@@ -202,7 +195,7 @@ def _histories(value: Any) -> List[Tuple[str, int]]:
     if isinstance(value, dict) and value.get("class_name") == "__keras_tensor__":
         config = value.get("config")
         history = config.get("keras_history") if isinstance(config, dict) else None
-        return _references([history], "the tensor {}".format(shortened(value)))
+        return _references([history], f"the tensor {shortened(value)}")
     if isinstance(value, dict):
         value = list(value.values())
     return [reference for item in value for reference in _histories(item)] if isinstance(value, list) else []
@@ -212,14 +205,13 @@ def _check_arguments(arguments: Any, where: str) -> None:
     """Nothing but what changes nothing may be given with a call, such as training=False."""
     for name, value in (arguments or {}).items() if isinstance(arguments or {}, dict) else [("arguments", arguments)]:
         if value is not None and value is not False:
-            raise NetworkError("{}: it is called with {}={}; allowed: calls without arguments".format(
-                where, name, shortened(value)))
+            raise NetworkError(f"{where}: it is called with {name}={shortened(value)}; allowed: calls without arguments")
 
 
 def _output(known: Dict[str, List[Path]], reference: Tuple[str, int], where: str) -> Path:
     name, number = reference
     if name not in known or not 0 <= number < len(known[name]):
-        raise NetworkError("{}: output {} of {!r} is read, which is not there".format(where, number, name))
+        raise NetworkError(f"{where}: output {number} of {name!r} is read, which is not there")
     return known[name][number]
 
 
@@ -230,8 +222,7 @@ def _appended(record, path: Path, sources: Sequence[Path], layers: List[LayerSpe
         return _flatten(record, own, sources, layers)
     config = record["config"]
     if not isinstance(config, dict):
-        raise NetworkError("layer {!r} ({}): its settings are {}; expected is a record".format(
-            own[-1], record["class_name"], shortened(config)))
+        raise NetworkError(f"layer {own[-1]!r} ({record['class_name']}): its settings are {shortened(config)}; expected is a record")
     layers.append(LayerSpec(own, record["class_name"], config, tuple(sources)))
     return [own]
 

@@ -73,7 +73,7 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
         try:
             output = KINDS[layer.kind].convert(draft, keras_layer, inputs)
         except NetworkError as error:
-            raise NetworkError("Keras layer {!r} ({}): {}".format(layer.path[-1], layer.kind, error)) from error
+            raise NetworkError(f"Keras layer {layer.path[-1]!r} ({layer.kind}): {error}") from error
         outputs[layer.path] = output
         if output in inputs:  # left out: what reads it, reads its source
             draft.readers[output] -= 1
@@ -91,14 +91,14 @@ def _reader_count(spec: ModelSpec, path: Path) -> int:
 
 
 def _known_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
-    where = "model {!r}: input_shape".format(spec.name)
+    where = f"model {spec.name!r}: input_shape"
     declared = spec.input_shape
     if given is None and (declared is None or None in declared):
         raise OpenShape(str(checks.refuse(where, declared, "a shape without open axes; give one as input_shape")))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and (len(declared) != len(shape) or any(
             axis not in (None, own) for axis, own in zip(declared, shape))):
-        raise checks.refuse(where, shape, "what fits the model's own {}".format(declared))
+        raise checks.refuse(where, shape, f"what fits the model's own {declared}")
     return shape
 
 

@@ -16,8 +16,8 @@ from qatviz.network.layers import Reshape
 
 def listed(sentence: str, things: Sequence[str], most: int = 5) -> str:
     """A sentence and what it is about."""
-    more = " and {} more".format(len(things) - most) if len(things) > most else ""
-    return "{}: {}{}".format(sentence, ", ".join(things[:most]), more)
+    more = f" and {len(things) - most} more" if len(things) > most else ""
+    return f"{sentence}: {', '.join(things[:most])}{more}"
 
 
 class Draft:
@@ -52,11 +52,11 @@ class Draft:
 
     def set(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
         """The value of a parameter of the layer `name`; axes of length 1 may be more or fewer. None: not known."""
-        self._values["{}.{}".format(name, parameter)] = value
+        self._values[f"{name}.{parameter}"] = value
 
     def take(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
         """As `set`, with the Keras layer's array `key`."""
-        self.origins["{}.{}".format(name, parameter)] = layer.spec.path, key
+        self.origins[f"{name}.{parameter}"] = layer.spec.path, key
         self.set(name, parameter, layer.array(key))
 
     def note(self, sentence: str, layer: str) -> None:
@@ -92,21 +92,20 @@ class Draft:
         network = Network(name, self.shapes[INPUT], tuple(self._layers.values()))
         if any(value is None for value in self._values.values()):
             return network, {}
-        return network, {"{}.{}".format(layer.name, parameter): self._checked(layer, parameter, shape)
+        return network, {f"{layer.name}.{parameter}": self._checked(layer, parameter, shape)
                          for layer in network.layers
                          for parameter, shape in network.parameter_shapes(layer.name).items()}
 
     def _checked(self, layer: Layer, parameter: str, shape: Shape) -> np.ndarray:
-        where = "layer {!r} ({}): {}".format(layer.name, layer.kind, parameter)
-        value = self._values["{}.{}".format(layer.name, parameter)]
+        where = f"layer {layer.name!r} ({layer.kind}): {parameter}"
+        value = self._values[f"{layer.name}.{parameter}"]
         # Axes of length 1 may come and go: a Dense on an image is a 1x1 convolution here.
         if [axis for axis in value.shape if axis != 1] != [axis for axis in shape if axis != 1]:
-            raise NetworkError("{} has the shape {}; expected is {}".format(where, value.shape, shape))
+            raise NetworkError(f"{where} has the shape {value.shape}; expected is {shape}")
         if value.dtype != np.float32:
-            raise NetworkError("{} is of the type {}; allowed: float32".format(where, value.dtype))
+            raise NetworkError(f"{where} is of the type {value.dtype}; allowed: float32")
         if not np.isfinite(value).all():
-            raise NetworkError("{} holds {} values that are not finite, of {}".format(
-                where, np.count_nonzero(~np.isfinite(value)), value.size))
+            raise NetworkError(f"{where} holds {np.count_nonzero(~np.isfinite(value))} values that are not finite, of {value.size}")
         if parameter == "moving_variance" and (value < 0).any():
-            raise NetworkError("{} is {} at its lowest; allowed: at least 0".format(where, value.min()))
+            raise NetworkError(f"{where} is {value.min()} at its lowest; allowed: at least 0")
         return np.array(value).reshape(shape)

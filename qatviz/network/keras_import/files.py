@@ -52,11 +52,10 @@ def load_model_file(path: Any, weights_path: Any = None, allow_code: bool = Fals
     try:
         return _load(path, weights_path, allow_code, input_shape)
     except QatvizError as error:
-        raise type(error)("model file {!r}: {}".format(path, error)) from error
+        raise type(error)(f"model file {path!r}: {error}") from error
     # A damaged file makes the libraries that read it raise nearly anything; the cause is kept and told.
     except Exception as error:
-        raise NetworkError("model file {!r}: it cannot be read ({}: {})".format(
-            path, type(error).__name__, error)) from error
+        raise NetworkError(f"model file {path!r}: it cannot be read ({type(error).__name__}: {error})") from error
 
 
 def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[Shape]) -> ImportedModel:
@@ -96,7 +95,7 @@ def _weights_file(path: Optional[str]) -> Iterator[None]:
     except NetworkError as error:
         if path is None:
             raise
-        raise type(error)("weights file {!r}: {}".format(path, error)) from error
+        raise type(error)(f"weights file {path!r}: {error}") from error
 
 
 def _first_bytes(path: str) -> bytes:
@@ -119,8 +118,8 @@ def _converted(path: str, weights_path: Optional[str], config: str, stored: Opti
     spec = model_spec(record)
     code = [layer for layer in spec.layers if layer.kind in _HOLDS_CODE]
     if code and not allow_code:
-        raise CodeRefused("layer {!r} ({}): it holds Python code, which would be run with your rights; allowed: only "
-                          "for a file that you trust, with allow_code".format(code[0].path[-1], code[0].kind))
+        raise CodeRefused(f"layer {code[0].path[-1]!r} ({code[0].kind}): it holds Python code, which would be run with your rights; allowed: only "
+                          "for a file that you trust, with allow_code")
     if code:
         return _by_keras(path, weights_path, input_shape)
     imported = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights

@@ -44,17 +44,15 @@ def read_hdf5(path: str) -> KerasHdf5:
                                   stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
                                   timeout=patience_s)
         except subprocess.TimeoutExpired as error:
-            raise NetworkError("the HDF5 library did not come to an end with it in {:.0f} s; is it damaged?".format(
-                patience_s)) from error
+            raise NetworkError(f"the HDF5 library did not come to an end with it in {patience_s:.0f} s; is it damaged?") from error
         contents_path = os.path.join(folder, "contents.json")
         if done.returncode or not os.path.exists(contents_path):
             told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise NetworkError("the HDF5 library failed on it (exit code {}{}); is it damaged?".format(
-                done.returncode, ": " + told[-1] if told else ""))
+            raise NetworkError(f"the HDF5 library failed on it (exit code {done.returncode}{': ' + told[-1] if told else ''}); is it damaged?")
         with open(contents_path, encoding="utf-8") as file:
             contents = json.load(file)
         if "error" in contents:
-            raise NetworkError("it cannot be read ({})".format(contents["error"]))
+            raise NetworkError(f"it cannot be read ({contents['error']})")
         with open(os.path.join(folder, "arrays.bin"), "rb") as arrays:
             return KerasHdf5(contents["config"], _with_values(contents["layers"], arrays))
 

@@ -30,7 +30,7 @@ def main(path, folder, most_bytes):
             contents["layers"] = layers(group, arrays, int(most_bytes)) if "layer_names" in names_of(group) else None
     # A damaged file makes the library raise nearly anything; the cause is told.
     except Exception as error:
-        contents = {"error": "{}: {}".format(type(error).__name__, error)}
+        contents = {"error": f"{type(error).__name__}: {error}"}
     with open(os.path.join(folder, "contents.json"), "w", encoding="utf-8") as file:
         json.dump(contents, file)
 
@@ -55,11 +55,10 @@ def layers(group, arrays, most_bytes):
             try:
                 dataset = group[name][weight]
             except Exception as error:  # whatever the library makes of it
-                raise ValueError("layer {!r}: {}: {}: {}".format(name, weight, type(error).__name__, error)) from error
+                raise ValueError(f"layer {name!r}: {weight}: {type(error).__name__}: {error}") from error
             left -= checked_bytes(dataset, name, group.file.filename)
             if left < 0:
-                raise ValueError("layer {!r}: with {} the weights take more than the {} bytes there is room for".format(
-                    name, dataset.name, most_bytes))
+                raise ValueError(f"layer {name!r}: with {dataset.name} the weights take more than the {most_bytes} bytes there is room for")
             arrays.write(np.ascontiguousarray(dataset[()]).data)
             weights.append([weight, dataset.dtype.str, list(dataset.shape)])
         found.append([name, weights])
@@ -70,17 +69,15 @@ def checked_bytes(dataset, layer, path):
     """How many bytes the values take. Refused is what the file cannot hold, since room would be made for all of it, and
     what is in other files, which are nobody's business."""
     if not isinstance(dataset, h5py.Dataset):
-        raise ValueError("layer {!r}: {} is no array".format(layer, dataset.name))
+        raise ValueError(f"layer {layer!r}: {dataset.name} is no array")
     if dataset.dtype.kind not in "fiu":
-        raise ValueError("layer {!r}: {} is of the type {}; expected are numbers".format(
-            layer, dataset.name, dataset.dtype))
+        raise ValueError(f"layer {layer!r}: {dataset.name} is of the type {dataset.dtype}; expected are numbers")
     if dataset.file.filename != path or dataset.external or dataset.is_virtual:
-        raise ValueError("layer {!r}: {} is in another file".format(layer, dataset.name))
+        raise ValueError(f"layer {layer!r}: {dataset.name} is in another file")
     declared = float(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     if declared > stored * (1 if dataset.compression is None else MOST_COMPRESSION):
-        raise ValueError("layer {!r}: {} of shape {} is declared, but the file holds {} bytes of it".format(
-            layer, dataset.name, dataset.shape, stored))
+        raise ValueError(f"layer {layer!r}: {dataset.name} of shape {dataset.shape} is declared, but the file holds {stored} bytes of it")
     return int(declared)
 
 

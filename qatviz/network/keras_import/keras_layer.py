@@ -21,7 +21,7 @@ class KerasLayer:
     def setting(self, key: str, default: Any = _MISSING) -> Any:
         value = self.spec.config.get(key, default)
         if value is _MISSING:
-            raise NetworkError("its setting {} is missing".format(key))
+            raise NetworkError(f"its setting {key} is missing")
         return value
 
     def flag(self, key: str, default: bool) -> bool:
@@ -32,6 +32,5 @@ class KerasLayer:
         if self._arrays is None:
             return None
         if key not in self._arrays:
-            raise NetworkError("its {} is missing among its weights, which are {}".format(
-                key, ", ".join(sorted(self._arrays)) or "none"))
+            raise NetworkError(f"its {key} is missing among its weights, which are {', '.join(sorted(self._arrays)) or 'none'}")
         return self._arrays[key]

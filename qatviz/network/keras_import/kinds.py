@@ -41,10 +41,10 @@ class Kind(NamedTuple):
 
 def check_settings(spec: LayerSpec) -> None:
     """Refuses a layer of a kind, or with a setting, that would not be imported exactly."""
-    where = "layer {!r} ({})".format(spec.path[-1], spec.kind)
+    where = f"layer {spec.path[-1]!r} ({spec.kind})"
     if spec.kind not in KINDS:
         reason = "it holds Python code" if spec.kind == "Lambda" else "layers of this type are not known here"
-        raise NetworkError("{}: {}; supported: {}".format(where, reason, ", ".join(sorted(KINDS))))
+        raise NetworkError(f"{where}: {reason}; supported: {', '.join(sorted(KINDS))}")
     for key, value in spec.config.items():
         if key in KINDS[spec.kind].settings or key in _WITHOUT_EFFECT or key.endswith(_OF_TRAINING):
             continue
@@ -52,10 +52,9 @@ def check_settings(spec: LayerSpec) -> None:
             if _dtype(value) not in (None, "float32"):
                 raise checks.refuse(where + ": dtype", _dtype(value), "'float32'")
         elif key not in _NEUTRAL:
-            raise NetworkError("{}: its setting {} ({}) is not known; known: {}".format(
-                where, key, shortened(value), ", ".join(KINDS[spec.kind].settings) or "none"))
+            raise NetworkError(f"{where}: its setting {key} ({shortened(value)}) is not known; known: {', '.join(KINDS[spec.kind].settings) or 'none'}")
         elif value != _NEUTRAL[key]:
-            raise checks.refuse("{}: {}".format(where, key), value, repr(_NEUTRAL[key]))
+            raise checks.refuse(f"{where}: {key}", value, repr(_NEUTRAL[key]))
 
 
 _WITHOUT_EFFECT = ("name", "trainable", "batch_input_shape", "batch_shape", "seed", "autocast")
@@ -76,7 +75,7 @@ def _activation(draft: Draft, layer: KerasLayer, output: str, name: Optional[str
     """Adds the layer's activation, as `name` or as a layer derived of it."""
     activation = layer.setting("activation", "linear") or "linear"
     if not isinstance(activation, str) or activation not in _ACTIVATIONS:
-        raise NetworkError("its activation is {}; supported: {}".format(shortened(activation), ", ".join(_ACTIVATIONS)))
+        raise NetworkError(f"its activation is {shortened(activation)}; supported: {', '.join(_ACTIVATIONS)}")
     kind = _ACTIVATIONS[activation]
     if kind is None:
         return output
@@ -147,7 +146,7 @@ def _batch_normalization(draft, layer, inputs):
     axis = layer.setting("axis", -1)
     axis = axis[0] if isinstance(axis, list) and len(axis) == 1 else axis
     if axis not in (-1, len(shape)):
-        raise checks.refuse("its setting axis", axis, "-1 or {}, the last".format(len(shape)))
+        raise checks.refuse("its setting axis", axis, f"-1 or {len(shape)}, the last")
     folded = draft.takes_batch_norm(source)
     if not folded:
         source = draft.as_image(layer.name, source)
@@ -157,7 +156,7 @@ def _batch_normalization(draft, layer, inputs):
                    "gets <name>/scale before it, a depthwise 1x1 convolution with weights of 1", layer.name)
     epsilon = checks.number_in(0, 1, "[]")("its setting epsilon", layer.setting("epsilon", 1e-3))
     if len(shape) == 3 and layer.setting("fused", None) is not False and epsilon < _LEAST_FUSED_EPSILON:
-        draft.note("epsilon is {:g}, the least with which Keras computes on images".format(_LEAST_FUSED_EPSILON),
+        draft.note(f"epsilon is {_LEAST_FUSED_EPSILON:g}, the least with which Keras computes on images",
                    layer.name)
         epsilon = _LEAST_FUSED_EPSILON
     draft.add(BatchNorm, layer.name, source, momentum=layer.setting("momentum", 0.99), epsilon=epsilon)
@@ -180,7 +179,7 @@ def _activation_layer(draft, layer, inputs):
 
 
 def _left_out(draft, layer, inputs):
-    draft.note("{} without effect outside of training is left out".format(layer.spec.kind), layer.name)
+    draft.note(f"{layer.spec.kind} without effect outside of training is left out", layer.name)
     return inputs[0]
 
 
@@ -194,7 +193,7 @@ def _relu(draft, layer, inputs):
 def _softmax(draft, layer, inputs):
     axis, last = layer.setting("axis", -1), len(draft.shapes[inputs[0]])
     if axis not in (-1, last):
-        raise checks.refuse("its setting axis", axis, "-1 or {}, the last".format(last))
+        raise checks.refuse("its setting axis", axis, f"-1 or {last}, the last")
     return draft.add(Softmax, layer.name, inputs)
 
 
@@ -231,8 +230,7 @@ def _operation(draft, layer, inputs):
     operation = node.get("op") if isinstance(node, dict) else node
     if operation not in OPERATIONS or layer.setting("constants", None):
         constant = " with a constant" if layer.setting("constants", None) else ""
-        raise NetworkError("it computes {}{}; supported: {} of layers' outputs".format(
-            shortened(operation), constant, ", ".join(OPERATIONS)))
+        raise NetworkError(f"it computes {shortened(operation)}{constant}; supported: {', '.join(OPERATIONS)} of layers' outputs")
     kind = OPERATIONS[operation]
     return _left_out(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
 

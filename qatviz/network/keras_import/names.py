@@ -37,17 +37,17 @@ class Names:
                 name = spelled("/".join(path))
             self.of[path] = self._free(name)
             if self.of[path] != path[-1]:
-                inside = " in {!r}".format("/".join(path[:-1])) if len(path) > 1 else ""
-                self.changes.append("{!r}{} to {!r}".format(path[-1], inside, self.of[path]))
+                inside = f" in {'/'.join(path[:-1])!r}" if len(path) > 1 else ""
+                self.changes.append(f"{path[-1]!r}{inside} to {self.of[path]!r}")
 
     def derived(self, name: str, suffix: str) -> str:
         """A name for a layer that stands for a part of the layer `name`."""
-        return self._free("{}/{}".format(name, suffix))
+        return self._free(f"{name}/{suffix}")
 
     def _free(self, wanted: str) -> str:
         name, count = wanted, 1
         while name in self._taken:
             count += 1
-            name = "{}_{}".format(wanted, count)
+            name = f"{wanted}_{count}"
         self._taken.add(name)
         return name

@@ -44,10 +44,10 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     """
     import tensorflow.compat.v1 as tf
     if not isinstance(model, tf.keras.Model):
-        raise NetworkError("the model is of the class {}; allowed: tf.keras.Model".format(_class_name(model)))
+        raise NetworkError(f"the model is of the class {_class_name(model)}; allowed: tf.keras.Model")
     if not model.built:
-        raise NetworkError("model {!r}: it is not built, so it has no shapes and no weights yet; call its build or "
-                           "give its first layer an input_shape".format(model.name))
+        raise NetworkError(f"model {model.name!r}: it is not built, so it has no shapes and no weights yet; call its build or "
+                           "give its first layer an input_shape")
     operations: Dict[Path, str] = {}
     known_activations = _known_activations()
     for path, layer in _layers(model, ()):
@@ -71,7 +71,7 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
 
 
 def _class_name(thing: Any) -> str:
-    return "{}.{}".format(type(thing).__module__, type(thing).__name__)
+    return f"{type(thing).__module__}.{type(thing).__name__}"
 
 
 def _layers(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
@@ -97,17 +97,15 @@ def _calls(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
 
 def _check_class(layer: Any, path: Path) -> None:
     """By its description alone, a class of the user's own could pass for one of Keras'."""
-    where = "layer {!r} ({})".format(path[-1] if path else layer.name, type(layer).__name__)
+    where = f"layer {path[-1] if path else layer.name!r} ({type(layer).__name__})"
     kerases = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
     if _is_model(layer):
         if not kerases or type(layer).__name__ not in NESTED:
-            raise NetworkError("{}: the model is of the class {}, whose code is not known here; supported: {}".format(
-                where, _class_name(layer), ", ".join(NESTED)))
+            raise NetworkError(f"{where}: the model is of the class {_class_name(layer)}, whose code is not known here; supported: {', '.join(NESTED)}")
         if not layer._is_graph_network and type(layer).__name__ == "Model":
-            raise NetworkError("{}: it is not a functional model; supported: {}".format(where, ", ".join(NESTED)))
+            raise NetworkError(f"{where}: it is not a functional model; supported: {', '.join(NESTED)}")
     elif not kerases:
-        raise NetworkError("{}: it is of the class {}, whose code is not known here; supported: {}".format(
-            where, _class_name(layer), ", ".join(sorted(KINDS))))
+        raise NetworkError(f"{where}: it is of the class {_class_name(layer)}, whose code is not known here; supported: {', '.join(sorted(KINDS))}")
 
 
 def _check_shared(model: Any) -> None:
@@ -116,17 +114,15 @@ def _check_shared(model: Any) -> None:
     for path, layer in _layers(model, ()):
         first = seen.setdefault(id(layer), path)
         if first != path and layer.weights:
-            raise NetworkError("layer {!r} ({}): it is in the model as {!r} and as {!r}, so its weights are shared; "
-                               "allowed: layers that are called once".format(
-                                   path[-1], type(layer).__name__, "/".join(first), "/".join(path)))
+            raise NetworkError(f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and as {'/'.join(path)!r}, so its weights are shared; "
+                               "allowed: layers that are called once")
 
 
 def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
     """By its name alone, a function of the user's own could pass for one of Keras'."""
     activation = getattr(layer, "activation", None)
     if activation is not None and not any(activation is known for known in known_activations):
-        raise NetworkError("layer {!r} ({}): its activation is {}; supported: linear, relu, relu6, softmax".format(
-            path[-1], type(layer).__name__, getattr(activation, "__name__", repr(activation))))
+        raise NetworkError(f"layer {path[-1]!r} ({type(layer).__name__}): its activation is {getattr(activation, '__name__', repr(activation))}; supported: linear, relu, relu6, softmax")
 
 
 def _known_activations() -> Tuple[Any, ...]:
@@ -140,8 +136,7 @@ def _check_arguments(node: Any, path: Path) -> None:
     """In the description, arguments that are not data are missing."""
     for name, value in (node.arguments or {}).items():
         if value is not None and value is not False:
-            raise NetworkError("layer {!r} ({}): it is called with {}={!r}; allowed: calls without arguments".format(
-                path[-1], type(node.outbound_layer).__name__, name, value))
+            raise NetworkError(f"layer {path[-1]!r} ({type(node.outbound_layer).__name__}): it is called with {name}={value!r}; allowed: calls without arguments")
 
 
 def _operation(node: Any) -> str:
@@ -168,8 +163,7 @@ def _described(model: Any) -> str:
     try:
         return model.to_json()
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise NetworkError("model {!r}: Keras cannot describe it ({}: {}); allowed: what model.to_json() can".format(
-            model.name, type(error).__name__, error)) from error
+        raise NetworkError(f"model {model.name!r}: Keras cannot describe it ({type(error).__name__}: {error}); allowed: what model.to_json() can") from error
 
 
 def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], not_fused: Set[Path]) -> None:
@@ -194,8 +188,8 @@ def _arrays(model: Any) -> Weights:
     try:
         values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])
     except tf.errors.FailedPreconditionError as error:
-        raise NetworkError("model {!r}: its weights have no values in this thread's session; import it in the thread "
-                           "where it was made".format(model.name)) from error
+        raise NetworkError(f"model {model.name!r}: its weights have no values in this thread's session; import it in the thread "
+                           "where it was made") from error
     weights: Weights = {}
     for (path, key, _), value in zip(variables, values):
         weights.setdefault(path, {})[key] = value

@@ -44,4 +44,4 @@ class KerasOrigin:
             config = record["config"]
             return cls(None if config is None else str(config), arrays, bool(record["has_code"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise NetworkError("the record of the Keras model is incomplete: {!r}".format(error)) from error
+            raise NetworkError(f"the record of the Keras model is incomplete: {error!r}") from error

@@ -47,7 +47,7 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     NetworkError
         If there is no such file or function, it fails, or what it gives can't be imported.
     """
-    path, where = script.path, "model script {!r}: ".format(script.path)
+    path, where = script.path, f"model script {script.path!r}: "
     if not os.path.isfile(path):
         raise NetworkError(where + "there is no such file")
     if not script.name:
@@ -67,14 +67,13 @@ def _made(script: Script, where: str) -> Any:
     try:
         names = runpy.run_path(script.path, run_name="qatviz_model_script")
         if script.name not in names:
-            raise NetworkError("{}there is no {!r} in it; there are {}".format(
-                where, script.name, ", ".join(sorted(n for n, v in names.items() if callable(v) and n[0] != "_")) or "no functions"))
+            raise NetworkError(f"{where}there is no {script.name!r} in it; there are {(', '.join(sorted(n for n, v in names.items() if callable(v) and n[0] != '_')) or 'no functions')}")
         found = names[script.name]
         return found() if callable(found) and not hasattr(found, "layers") else found
     except NetworkError:
         raise
     except (Exception, SystemExit) as error:  # whatever the user's code does, it is told as what it is
-        raise NetworkError("{}{} failed: {}: {}".format(where, script.name, type(error).__name__, error)) from error
+        raise NetworkError(f"{where}{script.name} failed: {type(error).__name__}: {error}") from error
     finally:
         if own in sys.path:
             sys.path.remove(own)

@@ -32,15 +32,13 @@ def assigned(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
         by_name = dict(stored)
         stored = [(name, by_name[name]) for name, _ in expected]
     if len(stored) != len(expected):
-        raise NetworkError("the weights are of {} layers; the model has {} layers with weights".format(
-            len(stored), len(expected)))
+        raise NetworkError(f"the weights are of {len(stored)} layers; the model has {len(expected)} layers with weights")
     weights: Weights = {}
     for (name, arrays), (own, slots) in zip(stored, expected):
         # "conv1/kernel:0" is the kernel of conv1.
         found, wanted = [text.split("/")[-1].split(":")[0] for text, _ in arrays], [key for _, key in slots]
         if found != wanted:
-            raise NetworkError("layer {!r}: its weights (stored as {!r}) are {}; expected are {}".format(
-                own, name, shortened(", ".join(found)), shortened(", ".join(wanted))))
+            raise NetworkError(f"layer {own!r}: its weights (stored as {name!r}) are {shortened(', '.join(found))}; expected are {shortened(', '.join(wanted))}")
         for (path, key), (_, array) in zip(slots, arrays):
             weights.setdefault(path, {})[key] = array
     return weights
