@@ -18,8 +18,17 @@ import shutil
 import subprocess
 import sys
 
-from qatviz.bootstrapping.common import ON_LINUX, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from qatviz.bootstrapping.common import output_of, packages_folder, say
+from qatviz.bootstrapping.common import (
+    ON_LINUX,
+    ON_WINDOWS,
+    ROOT,
+    BootstrapError,
+    clean_environ,
+    environment_python,
+    output_of,
+    packages_folder,
+    say,
+)
 from qatviz.bootstrapping.environment import ensure_environment, read_stamp, write_stamp
 from qatviz.bootstrapping.system import start_xvfb, supply_libraries
 
@@ -34,7 +43,7 @@ def program_environ():
     Left to themselves, PyQt5's wheels do not find them below a folder with letters beyond ASCII in its name.
     """
     plugins = os.path.join(packages_folder(), "PyQt5", "Qt5", "plugins")
-    paths = [plugins] + os.environ.get("QT_PLUGIN_PATH", "").split(os.pathsep)
+    paths = [plugins, *os.environ.get("QT_PLUGIN_PATH", "").split(os.pathsep)]
     return clean_environ(QT_PLUGIN_PATH=os.pathsep.join(filter(None, paths)))
 
 
@@ -50,12 +59,12 @@ def ensure_qt(qt_platform, environ):
     if code:
         say("Qt cannot open a window here:\n" + (err or f"it ended with exit code {code}"))
     else:
-        write_stamp(qt=known + [qt_platform])
+        write_stamp(qt=[*known, qt_platform])
 
 
 def become(arguments, environ, cwd=None):
     """Turn this process into the environment's Python, or on Windows wait for it; return its exit code."""
-    command = [environment_python()] + arguments
+    command = [environment_python(), *arguments]
     if ON_WINDOWS:
         child = subprocess.Popen(command, env=environ, cwd=cwd)
         while child.poll() is None:
@@ -78,7 +87,7 @@ def run(arguments):
         has_display = not ON_LINUX or environ.get("DISPLAY") or environ.get("WAYLAND_DISPLAY")
         # Without a display, qatviz draws its window to a file.
         ensure_qt("xcb" if ON_LINUX and environ.get("DISPLAY") else "" if has_display else "offscreen", environ)
-    return become(["-m", "qatviz"] + arguments, environ)
+    return become(["-m", "qatviz", *arguments], environ)
 
 
 def test(arguments):
@@ -93,12 +102,12 @@ def test(arguments):
     whole = all(argument.startswith("-") for argument in arguments) and not ONE_PROCESS & set(arguments)
     # Files, not tests, are shared out: what a file's tests need is made once.
     parallel = ["-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"] if whole else []
-    return become(["-m", "pytest"] + parallel + arguments, environ, cwd=ROOT)
+    return become(["-m", "pytest", *parallel, *arguments], environ, cwd=ROOT)
 
 
 def bench(arguments):
     """Run the benchmarks; each prints one JSON object a line."""
-    return become([os.path.join("tests", "bench", "run.py")] + arguments, program_environ(), cwd=ROOT)
+    return become([os.path.join("tests", "bench", "run.py"), *arguments], program_environ(), cwd=ROOT)
 
 
 COMMANDS = {"run": run, "test": test, "bench": bench}

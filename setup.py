@@ -52,7 +52,7 @@ setup(
     ],
     # TensorFlow 1.15 has wheels for CPython 3.5 to 3.7; the code uses 3.7's dataclasses.
     python_requires=">=3.7,<3.8",
-    packages=find_packages(include=["qatviz", "qatviz.*"]) + ["qatviz.assets"],
+    packages=[*find_packages(include=["qatviz", "qatviz.*"]), "qatviz.assets"],
     # The bundled data lives at the top of the checkout and is installed inside the package.
     package_dir={"qatviz.assets": "assets"},
     package_data={"qatviz.assets": ["*.npz", "*.md"], "qatviz.export.c": ["runtime/*"]},
@@ -73,7 +73,8 @@ setup(
     extras_require={
         # onnxruntime 1.11 asks for a NumPy that TensorFlow 1.15 does not work with.
         "onnx": ONNX,
-        "test": ONNX + [
+        "test": [
+            *ONNX,
             "hypothesis>=6",
             "pytest>=7",
             "pytest-timeout>=2.1",

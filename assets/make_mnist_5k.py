@@ -22,7 +22,7 @@ import numpy as np
 HERE = os.path.dirname(os.path.abspath(__file__))
 sys.path.insert(0, os.path.dirname(HERE))
 
-from qatviz.data.split import stratified_split  # noqa: E402  (the path above comes first)
+from qatviz.data.split import stratified_split  # noqa: E402 (the checkout's own, installed or not)
 
 SEED = 0
 TEST_FRACTION = 0.2
@@ -57,9 +57,14 @@ def main():
     train, test = stratified_split(digits, TEST_FRACTION, SEED)
     random = np.random.RandomState(SEED)
     train, test = random.permutation(train), random.permutation(test)
-    write_npz(arguments.out, {"x_train": images[train], "y_train": digits[train],
-                              "x_test": images[test], "y_test": digits[test]})
-    print(f"{arguments.out}: {train.size} training and {test.size} test examples, {os.path.getsize(arguments.out):,} bytes")
+    write_npz(
+        arguments.out,
+        {"x_train": images[train], "y_train": digits[train], "x_test": images[test], "y_test": digits[test]},
+    )
+    print(
+        f"{arguments.out}: {train.size} training and {test.size} test examples, "
+        f"{os.path.getsize(arguments.out):,} bytes"
+    )
 
 
 if __name__ == "__main__":

@@ -56,7 +56,8 @@ class Trained:
     @property
     def scores(self) -> Dict[str, float]:
         """The metric (``outcome.metric``: accuracy, or the RMSE of regression) of the last evaluation: "float",
-        "weights_only", "activations_only", "quantized"; empty if there was none."""
+        "weights_only", "activations_only", "quantized"; empty if there was none.
+        """
         evaluations = self.outcome.evaluations
         return {name: value for name, value in evaluations[-1].items() if name != "step"} if evaluations else {}
 
@@ -65,8 +66,9 @@ class Trained:
         """The scores of a classification; empty for regression."""
         return self.scores if self.outcome.metric is ACCURACY else {}
 
-    def export(self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None,
-               **options: Any) -> Any:
+    def export(
+        self, path: Union[str, Path], format: str = "tflite", examples: Optional[int] = None, **options: Any
+    ) -> Any:
         """Write the state at the end as a file that runs elsewhere, with the proof that it computes the same.
 
         Parameters
@@ -92,8 +94,16 @@ class Trained:
         from qatviz.export.source import ExportSource
 
         moment, spec = self.moment, self._spec
-        source = ExportSource(spec.network, moment.book, moment.arrays, spec.dataset, moment.step,
-                              {"checkpoint": moment.name, "step": moment.step}, spec.keras, examples)
+        source = ExportSource(
+            spec.network,
+            moment.book,
+            moment.arrays,
+            spec.dataset,
+            moment.step,
+            {"checkpoint": moment.name, "step": moment.step},
+            spec.keras,
+            examples,
+        )
         return format_named(format).export(source, path, options)
 
 
@@ -102,8 +112,9 @@ class _New(NamedTuple):
     record: Optional[RunRecord]
 
 
-def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, quiet: bool = False,
-          **options: Any) -> Trained:
+def train(
+    model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, quiet: bool = False, **options: Any
+) -> Trained:
     """Train with quantization, in the terminal.
 
     Parameters
@@ -156,12 +167,16 @@ def train(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = Non
     watch = Watch(run, outcome, progress_for(quiet, new.spec.network.name, 0, new.spec.steps))
     watch.follow()
     if watch.failed is not None:
-        raise RunStateError(f"training failed after step {watch.failed.step}: {watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}")
+        raise RunStateError(
+            f"training failed after step {watch.failed.step}: "
+            f"{watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}"
+        )
     return Trained(new.spec, outcome, run.final, out)
 
 
-def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None,
-           **options: Any) -> Optional[Trained]:
+def launch(
+    model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, **options: Any
+) -> Optional[Trained]:
     """Train with quantization in the window; comes back when it is closed.
 
     Parameters are those of :func:`train`, but that the run is recorded in any case (by default in the user's folder of
@@ -186,8 +201,16 @@ def launch(model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = No
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
     new = _begun(model, data, out, dict(options))
     spec, run = new.spec, Run(new.spec, new.record, yields=True)
-    show(Prepared(run, spec.network, spec.book, f"{spec.network.name} on {spec.dataset.name}",
-                  len(spec.dataset.x_train) / spec.batch_size, out))
+    show(
+        Prepared(
+            run,
+            spec.network,
+            spec.book,
+            f"{spec.network.name} on {spec.dataset.name}",
+            len(spec.dataset.x_train) / spec.batch_size,
+            out,
+        )
+    )
     run.request_stop()
     if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
         return None
@@ -212,10 +235,12 @@ def _begun(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -
         say("note: " + note)
     changes = [parse_change(text) for text in options.pop("changes", ())]
     fields = {name: options.pop(name) for name in _SPEC_OPTIONS if name in options}
-    unknown = set(options) - {field for field in RunSettings().to_dict()}
+    unknown = set(options) - set(RunSettings().to_dict())
     if unknown:
         known = {*_SPEC_OPTIONS, *_MODEL_OPTIONS, "changes", "validation_fraction", "task", *RunSettings().to_dict()}
-        raise SettingError(f"there is no option {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(known))}")
+        raise SettingError(
+            f"there is no option {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(known))}"
+        )
     fields.setdefault("preset", DEFAULT_PRESET)
     spec = new_spec(chosen, dataset, named or ARRAYS, run=RunSettings(**options), **fields)
     book: Any = spec.book
@@ -247,8 +272,11 @@ def _dataset(data: Any, fraction: float, task: Optional[str]) -> Tuple[Dataset, 
         path = str(data) if named else os.path.abspath(os.path.expanduser(str(data)))
         return data_sets.load(data, fraction, task=task), path
     if not isinstance(data, (tuple, list)) or len(data) != 2:
-        raise DataError(f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a name or a "
-                        "path")
+        raise DataError(
+            f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a "
+            "Dataset, a name or a "
+            "path"
+        )
     train, test = data if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else (data, None)
     arrays = [tuple(map(np.asarray, part)) if part is not None else None for part in (train, test)]
     return data_sets.from_arrays("arrays", ARRAYS, *arrays, validation_fraction=fraction, task=task), ""

@@ -66,11 +66,26 @@ class Metric(NamedTuple):
 
 
 ACCURACY = Metric(
-    "accuracy", "accuracy", "Accuracy (%)", "Share of held-out examples that are classified right", " %", 100.0, True,
-    1.0)
+    "accuracy",
+    "accuracy",
+    "Accuracy (%)",
+    "Share of held-out examples that are classified right",
+    " %",
+    100.0,
+    True,
+    1.0,
+)
 RMSE = Metric(
-    "rmse", "RMSE", "RMSE", "Root of the mean squared error on held-out examples, in the unit of the targets", "", 1.0,
-    False, math.inf, is_root=True)
+    "rmse",
+    "RMSE",
+    "RMSE",
+    "Root of the mean squared error on held-out examples, in the unit of the targets",
+    "",
+    1.0,
+    False,
+    math.inf,
+    is_root=True,
+)
 METRICS: Dict[str, Metric] = {metric.name: metric for metric in (ACCURACY, RMSE)}
 _OF_TASK = {CLASSIFICATION: ACCURACY, REGRESSION: RMSE}
 TASKS = tuple(_OF_TASK)

@@ -8,7 +8,8 @@ from qatviz.settings import MSE, WEIGHTS, QuantizerSettings, quantizer_settings
 
 class Preset(NamedTuple):
     """Settings for weights and for activations; ``per_channel_kinds`` names the layer kinds whose weights get a scale
-    for each output channel."""
+    for each output channel.
+    """
 
     description: str
     weights: Dict[str, Any]
@@ -17,22 +18,33 @@ class Preset(NamedTuple):
 
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")
-_ALL = _CONVOLUTIONS + ("Dense",)
+_ALL = (*_CONVOLUTIONS, "Dense")
 _SYMMETRIC = {"symmetric": True, "narrow_range": True}
 
 PRESETS = {
     "tflite-int8": Preset(
         "TFLite's int8: 8-bit symmetric weights, per channel for convolutions; 8-bit affine activations",
-        dict(_SYMMETRIC, num_bits=8), {"num_bits": 8}, _CONVOLUTIONS),
+        dict(_SYMMETRIC, num_bits=8),
+        {"num_bits": 8},
+        _CONVOLUTIONS,
+    ),
     "uint8-affine": Preset(
         "TFLite's older uint8, as tf.contrib.quantize trains it: affine per tensor, narrow weights",
-        {"num_bits": 8, "narrow_range": True}, {"num_bits": 8}),
+        {"num_bits": 8, "narrow_range": True},
+        {"num_bits": 8},
+    ),
     "int4": Preset(
         "4-bit symmetric weights per channel, 8-bit affine activations",
-        dict(_SYMMETRIC, num_bits=4), {"num_bits": 8}, _ALL),
+        dict(_SYMMETRIC, num_bits=4),
+        {"num_bits": 8},
+        _ALL,
+    ),
     "ternary": Preset(
         "2-bit narrow weights (-1, 0, 1) per channel with the range of least squared error, 8-bit affine activations",
-        dict(_SYMMETRIC, num_bits=2, range_method=MSE), {"num_bits": 8}, _ALL),
+        dict(_SYMMETRIC, num_bits=2, range_method=MSE),
+        {"num_bits": 8},
+        _ALL,
+    ),
     "float": Preset("Nothing is quantized", {"enabled": False}, {"enabled": False}),
 }
 DEFAULT_PRESET = "tflite-int8"

@@ -5,6 +5,7 @@ The command line, the window and the trainer all take names, limits and help fro
 tensor; settings of the whole run in a frozen :class:`RunSettings`.
 """
 
+import contextlib
 import math
 import numbers
 from dataclasses import asdict, dataclass, fields
@@ -88,10 +89,8 @@ class Setting:
         if self.type is bool:
             value = True if word.lower() in _TRUE else False if word.lower() in _FALSE else word
         elif self.type in (int, float):
-            try:
+            with contextlib.suppress(ValueError):
                 value = self.type(word)
-            except ValueError:
-                pass
         return self.check(value, path, kind)
 
     def _coerce(self, value, kind):
@@ -113,59 +112,202 @@ MIN_MAX, PERCENTILE, MSE, MOVING_AVERAGE, FROZEN = "min_max", "percentile", "mse
 QUANTIZER_SETTINGS = {
     setting.name: setting
     for setting in (
-        Setting("enabled", "Quantize", bool, True, kinds=_BOTH,
-                help="Whether this tensor is quantized at all; off, it passes in float."),
-        Setting("num_bits", "Bits", int, 8, low=2, high=16, unit="bits", kinds=_BOTH,
-                help="Width of the integer codes: n bits give 2^n representable values."),
-        Setting("symmetric", "Symmetric", bool, False, kinds=_BOTH,
-                help="The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes "
-                     "half the codes."),
-        Setting("narrow_range", "Narrow range", bool, False, kinds=_BOTH,
-                help="The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric."),
-        Setting("per_channel", "Per channel", bool, False, kinds=(WEIGHTS,),
-                help="Every output channel has a scale of its own instead of one for the whole tensor."),
-        Setting("power_of_two", "Power-of-two scale", bool, False, kinds=_BOTH,
-                help="The scale is raised to a power of two, so that hardware can rescale by shifting."),
-        Setting("range_method", "Range", str, MIN_MAX, kinds=_BOTH,
-                choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
-                help="How the quantized range follows the tensor: its minimum and maximum, a percentile of it, the "
-                     "range of least mean squared error, a moving average over batches, or not at all (frozen)."),
-        Setting("percentile", "Percentile", float, 99.9, low=50.0, high=100.0, unit="%", kinds=(WEIGHTS,),
-                help="With the percentile range: the share of the values that is not clipped; the rest is cut evenly "
-                     "at both ends."),
-        Setting("ema_decay", "Average decay", float, 0.999, low=0.0, high=0.999999, kinds=(ACTIVATIONS,),
-                help="How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches."),
-        Setting("quant_delay", "Delay", int, 0, low=0, high=10**9, unit="steps", kinds=_BOTH,
-                help="The tensor stays in float until this many steps are done, so that training settles first."),
+        Setting(
+            "enabled",
+            "Quantize",
+            bool,
+            True,
+            kinds=_BOTH,
+            help="Whether this tensor is quantized at all; off, it passes in float.",
+        ),
+        Setting(
+            "num_bits",
+            "Bits",
+            int,
+            8,
+            low=2,
+            high=16,
+            unit="bits",
+            kinds=_BOTH,
+            help="Width of the integer codes: n bits give 2^n representable values.",
+        ),
+        Setting(
+            "symmetric",
+            "Symmetric",
+            bool,
+            False,
+            kinds=_BOTH,
+            help="The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes "
+            "half the codes.",
+        ),
+        Setting(
+            "narrow_range",
+            "Narrow range",
+            bool,
+            False,
+            kinds=_BOTH,
+            help="The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric.",
+        ),
+        Setting(
+            "per_channel",
+            "Per channel",
+            bool,
+            False,
+            kinds=(WEIGHTS,),
+            help="Every output channel has a scale of its own instead of one for the whole tensor.",
+        ),
+        Setting(
+            "power_of_two",
+            "Power-of-two scale",
+            bool,
+            False,
+            kinds=_BOTH,
+            help="The scale is raised to a power of two, so that hardware can rescale by shifting.",
+        ),
+        Setting(
+            "range_method",
+            "Range",
+            str,
+            MIN_MAX,
+            kinds=_BOTH,
+            choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
+            help="How the quantized range follows the tensor: its minimum and maximum, a percentile of it, the "
+            "range of least mean squared error, a moving average over batches, or not at all (frozen).",
+        ),
+        Setting(
+            "percentile",
+            "Percentile",
+            float,
+            99.9,
+            low=50.0,
+            high=100.0,
+            unit="%",
+            kinds=(WEIGHTS,),
+            help="With the percentile range: the share of the values that is not clipped; the rest is cut evenly "
+            "at both ends.",
+        ),
+        Setting(
+            "ema_decay",
+            "Average decay",
+            float,
+            0.999,
+            low=0.0,
+            high=0.999999,
+            kinds=(ACTIVATIONS,),
+            help="How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches.",
+        ),
+        Setting(
+            "quant_delay",
+            "Delay",
+            int,
+            0,
+            low=0,
+            high=10**9,
+            unit="steps",
+            kinds=_BOTH,
+            help="The tensor stays in float until this many steps are done, so that training settles first.",
+        ),
     )
 }
 
 RUN_SETTINGS = {
     setting.name: setting
     for setting in (
-        Setting("learning_rate", "Learning rate", float, 1e-3, low=0.0, high=100.0, log=True,
-                help="How far the optimizer moves the weights in one step."),
-        Setting("momentum", "Momentum", float, 0.9, low=0.0, high=0.9999,
-                help="Share of the last update that the momentum optimizer carries on."),
-        Setting("beta1", "Beta 1", float, 0.9, low=0.0, high=0.9999,
-                help="How slowly Adam's average of the gradients forgets."),
-        Setting("beta2", "Beta 2", float, 0.999, low=0.0, high=0.999999,
-                help="How slowly Adam's average of the squared gradients forgets."),
-        Setting("epsilon", "Epsilon", float, 1e-8, low=1e-12, high=1.0, log=True,
-                help="Keeps Adam from dividing by 0; larger values damp the update of parameters with small "
-                     "gradients."),
-        Setting("freeze_ranges", "Freeze ranges", bool, False,
-                help="All quantized ranges stay as they are, weights and activations alike."),
-        Setting("freeze_batch_norm", "Freeze batch norm", bool, False,
-                help="Batch norm uses its moving statistics instead of the batch's and stops updating them, as in "
-                     "inference."),
-        Setting("evaluation_interval", "Evaluate every", int, 200, low=0, high=10**9, unit="steps",
-                help="Steps between two evaluations on held-out data; 0 evaluates only on request."),
-        Setting("snapshot_interval", "Histograms every", float, 0.25, low=0.02, high=3600.0, unit="s", log=True,
-                help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter "
-                     "than by default, they may take more of the time."),
-        Setting("checkpoint_interval", "Checkpoint every", float, 60.0, low=1.0, high=86400.0, unit="s", log=True,
-                help="Seconds between two automatic checkpoints."),
+        Setting(
+            "learning_rate",
+            "Learning rate",
+            float,
+            1e-3,
+            low=0.0,
+            high=100.0,
+            log=True,
+            help="How far the optimizer moves the weights in one step.",
+        ),
+        Setting(
+            "momentum",
+            "Momentum",
+            float,
+            0.9,
+            low=0.0,
+            high=0.9999,
+            help="Share of the last update that the momentum optimizer carries on.",
+        ),
+        Setting(
+            "beta1",
+            "Beta 1",
+            float,
+            0.9,
+            low=0.0,
+            high=0.9999,
+            help="How slowly Adam's average of the gradients forgets.",
+        ),
+        Setting(
+            "beta2",
+            "Beta 2",
+            float,
+            0.999,
+            low=0.0,
+            high=0.999999,
+            help="How slowly Adam's average of the squared gradients forgets.",
+        ),
+        Setting(
+            "epsilon",
+            "Epsilon",
+            float,
+            1e-8,
+            low=1e-12,
+            high=1.0,
+            log=True,
+            help="Keeps Adam from dividing by 0; larger values damp the update of parameters with small gradients.",
+        ),
+        Setting(
+            "freeze_ranges",
+            "Freeze ranges",
+            bool,
+            False,
+            help="All quantized ranges stay as they are, weights and activations alike.",
+        ),
+        Setting(
+            "freeze_batch_norm",
+            "Freeze batch norm",
+            bool,
+            False,
+            help="Batch norm uses its moving statistics instead of the batch's and stops updating them, as in "
+            "inference.",
+        ),
+        Setting(
+            "evaluation_interval",
+            "Evaluate every",
+            int,
+            200,
+            low=0,
+            high=10**9,
+            unit="steps",
+            help="Steps between two evaluations on held-out data; 0 evaluates only on request.",
+        ),
+        Setting(
+            "snapshot_interval",
+            "Histograms every",
+            float,
+            0.25,
+            low=0.02,
+            high=3600.0,
+            unit="s",
+            log=True,
+            help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter "
+            "than by default, they may take more of the time.",
+        ),
+        Setting(
+            "checkpoint_interval",
+            "Checkpoint every",
+            float,
+            60.0,
+            low=1.0,
+            high=86400.0,
+            unit="s",
+            log=True,
+            help="Seconds between two automatic checkpoints.",
+        ),
     )
 }
 

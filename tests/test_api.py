@@ -28,8 +28,13 @@ def squares(count=60, side=8):
 
 def keras_model(units=2, end="softmax"):
     layers = tf.keras.layers
-    return tf.keras.Sequential([layers.Conv2D(4, 3, strides=2, activation="relu", input_shape=(8, 8, 1), name="eyes"),
-                                layers.Flatten(), layers.Dense(units, activation=end, name="verdict")])
+    return tf.keras.Sequential(
+        [
+            layers.Conv2D(4, 3, strides=2, activation="relu", input_shape=(8, 8, 1), name="eyes"),
+            layers.Flatten(),
+            layers.Dense(units, activation=end, name="verdict"),
+        ]
+    )
 
 
 @pytest.fixture
@@ -47,10 +52,19 @@ def readme_script():
 
 def test_a_model_is_trained_recorded_and_exported(tmp_path, in_graph):
     out = str(tmp_path / "run")
-    trained = qatviz.train(keras_model(), squares(), out=out, quiet=True, steps=40, learning_rate=1e-2, batch_size=16,
-                           weights={"num_bits": 4}, changes=["10:eyes.weights.num_bits=3", "eyes.weights.symmetric=off"])
+    trained = qatviz.train(
+        keras_model(),
+        squares(),
+        out=out,
+        quiet=True,
+        steps=40,
+        learning_rate=1e-2,
+        batch_size=16,
+        weights={"num_bits": 4},
+        changes=["10:eyes.weights.num_bits=3", "eyes.weights.symmetric=off"],
+    )
     assert trained.directory == out and trained.moment.step == 40
-    assert [layer.name for layer in trained.network.layers][0] == "eyes"
+    assert next(layer.name for layer in trained.network.layers) == "eyes"
     assert trained.accuracy["quantized"] == 1.0
     assert trained.moment.book.of("eyes.weights").num_bits == 3
     assert not trained.moment.book.of("eyes.weights").symmetric
@@ -80,8 +94,13 @@ def test_quantization_can_begin_later(in_graph):
 
 def test_one_hot_labels_are_classes(in_graph):
     x, y = squares()
-    trained = qatviz.train(keras_model(), ((x, np.eye(2)[y]), (x, np.eye(2, dtype=np.float32)[y])), quiet=True, steps=30,
-                           learning_rate=1e-2)
+    trained = qatviz.train(
+        keras_model(),
+        ((x, np.eye(2)[y]), (x, np.eye(2, dtype=np.float32)[y])),
+        quiet=True,
+        steps=30,
+        learning_rate=1e-2,
+    )
     assert trained.accuracy["float"] == 1.0
 
 
@@ -90,7 +109,7 @@ def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph)
     y = x.astype(np.float32).mean(axis=(1, 2, 3)) / 100
     model = keras_model(1, "linear")
     found = tf.keras.backend.get_session().run(model.output, {model.input: x[48:] / np.float32(255)})
-    expected = np.sqrt(np.mean((found[:, 0] - y[48:])**2))
+    expected = np.sqrt(np.mean((found[:, 0] - y[48:]) ** 2))
     data = ((x[:48], y[:48]), (x[48:], y[48:]))
     before = qatviz.train(model, data, quiet=True, steps=0)
     assert before.scores["float"] == pytest.approx(expected, rel=1e-4) and before.accuracy == {}
@@ -106,30 +125,38 @@ def test_a_model_with_a_linear_end_learns_to_predict_numbers(tmp_path, in_graph)
 
 def test_a_model_that_ends_in_a_softmax_does_not_predict_numbers(in_graph):
     x, y = squares()
-    with pytest.raises(NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end without it"):
+    with pytest.raises(
+        NetworkError, match="'verdict.*' is a Softmax, whose outputs lie between 0 and 1.*end without it"
+    ):
         qatviz.train(keras_model(), (x, np.stack([y + 0.5, y - 0.25], axis=1)), quiet=True, steps=1)
 
 
-@pytest.mark.parametrize("arguments, error, message", [
-    ({"steps": -1}, SettingError, "steps is -1"),
-    ({"stepz": 5}, SettingError, "there is no option 'stepz'; there are activations, allow_code"),
-    ({"data": 7}, DataError, r"data is of the type int; expected \(x, y\)"),
-    ({"changes": ["5:nose.weights.num_bits=3"]}, SettingError, "nose"),
-    ({"weights": {"num_bits": 1}}, SettingError, "num_bits"),
-    ({"model": "lenot"}, NetworkError, "lenot"),
-    ({"model": "missing.h5"}, NetworkError, "missing.h5"),
-    ({"model": 5}, NetworkError, "the model is of the class builtins.int"),
-    ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train"),
-    ({"task": "ranking"}, DataError, "the task is 'ranking'")])
+@pytest.mark.parametrize(
+    "arguments, error, message",
+    [
+        ({"steps": -1}, SettingError, "steps is -1"),
+        ({"stepz": 5}, SettingError, "there is no option 'stepz'; there are activations, allow_code"),
+        ({"data": 7}, DataError, r"data is of the type int; expected \(x, y\)"),
+        ({"changes": ["5:nose.weights.num_bits=3"]}, SettingError, "nose"),
+        ({"weights": {"num_bits": 1}}, SettingError, "num_bits"),
+        ({"model": "lenot"}, NetworkError, "lenot"),
+        ({"model": "missing.h5"}, NetworkError, "missing.h5"),
+        ({"model": 5}, NetworkError, "the model is of the class builtins.int"),
+        ({"data": (np.zeros((5, 8, 8, 1)), np.zeros(4))}, DataError, "y_train"),
+        ({"task": "ranking"}, DataError, "the task is 'ranking'"),
+    ],
+)
 def test_what_does_not_fit_is_told_before_anything_begins(arguments, error, message, tmp_path):
     with pytest.raises(error, match=message):
-        qatviz.train(**dict({"model": "mlp", "data": squares(), "quiet": True, "out": str(tmp_path / "run")}, **arguments))
+        qatviz.train(
+            **dict({"model": "mlp", "data": squares(), "quiet": True, "out": str(tmp_path / "run")}, **arguments)
+        )
     assert not (tmp_path / "run").exists()
 
 
 def test_there_is_nothing_else_in_the_package():
     with pytest.raises(AttributeError, match="no attribute 'lunch'"):
-        qatviz.lunch
+        getattr(qatviz, "lunch")  # noqa: B009 (as a script would)
 
 
 #: Runs a script, and closes the window of it after some steps.
@@ -163,10 +190,21 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
     (tmp_path / "driver.py").write_text(DRIVER)
     digits = data_sets.load("mnist-5k")
     np.savez(str(tmp_path / "digits.npz"), x=digits.x_train[:600], y=digits.y_train[:600])
-    environ = dict(os.environ, QT_QPA_PLATFORM="offscreen", PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"),
-                   XDG_CONFIG_HOME=str(tmp_path))
-    done = subprocess.run([sys.executable, "driver.py", "script.py"], cwd=str(tmp_path), env=environ,
-                          capture_output=True, text=True, timeout=110)
+    environ = dict(
+        os.environ,
+        QT_QPA_PLATFORM="offscreen",
+        PYTHONPATH=ROOT,
+        QATVIZ_RUNS=str(tmp_path / "runs"),
+        XDG_CONFIG_HOME=str(tmp_path),
+    )
+    done = subprocess.run(
+        [sys.executable, "driver.py", "script.py"],
+        cwd=str(tmp_path),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
     assert done.returncode == 0, done.stderr
     assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
     assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.tflite.parity.txt").exists()

@@ -57,9 +57,21 @@ THIRD_PARTY = [
 ]
 # The parts of qatviz that a window may know; all else reaches it as data. The book of settings, which is made from the
 # description of a network, is what it shows and changes; the NumPy reference says what that would do.
-KNOWN_TO_GUI = ("qatviz.gui", "qatviz.settings", "qatviz.presets", "qatviz.errors", "qatviz.metric", "qatviz.telemetry",
-                "qatviz.training.commands", "qatviz.training.settings_book", "qatviz.network", "qatviz.analysis",
-                "qatviz.quant.affine", "qatviz.quant.measures", "qatviz.quant.ranges")
+KNOWN_TO_GUI = (
+    "qatviz.gui",
+    "qatviz.settings",
+    "qatviz.presets",
+    "qatviz.errors",
+    "qatviz.metric",
+    "qatviz.telemetry",
+    "qatviz.training.commands",
+    "qatviz.training.settings_book",
+    "qatviz.network",
+    "qatviz.analysis",
+    "qatviz.quant.affine",
+    "qatviz.quant.measures",
+    "qatviz.quant.ranges",
+)
 # Only these may know the window.
 KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.api", "qatviz.cli", "qatviz.__main__")
 
@@ -76,8 +88,8 @@ def modules():
         for name in files:
             if name.endswith(".py"):
                 path = os.path.join(folder, name)
-                dotted = os.path.relpath(path, ROOT)[:-len(".py")].replace(os.sep, ".")
-                found[dotted[:-len(".__init__")] if dotted.endswith(".__init__") else dotted] = path
+                dotted = os.path.relpath(path, ROOT)[: -len(".py")].replace(os.sep, ".")
+                found[dotted[: -len(".__init__")] if dotted.endswith(".__init__") else dotted] = path
     return found
 
 
@@ -97,7 +109,7 @@ def imports_of(source, module, is_package=False):
             base = node.module or ""
             if node.level:
                 parts = module.split(".")
-                around = parts[:len(parts) - node.level + (1 if is_package else 0)]
+                around = parts[: len(parts) - node.level + (1 if is_package else 0)]
                 base = ".".join(around + ([base] if base else []))
             names.update(base + "." + alias.name for alias in node.names)
         elif isinstance(node, ast.Call) and node.args and isinstance(node.args[0], ast.Str):
@@ -123,7 +135,7 @@ def is_standard(package):
         return False
     library = os.path.realpath(sysconfig.get_paths()["stdlib"])
     origin = os.path.realpath(spec.origin)
-    return spec.origin == "frozen" or origin.startswith(library + os.sep) and "site-packages" not in origin
+    return spec.origin == "frozen" or (origin.startswith(library + os.sep) and "site-packages" not in origin)
 
 
 def rule_for(module):
@@ -131,16 +143,19 @@ def rule_for(module):
     return next(allowed for package, allowed in THIRD_PARTY if is_within(module, package))
 
 
-@pytest.mark.parametrize("source, expected", [
-    ("import tensorflow.contrib.quantize as q", {"tensorflow.contrib.quantize"}),
-    ("def f():\n    from PyQt5 import QtGui", {"PyQt5.QtGui"}),
-    ("class A:\n    def f(self):\n        if 1:\n            import tensorflow", {"tensorflow"}),
-    ("from ..quant import affine", {"qatviz.quant.affine"}),
-    ("from . import b", {"qatviz.data.b"}),
-    ("from .b import c", {"qatviz.data.b.c"}),
-    ("import importlib\nx = importlib.import_module('tensorflow')", {"importlib", "tensorflow"}),
-    ("__import__('PyQt5')", {"PyQt5"}),
-])
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("import tensorflow.contrib.quantize as q", {"tensorflow.contrib.quantize"}),
+        ("def f():\n    from PyQt5 import QtGui", {"PyQt5.QtGui"}),
+        ("class A:\n    def f(self):\n        if 1:\n            import tensorflow", {"tensorflow"}),
+        ("from ..quant import affine", {"qatviz.quant.affine"}),
+        ("from . import b", {"qatviz.data.b"}),
+        ("from .b import c", {"qatviz.data.b.c"}),
+        ("import importlib\nx = importlib.import_module('tensorflow')", {"importlib", "tensorflow"}),
+        ("__import__('PyQt5')", {"PyQt5"}),
+    ],
+)
 def test_every_way_to_import_is_seen(source, expected):
     assert imports_of(source, "qatviz.data.module") == expected
 
@@ -171,9 +186,11 @@ def test_imports_keep_to_the_layers(module):
 
 def loaded_after_importing(names):
     """Return which of the heavy packages a fresh interpreter has loaded after importing the modules."""
-    program = "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n" \
-              "print(*sorted({'tensorflow', 'PyQt5', 'pyqtgraph', 'PIL'} & set(sys.modules)))"
-    done = subprocess.run([sys.executable, "-c", program] + names, cwd=ROOT, stdout=subprocess.PIPE, check=True)
+    program = (
+        "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
+        "print(*sorted({'tensorflow', 'PyQt5', 'pyqtgraph', 'PIL'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", program, *names], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return set(done.stdout.decode().split())
 
 

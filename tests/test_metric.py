@@ -21,12 +21,26 @@ def test_it_comes_from_the_mean_over_the_examples():
     assert RMSE.of_mean(6.25) == 2.5 and math.isnan(RMSE.of_mean(math.nan)) and RMSE.of_mean(math.inf) == math.inf
 
 
-@pytest.mark.parametrize("metric, value, text", [
-    (ACCURACY, 0.9712, "97.1 %"), (ACCURACY, 1.0, "100.0 %"), (ACCURACY, 0.0, "0.0 %"), (ACCURACY, None, "-"),
-    (ACCURACY, math.nan, "-"), (RMSE, 0.0, "0"), (RMSE, 0.0234567, "0.02346"), (RMSE, 1.5, "1.5"),
-    (RMSE, 9999.6, "10,000"), (RMSE, 9999.4, "9999"), (RMSE, 48213.7, "48,214"), (RMSE, 1e-7, "1e-07"), (RMSE, math.inf, "inf"),
-    (RMSE, 3.2e12, "3.2e+12"), (RMSE, None, "-"),
-])
+@pytest.mark.parametrize(
+    "metric, value, text",
+    [
+        (ACCURACY, 0.9712, "97.1 %"),
+        (ACCURACY, 1.0, "100.0 %"),
+        (ACCURACY, 0.0, "0.0 %"),
+        (ACCURACY, None, "-"),
+        (ACCURACY, math.nan, "-"),
+        (RMSE, 0.0, "0"),
+        (RMSE, 0.0234567, "0.02346"),
+        (RMSE, 1.5, "1.5"),
+        (RMSE, 9999.6, "10,000"),
+        (RMSE, 9999.4, "9999"),
+        (RMSE, 48213.7, "48,214"),
+        (RMSE, 1e-7, "1e-07"),
+        (RMSE, math.inf, "inf"),
+        (RMSE, 3.2e12, "3.2e+12"),
+        (RMSE, None, "-"),
+    ],
+)
 def test_how_it_is_written(metric, value, text):
     assert metric.text(value) == text
 

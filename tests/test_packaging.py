@@ -15,8 +15,9 @@ from packaging.utils import canonicalize_name
 import qatviz
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
-NOT_IN_A_CLONE = shutil.ignore_patterns(".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__",
-                                        ".*cache")
+NOT_IN_A_CLONE = shutil.ignore_patterns(
+    ".git", ".venv", "build", "dist", "runs", "*.egg-info", "__pycache__", ".*cache"
+)
 PLATFORMS = {"linux": "Linux", "darwin": "Darwin", "win32": "Windows"}
 
 
@@ -40,7 +41,7 @@ def wheel(tree, tmp_path_factory):
     """Return the path of the wheel built from the tree, without a network."""
     folder = str(tmp_path_factory.mktemp("wheel"))
     run(sys.executable, "-m", "pip", "wheel", "--no-build-isolation", "--no-deps", "--no-index", "-w", folder, tree)
-    name, = os.listdir(folder)
+    (name,) = os.listdir(folder)
     return os.path.join(folder, name)
 
 
@@ -48,7 +49,7 @@ def wheel(tree, tmp_path_factory):
 def metadata(wheel):
     """Return the wheel's metadata as an e-mail message."""
     with zipfile.ZipFile(wheel) as archive:
-        name, = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
+        (name,) = [name for name in archive.namelist() if name.endswith(".dist-info/METADATA")]
         return Parser().parsestr(archive.read(name).decode("utf-8"))
 
 
@@ -67,8 +68,10 @@ def test_the_wheel_has_every_module_and_asset_and_nothing_else(tree, wheel):
 def test_an_installed_wheel_finds_and_loads_its_own_data(wheel, tmp_path):
     site = str(tmp_path / "site")
     run(sys.executable, "-m", "pip", "install", "--no-deps", "--no-index", "--no-compile", "--target", site, wheel)
-    program = "from qatviz.data import asset_path, load; d = load('mnist-5k'); " \
-              "print(asset_path('mnist_5k.npz'), len(d.x_train), len(d.x_test))"
+    program = (
+        "from qatviz.data import asset_path, load; d = load('mnist-5k'); "
+        "print(asset_path('mnist_5k.npz'), len(d.x_train), len(d.x_test))"
+    )
     told = run(sys.executable, "-c", program, cwd=str(tmp_path), env=dict(os.environ, PYTHONPATH=site))
     assert told.split() == [os.path.join(site, "qatviz", "assets", "mnist_5k.npz"), "4000", "1000"]
 
@@ -87,11 +90,21 @@ def test_the_wheel_says_what_it_is(wheel, metadata):
 
 def test_the_source_distribution_can_be_built_from(tree, tmp_path):
     run(sys.executable, "setup.py", "-q", "sdist", "--formats=zip", "-d", str(tmp_path), cwd=tree)
-    archive, = tmp_path.glob("*.zip")
+    (archive,) = tmp_path.glob("*.zip")
     with zipfile.ZipFile(str(archive)) as contents:
         names = {name.split("/", 1)[1] for name in contents.namelist()}
-    assert {"setup.py", "constraints.txt", "LICENSE", "README.md", "bootstrap.py",
-            "qatviz/bootstrapping/common.py", "assets/mnist_5k.npz", "qatviz/__init__.py", "tests/conftest.py", "pytest.ini"} <= names
+    assert {
+        "setup.py",
+        "constraints.txt",
+        "LICENSE",
+        "README.md",
+        "bootstrap.py",
+        "qatviz/bootstrapping/common.py",
+        "assets/mnist_5k.npz",
+        "qatviz/__init__.py",
+        "tests/conftest.py",
+        "pytest.ini",
+    } <= names
 
 
 def constraints():
@@ -106,7 +119,7 @@ def pinned_on(platform):
     pins = {}
     for requirement in constraints():
         if requirement.marker is None or requirement.marker.evaluate({"sys_platform": platform}):
-            specifier, = requirement.specifier
+            (specifier,) = requirement.specifier
             name = canonicalize_name(requirement.name)
             assert specifier.operator == "==" and "*" not in specifier.version and name not in pins
             pins[name] = specifier.version
@@ -130,7 +143,8 @@ def test_every_pin_is_within_the_range_that_setup_py_allows(metadata, platform):
 
 
 def requirements_of(name):
-    """Return what an installed distribution requires; nothing where it is another platform's, and not installed here."""
+    """Return what an installed distribution requires; nothing where it is another platform's, and not installed
+    here."""
     try:
         return importlib_metadata.requires(name) or ()
     except importlib_metadata.PackageNotFoundError:

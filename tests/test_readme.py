@@ -20,8 +20,9 @@ def section(title):
 
 
 def test_the_table_of_commands_has_each_command_of_the_program_and_no_other():
-    help_text = subprocess.run([sys.executable, "-m", "qatviz", "--help"], cwd=ROOT, stdout=subprocess.PIPE,
-                               check=True).stdout.decode()
+    help_text = subprocess.run(
+        [sys.executable, "-m", "qatviz", "--help"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+    ).stdout.decode()
     listed = re.search(r"^commands:\n(.*?)\n\n", help_text, re.MULTILINE | re.DOTALL).group(1)
     there = set(re.findall(r"^    (\w+)", listed, re.MULTILINE)) - {"COMMAND"}
     assert {"train", "show", "networks", "data"} <= there
@@ -33,8 +34,9 @@ def test_the_options_of_the_tour_exist():
     commands = re.findall(r"^    qatviz (\w+)(.*)$", tour, re.MULTILINE)
     assert len(commands) > 5
     for command, arguments in commands:
-        help_text = subprocess.run([sys.executable, "-m", "qatviz", command, "--help"], cwd=ROOT,
-                                   stdout=subprocess.PIPE, check=True).stdout.decode()
+        help_text = subprocess.run(
+            [sys.executable, "-m", "qatviz", command, "--help"], cwd=ROOT, stdout=subprocess.PIPE, check=True
+        ).stdout.decode()
         options = set(re.findall(r"--[a-z][a-z-]*", arguments))
         assert options <= set(re.findall(r"--[a-z][a-z-]*", help_text)), command
 

@@ -16,7 +16,7 @@ def test_a_value_is_written_as_it_is_typed(setting):
     assert setting.parse(setting_text(default), kind=kind) == default
 
 
-@given(st.booleans() | st.integers(-2**40, 2**40) | st.floats(1e-12, 1e12))
+@given(st.booleans() | st.integers(-(2**40), 2**40) | st.floats(1e-12, 1e12))
 def test_the_text_of_a_value_is_that_of_its_type(value):
     text = setting_text(value)
     if isinstance(value, bool):

@@ -67,7 +67,10 @@ class DataLook(NamedTuple):
         """``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
         what = "target" if self.is_regression else "class"
         plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
-        return f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} + {self.test_examples:,} examples"
+        return (
+            f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} + "
+            f"{self.test_examples:,} examples"
+        )
 
 
 def example_text(shape: Sequence[int]) -> str:
@@ -101,9 +104,22 @@ def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: S
         groups = tuple(dataset.class_names)
         counts = [np.bincount(labels, minlength=outputs).astype(np.int64) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
-    return DataLook(dataset.name, task, tuple(map(int, x.shape[1:])), outputs, len(x), len(dataset.x_test),
-                    _values(x.dtype, low, high), kind, samples, captions, groups, counts[0], counts[1],
-                    tuple(notes) + shown)
+    return DataLook(
+        dataset.name,
+        task,
+        tuple(map(int, x.shape[1:])),
+        outputs,
+        len(x),
+        len(dataset.x_test),
+        _values(x.dtype, low, high),
+        kind,
+        samples,
+        captions,
+        groups,
+        counts[0],
+        counts[1],
+        tuple(notes) + shown,
+    )
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
@@ -128,7 +144,7 @@ def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndar
     notes: Tuple[str, ...] = ()
     if channels not in (1, 3):
         notes = (f"of {channels} channels the pictures show the first{'' if channels < 3 else ' three'}",)
-    pixels = _reduced(images[..., :1 if channels < 3 else 3].astype(np.float64))
+    pixels = _reduced(images[..., : 1 if channels < 3 else 3].astype(np.float64))
     if images.dtype != np.uint8:
         pixels = (pixels - low) * (255.0 / (high - low if high > low else 1.0))
     samples = np.floor(np.clip(pixels, 0, 255) + 0.5).astype(np.uint8)
@@ -143,13 +159,13 @@ def _reduced(images: np.ndarray) -> np.ndarray:
     if factor == 1:
         return images
     rows, columns = min(factor, height), min(factor, width)
-    images = images[:, :height // rows * rows, :width // columns * columns]
+    images = images[:, : height // rows * rows, : width // columns * columns]
     blocks = images.reshape(n, images.shape[1] // rows, rows, images.shape[2] // columns, columns, channels)
     return blocks.mean(axis=(2, 4))
 
 
 def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
-    some = rows[::-(-len(rows) // _RANGE_ROWS)]
+    some = rows[:: -(-len(rows) // _RANGE_ROWS)]
     picked = rows[chosen].astype(np.float64)
     low = np.minimum(some.min(axis=0), picked.min(axis=0))
     span = np.maximum(some.max(axis=0), picked.max(axis=0)).astype(np.float64) - low
@@ -157,7 +173,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
     width = -(-scaled.shape[1] // (2 * LARGEST_SIDE))
     note: Tuple[str, ...] = ()
     if width > 1:
-        scaled = scaled[:, :scaled.shape[1] // width * width].reshape(len(scaled), -1, width).mean(axis=2)
+        scaled = scaled[:, : scaled.shape[1] // width * width].reshape(len(scaled), -1, width).mean(axis=2)
         note = (f"each column of the picture is the mean of {width} features",)
     return ROWS, np.floor(scaled + 0.5).astype(np.uint8), note
 

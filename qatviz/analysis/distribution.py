@@ -59,8 +59,14 @@ class Distribution:
     is_log2: bool = False
 
 
-def distribution(histogram: TensorHistogram, num_bits: int, enabled: bool, window: Tuple[float, float],
-                 clipped: float = np.nan, flushed: float = np.nan) -> Distribution:
+def distribution(
+    histogram: TensorHistogram,
+    num_bits: int,
+    enabled: bool,
+    window: Tuple[float, float],
+    clipped: float = np.nan,
+    flushed: float = np.nan,
+) -> Distribution:
     """The distribution on the axis of values.
 
     Parameters
@@ -92,8 +98,15 @@ def grid_of(histogram: TensorHistogram, num_bits: int, range_min: float) -> Affi
     return min(grids, key=lambda grid: abs(float(grid.minimum.min()) - range_min))
 
 
-def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: np.ndarray, channel_max: np.ndarray,
-          clipped: float = np.nan, flushed: float = np.nan) -> Tuple[np.ndarray, np.ndarray]:
+def split(
+    edges: np.ndarray,
+    counts: np.ndarray,
+    grid: AffineGrid,
+    channel_min: np.ndarray,
+    channel_max: np.ndarray,
+    clipped: float = np.nan,
+    flushed: float = np.nan,
+) -> Tuple[np.ndarray, np.ndarray]:
     """Of each bin's values, how many are clipped, and how many are in range and flushed to zero.
 
     A value is clipped outside ``grid.minimum .. grid.maximum``, and flushed where ``|x| < scale / 2``. Per channel, all
@@ -116,8 +129,9 @@ def split(edges: np.ndarray, counts: np.ndarray, grid: AffineGrid, channel_min: 
     return outside, to_zero
 
 
-def _channels(edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray,
-              channel_max: np.ndarray) -> List[np.ndarray]:
+def _channels(
+    edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray, channel_max: np.ndarray
+) -> List[np.ndarray]:
     """Where the values of each channel lie (anywhere in the histogram where that is unknown), its window, its scale."""
     low, high = channel_min.astype(np.float64), channel_max.astype(np.float64)
     if grid.scale.size != low.size:
@@ -176,8 +190,9 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
     levels = (np.arange(len(counts)) + grid.bounds[0] - zero_point) * scale
     bin_width = plain.edges[1] - plain.edges[0]
     cells = np.stack([levels - scale / 2, levels + scale / 2], axis=1)
-    return replace(plain, levels=levels, level_edges=cells, level_counts=counts,
-                   level_heights=counts * (bin_width / scale))
+    return replace(
+        plain, levels=levels, level_edges=cells, level_counts=counts, level_heights=counts * (bin_width / scale)
+    )
 
 
 def to_log2(plain: Distribution) -> Distribution:
@@ -189,8 +204,10 @@ def to_log2(plain: Distribution) -> Distribution:
     bottom, top = _log2_range(plain.edges)
     exponents = np.arange(bottom, top + 1) / BINS_PER_OCTAVE
     edges = np.concatenate([[exponents[0] - REST_OCTAVES], exponents])
-    counts, clipped, flushed, quantized = [_by_size(plain.edges, part, 2.0**exponents) for part in (
-        plain.counts, plain.clipped, plain.flushed, plain.quantized)]
+    counts, clipped, flushed, quantized = [
+        _by_size(plain.edges, part, 2.0**exponents)
+        for part in (plain.counts, plain.clipped, plain.flushed, plain.quantized)
+    ]
     window = None
     if plain.window is not None:
         window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
@@ -239,12 +256,19 @@ def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
     # The first bin is a bin, however wide it is drawn.
     bins_wide[cells[:, 0] < rest_high] = 1.0
     window = result.window and (_log2(scale / 2), result.window[1])
-    return replace(result, levels=levels, level_edges=cells, level_counts=on_levels,
-                   level_heights=on_levels / bins_wide, window=window)
+    return replace(
+        result,
+        levels=levels,
+        level_edges=cells,
+        level_counts=on_levels,
+        level_heights=on_levels / bins_wide,
+        window=window,
+    )
 
 
-def extent(histogram: TensorHistogram, window: Optional[Tuple[float, float]],
-           log2: bool = False) -> Tuple[float, float]:
+def extent(
+    histogram: TensorHistogram, window: Optional[Tuple[float, float]], log2: bool = False
+) -> Tuple[float, float]:
     """From where to where the axis has to reach: the values and the window, as far as that is not far from all values.
 
     ``window`` is None in float; ``log2`` asks for the axis of :func:`to_log2`.

@@ -67,8 +67,13 @@ def tensors_of(changes: Iterable[Change], known: Sequence[str]) -> Tuple[str, ..
     return tuple(name for name in known if name in changed)
 
 
-def effect(history: History, step: int, tensors: Sequence[str] = (), previous: Optional[int] = None,
-           following: Optional[int] = None) -> Effect:
+def effect(
+    history: History,
+    step: int,
+    tensors: Sequence[str] = (),
+    previous: Optional[int] = None,
+    following: Optional[int] = None,
+) -> Effect:
     """The effect of what happened between the steps ``step`` and ``step + 1``.
 
     Parameters

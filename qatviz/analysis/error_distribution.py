@@ -61,6 +61,12 @@ def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistributio
     total = float(squares.sum())
     rounding, clipping = [np.bincount(bins[of], minlength=len(edges) - 1) for of in (~clipped, clipped)]
     return ErrorDistribution(
-        edges, rounding, clipping,
-        int(error.size), int(values.size), float(np.sqrt(total / max(error.size, 1))), largest,
-        float(squares[clipped].sum() / total) if total else float("nan"))
+        edges,
+        rounding,
+        clipping,
+        int(error.size),
+        int(values.size),
+        float(np.sqrt(total / max(error.size, 1))),
+        largest,
+        float(squares[clipped].sum() / total) if total else float("nan"),
+    )

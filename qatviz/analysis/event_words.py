@@ -47,8 +47,9 @@ def _applied(event: events.CommandApplied) -> str:
 
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
-    found = [f"{metric.text(event.scores[way])} {WAY_NAMES[way]}" for way in ("float", "quantized")
-             if way in event.scores]
+    found = [
+        f"{metric.text(event.scores[way])} {WAY_NAMES[way]}" for way in ("float", "quantized") if way in event.scores
+    ]
     return f"evaluated: {'' if metric.unit else metric.title + ' '}{', '.join(found)}"
 
 
@@ -78,4 +79,5 @@ _SENTENCES = {
     events.RecordFailed: lambda e: f"not recorded any more: {e.message}",
     events.Finished: lambda e: "finished: all steps are done",
     events.Stopped: lambda e: "stopped",
-    events.Failed: lambda e: f"training failed: {e.message}"}
+    events.Failed: lambda e: f"training failed: {e.message}",
+}

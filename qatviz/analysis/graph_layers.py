@@ -45,7 +45,7 @@ def lay_in_layers(breadth: Dict[str, float], edges: Sequence[Tuple[str, str]], g
         lanes = [(source, target, r) for r in range(rank[source] + 1, rank[target])]
         rank.update((lane, lane[2]) for lane in lanes)
         sizes.update((lane, LANE) for lane in lanes)
-        chains[source, target] = [source] + lanes + [target]
+        chains[source, target] = [source, *lanes, target]
     order: List[List[Key]] = [[] for _ in range(max(rank.values()) + 1)]
     for key, r in rank.items():
         order[r].append(key)
@@ -131,13 +131,11 @@ def _ordered(order: List[List[Key]], above: Dict, below: Dict) -> List[List[Key]
         for index in indices:
             fixed = order[index - 1 if down else index + 1]
             place = {key: number for number, key in enumerate(fixed)}
-            stays = {key: number for number, key in enumerate(order[index])}
-
-            def centre(key):
+            centres = {}
+            for number, key in enumerate(order[index]):
                 found = [place[other] for other in neighbours[key]]
-                return sum(found) / len(found) if found else stays[key]
-
-            order[index] = sorted(order[index], key=centre)
+                centres[key] = sum(found) / len(found) if found else number
+            order[index] = sorted(order[index], key=centres.__getitem__)
         count = crossings(order, above)
         if count < fewest:
             best, fewest = [list(layer) for layer in order], count

@@ -79,8 +79,9 @@ def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DO
     return _drawn(_fold(_in_layers(sizes, edges, flow), parts))
 
 
-def fitting_layout(sizes: Dict[str, Size], edges: Sequence[Edge], width: float, height: float,
-                   flow: Optional[str] = None) -> GraphLayout:
+def fitting_layout(
+    sizes: Dict[str, Size], edges: Sequence[Edge], width: float, height: float, flow: Optional[str] = None
+) -> GraphLayout:
     """The layout that can be drawn largest in a window of ``width`` x ``height``, up to its natural size.
 
     ``flow`` is chosen, too, unless it is given. Raises as :func:`layered_layout` does.
@@ -88,7 +89,7 @@ def fitting_layout(sizes: Dict[str, Size], edges: Sequence[Edge], width: float, 
     best, best_score = None, -1.0
     for direction in (DOWN, RIGHT) if flow is None else (flow,):
         layers = _in_layers(sizes, edges, direction)
-        for parts in range(1, len(layers.cuttable[:MOST_PARTS - 1]) + 2):
+        for parts in range(1, len(layers.cuttable[: MOST_PARTS - 1]) + 2):
             folded = _fold(layers, parts)
             score = min(width / folded.width, height / folded.height, 1.0) * PART_PENALTY ** (parts - 1)
             if score > best_score:
@@ -128,15 +129,17 @@ def _in_layers(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str) -> _Inp
     layers = lay_in_layers({name: size[1 - along] for name, size in sizes.items()}, edges, NEIGHBOUR_GAP)
     thickness = np.array([max(sizes[key][along] if key in sizes else 0.0 for key in layer) for layer in layers.order])
     begins = np.concatenate([[0.0], np.cumsum(thickness + LAYER_GAP)[:-1]])
-    low, high = (np.array([pick(layers.across[key] + half * layers.breadth[key] for key in layer)
-                           for layer in layers.order]) for pick, half in ((min, -0.5), (max, 0.5)))
+    low, high = (
+        np.array([pick(layers.across[key] + half * layers.breadth[key] for key in layer) for layer in layers.order])
+        for pick, half in ((min, -0.5), (max, 0.5))
+    )
     return _Input(layers, sizes, flow, begins, thickness, low, high)
 
 
 def _fold(found: _Input, parts: int) -> _Folded:
     """Cut into parts, side by side with a gutter between them for the edge that goes on."""
     cuts = _cuts(found, parts)
-    bounds = [0] + cuts + [len(found.begins)]
+    bounds = [0, *cuts, len(found.begins)]
     begins, shift = found.begins.copy(), np.zeros(len(found.begins))
     gutters, end = {}, 0.0
     for first, last in zip(bounds[:-1], bounds[1:]):
@@ -157,15 +160,19 @@ def _drawn(folded: _Folded) -> GraphLayout:
     begins = folded.begins
     along = 1 if flow == DOWN else 0
     depth = {name: size[along] for name, size in sizes.items()}
-    places = {key: (begins[index], begins[index] + thickness[index], layers.across[key] + folded.shift[index])
-              for index, layer in enumerate(layers.order) for key in layer}
+    places = {
+        key: (begins[index], begins[index] + thickness[index], layers.across[key] + folded.shift[index])
+        for index, layer in enumerate(layers.order)
+        for key in layer
+    }
     boxes = {}
     for name, size in sizes.items():
         begin, end, middle = places[name]
         corner = (float(middle - size[1 - along] / 2), float((begin + end - depth[name]) / 2))
         boxes[name] = (corner if flow == DOWN else corner[::-1]) + tuple(size)
-    routes = {edge: _route(chain, places, depth, layers.rank, folded.gutters, flow)
-              for edge, chain in layers.chains.items()}
+    routes = {
+        edge: _route(chain, places, depth, layers.rank, folded.gutters, flow) for edge, chain in layers.chains.items()
+    }
     names = tuple(tuple(key for key in layer if key in sizes) for layer in layers.order)
     return GraphLayout(boxes, routes, names, folded.width, folded.height, flow, len(folded.gutters) + 1)
 
@@ -182,8 +189,9 @@ def _cuts(found: _Input, parts: int) -> List[int]:
     return cuts
 
 
-def _route(chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, gutters: Dict[int, float],
-           flow: str) -> np.ndarray:
+def _route(
+    chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, gutters: Dict[int, float], flow: str
+) -> np.ndarray:
     """Points of an edge through its lanes, around the ends of parts."""
     points: List[Tuple[float, float]] = []
     for key, following in zip(chain[:-1], chain[1:]):

@@ -60,8 +60,10 @@ class Heatmap:
             self.low, self.high, self._columns = low, high, []
         known = {id(histogram): column for histogram, column in self._columns}
         edges = np.linspace(low, high, ROWS + 1)
-        self._columns = [(histogram, known[id(histogram)] if id(histogram) in known
-                          else color_numbers(rebinned(histogram, edges))) for histogram in histograms]
+        self._columns = [
+            (histogram, known[id(histogram)] if id(histogram) in known else color_numbers(rebinned(histogram, edges)))
+            for histogram in histograms
+        ]
         if not self._columns:
             return np.zeros((0, ROWS), np.uint8)
         return np.stack([column for _, column in self._columns])

@@ -19,7 +19,7 @@ def si(value: Optional[float], digits: int = 3) -> str:
         return f"{value:.{digits}g}" if size < 1000 else f"{value:.0f}"
     if 1e4 <= size < 1e12:
         power = int(np.log10(size)) // 3
-        return f"{value / 10**(3 * power):.{digits}g}{'kMGT'[power - 1]}"
+        return f"{value / 10 ** (3 * power):.{digits}g}{'kMGT'[power - 1]}"
     mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
     return f"{mantissa}e{int(exponent)}"
 
@@ -48,10 +48,9 @@ def share_text(share: Optional[float]) -> str:
 
 def bytes_text(size: float) -> str:
     """Bytes, kB or MB (thousands)."""
-    for unit, power in (("B", 0), ("kB", 1), ("MB", 2)):
-        if size < 999.5 * 1000**power:
-            break
-    return f"{size:.0f} {unit}" if unit == "B" else f"{size / 1000**power:.3g} {unit}"
+    if size < 999.5:
+        return f"{size:.0f} B"
+    return f"{size / 1e3:.3g} kB" if size < 999.5e3 else f"{size / 1e6:.3g} MB"
 
 
 def names_text(names: Sequence[str], most: int = 6) -> str:

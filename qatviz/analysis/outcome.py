@@ -72,7 +72,8 @@ class Outcome:
 
     def take_record(self, reader: RecordReader) -> None:
         """Take in all events of a record. Of those of a timeline that was left only the changes of settings count: the
-        event that led away from there tells how it changed them in turn."""
+        event that led away from there tells how it changed them in turn.
+        """
         rows = reader.events()  # first: what comes in between is in neither
         surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
         for row in rows:
@@ -99,8 +100,11 @@ class Outcome:
     @property
     def changes(self) -> List[Dict[str, Any]]:
         """What changed when: ``step``, ``setting``, ``old``, ``new``."""
-        return [{"step": step, "setting": change.setting, "old": change.old, "new": change.new}
-                for step, changes in self.changes_from(self._first_book) for change in changes]
+        return [
+            {"step": step, "setting": change.setting, "old": change.old, "new": change.new}
+            for step, changes in self.changes_from(self._first_book)
+            for change in changes
+        ]
 
     def changes_from(self, book: SettingsBook, step: int = 0) -> List[Tuple[int, Tuple[events.Change, ...]]]:
         """What changes when, from ``book`` on, at ``step`` and after."""
@@ -114,7 +118,8 @@ class Outcome:
 
     def tensors(self) -> List[Dict[str, Any]]:
         """A JSON-able row for each quantized tensor; measures are None before the first snapshot, and where there is
-        no finite number."""
+        no finite number.
+        """
         rows = []
         for index, tensor in enumerate(self.book.plan.tensors):
             settings = self.book.of(tensor.name)

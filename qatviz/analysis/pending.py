@@ -28,8 +28,13 @@ IN_FLOAT = ErrorMeasures(0.0, 0.0, 0.0, float("inf"), 0.0, 0.0, 0.0, _NAN, _NAN)
 UNKNOWN = ErrorMeasures(*[_NAN] * len(ErrorMeasures._fields))
 
 
-def pending_grid(tensor: QuantizedTensor, settings: QuantizerSettings, present_range: Range,
-                 values: Optional[np.ndarray] = None, held: bool = False) -> AffineGrid:
+def pending_grid(
+    tensor: QuantizedTensor,
+    settings: QuantizerSettings,
+    present_range: Range,
+    values: Optional[np.ndarray] = None,
+    held: bool = False,
+) -> AffineGrid:
     """The grid that ``settings`` would give ``tensor``.
 
     Activations keep the range that they have (their moving average goes on from there), and so do weights that are
@@ -85,7 +90,7 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     block = max(1, BLOCK_VALUES // channels) * channels
     sums = _Sums(grid, block, channels)
     for start in range(0, flat.size, block):
-        sums.add(flat[start:start + block])
+        sums.add(flat[start : start + block])
     return sums.measures(flat.size)
 
 
@@ -116,7 +121,7 @@ def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUB
     below = np.concatenate([[0], np.cumsum(histogram.float_counts)]) / total
     shares = np.linspace(0.0, 1.0, max(2, min(total, count // columns)))
     first, last = np.flatnonzero(histogram.float_counts)[[0, -1]]
-    values = np.interp(shares, below[first:last + 2], histogram.edges[first:last + 2].astype(np.float64))
+    values = np.interp(shares, below[first : last + 2], histogram.edges[first : last + 2].astype(np.float64))
     values = np.clip(values, low.min(), high.max())
     if not by_channel:
         return values.astype(np.float32)[:, np.newaxis]
@@ -148,8 +153,9 @@ class _Sums:
 
     def add(self, x: np.ndarray) -> None:
         size = x.size
-        scale, step, low, high = [part[:size] if part.size > 1 else part
-                                  for part in (self._scale, self._step, self._minimum, self._maximum)]
+        scale, step, low, high = [
+            part[:size] if part.size > 1 else part for part in (self._scale, self._step, self._minimum, self._maximum)
+        ]
         inside, steps, quantized = [part[:size] for part in self._work]
         np.minimum(np.maximum(x, low, out=inside), high, out=inside)
         np.subtract(inside, low, out=steps)
@@ -174,11 +180,16 @@ class _Sums:
     def measures(self, size: int) -> ErrorMeasures:
         clipping, rounding = self._clipping / size, self._rounding / size
         return ErrorMeasures(
-            mse=clipping + rounding, mse_clipping=clipping, mse_rounding=rounding,
+            mse=clipping + rounding,
+            mse_clipping=clipping,
+            mse_rounding=rounding,
             sqnr_db=float(sqnr_db(self._signal / size, clipping + rounding)),
-            rmse_over_scale=float(np.sqrt(self._relative / size)), clipped=self._clipped / size,
-            flushed=self._flushed / size, used_codes=int(np.count_nonzero(self._counts)),
-            effective_bits=entropy_bits(self._counts))
+            rmse_over_scale=float(np.sqrt(self._relative / size)),
+            clipped=self._clipped / size,
+            flushed=self._flushed / size,
+            used_codes=int(np.count_nonzero(self._counts)),
+            effective_bits=entropy_bits(self._counts),
+        )
 
 
 def _squares(x: np.ndarray) -> float:

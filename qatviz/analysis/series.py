@@ -96,8 +96,9 @@ class SeriesReader:
         news = self._history.series(name, tail, end)
         begin = int(np.searchsorted(news.first_step, known.first[-1]))  # a bucket from before is known
         fresh = thin(Series(*(column[begin:] for column in news)), width)
-        if not len(fresh.first) or (len(fresh.first) == 1 and fresh.count[0] == known.count[-1]
-                                    and fresh.step[0] == known.step[-1]):
+        if not len(fresh.first) or (
+            len(fresh.first) == 1 and fresh.count[0] == known.count[-1] and fresh.step[0] == known.step[-1]
+        ):
             return known
         kept = len(known.first) - int(fresh.first[0] == known.first[-1])
         return Points(*(np.concatenate([old[:kept], new]) for old, new in zip(known, fresh)))
@@ -147,8 +148,10 @@ def steady_range(present: Optional[Tuple[float, float]], low: float, high: float
     if present is None:
         return low - 0.06 * size, high + 0.06 * size
     grown = size * 0.35
-    return (low - grown if low < present[0] else low - 0.06 * size,
-            high + grown if high > present[1] else high + 0.06 * size)
+    return (
+        low - grown if low < present[0] else low - 0.06 * size,
+        high + grown if high > present[1] else high + 0.06 * size,
+    )
 
 
 class Clock:

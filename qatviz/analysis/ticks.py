@@ -43,7 +43,7 @@ def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
 
 def _steps(least: float) -> Iterator[float]:
     """Steps from about ``least`` on, ascending without an end."""
-    power = 10.0**math.floor(math.log10(least))
+    power = 10.0 ** math.floor(math.log10(least))
     while True:
         for multiple in _MULTIPLES:
             if multiple * power >= least * (1 - 1e-9):

@@ -56,8 +56,12 @@ def num_codes(settings: QuantizerSettings) -> int:
     return 2**settings.num_bits - int(settings.narrow_range)
 
 
-def levels(values: np.ndarray, tensors: Sequence[QuantizedTensor], settings: Sequence[QuantizerSettings],
-           active: Sequence[bool]) -> np.ndarray:
+def levels(
+    values: np.ndarray,
+    tensors: Sequence[QuantizedTensor],
+    settings: Sequence[QuantizerSettings],
+    active: Sequence[bool],
+) -> np.ndarray:
     """The level of every measure of every tensor.
 
     Parameters
@@ -82,8 +86,11 @@ def levels(values: np.ndarray, tensors: Sequence[QuantizedTensor], settings: Seq
     attainable = codes * (1 - np.exp(-counts / codes))
     with np.errstate(invalid="ignore"):  # comparisons with NaN are False, which is the level of no value
         _judge(found, values, "sqnr_db", -values[_ROW["sqnr_db"]], -SQNR_WARNING, -SQNR_BAD)
-        for name, limits in (("rmse_over_scale", (RMSE_WARNING, RMSE_BAD)), ("clipped", (CLIPPED_WARNING, CLIPPED_BAD)),
-                             ("flushed", (FLUSHED_WARNING, FLUSHED_BAD))):
+        for name, limits in (
+            ("rmse_over_scale", (RMSE_WARNING, RMSE_BAD)),
+            ("clipped", (CLIPPED_WARNING, CLIPPED_BAD)),
+            ("flushed", (FLUSHED_WARNING, FLUSHED_BAD)),
+        ):
             _judge(found, values, name, values[_ROW[name]], *limits)
         _judge(found, values, "used_codes", -values[_ROW["used_codes"]] / attainable, -USED_WARNING, -USED_BAD)
         _judge(found, values, "flip_rate", values[_ROW["flip_rate"]], FLIPS_WARNING, np.inf)
@@ -93,8 +100,13 @@ def levels(values: np.ndarray, tensors: Sequence[QuantizedTensor], settings: Seq
     return found
 
 
-def verdict(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings, active: bool = True,
-            level: Optional[Mapping[str, int]] = None) -> Verdict:
+def verdict(
+    measures: Mapping[str, float],
+    tensor: QuantizedTensor,
+    settings: QuantizerSettings,
+    active: bool = True,
+    level: Optional[Mapping[str, int]] = None,
+) -> Verdict:
     """What to think of a tensor, in plain words; the gravest first.
 
     Parameters
@@ -134,33 +146,55 @@ def _judge(found: np.ndarray, values: np.ndarray, name: str, badness: np.ndarray
     row[badness > bad] = BAD
 
 
-def _worst(measures: Mapping[str, float], level: Mapping[str, int], tensor: QuantizedTensor,
-           settings: QuantizerSettings) -> Verdict:
+def _worst(
+    measures: Mapping[str, float], level: Mapping[str, int], tensor: QuantizedTensor, settings: QuantizerSettings
+) -> Verdict:
     clipping = measures["mse_clipping"] / measures["mse"]
     error = level["sqnr_db"]
     if clipping > _DOMINATES and max(error, level["clipped"], level["rmse_over_scale"]) > GOOD:
-        return Verdict(max(error, level["clipped"], WARNING),
-                       f"Clipping dominates: the range is too narrow for these values ({100 * measures['clipped']:.2g} % lie outside). {_widen(tensor, settings)}")
+        return Verdict(
+            max(error, level["clipped"], WARNING),
+            f"Clipping dominates: the range is too narrow for these values ({100 * measures['clipped']:.2g} % "
+            f"lie outside). {_widen(tensor, settings)}",
+        )
     if level["used_codes"] == BAD:
         return Verdict(BAD if error > GOOD else WARNING, _few_codes(measures, tensor, settings))
     if level["flushed"] == BAD and error > GOOD:
-        return Verdict(BAD, f"Most values become 0 ({100 * measures['flushed']:.0f} %): a step of the grid is larger than they are. {_tighten(tensor, settings)}")
+        return Verdict(
+            BAD,
+            f"Most values become 0 ({100 * measures['flushed']:.0f} %): a step of the grid is larger than they "
+            f"are. {_tighten(tensor, settings)}",
+        )
     if level["used_codes"] > GOOD:
         return Verdict(max(error, WARNING), _few_codes(measures, tensor, settings))
     if error > GOOD:
-        return Verdict(error, f"Rounding dominates: {settings.num_bits} bits are few for this tensor.{' Try per channel.' if tensor.kind == WEIGHTS and not settings.per_channel else ''}")
+        return Verdict(
+            error,
+            f"Rounding dominates: {settings.num_bits} bits are few for this "
+            f"tensor.{' Try per channel.' if tensor.kind == WEIGHTS and not settings.per_channel else ''}",
+        )
     if level["clipped"] > GOOD and clipping > _MATTERS:
-        return Verdict(WARNING, f"{100 * measures['clipped']:.2g} % of the values are clipped, though they are not far outside the range.")
+        return Verdict(
+            WARNING,
+            f"{100 * measures['clipped']:.2g} % of the values are clipped, though they are not far outside the range.",
+        )
     if level["flushed"] > GOOD:
-        return Verdict(WARNING, f"{100 * measures['flushed']:.0f} % of the values become 0; they are small, so the error stays small.")
+        return Verdict(
+            WARNING,
+            f"{100 * measures['flushed']:.0f} % of the values become 0; they are small, so the error stays small.",
+        )
     if level["flip_rate"] > GOOD:
-        return Verdict(WARNING, f"{100 * measures['flip_rate']:.0f} % of the codes changed since the last snapshot. If that does not calm down, "
-                                "weights oscillate between two codes: a lower learning rate helps.")
+        return Verdict(
+            WARNING,
+            f"{100 * measures['flip_rate']:.0f} % of the codes changed since the last snapshot. If that does "
+            "not calm down, "
+            "weights oscillate between two codes: a lower learning rate helps.",
+        )
     return Verdict(GOOD, f"Good: the error is {_size_of_error(measures)}.")
 
 
 def _size_of_error(measures: Mapping[str, float]) -> str:
-    text = f"{100 * 10**(-measures['sqnr_db'] / 20):.2g} % of the signal"
+    text = f"{100 * 10 ** (-measures['sqnr_db'] / 20):.2g} % of the signal"
     if measures["rmse_over_scale"] <= 1.1 * IDEAL_RMSE_OVER_SCALE:
         text += ", and no larger than rounding must make it"
     return text

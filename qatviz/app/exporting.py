@@ -21,8 +21,13 @@ from qatviz.training.moments import Moment
 from qatviz.training.settings_book import SettingsBook
 
 #: Libraries that compute in threads of their own take one: the training has the others.
-_ONE_THREAD = ("TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS",
-               "MKL_NUM_THREADS")
+_ONE_THREAD = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
 #: Of these checkpoints a run that goes on keeps only the newest; names of those that are kept all the same begin so.
 _KEPT = "kept-"
 _PASSING = re.compile(rf"({AUTOMATIC}|{BEFORE_CHANGE})-\d+(-\d+)?")
@@ -37,8 +42,19 @@ def command_of(wanted: ExportWanted) -> Command:
         If there is no such checkpoint.
     """
     checkpoint = keep(wanted.directory, wanted.checkpoint)
-    arguments = ["-m", "qatviz", "export", wanted.directory, "--format", wanted.form, "--out", wanted.path,
-                 "--checkpoint", checkpoint, "--progress"]
+    arguments = [
+        "-m",
+        "qatviz",
+        "export",
+        wanted.directory,
+        "--format",
+        wanted.form,
+        "--out",
+        wanted.path,
+        "--checkpoint",
+        checkpoint,
+        "--progress",
+    ]
     if wanted.examples is not None:
         arguments += ["--verify", str(wanted.examples)]
     for name, value in wanted.options.items():
@@ -83,7 +99,7 @@ def moments(directory: str) -> List[CheckpointInfo]:
     """
     infos = [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
     names = {info.name for info in infos}
-    return [info for info in infos if not (info.name.startswith(_KEPT) and info.name[len(_KEPT):] in names)]
+    return [info for info in infos if not (info.name.startswith(_KEPT) and info.name[len(_KEPT) :] in names)]
 
 
 def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
@@ -115,5 +131,5 @@ def _link(old: Path, new: Path) -> None:
 
 def _environment() -> Dict[str, str]:
     """The program is found where this one was, installed or not."""
-    paths = [str(Path(qatviz.__file__).resolve().parents[1])] + os.environ.get("PYTHONPATH", "").split(os.pathsep)
-    return dict({name: "1" for name in _ONE_THREAD}, PYTHONPATH=os.pathsep.join(path for path in paths if path))
+    paths = [str(Path(qatviz.__file__).resolve().parents[1]), *os.environ.get("PYTHONPATH", "").split(os.pathsep)]
+    return dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=os.pathsep.join(path for path in paths if path))

@@ -32,4 +32,3 @@ def new_run_directory(network: str) -> str:
         number += 1
         path = f"{stem}-{number}"
     return path
-

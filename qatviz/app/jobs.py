@@ -18,13 +18,22 @@ from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.record_schema import DATABASE_NAME
 from qatviz.training.handle import Run
 
-__all__ = ["checkpoints", "data_names", "export_formats", "kind_of", "prepare_run", "prepared_from", "recorded_run",
-           "report_job", "tensorboard_job"]
+__all__ = [
+    "checkpoints",
+    "data_names",
+    "export_formats",
+    "kind_of",
+    "prepare_run",
+    "prepared_from",
+    "recorded_run",
+    "report_job",
+    "tensorboard_job",
+]
 
 
 def prepare_run(arguments: Sequence[str]) -> Prepared:
     """The run of ``qatviz train ARGUMENTS``, not started."""
-    return prepared_from(prepare(parse(["train"] + list(arguments))), arguments)
+    return prepared_from(prepare(parse(["train", *list(arguments)])), arguments)
 
 
 def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
@@ -33,9 +42,16 @@ def prepared_from(launch: Launch, arguments: Sequence[str] = ()) -> Prepared:
     run = Run(spec, launch.record, yields=True)
     happenings, snapshots = recall(launch.record) if launch.record is not None and "--resume" in arguments else ((), ())
     book = spec.start.book if spec.start is not None else spec.book
-    return Prepared(run, spec.network, book, f"{spec.network.name} on {spec.dataset.name}",
-                    len(spec.dataset.x_train) / spec.batch_size, str(launch.record.directory) if launch.record else "",
-                    happenings, snapshots)
+    return Prepared(
+        run,
+        spec.network,
+        book,
+        f"{spec.network.name} on {spec.dataset.name}",
+        len(spec.dataset.x_train) / spec.batch_size,
+        str(launch.record.directory) if launch.record else "",
+        happenings,
+        snapshots,
+    )
 
 
 def kind_of(path: str) -> str:

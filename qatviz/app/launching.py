@@ -80,8 +80,11 @@ class AppLauncher(Launcher):
         self._start("Writing TensorBoard files…", _part("jobs").tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        self._start("Writing the report…", _part("jobs").report_job(model, directory, path),
-                    lambda written: self.report_written.emit(str(written.path)))
+        self._start(
+            "Writing the report…",
+            _part("jobs").report_job(model, directory, path),
+            lambda written: self.report_written.emit(str(written.path)),
+        )
 
     def export_formats(self) -> Sequence["Format"]:
         return _part("jobs").export_formats()
@@ -129,8 +132,13 @@ class AppLauncher(Launcher):
 class _Job(QtCore.QRunnable):
     """Work on a thread of the pool; its outcome is told by a signal, which Qt brings to the GUI thread."""
 
-    def __init__(self, job: Callable[[], Any], deliver: Callable[[Any], None], fail: Callable[[str, str], None],
-                 end: Callable[[], None]):
+    def __init__(
+        self,
+        job: Callable[[], Any],
+        deliver: Callable[[Any], None],
+        fail: Callable[[str, str], None],
+        end: Callable[[], None],
+    ):
         super().__init__()
         self._job, self._deliver, self._fail, self._end = job, deliver, fail, end
 

@@ -1,5 +1,6 @@
 """What the New run dialog shows of a model and of data before a run begins; to be called on worker threads."""
 
+import contextlib
 import json
 import os
 import signal
@@ -48,16 +49,21 @@ class ModelLooks:
     def look_at(self, question: ModelQuestion) -> ModelLook:
         """Import the model; QatvizError if it can't be. A newer question ends the process that an older one began."""
         number = self.end()
-        question = question._replace(path=os.path.expanduser(question.path),
-                                     weights=question.weights and os.path.expanduser(question.weights))
+        question = question._replace(
+            path=os.path.expanduser(question.path), weights=question.weights and os.path.expanduser(question.weights)
+        )
         script = script_of(question.path)
         if script is not None:
             if not os.path.isfile(script.path):
                 raise NetworkError(f"{script.path}: there is no such file")
             if not script.name:
-                raise NetworkError(f"{script.path}: which function makes the model is not said; expected PATH.py:FUNCTION")
+                raise NetworkError(
+                    f"{script.path}: which function makes the model is not said; expected PATH.py:FUNCTION"
+                )
             if not question.allow_code:
-                return ModelLook(None, code=f"{os.path.basename(script.path)} is a Python program: to get the model, it is run")
+                return ModelLook(
+                    None, code=f"{os.path.basename(script.path)} is a Python program: to get the model, it is run"
+                )
             return self._by_child(question, number)
         for path in (question.path, question.weights):
             if path is not None and not os.path.exists(path):
@@ -89,8 +95,13 @@ class ModelLooks:
                 if number != self._ended:
                     raise NetworkError(f"{question.path}: another model is wanted by now")
                 self._child = child = subprocess.Popen(
-                    [sys.executable, "-m", _READER, answer_path], stdin=subprocess.PIPE, stdout=subprocess.DEVNULL,
-                    stderr=subprocess.PIPE, env=_environment(), start_new_session=True)
+                    [sys.executable, "-m", _READER, answer_path],
+                    stdin=subprocess.PIPE,
+                    stdout=subprocess.DEVNULL,
+                    stderr=subprocess.PIPE,
+                    env=_environment(),
+                    start_new_session=True,
+                )
             try:
                 _, told = child.communicate(json.dumps(question._asdict()).encode("utf-8"), PATIENCE_S)
             except subprocess.TimeoutExpired as error:
@@ -99,7 +110,9 @@ class ModelLooks:
                 raise NetworkError(f"{question.path}: its code did not come to an end in {PATIENCE_S:.0f} s") from error
             if not os.path.exists(answer_path):
                 last = told.decode("utf-8", "replace").strip().splitlines()[-1:] or ["no message"]
-                raise NetworkError(f"{question.path}: its code ended the process that ran it (exit code {child.returncode}: {last[0]})")
+                raise NetworkError(
+                    f"{question.path}: its code ended the process that ran it (exit code {child.returncode}: {last[0]})"
+                )
             with open(answer_path, encoding="utf-8") as file:
                 return _from_record(json.load(file))
 
@@ -113,8 +126,13 @@ def _from_record(record: Dict[str, Any]) -> ModelLook:
     if "error" in record:
         raise NetworkError(record["error"])
     shape = record["used_shape"]
-    return ModelLook(Network.from_dict(record["network"]), record["has_weights"], tuple(record["notes"]),
-                     record["code"], None if shape is None else tuple(shape))
+    return ModelLook(
+        Network.from_dict(record["network"]),
+        record["has_weights"],
+        tuple(record["notes"]),
+        record["code"],
+        None if shape is None else tuple(shape),
+    )
 
 
 def of_open_shape(load: Any, question: ModelQuestion) -> ModelLook:
@@ -134,7 +152,7 @@ def _look(imported: ImportedModel, used_shape: Any) -> ModelLook:
 def _without_path(error: NetworkError, question: ModelQuestion) -> str:
     """The message; the path stands in the field that it is shown under."""
     text, path = str(error), f"model file {question.path!r}: "
-    return text[len(path):] if text.startswith(path) else text
+    return text[len(path) :] if text.startswith(path) else text
 
 
 def _environment() -> Dict[str, str]:
@@ -147,9 +165,7 @@ def _environment() -> Dict[str, str]:
 def _kill(child: subprocess.Popen) -> None:
     """With all that it has begun."""
     if os.name == "posix":
-        try:
+        with contextlib.suppress(ProcessLookupError):  # it has ended by itself
             os.killpg(child.pid, signal.SIGKILL)
-        except ProcessLookupError:
-            pass  # it has ended by itself
     else:
         child.kill()

@@ -17,8 +17,8 @@ from qatviz.gui.window import MainWindow
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 NETWORK = "lenet"
-#: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press takes
-#: it a dozen times.
+#: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press
+#: takes it a dozen times.
 SWITCH_INTERVAL_S = 0.001
 _SIGNALS = (signal.SIGINT, signal.SIGTERM)
 
@@ -90,7 +90,9 @@ class Application:
         return code
 
     def finish(self) -> None:
-        """Wait until nothing is being prepared any more, and let go of the windows: Qt needs them gone before itself."""
+        """Wait until nothing is being prepared any more, and let go of the windows: Qt needs them gone before
+        itself.
+        """
         for launcher in self.launchers:
             launcher.wait()
         for window in self._opened:
@@ -103,7 +105,9 @@ class Application:
 
 
 def window(arguments: Sequence[str], record: str = "") -> int:
-    """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is recorded."""
+    """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is
+    recorded.
+    """
     application = Application()
     first = application.open_window(READING if record else PREPARING)
     application.app.processEvents()  # painted before anything else is done
@@ -123,7 +127,9 @@ def window(arguments: Sequence[str], record: str = "") -> int:
 
 
 def show(prepared: Prepared) -> int:
-    """Show a run in a window of its own, and come back when all windows are closed; the exit code. The run is started."""
+    """Show a run in a window of its own, and come back when all windows are closed; the exit code. The run is
+    started.
+    """
     before = sys.excepthook, sys.getswitchinterval(), {number: signal.getsignal(number) for number in _SIGNALS}
     application = Application()
     first = application.open_window()

@@ -72,12 +72,20 @@ def _prepared(reader: RecordReader) -> Prepared:
     step = reader.last_step
     newest = reader.steps(step, step)
     if len(newest.steps):
-        news.append(StepRecord(step, float(newest.seconds[-1]), float(newest.loss[-1]), float(newest.learning_rate[-1]),
-                               newest.values[-1]))
+        news.append(
+            StepRecord(
+                step,
+                float(newest.seconds[-1]),
+                float(newest.loss[-1]),
+                float(newest.learning_rate[-1]),
+                newest.values[-1],
+            )
+        )
     if snapshots:
         news.append(snapshots[-1])
-    return Prepared(RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings,
-                    snapshots)
+    return Prepared(
+        RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings, snapshots
+    )
 
 
 def recall(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[Snapshot, ...]]:

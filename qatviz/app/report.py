@@ -22,8 +22,15 @@ def report_job(model: RunModel, directory: str, path: str) -> Callable[[], Writt
     spec = getattr(model.run, "spec", None)
     about = spec.description() if spec is not None else {}
     happenings = tuple(Happening(happening.event, None, happening.survives) for happening in model.happenings)
-    known = (model.network, model.book, metric_in(model.history), model.history, tuple(model.snapshots), happenings,
-             model.last_step)
+    known = (
+        model.network,
+        model.book,
+        metric_in(model.history),
+        model.history,
+        tuple(model.snapshots),
+        happenings,
+        model.last_step,
+    )
 
     def write() -> WrittenReport:
         target = Path(path).absolute()

@@ -16,8 +16,9 @@ from qatviz.gui.window import MainWindow
 PATIENCE_S = 600.0
 
 
-def take(path: str, size: Tuple[int, int], theme: str, record: str, arguments: Sequence[str], steps: int,
-         show: Sequence[str]) -> str:
+def take(
+    path: str, size: Tuple[int, int], theme: str, record: str, arguments: Sequence[str], steps: int, show: Sequence[str]
+) -> str:
     """Draw the window of a recorded run, or of a new one after ``steps`` steps; the path of the picture.
 
     Raises
@@ -74,9 +75,14 @@ def _wait(application: Application, window: MainWindow, steps: int, failures: Se
         application.app.processEvents(QtCore.QEventLoop.AllEvents, 50)
         window.bridge.tick()
         if failures or model.failure is not None:
-            raise QatvizError("the run could not be drawn: {}".format(
-                failures[0] if failures else f"{model.failure.message}\n{model.failure.traceback}"))
-        ready = model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
+            raise QatvizError(
+                "the run could not be drawn: {}".format(
+                    failures[0] if failures else f"{model.failure.message}\n{model.failure.traceback}"
+                )
+            )
+        ready = (
+            model.run is not None and model.step >= steps and (model.snapshot is not None or model.state == "recorded")
+        )
         if ready or (model.ended and model.snapshot is not None):
             return
         time.sleep(0.01)

@@ -31,7 +31,17 @@ def clean_environ(**changes):
 def output_of(command, timeout=COMMAND_TIMEOUT_S, **options):
     """Run a command and return (exit code, stdout, stderr); 127 where it cannot be started, 124 where it hangs."""
     try:
-        done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, errors="replace", timeout=timeout, **options)
+        done = subprocess.run(  # noqa: UP022 (Python 3.6 has no capture_output)
+            command,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            check=False,
+            errors="replace",
+            timeout=timeout,
+            **options,
+        )
     except subprocess.TimeoutExpired:
         return 124, "", f"no answer within {timeout} s"
     except OSError as error:

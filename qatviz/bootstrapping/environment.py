@@ -10,8 +10,18 @@ import subprocess
 import sys
 import time
 
-from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, ROOT, BootstrapError, clean_environ, environment_python
-from qatviz.bootstrapping.common import output_of, packages_folder, pip_install, say
+from qatviz.bootstrapping.common import (
+    ENVIRONMENT,
+    ON_WINDOWS,
+    ROOT,
+    BootstrapError,
+    clean_environ,
+    environment_python,
+    output_of,
+    packages_folder,
+    pip_install,
+    say,
+)
 from qatviz.bootstrapping.interpreter import find_python
 
 STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
@@ -67,10 +77,12 @@ def try_lock(file):
     try:
         if ON_WINDOWS:
             import msvcrt
+
             file.seek(1 << 30)  # Windows forbids others to read what is locked, so lock a byte past the end.
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
+
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError:
         return False
@@ -113,7 +125,7 @@ def environment_fault():
         return "its Python does not start, or isn't 3.7 with pip"
     packages = packages_folder()
     for entry in os.listdir(packages):
-        if entry.startswith("~") or entry.endswith(".dist-info") and not is_whole(packages, entry):
+        if entry.startswith("~") or (entry.endswith(".dist-info") and not is_whole(packages, entry)):
             return "an installation was cut off at " + entry
     return None
 
@@ -140,5 +152,7 @@ def install(inherit):
         if pip_install(ENVIRONMENT, options + step, cwd=ROOT, **inherit):
             raise BootstrapError("pip could not install qatviz (its reason is above); call this again to go on")
     if subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environ()):
-        raise BootstrapError("TensorFlow 1.15 does not start here (the reason is above; where there is none, the "
-                             "processor lacks the AVX instructions that its wheels use)")
+        raise BootstrapError(
+            "TensorFlow 1.15 does not start here (the reason is above; where there is none, the "
+            "processor lacks the AVX instructions that its wheels use)"
+        )

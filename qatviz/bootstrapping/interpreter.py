@@ -11,8 +11,15 @@ import subprocess
 import sys
 import tempfile
 
-from qatviz.bootstrapping.common import ENVIRONMENT, ON_WINDOWS, BootstrapError, clean_environ
-from qatviz.bootstrapping.common import output_of, pip_install, say
+from qatviz.bootstrapping.common import (
+    ENVIRONMENT,
+    ON_WINDOWS,
+    BootstrapError,
+    clean_environ,
+    output_of,
+    pip_install,
+    say,
+)
 from qatviz.bootstrapping.system import install_with_apt
 
 PROBE_TIMEOUT_S = 30
@@ -51,7 +58,7 @@ def probe(path):
     try:
         executable, version, implementation, bits, machine, complete, base = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError, TypeError):
-        raise Unsuitable("does not start ({})".format(err.splitlines()[0] if err else f"exit code {code}"))
+        raise Unsuitable(f"does not start ({err.splitlines()[0] if err else f'exit code {code}'})") from None
     if version[:2] != [3, 7]:
         raise Unsuitable("is Python {}.{}.{}".format(*version))
     if implementation != "CPython":
@@ -87,19 +94,32 @@ def candidates(environ=os.environ, home=os.path.expanduser("~")):
     at_home = functools.partial(os.path.join, home)
     prefixes = [
         # pyenv, and its relative on Windows
-        under("PYENV_ROOT", "versions", "*"), at_home(".pyenv", "versions", "*"),
+        under("PYENV_ROOT", "versions", "*"),
+        at_home(".pyenv", "versions", "*"),
         at_home(".pyenv", "pyenv-win", "versions", "*"),
         # conda: the active environment, the usual places, and further down its own list of environments
-        under("CONDA_PREFIX"), at_home("*conda3"), at_home("*conda3", "envs", "*"), at_home("*forge*"),
-        at_home("*forge*", "envs", "*"), at_home(".conda", "envs", "*"), "/opt/conda", "/opt/conda/envs/*",
+        under("CONDA_PREFIX"),
+        at_home("*conda3"),
+        at_home("*conda3", "envs", "*"),
+        at_home("*forge*"),
+        at_home("*forge*", "envs", "*"),
+        at_home(".conda", "envs", "*"),
+        "/opt/conda",
+        "/opt/conda/envs/*",
         # uv
-        under("UV_PYTHON_INSTALL_DIR", "cpython-3.7*"), under("XDG_DATA_HOME", "uv", "python", "cpython-3.7*"),
+        under("UV_PYTHON_INSTALL_DIR", "cpython-3.7*"),
+        under("XDG_DATA_HOME", "uv", "python", "cpython-3.7*"),
         at_home(".local", "share", "uv", "python", "cpython-3.7*"),
-        under("APPDATA", "uv", "data", "python", "cpython-3.7*"), under("APPDATA", "uv", "python", "cpython-3.7*"),
+        under("APPDATA", "uv", "data", "python", "cpython-3.7*"),
+        under("APPDATA", "uv", "python", "cpython-3.7*"),
         # asdf, the installers of python.org, and what is built by hand
-        at_home(".asdf", "installs", "python", "3.7*"), under("LOCALAPPDATA", "Programs", "Python", "Python37"),
-        under("SYSTEMDRIVE", os.sep, "Python37"), "/Library/Frameworks/Python.framework/Versions/3.7",
-        "/opt/python/cp37-cp37m", "/usr/local", "/usr",
+        at_home(".asdf", "installs", "python", "3.7*"),
+        under("LOCALAPPDATA", "Programs", "Python", "Python37"),
+        under("SYSTEMDRIVE", os.sep, "Python37"),
+        "/Library/Frameworks/Python.framework/Versions/3.7",
+        "/opt/python/cp37-cp37m",
+        "/usr/local",
+        "/usr",
     ]
     with contextlib.suppress(OSError), open(at_home(".conda", "environments.txt"), encoding="utf-8") as file:
         prefixes += [glob.escape(line.strip()) for line in file]
@@ -115,7 +135,7 @@ def find_python():
         try:
             return probe(chosen)
         except Unsuitable as reason:
-            raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; a 64-bit x86 CPython 3.7 is needed")
+            raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; a 64-bit x86 CPython 3.7 is needed") from None
     seen, refused = set(), []
     for path in candidates():
         path = os.path.abspath(path)
@@ -153,13 +173,14 @@ def fetch_uv(scratch):
     helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
     make = [sys.executable, "-m", "venv", helper]
     # Debian keeps ensurepip in a package of its own, so that a fresh system's Python can't make an environment.
-    if output_of(make, timeout=None)[0] and \
-            not (install_with_apt(["python3-venv"]) and output_of(make, timeout=None)[0] == 0):
+    if output_of(make, timeout=None)[0] and not (
+        install_with_apt(["python3-venv"]) and output_of(make, timeout=None)[0] == 0
+    ):
         raise BootstrapError(f"{sys.executable} cannot make a virtual environment to run uv from.\n{BY_HAND}")
     # The pip that older Pythons bring may not know the tag of uv's wheel. And as uv is a program with no Python code in
     # it, it does not matter which Python its wheel asks for.
     steps = [["pip==21.3.1"]] if sys.version_info < (3, 9) else []
-    for step in steps + [["--target", target, "--ignore-requires-python", "--only-binary=:all:", UV]]:
-        if pip_install(helper, ["-q"] + step):
+    for step in [*steps, ["--target", target, "--ignore-requires-python", "--only-binary=:all:", UV]]:
+        if pip_install(helper, ["-q", *step]):
             raise BootstrapError("uv could not be fetched from PyPI (pip's reason is above).\n" + BY_HAND)
     return os.path.join(target, "bin", "uv.exe" if ON_WINDOWS else "uv")

@@ -28,7 +28,7 @@ def missing_libraries():
     qt = os.path.join(packages_folder(), "PyQt5")
     files = glob.glob(os.path.join(glob.escape(qt), "Qt[GWS]*.abi3.so"))
     files += [os.path.join(qt, "Qt5", "plugins", "platforms", name) for name in ("libqxcb.so", "libqoffscreen.so")]
-    listing = output_of(["ldd"] + files, env=clean_environ(LC_ALL="C"))[1]
+    listing = output_of(["ldd", *files], env=clean_environ(LC_ALL="C"))[1]
     return sorted({line.split()[0] for line in listing.splitlines() if line.endswith("=> not found")})
 
 
@@ -38,11 +38,11 @@ def install_with_apt(packages):
     if not ON_LINUX or not shutil.which("apt-get"):
         say("install with your system's package manager (by Debian's names): " + " ".join(names))
         return False
-    command = ["apt-get", "install", "-y", "--no-install-recommends"] + names
+    command = ["apt-get", "install", "-y", "--no-install-recommends", *names]
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if not sudo or output_of(sudo + ["true"])[0] == 0:
+    if not sudo or output_of([*sudo, "true"])[0] == 0:
         say("installing: " + " ".join(command))
-        quietly = sudo + ["env", "DEBIAN_FRONTEND=noninteractive"]
+        quietly = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive"]
         # Where the package lists are old or absent, as in a fresh container, the first try fails.
         for step in (command, ["apt-get", "update"], command):
             if not subprocess.call(quietly + step, stdin=subprocess.DEVNULL, stdout=sys.stderr) and step is command:
@@ -67,9 +67,15 @@ def start_xvfb():
     end_with_parent = functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)
     reader, writer = os.pipe()
     with open(reader) as display:
-        server = subprocess.Popen(["Xvfb", "-displayfd", str(writer), "-screen", "0", "1920x1080x24"],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL,
-                                  pass_fds=[writer], preexec_fn=end_with_parent, start_new_session=True)
+        server = subprocess.Popen(
+            ["Xvfb", "-displayfd", str(writer), "-screen", "0", "1920x1080x24"],
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            pass_fds=[writer],
+            preexec_fn=end_with_parent,  # noqa: PLW1509 (no thread has been started yet)
+            start_new_session=True,
+        )
         os.close(writer)
         number = display.readline().strip() if select.select([display], [], [], XVFB_TIMEOUT_S)[0] else ""
     if number:

@@ -70,21 +70,28 @@ def _keep_proof(directory: Path, written: Written) -> None:
         copy.parent.mkdir(exist_ok=True)
         shutil.copyfile(str(proof), str(copy))
     except OSError as error:
-        complain(f"note: {copy}: can't be written, so the run's report will not tell of this export: {error.strerror or error}")
+        complain(
+            f"note: {copy}: can't be written, so the run's report will not tell of this export: "
+            f"{error.strerror or error}"
+        )
 
 
 def _source(options: argparse.Namespace) -> ExportSource:
     reader = RunRecord.read(options.directory)
     description = reader.description
-    dataset = data.load(options.data or description.get("data", DATA),
-                        description.get("validation_fraction", VALIDATION_FRACTION), task=description.get("task"))
+    dataset = data.load(
+        options.data or description.get("data", DATA),
+        description.get("validation_fraction", VALIDATION_FRACTION),
+        task=description.get("task"),
+    )
     spec = RunSpec.from_description(description, dataset)
     moment, _ = starting_point(reader, spec.book, options.checkpoint)
     if moment is None:
         raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
     about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
-    return ExportSource(spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras,
-                        options.verify)
+    return ExportSource(
+        spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras, options.verify
+    )
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
@@ -93,7 +100,10 @@ def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
     given = {name: getattr(options, name) for name in _all_options() if getattr(options, name) is not None}
     for name in given:
         if name not in own:
-            raise SettingError(f"--{name.replace('_', '-')}: is no option of --format {form.name}; it goes with {', '.join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})}")
+            raise SettingError(
+                f"--{name.replace('_', '-')}: is no option of --format {form.name}; it goes with "
+                f"{', '.join(other.name for other in FORMATS.values() if name in {o.name for o in other.options})}"
+            )
     return given
 
 
@@ -106,12 +116,20 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser = add("export", export, "write a recorded run as a file that runs elsewhere, with the proof that it does")
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
-    parser.add_argument("--out", required=True, metavar="PATH",
-                        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, "
-                             ".golden.npz; of a format of several files, the directory")
+    parser.add_argument(
+        "--out",
+        required=True,
+        metavar="PATH",
+        help="the file, with the proof written beside it as FILE.parity.txt, .parity.json, "
+        ".golden.npz; of a format of several files, the directory",
+    )
     parser.add_argument("--checkpoint", metavar="NAME", help="export this checkpoint (default: the newest)")
-    parser.add_argument("--verify", type=int, metavar="N",
-                        help="held-out examples to run the file on (default: 1000, or fewer for a large network)")
+    parser.add_argument(
+        "--verify",
+        type=int,
+        metavar="N",
+        help="held-out examples to run the file on (default: 1000, or fewer for a large network)",
+    )
     parser.add_argument("--data", metavar="NAME_OR_PATH", help="where the run's data is now (default: where it was)")
     parser.add_argument("--json", action="store_true", help="print the proof as one line of JSON")
     # For the window, which runs exports as processes of their own: see qatviz.cli.followed.

@@ -16,8 +16,9 @@ from qatviz.training.schedule import Schedule, to_rows
 from qatviz.training.settings_book import SettingsBook
 
 
-def starting_point(reader: RecordReader, book: SettingsBook,
-                   checkpoint: Optional[str] = None) -> Tuple[Optional[Moment], Schedule]:
+def starting_point(
+    reader: RecordReader, book: SettingsBook, checkpoint: Optional[str] = None
+) -> Tuple[Optional[Moment], Schedule]:
     """The moment to go on from, and the changes of settings to make again. ``book`` is what the run began with.
 
     Without a name it is the newest checkpoint on the surviving timeline that can be read; those that can't are named on
@@ -57,8 +58,9 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     before = Outcome(spec.book)
     before.take_record(record)
     # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
-    restored = events.Restored(step, start.name if start else "start", "resumed", record.last_step,
-                               before.book.differences(book))
+    restored = events.Restored(
+        step, start.name if start else "start", "resumed", record.last_step, before.book.differences(book)
+    )
     # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
     record.append_rewind(step, branch, [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))])
     if not record.flush():

@@ -30,8 +30,17 @@ NETWORK, DATA, VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
 #: The number of steps of a run without an end; argparse takes None for an option that was not given.
 UNTIL_STOPPED = math.inf
 #: Options that a run which goes on has already decided.
-_DECIDED = ("network", "model", "model_weights", "quant_delay", "batch_size", "optimizer", "seed",
-            "validation_fraction", "task")
+_DECIDED = (
+    "network",
+    "model",
+    "model_weights",
+    "quant_delay",
+    "batch_size",
+    "optimizer",
+    "seed",
+    "validation_fraction",
+    "task",
+)
 #: Options that say more of ``--model``.
 _OF_MODELS = ("model_weights", "allow_code", "from_scratch")
 #: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
@@ -65,8 +74,11 @@ def prepare(options: argparse.Namespace) -> Launch:
     if options.resume or options.fork:
         for name in _DECIDED:
             if getattr(options, name) is not None:
-                raise SettingError(f"--{name.replace('_', '-')}: a run that goes on keeps what it began with: leave it out, or start a new "
-                                   "run")
+                raise SettingError(
+                    f"--{name.replace('_', '-')}: a run that goes on keeps what it began with: leave it out, "
+                    "or start a new "
+                    "run"
+                )
         return _resume(options) if options.resume else _fork(options)
     return _begin(options)
 
@@ -81,11 +93,22 @@ def _begin(options: argparse.Namespace) -> Launch:
         say("note: " + note)
     preset = options.preset or DEFAULT_PRESET
     _check_choice("--preset", preset, PRESETS)
-    given = {field: getattr(options, field) for field in ("batch_size", "optimizer", "seed", "steps", "quant_delay")
-             if getattr(options, field) is not None}
-    spec = new_spec(model, dataset, _lasting(options.data or DATA), preset, parse_kind(options.weights, WEIGHTS),
-                    parse_kind(options.activations, ACTIVATIONS), RunSettings(**_run_settings(options)),
-                    placement=_placement(options), **dict(given, steps=_steps(given.get("steps", default("steps")))))
+    given = {
+        field: getattr(options, field)
+        for field in ("batch_size", "optimizer", "seed", "steps", "quant_delay")
+        if getattr(options, field) is not None
+    }
+    spec = new_spec(
+        model,
+        dataset,
+        _lasting(options.data or DATA),
+        preset,
+        parse_kind(options.weights, WEIGHTS),
+        parse_kind(options.activations, ACTIVATIONS),
+        RunSettings(**_run_settings(options)),
+        placement=_placement(options),
+        **dict(given, steps=_steps(given.get("steps", default("steps")))),
+    )
     for change in changes:
         if change.step is None:
             spec = replace(spec, book=check_change(spec.book, change))
@@ -127,16 +150,22 @@ def _fork(options: argparse.Namespace) -> Launch:
     if spec.start is None:
         raise RecordError(f"{directory}: has no checkpoint yet: there is nothing to fork")
     start = replace(spec.start, branch=0)
-    spec = replace(spec, start=start, book=start.book,
-                   schedule=tuple(item for item in spec.schedule if item[0] >= start.step))
+    spec = replace(
+        spec, start=start, book=start.book, schedule=tuple(item for item in spec.schedule if item[0] >= start.step)
+    )
     record = None
     if options.out:
         kept = {key: reader.description[key] for key in ("validation_fraction",) if key in reader.description}
-        origin = {"run_id": reader.description["run_id"], "directory": str(reader.directory), "checkpoint": start.name,
-                  "step": start.step}
+        origin = {
+            "run_id": reader.description["run_id"],
+            "directory": str(reader.directory),
+            "checkpoint": start.name,
+            "step": start.step,
+        }
         record = new_record(spec, options.out, forked_from=origin, **kept)
-        record.save_checkpoint(f"start-{start.step:08d}", start.arrays,
-                               dict(start.meta(), reason=f"fork of {origin['directory']}"))
+        record.save_checkpoint(
+            f"start-{start.step:08d}", start.arrays, dict(start.meta(), reason=f"fork of {origin['directory']}")
+        )
     outcome = Outcome(start.book, spec.metric)
     outcome.step, outcome.seconds = start.step, start.seconds
     return Launch(spec, record, outcome)
@@ -149,17 +178,26 @@ def _continued(reader: RecordReader, options: argparse.Namespace, checkpoint: Op
     source = options.data or description.get("data", DATA)
     placement = _placement(options)
     with reading(reader.path):  # checksums tell damage, not what somebody has written there
-        dataset = data.load(source, description.get("validation_fraction", VALIDATION_FRACTION),
-                            task=description.get("task"))
+        dataset = data.load(
+            source, description.get("validation_fraction", VALIDATION_FRACTION), task=description.get("task")
+        )
         plan = planned(reader)
-        spec = RunSpec.from_description(description, dataset, data_spec=_lasting(source), placement=placement,
-                                        parameters=reader.initial_parameters(), **plan._asdict())
+        spec = RunSpec.from_description(
+            description,
+            dataset,
+            data_spec=_lasting(source),
+            placement=placement,
+            parameters=reader.initial_parameters(),
+            **plan._asdict(),
+        )
         start, replay = going_on.starting_point(reader, spec.book, checkpoint)
     steps = spec.steps if options.steps is None else _steps(options.steps)
     step = start.step if start else 0
     if steps is not None and steps < step:
-        raise SettingError(f"--steps: {steps} are fewer than the {step} that are done: ask for more, or go on from an earlier "
-                           "checkpoint")
+        raise SettingError(
+            f"--steps: {steps} are fewer than the {step} that are done: ask for more, or go on from an earlier "
+            "checkpoint"
+        )
     # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
     schedule = tuple(item for item in spec.schedule if item[0] > step) if checkpoint else spec.schedule
     spec = replace(spec, start=start, steps=steps, schedule=schedule)
@@ -179,8 +217,7 @@ def _at_once(options: argparse.Namespace, changes: List[TimedChange], book: Sett
         book, _ = book.with_preset(options.preset)
     assignments: List[Tuple[str, Any]] = []
     for kind in KINDS:
-        assignments += [(f"*.{kind}.{name}", value)
-                        for name, value in parse_kind(getattr(options, kind), kind).items()]
+        assignments += [(f"*.{kind}.{name}", value) for name, value in parse_kind(getattr(options, kind), kind).items()]
     assignments += [(f"{RUN}.{name}", value) for name, value in _run_settings(options).items()]
     for change in changes:
         if change.step is None:
@@ -215,8 +252,9 @@ def _placement(options: argparse.Namespace) -> Placement:
     if options.threads < 0:
         raise SettingError(f"--threads is {options.threads}: expected a whole number of at least 0")
     if options.device and not _DEVICE.fullmatch(options.device):
-        raise SettingError(f"--device is {options.device!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
-                           )
+        raise SettingError(
+            f"--device is {options.device!r}: expected such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1"
+        )
     if options.session_target:
         check_reachable(options.session_target)
     return Placement(options.session_target, options.device, options.threads, options.threads)

@@ -25,16 +25,32 @@ def networks(options: argparse.Namespace) -> int:
         If there is no such network, or it can't take such examples.
     """
     if options.name is not None and options.name not in zoo.NETWORKS:
-        raise NetworkError(f"there is no network {options.name!r}; there are {', '.join(zoo.NETWORKS)}.{did_you_mean(options.name, zoo.NETWORKS)}")
+        raise NetworkError(
+            f"there is no network {options.name!r}; there are "
+            f"{', '.join(zoo.NETWORKS)}.{did_you_mean(options.name, zoo.NETWORKS)}"
+        )
     input_shape = _shape(options.input_shape)
     names = list(zoo.NETWORKS) if options.name is None else [options.name]
     rows = [_network(zoo.build(name, input_shape, options.classes), options.name is not None) for name in names]
     if options.json:
         print(json.dumps(rows if options.name is None else rows[0]))
     elif options.name is None:
-        print(table(("name", "parameters", "MACs", "quantized", "what it is"),
-                    [[row["name"], f"{row['parameters']:,}", f"{row['macs']:,}",
-                      f"{row['quantized_tensors']} tensors", row["description"]] for row in rows], (0, 4)))
+        print(
+            table(
+                ("name", "parameters", "MACs", "quantized", "what it is"),
+                [
+                    [
+                        row["name"],
+                        f"{row['parameters']:,}",
+                        f"{row['macs']:,}",
+                        f"{row['quantized_tensors']} tensors",
+                        row["description"],
+                    ]
+                    for row in rows
+                ],
+                (0, 4),
+            )
+        )
         print(f"\nfor examples of {shape(input_shape)} and {options.classes} classes")
     else:
         _print_network(rows[0])
@@ -78,8 +94,10 @@ def settings(options: argparse.Namespace) -> int:
 
 def presets(options: argparse.Namespace) -> int:
     """List the presets."""
-    rows = {name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds))
-            for name, preset in PRESETS.items()}
+    rows = {
+        name: dict(preset._asdict(), per_channel_kinds=list(preset.per_channel_kinds))
+        for name, preset in PRESETS.items()
+    }
     if options.json:
         print(json.dumps(rows))
         return OK
@@ -95,38 +113,69 @@ def presets(options: argparse.Namespace) -> int:
 
 def _network(network: Network, with_layers: bool) -> Dict[str, Any]:
     tensors = quantization_plan(network).tensors
-    row = {"name": network.name, "description": zoo.NETWORKS[network.name].description,
-           "input_shape": list(network.input_shape), "num_classes": network.num_outputs,
-           "parameters": network.parameter_count, "macs": network.macs, "quantized_tensors": len(tensors)}
+    row = {
+        "name": network.name,
+        "description": zoo.NETWORKS[network.name].description,
+        "input_shape": list(network.input_shape),
+        "num_classes": network.num_outputs,
+        "parameters": network.parameter_count,
+        "macs": network.macs,
+        "quantized_tensors": len(tensors),
+    }
     if with_layers:
-        row["layers"] = [dict(layer._asdict(), inputs=list(layer.inputs), output_shape=list(layer.output_shape))
-                         for layer in network.summary()]
-        row["tensors"] = [{"name": t.name, "kind": t.kind, "shape": list(t.shape), "num_channels": t.num_channels}
-                          for t in tensors]
+        row["layers"] = [
+            dict(layer._asdict(), inputs=list(layer.inputs), output_shape=list(layer.output_shape))
+            for layer in network.summary()
+        ]
+        row["tensors"] = [
+            {"name": t.name, "kind": t.kind, "shape": list(t.shape), "num_channels": t.num_channels} for t in tensors
+        ]
     return row
 
 
 def _print_network(row: Dict[str, Any]) -> None:
     print(f"{row['name']}: {row['description']}\n")
     layers: List[List[str]] = [["input", "", "", shape(row["input_shape"]), "", ""]]
-    layers += [[layer["name"], layer["kind"], ", ".join(layer["inputs"]), shape(layer["output_shape"]),
-                f"{layer['parameters']:,}", f"{layer['macs']:,}"] for layer in row["layers"]]
+    layers += [
+        [
+            layer["name"],
+            layer["kind"],
+            ", ".join(layer["inputs"]),
+            shape(layer["output_shape"]),
+            f"{layer['parameters']:,}",
+            f"{layer['macs']:,}",
+        ]
+        for layer in row["layers"]
+    ]
     layers.append(["total", "", "", "", f"{row['parameters']:,}", f"{row['macs']:,}"])
     print(table(("layer", "kind", "reads", "output", "parameters", "MACs"), layers, (0, 1, 2)))
     print("\nquantized tensors: " + ", ".join(tensor["name"] for tensor in row["tensors"]))
 
 
 def _setting(setting: Setting) -> Dict[str, Any]:
-    return {"name": setting.name, "label": setting.label, "type": setting.type.__name__, "default": setting.default,
-            "low": setting.low, "high": setting.high, "unit": setting.unit, "kinds": list(setting.kinds),
-            "choices": setting.choices, "help": setting.help}
+    return {
+        "name": setting.name,
+        "label": setting.label,
+        "type": setting.type.__name__,
+        "default": setting.default,
+        "low": setting.low,
+        "high": setting.high,
+        "unit": setting.unit,
+        "kinds": list(setting.kinds),
+        "choices": setting.choices,
+        "help": setting.help,
+    }
 
 
 def _print_setting(name: str, setting: Setting) -> None:
     only = f", {setting.kinds[0]} only" if len(setting.kinds) == 1 else ""
     print(f"{name}: {setting.allowed()} (default {setting_text(setting.default)}){only}")
-    print(textwrap.fill(setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ",
-                        break_on_hyphens=False) + "\n")
+    print(
+        textwrap.fill(
+            setting.help, terminal_width(), initial_indent="    ", subsequent_indent="    ", break_on_hyphens=False
+        )
+        + "\n"
+    )
 
 
 def _shape(text: str) -> tuple:

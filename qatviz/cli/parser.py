@@ -24,7 +24,8 @@ exit codes:
   2  something was wrong with the call: an option, a file, a run in use
   A second Ctrl-C quits at once and ends the process by its signal."""
 
-_EXAMPLES = """\
+_EXAMPLES = (
+    """\
 examples:
   qatviz                                    open the window: the default network trains
   qatviz window --network dscnn --preset int4
@@ -35,9 +36,12 @@ examples:
   qatviz networks lenet                     its layers
   qatviz data path/to/images                what is in a data set
 
-""" + _EXIT_CODES
+"""
+    + _EXIT_CODES
+)
 
-_TRAIN_EXAMPLES = """\
+_TRAIN_EXAMPLES = (
+    """\
 examples:
   qatviz train --steps 2000 --preset tflite-int8 --out runs/a
   qatviz train --weights num_bits=4,per_channel=on --activations num_bits=8 \\
@@ -67,7 +71,9 @@ going on:
 presets:
 {presets}
 
-""" + _EXIT_CODES
+"""
+    + _EXIT_CODES
+)
 
 
 class UsageError(QatvizError):
@@ -98,8 +104,13 @@ def parse(argv: List[str]) -> argparse.Namespace:
     SystemExit
         After ``--help`` and ``--version``.
     """
-    parser = _Parser(prog="qatviz", formatter_class=_Formatter, allow_abbrev=False, epilog=_EXAMPLES,
-                     description="See and steer quantization-aware training while it runs.")
+    parser = _Parser(
+        prog="qatviz",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        epilog=_EXAMPLES,
+        description="See and steer quantization-aware training while it runs.",
+    )
     parser.add_argument("--version", action="version", version="qatviz " + __version__)
     commands = parser.add_subparsers(title="commands", metavar="COMMAND", dest="command_name", parser_class=_Parser)
     commands.required = True
@@ -111,71 +122,135 @@ def parse(argv: List[str]) -> argparse.Namespace:
     report.add_command(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
-        raise UsageError(f"there is no command {argv[0]!r}; there are {', '.join(commands.choices)}.{did_you_mean(argv[0], commands.choices)}")
+        raise UsageError(
+            f"there is no command {argv[0]!r}; there are "
+            f"{', '.join(commands.choices)}.{did_you_mean(argv[0], commands.choices)}"
+        )
     arguments, unknown = parser.parse_known_args(argv)
     if getattr(arguments, "passes_on", False):
         arguments.arguments = argv[1:]
     elif unknown:
         word = unknown[0].partition("=")[0]
         options = commands.choices[arguments.command_name]._option_string_actions
-        raise UsageError(f"{arguments.command_name}: {word!r} is not understood.{did_you_mean(word, options)} (see qatviz {arguments.command_name} --help)")
+        raise UsageError(
+            f"{arguments.command_name}: {word!r} is not understood.{did_you_mean(word, options)} (see qatviz "
+            f"{arguments.command_name} --help)"
+        )
     return arguments
 
 
 def _command(commands: Any, name: str, function: Any, summary: str, **more: Any) -> _Parser:
-    parser = commands.add_parser(name, help=summary, description=summary[0].upper() + summary[1:] + ".",
-                                 formatter_class=_Formatter, allow_abbrev=False, **more)
+    parser = commands.add_parser(
+        name,
+        help=summary,
+        description=summary[0].upper() + summary[1:] + ".",
+        formatter_class=_Formatter,
+        allow_abbrev=False,
+        **more,
+    )
     parser.set_defaults(command=function)
     return parser
 
 
 def _add_train(commands: Any) -> None:
-    presets = "\n".join(textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ",
-                                      subsequent_indent=" " * 15) for name, preset in PRESETS.items())
-    parser = _command(commands, "train", train.train, "train with quantization, and watch",
-                      epilog=_TRAIN_EXAMPLES.format(presets=presets))
+    presets = "\n".join(
+        textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ", subsequent_indent=" " * 15)
+        for name, preset in PRESETS.items()
+    )
+    parser = _command(
+        commands,
+        "train",
+        train.train,
+        "train with quantization, and watch",
+        epilog=_TRAIN_EXAMPLES.format(presets=presets),
+    )
     what = parser.add_argument_group("what is trained")
     what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {launch.NETWORK})")
-    what.add_argument("--model", metavar="PATH", help="instead: a Keras model, .h5, .json (an architecture), or "
-                      "script.py:function, which is run and needs --allow-code")
+    what.add_argument(
+        "--model",
+        metavar="PATH",
+        help="instead: a Keras model, .h5, .json (an architecture), or "
+        "script.py:function, which is run and needs --allow-code",
+    )
     what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
-    what.add_argument("--allow-code", action="store_true",
-                      help="run the code in the model's file, with your rights: only for a file that you trust")
+    what.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run the code in the model's file, with your rights: only for a file that you trust",
+    )
     what.add_argument("--from-scratch", action="store_true", help="leave the model's weights out")
-    what.add_argument("--data", metavar="NAME_OR_PATH", help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or directory (default: {launch.DATA})")
+    what.add_argument(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or directory (default: {launch.DATA})",
+    )
     _add_task(what)
-    what.add_argument("--validation-fraction", type=float, metavar="SHARE",
-                      help=f"share that is held out where the data has no test part (default: {launch.VALIDATION_FRACTION:g})")
-    what.add_argument("--steps", type=_steps, metavar="N", help=f"steps in all; inf: until stopped (default: {launch.default('steps')})")
-    what.add_argument("--batch-size", type=int, metavar="N", help=f"examples a step (default: {launch.default('batch_size')})")
-    what.add_argument("--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZER_NAMES)} (default: {launch.default('optimizer')})")
-    what.add_argument("--seed", type=int, metavar="N",
-                      help=f"decides initial weights, batches and dropout (default: {launch.default('seed')})")
+    what.add_argument(
+        "--validation-fraction",
+        type=float,
+        metavar="SHARE",
+        help=f"share that is held out where the data has no test part (default: {launch.VALIDATION_FRACTION:g})",
+    )
+    what.add_argument(
+        "--steps",
+        type=_steps,
+        metavar="N",
+        help=f"steps in all; inf: until stopped (default: {launch.default('steps')})",
+    )
+    what.add_argument(
+        "--batch-size", type=int, metavar="N", help=f"examples a step (default: {launch.default('batch_size')})"
+    )
+    what.add_argument(
+        "--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZER_NAMES)} (default: {launch.default('optimizer')})"
+    )
+    what.add_argument(
+        "--seed",
+        type=int,
+        metavar="N",
+        help=f"decides initial weights, batches and dropout (default: {launch.default('seed')})",
+    )
     quantization = parser.add_argument_group("quantization")
     quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
-    quantization.add_argument("--quant-delay", type=int, metavar="N", help="train N steps in float before quantization "
-                              "begins: fine-tuning (default: 0)")
+    quantization.add_argument(
+        "--quant-delay",
+        type=int,
+        metavar="N",
+        help="train N steps in float before quantization begins: fine-tuning (default: 0)",
+    )
     for kind in ("weights", "activations"):
-        quantization.add_argument("--" + kind, action="append", default=[], metavar="NAME=VALUE,...",
-                                  help=f"settings of all {kind}")
-    quantization.add_argument("--set", action="append", default=[], metavar="[STEP:]PATH=VALUE,...",
-                              help="change settings at a step; may be repeated")
+        quantization.add_argument(
+            "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
+        )
+    quantization.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[STEP:]PATH=VALUE,...",
+        help="change settings at a step; may be repeated",
+    )
     run = parser.add_argument_group("settings of the run")
     for setting in RUN_SETTINGS.values():
         _add_setting(run, setting)
     _add_keeping(parser)
     where = parser.add_argument_group("where it runs")
-    where.add_argument("--session-target", default="", metavar="URL",
-                       help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)")
-    where.add_argument("--device", default="", metavar="NAME",
-                       help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)")
-    where.add_argument("--threads", type=int, default=0, metavar="N",
-                       help="threads TensorFlow may use (default: one a core)")
+    where.add_argument(
+        "--session-target",
+        default="",
+        metavar="URL",
+        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
+    )
+    where.add_argument(
+        "--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
+    )
+    where.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one a core)"
+    )
 
 
 def _add_task(group: Any) -> None:
-    group.add_argument("--task", choices=TASKS,
-                       help=f"what there is to learn (default: as the data says, else {TASK_HELP})")
+    group.add_argument(
+        "--task", choices=TASKS, help=f"what there is to learn (default: as the data says, else {TASK_HELP})"
+    )
 
 
 def _add_keeping(parser: argparse.ArgumentParser) -> None:
@@ -193,8 +268,12 @@ def _add_setting(group: Any, setting: Setting) -> None:
     option = "--" + setting.name.replace("_", "-")
     default = {True: "on", False: "off"}[setting.default] if setting.type is bool else f"{setting.default:g}"
     text = f"{setting.help.rstrip('.')}; {setting.allowed()} (default: {default})"
-    group.add_argument(option, metavar="on|off" if setting.type is bool else "X", help=text.replace("%", "%%"),
-                       type=lambda value: setting.parse(value, option))
+    group.add_argument(
+        option,
+        metavar="on|off" if setting.type is bool else "X",
+        help=text.replace("%", "%%"),
+        type=lambda value: setting.parse(value, option),
+    )
 
 
 def _steps(text: str) -> Any:
@@ -212,11 +291,13 @@ def _add_show(commands: Any) -> None:
 
 
 def _add_listings(commands: Any) -> None:
-    parser = _command(commands, "networks", listing.networks,
-                      "list the networks that come with qatviz, or the layers of one")
+    parser = _command(
+        commands, "networks", listing.networks, "list the networks that come with qatviz, or the layers of one"
+    )
     parser.add_argument("name", nargs="?", metavar="NAME")
-    parser.add_argument("--input-shape", default="28x28x1", metavar="HxWxC",
-                        help="of one example (default: %(default)s)")
+    parser.add_argument(
+        "--input-shape", default="28x28x1", metavar="HxWxC", help="of one example (default: %(default)s)"
+    )
     parser.add_argument("--classes", type=int, default=10, metavar="N", help="number of classes (default: %(default)s)")
     _json(parser)
     parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")

@@ -93,8 +93,14 @@ class Bar(Silent):
 
     def started(self) -> None:
         self.close()
-        self._bar = self._tqdm(file=sys.stderr, desc=self.name, initial=self.first, total=self.total,
-                               dynamic_ncols=True, bar_format=_ENDLESS if self.total is None else _BAR)
+        self._bar = self._tqdm(
+            file=sys.stderr,
+            desc=self.name,
+            initial=self.first,
+            total=self.total,
+            dynamic_ncols=True,
+            bar_format=_ENDLESS if self.total is None else _BAR,
+        )
 
     def line(self, text: str) -> None:
         self._tqdm.write(text, file=sys.stderr)
@@ -167,8 +173,9 @@ def _changes(event: Any) -> Optional[str]:
 
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
-    return "{} {}".format(metric.title, ", ".join(
-        f"{way.replace('_', ' ')} {metric.text(score)}" for way, score in event.scores.items()))
+    return "{} {}".format(
+        metric.title, ", ".join(f"{way.replace('_', ' ')} {metric.text(score)}" for way, score in event.scores.items())
+    )
 
 
 _TELLERS = {

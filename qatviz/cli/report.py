@@ -10,8 +10,9 @@ from qatviz.telemetry.record import RunRecord
 
 def add_command(command: Callable[..., Any]) -> None:
     """Declare the command; ``command`` makes its parser from a name, a function and a summary."""
-    parser = command("report", report,
-                     "write a recorded run as one HTML file that needs nothing else, also while it goes on")
+    parser = command(
+        "report", report, "write a recorded run as one HTML file that needs nothing else, also while it goes on"
+    )
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--out", metavar="FILE", help="(default: RUN/report.html)")
     parser.add_argument("--json", action="store_true", help="print where it is, and its size, as one line of JSON")

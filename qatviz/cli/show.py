@@ -27,8 +27,13 @@ def show(options: argparse.Namespace) -> int:
     reader = RunRecord.read(options.directory)
     outcome = read_outcome(reader)
     evaluations = [{name: finite(number) for name, number in row.items()} for row in outcome.evaluations]
-    result = dict(outcome.to_dict(), evaluations=evaluations, settings=outcome.book.to_dict(),
-                  description=reader.description, checkpoints=[info._asdict() for info in reader.list_checkpoints()])
+    result = dict(
+        outcome.to_dict(),
+        evaluations=evaluations,
+        settings=outcome.book.to_dict(),
+        description=reader.description,
+        checkpoints=[info._asdict() for info in reader.list_checkpoints()],
+    )
     if options.json:
         print(json.dumps(result, allow_nan=False))
     else:
@@ -49,7 +54,10 @@ def _sections(reader: RecordReader, outcome: Outcome, result: Dict[str, Any]) ->
 
 def _headline(reader: RecordReader, outcome: Outcome) -> str:
     about = reader.description
-    lines = [f"{reader.directory}: {about['network']['name']} on {about.get('data_name')}, {about.get('optimizer')} of batch {about.get('batch_size')}, seed {about.get('seed')}"]
+    lines = [
+        f"{reader.directory}: {about['network']['name']} on {about.get('data_name')}, {about.get('optimizer')} "
+        f"of batch {about.get('batch_size')}, seed {about.get('seed')}"
+    ]
     state = outcome.ending or "not ended: it goes on, or was cut off"
     steps = planned(reader).steps
     total = "" if steps is None else f" of {steps}"
@@ -75,19 +83,30 @@ def _events(reader: RecordReader) -> str:
 def _texts(row: Dict[str, Any]) -> List[str]:
     """An event in words: a line for each setting that changed; evaluations and checkpoints have tables of their own."""
     kind = row["kind"]
-    texts = [f"{change['setting']} {setting_text(change['old'])} -> {setting_text(change['new'])}"
-             for change in row.get("changes", ())]
+    texts = [
+        f"{change['setting']} {setting_text(change['old'])} -> {setting_text(change['new'])}"
+        for change in row.get("changes", ())
+    ]
     if kind in (events.CommandApplied.__name__, events.Evaluated.__name__, events.CheckpointSaved.__name__):
         return texts
     said = row.get("reason") or row.get("message") or row.get("what") or ""
     if kind == events.Planned.__name__:
         said = "until it is stopped" if row["steps"] is None else f"{row['steps']} steps"
         said += f", changes to come: {len(row['schedule'])}" if row["schedule"] else ""
-    return [(kind.lower() + (": " + said if said else ""))] + texts
+    return [kind.lower() + (": " + said if said else ""), *texts]
 
 
 def _checkpoints(infos: List[Dict[str, Any]]) -> str:
-    rows = [[info["name"], str(info["step"]), f"{info['nbytes'] / 1e6:.1f} MB",
-             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info["created"])), info["reason"]]
-            if not info["error"] else [info["name"], "-", "-", "-", "can't be used"] for info in infos]
+    rows = [
+        [
+            info["name"],
+            str(info["step"]),
+            f"{info['nbytes'] / 1e6:.1f} MB",
+            time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info["created"])),
+            info["reason"],
+        ]
+        if not info["error"]
+        else [info["name"], "-", "-", "-", "can't be used"]
+        for info in infos
+    ]
     return table(("name", "step", "size", "saved", "why"), rows, (0, 4))

@@ -10,9 +10,11 @@ from qatviz.metric import WAYS, Metric
 DEFAULT_WIDTH = 80
 #: A wrapped column is at least this wide, however narrow the terminal is.
 _LEAST_WRAPPED = 20
-_LEGEND = ("w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: "
-           "of the coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
-           "eff: bits of information")
+_LEGEND = (
+    "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: "
+    "of the coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
+    "eff: bits of information"
+)
 _COLUMNS = ("tensor", "", "bits", "grid", "scale", "zero", "SQNR", "rmse/s", "clip", "zeroed", "codes", "eff")
 
 
@@ -21,8 +23,9 @@ def terminal_width() -> int:
     return shutil.get_terminal_size((DEFAULT_WIDTH, 24)).columns
 
 
-def table(head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,),
-          width: Optional[int] = None) -> str:
+def table(
+    head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[int] = None
+) -> str:
     """Rows of text in columns, those in ``left`` flush left, the others flush right.
 
     Where ``width`` columns are not enough, columns stand closer; then the last one is wrapped if it is flush left, else
@@ -71,13 +74,25 @@ def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     layer, _, kind = tensor["name"].rpartition(".")
     if not tensor["enabled"]:
         return [layer, kind[0], "float"] + [""] * (len(_COLUMNS) - 3)
-    grid = "".join(letter for letter, name in (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"),
-                                               ("p", "power_of_two")) if tensor[name])
-    return [layer, kind[0], str(tensor["num_bits"]), grid, _number("{:.3g}", tensor["scale"]),
-            _number("{:.0f}", tensor["zero_point"]), _number("{:.1f}", tensor["sqnr_db"]),
-            _number("{:.3f}", tensor["rmse_over_scale"]), _number("{:.1f}", tensor["clipped"], 100),
-            _number("{:.1f}", tensor["flushed"], 100), _number("{:.0f}", tensor["used_codes"]),
-            _number("{:.2f}", tensor["effective_bits"])]
+    grid = "".join(
+        letter
+        for letter, name in (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
+        if tensor[name]
+    )
+    return [
+        layer,
+        kind[0],
+        str(tensor["num_bits"]),
+        grid,
+        _number("{:.3g}", tensor["scale"]),
+        _number("{:.0f}", tensor["zero_point"]),
+        _number("{:.1f}", tensor["sqnr_db"]),
+        _number("{:.3f}", tensor["rmse_over_scale"]),
+        _number("{:.1f}", tensor["clipped"], 100),
+        _number("{:.1f}", tensor["flushed"], 100),
+        _number("{:.0f}", tensor["used_codes"]),
+        _number("{:.2f}", tensor["effective_bits"]),
+    ]
 
 
 def _number(pattern: str, number: Optional[float], factor: float = 1.0) -> str:
@@ -85,9 +100,11 @@ def _number(pattern: str, number: Optional[float], factor: float = 1.0) -> str:
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int], left: Sequence[int], gap: str) -> str:
-    return gap.join(cell.ljust(size) if column in left else cell.rjust(size)
-                    for column, (cell, size) in enumerate(zip(cells, sizes))).rstrip()
+    return gap.join(
+        cell.ljust(size) if column in left else cell.rjust(size)
+        for column, (cell, size) in enumerate(zip(cells, sizes))
+    ).rstrip()
 
 
 def _cut(text: str, size: int) -> str:
-    return text if len(text) <= size else text[:max(size - 2, 0)] + ".."[:size]
+    return text if len(text) <= size else text[: max(size - 2, 0)] + ".."[:size]

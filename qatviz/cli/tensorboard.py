@@ -30,6 +30,9 @@ def tensorboard(options: argparse.Namespace) -> int:
     from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
 
     written = write_series(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
-    print(f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, {written.bytes / 1e6:.1f} MB")
+    print(
+        f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
+        f"{written.bytes / 1e6:.1f} MB"
+    )
     print(f"to look at it: tensorboard --logdir {written.path.parent}")
     return OK

@@ -52,8 +52,11 @@ def _tell_end(watch: Watch, outcome: Outcome, directory: Optional[str]) -> int:
     if watch.non_finite is not None:
         rate = outcome.book.run.learning_rate
         hint = f": {resume} --learning-rate {rate / 10:g}" if directory else ""
-        complain(f"error: {watch.non_finite.what}: training has stopped with the last good state, that after step {watch.non_finite.restored_step}. A lower learning rate "
-                 f"may help (it is {rate:g}){hint}")
+        complain(
+            f"error: {watch.non_finite.what}: training has stopped with the last good state, that after step "
+            f"{watch.non_finite.restored_step}. A lower learning rate "
+            f"may help (it is {rate:g}){hint}"
+        )
         code = FAILED
     if watch.record_failed is not None:
         complain(f"error: not all of the run was kept: {watch.record_failed.message}")
@@ -71,5 +74,8 @@ def _print_result(outcome: Outcome) -> None:
     if outcome.evaluations:
         print(f"\n{outcome.metric.title} on held-out data\n{score_table(outcome.metric, outcome.evaluations[-1:])}")
     rate = outcome.to_dict()["steps_per_second"]
-    print("\n{} steps in {:.1f} s of training{}".format(
-        outcome.step, outcome.seconds, f", {rate:.1f} a second" if rate else ""))
+    print(
+        "\n{} steps in {:.1f} s of training{}".format(
+            outcome.step, outcome.seconds, f", {rate:.1f} a second" if rate else ""
+        )
+    )

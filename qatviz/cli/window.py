@@ -1,5 +1,6 @@
 """``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried
-out."""
+out.
+"""
 
 import argparse
 import gc
@@ -56,8 +57,9 @@ def screenshot(options: argparse.Namespace) -> int:
     """Draw the window of a run, without a display, to a PNG file."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
-    arguments = [word for option in _TRAINED if getattr(options, option)
-                 for word in ("--" + option, getattr(options, option))]
+    arguments = [
+        word for option in _TRAINED if getattr(options, option) for word in ("--" + option, getattr(options, option))
+    ]
     parse_train(arguments)
     take = _application("screenshot").take
     path = take(options.out, size, options.theme, options.record, arguments, options.steps, tuple(options.show or ()))
@@ -67,8 +69,10 @@ def screenshot(options: argparse.Namespace) -> int:
 
 def without_display() -> int:
     """What ``qatviz`` alone does where no window can be shown: train in the terminal, then draw the window."""
-    say("no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a "
-        "file")
+    say(
+        "no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a "
+        "file"
+    )
     directory = _application("folders").new_run_directory("lenet")
     options = parse_train(["--out", directory])
     code = options.command(options)
@@ -87,7 +91,7 @@ def parse_train(arguments: List[str]) -> argparse.Namespace:
     """The options of ``qatviz train``; what is wrong with them is told before a window opens."""
     from qatviz.cli.parser import parse  # which knows this module
 
-    return parse(["train"] + list(arguments))
+    return parse(["train", *list(arguments)])
 
 
 def parse_size(text: str) -> Tuple[int, int]:
@@ -110,8 +114,9 @@ def add_commands(add: Callable[..., Any]) -> None:
     parser.add_argument("--size", default="1280x800", metavar="WxH", help="of the window (default: %(default)s)")
     parser.add_argument("--theme", default="dark", choices=("dark", "light"), help="(default: %(default)s)")
     parser.add_argument("--record", metavar="DIR", help="show this recorded run (default: train one)")
-    parser.add_argument("--steps", type=int, default=SCREENSHOT_STEPS, metavar="N",
-                        help="train so long before (default: %(default)s)")
+    parser.add_argument(
+        "--steps", type=int, default=SCREENSHOT_STEPS, metavar="N", help="train so long before (default: %(default)s)"
+    )
     parser.add_argument("--show", action="append", metavar="PANEL", help="bring a panel to the front; may be repeated")
     for option in _TRAINED:
         parser.add_argument("--" + option, metavar="NAME", help="as for qatviz train")
@@ -119,8 +124,10 @@ def add_commands(add: Callable[..., Any]) -> None:
 
 def _need_display() -> None:
     if not has_display():
-        raise QatvizError("there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the "
-                          "terminal, qatviz screenshot draws the window to a file")
+        raise QatvizError(
+            "there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the "
+            "terminal, qatviz screenshot draws the window to a file"
+        )
 
 
 def _application(module: str) -> Any:

@@ -7,5 +7,14 @@ from qatviz.data.dataset import Dataset
 from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, load
 from qatviz.data.summary import describe, format_description
 
-__all__ = ["BatchSchedule", "Dataset", "FILE_FORMATS", "NAMED_DATA", "asset_path", "describe", "format_description",
-           "from_arrays", "load"]
+__all__ = [
+    "FILE_FORMATS",
+    "NAMED_DATA",
+    "BatchSchedule",
+    "Dataset",
+    "asset_path",
+    "describe",
+    "format_description",
+    "from_arrays",
+    "load",
+]

@@ -36,5 +36,8 @@ def asset_path(name):
     for path in candidates:
         if os.path.isfile(path):
             return path
-    raise DataError("{!r} is missing from this installation of qatviz: looked for {} and {}. Install qatviz again."
-                    .format(name, *candidates))
+    raise DataError(
+        "{!r} is missing from this installation of qatviz: looked for {} and {}. Install qatviz again.".format(
+            name, *candidates
+        )
+    )

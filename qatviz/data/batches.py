@@ -46,7 +46,7 @@ class BatchSchedule:
         self.num_examples = _positive("number of examples", num_examples)
         self.batch_size = _positive("batch size", batch_size)
         self.seed = seed
-        self._key = [_STREAM] + seed_words(seed)
+        self._key = [_STREAM, *seed_words(seed)]
         self._permutations = {}
 
     def indices(self, step):
@@ -68,7 +68,7 @@ class BatchSchedule:
             If `step` is negative.
         """
         epoch, offset = divmod(self._start(step), self.num_examples)
-        first = self._permutation(epoch)[offset:offset + self.batch_size]
+        first = self._permutation(epoch)[offset : offset + self.batch_size]
         if first.size == self.batch_size:
             return first
         parts = [first]
@@ -101,6 +101,6 @@ class BatchSchedule:
 
 
 def _positive(what, value):
-    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2 ** 31:
-        raise SettingError(f"{what} is {value!r}: expected an integer from 1 to {2 ** 31 - 1}")
+    if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
+        raise SettingError(f"{what} is {value!r}: expected an integer from 1 to {2**31 - 1}")
     return int(value)

@@ -12,8 +12,9 @@ from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
 
-def from_arrays(name, source, train, test=None, class_names=None, validation_fraction=0.2, seed=0, where=None,
-                task=None):
+def from_arrays(
+    name, source, train, test=None, class_names=None, validation_fraction=0.2, seed=0, where=None, task=None
+):
     """Check and convert raw arrays, and hold out a part of them where no test part is given.
 
     Parameters
@@ -61,12 +62,24 @@ def from_arrays(name, source, train, test=None, class_names=None, validation_fra
     labels, class_names = (_targets if check_task(task) == REGRESSION else _labels)(given, class_names, source)
     y_train, y_test = labels[0], labels[-1]
     if test is None:
-        x_train, y_train, x_test, y_test = _held_out(x_train, y_train, task, validation_fraction, seed,
-                                                     names["y_train"])
+        x_train, y_train, x_test, y_test = _held_out(
+            x_train, y_train, task, validation_fraction, seed, names["y_train"]
+        )
     elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
-        raise DataError(f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}: expected {x_train.dtype} of shape {list(x_train.shape[1:])} as in {names['x_train']}")
-    return Dataset(name=name, x_train=x_train, y_train=y_train, x_test=x_test, y_test=y_test, source=source,
-                   class_names=class_names, task=task)
+        raise DataError(
+            f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}: expected "
+            f"{x_train.dtype} of shape {list(x_train.shape[1:])} as in {names['x_train']}"
+        )
+    return Dataset(
+        name=name,
+        x_train=x_train,
+        y_train=y_train,
+        x_test=x_test,
+        y_test=y_test,
+        source=source,
+        class_names=class_names,
+        task=task,
+    )
 
 
 def name_of(path):
@@ -74,7 +87,7 @@ def name_of(path):
     last = os.path.basename(os.path.abspath(path))
     for ending in (".npz", ".tar.gz", ".gz"):
         if last.endswith(ending) and last != ending:
-            return last[:-len(ending)]
+            return last[: -len(ending)]
     return last
 
 
@@ -103,10 +116,15 @@ def _targets(given, class_names, source):
     targets = [as_targets(*part) for part in given]
     where, first = given[0][2], targets[0]
     if (first == first[0]).all():
-        raise DataError(f"{where}: found the same numbers in all examples ({np.array2string(first[0], threshold=8)}): expected some to predict")
+        raise DataError(
+            f"{where}: found the same numbers in all examples ({np.array2string(first[0], threshold=8)}): "
+            "expected some to predict"
+        )
     for others, (_, _, place) in zip(targets[1:], given[1:]):
         if others.shape[1] != first.shape[1]:
-            raise DataError(f"{place}: found {others.shape[1]} numbers an example: expected {first.shape[1]} as in {where}")
+            raise DataError(
+                f"{place}: found {others.shape[1]} numbers an example: expected {first.shape[1]} as in {where}"
+            )
     return targets, ()
 
 
@@ -126,7 +144,10 @@ def _held_out(examples, labels, task, fraction, seed, where):
 def _checked_names(class_names, num_classes, source):
     class_names = tuple(str(name) for name in class_names)
     if num_classes is not None and len(class_names) != num_classes:
-        raise DataError(f"{source}: found {len(class_names)} class names for one-hot labels of {num_classes} classes: expected one name a class")
+        raise DataError(
+            f"{source}: found {len(class_names)} class names for one-hot labels of {num_classes} classes: "
+            "expected one name a class"
+        )
     if len(set(class_names)) != len(class_names):
         raise DataError(f"{source}: found class names {list(class_names)} with a duplicate: expected them to differ")
     return class_names
@@ -134,4 +155,7 @@ def _checked_names(class_names, num_classes, source):
 
 def _check_range(labels, num_classes, where):
     if labels.max() >= num_classes:
-        raise DataError(f"{where}: found label {labels.max()} in example {int(labels.argmax())}: expected 0 to {num_classes - 1}, as there are {num_classes} classes")
+        raise DataError(
+            f"{where}: found label {labels.max()} in example {int(labels.argmax())}: expected 0 to "
+            f"{num_classes - 1}, as there are {num_classes} classes"
+        )

@@ -14,13 +14,30 @@ import numpy as np
 from qatviz.errors import DataError
 
 # Larger data belongs in an input pipeline, not in memory; and a header of a few bytes can claim anything.
-MAX_BYTES = 8 * 2 ** 30
+MAX_BYTES = 8 * 2**30
 
 # What parsers of the standard library and Pillow are known to raise at damaged input, MemoryError and RecursionError
 # (a RuntimeError) for absurd lengths and nesting included.
-_DAMAGE = (OSError, EOFError, ValueError, LookupError, TypeError, AttributeError, ArithmeticError, RuntimeError,
-           SyntaxError, MemoryError, AssertionError, struct.error, zlib.error, lzma.LZMAError, zipfile.BadZipFile,
-           zipfile.LargeZipFile, tarfile.TarError, pickle.UnpicklingError)
+_DAMAGE = (
+    OSError,
+    EOFError,
+    ValueError,
+    LookupError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    RuntimeError,
+    SyntaxError,
+    MemoryError,
+    AssertionError,
+    struct.error,
+    zlib.error,
+    lzma.LZMAError,
+    zipfile.BadZipFile,
+    zipfile.LargeZipFile,
+    tarfile.TarError,
+    pickle.UnpicklingError,
+)
 
 
 @contextmanager
@@ -37,7 +54,9 @@ def reading(path, what):
     try:
         yield
     except _DAMAGE as error:
-        raise DataError(f"{path}: cannot be read as {what}: {type(error).__name__}: {str(error) or 'no details'}") from error
+        raise DataError(
+            f"{path}: cannot be read as {what}: {type(error).__name__}: {str(error) or 'no details'}"
+        ) from error
 
 
 def list_directory(path):
@@ -84,9 +103,12 @@ def read_exactly(stream, shape, dtype, path, what):
     chunks = bytearray()
     while len(chunks) < n_bytes:
         # Small requests: a stream may allocate what it is asked for before it finds that it has less.
-        chunk = stream.read(min(n_bytes - len(chunks), 2 ** 20))
+        chunk = stream.read(min(n_bytes - len(chunks), 2**20))
         if not chunk:
-            raise DataError(f"{path}: {what} ends after {len(chunks):,} bytes: its header promises {n_bytes:,} ({dtype.name} of shape {list(shape)})")
+            raise DataError(
+                f"{path}: {what} ends after {len(chunks):,} bytes: its header promises {n_bytes:,} "
+                f"({dtype.name} of shape {list(shape)})"
+            )
         chunks += chunk
     return np.frombuffer(chunks, dtype=dtype).reshape(shape)
 
@@ -114,11 +136,15 @@ def as_examples(array, where):
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3, 4):
-        raise DataError(f"{where}: found shape {list(array.shape)}: expected [N, height, width, channels], [N, height, width] or "
-                        "[N, features]")
+        raise DataError(
+            f"{where}: found shape {list(array.shape)}: expected [N, height, width, channels], [N, height, width] or "
+            "[N, features]"
+        )
     if array.size == 0:
-        raise DataError(f"{where}: found shape {list(array.shape)}, which is empty: expected at least one example with at least one value"
-                        )
+        raise DataError(
+            f"{where}: found shape {list(array.shape)}, which is empty: expected at least one example with at "
+            "least one value"
+        )
     if array.ndim == 3:
         array = array[..., np.newaxis]
     if array.dtype == np.uint8:
@@ -133,8 +159,11 @@ def as_examples(array, where):
 def _pixels_from_integers(array, where):
     lowest, highest = array.min(), array.max()
     if lowest < 0 or highest > 255:
-        raise DataError(f"{where}: found {array.dtype} values from {lowest} to {highest}: expected integers to be pixels in 0 to 255; scale others "
-                        "to a floating-point type")
+        raise DataError(
+            f"{where}: found {array.dtype} values from {lowest} to {highest}: expected integers to be pixels "
+            "in 0 to 255; scale others "
+            "to a floating-point type"
+        )
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
@@ -144,8 +173,11 @@ def as_float32(array, where):
         converted = np.ascontiguousarray(array, dtype=np.float32)
     # In slices of rows, so that the mask of a large array does not add a quarter to its memory.
     for start in range(0, len(converted), 4096):
-        bad = ~np.isfinite(converted[start:start + 4096])
+        bad = ~np.isfinite(converted[start : start + 4096])
         if bad.any():
             place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
-            raise DataError(f"{where}: found {array[place].item()!r} in example {place[0]}: expected finite values within float32's range")
+            raise DataError(
+                f"{where}: found {array[place].item()!r} in example {place[0]}: expected finite values within "
+                "float32's range"
+            )
     return converted

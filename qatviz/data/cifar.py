@@ -17,7 +17,7 @@ _TRAINING = tuple(f"data_batch_{index}" for index in range(1, 6))
 _TEST = "test_batch"
 _IMAGE_SHAPE = (3, 32, 32)
 # Unpacked; CIFAR-10's is a fifth of it.
-LARGEST_ARCHIVE = 2 ** 30
+LARGEST_ARCHIVE = 2**30
 
 
 def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=None):
@@ -44,7 +44,7 @@ def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=N
         If a batch is missing or damaged.
     """
     batches = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
-    missing = [batch for batch in _TRAINING + (_TEST,) if batch not in batches]
+    missing = [batch for batch in (*_TRAINING, _TEST) if batch not in batches]
     if missing:
         raise DataError(f"{path}: {missing[0]} is missing: expected {', '.join(_TRAINING)} and {_TEST}")
     train = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
@@ -60,7 +60,7 @@ def is_cifar10(path):
 
 def _from_directory(directory):
     batches = {}
-    for batch in _TRAINING + (_TEST,):
+    for batch in (*_TRAINING, _TEST):
         path = os.path.join(directory, batch)
         if os.path.isfile(path):
             with reading(path, "a CIFAR-10 batch"), open(path, "rb") as stream:
@@ -75,11 +75,10 @@ def _from_archive(path):
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 batch = os.path.basename(member.name)
-                if member.isfile() and batch in _TRAINING + (_TEST,):
-                    batches[batch] = _read_batch(f"{path}: {member.name}", archive.extractfile(member),
-                                                 member.size)
+                if member.isfile() and batch in (*_TRAINING, _TEST):
+                    batches[batch] = _read_batch(f"{path}: {member.name}", archive.extractfile(member), member.size)
         # The archive's end comes before that of the gzip stream, whose checksum covers all of it.
-        while stream.read(2 ** 20):
+        while stream.read(2**20):
             pass
     return batches
 
@@ -92,7 +91,7 @@ class _Limited:
         self.tell = stream.tell
 
     def read(self, n_bytes):
-        self._check(self.tell() + n_bytes if n_bytes > 2 ** 20 else self.tell())
+        self._check(self.tell() + n_bytes if n_bytes > 2**20 else self.tell())
         return self._stream.read(n_bytes)
 
     def seek(self, place, whence=os.SEEK_SET):
@@ -101,7 +100,10 @@ class _Limited:
 
     def _check(self, place):
         if place > LARGEST_ARCHIVE:
-            raise DataError(f"{self._path}: found more than {LARGEST_ARCHIVE:,} bytes in the archive: expected CIFAR-10, 186,000,000")
+            raise DataError(
+                f"{self._path}: found more than {LARGEST_ARCHIVE:,} bytes in the archive: expected CIFAR-10, "
+                "186,000,000"
+            )
 
 
 def _read_batch(where, stream, n_bytes):
@@ -110,9 +112,15 @@ def _read_batch(where, stream, n_bytes):
     data, labels = content.get("data"), content.get("labels")
     n_values = int(np.prod(_IMAGE_SHAPE))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != n_values:
-        raise DataError(f"{where}: data: found {list(data.shape) if isinstance(data, np.ndarray) else type(data).__name__}: expected uint8 of shape [N, {n_values}]")
+        raise DataError(
+            f"{where}: data: found "
+            f"{list(data.shape) if isinstance(data, np.ndarray) else type(data).__name__}: expected uint8 of "
+            f"shape [N, {n_values}]"
+        )
     if not isinstance(labels, list) or len(labels) != len(data) or not all(type(label) is int for label in labels):
-        raise DataError("{}: labels: found {}: expected a list of {} integers".format(
-            where, f"a list of {len(labels)}" if isinstance(labels, list) else type(labels).__name__,
-            len(data)))
-    return data.reshape((-1,) + _IMAGE_SHAPE).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64)
+        raise DataError(
+            "{}: labels: found {}: expected a list of {} integers".format(
+                where, f"a list of {len(labels)}" if isinstance(labels, list) else type(labels).__name__, len(data)
+            )
+        )
+    return data.reshape((-1, *_IMAGE_SHAPE)).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64)

@@ -10,7 +10,7 @@ from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
 # Bytes of each part that go into the fingerprint: all of MNIST, and under 0.3 s for data of any size.
-_FINGERPRINT_BYTES = 64 * 2 ** 20
+_FINGERPRINT_BYTES = 64 * 2**20
 
 
 @dataclass(frozen=True, eq=False)
@@ -52,9 +52,15 @@ class Dataset:
         for part in ("train", "test"):
             self._check_part(part, getattr(self, "x_" + part), getattr(self, "y_" + part))
         if self.x_train.dtype != self.x_test.dtype or self.x_train.shape[1:] != self.x_test.shape[1:]:
-            raise DataError(f"{self.source}: x_train has {self.x_train.dtype} {self.x_train.shape} but x_test {self.x_test.dtype} {self.x_test.shape}: expected the same dtype and example shape")
+            raise DataError(
+                f"{self.source}: x_train has {self.x_train.dtype} {self.x_train.shape} but x_test "
+                f"{self.x_test.dtype} {self.x_test.shape}: expected the same dtype and example shape"
+            )
         if self.y_train.shape[1:] != self.y_test.shape[1:]:
-            raise DataError(f"{self.source}: y_train has {self.y_train.shape[1]} numbers an example but y_test {self.y_test.shape[1]}: expected the same")
+            raise DataError(
+                f"{self.source}: y_train has {self.y_train.shape[1]} numbers an example but y_test "
+                f"{self.y_test.shape[1]}: expected the same"
+            )
         object.__setattr__(self, "class_names", tuple(str(name) for name in self.class_names))
         for name in ("x_train", "y_train", "x_test", "y_test"):
             view = getattr(self, name).view()
@@ -63,8 +69,11 @@ class Dataset:
 
     def _check_part(self, part, images, labels):
         if images.dtype not in (np.uint8, np.float32) or images.ndim not in (2, 4):
-            raise DataError(f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}: expected uint8 or float32, [N, height, width, channels] or "
-                            "[N, features]")
+            raise DataError(
+                f"{self.source}: x_{part} is {images.dtype} of shape {images.shape}: expected uint8 or "
+                "float32, [N, height, width, channels] or "
+                "[N, features]"
+            )
         if self.task == REGRESSION:
             self._check_targets(part, images, labels)
         else:
@@ -72,13 +81,22 @@ class Dataset:
 
     def _check_labels(self, part, images, labels):
         if labels.dtype != np.int32 or labels.shape != images.shape[:1] or labels.size == 0:
-            raise DataError(f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}: expected int32 of shape [{images.shape[0]}], not empty")
+            raise DataError(
+                f"{self.source}: y_{part} is {labels.dtype} of shape {labels.shape}: expected int32 of shape "
+                f"[{images.shape[0]}], not empty"
+            )
         if labels.min() < 0 or labels.max() >= len(self.class_names):
-            raise DataError(f"{self.source}: y_{part} has labels from {labels.min()} to {labels.max()}: expected 0 to {len(self.class_names) - 1}, one a class name")
+            raise DataError(
+                f"{self.source}: y_{part} has labels from {labels.min()} to {labels.max()}: expected 0 to "
+                f"{len(self.class_names) - 1}, one a class name"
+            )
 
     def _check_targets(self, part, images, targets):
         if targets.dtype != np.float32 or targets.ndim != 2 or len(targets) != len(images) or targets.size == 0:
-            raise DataError(f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}: expected float32 of shape [{images.shape[0]}, outputs], not empty")
+            raise DataError(
+                f"{self.source}: y_{part} is {targets.dtype} of shape {targets.shape}: expected float32 of "
+                f"shape [{images.shape[0]}, outputs], not empty"
+            )
         if not np.isfinite(targets).all():
             raise DataError(f"{self.source}: y_{part} has values that are not finite: expected none")
         if self.class_names:
@@ -119,6 +137,6 @@ class Dataset:
                 stride = -(-array.nbytes // _FINGERPRINT_BYTES) if name[0] == "x" else 1
                 digest.update(f"{array.dtype.name}{array.shape}{self.num_classes}".encode("ascii"))
                 little_endian = array.dtype.newbyteorder("<")
-                digest.update(np.ascontiguousarray(array[::max(stride, 1)], dtype=little_endian).data.cast("B"))
+                digest.update(np.ascontiguousarray(array[:: max(stride, 1)], dtype=little_endian).data.cast("B"))
             object.__setattr__(self, "_fingerprint", digest.hexdigest())
         return self._fingerprint

@@ -49,7 +49,7 @@ def load_folder(path, validation_fraction=0.2, seed=0):
     levels = {entry.lower(): os.path.join(path, entry) for entry in _folders(path)}
     test_levels = [levels[level] for level in _TEST_LEVELS if level in levels]
     if "train" in levels and set(levels) - {"train"} <= set(_TEST_LEVELS):
-        parts = [levels["train"]] + test_levels[:1]
+        parts = [levels["train"], *test_levels[:1]]
     else:
         parts = [path]
     class_names = _class_names(parts[0])
@@ -59,8 +59,9 @@ def load_folder(path, validation_fraction=0.2, seed=0):
         warnings.simplefilter("ignore")
         shape = _common_shape([file for part in files for file in part])
         arrays = [(_read_images(part, shape), part_labels) for part, part_labels in zip(files, labels)]
-    return from_arrays(name_of(path), path, arrays[0], arrays[1] if len(arrays) > 1 else None, class_names,
-                       validation_fraction, seed)
+    return from_arrays(
+        name_of(path), path, arrays[0], arrays[1] if len(arrays) > 1 else None, class_names, validation_fraction, seed
+    )
 
 
 def is_folder(path):
@@ -75,7 +76,9 @@ def _folders(path):
 def _class_names(path):
     names = _folders(path)
     if len(names) < 2:
-        raise DataError(f"{path}: found {len(names)} folders ({', '.join(names) or 'none'}): expected at least two, one a class")
+        raise DataError(
+            f"{path}: found {len(names)} folders ({', '.join(names) or 'none'}): expected at least two, one a class"
+        )
     # Otherwise class "10" would come before class "2".
     return sorted(names, key=int) if all(name.isdecimal() for name in names) else names
 
@@ -83,14 +86,19 @@ def _class_names(path):
 def _files_of(part, class_names):
     unknown = [name for name in _folders(part) if name not in class_names]
     if unknown:
-        raise DataError(f"{part}: found the class {unknown[0]!r}: expected {', '.join(class_names)}, the folders for training")
+        raise DataError(
+            f"{part}: found the class {unknown[0]!r}: expected {', '.join(class_names)}, the folders for training"
+        )
     files, labels = [], []
     for label, name in enumerate(class_names):
         directory = os.path.join(part, name)
         if not os.path.isdir(directory):
             continue
-        found = [entry for entry in list_directory(directory)
-                 if entry.lower().endswith(ENDINGS) and not entry.startswith(".")]
+        found = [
+            entry
+            for entry in list_directory(directory)
+            if entry.lower().endswith(ENDINGS) and not entry.startswith(".")
+        ]
         if not found:
             raise DataError(f"{directory}: found no images: expected files with one of the endings {' '.join(ENDINGS)}")
         files += [os.path.join(directory, entry) for entry in found]
@@ -107,20 +115,27 @@ def _common_shape(files):
     for file in files:
         with _opened(file) as image:
             if image.mode not in _CHANNELS:
-                raise DataError(f"{file}: found an image of Pillow's mode {image.mode!r}: expected grey or RGB with 8 bits a channel"
-                                )
+                raise DataError(
+                    f"{file}: found an image of Pillow's mode {image.mode!r}: expected grey or RGB with 8 bits "
+                    "a channel"
+                )
             channels = max(channels, _CHANNELS[image.mode])
             first_size = first_size or image.size
             if image.size != first_size:
-                raise DataError("{} is {}x{} pixels, but {} is {}x{}: expected all images to have the same size".format(
-                    file, *(image.size + (files[0],) + first_size)))
+                raise DataError(
+                    "{} is {}x{} pixels, but {} is {}x{}: expected all images to have the same size".format(
+                        file, *((*image.size, files[0], *first_size))
+                    )
+                )
     width, height = first_size
-    check_size(os.path.dirname(files[0]), len(files) * height * width * channels, f"{len(files)} images of {width}x{height}")
+    check_size(
+        os.path.dirname(files[0]), len(files) * height * width * channels, f"{len(files)} images of {width}x{height}"
+    )
     return height, width, channels
 
 
 def _read_images(files, shape):
-    images = np.empty((len(files),) + shape, dtype=np.uint8)
+    images = np.empty((len(files), *shape), dtype=np.uint8)
     for index, file in enumerate(files):
         with _opened(file) as image:
             if image.mode in _WITH_ALPHA or "transparency" in image.info:

@@ -10,8 +10,10 @@ from qatviz.data.build import from_arrays, name_of
 from qatviz.data.checks import list_directory, read_exactly, reading
 from qatviz.errors import DataError
 
-NAMES_HELP = ("train-images-idx3-ubyte and train-labels-idx1-ubyte, with t10k-images-... and t10k-labels-... or "
-              "without, gzipped or not")
+NAMES_HELP = (
+    "train-images-idx3-ubyte and train-labels-idx1-ubyte, with t10k-images-... and t10k-labels-... or "
+    "without, gzipped or not"
+)
 
 _GZIP_MAGIC = b"\x1f\x8b"
 # Third byte of the magic number -> element type; values are big-endian.
@@ -50,7 +52,9 @@ def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None,
     """
     images = _training_images(path) if os.path.isdir(path) else path
     if not _IMAGES_NAME.search(os.path.basename(images)):
-        raise DataError(f"{images}: the name does not tell where the labels are: expected an images file such as {NAMES_HELP}")
+        raise DataError(
+            f"{images}: the name does not tell where the labels are: expected an images file such as {NAMES_HELP}"
+        )
     labels = _labels_of(images)
     where = {"x_train": images, "y_train": labels}
     test_images = _test_images_of(images)
@@ -58,9 +62,17 @@ def load_idx(path, validation_fraction=0.2, seed=0, name=None, class_names=None,
     if test_images is not None:
         where.update(x_test=test_images, y_test=_labels_of(test_images))
         test = (read_idx(test_images), read_idx(where["y_test"]))
-    return from_arrays(name or name_of(os.path.dirname(os.path.abspath(images))), path,
-                       (read_idx(images), read_idx(labels)), test, class_names, validation_fraction, seed, where,
-                       task)
+    return from_arrays(
+        name or name_of(os.path.dirname(os.path.abspath(images))),
+        path,
+        (read_idx(images), read_idx(labels)),
+        test,
+        class_names,
+        validation_fraction,
+        seed,
+        where,
+        task,
+    )
 
 
 def is_idx(path):
@@ -69,8 +81,11 @@ def is_idx(path):
         return any(_IMAGES_NAME.search(entry) for entry in list_directory(path))
     with reading(path, "a file"), open(path, "rb") as stream:
         start = stream.read(4)
-    return (_IMAGES_NAME.search(path) is not None or _LABELS_NAME.search(path) is not None
-            or (start[:2] == b"\0\0" and start[2:3] and start[2] in _DTYPES))
+    return (
+        _IMAGES_NAME.search(path) is not None
+        or _LABELS_NAME.search(path) is not None
+        or (start[:2] == b"\0\0" and start[2:3] and start[2] in _DTYPES)
+    )
 
 
 def read_idx(path):
@@ -94,16 +109,21 @@ def read_idx(path):
     with reading(path, "an IDX file"):
         with open(path, "rb") as stream:
             zipped = stream.read(2) == _GZIP_MAGIC
-        with (gzip.open(path, "rb") if zipped else open(path, "rb")) as stream:
+        with gzip.open(path, "rb") if zipped else open(path, "rb") as stream:
             magic = stream.read(4)
             if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not 1 <= magic[3] <= _MAX_AXES:
-                raise DataError(f"{path}: found {magic!r} at its start: expected an IDX magic number (two zero bytes, an element "
-                                f"type of {[hex(key) for key in sorted(_DTYPES)]}, 1 to {_MAX_AXES} axes)")
+                raise DataError(
+                    f"{path}: found {magic!r} at its start: expected an IDX magic number (two zero bytes, an element "
+                    f"type of {[hex(key) for key in sorted(_DTYPES)]}, 1 to {_MAX_AXES} axes)"
+                )
             shape = tuple(int(size) for size in read_exactly(stream, (magic[3],), np.dtype(">u4"), path, "the header"))
             array = read_exactly(stream, shape, np.dtype(_DTYPES[magic[2]]), path, "the array")
             # For gzip, reaching the end also verifies the checksum.
             if stream.read(1):
-                raise DataError(f"{path}: found more bytes than its header tells ({array.dtype.name} of shape {list(shape)}): expected none")
+                raise DataError(
+                    f"{path}: found more bytes than its header tells ({array.dtype.name} of shape "
+                    f"{list(shape)}): expected none"
+                )
     return array.astype(array.dtype.newbyteorder("="), copy=False)
 
 
@@ -113,7 +133,10 @@ def _training_images(directory):
     names = [name for name in names if not (name.lower().endswith(".gz") and name[:-3] in names)]
     training = [name for name in names if "train" in name.lower()] or names
     if len(training) != 1:
-        raise DataError(f"{directory}: found {len(training)} files of training images ({', '.join(training) or 'none'}): expected one, or the path of the one to use")
+        raise DataError(
+            f"{directory}: found {len(training)} files of training images ({', '.join(training) or 'none'}): "
+            "expected one, or the path of the one to use"
+        )
     return os.path.join(directory, training[0])
 
 
@@ -121,7 +144,7 @@ def _labels_of(images):
     directory, name = os.path.split(images)
     # The last match: a prefix of the user's own may hold the word as well.
     start = name.lower().rindex("images")
-    labels = name[:start] + "labels" + re.sub(r"(?i)([-.]idx)\d", r"\g<1>1", name[start + len("images"):])
+    labels = name[:start] + "labels" + re.sub(r"(?i)([-.]idx)\d", r"\g<1>1", name[start + len("images") :])
     found = _existing(directory, labels)
     if found is None:
         raise DataError(f"{images}: there are no labels for these images: expected {labels} beside it, gzipped or not")

@@ -7,10 +7,24 @@ from qatviz.data.idx import load_idx
 from qatviz.data.npz import load_npz
 from qatviz.errors import DataError
 
-_FASHION_FILES = ("train-images-idx3-ubyte.gz", "train-labels-idx1-ubyte.gz", "t10k-images-idx3-ubyte.gz",
-                  "t10k-labels-idx1-ubyte.gz")
-_FASHION_NAMES = ("T-shirt/top", "Trouser", "Pullover", "Dress", "Coat", "Sandal", "Shirt", "Sneaker", "Bag",
-                  "Ankle boot")
+_FASHION_FILES = (
+    "train-images-idx3-ubyte.gz",
+    "train-labels-idx1-ubyte.gz",
+    "t10k-images-idx3-ubyte.gz",
+    "t10k-labels-idx1-ubyte.gz",
+)
+_FASHION_NAMES = (
+    "T-shirt/top",
+    "Trouser",
+    "Pullover",
+    "Dress",
+    "Coat",
+    "Sandal",
+    "Shirt",
+    "Sneaker",
+    "Bag",
+    "Ankle boot",
+)
 
 
 def cache_dir():
@@ -34,8 +48,12 @@ def load_fashion_mnist(validation_fraction=0.2, seed=0):
 def load_cifar10_cache(validation_fraction=0.2, seed=0):
     """Load CIFAR-10 from the Keras cache (the directory, else the archive); raise `DataError` if it is not there."""
     # Later versions of Keras extract into a directory of its own; the archive alone will do.
-    path = _cached("cifar10", "cifar-10-batches-py", os.path.join("cifar-10-batches-py-target", "cifar-10-batches-py"),
-                   "cifar-10-batches-py.tar.gz")
+    path = _cached(
+        "cifar10",
+        "cifar-10-batches-py",
+        os.path.join("cifar-10-batches-py-target", "cifar-10-batches-py"),
+        "cifar-10-batches-py.tar.gz",
+    )
     return load_cifar10(path, validation_fraction, seed)
 
 
@@ -44,5 +62,8 @@ def _cached(name, *candidates):
     for path in paths:
         if os.path.exists(path):
             return path
-    raise DataError(f"{name}: is not in the Keras cache: expected {' or '.join(paths)}. qatviz downloads nothing; this puts it there: "
-                    f"python -c \"import tensorflow as tf; tf.keras.datasets.{name}.load_data()\"")
+    raise DataError(
+        f"{name}: is not in the Keras cache: expected {' or '.join(paths)}. qatviz downloads nothing; this "
+        "puts it there: "
+        f'python -c "import tensorflow as tf; tf.keras.datasets.{name}.load_data()"'
+    )

@@ -11,8 +11,10 @@ from qatviz.data.build import from_arrays, name_of
 from qatviz.data.checks import check_size, read_exactly, reading
 from qatviz.errors import DataError
 
-KEYS_HELP = ("x_train and y_train, with x_test and y_test or without, or x and y; class_names (strings) and task "
-             "(classification or regression) are optional")
+KEYS_HELP = (
+    "x_train and y_train, with x_test and y_test or without, or x and y; class_names (strings) and task "
+    "(classification or regression) are optional"
+)
 
 _MAGIC = b"\x93NUMPY"
 # NumPy writes some 100 bytes; a longer header could only be there to exhaust the parser.
@@ -47,19 +49,33 @@ def load_npz(path, validation_fraction=0.2, seed=0, name=None, source=None, task
     """
     arrays = read_npz(path, ("x_train", "y_train", "x_test", "y_test", "x", "y", "class_names", "task"))
     present = [key for key in ("x_train", "y_train", "x_test", "y_test", "x", "y") if key in arrays]
-    prefix = {("x", "y"): "", ("x_train", "y_train"): "_train",
-              ("x_train", "y_train", "x_test", "y_test"): "_train"}.get(tuple(present))
+    prefix = {
+        ("x", "y"): "",
+        ("x_train", "y_train"): "_train",
+        ("x_train", "y_train", "x_test", "y_test"): "_train",
+    }.get(tuple(present))
     if prefix is None:
         raise DataError(f"{path}: found the keys {present or 'of no data set'}: expected {KEYS_HELP}")
     class_names = arrays.get("class_names")
     if class_names is not None and (class_names.dtype.kind != "U" or class_names.ndim != 1):
-        raise DataError(f"{path}: class_names: found {class_names.dtype} of shape {list(class_names.shape)}: expected a list of strings")
+        raise DataError(
+            f"{path}: class_names: found {class_names.dtype} of shape {list(class_names.shape)}: expected a "
+            "list of strings"
+        )
     if task is None and "task" in arrays:
         task = _word(arrays["task"], f"{path}: task")
     test = (arrays["x_test"], arrays["y_test"]) if "x_test" in arrays else None
-    return from_arrays(name or name_of(path), source or path, (arrays["x" + prefix], arrays["y" + prefix]), test,
-                       None if class_names is None else class_names.tolist() or None, validation_fraction, seed,
-                       {"x_train": f"{path}: x{prefix}", "y_train": f"{path}: y{prefix}"}, task)
+    return from_arrays(
+        name or name_of(path),
+        source or path,
+        (arrays["x" + prefix], arrays["y" + prefix]),
+        test,
+        None if class_names is None else class_names.tolist() or None,
+        validation_fraction,
+        seed,
+        {"x_train": f"{path}: x{prefix}", "y_train": f"{path}: y{prefix}"},
+        task,
+    )
 
 
 def _word(array, where):
@@ -108,7 +124,9 @@ def _read_member(archive, info, where):
         shape, fortran_order, dtype = _read_header(stream, where)
         array = read_exactly(stream, shape[::-1] if fortran_order else shape, dtype, where, "the array")
         if stream.read(1):
-            raise DataError(f"{where}: found more bytes than its header tells ({dtype} of shape {list(shape)}): expected none")
+            raise DataError(
+                f"{where}: found more bytes than its header tells ({dtype} of shape {list(shape)}): expected none"
+            )
     array = array.T if fortran_order else array
     return array.astype(dtype.newbyteorder("="), copy=False)
 
@@ -119,17 +137,19 @@ def _read_header(stream, where):
     if magic[:6] != _MAGIC or magic[6:7] not in (b"\x01", b"\x02", b"\x03"):
         raise DataError(f"{where}: found {magic!r} at its start: expected an .npy array of version 1 to 3")
     length_format = "<H" if magic[6] == 1 else "<I"
-    length, = struct.unpack(length_format, stream.read(struct.calcsize(length_format)))
+    (length,) = struct.unpack(length_format, stream.read(struct.calcsize(length_format)))
     if length > _MAX_HEADER_BYTES:
         raise DataError(f"{where}: found a header of {length} bytes: expected at most {_MAX_HEADER_BYTES}")
     header = ast.literal_eval(stream.read(length).decode("utf-8" if magic[6] == 3 else "latin1").strip())
     if not isinstance(header, dict) or set(header) != {"descr", "fortran_order", "shape"}:
         raise DataError(f"{where}: found the header {header!r}: expected descr, fortran_order and shape")
     shape, descr = header["shape"], header["descr"]
-    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2 ** 40 for size in shape):
+    if not isinstance(shape, tuple) or not all(type(size) is int and 0 <= size < 2**40 for size in shape):
         raise DataError(f"{where}: found shape {shape!r}: expected sizes of at least 0")
     dtype = np.dtype(descr) if isinstance(descr, str) else None
     if dtype is None or dtype.kind not in "biufU" or dtype.itemsize == 0:
-        raise DataError(f"{where}: found dtype {descr!r}: expected numbers (or strings, for class_names); pickled objects are not "
-                        "read")
+        raise DataError(
+            f"{where}: found dtype {descr!r}: expected numbers (or strings, for class_names); pickled objects are not "
+            "read"
+        )
     return shape, bool(header["fortran_order"]), dtype

@@ -41,8 +41,10 @@ def read_pickled_arrays(path, stream, n_bytes):
         content = _Reader(io.BytesIO(stream.read(n_bytes)), encoding="bytes").load()
         if not isinstance(content, dict):
             raise DataError(f"{path}: found a pickled {type(content).__name__}: expected a dictionary")
-        return {key.decode("latin1") if isinstance(key, bytes) else key: _resolved(value, path)
-                for key, value in content.items()}
+        return {
+            key.decode("latin1") if isinstance(key, bytes) else key: _resolved(value, path)
+            for key, value in content.items()
+        }
 
 
 def _resolved(value, path):
@@ -113,7 +115,6 @@ _NAMES = {
 
 # The Python implementation, not the C one: there a few bytes can make the memo table take gigabytes.
 class _Reader(pickle._Unpickler):
-
     def find_class(self, module, name):
         if (module, name) not in _NAMES:
             raise pickle.UnpicklingError(f"it names {module}.{name}: expected arrays and plain values only")

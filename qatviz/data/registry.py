@@ -64,8 +64,9 @@ def _load_mnist_5k(validation_fraction, seed):
 NAMED_DATA = (
     NamedData("mnist-5k", "5,000 MNIST digits, 28x28 grey, bundled with qatviz", _load_mnist_5k),
     NamedData("mnist", "70,000 digits, 28x28 grey, where tf.keras has cached them", load_mnist),
-    NamedData("fashion_mnist", "70,000 pieces of clothing, 28x28 grey, where tf.keras has cached them",
-              load_fashion_mnist),
+    NamedData(
+        "fashion_mnist", "70,000 pieces of clothing, 28x28 grey, where tf.keras has cached them", load_fashion_mnist
+    ),
     NamedData("cifar10", "60,000 photographs, 32x32 RGB, where tf.keras has cached them", load_cifar10_cache),
 )
 
@@ -73,7 +74,12 @@ FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
     FileFormat("cifar10", "the directory cifar-10-batches-py or the .tar.gz archive of it", is_cifar10, load_cifar10),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
-    FileFormat("folder", f"a directory with one sub-folder of images ({' '.join(ENDINGS)}) a class, or train and test with such folders", is_folder, load_folder),
+    FileFormat(
+        "folder",
+        f"a directory with one sub-folder of images ({' '.join(ENDINGS)}) a class, or train and test with such folders",
+        is_folder,
+        load_folder,
+    ),
 )
 
 
@@ -124,12 +130,18 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
             raise DataError(_no_numbers(path))
-    raise DataError("{}: is none of the kinds of data that can be read: expected {}".format(
-        path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)))
+    raise DataError(
+        "{}: is none of the kinds of data that can be read: expected {}".format(
+            path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
+        )
+    )
 
 
 def _no_numbers(spec):
-    return f"{spec}: has classes, and no numbers to predict: expected the task {CLASSIFICATION!r}, or one of {', '.join(kind.name for kind in FILE_FORMATS if kind.takes_task)}"
+    return (
+        f"{spec}: has classes, and no numbers to predict: expected the task {CLASSIFICATION!r}, or one of "
+        f"{', '.join(kind.name for kind in FILE_FORMATS if kind.takes_task)}"
+    )
 
 
 def _not_found(spec):

@@ -61,10 +61,12 @@ def stratified_split(labels, test_fraction, seed=0):
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     if counts.size == 0 or counts.max() < 2:
-        raise DataError(f"nothing can be held out of {labels.size} examples in {classes.size} classes: at least one class needs two examples"
-                        )
+        raise DataError(
+            f"nothing can be held out of {labels.size} examples in {classes.size} classes: at least one class "
+            "needs two examples"
+        )
     held_out = _held_out_counts(counts, float(test_fraction))
-    random = np.random.RandomState([_STREAM] + seed_words(seed))
+    random = np.random.RandomState([_STREAM, *seed_words(seed)])
     is_test = np.zeros(labels.size, dtype=bool)
     for label, n_test in zip(classes, held_out):
         members = np.flatnonzero(labels == label)
@@ -99,7 +101,7 @@ def random_split(n_examples, test_fraction, seed=0):
     if n_examples < 2:
         raise DataError(f"nothing can be held out of {n_examples} examples: at least two are needed")
     n_test = int(min(max(np.floor(float(test_fraction) * n_examples + 0.5), 1), n_examples - 1))
-    order = np.random.RandomState([_STREAM] + seed_words(seed)).permutation(n_examples)
+    order = np.random.RandomState([_STREAM, *seed_words(seed)]).permutation(n_examples)
     return np.sort(order[n_test:]), np.sort(order[:n_test])
 
 
@@ -116,6 +118,6 @@ def _held_out_counts(counts, fraction):
     result = np.clip(np.floor(exact).astype(np.int64), lowest, highest)
     missing = int(np.floor(fraction * counts.sum() + 0.5)) - int(result.sum())
     # A stable sort, so that equal remainders go to the lower class on every platform.
-    for index in np.argsort(result - exact, kind="stable")[:max(missing, 0)]:
+    for index in np.argsort(result - exact, kind="stable")[: max(missing, 0)]:
         result[index] = min(result[index] + 1, highest[index])
     return result

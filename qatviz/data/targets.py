@@ -33,9 +33,9 @@ def task_of(array):
     finite = array[np.isfinite(array)]
     if (finite == np.floor(finite)).all():
         return CLASSIFICATION
-    if array.ndim == 2 and array.shape[1] > 1 and finite.size == array.size and finite.min() >= 0:
-        if (np.abs(array.sum(axis=1, dtype=np.float64) - 1.0) <= _SUM_TOLERANCE).all():
-            return CLASSIFICATION
+    could_be_rows = array.ndim == 2 and array.shape[1] > 1 and finite.size == array.size and finite.min() >= 0
+    if could_be_rows and (np.abs(array.sum(axis=1, dtype=np.float64) - 1.0) <= _SUM_TOLERANCE).all():
+        return CLASSIFICATION
     return REGRESSION
 
 
@@ -60,8 +60,15 @@ def as_targets(array, n_examples, where):
     DataError
         If shape, dtype or values do not fit.
     """
-    array = _one_an_example(array, n_examples, where, "row", "numbers to predict",
-                            f"[N] or [N, outputs] with 1 to {MAX_CLASSES} numbers to predict", MAX_CLASSES)
+    array = _one_an_example(
+        array,
+        n_examples,
+        where,
+        "row",
+        "numbers to predict",
+        f"[N] or [N, outputs] with 1 to {MAX_CLASSES} numbers to predict",
+        MAX_CLASSES,
+    )
     return as_float32(array.reshape(n_examples, -1), where)
 
 
@@ -88,8 +95,14 @@ def as_labels(array, n_examples, where):
     DataError
         If shape, dtype or range do not fit.
     """
-    array = _one_an_example(array, n_examples, where, "label", "class indices or one-hot rows of a numeric type",
-                            "[N] class indices or [N, classes] one-hot rows")
+    array = _one_an_example(
+        array,
+        n_examples,
+        where,
+        "label",
+        "class indices or one-hot rows of a numeric type",
+        "[N] class indices or [N, classes] one-hot rows",
+    )
     num_classes = None
     if array.ndim == 2 and array.shape[1] > 1:
         _check_one_hot(array, where)
@@ -103,7 +116,10 @@ def as_labels(array, n_examples, where):
             wrong |= array != np.floor(array)
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
-        raise DataError(f"{where}: found label {array[place].item()!r} in example {place}: expected whole numbers from 0 to {MAX_CLASSES - 1}{_OR_REGRESSION}")
+        raise DataError(
+            f"{where}: found label {array[place].item()!r} in example {place}: expected whole numbers from 0 "
+            f"to {MAX_CLASSES - 1}{_OR_REGRESSION}"
+        )
     return array.astype(np.int32), num_classes
 
 
@@ -113,8 +129,11 @@ def _check_one_hot(array, where):
     right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
     if not right.all():
         place = int(np.flatnonzero(~right)[0])
-        raise DataError(f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}: expected one-hot rows (a single 1, else 0), or shape [N] for "
-                        f"class indices{_OR_REGRESSION[len(' for classes'):]}")
+        raise DataError(
+            f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}: expected "
+            "one-hot rows (a single 1, else 0), or shape [N] for "
+            f"class indices{_OR_REGRESSION[len(' for classes') :]}"
+        )
 
 
 def _one_an_example(array, n_examples, where, one, values, shape, most=None):
@@ -122,7 +141,7 @@ def _one_an_example(array, n_examples, where, one, values, shape, most=None):
     array = np.asarray(array)
     if array.dtype.kind not in "iufb":
         raise DataError(f"{where}: found dtype {array.dtype}: expected {values}")
-    if array.ndim not in (1, 2) or array.ndim == 2 and not 1 <= array.shape[1] <= (most or array.shape[1]):
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= (most or array.shape[1])):
         raise DataError(f"{where}: found shape {list(array.shape)}: expected {shape}")
     if len(array) != n_examples:
         raise DataError(f"{where}: found {len(array)} {one}s for {n_examples} examples: expected one {one} an example")

@@ -83,15 +83,25 @@ class Format:
         for name, value in (given or {}).items():
             option = next((option for option in self.options if option.name == name), None)
             if option is None:
-                raise ExportError(f"{self.name}: there is no option {name!r}; there {'are ' + ', '.join(settled) if settled else 'is none'}")
+                raise ExportError(
+                    f"{self.name}: there is no option {name!r}; there "
+                    f"{'are ' + ', '.join(settled) if settled else 'is none'}"
+                )
             allowed = option.choices or (False, True)
             if value not in allowed:
-                raise ExportError(f"{self.name}: option {name} is {value!r}; expected one of {', '.join(map(str, allowed))}")
+                raise ExportError(
+                    f"{self.name}: option {name} is {value!r}; expected one of {', '.join(map(str, allowed))}"
+                )
             settled[name] = value
         return settled
 
-    def export(self, source: ExportSource, path: Union[str, Path], options: Optional[Mapping[str, Any]] = None,
-               progress: Progress = Progress()) -> "Written":
+    def export(
+        self,
+        source: ExportSource,
+        path: Union[str, Path],
+        options: Optional[Mapping[str, Any]] = None,
+        progress: Progress = Progress(),
+    ) -> "Written":
         """Write it, with its proof; any thread, beside a training run.
 
         Raises
@@ -116,78 +126,182 @@ class Written(NamedTuple):
 
 
 TFLITE = Format(
-    "tflite", "TensorFlow Lite", "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit "
-    "weights ask for it", ".tflite", "tflite.export",
-    (Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
-     Option("plain_codes", "Keep codes of few bits as they are", "Codes of fewer than 8 bits are not multiplied to "
-            "fill 8: smaller once compressed, less exact in runtimes that round twice"),
-     Option("int4", "Weights of up to 4 bits as INT4", "Weights of up to 4 bits are INT4 tensors, two a byte: half the "
-            "size, less exact, and for LiteRT, not for older runtimes"),
-     Option("int16", "Activations of more than 8 bits as int16", "Activations may have 9 to 16 bits, as int16: for "
-            "LiteRT, not for older runtimes"),
-     Option("double_rounding", "For kernels that round twice", "Scales and biases are off by what such kernels add: "
-            "more exact in TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less in LiteRT"),
-     Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert")),
-    tflite_limits.tflite)
+    "tflite",
+    "TensorFlow Lite",
+    "Integers for phones and microcontrollers: int8, or uint8 where asymmetric 8-bit weights ask for it",
+    ".tflite",
+    "tflite.export",
+    (
+        Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
+        Option(
+            "plain_codes",
+            "Keep codes of few bits as they are",
+            "Codes of fewer than 8 bits are not multiplied to "
+            "fill 8: smaller once compressed, less exact in runtimes that round twice",
+        ),
+        Option(
+            "int4",
+            "Weights of up to 4 bits as INT4",
+            "Weights of up to 4 bits are INT4 tensors, two a byte: half the "
+            "size, less exact, and for LiteRT, not for older runtimes",
+        ),
+        Option(
+            "int16",
+            "Activations of more than 8 bits as int16",
+            "Activations may have 9 to 16 bits, as int16: for LiteRT, not for older runtimes",
+        ),
+        Option(
+            "double_rounding",
+            "For kernels that round twice",
+            "Scales and biases are off by what such kernels add: "
+            "more exact in TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less in LiteRT",
+        ),
+        Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert"),
+    ),
+    tflite_limits.tflite,
+)
 
-_FORM = Option("form", "Form", "With the rounding that was trained (fake-quant); the same with sums in double "
-               "precision, so that deep networks have every code too (exact, for TensorFlow alone); or not rounded "
-               "(float)",
-               "fake-quant", ("fake-quant", "exact", "float"))
+_FORM = Option(
+    "form",
+    "Form",
+    "With the rounding that was trained (fake-quant); the same with sums in double "
+    "precision, so that deep networks have every code too (exact, for TensorFlow alone); or not rounded "
+    "(float)",
+    "fake-quant",
+    ("fake-quant", "exact", "float"),
+)
 
 SAVEDMODEL = Format(
-    "savedmodel", "TensorFlow SavedModel", "An inference graph for TensorFlow, Serving and converters: a directory "
-    "with constants, fake-quant operations and a signature", "", "graphs.savedmodel", (_FORM,))
+    "savedmodel",
+    "TensorFlow SavedModel",
+    "An inference graph for TensorFlow, Serving and converters: a directory "
+    "with constants, fake-quant operations and a signature",
+    "",
+    "graphs.savedmodel",
+    (_FORM,),
+)
 
 FROZEN = Format(
-    "frozen", "TensorFlow frozen graph", "The same graph as one file, for converters and viewers that take a GraphDef",
-    ".pb", "graphs.frozen", (_FORM,))
+    "frozen",
+    "TensorFlow frozen graph",
+    "The same graph as one file, for converters and viewers that take a GraphDef",
+    ".pb",
+    "graphs.frozen",
+    (_FORM,),
+)
 
 C = Format(
-    "c", "C source", "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
-    "allocation; a directory", "", "c.export",
-    (Option("pack_int4", "Pack 4-bit weights", "Weights of up to 4 bits are stored two in a byte: half the memory, but "
-            "the runtime has to unpack them"),),
-    limits.integer)
+    "c",
+    "C source",
+    "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
+    "allocation; a directory",
+    "",
+    "c.export",
+    (
+        Option(
+            "pack_int4",
+            "Pack 4-bit weights",
+            "Weights of up to 4 bits are stored two in a byte: half the memory, but the runtime has to unpack them",
+        ),
+    ),
+    limits.integer,
+)
 
 KERAS = Format(
-    "keras", "Keras model", "The trained weights, in float, back in your own Keras model, or in one of the same layers",
-    ".h5", "keras.export",
-    (Option("rebuild", "Build the model anew", "Write a Keras model of the network's layers, not the one it came from"),
-     Option("allow_code", "Allow the model's code to run", "Build the imported model although it holds Python code, "
-            "which runs with your rights")))
+    "keras",
+    "Keras model",
+    "The trained weights, in float, back in your own Keras model, or in one of the same layers",
+    ".h5",
+    "keras.export",
+    (
+        Option(
+            "rebuild", "Build the model anew", "Write a Keras model of the network's layers, not the one it came from"
+        ),
+        Option(
+            "allow_code",
+            "Allow the model's code to run",
+            "Build the imported model although it holds Python code, which runs with your rights",
+        ),
+    ),
+)
 
 TFLITE_FAKE_QUANT = Format(
-    "tflite-fakequant", "TensorFlow Lite, simulated", "A float file that simulates the rounding with FAKE_QUANT "
-    "operations: takes any setting and runs everywhere, but is no smaller or faster than float", ".tflite",
-    "fake_quant.export", (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),))
+    "tflite-fakequant",
+    "TensorFlow Lite, simulated",
+    "A float file that simulates the rounding with FAKE_QUANT "
+    "operations: takes any setting and runs everywhere, but is no smaller or faster than float",
+    ".tflite",
+    "fake_quant.export",
+    (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),),
+)
 
 ONNX = Format(
-    "onnx", "ONNX", "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
-    "DequantizeLinear; what has more bits is rounded in float", ".onnx", "onnx.export",
-    (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
-     Option("layout", "Order of image axes", "Whether it takes images with their channels last (nhwc), as here, or "
-            "first (nchw)", onnx_limits.NHWC, (onnx_limits.NHWC, onnx_limits.NCHW)),
-     Option("storage", "Type of codes", "uint8 never saturates in onnxruntime, on any processor; int8 is what some "
-            "accelerators ask for", onnx_limits.UINT8, (onnx_limits.UINT8, onnx_limits.INT8)),
-     Option("exact", "Every code, in deep networks too", "Sums come from integer operators and are multiplied in "
-            "double precision: every code is that of the app, but it is slower, and compilers may not know the form")),
-    onnx_limits.onnx)
+    "onnx",
+    "ONNX",
+    "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
+    "DequantizeLinear; what has more bits is rounded in float",
+    ".onnx",
+    "onnx.export",
+    (
+        Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
+        Option(
+            "layout",
+            "Order of image axes",
+            "Whether it takes images with their channels last (nhwc), as here, or first (nchw)",
+            onnx_limits.NHWC,
+            (onnx_limits.NHWC, onnx_limits.NCHW),
+        ),
+        Option(
+            "storage",
+            "Type of codes",
+            "uint8 never saturates in onnxruntime, on any processor; int8 is what some accelerators ask for",
+            onnx_limits.UINT8,
+            (onnx_limits.UINT8, onnx_limits.INT8),
+        ),
+        Option(
+            "exact",
+            "Every code, in deep networks too",
+            "Sums come from integer operators and are multiplied in "
+            "double precision: every code is that of the app, but it is slower, and compilers may not know the form",
+        ),
+    ),
+    onnx_limits.onnx,
+)
 
 NPZ = Format(
-    "npz", "NumPy arrays and JSON", "All integers, for programs of your own: arrays of codes, biases and multipliers, "
-    "and a description of the layers beside them", ".npz", "npz.export", (), limits.integer)
+    "npz",
+    "NumPy arrays and JSON",
+    "All integers, for programs of your own: arrays of codes, biases and multipliers, "
+    "and a description of the layers beside them",
+    ".npz",
+    "npz.export",
+    (),
+    limits.integer,
+)
 
 ENCODINGS = Format(
-    "encodings", "AIMET encodings", "Scales and offsets of all tensors, for tools that quantize a float model "
-    "themselves (AIMET, Qualcomm's); tensors in float are held too", ".encodings", "encodings.export",
-    (Option("encodings_version", "Version", "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
-            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges", encodings_limits.LISTS,
-            encodings_limits.VERSIONS),),
-    encodings_limits.encodings)
+    "encodings",
+    "AIMET encodings",
+    "Scales and offsets of all tensors, for tools that quantize a float model "
+    "themselves (AIMET, Qualcomm's); tensors in float are held too",
+    ".encodings",
+    "encodings.export",
+    (
+        Option(
+            "encodings_version",
+            "Version",
+            "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
+            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges",
+            encodings_limits.LISTS,
+            encodings_limits.VERSIONS,
+        ),
+    ),
+    encodings_limits.encodings,
+)
 
-FORMATS: Dict[str, Format] = {form.name: form for form in (
-    TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)}
+FORMATS: Dict[str, Format] = {
+    form.name: form for form in (TFLITE, SAVEDMODEL, FROZEN, C, KERAS, TFLITE_FAKE_QUANT, ONNX, NPZ, ENCODINGS)
+}
 
 
 def format_named(name: str) -> Format:

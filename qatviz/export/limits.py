@@ -1,4 +1,5 @@
-"""What formats can't hold, told from the settings alone: why, and what would make it possible. Quick, and no TensorFlow.
+"""What formats can't hold, told from the settings alone: why, and what would make it possible. Quick, and no
+TensorFlow.
 
 Each function takes the network, the settings at a moment, the steps done by then (None: delays of quantization count as
 over) and the format's options, and gives a sentence for each reason; none where the format can hold it.
@@ -26,11 +27,17 @@ def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int
         if tensor.layer == "input":
             where, verb = "the network's input", "are" if tensor.kind == WEIGHTS else "is"
         if not s.enabled:
-            reasons.append(f"{where} {verb} left in float ({tensor.name}.enabled is off), which has no integer form; possible with "
-                           f"{tensor.name}.enabled=on")
+            reasons.append(
+                f"{where} {verb} left in float ({tensor.name}.enabled is off), which has no integer form; "
+                "possible with "
+                f"{tensor.name}.enabled=on"
+            )
         elif step is not None and step < s.quant_delay:
-            reasons.append(f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is step {step}; possible from "
-                           f"that step on, or with {tensor.name}.quant_delay=0")
+            reasons.append(
+                f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is "
+                f"step {step}; possible from "
+                f"that step on, or with {tensor.name}.quant_delay=0"
+            )
     return reasons
 
 

@@ -19,8 +19,13 @@ class Progress:
     is_cancelled : callable () -> bool, optional
     """
 
-    def __init__(self, on_progress: Optional[Callable[[str, float], None]] = None,
-                 is_cancelled: Optional[Callable[[], bool]] = None, low: float = 0.0, high: float = 1.0):
+    def __init__(
+        self,
+        on_progress: Optional[Callable[[str, float], None]] = None,
+        is_cancelled: Optional[Callable[[], bool]] = None,
+        low: float = 0.0,
+        high: float = 1.0,
+    ):
         self._on_progress, self._is_cancelled = on_progress, is_cancelled
         self._low, self._high = low, high
 

@@ -58,8 +58,9 @@ class RunSeries(NamedTuple):
     events: Sequence[Dict[str, Any]]
 
 
-def recorded_series(reader: RecordReader, most_points: int = MOST_POINTS,
-                    most_snapshots: int = MOST_SNAPSHOTS) -> RunSeries:
+def recorded_series(
+    reader: RecordReader, most_points: int = MOST_POINTS, most_snapshots: int = MOST_SNAPSHOTS
+) -> RunSeries:
     """What is in the record of a run, on the timeline that survives; the run may be going on.
 
     Raises
@@ -88,15 +89,28 @@ def recorded_series(reader: RecordReader, most_points: int = MOST_POINTS,
         loss, rate, values = seconds, seconds, np.zeros((0, len(STEP_MEASURES), len(tensors)))
     flat = values.reshape(len(steps), len(STEP_MEASURES) * len(tensors))
     scalars = np.concatenate([np.stack([loss, rate], axis=1), flat], axis=1)
-    tracks = (Track(_step_names(tensors), steps, scalars),) + _evaluations(events)
+    tracks = (Track(_step_names(tensors), steps, scalars), *_evaluations(events))
     wanted = _evenly(np.array(reader.snapshots(), np.int64), most_snapshots)
-    return RunSeries(network.name, float(description["created"]), (steps, seconds), tensors, tracks,
-                     _Snapshots(reader, wanted), events)
+    return RunSeries(
+        network.name,
+        float(description["created"]),
+        (steps, seconds),
+        tensors,
+        tracks,
+        _Snapshots(reader, wanted),
+        events,
+    )
 
 
-def shown_series(name: str, created: float, history: History, snapshots: Sequence[Snapshot],
-                 events: Sequence[Dict[str, Any]], most_points: int = MOST_POINTS,
-                 most_snapshots: int = MOST_SNAPSHOTS) -> RunSeries:
+def shown_series(
+    name: str,
+    created: float,
+    history: History,
+    snapshots: Sequence[Snapshot],
+    events: Sequence[Dict[str, Any]],
+    most_points: int = MOST_POINTS,
+    most_snapshots: int = MOST_SNAPSHOTS,
+) -> RunSeries:
     """The same of a run without a record: from its history, where old steps are means of some, and the snapshots kept.
 
     Parameters
@@ -113,15 +127,17 @@ def shown_series(name: str, created: float, history: History, snapshots: Sequenc
     """
     events = sorted(events, key=lambda event: event["step"])
     ending = "/" + STEP_MEASURES[0]
-    tensors = tuple(series[:-len(ending)] for series in history.names(STEPS) if series.endswith(ending))
+    tensors = tuple(series[: -len(ending)] for series in history.names(STEPS) if series.endswith(ending))
     columns = _together(history)
     chosen = _evenly(np.arange(min(len(column.last_step) for column in columns)), most_points)
     values = np.stack([column.mean[chosen] for column in columns], axis=1)
     steps = columns[0].last_step[chosen]
     kept = [snapshots[i] for i in _evenly(np.arange(len(snapshots)), most_snapshots)]
-    clock = (np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
-             np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]))
-    tracks = (Track(_step_names(tensors), steps, values),) + _evaluations(events)
+    clock = (
+        np.array([0] + [s.step for s in snapshots if s.step > 0], np.int64),
+        np.array([0.0] + [s.seconds for s in snapshots if s.step > 0]),
+    )
+    tracks = (Track(_step_names(tensors), steps, values), *_evaluations(events))
     return RunSeries(name, created, clock, tensors, tracks, kept, events)
 
 
@@ -130,7 +146,7 @@ def _together(history: History) -> List[Series]:
     while True:
         columns = [history.series(series) for series in history.names(STEPS)]
         shortest = min((column.last_step for column in columns), key=len)
-        if all((column.last_step[:len(shortest)] == shortest).all() for column in columns):
+        if all((column.last_step[: len(shortest)] == shortest).all() for column in columns):
             return columns
         # Between two of them the run has folded old steps into buckets, which it seldom does.
 
@@ -157,8 +173,7 @@ class _Snapshots:
 
 
 def _step_names(tensors: Sequence[str]) -> Tuple[str, ...]:
-    return ("loss", "learning_rate") + tuple(f"{measure}/{tensor}" for measure in STEP_MEASURES
-                                             for tensor in tensors)
+    return ("loss", "learning_rate", *tuple(f"{measure}/{tensor}" for measure in STEP_MEASURES for tensor in tensors))
 
 
 def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:

@@ -42,8 +42,14 @@ class Written(NamedTuple):
     bytes: int
 
 
-def write_events(directory: Union[str, Path], history: History, snapshots: Sequence[Snapshot],
-                 happened: Sequence[Event], name: str = "run", created: Optional[float] = None) -> Written:
+def write_events(
+    directory: Union[str, Path],
+    history: History,
+    snapshots: Sequence[Snapshot],
+    happened: Sequence[Event],
+    name: str = "run",
+    created: Optional[float] = None,
+) -> Written:
     """Write a run of which there is no record: from what is in memory of it. Any thread.
 
     Parameters
@@ -159,9 +165,12 @@ def _scalars(track: Track) -> Iterator[Values]:
 
 
 def _snapshot(snapshot: Snapshot, tensors: Tuple[str, ...]) -> Values:
-    values = [tf.Summary.Value(tag=f"{name}/{tensor}", simple_value=snapshot.values[row, column])
-              for row, name in _OF_SNAPSHOTS for column, tensor in enumerate(tensors)
-              if not np.isnan(snapshot.values[row, column])]
+    values = [
+        tf.Summary.Value(tag=f"{name}/{tensor}", simple_value=snapshot.values[row, column])
+        for row, name in _OF_SNAPSHOTS
+        for column, tensor in enumerate(tensors)
+        if not np.isnan(snapshot.values[row, column])
+    ]
     for tensor, found in snapshot.histograms.items():
         for kind, counts in (("float", found.float_counts), ("quantized", found.quantized_counts)):
             if np.isfinite(found.edges).all():
@@ -176,9 +185,15 @@ def _histogram(tag: str, edges: np.ndarray, counts: np.ndarray) -> tf.Summary.Va
     """Counts between edges; the sums, which a snapshot doesn't have, as if all values were in the middle of theirs."""
     edges, counts = np.asarray(edges, np.float64), np.asarray(counts, np.float64)
     middles = (edges[:-1] + edges[1:]) / 2
-    histogram = tf.HistogramProto(min=edges[0], max=edges[-1], num=counts.sum(), sum=counts @ middles,
-                                  sum_squares=counts @ middles**2, bucket_limit=edges[1:].tolist(),
-                                  bucket=counts.tolist())
+    histogram = tf.HistogramProto(
+        min=edges[0],
+        max=edges[-1],
+        num=counts.sum(),
+        sum=counts @ middles,
+        sum_squares=counts @ middles**2,
+        bucket_limit=edges[1:].tolist(),
+        bucket=counts.tolist(),
+    )
     return tf.Summary.Value(tag=tag, histo=histogram)
 
 
@@ -186,5 +201,13 @@ def _texts(series: RunSeries) -> Iterator[Values]:
     metadata = tf.SummaryMetadata(plugin_data=tf.SummaryMetadata.PluginData(plugin_name="text"))
     for step, texts in itertools.groupby(event_texts(series.events), key=lambda pair: pair[0]):
         text = "\n".join("- " + text for _, text in texts)
-        yield step, tf.Summary(value=[tf.Summary.Value(tag="events", metadata=metadata,
-                                                       tensor=tf.make_tensor_proto(text, dtype=tf.string))])
+        yield (
+            step,
+            tf.Summary(
+                value=[
+                    tf.Summary.Value(
+                        tag="events", metadata=metadata, tensor=tf.make_tensor_proto(text, dtype=tf.string)
+                    )
+                ]
+            ),
+        )

@@ -2,7 +2,8 @@
 
 import sys
 
-# pyqtgraph imports h5py, where there is one, for a class that is not used here: a tenth of the time until the window shows.
+# pyqtgraph imports h5py, where there is one, for a class that is not used here: a tenth of the time until the window
+# shows.
 if "h5py" not in sys.modules and "pyqtgraph" not in sys.modules:
     sys.modules["h5py"] = None  # type: ignore
     try:

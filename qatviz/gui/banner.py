@@ -10,7 +10,8 @@ GOOD, WARNING, BAD = "good", "warning", "bad"
 
 
 class Banner(QtWidgets.QFrame):
-    """One message with its details to copy, and perhaps one thing to do about it; it stays until it is closed or replaced.
+    """One message with its details to copy, and perhaps one thing to do about it; it stays until it is closed or
+    replaced.
 
     Parameters
     ----------
@@ -43,8 +44,14 @@ class Banner(QtWidgets.QFrame):
         theme.changed.connect(self._dress)
         self.hide()
 
-    def say(self, text: str, level: str = WARNING, details: str = "", action: str = "",
-            do: Optional[Callable[[], None]] = None) -> None:
+    def say(
+        self,
+        text: str,
+        level: str = WARNING,
+        details: str = "",
+        action: str = "",
+        do: Optional[Callable[[], None]] = None,
+    ) -> None:
         """Show a message; ``action`` names a button that calls ``do``."""
         self.level, self.details, self._action = level, details, do
         self.text.setText(text)

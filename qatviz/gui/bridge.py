@@ -1,4 +1,6 @@
-"""From the run's thread to the window: a timer empties the run's channel and hands the news to the model, once a frame."""
+"""From the run's thread to the window: a timer empties the run's channel and hands the news to the model, once a
+frame.
+"""
 
 from typing import Any, Optional
 
@@ -45,8 +47,9 @@ class Bridge(QtCore.QObject):
         self._frames.tick()
 
     def _notice_user(self) -> None:
-        """A pointer that moves over the window, or a button that is held. An event filter would tell as well, but be called,
-        and need the interpreter lock, for each of thousands of events a second."""
+        """A pointer that moves over the window, or a button that is held. An event filter would tell as well, but be
+        called, and need the interpreter lock, for each of thousands of events a second.
+        """
         pointer = (QtGui.QCursor.pos(), QtWidgets.QApplication.mouseButtons())
         if pointer != self._pointer and QtWidgets.QApplication.activeWindow() is not None:
             self._frames.touch()

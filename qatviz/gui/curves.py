@@ -70,8 +70,14 @@ def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
     return (min(lows + highs), max(lows + highs)) if lows and highs else None
 
 
-def paint_curves(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Range, y_range: Range,
-                 curves: Sequence[Curve], cut: bool = False) -> None:
+def paint_curves(
+    painter: QtGui.QPainter,
+    rect: QtCore.QRectF,
+    x_range: Range,
+    y_range: Range,
+    curves: Sequence[Curve],
+    cut: bool = False,
+) -> None:
     """Draw ``curves`` into ``rect``: all bands first, then the lines, the first curve on top.
 
     ``cut``: for painters that don't clip (SVG), what lies outside is left out.
@@ -98,8 +104,10 @@ def _within(x: np.ndarray, x_range: Range, more: int = 0) -> slice:
 
 def _pixels(rect: QtCore.QRectF, x_range: Range, y_range: Range, x: np.ndarray, y: np.ndarray):
     x_scale, y_scale = rect.width() / (x_range[1] - x_range[0]), rect.height() / (y_range[1] - y_range[0])
-    return (np.clip(rect.left() + (x - x_range[0]) * x_scale, -_OUTSIDE, rect.right() + _OUTSIDE),
-            np.clip(rect.bottom() - (y - y_range[0]) * y_scale, -_OUTSIDE, rect.bottom() + _OUTSIDE))
+    return (
+        np.clip(rect.left() + (x - x_range[0]) * x_scale, -_OUTSIDE, rect.right() + _OUTSIDE),
+        np.clip(rect.bottom() - (y - y_range[0]) * y_scale, -_OUTSIDE, rect.bottom() + _OUTSIDE),
+    )
 
 
 def _paint_band(painter, rect, x_range, y_range, curve: Curve, part: slice) -> None:

@@ -54,10 +54,14 @@ class Docks:
         for name in ("quantization", "histograms", "evolution"):
             docks[name].raise_()
         width, height = window.width(), window.height()
-        window.resizeDocks([docks[n] for n in ("quantization", "histograms", "tensor")],
-                           [max(270, int(0.2 * width)), int(0.47 * width), int(0.33 * width)], QtCore.Qt.Horizontal)
-        window.resizeDocks([docks["histograms"], docks["evolution"]], [int(0.52 * height), int(0.48 * height)],
-                           QtCore.Qt.Vertical)
+        window.resizeDocks(
+            [docks[n] for n in ("quantization", "histograms", "tensor")],
+            [max(270, int(0.2 * width)), int(0.47 * width), int(0.33 * width)],
+            QtCore.Qt.Horizontal,
+        )
+        window.resizeDocks(
+            [docks["histograms"], docks["evolution"]], [int(0.52 * height), int(0.48 * height)], QtCore.Qt.Vertical
+        )
 
     def restore(self, settings: QtCore.QSettings) -> bool:
         """Arrange as remembered; False where nothing is, or it does not fit these docks."""

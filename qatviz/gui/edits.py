@@ -80,7 +80,8 @@ class Edits(QtCore.QObject):
 
     def set_dragging(self, dragging: bool) -> None:
         """While a control is being dragged (or a key held down) edits stay pending, however slow; its end sends them as
-        one."""
+        one.
+        """
         self._dragging = dragging
         if dragging:
             self._timer.stop()
@@ -102,7 +103,8 @@ class Edits(QtCore.QObject):
 
     def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
         """Give quantizers (those of ``tensors``; by default all) a preset, at once in live mode; in hold mode its
-        differences become pending."""
+        differences become pending.
+        """
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
         if self.mode == LIVE and len(chosen) == len(self._model.tensors):
@@ -135,8 +137,11 @@ class Edits(QtCore.QObject):
     @property
     def unsent(self) -> Dict[Key, Any]:
         """What is pending and waits for :meth:`apply`."""
-        return {key: value for key, value in self.pending.items()
-                if not any(sent.get(key, _NOTHING) == value for sent in self._sent.values())}
+        return {
+            key: value
+            for key, value in self.pending.items()
+            if not any(sent.get(key, _NOTHING) == value for sent in self._sent.values())
+        }
 
     @property
     def can_undo(self) -> bool:

@@ -45,16 +45,18 @@ class ExportWanted(NamedTuple):
 
 class Command(NamedTuple):
     """A program that writes an export, and tells of it as :mod:`qatviz.cli.followed` says. ``environment``: what it is
-    to have besides this process' own."""
+    to have besides this process' own.
+    """
 
     program: str
     arguments: List[str]
-    environment: Dict[str, str] = {}
+    environment: Optional[Dict[str, str]] = None
 
 
 class Ended(NamedTuple):
     """How an export ended: with the ``record`` of its proof, with ``message`` (what went wrong) and ``details``, or
-    cancelled, with neither."""
+    cancelled, with neither.
+    """
 
     wanted: ExportWanted
     record: Optional[Dict[str, Any]] = None
@@ -78,8 +80,9 @@ class Exporter(QtCore.QObject):
     #: Ended.
     ended = QtCore.pyqtSignal(object)
 
-    def __init__(self, model: RunModel, command_of: Callable[[ExportWanted], Command],
-                 parent: Optional[QtCore.QObject] = None):
+    def __init__(
+        self, model: RunModel, command_of: Callable[[ExportWanted], Command], parent: Optional[QtCore.QObject] = None
+    ):
         super().__init__(parent)
         self._model, self._command_of = model, command_of
         self.wanted: Optional[ExportWanted] = None
@@ -153,7 +156,9 @@ class Exporter(QtCore.QObject):
                 return
             self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
         elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept():
-            self._end(message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}")
+            self._end(
+                message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}"
+            )
             return
         if self._is_kept():
             self._sequence = -1
@@ -177,7 +182,7 @@ class Exporter(QtCore.QObject):
         self._tell("starting", 0.0)
         process = self._process = QtCore.QProcess(self)
         environment = QtCore.QProcessEnvironment.systemEnvironment()
-        for name, value in command.environment.items():
+        for name, value in (command.environment or {}).items():
             environment.insert(name, value)
         process.setProcessEnvironment(environment)
         process.readyReadStandardOutput.connect(self._on_output)
@@ -221,7 +226,7 @@ class Exporter(QtCore.QObject):
             text = self._errors.decode("utf-8", "replace").strip()
             own = [line for line in text.splitlines() if line.startswith(_PROGRAM)]
             if own:  # worded for the user
-                self._end(message=" ".join(line[len(_PROGRAM):] for line in own))
+                self._end(message=" ".join(line[len(_PROGRAM) :] for line in own))
             elif status == QtCore.QProcess.NormalExit:
                 last = text.rpartition("\n")[2]
                 self._end(message=last or f"The export ended with code {code}", details=text)

@@ -51,7 +51,9 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
     with laid_out(widget, size) as size:
         pixels = QtCore.QSize(round(size.width() * scale), round(size.height() * scale))
         if not 1 <= min(pixels.width(), pixels.height()) <= max(pixels.width(), pixels.height()) <= MAX_PIXELS:
-            raise FigureError(f"a picture of {pixels.width()} x {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side")
+            raise FigureError(
+                f"a picture of {pixels.width()} x {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side"
+            )
         image = QtGui.QImage(pixels, QtGui.QImage.Format_ARGB32)
         image.setDevicePixelRatio(scale)
         image.fill(widget.palette().color(QtGui.QPalette.Window))

@@ -68,7 +68,7 @@ def _boxes(widget: QtWidgets.QWidget) -> Iterator[Tuple[QtCore.QRectF, pg.ViewBo
 def _views(widget: QtWidgets.QWidget) -> List[QtWidgets.QGraphicsView]:
     """The views on it, or the one it is."""
     views = [view for view in widget.findChildren(QtWidgets.QGraphicsView) if view.isVisibleTo(widget)]
-    return [widget] + views if isinstance(widget, QtWidgets.QGraphicsView) else views
+    return [widget, *views] if isinstance(widget, QtWidgets.QGraphicsView) else views
 
 
 def _colors(number: int) -> Tuple[str, str]:
@@ -89,17 +89,19 @@ def _generate(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
     painter.end()
     # SVG Tiny, which the generator says it writes, has no clip paths; and another machine may not have the font.
     text = bytes(buffer.data()).decode("utf-8").replace('version="1.2" baseProfile="tiny"', 'version="1.1"')
-    return re.sub('font-family="([^",]+)"', 'font-family="\'\\1\', sans-serif"', text)
+    return re.sub('font-family="([^",]+)"', "font-family=\"'\\1', sans-serif\"", text)
 
 
 def _clipped(text: str, number: int, rect: QtCore.QRectF) -> str:
     """The text without the marks of plot ``number``, and what was between them clipped to ``rect``."""
-    first, last = (re.search(rf'<g [^>]*fill="{color}"[^>]*>.*?</g>', text, re.DOTALL)
-                   for color in _colors(number))
+    first, last = (re.search(rf'<g [^>]*fill="{color}"[^>]*>.*?</g>', text, re.DOTALL) for color in _colors(number))
     if first is None or last is None:  # the plot is hidden behind something or outside: Qt drew none of it
         return text
     name = f"plot{number}"
-    clip = f'<clipPath id="{name}"><rect x="{rect.x():g}" y="{rect.y():g}" width="{rect.width():g}" height="{rect.height():g}"/></clipPath>\n'
-    inside = text[first.end():last.start()]
+    clip = (
+        f'<clipPath id="{name}"><rect x="{rect.x():g}" y="{rect.y():g}" width="{rect.width():g}" '
+        f'height="{rect.height():g}"/></clipPath>\n'
+    )
+    inside = text[first.end() : last.start()]
     group = f'<g clip-path="url(#{name})">{inside}</g>'
-    return text[:first.start()] + clip + group + text[last.end():]
+    return text[: first.start()] + clip + group + text[last.end() :]

@@ -9,8 +9,7 @@ from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.save_figure import SaveFigureDialog
 from qatviz.gui.figure_files import FigureError, picture, save_csv, save_png, save_svg, title_of
 
-__all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg",
-           "title_of"]
+__all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg", "title_of"]
 
 #: Where files were last saved to.
 DIRECTORY_KEY = "figures/directory"
@@ -32,10 +31,12 @@ class FigureMenu(QtWidgets.QMenu):
         self._figure = figure
         self.setToolTipsVisible(True)
         self.copy_action = self._add("Copy picture", "Put this figure, as it is now, on the clipboard", self.copy)
-        self.picture_action = self._add("Save picture…", "Save this figure as PNG or SVG at a size of your choice",
-                                        self.save_picture)
-        self.table_action = self._add("Save data as CSV…", "Save the numbers drawn here, a column each, as CSV",
-                                      self.save_table)
+        self.picture_action = self._add(
+            "Save picture…", "Save this figure as PNG or SVG at a size of your choice", self.save_picture
+        )
+        self.table_action = self._add(
+            "Save data as CSV…", "Save the numbers drawn here, a column each, as CSV", self.save_table
+        )
         self.table_action.setVisible(hasattr(figure, "table"))
         figure.setContextMenuPolicy(QtCore.Qt.CustomContextMenu)
         figure.customContextMenuRequested.connect(lambda point: self.popup(figure.mapToGlobal(point)))
@@ -54,8 +55,9 @@ class FigureMenu(QtWidgets.QMenu):
 
     def save_picture(self) -> None:
         """Ask for a size and a file, and save the picture."""
-        dialog = SaveFigureDialog(title_of(self._figure), self._figure.size(), self._directory(), self._settings(),
-                                  self._figure.window())
+        dialog = SaveFigureDialog(
+            title_of(self._figure), self._figure.size(), self._directory(), self._settings(), self._figure.window()
+        )
         dialog.accepted.connect(lambda: self._write_picture(dialog))
         dialog.open()
 
@@ -114,8 +116,9 @@ class FigureMenu(QtWidgets.QMenu):
             window.statusBar().showMessage(text, 5000)
 
     def _warn(self, message: str) -> None:
-        box = QtWidgets.QMessageBox(QtWidgets.QMessageBox.Warning, "Not saved", message, QtWidgets.QMessageBox.Ok,
-                                    self._figure.window())
+        box = QtWidgets.QMessageBox(
+            QtWidgets.QMessageBox.Warning, "Not saved", message, QtWidgets.QMessageBox.Ok, self._figure.window()
+        )
         box.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         box.open()
 

@@ -28,8 +28,8 @@ _NEWEST = 0.3
 class Frames(QtCore.QObject):
     """Draws panels in turn.
 
-    Each tick draws panels that are visible and out of date, the one that waited longest first, until the tick's budget is
-    spent; then it rests until drawing has taken no more than its share of the time.
+    Each tick draws panels that are visible and out of date, the one that waited longest first, until the tick's budget
+    is spent; then it rests until drawing has taken no more than its share of the time.
     """
 
     def __init__(self, parent: QtCore.QObject = None, clock=time.perf_counter):

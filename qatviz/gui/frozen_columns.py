@@ -56,8 +56,12 @@ class FrozenColumns(QtWidgets.QTableView):
         self.horizontalHeader().setFixedHeight(table.horizontalHeader().height())
         width = sum(table.columnWidth(column) for column in range(self._count))
         viewport = table.viewport()
-        self.setGeometry(viewport.x(), viewport.y() - table.horizontalHeader().height(), width,
-                         viewport.height() + table.horizontalHeader().height())
+        self.setGeometry(
+            viewport.x(),
+            viewport.y() - table.horizontalHeader().height(),
+            width,
+            viewport.height() + table.horizontalHeader().height(),
+        )
         self.setVisible(width <= _LARGEST_SHARE * viewport.width())
 
     def _on_table_resized(self, column: int, _old: int, _new: int) -> None:

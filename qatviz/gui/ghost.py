@@ -122,8 +122,9 @@ def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
     return known.values
 
 
-def present_range(tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int,
-                  settings: QuantizerSettings) -> Tuple[Range, bool]:
+def present_range(
+    tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
+) -> Tuple[Range, bool]:
     """The range behind the grid that is in effect, and whether that is a guess.
 
     A snapshot tells of the grid, whose window is the range widened to what the grid can have: to both sides where
@@ -151,8 +152,9 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
     return replace(settings, quant_delay=0, ema_decay=0.0, percentile=percentile)
 
 
-def _make(model: RunModel, book: SettingsBook, name: str, histogram: TensorHistogram,
-          values: Optional[np.ndarray]) -> Ghost:
+def _make(
+    model: RunModel, book: SettingsBook, name: str, histogram: TensorHistogram, values: Optional[np.ndarray]
+) -> Ghost:
     tensor, wanted, now = model.plan.tensor(name), book.of(name), model.book.of(name)
     step = model.snapshot.step if values is None else model.values[name].step
     by_channel = wanted.per_channel and tensor.kind == WEIGHTS

@@ -28,8 +28,10 @@ class HeldRange:
             self._held = (low - ROOM * width, high + ROOM * width)
         else:
             old_low, old_high = self._held
-            self._held = (old_low if low >= old_low else low - ROOM * width,
-                          old_high if high <= old_high else high + ROOM * width)
+            self._held = (
+                old_low if low >= old_low else low - ROOM * width,
+                old_high if high <= old_high else high + ROOM * width,
+            )
         return self._held
 
 
@@ -44,7 +46,7 @@ class HeldTop:
     def hold(self, top: float) -> float:
         """The top to show so that ``top`` is not above it."""
         if top > self._held or top < SHRINK_BELOW * self._held:
-            power = 10.0**np.floor(np.log10(max(top, 1e-12)))
+            power = 10.0 ** np.floor(np.log10(max(top, 1e-12)))
             self._held = float(self.STEPS[np.searchsorted(self.STEPS, top / power - 1e-9)] * power)
         return self._held
 
@@ -54,7 +56,7 @@ def ticks(low: float, high: float, most: int) -> List[Tuple[float, str]]:
     width = high - low
     if not (np.isfinite(width) and width > 0) or most < 1:
         return []
-    power = 10.0**np.floor(np.log10(width / most))
+    power = 10.0 ** np.floor(np.log10(width / most))
     for step in power * TICK_STEPS:
         first, last = np.ceil(low / step - 1e-9), np.floor(high / step + 1e-9)
         if last - first + 1 <= most:
@@ -68,7 +70,7 @@ def octave_ticks(low: float, high: float, most: int, rest_below: float) -> List[
     step = next((s for s in (1, 2, 4, 8, 16, 32) if width / s <= max(most - 1, 1)), 64)
     first = np.ceil(rest_below / step + 0.5) * step
     found = [(float(e), "2" + str(int(e)).translate(_SUPERSCRIPTS)) for e in np.arange(first, high + 1e-9, step)]
-    return [((low + rest_below) / 2, "0")] + found
+    return [((low + rest_below) / 2, "0"), *found]
 
 
 def label(value: float, step: float) -> str:

@@ -33,8 +33,12 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     #: Other tiles can be seen, or have another size.
     moved = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, source: Callable[[str], Tuple[TileContent, TileView]],
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        theme: Theme,
+        source: Callable[[str], Tuple[TileContent, TileView]],
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
         self.theme, self._source = theme, source
         self._names: List[str] = []
@@ -254,8 +258,14 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
         columns_, last = self._grid.columns, len(self._names) - 1
         index = self._names.index(self.current) if self.current in self._names else 0
-        steps = {Qt.Key_Left: -1, Qt.Key_Right: 1, Qt.Key_Up: -columns_, Qt.Key_Down: columns_, Qt.Key_Home: -index,
-                 Qt.Key_End: last - index}
+        steps = {
+            Qt.Key_Left: -1,
+            Qt.Key_Right: 1,
+            Qt.Key_Up: -columns_,
+            Qt.Key_Down: columns_,
+            Qt.Key_Home: -index,
+            Qt.Key_End: last - index,
+        }
         if event.key() in steps and self._names:
             target = index + steps[event.key()]
             if 0 <= target <= last:

@@ -77,8 +77,9 @@ def _badge(painter: QtGui.QPainter, box: QtCore.QRectF, text: str, content: Tile
     _text(painter, box, text, style, color, QtCore.Qt.AlignHCenter)
 
 
-def _ghost(painter: QtGui.QPainter, row: QtCore.QRectF, content: TileContent, style: TileStyle,
-           is_compact: bool) -> float:
+def _ghost(
+    painter: QtGui.QPainter, row: QtCore.QRectF, content: TileContent, style: TileStyle, is_compact: bool
+) -> float:
     """Paint over what is there, and return the width with some room beside it."""
     ghost, metrics = content.ghost, style.small_metrics
     if ghost is None:
@@ -91,8 +92,14 @@ def _ghost(painter: QtGui.QPainter, row: QtCore.QRectF, content: TileContent, st
     return width + 8
 
 
-def _text(painter: QtGui.QPainter, rect: QtCore.QRectF, text: str, style: TileStyle, color: QtGui.QColor,
-          alignment: QtCore.Qt.AlignmentFlag) -> None:
+def _text(
+    painter: QtGui.QPainter,
+    rect: QtCore.QRectF,
+    text: str,
+    style: TileStyle,
+    color: QtGui.QColor,
+    alignment: QtCore.Qt.AlignmentFlag,
+) -> None:
     if text:
         painter.setFont(style.small)
         painter.setPen(color)

@@ -3,8 +3,9 @@
 from typing import Sequence, Tuple
 
 
-def picked(names: Sequence[str], selected: Sequence[str], start: str, name: str, is_range: bool,
-           is_addition: bool) -> Tuple[Tuple[str, ...], str]:
+def picked(
+    names: Sequence[str], selected: Sequence[str], start: str, name: str, is_range: bool, is_addition: bool
+) -> Tuple[Tuple[str, ...], str]:
     """The new selection, and the one in it that is current.
 
     Parameters
@@ -22,10 +23,10 @@ def picked(names: Sequence[str], selected: Sequence[str], start: str, name: str,
     """
     if is_range and start in names:
         first, last = sorted((names.index(start), names.index(name)))
-        return tuple(names[first:last + 1]), name
+        return tuple(names[first : last + 1]), name
     if not is_addition:
         return (name,), name
     others = tuple(other for other in selected if other != name)
     if name in selected and others:
         return others, others[-1]
-    return others + (name,), name
+    return (*others, name), name

@@ -33,7 +33,7 @@ def reading(content: TileContent, x: float) -> str:
 
 
 def _extent(shown: Distribution, index: int) -> str:
-    low, high = shown.edges[index:index + 2]
+    low, high = shown.edges[index : index + 2]
     if not shown.is_log2:
         return f"{si(low, 4)} to {si(high, 4)}"
     if index == 0:
@@ -44,19 +44,25 @@ def _extent(shown: Distribution, index: int) -> str:
 def _level(shown: Distribution, index: int) -> str:
     if not shown.is_log2:
         return si(shown.levels[index], 4)
-    return "0" if shown.levels[index] < shown.edges[1] else "±" + si(2.0**shown.levels[index], 4)
+    return "0" if shown.levels[index] < shown.edges[1] else "±" + si(2.0 ** shown.levels[index], 4)
 
 
 def sentence(content: TileContent) -> str:
     """The tile in a sentence."""
-    return ", ".join((content.name, content.badge) + content.readout)
+    return ", ".join((content.name, content.badge, *content.readout))
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:
     """The numbers that are drawn, by column: the bins, then the levels where they are known."""
     shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
-    table = {axis + "_from": shown.edges[:-1], axis + "_to": shown.edges[1:], "float": shown.counts,
-             "clipped": shown.clipped, "flushed": shown.flushed, "quantized": shown.quantized}
+    table = {
+        axis + "_from": shown.edges[:-1],
+        axis + "_to": shown.edges[1:],
+        "float": shown.counts,
+        "clipped": shown.clipped,
+        "flushed": shown.flushed,
+        "quantized": shown.quantized,
+    }
     if shown.levels is not None:
         table.update({"level_" + axis: shown.levels, "level_count": shown.level_counts})
     return table

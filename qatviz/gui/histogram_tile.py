@@ -31,7 +31,7 @@ def highest(shown: Distribution, is_log: bool) -> float:
     if at_zero < 0:
         top = zero = float(counts.max())
     else:
-        others = (counts[:at_zero], counts[at_zero + 1:])
+        others = (counts[:at_zero], counts[at_zero + 1 :])
         top, zero = max(float(part.max()) for part in others if part.size), float(counts[at_zero])
     if is_log:
         heights = shown.level_heights if shown.level_heights is not None else shown.quantized
@@ -45,8 +45,9 @@ class TilePainter:
     What stays the same from snapshot to snapshot is apart, so that it can be kept: most of the time goes into its text.
     """
 
-    def __init__(self, painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileContent, view: TileView,
-                 style: TileStyle):
+    def __init__(
+        self, painter: QtGui.QPainter, rect: QtCore.QRectF, content: TileContent, view: TileView, style: TileStyle
+    ):
         self._painter, self._rect, self._content, self._view, self._style = painter, rect, content, view, style
         self._area = style.plot_area(rect)
         # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
@@ -132,8 +133,9 @@ class TilePainter:
             if wide_count:
                 self._spikes(shown.levels[is_wide], high[is_wide] - low[is_wide], heights[is_wide])
 
-    def _outline(self, x: np.ndarray, heights: np.ndarray, line: QtGui.QColor,
-                 fill: Union[QtGui.QColor, QtCore.Qt.BrushStyle]) -> None:
+    def _outline(
+        self, x: np.ndarray, heights: np.ndarray, line: QtGui.QColor, fill: Union[QtGui.QColor, QtCore.Qt.BrushStyle]
+    ) -> None:
         self._painter.setPen(line)
         self._steps(np.repeat(x, 2), heights, fill)
 
@@ -153,7 +155,7 @@ class TilePainter:
         shown, area = self._content.shown, self._area
         if self._view.is_log or shown.zero_bin < 0 or shown.counts[shown.zero_bin] <= self._view.top:
             return
-        x = float(self._x(shown.edges[shown.zero_bin:shown.zero_bin + 2]).mean())
+        x = float(self._x(shown.edges[shown.zero_bin : shown.zero_bin + 2]).mean())
         self._painter.setPen(QtGui.QPen(self._style.base, 2))
         for offset in (5, 9):
             self._painter.drawLine(QtCore.QLineF(x - 7, area.top() + offset + 3, x + 7, area.top() + offset - 3))
@@ -174,8 +176,10 @@ class TilePainter:
     def _window_px(self, window: Tuple[float, float]) -> Tuple[float, float]:
         """Beyond the tile no further than is safe for Qt."""
         area, far = self._area, 1e4
-        low, high = (min(max((end - self._view.low) * self._per_unit + area.left(), area.left() - far), area.right() + far)
-                     for end in window)
+        low, high = (
+            min(max((end - self._view.low) * self._per_unit + area.left(), area.left() - far), area.right() + far)
+            for end in window
+        )
         return round(low), round(high)
 
     def _window(self) -> None:

@@ -92,8 +92,9 @@ class Launcher(QtCore.QObject):
         raise NotImplementedError
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
-        """Write the report of the run of ``model``, recorded in ``directory`` (empty: not recorded), as the file ``path``, in the
-        background; ``report_written`` or ``failed`` tells."""
+        """Write the report of the run of ``model``, recorded in ``directory`` (empty: not recorded), as the file
+        ``path``, in the background; ``report_written`` or ``failed`` tells.
+        """
         raise NotImplementedError
 
     def export_formats(self) -> Sequence[Any]:

@@ -14,14 +14,36 @@ from qatviz.settings import RUN_SETTINGS, Setting
 
 OPTIMIZERS = tuple(OPTIMIZER_SETTINGS)
 #: Limits are those of :class:`qatviz.training.run_spec.RunSpec`.
-BATCH_SIZE = Setting("batch_size", "Batch size", int, 64, low=1, high=65536, unit="examples",
-                     help="How many examples one step learns from; activation ranges follow the batch too.")
-SEED = Setting("seed", "Seed", int, 0, low=0, high=2**32 - 1,
-               help="Decides initial weights, batches and dropout: the same seed gives the same run.")
-STEPS = Setting("steps", "Steps", int, 2000, low=0, high=10**9,
-                help="The run ends by itself after so many steps.")
-QUANT_DELAY = Setting("quant_delay", "Quantize from step", int, 0, low=0, high=10**9, unit="steps",
-                      help="Until this step all is trained in float; then quantization begins. 0: from the start.")
+BATCH_SIZE = Setting(
+    "batch_size",
+    "Batch size",
+    int,
+    64,
+    low=1,
+    high=65536,
+    unit="examples",
+    help="How many examples one step learns from; activation ranges follow the batch too.",
+)
+SEED = Setting(
+    "seed",
+    "Seed",
+    int,
+    0,
+    low=0,
+    high=2**32 - 1,
+    help="Decides initial weights, batches and dropout: the same seed gives the same run.",
+)
+STEPS = Setting("steps", "Steps", int, 2000, low=0, high=10**9, help="The run ends by itself after so many steps.")
+QUANT_DELAY = Setting(
+    "quant_delay",
+    "Quantize from step",
+    int,
+    0,
+    low=0,
+    high=10**9,
+    unit="steps",
+    help="Until this step all is trained in float; then quantization begins. 0: from the start.",
+)
 TASKS = ("classification", "regression")
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]
 
@@ -82,7 +104,7 @@ class NewRun:
     def problems(self) -> Dict[str, str]:
         """By field: what is wrong with it and what is allowed. What only files can tell is not looked at."""
         found = {}
-        for name, known in (("optimizer", OPTIMIZERS), ("preset", PRESETS), ("task", (None,) + TASKS)):
+        for name, known in (("optimizer", OPTIMIZERS), ("preset", PRESETS), ("task", (None, *TASKS))):
             if getattr(self, name) not in known:
                 found[name] = f"{getattr(self, name)!r}: expected one of {', '.join(map(str, known))}"
         network = network_problem(self.network)
@@ -107,9 +129,16 @@ class NewRun:
     def arguments(self) -> List[str]:
         """The arguments of ``qatviz train`` that begin the run."""
         name = os.path.expanduser(self.network) if self.is_model else self.network
-        values = {"model" if self.is_model else "network": name, "data": self.data,
-                  "batch-size": self.batch_size, "optimizer": self.optimizer, "learning-rate": self.learning_rate,
-                  "seed": self.seed, "preset": self.preset, "steps": "inf" if self.steps is None else self.steps}
+        values = {
+            "model" if self.is_model else "network": name,
+            "data": self.data,
+            "batch-size": self.batch_size,
+            "optimizer": self.optimizer,
+            "learning-rate": self.learning_rate,
+            "seed": self.seed,
+            "preset": self.preset,
+            "steps": "inf" if self.steps is None else self.steps,
+        }
         if self.is_model:
             values["model-weights"] = self.weights and os.path.expanduser(self.weights)
         values.update({"task": self.task, "quant-delay": self.quant_delay or None, "out": self.out})

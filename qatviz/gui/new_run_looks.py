@@ -82,14 +82,26 @@ def misfit(network: Network, data: DataLook) -> str:
     takes, shape = tuple(network.input_shape), tuple(data.input_shape)
     output = network.shapes[network.output]
     if takes != shape:
-        return f"takes {example_text(takes)} an example, but {data.name} has {example_text(shape)}: choose data of that size, or a model for it"
+        return (
+            f"takes {example_text(takes)} an example, but {data.name} has {example_text(shape)}: choose data of "
+            "that size, or a model for it"
+        )
     wanted = f"{data.outputs:,} {'numbers to predict' if data.is_regression else 'classes'}"
     if len(output) != 1:
-        return f"layer {network.output!r} puts out {shape_text(output)} for each example, but {data.name} has {wanted}: expected a single row of numbers"
+        return (
+            f"layer {network.output!r} puts out {shape_text(output)} for each example, but {data.name} has "
+            f"{wanted}: expected a single row of numbers"
+        )
     if network.num_outputs != data.outputs:
-        return f"layer {network.output!r} puts out {network.num_outputs:,} numbers, but {data.name} has {wanted}: choose other data, or a model of {data.outputs:,} outputs"
+        return (
+            f"layer {network.output!r} puts out {network.num_outputs:,} numbers, but {data.name} has {wanted}: "
+            f"choose other data, or a model of {data.outputs:,} outputs"
+        )
     if data.is_regression and isinstance(network.layer(network.output), Softmax):
-        return f"ends in a softmax (layer {network.output!r}), but {data.name} has numbers to predict: expected a linear end"
+        return (
+            f"ends in a softmax (layer {network.output!r}), but {data.name} has numbers to predict: expected a "
+            "linear end"
+        )
     return ""
 
 

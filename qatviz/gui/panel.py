@@ -12,8 +12,8 @@ class Panel(QtWidgets.QWidget):
     """A part of the window that shows one aspect of the run.
 
     A subclass sets ``title``, ``name`` (for the remembered layout), ``about`` (one sentence: the dock's tooltip) and
-    ``topics`` (what it depends on), and has ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws in
-    ``update_from`` only, which is called when it is visible, something in ``topics`` has changed, and there is time.
+    ``topics`` (what it depends on), and has ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws
+    in ``update_from`` only, which is called when it is visible, something in ``topics`` has changed, and there is time.
 
     Attributes
     ----------
@@ -67,8 +67,9 @@ class Panel(QtWidgets.QWidget):
         self.update_from()
 
     def _is_within_window(self) -> bool:
-        """Docks behind other tabs are visible to Qt, but far outside. (Where children cover all of a panel, its own visible region
-        is empty, too.)"""
+        """Docks behind other tabs are visible to Qt, but far outside. (Where children cover all of a panel, its own
+        visible region is empty, too.)
+        """
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))
 

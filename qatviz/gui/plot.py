@@ -59,7 +59,9 @@ class Plot(pg.PlotWidget):
                 self.setLabel(side, text, color=self.theme.colors.muted)
 
     def set_table(self, columns: Columns) -> None:
-        """The numbers that are drawn, by column, for CSV (or a function that returns them); columns may differ in length."""
+        """The numbers that are drawn, by column, for CSV (or a function that returns them); columns may differ in
+        length.
+        """
         self._table = columns
 
     def table(self) -> Dict[str, np.ndarray]:

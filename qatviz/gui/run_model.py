@@ -19,10 +19,18 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
 from qatviz.training.settings_book import SettingsBook
 
-#: What can change: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor; and what
-#: the user has selected.
+#: What can change: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor; and
+#: what the user has selected.
 RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
-    "run", "state", "steps", "snapshot", "settings", "events", "values", "selection")
+    "run",
+    "state",
+    "steps",
+    "snapshot",
+    "settings",
+    "events",
+    "values",
+    "selection",
+)
 TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
 #: Snapshots kept for distributions over time. Older ones are thinned: every other one goes, so the first survives.
@@ -100,8 +108,16 @@ class RunModel(QtCore.QObject):
 
     # What is shown
 
-    def set_run(self, run: Any, network: Network, book: SettingsBook, title: str, batches_per_epoch: float = 0.0,
-                happenings: Sequence[Happening] = (), snapshots: Sequence[Snapshot] = ()) -> None:
+    def set_run(
+        self,
+        run: Any,
+        network: Network,
+        book: SettingsBook,
+        title: str,
+        batches_per_epoch: float = 0.0,
+        happenings: Sequence[Happening] = (),
+        snapshots: Sequence[Snapshot] = (),
+    ) -> None:
         """Show another run, from its beginning (``happenings``, ``snapshots``: what is known of it from before)."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
@@ -250,7 +266,7 @@ class RunModel(QtCore.QObject):
         self.ended = self.ended or isinstance(event, events.ENDINGS)
         self.happenings.append(Happening(event))
         self.happened.emit(event)
-        return topics + (STATE,)
+        return (*topics, STATE)
 
     def _note(self, change: events.Change, step: int) -> None:
         tensor, _, name = change.setting.rpartition(".")
@@ -259,8 +275,10 @@ class RunModel(QtCore.QObject):
     def _set_back(self, event: events.Restored) -> None:
         """The run was set to another state: what does not lead there is no longer part of its past."""
         step = event.step
-        self.happenings = [h if h.survives == survives else replace(h, survives=survives)
-                           for h, survives in zip(self.happenings, self._timeline.surviving())]
+        self.happenings = [
+            h if h.survives == survives else replace(h, survives=survives)
+            for h, survives in zip(self.happenings, self._timeline.surviving())
+        ]
         self.snapshots = [s for s in self.snapshots if s.step <= step]
         self.values = {name: known for name, known in self.values.items() if known.step <= step}
         steps = [s for s in self.recent_steps if s.step <= step]

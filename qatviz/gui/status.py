@@ -15,13 +15,26 @@ _FIELDS = (
     ("epoch", "How often every training example has been seen.", "epoch 0,000.0"),
     ("speed", "Training steps a second, over the last two seconds of training.", "0,000 steps/s"),
     ("frames", "How often a second something in the window is drawn anew.", "00.0 frames/s"),
-    ("dropped", "Step records and histograms that came faster than the window could read them. Curves and the record are "
-                "complete all the same.", "dropped 0,000,000"),
+    (
+        "dropped",
+        "Step records and histograms that came faster than the window could read them. Curves and the record are "
+        "complete all the same.",
+        "dropped 0,000,000",
+    ),
     ("applied", "The step at which the last change of settings took effect.", "applied at step 000,000"),
 )
 _STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
-STATE_TEXTS = {"": "no run", "new": "about to start", "building": "building the graph", "running": "training",
-               "paused": "paused", "finished": "finished", "stopped": "stopped", "failed": "failed", "recorded": "recorded"}
+STATE_TEXTS = {
+    "": "no run",
+    "new": "about to start",
+    "building": "building the graph",
+    "running": "training",
+    "paused": "paused",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "recorded": "recorded",
+}
 
 
 class StatusBar(QtWidgets.QStatusBar):

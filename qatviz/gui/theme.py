@@ -37,15 +37,45 @@ class Colors(NamedTuple):
 
 
 _DARK = Colors(
-    window="#16181d", base="#0f1115", raised="#23262e", line="#353a45", text="#e6e8ec", muted="#9aa1ad",
-    accent="#56b4e9", on_accent="#08131b", float_values="#9fb3c8", in_range="#56b4e9", clipped="#d55e00",
-    flushed="#e69f00", ghost="#cc79a7", window_edge="#f0e442", good="#2bb58a", warning="#e69f00", bad="#e8703a",
-    series=("#56b4e9", "#e69f00", "#2bb58a", "#cc79a7", "#f0e442", "#d55e00", "#8fa3ff", "#b0b7c3"))
+    window="#16181d",
+    base="#0f1115",
+    raised="#23262e",
+    line="#353a45",
+    text="#e6e8ec",
+    muted="#9aa1ad",
+    accent="#56b4e9",
+    on_accent="#08131b",
+    float_values="#9fb3c8",
+    in_range="#56b4e9",
+    clipped="#d55e00",
+    flushed="#e69f00",
+    ghost="#cc79a7",
+    window_edge="#f0e442",
+    good="#2bb58a",
+    warning="#e69f00",
+    bad="#e8703a",
+    series=("#56b4e9", "#e69f00", "#2bb58a", "#cc79a7", "#f0e442", "#d55e00", "#8fa3ff", "#b0b7c3"),
+)
 _LIGHT = Colors(
-    window="#eef0f3", base="#ffffff", raised="#e2e5ea", line="#c3c8d1", text="#15181d", muted="#59616e",
-    accent="#0072b2", on_accent="#ffffff", float_values="#5b6b7d", in_range="#0072b2", clipped="#a83c00",
-    flushed="#bd8300", ghost="#a8447d", window_edge="#7a6a00", good="#007a5a", warning="#9a6a00", bad="#c34f00",
-    series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"))
+    window="#eef0f3",
+    base="#ffffff",
+    raised="#e2e5ea",
+    line="#c3c8d1",
+    text="#15181d",
+    muted="#59616e",
+    accent="#0072b2",
+    on_accent="#ffffff",
+    float_values="#5b6b7d",
+    in_range="#0072b2",
+    clipped="#a83c00",
+    flushed="#bd8300",
+    ghost="#a8447d",
+    window_edge="#7a6a00",
+    good="#007a5a",
+    warning="#9a6a00",
+    bad="#c34f00",
+    series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"),
+)
 
 
 class Theme(QtCore.QObject):
@@ -103,10 +133,26 @@ class Theme(QtCore.QObject):
 
     def _palette(self) -> QtGui.QPalette:
         c, palette = self.colors, QtGui.QPalette()
-        roles = {"Window": c.window, "WindowText": c.text, "Base": c.base, "AlternateBase": c.window, "Text": c.text,
-                 "Button": c.raised, "ButtonText": c.text, "ToolTipBase": c.raised, "ToolTipText": c.text,
-                 "Highlight": c.accent, "HighlightedText": c.on_accent, "Link": c.accent, "BrightText": c.bad,
-                 "PlaceholderText": c.muted, "Light": c.line, "Midlight": c.raised, "Mid": c.line, "Dark": c.line}
+        roles = {
+            "Window": c.window,
+            "WindowText": c.text,
+            "Base": c.base,
+            "AlternateBase": c.window,
+            "Text": c.text,
+            "Button": c.raised,
+            "ButtonText": c.text,
+            "ToolTipBase": c.raised,
+            "ToolTipText": c.text,
+            "Highlight": c.accent,
+            "HighlightedText": c.on_accent,
+            "Link": c.accent,
+            "BrightText": c.bad,
+            "PlaceholderText": c.muted,
+            "Light": c.line,
+            "Midlight": c.raised,
+            "Mid": c.line,
+            "Dark": c.line,
+        }
         for role, color in roles.items():
             palette.setColor(getattr(QtGui.QPalette, role), QtGui.QColor(color))
         for role in ("WindowText", "Text", "ButtonText"):

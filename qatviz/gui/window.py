@@ -31,8 +31,16 @@ from qatviz.gui.window_actions import WindowActions
 from qatviz.telemetry import events
 from qatviz.training.commands import Evaluate
 
-PANELS = (QuantizationPanel, RunSettingsPanel, HistogramsPanel, NetworkPanel, TensorPanel, EvolutionPanel, LayersPanel,
-          EventsPanel)
+PANELS = (
+    QuantizationPanel,
+    RunSettingsPanel,
+    HistogramsPanel,
+    NetworkPanel,
+    TensorPanel,
+    EvolutionPanel,
+    LayersPanel,
+    EventsPanel,
+)
 #: Closing waits this long for the run to write what it has; the record is crash-safe should it take longer.
 CLOSING_S = 2.5
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
@@ -88,8 +96,15 @@ class MainWindow(QtWidgets.QMainWindow):
             self.model.run.request_stop()
         self.prepared = prepared
         self.banner.dismiss()
-        self.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title, prepared.batches_per_epoch,
-                           prepared.happenings, prepared.snapshots)
+        self.model.set_run(
+            prepared.run,
+            prepared.network,
+            prepared.book,
+            prepared.title,
+            prepared.batches_per_epoch,
+            prepared.happenings,
+            prepared.snapshots,
+        )
         if prepared.run.state == "new":
             prepared.run.start()
             if prepared.book.run.evaluation_interval:  # what quantization does before anything is trained
@@ -192,8 +207,18 @@ class MainWindow(QtWidgets.QMainWindow):
     def _on_state(self) -> None:
         state, enabled = self.model.state, self.named
         going = state in GOING
-        for name in ("pause", "step", "step_10", "stop", "evaluate", "checkpoint", "go_back", "go_forward", "more_bits",
-                     "fewer_bits"):
+        for name in (
+            "pause",
+            "step",
+            "step_10",
+            "stop",
+            "evaluate",
+            "checkpoint",
+            "go_back",
+            "go_forward",
+            "more_bits",
+            "fewer_bits",
+        ):
             enabled[name].setEnabled(going)
         enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
         enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
@@ -217,11 +242,16 @@ class MainWindow(QtWidgets.QMainWindow):
         self._on_state()
 
     def _on_edits(self) -> None:
-        for name, can, what in (("undo", self.edits.can_undo, self.edits.describe_undo()),
-                                ("redo", self.edits.can_redo, self.edits.describe_redo())):
+        for name, can, what in (
+            ("undo", self.edits.can_undo, self.edits.describe_undo()),
+            ("redo", self.edits.can_redo, self.edits.describe_redo()),
+        ):
             self.named[name].setEnabled(can)
             help_text = a.DECLARATIONS[name].help
-            self.named[name].setToolTip(f"<b>{a.DECLARATIONS[name].text}</b> ({a.DECLARATIONS[name].keys[0]})<br>{help_text}{'<br>' + what if what else ''}")
+            self.named[name].setToolTip(
+                f"<b>{a.DECLARATIONS[name].text}</b> "
+                f"({a.DECLARATIONS[name].keys[0]})<br>{help_text}{'<br>' + what if what else ''}"
+            )
         for name in ("apply", "discard"):
             self.named[name].setEnabled(bool(self.edits.unsent))
 
@@ -229,17 +259,28 @@ class MainWindow(QtWidgets.QMainWindow):
         if isinstance(event, events.CommandApplied) and event.changes:
             self._is_change_unseen = True  # the next snapshot is what the user waits for
         if isinstance(event, events.Failed):
-            again = (("Go on from the last checkpoint", self.handlers.resume)
-                     if self.prepared and self.prepared.directory else ("", None))
-            self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback,
-                            *again)
+            again = (
+                ("Go on from the last checkpoint", self.handlers.resume)
+                if self.prepared and self.prepared.directory
+                else ("", None)
+            )
+            self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
         elif isinstance(event, events.NonFinite):
-            self.banner.say(f"{event.what.rstrip('.').capitalize()}. The run was set back to step {event.restored_step:,} and is paused: a lower learning rate may help.", BAD)
+            self.banner.say(
+                f"{event.what.rstrip('.').capitalize()}. The run was set back to step {event.restored_step:,} "
+                "and is paused: a lower learning rate may help.",
+                BAD,
+            )
         elif isinstance(event, events.RecordFailed):
             self.banner.say(f"The run goes on, but is no longer recorded: {event.message}", BAD)
         elif isinstance(event, events.Finished):
-            self.banner.say(f"All {event.step:,} steps are done.", GOOD, "", "Train on",
-                            self.handlers.train_on if self.prepared and self.prepared.directory else None)
+            self.banner.say(
+                f"All {event.step:,} steps are done.",
+                GOOD,
+                "",
+                "Train on",
+                self.handlers.train_on if self.prepared and self.prepared.directory else None,
+            )
 
     def _on_step_chosen(self, step: int) -> None:
         self.docks.open("evolution")

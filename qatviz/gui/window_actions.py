@@ -56,13 +56,15 @@ class WindowActions:
 
     def open_data(self) -> None:
         path, _ = QtWidgets.QFileDialog.getOpenFileName(
-            self._window, "Open data set", self._directory(), "Data sets (*.npz *ubyte *ubyte.gz);;All files (*)")
+            self._window, "Open data set", self._directory(), "Data sets (*.npz *ubyte *ubyte.gz);;All files (*)"
+        )
         if path:
             self.open_path(path)
 
     def open_path(self, path: str) -> None:
-        """Open whatever it is: a run directory is shown, a model or data set is proposed for a new run; else it is said what it
-        is not."""
+        """Open whatever it is: a run directory is shown, a model or data set is proposed for a new run; else it is said
+        what it is not.
+        """
         self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
         try:
             kind = self._window.launcher.kind_of(path)
@@ -90,17 +92,25 @@ class WindowActions:
     def report(self) -> None:
         window, directory = self._window, self._window.prepared.directory
         path, _ = QtWidgets.QFileDialog.getSaveFileName(
-            window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)")
+            window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)"
+        )
         if path:
             path += "" if os.path.splitext(path)[1] else ".html"
             window.launcher.write_report(window.model, directory, path)
 
     def _on_report_written(self, path: str) -> None:
-        self._window.banner.say(f"Saved the report {path}", GOOD, "", "Open it",
-                                lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)))
+        self._window.banner.say(
+            f"Saved the report {path}",
+            GOOD,
+            "",
+            "Open it",
+            lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)),
+        )
 
     def tensorboard(self) -> None:
-        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Where to write TensorBoard files", self._directory())
+        path = QtWidgets.QFileDialog.getExistingDirectory(
+            self._window, "Where to write TensorBoard files", self._directory()
+        )
         if path:
             self._window.launcher.write_tensorboard(self._window.model, path)
 
@@ -180,7 +190,8 @@ class WindowActions:
             window.show_failure("There is no checkpoint to fork from yet: make one with Ctrl+S.")
             return
         name, accepted = QtWidgets.QInputDialog.getItem(
-            window, "Fork", "Start a second run from the checkpoint", names, len(names) - 1, False)
+            window, "Fork", "Start a second run from the checkpoint", names, len(names) - 1, False
+        )
         if accepted:
             out = window.launcher.new_directory(window.model.network.name)
             window.launcher.begin(["--fork", f"{directory}@{name}", "--out", out], True)
@@ -218,8 +229,11 @@ class WindowActions:
 
     def about(self) -> None:
         terms = "".join(f"<p><b>{s.label}</b>: {s.help}</p>" for s in QUANTIZER_SETTINGS.values())
-        QtWidgets.QMessageBox.about(self._window, "About qatviz", f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware "
-                                    f"training while it runs.</p>{terms}")
+        QtWidgets.QMessageBox.about(
+            self._window,
+            "About qatviz",
+            f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware training while it runs.</p>{terms}",
+        )
 
     def show_details(self, title: str, text: str) -> None:
         """A long text that can be copied."""
@@ -231,12 +245,21 @@ class WindowActions:
         """Whether the window can be closed; asks where something would be lost."""
         window = self._window
         run, prepared = window.model.run, window.prepared
-        lost = run is not None and not (prepared and prepared.directory) and run.state in ("running", "paused") and run.step
+        lost = (
+            run is not None
+            and not (prepared and prepared.directory)
+            and run.state in ("running", "paused")
+            and run.step
+        )
         if not lost:
             return True
         answer = QtWidgets.QMessageBox.question(
-            window, "Close qatviz", f"This run is not recorded: its {run.step:,} steps would be lost. Close all the same?",
-            QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel, QtWidgets.QMessageBox.Cancel)
+            window,
+            "Close qatviz",
+            f"This run is not recorded: its {run.step:,} steps would be lost. Close all the same?",
+            QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel,
+            QtWidgets.QMessageBox.Cancel,
+        )
         return answer == QtWidgets.QMessageBox.Close
 
     # Inside
@@ -271,7 +294,9 @@ class WindowActions:
         return self._window.settings.value(_DIRECTORY, os.path.expanduser("~"))
 
     def _save(self, title: str, name: str, kinds: str, save: Callable[[str], None]) -> Optional[str]:
-        path, _ = QtWidgets.QFileDialog.getSaveFileName(self._window, title, os.path.join(self._directory(), name), kinds)
+        path, _ = QtWidgets.QFileDialog.getSaveFileName(
+            self._window, title, os.path.join(self._directory(), name), kinds
+        )
         if not path:
             return None
         self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))

@@ -27,8 +27,9 @@ class NetworkBuilder:
         self.last = INPUT
         """The name of the layer added last; "input" before the first."""
 
-    def add(self, kind: Type[Layer], name: str, inputs: Optional[Union[str, Sequence[str]]] = None,
-            **settings: Any) -> str:
+    def add(
+        self, kind: Type[Layer], name: str, inputs: Optional[Union[str, Sequence[str]]] = None, **settings: Any
+    ) -> str:
         """Adds a layer and returns its name, for others to read."""
         layer = kind(name, self.last if inputs is None else inputs, **settings)
         self._layers.append(layer)

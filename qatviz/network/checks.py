@@ -122,6 +122,7 @@ def flag(where: str, value: Any) -> bool:
 
 def number_in(low: float, high: float, brackets: str) -> Callable[[str, Any], float]:
     """The check for a number between `low` and `high`; `brackets` such as "[)" says whether each end is included."""
+
     def check(where: str, value: Any) -> float:
         allowed = f"a number in {brackets[0]}{low:g}, {high:g}{brackets[1]}"
         try:
@@ -134,4 +135,5 @@ def number_in(low: float, high: float, brackets: str) -> Callable[[str, Any], fl
         if isinstance(value, (bool, str)) or not (above and below):
             raise refuse(where, value, allowed)
         return number
+
     return check

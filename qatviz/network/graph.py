@@ -113,19 +113,33 @@ class Network:
 
     def all_parameter_shapes(self) -> Dict[str, Shape]:
         """The shapes of the parameters of all layers, by ``layer.parameter``, as states of runs name them."""
-        return {f"{layer.name}.{name}": shape for layer in self.layers
-                for name, shape in self.parameter_shapes(layer.name).items()}
+        return {
+            f"{layer.name}.{name}": shape
+            for layer in self.layers
+            for name, shape in self.parameter_shapes(layer.name).items()
+        }
 
     def summary(self) -> List[SummaryRow]:
         """One row for each layer, in topological order."""
-        return [SummaryRow(layer.name, layer.kind, layer.inputs, self._shapes[layer.name],
-                           sum(element_count(shape) for shape in self.parameter_shapes(layer.name).values()),
-                           layer.macs(self.input_shapes(layer.name))) for layer in self.layers]
+        return [
+            SummaryRow(
+                layer.name,
+                layer.kind,
+                layer.inputs,
+                self._shapes[layer.name],
+                sum(element_count(shape) for shape in self.parameter_shapes(layer.name).values()),
+                layer.macs(self.input_shapes(layer.name)),
+            )
+            for layer in self.layers
+        ]
 
     def to_dict(self) -> Dict[str, Any]:
         """The network as JSON-able data; `from_dict` is the way back."""
-        return {"name": self.name, "input_shape": list(self.input_shape),
-                "layers": [layer.to_dict() for layer in self.layers]}
+        return {
+            "name": self.name,
+            "input_shape": list(self.input_shape),
+            "layers": [layer.to_dict() for layer in self.layers],
+        }
 
     @classmethod
     def from_dict(cls, record: Dict[str, Any]) -> "Network":
@@ -144,12 +158,16 @@ class Network:
     def _check_output(self) -> None:
         outputs = [layer.name for layer in self.layers if not self._consumers[layer.name]]
         if len(outputs) > 1:
-            raise NetworkError(f"network {self.name!r}: layers {_listed(outputs)} are read by nobody; allowed: exactly one such layer, the output"
-                               )
+            raise NetworkError(
+                f"network {self.name!r}: layers {_listed(outputs)} are read by nobody; allowed: exactly one "
+                "such layer, the output"
+            )
         for layer in self.layers:
             if isinstance(layer, Softmax) and layer.name != outputs[0]:
-                raise NetworkError(f"layer {layer.name!r}: this Softmax is read by {_listed(self._consumers[layer.name])}; allowed: only as the network's output"
-                                   )
+                raise NetworkError(
+                    f"layer {layer.name!r}: this Softmax is read by {_listed(self._consumers[layer.name])}; "
+                    "allowed: only as the network's output"
+                )
 
     def _check_batch_norms(self) -> None:
         for layer in self.layers:
@@ -158,12 +176,17 @@ class Network:
             source = self._by_name.get(layer.inputs[0])
             if not isinstance(source, WEIGHTED):
                 found = source.kind if source else "the network's input"
-                raise NetworkError(f"layer {layer.name!r}: this BatchNorm reads {layer.inputs[0]!r} ({found}); allowed: {', '.join(kind.__name__ for kind in WEIGHTED)}, into which it is folded")
+                raise NetworkError(
+                    f"layer {layer.name!r}: this BatchNorm reads {layer.inputs[0]!r} ({found}); allowed: "
+                    f"{', '.join(kind.__name__ for kind in WEIGHTED)}, into which it is folded"
+                )
             others = [reader for reader in self._consumers[source.name] if reader != layer.name]
             if others:
-                raise NetworkError(f"layer {layer.name!r}: this BatchNorm reads {source.name!r}, which is also read by {_listed(others)}; allowed: a layer "
-                                   "that nobody else reads, for it is folded into it"
-                                   )
+                raise NetworkError(
+                    f"layer {layer.name!r}: this BatchNorm reads {source.name!r}, which is also read by "
+                    f"{_listed(others)}; allowed: a layer "
+                    "that nobody else reads, for it is folded into it"
+                )
 
     def _infer_shapes(self) -> Dict[str, Shape]:
         shapes = {INPUT: self.input_shape}
@@ -182,8 +205,10 @@ def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
         if type(layer) not in KINDS.values():
             raise checks.refuse("network: layer", layer, "a record of one of the kinds " + ", ".join(KINDS))
         if layer.name in by_name:
-            raise NetworkError(f"layer {layer.name!r}: there are two layers of this name ({by_name[layer.name].kind} and {layer.kind}); allowed: unique names"
-                               )
+            raise NetworkError(
+                f"layer {layer.name!r}: there are two layers of this name ({by_name[layer.name].kind} and "
+                f"{layer.kind}); allowed: unique names"
+            )
         by_name[layer.name] = layer
     return by_name
 
@@ -216,7 +241,10 @@ def _topological(layers: Sequence[Layer], consumers: Dict[str, Tuple[str, ...]])
             newest = ordered[-1].name
     if len(ordered) < len(layers):
         cycle = _cycle({layer.name: layer for layer in layers if unread[layer.name]})
-        raise NetworkError(f"layer {cycle[0]!r}: it reads itself in the cycle {' <- '.join(map(repr, cycle + cycle[:1]))}; allowed: no cycles")
+        raise NetworkError(
+            f"layer {cycle[0]!r}: it reads itself in the cycle {' <- '.join(map(repr, cycle + cycle[:1]))}; "
+            "allowed: no cycles"
+        )
     return tuple(ordered)
 
 
@@ -226,5 +254,5 @@ def _cycle(stuck: Dict[str, Layer]) -> List[str]:
     while True:
         source = next(name for name in stuck[path[-1]].inputs if name in stuck)
         if source in path:
-            return path[path.index(source):]
+            return path[path.index(source) :]
         path.append(source)

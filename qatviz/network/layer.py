@@ -89,8 +89,9 @@ class Layer:
         if len(given) >= self.fewest_inputs and (self.most_inputs is None or len(given) <= self.most_inputs):
             return
         allowed = "exactly {}" if self.most_inputs is not None else "at least {}"
-        raise checks.refuse(self._where(what), tuple(given),
-                            (allowed + " for {}").format(self.fewest_inputs, self.kind))
+        raise checks.refuse(
+            self._where(what), tuple(given), (allowed + " for {}").format(self.fewest_inputs, self.kind)
+        )
 
     def _only(self, input_shapes: Shapes) -> Shape:
         """The one input's shape."""
@@ -101,8 +102,9 @@ class Layer:
         """The one input's height, width and channels."""
         shape = self._only(input_shapes)
         if len(shape) != 3:
-            raise checks.refuse(self._where("input shape"), shape,
-                                f"three axes (height, width, channels) for {self.kind}")
+            raise checks.refuse(
+                self._where("input shape"), shape, f"three axes (height, width, channels) for {self.kind}"
+            )
         return shape
 
     def _windows(self, image: Shape, window: Pair, strides: Pair, padding: str, dilation: Pair = (1, 1)) -> Pair:
@@ -117,14 +119,20 @@ class Layer:
         else:
             starts = tuple(size - extent + 1 for size, extent in zip(image, extents))
         if min(starts) < 1:
-            raise checks.refuse(self._where("input shape"), tuple(image),
-                                "at least {} rows and {} columns for VALID windows".format(*extents))
+            raise checks.refuse(
+                self._where("input shape"),
+                tuple(image),
+                "at least {} rows and {} columns for VALID windows".format(*extents),
+            )
         return -(-starts[0] // strides[0]), -(-starts[1] // strides[1])
 
     def _check_dilation(self, strides: Pair, dilation: Pair) -> None:
         if max(strides) > 1 and max(dilation) > 1:
-            raise checks.refuse(self._where("dilation"), dilation,
-                                f"(1, 1) with strides {strides!r}: TensorFlow cannot train both above 1")
+            raise checks.refuse(
+                self._where("dilation"),
+                dilation,
+                f"(1, 1) with strides {strides!r}: TensorFlow cannot train both above 1",
+            )
 
 
 def _as_lists(value: Any) -> Any:

@@ -13,6 +13,7 @@ from qatviz.network import checks
 from qatviz.network.checks import Pair, Shape
 from qatviz.network.layer import Layer, Shapes, element_count, setting
 
+
 @dataclass(frozen=True)
 class Conv2D(Layer):
     """2-D convolution; parameters "weights" [rows, columns, in, filters] and, with `use_bias`, "bias" [filters]."""
@@ -30,10 +31,10 @@ class Conv2D(Layer):
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         image = self._image(input_shapes)
-        return self._windows(image, self.kernel_size, self.strides, self.padding, self.dilation) + (self.filters,)
+        return (*self._windows(image, self.kernel_size, self.strides, self.padding, self.dilation), self.filters)
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
-        shapes = {"weights": self.kernel_size + (self._image(input_shapes)[2], self.filters)}
+        shapes = {"weights": (*self.kernel_size, self._image(input_shapes)[2], self.filters)}
         if self.use_bias:
             shapes["bias"] = (self.filters,)
         return shapes
@@ -62,17 +63,20 @@ class DepthwiseConv2D(Layer):
         super().__post_init__()
         self._check_dilation(self.strides, self.dilation)
         if self.strides[0] != self.strides[1]:
-            raise checks.refuse(self._where("strides"), self.strides,
-                                "equal strides for rows and columns (TensorFlow has no other depthwise convolution)")
+            raise checks.refuse(
+                self._where("strides"),
+                self.strides,
+                "equal strides for rows and columns (TensorFlow has no other depthwise convolution)",
+            )
 
     def output_shape(self, input_shapes: Shapes) -> Shape:
         image = self._image(input_shapes)
         rows_columns = self._windows(image, self.kernel_size, self.strides, self.padding, self.dilation)
-        return rows_columns + (image[2] * self.depth_multiplier,)
+        return (*rows_columns, image[2] * self.depth_multiplier)
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
         channels = self._image(input_shapes)[2]
-        shapes = {"weights": self.kernel_size + (channels, self.depth_multiplier)}
+        shapes = {"weights": (*self.kernel_size, channels, self.depth_multiplier)}
         if self.use_bias:
             shapes["bias"] = (channels * self.depth_multiplier,)
         return shapes
@@ -122,7 +126,7 @@ class BatchNorm(Layer):
 
     def parameter_shapes(self, input_shapes: Shapes) -> Dict[str, Shape]:
         channels = self._only(input_shapes)[-1:]
-        return {name: channels for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+        return dict.fromkeys(("gamma", "beta", "moving_mean", "moving_variance"), channels)
 
 
 @dataclass(frozen=True)
@@ -203,12 +207,15 @@ class Concat(Layer):
         shapes = [tuple(shape) for shape in input_shapes]
         rank = len(shapes[0])
         if not -rank <= self.axis < rank:
-            raise checks.refuse(self._where("axis"), self.axis, f"{-rank} to {rank - 1} for inputs of shape {shapes[0]}")
+            raise checks.refuse(
+                self._where("axis"), self.axis, f"{-rank} to {rank - 1} for inputs of shape {shapes[0]}"
+            )
         axis = self.axis % rank
-        if len({shape[:axis] + shape[axis + 1:] + (len(shape),) for shape in shapes}) > 1:
-            raise checks.refuse(self._where("input shapes"), tuple(shapes),
-                                f"shapes that differ at most in axis {axis}")
-        return shapes[0][:axis] + (sum(shape[axis] for shape in shapes),) + shapes[0][axis + 1:]
+        if len({shape[:axis] + shape[axis + 1 :] + (len(shape),) for shape in shapes}) > 1:
+            raise checks.refuse(
+                self._where("input shapes"), tuple(shapes), f"shapes that differ at most in axis {axis}"
+            )
+        return (*shapes[0][:axis], sum(shape[axis] for shape in shapes), *shapes[0][axis + 1 :])
 
 
 @dataclass(frozen=True)
@@ -231,8 +238,11 @@ class Reshape(Layer):
         rest = element_count(shape) // known
         target = tuple(rest if axis == -1 else axis for axis in self.target_shape)
         if element_count(target) != element_count(shape):
-            raise checks.refuse(self._where("target_shape"), self.target_shape,
-                                f"a shape of {element_count(shape)} elements, as many as {shape}")
+            raise checks.refuse(
+                self._where("target_shape"),
+                self.target_shape,
+                f"a shape of {element_count(shape)} elements, as many as {shape}",
+            )
         return target
 
 
@@ -259,9 +269,27 @@ class Softmax(Layer):
     """exp(x)/sum(exp(x)) over the last axis."""
 
 
-KINDS: Dict[str, Type[Layer]] = {kind.__name__: kind for kind in (
-    Conv2D, DepthwiseConv2D, Dense, BatchNorm, ReLU, ReLU6, MaxPool, AveragePool, GlobalAveragePool, Add, Concat,
-    Flatten, Reshape, ZeroPad, Dropout, Softmax)}
+KINDS: Dict[str, Type[Layer]] = {
+    kind.__name__: kind
+    for kind in (
+        Conv2D,
+        DepthwiseConv2D,
+        Dense,
+        BatchNorm,
+        ReLU,
+        ReLU6,
+        MaxPool,
+        AveragePool,
+        GlobalAveragePool,
+        Add,
+        Concat,
+        Flatten,
+        Reshape,
+        ZeroPad,
+        Dropout,
+        Softmax,
+    )
+}
 """Every kind of layer by its name."""
 
 
@@ -274,7 +302,7 @@ def layer_from_dict(record: Dict[str, Any]) -> Layer:
         When the kind is unknown, a setting is missing, unknown or not allowed.
     """
     if not isinstance(record, dict) or "kind" not in record:
-        raise checks.refuse("layer", record, "a dict with \"kind\", \"name\", \"inputs\" and the kind's settings")
+        raise checks.refuse("layer", record, 'a dict with "kind", "name", "inputs" and the kind\'s settings')
     where = f"layer {record.get('name')!r}"
     kind = KINDS.get(record["kind"]) if isinstance(record["kind"], str) else None
     if kind is None:

@@ -13,14 +13,28 @@ from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import Layer, element_count
-from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 
 WEIGHTS = "weights"
 ACTIVATIONS = "activations"
 
-_FUSING = WEIGHTED + (Add,)
-_NEW_GRID = WEIGHTED + (Add, GlobalAveragePool, AveragePool, Concat)
+_FUSING = (*WEIGHTED, Add)
+_NEW_GRID = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
 _SIGN_PRESERVING = (MaxPool, AveragePool, GlobalAveragePool, Add, Concat, Flatten, Reshape, ZeroPad, Dropout)
 _NEVER_NEGATIVE = (ReLU, ReLU6, Softmax)
 
@@ -225,7 +239,8 @@ def _nonnegative(network: Network) -> Dict[str, bool]:
     known = {INPUT: False}
     for layer in network.layers:
         known[layer.name] = isinstance(layer, _NEVER_NEGATIVE) or (
-            isinstance(layer, _SIGN_PRESERVING) and all(known[source] for source in layer.inputs))
+            isinstance(layer, _SIGN_PRESERVING) and all(known[source] for source in layer.inputs)
+        )
     return known
 
 
@@ -238,8 +253,9 @@ def _weights(op: Layer, shape: Shape) -> QuantizedTensor:
     name = f"{op.name}.{WEIGHTS}"
     channel_axis = len(shape) - (2 if isinstance(op, DepthwiseConv2D) else 1)
     num_channels = element_count(shape[channel_axis:])
-    return QuantizedTensor(name, op.name, WEIGHTS, shape, num_channels, channel_axis, name, False, op.kind,
-                           element_count(shape))
+    return QuantizedTensor(
+        name, op.name, WEIGHTS, shape, num_channels, channel_axis, name, False, op.kind, element_count(shape)
+    )
 
 
 def _root(parents: Dict[str, str], name: str) -> str:
@@ -252,8 +268,9 @@ def _unite(parents: Dict[str, str], one: str, other: str) -> None:
     parents[_root(parents, one)] = _root(parents, other)
 
 
-def _with_groups(units: Tuple[Unit, ...], tensors: List[QuantizedTensor], parents: Dict[str, str],
-                 grids: Dict[str, str]) -> QuantizationPlan:
+def _with_groups(
+    units: Tuple[Unit, ...], tensors: List[QuantizedTensor], parents: Dict[str, str], grids: Dict[str, str]
+) -> QuantizationPlan:
     members: Dict[str, List[int]] = {}
     for index, tensor in enumerate(tensors):
         members.setdefault(_root(parents, tensor.name), []).append(index)

@@ -11,8 +11,18 @@ from qatviz.network.builder import NetworkBuilder
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
-from qatviz.network.layers import (Add, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, MaxPool,
-                                   ReLU, ReLU6)
+from qatviz.network.layers import (
+    Add,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+)
 
 
 class NetworkEntry(NamedTuple):
@@ -115,11 +125,16 @@ def _mobilenet(input_shape: Shape, num_classes: int) -> Network:
 # 224×224 pixels, the fourth falls away: 28×28 goes 14, 7, 4, 2 and the six middle blocks still see 4×4.
 _MOBILENET_BLOCKS = ((16, 1), (32, 2), (32, 1), (64, 2), (64, 1)) + 6 * ((128, 1),) + ((256, 2), (256, 1))
 
-NETWORKS: Dict[str, NetworkEntry] = {entry.name: entry for entry in (
-    NetworkEntry("mlp", "Two hidden Dense layers of 512 units with ReLU (Keras' classic MNIST example)", _mlp),
-    NetworkEntry("lenet", "Two 5×5 convolutions with max-pooling, one hidden Dense layer", _lenet),
-    NetworkEntry("dscnn", "Four depthwise separable blocks of 64 channels, batch norm (MLPerf Tiny's DS-CNN)", _dscnn),
-    NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (MLPerf Tiny's ResNet)", _resnet8),
-    NetworkEntry("mobilenet", "MobileNet V1 at width 0.25, batch norm, ReLU6", _mobilenet),
-)}
+NETWORKS: Dict[str, NetworkEntry] = {
+    entry.name: entry
+    for entry in (
+        NetworkEntry("mlp", "Two hidden Dense layers of 512 units with ReLU (Keras' classic MNIST example)", _mlp),
+        NetworkEntry("lenet", "Two 5×5 convolutions with max-pooling, one hidden Dense layer", _lenet),
+        NetworkEntry(
+            "dscnn", "Four depthwise separable blocks of 64 channels, batch norm (MLPerf Tiny's DS-CNN)", _dscnn
+        ),
+        NetworkEntry("resnet8", "Three residual stacks (16, 32, 64), batch norm (MLPerf Tiny's ResNet)", _resnet8),
+        NetworkEntry("mobilenet", "MobileNet V1 at width 0.25, batch norm, ReLU6", _mobilenet),
+    )
+}
 """The zoo by name."""

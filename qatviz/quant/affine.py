@@ -1,8 +1,8 @@
 """Affine quantization in NumPy: the reference that every other implementation in this package is tested against.
 
-A real value ``x`` is stored as a signed integer code: ``x ~ scale * (code - zero_point)``. The arithmetic is float32 and
-follows TensorFlow's kernel (``tensorflow/core/kernels/fake_quant_ops_functor.h``) operation by operation, so that the
-results are equal and not merely close; the kernel's unsigned codes are these plus ``2**(num_bits - 1)``.
+A real value ``x`` is stored as a signed integer code: ``x ~ scale * (code - zero_point)``. The arithmetic is float32
+and follows TensorFlow's kernel (``tensorflow/core/kernels/fake_quant_ops_functor.h``) operation by operation, so that
+the results are equal and not merely close; the kernel's unsigned codes are these plus ``2**(num_bits - 1)``.
 """
 
 from dataclasses import dataclass
@@ -14,8 +14,8 @@ ArrayLike = Union[float, np.ndarray]
 
 MIN_BITS, MAX_BITS = 2, 16
 #: Scales outside these bounds count as 0: such a tensor is treated as all zero. Below, float32 arithmetic runs into
-#: denormals, which TensorFlow's threads flush to zero (measured: codes equal the kernel's down to 2**-124, and its values
-#: are NaN where the scale itself is denormal).
+#: denormals, which TensorFlow's threads flush to zero (measured: codes equal the kernel's down to 2**-124, and its
+#: values are NaN where the scale itself is denormal).
 SMALLEST_SCALE = np.float32(2.0**-120)
 #: Above, the window of the 16-bit kernel that carries every grid in the graph would be infinite (see
 #: :mod:`qatviz.quant.fake_quant`).
@@ -87,8 +87,8 @@ def choose_grid(
     - symmetric: ``scale = max(min / qmin, max / qmax)``, ``zero_point = 0``;
     - power of two: the scale is then raised to the next power of two.
 
-    A range with an end that is not finite, or a scale outside ``SMALLEST_SCALE .. LARGEST_SCALE``, gives scale 0, the grid
-    of an all-zero tensor: the caller is told about them elsewhere, a grid is never NaN.
+    A range with an end that is not finite, or a scale outside ``SMALLEST_SCALE .. LARGEST_SCALE``, gives scale 0, the
+    grid of an all-zero tensor: the caller is told about them elsewhere, a grid is never NaN.
 
     Parameters
     ----------

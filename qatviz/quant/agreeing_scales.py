@@ -31,8 +31,9 @@ LARGEST_HALF = 128
 _PARTS = 6
 
 
-def agreeing_scales(input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int,
-                    output_half: int) -> np.ndarray:
+def agreeing_scales(
+    input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int, output_half: int
+) -> np.ndarray:
     """``weight_scales``, moved to the closest ones with which all products are rounded alike.
 
     A scale stays as it is where it is a power of two, where there is none close enough (with very small factors), and
@@ -66,11 +67,18 @@ def agreeing_scales(input_scale: float, weight_scales: np.ndarray, output_scale:
     return np.frombuffer(found, np.float32).reshape(scales.shape)
 
 
-def round_alike(input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int,
-                output_half: int, times: np.ndarray) -> np.ndarray:
-    """bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the
+def round_alike(
+    input_scale: float,
+    weight_scales: np.ndarray,
+    output_scale: float,
+    output_zero_point: int,
+    output_half: int,
+    times: np.ndarray,
+) -> np.ndarray:
+    """Bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the
     codes of the weights and as much smaller scales, and where integers have neither. Else as
-    :func:`agreeing_scales`."""
+    :func:`agreeing_scales`.
+    """
     scales = np.asarray(weight_scales, np.float32)
     if output_half > LARGEST_HALF:
         return np.ones(scales.shape, bool)
@@ -89,7 +97,7 @@ def _moved(input_scale: float, weight_scales: bytes, output_scale: float, steps:
     left, first = np.flatnonzero(movable), 0
     while len(left) and first < len(DISTANCES):
         # One try for many scales, many tries for a few.
-        tried = DISTANCES[first:first + 1 + (first > 0) * (_AT_ONCE // len(left))]
+        tried = DISTANCES[first : first + 1 + (first > 0) * (_AT_ONCE // len(left))]
         candidates = (scales.view(np.int32)[left, np.newaxis] + tried).view(np.float32)
         alike = _alike(input_scale, candidates.ravel(), output_scale, steps).reshape(candidates.shape)
         found, which = alike.any(axis=1), alike.argmax(axis=1)
@@ -98,9 +106,10 @@ def _moved(input_scale: float, weight_scales: bytes, output_scale: float, steps:
     return scales.tobytes()
 
 
-def _alike(input_scale: float, weight_scales: np.ndarray, output_scale: float, steps: int,
-           times: Union[int, np.ndarray] = 1) -> np.ndarray:
-    """bool ``[n]``: whether the sums before and after each tie are so in float32 and in integers."""
+def _alike(
+    input_scale: float, weight_scales: np.ndarray, output_scale: float, steps: int, times: Union[int, np.ndarray] = 1
+) -> np.ndarray:
+    """Bool ``[n]``: whether the sums before and after each tie are so in float32 and in integers."""
     factors = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
     # In the kernels' order.
     in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
@@ -118,7 +127,10 @@ def _alike_at(ties: np.ndarray, factors: np.ndarray, in_float32: np.ndarray, tim
         after = before + 1
         # What float32 can't count is beyond all sums that kernels take without loss.
         alike = ~(after * times < _WHOLE)
-        alike |= ((before * factors < ties * (1 - _INTEGER_ERROR)) & (after * factors > ties * (1 + _INTEGER_ERROR)) &
-                  ((before * times).astype(np.float32) * in_float32 < ties) &
-                  ((after * times).astype(np.float32) * in_float32 > ties))
+        alike |= (
+            (before * factors < ties * (1 - _INTEGER_ERROR))
+            & (after * factors > ties * (1 + _INTEGER_ERROR))
+            & ((before * times).astype(np.float32) * in_float32 < ties)
+            & ((after * times).astype(np.float32) * in_float32 > ties)
+        )
     return alike.all(axis=1)

@@ -22,8 +22,13 @@ _NEAR, _FLOAT32_ERROR = 2.0**-12, 2.0**-14.5
 _PARTS = 8
 
 
-def agreeing_sum_scale(input_scales: Sequence[float], input_zero_points: Sequence[int], input_halves: Sequence[int],
-                       output_scale: float, output_half: int) -> np.float32:
+def agreeing_sum_scale(
+    input_scales: Sequence[float],
+    input_zero_points: Sequence[int],
+    input_halves: Sequence[int],
+    output_scale: float,
+    output_half: int,
+) -> np.float32:
     """``output_scale``, moved to the closest one with which all sums are rounded alike.
 
     It stays as it is where it is a power of two, where there is none close enough, of more than two tensors, with more
@@ -43,16 +48,21 @@ def agreeing_sum_scale(input_scales: Sequence[float], input_zero_points: Sequenc
     0.25
     """
     scale, sources = np.float32(output_scale), np.asarray(input_scales, np.float32)
-    if len(sources) != 2 or max(*input_halves, output_half) > LARGEST_HALF or not (
-            (sources > 0).all() and np.isfinite(sources).all() and 0 < scale < np.inf) or np.frexp(scale)[0] == 0.5:
+    if (
+        len(sources) != 2
+        or max(*input_halves, output_half) > LARGEST_HALF
+        or not ((sources > 0).all() and np.isfinite(sources).all() and 0 < scale < np.inf)
+        or np.frexp(scale)[0] == 0.5
+    ):
         return scale
     reaches = tuple((int(-half - zero), int(half - zero)) for half, zero in zip(input_halves, input_zero_points))
     return _moved(tuple(map(float, sources)), reaches, scale, int(output_half))
 
 
 @lru_cache(maxsize=256)
-def _moved(input_scales: Tuple[float, float], reaches: Tuple[Tuple[int, int], ...], scale: np.float32,
-           half: int) -> np.float32:
+def _moved(
+    input_scales: Tuple[float, float], reaches: Tuple[Tuple[int, int], ...], scale: np.float32, half: int
+) -> np.float32:
     first, second = (np.arange(*reach) for reach in reaches)
     for distance in DISTANCES:
         candidate = (scale.view(np.int32) + distance).view(np.float32)
@@ -62,8 +72,9 @@ def _moved(input_scales: Tuple[float, float], reaches: Tuple[Tuple[int, int], ..
     return scale
 
 
-def _alike(input_scales: Tuple[float, float], first: np.ndarray, second: np.ndarray, scale: np.float32,
-           steps: int) -> bool:
+def _alike(
+    input_scales: Tuple[float, float], first: np.ndarray, second: np.ndarray, scale: np.float32, steps: int
+) -> bool:
     """Whether the sums of these codes are the same for all runtimes, as far as they are below ``steps``."""
     factors = np.array(input_scales) / np.float64(scale)
     sums = (first * factors[0])[:, np.newaxis] + second * factors[1]
@@ -72,13 +83,16 @@ def _alike(input_scales: Tuple[float, float], first: np.ndarray, second: np.ndar
     if (distance[rows, columns] < _FLOAT32_ERROR).any():
         return False
     codes = np.floor(sums[rows, columns] + 0.5)
-    return all((_in_few_bits(first[rows], second[columns], np.float32(input_scales) / scale, bits) == codes).all()
-               for bits in _BITS)
+    return all(
+        (_in_few_bits(first[rows], second[columns], np.float32(input_scales) / scale, bits) == codes).all()
+        for bits in _BITS
+    )
 
 
 def _in_few_bits(first: np.ndarray, second: np.ndarray, factors: np.ndarray, bits: int) -> np.ndarray:
     """int64: sums, with the larger factor in so many bits, as ``xnn_init_qs8_add_minmax_params`` of XNNPACK and
-    ``MlasCalcQLinearAddParameters`` of onnxruntime have them."""
+    ``MlasCalcQLinearAddParameters`` of onnxruntime have them.
+    """
     shift = bits - int(np.frexp(factors.max())[1])
     multipliers = np.rint(np.ldexp(factors.astype(np.float64), shift)).astype(np.int64)
     sums = first * multipliers[0] + second * multipliers[1]

@@ -1,4 +1,6 @@
-"""Constants that a graph needs in many places, each made once: one operation in three of a large network was a constant."""
+"""Constants that a graph needs in many places, each made once: one operation in three of a large network was a
+constant.
+"""
 
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -15,8 +17,9 @@ def shared_constant(value, dtype=np.float32) -> tf.Tensor:
 def shared_zeros(shape: Sequence[int]) -> tf.Tensor:
     """float32 zeros of the default graph, which it makes when it runs; always the same tensor for equal shapes."""
     shape = tuple(shape)
-    return _shared(("zeros", shape, b""),
-                   lambda: tf.raw_ops.Fill(dims=tf.constant(shape, tf.int32), value=shared_constant(0.0)))
+    return _shared(
+        ("zeros", shape, b""), lambda: tf.raw_ops.Fill(dims=tf.constant(shape, tf.int32), value=shared_constant(0.0))
+    )
 
 
 def all_axes(x: tf.Tensor) -> tf.Tensor:

@@ -2,8 +2,8 @@
 
 ``fake_quant_with_min_max_vars`` takes ``num_bits`` and ``narrow_range`` as graph attributes, so they cannot change
 while a graph runs. Its 16-bit form, though, *carries* any narrower grid: with the grid's minimum as its lower end and
-``minimum + 65535 * scale`` as its upper end its steps are exactly those of the narrower grid, and all that is left to do
-is to clip at the grid's maximum first.
+``minimum + 65535 * scale`` as its upper end its steps are exactly those of the narrower grid, and all that is left to
+do is to clip at the grid's maximum first.
 
 Forward:  ``q = floor((clip(x, minimum, maximum) - minimum) / scale + 0.5) * scale + minimum``
 Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (straight-through estimator).

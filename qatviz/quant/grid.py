@@ -86,8 +86,8 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
     low, high = tf.minimum(range_min, 0.0), tf.maximum(range_max, 0.0)
     signed_min, signed_max = spec.unsigned_min - spec.half, spec.unsigned_max - spec.half
     symmetric = spec.symmetric > 0.5
-    # Never "/": where the settings are constants, TensorFlow's optimizer (Grappler) would turn a division by a constant into
-    # a multiplication with its reciprocal, whose result can be an ulp off.
+    # Never "/": where the settings are constants, TensorFlow's optimizer (Grappler) would turn a division by a constant
+    # into a multiplication with its reciprocal, whose result can be an ulp off.
     step = tf.maximum(tf.div_no_nan(low, signed_min), tf.div_no_nan(high, signed_max))
     symmetric = tf.broadcast_to(symmetric, tf.shape(step))
     low = tf.where(symmetric, step * signed_min, low)
@@ -108,8 +108,9 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
         maximum=(spec.unsigned_max - zero) * scale,
         scale=scale,
         zero_point=zero - spec.half,
-        # Not a sum: Grappler would hoist the common factor scale out of it, and the carrier's scale, (carrier - minimum) /
-        # 65535, would then differ from scale by an ulp in a quarter of all grids (instead of 0.1 % at 8 bits, 3 % at 16).
+        # Not a sum: Grappler would hoist the common factor scale out of it, and the carrier's scale, (carrier -
+        # minimum) / 65535, would then differ from scale by an ulp in a quarter of all grids (instead of 0.1 % at 8
+        # bits, 3 % at 16).
         carrier=minimum - (-CARRIER_STEPS) * scale,
     )
 

@@ -1,9 +1,9 @@
 """Live quantizers for a whole network, in the graph.
 
-The arrays of :mod:`qatviz.quant.live_state` come in as tensors; the grids of all tensors are computed from them together,
-as vectors; :meth:`LiveQuantizers.quantizer` hands out one function for each tensor. Nothing here holds variables: what
-has to be stored comes back from :meth:`LiveQuantizers.range_updates`, so that one description serves the training graph
-and the evaluation graph.
+The arrays of :mod:`qatviz.quant.live_state` come in as tensors; the grids of all tensors are computed from them
+together, as vectors; :meth:`LiveQuantizers.quantizer` hands out one function for each tensor. Nothing here holds
+variables: what has to be stored comes back from :meth:`LiveQuantizers.range_updates`, so that one description serves
+the training graph and the evaluation graph.
 
 Activations are quantized with the moving average as it stood before this batch (tf.contrib.quantize: after it). At a
 decay of 0.999 that is a difference of a thousandth, and it makes all grids of a step known before the step begins.
@@ -54,8 +54,13 @@ class LiveQuantizers:
         Switches whole kinds off (evaluations); default: all on.
     """
 
-    def __init__(self, plan: QuantizationPlan, state: Dict[str, tf.Tensor], weights: Dict[str, tf.Tensor],
-                 modes: Optional[Modes] = None):
+    def __init__(
+        self,
+        plan: QuantizationPlan,
+        state: Dict[str, tf.Tensor],
+        weights: Dict[str, tf.Tensor],
+        modes: Optional[Modes] = None,
+    ):
         self.plan = plan
         self.place: Layout = layout(plan)
         self.quantized: Dict[str, Quantized] = {}
@@ -69,7 +74,8 @@ class LiveQuantizers:
             self._enabled = tf.unstack(self._all_enabled, num=len(self.place.leaders))
             self.weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
             self.weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
-            #: Grid of every group, ``[G]``; of a tensor quantized per channel this is the grid it would have as a whole.
+            #: Grid of every group, ``[G]``; of a tensor quantized per channel this is the grid it would have as a
+            #: whole.
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
@@ -122,7 +128,8 @@ class LiveQuantizers:
 
     def codes_of(self, name: str):
         """What turns values of a tensor into codes: scale float32 and zero point int32, each ``[num_channels]``, and
-        ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same."""
+        ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same.
+        """
         index = self.plan.index(name)
         codes = self._codes()
         return codes.scale[index], codes.zero_point[index], codes.half[self.place.group_of[index]]
@@ -136,8 +143,11 @@ class LiveQuantizers:
         batch_min, batch_max = self.observed_ranges()
         count, rate = averaging_rate(self._state["range_count"], self._state["decay"], self._state["track"])
         low, high = self._state["range_min"], self._state["range_max"]
-        return {"range_min": low + (batch_min - low) * rate, "range_max": high + (batch_max - high) * rate,
-                "range_count": count}
+        return {
+            "range_min": low + (batch_min - low) * rate,
+            "range_max": high + (batch_max - high) * rate,
+            "range_count": count,
+        }
 
     def observed_ranges(self):
         """Minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
@@ -146,10 +156,13 @@ class LiveQuantizers:
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Rows scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel (zeros while no
-        tensor is quantized per channel)."""
-        whole, channels = [tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
-                           for grid in (self.grid, self.channel_grid)]
+        """Rows scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel (zeros
+        while no tensor is quantized per channel).
+        """
+        whole, channels = [
+            tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
+            for grid in (self.grid, self.channel_grid)
+        ]
         nothing = switch(tf.zeros([4, self.place.num_channels]), self._state["any_per_channel"])[0]
         return whole, merge([nothing, channels])[0]
 
@@ -168,7 +181,7 @@ class LiveQuantizers:
         whole.set_shape([2, len(owner)])
         # Which weight tensor each channel belongs to, and where it stands among the channels of them all.
         which, position, is_weights = [np.zeros(len(owner), dtype) for dtype in (int, int, bool)]
-        starts = np.cumsum([0] + sizes)
+        starts = np.cumsum([0, *sizes])
         for index, group in enumerate(self.place.group_of):
             if tensors[index].kind == WEIGHTS:
                 own = slice(starts[index], starts[index + 1])
@@ -183,17 +196,22 @@ class LiveQuantizers:
         scale.set_shape([len(owner)])
         enabled = tf.cast(self._all_enabled, tf.float32)
         half = tf.cast(self._state["spec"][GridSpec._fields.index("half")], tf.int32)
-        return _InUse(tf.split(scale, sizes), tf.split(tf.cast(zero_point, tf.int32), sizes),
-                      tf.split(scale * tf.gather(enabled, owner), sizes),
-                      *(tf.unstack(row, num=len(self.place.leaders)) for row in (half, self.grid.scale * enabled)))
+        return _InUse(
+            tf.split(scale, sizes),
+            tf.split(tf.cast(zero_point, tf.int32), sizes),
+            tf.split(scale * tf.gather(enabled, owner), sizes),
+            *(tf.unstack(row, num=len(self.place.leaders)) for row in (half, self.grid.scale * enabled)),
+        )
 
     def _switched(self, modes: Optional[Modes]) -> tf.Tensor:
         enabled = self._state["enabled"]
         if modes is None:
             return enabled
         is_weights = np.array([tensor.kind == WEIGHTS for tensor in self.place.leaders])
-        return tf.logical_and(enabled, tf.logical_or(tf.logical_and(is_weights, modes.weights),
-                                                     tf.logical_and(~is_weights, modes.activations)))
+        return tf.logical_and(
+            enabled,
+            tf.logical_or(tf.logical_and(is_weights, modes.weights), tf.logical_and(~is_weights, modes.activations)),
+        )
 
     def _whole_grids(self) -> Grid:
         held = self._state["hold"]
@@ -223,19 +241,28 @@ class LiveQuantizers:
         low = tf.where(held, self._state["held_channel_min"], low)
         high = tf.where(held, self._state["held_channel_max"], high)
         spec = tf.gather(self._state["spec"], np.array(self.place.weights)[owner], axis=1)
-        return Grid(*map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields))))))
+        return Grid(
+            *map(tf.stop_gradient, choose_grid(low, high, GridSpec(*tf.unstack(spec, num=len(GridSpec._fields)))))
+        )
 
     def _split(self, grid: ChannelGrid) -> List[ChannelGrid]:
         leaders = [self.place.leaders[group] for group in self.place.weights]
         sizes = [tensor.num_channels for tensor in leaders]
         columns = [tf.split(field, sizes) for field in grid]
-        return [ChannelGrid(*(_shaped(part, tensor.shape[tensor.channel_axis:]) for part in parts))
-                for tensor, parts in zip(leaders, zip(*columns))]
+        return [
+            ChannelGrid(*(_shaped(part, tensor.shape[tensor.channel_axis :]) for part in parts))
+            for tensor, parts in zip(leaders, zip(*columns))
+        ]
 
     def _quantize_weights(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> Quantized:
         which = self.place.weights.index(group)
-        return fake_quantize(x, self._columns[group], self._enabled[group], channel_grid=self._channel_columns[which],
-                             per_channel=self._per_channel[which])
+        return fake_quantize(
+            x,
+            self._columns[group],
+            self._enabled[group],
+            channel_grid=self._channel_columns[which],
+            per_channel=self._per_channel[which],
+        )
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:
         # After a ReLU the minimum is known: a reduction less.

@@ -1,7 +1,7 @@
 """The arrays behind the live quantizers of a network: what the settings say, and the ranges they have seen.
 
-NumPy only: the trainer computes these arrays from settings, and the graph (:mod:`qatviz.quant.live`) only reads them, so a
-change of any setting is the assignment of a few short vectors.
+NumPy only: the trainer computes these arrays from settings, and the graph (:mod:`qatviz.quant.live`) only reads them,
+so a change of any setting is the assignment of a few short vectors.
 
 Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``C`` channels of all weights together):
 
@@ -28,7 +28,6 @@ from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.quant.affine import code_bounds
 from qatviz.settings import FROZEN, MIN_MAX, WEIGHTS, QuantizerSettings, RunSettings
 
-
 #: Names of the arrays of held ranges.
 HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
 
@@ -36,8 +35,8 @@ HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
 class Layout(NamedTuple):
     """Where each tensor of a plan stands in the arrays above.
 
-    ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the indices of groups of each kind, in
-    order; ``channels`` gives for each weight tensor its slice of the channel arrays.
+    ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the indices of groups of each
+    kind, in order; ``channels`` gives for each weight tensor its slice of the channel arrays.
     """
 
     group_of: Tuple[int, ...]
@@ -69,13 +68,21 @@ def layout(plan: QuantizationPlan) -> Layout:
 
 def initial_ranges(place: Layout) -> Dict[str, np.ndarray]:
     """Ranges before anything was seen; part of a checkpoint."""
-    shapes = {"range_min": len(place.activations), "range_max": len(place.activations),
-              "range_count": len(place.activations), "held_min": len(place.weights), "held_max": len(place.weights),
-              "held_channel_min": place.num_channels, "held_channel_max": place.num_channels}
+    shapes = {
+        "range_min": len(place.activations),
+        "range_max": len(place.activations),
+        "range_count": len(place.activations),
+        "held_min": len(place.weights),
+        "held_max": len(place.weights),
+        "held_channel_min": place.num_channels,
+        "held_channel_max": place.num_channels,
+    }
     return {name: np.zeros(size, np.float32) for name, size in shapes.items()}
 
 
-def settings_arrays(place: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int) -> Dict[str, np.ndarray]:
+def settings_arrays(
+    place: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
+) -> Dict[str, np.ndarray]:
     """The arrays that ``settings`` (one for each group, in order) stand for at ``step``."""
     weights = [settings[group] for group in place.weights]
     activations = [settings[group] for group in place.activations]

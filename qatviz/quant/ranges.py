@@ -1,7 +1,8 @@
 """Ranges of weights other than their present minimum and maximum, in NumPy.
 
 They cost more than a training step should, so they are found every so often and held in between: what is found here is
-assigned to the ``held_*`` arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, a range for each channel.
+assigned to the ``held_*`` arrays of :mod:`qatviz.quant.live_state`. Arrays are ``[n, channels]``, a range for each
+channel.
 """
 
 from typing import Tuple
@@ -21,7 +22,9 @@ SEARCH_SAMPLE = 65536
 
 
 def find_range(x: np.ndarray, settings: QuantizerSettings) -> Range:
-    """The range that ``settings`` ask for: by percentile, by least squared error, or the present minimum and maximum."""
+    """The range that ``settings`` ask for: by percentile, by least squared error, or the present minimum and
+    maximum.
+    """
     if settings.range_method == PERCENTILE:
         return percentile_range(x, settings.percentile)
     if settings.range_method == MSE:
@@ -57,7 +60,7 @@ def mse_range(x: np.ndarray, num_bits: int, symmetric: bool, narrow_range: bool,
     Tried are 20 shares from 5 % to 100 %, then 9 around the best, in steps of 1 %. ``x`` is ``[n, channels]``.
     """
     low, high = min_max_range(x)
-    sample = x[::search_stride(*x.shape)]
+    sample = x[:: search_stride(*x.shape)]
 
     def error(share):
         grid = choose_grid(low * share, high * share, num_bits, symmetric, narrow_range, power_of_two)

@@ -2,8 +2,8 @@
 
 Every setting may be a Python value or a scalar tensor, so that it can change from one ``session.run`` to the next. The
 ranges are those of the tensor at hand (its minimum and maximum, widened to contain 0). The program's own graph is built
-from the same functions; there, a ``quantizer`` stands in for the settings, which keeps the ranges of activations over many
-batches and takes its settings from one vector for the whole network.
+from the same functions; there, a ``quantizer`` stands in for the settings, which keeps the ranges of activations over
+many batches and takes its settings from one vector for the whole network.
 """
 
 from numbers import Real
@@ -12,10 +12,10 @@ from typing import Callable, Optional, Sequence, Tuple, Union
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.errors import SettingError
 from qatviz.quant.affine import MAX_BITS, MIN_BITS
 from qatviz.quant.fake_quant import fake_quantize
 from qatviz.quant.grid import Grid, GridSpec, TensorLike, choose_grid, grid_spec
-from qatviz.errors import SettingError
 
 Quantizer = Callable[[tf.Tensor], tf.Tensor]
 
@@ -64,8 +64,9 @@ def quantize_tensor(
     tensor = tf.convert_to_tensor(tensor, tf.float32)
     spec = grid_spec(_checked_bits(num_bits), symmetric, narrow_range)
     if tf.is_tensor(per_channel):
-        return fake_quantize(tensor, _own_grid(tensor, spec, False), channel_grid=_own_grid(tensor, spec, True),
-                             per_channel=per_channel).values
+        return fake_quantize(
+            tensor, _own_grid(tensor, spec, False), channel_grid=_own_grid(tensor, spec, True), per_channel=per_channel
+        ).values
     if per_channel:
         return fake_quantize(tensor, channel_grid=_own_grid(tensor, spec, True)).values
     return fake_quantize(tensor, _own_grid(tensor, spec, False)).values
@@ -140,10 +141,12 @@ def quantize_depthwise_conv2d(
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
     """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``; else as
-    :func:`quantize_conv2d`."""
+    :func:`quantize_conv2d`.
+    """
     quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, False, quantizer)
     return tf.nn.depthwise_conv2d(
-        input_tensor, quantized, strides=_nhwc(strides), padding=padding, rate=_nhwc(dilations)[1:3])
+        input_tensor, quantized, strides=_nhwc(strides), padding=padding, rate=_nhwc(dilations)[1:3]
+    )
 
 
 def quantize_dense(
@@ -184,14 +187,16 @@ def quantize_dense(
         float32 ``[batch, out_units]``.
     """
     quantized = _weights(
-        weights, num_bits_weights, symmetric_weights, narrow_range_weights, per_channel, weights_quantizer)
+        weights, num_bits_weights, symmetric_weights, narrow_range_weights, per_channel, weights_quantizer
+    )
     output = tf.matmul(input_tensor, quantized)
     if biases is not None:
         output = tf.nn.bias_add(output, biases)
     if activation is not None:
         output = activation(output)
     return quantize_activation(
-        output, num_bits_activation, symmetric_activation, narrow_range_activation, activation_quantizer)
+        output, num_bits_activation, symmetric_activation, narrow_range_activation, activation_quantizer
+    )
 
 
 def _weights(weights, num_bits, symmetric, narrow_range, per_channel, quantizer):
@@ -216,9 +221,12 @@ def _checked_bits(num_bits: TensorLike) -> TensorLike:
         return int(num_bits)
     num_bits = tf.convert_to_tensor(num_bits)  # the value of a variable
     message = f"num_bits must be from {MIN_BITS} to {MAX_BITS}"
-    with tf.control_dependencies([
+    with tf.control_dependencies(
+        [
             tf.debugging.assert_greater_equal(num_bits, tf.cast(MIN_BITS, num_bits.dtype), message=message),
-            tf.debugging.assert_less_equal(num_bits, tf.cast(MAX_BITS, num_bits.dtype), message=message)]):
+            tf.debugging.assert_less_equal(num_bits, tf.cast(MAX_BITS, num_bits.dtype), message=message),
+        ]
+    ):
         return tf.identity(num_bits)
 
 
@@ -226,4 +234,4 @@ def _nhwc(value: Union[int, Sequence[int]]) -> Tuple[int, int, int, int]:
     if isinstance(value, int):
         return (1, value, value, 1)
     value = tuple(value)
-    return value if len(value) == 4 else (1,) + value + (1,)
+    return value if len(value) == 4 else (1, *value, 1)

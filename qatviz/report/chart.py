@@ -67,8 +67,14 @@ class Axis(NamedTuple):
     least: float = 0.0
 
 
-def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: Tuple[float, float], of: str = "",
-          markers: Sequence[Marker] = ()) -> Optional[Markup]:
+def chart(
+    axis: Axis,
+    curves: Sequence[Curve],
+    span: Tuple[float, float],
+    size: Tuple[float, float],
+    of: str = "",
+    markers: Sequence[Marker] = (),
+) -> Optional[Markup]:
     """The chart; None where no curve has a value.
 
     Parameters
@@ -92,12 +98,22 @@ def chart(axis: Axis, curves: Sequence[Curve], span: Tuple[float, float], size: 
     title = f"{axis.title} of {of}" if of else axis.title
     words = " ".join(_words(curve, axis) for curve in curves)
     return element(
-        "svg", element("title", title), element("desc", words), plot.grid(ticks), plot.step_axis(),
-        plot.markers(markers), plot.numbers(markers),
+        "svg",
+        element("title", title),
+        element("desc", words),
+        plot.grid(ticks),
+        plot.step_axis(),
+        plot.markers(markers),
+        plot.numbers(markers),
         [plot.band(points, curve.style) for curve, points in shown],
         [plot.line(points, curve.style) for curve, points in shown],
-        viewBox=f"0 0 {number(size[0])} {number(size[1])}", width=float(size[0]), height=float(size[1]),
-        role="img", aria_label=f"{title}. {words}", class_="chart")
+        viewBox=f"0 0 {number(size[0])} {number(size[1])}",
+        width=float(size[0]),
+        height=float(size[1]),
+        role="img",
+        aria_label=f"{title}. {words}",
+        class_="chart",
+    )
 
 
 class Plot:
@@ -150,14 +166,21 @@ class Plot:
     def markers(self, markers: Sequence[Marker]) -> Markup:
         """Lines from top to bottom; the strong ones tell what they stand for, if they are not too many."""
         strong = [marker for marker in markers if marker.is_strong]
-        told = [element("g", element("title", marker.text), self._lines([marker], "marker"))
-                for marker in strong[:_MOST_TOLD]]
-        return join(self._lines([m for m in markers if not m.is_strong], "marker weak"), told,
-                    self._lines(strong[_MOST_TOLD:], "marker"))
+        told = [
+            element("g", element("title", marker.text), self._lines([marker], "marker"))
+            for marker in strong[:_MOST_TOLD]
+        ]
+        return join(
+            self._lines([m for m in markers if not m.is_strong], "marker weak"),
+            told,
+            self._lines(strong[_MOST_TOLD:], "marker"),
+        )
 
     def _lines(self, markers: Sequence[Marker], style: str) -> Optional[Markup]:
-        path = ["M{} {}V{}".format(*map(number, (x, self.top, self.bottom)))
-                for x in self.x(np.array([marker.step for marker in markers], np.float64))]
+        path = [
+            "M{} {}V{}".format(*map(number, (x, self.top, self.bottom)))
+            for x in self.x(np.array([marker.step for marker in markers], np.float64))
+        ]
         return element("path", d="".join(path), class_=style) if path else None
 
     def numbers(self, markers: Sequence[Marker]) -> Markup:
@@ -180,8 +203,13 @@ class Plot:
                 dots.append(f"M{number(x[run.start])} {number(y[run.start])}h.1")
             else:
                 lines.append("M" + "L".join(f"{number(a)} {number(b)}" for a, b in zip(x[run], y[run])))
-        return join([element("path", d="".join(parts), class_=kind + style)
-                     for parts, kind in ((lines, "line "), (dots, "line dot ")) if parts])
+        return join(
+            [
+                element("path", d="".join(parts), class_=kind + style)
+                for parts, kind in ((lines, "line "), (dots, "line dot "))
+                if parts
+            ]
+        )
 
     def band(self, points: Points, style: str) -> Optional[Markup]:
         """From the least to the largest of the steps that a point stands for."""
@@ -252,10 +280,19 @@ def _words(curve: Curve, axis: Axis) -> str:
     if not len(there):
         return f"{name}: no values."
     first, last = there[0], there[-1]
-    told = [f"{si(float(value) * axis.factor)}{axis.unit}"
-            for value in (curve.points.mean[first], curve.points.mean[last], np.nanmin(curve.points.low[there]),
-                          np.nanmax(curve.points.high[there]))]
-    return f"{name}: {told[0]} at step {curve.points.step[first]:,.0f}, {told[1]} at step {curve.points.step[last]:,.0f}; from {told[2]} to {told[3]}."
+    told = [
+        f"{si(float(value) * axis.factor)}{axis.unit}"
+        for value in (
+            curve.points.mean[first],
+            curve.points.mean[last],
+            np.nanmin(curve.points.low[there]),
+            np.nanmax(curve.points.high[there]),
+        )
+    ]
+    return (
+        f"{name}: {told[0]} at step {curve.points.step[first]:,.0f}, {told[1]} at step "
+        f"{curve.points.step[last]:,.0f}; from {told[2]} to {told[3]}."
+    )
 
 
 def _line(x0: float, y0: float, x1: float, y1: float, style: str) -> Markup:

@@ -38,22 +38,41 @@ _PARTS = ("clipping", "rounding")
 _EXACT = "exact, there is no error to show"
 _PERCENT_LIMITS = (-1.0, 101.0)
 TENSOR_KINDS = (
-    TensorKind(Axis("Error (MSE)", log=True),
-               (("{}/mse", "all", "whole"), ("{}/mse_clipping", "clipping", "clipping"),
-                ("{}/mse_rounding", "rounding", "rounding")),
-               "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the "
-               "range) and rounding (values between two levels).", MIDDLE),
-    TensorKind(Axis("SQNR (dB)", unit=" dB", least=6.0), (("{}/sqnr_db", "", "s0"),),
-               "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing "
-               "them; 6 dB are one bit."),
-    TensorKind(Axis("Scale", log=True), (("{}/scale", "", "s0"),),
-               "The step between two neighbouring quantized values; of the coarsest channel, where each has its own."),
-    TensorKind(Axis("Zero point", least=4.0), (("{}/zero_point", "", "s0"),),
-               "The integer code that stands for 0; always 0 on a symmetric grid."),
-    TensorKind(Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
-               (("snapshot:{}/" + FLIP_RATE, "", "s0"),),
-               "Share of the weights whose integer code changed from one snapshot to the next.",
-               SMALL, "there are no two snapshots of quantized values to compare", (WEIGHTS,)),
+    TensorKind(
+        Axis("Error (MSE)", log=True),
+        (
+            ("{}/mse", "all", "whole"),
+            ("{}/mse_clipping", "clipping", "clipping"),
+            ("{}/mse_rounding", "rounding", "rounding"),
+        ),
+        "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the "
+        "range) and rounding (values between two levels).",
+        MIDDLE,
+    ),
+    TensorKind(
+        Axis("SQNR (dB)", unit=" dB", least=6.0),
+        (("{}/sqnr_db", "", "s0"),),
+        "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing "
+        "them; 6 dB are one bit.",
+    ),
+    TensorKind(
+        Axis("Scale", log=True),
+        (("{}/scale", "", "s0"),),
+        "The step between two neighbouring quantized values; of the coarsest channel, where each has its own.",
+    ),
+    TensorKind(
+        Axis("Zero point", least=4.0),
+        (("{}/zero_point", "", "s0"),),
+        "The integer code that stands for 0; always 0 on a symmetric grid.",
+    ),
+    TensorKind(
+        Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
+        (("snapshot:{}/" + FLIP_RATE, "", "s0"),),
+        "Share of the weights whose integer code changed from one snapshot to the next.",
+        SMALL,
+        "there are no two snapshots of quantized values to compare",
+        (WEIGHTS,),
+    ),
 )
 _WAY_STYLES = dict(zip(WAYS, ("float-line", "s1", "s2", "quantized-line")))
 
@@ -73,22 +92,35 @@ class Figure(NamedTuple):
         keys = [element("span", element("i", class_="key " + style), name) for name, style in self.legend]
         legend = element("span", keys, class_="legend") if keys else None
         about = element("span", self.about, class_="about") if self.about else None
-        return element("figure", element("figcaption", element("b", self.title), legend, about), self.picture,
-                       class_=f"size-{self.size[0]:.0f}")
+        return element(
+            "figure",
+            element("figcaption", element("b", self.title), legend, about),
+            self.picture,
+            class_=f"size-{self.size[0]:.0f}",
+        )
 
 
 def gallery(figures: Sequence[Figure]) -> Markup:
     """Pictures side by side; below them, why others are not there."""
     shown = [figure.markup() for figure in figures if figure.picture is not None]
     absent = [f"{figure.title}: {figure.missing}" for figure in figures if figure.picture is None]
-    return join(element("div", shown, class_="figures") if shown else None,
-                element("p", "Not drawn: " + "; ".join(absent) + ".", class_="missing") if absent else None)
+    return join(
+        element("div", shown, class_="figures") if shown else None,
+        element("p", "Not drawn: " + "; ".join(absent) + ".", class_="missing") if absent else None,
+    )
 
 
 def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
     """The changes as markers, numbered; those that concern the tensor are strong, all where none is named."""
-    return [Marker(turn.step, str(index), f"{index}: step {turn.step:,}: {turn_words(turn)}",
-                   not tensor or tensor in turn.tensors) for index, turn in enumerate(turns, 1)]
+    return [
+        Marker(
+            turn.step,
+            str(index),
+            f"{index}: step {turn.step:,}: {turn_words(turn)}",
+            not tensor or tensor in turn.tensors,
+        )
+        for index, turn in enumerate(turns, 1)
+    ]
 
 
 def turn_words(turn: Turn) -> str:
@@ -103,7 +135,8 @@ def run_figures(run: RunData) -> List[Figure]:
     series = tuple((f"{metric.name}.{way}", WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
     figures = [
         _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "no step was done yet"),
-        _figure(run, _axis_of(metric), series, "it was not evaluated on held-out data yet")]
+        _figure(run, _axis_of(metric), series, "it was not evaluated on held-out data yet"),
+    ]
     rates = run.history.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
         figures.append(_figure(run, Axis("Learning rate", log=True), (("learning_rate", "", "s0"),), ""))
@@ -126,8 +159,14 @@ def _axis_of(metric: Metric) -> Axis:
     return Axis(metric.heading, metric.factor, metric.unit)
 
 
-def _figure(run: RunData, axis: Axis, series: Tuple[Tuple[str, str, str], ...], waits_for: str,
-            size: Tuple[float, float] = WIDE, tensor: str = "") -> Figure:
+def _figure(
+    run: RunData,
+    axis: Axis,
+    series: Tuple[Tuple[str, str, str], ...],
+    waits_for: str,
+    size: Tuple[float, float] = WIDE,
+    tensor: str = "",
+) -> Figure:
     end = max(run.outcome.step, 1)
     width = width_for(end, int(size[0] / _PX_PER_POINT))
     curves = [Curve(name, _points(run, key, width), style, style in _PARTS) for key, name, style in series]

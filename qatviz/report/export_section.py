@@ -18,8 +18,13 @@ MOST_LAYERS = 1000
 #: Characters of a text from a proof.
 _MOST_TEXT = 500
 _SHARES = ("identical", "top1", "close")
-_NAMES = {"identical": "Identical codes", "largest": "Largest difference", "top1": "Same top-1",
-          "relative": "Relative difference", "close": "Values within the bar"}
+_NAMES = {
+    "identical": "Identical codes",
+    "largest": "Largest difference",
+    "top1": "Same top-1",
+    "relative": "Relative difference",
+    "close": "Values within the bar",
+}
 _AT_MOST = ("largest", "relative")
 #: What an export is known by, of all that is compared.
 _MAIN = "file to evaluation graph"
@@ -28,28 +33,53 @@ _MAIN = "file to evaluation graph"
 def exports(run: RunData) -> Markup:
     """What was found; how to make one where nothing was."""
     if not run.exports:
-        return element("p", "No export was found in or beside the run's directory. ", element("code", "qatviz export"),
-                       " writes one, with the proof that it computes the same.")
+        return element(
+            "p",
+            "No export was found in or beside the run's directory. ",
+            element("code", "qatviz export"),
+            " writes one, with the proof that it computes the same.",
+        )
     found = [export for export in run.exports if not export.problem]
     broken = [f"{export.name} {export.problem}" for export in run.exports if export.problem]
-    return join(_overview(run, found) if found else None, [_export(run, export) for export in found],
-                element("p", "Could not be told:", class_="missing") if broken else None, bullets(list(broken)))
+    return join(
+        _overview(run, found) if found else None,
+        [_export(run, export) for export in found],
+        element("p", "Could not be told:", class_="missing") if broken else None,
+        bullets(list(broken)),
+    )
 
 
 def _overview(run: RunData, found: List[FoundExport]) -> Markup:
-    heads = ["Proof", "Format", "Run in", Head("Step", is_number=True), Head("Size", is_number=True),
-             Head("Identical codes", "Of the logits, file against the evaluation graph", True),
-             Head("Largest difference", "In codes", True), Head("Same top-1", "", True), "Verdict"]
+    heads = [
+        "Proof",
+        "Format",
+        "Run in",
+        Head("Step", is_number=True),
+        Head("Size", is_number=True),
+        Head("Identical codes", "Of the logits, file against the evaluation graph", True),
+        Head("Largest difference", "In codes", True),
+        Head("Same top-1", "", True),
+        "Verdict",
+    ]
     shown = []
     for export in found:
         record = export.record
         about, outputs = record["about"], dict(named_rows(record, "outputs"))
-        main = {} if _not_run(record) else outputs.get(_MAIN) or {
-            "top1": next(iter(outputs.values()), {}).get("top1")}  # differences of values are none of codes
+        main = (
+            {} if _not_run(record) else outputs.get(_MAIN) or {"top1": next(iter(outputs.values()), {}).get("top1")}
+        )  # differences of values are none of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
-        shown.append([export.name, _text(about.get("format")), _text(about.get("runtime")),
-                      f"{step:,}" if is_count(step) else "–", "–" if nbytes is None else bytes_text(nbytes)]
-                     + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")] + [_verdict(export)])
+        shown.append(
+            [
+                export.name,
+                _text(about.get("format")),
+                _text(about.get("runtime")),
+                f"{step:,}" if is_count(step) else "–",
+                "–" if nbytes is None else bytes_text(nbytes),
+            ]
+            + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")]
+            + [_verdict(export)]
+        )
     return table("Exports", heads, shown)
 
 
@@ -77,17 +107,39 @@ def _export(run: RunData, export: FoundExport) -> Markup:
     title = f"{_text(about.get('format'))} ({export.name})"
     told: List[Content] = []
     if not export.is_own:
-        told.append(element("p", f"It says that it was made from another run ({_text(about.get('run'))}).",
-                            class_="missing"))
+        told.append(
+            element("p", f"It says that it was made from another run ({_text(about.get('run'))}).", class_="missing")
+        )
     step = about.get("step")
     if export.is_own and is_count(step) and step != run.outcome.step:
-        told.append(element("p", f"It is of the run's state after step {step:,} (checkpoint {_text(about.get('checkpoint'))}), not of the newest."))
+        told.append(
+            element(
+                "p",
+                f"It is of the run's state after step {step:,} (checkpoint {_text(about.get('checkpoint'))}), "
+                "not of the newest.",
+            )
+        )
     if _not_run(record):
-        told.append(element("p", f"NOT RUN: {_not_run(record).rstrip('.')}. What is compared is not the file, but what it was written from.", class_="grave"))
+        told.append(
+            element(
+                "p",
+                f"NOT RUN: {_not_run(record).rstrip('.')}. What is compared is not the file, but what it was "
+                "written from.",
+                class_="grave",
+            )
+        )
     told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
     notes = _scores_and_sizes(record) + ["Note: " + _text(note) for note in texts(record, "notes")]
-    return element("section", element("h3", title), told, _outputs(record), bullets(notes), _layers(record),
-                   _tensors(record), class_="card")
+    return element(
+        "section",
+        element("h3", title),
+        told,
+        _outputs(record),
+        bullets(notes),
+        _layers(record),
+        _tensors(record),
+        class_="card",
+    )
 
 
 def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
@@ -107,15 +159,27 @@ def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     found, sizes = numbers(record, metric), numbers(record, "bytes")
     told: List[Content] = []
     if found:
-        told.append("{}: {}".format("Accuracy" if metric == "accuracy" else "RMSE", ", ".join(
-            f"{_text(name)} {share_text(value) if metric == 'accuracy' else si(value)}"
-            for name, value in found.items())))
+        told.append(
+            "{}: {}".format(
+                "Accuracy" if metric == "accuracy" else "RMSE",
+                ", ".join(
+                    f"{_text(name)} {share_text(value) if metric == 'accuracy' else si(value)}"
+                    for name, value in found.items()
+                ),
+            )
+        )
     if sizes:
         told.append("Size: " + ", ".join(f"{_text(name)} {bytes_text(value)}" for name, value in sizes.items()))
     bar = {**numbers(record, "reached"), **numbers(record, "bar")}
     if bar:
-        told.append("The bar: " + ", ".join(f"{_NAMES.get(name, _text(name)).lower()} at {'most' if name in _AT_MOST else 'least'} {_number(name, value)}"
-            for name, value in bar.items()))
+        told.append(
+            "The bar: "
+            + ", ".join(
+                f"{_NAMES.get(name, _text(name)).lower()} at {'most' if name in _AT_MOST else 'least'} "
+                f"{_number(name, value)}"
+                for name, value in bar.items()
+            )
+        )
     return told
 
 
@@ -124,18 +188,25 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
     layers = rows(record, "layers")
     if not layers:
         return None
-    heads = [Head("Layer"), Head("Operation")] + [Head(text, about, True) for text, about in (
-        ("Identical", "Codes as they come out of the whole network"), ("Largest", "Difference in codes"),
-        ("Alone", "Identical codes, computed from the same codes as the file had"),
-        ("Largest", "Difference in codes, alone"),
-        ("Unexplained", "Codes that differ by more than rounding explains"))]
+    heads = [Head("Layer"), Head("Operation")] + [
+        Head(text, about, True)
+        for text, about in (
+            ("Identical", "Codes as they come out of the whole network"),
+            ("Largest", "Difference in codes"),
+            ("Alone", "Identical codes, computed from the same codes as the file had"),
+            ("Largest", "Difference in codes, alone"),
+            ("Unexplained", "Codes that differ by more than rounding explains"),
+        )
+    ]
     shown = []
     for layer in layers[:MOST_LAYERS]:
         whole, own = ({} if not isinstance(layer.get(key), dict) else layer[key] for key in ("whole", "own"))
         unexplained = layer.get("unexplained")
-        shown.append([_text(layer.get("layer")), _text(layer.get("operation"))]
-                     + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
-                     + [Cell(_number("", unexplained), "bad" if unexplained else None)])
+        shown.append(
+            [_text(layer.get("layer")), _text(layer.get("operation"))]
+            + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
+            + [Cell(_number("", unexplained), "bad" if unexplained else None)]
+        )
     more = len(layers) - MOST_LAYERS
     rest = element("p", f"{more:,} more layers are left out.") if more > 0 else None
     shown_table = table("File against simulator, by layer", heads, shown)
@@ -153,10 +224,13 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
     for tensor in tensors[:MOST_LAYERS]:
         found = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
         bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
-        shown.append([_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]
-                     + [_number(key, found.get(key)) for key in ("identical", "largest")])
-    return folded(f"By tensor: {count(len(tensors), 'tensor')}",
-                  table("Grids read back, against the app's", heads, shown))
+        shown.append(
+            [_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]
+            + [_number(key, found.get(key)) for key in ("identical", "largest")]
+        )
+    return folded(
+        f"By tensor: {count(len(tensors), 'tensor')}", table("Grids read back, against the app's", heads, shown)
+    )
 
 
 def _number(key: str, value: Any) -> str:

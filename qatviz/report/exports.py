@@ -114,8 +114,11 @@ def texts(record: Dict[str, Any], key: str) -> List[str]:
 
 def is_number(value: Any) -> bool:
     """Whether it is a number of a size that a computer counts with; a truth value is none."""
-    return isinstance(value, (int, float)) and not isinstance(value, bool) and not (
-        isinstance(value, int) and abs(value) >= 2**63)
+    return (
+        isinstance(value, (int, float))
+        and not isinstance(value, bool)
+        and not (isinstance(value, int) and abs(value) >= 2**63)
+    )
 
 
 def is_count(value: Any) -> bool:

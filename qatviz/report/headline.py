@@ -54,13 +54,18 @@ def _cost(scores: Dict[str, Any], metric: Metric, num_examples: int, step: int) 
     when = "" if scores["step"] == step else f" at step {scores['step']:,}, the last evaluation"
     where = f"{metric.title} ({facts}{on}{when})"
     if abs(loss) <= noise:
-        return [f"Quantization costs no {where}: so small a difference may be chance." if loss
-                else f"Quantization costs no {where}."]
+        return [
+            f"Quantization costs no {where}: so small a difference may be chance."
+            if loss
+            else f"Quantization costs no {where}."
+        ]
     if loss < 0:
-        return [f"Quantized, the network is better: {_amount(-loss, metric)} of {where}.",
-                "It was trained with quantization on: what is tuned is the quantized network, and the float one is "
-                "only what it comes from."]
-    return [f"Quantization costs {_amount(loss, metric)} of {where}."] + _sides(scores, metric, noise)
+        return [
+            f"Quantized, the network is better: {_amount(-loss, metric)} of {where}.",
+            "It was trained with quantization on: what is tuned is the quantized network, and the float one is "
+            "only what it comes from.",
+        ]
+    return [f"Quantization costs {_amount(loss, metric)} of {where}.", *_sides(scores, metric, noise)]
 
 
 def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
@@ -71,7 +76,10 @@ def _sides(scores: Dict[str, Any], metric: Metric, noise: float) -> List[str]:
     if max(weights, activations) <= noise:
         return ["Neither the weights alone nor the activations alone cost as much: it is both together."]
     one, other = ("weights", "activations") if weights >= activations else ("activations", "weights")
-    return [f"With only the {one} quantized it would be {_signed(max(weights, activations), metric)}, with only the {other} {_signed(min(weights, activations), metric)}."]
+    return [
+        f"With only the {one} quantized it would be {_signed(max(weights, activations), metric)}, with only "
+        f"the {other} {_signed(min(weights, activations), metric)}."
+    ]
 
 
 def _loss(in_float: float, quantized: float, metric: Metric) -> float:
@@ -94,8 +102,11 @@ def _amount(loss: float, metric: Metric) -> str:
 
 
 def _signed(loss: float, metric: Metric) -> str:
-    return f"{_amount(abs(loss), metric)} {'worse than in float' if loss > 0 else 'better'}" if abs(
-        loss) > 1e-9 else "as good as in float"
+    return (
+        f"{_amount(abs(loss), metric)} {'worse than in float' if loss > 0 else 'better'}"
+        if abs(loss) > 1e-9
+        else "as good as in float"
+    )
 
 
 def _tensors(rows: Sequence[TensorRow]) -> str:
@@ -109,8 +120,9 @@ def _tensors(rows: Sequence[TensorRow]) -> str:
     parts += [f"{found[WARNING]} to look at"] if found[WARNING] else []
     parts += [f"{found[BAD]} bad"] if found[BAD] else []
     in_float = len(rows) - len(quantized)
-    return "Of {}: {}{}.".format(count(len(quantized), "quantized tensor"), ", ".join(parts),
-                                 f"; {in_float} in float" if in_float else "")
+    return "Of {}: {}{}.".format(
+        count(len(quantized), "quantized tensor"), ", ".join(parts), f"; {in_float} in float" if in_float else ""
+    )
 
 
 def _saved(rows: Sequence[TensorRow]) -> List[str]:

@@ -30,15 +30,15 @@ def heat_pictures(run: RunData) -> List[Markup]:
     names = [tensor.name for tensor in run.book.plan.tensors]
     if not len(run.history.series("loss").mean):
         return []
-    return [_picture(run, names[first:first + _MOST_ROWS]) for first in range(0, len(names), _MOST_ROWS)]
+    return [_picture(run, names[first : first + _MOST_ROWS]) for first in range(0, len(names), _MOST_ROWS)]
 
 
 def legend() -> Markup:
     """The colours with what they stand for."""
-    keys = [element("span", element("i", class_=f"key heat-{level}"), _range(level)) for level in
-            range(0, LEVELS, 2)]
-    return element("p", "SQNR: ", keys, element("span", element("i", class_="key"), "in float, or not measured"),
-                   class_="legend")
+    keys = [element("span", element("i", class_=f"key heat-{level}"), _range(level)) for level in range(0, LEVELS, 2)]
+    return element(
+        "p", "SQNR: ", keys, element("span", element("i", class_="key"), "in float, or not measured"), class_="legend"
+    )
 
 
 def style() -> str:
@@ -46,8 +46,11 @@ def style() -> str:
     half, rules = LEVELS // 2, []
     for level in range(LEVELS):
         from_middle = (half - 1 - level if level < half else level - half) / (half - 1)
-        rules.append(".heat-{0} {{ fill: var(--{1}); background: var(--{1}); opacity: {2:.2f}; }}".format(
-            level, "bad" if level < half else "quantized", _FAINT + (_FULL - _FAINT) * from_middle))
+        rules.append(
+            ".heat-{0} {{ fill: var(--{1}); background: var(--{1}); opacity: {2:.2f}; }}".format(
+                level, "bad" if level < half else "quantized", _FAINT + (_FULL - _FAINT) * from_middle
+            )
+        )
     return "\n".join(rules)
 
 
@@ -78,13 +81,24 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         labels.append(element("g", element("title", name), label))
         told.append(f"{name}: {_now(points)}")
     markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]
-    paths = [element("path", d="".join(parts), class_=f"heat-{level}")
-             for level, parts in enumerate(cells) if parts]
+    paths = [element("path", d="".join(parts), class_=f"heat-{level}") for level, parts in enumerate(cells) if parts]
     title = f"SQNR of {len(names)} tensors over the run"
-    return element("svg", element("title", title), element("desc", "At the end: " + "; ".join(told)), paths, labels,
-                   plot.step_axis(), plot.markers(markers), plot.numbers(markers),
-                   viewBox="0 0 {} {}".format(*map(number, size)), width=size[0], height=size[1], role="img",
-                   aria_label=title, class_="chart heat")
+    return element(
+        "svg",
+        element("title", title),
+        element("desc", "At the end: " + "; ".join(told)),
+        paths,
+        labels,
+        plot.step_axis(),
+        plot.markers(markers),
+        plot.numbers(markers),
+        viewBox="0 0 {} {}".format(*map(number, size)),
+        width=size[0],
+        height=size[1],
+        role="img",
+        aria_label=title,
+        class_="chart heat",
+    )
 
 
 def _parts(plot: Plot, points: Points, width: int, top: float) -> List[Tuple[int, str]]:
@@ -95,8 +109,14 @@ def _parts(plot: Plot, points: Points, width: int, top: float) -> List[Tuple[int
     parts = []
     for run in np.split(np.arange(len(found)), np.flatnonzero(np.diff(found)) + 1):
         if len(run) and found[run[0]] >= 0:
-            parts.append((int(found[run[0]]), "M{} {}H{}V{}H{}Z".format(*map(number, (
-                begins[run[0]], top, ends[run[-1]], top + _ROW - 1, begins[run[0]])))))
+            parts.append(
+                (
+                    int(found[run[0]]),
+                    "M{} {}H{}V{}H{}Z".format(
+                        *map(number, (begins[run[0]], top, ends[run[-1]], top + _ROW - 1, begins[run[0]]))
+                    ),
+                )
+            )
     return parts
 
 

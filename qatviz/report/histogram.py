@@ -1,5 +1,6 @@
 """The distribution of a tensor as SVG, drawn as the window does it: float values, what is clipped or flushed to zero,
-the levels that quantization leaves, and the representable window."""
+the levels that quantization leaves, and the representable window.
+"""
 
 from typing import List, NamedTuple, Optional, Sequence, Tuple
 
@@ -54,7 +55,10 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
     grid = f"{snapshot.num_bits[index]} bits, representable {si(window[0])} to {si(window[1])}"
-    error = f"{decibels(measure['sqnr_db'])}; {percent_text(measure['clipped'])} clipped, {percent_text(measure['flushed'])} flushed to zero"
+    error = (
+        f"{decibels(measure['sqnr_db'])}; {percent_text(measure['clipped'])} clipped, "
+        f"{percent_text(measure['flushed'])} flushed to zero"
+    )
     return Shown(found, (low, high), "; ".join((words, grid, error)))
 
 
@@ -65,15 +69,25 @@ def common_axis(first: Tuple[float, float], last: Tuple[float, float]) -> Option
     return (low, high) if high - low <= COMMON_UP_TO * narrow else None
 
 
-def histogram(shown: Shown, title: str, axis: Optional[Tuple[float, float]] = None,
-              size: Tuple[float, float] = SIZE) -> Markup:
+def histogram(
+    shown: Shown, title: str, axis: Optional[Tuple[float, float]] = None, size: Tuple[float, float] = SIZE
+) -> Markup:
     """The picture; ``axis``: from where to where values are shown."""
     low, high = shown.extent if axis is None else axis
     room = 0.02 * (high - low)
     tile = _Tile(shown.distribution, (low - room, high + room), size)
-    return element("svg", element("title", title), element("desc", shown.words), tile.parts(),
-                   viewBox=f"0 0 {number(size[0])} {number(size[1])}", width=size[0], height=size[1],
-                   role="img", aria_label=f"{title}. {shown.words}", class_="histogram")
+    return element(
+        "svg",
+        element("title", title),
+        element("desc", shown.words),
+        tile.parts(),
+        viewBox=f"0 0 {number(size[0])} {number(size[1])}",
+        width=size[0],
+        height=size[1],
+        role="img",
+        aria_label=f"{title}. {shown.words}",
+        class_="histogram",
+    )
 
 
 class _Tile:
@@ -93,11 +107,17 @@ class _Tile:
         share = heights / np.maximum(shown.counts, 1.0)
         lost = shown.clipped + shown.flushed
         return join(
-            self._outside(), self._steps(shown.edges, heights, "float"),
+            self._outside(),
+            self._steps(shown.edges, heights, "float"),
             self._steps(shown.edges, _visible(lost * share, lost), "flushed") if lost.any() else None,
             self._steps(shown.edges, _visible(shown.clipped * share, shown.clipped), "clipped")
-            if shown.clipped.any() else None,
-            self._brackets(), self._quantized(), self._cut_mark(), self._scale())
+            if shown.clipped.any()
+            else None,
+            self._brackets(),
+            self._quantized(),
+            self._cut_mark(),
+            self._scale(),
+        )
 
     def _x(self, values: np.ndarray) -> np.ndarray:
         return self._left + (values - self._axis[0]) * self._per_unit
@@ -115,7 +135,7 @@ class _Tile:
                 path += ["V", number(level)]
             if index + 1 == len(y) or abs(y[index + 1] - level) >= 0.05:
                 path += ["H", number(x[index + 1])]
-        return element("path", d="".join(path + ["V", number(self._floor), "Z"]), class_=style)
+        return element("path", d="".join([*path, "V", number(self._floor), "Z"]), class_=style)
 
     def _quantized(self) -> Optional[Markup]:
         shown = self._shown
@@ -133,12 +153,17 @@ class _Tile:
         """Bars at the levels; a mark on the baseline for those that no value is on."""
         width = min(max(spacing * 0.35, 1.0), 6.0)
         used = heights > 0
-        return join(self._comb(levels[~used], width, np.full(np.count_nonzero(~used), VISIBLE), "unused"),
-                    self._comb(levels[used], width, np.maximum(heights[used], 3.0), "level"))
+        return join(
+            self._comb(levels[~used], width, np.full(np.count_nonzero(~used), VISIBLE), "unused"),
+            self._comb(levels[used], width, np.maximum(heights[used], 3.0), "level"),
+        )
 
     def _comb(self, levels: np.ndarray, width: float, heights: np.ndarray, style: str) -> Optional[Markup]:
-        bars = [f"M{number(x - width / 2)} {number(self._floor)}v-{number(height)}h{number(width)}V{number(self._floor)}Z" for x, height in zip(self._x(levels), heights)
-                if self._left - width <= x <= self._right + width]
+        bars = [
+            f"M{number(x - width / 2)} {number(self._floor)}v-{number(height)}h{number(width)}V{number(self._floor)}Z"
+            for x, height in zip(self._x(levels), heights)
+            if self._left - width <= x <= self._right + width
+        ]
         return element("path", d="".join(bars), class_=style) if bars else None
 
     def _outside(self) -> List[Markup]:
@@ -146,8 +171,18 @@ class _Tile:
         if self._shown.window is None:
             return []
         low, high = (float(np.clip(x, self._left, self._right)) for x in self._x(np.array(self._shown.window)))
-        return [element("rect", x=begin, y=self._ceiling, width=end - begin, height=self._floor - self._ceiling,
-                        class_="outside") for begin, end in ((self._left, low), (high, self._right)) if end > begin]
+        return [
+            element(
+                "rect",
+                x=begin,
+                y=self._ceiling,
+                width=end - begin,
+                height=self._floor - self._ceiling,
+                class_="outside",
+            )
+            for begin, end in ((self._left, low), (high, self._right))
+            if end > begin
+        ]
 
     def _brackets(self) -> Optional[Markup]:
         """One at each end of the window; an arrow where the end is beyond the axis."""
@@ -167,20 +202,32 @@ class _Tile:
         shown = self._shown
         if shown.zero_bin < 0 or shown.counts[shown.zero_bin] <= self._top:
             return None
-        x = float(self._x(shown.edges[shown.zero_bin:shown.zero_bin + 2]).mean())
-        return element("path", element("title", "This bin, which holds 0, is higher than the picture"), class_="cut",
-                       d="".join(f"M{number(x - 7)} {number(self._ceiling + y)}l14 -6" for y in (10, 14)))
+        x = float(self._x(shown.edges[shown.zero_bin : shown.zero_bin + 2]).mean())
+        return element(
+            "path",
+            element("title", "This bin, which holds 0, is higher than the picture"),
+            class_="cut",
+            d="".join(f"M{number(x - 7)} {number(self._ceiling + y)}l14 -6" for y in (10, 14)),
+        )
 
     def _scale(self) -> Markup:
         base = "M{} {}H{}".format(*map(number, (self._left, self._floor, self._right)))
         parts = [element("path", d=base, class_="axis")]
-        for value, text in linear_ticks(*self._axis, minus=MINUS,
-                                        at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
+        for value, text in linear_ticks(
+            *self._axis, minus=MINUS, at_most=max(2, int((self._right - self._left) / _TICK_SPACING))
+        ):
             x = float(self._x(np.float64(value)))
             if self._left <= x <= self._right:
-                parts += [element("path", d=f"M{number(x)} {number(self._floor)}v3", class_="axis"),
-                          element("text", escaped(text), x=float(np.clip(x, 14, self._right - 6)), y=self._floor + 13,
-                                  text_anchor="middle")]
+                parts += [
+                    element("path", d=f"M{number(x)} {number(self._floor)}v3", class_="axis"),
+                    element(
+                        "text",
+                        escaped(text),
+                        x=float(np.clip(x, 14, self._right - 6)),
+                        y=self._floor + 13,
+                        text_anchor="middle",
+                    ),
+                ]
         return join(parts)
 
 
@@ -207,9 +254,16 @@ def _visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
 
 def legend(names: Sequence[Tuple[str, str]]) -> Markup:
     """What the colours mean: (style, words)."""
-    return element("p", [element("span", element("i", class_="key " + style), words) for style, words in names],
-                   class_="legend")
+    return element(
+        "p", [element("span", element("i", class_="key " + style), words) for style, words in names], class_="legend"
+    )
 
 
-LEGEND = (("float", "float values"), ("levels", "quantized values"), ("flushed", "flushed to zero"),
-          ("clipped", "clipped"), ("edge", "representable window"), ("unused", "unused level"))
+LEGEND = (
+    ("float", "float values"),
+    ("levels", "quantized values"),
+    ("flushed", "flushed to zero"),
+    ("clipped", "clipped"),
+    ("edge", "representable window"),
+    ("unused", "unused level"),
+)

@@ -10,8 +10,9 @@ _VOID = {"br", "hr", "img", "meta", "col"}
 _SVG_EMPTY = {"path", "line", "rect", "circle", "stop", "image"}
 #: What XML does not allow or that no page should hold: control characters, halves of surrogate pairs, and marks that
 #: turn the direction of what follows, with which a name could pretend to be another.
-_UNFIT = re.compile("[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069"
-                    "\ud800-\udfff\ufffe\uffff]")
+_UNFIT = re.compile(
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u200e\u200f\u202a-\u202e\u2066-\u2069\ud800-\udfff\ufffe\uffff]"
+)
 _REPLACEMENT = "\ufffd"
 
 
@@ -53,8 +54,11 @@ def element(tag: str, *content: Content, **attributes: Any) -> Markup:
         ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is left out, True is an empty value.
         Fractions have one decimal.
     """
-    told = "".join(f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
-                   for key, value in attributes.items() if value is not None)
+    told = "".join(
+        f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
+        for key, value in attributes.items()
+        if value is not None
+    )
     if tag in _VOID:
         return Markup(f"<{tag}{told}>")
     if tag in _SVG_EMPTY and not content:

@@ -29,10 +29,19 @@ def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
     boxes = [_box(layout.boxes[name], text, [rows[t.name] for t in tensors[name]]) for name, text in texts.items()]
     words = f"{len(plan.units)} operations, from {INPUT} to {plan.units[-1].name}"
     width, height = layout.width + 8, layout.height + 8
-    return element("svg", element("title", f"The network {network.name}"), element("desc", words),
-                   _edges(layout), boxes, viewBox=f"-4 -4 {number(width)} {number(height)}", width=width,
-                   height=height, role="img", class_="graph",
-                   aria_label=f"The network {network.name}: {words}")
+    return element(
+        "svg",
+        element("title", f"The network {network.name}"),
+        element("desc", words),
+        _edges(layout),
+        boxes,
+        viewBox=f"-4 -4 {number(width)} {number(height)}",
+        width=width,
+        height=height,
+        role="img",
+        class_="graph",
+        aria_label=f"The network {network.name}: {words}",
+    )
 
 
 def _layout(sizes: Dict[str, Tuple[float, float]], edges: List[Tuple[str, str]]) -> GraphLayout:
@@ -49,8 +58,10 @@ def _size(num_tensors: int) -> Tuple[float, float]:
 
 def _box(place: Tuple[float, float, float, float], text: NodeText, rows: List[TensorRow]) -> Markup:
     x, y, width, height = place
-    parts = [element("title", "\n".join(text)),
-             element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain")]
+    parts = [
+        element("title", "\n".join(text)),
+        element("rect", x=x, y=y, width=width, height=height, rx=5, class_="box" if rows else "box plain"),
+    ]
     top = y + _MARGIN
     for line, fits, style in zip(text, (_NAME_FITS, _TEXT_FITS, _TEXT_FITS), ("name", None, None)):
         parts.append(element("text", cut(line, fits), x=x + _MARGIN, y=top + 0.75 * _LINE, class_=style))
@@ -68,10 +79,12 @@ def _badge(x: float, y: float, width: float, row: TensorRow) -> Markup:
     if row.is_active and row.is_measured:
         told += " · " + decibels(row.measures["sqnr_db"])
     return element(
-        "g", element("title", f"{row.tensor.name}: {row.verdict.text}"),
+        "g",
+        element("title", f"{row.tensor.name}: {row.verdict.text}"),
         element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + level),
         element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + level),
-        element("text", f"{row.tensor.kind} {told}", x=x + 19, y=y + 12))
+        element("text", f"{row.tensor.kind} {told}", x=x + 19, y=y + 12),
+    )
 
 
 def _edges(layout: GraphLayout) -> Markup:
@@ -104,4 +117,4 @@ def cut(text: str, fits: int) -> str:
     if len(text) <= fits:
         return text
     begin = (fits - 1) // 2
-    return text[:begin] + "…" + text[len(text) - (fits - 1 - begin):]
+    return text[:begin] + "…" + text[len(text) - (fits - 1 - begin) :]

@@ -36,21 +36,38 @@ def page(run: RunData) -> Markup:
         _Section("one-by-one", "Tensors one by one", tensor_sections.one_by_one(run, rows)),
         _Section("settings", "Settings", sections.settings(run)),
         _Section("exports", "Exports", exports(run)),
-        _Section("events", "Events", sections.timeline(run))]
+        _Section("events", "Events", sections.timeline(run)),
+    ]
     items = [element("li", element("a", part.title, href="#" + part.key)) for part in parts]
     links = element("nav", element("ul", items), aria_label="Contents")
-    header = element("header", element("h1", title), element("p", headline.state(run), class_="state"),
-                     sections.summary(run, rows), sections.facts_of(run), links)
+    header = element(
+        "header",
+        element("h1", title),
+        element("p", headline.state(run), class_="state"),
+        sections.summary(run, rows),
+        sections.facts_of(run),
+        links,
+    )
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
     footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file needs nothing else.")
-    return join(Markup("<!doctype html>\n"), element(
-        "html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en"), "\n")
+    return join(
+        Markup("<!doctype html>\n"),
+        element("html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en"),
+        "\n",
+    )
 
 
 def _head(title: str) -> Markup:
-    metas: List[dict] = [{"charset": "utf-8"}, {"name": "generator", "content": GENERATOR},
-             {"name": "viewport", "content": "width=device-width, initial-scale=1"},
-             {"http_equiv": "Content-Security-Policy", "content": _POLICY},
-             {"name": "color-scheme", "content": "light dark"}]
-    return element("head", [element("meta", **meta) for meta in metas], element("title", title + " – qatviz"),
-                   element("style", Markup(STYLE)))
+    metas: List[dict] = [
+        {"charset": "utf-8"},
+        {"name": "generator", "content": GENERATOR},
+        {"name": "viewport", "content": "width=device-width, initial-scale=1"},
+        {"http_equiv": "Content-Security-Policy", "content": _POLICY},
+        {"name": "color-scheme", "content": "light dark"},
+    ]
+    return element(
+        "head",
+        [element("meta", **meta) for meta in metas],
+        element("title", title + " – qatviz"),
+        element("style", Markup(STYLE)),
+    )

@@ -114,9 +114,9 @@ class RunData:
         return settings.enabled and self.outcome.step >= settings.quant_delay
 
     def active_at(self, tensor: str, steps: np.ndarray) -> np.ndarray:
-        """bool ``[n]``: whether a tensor was quantized in these steps, which count from 1."""
+        """Bool ``[n]``: whether a tensor was quantized in these steps, which count from 1."""
         found = np.zeros(len(steps), bool)
-        for begin, book in [(0, self.first_book)] + self.outcome.timeline:
+        for begin, book in [(0, self.first_book), *self.outcome.timeline]:
             settings, later = book.of(tensor), steps > begin
             found[later] = settings.enabled and (steps[later] > settings.quant_delay)
         return found
@@ -133,7 +133,9 @@ def read_run(reader: RecordReader) -> RunData:
     try:
         return _read_run(reader)
     except (KeyError, TypeError, ValueError) as error:
-        raise RecordError(f"{reader.path}: can't be told, as something is missing or is not what it should be: {error!r}") from error
+        raise RecordError(
+            f"{reader.path}: can't be told, as something is missing or is not what it should be: {error!r}"
+        ) from error
 
 
 def _read_run(reader: RecordReader) -> RunData:
@@ -146,9 +148,21 @@ def _read_run(reader: RecordReader) -> RunData:
     first, last = _first_and_last(reader, outcome.step)
     turns = turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where))
     return RunData(
-        about, reader.directory.resolve().name, Network.from_dict(about["network"]), first_book, outcome.book, outcome,
-        planned(reader).steps, _history(reader, names, outcome), first, last, happenings,
-        turns, tuple(find_exports(reader.directory, about.get("run_id"))), missing)
+        about,
+        reader.directory.resolve().name,
+        Network.from_dict(about["network"]),
+        first_book,
+        outcome.book,
+        outcome,
+        planned(reader).steps,
+        _history(reader, names, outcome),
+        first,
+        last,
+        happenings,
+        turns,
+        tuple(find_exports(reader.directory, about.get("run_id"))),
+        missing,
+    )
 
 
 def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str, ...]]:
@@ -170,7 +184,7 @@ def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot
     steps = [step for step in reader.snapshots() if step <= until]
     if not steps:
         return None, None
-    first, last = ([s for s in reader.iter_snapshots(step, step)] for step in (steps[0], steps[-1]))
+    first, last = (list(reader.iter_snapshots(step, step)) for step in (steps[0], steps[-1]))
     if not first or not last:
         return _first_and_last(reader, until)
     return first[0], first[0] if len(steps) == 1 else last[0]
@@ -179,14 +193,21 @@ def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot
 def _history(reader: RecordReader, names: Sequence[str], outcome: Outcome) -> History:
     rows = [STEP_MEASURES.index(measure) for measure in CURVE_MEASURES]
     series = [f"{name}/{measure}" for measure in CURVE_MEASURES for name in names]
-    history = History({STEPS: ["loss", "learning_rate"] + series,
-                       SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
-                       EVALUATIONS: score_names(outcome.metric)}, _CAPACITY, _RECENT)
+    history = History(
+        {
+            STEPS: ["loss", "learning_rate", *series],
+            SNAPSHOTS: [f"snapshot:{name}/{FLIP_RATE}" for name in names],
+            EVALUATIONS: score_names(outcome.metric),
+        },
+        _CAPACITY,
+        _RECENT,
+    )
     _add_evaluations(history, outcome)
     for piece in reader.iter_steps(stop=outcome.step):
         scalars = np.stack([piece.loss, piece.learning_rate], axis=1)
-        history.extend(STEPS, piece.steps,
-                       np.concatenate([scalars, piece.values[:, rows].reshape(len(piece.steps), -1)], axis=1))
+        history.extend(
+            STEPS, piece.steps, np.concatenate([scalars, piece.values[:, rows].reshape(len(piece.steps), -1)], axis=1)
+        )
     for snapshot in reader.iter_snapshots(stop=outcome.step):
         history.append(SNAPSHOTS, snapshot.step, snapshot.values[_RATE_ROW])
     return history
@@ -197,8 +218,12 @@ def _add_evaluations(history: History, outcome: Outcome) -> None:
         append_new(history, EVALUATIONS, row["step"], np.array([row[way] for way in WAYS]))
 
 
-def turns_of(outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Happening],
-             near: Callable[[int, Sequence[str]], History]) -> Tuple[Turn, ...]:
+def turns_of(
+    outcome: Outcome,
+    first_book: SettingsBook,
+    happenings: Sequence[Happening],
+    near: Callable[[int, Sequence[str]], History],
+) -> Tuple[Turn, ...]:
     """What changed when, with its effect.
 
     Parameters
@@ -214,7 +239,7 @@ def turns_of(outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Ha
             activated.setdefault(h.event.step, {}).update(dict.fromkeys(h.event.tensors))
     steps = sorted(set(changes) | set(activated))
     turns: List[Turn] = []
-    for step, previous, following in zip(steps, [None] + steps[:-1], steps[1:] + [None]):
+    for step, previous, following in zip(steps, [None, *steps[:-1]], [*steps[1:], None]):
         changed, switched = changes.get(step, ()), tuple(activated.get(step, ()))
         concerned = tensors_of(changed, names) or switched
         turns.append(Turn(step, changed, switched, effect(near(step, concerned), step, concerned, previous, following)))
@@ -223,8 +248,10 @@ def turns_of(outcome: Outcome, first_book: SettingsBook, happenings: Sequence[Ha
 
 def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: int, tensors: Sequence[str]) -> History:
     """The steps around ``step`` as they came, however long the run is."""
-    history = History({STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors],
-                       EVALUATIONS: score_names(outcome.metric)}, recent=WINDOW_STEPS + TRANSIENT_STEPS)
+    history = History(
+        {STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors], EVALUATIONS: score_names(outcome.metric)},
+        recent=WINDOW_STEPS + TRANSIENT_STEPS,
+    )
     _add_evaluations(history, outcome)
     found = reader.steps(step - WINDOW_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS)
     columns = [names.index(name) for name in tensors]

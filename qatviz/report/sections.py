@@ -26,12 +26,21 @@ _MOST_CHANGES = 12
 def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """What the run came to."""
     told = [element("p", text) for text in headline.sentences(run, rows)]
-    worst = [join(element("b", SYMBOLS[row.verdict.level] + " ", class_=LEVEL_STYLES[row.verdict.level]),
-                  element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), ": ", row.verdict.text)
-             for row in headline.worst(rows)]
+    worst = [
+        join(
+            element("b", SYMBOLS[row.verdict.level] + " ", class_=LEVEL_STYLES[row.verdict.level]),
+            element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
+            ": ",
+            row.verdict.text,
+        )
+        for row in headline.worst(rows)
+    ]
     more = headline.left_out(rows)
-    return join(element("div", told, bullets(worst + ([more] if more else [])), class_="verdict"), _scores(run),
-                [element("p", text, class_="missing") for text in run.missing])
+    return join(
+        element("div", told, bullets(worst + ([more] if more else [])), class_="verdict"),
+        _scores(run),
+        [element("p", text, class_="missing") for text in run.missing],
+    )
 
 
 def _scores(run: RunData) -> Content:
@@ -42,10 +51,10 @@ def _scores(run: RunData) -> Content:
     chosen = [found[0], found[-1]] if len(found) > 1 else [found[0]]
     heads = [Head("After step", is_number=True)] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
     name = metric.heading.partition(" (")[0]
-    caption = f"{name} four ways" + (
-        f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else "")
-    return table(caption, heads, [[f"{row['step']:,}"] + [metric.text(row[way]) for way in WAYS]
-                                  for row in chosen], "scores")
+    caption = f"{name} four ways" + (f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else "")
+    return table(
+        caption, heads, [[f"{row['step']:,}"] + [metric.text(row[way]) for way in WAYS] for row in chosen], "scores"
+    )
 
 
 def facts_of(run: RunData) -> Markup:
@@ -54,15 +63,21 @@ def facts_of(run: RunData) -> Markup:
     parameters = sum(row.parameters for row in network.summary())
     loss = "" if run.outcome.loss is None else f", last loss {run.outcome.loss:.4g}"
     pairs = [
-        ("Network", f"{network.name}: {count(len(network.layers), 'layer')}, {parameters:,} parameters, input {shape_text(network.input_shape)}"),
+        (
+            "Network",
+            f"{network.name}: {count(len(network.layers), 'layer')}, {parameters:,} parameters, input "
+            f"{shape_text(network.input_shape)}",
+        ),
         ("Data", about.get("data_name", "not known")),
         ("Data's fingerprint", about.get("data_fingerprint", "not known")),
         ("Batch", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else "not known"),
-        ("Optimizer", about.get("optimizer", "not known")), ("Seed", about.get("seed", "not known")),
+        ("Optimizer", about.get("optimizer", "not known")),
+        ("Seed", about.get("seed", "not known")),
         ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
         ("Begun", date(about.get("created"))),
         ("Run", f"{about.get('run_id', 'not known')} ({run.directory})"),
-        ("Recorded by", f"qatviz {about.get('qatviz', 'of an unknown version')}")]
+        ("Recorded by", f"qatviz {about.get('qatviz', 'of an unknown version')}"),
+    ]
     forked = about.get("forked_from")
     if isinstance(forked, dict):
         pairs.append(("Forked from", f"checkpoint {forked.get('checkpoint', 'not known')}"))
@@ -77,12 +92,19 @@ def course(run: RunData) -> Markup:
 def _changes(run: RunData) -> Content:
     if not run.turns:
         return element("p", "No setting changed while it trained.")
-    heads = [Head("No.", "The number at the markers in the pictures", True),
-             Head("After step", "Steps that were done before it took effect", True), "What changed",
-             Head("What it did", "Means over up to 50 steps before the change, and over up to 50 after the first 10; "
-                                 "of evaluations the last before and the first after")]
-    rows = [[str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()]
-            for index, turn in enumerate(run.turns, 1)]
+    heads = [
+        Head("No.", "The number at the markers in the pictures", True),
+        Head("After step", "Steps that were done before it took effect", True),
+        "What changed",
+        Head(
+            "What it did",
+            "Means over up to 50 steps before the change, and over up to 50 after the first 10; "
+            "of evaluations the last before and the first after",
+        ),
+    ]
+    rows = [
+        [str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()] for index, turn in enumerate(run.turns, 1)
+    ]
     return table("Changes of settings", heads, _limited(rows))
 
 
@@ -98,11 +120,20 @@ def _turn(turn: Turn) -> Content:
 def settings(run: RunData) -> Markup:
     """Settings at the beginning and now; what differs is marked."""
     first, last = run.first_book.run.to_dict(), run.book.run.to_dict()
-    rows = [[_named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help), setting_text(first[name]),
-             Cell(setting_text(last[name]), "changed" if first[name] != last[name] else None)] for name in RUN_SETTINGS]
+    rows = [
+        [
+            _named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help),
+            setting_text(first[name]),
+            Cell(setting_text(last[name]), "changed" if first[name] != last[name] else None),
+        ]
+        for name in RUN_SETTINGS
+    ]
     heads = ["Setting of the run", "At the beginning", "Now"]
-    return join(element("p", "What changed is bold, with the value at the beginning before the arrow."),
-                table("Settings of the run", heads, rows), _quantizers(run))
+    return join(
+        element("p", "What changed is bold, with the value at the beginning before the arrow."),
+        table("Settings of the run", heads, rows),
+        _quantizers(run),
+    )
 
 
 def _quantizers(run: RunData) -> Markup:
@@ -169,7 +200,7 @@ def _limited(rows: List[List[Any]]) -> List[List[Any]]:
         return rows
     half = MOST_ROWS // 2
     gap = ["…", f"{len(rows) - 2 * half:,} left out here"] + [""] * (len(rows[0]) - 2)
-    return rows[:half] + [gap] + rows[-half:]
+    return [*rows[:half], gap, *rows[-half:]]
 
 
 def _named(label: str, about: str) -> Markup:

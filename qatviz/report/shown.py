@@ -14,8 +14,16 @@ from qatviz.training.settings_book import SettingsBook
 _NOT_RECORDED = "This run is not recorded: it is told from memory, where old steps are means of some."
 
 
-def shown_run(about: Dict[str, Any], network: Network, book: SettingsBook, metric: Metric, history: History,
-              snapshots: Sequence[Snapshot], happenings: Sequence[Happening], newest: Optional[StepRecord]) -> RunData:
+def shown_run(
+    about: Dict[str, Any],
+    network: Network,
+    book: SettingsBook,
+    metric: Metric,
+    history: History,
+    snapshots: Sequence[Snapshot],
+    happenings: Sequence[Happening],
+    newest: Optional[StepRecord],
+) -> RunData:
     """Gather what there is to tell.
 
     Parameters
@@ -47,6 +55,18 @@ def shown_run(about: Dict[str, Any], network: Network, book: SettingsBook, metri
     if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # else of a timeline that was left
         outcome.take(newest)
     return RunData(
-        about, "not recorded", network, first_book, outcome.book, outcome, about.get("steps"), history,
-        snapshots[0] if snapshots else None, snapshots[-1] if snapshots else None, tuple(happenings),
-        turns_of(outcome, first_book, happenings, lambda step, tensors: history), (), (_NOT_RECORDED,))
+        about,
+        "not recorded",
+        network,
+        first_book,
+        outcome.book,
+        outcome,
+        about.get("steps"),
+        history,
+        snapshots[0] if snapshots else None,
+        snapshots[-1] if snapshots else None,
+        tuple(happenings),
+        turns_of(outcome, first_book, happenings, lambda step, tensors: history),
+        (),
+        (_NOT_RECORDED,),
+    )

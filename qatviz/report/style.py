@@ -44,7 +44,7 @@ caption { text-align: left; font-weight: 600; padding: .2rem 0 .35rem; }
 th, td { border: 1px solid var(--line); padding: .18rem .5rem; text-align: left; vertical-align: top; }
 thead th { background: var(--raised); vertical-align: bottom; } tbody th { font-weight: 500; }
 th.number, td.number { text-align: right; white-space: nowrap; } abbr { text-decoration: none; cursor: help; }
-.tensors th, .tensors td { white-space: nowrap; } 
+.tensors th, .tensors td { white-space: nowrap; }
 td ul { margin: 0; padding-left: 1rem; } td.changed { font-weight: 700; } td.left { color: var(--muted); }
 .scores td { font-size: 1rem; } td.good, b.good, span.good { color: var(--good); } .grave { color: var(--bad); }
 td.warning, b.warning, span.warning { color: var(--warning); font-weight: 600; }

@@ -21,16 +21,25 @@ class Head(NamedTuple):
     is_number: bool = False
 
 
-def table(caption: str, heads: Sequence[Union[str, Head]], rows: Iterable[Sequence[Union[Cell, Content]]],
-          style: Optional[str] = None) -> Markup:
+def table(
+    caption: str,
+    heads: Sequence[Union[str, Head]],
+    rows: Iterable[Sequence[Union[Cell, Content]]],
+    style: Optional[str] = None,
+) -> Markup:
     """A table that scrolls where it is wider than the page; the first cell of each row heads it."""
     heads = [head if isinstance(head, Head) else Head(head) for head in heads]
-    top = element("tr", [element("th", _head(head), scope="col", class_="number" if head.is_number else None)
-                         for head in heads])
-    body = [element("tr", [_cell(cell, head, place == 0) for place, (cell, head) in enumerate(zip(row, heads))])
-            for row in rows]
-    return scrolling(caption, element("table", element("caption", caption), element("thead", top),
-                                      element("tbody", body), class_=style))
+    top = element(
+        "tr", [element("th", _head(head), scope="col", class_="number" if head.is_number else None) for head in heads]
+    )
+    body = [
+        element("tr", [_cell(cell, head, place == 0) for place, (cell, head) in enumerate(zip(row, heads))])
+        for row in rows
+    ]
+    return scrolling(
+        caption,
+        element("table", element("caption", caption), element("thead", top), element("tbody", body), class_=style),
+    )
 
 
 def scrolling(label: str, content: Markup) -> Markup:

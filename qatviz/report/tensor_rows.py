@@ -6,8 +6,18 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 import numpy as np
 
 from qatviz.analysis.numbers import bytes_text, percent_text, si
-from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
-                                     verdict)
+from qatviz.analysis.verdict import (
+    BAD,
+    GOOD,
+    JUDGED,
+    LEVEL_NAMES,
+    NO_LEVEL,
+    WARNING,
+    Verdict,
+    levels,
+    num_codes,
+    verdict,
+)
 from qatviz.network.plan import QuantizedTensor
 from qatviz.report.run_data import RunData
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
@@ -74,8 +84,11 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
         level = dict(zip(SNAPSHOT_MEASURES, found[:, index].tolist()))
         is_active = run.is_active(tensor.name)
         judged = verdict(measures, tensor, measured[index], is_active, {name: level[name] for name in JUDGED})
-        rows.append(TensorRow(tensor, settings[index], measured[index], is_active, measures, level, judged,
-                              run.last is not None))
+        rows.append(
+            TensorRow(
+                tensor, settings[index], measured[index], is_active, measures, level, judged, run.last is not None
+            )
+        )
     return rows
 
 
@@ -97,12 +110,14 @@ def _measure(key: str, header: str, about: str, show: Callable[[float], str], al
         if not np.isfinite(value) or not (row.is_active or always):
             return "–"
         return f"{value:,.0f} / {num_codes(row.measured_with):,}" if key == "used_codes" else show(value)
+
     return Column(key, header, about, text)
 
 
 def _setting(key: str, header: str) -> Column:
     def text(row: TensorRow) -> str:
         return setting_text(getattr(row.settings, key)) if row.tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+
     return Column(key, header, QUANTIZER_SETTINGS[key].help, text, False)
 
 
@@ -115,25 +130,53 @@ def _range(row: TensorRow) -> str:
 #: The columns of the window's table, in its order; the verdict and the name come before them.
 COLUMNS = (
     Column("num_bits", "Bits", QUANTIZER_SETTINGS["num_bits"].help, lambda row: row.bits),
-    _measure("sqnr_db", "SQNR dB", "Signal-to-quantization-noise ratio: how much stronger the values are than the "
-             "error that quantization makes; 6 dB more is half the error.", "{:.1f}".format),
-    _measure("rmse_over_scale", "RMSE/scale", "The typical error divided by the scale. 0.289 is what rounding alone "
-             "must make; much more means clipping.", "{:.3f}".format),
+    _measure(
+        "sqnr_db",
+        "SQNR dB",
+        "Signal-to-quantization-noise ratio: how much stronger the values are than the "
+        "error that quantization makes; 6 dB more is half the error.",
+        "{:.1f}".format,
+    ),
+    _measure(
+        "rmse_over_scale",
+        "RMSE/scale",
+        "The typical error divided by the scale. 0.289 is what rounding alone must make; much more means clipping.",
+        "{:.3f}".format,
+    ),
     _measure("clipped", "Clipped", "Share of the values that lie outside the representable range.", percent_text),
     _measure("flushed", "To 0", "Share of the nonzero values that become 0.", percent_text),
     _measure("used_codes", "Codes used", "How many different integer codes occur, of all there are.", str),
-    _measure("effective_bits", "Eff. bits", "Entropy of the codes: how many bits of information a value carries on "
-             "average.", "{:.2f}".format),
-    _measure("flip_rate", "Flips", "Share of the values whose code changed since the last snapshot. At few bits, many "
-             "flips are oscillation.", percent_text),
-    _measure("scale", "Scale", "Distance between two neighbouring levels; of a per-channel tensor the largest.",
-             lambda value: si(value, 4), True),
+    _measure(
+        "effective_bits",
+        "Eff. bits",
+        "Entropy of the codes: how many bits of information a value carries on average.",
+        "{:.2f}".format,
+    ),
+    _measure(
+        "flip_rate",
+        "Flips",
+        "Share of the values whose code changed since the last snapshot. At few bits, many flips are oscillation.",
+        percent_text,
+    ),
+    _measure(
+        "scale",
+        "Scale",
+        "Distance between two neighbouring levels; of a per-channel tensor the largest.",
+        lambda value: si(value, 4),
+        True,
+    ),
     _measure("zero_point", "Zero point", "The integer code that stands for 0.", "{:,.0f}".format, True),
-    _setting("symmetric", "Symmetric"), _setting("narrow_range", "Narrow"), _setting("per_channel", "Per channel"),
+    _setting("symmetric", "Symmetric"),
+    _setting("narrow_range", "Narrow"),
+    _setting("per_channel", "Per channel"),
     _setting("power_of_two", "Power of 2"),
     Column("range_method", "Range", QUANTIZER_SETTINGS["range_method"].help, _range, False),
-    Column("size", "Size", "Memory that the codes of these weights take: parameters × bits / 8.",
-           lambda row: bytes_text(row.size) if row.tensor.parameters else ""),
+    Column(
+        "size",
+        "Size",
+        "Memory that the codes of these weights take: parameters × bits / 8.",
+        lambda row: bytes_text(row.size) if row.tensor.parameters else "",
+    ),
 )
 
 

@@ -13,21 +13,41 @@ from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
 from qatviz.settings import QUANTIZER_SETTINGS, applicable, setting_text
 
-_KEY = ("● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
-        "is how good the network is on held-out data.")
+_KEY = (
+    "● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
+    "is how good the network is on held-out data."
+)
 
 
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """The window's table, with the verdicts in full."""
     now, in_float, mean_bits = sizes(list(rows))
     when = "settings only: there are no histograms yet" if run.last is None else f"after step {run.last.step:,}"
-    heads = [Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
-             Head("", "Verdict")] + [Head(c.header, c.about, c.is_number) for c in COLUMNS] + [Head("Verdict")]
-    shown = [[element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
-             + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS] + [row.verdict.text] for row in rows]
-    total = f"All weights: {bytes_text(now)} instead of {bytes_text(in_float)} in float32, {mean_bits:.3g} bits each." if in_float else "There are no weights."
-    return join(table(f"All quantized tensors, {when}", heads, shown, "tensors"), element("p", total),
-                element("p", _KEY), folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])))
+    heads = (
+        [
+            Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
+            Head("", "Verdict"),
+        ]
+        + [Head(c.header, c.about, c.is_number) for c in COLUMNS]
+        + [Head("Verdict")]
+    )
+    shown = [
+        [element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
+        + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS]
+        + [row.verdict.text]
+        for row in rows
+    ]
+    total = (
+        f"All weights: {bytes_text(now)} instead of {bytes_text(in_float)} in float32, {mean_bits:.3g} bits each."
+        if in_float
+        else "There are no weights."
+    )
+    return join(
+        table(f"All quantized tensors, {when}", heads, shown, "tensors"),
+        element("p", total),
+        element("p", _KEY),
+        folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])),
+    )
 
 
 def _symbol(row: TensorRow) -> Cell:
@@ -53,29 +73,49 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     if run.first is None:
         told = element("p", "There are no histograms: no snapshot was taken yet.", class_="missing")
     elif run.first is run.last:
-        told = element("p", f"There is one snapshot only, after step {run.first.step:,}: before and after are the same.")
+        told = element(
+            "p", f"There is one snapshot only, after step {run.first.step:,}: before and after are the same."
+        )
     else:
-        told = element("p", f"Histograms of the first snapshot (after step {run.first.step:,}) and of the newest (after step {run.last.step:,}). "
-                       "Where both would not fit one axis, each has its own.")
-    return join(told, legend(LEGEND) if run.first is not None else None, terms,
-                [_card(run, index, row) for index, row in enumerate(rows)])
+        told = element(
+            "p",
+            f"Histograms of the first snapshot (after step {run.first.step:,}) and of the newest (after step "
+            f"{run.last.step:,}). "
+            "Where both would not fit one axis, each has its own.",
+        )
+    return join(
+        told,
+        legend(LEGEND) if run.first is not None else None,
+        terms,
+        [_card(run, index, row) for index, row in enumerate(rows)],
+    )
 
 
 def _card(run: RunData, index: int, row: TensorRow) -> Markup:
     tensor = row.tensor
     shape = shape_text(tensor.shape)
-    what = [f"weights {shape} of {tensor.op_kind}, {count(tensor.parameters, 'parameter')}"
-            if tensor.parameters else f"activations {shape} of {tensor.op_kind}"]
+    what = [
+        f"weights {shape} of {tensor.op_kind}, {count(tensor.parameters, 'parameter')}"
+        if tensor.parameters
+        else f"activations {shape} of {tensor.op_kind}"
+    ]
     if row.is_active:
-        what.append(", ".join([f"{row.settings.num_bits} bits"] + _flags(row)))
+        what.append(", ".join([f"{row.settings.num_bits} bits", *_flags(row)]))
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
     if same_grid:
         what.append("has one scale and zero point with " + ", ".join(same_grid))
     level = row.verdict.level
     head = element("h3", element("span", SYMBOLS[level], class_=LEVEL_STYLES[level]), " ", tensor.name)
     figures = _histograms(run, index, row) + tensor_figures(run, tensor)
-    return element("section", head, element("p", "; ".join(what), class_="about"), element("p", row.verdict.text),
-                   gallery(figures), id=anchor(run, tensor.name), class_="card")
+    return element(
+        "section",
+        head,
+        element("p", "; ".join(what), class_="about"),
+        element("p", row.verdict.text),
+        gallery(figures),
+        id=anchor(run, tensor.name),
+        class_="card",
+    )
 
 
 def _flags(row: TensorRow) -> List[str]:

@@ -32,5 +32,5 @@ def duration(seconds: float) -> str:
     """``35 s``, ``4 min 10 s``, ``2 h 05 min``."""
     if seconds < 99.5:
         return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
-    minutes, rest = divmod(int(round(seconds)), 60)
+    minutes, rest = divmod(round(seconds), 60)
     return f"{minutes} min {rest:02d} s" if minutes < 60 else "{} h {:02d} min".format(*divmod(minutes, 60))

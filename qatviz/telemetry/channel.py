@@ -7,7 +7,6 @@ from typing import Any, Deque, List, Sequence, Tuple
 
 from qatviz.telemetry.events import Event
 
-
 #: Snapshots that wait for a reader at most: at the default interval, two seconds.
 DEFAULT_SNAPSHOT_CAPACITY = 8
 
@@ -89,7 +88,9 @@ class Channel:
                 self._append(self._steps.queue, record)
 
     def put_snapshot(self, record: Any) -> None:
-        """Add a snapshot, or what belongs to one; where ``snapshot_capacity`` of them wait already, the oldest is dropped."""
+        """Add a snapshot, or what belongs to one; where ``snapshot_capacity`` of them wait already, the oldest is
+        dropped.
+        """
         with self._arrived:
             self._snapshots.make_room()
             self._append(self._snapshots.queue, record)
@@ -111,7 +112,8 @@ class Channel:
         """Block until something waits; False if nothing came within ``timeout_s`` seconds."""
         with self._arrived:
             return self._arrived.wait_for(
-                lambda: bool(self._steps.queue or self._snapshots.queue or self._events), timeout_s)
+                lambda: bool(self._steps.queue or self._snapshots.queue or self._events), timeout_s
+            )
 
     def _append(self, queue: Queue, item: Any) -> None:
         queue.append((self._sequence, item))

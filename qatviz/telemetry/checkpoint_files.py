@@ -11,7 +11,7 @@ import re
 import time
 import zipfile
 import zlib
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
@@ -43,8 +43,8 @@ _DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
 class CheckpointInfo(NamedTuple):
     """What a checkpoint is, without its arrays.
 
-    ``created`` is Unix time in seconds; ``branch`` is that of the record it was taken on. ``error`` is empty, or says why
-    the file can't be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds; ``branch`` is that of the record it was taken on. ``error`` is empty, or says
+    why the file can't be used; ``step`` is -1 then.
     """
 
     name: str
@@ -57,8 +57,9 @@ class CheckpointInfo(NamedTuple):
 
 
 class CheckpointFiles:
-    """The checkpoints of the run in ``directory``, or other arrays in a subdirectory of their own. Any thread; one name is
-    written by one thread at a time."""
+    """The checkpoints of the run in ``directory``, or other arrays in a subdirectory of their own. Any thread; one name
+    is written by one thread at a time.
+    """
 
     def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
         self._run = directory
@@ -172,8 +173,9 @@ class CheckpointFiles:
 
 
 def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
-    return CheckpointInfo(name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), nbytes,
-                          branch=int(meta.get("branch", 0)))
+    return CheckpointInfo(
+        name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), nbytes, branch=int(meta.get("branch", 0))
+    )
 
 
 @contextmanager
@@ -225,10 +227,8 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
 
 def _remove_quietly(path: Path) -> None:
     """Clean up after a failure that is reported already: failing to do so has nothing to add."""
-    try:
+    with suppress(OSError):
         path.unlink()
-    except OSError:
-        pass
 
 
 def _sync_directory(directory: Path) -> None:

@@ -1,7 +1,7 @@
 """From raw numbers of the training thread to records: on a thread of its own, many steps at a time.
 
-The training thread only appends to a queue; what telemetry costs is paid while TensorFlow computes (and has released the
-interpreter). Everything passes through the one queue in order: steps, snapshots, events, rewinds.
+The training thread only appends to a queue; what telemetry costs is paid while TensorFlow computes (and has released
+the interpreter). Everything passes through the one queue in order: steps, snapshots, events, rewinds.
 """
 
 import threading
@@ -56,8 +56,15 @@ class Collector:
         What the history begins with, where the run goes on.
     """
 
-    def __init__(self, tensors: Sequence[str], channel: Channel, history: History, record: Optional[RunRecord],
-                 decode: Callable[[List[Any]], np.ndarray], recall: Optional[Recall] = None):
+    def __init__(
+        self,
+        tensors: Sequence[str],
+        channel: Channel,
+        history: History,
+        record: Optional[RunRecord],
+        decode: Callable[[List[Any]], np.ndarray],
+        recall: Optional[Recall] = None,
+    ):
         self._tensors, self._channel, self._record = tuple(tensors), channel, record
         self._decode = decode
         self._queue: Deque[Any] = deque()

@@ -74,12 +74,14 @@ class SettingsActivated(Event):
 
 @dataclass(frozen=True)
 class Paused(Event):
+    """The run waits; ``reason`` says what for."""
+
     reason: str
 
 
 @dataclass(frozen=True)
 class Resumed(Event):
-    pass
+    """The run continues after a pause."""
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,8 @@ class Evaluated(Event):
 
 @dataclass(frozen=True)
 class CheckpointSaved(Event):
+    """The state is on disk under ``name``."""
+
     name: str
     reason: str
 

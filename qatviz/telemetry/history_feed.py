@@ -1,7 +1,7 @@
 """The way into the history of a run: what was recorded before it goes on comes first, what is new waits for that.
 
-Reading back a long run takes seconds. It happens on a thread of its own, while TensorFlow starts and the first steps are
-taken; these are told and recorded at once, and only their way into the history is longer.
+Reading back a long run takes seconds. It happens on a thread of its own, while TensorFlow starts and the first steps
+are taken; these are told and recorded at once, and only their way into the history is longer.
 """
 
 import threading
@@ -34,11 +34,16 @@ class HistoryFeed:
     recall : Recall, optional
         What comes first.
     on_failure : callable, optional
-        Called with the exception if reading it back, or something that waited for that, fails; on the thread that reads.
+        Called with the exception if reading it back, or something that waited for that, fails; on the thread that
+        reads.
     """
 
-    def __init__(self, history: History, recall: Optional[Recall] = None,
-                 on_failure: Callable[[Exception], None] = lambda error: None):
+    def __init__(
+        self,
+        history: History,
+        recall: Optional[Recall] = None,
+        on_failure: Callable[[Exception], None] = lambda error: None,
+    ):
         self._history, self._on_failure = history, on_failure
         self._filling = threading.Lock()
         self._waiting: Optional[List[Tuple[Callable, Tuple[Any, ...]]]] = None if recall is None else []

@@ -60,7 +60,7 @@ class Track:
         self.last_step = int(step)
 
     def extend(self, steps: np.ndarray, values: np.ndarray) -> None:
-        expected = (len(steps),) + self._row_shape
+        expected = (len(steps), *self._row_shape)
         if values.shape != expected:
             raise ValueError(f"values have the shape {values.shape}, expected {expected}")
         if not len(steps):
@@ -185,7 +185,7 @@ class Track:
         n = self._n_buckets
         for name in ("_first", "_last", "_minimum", "_maximum", "_mean", "_count"):
             old = getattr(self, name)
-            new = np.empty(old.shape[:-1] + (allocated,), old.dtype)
+            new = np.empty((*old.shape[:-1], allocated), old.dtype)
             new[..., :n] = old[..., :n]
             setattr(self, name, new)
 

@@ -55,7 +55,10 @@ class RunRecord(RecordReader):
 
     @classmethod
     def create(
-        cls, directory: Union[str, Path], description: Dict[str, Any], on_failure: Optional[OnFailure] = None,
+        cls,
+        directory: Union[str, Path],
+        description: Dict[str, Any],
+        on_failure: Optional[OnFailure] = None,
         parameters: Optional[Dict[str, np.ndarray]] = None,
     ) -> "RunRecord":
         """Start the record of a new run; the directory and its parents are made where they are missing.
@@ -236,7 +239,10 @@ class RunRecord(RecordReader):
 
     @classmethod
     def _locked(
-        cls, directory: Path, on_failure: Optional[OnFailure], new_description: Optional[Dict[str, Any]],
+        cls,
+        directory: Path,
+        on_failure: Optional[OnFailure],
+        new_description: Optional[Dict[str, Any]],
         parameters: Optional[Dict[str, np.ndarray]] = None,
     ) -> "RunRecord":
         lock = RunLock(directory)

@@ -8,8 +8,17 @@ from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
 from qatviz.errors import RecordError
 from qatviz.telemetry.events import Event
 from qatviz.telemetry.record_codec import pack_snapshot, pack_steps, to_json
-from qatviz.telemetry.record_schema import (State, connect, create_tables, insert, journal_of, open_for_reading,
-                                            read_description, read_state, write_state)
+from qatviz.telemetry.record_schema import (
+    State,
+    connect,
+    create_tables,
+    insert,
+    journal_of,
+    open_for_reading,
+    read_description,
+    read_state,
+    write_state,
+)
 from qatviz.telemetry.snapshots import Snapshot, StepRecord
 
 #: Newest snapshots that are all kept. Of those older, up to 400 back, every 2nd is kept, up to 800 every 4th, and so

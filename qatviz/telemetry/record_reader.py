@@ -127,7 +127,7 @@ class RecordReader:
         if not parts:
             with open_for_reading(self.path) as connection:
                 shape = read_state(connection).shape or (0, 0)
-            parts = [StepSeries(np.empty(0, np.int64), *np.empty((3, 0)), np.empty((0,) + shape, np.float32))]
+            parts = [StepSeries(np.empty(0, np.int64), *np.empty((3, 0)), np.empty((0, *shape), np.float32))]
         return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
 
     def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:

@@ -79,9 +79,7 @@ class State(NamedTuple):
 def connect(path: Path, mode: str) -> sqlite3.Connection:
     """Connection in autocommit mode; ``mode`` is SQLite's ``ro``, ``rw`` or ``rwc``. May be used by any one thread."""
     uri = f"{path.absolute().as_uri()}?mode={mode}"
-    connection = sqlite3.connect(
-        uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False
-    )
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
     try:
         connection.execute("PRAGMA trusted_schema=OFF")
         connection.execute("PRAGMA cell_size_check=ON")
@@ -222,8 +220,9 @@ def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc:
     return body
 
 
-def insert(connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None,
-           replace: bool = False) -> None:
+def insert(
+    connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None, replace: bool = False
+) -> None:
     """Add a row with its checksums, or ``replace`` the one of the same id."""
     if body is not None:
         fields += (row_crc(body),)
@@ -233,7 +232,7 @@ def insert(connection: sqlite3.Connection, table: str, *fields: Any, body: Optio
 
 
 def _read_json(connection: sqlite3.Connection, table: str) -> Dict[str, Any]:
-    (_, body), = read_rows(connection, table, [1])
+    ((_, body),) = read_rows(connection, table, [1])
     value = json.loads(body)
     if not isinstance(value, dict):
         raise ValueError(f"table {table} holds a {type(value).__name__}, expected an object")

@@ -16,7 +16,8 @@ STEPS, SNAPSHOTS, EVALUATIONS = "steps", "snapshots", "evaluations"
 
 def history_names(tensors: Sequence[str], metric: Metric = ACCURACY) -> Dict[str, List[str]]:
     """Tracks and series of a run: ``loss``, ``learning_rate``, ``conv1.weights/scale``,
-    ``snapshot:conv1.weights/flip_rate``, and the evaluations by its metric: ``accuracy.quantized``."""
+    ``snapshot:conv1.weights/flip_rate``, and the evaluations by its metric: ``accuracy.quantized``.
+    """
     steps = ["loss", "learning_rate"]
     steps += [f"{tensor}/{measure}" for measure in STEP_MEASURES for tensor in tensors]
     snapshots = [f"snapshot:{tensor}/{measure}" for measure in SNAPSHOT_MEASURES for tensor in tensors]
@@ -51,8 +52,9 @@ def append_new(history: History, track: str, step: int, values: np.ndarray) -> N
         history.append(track, step, values)
 
 
-def refill(history: History, reader: RecordReader, last: Optional[int] = None,
-           is_wanted: Callable[[], bool] = lambda: True) -> None:
+def refill(
+    history: History, reader: RecordReader, last: Optional[int] = None, is_wanted: Callable[[], bool] = lambda: True
+) -> None:
     """Put every series of the surviving timeline into an empty history, up to the step ``last``.
 
     Parameters

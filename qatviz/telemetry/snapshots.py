@@ -22,7 +22,7 @@ STEP_MEASURES = (
     "flushed",
 )
 #: Measures that only a snapshot has.
-SNAPSHOT_MEASURES = STEP_MEASURES + ("used_codes", "effective_bits", "flip_rate")
+SNAPSHOT_MEASURES = (*STEP_MEASURES, "used_codes", "effective_bits", "flip_rate")
 
 
 def read_only(array: np.ndarray) -> np.ndarray:

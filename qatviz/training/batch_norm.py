@@ -61,8 +61,11 @@ class FoldedBatchNorm:
         ``float_output`` builds the layer with its plain float weights; it is run only while batch norm is not frozen.
         """
         # Only what takes long is inside of the branch: each operation there takes several, its gradient more.
-        mean, variance = tf.cond(self._frozen, lambda: (tf.identity(self._mean), tf.identity(self._variance)),
-                                 lambda: batch_statistics(float_output()))
+        mean, variance = tf.cond(
+            self._frozen,
+            lambda: (tf.identity(self._mean), tf.identity(self._variance)),
+            lambda: batch_statistics(float_output()),
+        )
         count = _count(output)
         variance = variance * _spread((count - _ONE) / count, variance)
         sigma_squared = variance + self._epsilon
@@ -73,8 +76,10 @@ class FoldedBatchNorm:
         # The moving variance is the unbiased estimate, as tf.layers keeps it.
         unbiased = variance * _spread(count / _at_least_one(count - _ONE), variance)
         name = self._unit.batch_norm.name
-        self.updates = {name + ".moving_mean": self._moved(self._mean, mean),
-                        name + ".moving_variance": self._moved(self._variance, unbiased)}
+        self.updates = {
+            name + ".moving_mean": self._moved(self._mean, mean),
+            name + ".moving_variance": self._moved(self._variance, unbiased),
+        }
         ratio, bias = tf.where(self._frozen, _spread(1.0, ratio), ratio), tf.where(self._frozen, self.bias, bias)
         return tf.nn.bias_add(output * ratio, bias)
 
@@ -98,8 +103,14 @@ def batch_statistics(x: tf.Tensor):
     channels = int(x.shape[-1])
     with tf.get_default_graph().gradient_override_map({"FusedBatchNormV3": _STATISTICS_GRADIENT}):
         fused = tf.raw_ops.FusedBatchNormV3(
-            x=image, scale=np.ones(channels, np.float32), offset=np.zeros(channels, np.float32),
-            mean=np.zeros(0, np.float32), variance=np.zeros(0, np.float32), epsilon=1e-3, is_training=True)
+            x=image,
+            scale=np.ones(channels, np.float32),
+            offset=np.zeros(channels, np.float32),
+            mean=np.zeros(0, np.float32),
+            variance=np.zeros(0, np.float32),
+            epsilon=1e-3,
+            is_training=True,
+        )
     return fused.batch_mean, fused.batch_variance
 
 
@@ -125,7 +136,8 @@ def _spread(value, x: tf.Tensor) -> tf.Tensor:
 
 def _exact_rsqrt(x: tf.Tensor) -> tf.Tensor:
     """``1 / sqrt(x)`` in double precision, for evaluation: the kernel for float32 starts from an estimate of the
-    processor's and is several ulp off, on each kind differently, so that an export could not find the same integers."""
+    processor's and is several ulp off, on each kind differently, so that an export could not find the same integers.
+    """
     return tf.cast(tf.rsqrt(tf.cast(x, tf.float64)), tf.float32)
 
 

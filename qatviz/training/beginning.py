@@ -8,8 +8,14 @@ from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.checks import Shape
 from qatviz.network.graph import Network
-from qatviz.network.keras_import import (ImportedModel, KerasOrigin, import_model, load_model_file, load_model_script,
-                                         script_of)
+from qatviz.network.keras_import import (
+    ImportedModel,
+    KerasOrigin,
+    import_model,
+    load_model_file,
+    load_model_script,
+    script_of,
+)
 from qatviz.network.keras_import.convert import OpenShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
@@ -45,8 +51,13 @@ def zoo_model(name: str, dataset: Dataset) -> Model:
     return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
 
 
-def file_model(path: str, dataset: Dataset, weights_path: Optional[str] = None, allow_code: bool = False,
-               from_scratch: bool = False) -> Model:
+def file_model(
+    path: str,
+    dataset: Dataset,
+    weights_path: Optional[str] = None,
+    allow_code: bool = False,
+    from_scratch: bool = False,
+) -> Model:
     """The Keras model of a file, or of ``path.py:function``.
 
     Parameters
@@ -70,9 +81,12 @@ def file_model(path: str, dataset: Dataset, weights_path: Optional[str] = None, 
         if script is not None:
             return load_model_script(script, allow_code, shape)
         return load_model_file(path, weights_path, allow_code, shape)
+
     if script is not None and weights_path is not None:
-        raise NetworkError(f"model weights {weights_path!r}: a script's model has weights of its own; allowed: weights beside a "
-                           "JSON file")
+        raise NetworkError(
+            f"model weights {weights_path!r}: a script's model has weights of its own; allowed: weights beside a "
+            "JSON file"
+        )
     return _begun(_of_shape(load, dataset), from_scratch)
 
 
@@ -81,9 +95,17 @@ def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Mo
     return _begun(_of_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
 
 
-def new_spec(model: Model, dataset: Dataset, data_spec: str, preset: str = DEFAULT_PRESET,
-             weights: Optional[Dict[str, Any]] = None, activations: Optional[Dict[str, Any]] = None,
-             run: RunSettings = RunSettings(), quant_delay: int = 0, **fields: Any) -> RunSpec:
+def new_spec(
+    model: Model,
+    dataset: Dataset,
+    data_spec: str,
+    preset: str = DEFAULT_PRESET,
+    weights: Optional[Dict[str, Any]] = None,
+    activations: Optional[Dict[str, Any]] = None,
+    run: RunSettings = RunSettings(),
+    quant_delay: int = 0,
+    **fields: Any,
+) -> RunSpec:
     """A run that has not begun.
 
     Parameters

@@ -44,9 +44,10 @@ class Checkpointer:
         if self._thread is None:
             return
         with self._changed:
-            same = [m for m in self._waiting
-                    if _prefix(m.name) == _prefix(moment.name) and _prefix(m.name) in KEPT_ON_DISK]
-            for oldest in same[:max(0, len(same) - _WAITING + 1)]:
+            same = [
+                m for m in self._waiting if _prefix(m.name) == _prefix(moment.name) and _prefix(m.name) in KEPT_ON_DISK
+            ]
+            for oldest in same[: max(0, len(same) - _WAITING + 1)]:
                 self._waiting.remove(oldest)
             self._waiting.append(moment)
             self._changed.notify_all()
@@ -83,7 +84,7 @@ class Checkpointer:
             return
         known = [info for info in self._record.list_checkpoints() if _prefix(info.name) == prefix]
         known.sort(key=lambda info: info.created)
-        for info in known[:-KEPT_ON_DISK[prefix]]:
+        for info in known[: -KEPT_ON_DISK[prefix]]:
             self._record.delete_checkpoint(info.name)
 
 

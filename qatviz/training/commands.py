@@ -24,9 +24,9 @@ class ChangeSettings(Command):
     def __post_init__(self):
         pairs = self.assignments
         if not isinstance(pairs, (tuple, list)) or not all(
-                isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs):
-            raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a "
-                               "value")
+            isinstance(pair, (tuple, list)) and len(pair) == 2 and isinstance(pair[0], str) for pair in pairs
+        ):
+            raise SettingError(f"ChangeSettings: assignments is {pairs!r}: expected pairs of a path and a value")
         object.__setattr__(self, "assignments", tuple(map(tuple, pairs)))
 
     def describe(self) -> str:
@@ -76,7 +76,8 @@ class TakeSnapshot(Command):
 @dataclass(frozen=True)
 class InspectTensor(Command):
     """Send the float values of one quantized tensor (:class:`qatviz.telemetry.snapshots.TensorValues`), with a
-    snapshot."""
+    snapshot.
+    """
 
     tensor: str
 

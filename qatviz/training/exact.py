@@ -28,20 +28,42 @@ def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.floor(x * tf.cast(1.0 / unit, tf.float32) + 0.5), tf.float64)
 
 
-def agreeing(input_scale: tf.Tensor, weight_scales: tf.Tensor, output_scale: tf.Tensor, output_zero_point: tf.Tensor,
-             output_half: tf.Tensor) -> tf.Tensor:
-    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are scalars."""
-    found = tf.py_func(agreeing_scales, [input_scale, weight_scales, output_scale, output_zero_point, output_half],
-                       tf.float32, stateful=False)
+def agreeing(
+    input_scale: tf.Tensor,
+    weight_scales: tf.Tensor,
+    output_scale: tf.Tensor,
+    output_zero_point: tf.Tensor,
+    output_half: tf.Tensor,
+) -> tf.Tensor:
+    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are
+    scalars.
+    """
+    found = tf.py_func(
+        agreeing_scales,
+        [input_scale, weight_scales, output_scale, output_zero_point, output_half],
+        tf.float32,
+        stateful=False,
+    )
     found.set_shape(weight_scales.shape)
     return found
 
 
-def agreeing_sum(input_scales: tf.Tensor, input_zero_points: tf.Tensor, input_halves: tf.Tensor,
-                 output_scale: tf.Tensor, output_half: tf.Tensor) -> tf.Tensor:
-    """:func:`qatviz.quant.agreeing_sums.agreeing_sum_scale` in the graph: the inputs' are vectors, the others scalars."""
-    found = tf.py_func(agreeing_sum_scale, [input_scales, input_zero_points, input_halves, output_scale, output_half],
-                       tf.float32, stateful=False)
+def agreeing_sum(
+    input_scales: tf.Tensor,
+    input_zero_points: tf.Tensor,
+    input_halves: tf.Tensor,
+    output_scale: tf.Tensor,
+    output_half: tf.Tensor,
+) -> tf.Tensor:
+    """:func:`qatviz.quant.agreeing_sums.agreeing_sum_scale` in the graph: the inputs' are vectors, the others
+    scalars.
+    """
+    found = tf.py_func(
+        agreeing_sum_scale,
+        [input_scales, input_zero_points, input_halves, output_scale, output_half],
+        tf.float32,
+        stateful=False,
+    )
     found.set_shape([])
     return found
 

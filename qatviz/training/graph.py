@@ -62,9 +62,18 @@ class TrainingGraph:
         Parameters ``layer.parameter`` that are not trained.
     """
 
-    def __init__(self, network: Network, plan: QuantizationPlan, dataset: Dataset, batch_size: int, optimizer: str,
-                 seed: int = 0, placement: Placement = Placement(), telemetry: bool = True,
-                 fixed: Collection[str] = ()):
+    def __init__(
+        self,
+        network: Network,
+        plan: QuantizationPlan,
+        dataset: Dataset,
+        batch_size: int,
+        optimizer: str,
+        seed: int = 0,
+        placement: Placement = Placement(),
+        telemetry: bool = True,
+        fixed: Collection[str] = (),
+    ):
         if placement.target:
             _check_serves(placement.target)  # before the graph is built, which takes longer
         self.network, self.plan, self.layout = network, plan, live_state.layout(plan)
@@ -77,9 +86,13 @@ class TrainingGraph:
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
             self._build(dataset, batch_size, telemetry)
         self._graph.finalize()
-        config = tf.ConfigProto(intra_op_parallelism_threads=placement.intra_op_threads,
-                                inter_op_parallelism_threads=placement.inter_op_threads, allow_soft_placement=True)
-        # What the graph rewriter gains in a step (nothing that can be measured) it takes several times over at the start.
+        config = tf.ConfigProto(
+            intra_op_parallelism_threads=placement.intra_op_threads,
+            inter_op_parallelism_threads=placement.inter_op_threads,
+            allow_soft_placement=True,
+        )
+        # What the graph rewriter gains in a step (nothing that can be measured) it takes several times over at the
+        # start.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         if placement.target:
             config.operation_timeout_in_ms = int(CALL_TIMEOUT_S * 1000)
@@ -151,13 +164,17 @@ class TrainingGraph:
         self._forget_codes()
 
     def check_state(self, name: str, arrays: Arrays) -> None:
-        """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and optimizer."""
+        """:class:`RecordError` if ``arrays`` (of the checkpoint ``name``) are not a state of this network and
+        optimizer.
+        """
         wanted = {key: self._live[key] for key in self._load_state.names}
         for key in sorted({*wanted, *arrays}):
             expected = f"{wanted[key].dtype.name} {wanted[key].shape}" if key in wanted else "nothing"
             found = f"{arrays[key].dtype} {arrays[key].shape}" if key in arrays else "nothing"
             if found != expected:
-                raise RecordError(f"checkpoint {name}: {key} is {found}, expected {expected} by this network and optimizer")
+                raise RecordError(
+                    f"checkpoint {name}: {key} is {found}, expected {expected} by this network and optimizer"
+                )
 
     def publish(self) -> None:
         """Make the evaluation copy speak of the present state and settings."""
@@ -166,7 +183,8 @@ class TrainingGraph:
     @contextlib.contextmanager
     def published(self, put_back: bool) -> Iterator[None]:
         """Within the context the present state is published. ``put_back``: afterwards what was published before is
-        again, and an evaluation of it can go on."""
+        again, and an evaluation of it can go on.
+        """
         before = self._read_published() if put_back else None
         self._publish()
         try:
@@ -176,22 +194,26 @@ class TrainingGraph:
                 self._put_back(*before)
 
     def total_score(self, indices: np.ndarray, weights: bool, activations: bool) -> float:
-        """The sum over the held-out examples ``indices`` of what the metric is the mean of (1 for each that is classified right,
-        the squared error), by the published state with the weights and/or the activations quantized."""
+        """The sum over the held-out examples ``indices`` of what the metric is the mean of (1 for each that is
+        classified right, the squared error), by the published state with the weights and/or the activations
+        quantized.
+        """
         return float(self._evaluate(indices, weights, activations))
 
     def snapshot(self) -> List[probes.SnapshotTensors]:
         """Measures and histograms of the published state, as NumPy arrays in the order of the plan."""
         flat = self._snapshot(self._snapshot_examples(), True, True)
         size = len(probes.SnapshotTensors._fields)
-        return [probes.SnapshotTensors(*flat[i * size:(i + 1) * size]) for i in range(len(self.plan.tensors))]
+        return [probes.SnapshotTensors(*flat[i * size : (i + 1) * size]) for i in range(len(self.plan.tensors))]
 
     def tensor_values(self, name: str) -> np.ndarray:
-        """float32 ``[n, channels]``: the values before quantization that the snapshot of the published state looks at."""
+        """float32 ``[n, channels]``: the values before quantization that the snapshot of the published state looks
+        at.
+        """
         if name not in self._inspect:
             self._inspect[name] = self._session.make_callable(self._snapshot_sources[name], self._eval_feeds)
         tensor = self.plan.tensor(name)
-        values = self._inspect[name](self._snapshot_examples(), True, True)[:probes.snapshot_items(tensor)]
+        values = self._inspect[name](self._snapshot_examples(), True, True)[: probes.snapshot_items(tensor)]
         # A fetched CPU variable may share its buffer with the variable.
         return np.array(values).reshape(-1, tensor.num_channels)
 
@@ -200,13 +222,17 @@ class TrainingGraph:
 
     def logits(self, images: np.ndarray, weights: bool = True, activations: bool = True) -> np.ndarray:
         """float32 ``[batch, outputs]`` of the published state for ``images`` (float32, already scaled)."""
-        return self._session.run(self._eval_logits, {self._eval_images: images, self._modes.weights: weights,
-                                                     self._modes.activations: activations})
+        return self._session.run(
+            self._eval_logits,
+            {self._eval_images: images, self._modes.weights: weights, self._modes.activations: activations},
+        )
 
     @property
     def device(self) -> str:
         """Where the session runs, for the user."""
-        kinds = [device.device_type for device in self._session.list_devices() if not device.device_type.startswith("XLA")]
+        kinds = [
+            device.device_type for device in self._session.list_devices() if not device.device_type.startswith("XLA")
+        ]
         return ", ".join(kinds)
 
     def close(self) -> None:
@@ -215,17 +241,24 @@ class TrainingGraph:
     # Construction
 
     def _build(self, dataset, batch_size, telemetry):
-        self._data = {name: StateVariable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
-                      for name in ("x_train", "y_train", "x_test", "y_test")}
+        self._data = {
+            name: StateVariable("data_" + name, getattr(dataset, name).dtype, getattr(dataset, name).shape)
+            for name in ("x_train", "y_train", "x_test", "y_test")
+        }
         self._load_data = Loader(self._data, self._data)
         self._pixel_scale = dataset.pixel_scale
-        state = self.initial_state(RunSettings(), {name: np.zeros(shape, np.float32) for name, shape
-                                                   in self.network.all_parameter_shapes().items()})
+        state = self.initial_state(
+            RunSettings(),
+            {name: np.zeros(shape, np.float32) for name, shape in self.network.all_parameter_shapes().items()},
+        )
         run_settings = live_state.settings_arrays(
-            self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0)
+            self.layout, [QuantizerSettings()] * len(self.layout.leaders), RunSettings(), 0
+        )
         run_settings["hyper"] = np.zeros(len(optimizers.HYPERPARAMETERS), np.float32)
         run_settings["freeze_batch_norm"] = np.array(False)
-        live = {name: StateVariable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()}
+        live = {
+            name: StateVariable(name, value.dtype, value.shape) for name, value in {**state, **run_settings}.items()
+        }
         self._live = live
         self._load_state = Loader(live, sorted(state))
         self._load_settings = Loader(live, sorted(run_settings))
@@ -242,9 +275,16 @@ class TrainingGraph:
         images = self._images("x_train", self._indices)
         labels = self._data["y_train"].gather(self._indices)
         values = self._values
-        lowered = lower(self.network, self.plan, images, values, values, training=True,
-                        freeze_batch_norm=values["freeze_batch_norm"],
-                        dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]))
+        lowered = lower(
+            self.network,
+            self.plan,
+            images,
+            values,
+            values,
+            training=True,
+            freeze_batch_norm=values["freeze_batch_norm"],
+            dropout_seed=tf.stack([tf.constant(self._seed % 2**31, tf.int32), self._step_number]),
+        )
         if self._objective.reaches_labels:
             lowered.quantizers.observe(self.plan.grid_of(self.network.output), labels)
         loss = self._objective.loss(lowered.logits, labels)
@@ -260,10 +300,9 @@ class TrainingGraph:
         if telemetry:
             tensors = [lowered.quantizers.quantized[tensor.name] for tensor in self.plan.tensors]
             measures = [*lowered.quantizers.step_grids(), probes.step_samples(tensors)]
-        self._train_fetches = [tf.group(*operations), loss] + measures
+        self._train_fetches = [tf.group(*operations), loss, *measures]
         low, high = lowered.quantizers.observed_ranges()
-        self._calibrate_op = tf.group(live["range_min"].assign(low),
-                                      live["range_max"].assign(high))
+        self._calibrate_op = tf.group(live["range_min"].assign(low), live["range_max"].assign(high))
         self._weight_sources = lowered.quantizers.sources
 
     def _build_evaluation(self, live):
@@ -283,9 +322,13 @@ class TrainingGraph:
         self._build_snapshot(lowered.quantizers)
 
     def _build_snapshot(self, quantizers):
-        previous = {tensor.name: StateVariable("codes_" + tensor.name, np.int32,
-                                           (probes.snapshot_rows(tensor), tensor.num_channels))
-                    for tensor in self.plan.tensors if tensor.kind == WEIGHTS}
+        previous = {
+            tensor.name: StateVariable(
+                "codes_" + tensor.name, np.int32, (probes.snapshot_rows(tensor), tensor.num_channels)
+            )
+            for tensor in self.plan.tensors
+            if tensor.kind == WEIGHTS
+        }
         known = StateVariable("codes_known", bool, ())
         probe = probes.SnapshotProbe(quantizers, previous, known)
         self._snapshot_fetches = [field for fetch in probe.fetches for field in fetch] + [tf.group(*probe.remember)]
@@ -304,7 +347,9 @@ class TrainingGraph:
     def _prepare(self, dataset):
         session = self._session
         self._load_data(session, {name: getattr(dataset, name) for name in self._data})
-        self._load_codes(session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()})
+        self._load_codes(
+            session, {name: np.zeros(v.shape, v.dtype.as_numpy_dtype) for name, v in self._code_variables.items()}
+        )
         self._step = session.make_callable(self._train_fetches, [self._indices, self._step_number])
         self._calibrate = session.make_callable(self._calibrate_op, [self._indices, self._step_number])
         self._read_weights = session.make_callable(self._weight_sources)
@@ -329,5 +374,7 @@ def _check_serves(target: str) -> None:
         with tf.Session(target, graph=graph, config=config) as session:
             session.run(anything)
     except tf.errors.OpError as error:
-        raise SettingError(f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
-                           f"{error.message}") from error
+        raise SettingError(
+            f"session target {target}: no TensorFlow server answers there, or not all of its workers are up: "
+            f"{error.message}"
+        ) from error

@@ -3,6 +3,7 @@
 TensorFlow is imported by the training thread, so a handle can be made, and a window shown, at once.
 """
 
+import contextlib
 import os
 import threading
 import traceback
@@ -30,7 +31,14 @@ CHANNEL_CAPACITY = 2000
 NICENESS = 3
 
 NEW, BUILDING, RUNNING, PAUSED, FINISHED, STOPPED, FAILED = (
-    "new", "building", "running", "paused", "finished", "stopped", "failed")
+    "new",
+    "building",
+    "running",
+    "paused",
+    "finished",
+    "stopped",
+    "failed",
+)
 ENDED = (FINISHED, STOPPED, FAILED)
 _STATES_AT_END = {events.Finished: FINISHED, events.Stopped: STOPPED, events.Failed: FAILED}
 
@@ -127,10 +135,8 @@ class Run:
 
     def request_stop(self) -> None:
         """End the run after the step in flight; no error if it has ended."""
-        try:
+        with contextlib.suppress(RunStateError):
             self.send(c.Stop())
-        except RunStateError:
-            pass
 
     def wait(self, timeout_s: Optional[float] = None) -> bool:
         """Block until the run has ended and everything is written; False if it takes longer."""
@@ -138,7 +144,8 @@ class Run:
 
     def fork(self, moment: Moment, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
         """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of
-        the spec."""
+        the spec.
+        """
         return Run(replace(self.spec, start=moment, **changes), record)
 
     def _set_state(self, state: str, step: int) -> None:
@@ -146,8 +153,14 @@ class Run:
         self._state = state
 
     def _body(self) -> None:
-        collector = Collector([t.name for t in self.spec.plan.tensors], self._channel, self.history, self.record,
-                              StepDecoder(self.spec.plan, self.spec.batch_size), self._recall)
+        collector = Collector(
+            [t.name for t in self.spec.plan.tensors],
+            self._channel,
+            self.history,
+            self.record,
+            StepDecoder(self.spec.plan, self.spec.batch_size),
+            self._recall,
+        )
         trainer = None
         if self._yields:
             _leave_the_processor()
@@ -167,8 +180,9 @@ class Run:
         except BaseException as error:
             ending = _failure(self._step, error)
         for sent in late:
-            collector.put(events.CommandRejected(
-                self._step, sent.sequence, sent.command.describe(), "the run has ended"))
+            collector.put(
+                events.CommandRejected(self._step, sent.sequence, sent.command.describe(), "the run has ended")
+            )
         collector.put(ending)
         collector.close()
         self._close_record()
@@ -186,11 +200,11 @@ class Run:
 
 def _leave_the_processor() -> None:
     """Be nicer than other threads, and so all that this thread starts, TensorFlow's among them. Only Linux does it by
-    thread."""
-    try:
+    thread.
+    """
+    # On another system, or where it is not allowed, training is as urgent as the rest.
+    with contextlib.suppress(AttributeError, OSError):
         os.setpriority(os.PRIO_PROCESS, int(os.path.basename(os.readlink("/proc/thread-self"))), NICENESS)
-    except (AttributeError, OSError):  # another system, or it is not allowed: training then is as urgent as the rest
-        pass
 
 
 def _failure(step: int, error: BaseException) -> events.Failed:

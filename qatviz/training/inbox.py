@@ -26,7 +26,8 @@ class Inbox:
 
     def send(self, command: Command) -> int:
         """Add a command; its number. :class:`RunStateError` once the run has ended (a command is never silently lost),
-        or if it is none."""
+        or if it is none.
+        """
         if not isinstance(command, Command):
             raise RunStateError(f"{command!r} is not a command of qatviz.training.commands")
         with self._arrived:

@@ -22,15 +22,16 @@ from qatviz.training.variables import scope_name
 Parameters = Dict[str, tf.Tensor]
 #: To a sum of codes that is to be a mean, one by this is added in evaluation, so that ties go up. The mean of ``n``
 #: codes, in steps that are a share ``1/r`` of its input's, is a tie where the sum is ``(2j + 1) * n / 2r``. Where ``r``
-#: is a power of two, as with scales that are, these are halves, quarters, eighths ..., among which no third is. A quarter
-#: is: 49 codes and steps of half the size have ties a quarter above whole sums, and what is raised to a tie is rounded
-#: by chance.
+#: is a power of two, as with scales that are, these are halves, quarters, eighths ..., among which no third is. A
+#: quarter is: 49 codes and steps of half the size have ties a quarter above whole sums, and what is raised to a tie is
+#: rounded by chance.
 MEAN_WEIGHT = 3.0
 
 
 class Lowered(NamedTuple):
     """A network in the graph: ``logits`` ``[batch, classes]``, its quantizers, and new values of parameters that the
-    forward pass itself changes (moving statistics), by name."""
+    forward pass itself changes (moving statistics), by name.
+    """
 
     logits: tf.Tensor
     quantizers: LiveQuantizers
@@ -70,7 +71,8 @@ def lower(
     """
     batch_norms = {
         unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)
-        for unit in plan.units if unit.batch_norm is not None
+        for unit in plan.units
+        if unit.batch_norm is not None
     }
     sources = {}
     for unit in plan.units:
@@ -106,26 +108,35 @@ class _Builder:
 
     def _conv2d(self, unit, inputs):
         def convolve(x, weights, quantizer):
-            return quantize_conv2d(x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer)
+            return quantize_conv2d(
+                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
+            )
+
         return self._weighted(unit, inputs[0], convolve)
 
     def _depthwiseconv2d(self, unit, inputs):
         def convolve(x, weights, quantizer):
-            return quantize_depthwise_conv2d(x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation,
-                                             quantizer=quantizer)
+            return quantize_depthwise_conv2d(
+                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
+            )
+
         return self._weighted(unit, inputs[0], convolve)
 
     def _dense(self, unit, inputs):
         weights = self.parameters[unit.name + ".weights"]
         if unit.batch_norm is None:
             return quantize_dense(
-                inputs[0], weights, self._bias(unit),
+                inputs[0],
+                weights,
+                self._bias(unit),
                 activation=lambda x: _activated(unit, self._exact_products(unit, x)),
                 weights_quantizer=self.quantizers.quantizer(unit.name + ".weights"),
-                activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"))
+                activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"),
+            )
 
         def multiply(x, folded, quantizer):
             return tf.matmul(x, quantizer(folded))
+
         return self._weighted(unit, inputs[0], multiply)
 
     def _weighted(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
@@ -140,8 +151,9 @@ class _Builder:
             folded = self.batch_norms[unit.name]
             result = operation(x, folded.weights, quantizer)
             if self.training:
-                result = folded.corrected(result, lambda: operation(
-                    x, self.parameters[unit.name + ".weights"], lambda weights: weights))
+                result = folded.corrected(
+                    result, lambda: operation(x, self.parameters[unit.name + ".weights"], lambda weights: weights)
+                )
             else:
                 result = tf.nn.bias_add(result, self._on_bias_grid(unit, folded.bias))
         return self._finish(unit, self._exact_products(unit, result))
@@ -182,7 +194,8 @@ class _Builder:
 
     def _on_bias_grid(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
         """``bias`` rounded to multiples of ``scale_in * scale_weights``, as an int32 bias of an export is; where either
-        is not quantized, unchanged. Training leaves this out: the grid is far finer than a step."""
+        is not quantized, unchanged. Training leaves this out: the grid is far finer than a step.
+        """
         scale = self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
         on_grid = tf.floor(tf.div_no_nan(bias, scale) + 0.5) * scale
         return tf.where(scale > 0, on_grid, bias)
@@ -207,8 +220,9 @@ class _Builder:
 
     def _averagepool(self, unit, inputs):
         op: AveragePool = unit.op
-        return self._average(unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding),
-                             element_count(op.pool_size))
+        return self._average(
+            unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding), element_count(op.pool_size)
+        )
 
     def _globalaveragepool(self, unit, inputs):
         op: GlobalAveragePool = unit.op
@@ -217,16 +231,21 @@ class _Builder:
 
     def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
         """Rounds a mean. In evaluation a third of a unit of the sum is added first: a mean of integer codes is often a
-        tie, and which way a float mean falls is chance; an integer kernel rounds ties up. (Half a unit would make ties of
-        means just below: 4 of 9 codes are 1/18 short of one.)"""
+        tie, and which way a float mean falls is chance; an integer kernel rounds ties up. (Half a unit would make ties
+        of means just below: 4 of 9 codes are 1/18 short of one.)
+        """
         own_range = isinstance(unit.op, GlobalAveragePool)
         if not self.training:
             mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
             if own_range:
                 third, steps = self._double(unit.inputs[0]) / (MEAN_WEIGHT * count), self._double(unit.output)
                 factor = self._moved_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
-                mean = settled(mean, lambda x: whole_units(x, third) * factor,
-                               self._scale(unit.name + ".activations"), tf.minimum(third, steps) > 0)
+                mean = settled(
+                    mean,
+                    lambda x: whole_units(x, third) * factor,
+                    self._scale(unit.name + ".activations"),
+                    tf.minimum(third, steps) > 0,
+                )
         # An average pool keeps its input's grid, and cannot leave its range.
         return self.quantizers.quantizer(unit.name + ".activations", observe=own_range)(mean)
 
@@ -235,7 +254,7 @@ class _Builder:
         if not self.training:
             units = [self._double(name) for name in unit.inputs]
             self._move_sum(unit)
-            known = tf.reduce_min(tf.stack(units + [self._double(unit.output)])) > 0
+            known = tf.reduce_min(tf.stack([*units, self._double(unit.output)])) > 0
             factors = [self._moved_double(name) / self._moved_double(unit.output) for name in unit.inputs]
 
             def position(_):
@@ -253,8 +272,11 @@ class _Builder:
         codes = [self.quantizers.codes_of(name) for name in sources]
         self.moved[output] = agreeing_sum(
             tf.stack([self.moved.get(name, self._scale(name)) for name in sources]),
-            tf.stack([zero_point[0] for _, zero_point, _ in codes]), tf.stack([half for _, _, half in codes]),
-            self._scale(output), self.quantizers.codes_of(output)[2])
+            tf.stack([zero_point[0] for _, zero_point, _ in codes]),
+            tf.stack([half for _, _, half in codes]),
+            self._scale(output),
+            self.quantizers.codes_of(output)[2],
+        )
 
     def _concat(self, unit, inputs):
         op: Concat = unit.op
@@ -265,16 +287,16 @@ class _Builder:
         return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])
 
     def _reshape(self, unit, inputs):
-        return tf.reshape(inputs[0], (-1,) + tuple(self.network.shapes[unit.output]))
+        return tf.reshape(inputs[0], (-1, *tuple(self.network.shapes[unit.output])))
 
     def _zeropad(self, unit, inputs):
-        return tf.pad(inputs[0], ((0, 0),) + tuple(unit.op.padding) + ((0, 0),))
+        return tf.pad(inputs[0], ((0, 0), *tuple(unit.op.padding), (0, 0)))
 
     def _dropout(self, unit, inputs):
         if not self.training or unit.op.rate == 0:
             return inputs[0]
         position = [u.name for u in self.plan.units].index(unit.name)
-        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), self.dropout_seed + [position, 0])
+        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), [*self.dropout_seed, position, 0])
         keep = tf.cast(noise >= unit.op.rate, tf.float32) / (1.0 - unit.op.rate)
         return inputs[0] * keep
 

@@ -44,15 +44,27 @@ class Moment:
 
     def meta(self) -> Dict[str, Any]:
         """What goes into a checkpoint file beside the arrays."""
-        return {"step": self.step, "seconds": self.seconds, "reason": self.reason, "settings": self.book.to_dict(),
-                "branch": self.branch}
+        return {
+            "step": self.step,
+            "seconds": self.seconds,
+            "reason": self.reason,
+            "settings": self.book.to_dict(),
+            "branch": self.branch,
+        }
 
     @classmethod
     def from_checkpoint(cls, name: str, arrays: Arrays, meta: Dict[str, Any], plan: QuantizationPlan) -> "Moment":
         """The moment of a checkpoint file; :class:`RecordError` if it lacks something."""
         try:
-            return cls(int(meta["step"]), float(meta["seconds"]), SettingsBook.from_dict(plan, meta["settings"]),
-                       dict(arrays), name, str(meta["reason"]), int(meta.get("branch", 0)))
+            return cls(
+                int(meta["step"]),
+                float(meta["seconds"]),
+                SettingsBook.from_dict(plan, meta["settings"]),
+                dict(arrays),
+                name,
+                str(meta["reason"]),
+                int(meta.get("branch", 0)),
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"checkpoint {name}: its description is incomplete: {error!r}") from error
 
@@ -107,7 +119,7 @@ class Moments:
         return list(self._named) + [m.name for m in self._undo]
 
     def _trim(self) -> None:
-        del self._undo[:max(0, len(self._undo) - self._undo_limit)]
+        del self._undo[: max(0, len(self._undo) - self._undo_limit)]
         # The newest undo state always stays: a change must be revocable however large the network is.
         while len(self._undo) > 1 and self._nbytes() > self._memory_limit:
             del self._undo[0]

@@ -34,15 +34,27 @@ def _sgd(variable, gradient, slots, hyper):
 
 def _momentum(variable, gradient, slots, hyper):
     return tf.raw_ops.ResourceApplyMomentum(
-        var=variable.handle, accum=slots["momentum"].handle, lr=hyper["learning_rate"], grad=gradient,
-        momentum=hyper["momentum"])
+        var=variable.handle,
+        accum=slots["momentum"].handle,
+        lr=hyper["learning_rate"],
+        grad=gradient,
+        momentum=hyper["momentum"],
+    )
 
 
 def _adam(variable, gradient, slots, hyper):
     return tf.raw_ops.ResourceApplyAdam(
-        var=variable.handle, m=slots["m"].handle, v=slots["v"].handle, beta1_power=hyper["beta1_power"],
-        beta2_power=hyper["beta2_power"], lr=hyper["learning_rate"], beta1=hyper["beta1"], beta2=hyper["beta2"],
-        epsilon=hyper["epsilon"], grad=gradient)
+        var=variable.handle,
+        m=slots["m"].handle,
+        v=slots["v"].handle,
+        beta1_power=hyper["beta1_power"],
+        beta2_power=hyper["beta2_power"],
+        lr=hyper["learning_rate"],
+        beta1=hyper["beta1"],
+        beta2=hyper["beta2"],
+        epsilon=hyper["epsilon"],
+        grad=gradient,
+    )
 
 
 def _adam_advance(scalars, hyper):
@@ -54,26 +66,35 @@ def _nothing(scalars, hyper):
 
 
 OPTIMIZERS = {
-    "adam": Optimizer(("m", "v"), {"beta1_power": 0.9, "beta2_power": 0.999}, _adam, _adam_advance,
-                      ("learning_rate", "beta1", "beta2", "epsilon")),
+    "adam": Optimizer(
+        ("m", "v"),
+        {"beta1_power": 0.9, "beta2_power": 0.999},
+        _adam,
+        _adam_advance,
+        ("learning_rate", "beta1", "beta2", "epsilon"),
+    ),
     "momentum": Optimizer(("momentum",), {}, _momentum, _nothing, ("learning_rate", "momentum")),
     "sgd": Optimizer((), {}, _sgd, _nothing, ("learning_rate",)),
 }
 HYPERPARAMETERS = ("learning_rate", "momentum", "beta1", "beta2", "epsilon")
 
 
-def slot_arrays(optimizer: Optimizer, trainable: Dict[str, np.ndarray],
-                hyper: Dict[str, float]) -> Dict[str, np.ndarray]:
+def slot_arrays(
+    optimizer: Optimizer, trainable: Dict[str, np.ndarray], hyper: Dict[str, float]
+) -> Dict[str, np.ndarray]:
     """Initial slots (``weights name|slot``) and scalars (``optimizer|name``); Adam's powers start at its betas."""
-    arrays = {f"{name}|{slot}": np.zeros_like(value)
-              for name, value in trainable.items() for slot in optimizer.slots}
+    arrays = {f"{name}|{slot}": np.zeros_like(value) for name, value in trainable.items() for slot in optimizer.slots}
     for scalar in optimizer.scalars:
         arrays["optimizer|" + scalar] = np.array(hyper[scalar.split("_")[0]], np.float32)
     return arrays
 
 
-def apply(optimizer: Optimizer, variables: Dict[str, StateVariable], gradients: Dict[str, tf.Tensor],
-          hyper: Dict[str, tf.Tensor]) -> List[tf.Operation]:
+def apply(
+    optimizer: Optimizer,
+    variables: Dict[str, StateVariable],
+    gradients: Dict[str, tf.Tensor],
+    hyper: Dict[str, tf.Tensor],
+) -> List[tf.Operation]:
     """Update operations of all trainable variables and of the scalars.
 
     Parameters
@@ -92,6 +113,7 @@ def apply(optimizer: Optimizer, variables: Dict[str, StateVariable], gradients: 
         slots = {slot: variables[f"{name}|{slot}"] for slot in optimizer.slots}
         updates.append(optimizer.update(variables[name], gradient, slots, hyper))
     # The next values are computed from what was read above; only the assignment waits.
-    updates.extend(variables["optimizer|" + name].assign(value)
-                   for name, value in optimizer.advance(scalars, hyper).items())
+    updates.extend(
+        variables["optimizer|" + name].assign(value) for name, value in optimizer.advance(scalars, hyper).items()
+    )
     return updates

@@ -62,7 +62,8 @@ class SnapshotPace:
 
     def done(self, began: float, ended: float, interval: float, rest_share: float = 1.0) -> None:
         """One was taken; ``interval`` is the least there is between two, ``rest_share`` the part of the rest that is
-        kept to."""
+        kept to.
+        """
         # TensorFlow prepares the first one, for many times as long as those to come will take.
         rest = 0.0 if self._is_first else self._rest * rest_share * (ended - began)
         self._is_first, self._last = False, ended

@@ -12,8 +12,8 @@ import tensorflow.compat.v1 as tf
 from qatviz.network.layers import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.constants import shared_constant, shared_zeros
-from qatviz.quant.live import LiveQuantizers
 from qatviz.quant.fake_quant import Quantized
+from qatviz.quant.live import LiveQuantizers
 from qatviz.settings import WEIGHTS
 from qatviz.training.step_measures import STEP_SAMPLE, sample_size, sample_stride
 from qatviz.training.variables import StateVariable
@@ -24,22 +24,34 @@ HISTOGRAM_BINS = 128
 LARGEST_EDGE = 1e38
 #: Values of an activation that a snapshot looks at: whole examples, at least one.
 SNAPSHOT_VALUES = 32768
-#: Values of a weight tensor that a snapshot looks at, at most about so many: evenly spaced rows of all channels. What is left
-#: out of a larger tensor changes a measure by less than a hundredth; looking at all of it would hold up the training.
+#: Values of a weight tensor that a snapshot looks at, at most about so many: evenly spaced rows of all channels. What
+#: is left out of a larger tensor changes a measure by less than a hundredth; looking at all of it would hold up the
+#: training.
 SNAPSHOT_WEIGHTS = 65536
 #: Codes are counted one by one up to this width.
 MAX_CODE_BITS = 8
 #: Rows of :attr:`SnapshotTensors.measures`: means over the tensor, then what only a snapshot has.
-SNAPSHOT_SUMS = ("signal", "mse", "mse_clipping", "mse_rounding", "clipped", "flushed", "rmse_over_scale", "used_codes",
-                 "effective_bits", "flip_rate")
+SNAPSHOT_SUMS = (
+    "signal",
+    "mse",
+    "mse_clipping",
+    "mse_rounding",
+    "clipped",
+    "flushed",
+    "rmse_over_scale",
+    "used_codes",
+    "effective_bits",
+    "flip_rate",
+)
 
 
 def step_samples(tensors: List[Quantized]) -> tf.Tensor:
     """``samples`` of :class:`qatviz.training.step_measures.RawMeasures`: float32 ``[T * STEP_SAMPLE]``.
 
-    Values before quantization alone: what the grid makes of them is computed where it costs no step anything. TensorFlow
-    runs constants like any other operation, so those that tensors have in common are made once.
+    Values before quantization alone: what the grid makes of them is computed where it costs no step anything.
+    TensorFlow runs constants like any other operation, so those that tensors have in common are made once.
     """
+
     def vector(number: int) -> tf.Tensor:
         return shared_constant([number], np.int32)
 
@@ -48,8 +60,11 @@ def step_samples(tensors: List[Quantized]) -> tf.Tensor:
         size = element_count(tuple(tensor.source.shape.as_list()))
         stride, missing = sample_stride(size), STEP_SAMPLE - sample_size(size)
         flat = tf.raw_ops.Reshape(tensor=tensor.source, shape=vector(-1))
-        samples.append(tf.raw_ops.StridedSlice(input=flat, begin=vector(0), end=vector(STEP_SAMPLE * stride),
-                                               strides=vector(stride)))
+        samples.append(
+            tf.raw_ops.StridedSlice(
+                input=flat, begin=vector(0), end=vector(STEP_SAMPLE * stride), strides=vector(stride)
+            )
+        )
         if missing:
             samples.append(shared_zeros([missing]))
     return tf.concat(samples, 0)
@@ -70,8 +85,9 @@ class SnapshotTensors(NamedTuple):
 
 
 def row_stride(tensor: QuantizedTensor) -> int:
-    """Every how many rows (one value of each channel) of a weight tensor a snapshot looks at; odd, so that it does not follow a
-    period of the tensor."""
+    """Every how many rows (one value of each channel) of a weight tensor a snapshot looks at; odd, so that it does not
+    follow a period of the tensor.
+    """
     if tensor.kind != WEIGHTS or tensor.parameters <= SNAPSHOT_WEIGHTS:
         return 1
     return -(-tensor.parameters // SNAPSHOT_WEIGHTS) | 1
@@ -83,7 +99,9 @@ def snapshot_rows(tensor: QuantizedTensor) -> int:
 
 
 def snapshot_items(tensor: QuantizedTensor) -> int:
-    """How many items of its first axis a snapshot looks at, at most: all of a weight tensor, examples of an activation."""
+    """How many items of its first axis a snapshot looks at, at most: all of a weight tensor, examples of an
+    activation.
+    """
     return np.iinfo(np.int32).max if tensor.kind == WEIGHTS else max(1, SNAPSHOT_VALUES // element_count(tensor.shape))
 
 
@@ -139,7 +157,7 @@ class SnapshotProbe:
 _SIGNATURE = [tf.TensorSpec(None, tf.float32)] * 3
 _SIGNATURE += [tf.TensorSpec([None], dtype) for dtype in (tf.float32, tf.int32)]
 _SIGNATURE += [tf.TensorSpec([], dtype) for dtype in (tf.int32, tf.bool, tf.int32, tf.int32)]
-_WITH_CODES = _SIGNATURE + [tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
+_WITH_CODES = [*_SIGNATURE, tf.TensorSpec([None, None], tf.int32), tf.TensorSpec([], tf.bool)]
 
 
 @tf.function(autograph=False, input_signature=_SIGNATURE)
@@ -164,7 +182,9 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled, items, 
     values, source, clipped = [part[::stride] for part in by_channel]
     channel_min, channel_max = [reduce(by_channel[1], axis=0) for reduce in (tf.reduce_min, tf.reduce_max)]
     size = tf.cast(tf.size(source), tf.float32)
-    errors = [tf.reduce_sum(tf.square(part)) / size for part in (source, values - source, clipped - source, values - clipped)]
+    errors = [
+        tf.reduce_sum(tf.square(part)) / size for part in (source, values - source, clipped - source, values - clipped)
+    ]
     flushed = tf.logical_and(tf.equal(values, 0.0), tf.not_equal(source, 0.0))
     errors += [tf.reduce_sum(tf.cast(flags, tf.float32)) / size for flags in (tf.not_equal(clipped, source), flushed)]
     safe = tf.where(scale > 0, scale, tf.ones_like(scale))
@@ -177,17 +197,29 @@ def _measured(values, source, clipped, scale, zero_point, half, enabled, items, 
     entropy = -tf.reduce_sum(tf.math.xlogy(share, share)) / np.log(2.0).astype(np.float32)
     relative = tf.sqrt(tf.reduce_mean(tf.square((values - source) / safe)))
     used = tf.cast(tf.count_nonzero(counts), tf.float32)
-    edges = _edges(tf.minimum(tf.reduce_min(source), tf.reduce_min(values)),
-                   tf.maximum(tf.reduce_max(source), tf.reduce_max(values)))
-    shown = tf.pad(counts[:2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
-    return (tf.stack(errors + [relative, used, entropy]), edges, _histogram(source, edges),
-            _histogram(values, edges), shown, channel_min, channel_max, codes)
+    edges = _edges(
+        tf.minimum(tf.reduce_min(source), tf.reduce_min(values)),
+        tf.maximum(tf.reduce_max(source), tf.reduce_max(values)),
+    )
+    shown = tf.pad(counts[: 2**MAX_CODE_BITS], [[0, tf.maximum(0, 2**MAX_CODE_BITS - num_codes)]])
+    return (
+        tf.stack([*errors, relative, used, entropy]),
+        edges,
+        _histogram(source, edges),
+        _histogram(values, edges),
+        shown,
+        channel_min,
+        channel_max,
+        codes,
+    )
 
 
 def _edges(low: tf.Tensor, high: tf.Tensor) -> tf.Tensor:
     """Outer edges of a histogram: finite, and apart in float32 even where the tensor is constant or has run away."""
-    low, high = [tf.clip_by_value(tf.where(tf.is_finite(end), end, tf.zeros_like(end)), -LARGEST_EDGE, LARGEST_EDGE)
-                 for end in (low, high)]
+    low, high = [
+        tf.clip_by_value(tf.where(tf.is_finite(end), end, tf.zeros_like(end)), -LARGEST_EDGE, LARGEST_EDGE)
+        for end in (low, high)
+    ]
     return tf.stack([low, tf.where(high > low, high, low + tf.maximum(1.0, tf.abs(low)))])
 
 

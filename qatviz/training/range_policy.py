@@ -1,5 +1,6 @@
 """When the held ranges of weights are found anew, and how: pure functions of settings, step and weights."""
 
+from functools import partial
 from typing import Dict, List, Optional, Sequence
 
 import numpy as np
@@ -40,8 +41,13 @@ def actions_at_step(place: Layout, book: SettingsBook, step: int) -> List[int]:
     return [SEARCH if book.quantizers[group].range_method in _SEARCHED else KEEP for group in place.weights]
 
 
-def held_ranges(place: Layout, book: SettingsBook, actions: Sequence[int], weights: Sequence[np.ndarray],
-                held: Dict[str, np.ndarray]) -> Dict[str, np.ndarray]:
+def held_ranges(
+    place: Layout,
+    book: SettingsBook,
+    actions: Sequence[int],
+    weights: Sequence[np.ndarray],
+    held: Dict[str, np.ndarray],
+) -> Dict[str, np.ndarray]:
     """New ``held_*`` arrays of :mod:`qatviz.quant.live_state`.
 
     Parameters
@@ -59,9 +65,7 @@ def held_ranges(place: Layout, book: SettingsBook, actions: Sequence[int], weigh
             continue
         settings, channels = book.quantizers[group], place.channels[index]
 
-        def find(x):
-            return find_range(x, settings) if action == SEARCH else min_max_range(x)
-
+        find = partial(find_range, settings=settings) if action == SEARCH else min_max_range
         # Both kinds, so that per_channel can be switched while the range is frozen.
         whole = find(weight.reshape(-1, 1))
         new["held_min"][index], new["held_max"][index] = whole[0][0], whole[1][0]

@@ -22,7 +22,8 @@ MAX_BATCH_SIZE = 65536
 @dataclass(frozen=True)
 class Placement:
     """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all
-    cores)."""
+    cores).
+    """
 
     target: str = ""
     device: str = ""
@@ -82,7 +83,10 @@ class RunSpec:
         if self.optimizer not in OPTIMIZER_NAMES:
             raise SettingError(f"optimizer is {self.optimizer!r}: expected one of {', '.join(OPTIMIZER_NAMES)}")
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
-            raise NetworkError(f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but {self.dataset.name} has {tuple(self.dataset.input_shape)}")
+            raise NetworkError(
+                f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but "
+                f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
+            )
         _check_output(self.network, self.dataset)
         if self.parameters is not None:
             _check_parameters(self.network, self.parameters)
@@ -102,7 +106,8 @@ class RunSpec:
     @property
     def fixed(self) -> FrozenSet[str]:
         """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm
-        without one): what was trained could not go back there."""
+        without one): what was trained could not go back there.
+        """
         if self.keras is None:
             return frozenset()
         return frozenset(set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
@@ -110,10 +115,18 @@ class RunSpec:
     def description(self) -> Dict[str, Any]:
         """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
         description = {
-            "qatviz": __version__, "network": self.network.to_dict(), "data": self.data_spec,
-            "data_name": self.dataset.name, "data_fingerprint": self.dataset.fingerprint, "task": self.dataset.task,
-            "batch_size": self.batch_size, "optimizer": self.optimizer, "seed": self.seed, "steps": self.steps,
-            "settings": self.book.to_dict(), "schedule": to_rows(self.schedule),
+            "qatviz": __version__,
+            "network": self.network.to_dict(),
+            "data": self.data_spec,
+            "data_name": self.dataset.name,
+            "data_fingerprint": self.dataset.fingerprint,
+            "task": self.dataset.task,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer,
+            "seed": self.seed,
+            "steps": self.steps,
+            "settings": self.book.to_dict(),
+            "schedule": to_rows(self.schedule),
         }
         if self.keras is not None:
             description["keras"] = self.keras.to_dict()
@@ -130,15 +143,24 @@ class RunSpec:
         """
         try:
             if dataset.fingerprint != description["data_fingerprint"]:
-                raise RecordError(f"{description['data']}: the data is not what the run was trained on (fingerprint {dataset.fingerprint} instead "
-                                  f"of {description['data_fingerprint']})")
+                raise RecordError(
+                    f"{description['data']}: the data is not what the run was trained on (fingerprint "
+                    f"{dataset.fingerprint} instead "
+                    f"of {description['data_fingerprint']})"
+                )
             network = Network.from_dict(description["network"])
             spec = cls(
-                network=network, dataset=dataset, data_spec=description["data"],
+                network=network,
+                dataset=dataset,
+                data_spec=description["data"],
                 book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
-                batch_size=description["batch_size"], optimizer=description["optimizer"], seed=description["seed"],
-                steps=description["steps"], schedule=from_rows(description["schedule"]),
-                keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None)
+                batch_size=description["batch_size"],
+                optimizer=description["optimizer"],
+                seed=description["seed"],
+                steps=description["steps"],
+                schedule=from_rows(description["schedule"]),
+                keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None,
+            )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"the description of the run is incomplete: {error!r}") from error
         return replace(spec, **changes)
@@ -147,10 +169,16 @@ class RunSpec:
 def _check_output(network: Network, dataset: Dataset) -> None:
     is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
     if network.num_outputs != dataset.num_outputs or len(shape) != 1:
-        raise NetworkError(f"network {network.name!r}: layer {network.output!r} puts out shape {shape}, but {dataset.name} has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}")
+        raise NetworkError(
+            f"network {network.name!r}: layer {network.output!r} puts out shape {shape}, but {dataset.name} "
+            f"has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}"
+        )
     if is_regression and isinstance(network.layer(network.output), Softmax):
-        raise NetworkError(f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and 1 and add up to 1; "
-                           f"to predict the numbers of {dataset.name} the network has to end without it")
+        raise NetworkError(
+            f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
+            "1 and add up to 1; "
+            f"to predict the numbers of {dataset.name} the network has to end without it"
+        )
 
 
 def _check_parameters(network: Network, parameters: Arrays) -> None:
@@ -160,7 +188,9 @@ def _check_parameters(network: Network, parameters: Arrays) -> None:
         found = "nothing" if array is None else f"{array.dtype} {array.shape}"
         wanted = f"float32 {expected[name]}" if name in expected else "nothing"
         if found != wanted:
-            raise NetworkError(f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}")
+            raise NetworkError(
+                f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}"
+            )
 
 
 def _check_whole(name: str, value: Any, low: int, high: int) -> None:

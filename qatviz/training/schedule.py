@@ -33,8 +33,10 @@ def changed(book: SettingsBook, command: Union[ChangeSettings, ApplyPreset]) -> 
 
 def to_rows(schedule: Schedule) -> List[List[Any]]:
     """JSON-able form: ``[step, [[path, value], ...]]``, or ``[step, preset]``."""
-    return [[step, command.preset if isinstance(command, ApplyPreset) else [list(pair) for pair in command.assignments]]
-            for step, command in schedule]
+    return [
+        [step, command.preset if isinstance(command, ApplyPreset) else [list(pair) for pair in command.assignments]]
+        for step, command in schedule
+    ]
 
 
 def from_rows(rows: List[List[Any]]) -> Schedule:
@@ -65,10 +67,19 @@ def planned(reader: RecordReader) -> Plan:
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(f"{reader.path}: the plan of the run is incomplete: {error!r}") from error
     reached = reader.last_step
-    made = {row["command"] for row in recorded if row["kind"] == events.CommandApplied.__name__
-            and row["step"] == reached and row["sequence"] > since}
-    return Plan(steps, tuple((step, command) for step, command in schedule
-                             if step > reached or step == reached and command.describe() not in made))
+    made = {
+        row["command"]
+        for row in recorded
+        if row["kind"] == events.CommandApplied.__name__ and row["step"] == reached and row["sequence"] > since
+    }
+    return Plan(
+        steps,
+        tuple(
+            (step, command)
+            for step, command in schedule
+            if step > reached or (step == reached and command.describe() not in made)
+        ),
+    )
 
 
 def _command(what: Any) -> Command:

@@ -10,8 +10,19 @@ from typing import Any, Dict, Iterable, List, Optional, Tuple
 from qatviz.errors import SettingError
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.presets import preset_settings
-from qatviz.settings import (ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, WEIGHTS, QuantizerSettings,
-                             RunSettings, quantizer_setting, quantizer_settings, run_setting)
+from qatviz.settings import (
+    ACTIVATIONS,
+    KINDS,
+    QUANTIZER_SETTINGS,
+    RUN,
+    RUN_SETTINGS,
+    WEIGHTS,
+    QuantizerSettings,
+    RunSettings,
+    quantizer_setting,
+    quantizer_settings,
+    run_setting,
+)
 from qatviz.telemetry.events import Change
 
 
@@ -24,8 +35,14 @@ class SettingsBook:
     run: RunSettings
 
     @classmethod
-    def from_preset(cls, plan: QuantizationPlan, preset: str, weights: Optional[Dict[str, Any]] = None,
-                    activations: Optional[Dict[str, Any]] = None, run: RunSettings = RunSettings()) -> "SettingsBook":
+    def from_preset(
+        cls,
+        plan: QuantizationPlan,
+        preset: str,
+        weights: Optional[Dict[str, Any]] = None,
+        activations: Optional[Dict[str, Any]] = None,
+        run: RunSettings = RunSettings(),
+    ) -> "SettingsBook":
         """A preset, with settings of all weights and of all activations replaced by those given."""
         overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
         leaders = [plan.tensors[members[0]] for members in plan.groups]
@@ -66,18 +83,26 @@ class SettingsBook:
 
     def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:
         """What changes from this book to ``other``, by full path."""
-        changes = [Change(f"{RUN}.{name}", getattr(self.run, name), getattr(other.run, name))
-                   for name in RUN_SETTINGS if getattr(self.run, name) != getattr(other.run, name)]
+        changes = [
+            Change(f"{RUN}.{name}", getattr(self.run, name), getattr(other.run, name))
+            for name in RUN_SETTINGS
+            if getattr(self.run, name) != getattr(other.run, name)
+        ]
         for tensor in self.plan.tensors:
             old, new = self.of(tensor.name), other.of(tensor.name)
-            changes += [Change(f"{tensor.name}.{name}", getattr(old, name), getattr(new, name))
-                        for name in QUANTIZER_SETTINGS if getattr(old, name) != getattr(new, name)]
+            changes += [
+                Change(f"{tensor.name}.{name}", getattr(old, name), getattr(new, name))
+                for name in QUANTIZER_SETTINGS
+                if getattr(old, name) != getattr(new, name)
+            ]
         return tuple(changes)
 
     def to_dict(self) -> Dict[str, Any]:
         """JSON-able: run settings and, by tensor name, quantizer settings."""
-        return {"run": self.run.to_dict(),
-                "quantizers": {tensor.name: self.of(tensor.name).to_dict() for tensor in self.plan.tensors}}
+        return {
+            "run": self.run.to_dict(),
+            "quantizers": {tensor.name: self.of(tensor.name).to_dict() for tensor in self.plan.tensors},
+        }
 
     @classmethod
     def from_dict(cls, plan: QuantizationPlan, record: Dict[str, Any]) -> "SettingsBook":
@@ -86,8 +111,11 @@ class SettingsBook:
             quantizers = []
             for members in plan.groups:
                 tensor = plan.tensors[members[0]]
-                values = {name: value for name, value in record["quantizers"][tensor.name].items()
-                          if tensor.kind in QUANTIZER_SETTINGS[name].kinds}
+                values = {
+                    name: value
+                    for name, value in record["quantizers"][tensor.name].items()
+                    if tensor.kind in QUANTIZER_SETTINGS[name].kinds
+                }
                 quantizers.append(quantizer_settings(tensor.kind, tensor.name, **values))
             return cls(plan, tuple(quantizers), RunSettings(**record["run"]))
         except (KeyError, TypeError, AttributeError) as error:
@@ -112,15 +140,24 @@ class SettingsBook:
 
     def matching(self, pattern: str, name: str, path: str) -> List[QuantizedTensor]:
         """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where
-        the setting ``name`` applies to both."""
+        the setting ``name`` applies to both.
+        """
         if name not in QUANTIZER_SETTINGS:
-            raise SettingError(f"{path}: there is no setting {name!r}; there are {', '.join(QUANTIZER_SETTINGS)} and, for the run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}")
+            raise SettingError(
+                f"{path}: there is no setting {name!r}; there are {', '.join(QUANTIZER_SETTINGS)} and, for the "
+                f"run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}"
+            )
         found = [t for t in self.plan.tensors if fnmatchcase(t.name, pattern)]
         if not found or pattern.rpartition(".")[2] not in KINDS:
-            found = [t for t in self.plan.tensors
-                     if (t in found or fnmatchcase(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds]
+            found = [
+                t
+                for t in self.plan.tensors
+                if (t in found or fnmatchcase(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds
+            ]
         if not found:
-            raise SettingError(f"{path}: no tensor is named {pattern!r}; there are {', '.join(t.name for t in self.plan.tensors)}")
+            raise SettingError(
+                f"{path}: no tensor is named {pattern!r}; there are {', '.join(t.name for t in self.plan.tensors)}"
+            )
         return found
 
 

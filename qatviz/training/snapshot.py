@@ -31,8 +31,14 @@ def _measures(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: bo
     sums = dict(zip(SNAPSHOT_SUMS, fetched.measures.astype(np.float64)))
     grid = _grid(fetched, settings)
     coarsest = int(np.argmax(fetched.scale))
-    row = dict(sums, scale=fetched.scale[coarsest], zero_point=fetched.zero_point[coarsest],
-               range_min=grid.minimum.min(), range_max=grid.maximum.max(), sqnr_db=sqnr_db(sums["signal"], sums["mse"]))
+    row = dict(
+        sums,
+        scale=fetched.scale[coarsest],
+        zero_point=fetched.zero_point[coarsest],
+        range_min=grid.minimum.min(),
+        range_max=grid.maximum.max(),
+        sqnr_db=sqnr_db(sums["signal"], sums["mse"]),
+    )
     if not enabled:
         # In float there are no codes to speak of.
         row.update(rmse_over_scale=0.0, used_codes=np.nan, effective_bits=np.nan, flip_rate=np.nan)
@@ -45,11 +51,16 @@ def _histogram(fetched: SnapshotTensors, settings: QuantizerSettings, enabled: b
         scale, zero_point = scale[:1], zero_point[:1]
     code_counts = None
     if enabled and settings.num_bits <= MAX_CODE_BITS:
-        code_counts = read_only(fetched.code_counts[:2**settings.num_bits].astype(np.int64))
+        code_counts = read_only(fetched.code_counts[: 2**settings.num_bits].astype(np.int64))
     edges = np.linspace(fetched.edges[0], fetched.edges[1], HISTOGRAM_BINS + 1).astype(np.float32)
     return TensorHistogram(
-        edges=read_only(edges), float_counts=read_only(fetched.float_counts.astype(np.int64)),
-        quantized_counts=read_only(fetched.quantized_counts.astype(np.int64)), code_min=-2**(settings.num_bits - 1),
-        code_counts=code_counts, channel_min=read_only(fetched.channel_min.copy()),
-        channel_max=read_only(fetched.channel_max.copy()), scale=read_only(scale.copy()),
-        zero_point=read_only(zero_point.copy()))
+        edges=read_only(edges),
+        float_counts=read_only(fetched.float_counts.astype(np.int64)),
+        quantized_counts=read_only(fetched.quantized_counts.astype(np.int64)),
+        code_min=-(2 ** (settings.num_bits - 1)),
+        code_counts=code_counts,
+        channel_min=read_only(fetched.channel_min.copy()),
+        channel_max=read_only(fetched.channel_max.copy()),
+        scale=read_only(scale.copy()),
+        zero_point=read_only(zero_point.copy()),
+    )

@@ -35,7 +35,8 @@ class RawMeasures(NamedTuple):
 
 def sample_stride(size: int) -> int:
     """Every how many elements the sample takes one: the smallest odd number with which STEP_SAMPLE values reach the
-    end; odd, so that the sample does not see the same channels again and again (channel counts are mostly even)."""
+    end; odd, so that the sample does not see the same channels again and again (channel counts are mostly even).
+    """
     return -(-size // STEP_SAMPLE) | 1
 
 
@@ -89,15 +90,24 @@ class StepDecoder:
         with np.errstate(divide="ignore", invalid="ignore"):
             relative = np.where(scale > 0, np.sqrt(mse) / scale, 0.0)
         rows = {
-            "scale": scale, "zero_point": zero_point, "range_min": low, "range_max": high, "mse": mse,
-            "mse_clipping": mse_clipping, "mse_rounding": mse_rounding, "sqnr_db": sqnr_db(signal, mse),
-            "rmse_over_scale": relative, "clipped": share[0], "flushed": share[1],
+            "scale": scale,
+            "zero_point": zero_point,
+            "range_min": low,
+            "range_max": high,
+            "mse": mse,
+            "mse_clipping": mse_clipping,
+            "mse_rounding": mse_rounding,
+            "sqnr_db": sqnr_db(signal, mse),
+            "rmse_over_scale": relative,
+            "clipped": share[0],
+            "flushed": share[1],
         }
         return np.stack([rows[name] for name in STEP_MEASURES], axis=1).astype(np.float32)
 
     def _sums(self, x: np.ndarray, grids: np.ndarray, per_channel: np.ndarray, enabled: np.ndarray):
         """float32 ``[4, n, T]``: squares of the values, the error, its clipping and its rounding part; and
-        ``[2, n, T]``: how many values are clipped, and flushed to 0."""
+        ``[2, n, T]``: how many values are clipped, and flushed to 0.
+        """
         x = x.reshape(len(x), -1, STEP_SAMPLE)
         index = self._group_of[:, None]
         if per_channel.any():
@@ -121,6 +131,8 @@ class StepDecoder:
         scale = channels[:, 0]
         largest = np.maximum.reduceat(scale, self._starts, axis=1)
         is_largest = scale == largest[:, self._owner]
-        rows = [np.maximum.reduceat(np.where(is_largest, row, -np.inf), self._starts, axis=1)
-                for row in np.moveaxis(channels, 1, 0)]
+        rows = [
+            np.maximum.reduceat(np.where(is_largest, row, -np.inf), self._starts, axis=1)
+            for row in np.moveaxis(channels, 1, 0)
+        ]
         return np.stack(rows, axis=1)

@@ -7,7 +7,7 @@ import gc
 import time
 from bisect import bisect_left
 from dataclasses import replace
-from typing import Callable, List, Optional, Set, Tuple, Union
+from typing import Any, Callable, ClassVar, Dict, List, Optional, Set, Tuple, Union
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
@@ -61,13 +61,28 @@ class Trainer:
         The state at the end, once it has come.
     """
 
-    def __init__(self, spec: RunSpec, inbox: Inbox, collector: Collector, record: Optional[RunRecord],
-                 on_state: Callable[[str, int], None]):
+    def __init__(
+        self,
+        spec: RunSpec,
+        inbox: Inbox,
+        collector: Collector,
+        record: Optional[RunRecord],
+        on_state: Callable[[str, int], None],
+    ):
         self._spec, self._inbox, self._collector, self._record = spec, inbox, collector, record
         self._on_state = on_state
         self._started = time.perf_counter()
-        self._graph = TrainingGraph(spec.network, spec.plan, spec.dataset, spec.batch_size, spec.optimizer, spec.seed,
-                                    spec.placement, spec.telemetry, spec.fixed)
+        self._graph = TrainingGraph(
+            spec.network,
+            spec.plan,
+            spec.dataset,
+            spec.batch_size,
+            spec.optimizer,
+            spec.seed,
+            spec.placement,
+            spec.telemetry,
+            spec.fixed,
+        )
         self._place = self._graph.layout
         self._loss_of_guessing = OBJECTIVES[spec.dataset.task].loss_of_guessing(spec.dataset)
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
@@ -151,7 +166,8 @@ class Trainer:
 
     def _finish_evaluation(self) -> bool:
         """Measure how good it is at the last step; False if a command came meanwhile after which there is more to
-        do."""
+        do.
+        """
         self._evaluation, book = self._new_evaluation(), self.book
         while self._evaluation is not None:
             self._advance_evaluation()
@@ -189,8 +205,11 @@ class Trainer:
 
     def _activate(self) -> None:
         """quant_delay of some quantizers ends here."""
-        names = [t.name for t in self._spec.plan.tensors
-                 if self.book.of(t.name).enabled and self.book.of(t.name).quant_delay == self.step]
+        names = [
+            t.name
+            for t in self._spec.plan.tensors
+            if self.book.of(t.name).enabled and self.book.of(t.name).quant_delay == self.step
+        ]
         self._graph.write_settings(self.book.quantizers, self.book.run, self.step)
         self._plan_activation()
         self._emit(events.SettingsActivated(self.step, tuple(names)))
@@ -208,7 +227,8 @@ class Trainer:
 
     def _after_bad_step(self, what: str) -> None:
         """Go back to a state from which a step could be taken: numbers as large as those of the present one lead to no
-        end of bad steps, even where they are finite."""
+        end of bad steps, even where they are finite.
+        """
         left, book, good = self.step, self.book, self._moments.last_good
         self._set_to(good)
         self._unproven = None
@@ -270,8 +290,9 @@ class Trainer:
                 self._collector.put(TensorValues(self.step, name, read_only(self._graph.tensor_values(name))))
         self._wanted.clear()
         interval = self.book.run.snapshot_interval
-        self._snapshot_pace.done(started, time.perf_counter(), interval,
-                                 min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default))
+        self._snapshot_pace.done(
+            started, time.perf_counter(), interval, min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
+        )
 
     def _new_evaluation(self) -> Evaluation:
         return Evaluation(self._graph, self._spec.metric, len(self._spec.dataset.x_test), self.step)
@@ -308,7 +329,10 @@ class Trainer:
                 answers = []
                 handler = self._HANDLERS.get(type(sent.command))
                 if handler is None:
-                    raise RunStateError(f"{sent.command.describe()}: there is no such command; there are {', '.join(kind.__name__ for kind in self._HANDLERS)}")
+                    raise RunStateError(
+                        f"{sent.command.describe()}: there is no such command; there are "
+                        f"{', '.join(kind.__name__ for kind in self._HANDLERS)}"
+                    )
                 handler(self, sent)
                 book = self.book
             except QatvizError as error:
@@ -318,7 +342,8 @@ class Trainer:
 
     def _adopt(self, book: SettingsBook, answers: List[Tuple[Sent, Union[tuple, QatvizError]]]) -> None:
         """Let ``book`` take effect before the next step; what it replaces can be gone back to. Then answer, in
-        order."""
+        order.
+        """
         name = ""
         if book != self.book:
             last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
@@ -429,10 +454,18 @@ class Trainer:
         self._stopping = True
         self._applied(sent)
 
-    _HANDLERS = {
-        c.Pause: _on_pause, c.Resume: _on_resume, c.SingleStep: _on_single_step, c.Evaluate: _on_evaluate,
-        c.TakeSnapshot: _on_take_snapshot, c.InspectTensor: _on_inspect_tensor, c.SaveCheckpoint: _on_save_checkpoint,
-        c.RestoreCheckpoint: _on_restore_checkpoint, c.Undo: _on_undo, c.Redo: _on_redo, c.SetSteps: _on_set_steps,
+    _HANDLERS: ClassVar[Dict[Any, Any]] = {
+        c.Pause: _on_pause,
+        c.Resume: _on_resume,
+        c.SingleStep: _on_single_step,
+        c.Evaluate: _on_evaluate,
+        c.TakeSnapshot: _on_take_snapshot,
+        c.InspectTensor: _on_inspect_tensor,
+        c.SaveCheckpoint: _on_save_checkpoint,
+        c.RestoreCheckpoint: _on_restore_checkpoint,
+        c.Undo: _on_undo,
+        c.Redo: _on_redo,
+        c.SetSteps: _on_set_steps,
         c.Stop: _on_stop,
     }
 
@@ -446,7 +479,9 @@ class Trainer:
         if moment is not None:
             return moment
         if self._record is None:
-            raise RunStateError(f"there is no checkpoint {name!r}; there are {', '.join(self._moments.names()) or 'none'}")
+            raise RunStateError(
+                f"there is no checkpoint {name!r}; there are {', '.join(self._moments.names()) or 'none'}"
+            )
         arrays, meta = self._record.load_checkpoint(name)
         moment = Moment.from_checkpoint(name, arrays, meta, self._spec.plan)
         self._graph.check_state(name, arrays)

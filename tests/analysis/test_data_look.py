@@ -28,8 +28,11 @@ def test_the_classes_take_turns(labels, n):
 
 
 def test_counts_and_captions_are_those_of_the_data():
-    data = dataset(np.zeros((90, 3, 4, 1), np.uint8) + np.arange(90, dtype=np.uint8)[:, None, None, None],
-                   classes_of(90, 3), class_names=["a", "b", "c"])
+    data = dataset(
+        np.zeros((90, 3, 4, 1), np.uint8) + np.arange(90, dtype=np.uint8)[:, None, None, None],
+        classes_of(90, 3),
+        class_names=["a", "b", "c"],
+    )
     look = look_at(data)
     for counts, labels in ((look.train_counts, data.y_train), (look.test_counts, data.y_test)):
         assert counts.tolist() == [int((labels == index).sum()) for index in range(3)]
@@ -46,7 +49,9 @@ def test_pixels_are_shown_as_they_are():
     x = np.random.RandomState(0).randint(0, 256, (40, 5, 7, 3)).astype(np.uint8)
     data = dataset(x, classes_of(40))
     look = look_at(data)
-    assert look.kind == RGB and look.values == f"uint8 from {data.x_train.min()} to {data.x_train.max()}, fed as x / 255"
+    assert (
+        look.kind == RGB and look.values == f"uint8 from {data.x_train.min()} to {data.x_train.max()}, fed as x / 255"
+    )
     for sample in look.samples:
         assert (data.x_train == sample).all(axis=(1, 2, 3)).any()
 
@@ -65,7 +70,7 @@ def test_values_in_float_are_spread_from_the_least_to_the_largest(low, high):
 
 @pytest.mark.parametrize("shape", [(200, 100), (1, 300), (65, 64)])
 def test_large_pictures_are_reduced_to_means(shape):
-    x = np.random.RandomState(0).randint(0, 256, (8,) + shape + (1,)).astype(np.uint8)
+    x = np.random.RandomState(0).randint(0, 256, (8, *shape, 1)).astype(np.uint8)
     data = dataset(x, classes_of(8, 2))
     samples = look_at(data).samples
     assert max(samples.shape[1:]) <= LARGEST_SIDE
@@ -110,8 +115,16 @@ def test_constant_data_has_a_look_too():
     for x in (np.full((10, 4, 4), 7.0, np.float32), np.zeros((10, 3), np.float32)):
         look = look_at(dataset(x, classes_of(10, 2)))
         assert len(set(look.samples.ravel().tolist())) == 1
-    same = Dataset("same", np.zeros((4, 2), np.float32), np.ones((4, 1), np.float32), np.zeros((2, 2), np.float32),
-                   np.ones((2, 1), np.float32), (), "a test", "regression")
+    same = Dataset(
+        "same",
+        np.zeros((4, 2), np.float32),
+        np.ones((4, 1), np.float32),
+        np.zeros((2, 2), np.float32),
+        np.ones((2, 1), np.float32),
+        (),
+        "a test",
+        "regression",
+    )
     assert look_at(same).train_counts.sum() == 4
 
 

@@ -22,10 +22,19 @@ def histogram_of(values, grid, bits, enabled=True):
     inner[0], inner[-1] = -np.inf, np.inf
     codes = None
     if enabled and bits <= 8:
-        codes = np.bincount((quantize(values, grid) + 2**(bits - 1)).ravel(), minlength=2**bits)
+        codes = np.bincount((quantize(values, grid) + 2 ** (bits - 1)).ravel(), minlength=2**bits)
     counts, quantized_counts = np.histogram(values, inner)[0], np.histogram(quantized, inner)[0]
-    return TensorHistogram(edges, counts, quantized_counts, -2**(bits - 1), codes, values.min(axis=0),
-                           values.max(axis=0), np.atleast_1d(grid.scale), np.atleast_1d(grid.zero_point))
+    return TensorHistogram(
+        edges,
+        counts,
+        quantized_counts,
+        -(2 ** (bits - 1)),
+        codes,
+        values.min(axis=0),
+        values.max(axis=0),
+        np.atleast_1d(grid.scale),
+        np.atleast_1d(grid.zero_point),
+    )
 
 
 def seen(values, grid, bits):
@@ -75,8 +84,13 @@ def test_parts_are_parts_and_add_up_to_the_exact_shares(case):
 def test_without_exact_shares_each_bin_is_right_to_its_edges(case):
     values, grid, bits = case
     histogram = histogram_of(values, grid, bits)
-    outside, to_zero = split(histogram.edges.astype(float), histogram.float_counts.astype(float), grid,
-                             histogram.channel_min, histogram.channel_max)
+    outside, to_zero = split(
+        histogram.edges.astype(float),
+        histogram.float_counts.astype(float),
+        grid,
+        histogram.channel_min,
+        histogram.channel_max,
+    )
     low, high, half = float(grid.minimum), float(grid.maximum), float(grid.scale) / 2
     for i, (start, end) in enumerate(zip(histogram.edges[:-1], histogram.edges[1:])):
         tolerance = 1e-5 * max(abs(low), abs(high), abs(float(start)), abs(float(end)))
@@ -119,12 +133,12 @@ def test_the_log2_axis_loses_no_value(case):
     for part in ("counts", "clipped", "flushed", "quantized"):
         assert getattr(shown, part).sum() == pytest.approx(getattr(plain, part).sum())
         assert (getattr(shown, part) >= 0).all()
-    assert 2**shown.edges[-1] >= np.abs(plain.edges).max() * (1 - 1e-6)
+    assert 2 ** shown.edges[-1] >= np.abs(plain.edges).max() * (1 - 1e-6)
     assert shown.edges[-1] == np.round(shown.edges[-1])
     np.testing.assert_allclose(np.diff(shown.edges)[1:], 1 / BINS_PER_OCTAVE)
     # The rest is what bins of values do not tell apart.
     bin_width = plain.edges[1] - plain.edges[0]
-    assert 2**shown.edges[1] >= bin_width * (1 - 1e-6) or len(shown.edges) == BINS_PER_OCTAVE + 2
+    assert 2 ** shown.edges[1] >= bin_width * (1 - 1e-6) or len(shown.edges) == BINS_PER_OCTAVE + 2
     if plain.levels is not None:
         assert shown.level_counts.sum() == plain.level_counts.sum()
         assert (np.diff(shown.levels) > 0).all()
@@ -134,9 +148,9 @@ def test_log2_bins_hold_the_values_between_their_edges():
     # Evenly spread values: the share of an interval is its length, and two signs come together.
     values = np.linspace(-4, 4, 80001, dtype=np.float32)[:, None]
     shown = to_log2(distribution(histogram_of(values, choose_grid(-4, 4), 8, False), 8, False, (-4.0, 4.0)))
-    widths = np.diff(2.0**shown.edges[1:])
+    widths = np.diff(2.0 ** shown.edges[1:])
     np.testing.assert_allclose(shown.counts[1:] / len(values), widths / 4, atol=1e-3)
-    assert shown.counts[0] / len(values) == pytest.approx(2.0**shown.edges[1] / 4, abs=1e-3)
+    assert shown.counts[0] / len(values) == pytest.approx(2.0 ** shown.edges[1] / 4, abs=1e-3)
 
 
 def test_levels_of_both_signs_come_together_on_the_log2_axis():
@@ -176,8 +190,17 @@ def test_narrow_is_read_off_the_window(bits, narrow):
 @pytest.mark.parametrize("shares", [(np.nan, np.nan), (1.0, 1.0), (0.0, 0.0)])
 def test_a_tensor_that_ran_away_has_a_defined_answer(window, shares):
     edges = np.linspace(-1e38, 1e38, BINS + 1).astype(np.float32)
-    histogram = TensorHistogram(edges, np.ones(BINS, int), np.ones(BINS, int), -128, np.ones(256, int),
-                                np.float32([-np.inf]), np.float32([np.nan]), np.float32([0]), np.int32([0]))
+    histogram = TensorHistogram(
+        edges,
+        np.ones(BINS, int),
+        np.ones(BINS, int),
+        -128,
+        np.ones(256, int),
+        np.float32([-np.inf]),
+        np.float32([np.nan]),
+        np.float32([0]),
+        np.int32([0]),
+    )
     for log2 in (False, True):
         shown = distribution(histogram, 8, True, window, *shares)
         shown = to_log2(shown) if log2 else shown

@@ -36,8 +36,8 @@ def step_function(n, at, before, after):
 def test_means_are_of_the_windows_around_the_change_without_the_transient():
     loss = step_function(300, 100, 0.2, 0.3)
     loss[:50] = 9.0  # before the window
-    loss[100:100 + TRANSIENT_STEPS] = 9.0
-    loss[100 + TRANSIENT_STEPS + WINDOW_STEPS:] = 9.0
+    loss[100 : 100 + TRANSIENT_STEPS] = 9.0
+    loss[100 + TRANSIENT_STEPS + WINDOW_STEPS :] = 9.0
     found = effect(history_of(loss), 100)
     assert found.loss == pytest.approx((0.2, 0.3)) and found.steps == WINDOW_STEPS
 
@@ -96,10 +96,14 @@ def test_it_is_told_in_a_line():
     evaluate(history, 100, 0.971)
     evaluate(history, 200, 0.958)
     assert effect(history, 100, ["a.weights"]).describe() == (
-        "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB")
+        "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB"
+    )
 
 
 def test_changed_tensors_are_told_from_settings_of_the_run():
-    changes = [Change("run.learning_rate", 1, 2), Change("b.weights.num_bits", 8, 4),
-               Change("b.weights.symmetric", 0, 1)]
+    changes = [
+        Change("run.learning_rate", 1, 2),
+        Change("b.weights.num_bits", 8, 4),
+        Change("b.weights.symmetric", 0, 1),
+    ]
     assert tensors_of(changes, TENSORS) == ("b.weights",)

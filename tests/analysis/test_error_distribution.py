@@ -2,7 +2,8 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings, strategies as st
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from qatviz.analysis.error_distribution import LARGEST, SAMPLE, error_distribution
 from qatviz.quant.affine import choose_grid
@@ -11,8 +12,14 @@ from qatviz.quant.ranges import min_max_range
 
 
 @settings(deadline=None, max_examples=50)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 200), channels=st.integers(1, 6), bits=st.integers(2, 12),
-       share=st.floats(0.3, 1.0), by_channel=st.booleans())
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.integers(1, 200),
+    channels=st.integers(1, 6),
+    bits=st.integers(2, 12),
+    share=st.floats(0.3, 1.0),
+    by_channel=st.booleans(),
+)
 def test_it_agrees_with_the_measures(seed, rows, channels, bits, share, by_channel):
     random = np.random.RandomState(seed)
     values = (random.randn(rows, channels) * random.uniform(0.1, 2, channels)).astype(np.float32)

@@ -27,7 +27,7 @@ def test_alike_changes_are_told_with_their_number(tensors, old, new):
 def test_changes_from_different_values_or_of_different_settings():
     three = [bits("a.weights"), bits("b.weights", 7), bits("c.weights")]
     assert changes_words(three) == "num_bits → 4 of 3 tensors"
-    other = three[:2] + [Change("c.weights.symmetric", False, True)]
+    other = [*three[:2], Change("c.weights.symmetric", False, True)]
     assert changes_words(other) == "a.weights.num_bits 8 → 4 and 2 more"
     assert change_words(other[2]) == "c.weights.symmetric off → on" and changes_words([]) == ""
 
@@ -40,14 +40,19 @@ def test_tensors_that_are_not_named_are_counted(tensors):
     assert more == (f"{len(tensors) - NAMED} more" if len(tensors) > NAMED else "")
 
 
-@pytest.mark.parametrize("event, text", [
-    (events.Planned(3, None), "to go on until stopped"), (events.Planned(3, 9000), "to go on to step 9,000"),
-    (events.Planned(3, 9, ()), "to go on to step 9"),
-    (events.Planned(3, 9, ({},)), "to go on to step 9, with 1 change to come"),
-    (events.Planned(3, None, ({}, {})), "to go on until stopped, with 2 changes to come"),
-    (events.Restored(5, "x", "restored", 9, ()), "the run was set back from step 9 to 5"),
-    (events.Restored(9, "x", "redo", 5, ()), "the run was set forward from step 5 to 9 (redo)"),
-    (events.CommandApplied(5, 1, "preset int4", (bits("a.weights"),)), "preset int4: a.weights.num_bits 8 → 4"),
-    (events.CommandApplied(5, 1, "change", (bits("a.weights"),)), "a.weights.num_bits 8 → 4")])
+@pytest.mark.parametrize(
+    "event, text",
+    [
+        (events.Planned(3, None), "to go on until stopped"),
+        (events.Planned(3, 9000), "to go on to step 9,000"),
+        (events.Planned(3, 9, ()), "to go on to step 9"),
+        (events.Planned(3, 9, ({},)), "to go on to step 9, with 1 change to come"),
+        (events.Planned(3, None, ({}, {})), "to go on until stopped, with 2 changes to come"),
+        (events.Restored(5, "x", "restored", 9, ()), "the run was set back from step 9 to 5"),
+        (events.Restored(9, "x", "redo", 5, ()), "the run was set forward from step 5 to 9 (redo)"),
+        (events.CommandApplied(5, 1, "preset int4", (bits("a.weights"),)), "preset int4: a.weights.num_bits 8 → 4"),
+        (events.CommandApplied(5, 1, "change", (bits("a.weights"),)), "a.weights.num_bits 8 → 4"),
+    ],
+)
 def test_sentences(event, text):
     assert sentence(event) == text

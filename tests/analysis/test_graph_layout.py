@@ -15,7 +15,7 @@ CHAIN = [(f"n{i}", f"n{i + 1}") for i in range(29)]
 
 
 def sizes_of(edges, size=SIZE):
-    return {name: size for name in dict.fromkeys(itertools.chain(*edges))}
+    return dict.fromkeys(dict.fromkeys(itertools.chain(*edges)), size)
 
 
 @st.composite
@@ -47,8 +47,12 @@ def drawn(points, flow):
         middle = (start[along] + end[along]) / 2
         near, far = start.copy(), end.copy()
         near[along] = far[along] = middle
-        pieces.append((1 - share)**3 * start + 3 * (1 - share)**2 * share * near + 3 * (1 - share) * share**2 * far
-                      + share**3 * end)
+        pieces.append(
+            (1 - share) ** 3 * start
+            + 3 * (1 - share) ** 2 * share * near
+            + 3 * (1 - share) * share**2 * far
+            + share**3 * end
+        )
     return np.concatenate(pieces)
 
 
@@ -60,7 +64,7 @@ def test_nothing_overlaps_and_edges_lead_from_border_to_border(graph, flow, part
     assert set(layout.boxes) == set(sizes) and set(layout.routes) == set(edges)
     for name, (x, y, width, height) in layout.boxes.items():
         assert (width, height) == sizes[name]
-        assert -1e-6 <= x and x + width <= layout.width + 1e-6 and -1e-6 <= y and y + height <= layout.height + 1e-6
+        assert x >= -1e-6 and x + width <= layout.width + 1e-6 and y >= -1e-6 and y + height <= layout.height + 1e-6
     for one, other in itertools.combinations(layout.boxes.values(), 2):
         assert not overlap(one, other)
     along = 1 if flow == DOWN else 0
@@ -101,7 +105,7 @@ def test_a_ladder_that_was_twisted_is_untwisted():
     """Two chains given in the opposite order in every other layer: without crossings if drawn well."""
     edges = [("s", "a0"), ("s", "b0")]
     for i in range(6):
-        edges += [(f"a{i}", f"a{i + 1}"), (f"b{i}", f"b{i + 1}")][::1 - 2 * (i % 2)]
+        edges += [(f"a{i}", f"a{i + 1}"), (f"b{i}", f"b{i + 1}")][:: 1 - 2 * (i % 2)]
     sizes = dict.fromkeys(["s"] + [kind + str(i) for i in range(7) for kind in ("ab" if i % 2 else "ba")], 10.0)
     layers = lay_in_layers(sizes, edges, 5.0)
     above = {key: [] for key in layers.rank}
@@ -130,8 +134,9 @@ def test_a_chain_is_folded_to_fit_the_window_and_read_in_order():
     wide, tall = fitting_layout(sizes, CHAIN, 1200, 300), fitting_layout(sizes, CHAIN, 420, 600)
     for layout, window in ((wide, (1200, 300)), (tall, (420, 600))):
         assert layout.parts > 1
-        assert layout.scale_in(*window) > 2 * max(layered_layout(sizes, CHAIN, flow).scale_in(*window) for flow in
-                                                  (DOWN, RIGHT))
+        assert layout.scale_in(*window) > 2 * max(
+            layered_layout(sizes, CHAIN, flow).scale_in(*window) for flow in (DOWN, RIGHT)
+        )
     places = [wide.boxes[f"n{i}"][:2] for i in range(30)]
     assert places == sorted(places, key=lambda place: place[::-1] if wide.flow == RIGHT else place)
 
@@ -151,7 +156,7 @@ def test_cuts_are_made_only_where_one_value_goes_on():
         edges += [(a, b), (b, c), (c, after), (a, after)]
     layout = fitting_layout(sizes_of(edges), edges, 500, 500, DOWN)
     assert layout.parts > 1
-    for (source, target), points in layout.routes.items():
+    for (source, _target), points in layout.routes.items():
         if points[-1][1] < points[0][1]:  # it goes to another part
             assert source[0] == "a"
 
@@ -171,12 +176,12 @@ def test_spread_keeps_distances_and_cannot_be_improved(pairs, distance):
     assert (np.diff(found) >= apart - 1e-9).all()
     if (np.diff(wanted) >= apart).all():
         np.testing.assert_allclose(found, wanted, atol=1e-9)
-    cost = np.sum(pull * (found - wanted)**2)
+    cost = np.sum(pull * (found - wanted) ** 2)
     steps = np.random.RandomState(0).randn(200, len(wanted))
     for step in steps * 0.05:
         other = found + step
         if (np.diff(other) >= apart).all():
-            assert np.sum(pull * (other - wanted)**2) >= cost - 1e-9
+            assert np.sum(pull * (other - wanted) ** 2) >= cost - 1e-9
 
 
 def test_neighbours_are_apart():

@@ -1,7 +1,8 @@
 """Distributions over time on common edges."""
 
 import numpy as np
-from hypothesis import given, strategies as st
+from hypothesis import given
+from hypothesis import strategies as st
 
 from qatviz.analysis import heatmap
 from qatviz.telemetry.snapshots import TensorHistogram
@@ -10,8 +11,9 @@ from qatviz.telemetry.snapshots import TensorHistogram
 def histogram_of(values, bins=64):
     counts, edges = np.histogram(values, bins)
     one = np.float32([1])
-    return TensorHistogram(edges.astype(np.float32), counts, counts, -128, None, one * values.min(), one * values.max(), one,
-                           np.int32([0]))
+    return TensorHistogram(
+        edges.astype(np.float32), counts, counts, -128, None, one * values.min(), one * values.max(), one, np.int32([0])
+    )
 
 
 @given(seed=st.integers(0, 10**6), low=st.floats(-5, -4), high=st.floats(4, 5))

@@ -22,10 +22,15 @@ def test_all_is_drawn_once(name):
     assert sum(len(text.layers.split(" + ")) for text in texts.values()) == len(layers) + 1
 
 
-@pytest.mark.parametrize("layer, text", [
-    (Conv2D("c", INPUT, filters=3, kernel_size=5), "Conv2D 5×5"),
-    (Conv2D("c", INPUT, filters=3, kernel_size=(3, 1), strides=2), "Conv2D 3×1 /2"),
-    (Conv2D("c", INPUT, filters=3, kernel_size=3, strides=(2, 1)), "Conv2D 3×3 /2×1"),
-    (MaxPool("p", INPUT, pool_size=(2, 3)), "MaxPool 2×3"), (Add("a", ("b", "c")), "Add")])
+@pytest.mark.parametrize(
+    "layer, text",
+    [
+        (Conv2D("c", INPUT, filters=3, kernel_size=5), "Conv2D 5×5"),
+        (Conv2D("c", INPUT, filters=3, kernel_size=(3, 1), strides=2), "Conv2D 3×1 /2"),
+        (Conv2D("c", INPUT, filters=3, kernel_size=3, strides=(2, 1)), "Conv2D 3×3 /2×1"),
+        (MaxPool("p", INPUT, pool_size=(2, 3)), "MaxPool 2×3"),
+        (Add("a", ("b", "c")), "Add"),
+    ],
+)
 def test_a_layer_in_a_word_or_two(layer, text):
     assert layer_text(layer) == text

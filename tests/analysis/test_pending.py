@@ -2,11 +2,13 @@
 
 import numpy as np
 import pytest
-from hypothesis import given, settings as hypothesis_settings, strategies as st
+from hypothesis import given
+from hypothesis import settings as hypothesis_settings
+from hypothesis import strategies as st
 
 from qatviz.analysis import pending
-from qatviz.network.plan import quantization_plan
 from qatviz.network import zoo
+from qatviz.network.plan import quantization_plan
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
 from qatviz.quant.ranges import find_range, min_max_range
@@ -24,11 +26,22 @@ def random_values(seed, rows, channels, spread=1.0):
 
 
 @hypothesis_settings(deadline=None, max_examples=60)
-@given(seed=st.integers(0, 10**6), rows=st.integers(1, 300), channels=st.integers(1, 9), bits=st.integers(2, 16),
-       symmetric=st.booleans(), narrow=st.booleans(), power=st.booleans(), by_channel=st.booleans(),
-       share=st.sampled_from([0.0, 0.3, 1.0]), exponent=st.integers(-20, 20), block=st.integers(1, 400))
-def test_measures_are_the_references(seed, rows, channels, bits, symmetric, narrow, power, by_channel, share, exponent,
-                                     block):
+@given(
+    seed=st.integers(0, 10**6),
+    rows=st.integers(1, 300),
+    channels=st.integers(1, 9),
+    bits=st.integers(2, 16),
+    symmetric=st.booleans(),
+    narrow=st.booleans(),
+    power=st.booleans(),
+    by_channel=st.booleans(),
+    share=st.sampled_from([0.0, 0.3, 1.0]),
+    exponent=st.integers(-20, 20),
+    block=st.integers(1, 400),
+)
+def test_measures_are_the_references(
+    seed, rows, channels, bits, symmetric, narrow, power, by_channel, share, exponent, block
+):
     values = random_values(seed, rows, channels, 10.0**exponent)
     values[::7] = 0
     low, high = min_max_range(values if by_channel else values.reshape(-1, 1))
@@ -83,8 +96,10 @@ def test_a_frozen_range_stays(per_channel):
     expected = choose_grid(*PRESENT, num_bits=3).scale
     for method, held in ((FROZEN, False), (PERCENTILE, True), (MIN_MAX, True)):
         settings = quantizer_settings("weights", num_bits=3, range_method=method, per_channel=per_channel)
-        np.testing.assert_array_equal(pending.pending_grid(WEIGHTS, settings, PRESENT, values, held).scale,
-                                      np.full(WEIGHTS.num_channels if per_channel else 1, expected))
+        np.testing.assert_array_equal(
+            pending.pending_grid(WEIGHTS, settings, PRESENT, values, held).scale,
+            np.full(WEIGHTS.num_channels if per_channel else 1, expected),
+        )
 
 
 def test_one_grid_for_all_channels_spans_the_widest():
@@ -109,8 +124,17 @@ def test_size_counts_codes_or_floats():
 
 def histogram_of(values, bins=128):
     counts, edges = np.histogram(values, bins)
-    return TensorHistogram(edges.astype(np.float32), counts, counts, -128, None, values.min(axis=0), values.max(axis=0),
-                           np.float32([1]), np.int32([0]))
+    return TensorHistogram(
+        edges.astype(np.float32),
+        counts,
+        counts,
+        -128,
+        None,
+        values.min(axis=0),
+        values.max(axis=0),
+        np.float32([1]),
+        np.int32([0]),
+    )
 
 
 @given(seed=st.integers(0, 10**6), channels=st.integers(1, 6), by_channel=st.booleans())
@@ -130,10 +154,13 @@ def test_likely_values_are_distributed_as_the_histogram(seed, channels, by_chann
 
 def test_likely_values_of_nothing_and_of_what_is_not_finite():
     empty = histogram_of(np.float32([[0.0, 1.0]]))
-    nothing = TensorHistogram(empty.edges, empty.float_counts * 0, empty.quantized_counts * 0, *list(vars(empty).values())[3:])
+    nothing = TensorHistogram(
+        empty.edges, empty.float_counts * 0, empty.quantized_counts * 0, *list(vars(empty).values())[3:]
+    )
     assert pending.likely_values(nothing, True).shape == (0, 2)
-    broken = TensorHistogram(*list(vars(empty).values())[:5], np.float32([np.nan, 0]), np.float32([1, np.inf]), empty.scale,
-                             empty.zero_point)
+    broken = TensorHistogram(
+        *list(vars(empty).values())[:5], np.float32([np.nan, 0]), np.float32([1, np.inf]), empty.scale, empty.zero_point
+    )
     assert np.isnan(pending.likely_values(broken, True)).all()
     constant = histogram_of(np.full((9, 2), 0.25, np.float32))
     np.testing.assert_array_equal(pending.likely_values(constant, True), np.float32(0.25))

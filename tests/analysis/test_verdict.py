@@ -17,17 +17,32 @@ NAN = float("nan")
 
 
 def tensor(kind="weights", parameters=100000, nonnegative=False):
-    return QuantizedTensor("layer." + kind, "layer", kind, (parameters,), 1, None, "layer." + kind, nonnegative,
-                           "Dense", parameters if kind == "weights" else 0)
+    return QuantizedTensor(
+        "layer." + kind,
+        "layer",
+        kind,
+        (parameters,),
+        1,
+        None,
+        "layer." + kind,
+        nonnegative,
+        "Dense",
+        parameters if kind == "weights" else 0,
+    )
 
 
 def measured(values, settings, low=None, high=None, **others):
     """Measures as of a snapshot of ``values``, on the grid of a range (else of their own)."""
     low, high = np.float32(values.min() if low is None else low), np.float32(values.max() if high is None else high)
-    grid = choose_grid(low, high,
-                       settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
-    row = dict(measure(values, grid)._asdict(), scale=float(grid.scale), zero_point=float(grid.zero_point),
-               range_min=float(grid.minimum), range_max=float(grid.maximum), flip_rate=NAN)
+    grid = choose_grid(low, high, settings.num_bits, settings.symmetric, settings.narrow_range, settings.power_of_two)
+    row = dict(
+        measure(values, grid)._asdict(),
+        scale=float(grid.scale),
+        zero_point=float(grid.zero_point),
+        range_min=float(grid.minimum),
+        range_max=float(grid.maximum),
+        flip_rate=NAN,
+    )
     row.update(others)
     return row
 
@@ -44,9 +59,16 @@ def levels_of(**measures):
     return v.levels(values, [tensor()], [settings], [True])[:, 0]
 
 
-@pytest.mark.parametrize("name, good, warning, bad", [
-    ("sqnr_db", 30, 15, 5), ("rmse_over_scale", 0.289, 0.5, 1.0), ("clipped", 0.001, 0.02, 0.5),
-    ("flushed", 0.01, 0.3, 0.9), ("used_codes", 200, 100, 20)])
+@pytest.mark.parametrize(
+    "name, good, warning, bad",
+    [
+        ("sqnr_db", 30, 15, 5),
+        ("rmse_over_scale", 0.289, 0.5, 1.0),
+        ("clipped", 0.001, 0.02, 0.5),
+        ("flushed", 0.01, 0.3, 0.9),
+        ("used_codes", 200, 100, 20),
+    ],
+)
 def test_each_judged_measure_has_three_levels(name, good, warning, bad):
     assert [levels_of(**{name: value})[ROW[name]] for value in (good, warning, bad)] == [v.GOOD, v.WARNING, v.BAD]
 
@@ -57,7 +79,7 @@ def test_an_exact_tensor_is_good_and_a_missing_measure_is_not_judged():
 
 
 def test_measures_without_a_threshold_have_no_level():
-    found = levels_of(**{name: 1.0 for name in SNAPSHOT_MEASURES})
+    found = levels_of(**dict.fromkeys(SNAPSHOT_MEASURES, 1.0))
     assert {name for name in SNAPSHOT_MEASURES if found[ROW[name]]} <= set(v.JUDGED)
 
 
@@ -75,8 +97,14 @@ def test_used_codes_are_held_against_what_so_few_values_can_use():
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
-@given(st.lists(st.floats(width=32), min_size=len(SNAPSHOT_MEASURES), max_size=len(SNAPSHOT_MEASURES)),
-       st.integers(2, 16), st.sampled_from(["weights", "activations"]), st.booleans(), st.booleans(), st.booleans())
+@given(
+    st.lists(st.floats(width=32), min_size=len(SNAPSHOT_MEASURES), max_size=len(SNAPSHOT_MEASURES)),
+    st.integers(2, 16),
+    st.sampled_from(["weights", "activations"]),
+    st.booleans(),
+    st.booleans(),
+    st.booleans(),
+)
 def test_there_is_a_verdict_on_anything(numbers, bits, kind, symmetric, nonnegative, active):
     wanted = quantizer_settings(kind, num_bits=bits, symmetric=symmetric)
     found = v.verdict(dict(zip(SNAPSHOT_MEASURES, numbers)), tensor(kind, nonnegative=nonnegative), wanted, active)
@@ -143,7 +171,7 @@ def test_float_exact_zero_and_diverged_tensors_have_words_of_their_own():
     assert v.verdict(exact, tensor(), settings) == v.Verdict(v.GOOD, "Exact: every value lies on the grid.")
     assert "0" in v.verdict(measured(np.zeros(8, np.float32), settings), tensor(), settings).text
     assert v.verdict(dict(exact, mse=np.inf), tensor(), settings).level == v.BAD
-    assert v.verdict({name: NAN for name in SNAPSHOT_MEASURES}, tensor(), settings).text == "Not measured yet."
+    assert v.verdict(dict.fromkeys(SNAPSHOT_MEASURES, NAN), tensor(), settings).text == "Not measured yet."
 
 
 def test_oscillation_is_told_where_nothing_else_is_wrong():

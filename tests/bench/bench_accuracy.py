@@ -1,16 +1,18 @@
-"""Accuracy of trained networks, on the 1,000 held-out digits: against tf.contrib.quantize at 8 bits, and against float at fewer.
+"""Accuracy of trained networks, on the 1,000 held-out digits: against tf.contrib.quantize at 8 bits, and against float
+at fewer.
 
-All runs of a comparison start from the same parameters and see the same batches. The learning rate falls towards the end and the
-last evaluations are averaged: what is left is the difference between the schemes rather than the luck of the last step.
+All runs of a comparison start from the same parameters and see the same batches. The learning rate falls towards the
+end and the last evaluations are averaged: what is left is the difference between the schemes rather than the luck of
+the last step.
 """
 
 from functools import lru_cache
 from typing import Dict, Iterator, List, Sequence
 
 import numpy as np
-
 from contrib_graph import CONTRIB, StaticEvaluation, StaticGraph
 from live_graph import BATCH_SIZE, CONTRIB_PRESET, dataset, network, run_spec, schedule
+
 from qatviz.telemetry import events
 from qatviz.training.commands import ChangeSettings
 from qatviz.training.handle import Run
@@ -26,10 +28,19 @@ INTERVAL, EVALUATIONS = 40, 4
 FLOAT_PRESET, W4A8_PRESET, TERNARY_PRESET = "float", "int4", "ternary"
 
 BELOW_CONTRIB, W4A8_BELOW_FLOAT, TERNARY_BELOW_FLOAT = (
-    "accuracy_points_below_contrib", "accuracy_points_w4a8_below_float", "accuracy_points_ternary_below_float")
-NAMES = tuple(f"{kind}/{name}" for kind, names in (
-    (BELOW_CONTRIB, ("mlp", "lenet", "dscnn")), (W4A8_BELOW_FLOAT, ("mlp", "lenet")), (TERNARY_BELOW_FLOAT, ("mlp", "lenet")),
-) for name in names)
+    "accuracy_points_below_contrib",
+    "accuracy_points_w4a8_below_float",
+    "accuracy_points_ternary_below_float",
+)
+NAMES = tuple(
+    f"{kind}/{name}"
+    for kind, names in (
+        (BELOW_CONTRIB, ("mlp", "lenet", "dscnn")),
+        (W4A8_BELOW_FLOAT, ("mlp", "lenet")),
+        (TERNARY_BELOW_FLOAT, ("mlp", "lenet")),
+    )
+    for name in names
+)
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
@@ -39,12 +50,20 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         reference, candidate = _COMPARISONS[kind]
         ours = [accuracy_of(network_name, candidate, seed) for seed in SEEDS]
         theirs = [_REFERENCES[reference](network_name, seed) for seed in SEEDS]
-        yield {"name": name, "unit": "percentage points", "value": 100.0 * (np.mean(theirs) - np.mean(ours)),
-               "accuracy": ours, "accuracy_" + reference: theirs}
+        yield {
+            "name": name,
+            "unit": "percentage points",
+            "value": 100.0 * (np.mean(theirs) - np.mean(ours)),
+            "accuracy": ours,
+            "accuracy_" + reference: theirs,
+        }
 
 
-_COMPARISONS = {BELOW_CONTRIB: (CONTRIB, CONTRIB_PRESET), W4A8_BELOW_FLOAT: (FLOAT_PRESET, W4A8_PRESET),
-                TERNARY_BELOW_FLOAT: (FLOAT_PRESET, TERNARY_PRESET)}
+_COMPARISONS = {
+    BELOW_CONTRIB: (CONTRIB, CONTRIB_PRESET),
+    W4A8_BELOW_FLOAT: (FLOAT_PRESET, W4A8_PRESET),
+    TERNARY_BELOW_FLOAT: (FLOAT_PRESET, TERNARY_PRESET),
+}
 
 
 def _slow_from(network_name: str) -> int:

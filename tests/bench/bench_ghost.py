@@ -12,8 +12,12 @@ NAME = "ghost_ms/million_weights"
 NAMES = (NAME,)
 TENSOR, SIDE = "wide.weights", 1000
 #: Edits, each another one.
-EDITS = [("num_bits", bits) for bits in (3, 4, 5, 6, 7, 2)] + [("symmetric", False), ("narrow_range", False),
-                                                               ("per_channel", False), ("power_of_two", True)]
+EDITS = [("num_bits", bits) for bits in (3, 4, 5, 6, 7, 2)] + [
+    ("symmetric", False),
+    ("narrow_range", False),
+    ("per_channel", False),
+    ("power_of_two", True),
+]
 ROUNDS = 4
 
 
@@ -26,9 +30,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 
     from qatviz.gui.context import Context
     from qatviz.gui.edits import HOLD, Edits
+    from qatviz.gui.panels.tensor import TensorPanel
     from qatviz.gui.run_model import RunModel
     from qatviz.gui.theme import DARK, Theme
-    from qatviz.gui.panels.tensor import TensorPanel
     from qatviz.network.graph import Network
     from qatviz.network.layers import Dense
     from qatviz.telemetry.snapshots import TensorValues, read_only
@@ -61,5 +65,11 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
             context.edits.discard()
     panel.close()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
-    yield {"name": NAME, "unit": "ms", "value": float(np.median(times)) * 1e3, "highest": max(times) * 1e3,
-           "p95_ms": float(np.percentile(times, 95)) * 1e3, "values": values.size}
+    yield {
+        "name": NAME,
+        "unit": "ms",
+        "value": float(np.median(times)) * 1e3,
+        "highest": max(times) * 1e3,
+        "p95_ms": float(np.percentile(times, 95)) * 1e3,
+        "values": values.size,
+    }

@@ -28,7 +28,8 @@ def million_step_history() -> History:
 
 
 def run(names):
-    """Append a million rows and measure: those of the figures that ``names`` asks for, as ``{"name", "value", "unit"}``."""
+    """Append a million rows and measure: those of the figures that ``names`` asks for, as ``{"name", "value",
+    "unit"}``."""
     history = million_step_history()
     random = np.random.RandomState(0)
     rows = {

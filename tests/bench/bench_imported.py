@@ -1,4 +1,5 @@
-"""A large model of the user's own: MobileNetV2 at 96x96, imported from Keras, trained with quantization and live changes."""
+"""A large model of the user's own: MobileNetV2 at 96x96, imported from Keras, trained with quantization and live
+changes."""
 
 import time
 from typing import Dict, Iterator, Sequence
@@ -47,12 +48,22 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     tensors = len(training.spec.plan.tensors)
     if training.state != "finished":
         raise RuntimeError(f"the run is {training.state}")
-    figures = {START: ("s", first), STEP: ("ms", float(np.median(np.diff(seconds))) * 1e3),
-               GROWTH: ("MB", max(memory.values()) - memory[min(step for step in memory if step >= SETTLED)])}
+    figures = {
+        START: ("s", first),
+        STEP: ("ms", float(np.median(np.diff(seconds))) * 1e3),
+        GROWTH: ("MB", max(memory.values()) - memory[min(step for step in memory if step >= SETTLED)]),
+    }
     for name in names:
         unit, value = figures[name]
-        yield {"name": name, "unit": unit, "value": value, "tensors": tensors, "steps": STEPS, "changes": changed,
-               "resident_mb": max(memory.values())}
+        yield {
+            "name": name,
+            "unit": unit,
+            "value": value,
+            "tensors": tensors,
+            "steps": STEPS,
+            "changes": changed,
+            "resident_mb": max(memory.values()),
+        }
 
 
 def _resident_mb() -> float:

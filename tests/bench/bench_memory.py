@@ -1,4 +1,5 @@
-"""Whether memory stays flat over a long run: the resident size of a process of its own, in which the whole trainer runs."""
+"""Whether memory stays flat over a long run: the resident size of a process of its own, in which the whole trainer
+runs."""
 
 import subprocess
 import sys
@@ -14,9 +15,19 @@ _TIMEOUT_S = 1800
 def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``: growth from step 2,000, when all is warm, to step 22,000."""
     for name in names:
-        process = subprocess.run([sys.executable, str(_HERE / "memory_child.py"), str(EARLY_STEP), str(LATE_STEP)],
-                                 stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True, text=True)
+        process = subprocess.run(
+            [sys.executable, str(_HERE / "memory_child.py"), str(EARLY_STEP), str(LATE_STEP)],
+            stdout=subprocess.PIPE,
+            timeout=_TIMEOUT_S,
+            check=True,
+            text=True,
+        )
         early, late, history_early, history_late = map(float, process.stdout.split()[-4:])
-        yield {"name": name, "unit": "MB", "value": late - early, "resident_mb": late,
-               # Its arrays fill up to a bound: see history_mb_million_steps.
-               "of_which_history_mb": history_late - history_early}
+        yield {
+            "name": name,
+            "unit": "MB",
+            "value": late - early,
+            "resident_mb": late,
+            # Its arrays fill up to a bound: see history_mb_million_steps.
+            "of_which_history_mb": history_late - history_early,
+        }

@@ -4,8 +4,8 @@
   with the largest difference in codes and the share of equal top-1: the least of both, over held-out digits and as many
   random inputs. Without a value where the format refuses the setting ("refused", with the reason) or the runtime is not
   here ("not_run"). "reaches" is whether it is as close as the runtime is known to be in networks of a few layers, of
-  which ``few_layers`` is one: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the
-  integer simulator.
+  which ``few_layers`` is one: conv, max-pool, depthwise, avg-pool, strided conv, two dense. Each network is trained
+  once, and exported under all settings. ``parity/NETWORK/SETTING/simulator`` is the integer simulator.
 - ``parity_more/...``: the same of wider activations, of options of TFLite, and of MobileNetV2, imported from tf.keras,
   with random parameters and the ranges of digits.
 - ``export_seconds/mobilenetv2/tflite``, ``import_seconds/resnet50``: wall-clock time at 96×96 and 224×224.
@@ -81,8 +81,7 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
         else:
             figure = {"name": name, "unit": "s", **(_export_seconds() if name == EXPORT_SECONDS else _import_seconds())}
         seconds = time.perf_counter() - start
-        print(f"{number}/{len(names)}  {name}: {_in_words(figure)}  ({seconds:.1f} s)", file=sys.stderr,
-              flush=True)
+        print(f"{number}/{len(names)}  {name}: {_in_words(figure)}  ({seconds:.1f} s)", file=sys.stderr, flush=True)
         yield figure
 
 
@@ -112,25 +111,37 @@ def _agreement(network_name: str, setting: str, form_name: str) -> Dict:
     try:
         with loaded(form, case.source, case.model) as file:
             for kind, codes in case.inputs.items():
-                codes, expected = codes[:form.examples], case.expected[kind][:form.examples]
-                logits = [file.run(codes[first:first + _BATCH])[case.model.output]
-                          for first in range(0, len(codes), _BATCH)]
+                codes, expected = codes[: form.examples], case.expected[kind][: form.examples]
+                logits = [
+                    file.run(codes[first : first + _BATCH])[case.model.output] for first in range(0, len(codes), _BATCH)
+                ]
                 found[kind] = compare_logits(expected, np.concatenate(logits))
     except ExportError as refused:
         return {"value": None, "refused": str(refused)}
     except NotRun as missing:
         return {"value": None, "not_run": str(missing)}
-    least = Agreement(min(each.identical for each in found.values()), max(each.largest for each in found.values()),
-                      min(each.top1 for each in found.values()))
-    return {"value": 100.0 * least.identical, **least.to_record(), "reaches": least.reaches(file.reached),
-            "reached": file.reached.to_record(), "runtime": file.runtime, "bytes": file.nbytes,
-            "examples": form.examples, "inputs": {kind: each.to_record() for kind, each in found.items()},
-            "seconds": time.perf_counter() - start}
+    least = Agreement(
+        min(each.identical for each in found.values()),
+        max(each.largest for each in found.values()),
+        min(each.top1 for each in found.values()),
+    )
+    return {
+        "value": 100.0 * least.identical,
+        **least.to_record(),
+        "reaches": least.reaches(file.reached),
+        "reached": file.reached.to_record(),
+        "runtime": file.runtime,
+        "bytes": file.nbytes,
+        "examples": form.examples,
+        "inputs": {kind: each.to_record() for kind, each in found.items()},
+        "seconds": time.perf_counter() - start,
+    }
 
 
 @lru_cache(maxsize=1)
 def _case(network_name: str, setting: str) -> Case:
     from parity_cases import digits
+
     from qatviz.export.integers.lowering import integer_model
     from qatviz.export.integers.simulator import quantize_input
     from qatviz.export.proof.graph import EvaluationGraph
@@ -155,12 +166,17 @@ def _export_seconds() -> Dict:
     with tempfile.TemporaryDirectory() as directory:
         start = time.perf_counter()
         report = FORMATS["tflite"].export(source, Path(directory) / "net.tflite").report
-        return {"value": time.perf_counter() - start, "examples": report.examples,
-                "outputs": report.to_record()["outputs"], "faults": report.faults}
+        return {
+            "value": time.perf_counter() - start,
+            "examples": report.examples,
+            "outputs": report.to_record()["outputs"],
+            "faults": report.faults,
+        }
 
 
 def _import_seconds() -> Dict:
     import tensorflow.compat.v1 as tf
+
     from qatviz.network.keras_import import import_model
 
     with tf.Graph().as_default(), tf.Session().as_default():
@@ -173,6 +189,7 @@ def _import_seconds() -> Dict:
 def _source(network_name: str, setting: str):
     """A network's state with other settings."""
     from live_graph import dataset
+
     from qatviz.export.source import ExportSource
     from qatviz.training.settings_book import SettingsBook
 
@@ -196,6 +213,7 @@ def _mobilenet_v2(shape: tuple):
     """MobileNetV2 as tf.keras has it, its plan, and random parameters with the ranges of digits."""
     import tensorflow.compat.v1 as tf
     from parity_cases import Calibrated
+
     from qatviz.network.keras_import import import_model
 
     with tf.Graph().as_default(), tf.Session().as_default():
@@ -210,6 +228,7 @@ def _digits_data(shape: tuple):
     """The digits as a data set of another shape."""
     from live_graph import dataset
     from parity_cases import digits
+
     from qatviz.data import from_arrays
 
     data = dataset()

@@ -17,8 +17,8 @@ _TIMEOUT_S = 120
 
 
 def run(names: Sequence[str]) -> Iterator[Dict]:
-    """Measure the figures ``names``: wall time of a whole one-step run, evaluation and the record on disk included, so an upper
-    bound of the time to the first step."""
+    """Measure the figures ``names``: wall time of a whole one-step run, evaluation and the record on disk included, so
+    an upper bound of the time to the first step."""
     for name in names:
         seconds = [_one_step_run() for _ in range(REPEATS)]
         yield {"name": name, "unit": "s", "value": float(np.median(seconds)), "runs": seconds}
@@ -26,10 +26,21 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 
 def _one_step_run() -> float:
     with tempfile.TemporaryDirectory() as directory:
-        command = [sys.executable, "-m", "qatviz", "train", "--steps", "1", "--json", "--out", str(Path(directory) / "run")]
+        command = [
+            sys.executable,
+            "-m",
+            "qatviz",
+            "train",
+            "--steps",
+            "1",
+            "--json",
+            "--out",
+            str(Path(directory) / "run"),
+        ]
         begin = time.perf_counter()
-        process = subprocess.run(command, cwd=str(_ROOT), stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True,
-                                 text=True)
+        process = subprocess.run(
+            command, cwd=str(_ROOT), stdout=subprocess.PIPE, timeout=_TIMEOUT_S, check=True, text=True
+        )
         seconds = time.perf_counter() - begin
     result = json.loads(process.stdout.splitlines()[-1])
     assert result["step"] == 1, f"the run did {result['step']} steps: expected 1"

@@ -5,6 +5,7 @@ from typing import Dict, Iterator, Sequence
 from contrib_graph import CONTRIB, FLOAT, StaticGraph, fake_quant_names
 from interleave import interleaved_times, milliseconds, ratio
 from live_graph import BATCH_SIZE, NETWORKS, dataset, live_graph, network, schedule
+
 from qatviz.training.parameters import initial_parameters
 
 STEP_RATIO_CONTRIB, STEP_RATIO_FLOAT = "step_ratio_contrib", "step_ratio_float"
@@ -25,14 +26,23 @@ def _against_static(network_name: str, scheme: str) -> Dict:
     static.write_parameters(initial_parameters(net, 0))
     quiet, telling = [live_graph(net, data, telemetry=telemetry) for telemetry in (False, True)]
     try:
-        times = interleaved_times({"static": _stepper(static, data), "quiet": _live_stepper(quiet, data),
-                                   "telling": _live_stepper(telling, data)})
+        times = interleaved_times(
+            {
+                "static": _stepper(static, data),
+                "quiet": _live_stepper(quiet, data),
+                "telling": _live_stepper(telling, data),
+            }
+        )
     finally:
         for graph in (static, quiet, telling):
             graph.close()
-    return {"value": ratio(times, "quiet", "static"), "with_telemetry": ratio(times, "telling", "static"),
-            "step_ms": milliseconds(times, "quiet"), scheme + "_step_ms": milliseconds(times, "static"),
-            "fake_quant_operations": len(fake_quant_names(static.graph))}
+    return {
+        "value": ratio(times, "quiet", "static"),
+        "with_telemetry": ratio(times, "telling", "static"),
+        "step_ms": milliseconds(times, "quiet"),
+        scheme + "_step_ms": milliseconds(times, "static"),
+        "fake_quant_operations": len(fake_quant_names(static.graph)),
+    }
 
 
 def _against_contrib(network_name: str) -> Dict:

@@ -1,11 +1,12 @@
-"""What telemetry costs a run: the whole trainer with error measures, histograms, collector and history, against without."""
+"""What telemetry costs a run: the whole trainer with error measures, histograms, collector and history, against
+without."""
 
 import time
 from typing import Dict, Iterator, Sequence
 
 import numpy as np
-
 from live_graph import NETWORKS, run_spec
+
 from qatviz.telemetry import events
 from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training.handle import Run
@@ -27,7 +28,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 def _telemetry(network_name: str) -> Dict:
     common = ("run.evaluation_interval", 0), ("run.checkpoint_interval", 86400.0)
     telling = Run(run_spec(network_name, settings=common, steps=None))
-    quiet = Run(run_spec(network_name, settings=common + (("run.snapshot_interval", 3600.0),), steps=None, telemetry=False))
+    quiet = Run(
+        run_spec(network_name, settings=(*common, ("run.snapshot_interval", 3600.0)), steps=None, telemetry=False)
+    )
     runs = (telling, quiet)
     try:
         for run_ in runs:
@@ -47,8 +50,13 @@ def _telemetry(network_name: str) -> Dict:
             run_.request_stop()
             run_.wait(_TIMEOUT_S)
     ratios = np.array(seconds[telling]) / np.array(seconds[quiet])
-    return {"value": float(np.median(ratios)), "lowest": float(ratios.min()), "highest": float(ratios.max()),
-            "step_ms": float(np.median(seconds[quiet])) / steps * 1e3, "steps_per_slice": steps}
+    return {
+        "value": float(np.median(ratios)),
+        "lowest": float(ratios.min()),
+        "highest": float(ratios.max()),
+        "step_ms": float(np.median(seconds[quiet])) / steps * 1e3,
+        "steps_per_slice": steps,
+    }
 
 
 def _slice_seconds(run_: Run, steps: int) -> float:

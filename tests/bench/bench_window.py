@@ -17,8 +17,12 @@ CLICKS = {"click_to_applied_less_a_step_ms/lenet": "latency", "click_to_histogra
 FIRST_PAINT, FIRST_STEP = "startup_first_paint_s", "startup_window_first_step_s"
 #: Network, width, height, what is selected. mobilenet has 57 tensors; all of them are shown.
 CASES = {"lenet": ("lenet", "1280", "800", "first"), "50_tensors": ("mobilenet", "1920", "1080", "everything")}
-NAMES = tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp")) + tuple(
-    f"{kind}/{case}" for case in CASES for kind in (FRAME, STALL)) + tuple(CLICKS) + (FIRST_PAINT, FIRST_STEP)
+NAMES = (
+    tuple(f"{THROUGHPUT}/{n}" for n in ("lenet", "mlp"))
+    + tuple(f"{kind}/{case}" for case in CASES for kind in (FRAME, STALL))
+    + tuple(CLICKS)
+    + (FIRST_PAINT, FIRST_STEP)
+)
 REPEATS = 5
 _HERE = Path(__file__).resolve().parent
 _TIMEOUT_S = 600
@@ -28,7 +32,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     """Measure the figures ``names``."""
     for name in names:
         if name.startswith(THROUGHPUT):
-            yield dict({"name": name, "unit": "ratio"}, **_child("throughput", name.split("/")[1], "1280", "800", "first"))
+            yield dict(
+                {"name": name, "unit": "ratio"}, **_child("throughput", name.split("/")[1], "1280", "800", "first")
+            )
     for case, arguments in CASES.items():
         wanted = [name for name in names if name in (f"{FRAME}/{case}", f"{STALL}/{case}")]
         if wanted:
@@ -47,8 +53,13 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
 
 
 def _child(*arguments: str) -> Dict:
-    done = subprocess.run([sys.executable, str(_HERE / "window_child.py"), *arguments], stdout=subprocess.PIPE,
-                          timeout=_TIMEOUT_S, check=True, text=True)
+    done = subprocess.run(
+        [sys.executable, str(_HERE / "window_child.py"), *arguments],
+        stdout=subprocess.PIPE,
+        timeout=_TIMEOUT_S,
+        check=True,
+        text=True,
+    )
     return json.loads(done.stdout.splitlines()[-1])
 
 

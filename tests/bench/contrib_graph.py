@@ -1,8 +1,8 @@
 """Static graphs to measure against: what ``tf.contrib.quantize`` makes of a network, and the plain float network.
 
 Built with nothing of qatviz but the description of the network, the way a TensorFlow 1.15 user would: ``tf.nn`` layers,
-``tf.nn.fused_batch_norm`` with its moving averages in UPDATE_OPS, ``tf.train.AdamOptimizer``. Data is fed as qatviz feeds it: the
-whole set in a variable, a batch by its indices.
+``tf.nn.fused_batch_norm`` with its moving averages in UPDATE_OPS, ``tf.train.AdamOptimizer``. Data is fed as qatviz
+feeds it: the whole set in a variable, a batch by its indices.
 """
 
 import re
@@ -29,14 +29,22 @@ class StaticGraph:
     dataset : Dataset
     batch_size : int
     scheme : str
-        ``contrib``: rewritten by ``tf.contrib.quantize`` with its defaults (8 bits, affine, per tensor, no delay); ``float``.
+        ``contrib``: rewritten by ``tf.contrib.quantize`` with its defaults (8 bits, affine, per tensor, no delay);
+        ``float``.
     learning_rate : float
     num_bits : int
         Of weights and activations.
     """
 
-    def __init__(self, network: Network, dataset: Dataset, batch_size: int, scheme: str, learning_rate: float = 1e-3,
-                 num_bits: int = 8):
+    def __init__(
+        self,
+        network: Network,
+        dataset: Dataset,
+        batch_size: int,
+        scheme: str,
+        learning_rate: float = 1e-3,
+        num_bits: int = 8,
+    ):
         self.network, self._dataset, self._scheme = network, dataset, scheme
         self.graph = tf.Graph()
         with self.graph.as_default():
@@ -46,11 +54,13 @@ class StaticGraph:
             if scheme == CONTRIB:
                 # As create_training_graph, which has no argument for the bits.
                 _contrib().experimental_create_training_graph(
-                    self.graph, weight_bits=num_bits, activation_bits=num_bits, quant_delay=0)
+                    self.graph, weight_bits=num_bits, activation_bits=num_bits, quant_delay=0
+                )
                 check_quantized(self.graph, network)
             self._rate = tf.Variable(learning_rate, name="learning_rate", trainable=False)
-            self.train = tf.group(tf.train.AdamOptimizer(self._rate).minimize(self.loss),
-                                  *tf.get_collection(tf.GraphKeys.UPDATE_OPS))
+            self.train = tf.group(
+                tf.train.AdamOptimizer(self._rate).minimize(self.loss), *tf.get_collection(tf.GraphKeys.UPDATE_OPS)
+            )
             self._variables = {variable.op.name: variable for variable in tf.global_variables()}
             self._assign = {name: _assignment(variable) for name, variable in self._variables.items()}
             self._initialize = tf.global_variables_initializer()
@@ -82,8 +92,9 @@ class StaticGraph:
         self.session.close()
 
     def _set(self, values):
-        self.session.run([self._assign[name][0] for name in values],
-                         {self._assign[name][1]: value for name, value in values.items()})
+        self.session.run(
+            [self._assign[name][0] for name in values], {self._assign[name][1]: value for name, value in values.items()}
+        )
 
     def _inputs(self, x, y, batch_size):
         self.indices = tf.placeholder(tf.int32, [batch_size], "indices")
@@ -106,7 +117,7 @@ class StaticEvaluation:
         self._dataset = dataset
         graph = tf.Graph()
         with graph.as_default():
-            self._images = tf.placeholder(tf.float32, (None,) + dataset.input_shape)
+            self._images = tf.placeholder(tf.float32, (None, *dataset.input_shape))
             self._predicted = tf.argmax(_layers(network, self._images, training=False), axis=1, output_type=tf.int32)
             if scheme == CONTRIB:
                 _contrib().create_eval_graph(graph)
@@ -116,13 +127,17 @@ class StaticEvaluation:
 
     def accuracy(self, state: Dict[str, np.ndarray], batch_size: int = 500) -> float:
         """Share of the held-out examples classified right with the variables ``state`` of a :class:`StaticGraph`."""
-        self._session.run([operation for operation, _ in self._assign.values()],
-                          {feed: state[name] for name, (_, feed) in self._assign.items()})
+        self._session.run(
+            [operation for operation, _ in self._assign.values()],
+            {feed: state[name] for name, (_, feed) in self._assign.items()},
+        )
         x, y = self._dataset.x_test, self._dataset.y_test
         correct = 0
         for start in range(0, len(x), batch_size):
-            pixels = x[start:start + batch_size].astype(np.float32) * np.float32(self._dataset.pixel_scale)
-            correct += np.count_nonzero(self._session.run(self._predicted, {self._images: pixels}) == y[start:start + batch_size])
+            pixels = x[start : start + batch_size].astype(np.float32) * np.float32(self._dataset.pixel_scale)
+            correct += np.count_nonzero(
+                self._session.run(self._predicted, {self._images: pixels}) == y[start : start + batch_size]
+            )
         return correct / len(x)
 
     def close(self) -> None:
@@ -137,8 +152,8 @@ def fake_quant_names(graph: tf.Graph) -> List[str]:
 def check_quantized(graph: tf.Graph, network: Network) -> None:
     """Raise AssertionError unless contrib found all there is to find: otherwise it would be measured on less work.
 
-    Every convolution and dense layer has quantized weights and a quantized output, every Add a quantized output, and every
-    batch norm is folded.
+    Every convolution and dense layer has quantized weights and a quantized output, every Add a quantized output, and
+    every batch norm is folded.
     """
     names = fake_quant_names(graph)
     for layer in network.layers:
@@ -148,7 +163,9 @@ def check_quantized(graph: tf.Graph, network: Network) -> None:
     weighted = [layer for layer in network.layers if isinstance(layer, WEIGHTED)]
     adds = [layer for layer in network.layers if isinstance(layer, Add)]
     activations = len(names) - len(weighted)
-    assert activations >= len(weighted) + len(adds), f"{activations} activations are quantized: expected {len(weighted) + len(adds)}; {names}"
+    assert activations >= len(weighted) + len(adds), (
+        f"{activations} activations are quantized: expected {len(weighted) + len(adds)}; {names}"
+    )
     folded = {op.name.split("/")[-3] for op in graph.get_operations() if op.name.endswith("BatchNorm_Fold/bias")}
     expected = {layer.inputs[0] for layer in network.layers if isinstance(layer, BatchNorm)}
     assert folded == expected, f"batch norm is folded into {sorted(folded)}: expected {sorted(expected)}"
@@ -160,23 +177,36 @@ def _layers(network: Network, images: tf.Tensor, training: bool) -> tf.Tensor:
     for layer in network.layers:
         shapes = network.parameter_shapes(layer.name)
         with tf.variable_scope(layer.name):
-            parameters = {name: tf.get_variable(name, shape, initializer=tf.zeros_initializer(),
-                                                trainable=not name.startswith("moving_"))
-                          for name, shape in shapes.items()}
+            parameters = {
+                name: tf.get_variable(
+                    name, shape, initializer=tf.zeros_initializer(), trainable=not name.startswith("moving_")
+                )
+                for name, shape in shapes.items()
+            }
             inputs = [outputs[name] for name in layer.inputs]
             outputs[layer.name] = _LOWERINGS[layer.kind](layer, inputs, parameters, training)
     return outputs[network.output]
 
 
 def _conv2d(layer, inputs, parameters, training):
-    result = tf.nn.conv2d(inputs[0], parameters["weights"], strides=(1,) + layer.strides + (1,), padding=layer.padding,
-                          dilations=(1,) + layer.dilation + (1,))
+    result = tf.nn.conv2d(
+        inputs[0],
+        parameters["weights"],
+        strides=(1, *layer.strides, 1),
+        padding=layer.padding,
+        dilations=(1, *layer.dilation, 1),
+    )
     return _biased(result, parameters)
 
 
 def _depthwise_conv2d(layer, inputs, parameters, training):
-    result = tf.nn.depthwise_conv2d(inputs[0], parameters["weights"], strides=(1,) + layer.strides + (1,),
-                                    padding=layer.padding, rate=layer.dilation)
+    result = tf.nn.depthwise_conv2d(
+        inputs[0],
+        parameters["weights"],
+        strides=(1, *layer.strides, 1),
+        padding=layer.padding,
+        rate=layer.dilation,
+    )
     return _biased(result, parameters)
 
 
@@ -191,8 +221,13 @@ def _biased(x, parameters):
 def _batch_norm(layer, inputs, parameters, training):
     moving = {"mean": parameters["moving_mean"], "variance": parameters["moving_variance"]}
     normalized, *batch = tf.nn.fused_batch_norm(
-        inputs[0], parameters["gamma"], parameters["beta"], epsilon=layer.epsilon, is_training=training,
-        **({} if training else moving))
+        inputs[0],
+        parameters["gamma"],
+        parameters["beta"],
+        epsilon=layer.epsilon,
+        is_training=training,
+        **({} if training else moving),
+    )
     if training:
         for variable, value in zip(moving.values(), batch):
             # The form that contrib.quantize looks for.
@@ -215,7 +250,9 @@ _LOWERINGS = {
     "MaxPool": _max_pool,
     "GlobalAveragePool": lambda layer, inputs, parameters, training: tf.reduce_mean(inputs[0], axis=[1, 2]),
     "Add": lambda layer, inputs, parameters, training: tf.add(*inputs),
-    "Flatten": lambda layer, inputs, parameters, training: tf.reshape(inputs[0], [-1, np.prod(inputs[0].shape.as_list()[1:])]),
+    "Flatten": lambda layer, inputs, parameters, training: tf.reshape(
+        inputs[0], [-1, np.prod(inputs[0].shape.as_list()[1:])]
+    ),
 }
 
 

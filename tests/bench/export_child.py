@@ -58,13 +58,18 @@ def measure(app, window, times):
                     raise RuntimeError(ended[-1].message + "\n" + ended[-1].details)
             else:
                 watch(app, seconds[-1])
-            between = np.diff(times[first:] + [time.perf_counter()])
+            between = np.diff([*times[first:], time.perf_counter()])
             gaps[what].append(float(between.max()) * 1e3)
             rates[what].append(len(between) / (time.perf_counter() - begin))
     dialog.close()
-    return {"value": max(gaps["exporting"]) - float(np.median(gaps["quiet"])), "exporting_ms": gaps["exporting"],
-            "quiet_ms": gaps["quiet"], "export_s": seconds, "steps_per_second": float(np.median(rates["quiet"])),
-            "steps_per_second_exporting": float(np.median(rates["exporting"]))}
+    return {
+        "value": max(gaps["exporting"]) - float(np.median(gaps["quiet"])),
+        "exporting_ms": gaps["exporting"],
+        "quiet_ms": gaps["quiet"],
+        "export_s": seconds,
+        "steps_per_second": float(np.median(rates["quiet"])),
+        "steps_per_second_exporting": float(np.median(rates["exporting"])),
+    }
 
 
 def main(network):
@@ -75,8 +80,9 @@ def main(network):
     with tempfile.TemporaryDirectory() as folder:
         app, application = make_application(folder)
         window = application.open_window()
-        window.launcher.begin(["--network", network, "--steps", "inf", "--data", "mnist-5k",
-                               "--out", os.path.join(folder, "run")])
+        window.launcher.begin(
+            ["--network", network, "--steps", "inf", "--data", "mnist-5k", "--out", os.path.join(folder, "run")]
+        )
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         result = measure(app, window, times)
         window.close()

@@ -1,7 +1,7 @@
 """Step times of several contenders in one process, step by step in turn.
 
-What else the machine does changes from second to second, but hardly between neighbouring steps: ratios of neighbours, and
-the median of these, say more than any mean of times.
+What else the machine does changes from second to second, but hardly between neighbouring steps: ratios of neighbours,
+and the median of these, say more than any mean of times.
 """
 
 import gc
@@ -14,12 +14,13 @@ WARM_UP = 20
 STEPS = 200
 
 
-def interleaved_times(contenders: Dict[str, Callable[[int], None]], steps: int = STEPS, warm_up: int = WARM_UP
-                      ) -> Dict[str, np.ndarray]:
+def interleaved_times(
+    contenders: Dict[str, Callable[[int], None]], steps: int = STEPS, warm_up: int = WARM_UP
+) -> Dict[str, np.ndarray]:
     """Seconds of every step of each contender, ``[steps]``.
 
-    ``contenders[name](step)`` runs one step. Who goes first changes with every round, as the first of a round follows another
-    contender than the last.
+    ``contenders[name](step)`` runs one step. Who goes first changes with every round, as the first of a round follows
+    another contender than the last.
     """
     names = list(contenders)
     times = {name: np.zeros(steps) for name in names}
@@ -32,7 +33,7 @@ def interleaved_times(contenders: Dict[str, Callable[[int], None]], steps: int =
         for index in range(steps):
             first = index % (2 * len(names))
             # Both directions of every rotation: each contender follows every other equally often.
-            order = names[first % len(names):] + names[:first % len(names)]
+            order = names[first % len(names) :] + names[: first % len(names)]
             for name in order if first < len(names) else reversed(order):
                 begin = time.perf_counter()
                 contenders[name](warm_up + index)

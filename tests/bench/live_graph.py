@@ -32,8 +32,8 @@ def schedule(data: Dataset, seed: int = 0) -> BatchSchedule:
 
 
 def run_spec(network_name: str, preset: str = CONTRIB_PRESET, settings: tuple = (), **changes: Any) -> RunSpec:
-    """A run of a network of the zoo; ``settings`` are ``(path, value)`` assignments upon the preset, ``changes`` fields of the
-    spec."""
+    """A run of a network of the zoo; ``settings`` are ``(path, value)`` assignments upon the preset, ``changes`` fields
+    of the spec."""
     data = dataset()
     net = network(network_name, data)
     book, _ = SettingsBook.from_preset(quantization_plan(net), preset).change(settings)

@@ -1,4 +1,5 @@
-"""Child process of bench_memory: trains the mlp and prints its resident size and the history's, both in MB, at two steps."""
+"""Child process of bench_memory: trains the mlp and prints its resident size and the history's, both in MB, at two
+steps."""
 
 import os
 import sys
@@ -17,6 +18,7 @@ def resident_mb() -> float:
 def main(early: int, late: int) -> None:
     """Train ``late`` steps, reading the telemetry as a window would."""
     from live_graph import run_spec
+
     from qatviz.telemetry import events
     from qatviz.training.handle import Run
 

@@ -1,4 +1,5 @@
-"""Child process of bench_window: opens the window as a user does, and prints when it was painted and when the first step was done.
+"""Child process of bench_window: opens the window as a user does, and prints when it was painted and when the first
+step was done.
 
 Its argument is the time (``time.time()``) at which the parent started it.
 """

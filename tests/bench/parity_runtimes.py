@@ -79,8 +79,13 @@ def _simulator(source, model, options):
 def _tflite_model(model, options):
     from qatviz.export.tflite.lowering import tflite_model
 
-    return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"], int16=options["int16"],
-                        double_rounding=options["double_rounding"])
+    return tflite_model(
+        model,
+        multiply_codes=not options["plain_codes"],
+        int4=options["int4"],
+        int16=options["int16"],
+        double_rounding=options["double_rounding"],
+    )
 
 
 @contextmanager
@@ -93,8 +98,14 @@ def _interpreter(source, model, options):
 
 @contextmanager
 def _litert(source, model, options):
-    from qatviz.export.tflite.litert import (REACHED, REACHED_INT4, REACHED_INT16, LitertMissing, LitertRunner,
-                                             find_litert)
+    from qatviz.export.tflite.litert import (
+        REACHED,
+        REACHED_INT4,
+        REACHED_INT16,
+        LitertMissing,
+        LitertRunner,
+        find_litert,
+    )
 
     file = _tflite_model(model, options)
     try:
@@ -123,16 +134,19 @@ def _onnxruntime(source, model, options):
 @contextmanager
 def _newer_onnxruntime(source, model, options):
     import newer_onnxruntime
+
     from qatviz.export.onnx.runtime import REACHED
 
     file, newer = _onnx_model(model, options), newer_onnxruntime.find()
     if newer is None:
         raise NotRun(newer_onnxruntime.MISSING)
     with tempfile.TemporaryDirectory(prefix="qatviz-onnx-") as directory:
+
         def run(codes):
             images = dequantize(model.tensor(model.input), codes)
-            (logits,), = newer_onnxruntime.put_out(newer, Path(directory), images, file)
+            ((logits,),) = newer_onnxruntime.put_out(newer, Path(directory), images, file)
             return {model.output: codes_of(logits, model.logits)}
+
         yield Loaded(f"onnxruntime {newer.version}", run, REACHED, len(file.content))
 
 

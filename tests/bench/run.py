@@ -4,8 +4,8 @@
     python tests/bench/run.py --only step_ratio_contrib        those whose name begins so
     python tests/bench/run.py --only step_ratio_contrib/lenet  one
 
-A module ``bench_*.py`` of this directory has ``NAMES``, the figures it can measure, and ``run(names)``, which measures those asked
-for, one dict after another.
+A module ``bench_*.py`` of this directory has ``NAMES``, the figures it can measure, and ``run(names)``, which measures
+those asked for, one dict after another.
 """
 
 import argparse
@@ -29,7 +29,8 @@ def selected(names, only):
 
 
 def main(arguments=None):
-    """Exit code: 0; 1 if a benchmark failed (its traceback is on standard error, the others go on); 2 for an unknown name."""
+    """Exit code: 0; 1 if a benchmark failed (its traceback is on standard error, the others go on); 2 for an unknown
+    name."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--only", metavar="NAME", help="a figure's name, or how it begins")
     only = parser.parse_args(arguments).only

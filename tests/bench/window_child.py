@@ -1,4 +1,5 @@
-"""Child process of bench_window: a real window with a real run, drawn by Qt's software renderer; prints one line of JSON."""
+"""Child process of bench_window: a real window with a real run, drawn by Qt's software renderer; prints one line of
+JSON."""
 
 import json
 import os
@@ -73,7 +74,8 @@ def watch(app, seconds):
 
 
 def throughput(app, window):
-    """Median over pairs of slices of steps/s with the window drawing, to steps/s with it hidden and drained as the terminal does."""
+    """Median over pairs of slices of steps/s with the window drawing, to steps/s with it hidden and drained as the
+    terminal does."""
     run, ratios = window.model.run, []
     watch(app, WARM_UP_S)
 
@@ -93,6 +95,7 @@ def throughput(app, window):
             while time.perf_counter() < end:
                 run.drain()
                 time.sleep(0.1)
+
         return rate(follow)
 
     def rate(follow):
@@ -105,7 +108,12 @@ def throughput(app, window):
         ratios.append(with_window / without)
     window.show()
     window.bridge.start()
-    return {"value": float(np.median(ratios)), "lowest": min(ratios), "highest": max(ratios), "steps_per_second": with_window}
+    return {
+        "value": float(np.median(ratios)),
+        "lowest": min(ratios),
+        "highest": max(ratios),
+        "steps_per_second": with_window,
+    }
 
 
 def frames(app, window):
@@ -120,8 +128,11 @@ def frames(app, window):
     heart.start()
     watch(app, WATCHED_S)
     heart.stop()
-    drawn = [(begin, seconds) for begin, seconds, kind in app.turns
-             if kind in (QtCore.QEvent.UpdateRequest, QtCore.QEvent.Timer, QtCore.QEvent.MetaCall)]
+    drawn = [
+        (begin, seconds)
+        for begin, seconds, kind in app.turns
+        if kind in (QtCore.QEvent.UpdateRequest, QtCore.QEvent.Timer, QtCore.QEvent.MetaCall)
+    ]
     # A frame is a tick in which something was drawn, and the painting that follows it.
     times, paints = [], {begin for begin, _, kind in app.turns if kind == QtCore.QEvent.UpdateRequest}
     tick = 0.0
@@ -131,24 +142,39 @@ def frames(app, window):
             tick = 0.0
         else:
             tick = seconds
-    return {"value": float(np.percentile(times, 95)) * 1e3, "median_ms": float(np.median(times)) * 1e3,
-            "frames_per_second": len(times) / WATCHED_S, "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS}
+    return {
+        "value": float(np.percentile(times, 95)) * 1e3,
+        "median_ms": float(np.median(times)) * 1e3,
+        "frames_per_second": len(times) / WATCHED_S,
+        "stall_ms": float(np.diff(beats).max()) * 1e3 - HEARTBEAT_MS,
+    }
 
 
 def latency(app, window):
-    """From a click on a check box until its mark says at which step the change took effect; less the time of a step, in ms."""
+    """From a click on a check box until its mark says at which step the change took effect; less the time of a step, in
+    ms."""
     panel = window.panels["quantization"]
     times, step_s = clicks(app, window, lambda name: not window.edits.pending and not panel.is_due())
-    return {"value": float(np.median(times) - step_s) * 1e3, "p95_ms": float(np.percentile(times, 95) - step_s) * 1e3,
-            "step_ms": step_s * 1e3}
+    return {
+        "value": float(np.median(times) - step_s) * 1e3,
+        "p95_ms": float(np.percentile(times, 95) - step_s) * 1e3,
+        "step_ms": step_s * 1e3,
+    }
 
 
 def sight(app, window):
     """From a click on a check box until the tensor's distribution and codes under the new setting are drawn, in ms."""
     panel = window.panels["tensor"]
-    times, step_s = clicks(app, window, lambda name: (
-        window.model.snapshot.step > window.model.applied_at[name, "narrow_range"] and not panel.is_due()))
-    return {"value": float(np.median(times)) * 1e3, "p95_ms": float(np.percentile(times, 95)) * 1e3, "step_ms": step_s * 1e3}
+    times, step_s = clicks(
+        app,
+        window,
+        lambda name: window.model.snapshot.step > window.model.applied_at[name, "narrow_range"] and not panel.is_due(),
+    )
+    return {
+        "value": float(np.median(times)) * 1e3,
+        "p95_ms": float(np.percentile(times, 95)) * 1e3,
+        "step_ms": step_s * 1e3,
+    }
 
 
 def clicks(app, window, is_seen):
@@ -178,7 +204,7 @@ def main(kind, network, width, height, show):
         window.resize(int(width), int(height))
         window.docks.arrange()
         data = ["--data", "mnist-5k"]
-        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run")] + data)
+        window.launcher.begin(["--network", network, "--steps", "inf", "--out", os.path.join(folder, "run"), *data])
         wait(app, lambda: window.model.snapshot is not None and window.model.step > 5)
         if show == EVERYTHING:
             window.model.select([t.name for t in window.model.tensors])

@@ -13,8 +13,9 @@ def make_program(path, script):
     return str(path)
 
 
-def make_interpreter(path, version=(3, 7, 9), implementation="CPython", bits=64, machine="x86_64", complete=True,
-                     base=""):
+def make_interpreter(
+    path, version=(3, 7, 9), implementation="CPython", bits=64, machine="x86_64", complete=True, base=""
+):
     """Make a program that answers bootstrap's probe with these facts."""
     facts = json.dumps([str(path), list(version), implementation, bits, machine, complete, base])
     return make_program(path, f"echo '{facts}'")

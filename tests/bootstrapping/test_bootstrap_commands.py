@@ -48,8 +48,12 @@ def prepared(tmp_path):
 
 def call(checkout, *arguments, python=sys.executable, **options):
     """Run the checkout's bootstrap.py and return the finished process."""
-    return subprocess.run([python, "-W", "error", str(checkout / "bootstrap.py")] + list(arguments),
-                          capture_output=True, text=True, **options)
+    return subprocess.run(
+        [python, "-W", "error", str(checkout / "bootstrap.py"), *list(arguments)],
+        capture_output=True,
+        text=True,
+        **options,
+    )
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -61,8 +65,11 @@ def test_any_python_from_36_on_starts_the_program_and_hands_on_its_exit_code(pre
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_help_is_printed_by_any_python_from_36_on(version):
-    done = subprocess.run([python_of(version), "-W", "error", os.path.join(ROOT, "bootstrap.py"), "--help"],
-                          capture_output=True, text=True)
+    done = subprocess.run(
+        [python_of(version), "-W", "error", os.path.join(ROOT, "bootstrap.py"), "--help"],
+        capture_output=True,
+        text=True,
+    )
     assert (done.returncode, done.stderr) == (0, "")
     assert "python3 bootstrap.py test" in done.stdout
 
@@ -86,10 +93,13 @@ def test_windows_has_no_exec_and_gets_the_exit_code_from_a_child(monkeypatch, tm
     assert bootstrap.become(["-c", program, str(tmp_path)], dict(os.environ), cwd=str(tmp_path)) == 5
 
 
-@pytest.mark.parametrize("arguments, told", [
-    ([], "python3 bootstrap.py run"),
-    (["tset"], "'tset'; allowed: run, test, bench"),
-])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        ([], "python3 bootstrap.py run"),
+        (["tset"], "'tset'; allowed: run, test, bench"),
+    ],
+)
 def test_a_wrong_call_is_the_users_error_and_prepares_nothing(monkeypatch, capsys, arguments, told):
     monkeypatch.setattr(bootstrap, "ensure_environment", lambda: pytest.fail("it began to prepare"))
     assert bootstrap.main(arguments) == 2
@@ -97,11 +107,14 @@ def test_a_wrong_call_is_the_users_error_and_prepares_nothing(monkeypatch, capsy
     assert told in captured.err and captured.out == ""
 
 
-@pytest.mark.parametrize("stop, code, told", [
-    (bootstrap.BootstrapError("pip failed"), 1, "pip failed"),
-    (PermissionError(13, "Permission denied", "/x/.venv"), 1, "/x/.venv"),
-    (KeyboardInterrupt(), 130, "interrupted"),
-])
+@pytest.mark.parametrize(
+    "stop, code, told",
+    [
+        (bootstrap.BootstrapError("pip failed"), 1, "pip failed"),
+        (PermissionError(13, "Permission denied", "/x/.venv"), 1, "/x/.venv"),
+        (KeyboardInterrupt(), 130, "interrupted"),
+    ],
+)
 def test_what_stops_the_preparation_is_told_in_a_line(monkeypatch, capsys, stop, code, told):
     def fail():
         raise stop
@@ -114,6 +127,7 @@ def test_what_stops_the_preparation_is_told_in_a_line(monkeypatch, capsys, stop,
 @pytest.fixture
 def started(monkeypatch):
     """Record what is started instead of becoming it, with nothing known about Qt; `started.qt` lists what was tried."""
+
     class Started(list):
         qt = None
 
@@ -131,11 +145,13 @@ def started(monkeypatch):
 
 
 @pytest.mark.parametrize("arguments", [[], ["window", "--network", "mlp"], ["open", "runs/a"], ["screenshot"]])
-@pytest.mark.parametrize("variable, qt_platform", [("DISPLAY", "xcb"), ("WAYLAND_DISPLAY", ""), ("NOTHING", "offscreen")])
+@pytest.mark.parametrize(
+    "variable, qt_platform", [("DISPLAY", "xcb"), ("WAYLAND_DISPLAY", ""), ("NOTHING", "offscreen")]
+)
 def test_run_checks_the_platform_that_its_window_will_be_on(started, monkeypatch, arguments, variable, qt_platform):
     monkeypatch.setenv(variable, ":5")
     bootstrap.run(arguments)
-    assert started[0][0] == ["-m", "qatviz"] + arguments
+    assert started[0][0] == ["-m", "qatviz", *arguments]
     assert started.qt == [qt_platform]
 
 
@@ -223,8 +239,17 @@ def test_a_qt_that_does_not_start_is_told_with_its_reason_each_time(monkeypatch,
     assert capsys.readouterr().err.count("could not load the plugin") == 2
 
 
-@pytest.mark.parametrize("arguments, parallel", [
-    ([], True), (["--durations=5"], True), (["tests/quant"], False), (["-x"], False), (["-n", "3"], False), (["--pdb"], False)])
+@pytest.mark.parametrize(
+    "arguments, parallel",
+    [
+        ([], True),
+        (["--durations=5"], True),
+        (["tests/quant"], False),
+        (["-x"], False),
+        (["-n", "3"], False),
+        (["--pdb"], False),
+    ],
+)
 def test_the_whole_suite_is_shared_out(arguments, parallel, monkeypatch):
     started = []
     monkeypatch.setattr(bootstrap, "ON_LINUX", False)

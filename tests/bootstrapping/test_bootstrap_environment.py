@@ -44,17 +44,20 @@ def test_a_fresh_stamp_is_trusted_and_keeps_its_facts(checkout):
     assert read_stamp()["qt"] == ["xcb"]
 
 
-@pytest.mark.parametrize("change", [
-    lambda checkout: (checkout / "setup.py").write_text("version 2"),
-    lambda checkout: (checkout / "constraints.txt").write_text("pins 2"),
-    lambda checkout: (checkout / ".venv" / "pyvenv.cfg").write_text("version = 3.7.17"),
-    lambda checkout: os.remove(common.environment_python()),
-    lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text("{"),
-    lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text("[]"),
-    lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text(json.dumps({"fingerprint": "0"})),
-    lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_bytes(b"\xff\x00"),
-    lambda checkout: shutil.rmtree(str(checkout / ".venv")),
-])
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda checkout: (checkout / "setup.py").write_text("version 2"),
+        lambda checkout: (checkout / "constraints.txt").write_text("pins 2"),
+        lambda checkout: (checkout / ".venv" / "pyvenv.cfg").write_text("version = 3.7.17"),
+        lambda checkout: os.remove(common.environment_python()),
+        lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text("{"),
+        lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text("[]"),
+        lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_text(json.dumps({"fingerprint": "0"})),
+        lambda checkout: (checkout / ".venv" / "qatviz-stamp.json").write_bytes(b"\xff\x00"),
+        lambda checkout: shutil.rmtree(str(checkout / ".venv")),
+    ],
+)
 def test_a_stamp_of_something_else_is_not_trusted(checkout, change):
     write_stamp(qt=["xcb"])
     change(checkout)
@@ -76,6 +79,7 @@ def test_a_stamp_that_moved_with_its_checkout_is_not_trusted(checkout, monkeypat
 @pytest.fixture
 def steps(checkout, monkeypatch):
     """Record what the preparation does instead of doing it; `steps.fault` is what it finds wrong first."""
+
     class Steps(list):
         fault = None
 
@@ -173,15 +177,18 @@ def test_a_whole_installation_has_no_fault(distribution):
     assert environment_fault() is None
 
 
-@pytest.mark.parametrize("damage", [
-    lambda info: (info.parent / "thing.py").write_text("x ="),
-    lambda info: (info.parent / "thing.py").write_text(""),
-    lambda info: (info.parent / "thing.py").unlink(),
-    lambda info: (info / "RECORD").unlink(),
-    lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,5\nthing-1.0.dist-in"),
-    lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,five\n"),
-    lambda info: (info.parent / "~hing").mkdir(),
-])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda info: (info.parent / "thing.py").write_text("x ="),
+        lambda info: (info.parent / "thing.py").write_text(""),
+        lambda info: (info.parent / "thing.py").unlink(),
+        lambda info: (info / "RECORD").unlink(),
+        lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,5\nthing-1.0.dist-in"),
+        lambda info: (info / "RECORD").write_text("thing.py,sha256=abc,five\n"),
+        lambda info: (info.parent / "~hing").mkdir(),
+    ],
+)
 def test_every_trace_of_an_installation_that_was_cut_off_is_a_fault(distribution, damage):
     damage(distribution)
     assert "cut off at" in environment_fault()
@@ -224,8 +231,9 @@ def test_the_lock_keeps_others_out_until_its_holder_and_what_it_started_have_end
     copy = str(tmp_path / "qatviz" / "bootstrapping")  # The checkout's own may be locked by a real bootstrap meanwhile.
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), copy)
     monkeypatch.setattr(environment, "__file__", os.path.join(copy, "environment.py"))
-    holder = subprocess.Popen([sys.executable, "-c", HOLD_LOCK], cwd=str(tmp_path), stdin=subprocess.PIPE,
-                              stdout=subprocess.PIPE)
+    holder = subprocess.Popen(
+        [sys.executable, "-c", HOLD_LOCK], cwd=str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     with holder, open(environment.__file__, "r+b") as file:
         assert holder.stdout.readline() == b"locked\n"
         assert not environment.try_lock(file)

@@ -33,28 +33,34 @@ def test_a_complete_cpython_37_is_taken(tmp_path):
     assert probe(path) == path
 
 
-@pytest.mark.parametrize("facts, reason", [
-    ({"version": (3, 8, 0)}, "3.8.0"),
-    ({"version": (2, 7, 18)}, "2.7.18"),
-    ({"implementation": "PyPy"}, "PyPy"),
-    ({"bits": 32}, "32 bits"),
-    ({"machine": "arm64"}, "arm64"),
-    ({"complete": False}, "python3.7-venv"),
-    ({"base": "/gone"}, "does not start"),
-])
+@pytest.mark.parametrize(
+    "facts, reason",
+    [
+        ({"version": (3, 8, 0)}, "3.8.0"),
+        ({"version": (2, 7, 18)}, "2.7.18"),
+        ({"implementation": "PyPy"}, "PyPy"),
+        ({"bits": 32}, "32 bits"),
+        ({"machine": "arm64"}, "arm64"),
+        ({"complete": False}, "python3.7-venv"),
+        ({"base": "/gone"}, "does not start"),
+    ],
+)
 def test_every_other_interpreter_is_refused_with_the_reason(tmp_path, facts, reason):
     with pytest.raises(Unsuitable, match=reason):
         probe(make_interpreter(tmp_path / "python3.7", **facts))
 
 
-@pytest.mark.parametrize("script, reason", [
-    ("echo 'pyenv: python3.7: command not found' >&2; exit 127", "pyenv: python3.7: command not found"),
-    ("exit 3", "exit code 3"),
-    ("echo this is no JSON", "does not start"),
-    ("echo '[1, 2]'", "does not start"),
-    ("echo '7'", "does not start"),
-    ("kill -9 $$", "exit code -9"),
-])
+@pytest.mark.parametrize(
+    "script, reason",
+    [
+        ("echo 'pyenv: python3.7: command not found' >&2; exit 127", "pyenv: python3.7: command not found"),
+        ("exit 3", "exit code 3"),
+        ("echo this is no JSON", "does not start"),
+        ("echo '[1, 2]'", "does not start"),
+        ("echo '7'", "does not start"),
+        ("kill -9 $$", "exit code -9"),
+    ],
+)
 def test_a_program_that_is_no_interpreter_is_refused(tmp_path, script, reason):
     with pytest.raises(Unsuitable, match=reason):
         probe(make_program(tmp_path / "python3.7", script))
@@ -72,30 +78,36 @@ def test_a_file_that_cannot_be_run_is_refused(tmp_path):
         probe(str(tmp_path / "python3.7"))
 
 
-@pytest.mark.parametrize("place", [
-    ".pyenv/versions/3.7.16/bin/python3.7",
-    ".pyenv/versions/miniconda3-3.7-4.12/bin/python3.7",
-    "miniconda3/bin/python3.7",
-    "anaconda3/envs/old/bin/python3.7",
-    "miniforge3/envs/old/bin/python3.7",
-    ".conda/envs/old/bin/python3.7",
-    ".local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7",
-    ".asdf/installs/python/3.7.17/bin/python3.7",
-])
+@pytest.mark.parametrize(
+    "place",
+    [
+        ".pyenv/versions/3.7.16/bin/python3.7",
+        ".pyenv/versions/miniconda3-3.7-4.12/bin/python3.7",
+        "miniconda3/bin/python3.7",
+        "anaconda3/envs/old/bin/python3.7",
+        "miniforge3/envs/old/bin/python3.7",
+        ".conda/envs/old/bin/python3.7",
+        ".local/share/uv/python/cpython-3.7.9-linux-x86_64-gnu/bin/python3.7",
+        ".asdf/installs/python/3.7.17/bin/python3.7",
+    ],
+)
 def test_the_places_below_home_are_looked_at(tmp_path, place):
     path = make_program(tmp_path / place, "")
     assert path in candidates(environ={}, home=str(tmp_path))
 
 
-@pytest.mark.parametrize("variable, place", [
-    ("PATH", "python3.7"),
-    ("PATH", "python3"),
-    ("PATH", "python"),
-    ("PYENV_ROOT", "versions/3.7.2/bin/python3.7"),
-    ("CONDA_PREFIX", "bin/python3.7"),
-    ("UV_PYTHON_INSTALL_DIR", "cpython-3.7.9-x/bin/python3.7"),
-    ("XDG_DATA_HOME", "uv/python/cpython-3.7.9-x/bin/python3.7"),
-])
+@pytest.mark.parametrize(
+    "variable, place",
+    [
+        ("PATH", "python3.7"),
+        ("PATH", "python3"),
+        ("PATH", "python"),
+        ("PYENV_ROOT", "versions/3.7.2/bin/python3.7"),
+        ("CONDA_PREFIX", "bin/python3.7"),
+        ("UV_PYTHON_INSTALL_DIR", "cpython-3.7.9-x/bin/python3.7"),
+        ("XDG_DATA_HOME", "uv/python/cpython-3.7.9-x/bin/python3.7"),
+    ],
+)
 def test_the_places_that_variables_name_are_looked_at(tmp_path, variable, place):
     path = make_program(tmp_path / place, "")
     assert path in candidates(environ={variable: str(tmp_path)}, home=str(tmp_path / "home"))
@@ -114,9 +126,12 @@ def test_unset_variables_name_no_place():
 
 
 def test_a_shim_that_refuses_does_not_hide_the_version_behind_it(tmp_path, machine, capsys):
-    machine += [str(tmp_path / "missing"), make_program(tmp_path / "shims" / "python3.7", "exit 127"),
-                make_interpreter(tmp_path / "3.11" / "python3", version=(3, 11, 7)),
-                make_interpreter(tmp_path / "versions" / "3.7.16" / "python3.7")]
+    machine += [
+        str(tmp_path / "missing"),
+        make_program(tmp_path / "shims" / "python3.7", "exit 127"),
+        make_interpreter(tmp_path / "3.11" / "python3", version=(3, 11, 7)),
+        make_interpreter(tmp_path / "versions" / "3.7.16" / "python3.7"),
+    ]
     assert find_python() == machine[-1]
     assert capsys.readouterr().err == ""
 
@@ -151,11 +166,13 @@ def test_a_wrong_one_that_the_user_names_is_an_error(tmp_path, machine, monkeypa
 @pytest.fixture
 def uv(tmp_path, monkeypatch):
     """Let a shell script stand for uv; it installs into a folder of the test's."""
+
     def make(install):
         script = f'case "$2" in install) {install} ;; dir) echo "{tmp_path / "pythons"}" ;; esac'
         path = make_program(tmp_path / "uv", script)
         monkeypatch.setattr(interpreter, "fetch_uv", lambda scratch: path)
         monkeypatch.setattr(interpreter.platform, "machine", lambda: "x86_64")
+
     return make
 
 
@@ -188,7 +205,7 @@ def test_a_machine_that_tensorflow_has_no_wheels_for_is_told_so_at_once(monkeypa
 def test_uv_is_asked_of_pypi_by_an_environment_of_its_own(tmp_path, monkeypatch):
     asked = []
     monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (asked.append(command) or 0, "", ""))
-    monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: asked.append([folder] + step))
+    monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: asked.append([folder, *step]))
     assert interpreter.fetch_uv(str(tmp_path)).startswith(str(tmp_path))
     assert asked[0] == [sys.executable, "-m", "venv", str(tmp_path / "helper")]
     assert asked[-1][0] == str(tmp_path / "helper") and asked[-1][-1] == interpreter.UV

@@ -15,29 +15,32 @@ ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__)
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it does this on Linux only")
 
 
-@pytest.mark.parametrize("library, package", [
-    ("libxcb-icccm.so.4", "libxcb-icccm4"),
-    ("libxcb-image.so.0", "libxcb-image0"),
-    ("libxcb-keysyms.so.1", "libxcb-keysyms1"),
-    ("libxcb-randr.so.0", "libxcb-randr0"),
-    ("libxcb-render-util.so.0", "libxcb-render-util0"),
-    ("libxcb-xinerama.so.0", "libxcb-xinerama0"),
-    ("libxcb-shape.so.0", "libxcb-shape0"),
-    ("libxcb-xkb.so.1", "libxcb-xkb1"),
-    ("libxcb.so.1", "libxcb1"),
-    ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
-    ("libxkbcommon.so.0", "libxkbcommon0"),
-    ("libX11.so.6", "libx11-6"),
-    ("libX11-xcb.so.1", "libx11-xcb1"),
-    ("libGL.so.1", "libgl1"),
-    ("libEGL.so.1", "libegl1"),
-    ("libdbus-1.so.3", "libdbus-1-3"),
-    ("libfontconfig.so.1", "libfontconfig1"),
-    ("libfreetype.so.6", "libfreetype6"),
-    ("libglib-2.0.so.0", "libglib2.0-0"),
-    ("libgthread-2.0.so.0", "libglib2.0-0"),
-    ("libz.so.1", "zlib1g"),
-])
+@pytest.mark.parametrize(
+    "library, package",
+    [
+        ("libxcb-icccm.so.4", "libxcb-icccm4"),
+        ("libxcb-image.so.0", "libxcb-image0"),
+        ("libxcb-keysyms.so.1", "libxcb-keysyms1"),
+        ("libxcb-randr.so.0", "libxcb-randr0"),
+        ("libxcb-render-util.so.0", "libxcb-render-util0"),
+        ("libxcb-xinerama.so.0", "libxcb-xinerama0"),
+        ("libxcb-shape.so.0", "libxcb-shape0"),
+        ("libxcb-xkb.so.1", "libxcb-xkb1"),
+        ("libxcb.so.1", "libxcb1"),
+        ("libxkbcommon-x11.so.0", "libxkbcommon-x11-0"),
+        ("libxkbcommon.so.0", "libxkbcommon0"),
+        ("libX11.so.6", "libx11-6"),
+        ("libX11-xcb.so.1", "libx11-xcb1"),
+        ("libGL.so.1", "libgl1"),
+        ("libEGL.so.1", "libegl1"),
+        ("libdbus-1.so.3", "libdbus-1-3"),
+        ("libfontconfig.so.1", "libfontconfig1"),
+        ("libfreetype.so.6", "libfreetype6"),
+        ("libglib-2.0.so.0", "libglib2.0-0"),
+        ("libgthread-2.0.so.0", "libglib2.0-0"),
+        ("libz.so.1", "zlib1g"),
+    ],
+)
 def test_debians_name_of_each_library_that_qt_links_to(library, package):
     assert debian_package(library) == package
 
@@ -59,8 +62,11 @@ def programs(tmp_path, monkeypatch):
 
 
 def test_what_the_loader_does_not_find_is_named_once(programs):
-    programs("ldd", "echo 'a.so:'; echo '\tlibGL.so.1 => not found'; echo '\tlibc.so.6 => /lib/libc.so.6 (0x1)';"
-                    "echo '\tlibxcb-icccm.so.4 => not found'; echo '\tlibGL.so.1 => not found'")
+    programs(
+        "ldd",
+        "echo 'a.so:'; echo '\tlibGL.so.1 => not found'; echo '\tlibc.so.6 => /lib/libc.so.6 (0x1)';"
+        "echo '\tlibxcb-icccm.so.4 => not found'; echo '\tlibGL.so.1 => not found'",
+    )
     assert missing_libraries() == ["libGL.so.1", "libxcb-icccm.so.4"]
 
 
@@ -90,8 +96,9 @@ def test_others_install_with_a_sudo_that_needs_no_password(programs, monkeypatch
 
 
 @pytest.mark.parametrize("has_sudo", [True, False])
-def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_run(programs, monkeypatch, capfd,
-                                                                                   has_sudo):
+def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_run(
+    programs, monkeypatch, capfd, has_sudo
+):
     monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
     programs("apt-get")
     if has_sudo:
@@ -131,7 +138,7 @@ def test_what_is_missing_is_named_and_installed_in_one_go(programs, monkeypatch,
 
 
 def test_where_nothing_is_missing_nothing_is_done(programs, monkeypatch, capfd):
-    monkeypatch.setattr(system, "missing_libraries", lambda: [])
+    monkeypatch.setattr(system, "missing_libraries", list)
     programs("apt-get")
     programs("Xvfb")
     assert not supply_libraries(with_xvfb=True)
@@ -156,8 +163,9 @@ def test_xvfb_ends_with_who_started_it_even_when_that_is_killed(programs, tmp_pa
     os.mkfifo(pipe)
     # The stand-in holds the pipe open as long as it lives; /bin is needed for the sleep it turns into.
     programs("Xvfb", f'exec 9> "{pipe}"; echo 77 >&$2; exec /bin/sleep 1000')
-    starter = subprocess.Popen([sys.executable, "-c", START_AND_WAIT], cwd=ROOT, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE)
+    starter = subprocess.Popen(
+        [sys.executable, "-c", START_AND_WAIT], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
+    )
     with starter, open(pipe, "rb") as alive:
         assert starter.stdout.readline() == b":77\n"
         starter.send_signal(signal.SIGKILL)

@@ -22,8 +22,22 @@ def data(tmp_path_factory):
 def run(tmp_path_factory, data):
     """A recorded run whose second half has weights of 4 bits."""
     directory = tmp_path_factory.mktemp("runs") / "a"
-    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--out",
-                  directory, "--set", "4:*.weights.num_bits=4", "--quiet")
+    answer = call(
+        "train",
+        "--network",
+        "lenet",
+        "--data",
+        data,
+        "--steps",
+        STEPS,
+        "--batch-size",
+        8,
+        "--out",
+        directory,
+        "--set",
+        "4:*.weights.num_bits=4",
+        "--quiet",
+    )
     assert answer.code == 0, answer.err
     return directory
 
@@ -39,8 +53,12 @@ def codes_in(path):
 def test_a_run_becomes_a_file_with_its_proof(run, tmp_path):
     answer = call("export", run, "--format", "tflite", "--out", tmp_path / "net.tflite")
     assert answer.code == 0, answer.err
-    assert sorted(os.listdir(str(tmp_path))) == ["net.tflite", "net.tflite.golden.npz", "net.tflite.parity.json",
-                                                 "net.tflite.parity.txt"]
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "net.tflite",
+        "net.tflite.golden.npz",
+        "net.tflite.parity.json",
+        "net.tflite.parity.txt",
+    ]
     assert (tmp_path / "net.tflite.parity.txt").read_text().strip() in answer.out
     assert "TFLite int8 of lenet" in answer.out and str(tmp_path / "net.tflite") in answer.out
     assert f"step {STEPS}" in answer.err
@@ -73,6 +91,7 @@ def test_a_file_with_a_fault_ends_with_one_and_says_which(run, tmp_path, monkeyp
     class Broken(tflite.TfliteRunner):
         def run(self, codes):
             return {name: values + 3 * (name == "pool1") for name, values in super().run(codes).items()}
+
     monkeypatch.setattr(tflite, "TfliteRunner", Broken)
     answer = call("export", run, "--out", tmp_path / "net.tflite", "--verify", 5)
     assert answer.code == 1
@@ -87,11 +106,14 @@ def test_data_that_moved_can_be_named(run, data, tmp_path):
     assert "not what the run was trained on" in error_of("export", run, "--out", tmp_path / "x.tflite", "--data", other)
 
 
-@pytest.mark.parametrize("arguments, message", [
-    (("--verify", "0"), "--verify is 0"),
-    (("--checkpoint", "nowhere"), "nowhere"),
-    (("--format", "onnxx"), "tflite"),
-])
+@pytest.mark.parametrize(
+    "arguments, message",
+    [
+        (("--verify", "0"), "--verify is 0"),
+        (("--checkpoint", "nowhere"), "nowhere"),
+        (("--format", "onnxx"), "tflite"),
+    ],
+)
 def test_what_is_wrong_with_the_call_is_told(run, arguments, message, tmp_path):
     assert message in error_of("export", run, "--out", tmp_path / "net.tflite", *arguments)
     assert os.listdir(str(tmp_path)) == []
@@ -104,8 +126,22 @@ def test_without_a_run_there_is_nothing_to_export(tmp_path):
 
 
 def test_what_tflite_cannot_hold_is_refused_with_what_would_make_it_possible(data, tmp_path):
-    call("train", "--network", "mlp", "--data", data, "--steps", 1, "--batch-size", 8, "--out", tmp_path / "run",
-         "--weights", "num_bits=9", "--quiet")
+    call(
+        "train",
+        "--network",
+        "mlp",
+        "--data",
+        data,
+        "--steps",
+        1,
+        "--batch-size",
+        8,
+        "--out",
+        tmp_path / "run",
+        "--weights",
+        "num_bits=9",
+        "--quiet",
+    )
     answer = call("export", tmp_path / "run", "--out", tmp_path / "net.tflite")
     assert answer.code == 2 and "possible with dense1.weights.num_bits=8" in answer.err
     assert os.listdir(str(tmp_path)) == ["run"]

@@ -190,13 +190,19 @@ def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script
     assert (outcome.step, outcome.changes, outcome.book) == (0, [], BOOK)
 
 
-ACTIONS = st.lists(st.one_of(
-    st.tuples(st.just("train"), st.integers(1, 5)),
-    st.tuples(st.just("change"), st.sampled_from([f"{PLAN.tensors[index].layer}.weights.num_bits"
-                                                  for index in (1, 3)]), st.integers(2, 16)),
-    st.tuples(st.just("save"), st.integers(0, 99)),
-    st.tuples(st.just("go_back"), st.integers(0, 99)),
-), max_size=12)
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("train"), st.integers(1, 5)),
+        st.tuples(
+            st.just("change"),
+            st.sampled_from([f"{PLAN.tensors[index].layer}.weights.num_bits" for index in (1, 3)]),
+            st.integers(2, 16),
+        ),
+        st.tuples(st.just("save"), st.integers(0, 99)),
+        st.tuples(st.just("go_back"), st.integers(0, 99)),
+    ),
+    max_size=12,
+)
 
 
 @settings(max_examples=40, deadline=None)

@@ -28,17 +28,29 @@ def folder(tmp_path_factory):
     write_data(folder / "small.npz")
     layers = tf.keras.layers
     with tf.Graph().as_default(), tf.Session().as_default():
-        model = tf.keras.Sequential([
-            layers.Conv2D(4, 3, input_shape=(6, 6, 1), name="eyes"), layers.BatchNormalization(scale=False, name="norm"),
-            layers.ReLU(), layers.Flatten(), layers.Dense(4, activation="softmax", name="verdict")])
+        model = tf.keras.Sequential(
+            [
+                layers.Conv2D(4, 3, input_shape=(6, 6, 1), name="eyes"),
+                layers.BatchNormalization(scale=False, name="norm"),
+                layers.ReLU(),
+                layers.Flatten(),
+                layers.Dense(4, activation="softmax", name="verdict"),
+            ]
+        )
         model.save(str(folder / "whole.h5"))
         model.save_weights(str(folder / "weights.h5"))
         (folder / "layers.json").write_text(model.to_json())
         np.savez(str(folder / "values.npz"), kernel=model.get_layer("eyes").get_weights()[0])
-        tf.keras.Sequential([layers.Lambda(lambda x: x * 2, input_shape=(6, 6, 1)), layers.Flatten(),
-                             layers.Dense(4)]).save(str(folder / "code.h5"))
-        open_ended = tf.keras.Sequential([layers.Conv2D(4, 3, input_shape=(None, None, 1), name="eyes"),
-                                          layers.GlobalAveragePooling2D(), layers.Dense(4)])
+        tf.keras.Sequential(
+            [layers.Lambda(lambda x: x * 2, input_shape=(6, 6, 1)), layers.Flatten(), layers.Dense(4)]
+        ).save(str(folder / "code.h5"))
+        open_ended = tf.keras.Sequential(
+            [
+                layers.Conv2D(4, 3, input_shape=(None, None, 1), name="eyes"),
+                layers.GlobalAveragePooling2D(),
+                layers.Dense(4),
+            ]
+        )
         open_ended.save(str(folder / "open.h5"))
     (folder / "script.py").write_text(SCRIPT)
     return folder
@@ -46,12 +58,24 @@ def folder(tmp_path_factory):
 
 def train(folder, *arguments, out=None):
     kept = ["--out", folder / out] if out else []
-    return call("train", "--data", folder / "small.npz", "--batch-size", 8, "--evaluation-interval", 0, *arguments, *kept,
-                "--json", "--quiet")
+    return call(
+        "train",
+        "--data",
+        folder / "small.npz",
+        "--batch-size",
+        8,
+        "--evaluation-interval",
+        0,
+        *arguments,
+        *kept,
+        "--json",
+        "--quiet",
+    )
 
 
 def spec_of(folder, out):
     from qatviz import data
+
     description = RunRecord.read(folder / out).description
     return RunSpec.from_description(description, data.load(description["data"]))
 
@@ -61,7 +85,9 @@ def arrays_at_start(folder, out):
     return reader.load_checkpoint(reader.list_checkpoints()[0].name)[0]
 
 
-@pytest.mark.parametrize("files", [["--model", "whole.h5"], ["--model", "layers.json", "--model-weights", "weights.h5"]])
+@pytest.mark.parametrize(
+    "files", [["--model", "whole.h5"], ["--model", "layers.json", "--model-weights", "weights.h5"]]
+)
 def test_training_begins_with_the_weights_of_the_file(files, folder):
     out = "run-" + files[1]
     answer = train(folder, *[folder / word if "." in word else word for word in files], "--steps", 0, out=out)
@@ -123,10 +149,17 @@ def test_a_script_is_run_only_where_it_is_allowed(folder):
     assert answer.code == 0 and "own.weights" in {tensor["name"] for tensor in answer.json["tensors"]}
 
 
-@pytest.mark.parametrize("model, told", [
-    ("script.py:broken", "broken failed: RuntimeError: no such luck"), ("script.py:smal", "there is no 'smal' in it"),
-    ("script.py", "does not say which function"), ("missing.py:small", "there is no such file"),
-    ("missing.h5", "No such file"), ("small.npz", "zip archive")])
+@pytest.mark.parametrize(
+    "model, told",
+    [
+        ("script.py:broken", "broken failed: RuntimeError: no such luck"),
+        ("script.py:smal", "there is no 'smal' in it"),
+        ("script.py", "does not say which function"),
+        ("missing.py:small", "there is no such file"),
+        ("missing.h5", "No such file"),
+        ("small.npz", "zip archive"),
+    ],
+)
 def test_what_gives_no_model_is_refused(model, told, folder):
     assert told in error_of("train", "--model", folder / model, "--allow-code", "--data", folder / "small.npz")
 
@@ -136,12 +169,17 @@ def test_code_in_a_file_is_not_run_unless_allowed(folder):
     assert "holds Python code" in refused and "lambda" in refused
 
 
-@pytest.mark.parametrize("arguments, told", [
-    (["--network", "mlp", "--model", "x.h5"], "--network and --model: expected one of them"),
-    (["--from-scratch"], "--from-scratch: goes with --model"), (["--allow-code"], "--allow-code: goes with --model"),
-    (["--model-weights", "x.h5"], "--model-weights: goes with --model"),
-    (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "weights of its own"),
-    (["--quant-delay", -1], "quant_delay")])
+@pytest.mark.parametrize(
+    "arguments, told",
+    [
+        (["--network", "mlp", "--model", "x.h5"], "--network and --model: expected one of them"),
+        (["--from-scratch"], "--from-scratch: goes with --model"),
+        (["--allow-code"], "--allow-code: goes with --model"),
+        (["--model-weights", "x.h5"], "--model-weights: goes with --model"),
+        (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "weights of its own"),
+        (["--quant-delay", -1], "quant_delay"),
+    ],
+)
 def test_options_that_do_not_go_together_are_refused(arguments, told, folder):
     assert told in error_of("train", "--data", folder / "small.npz", *arguments)
 

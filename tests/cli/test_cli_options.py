@@ -13,51 +13,57 @@ from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
 from qatviz.telemetry.record import RunRecord
 
 
-@pytest.mark.parametrize("arguments, words", [
-    (["trian"], ["'trian'", "Did you mean train?"]),
-    (["--learning-rate", "1"], ["--learning-rate"]),
-    (["train", "--learing-rate", "1"], ["--learing-rate", "Did you mean --learning-rate?"]),
-    (["train", "--learning-rate", "fast"], ["--learning-rate is 'fast'", "from 0 to 100"]),
-    (["train", "--momentum", "1"], ["--momentum is 1.0", "0.9999"]),
-    (["train", "--freeze-ranges", "perhaps"], ["'perhaps'", "on or off"]),
-    (["train", "--steps", "-1"], ["steps is -1"]),
-    (["train", "--steps", "many"], ["'many'", "--steps"]),
-    (["train", "--steps", "1.5"], ["'1.5'", "--steps"]),
-    (["train", "--batch-size", "0"], ["batch_size is 0", "from 1 to"]),
-    (["train", "--seed", "-1"], ["seed is -1"]),
-    (["train", "--threads", "-1"], ["--threads is -1"]),
-    (["train", "--device", "gpu0"], ["--device is 'gpu0'", "/gpu:0"]),
-    (["train", "--session-target", "host"], ["session target is 'host'", "grpc://HOST:PORT"]),
-    (["train", "--session-target", "grpc://127.0.0.1:1"], ["grpc://127.0.0.1:1: nothing answers there"]),
-    (["train", "--network", "lennet"], ["'lennet'", "Did you mean lenet?"]),
-    (["train", "--network", "resnet8", "--preset", "int3"], ["'int3'", "Did you mean int4?"]),
-    (["train", "--optimizer", "adan"], ["'adan'", "Did you mean adam?"]),
-    (["train", "--data", "mnist-6k"], ["'mnist-6k'", "Did you mean mnist-5k?"]),
-    (["train", "--weights", "num_bits=17"], ["--weights num_bits is 17", "from 2 to 16"]),
-    (["train", "--weights", "num_bit=4"], ["'num_bit'", "Did you mean num_bits?"]),
-    (["train", "--activations", "per_channel=on"], ["'per_channel'", "activations"]),
-    (["train", "--weights", "num_bits"], ["'num_bits'", "PATH=VALUE"]),
-    (["train", "--set", "conv1.weights.num_bits"], ["'conv1.weights.num_bits'", "PATH=VALUE"]),
-    (["train", "--set", "x:conv1.weights.num_bits=3"], ["the step is 'x'"]),
-    (["train", "--set=-5:conv1.weights.num_bits=3"], ["-5"]),
-    (["train", "--set", "5:conv1.weights.num_bits=1"], ["conv1.weights.num_bits is 1", "from 2 to 16"]),
-    (["train", "--set", "5:conv1.weights.nun_bits=3"], ["'nun_bits'", "Did you mean num_bits?"]),
-    (["train", "--set", "5:comv1.weights.num_bits=3"], ["'comv1.weights'", "Did you mean conv1?"]),
-    (["train", "--set", "run.learning_rates=3"], ["learning_rates", "Did you mean run.learning_rate?"]),
-    (["train", "--set", "5:conv1.weights.num_bits=3", "--set", "9:conv1.activations.per_channel=on"], ["per_channel"]),
-    (["train", "--resume", "nowhere"], ["nowhere", "not"]),
-    (["train", "--fork", "nowhere@final"], ["nowhere", "not"]),
-    (["train", "--resume", "a", "--out", "b"], ["--resume", "--out"]),
-    (["train", "--resume", "a", "--fork", "b"], ["--resume", "--fork"]),
-    (["train", "--checkpoint", "a"], ["--checkpoint", "--resume"]),
-    (["show", "nowhere"], ["nowhere", "not"]),
-    (["show"], ["DIR"]),
-    (["show", "a", "b"], ["'b'"]),
-    (["networks", "lennet"], ["'lennet'", "Did you mean lenet?"]),
-    (["networks", "--input-shape", "28,28"], ["'28,28'", "28x28x1"]),
-    (["networks", "lenet", "--input-shape", "28"], ["28"]),
-    (["data", "nowhere"], ["'nowhere'"]),
-])
+@pytest.mark.parametrize(
+    "arguments, words",
+    [
+        (["trian"], ["'trian'", "Did you mean train?"]),
+        (["--learning-rate", "1"], ["--learning-rate"]),
+        (["train", "--learing-rate", "1"], ["--learing-rate", "Did you mean --learning-rate?"]),
+        (["train", "--learning-rate", "fast"], ["--learning-rate is 'fast'", "from 0 to 100"]),
+        (["train", "--momentum", "1"], ["--momentum is 1.0", "0.9999"]),
+        (["train", "--freeze-ranges", "perhaps"], ["'perhaps'", "on or off"]),
+        (["train", "--steps", "-1"], ["steps is -1"]),
+        (["train", "--steps", "many"], ["'many'", "--steps"]),
+        (["train", "--steps", "1.5"], ["'1.5'", "--steps"]),
+        (["train", "--batch-size", "0"], ["batch_size is 0", "from 1 to"]),
+        (["train", "--seed", "-1"], ["seed is -1"]),
+        (["train", "--threads", "-1"], ["--threads is -1"]),
+        (["train", "--device", "gpu0"], ["--device is 'gpu0'", "/gpu:0"]),
+        (["train", "--session-target", "host"], ["session target is 'host'", "grpc://HOST:PORT"]),
+        (["train", "--session-target", "grpc://127.0.0.1:1"], ["grpc://127.0.0.1:1: nothing answers there"]),
+        (["train", "--network", "lennet"], ["'lennet'", "Did you mean lenet?"]),
+        (["train", "--network", "resnet8", "--preset", "int3"], ["'int3'", "Did you mean int4?"]),
+        (["train", "--optimizer", "adan"], ["'adan'", "Did you mean adam?"]),
+        (["train", "--data", "mnist-6k"], ["'mnist-6k'", "Did you mean mnist-5k?"]),
+        (["train", "--weights", "num_bits=17"], ["--weights num_bits is 17", "from 2 to 16"]),
+        (["train", "--weights", "num_bit=4"], ["'num_bit'", "Did you mean num_bits?"]),
+        (["train", "--activations", "per_channel=on"], ["'per_channel'", "activations"]),
+        (["train", "--weights", "num_bits"], ["'num_bits'", "PATH=VALUE"]),
+        (["train", "--set", "conv1.weights.num_bits"], ["'conv1.weights.num_bits'", "PATH=VALUE"]),
+        (["train", "--set", "x:conv1.weights.num_bits=3"], ["the step is 'x'"]),
+        (["train", "--set=-5:conv1.weights.num_bits=3"], ["-5"]),
+        (["train", "--set", "5:conv1.weights.num_bits=1"], ["conv1.weights.num_bits is 1", "from 2 to 16"]),
+        (["train", "--set", "5:conv1.weights.nun_bits=3"], ["'nun_bits'", "Did you mean num_bits?"]),
+        (["train", "--set", "5:comv1.weights.num_bits=3"], ["'comv1.weights'", "Did you mean conv1?"]),
+        (["train", "--set", "run.learning_rates=3"], ["learning_rates", "Did you mean run.learning_rate?"]),
+        (
+            ["train", "--set", "5:conv1.weights.num_bits=3", "--set", "9:conv1.activations.per_channel=on"],
+            ["per_channel"],
+        ),
+        (["train", "--resume", "nowhere"], ["nowhere", "not"]),
+        (["train", "--fork", "nowhere@final"], ["nowhere", "not"]),
+        (["train", "--resume", "a", "--out", "b"], ["--resume", "--out"]),
+        (["train", "--resume", "a", "--fork", "b"], ["--resume", "--fork"]),
+        (["train", "--checkpoint", "a"], ["--checkpoint", "--resume"]),
+        (["show", "nowhere"], ["nowhere", "not"]),
+        (["show"], ["DIR"]),
+        (["show", "a", "b"], ["'b'"]),
+        (["networks", "lennet"], ["'lennet'", "Did you mean lenet?"]),
+        (["networks", "--input-shape", "28,28"], ["'28,28'", "28x28x1"]),
+        (["networks", "lenet", "--input-shape", "28"], ["28"]),
+        (["data", "nowhere"], ["'nowhere'"]),
+    ],
+)
 def test_a_mistake_is_named(arguments, words, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     line = error_of(*arguments)
@@ -66,9 +72,16 @@ def test_a_mistake_is_named(arguments, words, tmp_path, monkeypatch):
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("option, value", [
-    ("--network", "mlp"), ("--batch-size", "32"), ("--optimizer", "sgd"), ("--seed", "1"),
-    ("--validation-fraction", "0.1")])
+@pytest.mark.parametrize(
+    "option, value",
+    [
+        ("--network", "mlp"),
+        ("--batch-size", "32"),
+        ("--optimizer", "sgd"),
+        ("--seed", "1"),
+        ("--validation-fraction", "0.1"),
+    ],
+)
 @pytest.mark.parametrize("going_on", ["--resume", "--fork"])
 def test_what_a_run_began_with_cannot_change_when_it_goes_on(going_on, option, value):
     assert option in error_of("train", going_on, "somewhere", option, value)

@@ -1,4 +1,5 @@
-"""What a call asks for is kept in the record before the first step: whatever ends the process, another --resume knows."""
+"""What a call asks for is kept in the record before the first step: whatever ends the process, another --resume
+knows."""
 
 import numpy as np
 import pytest
@@ -17,8 +18,20 @@ from qatviz.training.moments import Moment
 def run(tmp_path):
     """A run of 30 steps with a checkpoint at 20, a change at 25 and one to come; it ended at 27."""
     data = write_data(tmp_path / "small.npz")
-    launch = prepare_and_close("--data", data, "--network", "mlp", "--steps", 30, "--out", tmp_path / "run",
-                               "--set", "25:dense1.weights.num_bits=3", "--set", "28:run.beta1=0.5")
+    launch = prepare_and_close(
+        "--data",
+        data,
+        "--network",
+        "mlp",
+        "--steps",
+        30,
+        "--out",
+        tmp_path / "run",
+        "--set",
+        "25:dense1.weights.num_bits=3",
+        "--set",
+        "28:run.beta1=0.5",
+    )
     with RunRecord.open(tmp_path / "run") as record:
         book = launch.spec.book
         write_steps(record, launch, 1, 20)
@@ -54,17 +67,22 @@ def test_the_changes_to_be_made_again_are_not_lost_when_they_are_not_reached(run
     first = prepare_and_close("--resume", run)
     assert first.spec.start.step == 20
     assert sorted((step, command.assignments) for step, command in first.spec.schedule) == [
-        (25, (("dense1.weights.num_bits", 3),)), (28, (("run.beta1", "0.5"),))]
+        (25, (("dense1.weights.num_bits", 3),)),
+        (28, (("run.beta1", "0.5"),)),
+    ]
     for _ in range(2):
         assert_same_plan(prepare_and_close("--resume", run), first)
 
 
 def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
-    first = prepare_and_close("--resume", run, "--steps", 90, "--preset", "int4", "--learning-rate", "0.5",
-                              "--set", "60:*.weights.num_bits=2")
+    first = prepare_and_close(
+        "--resume", run, "--steps", 90, "--preset", "int4", "--learning-rate", "0.5", "--set", "60:*.weights.num_bits=2"
+    )
     assert first.spec.steps == 90
     assert [item for item in first.spec.schedule if item[0] == 20] == [
-        (20, ApplyPreset("int4")), (20, ChangeSettings((("run.learning_rate", 0.5),)))]
+        (20, ApplyPreset("int4")),
+        (20, ChangeSettings((("run.learning_rate", 0.5),))),
+    ]
     assert first.spec.schedule[-1] == (60, ChangeSettings((("*.weights.num_bits", "2"),)))
     assert_same_plan(prepare_and_close("--resume", run), first)
     assert prepare_and_close("--resume", run, "--steps", "inf").spec.steps is None
@@ -87,7 +105,9 @@ def test_what_was_reached_is_not_made_again(run):
         changes = launch.spec.start.book.change(at_once.assignments)[1]
         record.append_event(events.CommandApplied(20, 0, at_once.describe(), changes))
         write_steps(record, launch, 21, 22)
-        moment = Moment(22, 2.2, launch.spec.start.book.change(at_once.assignments)[0], {}, "auto-22", "", record.branch)
+        moment = Moment(
+            22, 2.2, launch.spec.start.book.change(at_once.assignments)[0], {}, "auto-22", "", record.branch
+        )
         record.save_checkpoint(moment.name, {}, moment.meta())
     again = prepare_and_close("--resume", run)
     assert again.spec.start.name == "auto-22" and again.spec.start.book.run.beta2 == 0.9
@@ -98,8 +118,11 @@ def test_a_scheduled_change_that_was_undone_does_not_come_back(run):
     with RunRecord.open(run) as record:
         change = record.events()[-1]["changes"]
         record.append_rewind(25)
-        record.append_event(events.Restored(25, "before", "undo", 27, tuple(
-            events.Change(row["setting"], row["new"], row["old"]) for row in change)))
+        record.append_event(
+            events.Restored(
+                25, "before", "undo", 27, tuple(events.Change(row["setting"], row["new"], row["old"]) for row in change)
+            )
+        )
     assert [step for step, _ in prepare_and_close("--resume", run).spec.schedule] == [28]
 
 

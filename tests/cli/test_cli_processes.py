@@ -16,15 +16,28 @@ from qatviz.errors import RecordError
 from qatviz.telemetry.record import RunRecord
 
 TIMEOUT_S = 90
-OPTIONS = ["--network", "mlp", "--batch-size", "8", "--evaluation-interval", "0",
-           "--set", "20:dense1.weights.num_bits=3"]
+OPTIONS = [
+    "--network",
+    "mlp",
+    "--batch-size",
+    "8",
+    "--evaluation-interval",
+    "0",
+    "--set",
+    "20:dense1.weights.num_bits=3",
+]
 
 posix = pytest.mark.skipif(os.name != "posix", reason="signals are POSIX's")
 
 
 def start(*arguments):
-    return subprocess.Popen([sys.executable, "-m", "qatviz", *map(str, arguments)], cwd=ROOT, stdout=subprocess.PIPE,
-                            stderr=subprocess.PIPE, universal_newlines=True)
+    return subprocess.Popen(
+        [sys.executable, "-m", "qatviz", *map(str, arguments)],
+        cwd=ROOT,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+        universal_newlines=True,
+    )
 
 
 def wait_for_step(process, directory, step):
@@ -93,12 +106,23 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
         assert answer.json[name] == whole.json[name]
 
 
-@pytest.mark.parametrize("arguments", [
-    ["--help"], ["networks", "--json"], ["data", "mnist-5k"], ["settings"], ["train", "--help"], ["show", "nowhere"],
-    ["train", "--network", "none"]])
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        ["--help"],
+        ["networks", "--json"],
+        ["data", "mnist-5k"],
+        ["settings"],
+        ["train", "--help"],
+        ["show", "nowhere"],
+        ["train", "--network", "none"],
+    ],
+)
 def test_what_does_not_train_loads_neither_tensorflow_nor_qt(arguments):
-    program = ("import sys; from qatviz.cli import main; main(sys.argv[1:]); "
-               "sys.exit(len({'tensorflow', 'PyQt5', 'tqdm'} & set(sys.modules)))")
+    program = (
+        "import sys; from qatviz.cli import main; main(sys.argv[1:]); "
+        "sys.exit(len({'tensorflow', 'PyQt5', 'tqdm'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", program, *arguments], cwd=ROOT, capture_output=True)
     assert done.returncode == 0, done.stderr
 

@@ -72,30 +72,38 @@ def follow(*batches, on_look=None):
     return watch, run, shown
 
 
-@pytest.mark.parametrize("event, line", [
-    (events.Started(0, 1.25, "CPU"), "training on CPU, 1.2 s to start"),
-    (events.CommandApplied(500, 1, "x", CHANGES[:1]), "step 500: a0.weights.symmetric on -> off"),
-    (events.CommandApplied(500, 1, "*.symmetric=off", CHANGES), "step 500: *.symmetric=off (9 settings changed)"),
-    (events.CommandApplied(500, 1, "Stop"), None),
-    (events.CommandRejected(3, 1, "x=9", "no"), "step 3: refused x=9: no"),
-    (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
-    (events.Evaluated(8, ACCURACY, 9, 1.0),
-     "step 8: accuracy float 97.1 %, weights only 96.0 %, activations only 95.0 %, quantized 94.0 %"),
-    (events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
-     "step 8: RMSE float 0.5, quantized 1234"),
-    (events.Restored(3, "c", "undo", 9), "step 3: undo: set back from step 9"),
-    (events.NonFinite(9, "a NaN", 3), "step 9: a NaN; the state after step 3 is kept"),
-    (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
-    (events.CheckpointSaved(4, "c", "asked for"), None),
-    (events.Finished(9), None),
-])
+@pytest.mark.parametrize(
+    "event, line",
+    [
+        (events.Started(0, 1.25, "CPU"), "training on CPU, 1.2 s to start"),
+        (events.CommandApplied(500, 1, "x", CHANGES[:1]), "step 500: a0.weights.symmetric on -> off"),
+        (events.CommandApplied(500, 1, "*.symmetric=off", CHANGES), "step 500: *.symmetric=off (9 settings changed)"),
+        (events.CommandApplied(500, 1, "Stop"), None),
+        (events.CommandRejected(3, 1, "x=9", "no"), "step 3: refused x=9: no"),
+        (events.SettingsActivated(7, ("a", "b")), "step 7: quantization begins for a, b"),
+        (
+            events.Evaluated(8, ACCURACY, 9, 1.0),
+            "step 8: accuracy float 97.1 %, weights only 96.0 %, activations only 95.0 %, quantized 94.0 %",
+        ),
+        (
+            events.Evaluated(8, {"float": 0.5, "quantized": 1234.5}, 9, 1.0, "rmse"),
+            "step 8: RMSE float 0.5, quantized 1234",
+        ),
+        (events.Restored(3, "c", "undo", 9), "step 3: undo: set back from step 9"),
+        (events.NonFinite(9, "a NaN", 3), "step 9: a NaN; the state after step 3 is kept"),
+        (events.RecordFailed(4, "full"), "step 4: warning: full; the run goes on"),
+        (events.CheckpointSaved(4, "c", "asked for"), None),
+        (events.Finished(9), None),
+    ],
+)
 def test_events_are_told(event, line):
     assert progress.tell(event) == line
 
 
 def test_a_loss_that_is_not_finite_stops_the_run():
-    watch, run, shown = follow([record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")],
-                               [events.Stopped(1)])
+    watch, run, shown = follow(
+        [record(1)], [events.NonFinite(1, "a NaN", 1), events.Paused(1, "a NaN")], [events.Stopped(1)]
+    )
     assert watch.non_finite.what == "a NaN" and run.stops >= 1
     assert shown.lines == ["step 1: a NaN; the state after step 1 is kept"]
 
@@ -128,7 +136,7 @@ def test_a_run_is_stopped_when_it_cannot_be_shown():
 
     run = StagedRun([[record(1)], [record(2)]])
     run.wait = lambda timeout_s=None: timeout_s is None
-    with pytest.raises(OSError):
+    with pytest.raises(OSError, match="the terminal is gone"):
         Watch(run, Outcome(BOOK), Broken()).follow()
     assert run.stops == 1
 
@@ -167,8 +175,15 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     bar.line("something between")
     bar.close()
     text = terminal.getvalue()
-    for words in ("starting TensorFlow", "20/100", "loss 0.5000", "float 97.1 %", "quantized 94.0 %", "10/s",
-                  "00:08 left"):
+    for words in (
+        "starting TensorFlow",
+        "20/100",
+        "loss 0.5000",
+        "float 97.1 %",
+        "quantized 94.0 %",
+        "10/s",
+        "00:08 left",
+    ):
         assert words in text
     assert "something between\n" in text
 

@@ -37,14 +37,17 @@ def test_the_result_has_the_error_by_its_name(trained):
     spread = np.sqrt(8 / 12)  # of a sum of eight numbers from 0 to 1
     assert all(0 < error < spread for error in result["rmse"].values())
     lines = [line for line in trained.err.splitlines() if line.startswith("step 60: RMSE float ")]
-    assert len(lines) == 1 and "%" not in lines[0] and float(lines[0].split()[4].rstrip(",")) == pytest.approx(
-        result["rmse"]["float"], rel=1e-3)
+    assert (
+        len(lines) == 1
+        and "%" not in lines[0]
+        and float(lines[0].split()[4].rstrip(",")) == pytest.approx(result["rmse"]["float"], rel=1e-3)
+    )
 
 
 def test_the_record_tells_it(trained, folder):
     text = call("show", folder / "run").out
     assert "RMSE on held-out data" in text and "ccuracy" not in text
-    row = text[text.index("RMSE on held-out data"):].splitlines()[4].split()
+    row = text[text.index("RMSE on held-out data") :].splitlines()[4].split()
     assert row[0] == "60" and float(row[4]) == pytest.approx(trained.json["rmse"]["quantized"], rel=1e-3)
     found = call("show", folder / "run", "--json").json
     assert found["rmse"] == trained.json["rmse"] and [row["step"] for row in found["evaluations"]] == [20, 40, 60]
@@ -53,19 +56,43 @@ def test_the_record_tells_it(trained, folder):
 
 def test_it_goes_on_as_it_began_whatever_the_data_says_of_itself(folder):
     """Whole numbers were to be predicted because the call said so; it need not say it again."""
-    began = call("train", "--data", folder / "counts.npz", "--task", "regression", *OPTIONS, "--steps", 10, "--out",
-                 folder / "counts", "--json")
+    began = call(
+        "train",
+        "--data",
+        folder / "counts.npz",
+        "--task",
+        "regression",
+        *OPTIONS,
+        "--steps",
+        10,
+        "--out",
+        folder / "counts",
+        "--json",
+    )
     assert began.json["rmse_step"] == 10
     went_on = call("train", "--resume", folder / "counts", "--steps", 20, "--json", "--quiet")
     assert went_on.code == 0, went_on.err
     assert went_on.json["rmse_step"] == 20
-    assert "--task: a run that goes on keeps" in error_of("train", "--resume", folder / "counts", "--task", "regression")
+    assert "--task: a run that goes on keeps" in error_of(
+        "train", "--resume", folder / "counts", "--task", "regression"
+    )
 
 
 def test_a_run_from_before_there_were_tasks_is_one_of_classes(tmp_path):
     """Its description has no task, its evaluations no name of a metric."""
     write_data(tmp_path / "small.npz")
-    call("train", "--data", tmp_path / "small.npz", "--network", "mlp", "--steps", 5, "--out", tmp_path / "new", "--quiet")
+    call(
+        "train",
+        "--data",
+        tmp_path / "small.npz",
+        "--network",
+        "mlp",
+        "--steps",
+        5,
+        "--out",
+        tmp_path / "new",
+        "--quiet",
+    )
     reader = RunRecord.read(tmp_path / "new")
     described = {key: value for key, value in reader.description.items() if key not in ("task", "run_id", "created")}
     old = RunRecord.create(tmp_path / "old", described)

@@ -1,8 +1,8 @@
 """``qatviz report``: from a run that was trained to a page that says what ``qatviz show`` says."""
 
 import html
-import re
 import json
+import re
 import subprocess
 import sys
 
@@ -17,8 +17,24 @@ STEPS = 24
 def run(tmp_path_factory):
     folder = tmp_path_factory.mktemp("report")
     data = write_data(folder / "small.npz")
-    answer = call("train", "--network", "lenet", "--data", data, "--steps", STEPS, "--batch-size", 8, "--quiet",
-                  "--evaluation-interval", 12, "--out", folder / "run", "--set", "12:*.weights.num_bits=4")
+    answer = call(
+        "train",
+        "--network",
+        "lenet",
+        "--data",
+        data,
+        "--steps",
+        STEPS,
+        "--batch-size",
+        8,
+        "--quiet",
+        "--evaluation-interval",
+        12,
+        "--out",
+        folder / "run",
+        "--set",
+        "12:*.weights.num_bits=4",
+    )
     assert answer.code == 0, answer.err
     return folder / "run"
 
@@ -35,17 +51,20 @@ def page(run):
 
 def rows(page):
     """The cells of all rows of tables, without tags."""
-    return [[html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)]
-            for row in re.findall("<tr>(.*?)</tr>", page)]
+    return [
+        [html.unescape(re.sub("<[^>]*>", "", cell)) for cell in re.findall("<t[hd][^>]*>(.*?)</t[hd]>", row)]
+        for row in re.findall("<tr>(.*?)</tr>", page)
+    ]
 
 
 def test_it_says_what_show_says(run, page):
     shown = call("show", run, "--json").json
     found = rows(page)
     assert f"{STEPS} steps: finished" in page and shown["description"]["run_id"] in page
-    accuracies = [f"{100 * shown['accuracy'][way]:.1f} %"
-                  for way in ("float", "weights_only", "activations_only", "quantized")]
-    assert [str(STEPS)] + accuracies in found
+    accuracies = [
+        f"{100 * shown['accuracy'][way]:.1f} %" for way in ("float", "weights_only", "activations_only", "quantized")
+    ]
+    assert [str(STEPS), *accuracies] in found
     for tensor in shown["tensors"]:
         row = next(row for row in found if row and row[0] == tensor["name"] and len(row) > 15)
         sqnr = "exact" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}"
@@ -82,8 +101,10 @@ def test_what_is_wrong_with_the_call_is_told(run, tmp_path):
 
 
 def test_it_loads_neither_tensorflow_nor_qt(run, tmp_path):
-    program = ("import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
-               "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))")
+    program = (
+        "import sys; from qatviz.cli import main; code = main(sys.argv[1:]); "
+        "sys.exit(code or len({'tensorflow', 'PyQt5'} & set(sys.modules)))"
+    )
     command = [sys.executable, "-W", "error", "-c", program, "report", str(run), "--out", str(tmp_path / "a.html")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True)
     assert done.returncode == 0 and done.stderr == b"", done.stderr

@@ -15,8 +15,16 @@ from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.training.settings_book import SettingsBook
 
 #: What makes each column of the table as wide as it gets.
-WIDEST = {"scale": 1.23e-10, "zero_point": -32768, "sqnr_db": -100.0, "rmse_over_scale": 100.0, "clipped": 1.0,
-          "flushed": 1.0, "used_codes": 65536, "effective_bits": 15.99}
+WIDEST = {
+    "scale": 1.23e-10,
+    "zero_point": -32768,
+    "sqnr_db": -100.0,
+    "rmse_over_scale": 100.0,
+    "clipped": 1.0,
+    "flushed": 1.0,
+    "used_codes": 65536,
+    "effective_bits": 15.99,
+}
 
 
 def outcome_of(network, preset, **measures):
@@ -31,12 +39,20 @@ def outcome_of(network, preset, **measures):
 
 
 @pytest.mark.parametrize("network", zoo.NETWORKS)
-@pytest.mark.parametrize("measures", [{}, WIDEST, dict.fromkeys(SNAPSHOT_MEASURES, np.nan)],
-                         ids=["zero", "widest", "nan"])
+@pytest.mark.parametrize(
+    "measures", [{}, WIDEST, dict.fromkeys(SNAPSHOT_MEASURES, np.nan)], ids=["zero", "widest", "nan"]
+)
 def test_the_table_of_tensors_fits_80_columns(network, measures):
     outcome = outcome_of(network, "int4", **measures)
-    outcome.book, _ = outcome.book.change([("*.num_bits", 16), ("*.power_of_two", True), ("*.symmetric", True),
-                                           ("*.narrow_range", True), ("*.per_channel", True)])
+    outcome.book, _ = outcome.book.change(
+        [
+            ("*.num_bits", 16),
+            ("*.power_of_two", True),
+            ("*.symmetric", True),
+            ("*.narrow_range", True),
+            ("*.per_channel", True),
+        ]
+    )
     text = tensor_table(outcome.tensors(), 80)
     assert max(map(len, text.splitlines())) <= 80
     legends = [line.startswith("w weights,") for line in text.splitlines()]
@@ -47,8 +63,18 @@ def test_the_table_of_tensors_fits_80_columns(network, measures):
 
 
 def test_the_table_of_tensors_tells_grid_and_errors():
-    outcome = outcome_of("mlp", "int4", scale=0.5, zero_point=-3, sqnr_db=12.34, rmse_over_scale=0.289, clipped=0.25,
-                         flushed=0.5, used_codes=15, effective_bits=3.75)
+    outcome = outcome_of(
+        "mlp",
+        "int4",
+        scale=0.5,
+        zero_point=-3,
+        sqnr_db=12.34,
+        rmse_over_scale=0.289,
+        clipped=0.25,
+        flushed=0.5,
+        used_codes=15,
+        effective_bits=3.75,
+    )
     lines = tensor_table(outcome.tensors(), 80).splitlines()
     assert lines[2].split() == ["dense1", "w", "4", "snc", "0.5", "-3", "12.3", "0.289", "25.0", "50.0", "15", "3.75"]
     assert lines[1].split()[:4] == ["input", "a", "8", "0.5"]
@@ -92,7 +118,7 @@ SENTENCES = st.lists(st.text("cd", min_size=1, max_size=12)).map(" ".join)
 def test_a_last_column_of_text_is_wrapped_and_loses_nothing(rows, width):
     text = table(("name", "what"), rows, (0, 1), width)
     assert max(map(len, text.splitlines())) <= width
-    assert sorted(text.split()) == sorted("name what".split() + " ".join(" ".join(row) for row in rows).split())
+    assert sorted(text.split()) == sorted(["name", "what", *" ".join(" ".join(row) for row in rows).split()])
 
 
 def test_accuracies_are_in_percent():

@@ -50,7 +50,9 @@ def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, m
     assert opened == [("main", "window", ([], ""), {})]
 
 
-def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(no_display, opened, monkeypatch, capsys):
+def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(
+    no_display, opened, monkeypatch, capsys
+):
     monkeypatch.setenv("DISPLAY", ":1")
     assert main(["window", "--network", "mlp", "--set", "5:*.weights.num_bits=3"]) == 0
     assert opened.pop()[2] == (["--network", "mlp", "--set", "5:*.weights.num_bits=3"], "")
@@ -78,19 +80,29 @@ def run(arguments, folder, **variables):
     """The real program, without a display."""
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(folder / "runs"), XDG_CONFIG_HOME=str(folder), **variables)
-    return subprocess.run([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, capture_output=True,
-                          text=True, timeout=110)
+    return subprocess.run(
+        [sys.executable, "-m", "qatviz", *arguments],
+        cwd=str(folder),
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=110,
+    )
 
 
 @pytest.mark.slow
 def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_path):
     # As the user calls it, but for the number of steps, which would take a minute.
-    program = "import sys; from qatviz.cli import main, window; real = window.parse_train; " \
-              "window.parse_train = lambda a: real(a + ['--steps', '12', '--network', 'mlp'] if '--out' in a else a); sys.exit(main([]))"
+    program = (
+        "import sys; from qatviz.cli import main, window; real = window.parse_train; "
+        "window.parse_train = lambda a: real(a + ['--steps', '12', '--network', 'mlp'] if '--out' in a else "
+        "a); sys.exit(main([]))"
+    )
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"))
-    done = subprocess.run([sys.executable, "-c", program], cwd=str(tmp_path), env=environ, capture_output=True,
-                          text=True, timeout=110)
+    done = subprocess.run(
+        [sys.executable, "-c", program], cwd=str(tmp_path), env=environ, capture_output=True, text=True, timeout=110
+    )
     assert done.returncode == 0, done.stderr
     assert "no display here" in done.stderr and "dense1" in done.stdout
     path = done.stdout.rstrip().rpartition("the window of this run: ")[2]
@@ -102,7 +114,10 @@ def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_pa
 def test_a_screenshot_has_the_size_and_the_run_that_were_asked_for(tmp_path):
     trained = run(["train", "--network", "mlp", "--steps", "15", "--out", "a", "--quiet"], tmp_path)
     assert trained.returncode == 0, trained.stderr
-    done = run(["screenshot", "--record", "a", "--size", "1000x700", "--theme", "light", "--show", "layers", "--out", "x.png"], tmp_path)
+    done = run(
+        ["screenshot", "--record", "a", "--size", "1000x700", "--theme", "light", "--show", "layers", "--out", "x.png"],
+        tmp_path,
+    )
     assert done.returncode == 0, done.stderr
     content = (tmp_path / "x.png").read_bytes()
     assert done.stdout.strip() == str(tmp_path / "x.png") and content.startswith(PNG)

@@ -58,9 +58,12 @@ class Files:
     def cifar(self, images, labels, root="cifar-10-batches-py", protocol=2):
         """Write the six batches; `images` is [6, n, 32, 32, 3], `labels` [6, n]."""
         for batch, batch_images, batch_labels in zip(CIFAR_BATCHES, images, labels):
-            content = {b"batch_label": b"a batch", b"labels": [int(label) for label in batch_labels],
-                       b"data": batch_images.transpose(0, 3, 1, 2).reshape(len(batch_images), -1).copy(),
-                       b"filenames": [b"%d.png" % index for index in range(len(batch_labels))]}
+            content = {
+                b"batch_label": b"a batch",
+                b"labels": [int(label) for label in batch_labels],
+                b"data": batch_images.transpose(0, 3, 1, 2).reshape(len(batch_images), -1).copy(),
+                b"filenames": [b"%d.png" % index for index in range(len(batch_labels))],
+            }
             self.path(root, batch).write_bytes(pickle.dumps(content, protocol=protocol))
         return str(self.directory / root)
 
@@ -93,8 +96,10 @@ def photographs():
 @pytest.fixture
 def png_bytes():
     """A function that returns an array as the bytes of a PNG file."""
+
     def encode(array):
         stream = io.BytesIO()
         Image.fromarray(array).save(stream, "PNG")
         return stream.getvalue()
+
     return encode

@@ -22,15 +22,31 @@ def build(x=X, y=Y, test=None, **more):
 
 
 def final(**changes):
-    values = dict(name="n", x_train=X, y_train=Y, x_test=X, y_test=Y, class_names=("a", "b"), source="s")
+    values = {
+        "name": "n",
+        "x_train": X,
+        "y_train": Y,
+        "x_test": X,
+        "y_test": Y,
+        "class_names": ("a", "b"),
+        "source": "s",
+    }
     values.update(changes)
     return Dataset(**values)
 
 
-@pytest.mark.parametrize("dtype, expected, scale", [
-    (np.uint8, np.uint8, 1 / 255), (np.int64, np.uint8, 1 / 255), (">i2", np.uint8, 1 / 255),
-    (np.float16, np.float32, 1), (np.float64, np.float32, 1), (">f4", np.float32, 1), (np.bool_, np.float32, 1),
-])
+@pytest.mark.parametrize(
+    "dtype, expected, scale",
+    [
+        (np.uint8, np.uint8, 1 / 255),
+        (np.int64, np.uint8, 1 / 255),
+        (">i2", np.uint8, 1 / 255),
+        (np.float16, np.float32, 1),
+        (np.float64, np.float32, 1),
+        (">f4", np.float32, 1),
+        (np.bool_, np.float32, 1),
+    ],
+)
 def test_examples_keep_their_values_in_the_final_dtype(dtype, expected, scale):
     dataset = build(X.astype(dtype), test=(X.astype(dtype), Y))
     assert dataset.x_train.dtype == expected and dataset.x_train.dtype.isnative
@@ -38,17 +54,29 @@ def test_examples_keep_their_values_in_the_final_dtype(dtype, expected, scale):
     assert dataset.pixel_scale == scale
 
 
-@pytest.mark.parametrize("shape, input_shape", [
-    ((4, 6), (6,)), ((4, 3, 2), (3, 2, 1)), ((4, 1, 2, 3), (1, 2, 3)),
-])
+@pytest.mark.parametrize(
+    "shape, input_shape",
+    [
+        ((4, 6), (6,)),
+        ((4, 3, 2), (3, 2, 1)),
+        ((4, 1, 2, 3), (1, 2, 3)),
+    ],
+)
 def test_shapes(shape, input_shape):
     assert build(X.reshape(shape)).input_shape == input_shape
 
 
-@pytest.mark.parametrize("labels", [
-    [0, 1, 0, 1], [[0], [1], [0], [1]], [0.0, 1.0, 0.0, 1.0], [False, True, False, True],
-    [[1, 0], [0, 1], [1, 0], [0, 1]], [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]],
-])
+@pytest.mark.parametrize(
+    "labels",
+    [
+        [0, 1, 0, 1],
+        [[0], [1], [0], [1]],
+        [0.0, 1.0, 0.0, 1.0],
+        [False, True, False, True],
+        [[1, 0], [0, 1], [1, 0], [0, 1]],
+        [[1.0, 0.0], [0.0, 1.0], [1.0, 0.0], [0.0, 1.0]],
+    ],
+)
 def test_labels_of_every_form_become_class_indices(labels):
     dataset = build(test=(X, labels), y=np.array(labels))
     np.testing.assert_array_equal(dataset.y_train, Y)
@@ -81,20 +109,23 @@ def test_without_a_test_part_one_is_held_out_with_its_labels():
     assert build(x, np.arange(100) % 5, validation_fraction=0.3, seed=5).fingerprint != dataset.fingerprint
 
 
-@pytest.mark.parametrize("x, message", [
-    (X.reshape(-1), r"x_train: found shape \[24\]: expected \[N, height"),
-    (X[np.newaxis], r"found shape \[1, 4, 3, 2, 1\]"),
-    (X[:0], r"found shape \[0, 3, 2, 1\], which is empty"),
-    (X[:, :0], r"found shape \[4, 0, 2, 1\], which is empty"),
-    (X.astype(np.int32) - 1, "found int32 values from -1 to 22: expected integers to be pixels"),
-    (X.astype(np.uint16) + 250, "found uint16 values from 250 to 273"),
-    (X.astype(np.complex64), "found dtype complex64"),
-    (X.astype("U3"), "found dtype <U3"),
-    (X.astype(object), "found dtype object"),
-    (np.where(X == 13, np.nan, 1.0), "found nan in example 2: expected finite"),
-    (np.where(X == 23, -np.inf, 1.0), "found -inf in example 3"),
-    (np.where(X == 0, 1e300, 1.0), r"found 1e\+300 in example 0"),
-])
+@pytest.mark.parametrize(
+    "x, message",
+    [
+        (X.reshape(-1), r"x_train: found shape \[24\]: expected \[N, height"),
+        (X[np.newaxis], r"found shape \[1, 4, 3, 2, 1\]"),
+        (X[:0], r"found shape \[0, 3, 2, 1\], which is empty"),
+        (X[:, :0], r"found shape \[4, 0, 2, 1\], which is empty"),
+        (X.astype(np.int32) - 1, "found int32 values from -1 to 22: expected integers to be pixels"),
+        (X.astype(np.uint16) + 250, "found uint16 values from 250 to 273"),
+        (X.astype(np.complex64), "found dtype complex64"),
+        (X.astype("U3"), "found dtype <U3"),
+        (X.astype(object), "found dtype object"),
+        (np.where(X == 13, np.nan, 1.0), "found nan in example 2: expected finite"),
+        (np.where(X == 23, -np.inf, 1.0), "found -inf in example 3"),
+        (np.where(X == 0, 1e300, 1.0), r"found 1e\+300 in example 0"),
+    ],
+)
 def test_examples_that_do_not_fit_are_refused(x, message):
     with pytest.raises(DataError, match="^file.npz: x_train: found.*expected") as caught:
         build(x)
@@ -103,24 +134,27 @@ def test_examples_that_do_not_fit_are_refused(x, message):
         build(test=(x, Y))
 
 
-@pytest.mark.parametrize("y, message", [
-    (Y[:3], "found 3 labels for 4 examples"),
-    (Y.reshape(2, 2), "found 2 labels for 4 examples"),
-    (Y.reshape(4, 1, 1), r"found shape \[4, 1, 1\]"),
-    (np.int32(3), r"found shape \[\]"),
-    (np.zeros((4, 0)), r"found shape \[4, 0\]"),
-    (np.array(["a", "b", "a", "b"]), "found dtype <U1"),
-    (np.array([0, 1, None, 1]), "found dtype object"),
-    (np.array([0, -1, 0, 1]), "found label -1 in example 1: expected whole numbers from 0"),
-    (np.array([0, 1, 0, 10000]), "found label 10000 in example 3"),
-    (np.array([0, 1, np.nan, 1]), "found label nan in example 2"),
-    (np.array([np.inf, 1, 0, 1]), "found label inf in example 0"),
-    (np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), r"found row \[1 1\] in example 1: expected one-hot"),
-    (np.array([[1, 0], [0, 0], [0, 1], [0, 1]]), r"found row \[0 0\] in example 1"),
-    (np.array([[1, 0], [0.3, 0.7], [0, 1], [0, 1]]), r"found row \[0.3 0.7\] in example 1"),
-    (np.array([[1, 0], [np.nan, 1], [0, 1], [0, 1]]), r"found row \[nan  ?1.\] in example 1"),
-    (np.zeros((4, 10001)), "found 10001 columns"),
-])
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (Y[:3], "found 3 labels for 4 examples"),
+        (Y.reshape(2, 2), "found 2 labels for 4 examples"),
+        (Y.reshape(4, 1, 1), r"found shape \[4, 1, 1\]"),
+        (np.int32(3), r"found shape \[\]"),
+        (np.zeros((4, 0)), r"found shape \[4, 0\]"),
+        (np.array(["a", "b", "a", "b"]), "found dtype <U1"),
+        (np.array([0, 1, None, 1]), "found dtype object"),
+        (np.array([0, -1, 0, 1]), "found label -1 in example 1: expected whole numbers from 0"),
+        (np.array([0, 1, 0, 10000]), "found label 10000 in example 3"),
+        (np.array([0, 1, np.nan, 1]), "found label nan in example 2"),
+        (np.array([np.inf, 1, 0, 1]), "found label inf in example 0"),
+        (np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), r"found row \[1 1\] in example 1: expected one-hot"),
+        (np.array([[1, 0], [0, 0], [0, 1], [0, 1]]), r"found row \[0 0\] in example 1"),
+        (np.array([[1, 0], [0.3, 0.7], [0, 1], [0, 1]]), r"found row \[0.3 0.7\] in example 1"),
+        (np.array([[1, 0], [np.nan, 1], [0, 1], [0, 1]]), r"found row \[nan  ?1.\] in example 1"),
+        (np.zeros((4, 10001)), "found 10001 columns"),
+    ],
+)
 def test_labels_that_do_not_fit_are_refused(y, message):
     with pytest.raises(DataError, match="^file.npz: y_train: found.*expected") as caught:
         build(y=y)
@@ -129,18 +163,24 @@ def test_labels_that_do_not_fit_are_refused(y, message):
         build(test=(X, y))
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(y=np.zeros(4, int)), "y_train: found the single class 0: expected at least two"),
-    (dict(y=np.full(4, 3)), "y_train: found the single class 3"),
-    (dict(class_names=["a"]), "y_train: found label 1 in example 1: expected 0 to 0"),
-    (dict(class_names=["a", "a"]), "found class names .* with a duplicate"),
-    (dict(class_names=["a", "b", "c"], y=np.eye(2)[Y]), "found 3 class names for one-hot labels of 2 classes"),
-    (dict(test=(X, [0, 1, 2, 1])), "y_test: found label 2 in example 2: expected 0 to 1"),
-    (dict(test=(X, np.eye(3)[Y])), "y_test: found one-hot rows of 3 classes: expected 2 as in file.npz: y_train"),
-    (dict(test=(X[:, :2], Y)), r"x_test: found uint8 examples of shape \[2, 2, 1\]: expected uint8 of shape \[3, 2"),
-    (dict(test=(X / 255, Y)), "x_test: found float32 examples .* expected uint8"),
-    (dict(y=[0, 1, 2, 3]), "y_train: nothing can be held out of 4 examples in 4 classes"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"y": np.zeros(4, int)}, "y_train: found the single class 0: expected at least two"),
+        ({"y": np.full(4, 3)}, "y_train: found the single class 3"),
+        ({"class_names": ["a"]}, "y_train: found label 1 in example 1: expected 0 to 0"),
+        ({"class_names": ["a", "a"]}, "found class names .* with a duplicate"),
+        ({"class_names": ["a", "b", "c"], "y": np.eye(2)[Y]}, "found 3 class names for one-hot labels of 2 classes"),
+        ({"test": (X, [0, 1, 2, 1])}, "y_test: found label 2 in example 2: expected 0 to 1"),
+        ({"test": (X, np.eye(3)[Y])}, "y_test: found one-hot rows of 3 classes: expected 2 as in file.npz: y_train"),
+        (
+            {"test": (X[:, :2], Y)},
+            r"x_test: found uint8 examples of shape \[2, 2, 1\]: expected uint8 of shape \[3, 2",
+        ),
+        ({"test": (X / 255, Y)}, "x_test: found float32 examples .* expected uint8"),
+        ({"y": [0, 1, 2, 3]}, "y_train: nothing can be held out of 4 examples in 4 classes"),
+    ],
+)
 def test_parts_that_do_not_fit_together_are_refused(changes, message):
     with pytest.raises(DataError, match="^file.npz: ?") as caught:
         build(**changes)
@@ -158,17 +198,20 @@ def test_a_data_set_is_frozen_and_read_only_but_the_callers_array_is_not():
     assert mine.flags.writeable
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(x_train=X.astype(np.float64)), "x_train is float64"),
-    (dict(x_test=X[..., 0]), r"x_test is uint8 of shape \(4, 3, 2\)"),
-    (dict(y_train=Y.astype(np.int64)), "y_train is int64"),
-    (dict(y_test=Y[:3]), r"y_test is int32 of shape \(3,\): expected int32 of shape \[4\]"),
-    (dict(x_test=X[:0], y_test=Y[:0]), "y_test is int32 .* not empty"),
-    (dict(class_names=("a",)), "y_train has labels from 0 to 1: expected 0 to 0"),
-    (dict(y_train=Y - 1), "y_train has labels from -1 to 0"),
-    (dict(x_test=X[:, :2]), r"x_train has uint8 \(4, 3, 2, 1\) but x_test uint8 \(4, 2, 2, 1\)"),
-    (dict(x_test=X.astype(np.float32)), "x_train has uint8 .* but x_test float32"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"x_train": X.astype(np.float64)}, "x_train is float64"),
+        ({"x_test": X[..., 0]}, r"x_test is uint8 of shape \(4, 3, 2\)"),
+        ({"y_train": Y.astype(np.int64)}, "y_train is int64"),
+        ({"y_test": Y[:3]}, r"y_test is int32 of shape \(3,\): expected int32 of shape \[4\]"),
+        ({"x_test": X[:0], "y_test": Y[:0]}, "y_test is int32 .* not empty"),
+        ({"class_names": ("a",)}, "y_train has labels from 0 to 1: expected 0 to 0"),
+        ({"y_train": Y - 1}, "y_train has labels from -1 to 0"),
+        ({"x_test": X[:, :2]}, r"x_train has uint8 \(4, 3, 2, 1\) but x_test uint8 \(4, 2, 2, 1\)"),
+        ({"x_test": X.astype(np.float32)}, "x_train has uint8 .* but x_test float32"),
+    ],
+)
 def test_the_class_itself_refuses_what_is_not_in_final_form(changes, message):
     with pytest.raises(DataError, match=message):
         final(**changes)
@@ -180,10 +223,16 @@ def test_the_fingerprint_is_that_of_the_contents():
     assert final(name="other", source="elsewhere", class_names=("c", "d")).fingerprint == base.fingerprint
     changed = X.copy()
     changed[3, 2, 1, 0] += 1
-    others = [final(x_train=changed), final(x_test=changed), final(y_train=Y[::-1]), final(y_test=Y[::-1]),
-              final(class_names=("a", "b", "c")), final(x_train=X.reshape(4, 6), x_test=X.reshape(4, 6)),
-              final(x_train=X.astype(np.float32), x_test=X.astype(np.float32))]
-    assert len({dataset.fingerprint for dataset in others + [base]}) == len(others) + 1
+    others = [
+        final(x_train=changed),
+        final(x_test=changed),
+        final(y_train=Y[::-1]),
+        final(y_test=Y[::-1]),
+        final(class_names=("a", "b", "c")),
+        final(x_train=X.reshape(4, 6), x_test=X.reshape(4, 6)),
+        final(x_train=X.astype(np.float32), x_test=X.astype(np.float32)),
+    ]
+    assert len({dataset.fingerprint for dataset in [*others, base]}) == len(others) + 1
 
 
 def test_the_fingerprint_of_large_parts_takes_rows_at_an_even_distance(monkeypatch):
@@ -201,16 +250,16 @@ def test_a_header_that_promises_much_makes_nothing_allocate_it():
         """Ends after ten bytes, and allocates what it is asked for like Python's buffered streams."""
 
         largest = 0
-        parts = [b"12345", b"67890"]
+        parts = iter((b"67890", b"12345"))
 
         def read(self, n_bytes):
             self.largest = max(self.largest, n_bytes)
-            return self.parts.pop() if self.parts else b""
+            return next(self.parts, b"")
 
     stream = Stream()
     with pytest.raises(DataError, match=r"file: the array ends after 10 bytes: its header promises 100,000,000"):
-        read_exactly(stream, (10 ** 8,), np.dtype(np.uint8), "file", "the array")
-    assert stream.largest <= 2 ** 20
+        read_exactly(stream, (10**8,), np.dtype(np.uint8), "file", "the array")
+    assert stream.largest <= 2**20
 
 
 def test_holding_out_a_part_needs_memory_for_the_copy(monkeypatch):
@@ -220,8 +269,12 @@ def test_holding_out_a_part_needs_memory_for_the_copy(monkeypatch):
     assert len(build(test=(X, Y)).x_train) == 4
 
 
-@given(hnp.arrays(st.sampled_from([np.dtype(code) for code in ("u1", "i4", "f4", "f8", "?", "U2", "c8")]),
-                  hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=3)))
+@given(
+    hnp.arrays(
+        st.sampled_from([np.dtype(code) for code in ("u1", "i4", "f4", "f8", "?", "U2", "c8")]),
+        hnp.array_shapes(min_dims=0, max_dims=5, min_side=0, max_side=3),
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_any_array_is_converted_or_refused(array):
     try:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 from qatviz.data import BatchSchedule
 from qatviz.errors import SettingError
 
-SIZES = dict(n=st.integers(1, 200), batch=st.integers(1, 90), seed=st.integers(0, 2 ** 70))
+SIZES = {"n": st.integers(1, 200), "batch": st.integers(1, 90), "seed": st.integers(0, 2**70)}
 
 
 @given(**SIZES)
@@ -20,10 +20,10 @@ def test_batches_laid_end_to_end_are_one_permutation_after_another(n, batch, see
     n_steps = -(-3 * n // batch)
     places = np.concatenate([schedule.indices(step) for step in range(n_steps)])
     for epoch in range(3):
-        assert sorted(places[epoch * n:(epoch + 1) * n]) == list(range(n))
+        assert sorted(places[epoch * n : (epoch + 1) * n]) == list(range(n))
 
 
-@given(step=st.integers(0, 10 ** 9), **SIZES)
+@given(step=st.integers(0, 10**9), **SIZES)
 @settings(max_examples=100, deadline=None)
 def test_indices_depend_on_seed_and_step_alone(n, batch, seed, step):
     used = BatchSchedule(n, batch, seed)
@@ -35,15 +35,18 @@ def test_indices_depend_on_seed_and_step_alone(n, batch, seed, step):
 
 
 def test_seeds_and_epochs_differ():
-    orders = {tuple(BatchSchedule(100, 100, seed).indices(step))
-              for seed in (0, 1, 2, 2 ** 32, 2 ** 32 + 1, 2 ** 40) for step in range(5)}
+    orders = {
+        tuple(BatchSchedule(100, 100, seed).indices(step))
+        for seed in (0, 1, 2, 2**32, 2**32 + 1, 2**40)
+        for step in range(5)
+    }
     assert len(orders) == 30
 
 
 def test_the_stream_is_the_same_on_every_platform_and_version():
     schedule = BatchSchedule(4000, 64, 1234)
     digest = hashlib.sha256()
-    for step in (0, 62, 63, 1000, 10 ** 6):
+    for step in (0, 62, 63, 1000, 10**6):
         digest.update(schedule.indices(step).astype("<i4").tobytes())
     assert digest.hexdigest() == "20180513c8566378aa13285c809576eff3e11ebe55498482128c5e5ebf817d68"
 
@@ -60,15 +63,18 @@ def test_a_batch_may_span_several_epochs():
     assert np.bincount(batch, minlength=3).tolist() in ([3, 3, 4], [3, 4, 3], [4, 3, 3])
 
 
-@pytest.mark.parametrize("arguments, found", [
-    ((0, 1, 0), "number of examples is 0"),
-    ((5, 0, 0), "batch size is 0"),
-    ((5, 2.0, 0), "batch size is 2.0"),
-    ((5, True, 0), "batch size is True"),
-    ((5, 2 ** 31, 0), "batch size is 2147483648"),
-    ((5, 2, -1), "seed is -1"),
-    ((5, 2, 1.5), "seed is 1.5"),
-])
+@pytest.mark.parametrize(
+    "arguments, found",
+    [
+        ((0, 1, 0), "number of examples is 0"),
+        ((5, 0, 0), "batch size is 0"),
+        ((5, 2.0, 0), "batch size is 2.0"),
+        ((5, True, 0), "batch size is True"),
+        ((5, 2**31, 0), "batch size is 2147483648"),
+        ((5, 2, -1), "seed is -1"),
+        ((5, 2, 1.5), "seed is 1.5"),
+    ],
+)
 def test_arguments_out_of_range_are_refused(arguments, found):
     with pytest.raises(SettingError, match=found):
         BatchSchedule(*arguments)

@@ -31,7 +31,7 @@ def mutations(content, seed):
         elif kind == 3:
             damaged[place:place] = random.bytes(random.randint(1, 9))
         else:
-            damaged[place:place + 8] = random.bytes(random.randint(0, 9))
+            damaged[place : place + 8] = random.bytes(random.randint(0, 9))
         yield bytes(damaged)
 
 

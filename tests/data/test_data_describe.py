@@ -32,14 +32,17 @@ def test_the_mean_of_many_rows(monkeypatch):
     assert summary["train"]["mean"] == pytest.approx(x.mean(), rel=1e-6)
 
 
-@pytest.mark.parametrize("x, note", [
-    (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed as they are"),
-    (np.arange(40).reshape(20, 2) % 2, "integer values reach only 1 of 255"),
-    (np.ones((20, 2)), "all training examples are the same"),
-    (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "read as 3 pixels high with 8 channels"),
-    (np.linspace(-3, 3, 40).reshape(20, 2), None),
-    (np.linspace(0, 1, 40).reshape(20, 2), None),
-])
+@pytest.mark.parametrize(
+    "x, note",
+    [
+        (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed as they are"),
+        (np.arange(40).reshape(20, 2) % 2, "integer values reach only 1 of 255"),
+        (np.ones((20, 2)), "all training examples are the same"),
+        (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "read as 3 pixels high with 8 channels"),
+        (np.linspace(-3, 3, 40).reshape(20, 2), None),
+        (np.linspace(0, 1, 40).reshape(20, 2), None),
+    ],
+)
 def test_what_looks_unintended_is_noted(x, note):
     notes = describe(from_arrays("n", "s", (x, np.arange(20) % 2)))["notes"]
     assert (not notes) if note is None else notes[0].startswith(note)
@@ -48,14 +51,25 @@ def test_what_looks_unintended_is_noted(x, note):
 def test_classes_without_examples_are_noted(digits):
     x, y = digits
     dataset = from_arrays("n", "s", (x, y), (x[y == 0], y[y == 0]), class_names=list("abcdefghijkl"))
-    assert describe(dataset)["notes"][:2] == ["no train examples of 8 of 12 classes: e, f, g, h, i ...",
-                                              "no test examples of 11 of 12 classes: b, c, d, e, f ..."]
+    assert describe(dataset)["notes"][:2] == [
+        "no train examples of 8 of 12 classes: e, f, g, h, i ...",
+        "no test examples of 11 of 12 classes: b, c, d, e, f ...",
+    ]
 
 
 def test_the_text_has_every_class_and_note(digits):
     x, y = digits
-    lines = format_description(describe(from_arrays("name", "place", (x, y), (x, y), ["one", "two", "three", "four!"],
-                                                    ))).split("\n")
+    lines = format_description(
+        describe(
+            from_arrays(
+                "name",
+                "place",
+                (x, y),
+                (x, y),
+                ["one", "two", "three", "four!"],
+            )
+        )
+    ).split("\n")
     assert lines[0] == "name from place"
     assert lines[1] == "examples   6x5x1 uint8, fed to the network as x / 255"
     assert lines[-1].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-5:]}) == 1
@@ -101,13 +115,15 @@ def test_named_data_wins_over_a_file_which_is_reached_by_path(files, digits, tmp
     assert load("./mnist-5k").num_classes == 4
 
 
-@pytest.mark.parametrize("arguments", [dict(validation_fraction=1.0), dict(validation_fraction=0.0), dict(seed=-1)])
+@pytest.mark.parametrize("arguments", [{"validation_fraction": 1.0}, {"validation_fraction": 0.0}, {"seed": -1}])
 def test_settings_out_of_range_are_refused(files, digits, arguments):
     with pytest.raises(SettingError):
         load(files.npz(x=digits[0], y=digits[1]), **arguments)
 
 
 def test_neither_pillow_nor_tensorflow_nor_qt_is_imported_for_the_bundled_data():
-    code = ("import sys; from qatviz.data import describe, load; describe(load('mnist-5k'));"
-            "print({name.split('.')[0] for name in sys.modules} & {'PIL', 'tensorflow', 'tensorflow_core', 'PyQt5'})")
+    code = (
+        "import sys; from qatviz.data import describe, load; describe(load('mnist-5k'));"
+        "print({name.split('.')[0] for name in sys.modules} & {'PIL', 'tensorflow', 'tensorflow_core', 'PyQt5'})"
+    )
     assert subprocess.check_output([sys.executable, "-c", code], universal_newlines=True).strip() == "set()"

@@ -16,9 +16,11 @@ def test_grey_images_of_lossless_formats(files, digits, ending):
     dataset = load(files.folder(x, y, ending=ending))
     assert dataset.input_shape == (6, 5, 1) and dataset.x_train.dtype == np.uint8
     assert dataset.class_names == ("0", "1", "2", "3") and dataset.name == "folder"
-    read = [(int(label), image.tobytes()) for images, labels in ((dataset.x_train, dataset.y_train),
-                                                                 (dataset.x_test, dataset.y_test))
-            for image, label in zip(images, labels)]
+    read = [
+        (int(label), image.tobytes())
+        for images, labels in ((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test))
+        for image, label in zip(images, labels)
+    ]
     assert sorted(read) == sorted((int(label), image.tobytes()) for image, label in zip(x, y))
     assert np.bincount(dataset.y_test).tolist() == [2] * 4
 
@@ -98,11 +100,14 @@ def test_the_first_two_images_of_different_size_are_named(files, digits):
     assert caught.match(r"wide.png is 9x6 pixels, but .*00\d\d.png is 5x6: expected all images to have the same size")
 
 
-@pytest.mark.parametrize("array, mode, message", [
-    (np.zeros((6, 5), np.uint16), None, "found an image of Pillow's mode 'I.*': expected grey or RGB with 8 bits"),
-    (np.zeros((6, 5, 4), np.uint8), None, "found transparent pixels: expected an opaque image"),
-    (np.zeros((6, 5, 2), np.uint8), "LA", "found transparent pixels"),
-])
+@pytest.mark.parametrize(
+    "array, mode, message",
+    [
+        (np.zeros((6, 5), np.uint16), None, "found an image of Pillow's mode 'I.*': expected grey or RGB with 8 bits"),
+        (np.zeros((6, 5, 4), np.uint8), None, "found transparent pixels: expected an opaque image"),
+        (np.zeros((6, 5, 2), np.uint8), "LA", "found transparent pixels"),
+    ],
+)
 def test_images_that_would_lose_something_are_refused(files, digits, array, mode, message):
     path = files.folder(*digits)
     files.image("folder/2/odd.png", array, mode)
@@ -130,7 +135,7 @@ def test_what_is_no_image_is_refused(files, digits, content):
 def test_a_truncated_image_is_refused(files, digits, png_bytes):
     path = files.folder(*digits)
     whole = png_bytes(digits[0][0])
-    files.path("folder/3/cut.png").write_bytes(whole[:len(whole) - 25])
+    files.path("folder/3/cut.png").write_bytes(whole[: len(whole) - 25])
     with pytest.raises(DataError, match="cut.png: cannot be read as an image"):
         load(path)
 

@@ -11,6 +11,7 @@ import struct
 import tarfile
 import zipfile
 import zlib
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -30,10 +31,10 @@ def mutated(content, others, random, way):
     if way == 0:
         data[place:place] = random.bytes(random.randint(1, 200))
     elif way == 1:
-        del data[place:place + random.randint(1, 200)]
+        del data[place : place + random.randint(1, 200)]
     elif way == 2:
         length, to = random.randint(1, 200), random.randint(len(data))
-        data[to:to] = data[place:place + length]
+        data[to:to] = data[place : place + length]
     else:
         other = others[random.randint(len(others))]
         length = [2, 4, 8, 16, 128][random.randint(5)]
@@ -48,18 +49,23 @@ def contents_of(files, digits):
     zipped = files.idx_set(*digits, zipped=True, folder="zipped")
     plain = files.npz("plain.npz", compressed=False, x=digits[0], y=digits[1])
     packed = files.npz("packed.npz", x=digits[0], y=digits[1], class_names=np.array(list("abcd")))
-    return {"image": (folder, os.path.join(folder, "b", "0002.png")), "images": (idx, idx),
-            "labels": (idx, idx.replace("images-idx3", "labels-idx1")), "zipped": (zipped, zipped),
-            "plain": (plain, plain), "packed": (packed, packed)}
+    return {
+        "image": (folder, os.path.join(folder, "b", "0002.png")),
+        "images": (idx, idx),
+        "labels": (idx, idx.replace("images-idx3", "labels-idx1")),
+        "zipped": (zipped, zipped),
+        "plain": (plain, plain),
+        "packed": (packed, packed),
+    }
 
 
 @pytest.mark.parametrize("kind", ["image", "images", "labels", "zipped", "plain", "packed"])
 def test_damaged_files_are_an_error_or_data(files, digits, kind):
     kinds = contents_of(files, digits)
-    others = [open(path, "rb").read() for _, path in kinds.values()]
+    others = [Path(path).read_bytes() for _, path in kinds.values()]
     others += [bytes(200), b"\xff" * 200, b"\x89HDF\r\n\x1a\n" * 20, pickle.dumps({"x": 1}) * 20, b"GIF89a" + bytes(99)]
     path, damaged = kinds[kind]
-    content = open(damaged, "rb").read()
+    content = Path(damaged).read_bytes()
     random, refused = np.random.RandomState(sum(map(ord, kind))), 0
     for index in range(MUTATIONS):
         with open(damaged, "wb") as stream:
@@ -73,6 +79,7 @@ def test_damaged_files_are_an_error_or_data(files, digits, kind):
 
 
 # What is no file
+
 
 @pytest.mark.parametrize("name", ["data.npz", "train-images-idx3-ubyte", "data.tar.gz", "data"])
 def test_a_pipe_is_refused_unread(tmp_path, name):
@@ -127,6 +134,7 @@ def test_a_folder_that_holds_itself_is_not_walked_for_ever(files, digits):
 
 # Archives
 
+
 def test_names_that_lead_out_of_the_archive_write_nothing(tmp_path, digits):
     content = io.BytesIO()
     np.save(content, digits[0])
@@ -145,14 +153,14 @@ def test_a_directory_of_the_archive_that_lies_about_sizes_fills_no_memory(tmp_pa
     path = tmp_path / "lies.npz"
     with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
         header = io.BytesIO()
-        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (8, 2 ** 20, 8)})
-        archive.writestr("x.npy", header.getvalue() + bytes(2 ** 26))
+        np.lib.format.write_array_header_1_0(header, {"descr": "|u1", "fortran_order": False, "shape": (8, 2**20, 8)})
+        archive.writestr("x.npy", header.getvalue() + bytes(2**26))
         archive.writestr("y.npy", b"")
     data = bytearray(path.read_bytes())
-    true = struct.pack("<I", len(header.getvalue()) + 2 ** 26)
+    true = struct.pack("<I", len(header.getvalue()) + 2**26)
     while true in data:
         place = data.index(true)
-        data[place:place + 4] = struct.pack("<I", 1024)
+        data[place : place + 4] = struct.pack("<I", 1024)
     path.write_bytes(bytes(data))
     with pytest.raises(DataError, match="lies.npz"):
         load(str(path))
@@ -180,41 +188,51 @@ def test_gzip_that_unpacks_to_more_than_its_header_says_is_refused_at_once(files
     with gzip.open(path, "rb") as stream:
         content = stream.read()
     with open(path, "wb") as stream:
-        stream.write(gzip.compress(content + bytes(2 ** 26)))
+        stream.write(gzip.compress(content + bytes(2**26)))
     with pytest.raises(DataError, match="more bytes than its header tells"):
         load(path)
 
 
 def test_a_tar_archive_that_never_ends_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("qatviz.data.cifar.LARGEST_ARCHIVE", 2 ** 22)
+    monkeypatch.setattr("qatviz.data.cifar.LARGEST_ARCHIVE", 2**22)
     path = str(tmp_path / "cifar-10-python.tar.gz")
     for place in ("before", "after"):
         with gzip.open(path, "wb", compresslevel=1) as stream:
             with tarfile.open(fileobj=stream, mode="w") as archive:
                 member = tarfile.TarInfo("filler" if place == "before" else "small")
-                member.size = 2 ** 23 if place == "before" else 10
+                member.size = 2**23 if place == "before" else 10
                 archive.addfile(member, io.BytesIO(bytes(member.size)))
             if place == "after":
-                stream.write(bytes(2 ** 23))
+                stream.write(bytes(2**23))
         with pytest.raises(DataError, match="cifar-10-python.tar.gz"):
             load(path)
 
 
 # Images
 
+
 def chunk(kind, content):
     return struct.pack(">I", len(content)) + kind + content + struct.pack(">I", zlib.crc32(kind + content))
 
 
-@pytest.mark.parametrize("make", [
-    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0)) + chunk(
-        b"IDAT", zlib.compress(bytes(99))),
-    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"zTXt", b"a\0\0" + zlib.compress(
-        bytes(2 ** 26))) + chunk(b"IDAT", zlib.compress(bytes(36))),
-    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"IDAT", b"none"),
-    lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 6, 8, 0, 0, 0, 0)),
-    lambda: struct.pack(">I", 2 ** 31 - 1) + b"IHDR",
-], ids=["huge", "text bomb", "no pixels", "no width", "length"])
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: (
+            chunk(b"IHDR", struct.pack(">IIBBBBB", 60000, 60000, 8, 0, 0, 0, 0))
+            + chunk(b"IDAT", zlib.compress(bytes(99)))
+        ),
+        lambda: (
+            chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0))
+            + chunk(b"zTXt", b"a\0\0" + zlib.compress(bytes(2**26)))
+            + chunk(b"IDAT", zlib.compress(bytes(36)))
+        ),
+        lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 5, 6, 8, 0, 0, 0, 0)) + chunk(b"IDAT", b"none"),
+        lambda: chunk(b"IHDR", struct.pack(">IIBBBBB", 0, 6, 8, 0, 0, 0, 0)),
+        lambda: struct.pack(">I", 2**31 - 1) + b"IHDR",
+    ],
+    ids=["huge", "text bomb", "no pixels", "no width", "length"],
+)
 def test_pictures_that_lie_are_refused(files, digits, make):
     folder = files.folder(digits[0][:4], list("aabb"))
     odd = files.path("folder/b/odd.png")

@@ -16,8 +16,10 @@ from qatviz.errors import DataError
 DTYPES = [np.dtype(code) for code in ("u1", "i1", "i2", "i4", "f4", "f8")]
 
 
-@given(array=hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)),
-       zipped=st.booleans())
+@given(
+    array=hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=1, max_dims=4, min_side=0, max_side=4)),
+    zipped=st.booleans(),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reads_every_element_type_plain_and_zipped(files, array, zipped):
     read = read_idx(files.idx("array", array, zipped))
@@ -106,22 +108,26 @@ def test_messages_name_the_file_of_the_part(files, digits):
 
 def header(*sizes, code=8, axes=None):
     return struct.pack(">BBBB", 0, 0, code, len(sizes) if axes is None else axes) + struct.pack(
-        f">{len(sizes)}I", *sizes)
+        f">{len(sizes)}I", *sizes
+    )
 
 
 @pytest.mark.parametrize("zipped", [False, True])
-@pytest.mark.parametrize("content, message", [
-    (b"", "found b'' at its start: expected an IDX magic number"),
-    (b"\0\0\x08", "expected an IDX magic number"),
-    (b"\1\0\x08\x01", "expected an IDX magic number"),
-    (header(1, code=7) + b"1", "expected an IDX magic number"),
-    (header(), "expected an IDX magic number"),
-    (header(1, 1, 1, 1, 1) + b"1", "expected an IDX magic number"),
-    (header(2, axes=2), "the header ends after 4 bytes: its header promises 8"),
-    (header(2, 3) + b"12345", "the array ends after 5 bytes: its header promises 6"),
-    (header(2, 3) + b"1234567", "found more bytes than its header tells"),
-    (header(*[2 ** 32 - 1] * 4) + b"1", "the array would take .* bytes of memory"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "found b'' at its start: expected an IDX magic number"),
+        (b"\0\0\x08", "expected an IDX magic number"),
+        (b"\1\0\x08\x01", "expected an IDX magic number"),
+        (header(1, code=7) + b"1", "expected an IDX magic number"),
+        (header(), "expected an IDX magic number"),
+        (header(1, 1, 1, 1, 1) + b"1", "expected an IDX magic number"),
+        (header(2, axes=2), "the header ends after 4 bytes: its header promises 8"),
+        (header(2, 3) + b"12345", "the array ends after 5 bytes: its header promises 6"),
+        (header(2, 3) + b"1234567", "found more bytes than its header tells"),
+        (header(*[2**32 - 1] * 4) + b"1", "the array would take .* bytes of memory"),
+    ],
+)
 def test_files_that_lie_are_refused(files, zipped, content, message):
     path = files.path("train-images-idx3-ubyte")
     path.write_bytes(gzip.compress(content) if zipped else content)
@@ -130,8 +136,15 @@ def test_files_that_lie_are_refused(files, zipped, content, message):
     caught.match(message)
 
 
-@pytest.mark.parametrize("damage", [lambda zipped: zipped[:-1], lambda zipped: zipped[:20],
-                                    lambda zipped: zipped[:-8] + bytes(8), lambda zipped: zipped[:2]])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda zipped: zipped[:-1],
+        lambda zipped: zipped[:20],
+        lambda zipped: zipped[:-8] + bytes(8),
+        lambda zipped: zipped[:2],
+    ],
+)
 def test_damaged_gzip_is_refused(files, digits, damage):
     path = files.path("train-images-idx3-ubyte.gz")
     files.idx(path.name, digits[0], zipped=True)

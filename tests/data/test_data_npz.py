@@ -31,8 +31,11 @@ def archive(path, **members):
     return str(path)
 
 
-@given(array=hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)),
-       compressed=st.booleans(), fortran=st.booleans())
+@given(
+    array=hnp.arrays(st.sampled_from(DTYPES), hnp.array_shapes(min_dims=0, max_dims=4, min_side=0, max_side=4)),
+    compressed=st.booleans(),
+    fortran=st.booleans(),
+)
 @settings(max_examples=150, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 def test_reads_what_numpy_writes(files, array, compressed, fortran):
     array = np.asfortranarray(array) if fortran else array
@@ -55,8 +58,16 @@ def test_reads_every_version_of_the_format(tmp_path, version):
 
 def test_all_keys(files, digits):
     x, y = digits
-    dataset = load(files.npz(x_train=x[:30], y_train=y[:30], x_test=x[30:], y_test=y[30:], other=x,
-                             class_names=np.array(["a", "b", "c", "d"])))
+    dataset = load(
+        files.npz(
+            x_train=x[:30],
+            y_train=y[:30],
+            x_test=x[30:],
+            y_test=y[30:],
+            other=x,
+            class_names=np.array(["a", "b", "c", "d"]),
+        )
+    )
     np.testing.assert_array_equal(dataset.x_train[..., 0], x[:30])
     np.testing.assert_array_equal(dataset.x_test[..., 0], x[30:])
     np.testing.assert_array_equal(np.concatenate([dataset.y_train, dataset.y_test]), y)
@@ -79,10 +90,16 @@ def test_a_zip_archive_needs_no_ending(files, digits):
         load(path)
 
 
-@pytest.mark.parametrize("keys, found", [
-    ((), "found the keys of no data set"), (("x",), r"\['x'\]"), (("x_train", "y"), r"\['x_train', 'y'\]"),
-    (("x_train", "y_train", "x_test"), "x_test"), (("x", "y", "x_train", "y_train"), "x_train"),
-])
+@pytest.mark.parametrize(
+    "keys, found",
+    [
+        ((), "found the keys of no data set"),
+        (("x",), r"\['x'\]"),
+        (("x_train", "y"), r"\['x_train', 'y'\]"),
+        (("x_train", "y_train", "x_test"), "x_test"),
+        (("x", "y", "x_train", "y_train"), "x_train"),
+    ],
+)
 def test_incomplete_or_ambiguous_keys_are_refused(files, digits, keys, found):
     path = files.npz(z=digits[0], **{key: digits[0 if key[0] == "x" else 1] for key in keys})
     with pytest.raises(DataError, match="data.npz: found the keys .*expected x_train and y_train") as caught:
@@ -120,31 +137,34 @@ def test_pickled_objects_are_refused_and_never_loaded(files, digits):
 HEADER = "{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
 
 
-@pytest.mark.parametrize("content, message", [
-    (b"", "expected an .npy array"),
-    (b"not an array", "found b'not an a' at its start: expected an .npy array"),
-    (b"\x93NUMPY\x04\x00", "expected an .npy array of version 1 to 3"),
-    (b"\x93NUMPY\x01\x00\x10", "cannot be read as an .npz archive"),
-    (member("a" * 10001), "found a header of 10001 bytes"),
-    (member("__import__('os')"), "cannot be read as an .npz archive"),
-    (member("[1]"), "expected descr, fortran_order and shape"),
-    (member("{'descr': '<u1'}"), "expected descr, fortran_order and shape"),
-    (member("(" * 5000), "cannot be read as an .npz archive"),
-    (member(HEADER.format(descr="'|u1'", shape="(3,)"), b"12"), "ends after 2 bytes: its header promises 3"),
-    (member(HEADER.format(descr="'|u1'", shape="(3,)"), b"1234"), "found more bytes than its header tells"),
-    (member(HEADER.format(descr="'|u1'", shape="(-3,)")), "found shape .* expected sizes of at least 0"),
-    (member(HEADER.format(descr="'|u1'", shape="(True,)")), "found shape"),
-    (member(HEADER.format(descr="'|u1'", shape="3")), "found shape 3"),
-    (member(HEADER.format(descr="'|u1'", shape="(2.0,)")), "found shape"),
-    (member(HEADER.format(descr="'|O'", shape="(3,)")), "found dtype '|O'"),
-    (member(HEADER.format(descr="'|V8'", shape="(3,)")), "found dtype '|V8'"),
-    (member(HEADER.format(descr="'<c8'", shape="(3,)")), "found dtype '<c8'"),
-    (member(HEADER.format(descr="'<U0'", shape="(3,)")), "found dtype '<U0'"),
-    (member(HEADER.format(descr="'nonsense'", shape="(3,)")), "cannot be read as an .npz archive"),
-    (member(HEADER.format(descr="[('a', '<i4')]", shape="(3,)")), "found dtype"),
-    (member(HEADER.format(descr="'<f8'", shape="(1099511627775, 2)")), "bytes of memory: at most"),
-    (member(HEADER.format(descr="'<f8'", shape="(%d,)" % 2 ** 40)), "found shape"),
-])
+@pytest.mark.parametrize(
+    "content, message",
+    [
+        (b"", "expected an .npy array"),
+        (b"not an array", "found b'not an a' at its start: expected an .npy array"),
+        (b"\x93NUMPY\x04\x00", "expected an .npy array of version 1 to 3"),
+        (b"\x93NUMPY\x01\x00\x10", "cannot be read as an .npz archive"),
+        (member("a" * 10001), "found a header of 10001 bytes"),
+        (member("__import__('os')"), "cannot be read as an .npz archive"),
+        (member("[1]"), "expected descr, fortran_order and shape"),
+        (member("{'descr': '<u1'}"), "expected descr, fortran_order and shape"),
+        (member("(" * 5000), "cannot be read as an .npz archive"),
+        (member(HEADER.format(descr="'|u1'", shape="(3,)"), b"12"), "ends after 2 bytes: its header promises 3"),
+        (member(HEADER.format(descr="'|u1'", shape="(3,)"), b"1234"), "found more bytes than its header tells"),
+        (member(HEADER.format(descr="'|u1'", shape="(-3,)")), "found shape .* expected sizes of at least 0"),
+        (member(HEADER.format(descr="'|u1'", shape="(True,)")), "found shape"),
+        (member(HEADER.format(descr="'|u1'", shape="3")), "found shape 3"),
+        (member(HEADER.format(descr="'|u1'", shape="(2.0,)")), "found shape"),
+        (member(HEADER.format(descr="'|O'", shape="(3,)")), "found dtype '|O'"),
+        (member(HEADER.format(descr="'|V8'", shape="(3,)")), "found dtype '|V8'"),
+        (member(HEADER.format(descr="'<c8'", shape="(3,)")), "found dtype '<c8'"),
+        (member(HEADER.format(descr="'<U0'", shape="(3,)")), "found dtype '<U0'"),
+        (member(HEADER.format(descr="'nonsense'", shape="(3,)")), "cannot be read as an .npz archive"),
+        (member(HEADER.format(descr="[('a', '<i4')]", shape="(3,)")), "found dtype"),
+        (member(HEADER.format(descr="'<f8'", shape="(1099511627775, 2)")), "bytes of memory: at most"),
+        (member(HEADER.format(descr="'<f8'", shape=f"({2**40},)")), "found shape"),
+    ],
+)
 def test_members_that_lie_or_are_damaged_are_refused(tmp_path, content, message):
     with pytest.raises(DataError, match="a.npz") as caught:
         load(archive(tmp_path / "a.npz", x=content, y=content))
@@ -152,15 +172,15 @@ def test_members_that_lie_or_are_damaged_are_refused(tmp_path, content, message)
 
 
 def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
-    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2 ** 20)
-    path = archive(tmp_path / "bomb.npz", x=bytes(2 ** 21), y=b"")
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2**20)
+    path = archive(tmp_path / "bomb.npz", x=bytes(2**21), y=b"")
     with pytest.raises(DataError, match="bomb.npz: its contents would take 2,097,152 bytes of memory: at most 1,048,5"):
         load(path)
 
 
 def test_a_bomb_beside_the_data_is_not_touched(tmp_path, monkeypatch, files, digits):
-    path = files.npz(x=digits[0], y=digits[1], other=np.zeros(2 ** 21, np.uint8))
-    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2 ** 20)
+    path = files.npz(x=digits[0], y=digits[1], other=np.zeros(2**21, np.uint8))
+    monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2**20)
     assert load(path).num_classes == 4
 
 

@@ -28,7 +28,7 @@ def build(y=Y, test=None, x=X, **more):
 @pytest.mark.parametrize("shape", [(20,), (20, 1), (10, 2)])
 def test_fractions_are_numbers_to_predict_and_keep_their_values(dtype, shape):
     y = Y.astype(dtype).reshape(shape)
-    dataset = build(y, (X[:5], y[:5]), X[:len(y)])
+    dataset = build(y, (X[:5], y[:5]), X[: len(y)])
     assert dataset.task == "regression" and dataset.num_outputs == y.size // len(y)
     assert (dataset.num_classes, dataset.class_names) == (0, ())
     for targets, expected in ((dataset.y_train, y), (dataset.y_test, y[:5])):
@@ -36,8 +36,18 @@ def test_fractions_are_numbers_to_predict_and_keep_their_values(dtype, shape):
         np.testing.assert_array_equal(targets, expected.reshape(len(expected), -1).astype(np.float32))
 
 
-@pytest.mark.parametrize("y", [INDICES, INDICES.astype(np.float32), INDICES[:, None], INDICES % 2 == 0, ONE_HOT,
-                               ONE_HOT.astype(int), ONE_HOT.astype(np.float16)])
+@pytest.mark.parametrize(
+    "y",
+    [
+        INDICES,
+        INDICES.astype(np.float32),
+        INDICES[:, None],
+        INDICES % 2 == 0,
+        ONE_HOT,
+        ONE_HOT.astype(int),
+        ONE_HOT.astype(np.float16),
+    ],
+)
 def test_whole_numbers_and_one_hot_rows_are_classes_unless_told_otherwise(y):
     dataset = build(y)
     assert dataset.task == "classification" and dataset.y_train.dtype == np.int32
@@ -48,8 +58,12 @@ def test_whole_numbers_and_one_hot_rows_are_classes_unless_told_otherwise(y):
     assert sorted(np.concatenate([told.y_train, told.y_test]).sum(axis=1)) == sorted(y.reshape(20, -1).sum(axis=1))
 
 
-@given(hnp.arrays(st.sampled_from([np.dtype(code) for code in ("f2", "f4", "f8")]),
-                  hnp.array_shapes(min_dims=1, max_dims=2, min_side=1, max_side=5)))
+@given(
+    hnp.arrays(
+        st.sampled_from([np.dtype(code) for code in ("f2", "f4", "f8")]),
+        hnp.array_shapes(min_dims=1, max_dims=2, min_side=1, max_side=5),
+    )
+)
 @settings(max_examples=200, deadline=None)
 def test_whatever_is_taken_for_numbers_to_predict_is_float_and_not_whole(y):
     if task_of(y) == "regression":
@@ -59,31 +73,40 @@ def test_whatever_is_taken_for_numbers_to_predict_is_float_and_not_whole(y):
             np.testing.assert_array_equal(as_targets(y, len(y), "y"), y.reshape(len(y), -1).astype(np.float32))
 
 
-@pytest.mark.parametrize("y, message", [
-    (np.array([[0.5, 0.5], [0.3, 0.7]] * 10), r"found row \[0.5 0.5\] in example 0: expected one-hot rows"),
-    (np.array([[1, 0], [1, 1]] * 10), r"found row \[1 1\] in example 1: .*numbers to predict, give the task"),
-    (np.arange(20) * 1e5, "found label 100000.0 in example 1: .*for numbers to predict, give the task: regression"),
-    (np.where(np.arange(20) == 3, np.nan, Y), "found nan in example 3: expected finite"),
-    (np.where(np.arange(20) == 4, 1e300, Y), r"found 1e\+300 in example 4: expected finite"),
-    (np.where(np.arange(20) == 4, -np.inf, Y), "found -inf in example 4: expected finite"),
-    (Y[:19], "found 19 rows for 20 examples: expected one row an example"),
-])
+@pytest.mark.parametrize(
+    "y, message",
+    [
+        (np.array([[0.5, 0.5], [0.3, 0.7]] * 10), r"found row \[0.5 0.5\] in example 0: expected one-hot rows"),
+        (np.array([[1, 0], [1, 1]] * 10), r"found row \[1 1\] in example 1: .*numbers to predict, give the task"),
+        (np.arange(20) * 1e5, "found label 100000.0 in example 1: .*for numbers to predict, give the task: regression"),
+        (np.where(np.arange(20) == 3, np.nan, Y), "found nan in example 3: expected finite"),
+        (np.where(np.arange(20) == 4, 1e300, Y), r"found 1e\+300 in example 4: expected finite"),
+        (np.where(np.arange(20) == 4, -np.inf, Y), "found -inf in example 4: expected finite"),
+        (Y[:19], "found 19 rows for 20 examples: expected one row an example"),
+    ],
+)
 def test_what_is_neither_is_refused(y, message):
     with pytest.raises(DataError, match="^file.npz: y_train: " + message):
         build(y)
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(y=np.zeros((20, 2, 2)), task="regression"), r"y_train: found shape \[20, 2, 2\]: expected \[N\] or"),
-    (dict(y=np.zeros((20, 0)), task="regression"), r"y_train: found shape \[20, 0\]"),
-    (dict(y=np.array(["a"] * 20), task="regression"), "y_train: found dtype <U1: expected numbers"),
-    (dict(y=np.full(20, 0.5)), r"y_train: found the same numbers in all examples \(\[0.5\]\)"),
-    (dict(test=(X, np.stack([Y, Y], axis=1))), "y_test: found 2 numbers an example: expected 1 as in file.npz: y_tr"),
-    (dict(class_names=["a", "b"], task="regression"), "found class names for numbers to predict: expected none"),
-    (dict(x=X[:1], y=Y[:1] * [[1, 2]], task="regression"), "y_train: found the same numbers"),
-    (dict(test=(X, Y), y=INDICES), "y_test: found label -0.4.* in example 0"),
-    (dict(task="ranking"), "the task is 'ranking': expected classification or regression"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"y": np.zeros((20, 2, 2)), "task": "regression"}, r"y_train: found shape \[20, 2, 2\]: expected \[N\] or"),
+        ({"y": np.zeros((20, 0)), "task": "regression"}, r"y_train: found shape \[20, 0\]"),
+        ({"y": np.array(["a"] * 20), "task": "regression"}, "y_train: found dtype <U1: expected numbers"),
+        ({"y": np.full(20, 0.5)}, r"y_train: found the same numbers in all examples \(\[0.5\]\)"),
+        (
+            {"test": (X, np.stack([Y, Y], axis=1))},
+            "y_test: found 2 numbers an example: expected 1 as in file.npz: y_tr",
+        ),
+        ({"class_names": ["a", "b"], "task": "regression"}, "found class names for numbers to predict: expected none"),
+        ({"x": X[:1], "y": Y[:1] * [[1, 2]], "task": "regression"}, "y_train: found the same numbers"),
+        ({"test": (X, Y), "y": INDICES}, "y_test: found label -0.4.* in example 0"),
+        ({"task": "ranking"}, "the task is 'ranking': expected classification or regression"),
+    ],
+)
 def test_arrays_that_do_not_fit_are_refused(changes, message):
     with pytest.raises(DataError, match="^(file.npz: )?" + message):
         build(**changes)
@@ -94,7 +117,7 @@ def test_class_names_say_that_labels_are_classes():
         build(class_names=["a", "b"])
 
 
-@given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2 ** 70))
+@given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**70))
 @settings(max_examples=200, deadline=None)
 def test_a_random_split_is_disjoint_complete_and_of_the_size_asked_for(count, fraction, seed):
     train, test = random_split(count, fraction, seed)
@@ -133,18 +156,35 @@ def test_the_fingerprint_covers_every_number(monkeypatch):
     assert build(test=test).fingerprint == base
 
 
-@pytest.mark.parametrize("changes, message", [
-    (dict(y_test=Y.astype(np.float32)), r"y_test is float32 of shape \(20,\): expected float32 of shape \[20, outp"),
-    (dict(y_test=INDICES.astype(np.int32)), "y_test is int32"),
-    (dict(y_test=np.full((20, 1), np.nan, np.float32)), "y_test has values that are not finite"),
-    (dict(y_test=np.zeros((20, 2), np.float32)), "y_train has 1 numbers an example but y_test 2"),
-    (dict(class_names=("a",)), r"found class names \['a'\] for regression"),
-    (dict(task="x"), "the task is 'x'"),
-])
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        (
+            {"y_test": Y.astype(np.float32)},
+            r"y_test is float32 of shape \(20,\): expected float32 of shape \[20, outp",
+        ),
+        ({"y_test": INDICES.astype(np.int32)}, "y_test is int32"),
+        ({"y_test": np.full((20, 1), np.nan, np.float32)}, "y_test has values that are not finite"),
+        ({"y_test": np.zeros((20, 2), np.float32)}, "y_train has 1 numbers an example but y_test 2"),
+        ({"class_names": ("a",)}, r"found class names \['a'\] for regression"),
+        ({"task": "x"}, "the task is 'x'"),
+    ],
+)
 def test_the_class_itself_refuses_what_is_not_in_final_form(changes, message):
     x, y = X.astype(np.float32), Y.astype(np.float32)[:, None]
-    values = dict(dict(name="n", x_train=x, y_train=y, x_test=x, y_test=y, class_names=(), source="s",
-                       task="regression"), **changes)
+    values = dict(
+        {
+            "name": "n",
+            "x_train": x,
+            "y_train": y,
+            "x_test": x,
+            "y_test": y,
+            "class_names": (),
+            "source": "s",
+            "task": "regression",
+        },
+        **changes,
+    )
     with pytest.raises(DataError, match=message):
         Dataset(**values)
 
@@ -173,10 +213,14 @@ def test_an_npz_archive_says_its_task_and_the_caller_overrules_it(files, task):
     assert load(files.npz("list.npz", x=X, y=INDICES, task=[task])).task == task
 
 
-@pytest.mark.parametrize("task, message", [
-    ("segmentation", "the task is 'segmentation'"), (1, "data.npz: task: found int64 of shape .*expected a string"),
-    (["regression", "regression"], r"task: found <U10 of shape \[2\]"),
-])
+@pytest.mark.parametrize(
+    "task, message",
+    [
+        ("segmentation", "the task is 'segmentation'"),
+        (1, "data.npz: task: found int64 of shape .*expected a string"),
+        (["regression", "regression"], r"task: found <U10 of shape \[2\]"),
+    ],
+)
 def test_a_task_of_another_kind_is_refused(files, task, message):
     with pytest.raises(DataError, match=message):
         load(files.npz(x=X, y=Y, task=task))
@@ -210,14 +254,15 @@ def test_the_summary_agrees_with_numpy_and_is_json():
     for index, entry in enumerate(summary["targets"]):
         for part, targets in (("train", dataset.y_train), ("test", dataset.y_test)):
             column = targets[:, index].astype(np.float64)
-            assert entry[part] == pytest.approx(dict(
-                min=column.min(), max=column.max(), mean=column.mean(), std=column.std()))
+            assert entry[part] == pytest.approx(
+                {"min": column.min(), "max": column.max(), "mean": column.mean(), "std": column.std()}
+            )
     lines = format_description(summary).split("\n")
     assert "to predict 2 numbers an example" in lines
     start = lines.index("to predict 2 numbers an example")
-    assert [len(line) for line in lines[start + 1:start + 4]] == [68] * 3
+    assert [len(line) for line in lines[start + 1 : start + 4]] == [68] * 3
     shown = [float(cell) for cell in lines[start + 3].split()]
-    assert shown[:5] == pytest.approx([1] + list(summary["targets"][1]["train"].values()), rel=1e-4)
+    assert shown[:5] == pytest.approx([1, *list(summary["targets"][1]["train"].values())], rel=1e-4)
     assert describe(build(INDICES))["targets"] == [] and describe(build(INDICES))["task"] == "classification"
 
 
@@ -226,15 +271,18 @@ def test_of_many_outputs_some_are_listed():
     assert lines[-1] == "and 30 more" and len(lines) < 30
 
 
-@pytest.mark.parametrize("y, note", [
-    (Y * 1e4, r"numbers to predict reach 1.25e\+04 in size, far from the 1"),
-    (Y * 1e-4, "numbers to predict reach 0.000125 in size"),
-    (np.stack([Y, np.full(20, 2.0)], axis=1), "the same number in all training examples for output 1"),
-    (Y + 10, r"numbers to predict of output 0 lie from 9.\d+ to 11.\d+, far from 0, which .* some 4\d are left"),
-    (np.stack([Y, -10 - Y], axis=1), "numbers to predict of output 1 lie from -11"),
-    (Y, None),
-    (np.abs(Y), None),
-])
+@pytest.mark.parametrize(
+    "y, note",
+    [
+        (Y * 1e4, r"numbers to predict reach 1.25e\+04 in size, far from the 1"),
+        (Y * 1e-4, "numbers to predict reach 0.000125 in size"),
+        (np.stack([Y, np.full(20, 2.0)], axis=1), "the same number in all training examples for output 1"),
+        (Y + 10, r"numbers to predict of output 0 lie from 9.\d+ to 11.\d+, far from 0, which .* some 4\d are left"),
+        (np.stack([Y, -10 - Y], axis=1), "numbers to predict of output 1 lie from -11"),
+        (Y, None),
+        (np.abs(Y), None),
+    ],
+)
 def test_what_looks_unintended_is_noted(y, note):
     notes = describe(build(y))["notes"]
     assert not notes if note is None else re.match(note, notes[0])

@@ -10,7 +10,7 @@ from qatviz.errors import DataError, SettingError
 
 COUNTS = st.lists(st.integers(0, 30), min_size=1, max_size=8).filter(lambda counts: max(counts) >= 2)
 FRACTIONS = st.floats(0.01, 0.99)
-SEEDS = st.integers(0, 2 ** 70)
+SEEDS = st.integers(0, 2**70)
 
 
 def labels_of(counts, seed):
@@ -51,8 +51,8 @@ def test_what_rounding_leaves_goes_to_the_largest_remainders():
 
 def test_equal_seeds_agree_and_different_seeds_differ():
     labels = labels_of([50, 50], 0)
-    first = [stratified_split(labels, 0.5, seed)[1].tolist() for seed in (0, 1, 2 ** 32, 2 ** 33)]
-    again = [stratified_split(labels, 0.5, seed)[1].tolist() for seed in (0, 1, 2 ** 32, 2 ** 33)]
+    first = [stratified_split(labels, 0.5, seed)[1].tolist() for seed in (0, 1, 2**32, 2**33)]
+    again = [stratified_split(labels, 0.5, seed)[1].tolist() for seed in (0, 1, 2**32, 2**33)]
     assert first == again
     assert len({tuple(part) for part in first}) == 4
 
@@ -77,7 +77,7 @@ def test_nothing_can_be_held_out_of_single_examples(labels):
 def test_seed_words_hold_the_whole_seed(seed):
     words = seed_words(seed)
     assert sum(word << (32 * place) for place, word in enumerate(words)) == seed
-    assert all(0 <= word < 2 ** 32 for word in words)
+    assert all(0 <= word < 2**32 for word in words)
     np.random.RandomState(words)
 
 

@@ -12,4 +12,5 @@ for tests in ("training", "network"):
 @pytest.fixture(scope="session")
 def dataset():
     from export_cases import noise  # which loads TensorFlow
+
     return noise()

@@ -9,9 +9,15 @@ from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, GlobalAveragePool, MaxPool, ReLU
 
-NETWORK = network_of((8, 8, 1), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
-                     (ReLU, "relu", {}), (MaxPool, "pool", {}), (GlobalAveragePool, "means", {}),
-                     (Dense, "logits", {"units": 4}))
+NETWORK = network_of(
+    (8, 8, 1),
+    (Conv2D, "conv", {"filters": 8, "use_bias": False}),
+    (BatchNorm, "bn", {}),
+    (ReLU, "relu", {}),
+    (MaxPool, "pool", {}),
+    (GlobalAveragePool, "means", {}),
+    (Dense, "logits", {"units": 4}),
+)
 STATE = state_of(NETWORK)
 INT8 = {"symmetric": True, "narrow_range": True, "per_channel": True}
 
@@ -23,8 +29,9 @@ def noise():
     return from_arrays("noise", "a test", (images, labels), (images[:60], labels[:60]))
 
 
-def export_as(name, path, dataset, weights=None, activations=None, metadata=None, examples=None, progress=Progress(),
-              **options):
+def export_as(
+    name, path, dataset, weights=None, activations=None, metadata=None, examples=None, progress=Progress(), **options
+):
     """Export to the format ``name``; with 8 bits, symmetric and per channel, where the settings are not given."""
     book = book_of(NETWORK, INT8 if weights is None else weights, activations)
     source = ExportSource(NETWORK, book, STATE, dataset, None, metadata or {}, examples=examples)
@@ -33,5 +40,6 @@ def export_as(name, path, dataset, weights=None, activations=None, metadata=None
 
 def files_in(directory):
     """Contents by paths, directories with all that is in them."""
-    return {path.relative_to(directory).as_posix(): path.read_bytes()
-            for path in directory.rglob("*") if path.is_file()}
+    return {
+        path.relative_to(directory).as_posix(): path.read_bytes() for path in directory.rglob("*") if path.is_file()
+    }

@@ -40,7 +40,7 @@ def state_of(network, ranges=None, seed=0, **parameters):
     for index, group in enumerate(place.activations):
         leader = place.leaders[group]
         # No two scales are in a ratio of small numbers, which would make real ties that a scale's own rounding breaks.
-        wider = (1 + 0.1 * index)**0.9
+        wider = (1 + 0.1 * index) ** 0.9
         low, high = (ranges or {}).get(leader.name, (0.0 if leader.nonnegative else RANGE[0] * wider, RANGE[1] * wider))
         arrays["range_min"][index], arrays["range_max"][index] = low, high
     return arrays
@@ -61,8 +61,11 @@ class MeansByPowers:
     def __init__(self, size, halvings):
         self.network = network_of((size, size, 1), (GlobalAveragePool, "means", {}), (Dense, "logits", {"units": 2}))
         step = 2.0**-halvings
-        self.arrays = state_of(self.network, logits__weights=[[0.1, 1.0]], ranges={
-            "input.activations": (-128.0, 127.0), "means.activations": (-128 * step, 127 * step)})
+        self.arrays = state_of(
+            self.network,
+            logits__weights=[[0.1, 1.0]],
+            ranges={"input.activations": (-128.0, 127.0), "means.activations": (-128 * step, 127 * step)},
+        )
         self.book = book_of(self.network, {"symmetric": True})
         self.model = integer_model(self.network, self.book, self.arrays)
         count, least = size * size, max(-128, int(-128 * step))
@@ -70,6 +73,6 @@ class MeansByPowers:
         codes = np.stack([(sums + i) // count for i in range(count)], axis=1)
         self.codes = codes.reshape(-1, size, size, 1).astype(np.int32)
         # (sum + 1/3) * 2**halvings / count + 1/2, rounded down.
-        up, down = 2**max(halvings, 0), 2**max(-halvings, 0)
+        up, down = 2 ** max(halvings, 0), 2 ** max(-halvings, 0)
         expected = (2 * up * (3 * sums + 1) + 3 * down * count) // (6 * down * count)
         self.expected = np.clip(expected, -128, 127)[:, None]

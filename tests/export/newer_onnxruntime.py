@@ -41,9 +41,8 @@ class Newer(NamedTuple):
 def find() -> Optional[Newer]:
     """The one to take; None if there is none."""
     named = [os.environ.get(VARIABLE)] + [shutil.which(f"python3.{minor}") for minor in range(14, 8, -1)]
-    for path in filter(None, named + [shutil.which("python3")]):
-        found = subprocess.run([path, "-c", _LOOK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                               text=True)
+    for path in filter(None, [*named, shutil.which("python3")]):
+        found = subprocess.run([path, "-c", _LOOK], stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True)
         if found.returncode == 0:
             return Newer(path, found.stdout.strip())
     return None
@@ -60,8 +59,9 @@ def put_out(newer, directory, images, *files):
     for i, file in enumerate(files):
         (directory / f"{i}.onnx").write_bytes(file.content)
     levels = [LEVELS[file.storage.name] for file in files]
-    subprocess.run([newer.python, "-c", _PROGRAM, "images.npy"] + levels, check=True, cwd=str(directory),
-                   stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [newer.python, "-c", _PROGRAM, "images.npy", *levels], check=True, cwd=str(directory), stderr=subprocess.DEVNULL
+    )
     found = []
     for i in range(len(files)):
         with np.load(str(directory / f"{i}.npz")) as arrays:

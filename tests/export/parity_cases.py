@@ -13,8 +13,19 @@ from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten,
-                                   GlobalAveragePool, MaxPool, ReLU, ReLU6)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+)
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
@@ -80,7 +91,8 @@ def mobilenet_v2(input_shape=(32, 32, 3), classes=10):
 
 
 def few_layers(input_shape=(28, 28, 1), classes=10):
-    """The kind of network for which it is known how close runtimes come: each kind of layer once, without batch norm."""
+    """The kind of network for which it is known how close runtimes come: each kind of layer once, without batch
+    norm."""
     net = NetworkBuilder(FEW_LAYERS, input_shape)
     net.add(Conv2D, "conv", filters=8, kernel_size=3, padding="SAME")
     net.add(ReLU, "conv_relu")
@@ -130,9 +142,12 @@ class Calibrated:
 
     def logits(self, book, images):
         """float32 ``[n, classes]``, quantized as ``book`` says."""
-        return np.concatenate([
-            self._session.run(self._lowered.lowered.logits, self._feeds(book, images[start:start + BATCH_SIZE]))
-            for start in range(0, len(images), BATCH_SIZE)])
+        return np.concatenate(
+            [
+                self._session.run(self._lowered.lowered.logits, self._feeds(book, images[start : start + BATCH_SIZE]))
+                for start in range(0, len(images), BATCH_SIZE)
+            ]
+        )
 
     def model(self, book):
         """The integer model."""
@@ -140,7 +155,8 @@ class Calibrated:
 
 
 class Trained:
-    """A network of the zoo at its normal size, or of few layers, after some steps on digits; use as a context manager."""
+    """A network of the zoo at its normal size, or of few layers, after some steps on digits; use as a context
+    manager."""
 
     def __init__(self, name, steps=24):
         data = load("mnist-5k")

@@ -9,9 +9,9 @@ from functools import partial
 
 import numpy as np
 import pytest
+from export_cases import export_as
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from export_cases import export_as
 from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fixture)
 
 from qatviz.export.c import export as c_export
@@ -25,8 +25,19 @@ from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Cancelled
 from qatviz.export.proof import files as parity_files
 
-FILES = ["Makefile", "README.txt", "chain.c", "chain.h", "golden.h", "golden.npz", "main.c", "parity.json",
-         "parity.txt", "qatviz_nn.c", "qatviz_nn.h"]
+FILES = [
+    "Makefile",
+    "README.txt",
+    "chain.c",
+    "chain.h",
+    "golden.h",
+    "golden.npz",
+    "main.c",
+    "parity.json",
+    "parity.txt",
+    "qatviz_nn.c",
+    "qatviz_nn.h",
+]
 
 
 export = partial(export_as, "c")
@@ -36,11 +47,11 @@ export = partial(export_as, "c")
 
 
 @pytest.fixture(scope="module")
-def exported(compiler, tmp_path_factory, dataset):  # noqa: F811
+def exported(compiler, tmp_path_factory, dataset):
     return export(tmp_path_factory.mktemp("c") / "out", dataset, metadata={"step": 3})
 
 
-def test_an_export_is_a_directory_that_has_been_run(compiler, exported):  # noqa: F811
+def test_an_export_is_a_directory_that_has_been_run(compiler, exported):
     written, path = exported, exported.paths[0]
     assert sorted(os.listdir(str(path))) == FILES
     assert {item.name for item in written.paths[1:]} == set(FILES)
@@ -54,27 +65,27 @@ def test_an_export_is_a_directory_that_has_been_run(compiler, exported):  # noqa
     assert str(report.nbytes["file"]) + " bytes of constants" in (path / "README.txt").read_text()
 
 
-def test_so_is_what_other_formats_do_not_hold(compiler, tmp_path, dataset):  # noqa: F811
+def test_so_is_what_other_formats_do_not_hold(compiler, tmp_path, dataset):
     """Zero points of each channel's own, and two weights in a byte."""
     report = export(tmp_path / "out", dataset, {"num_bits": 4, "per_channel": True}, pack_int4=True).report
     assert report.outputs["file to simulator"] == (1.0, 0, 1.0)
     assert report.outputs["file to evaluation graph"].identical >= 0.995
 
 
-def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tmp_path):  # noqa: F811
+def test_the_golden_vectors_are_what_the_program_computes(compiler, exported, tmp_path):
     path, program = exported.paths[0], str(tmp_path / "run")
     subprocess.run([*compiler.command, "-o", program, "main.c", "chain.c", "qatviz_nn.c"], cwd=str(path), check=True)
     with np.load(str(path / "golden.npz")) as golden:
-        done = subprocess.run([program, "--run"], input=golden["input"].tobytes(), stdout=subprocess.PIPE,
-                              check=True)
+        done = subprocess.run([program, "--run"], input=golden["input"].tobytes(), stdout=subprocess.PIPE, check=True)
         found = np.frombuffer(done.stdout, np.int8).reshape(golden["file_output"].shape)
         np.testing.assert_array_equal(found, golden["file_output"])
         np.testing.assert_array_equal(found, golden["simulator_output"])
 
 
-def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypatch):  # noqa: F811
+def test_a_program_that_fails_is_no_export(compiler, tmp_path, dataset, monkeypatch):
     def zeros(model, codes, names):
         return {model.output: np.zeros((len(codes), 4), int)}
+
     monkeypatch.setattr(c_export, "run_codes", zeros)
     with pytest.raises(ExportError, match="0 of 16 golden outputs"):
         export(tmp_path / "out", dataset)
@@ -87,6 +98,7 @@ def test_what_fails_leaves_what_was_there(exported, dataset, monkeypatch):
 
     def full(number):
         raise OSError(28, "No space left on device", "disk")
+
     monkeypatch.setattr(parity_files.os, "fsync", full)
     for weights, reason in (({"enabled": False}, "left in float"), ({"num_bits": 4}, "No space left")):
         with pytest.raises(ExportError, match=reason):
@@ -108,6 +120,7 @@ def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_pa
         with contextlib.suppress(BlockingIOError):
             if os.read(pipe, 100):
                 raise Cancelled("enough")
+
     with pytest.raises(Cancelled):
         CRunner(source_of(dense()), Compiler((str(script),), "slow"), check=check)
     os.set_blocking(pipe, True)
@@ -115,9 +128,10 @@ def test_a_compiler_that_is_not_waited_for_is_stopped_with_all_it_started(tmp_pa
     os.close(pipe)
 
 
-def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path, monkeypatch):  # noqa: F811
+def test_a_program_that_takes_its_time_gets_all_of_its_input(compiler, tmp_path, monkeypatch):
     """More than a pipe holds, however often it is looked at in the meantime."""
     from qatviz.export.c import runner as c_runner
+
     model = dense()
     codes = np.random.RandomState(0).randint(-8, 8, (60000, 4)).astype(np.int32)
     with CRunner(source_of(model), compiler) as runner:
@@ -145,10 +159,14 @@ def test_without_a_compiler_it_is_written_and_says_that_it_was_not_run(tmp_path,
         assert "file_output" not in golden and len(golden["simulator_output"]) == 16
 
 
-@pytest.mark.parametrize("cc, reason", [
-    ("no-such-compiler -m32", "CC names one, but no-such-compiler is not on the PATH"),
-    ("false", r"CC names one, but false does not work \(false failed \(1\)"),
-    ("cc '", "CC names one, but cc ' does not work")])
+@pytest.mark.parametrize(
+    "cc, reason",
+    [
+        ("no-such-compiler -m32", "CC names one, but no-such-compiler is not on the PATH"),
+        ("false", r"CC names one, but false does not work \(false failed \(1\)"),
+        ("cc '", "CC names one, but cc ' does not work"),
+    ],
+)
 def test_a_compiler_that_does_not_work_is_none(cc, reason):
     if os.name == "nt":
         pytest.skip("there is no false")
@@ -156,16 +174,18 @@ def test_a_compiler_that_does_not_work_is_none(cc, reason):
         find_compiler({"CC": cc, "PATH": os.environ["PATH"]})
 
 
-def test_cc_may_have_flags(compiler):  # noqa: F811
+def test_cc_may_have_flags(compiler):
     found = find_compiler(dict(os.environ, CC=" ".join(compiler.command) + " -DQATVIZ"))
-    assert found == (compiler.command + ("-DQATVIZ",), compiler.version)
+    assert found == ((*compiler.command, "-DQATVIZ"), compiler.version)
 
 
 # Memory
 
 BUFFERS = st.lists(st.tuples(st.integers(1, 40), st.integers(0, 6), st.integers(0, 4)), max_size=12).map(
-    lambda entries: [Buffer(str(index), nbytes, first, first + more)
-                     for index, (nbytes, first, more) in enumerate(entries)])
+    lambda entries: [
+        Buffer(str(index), nbytes, first, first + more) for index, (nbytes, first, more) in enumerate(entries)
+    ]
+)
 
 
 @settings(max_examples=200, deadline=None)
@@ -174,7 +194,7 @@ def test_codes_that_are_needed_at_the_same_time_are_in_different_places(buffers)
     arena = plan_arena(buffers)
     for one in buffers:
         start = arena.offsets[one.name]
-        assert start % ALIGNMENT == 0 and 0 <= start and start + one.nbytes <= arena.nbytes
+        assert start % ALIGNMENT == 0 and start >= 0 and start + one.nbytes <= arena.nbytes
         for other in buffers:
             if other is not one and one.first <= other.last and other.first <= one.last:
                 begin = arena.offsets[other.name]
@@ -187,7 +207,7 @@ def test_a_chain_takes_the_memory_of_its_two_largest_neighbours():
     for seed in range(50):
         sizes = (4 * np.random.RandomState(seed).randint(1, 20, 1 + seed // 3)).tolist()
         chain = [Buffer(str(index), size, index, index + 1) for index, size in enumerate(sizes)]
-        assert plan_arena(chain).nbytes == max(map(sum, zip(sizes, sizes[1:] + [0])))
+        assert plan_arena(chain).nbytes == max(map(sum, zip(sizes, [*sizes[1:], 0])))
 
 
 # Names
@@ -221,7 +241,7 @@ def test_comments_and_strings_hold_any_text(text):
 def test_constants_of_a_softmax_are_what_kernels_expect(scale):
     found = softmax_constants(scale)
     assert 2**30 <= found.multiplier < 2**31
-    factor = found.multiplier * 2.0**(found.shift - 31)
+    factor = found.multiplier * 2.0 ** (found.shift - 31)
     assert factor == pytest.approx(min(scale * 2.0**26, 2.0**31 - 1), rel=1e-9)
     # What is below has an exponential of less than exp(-31).
     assert found.diff_min <= 0 and abs(found.diff_min * factor) <= 31 * 2.0**26 * (1 + 1e-6)

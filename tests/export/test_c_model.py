@@ -19,8 +19,20 @@ from qatviz.export.errors import ExportError
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Dropout, Flatten, GlobalAveragePool,
-                                   MaxPool, ReLU, Reshape, Softmax)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv2D,
+    Dense,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    Reshape,
+    Softmax,
+)
 
 WARNINGS = ("-Wall", "-Wextra", "-Werror", "-pedantic")
 SANITIZERS = ("-fsanitize=address,undefined", "-fno-sanitize-recover=all")
@@ -29,7 +41,8 @@ MORE = dict(
     {name: parts for name, parts in SETTINGS.items() if name != "uint8 of 5 bits"},
     affine_by_channel=({"per_channel": True}, {"num_bits": 4}),
     wide_weights=({"num_bits": 12, "per_channel": True}, {}),
-    wide=({"num_bits": 16}, {"num_bits": 13, "narrow_range": True}))
+    wide=({"num_bits": 16}, {"num_bits": 13, "narrow_range": True}),
+)
 FEW_BITS = ("int4", "ternary")
 
 
@@ -92,8 +105,10 @@ def test_so_do_chains_of_all_shapes(seed, compiler, sanitizers):
     check_layers(model_of(random_chain(seed), *MORE[setting], seed=seed), compiler, sanitizers, 8)
 
 
-@pytest.mark.parametrize("name", ["mlp", "lenet"] + [
-    pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")])
+@pytest.mark.parametrize(
+    "name",
+    ["mlp", "lenet"] + [pytest.param(name, marks=pytest.mark.slow) for name in ("dscnn", "resnet8", "mobilenet")],
+)
 def test_so_does_the_zoo(name, compiler):
     # The mlp has a weight for each pixel and unit; fewer pixels do.
     model = model_of(zoo.build(name, (12, 12, 1) if name == "mlp" else (28, 28, 1), 10), *SETTINGS["int8"])
@@ -122,8 +137,12 @@ def test_ties_of_means_go_up(kind, compiler):
     net.add(kind, "pool")
     net.add(Flatten, "flatten")
     net.add(Dense, "logits", units=2)
-    model = model_of(net.network(), {"symmetric": True}, ranges={"input.activations": UNIT, "pool.activations": UNIT},
-                     logits__weights=[[0.1, 1.0]])
+    model = model_of(
+        net.network(),
+        {"symmetric": True},
+        ranges={"input.activations": UNIT, "pool.activations": UNIT},
+        logits__weights=[[0.1, 1.0]],
+    )
     sums = np.arange(-512, 509)
     codes = np.stack([(sums + i) // 4 for i in range(4)], axis=1).reshape(-1, 2, 2, 1).astype(np.int32)
     with compiled(source_of(model), compiler, layers=True) as runner:
@@ -140,8 +159,12 @@ def test_means_between_scales_that_are_powers_of_two_are_exact(size, halvings, c
 def test_a_result_is_rounded_once_half_up(compiler):
     """Halves of all sums, of both signs."""
     net = network_of((1,), (Dense, "halves", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
-    model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, halves__weights=[[0.5]],
-                     ranges={"input.activations": UNIT, "halves.activations": UNIT})
+    model = model_of(
+        net,
+        {"num_bits": 2, "symmetric": True, "narrow_range": True},
+        halves__weights=[[0.5]],
+        ranges={"input.activations": UNIT, "halves.activations": UNIT},
+    )
     codes = np.arange(-128, 128, dtype=np.int32)[:, None]
     with compiled(source_of(model), compiler, layers=True) as runner:
         np.testing.assert_array_equal(runner.run(codes)["halves"], (codes + 1) // 2)
@@ -151,8 +174,12 @@ def test_sums_of_more_than_32_bits_are_exact(compiler, sanitizers):
     count = 80000
     net = network_of((count,), (Dense, "logits", {"units": 2, "use_bias": False}))
     weights = np.stack([np.ones(count), np.where(np.arange(count) % 2, 1, -0.9)], axis=1)
-    model = model_of(net, {}, logits__weights=weights, ranges={"input.activations": (0.0, 1.0),
-                                                              "logits.activations": (-4000.0, 80000.0)})
+    model = model_of(
+        net,
+        {},
+        logits__weights=weights,
+        ranges={"input.activations": (0.0, 1.0), "logits.activations": (-4000.0, 80000.0)},
+    )
     assert model.ops[0].accumulator_bits > 32
     codes = np.stack([np.full(count, 127), np.full(count, -128), np.arange(count) % 256 - 128]).astype(np.int32)
     expected = run_codes(model, codes, ["logits"])["logits"]
@@ -178,7 +205,7 @@ def test_codes_that_the_inputs_grid_does_not_have_are_clamped(settings, compiler
 @pytest.mark.parametrize("bits", [2, 3, 4])
 @pytest.mark.parametrize("count", [1, 2, 7, 8])
 def test_packed_codes_can_be_unpacked(bits, count):
-    codes = np.random.RandomState(count).randint(-2**(bits - 1), 2**(bits - 1), count).astype(np.int8)
+    codes = np.random.RandomState(count).randint(-(2 ** (bits - 1)), 2 ** (bits - 1), count).astype(np.int8)
     stored = packed(codes)
     assert stored.dtype == np.uint8 and len(stored) == (count + 1) // 2
     nibbles = np.stack([stored & 15, stored >> 4], axis=1).reshape(-1)[:count].astype(np.int8)
@@ -207,8 +234,11 @@ def test_memory_is_what_is_told(compiler, tmp_path):
         pytest.skip("there is no nm")
     subprocess.run([*compiler.command, "-std=c99", "-O1", "-c", "everything.c"], cwd=str(tmp_path), check=True)
     listed = subprocess.run(["nm", "-S", "everything.o"], cwd=str(tmp_path), check=True, stdout=subprocess.PIPE)
-    sizes = {line.split()[3]: int(line.split()[1], 16) for line in listed.stdout.decode().splitlines()
-             if len(line.split()) == 4}
+    sizes = {
+        line.split()[3]: int(line.split()[1], 16)
+        for line in listed.stdout.decode().splitlines()
+        if len(line.split()) == 4
+    }
     assert sizes["arena"] == -(-source.arena // 8) * 8
     arrays = sum(size for name, size in sizes.items() if not name.endswith(("_op", "_run", "_storage", "arena")))
     assert arrays == source.constants
@@ -222,9 +252,15 @@ def test_the_runtime_allocates_nothing_and_knows_no_floating_point():
     assert {"memcpy", "int64_t"} <= words
 
 
-@pytest.mark.parametrize("layers", [[(Flatten, "flat", {})], [(Reshape, "flat", {"target_shape": (4,)}),
-                                                              (Softmax, "softmax", {})],
-                                    [(ReLU, "a", {}), (Dropout, "b", {})], [(MaxPool, "a", {}), (Flatten, "b", {})]])
+@pytest.mark.parametrize(
+    "layers",
+    [
+        [(Flatten, "flat", {})],
+        [(Reshape, "flat", {"target_shape": (4,)}), (Softmax, "softmax", {})],
+        [(ReLU, "a", {}), (Dropout, "b", {})],
+        [(MaxPool, "a", {}), (Flatten, "b", {})],
+    ],
+)
 def test_networks_that_only_move_codes(layers, compiler, sanitizers):
     check_layers(model_of(network_of((2, 2, 1), *layers)), compiler, sanitizers)
 
@@ -257,8 +293,28 @@ def test_any_network_can_be_named_so(name, compiler, tmp_path):
 
 
 def test_layers_can_be_called_as_c_calls_its_own(compiler):
-    names = ["int", "main", "memcpy", "a/b", "a-b", "a_b", "a_b_2", "_x", "output", "arena", "stdin", "x" * 70,
-             "x" * 71, "a_b_weights", "a", "a_weights", "NULL", "qnn_conv2d", "chain_run", "DUMP"]
+    names = [
+        "int",
+        "main",
+        "memcpy",
+        "a/b",
+        "a-b",
+        "a_b",
+        "a_b_2",
+        "_x",
+        "output",
+        "arena",
+        "stdin",
+        "x" * 70,
+        "x" * 71,
+        "a_b_weights",
+        "a",
+        "a_weights",
+        "NULL",
+        "qnn_conv2d",
+        "chain_run",
+        "DUMP",
+    ]
     model = model_of(network_of((3,), *[(Dense, name, {"units": 3}) for name in names]))
     check_layers(model, compiler, count=4)
     text = source_of(model).files["chain.c"].decode()
@@ -292,8 +348,9 @@ def test_its_makefile_runs_it(compiler, tmp_path):
         pytest.skip("there is no make")
     for name, content in source_of(dense()).files.items():
         (tmp_path / name).write_bytes(content)
-    told = subprocess.run(["make", "-s", "CC=" + " ".join(compiler.command)], cwd=str(tmp_path), check=True,
-                          stdout=subprocess.PIPE)
+    told = subprocess.run(
+        ["make", "-s", "CC=" + " ".join(compiler.command)], cwd=str(tmp_path), check=True, stdout=subprocess.PIPE
+    )
     assert told.stdout.decode().strip() == "chain: 3 of 3 golden outputs are the expected codes"
     assert (tmp_path / "chain_test").exists()
 
@@ -305,7 +362,11 @@ def test_its_program_refuses_half_an_input(compiler, tmp_path):
     sources = ["main.c", "chain.c", "qatviz_nn.c"]
     subprocess.run([*compiler.command, "-o", program, *sources], cwd=str(tmp_path), check=True)
     for given, args, code in (
-            (b"123", ["--run"], 1), (b"", ["--run"], 0), (b"1234", ["--run"], 0), (b"", ["--help"], 2)):
+        (b"123", ["--run"], 1),
+        (b"", ["--run"], 0),
+        (b"1234", ["--run"], 0),
+        (b"", ["--help"], 2),
+    ):
         done = subprocess.run([program, *args], input=given, capture_output=True)
         assert (done.returncode, len(done.stdout)) == (code, 2 * (len(given) // 4))
 
@@ -317,13 +378,22 @@ def test_a_cplusplus_program_can_call_it(compiler, tmp_path):
         (tmp_path / name).write_bytes(content)
     (tmp_path / "user.cpp").write_text(
         '#include "chain.h"\n#include "qatviz_nn.h"\n'
-        "int main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE]; chain_run(x, y); return 0; }\n")
-    for command in ([*compiler.command, "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
-                    ["g++", *WARNINGS, "-o", "user", "user.cpp", "chain.o", "qatviz_nn.o"], ["./user"]):
+        "int main() { int8_t x[CHAIN_INPUT_SIZE] = {0}, y[CHAIN_OUTPUT_SIZE]; chain_run(x, y); return 0; }\n"
+    )
+    for command in (
+        [*compiler.command, "-std=c99", "-c", "chain.c", "qatviz_nn.c"],
+        ["g++", *WARNINGS, "-o", "user", "user.cpp", "chain.o", "qatviz_nn.o"],
+        ["./user"],
+    ):
         subprocess.run(command, cwd=str(tmp_path), check=True)
 
 
 def test_the_templates_are_files_of_the_package():
     directory = Path(qatviz.export.c.model.__file__).with_name("runtime")
     assert sorted(path.name for path in directory.iterdir()) == [
-        "Makefile", "README.txt", "main.c", "qatviz_nn.c", "qatviz_nn.h"]
+        "Makefile",
+        "README.txt",
+        "main.c",
+        "qatviz_nn.c",
+        "qatviz_nn.h",
+    ]

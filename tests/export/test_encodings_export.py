@@ -36,11 +36,15 @@ def tensors_of(network, weights=None, activations=None, seed=0, **parameters):
 
 
 def same(one, other):
-    return one is None and other is None or (
-        one is not None and other is not None and one.num_bits == other.num_bits
-        and one.scale.dtype == other.scale.dtype == np.float32 and np.array_equal(one.scale, other.scale)
+    return (one is None and other is None) or (
+        one is not None
+        and other is not None
+        and one.num_bits == other.num_bits
+        and one.scale.dtype == other.scale.dtype == np.float32
+        and np.array_equal(one.scale, other.scale)
         and one.zero_point.dtype == other.zero_point.dtype == np.int32
-        and np.array_equal(one.zero_point, other.zero_point))
+        and np.array_equal(one.zero_point, other.zero_point)
+    )
 
 
 # The forms
@@ -49,7 +53,8 @@ TENSORS = [
     EncodedTensor("input", ACTIVATIONS, choose_grid(-1.0, 3.0, 8)),
     EncodedTensor("conv.weights", WEIGHTS, choose_grid(np.float32([-1, -2]), np.float32([1, 0.5]), 4, True), True, 0),
     EncodedTensor("conv.bias", BIAS, AffineGrid(np.float32([0.5, 0.25]), np.int32([0, 0]), 32, False), True, 0),
-    EncodedTensor("conv", ACTIVATIONS, None)]
+    EncodedTensor("conv", ACTIVATIONS, None),
+]
 WEIGHT_SCALE = float(TENSORS[1].grid.scale[0])  # 1/7
 
 
@@ -58,17 +63,44 @@ def test_version_1_0_0_is_as_specified():
     scale = float(np.float32(4) / np.float32(255))
     assert record["version"] == "1.0.0" and record["producer"]["name"] == "qatviz"
     assert record["activation_encodings"] == [
-        {"name": "input", "dtype": "INT", "bw": 8, "enc_type": "PER_TENSOR", "is_sym": False, "scale": [scale],
-         "offset": [-64]},
-        {"name": "conv", "dtype": "FLOAT", "bw": 32, "enc_type": "PER_TENSOR"}]
+        {
+            "name": "input",
+            "dtype": "INT",
+            "bw": 8,
+            "enc_type": "PER_TENSOR",
+            "is_sym": False,
+            "scale": [scale],
+            "offset": [-64],
+        },
+        {"name": "conv", "dtype": "FLOAT", "bw": 32, "enc_type": "PER_TENSOR"},
+    ]
     weights, bias = record["param_encodings"]
-    assert weights == {"name": "conv.weights", "dtype": "INT", "bw": 4, "enc_type": "PER_CHANNEL", "is_sym": True,
-                       "scale": [WEIGHT_SCALE, 0.25], "offset": [-8, -8]}
-    assert bias == {"name": "conv.bias", "dtype": "INT", "bw": 32, "enc_type": "PER_CHANNEL", "is_sym": True,
-                    "scale": [0.5, 0.25], "offset": [-2**31, -2**31]}
+    assert weights == {
+        "name": "conv.weights",
+        "dtype": "INT",
+        "bw": 4,
+        "enc_type": "PER_CHANNEL",
+        "is_sym": True,
+        "scale": [WEIGHT_SCALE, 0.25],
+        "offset": [-8, -8],
+    }
+    assert bias == {
+        "name": "conv.bias",
+        "dtype": "INT",
+        "bw": 32,
+        "enc_type": "PER_CHANNEL",
+        "is_sym": True,
+        "scale": [0.5, 0.25],
+        "offset": [-(2**31), -(2**31)],
+    }
     assert record["excluded_layers"] == [] and record["quantizer_args"] == {
-        "activation_bitwidth": 8, "param_bitwidth": 4, "dtype": "int", "is_symmetric": True,
-        "per_channel_quantization": True, "quant_scheme": "post_training_tf"}
+        "activation_bitwidth": 8,
+        "param_bitwidth": 4,
+        "dtype": "int",
+        "is_symmetric": True,
+        "per_channel_quantization": True,
+        "quant_scheme": "post_training_tf",
+    }
 
 
 def test_version_2_0_0_is_as_specified():
@@ -77,9 +109,9 @@ def test_version_2_0_0_is_as_specified():
     assert set(record) == {"version", "encodings", "producer"} and record["version"] == "2.0.0"
     assert record["encodings"] == [
         {"name": "input", "output_dtype": "uint8", "y_scale": scale, "y_zero_point": 64},
-        {"name": "conv.weights", "output_dtype": "int4", "y_scale": [WEIGHT_SCALE, 0.25],
-         "axis": 0},
-        {"name": "conv.bias", "output_dtype": "int32", "y_scale": [0.5, 0.25], "axis": 0}]
+        {"name": "conv.weights", "output_dtype": "int4", "y_scale": [WEIGHT_SCALE, 0.25], "axis": 0},
+        {"name": "conv.bias", "output_dtype": "int32", "y_scale": [0.5, 0.25], "axis": 0},
+    ]
 
 
 def test_version_0_6_1_is_as_specified():
@@ -87,18 +119,35 @@ def test_version_0_6_1_is_as_specified():
     scale = float(np.float32(4) / np.float32(255))
     assert record["version"] == "0.6.1" and record["quantizer_args"]["is_symmetric"] == "True"
     assert record["activation_encodings"] == {
-        "input": [{"bitwidth": 8, "dtype": "int", "is_symmetric": "False", "min": scale * -64, "max": scale * 191,
-                   "offset": -64, "scale": scale}],
-        "conv": [{"bitwidth": 32, "dtype": "float"}]}
-    first, second = record["param_encodings"]["conv.weights"]
-    assert second == {"bitwidth": 4, "dtype": "int", "is_symmetric": "True", "min": -2.0, "max": 1.75, "offset": -8,
-                      "scale": 0.25}
+        "input": [
+            {
+                "bitwidth": 8,
+                "dtype": "int",
+                "is_symmetric": "False",
+                "min": scale * -64,
+                "max": scale * 191,
+                "offset": -64,
+                "scale": scale,
+            }
+        ],
+        "conv": [{"bitwidth": 32, "dtype": "float"}],
+    }
+    _first, second = record["param_encodings"]["conv.weights"]
+    assert second == {
+        "bitwidth": 4,
+        "dtype": "int",
+        "is_symmetric": "True",
+        "min": -2.0,
+        "max": 1.75,
+        "offset": -8,
+        "scale": 0.25,
+    }
 
 
 def test_a_range_without_the_lowest_code_has_its_own_ends():
     """As AIMET's strictly symmetric encodings: 254 steps, offset -127."""
     tensor = EncodedTensor("w", WEIGHTS, choose_grid(-1.27, 1.27, 8, True, True), True)
-    entry, = json.loads(to_json([tensor], DICTIONARIES).decode())["param_encodings"]["w"]
+    (entry,) = json.loads(to_json([tensor], DICTIONARIES).decode())["param_encodings"]["w"]
     assert entry["offset"] == -127 and entry["min"] == -entry["max"] == entry["scale"] * -127
     assert read_json(to_json([tensor], DICTIONARIES), "f")["w"].narrow_range
     assert not read_json(to_json([tensor], LISTS), "f")["w"].narrow_range
@@ -122,7 +171,7 @@ def test_tensors_that_are_in_float_or_nothing(version):
     net = network_of((3,), (Dense, "hidden", {"units": 2}), (ReLU, "relu", {}), (Dense, "logits", {"units": 2}))
     book, _ = book_of(net).change([("hidden.weights.enabled", False), ("logits.activations.enabled", False)])
     arrays = state_of(net, {"hidden.activations": (0.0, 0.0)}, logits__weights=np.zeros((2, 2)))
-    tensors, notes = encoded_tensors(PartlyQuantizedState(net, book, arrays))
+    tensors, _notes = encoded_tensors(PartlyQuantizedState(net, book, arrays))
     content = to_json(tensors, version)
     found = read_json(content, "file")
     assert [tensor.name for tensor in tensors if tensor.grid is None] == ["hidden.weights", "hidden.bias", "logits"]
@@ -136,8 +185,10 @@ def test_a_bias_that_32_bits_do_not_hold_is_left_in_float():
     net = network_of((3,), (Dense, "logits", {"units": 2}))
     tensors, notes = tensors_of(net, logits__weights=np.full((3, 2), 1e-12), logits__bias=[5.0, 1.0])
     assert {tensor.name: tensor.grid is None for tensor in tensors}["logits.bias"]
-    assert notes == ["layer 'logits': its bias is left in float: on the grid of input scale times weight scale it "
-                     "takes more than 32 bits"]
+    assert notes == [
+        "layer 'logits': its bias is left in float: on the grid of input scale times weight scale it "
+        "takes more than 32 bits"
+    ]
 
 
 @pytest.mark.parametrize("version", VERSIONS)
@@ -154,25 +205,40 @@ def test_damaged_files_are_refused(version):
     assert refused > 100
 
 
-@pytest.mark.parametrize("version, change, message", [
-    (LISTS, lambda r: r.update(version="3.0.0"), "version is '3.0.0': expected 1.0.0, 2.0.0, 0.6.1"),
-    (LISTS, lambda r: r.pop("param_encodings"), "param_encodings is missing"),
-    (LISTS, lambda r: r["param_encodings"].append(r["param_encodings"][0]), "has 'conv.weights' twice"),
-    (LISTS, lambda r: r["param_encodings"][0].update(bw=64), "'conv.weights': bw is 64"),
-    (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8]), "has 2 scales and 1 zero points"),
-    (LISTS, lambda r: r["param_encodings"][0].update(enc_type="LPBQ"), "enc_type is 'LPBQ'"),
-    (LISTS, lambda r: r["param_encodings"][0].update(enc_type="PER_TENSOR"), "one of a whole tensor"),
-    (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8, 9]), "has a zero point beyond its codes"),
-    (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, "1"]), "scale is '1': expected a float32 above 0"),
-    (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, 0.1]), "scale is 0.1: expected a float32"),
-    (ONNX_LIKE, lambda r: r["encodings"][0].update(output_dtype="int5"), "output_dtype is 'int5'"),
-    (ONNX_LIKE, lambda r: r["encodings"][1].pop("axis"), "axis is missing"),
-    (ONNX_LIKE, lambda r: r["encodings"][0].update(y_zero_point=256), "zero point beyond its codes: expected -128"),
-    (DICTIONARIES, lambda r: r["param_encodings"].update(x=[]), "'x': has no encoding"),
-    (DICTIONARIES, lambda r: r["activation_encodings"]["input"][0].update(max=1.0), "max is 1.0: expected 255 steps"),
-    (DICTIONARIES, lambda r: r["activation_encodings"]["input"][0].update(min=1.0), "min is 1.0: expected scale times"),
-    (DICTIONARIES, lambda r: r["param_encodings"]["conv.weights"][1].update(bitwidth=5), "channels of different bits"),
-])
+@pytest.mark.parametrize(
+    "version, change, message",
+    [
+        (LISTS, lambda r: r.update(version="3.0.0"), "version is '3.0.0': expected 1.0.0, 2.0.0, 0.6.1"),
+        (LISTS, lambda r: r.pop("param_encodings"), "param_encodings is missing"),
+        (LISTS, lambda r: r["param_encodings"].append(r["param_encodings"][0]), "has 'conv.weights' twice"),
+        (LISTS, lambda r: r["param_encodings"][0].update(bw=64), "'conv.weights': bw is 64"),
+        (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8]), "has 2 scales and 1 zero points"),
+        (LISTS, lambda r: r["param_encodings"][0].update(enc_type="LPBQ"), "enc_type is 'LPBQ'"),
+        (LISTS, lambda r: r["param_encodings"][0].update(enc_type="PER_TENSOR"), "one of a whole tensor"),
+        (LISTS, lambda r: r["param_encodings"][0].update(offset=[-8, 9]), "has a zero point beyond its codes"),
+        (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, "1"]), "scale is '1': expected a float32 above 0"),
+        (LISTS, lambda r: r["param_encodings"][0].update(scale=[1, 0.1]), "scale is 0.1: expected a float32"),
+        (ONNX_LIKE, lambda r: r["encodings"][0].update(output_dtype="int5"), "output_dtype is 'int5'"),
+        (ONNX_LIKE, lambda r: r["encodings"][1].pop("axis"), "axis is missing"),
+        (ONNX_LIKE, lambda r: r["encodings"][0].update(y_zero_point=256), "zero point beyond its codes: expected -128"),
+        (DICTIONARIES, lambda r: r["param_encodings"].update(x=[]), "'x': has no encoding"),
+        (
+            DICTIONARIES,
+            lambda r: r["activation_encodings"]["input"][0].update(max=1.0),
+            "max is 1.0: expected 255 steps",
+        ),
+        (
+            DICTIONARIES,
+            lambda r: r["activation_encodings"]["input"][0].update(min=1.0),
+            "min is 1.0: expected scale times",
+        ),
+        (
+            DICTIONARIES,
+            lambda r: r["param_encodings"]["conv.weights"][1].update(bitwidth=5),
+            "channels of different bits",
+        ),
+    ],
+)
 def test_files_that_can_not_be(version, change, message):
     record = json.loads(to_json(TENSORS, version).decode())
     change(record)
@@ -184,18 +250,26 @@ def test_files_that_can_not_be(version, change, message):
 
 
 def export(path, data, network=NETWORK, state=None, book=None, progress=Progress(), **options):
-    source = ExportSource(network, book or book_of(network, INT8), STATE if state is None else state, data,
-                          metadata={"step": 3})
+    source = ExportSource(
+        network, book or book_of(network, INT8), STATE if state is None else state, data, metadata={"step": 3}
+    )
     return FORMAT.export(source, path, options, progress)
 
 
 @pytest.mark.parametrize("version", VERSIONS)
 def test_an_export_is_a_file_with_the_proof_of_its_grids(version, tmp_path, dataset):
     told = []
-    written = export(tmp_path / "net.encodings", dataset, encodings_version=version,
-                     progress=Progress(lambda what, share: told.append(share)))
-    assert sorted(os.listdir(str(tmp_path))) == ["net.encodings", "net.encodings.parity.json",
-                                                 "net.encodings.parity.txt"]
+    written = export(
+        tmp_path / "net.encodings",
+        dataset,
+        encodings_version=version,
+        progress=Progress(lambda what, share: told.append(share)),
+    )
+    assert sorted(os.listdir(str(tmp_path))) == [
+        "net.encodings",
+        "net.encodings.parity.json",
+        "net.encodings.parity.txt",
+    ]
     report = written.report
     found = {tensor.name: tensor for tensor in report.tensors}
     assert report.examples == 15 and not report.faults and report.as_expected and told == sorted(told)
@@ -208,9 +282,14 @@ def test_an_export_is_a_file_with_the_proof_of_its_grids(version, tmp_path, data
     assert report.nbytes["file"] == (tmp_path / "net.encodings").stat().st_size
 
 
-@pytest.mark.parametrize("seed, weights, activations", [
-    (0, {"num_bits": 3, "per_channel": True}, {"num_bits": 5}), (1, {"num_bits": 16}, {"num_bits": 12}),
-    (2, {"per_channel": True, "power_of_two": True}, {"symmetric": True})])
+@pytest.mark.parametrize(
+    "seed, weights, activations",
+    [
+        (0, {"num_bits": 3, "per_channel": True}, {"num_bits": 5}),
+        (1, {"num_bits": 16}, {"num_bits": 12}),
+        (2, {"per_channel": True, "power_of_two": True}, {"symmetric": True}),
+    ],
+)
 def test_grids_of_all_kinds_are_proven(seed, weights, activations, tmp_path):
     network = random_chain(seed)
     report = exported_noise(network, tmp_path, book_of(network, weights, activations))
@@ -219,8 +298,7 @@ def test_grids_of_all_kinds_are_proven(seed, weights, activations, tmp_path):
 
 def test_so_are_those_of_a_deep_network_with_tensors_in_float(tmp_path):
     network = zoo.build("dscnn", (16, 16, 1), 10)
-    book, _ = book_of(network, {"symmetric": True, "per_channel": True}).change([
-        ("logits.weights.enabled", False)])
+    book, _ = book_of(network, {"symmetric": True, "per_channel": True}).change([("logits.weights.enabled", False)])
     report = exported_noise(network, tmp_path, book)
     assert not report.faults
     assert [tensor.name for tensor in report.tensors if tensor.num_bits is None] == ["logits.weights", "logits.bias"]
@@ -229,7 +307,7 @@ def test_so_are_those_of_a_deep_network_with_tensors_in_float(tmp_path):
 def exported_noise(network, directory, book):
     """The report of an export that is proven on noise."""
     random = np.random.RandomState(0)
-    images = random.standard_normal((24,) + network.input_shape).astype(np.float32)
+    images = random.standard_normal((24, *network.input_shape)).astype(np.float32)
     labels = (np.arange(24) % network.num_outputs).astype(np.int32)
     data = from_arrays("noise", "a test", (images, labels), (images, labels))
     return export(directory / "net.encodings", data, network, state_of(network), book).report
@@ -244,26 +322,44 @@ def test_a_grid_that_is_another_is_a_fault(tmp_path, dataset, monkeypatch):
         weights = grids["conv.weights"]
         grids["conv.weights"] = AffineGrid(weights.scale * np.float32(1.01), weights.zero_point, 8, False)
         return grids
+
     monkeypatch.setattr(encodings_export, "read_json", shifted)
     report = export(tmp_path / "net.encodings", dataset).report
     assert [fault.split(":")[0] for fault in report.faults] == ["conv.weights", "relu"]
     assert not report.as_expected and report.to_text().count("WRONG") == 2
 
 
-@pytest.mark.parametrize("codes, found, is_fault", [
-    (10**6, Agreement(1 - 1e-5, 1), False), (10**6, Agreement(0.999, 1), True), (10**6, Agreement(1 - 1e-5, 2), True),
-    (10, Agreement(0.9, 1), False), (10, Agreement(0.8, 1), True)])
+@pytest.mark.parametrize(
+    "codes, found, is_fault",
+    [
+        (10**6, Agreement(1 - 1e-5, 1), False),
+        (10**6, Agreement(0.999, 1), True),
+        (10**6, Agreement(1 - 1e-5, 2), True),
+        (10, Agreement(0.9, 1), False),
+        (10, Agreement(0.8, 1), True),
+    ],
+)
 def test_a_code_in_the_middle_is_no_fault(codes, found, is_fault):
     from qatviz.export.encodings.report import EncodingsReport
+
     report = EncodingsReport({}, 1, (TensorAgreement("a", WEIGHTS, 8, 1, codes, found),), {})
     assert bool(report.faults) == is_fault
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-@pytest.mark.parametrize("weights, activations, run", [
-    ({}, {}, {}), ({"num_bits": 3}, {}, {}), ({"num_bits": 2}, {"num_bits": 5}, {}), ({"narrow_range": True}, {}, {}),
-    ({"narrow_range": True, "range_method": "mse"}, {}, {}), ({"narrow_range": True}, {}, {"freeze_ranges": True}),
-    ({}, {"narrow_range": True}, {}), ({"enabled": False}, {"enabled": False}, {})])
+@pytest.mark.parametrize(
+    "weights, activations, run",
+    [
+        ({}, {}, {}),
+        ({"num_bits": 3}, {}, {}),
+        ({"num_bits": 2}, {"num_bits": 5}, {}),
+        ({"narrow_range": True}, {}, {}),
+        ({"narrow_range": True, "range_method": "mse"}, {}, {}),
+        ({"narrow_range": True}, {}, {"freeze_ranges": True}),
+        ({}, {"narrow_range": True}, {}),
+        ({"enabled": False}, {"enabled": False}, {}),
+    ],
+)
 def test_what_the_settings_forbid_is_told_and_all_else_is_held(version, weights, activations, run):
     """The promise: what is not refused is read back as a grid with the same codes for all values of its range."""
     book = book_of(NETWORK, weights, activations, **run)
@@ -275,14 +371,20 @@ def test_what_the_settings_forbid_is_told_and_all_else_is_held(version, weights,
 
 
 def test_refusals_name_what_would_make_it_possible():
-    limits = {version: FORMAT.limits(NETWORK, book_of(NETWORK, {"num_bits": 3}, {"narrow_range": True}), None,
-                                     {"encodings_version": version})[:2] for version in VERSIONS}
+    limits = {
+        version: FORMAT.limits(
+            NETWORK, book_of(NETWORK, {"num_bits": 3}, {"narrow_range": True}), None, {"encodings_version": version}
+        )[:2]
+        for version in VERSIONS
+    }
     assert limits[LISTS][0].startswith("input.activations: does without the lowest code (narrow_range)")
-    assert limits[LISTS][0].endswith("possible with input.activations.narrow_range=off, or with the option "
-                                     "encodings_version 0.6.1")
+    assert limits[LISTS][0].endswith(
+        "possible with input.activations.narrow_range=off, or with the option encodings_version 0.6.1"
+    )
     assert limits[ONNX_LIKE][1] == (
         "conv.weights: 3 bits, which version 2.0.0 of the encodings does not know; possible with "
-        "conv.weights.num_bits=4, or with the option encodings_version 1.0.0")
+        "conv.weights.num_bits=4, or with the option encodings_version 1.0.0"
+    )
     assert "num_bits=4" in limits[DICTIONARIES][0]
 
 

@@ -1,4 +1,5 @@
-"""What is the same in exports to every format: what they tell on the way, cancelled, refused, failing: all or nothing."""
+"""What is the same in exports to every format: what they tell on the way, cancelled, refused, failing: all or
+nothing."""
 
 import pytest
 from export_cases import NETWORK, STATE, export_as, files_in
@@ -30,8 +31,13 @@ def packages(request):
 @pytest.mark.parametrize("name", sorted(FORMATS))
 def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(name, tmp_path, dataset):
     told, there = [], "net" + FORMATS[name].suffix
-    export_as(name, tmp_path / "done" / there, dataset, examples=16,
-              progress=Progress(lambda what, share: told.append((what, share))))
+    export_as(
+        name,
+        tmp_path / "done" / there,
+        dataset,
+        examples=16,
+        progress=Progress(lambda what, share: told.append((what, share))),
+    )
     shares = [share for _, share in told]
     assert shares == sorted(shares) and shares[0] == 0 and 0.9 < shares[-1] <= 1
     assert len({what for what, _ in told}) > (3 if name == "encodings" else 4)
@@ -40,8 +46,13 @@ def test_it_tells_how_far_it_is_and_what_is_cancelled_leaves_nothing(name, tmp_p
     for after in (0, 2, 4) if name == "c" else sorted({0, 2, len(told) // 2, len(told) - 2}):
         seen = []
         with pytest.raises(Cancelled):
-            export_as(name, tmp_path / "other" / there, dataset, examples=16, progress=Progress(
-                lambda what, share: seen.append(what), lambda: len(seen) > after))
+            export_as(
+                name,
+                tmp_path / "other" / there,
+                dataset,
+                examples=16,
+                progress=Progress(lambda what, share: seen.append(what), lambda: len(seen) > after),
+            )
         assert len(seen) == after + 1
     assert [path.name for path in tmp_path.iterdir()] == ["done"]
 
@@ -56,13 +67,14 @@ def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(name, fa
         calls.append(number)
         if len(calls) == fails_at + 1:
             raise OSError(28, "No space left on device", "disk")
+
     monkeypatch.setattr(parity_files.os, "fsync", failing)
     with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
         export_as(name, tmp_path / "net", dataset, {"num_bits": 4})
     assert len(before) == 4 and files_in(tmp_path) == before
 
 
-@pytest.mark.parametrize("weights", INTEGERS + [WIDE, FLOAT, CHANNELS], ids=str)
+@pytest.mark.parametrize("weights", [*INTEGERS, WIDE, FLOAT, CHANNELS], ids=str)
 @pytest.mark.parametrize("name", sorted(LOWERINGS))
 def test_what_the_settings_forbid_is_told_before_anything_is_done(name, weights, tmp_path, dataset):
     book = book_of(NETWORK, weights)

@@ -7,8 +7,15 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qatviz.export.integers.fixed_point import (LARGEST_ACCUMULATOR, MULTIPLIER_BITS, common_fixed_point, fixed_point,
-                                       multiplier_bits, requantize, round_shift)
+from qatviz.export.integers.fixed_point import (
+    LARGEST_ACCUMULATOR,
+    MULTIPLIER_BITS,
+    common_fixed_point,
+    fixed_point,
+    multiplier_bits,
+    requantize,
+    round_shift,
+)
 
 FACTORS = st.floats(2.0**-40, 2.0**12)
 BOUNDS = st.integers(1, 44).map(lambda bits: 2**bits - 1)
@@ -21,7 +28,7 @@ def half_up(value):
 
 def exact(factor):
     """The rational number that a factor stands for."""
-    return Fraction(int(factor.multiplier), 2**int(factor.right_shift))
+    return Fraction(int(factor.multiplier), 2 ** int(factor.right_shift))
 
 
 @given(FACTORS, BOUNDS, st.data())
@@ -38,31 +45,31 @@ def test_a_factor_is_as_close_as_its_bits_allow_and_its_products_fit(real, bound
     bits = multiplier_bits(bound)
     factor = fixed_point(np.array(real), bits)
     assert 1 <= factor.right_shift <= 62
-    assert bound * int(factor.multiplier) + 2**int(factor.right_shift - 1) < 2**63
+    assert bound * int(factor.multiplier) + 2 ** int(factor.right_shift - 1) < 2**63
     if factor.multiplier:
-        assert 2**(bits - 1) <= factor.multiplier < 2**bits
+        assert 2 ** (bits - 1) <= factor.multiplier < 2**bits
         assert abs(exact(factor) - Fraction(real)) <= Fraction(real) / 2**bits
     else:
         assert bound * Fraction(real) < Fraction(1, 2)
 
 
-@given(st.integers(-40, 9), st.integers(-2**31 + 1, 2**31 - 1))
+@given(st.integers(-40, 9), st.integers(-(2**31) + 1, 2**31 - 1))
 def test_powers_of_two_are_exact_ties_included(exponent, accumulator):
     factor = fixed_point(np.array(2.0**exponent))
-    assert int(requantize(np.array([accumulator]), factor)[0]) == half_up(accumulator * Fraction(2)**exponent)
+    assert int(requantize(np.array([accumulator]), factor)[0]) == half_up(accumulator * Fraction(2) ** exponent)
 
 
 @given(st.floats(2.0**28, 2.0**100), st.integers(1, 2**31 - 1))
 def test_factors_that_are_too_large_saturate_sixteen_bits(real, accumulator):
     factor = fixed_point(np.array(real))
     assert int(requantize(np.array([accumulator]), factor)[0]) > 2**16
-    assert int(requantize(np.array([-accumulator]), factor)[0]) < -2**16
+    assert int(requantize(np.array([-accumulator]), factor)[0]) < -(2**16)
 
 
 @pytest.mark.parametrize("real", [0.0, 2.0**-70])
 def test_factors_of_nothing_round_to_nothing(real):
     factor = fixed_point(np.array(real))
-    np.testing.assert_array_equal(requantize(np.array([-2**31 + 1, 0, 2**31 - 1]), factor), 0)
+    np.testing.assert_array_equal(requantize(np.array([-(2**31) + 1, 0, 2**31 - 1]), factor), 0)
 
 
 def test_a_fraction_just_below_one_is_carried_over():
@@ -81,7 +88,7 @@ def test_terms_of_a_sum_share_a_shift_and_are_close(reals):
 def test_a_sum_is_rounded_once(terms):
     factors = common_fixed_point(np.array([real for _, real in terms]))
     products = sum(code * int(multiplier) for (code, _), multiplier in zip(terms, factors.multiplier))
-    total = Fraction(products, 2**int(factors.right_shift[0]))
+    total = Fraction(products, 2 ** int(factors.right_shift[0]))
     assert int(round_shift(np.int64(products), factors.right_shift[0])) == half_up(total)
 
 

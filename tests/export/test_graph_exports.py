@@ -30,8 +30,15 @@ def dataset(task="classification"):
 
 
 def source_of(weights=INT8, activations=None, task="classification", **settings):
-    return ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, dataset(task), None,
-                        {"run": "r1", "step": 3}, **settings)
+    return ExportSource(
+        NETWORK,
+        book_of(NETWORK, weights, activations),
+        STATE,
+        dataset(task),
+        None,
+        {"run": "r1", "step": 3},
+        **settings,
+    )
 
 
 def export(kind, path, source=None, progress=Progress(), **options):
@@ -173,8 +180,11 @@ def test_settings_that_no_integer_file_holds_are_held(tmp_path):
 def test_with_exact_sums_the_proof_finds_no_difference(tmp_path):
     report = export(SAVEDMODEL, tmp_path / "net", form="exact").report
     assert set(report.outputs.values()) == {(1.0, 0, 1.0)} and "(exact) of chain" in report.to_text()
-    assert not report.notes and "with the form \"exact\" they are the same" in export(
-        FROZEN, tmp_path / "net.pb", source_of(examples=4)).report.to_text()
+    assert (
+        not report.notes
+        and 'with the form "exact" they are the same'
+        in export(FROZEN, tmp_path / "net.pb", source_of(examples=4)).report.to_text()
+    )
 
 
 def test_numbers_to_predict_have_no_classes(tmp_path):
@@ -197,10 +207,12 @@ def test_a_file_that_computes_something_else_is_found_out(quantized):
 
     def values(images, names):
         from qatviz.export.graphs.lowering import inference_graph
+
         graph = inference_graph(model, {})
         with GraphRunner(graph.definition.SerializeToString(), graph.tensors) as runner:
             found = runner.values(images, names)
         return {name: value * (-1 if name == "logits" else 1) for name, value in found.items()}
+
     report = prove_simulation(model, Simulation("f", "r", values, 1), source, quantized, Progress())
     assert report.faults and "WRONG" in report.to_text() and not report.as_expected
 

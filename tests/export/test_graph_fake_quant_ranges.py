@@ -27,7 +27,7 @@ def test_every_grid_has_a_range_that_is_nudged_to_it(bits):
         scale, zero = nudged(low, high, num_bits, narrow)
         used = grid.scale > 0
         np.testing.assert_array_equal(scale, grid.scale)
-        np.testing.assert_array_equal(zero[used] - 2**(bits - 1), grid.zero_point[used])
+        np.testing.assert_array_equal(zero[used] - 2 ** (bits - 1), grid.zero_point[used])
         assert (low <= 0).all() and (high >= 0).all() and (low[~used] == 0).all() and (high[~used] == 0).all()
 
 

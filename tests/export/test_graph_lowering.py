@@ -5,7 +5,6 @@ from collections import Counter
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
 from integer_cases import book_of, network_of, state_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything
@@ -20,13 +19,16 @@ from qatviz.export.integers.simulator import quantize_input, run_codes, simulate
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6)
+from qatviz.network.layers import Add, Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6
 
-GRAPH_SETTINGS = dict(SETTINGS, **{
-    "affine 8 bits per channel": ({"per_channel": True}, {}),
-    "power of two": ({"power_of_two": True}, {"power_of_two": True}),
-    "wide": ({"num_bits": 12, "symmetric": True}, {"num_bits": 16}),
-})
+GRAPH_SETTINGS = dict(
+    SETTINGS,
+    **{
+        "affine 8 bits per channel": ({"per_channel": True}, {}),
+        "power of two": ({"power_of_two": True}, {"power_of_two": True}),
+        "wide": ({"num_bits": 12, "symmetric": True}, {"num_bits": 16}),
+    },
+)
 
 
 def graph_of(network, book, state, step=None, quantized=True, exact=False):
@@ -40,7 +42,7 @@ def runner_of(*arguments, **settings):
 
 
 def images_for(network, count=48, seed=0):
-    return np.random.RandomState(seed).standard_normal((count,) + network.input_shape).astype(np.float32) * 2
+    return np.random.RandomState(seed).standard_normal((count, *network.input_shape)).astype(np.float32) * 2
 
 
 def check_layers(network, setting, count=24):
@@ -155,8 +157,10 @@ def test_what_is_quantized_has_a_fake_quant_operation_and_nothing_else_has():
     found = operations(graph_of(network, book_of(network, {"enabled": False}), state))
     assert found["FakeQuantWithMinMaxVars"] == len(own_grid) - weights and len(found) > 10
     assert found["FakeQuantWithMinMaxVarsPerChannel"] == 0
-    for graph in (graph_of(network, book_of(network, {"enabled": False}, {"enabled": False}), state),
-                  graph_of(network, book_of(network), state, quantized=False)):
+    for graph in (
+        graph_of(network, book_of(network, {"enabled": False}, {"enabled": False}), state),
+        graph_of(network, book_of(network), state, quantized=False),
+    ):
         assert not any("Quant" in name for name in operations(graph))
 
 
@@ -171,14 +175,41 @@ def test_it_holds_bits_and_narrow_ranges_as_they_are_set():
 def test_there_is_nothing_in_it_but_what_converters_know():
     found = set(operations(graph_of(everything(), book_of(everything()), state_of(everything()))))
     assert found <= {
-        "Placeholder", "Const", "Identity", "Conv2D", "DepthwiseConv2dNative", "MatMul", "BiasAdd", "Relu", "Relu6",
-        "Minimum", "MaxPool", "AvgPool", "Mean", "AddV2", "Add", "ConcatV2", "Reshape", "Pad", "Softmax", "ArgMax",
-        "SpaceToBatchND", "BatchToSpaceND", "FakeQuantWithMinMaxVars", "FakeQuantWithMinMaxVarsPerChannel"}
+        "Placeholder",
+        "Const",
+        "Identity",
+        "Conv2D",
+        "DepthwiseConv2dNative",
+        "MatMul",
+        "BiasAdd",
+        "Relu",
+        "Relu6",
+        "Minimum",
+        "MaxPool",
+        "AvgPool",
+        "Mean",
+        "AddV2",
+        "Add",
+        "ConcatV2",
+        "Reshape",
+        "Pad",
+        "Softmax",
+        "ArgMax",
+        "SpaceToBatchND",
+        "BatchToSpaceND",
+        "FakeQuantWithMinMaxVars",
+        "FakeQuantWithMinMaxVarsPerChannel",
+    }
 
 
 def test_names_are_the_users_own():
-    network = network_of((4, 4, 2), (Conv2D, "block/first", {"filters": 3}), (ReLU, "_act-1", {}),
-                         (Flatten, "flat", {}), (Dense, "logits", {"units": 3}))
+    network = network_of(
+        (4, 4, 2),
+        (Conv2D, "block/first", {"filters": 3}),
+        (ReLU, "_act-1", {}),
+        (Flatten, "flat", {}),
+        (Dense, "logits", {"units": 3}),
+    )
     graph = graph_of(network, book_of(network), state_of(network))
     names = {node.name for node in graph.definition.node}
     assert {"input", "logits", "probabilities", "class", "about"} <= names
@@ -229,9 +260,16 @@ def all_rounded():
         return seen.logits(images_for(network, 32))
 
 
-@pytest.mark.parametrize("off", [
-    ["input.activations", "logits.weights"], ["stem.weights", "left.activations"], ["means.activations"],
-    ["join.activations", "logits.activations"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "off",
+    [
+        ["input.activations", "logits.weights"],
+        ["stem.weights", "left.activations"],
+        ["means.activations"],
+        ["join.activations", "logits.activations"],
+    ],
+    ids=" ".join,
+)
 def test_tensors_that_are_left_in_float_are_so_in_the_evaluation_graph_too(off, all_rounded):
     network = branches()
     state, images = state_of(network), images_for(network, 32)

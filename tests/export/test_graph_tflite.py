@@ -55,7 +55,8 @@ def test_so_do_chains_of_all_shapes(setting, seed):
 def test_with_tensors_in_float_it_is_the_evaluation_graph():
     network = branches()
     book, _ = book_of(network, {"num_bits": 5}, {"num_bits": 6}).change(
-        [("stem.weights.enabled", False), ("left.activations.enabled", False)])
+        [("stem.weights.enabled", False), ("left.activations.enabled", False)]
+    )
     state, images = state_of(network), images_for(network, 32)
     found = FloatRunner(file_of(network, book, state)).values(images, ["logits"])["logits"]
     with EvaluationGraph(network, book, state) as graph:
@@ -70,13 +71,14 @@ def dense(**settings):
     return network_of((4,), (Dense, "hidden", {"units": 5}), (ReLU, "act", {}), (Dense, "logits", {"units": 2}))
 
 
-@pytest.mark.parametrize("activations, before", [({}, []), ({"narrow_range": True}, ["MAXIMUM"]),
-                                                 ({"enabled": False}, None)])
+@pytest.mark.parametrize(
+    "activations, before", [({}, []), ({"narrow_range": True}, ["MAXIMUM"]), ({"enabled": False}, None)]
+)
 def test_what_is_rounded_has_an_operation(activations, before):
     network = dense()
     found = operations(file_of(network, book_of(network, {}, activations), state_of(network)).content)
-    rounding = [] if before is None else before + ["FAKE_QUANT"]
-    assert found == rounding + ["FULLY_CONNECTED"] + rounding + ["FULLY_CONNECTED"] + rounding
+    rounding = [] if before is None else [*before, "FAKE_QUANT"]
+    assert found == [*rounding, "FULLY_CONNECTED", *rounding, "FULLY_CONNECTED", *rounding]
 
 
 @pytest.mark.parametrize("bits", [2, 5, 16])
@@ -125,7 +127,8 @@ def test_a_tensor_that_is_always_zero_stays_zero():
     network = dense()
     state = state_of(network, {"hidden.activations": (0.0, 0.0)})
     found = FloatRunner(file_of(network, book_of(network), state, outputs=["act", "logits"])).values(
-        images_for(network, 9), ["act", "logits"])
+        images_for(network, 9), ["act", "logits"]
+    )
     assert (found["act"] == 0).all() and np.isfinite(found["logits"]).all()
 
 

@@ -15,12 +15,30 @@ from qatviz.export.graphs.lowering import inference_graph
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input, simulate
 from qatviz.export.proof.parity import compare_logits
-from qatviz.network.layers import (AveragePool, BatchNorm, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, MaxPool,
-                                   ReLU, ReLU6)
+from qatviz.network.layers import (
+    AveragePool,
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+)
 
-NETWORK = network_of((10, 10, 2), (Conv2D, "conv", {"filters": 8, "use_bias": False}), (BatchNorm, "bn", {}),
-                     (ReLU6, "relu6", {}), (DepthwiseConv2D, "depthwise", {}), (ReLU, "relu", {}), (MaxPool, "max", {}),
-                     (AveragePool, "average", {}), (GlobalAveragePool, "means", {}), (Dense, "logits", {"units": 4}))
+NETWORK = network_of(
+    (10, 10, 2),
+    (Conv2D, "conv", {"filters": 8, "use_bias": False}),
+    (BatchNorm, "bn", {}),
+    (ReLU6, "relu6", {}),
+    (DepthwiseConv2D, "depthwise", {}),
+    (ReLU, "relu", {}),
+    (MaxPool, "max", {}),
+    (AveragePool, "average", {}),
+    (GlobalAveragePool, "means", {}),
+    (Dense, "logits", {"units": 4}),
+)
 
 
 @pytest.mark.slow

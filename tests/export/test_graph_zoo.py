@@ -26,18 +26,24 @@ SETTINGS = {
 }
 EXAMPLES, DEEP_EXAMPLES = 100, 16
 #: Identical logits, and largest difference, of graphs and files whose sums are float32: one of a hundred thousand gets
-#: another code, and what differs makes more differ behind it (measured on 100 digits after some training: resnet8 95.5 %
-#: and 1, mobilenet 92.6 % and 21 codes of one digit). With exact sums all are identical.
-FLOAT_SUMS = {"mlp": (0.99, 1), "lenet": (0.98, 1), "dscnn": (0.9, 3), "resnet8": (0.8, 3), "mobilenet": (0.6, 40),
-              "mobilenetv2": (0.3, 60)}
+#: another code, and what differs makes more differ behind it (measured on 100 digits after some training: resnet8 95.5
+#: % and 1, mobilenet 92.6 % and 21 codes of one digit). With exact sums all are identical.
+FLOAT_SUMS = {
+    "mlp": (0.99, 1),
+    "lenet": (0.98, 1),
+    "dscnn": (0.9, 3),
+    "resnet8": (0.8, 3),
+    "mobilenet": (0.6, 40),
+    "mobilenetv2": (0.3, 60),
+}
 
 
-DEEP = {"dscnn": ("int8", "int4"), "resnet8": ("int4", "uint8"), "mobilenet": ("uint8",),
-        "mobilenetv2": ("int8",)}
+DEEP = {"dscnn": ("int8", "int4"), "resnet8": ("int4", "uint8"), "mobilenet": ("uint8",), "mobilenetv2": ("int8",)}
 #: MobileNets take Keras long; QATVIZ_EXHAUSTIVE=1 asks for them.
 KERAS_TOO = ("mlp", "dscnn", "resnet8") + ("mobilenet", "mobilenetv2") * bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 CASES = [pytest.param(name, setting) for name in ("mlp", "lenet") for setting in sorted(SETTINGS)] + [
-    pytest.param(name, setting, marks=pytest.mark.slow) for name, settings in DEEP.items() for setting in settings]
+    pytest.param(name, setting, marks=pytest.mark.slow) for name, settings in DEEP.items() for setting in settings
+]
 
 
 def images_of(network):
@@ -58,8 +64,11 @@ def test_graphs_and_files_compute_what_was_seen(name, setting):
     logits = integer_model(network, book, made.state).logits
     seen = codes_of(made.logits(book, images), logits)
     model = fake_quant_model(network, book, made.state)
-    found = {"exact": graph_values(model, images, exact=True), "fake-quant": graph_values(model, images),
-             "tflite": FloatRunner(fake_quant_file(model)).values(images, [network.output])[network.output]}
+    found = {
+        "exact": graph_values(model, images, exact=True),
+        "fake-quant": graph_values(model, images),
+        "tflite": FloatRunner(fake_quant_file(model)).values(images, [network.output])[network.output],
+    }
     for form, values in found.items():
         agreement = compare_logits(seen, codes_of(values, logits))
         print(f"{network.name}, {setting}, {form}: {agreement}")

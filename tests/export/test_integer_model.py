@@ -13,14 +13,32 @@ from qatviz.export.integers.biases import fit_scales
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.export.integers.simulator import dequantize, quantize_input, simulate, simulate_tensors
-from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten, GlobalAveragePool, ReLU,
-                                   ReLU6, Softmax)
-from qatviz.quant.affine import choose_grid, dequantize as dequantize_grid, quantize
+from qatviz.network.layers import (
+    BatchNorm,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    ReLU,
+    ReLU6,
+    Softmax,
+)
+from qatviz.quant.affine import choose_grid, quantize
+from qatviz.quant.affine import dequantize as dequantize_grid
 
-CHAIN = ((Conv2D, "conv", {"filters": 4, "use_bias": False}), (BatchNorm, "conv_bn", {}), (ReLU6, "conv_relu6", {}),
-         (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}), (ReLU, "depthwise_relu", {}),
-         (GlobalAveragePool, "pool", {}), (Dropout, "dropout", {}), (Dense, "logits", {"units": 3}),
-         (Softmax, "softmax", {}))
+CHAIN = (
+    (Conv2D, "conv", {"filters": 4, "use_bias": False}),
+    (BatchNorm, "conv_bn", {}),
+    (ReLU6, "conv_relu6", {}),
+    (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}),
+    (ReLU, "depthwise_relu", {}),
+    (GlobalAveragePool, "pool", {}),
+    (Dropout, "dropout", {}),
+    (Dense, "logits", {"units": 3}),
+    (Softmax, "softmax", {}),
+)
 
 
 def chain():
@@ -48,11 +66,14 @@ def test_what_is_not_there_is_refused_with_what_is(what, names):
         getattr(model, what)("elsewhere")
 
 
-@pytest.mark.parametrize("weights, activations, codes, biases, outputs", [
-    ({"num_bits": 8}, {"num_bits": 8}, np.int8, np.int32, np.int8),
-    ({"num_bits": 9}, {"num_bits": 8}, np.int16, np.int64, np.int8),
-    ({"num_bits": 2}, {"num_bits": 9}, np.int8, np.int64, np.int16),
-])
+@pytest.mark.parametrize(
+    "weights, activations, codes, biases, outputs",
+    [
+        ({"num_bits": 8}, {"num_bits": 8}, np.int8, np.int32, np.int8),
+        ({"num_bits": 9}, {"num_bits": 8}, np.int16, np.int64, np.int8),
+        ({"num_bits": 2}, {"num_bits": 9}, np.int8, np.int64, np.int16),
+    ],
+)
 def test_codes_are_stored_in_the_smallest_type_that_holds_them(weights, activations, codes, biases, outputs):
     model = model_of(chain(), weights, activations)
     for op in model.ops:
@@ -65,16 +86,18 @@ def test_codes_are_stored_in_the_smallest_type_that_holds_them(weights, activati
 
 def test_the_arrays_of_a_model_cannot_be_written():
     for op in model_of(chain(), {"per_channel": True}).ops:
-        arrays = list(op.factors) + ([op.weights.codes, op.weights.scale, op.weights.zero_point, op.weights.bias]
-                                     if op.weights else [])
+        arrays = list(op.factors) + (
+            [op.weights.codes, op.weights.scale, op.weights.zero_point, op.weights.bias] if op.weights else []
+        )
         for array in arrays:
             with pytest.raises(ValueError, match="read-only"):
                 array[...] = 0
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("settings", [{"symmetric": True}, {"num_bits": 3},
-                                      {"power_of_two": True, "narrow_range": True}])
+@pytest.mark.parametrize(
+    "settings", [{"symmetric": True}, {"num_bits": 3}, {"power_of_two": True, "narrow_range": True}]
+)
 def test_weights_are_the_folded_ones_on_the_grid_of_their_range(settings, per_channel):
     network = chain()
     arrays = state_of(network)
@@ -86,16 +109,23 @@ def test_weights_are_the_folded_ones_on_the_grid_of_their_range(settings, per_ch
     found = model.ops[0].weights
     np.testing.assert_allclose(found.scale, grid.scale if per_channel else grid.scale[0], rtol=1e-6)
     np.testing.assert_array_equal(found.zero_point, grid.zero_point if per_channel else grid.zero_point[0])
-    np.testing.assert_allclose(found.centred * found.channel_scales,
-                               dequantize_grid(quantize(by_channel, grid), grid).reshape(folded.shape), rtol=1e-5)
+    np.testing.assert_allclose(
+        found.centred * found.channel_scales,
+        dequantize_grid(quantize(by_channel, grid), grid).reshape(folded.shape),
+        rtol=1e-5,
+    )
     bias = arrays["conv_bn.beta"] - factor * arrays["conv_bn.moving_mean"]
     units = found.channel_scales * model.tensor("input").scale
     assert np.all(np.abs(found.bias * units - bias) <= units / 2 + np.abs(bias) * 1e-6)
 
 
 def test_depthwise_channels_are_ordered_input_channel_first():
-    network = network_of((4, 4, 3), (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}), (Flatten, "flatten", {}),
-                         (Dense, "logits", {"units": 2}))
+    network = network_of(
+        (4, 4, 3),
+        (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 2}),
+    )
     weights = np.random.RandomState(0).standard_normal((3, 3, 3, 2)) * np.array([[1, 2], [3, 4], [5, 6]])
     op = model_of(network, {"per_channel": True, "symmetric": True}, depthwise__weights=weights).ops[0]
     np.testing.assert_allclose(op.weights.scale.reshape(3, 2) * 127, np.abs(weights).max(axis=(0, 1)), rtol=0.02)
@@ -133,10 +163,14 @@ def test_clamps_are_those_of_the_grid_and_the_activation():
 
 
 def test_pads_are_tensorflows_odd_ones_last():
-    network = network_of((5, 8, 1), (Conv2D, "conv", {"filters": 1, "kernel_size": (2, 5), "strides": (1, 2)}),
-                         (Conv2D, "dilated", {"filters": 1, "kernel_size": 3, "dilation": 2}),
-                         (Conv2D, "valid", {"filters": 1, "kernel_size": 2, "padding": "VALID"}),
-                         (Flatten, "flatten", {}), (Dense, "logits", {"units": 2}))
+    network = network_of(
+        (5, 8, 1),
+        (Conv2D, "conv", {"filters": 1, "kernel_size": (2, 5), "strides": (1, 2)}),
+        (Conv2D, "dilated", {"filters": 1, "kernel_size": 3, "dilation": 2}),
+        (Conv2D, "valid", {"filters": 1, "kernel_size": 2, "padding": "VALID"}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 2}),
+    )
     ops = model_of(network).ops
     assert [op.pads for op in ops] == [((0, 1), (1, 2)), ((2, 2), (2, 2)), ((0, 0), (0, 0)), None, None]
 
@@ -152,18 +186,23 @@ def test_no_accumulator_needs_more_bits_than_it_says(seed):
     largest = np.where(centred > 0, high, low) * centred
     smallest = np.where(centred > 0, low, high) * centred
     sums = np.concatenate([largest.sum(axis=0), smallest.sum(axis=0)]) + np.tile(op.weights.bias, 2)
-    assert np.abs(sums).max() < 2**(op.accumulator_bits - 1) <= 4 * np.abs(sums).max()
+    assert np.abs(sums).max() < 2 ** (op.accumulator_bits - 1) <= 4 * np.abs(sums).max()
 
 
 # States without an integer form
 
 
-@pytest.mark.parametrize("path, message", [
-    ("conv.weights.enabled",
-     "layer 'conv': its weights are left in float .conv.weights.enabled is off.*conv.weights.enabled=on"),
-    ("depthwise.activations.enabled", "layer 'depthwise': its activations are left in float"),
-    ("input.activations.enabled", "the network's input is left in float"),
-])
+@pytest.mark.parametrize(
+    "path, message",
+    [
+        (
+            "conv.weights.enabled",
+            "layer 'conv': its weights are left in float .conv.weights.enabled is off.*conv.weights.enabled=on",
+        ),
+        ("depthwise.activations.enabled", "layer 'depthwise': its activations are left in float"),
+        ("input.activations.enabled", "the network's input is left in float"),
+    ],
+)
 def test_a_tensor_left_in_float_is_refused(path, message):
     network = chain()
     book, _ = book_of(network).change([(path, False)])
@@ -187,15 +226,25 @@ def test_a_state_in_which_nothing_was_seen_is_refused():
         integer_model(network, book_of(network), state_of(network, {"input.activations": (0.0, 0.0)}))
 
 
-@pytest.mark.parametrize("name, value, message", [
-    ("conv.weights", None, "layer 'conv': the state has nothing for conv.weights"),
-    ("conv_bn.gamma", np.zeros(5, np.float32),
-     r"layer 'conv_bn': the state has float32 \(5,\) for .*expected: float32 \(4,\)"),
-    ("logits.bias", np.zeros(3), "layer 'logits': the state has float64"),
-    ("range_min", np.zeros(9, np.float32), r"network 'chain': the state has float32 \(9,\) for range_min"),
-    ("logits.bias", np.float32([0, np.nan, np.inf]), "layer 'logits': logits.bias has 2 values that are not finite"),
-    ("range_max", np.float32([1, 1, np.inf, 1, 1]), "network 'chain': range_max has 1 values"),
-])
+@pytest.mark.parametrize(
+    "name, value, message",
+    [
+        ("conv.weights", None, "layer 'conv': the state has nothing for conv.weights"),
+        (
+            "conv_bn.gamma",
+            np.zeros(5, np.float32),
+            r"layer 'conv_bn': the state has float32 \(5,\) for .*expected: float32 \(4,\)",
+        ),
+        ("logits.bias", np.zeros(3), "layer 'logits': the state has float64"),
+        ("range_min", np.zeros(9, np.float32), r"network 'chain': the state has float32 \(9,\) for range_min"),
+        (
+            "logits.bias",
+            np.float32([0, np.nan, np.inf]),
+            "layer 'logits': logits.bias has 2 values that are not finite",
+        ),
+        ("range_max", np.float32([1, 1, np.inf, 1, 1]), "network 'chain': range_max has 1 values"),
+    ],
+)
 def test_a_state_that_is_not_the_networks_is_refused(name, value, message):
     network = chain()
     arrays = {key: array for key, array in dict(state_of(network), **{name: value}).items() if array is not None}
@@ -217,8 +266,13 @@ def test_sums_that_no_accumulator_holds_are_refused():
 def test_channels_whose_weights_are_all_zero_put_out_their_bias(per_channel):
     weights = np.random.RandomState(0).standard_normal((4, 3)) * [0, per_channel, 0]
     bias = [1.5, -0.5, 0.0]
-    model = model_of(dense(), {"per_channel": per_channel}, ranges={"logits.activations": (-2.0, 2.0)},
-                     logits__weights=weights, logits__bias=bias)
+    model = model_of(
+        dense(),
+        {"per_channel": per_channel},
+        ranges={"logits.activations": (-2.0, 2.0)},
+        logits__weights=weights,
+        logits__bias=bias,
+    )
     found = dequantize(model.logits, simulate(model, np.zeros((1, 4), np.float32)))[0]
     np.testing.assert_allclose(found, bias, atol=model.logits.scale / 2)
     assert model.ops[0].weights.channel_scales.min() > 0 and not model.notes
@@ -229,8 +283,13 @@ def test_a_channel_with_a_bias_too_large_for_its_grid_gets_a_coarser_one(tiny):
     weights = np.random.RandomState(0).standard_normal((4, 3)) * [1, tiny, 1]
     bias = [0.1, 1.5, -0.5]
     images = np.random.RandomState(1).uniform(-2, 2, (20, 4)).astype(np.float32)
-    model = model_of(dense(), {"per_channel": True}, ranges={"logits.activations": (-12.0, 12.0)},
-                     logits__weights=weights, logits__bias=bias)
+    model = model_of(
+        dense(),
+        {"per_channel": True},
+        ranges={"logits.activations": (-12.0, 12.0)},
+        logits__weights=weights,
+        logits__bias=bias,
+    )
     assert len(model.notes) == 1 and "logits.weights: the scale of channel 1 is raised" in model.notes[0]
     assert np.abs(model.ops[0].weights.bias).max() <= 2**30
     np.testing.assert_allclose(dequantize(model.logits, simulate(model, images)), images @ weights + bias, atol=0.15)
@@ -239,9 +298,8 @@ def test_a_channel_with_a_bias_too_large_for_its_grid_gets_a_coarser_one(tiny):
 def test_of_a_whole_tensor_such_a_bias_is_cut_where_that_changes_nothing_else_refused():
     weights = np.random.RandomState(0).standard_normal((4, 3)) * 1e-6
     bias = [0.0, -1e3, 1e3]
-    narrow = model_of(dense(), ranges={"logits.activations": (-1e-3, 1e-3)}, logits__weights=weights,
-                      logits__bias=bias)
-    np.testing.assert_array_equal(narrow.ops[0].weights.bias, [0, -2**30, 2**30])
+    narrow = model_of(dense(), ranges={"logits.activations": (-1e-3, 1e-3)}, logits__weights=weights, logits__bias=bias)
+    np.testing.assert_array_equal(narrow.ops[0].weights.bias, [0, -(2**30), 2**30])
     assert simulate(narrow, np.zeros((1, 4), np.float32))[0].tolist()[1:] == [-128, 127]
     with pytest.raises(ExportError, match="layer .logits.: the bias -1000 of channel 1 .*weights.per_channel=on"):
         model_of(dense(), ranges={"logits.activations": (-2e3, 2e3)}, logits__weights=weights, logits__bias=bias)
@@ -254,8 +312,9 @@ def test_scales_that_fit_stay():
 
 
 def test_a_tensor_that_was_always_zero_stays_zero():
-    network = network_of((4,), (Dense, "dense", {"units": 5}), (ReLU, "dense_relu", {}),
-                         (Dense, "logits", {"units": 2}))
+    network = network_of(
+        (4,), (Dense, "dense", {"units": 5}), (ReLU, "dense_relu", {}), (Dense, "logits", {"units": 2})
+    )
     model = model_of(network, ranges={"dense.activations": (0.0, 0.0)})
     assert model.tensor("dense_relu").scale == 1.0
     found = simulate_tensors(model, np.random.RandomState(0).standard_normal((9, 4)).astype(np.float32))
@@ -280,11 +339,14 @@ def test_sums_of_means_fit_32_bits(bits, size):
     centred = quantize_input(model, images).astype(np.int64) - source.zero_point
     sums = MEAN_WEIGHT * centred.sum(axis=(1, 2)) + MEAN_BIAS
     assert sums.max() == MEAN_WEIGHT * size**2 * (2**bits - 1) + MEAN_BIAS, "the case is not the largest"
-    assert sums.max() < 2**(op.accumulator_bits - 1) <= 2**31
+    assert sums.max() < 2 ** (op.accumulator_bits - 1) <= 2**31
     found = simulate_tensors(model, images, ["pool"])["pool"]
     np.testing.assert_allclose(dequantize(model.tensor("pool"), found), [[0], [1]], atol=model.tensor("pool").scale)
 
 
 def test_nothing_of_it_needs_tensorflow():
-    program = "import sys, qatviz.export.integers.lowering, qatviz.export.integers.simulator; sys.exit('tensorflow' in sys.modules)"
+    program = (
+        "import sys, qatviz.export.integers.lowering, qatviz.export.integers.simulator; sys.exit('tensorflow' "
+        "in sys.modules)"
+    )
     subprocess.run([sys.executable, "-c", program], check=True)

@@ -7,7 +7,6 @@ import pytest
 import tensorflow.compat.v1 as tf
 from integer_cases import book_of, network_of, state_of
 from keras_import_cases import fresh_keras, randomize
-
 from tensorflow.python.keras.layers import core
 
 from qatviz.data import from_arrays
@@ -20,18 +19,32 @@ from qatviz.network.keras_import import import_model, load_model_file
 from qatviz.network.keras_import.origin import KerasOrigin
 
 layers = tf.keras.layers
-NETWORK = network_of((6, 6, 2), (own.Conv2D, "conv", {"filters": 4, "use_bias": False}), (own.BatchNorm, "bn", {}),
-                     (own.ReLU6, "relu", {}), (own.GlobalAveragePool, "means", {}), (own.Dense, "logits", {"units": 3}))
+NETWORK = network_of(
+    (6, 6, 2),
+    (own.Conv2D, "conv", {"filters": 4, "use_bias": False}),
+    (own.BatchNorm, "bn", {}),
+    (own.ReLU6, "relu", {}),
+    (own.GlobalAveragePool, "means", {}),
+    (own.Dense, "logits", {"units": 3}),
+)
 
 
 def source_of(network, keras=None, state=None, examples=20):
     random = np.random.RandomState(3)
-    images = random.standard_normal((24,) + tuple(network.input_shape)).astype(np.float32)
+    images = random.standard_normal((24, *tuple(network.input_shape))).astype(np.float32)
     outputs = network.num_outputs
     labels = (np.arange(24) % outputs).astype(np.int32)
     dataset = from_arrays("noise", "a test", (images, labels), (images, labels))
-    return ExportSource(network, book_of(network), state_of(network) if state is None else state, dataset, None,
-                        {"step": 3}, keras, examples)
+    return ExportSource(
+        network,
+        book_of(network),
+        state_of(network) if state is None else state,
+        dataset,
+        None,
+        {"step": 3},
+        keras,
+        examples,
+    )
 
 
 def trained(imported, seed=5):
@@ -61,12 +74,21 @@ def arrays_in(path, **options):
 
 def body():
     """What an import takes apart: nested, separable, a batch norm that folds into nothing, one without gamma."""
-    base = tf.keras.Sequential([
-        layers.InputLayer((8, 7, 3)), layers.SeparableConv2D(4, 3, name="sep", activation=tf.nn.relu6),
-        layers.BatchNormalization(name="bn", scale=False), layers.ReLU(name="act"),
-        layers.BatchNormalization(name="bn2"), layers.Dense(3, name="pixels")], name="base")
-    return tf.keras.Sequential([layers.InputLayer((8, 7, 3)), base, layers.Flatten(),
-                                layers.Dense(3, activation="softmax", name="logits")], name="mine")
+    base = tf.keras.Sequential(
+        [
+            layers.InputLayer((8, 7, 3)),
+            layers.SeparableConv2D(4, 3, name="sep", activation=tf.nn.relu6),
+            layers.BatchNormalization(name="bn", scale=False),
+            layers.ReLU(name="act"),
+            layers.BatchNormalization(name="bn2"),
+            layers.Dense(3, name="pixels"),
+        ],
+        name="base",
+    )
+    return tf.keras.Sequential(
+        [layers.InputLayer((8, 7, 3)), base, layers.Flatten(), layers.Dense(3, activation="softmax", name="logits")],
+        name="mine",
+    )
 
 
 @pytest.fixture(scope="module")
@@ -117,6 +139,7 @@ def test_weights_that_play_no_part_are_new_and_that_is_said(tmp_path):
         both = tf.keras.Model(image, [layers.Dense(4, name="read")(image), layers.Dense(2, name="unread")(image)])
         outer = layers.Input((6,))
         return tf.keras.Model(outer, layers.Dense(3, name="logits")(both(outer)[0]))
+
     imported = imported_from(build)
     notes = export(source_of(imported.network, imported.origin), tmp_path / "net.h5").report.notes
     assert len(notes) == 1 and notes[0].startswith("2 weights of the Keras model have no part in the network's output")
@@ -144,11 +167,25 @@ def test_code_runs_only_where_it_is_allowed(tmp_path):
         assert b'"Lambda"' in allowed.read() and b'"Lambda"' not in rebuilt.read()
 
 
-@pytest.mark.parametrize("config, reason", [
-    ("{", "JSONDecodeError"),
-    (json.dumps({"class_name": "Sequential", "config": {"name": "x", "layers": [
-        {"class_name": "Dense", "config": {"name": "logits", "units": 2, "nonsense": 1}}]}}), "nonsense"),
-    (json.dumps({"class_name": "Sequential", "config": {"name": "x", "layers": []}}), "No such layer: logits")])
+@pytest.mark.parametrize(
+    "config, reason",
+    [
+        ("{", "JSONDecodeError"),
+        (
+            json.dumps(
+                {
+                    "class_name": "Sequential",
+                    "config": {
+                        "name": "x",
+                        "layers": [{"class_name": "Dense", "config": {"name": "logits", "units": 2, "nonsense": 1}}],
+                    },
+                }
+            ),
+            "nonsense",
+        ),
+        (json.dumps({"class_name": "Sequential", "config": {"name": "x", "layers": []}}), "No such layer: logits"),
+    ],
+)
 def test_descriptions_that_keras_refuses_are_told(config, reason, tmp_path):
     network = network_of((4,), (own.Dense, "logits", {"units": 2, "use_bias": False}))
     origin = KerasOrigin(config, {"logits.weights": (("logits",), "kernel")})
@@ -186,8 +223,13 @@ def test_a_model_that_could_not_describe_itself_is_another_one_and_that_is_said(
 
 
 def test_probabilities_are_compared_with_those_of_the_logits(tmp_path):
-    network = network_of((5,), (own.Dense, "hidden", {"units": 4}), (own.ReLU, "act", {}),
-                         (own.Dense, "logits", {"units": 3}), (own.Softmax, "softmax", {}))
+    network = network_of(
+        (5,),
+        (own.Dense, "hidden", {"units": 4}),
+        (own.ReLU, "act", {}),
+        (own.Dense, "logits", {"units": 3}),
+        (own.Softmax, "softmax", {}),
+    )
     report = export(source_of(network), tmp_path / "net.h5").report
     assert report.as_expected
     np.testing.assert_allclose(report.golden["file_output"].sum(axis=1), 1, rtol=1e-5)
@@ -195,16 +237,23 @@ def test_probabilities_are_compared_with_those_of_the_logits(tmp_path):
 
 @pytest.mark.parametrize("epsilon", [1e-7, 1e-5])
 def test_an_epsilon_that_keras_replaces_is_made_up_for(epsilon, tmp_path):
-    network = network_of((6, 6, 2), (own.Conv2D, "conv", {"filters": 4}), (own.BatchNorm, "bn", {"epsilon": epsilon}),
-                         (own.Flatten, "flat", {}), (own.Dense, "logits", {"units": 3}))
+    network = network_of(
+        (6, 6, 2),
+        (own.Conv2D, "conv", {"filters": 4}),
+        (own.BatchNorm, "bn", {"epsilon": epsilon}),
+        (own.Flatten, "flat", {}),
+        (own.Dense, "logits", {"units": 3}),
+    )
     state = state_of(network, bn__moving_variance=[2e-5, 1e-4, 1e-5, 1.0])
     assert export(source_of(network, state=state), tmp_path / "net.h5").report.as_expected
 
 
 def test_the_proof_finds_weights_that_are_wrong(tmp_path, monkeypatch):
     from qatviz.export.keras import export as keras_h5
-    monkeypatch.setattr(keras_h5, "arrays_for_keras", lambda network, origin, arrays: {
-        name: -arrays[name] for name in origin.arrays})
+
+    monkeypatch.setattr(
+        keras_h5, "arrays_for_keras", lambda network, origin, arrays: {name: -arrays[name] for name in origin.arrays}
+    )
     report = export(source_of(NETWORK), tmp_path / "net.h5").report
     assert report.faults and not report.as_expected and "WRONG" in report.to_text()
 

@@ -5,9 +5,9 @@ import json
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from hypothesis import HealthCheck, given, settings
 from integer_cases import network_of, state_of
 from keras_import_cases import fresh_keras, plain_output
-from hypothesis import HealthCheck, given, settings
 from network_strategies import networks
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything
@@ -59,12 +59,14 @@ def test_random_networks_come_back(network):
     if all(name[0] != "_" and "/" not in name for name in expected):
         assert records_of(found) == expected
     assert {name: path[-1] for name, (path, _) in arrays.items()}.keys() == {
-        f"{layer.name}.{name}" for layer in network.layers for name in network.parameter_shapes(layer.name)}
+        f"{layer.name}.{name}" for layer in network.layers for name in network.parameter_shapes(layer.name)
+    }
 
 
 def test_names_that_keras_cannot_have_are_others():
-    network = network_of((4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}),
-                         (Dense, "a/b-c", {"units": 2}))
+    network = network_of(
+        (4,), (Dense, "_hidden", {"units": 3}), (ReLU, "layer_hidden", {}), (Dense, "a/b-c", {"units": 2})
+    )
     assert [layer.name for layer in described(network).layers] == ["layer_hidden_2", "layer_hidden", "a/b-c"]
     origin = keras_description(network)
     assert origin.arrays["_hidden.weights"] == (("layer_hidden_2",), "kernel") and not origin.has_code
@@ -76,28 +78,36 @@ def test_what_keras_builds_computes_the_same(network):
     state, origin = state_of(network), keras_description(network)
     content, untouched = keras_file(origin, arrays_for_keras(network, origin, state))
     assert untouched == 0
-    images = np.random.RandomState(0).standard_normal((5,) + network.input_shape).astype(np.float32)
+    images = np.random.RandomState(0).standard_normal((5, *network.input_shape)).astype(np.float32)
     with loaded(content) as model:
         found = model.predict_on_batch(images)
-    imported = convert(model_spec(json.loads(origin.config)), None)._replace(network=network, parameters={
-        name: state[name] for name in origin.arrays})
+    imported = convert(model_spec(json.loads(origin.config)), None)._replace(
+        network=network, parameters={name: state[name] for name in origin.arrays}
+    )
     expected = plain_output(imported, images)
     assert np.abs(found - expected).max() <= 1e-5 * np.abs(expected).max() and np.ptp(expected) > 1e-3
 
 
 def test_a_name_is_never_in_another():
     """As in an HDF5 file it would be."""
-    network = network_of((4,), (Dense, "a/b", {"units": 3}), (ReLU, "a_b", {}), (Dense, "a", {"units": 3}),
-                         (ReLU, "a/b/c", {}), (Dense, "d/e", {"units": 2}))
+    network = network_of(
+        (4,),
+        (Dense, "a/b", {"units": 3}),
+        (ReLU, "a_b", {}),
+        (Dense, "a", {"units": 3}),
+        (ReLU, "a/b/c", {}),
+        (Dense, "d/e", {"units": 2}),
+    )
     names = [layer.name for layer in described(network).layers]
     assert names == ["a_b_2", "a_b", "a", "a_b_c", "d/e"]
     state, origin = state_of(network), keras_description(network)
     with loaded(keras_file(origin, arrays_for_keras(network, origin, state))[0]) as model:
-        assert [layer.name for layer in model.layers] == ["input"] + names
+        assert [layer.name for layer in model.layers] == ["input", *names]
 
 
 def test_axes_of_a_concat_are_kerases():
     from qatviz.network.builder import NetworkBuilder
+
     net = NetworkBuilder("axes", (4, 4, 2))
     stem = net.add(Conv2D, "stem", filters=2)
     for name, axis in (("rows", 0), ("columns", 1), ("channels", -1)):

@@ -1,7 +1,7 @@
 """The network for which it is known how close each runtime can come: exports come as close.
 
-The bars are those that integer files written by hand reached against a fake-quant graph, on 1,000 digits and 1,000 random
-inputs: here on fewer of them. (The benchmark ``parity/few_layers`` has all, and more runtimes.)
+The bars are those that integer files written by hand reached against a fake-quant graph, on 1,000 digits and 1,000
+random inputs: here on fewer of them. (The benchmark ``parity/few_layers`` has all, and more runtimes.)
 """
 
 import sys
@@ -10,14 +10,14 @@ from pathlib import Path
 import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
-import bench_parity  # noqa: E402
+import bench_parity
 
 #: Smallest share of identical codes of the logits, largest difference in codes, smallest share of equal top-1.
 SINGLE_ROUNDING = (0.995, 1, 1.0)
 DOUBLE_ROUNDING, DOUBLE_ROUNDING_FEW_BITS = (0.85, 2, 0.995), (0.85, 2, 0.98)
 FEW_BITS = ("w4", "w2")
-#: Settings for which nothing was known, and what was found of TensorFlow 1.15's interpreter, which rounds twice: codes of 7
-#: bits and a zero point leave no room to multiply them, and scales that are powers of two lead to many ties.
+#: Settings for which nothing was known, and what was found of TensorFlow 1.15's interpreter, which rounds twice: codes
+#: of 7 bits and a zero point leave no room to multiply them, and scales that are powers of two lead to many ties.
 DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 3, 0.995)}
 EXAMPLES = 200
 
@@ -36,8 +36,14 @@ def agreement():
 @pytest.mark.slow
 @pytest.mark.parametrize("setting", sorted(bench_parity.SETTINGS))
 def test_exports_come_as_close_as_is_known_to_be_possible(agreement, setting):
-    forms = ["simulator", "npz/simulator", "c/compiled", "onnx/onnxruntime", "tflite/interpreter",
-             "tflite-double-rounding/interpreter"]
+    forms = [
+        "simulator",
+        "npz/simulator",
+        "c/compiled",
+        "onnx/onnxruntime",
+        "tflite/interpreter",
+        "tflite-double-rounding/interpreter",
+    ]
     for form in forms:
         bar = SINGLE_ROUNDING
         if form.endswith("/interpreter"):

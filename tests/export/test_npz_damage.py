@@ -61,13 +61,13 @@ def mutations(content, seed):
         if kind == 0:
             damaged[place] ^= 1 << random.randint(8)
         elif kind == 1:
-            damaged[place:place + 1] = bytes([random.choice(list(b"09-{}[],:\"\x00\xff"))])
+            damaged[place : place + 1] = bytes([random.choice(list(b'09-{}[],:"\x00\xff'))])
         elif kind == 2:
             del damaged[place:]
         elif kind == 3:
             damaged[place:place] = random.bytes(random.randint(1, 9))
         else:
-            damaged[place:place + 8] = random.bytes(random.randint(0, 9))
+            damaged[place : place + 8] = random.bytes(random.randint(0, 9))
         yield bytes(damaged)
 
 
@@ -145,50 +145,59 @@ def test_files_of_two_exports_do_not_go_together(path, tmp_path):
 CONV = "operation 'conv': "
 
 
-@pytest.mark.parametrize("change, message", [
-    (lambda r: r.update(schema="qatviz-integer-model/1"), "schema is 'qatviz-integer-model/1': expected 'qatviz-"),
-    (lambda r: r.pop("tensors"), "tensors is missing"),
-    (lambda r: r.update(operations={}), "operations is {}: expected a list"),
-    (lambda r: r["tensors"].pop(), "expected the input's and one for each"),
-    (lambda r: r["tensors"][1].update(name="input"), "of different names"),
-    (lambda r: r["tensors"][1].update(scale=0.1), "scale is 0.1: expected a float32 above 0"),
-    (lambda r: r["tensors"][1].update(scale=-1.0), "expected a float32 above 0"),
-    (lambda r: r["tensors"][1].update(scale=0.5), "scale, zero point or range|are not the ratio of the scales"),
-    (lambda r: r["tensors"][1].update(zero_point=128), "zero_point is 128: expected a whole number from -128 to 127"),
-    (lambda r: r["tensors"][1].update(num_bits=True), "num_bits is True: expected a whole number from 2 to 16"),
-    (lambda r: r["tensors"][1].update(num_bits=10**400), "num_bits is 1000"),
-    (lambda r: r["tensors"][2].update(shape=[7, 13, 7]), r"shape is \[7, 13, 7\]: expected \[7, 13, 6\]"),
-    (lambda r: r["tensors"][0].update(shape=[2**30, 2**30, 2]), "shape"),
-    (lambda r: r["tensors"][0].update(shape=[]), "shape"),
-    (lambda r: r.update(output="nowhere"), "output is 'nowhere': expected the name of a tensor"),
-    (lambda r: r.update(input="conv"), "input is 'conv'"),
-    (lambda r: r.update(aliases={"a": "nowhere"}), "aliases: 'a' is 'nowhere'"),
-    (lambda r: r["operations"][1]["layer"].update(kind="Exec"), "kind is 'Exec'; allowed: Conv2D"),
-    (lambda r: r["operations"][1]["layer"].update(kind="Dropout"), "layer 'conv'"),
-    (lambda r: r["operations"][1]["layer"].update(strides=[0, 1]), "layer 'conv': strides"),
-    (lambda r: r["operations"][1]["layer"].update(filters=10**9), "shape is"),
-    (lambda r: r["operations"][1]["layer"].update(extra=1), "extra"),
-    (lambda r: r["operations"][1].update(layers=["bn"]), CONV + "layers is"),
-    (lambda r: r["operations"][1].update(inputs=["logits"]), CONV + "inputs is"),
-    (lambda r: r["operations"][1].update(output="pad"), CONV + "output is 'pad'"),
-    (lambda r: r["operations"][1].update(pads=[[0, 0], [0, 0]]), CONV + "pads is"),
-    (lambda r: r["operations"][1].update(pads=[[2, 2], [1, 10**9]]), CONV + "pads is"),
-    (lambda r: r["operations"][1].update(clamp=[-129, 5]), CONV + "clamp is -129"),
-    (lambda r: r["operations"][1].update(clamp=[5, 4]), CONV + "clamp is"),
-    (lambda r: r["operations"][1].update(weights=None), CONV + "weights is None"),
-    (lambda r: r["operations"][1]["weights"].update(num_bits=4), "conv.weights does not fit its operation: expected c"),
-    (lambda r: r["operations"][1]["weights"].update(num_bits=9), "conv.weights does not fit its operation"),
-    (lambda r: r["operations"][0].update(weights={}), "null: a ZeroPad has none"),
-    (lambda r: r["operations"][1].update(accumulator_bits=3), "accumulator_bits is 3"),
-    (lambda r: r["arrays"].pop("conv.bias"), "arrays: lack conv.bias"),
-    (lambda r: r["arrays"].update(more={"dtype": "int8", "shape": [1]}), "arrays: have more"),
-    (lambda r: r["arrays"]["conv.bias"].update(dtype="object"), "dtype is 'object'"),
-    (lambda r: r["arrays"]["conv.bias"].update(shape=[7]), r"conv.bias: is int32 \[6\]: expected int32 \[7\]"),
-    (lambda r: r.update(name="a b"), "name"),
-    (lambda r: r.update(notes=[1]), "notes"),
-    (lambda r: r.update(metadata=[]), "metadata is"),
-    (lambda r: r.update(softmax=1), "softmax is 1"),
-])
+@pytest.mark.parametrize(
+    "change, message",
+    [
+        (lambda r: r.update(schema="qatviz-integer-model/1"), "schema is 'qatviz-integer-model/1': expected 'qatviz-"),
+        (lambda r: r.pop("tensors"), "tensors is missing"),
+        (lambda r: r.update(operations={}), "operations is {}: expected a list"),
+        (lambda r: r["tensors"].pop(), "expected the input's and one for each"),
+        (lambda r: r["tensors"][1].update(name="input"), "of different names"),
+        (lambda r: r["tensors"][1].update(scale=0.1), "scale is 0.1: expected a float32 above 0"),
+        (lambda r: r["tensors"][1].update(scale=-1.0), "expected a float32 above 0"),
+        (lambda r: r["tensors"][1].update(scale=0.5), "scale, zero point or range|are not the ratio of the scales"),
+        (
+            lambda r: r["tensors"][1].update(zero_point=128),
+            "zero_point is 128: expected a whole number from -128 to 127",
+        ),
+        (lambda r: r["tensors"][1].update(num_bits=True), "num_bits is True: expected a whole number from 2 to 16"),
+        (lambda r: r["tensors"][1].update(num_bits=10**400), "num_bits is 1000"),
+        (lambda r: r["tensors"][2].update(shape=[7, 13, 7]), r"shape is \[7, 13, 7\]: expected \[7, 13, 6\]"),
+        (lambda r: r["tensors"][0].update(shape=[2**30, 2**30, 2]), "shape"),
+        (lambda r: r["tensors"][0].update(shape=[]), "shape"),
+        (lambda r: r.update(output="nowhere"), "output is 'nowhere': expected the name of a tensor"),
+        (lambda r: r.update(input="conv"), "input is 'conv'"),
+        (lambda r: r.update(aliases={"a": "nowhere"}), "aliases: 'a' is 'nowhere'"),
+        (lambda r: r["operations"][1]["layer"].update(kind="Exec"), "kind is 'Exec'; allowed: Conv2D"),
+        (lambda r: r["operations"][1]["layer"].update(kind="Dropout"), "layer 'conv'"),
+        (lambda r: r["operations"][1]["layer"].update(strides=[0, 1]), "layer 'conv': strides"),
+        (lambda r: r["operations"][1]["layer"].update(filters=10**9), "shape is"),
+        (lambda r: r["operations"][1]["layer"].update(extra=1), "extra"),
+        (lambda r: r["operations"][1].update(layers=["bn"]), CONV + "layers is"),
+        (lambda r: r["operations"][1].update(inputs=["logits"]), CONV + "inputs is"),
+        (lambda r: r["operations"][1].update(output="pad"), CONV + "output is 'pad'"),
+        (lambda r: r["operations"][1].update(pads=[[0, 0], [0, 0]]), CONV + "pads is"),
+        (lambda r: r["operations"][1].update(pads=[[2, 2], [1, 10**9]]), CONV + "pads is"),
+        (lambda r: r["operations"][1].update(clamp=[-129, 5]), CONV + "clamp is -129"),
+        (lambda r: r["operations"][1].update(clamp=[5, 4]), CONV + "clamp is"),
+        (lambda r: r["operations"][1].update(weights=None), CONV + "weights is None"),
+        (
+            lambda r: r["operations"][1]["weights"].update(num_bits=4),
+            "conv.weights does not fit its operation: expected c",
+        ),
+        (lambda r: r["operations"][1]["weights"].update(num_bits=9), "conv.weights does not fit its operation"),
+        (lambda r: r["operations"][0].update(weights={}), "null: a ZeroPad has none"),
+        (lambda r: r["operations"][1].update(accumulator_bits=3), "accumulator_bits is 3"),
+        (lambda r: r["arrays"].pop("conv.bias"), "arrays: lack conv.bias"),
+        (lambda r: r["arrays"].update(more={"dtype": "int8", "shape": [1]}), "arrays: have more"),
+        (lambda r: r["arrays"]["conv.bias"].update(dtype="object"), "dtype is 'object'"),
+        (lambda r: r["arrays"]["conv.bias"].update(shape=[7]), r"conv.bias: is int32 \[6\]: expected int32 \[7\]"),
+        (lambda r: r.update(name="a b"), "name"),
+        (lambda r: r.update(notes=[1]), "notes"),
+        (lambda r: r.update(metadata=[]), "metadata is"),
+        (lambda r: r.update(softmax=1), "softmax is 1"),
+    ],
+)
 def test_descriptions_that_can_not_be(change, message, path):
     with pytest.raises(ExportError, match=message) as error:
         load_integer_model(edited(path, change))
@@ -196,31 +205,47 @@ def test_descriptions_that_can_not_be(change, message, path):
     assert len(str(error.value)) < 600
 
 
-@pytest.mark.parametrize("arrays, message", [
-    ({"conv__weights": None}, "conv.weights.npy is in one of them only"),
-    ({"more": np.zeros(2)}, "more.npy is in one of them only"),
-    ({"conv__weights": np.zeros((5, 3, 2, 6))}, "conv.weights: is float64|conv.weights: has"),
-    ({"conv__weights": np.zeros((5, 3, 6, 2), np.int8)}, "conv.weights: is int8"),
-    ({"conv__weights": np.full((5, 3, 2, 6), -128, np.int8)}, "expected codes -127 to 127"),
-    ({"conv__weights__scale": np.full(6, np.nan, np.float32)}, "expected numbers above 0"),
-    ({"conv__weights__zero_point": np.full(6, 1000, np.int32)}, "expected codes"),
-    ({"conv__bias": np.full(6, 2**31 - 1, np.int32)}, "conv.bias does not fit its operation: expected at most"),
-    ({"conv__multiplier": np.full(6, 2**40)}, r"conv.multiplier is int64 \[6\]: expected int64 \[6\] of 0 to 21474"),
-    ({"conv__multiplier": np.full(6, 2**30)}, "conv.multiplier and .*conv.right_shift are not the ratio"),
-    ({"conv__right_shift": np.full(6, 64)}, "conv.right_shift is"),
-    ({"conv__right_shift": np.full(6, -1)}, "conv.right_shift is"),
-    ({"sum__right_shift": np.array([31, 30])}, "its shifts differ"),
-    ({"conv__weights": np.array([None] * 180)}, "conv.weights"),
-])
+@pytest.mark.parametrize(
+    "arrays, message",
+    [
+        ({"conv__weights": None}, "conv.weights.npy is in one of them only"),
+        ({"more": np.zeros(2)}, "more.npy is in one of them only"),
+        ({"conv__weights": np.zeros((5, 3, 2, 6))}, "conv.weights: is float64|conv.weights: has"),
+        ({"conv__weights": np.zeros((5, 3, 6, 2), np.int8)}, "conv.weights: is int8"),
+        ({"conv__weights": np.full((5, 3, 2, 6), -128, np.int8)}, "expected codes -127 to 127"),
+        ({"conv__weights__scale": np.full(6, np.nan, np.float32)}, "expected numbers above 0"),
+        ({"conv__weights__zero_point": np.full(6, 1000, np.int32)}, "expected codes"),
+        ({"conv__bias": np.full(6, 2**31 - 1, np.int32)}, "conv.bias does not fit its operation: expected at most"),
+        (
+            {"conv__multiplier": np.full(6, 2**40)},
+            r"conv.multiplier is int64 \[6\]: expected int64 \[6\] of 0 to 21474",
+        ),
+        ({"conv__multiplier": np.full(6, 2**30)}, "conv.multiplier and .*conv.right_shift are not the ratio"),
+        ({"conv__right_shift": np.full(6, 64)}, "conv.right_shift is"),
+        ({"conv__right_shift": np.full(6, -1)}, "conv.right_shift is"),
+        ({"sum__right_shift": np.array([31, 30])}, "its shifts differ"),
+        ({"conv__weights": np.array([None] * 180)}, "conv.weights"),
+    ],
+)
 def test_arrays_that_can_not_be(arrays, message, path):
     with pytest.raises(ExportError, match=message) as error:
         load_integer_model(replaced(path, **arrays))
     assert "model." in str(error.value)
 
 
-@pytest.mark.parametrize("text", [
-    "[" * 100000, "{}", "[]", "null", '{"schema": NaN}', "\ud800".encode("utf-16", "surrogatepass"), b"\xff\xfe",
-    '{"schema": "qatviz-integer-model/2", "tensors": [' + "{}," * 9 + "{}]}"])
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 100000,
+        "{}",
+        "[]",
+        "null",
+        '{"schema": NaN}',
+        "\ud800".encode("utf-16", "surrogatepass"),
+        b"\xff\xfe",
+        '{"schema": "qatviz-integer-model/2", "tensors": [' + "{}," * 9 + "{}]}",
+    ],
+)
 def test_other_descriptions(text, path):
     path.with_suffix(".json").write_bytes(text if isinstance(text, bytes) else text.encode())
     with pytest.raises(ExportError, match="model.json"):
@@ -244,9 +269,11 @@ def test_an_archive_that_unpacks_to_far_more_is_not_unpacked(path):
 
 def test_no_code_is_run(path, tmp_path):
     """By an array that unpickles to a command."""
+
     class Harm:
         def __reduce__(self):
             return open, (str(tmp_path / "harm"), "w")
+
     with pytest.raises(ExportError, match="conv.bias"):
         load_integer_model(replaced(path, conv__bias=np.array([Harm()] * 6)))
     assert not (tmp_path / "harm").exists()

@@ -19,8 +19,11 @@ from qatviz.export.progress import Progress
 from qatviz.network import zoo
 from qatviz.network.layers import Dense, Dropout, Softmax
 
-MORE = dict(SETTINGS, wide=({"num_bits": 16, "per_channel": True}, {"num_bits": 12}),
-            power_of_two=({"power_of_two": True}, {"power_of_two": True, "symmetric": True}))
+MORE = dict(
+    SETTINGS,
+    wide=({"num_bits": 16, "per_channel": True}, {"num_bits": 12}),
+    power_of_two=({"power_of_two": True}, {"power_of_two": True, "symmetric": True}),
+)
 
 
 def write(model, directory):
@@ -66,11 +69,23 @@ def test_so_are_chains_of_all_shapes(seed, tmp_path):
     check_same(model, load_integer_model(write(model, tmp_path)))
 
 
-@pytest.mark.parametrize("ranges", [{"hidden.activations": (0.0, 0.0)}, {"hidden.activations": (0.0, 1e-12)},
-                                    {"hidden.activations": (0.0, 1e9)}, {"input.activations": (0.0, 1e-9)}])
+@pytest.mark.parametrize(
+    "ranges",
+    [
+        {"hidden.activations": (0.0, 0.0)},
+        {"hidden.activations": (0.0, 1e-12)},
+        {"hidden.activations": (0.0, 1e9)},
+        {"input.activations": (0.0, 1e-9)},
+    ],
+)
 def test_so_are_factors_that_vanish_or_saturate(ranges, tmp_path):
-    net = network_of((4,), (Dense, "hidden", {"units": 3, "use_bias": False}), (Dropout, "dropout", {}),
-                     (Dense, "logits", {"units": 2, "use_bias": False}), (Softmax, "softmax", {}))
+    net = network_of(
+        (4,),
+        (Dense, "hidden", {"units": 3, "use_bias": False}),
+        (Dropout, "dropout", {}),
+        (Dense, "logits", {"units": 2, "use_bias": False}),
+        (Softmax, "softmax", {}),
+    )
     model = model_of(net, ranges=ranges)
     found = load_integer_model(write(model, tmp_path))
     check_same(model, found)
@@ -97,10 +112,13 @@ export = partial(export_as, "npz")
 
 def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_path, dataset):
     told = []
-    written = export(tmp_path / "net.v1.npz", dataset, metadata={"step": 3},
-                     progress=Progress(lambda what, share: told.append(share)))
-    names = ["net.v1.json", "net.v1.npz", "net.v1.npz.golden.npz", "net.v1.npz.parity.json",
-             "net.v1.npz.parity.txt"]
+    written = export(
+        tmp_path / "net.v1.npz",
+        dataset,
+        metadata={"step": 3},
+        progress=Progress(lambda what, share: told.append(share)),
+    )
+    names = ["net.v1.json", "net.v1.npz", "net.v1.npz.golden.npz", "net.v1.npz.parity.json", "net.v1.npz.parity.txt"]
     assert sorted(os.listdir(str(tmp_path))) == names
     assert written.paths[0].name == "net.v1.npz" and sorted(path.name for path in written.paths) == names
     assert told == sorted(told) and len(told) > 5
@@ -110,8 +128,9 @@ def test_an_export_is_both_files_and_the_proof_that_they_compute_the_same(tmp_pa
     found = load_integer_model(tmp_path / "net.v1.npz")
     assert found.metadata == {"step": 3}
     with np.load(str(tmp_path / "net.v1.npz.golden.npz")) as golden:
-        np.testing.assert_array_equal(simulate_tensors(found, golden["images"], ["logits"])["logits"],
-                                      golden["file_output"])
+        np.testing.assert_array_equal(
+            simulate_tensors(found, golden["images"], ["logits"])["logits"], golden["file_output"]
+        )
 
 
 def test_what_is_refused_leaves_nothing(tmp_path, dataset):

@@ -109,8 +109,9 @@ def test_an_exact_file_has_every_code(setting):
     for layer in compare_layers(model, runner.run, images_for(model)):
         assert layer.whole.identical == layer.own.identical == 1, layer
     shipped = onnx_model(model, exact=True)
-    np.testing.assert_array_equal(OnnxRunner(model, shipped).run_images(images_for(model))["logits"],
-                                  simulate(model, images_for(model)))
+    np.testing.assert_array_equal(
+        OnnxRunner(model, shipped).run_images(images_for(model))["logits"], simulate(model, images_for(model))
+    )
     found = operators(shipped.content)
     assert (found["ConvInteger"], found["MatMulInteger"], found["Conv"], found["Gemm"]) == (6, 3, 0, 0)
 
@@ -127,10 +128,18 @@ def test_what_is_computed_in_float_is_so_in_an_exact_file_too(setting, left):
 @pytest.mark.parametrize("exact", [False, True])
 def test_factors_of_any_size_are_taken(exact):
     """Of sums that are far beyond the output's codes, and of such that are always less than half of one."""
-    net = network_of((8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}),
-                     (Dense, "logits", {"units": 2}))
-    model = model_of(net, {"symmetric": True, "per_channel": True}, ranges={
-        "large.activations": (-1e-6, 1e-6), "small.activations": (-1e12, 1e12), "logits.activations": (-1e-3, 1e-3)})
+    net = network_of(
+        (8,), (Dense, "large", {"units": 6}), (Dense, "small", {"units": 6}), (Dense, "logits", {"units": 2})
+    )
+    model = model_of(
+        net,
+        {"symmetric": True, "per_channel": True},
+        ranges={
+            "large.activations": (-1e-6, 1e-6),
+            "small.activations": (-1e12, 1e12),
+            "logits.activations": (-1e-3, 1e-3),
+        },
+    )
     codes = np.random.RandomState(0).randint(-128, 128, (50, 8)).astype(np.int32)
     found = all_outputs(model, exact=exact).run(codes)
     for name in ("large", "small", "logits"):
@@ -140,8 +149,9 @@ def test_factors_of_any_size_are_taken(exact):
 
 def test_large_weights_side_by_side_do_not_saturate():
     """Of int8 weights, x86 processors without VNNI add products in pairs in 16 bits; of uint8 they do not."""
-    net = network_of((4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}),
-                     (Dense, "logits", {"units": 3}))
+    net = network_of(
+        (4, 4, 16), (Conv2D, "conv", {"filters": 8}), (Flatten, "flatten", {}), (Dense, "logits", {"units": 3})
+    )
     weights = np.random.RandomState(0).uniform(0.9, 1.0, (3, 3, 16, 8))
     model = model_of(net, {"symmetric": True}, conv__weights=weights, ranges={"conv.activations": (-2000.0, 2000.0)})
     codes = np.full((2, 4, 4, 16), 127, np.int32)
@@ -178,8 +188,14 @@ def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
 
 
 def test_averages_over_pads_are_of_what_is_not_padded():
-    model = model_of(network_of((5, 5, 1), (AveragePool, "pool", {"pool_size": 3, "strides": 1, "padding": "SAME"}),
-                                (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})))
+    model = model_of(
+        network_of(
+            (5, 5, 1),
+            (AveragePool, "pool", {"pool_size": 3, "strides": 1, "padding": "SAME"}),
+            (Flatten, "flatten", {}),
+            (Dense, "logits", {"units": 2}),
+        )
+    )
     codes = np.random.RandomState(0).randint(-128, 128, (200, 5, 5, 1)).astype(np.int32)
     np.testing.assert_array_equal(all_outputs(model).run(codes)["pool"], run_codes(model, codes, ["pool"])["pool"])
 
@@ -187,8 +203,10 @@ def test_averages_over_pads_are_of_what_is_not_padded():
 @pytest.mark.parametrize("images, low", [("-1..1", -1.0), ("0..1", 0.0)])
 def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
     """8-bit pixels in -1..1 are all in the middle of two codes of an 8-bit grid of that range."""
-    model = model_of(network_of((16, 16, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})),
-                     ranges={"input.activations": (low, 1.0)})
+    model = model_of(
+        network_of((16, 16, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})),
+        ranges={"input.activations": (low, 1.0)},
+    )
     pixels = (np.arange(256).reshape(1, 16, 16, 1) / np.float32(255)).astype(np.float32)
     pixels = pixels if low == 0 else pixels * np.float32(2) - np.float32(1)
     beyond = np.concatenate([pixels, pixels * 3 - 1])
@@ -197,8 +215,9 @@ def test_pixels_between_two_codes_are_rounded_as_in_training(images, low):
         np.testing.assert_array_equal(found, quantize_input(model, beyond))
 
 
-@pytest.mark.parametrize("setting, num_bits, anywhere", [("powers of two", 8, True), ("8 bits", 8, False),
-                                                         ("powers of two", 9, False)])
+@pytest.mark.parametrize(
+    "setting, num_bits, anywhere", [("powers of two", 8, True), ("8 bits", 8, False), ("powers of two", 9, False)]
+)
 def test_ties_are_broken_where_there_are_any(setting, num_bits, anywhere):
     """Above 8 bits nothing is left to do: what is rounded in float has its ties rounded up."""
     weights, activations = SETTINGS[setting]
@@ -217,18 +236,24 @@ def test_only_what_the_type_does_not_clamp_itself_is_clamped():
         model = model_of(network_of((4,), *layers, (Dense, "logits", {"units": 2})), weights, settings)
         counts = operators(onnx_model(model).content)
         return counts["Relu"], counts["Clip"] - 1  # one is the image's
+
     assert found(None) == found(ReLU) == (0, 0)
     assert found(ReLU, symmetric=True) == (1, 0)
     assert found(ReLU6) == found(ReLU6, symmetric=True) == (0, 1)
     assert found(None, num_bits=4) == found(ReLU, num_bits=4) == found(ReLU, num_bits=4, symmetric=True) == (0, 3)
 
 
-@pytest.mark.parametrize("setting, expected", [
-    ("asymmetric per channel", ["zero point for each channel, .*: conv, dilated, .* and 3 more$"]), ("asymmetric", []),
-    ("asymmetric, 7 bits", []),
-    ("16-bit activations", [r"9 to 16 bits, .*: input.activations, conv.activations, .* and \d+ more$"]),
-    ("16-bit weights", ["9 to 16 bits, .*: conv.weights, dilated.weights"]),
-    ("16 bits", ["9 to 16 bits, .*: input.activations, "])])
+@pytest.mark.parametrize(
+    "setting, expected",
+    [
+        ("asymmetric per channel", ["zero point for each channel, .*: conv, dilated, .* and 3 more$"]),
+        ("asymmetric", []),
+        ("asymmetric, 7 bits", []),
+        ("16-bit activations", [r"9 to 16 bits, .*: input.activations, conv.activations, .* and \d+ more$"]),
+        ("16-bit weights", ["9 to 16 bits, .*: conv.weights, dilated.weights"]),
+        ("16 bits", ["9 to 16 bits, .*: input.activations, "]),
+    ],
+)
 def test_it_is_said_what_is_computed_in_float(setting, expected):
     notes = onnx_model(model_of(everything(), *dict(SETTINGS, **WIDE)[setting])).notes
     assert len(notes) == len(expected) and all(re.search(*pair) for pair in zip(expected, notes)), notes
@@ -290,7 +315,7 @@ def test_examples_do_not_depend_on_each_other():
     runner = OnnxRunner(model, onnx_model(model))
     images = images_for(model, 5)
     together = runner.run_images(images)["logits"]
-    apart = np.concatenate([runner.run_images(images[i:i + 1])["logits"] for i in range(5)])
+    apart = np.concatenate([runner.run_images(images[i : i + 1])["logits"] for i in range(5)])
     np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal(together, simulate(model, images))
 
@@ -309,7 +334,7 @@ def test_probabilities_are_those_of_the_logits():
     file = onnx_model(model, softmax=True)
     session = onnxruntime.InferenceSession(file.content, providers=["CPUExecutionProvider"])
     images = images_for(model, 9)
-    found, = session.run(["softmax"], {"images": images})
+    (found,) = session.run(["softmax"], {"images": images})
     codes = OnnxRunner(model, onnx_model(model)).run_images(images)["logits"].astype(np.float64)
     odds = np.exp((codes - codes.max(axis=1, keepdims=True)) * model.logits.scale)
     np.testing.assert_allclose(found, odds / odds.sum(axis=1, keepdims=True), rtol=1e-5, atol=1e-7)

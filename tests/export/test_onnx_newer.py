@@ -65,10 +65,11 @@ def test_exact_files_have_every_code(setting, put_out):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("setting", ["8 bits", "asymmetric per channel", "powers of two",
-                                     "4-bit weights, 12-bit activations"])
+@pytest.mark.parametrize(
+    "setting", ["8 bits", "asymmetric per channel", "powers of two", "4-bit weights, 12-bit activations"]
+)
 def test_so_are_those_of_deep_chains(setting, put_out):
     model = model_of(random_chain(4), *dict(SETTINGS, **WIDE)[setting])
     images = images_for(model, 32)
-    (logits,), = put_out(images, onnx_model(model))
+    ((logits,),) = put_out(images, onnx_model(model))
     check(codes_of(logits, model.logits), simulate_tensors(model, images, ["logits"]), "logits")

@@ -12,7 +12,6 @@ from integer_cases import book_of, model_of, network_of
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.model import IntegerOp
 from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
@@ -35,12 +34,14 @@ def put_out(path, images):
     return session.run(None, {session.get_inputs()[0].name: images})[0]
 
 
-@pytest.mark.parametrize("weights, storage", [(INT8, "uint8"), (INT8, "int8"), ({"per_channel": True}, "uint8"),
-                                              ({"num_bits": 4}, "int8")], ids=str)
+@pytest.mark.parametrize(
+    "weights, storage",
+    [(INT8, "uint8"), (INT8, "int8"), ({"per_channel": True}, "uint8"), ({"num_bits": 4}, "int8")],
+    ids=str,
+)
 def test_an_export_is_a_file_its_proof_and_its_vectors(weights, storage, tmp_path, dataset):
     written = export(tmp_path / "new" / "net.onnx", dataset, weights, metadata={"step": 3}, storage=storage)
-    assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json",
-                                       "net.onnx.parity.txt"]
+    assert names(tmp_path / "new") == ["net.onnx", "net.onnx.golden.npz", "net.onnx.parity.json", "net.onnx.parity.txt"]
     report = written.report
     assert json.loads((tmp_path / "new" / "net.onnx.parity.json").read_text()) == report.to_record()
     assert report.about["format"] == "ONNX " + storage and report.about["runtime"].startswith("onnxruntime 1.")
@@ -62,6 +63,7 @@ def test_more_than_8_bits_are_proven_too(off, is_fault, tmp_path, dataset, monke
         found = run(self, codes)
         found["logits"][0, 0] += off
         return found
+
     monkeypatch.setattr(OnnxRunner, "run", run_off)
     report = export(tmp_path / "net.onnx", dataset, {"num_bits": 16}, activations={"num_bits": 16}).report
     assert bool(report.faults) == is_fault and report.reached.largest == 3
@@ -79,14 +81,18 @@ def test_the_layout_changes_nothing_but_the_images(tmp_path, dataset):
     plain, turned = (export(tmp_path / layout, dataset, layout=layout) for layout in ("nhwc", "nchw"))
     assert plain.report.outputs == turned.report.outputs
     images = dataset.x_test[:5] / np.float32(255)
-    np.testing.assert_array_equal(put_out(plain.paths[0], images),
-                                  put_out(turned.paths[0], images.transpose(0, 3, 1, 2)))
+    np.testing.assert_array_equal(
+        put_out(plain.paths[0], images), put_out(turned.paths[0], images.transpose(0, 3, 1, 2))
+    )
 
 
 def test_an_input_that_is_rounded_otherwise_is_told(tmp_path, dataset, monkeypatch):
     run = OnnxRunner.run_images
-    monkeypatch.setattr(OnnxRunner, "run_images", lambda self, images: {
-        name: codes + (name == "input") for name, codes in run(self, images).items()})
+    monkeypatch.setattr(
+        OnnxRunner,
+        "run_images",
+        lambda self, images: {name: codes + (name == "input") for name, codes in run(self, images).items()},
+    )
     report = export(tmp_path / "net.onnx", dataset).report
     assert "the input: 2,048 of 2,048 codes of the first 32 images are not those of the run" in report.to_text()
 
@@ -106,8 +112,12 @@ def test_an_exact_file_is_of_uint8(tmp_path, dataset):
 
 def test_sums_beyond_32_bits_are_refused():
     net = network_of((300, 300, 1), (Flatten, "flatten", {}), (Dense, "logits", {"units": 1}))
-    model = model_of(net, {"symmetric": True}, logits__weights=np.ones((90000, 1)),
-                     ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)})
+    model = model_of(
+        net,
+        {"symmetric": True},
+        logits__weights=np.ones((90000, 1)),
+        ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)},
+    )
     with pytest.raises(ExportError, match="layer 'logits': its sums take up to 33 bits; .* have 32; possible with"):
         onnx_model(model)
 
@@ -139,8 +149,11 @@ def test_a_file_that_the_runtime_refuses_is_an_error_of_export():
 
 
 @pytest.mark.parametrize("storage", ["uint8", "int8"])
-@pytest.mark.parametrize("settings", [INT8, {}, {"per_channel": True}, {"num_bits": 7, "per_channel": True},
-                                      {"num_bits": 2, "symmetric": True}], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [INT8, {}, {"per_channel": True}, {"num_bits": 7, "per_channel": True}, {"num_bits": 2, "symmetric": True}],
+    ids=str,
+)
 def test_stored_weights_are_the_models(storage, settings):
     model = model_of(NETWORK, settings)
     for op in (op for op in model.ops if op.weights is not None):

@@ -17,8 +17,8 @@ pytest.importorskip("onnxruntime")
 EXAMPLES, DEEPEST_EXAMPLES, LAYER_EXAMPLES = 64, 16, 8
 FEW_SETTINGS = ("int8", "4-bit-activations", "asymmetric-8-bit-per-channel")
 #: What onnxruntime computes in float: 8-bit weights with a zero point for each channel. Of some million codes of a deep
-#: network, one or two are so near to the middle of two that float32 takes them to the other, and what differs makes more
-#: differ behind it.
+#: network, one or two are so near to the middle of two that float32 takes them to the other, and what differs makes
+#: more differ behind it.
 IN_FLOAT = "asymmetric-8-bit-per-channel"
 DEEP_BAR, DEEPEST_BAR = Agreement(0.97, 1, 1.0), Agreement(0.9, 10, 0.9)
 
@@ -30,8 +30,9 @@ def bar(name, setting):
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS) if EXHAUSTIVE else FEW_SETTINGS)
-@pytest.mark.parametrize("name", list(SHALLOW) + [
-    pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST])
+@pytest.mark.parametrize(
+    "name", list(SHALLOW) + [pytest.param(name, marks=pytest.mark.slow) for name in DEEP + DEEPEST]
+)
 def test_files_of_the_zoo_compute_what_was_seen(name, setting):
     case = calibrated(name)
     book = SettingsBook.from_preset(case.plan, **SETTINGS[setting])

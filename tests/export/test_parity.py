@@ -19,8 +19,11 @@ SETTINGS = {
     "asymmetric-7-bit": {"preset": "uint8-affine", "weights": {"num_bits": 7, "narrow_range": False}},
     "asymmetric-8-bit": {"preset": "uint8-affine", "weights": {"narrow_range": False}},
     "asymmetric-8-bit-per-channel": {"preset": "uint8-affine", "weights": {"narrow_range": False, "per_channel": True}},
-    "symmetric-activations": {"preset": "tflite-int8", "weights": {"narrow_range": False},
-                              "activations": {"symmetric": True}},
+    "symmetric-activations": {
+        "preset": "tflite-int8",
+        "weights": {"narrow_range": False},
+        "activations": {"symmetric": True},
+    },
     "power-of-two": {"preset": "tflite-int8", "weights": {"power_of_two": True}, "activations": {"power_of_two": True}},
 }
 #: Smallest share of identical codes, largest difference, smallest share of equal top-1. The graph is exact but for sums
@@ -34,8 +37,12 @@ FEW_SETTINGS = ("int8", "int4", "4-bit-activations", "asymmetric-8-bit", "power-
 EXHAUSTIVE = bool(os.environ.get("QATVIZ_EXHAUSTIVE"))
 
 
-@pytest.fixture(scope="module", params=[
-    pytest.param(name, marks=[pytest.mark.slow] if name not in SHALLOW else []) for name in SHALLOW + DEEP + DEEPEST])
+@pytest.fixture(
+    scope="module",
+    params=[
+        pytest.param(name, marks=[pytest.mark.slow] if name not in SHALLOW else []) for name in SHALLOW + DEEP + DEEPEST
+    ],
+)
 def case(request):
     """A network, its name, and the inputs to compare."""
     name = request.param
@@ -51,7 +58,8 @@ def same_top1(expected, found):
     """bool ``[n]``: the largest of one is a largest of the other."""
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
-        found[rows, expected.argmax(axis=1)] == found.max(axis=1))
+        found[rows, expected.argmax(axis=1)] == found.max(axis=1)
+    )
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
@@ -70,6 +78,8 @@ def test_logits_are_the_graphs(case, setting):
         found = simulate(model, images)
         difference = np.abs(expected - found)
         share, agreement = np.mean(difference == 0), np.mean(same_top1(expected, found))
-        measured = f"{name}, {setting}, {what}: {share:.3%} identical, at most {difference.max()} apart, {agreement:.2%} top-1"
+        measured = (
+            f"{name}, {setting}, {what}: {share:.3%} identical, at most {difference.max()} apart, {agreement:.2%} top-1"
+        )
         print(measured)
         assert share >= identical and difference.max() <= largest and agreement >= top1, measured

@@ -1,6 +1,7 @@
 """Exports of several files: a directory that is there as a whole, or as it was."""
 
 import os
+from typing import ClassVar
 
 import pytest
 
@@ -10,7 +11,7 @@ from qatviz.export.proof.files import write_export
 
 
 class Report:
-    golden = {}
+    golden: ClassVar = {}
 
     def to_record(self):
         return {"all": "well"}
@@ -20,14 +21,20 @@ class Report:
 
 
 def files(directory):
-    return {str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()}
+    return {
+        str(path.relative_to(directory)): path.read_bytes() for path in sorted(directory.rglob("*")) if path.is_file()
+    }
 
 
 def test_a_directory_has_its_proof_in_it(tmp_path):
     written = write_export(tmp_path / "out", {"a.c": b"1", "sub/b.h": b"2"}, Report())
     assert written[0] == tmp_path / "out" and all(path.exists() for path in written)
-    assert files(tmp_path / "out") == {"a.c": b"1", "sub/b.h": b"2", "parity.json": b'{\n "all": "well"\n}\n',
-                                       "parity.txt": b"all well\n"}
+    assert files(tmp_path / "out") == {
+        "a.c": b"1",
+        "sub/b.h": b"2",
+        "parity.json": b'{\n "all": "well"\n}\n',
+        "parity.txt": b"all well\n",
+    }
     assert [path.name for path in tmp_path.iterdir()] == ["out"]
 
 
@@ -59,6 +66,7 @@ def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, mo
         if len(calls) == fails_at + 1:
             raise OSError(28, "No space left on device", "disk")
         return real(*arguments)
+
     monkeypatch.setattr(parity_files.os, broken, failing)
     if broken == "replace" and fails_at == 2:  # there are but two: all is well
         write_export(tmp_path / "out", {"a.c": b"2"}, Report())
@@ -81,6 +89,7 @@ def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkey
         if len(calls) == fails_at + 1:
             raise OSError(13, "Permission denied", "net.npz")
         return real(*arguments)
+
     monkeypatch.setattr(parity_files.os, "replace", failing)
     needed = 8 if there_before else 4
     if fails_at < needed:
@@ -103,6 +112,7 @@ def test_what_interrupts_a_replacement_loses_nothing(fails_at, content, tmp_path
         if len(calls) == fails_at + 1 and fails_at < 2:
             raise KeyboardInterrupt
         return real(*arguments)
+
     monkeypatch.setattr(parity_files.os, "replace", interrupted)
     if fails_at < 2:
         with pytest.raises(KeyboardInterrupt):

@@ -10,13 +10,14 @@ from parity_cases import calibrated
 from qatviz.export.tflite import litert
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
-import bench_parity  # noqa: E402
-import parity_runtimes  # noqa: E402
+import bench_parity
+import parity_runtimes
 
 
 @pytest.fixture
 def figures(monkeypatch):
     """What is printed for names; of an mlp that is not trained, on few inputs."""
+
     def source(name):
         network = calibrated(name)
         return network.network, network.plan, network.state
@@ -38,15 +39,18 @@ def test_the_table_has_every_network_setting_and_form_once():
 def test_a_figure_is_the_least_of_digits_and_random_inputs(figures, capsys):
     for figure in figures("parity/mlp/w4/simulator", "parity/mlp/w4/npz/simulator", "parity/mlp/w4/frozen/tensorflow"):
         assert set(figure["inputs"]) == {"digits", "random inputs"}
-        assert figure["value"] == 100 * figure["identical"] == 100 * min(
-            found["identical"] for found in figure["inputs"].values())
+        assert (
+            figure["value"]
+            == 100 * figure["identical"]
+            == 100 * min(found["identical"] for found in figure["inputs"].values())
+        )
         assert figure["identical"] >= 0.98 and figure["largest"] <= 1 and figure["top1"] == 1
     assert "3/3  parity/mlp/w4/frozen/tensorflow: " in capsys.readouterr().err
 
 
 def test_what_is_refused_or_not_run_has_its_reason_and_no_value(figures, monkeypatch):
-    refused, = figures("parity_more/mlp/asymmetric-8-per-channel/tflite/interpreter")
+    (refused,) = figures("parity_more/mlp/asymmetric-8-per-channel/tflite/interpreter")
     assert refused["value"] is None and "TFLite" in refused["refused"] and "identical" not in refused
     monkeypatch.setenv(litert.VARIABLE, "/nowhere/python")
-    not_run, = figures("parity/mlp/w4/tflite/litert")
+    (not_run,) = figures("parity/mlp/w4/tflite/litert")
     assert not_run["value"] is None and "/nowhere/python" in not_run["not_run"]

@@ -36,10 +36,15 @@ def source():
 def proof(run, known=True):
     held_out = source().held_out()
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE)
-    exported = Exported("a format", "a runtime", lambda codes: run(model, codes), lambda codes: run(model, codes), 123, REACHED)
+    exported = Exported(
+        "a format", "a runtime", lambda codes: run(model, codes), lambda codes: run(model, codes), 123, REACHED
+    )
     with EvaluationGraph(NETWORK, book_of(NETWORK, INT8), STATE) as graph:
-        report = prove(model, exported, graph, *held_out) if known else prove_unrun(
-            model, exported, "there is none", "See elsewhere.", graph, *held_out)
+        report = (
+            prove(model, exported, graph, *held_out)
+            if known
+            else prove_unrun(model, exported, "there is none", "See elsewhere.", graph, *held_out)
+        )
         return report, held_out, graph.logits(held_out.images).astype(np.float64)
 
 
@@ -64,7 +69,7 @@ def test_every_format_proves_the_error_of_its_file(name, tmp_path):
 
 def test_the_error_is_that_of_the_values_which_the_codes_stand_for():
     report, (_, targets), seen = proof(perfect)
-    expected = math.sqrt(np.mean((seen - targets)**2))
+    expected = math.sqrt(np.mean((seen - targets) ** 2))
     assert report.scores["evaluation graph"] == pytest.approx(expected, rel=1e-5)
     assert report.scores["file"] == report.scores["simulator"] == pytest.approx(expected, rel=1e-2)
     assert report.as_expected and report.outputs["file to simulator"] == (1.0, 0, None)
@@ -75,6 +80,7 @@ def test_a_wrong_file_is_found_out_without_classes():
     def wrong(model, codes):
         found = perfect(model, codes)
         return dict(found, out=found["out"] + 5)
+
     report = proof(wrong)[0]
     assert report.faults and not report.as_expected and "WRONG" in report.to_text()
     assert report.scores["file"] != report.scores["simulator"]

@@ -3,16 +3,35 @@
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
-from integer_cases import MEANS_BY_POWERS, book_of, MeansByPowers, model_of, network_of, state_of
+from integer_cases import MEANS_BY_POWERS, MeansByPowers, book_of, model_of, network_of, state_of
 from lowering_cases import LoweredNetwork
 from test_lowering_float import kitchen_sink, random_chain
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.simulator import BATCH, dequantize, quantize_input, run_codes, run_op, simulate, simulate_tensors
+from qatviz.export.integers.simulator import (
+    BATCH,
+    dequantize,
+    quantize_input,
+    run_codes,
+    run_op,
+    simulate,
+    simulate_tensors,
+)
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU6,
-                                   Reshape, ZeroPad)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU6,
+    Reshape,
+    ZeroPad,
+)
 from qatviz.quant import live_state
 
 #: With scales that are powers of two float32 arithmetic is exact, and so is the comparison: ties included.
@@ -35,8 +54,11 @@ class Graph:
             self._case = LoweredNetwork(network)
             self._session = tf.Session()
         plan, quantized = self._case.plan, self._case.lowered.quantizers.quantized
-        self._fetches = {unit.output: quantized[unit.name + ".activations"].values for unit in plan.units
-                         if unit.name + ".activations" in quantized}
+        self._fetches = {
+            unit.output: quantized[unit.name + ".activations"].values
+            for unit in plan.units
+            if unit.name + ".activations" in quantized
+        }
         self._fetches["input"] = quantized["input.activations"].values
 
     def values(self, book, arrays, images):
@@ -51,8 +73,9 @@ class Graph:
         self._session.close()
 
 
-@pytest.fixture(scope="module", params=[kitchen_sink(), random_chain(0), random_chain(4)],
-                ids=lambda network: network.name)
+@pytest.fixture(
+    scope="module", params=[kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name
+)
 def graph(request):
     made = Graph(request.param)
     yield made
@@ -75,7 +98,7 @@ def test_every_code_of_every_tensor_is_the_graphs(graph, setting):
     weights, activations = SETTINGS[setting]
     book = book_of(graph.network, dict(weights, **EXACT), dict(activations, **EXACT))
     arrays = state_of(graph.network)
-    images = np.random.RandomState(0).standard_normal((8,) + graph.network.input_shape).astype(np.float32) * 2
+    images = np.random.RandomState(0).standard_normal((8, *graph.network.input_shape)).astype(np.float32) * 2
     model = integer_model(graph.network, book, arrays)
     expected = graph_codes(model, graph.values(book, arrays, images))
     found = simulate_tensors(model, images)
@@ -89,7 +112,7 @@ def test_every_code_of_every_tensor_is_the_graphs(graph, setting):
 def test_with_scales_of_any_size_they_are_equal_too(graph, setting):
     weights, activations = SETTINGS[setting]
     book, arrays = book_of(graph.network, weights, activations), state_of(graph.network)
-    images = np.random.RandomState(0).standard_normal((64,) + graph.network.input_shape).astype(np.float32) * 2
+    images = np.random.RandomState(0).standard_normal((64, *graph.network.input_shape)).astype(np.float32) * 2
     model = integer_model(graph.network, book, arrays)
     found = simulate_tensors(model, images)
     for name, codes in graph_codes(model, graph.values(book, arrays, images)).items():
@@ -106,8 +129,18 @@ def units(shape, **layers):
 UNIT = (-128.0, 127.0)
 
 
-@pytest.mark.parametrize("sums, means", [((0, 0, 0, 2), 1), ((0, 0, 0, 1), 0), ((0, 0, 0, -2), 0), ((0, 0, 0, -3), -1),
-                                         ((1, 1, 1, 3), 2), ((127, 127, 127, 127), 127), ((-128,) * 4, -128)])
+@pytest.mark.parametrize(
+    "sums, means",
+    [
+        ((0, 0, 0, 2), 1),
+        ((0, 0, 0, 1), 0),
+        ((0, 0, 0, -2), 0),
+        ((0, 0, 0, -3), -1),
+        ((1, 1, 1, 3), 2),
+        ((127, 127, 127, 127), 127),
+        ((-128,) * 4, -128),
+    ],
+)
 def test_means_round_ties_up(sums, means):
     network = units((2, 2, 1), pool=(AveragePool, {}))
     model = model_of(network, ranges={"input.activations": UNIT})
@@ -137,15 +170,25 @@ def test_pads_of_a_maximum_take_no_part_and_zeros_do():
     model = model_of(padded, ranges={"input.activations": (-100.0, 155.0)})
     assert model.tensor("input").zero_point == -28
     assert simulate_tensors(model, images, ["pad"])["pad"].reshape(3, 4).tolist() == [
-        [-28] * 4, [-68, -58, -28, -28], [-48, -38, -28, -28]]
+        [-28] * 4,
+        [-68, -58, -28, -28],
+        [-48, -38, -28, -28],
+    ]
 
 
 def test_a_convolution_pads_with_the_zero_point():
     """Of ones everywhere with weights of one, corners see 4, edges 6, the middle 9."""
-    network = network_of((3, 3, 1), (Conv2D, "conv", {"filters": 1, "use_bias": False}), (Flatten, "flatten", {}),
-                         (Dense, "logits", {"units": 2}))
-    model = model_of(network, ranges={"input.activations": (-1.0, 1.5), "conv.activations": (-27.5, 100.0)},
-                     conv__weights=np.ones((3, 3, 1, 1)))
+    network = network_of(
+        (3, 3, 1),
+        (Conv2D, "conv", {"filters": 1, "use_bias": False}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 2}),
+    )
+    model = model_of(
+        network,
+        ranges={"input.activations": (-1.0, 1.5), "conv.activations": (-27.5, 100.0)},
+        conv__weights=np.ones((3, 3, 1, 1)),
+    )
     found = simulate_tensors(model, np.ones((1, 3, 3, 1), np.float32), ["conv"])["conv"]
     assert dequantize(model.tensor("conv"), found).reshape(3, 3).tolist() == [[4, 6, 4], [6, 9, 6], [4, 6, 4]]
 
@@ -168,8 +211,12 @@ def test_an_addition_rescales_its_inputs_and_rounds_once():
     other = net.add(Dense, "other", inputs="input", units=1, use_bias=False)
     net.add(Add, "sum", inputs=(one, other))
     net.add(Dense, "logits", units=2)
-    ranges = {"input.activations": UNIT, "one.activations": (-32.0, 31.75), "other.activations": (-96.0, 95.25),
-              "sum.activations": UNIT}
+    ranges = {
+        "input.activations": UNIT,
+        "one.activations": (-32.0, 31.75),
+        "other.activations": (-96.0, 95.25),
+        "sum.activations": UNIT,
+    }
     model = model_of(net.network(), ranges=ranges, one__weights=[[0.25]], other__weights=[[0.25]])
     op = model.op("sum")
     for x, y in ((3, 1), (-3, -1), (1, 0), (-2, 0), (-127, 127)):
@@ -202,21 +249,27 @@ def test_a_relu6_of_its_own_clips_at_the_nearest_code():
 def test_parts_and_the_whole_are_the_same():
     network = random_chain(4)
     model = model_of(network)
-    images = np.random.RandomState(0).standard_normal((2 * BATCH + 3,) + network.input_shape).astype(np.float32)
+    images = np.random.RandomState(0).standard_normal((2 * BATCH + 3, *network.input_shape)).astype(np.float32)
     whole = simulate(model, images)
-    assert whole.dtype == np.int32 and whole.shape == (len(images),) + model.logits.shape
+    assert whole.dtype == np.int32 and whole.shape == (len(images), *model.logits.shape)
     np.testing.assert_array_equal(run_codes(model, quantize_input(model, images), ["logits"])["logits"], whole)
     np.testing.assert_array_equal(simulate(model, images[5:6]), whole[5:6])
-    assert simulate(model, images[:0]).shape == (0,) + model.logits.shape
+    assert simulate(model, images[:0]).shape == (0, *model.logits.shape)
 
 
 def test_sums_too_large_for_float32_are_exact():
     network = network_of((300,), (Dense, "logits", {"units": 1}))
-    ranges = {"input.activations": (-32768.0, 32767.0), "logits.activations": (-2.0**31, 2.0**31)}
+    ranges = {"input.activations": (-32768.0, 32767.0), "logits.activations": (-(2.0**31), 2.0**31)}
     weights = np.full((300, 1), 32767.0)
     weights[0] = 1.0
-    model = model_of(network, {"num_bits": 16, "symmetric": True}, {"num_bits": 16}, ranges, logits__weights=weights,
-                     logits__bias=[0.0])
+    model = model_of(
+        network,
+        {"num_bits": 16, "symmetric": True},
+        {"num_bits": 16},
+        ranges,
+        logits__weights=weights,
+        logits__bias=[0.0],
+    )
     assert model.ops[0].accumulator_bits > 25
     images = np.full((1, 300), 211.0, np.float32)
     total = 211 * (299 * 32767 + 1)

@@ -26,8 +26,10 @@ with warnings.catch_warnings():
     from tensorboard.backend.event_processing import event_accumulator, plugin_event_accumulator
 
 # TensorBoard 1.15 is of its time.
-pytestmark = [pytest.mark.filterwarnings("ignore:inspect.getargspec:DeprecationWarning"),
-              pytest.mark.filterwarnings("ignore:np.asscalar:DeprecationWarning")]
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:inspect.getargspec:DeprecationWarning"),
+    pytest.mark.filterwarnings("ignore:np.asscalar:DeprecationWarning"),
+]
 
 CREATED = 1.7e9
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
@@ -48,8 +50,17 @@ def snapshot(step):
     for number, name in enumerate(TENSORS):
         edges = np.linspace(-1 - number, 2, 9).astype(np.float32)
         codes = None if number == 0 else random.randint(0, 50, 16)
-        histograms[name] = TensorHistogram(edges, random.randint(0, 50, 8), random.randint(0, 50, 8), -8, codes,
-                                           np.zeros(1), np.ones(1), np.ones(1), np.zeros(1))
+        histograms[name] = TensorHistogram(
+            edges,
+            random.randint(0, 50, 8),
+            random.randint(0, 50, 8),
+            -8,
+            codes,
+            np.zeros(1),
+            np.ones(1),
+            np.ones(1),
+            np.zeros(1),
+        )
     values = random.randn(len(SNAPSHOT_MEASURES), len(TENSORS)).astype(np.float32)
     return Snapshot(step, step / 8, values, histograms, (4,) * len(TENSORS), (True,) * len(TENSORS))
 
@@ -76,8 +87,9 @@ def recorded(tmp_path):
 
 
 def read(directory):
-    found = event_accumulator.EventAccumulator(str(directory), size_guidance=dict.fromkeys(
-        event_accumulator.DEFAULT_SIZE_GUIDANCE, 0))
+    found = event_accumulator.EventAccumulator(
+        str(directory), size_guidance=dict.fromkeys(event_accumulator.DEFAULT_SIZE_GUIDANCE, 0)
+    )
     found.Reload()
     return found
 
@@ -94,8 +106,11 @@ def test_every_step_that_survives_is_read_back_with_its_values(recorded, tmp_pat
     for row, measure in enumerate(STEP_MEASURES):
         for column, tensor in enumerate(TENSORS):
             tag = f"{measure}/{tensor}"
-            expected = {step: record.values[row, column] for step, record in steps.items()
-                        if not np.isnan(record.values[row, column])}
+            expected = {
+                step: record.values[row, column]
+                for step, record in steps.items()
+                if not np.isnan(record.values[row, column])
+            }
             if expected:
                 assert scalars(found, tag) == expected
             else:
@@ -123,7 +138,7 @@ def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_p
                 else:
                     edges, counts = expected.edges, getattr(expected, kind + "_counts")
                 value = event.histogram_value
-                np.testing.assert_array_equal([value.min] + list(value.bucket_limit), edges)
+                np.testing.assert_array_equal([value.min, *list(value.bucket_limit)], edges)
                 np.testing.assert_array_equal(value.bucket, counts)
                 assert value.num == counts.sum() and value.max == edges[-1]
                 middles = (edges[1:] + edges[:-1]) / 2
@@ -131,7 +146,8 @@ def test_histograms_have_the_edges_and_counts_of_their_snapshots(recorded, tmp_p
                 assert value.sum_squares == pytest.approx(counts @ middles**2, rel=1e-6)
     row = SNAPSHOT_MEASURES.index("flip_rate")
     assert scalars(found, "flip_rate/" + TENSORS[1]) == {
-        step: snapshot(step).values[row, 1] for step in (10, 20, 30, 40, 60)}
+        step: snapshot(step).values[row, 1] for step in (10, 20, 30, 40, 60)
+    }
 
 
 def test_what_happened_is_a_text_and_what_was_taken_back_is_not_there(recorded, tmp_path):
@@ -153,7 +169,7 @@ def test_the_plugins_of_the_server_find_their_own(recorded, tmp_path):
     assert {"loss", "accuracy/float", "flip_rate/" + TENSORS[1]} <= set(found.PluginTagToContent("scalars"))
     assert set(found.PluginTagToContent("histograms")) == {
         f"{kind}/{tensor}" for kind in ("float", "quantized", "codes") for tensor in TENSORS
-        } - {"codes/" + TENSORS[0]}
+    } - {"codes/" + TENSORS[0]}
     event = found.Tensors("codes/" + TENSORS[1])[0]
     lefts, rights, counts = tf.make_ndarray(event.tensor_proto).T
     np.testing.assert_array_equal(lefts, np.arange(-8.5, 7))
@@ -193,8 +209,11 @@ def test_the_run_in_the_window_is_written_like_its_record(tmp_path):
     for step in range(1, 101):
         history.append(STEPS, step, np.concatenate([[1 / step, 1e-3], step_values(step).reshape(-1)]))
     history.append(EVALUATIONS, 100, np.array([0.9, 0.8, 0.7, 0.6]))
-    happened = [events.Finished(100), events.Evaluated(100, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
-                events.CommandApplied(7, 1, "", (events.Change("run.learning_rate", 1e-3, 1e-4),))]
+    happened = [
+        events.Finished(100),
+        events.Evaluated(100, dict(zip(WAYS, (0.9, 0.8, 0.7, 0.6))), 9, 0.1),
+        events.CommandApplied(7, 1, "", (events.Change("run.learning_rate", 1e-3, 1e-4),)),
+    ]
     write_events(tmp_path / "board", history, [snapshot(50), snapshot(100)], happened, created=CREATED)
     found = read(tmp_path / "board")
     recent = {step: value for step, value in scalars(found, "loss").items() if step > 96}
@@ -280,7 +299,9 @@ def test_events_are_told_in_words():
     failed = events.Failed(9, "ValueError: no", "Traceback …").to_dict()
     saved = events.CheckpointSaved(9, "a", "asked for").to_dict()
     assert event_texts([failed, saved, events.Paused(9, "asked for").to_dict()]) == [
-        (9, "Failed: ValueError: no"), (9, "Paused: asked for")]
+        (9, "Failed: ValueError: no"),
+        (9, "Paused: asked for"),
+    ]
 
 
 def test_the_command_writes_beside_the_record_and_says_how_to_look(recorded, capsys):

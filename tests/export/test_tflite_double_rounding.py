@@ -13,7 +13,8 @@ from qatviz.export.tflite.storage import stored_weights
 
 
 def gemmlowp(value, real):
-    """``MultiplyByQuantizedMultiplier`` of TensorFlow 1.15 (``lite/kernels/internal/common.h``), in Python's integers."""
+    """``MultiplyByQuantizedMultiplier`` of TensorFlow 1.15 (``lite/kernels/internal/common.h``), in Python's
+    integers."""
     fraction, exponent = np.frexp(real)
     multiplier = int(np.floor(fraction * 2**31 + 0.5))
     if multiplier == 2**31:
@@ -35,7 +36,8 @@ def test_the_arithmetic_is_gemmlowps(real):
 
 
 def different(model, **options):
-    """Share of codes that the interpreter has differently, of operations with weights, each given the model's inputs."""
+    """Share of codes that the interpreter has differently, of operations with weights, each given the model's
+    inputs."""
     file = tflite_model(model, outputs=[op.output for op in model.ops], **options)
     layers = compare_layers(model, TfliteRunner(file).run, images_for(model, 24))
     weighted = [layer for layer in layers if model.op(layer.layer).weights is not None]
@@ -46,8 +48,9 @@ def different(model, **options):
 POWER_OF_TWO = ({"symmetric": True, "power_of_two": True}, {"power_of_two": True})
 
 
-@pytest.mark.parametrize("settings", [*(SETTINGS[name] for name in ("int8", "int8 per tensor", "uint8", "int4")),
-                                      POWER_OF_TWO])
+@pytest.mark.parametrize(
+    "settings", [*(SETTINGS[name] for name in ("int8", "int8 per tensor", "uint8", "int4")), POWER_OF_TWO]
+)
 def test_operations_have_far_fewer_other_codes(settings):
     model = model_of(random_chain(4), *settings)
     plain, suited = (different(model, double_rounding=on) for on in (False, True))
@@ -60,14 +63,19 @@ def test_ties_that_litert_takes_otherwise_are_told_of():
     told = [note for note in tflite_model(model).notes if "LiteRT takes every second" in note]
     below = [op.name for op in model.ops if op.weights is not None and op.clamp[0] < model.tensor(op.output).zero_point]
     assert below and len(told) == 1 and told[0].startswith(", ".join(below[:6]))
-    for other in (tflite_model(model, double_rounding=True), tflite_model(model_of(random_chain(4), *SETTINGS["int8"]))):
+    for other in (
+        tflite_model(model, double_rounding=True),
+        tflite_model(model_of(random_chain(4), *SETTINGS["int8"])),
+    ):
         assert not [note for note in other.notes if "every second" in note]
 
 
 def test_biases_are_off_by_one_at_most_and_scales_by_little():
     model = model_of(everything(), {"symmetric": True, "per_channel": True})
     for op in (op for op in model.ops if op.weights is not None):
-        plain, suited = (stored_weights(model, op, np.dtype(np.int8), True, True, double_rounding=on) for on in (False, True))
+        plain, suited = (
+            stored_weights(model, op, np.dtype(np.int8), True, True, double_rounding=on) for on in (False, True)
+        )
         np.testing.assert_array_equal(suited.codes, plain.codes)
         assert set(np.unique(suited.bias - plain.bias)) <= {-1, 0, 1}
         # Two steps of the first rounding, of as many as the step 128 has.

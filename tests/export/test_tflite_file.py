@@ -63,8 +63,9 @@ def test_data_begins_at_multiples_of_sixteen_bytes(length):
         assert content.index(mark.tobytes()) % 16 == 0
 
 
-@pytest.mark.parametrize("values", [np.int32([[1, -2], [3, 2**30]]), np.arange(6, dtype=np.uint8).reshape(2, 3).T,
-                                    np.float32([1.5, -0.0])])
+@pytest.mark.parametrize(
+    "values", [np.int32([[1, -2], [3, 2**30]]), np.arange(6, dtype=np.uint8).reshape(2, 3).T, np.float32([1.5, -0.0])]
+)
 def test_data_is_little_endian_in_the_order_of_the_axes(values):
     file = TfliteFile("")
     index = file.add_constant("c", values)

@@ -17,8 +17,15 @@ from qatviz.export.formats import TFLITE
 from qatviz.export.integers.simulator import quantize_input, simulate_tensors
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
 from qatviz.export.source import ExportSource
-from qatviz.export.tflite.litert import (BUILTIN, INT16_FACTOR_ERROR, REACHED, XNNPACK, LitertMissing, LitertRunner,
-                                          find_litert)
+from qatviz.export.tflite.litert import (
+    BUILTIN,
+    INT16_FACTOR_ERROR,
+    REACHED,
+    XNNPACK,
+    LitertMissing,
+    LitertRunner,
+    find_litert,
+)
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 from qatviz.training.settings_book import SettingsBook
@@ -91,17 +98,25 @@ def test_deep_networks_have_every_code_that_was_seen(name, setting, litert):
     np.testing.assert_array_equal(found, codes_of(case.logits(book, images), model.logits))
 
 
-@pytest.mark.parametrize("weights", [
-    {"symmetric": True}, {"symmetric": True, "per_channel": True}, {"symmetric": True, "num_bits": 4}, {}])
-@pytest.mark.parametrize("kind, sizes, shape", [
-    (Conv2D, {"filters": 8}, (3, 3, 4)), (DepthwiseConv2D, {}, (3, 3, 4)), (Dense, {"units": 8}, (12,))])
+@pytest.mark.parametrize(
+    "weights", [{"symmetric": True}, {"symmetric": True, "per_channel": True}, {"symmetric": True, "num_bits": 4}, {}]
+)
+@pytest.mark.parametrize(
+    "kind, sizes, shape",
+    [(Conv2D, {"filters": 8}, (3, 3, 4)), (DepthwiseConv2D, {}, (3, 3, 4)), (Dense, {"units": 8}, (12,))],
+)
 def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, shape, weights, litert):
     """Some sums of a hundred are ties; rounded to even, half of them would be another code."""
-    net = network_of(shape, (kind, "layer", sizes), (ReLU, "relu", {}), (Flatten, "flat", {}),
-                     (Dense, "logits", {"units": 2}))
+    net = network_of(
+        shape, (kind, "layer", sizes), (ReLU, "relu", {}), (Flatten, "flat", {}), (Dense, "logits", {"units": 2})
+    )
     by_powers = {"power_of_two": True}
-    model = model_of(net, dict(weights, **by_powers), by_powers, ranges={
-        "input.activations": (-2.0, 1.9), "layer.activations": (0.0, 1.9)})
+    model = model_of(
+        net,
+        dict(weights, **by_powers),
+        by_powers,
+        ranges={"input.activations": (-2.0, 1.9), "layer.activations": (0.0, 1.9)},
+    )
     images = images_for(model, 500)
     expected = simulate_tensors(model, images, ["relu"])["relu"]
     assert (np.log2(model.op("layer").factors.real) % 1 == 0).all(), "there are no ties"
@@ -114,7 +129,7 @@ def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, 
 def test_probabilities_are_those_of_the_logits(setting, litert):
     weights, activations, option = WIDE[setting]
     model = model_of(everything(), weights, activations)
-    codes = np.random.RandomState(0).randint(*model.tensor("input").bounds, (20,) + model.tensor("input").shape)
+    codes = np.random.RandomState(0).randint(*model.tensor("input").bounds, (20, *model.tensor("input").shape))
     with LitertRunner(litert, tflite_model(model, **{option: True})) as runner:
         logits = runner.run(codes)["logits"]
     with LitertRunner(litert, tflite_model(model, softmax=True, **{option: True})) as runner:
@@ -147,10 +162,17 @@ def test_a_file_can_be_run_in_both(litert, tmp_path):
 
 @pytest.mark.parametrize("seed", range(3))
 def test_convolutions_with_int4_that_put_out_nothing_below_zero_take_few_ties_wrongly(seed, litert):
-    net = network_of((8, 8, 3), (Conv2D, "conv", {"filters": 8, "kernel_size": 3}), (ReLU, "conv_relu", {}),
-                     (DepthwiseConv2D, "depthwise", {"kernel_size": 3}), (ReLU, "depthwise_relu", {}),
-                     (Conv2D, "wide", {"filters": 16, "kernel_size": 3}), (ReLU, "wide_relu", {}),
-                     (Flatten, "flatten", {}), (Dense, "logits", {"units": 4}))
+    net = network_of(
+        (8, 8, 3),
+        (Conv2D, "conv", {"filters": 8, "kernel_size": 3}),
+        (ReLU, "conv_relu", {}),
+        (DepthwiseConv2D, "depthwise", {"kernel_size": 3}),
+        (ReLU, "depthwise_relu", {}),
+        (Conv2D, "wide", {"filters": 16, "kernel_size": 3}),
+        (ReLU, "wide_relu", {}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 4}),
+    )
     weights = {"num_bits": 4, "symmetric": True, "per_channel": True}
     model = model_of(net, weights, seed=seed)
     file = tflite_model(model, outputs=[op.output for op in model.ops], int4=True)

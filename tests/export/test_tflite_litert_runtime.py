@@ -73,9 +73,12 @@ def runner(tmp_path):
         package.mkdir(parents=True)
         (package / "__init__.py").write_text("")
         (package / "interpreter.py").write_text(STAND_IN.format(invoke=invoke))
-        python = program(tmp_path / "python", f"#!/bin/sh\nPYTHONPATH='{package.parent}' exec '{sys.executable}' \"$@\"\n")
+        python = program(
+            tmp_path / "python", f"#!/bin/sh\nPYTHONPATH='{package.parent}' exec '{sys.executable}' \"$@\"\n"
+        )
         made.append(LitertRunner(Litert(python, "9.9"), FILE, **options))
         return made[-1]
+
     yield make
     for runner in made:
         runner.__exit__()
@@ -85,7 +88,7 @@ def runner(tmp_path):
 def test_codes_go_in_and_come_back(runner):
     run = runner().run
     for shape in ((2, 3), (2, 3), (1, 3)):
-        codes = np.arange(-3, 3, dtype=np.int32)[:shape[0] * shape[1]].reshape(shape)
+        codes = np.arange(-3, 3, dtype=np.int32)[: shape[0] * shape[1]].reshape(shape)
         found = run(codes)
         assert list(found) == ["first", "second"]
         np.testing.assert_array_equal(found["first"], codes)

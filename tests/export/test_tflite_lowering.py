@@ -12,8 +12,25 @@ from qatviz.export.proof.parity import compare_layers
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (
+    KINDS,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 
 SETTINGS = {
     "int8": ({"symmetric": True, "narrow_range": True, "per_channel": True}, {}),
@@ -62,7 +79,7 @@ def everything():
 
 
 def images_for(model, count=48, seed=0):
-    shape = (count,) + model.tensor(model.input).shape
+    shape = (count, *model.tensor(model.input).shape)
     return np.random.RandomState(seed).standard_normal(shape).astype(np.float32) * 2
 
 
@@ -76,8 +93,10 @@ def operations(content):
     names = {value: name for name, value in vars(tflite.BuiltinOperator).items() if isinstance(value, int)}
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
-    return [names[model.OperatorCodes(graph.Operators(i).OpcodeIndex()).BuiltinCode()]
-            for i in range(graph.OperatorsLength())]
+    return [
+        names[model.OperatorCodes(graph.Operators(i).OpcodeIndex()).BuiltinCode()]
+        for i in range(graph.OperatorsLength())
+    ]
 
 
 def check_layers(model):
@@ -136,16 +155,28 @@ def test_so_are_means_between_scales_that_are_powers_of_two(size, halvings):
 
 
 def test_averages_over_pads_say_that_ties_of_negative_codes_go_down():
-    model = model_of(network_of((3, 3, 1), (AveragePool, "pool", {"pool_size": 2, "strides": 1, "padding": "SAME"}),
-                                (Flatten, "flatten", {}), (Dense, "logits", {"units": 2})), {"symmetric": True})
+    model = model_of(
+        network_of(
+            (3, 3, 1),
+            (AveragePool, "pool", {"pool_size": 2, "strides": 1, "padding": "SAME"}),
+            (Flatten, "flatten", {}),
+            (Dense, "logits", {"units": 2}),
+        ),
+        {"symmetric": True},
+    )
     file = tflite_model(model)
     assert "AVERAGE_POOL_2D" in operations(file.content) and "'pool'" in " ".join(file.notes)
     assert not tflite_model(model_of(everything(), *SETTINGS["uint8"])).notes
 
 
-@pytest.mark.parametrize("settings, expected", [
-    ({"symmetric": True}, ["FULLY_CONNECTED"]), ({}, ["FULLY_CONNECTED"]),
-    ({"symmetric": True, "per_channel": True}, ["RESHAPE", "CONV_2D", "RESHAPE"])])
+@pytest.mark.parametrize(
+    "settings, expected",
+    [
+        ({"symmetric": True}, ["FULLY_CONNECTED"]),
+        ({}, ["FULLY_CONNECTED"]),
+        ({"symmetric": True, "per_channel": True}, ["RESHAPE", "CONV_2D", "RESHAPE"]),
+    ],
+)
 def test_a_dense_with_a_scale_for_each_channel_is_a_convolution(settings, expected):
     model = model_of(network_of((4,), (Dense, "logits", {"units": 2})), settings)
     assert operations(tflite_model(model).content) == expected
@@ -160,8 +191,20 @@ def test_an_operation_has_the_version_in_which_it_learned_its_type():
         codes = [model.OperatorCodes(i) for i in range(model.OperatorCodesLength())]
         versions[file.dtype.name].update((code.BuiltinCode(), code.Version()) for code in codes)
     assert set(versions["uint8"].values()) == {1}
-    expected = {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
-                "ADD": 2, "PAD": 2, "CONCATENATION": 2, "SOFTMAX": 2, "RESHAPE": 1, "MAXIMUM": 2, "MINIMUM": 2}
+    expected = {
+        "CONV_2D": 3,
+        "DEPTHWISE_CONV_2D": 3,
+        "FULLY_CONNECTED": 4,
+        "MAX_POOL_2D": 2,
+        "AVERAGE_POOL_2D": 2,
+        "ADD": 2,
+        "PAD": 2,
+        "CONCATENATION": 2,
+        "SOFTMAX": 2,
+        "RESHAPE": 1,
+        "MAXIMUM": 2,
+        "MINIMUM": 2,
+    }
     assert versions["int8"] == {getattr(tflite.BuiltinOperator, name): version for name, version in expected.items()}
 
 
@@ -173,14 +216,20 @@ def dense(activation=None, **settings):
     return network_of((4,), *layers, (Dense, "logits", {"units": 2}))
 
 
-@pytest.mark.parametrize("activation, settings, expected", [
-    (None, {}, []), (ReLU, {}, []), (ReLU, {"symmetric": True}, ["MAXIMUM"]),
-    (ReLU6, {}, ["MINIMUM"]), (ReLU6, {"symmetric": True}, ["MAXIMUM", "MINIMUM"]),
-])
+@pytest.mark.parametrize(
+    "activation, settings, expected",
+    [
+        (None, {}, []),
+        (ReLU, {}, []),
+        (ReLU, {"symmetric": True}, ["MAXIMUM"]),
+        (ReLU6, {}, ["MINIMUM"]),
+        (ReLU6, {"symmetric": True}, ["MAXIMUM", "MINIMUM"]),
+    ],
+)
 def test_only_what_the_type_does_not_clamp_itself_is_clamped(activation, settings, expected):
     model = model_of(dense(activation), {"symmetric": True}, settings)
     found = operations(tflite_model(model).content)
-    assert found == ["FULLY_CONNECTED"] + expected + ["FULLY_CONNECTED"]
+    assert found == ["FULLY_CONNECTED", *expected, "FULLY_CONNECTED"]
 
 
 @pytest.mark.parametrize("weights", [{"symmetric": True}, {}], ids=["int8", "uint8"])
@@ -210,7 +259,7 @@ def test_every_kind_of_operation_there_is_has_been_looked_at():
 
 def test_the_file_of_the_proof_computes_what_the_one_that_ships_does():
     model = model_of(everything(), *SETTINGS["int4"])
-    codes = np.random.RandomState(0).randint(-32, 32, (7,) + model.tensor("input").shape)
+    codes = np.random.RandomState(0).randint(-32, 32, (7, *model.tensor("input").shape))
     shipped = TfliteRunner(tflite_model(model)).run(codes)["logits"]
     np.testing.assert_array_equal(shipped, all_outputs(model).run(codes)["logits"])
 
@@ -218,9 +267,9 @@ def test_the_file_of_the_proof_computes_what_the_one_that_ships_does():
 def test_examples_do_not_depend_on_each_other():
     model = model_of(everything(), *SETTINGS["int8"])
     runner = TfliteRunner(tflite_model(model))
-    codes = np.random.RandomState(0).randint(-128, 128, (5,) + model.tensor("input").shape)
+    codes = np.random.RandomState(0).randint(-128, 128, (5, *model.tensor("input").shape))
     together = runner.run(codes)["logits"]
-    apart = np.concatenate([runner.run(codes[i:i + 1])["logits"] for i in range(5)])
+    apart = np.concatenate([runner.run(codes[i : i + 1])["logits"] for i in range(5)])
     np.testing.assert_array_equal(together, apart)
     np.testing.assert_array_equal(runner.run(codes)["logits"], together)
 
@@ -229,7 +278,7 @@ def test_examples_do_not_depend_on_each_other():
 def test_probabilities_are_those_of_the_logits(setting):
     model = model_of(everything(), *SETTINGS[setting])
     file = tflite_model(model, softmax=True)
-    codes = np.random.RandomState(0).randint(-128, 128, (20,) + model.tensor("input").shape)
+    codes = np.random.RandomState(0).randint(-128, 128, (20, *model.tensor("input").shape))
     logits = TfliteRunner(tflite_model(model)).run(codes)["logits"]
     odds = np.exp((logits - logits.max(axis=1, keepdims=True)) * model.logits.scale)
     steps = TfliteRunner(file).run(codes)["softmax"]
@@ -246,7 +295,7 @@ def test_tensors_of_the_file_have_the_names_and_grids_of_the_models():
         grid = found[tensor.name].Quantization()
         assert grid.ScaleAsNumpy().tolist() == [tensor.scale]
         assert grid.ZeroPointAsNumpy().tolist() == [tensor.zero_point]
-        assert found[tensor.name].ShapeAsNumpy().tolist() == [1] + list(tensor.shape)
+        assert found[tensor.name].ShapeAsNumpy().tolist() == [1, *list(tensor.shape)]
     assert {op.weights.name for op in model.ops if op.weights is not None} <= set(found)
 
 
@@ -263,5 +312,5 @@ def test_floats_that_are_quantized_as_the_file_says_are_the_models_codes():
     found = interpreter.get_tensor(interpreter.get_output_details()[0]["index"]).astype(np.int32) - 128
     expected = simulate_tensors(model, images, ["logits"])["logits"]
     assert np.abs(found - expected).max() <= 2
-    other = run_codes(model, np.zeros((1,) + images.shape[1:], np.int32), ["logits"])["logits"]
+    other = run_codes(model, np.zeros((1, *images.shape[1:]), np.int32), ["logits"])["logits"]
     assert np.abs(other - expected).max() > 2

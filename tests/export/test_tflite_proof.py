@@ -62,8 +62,14 @@ def test_shares_are_told_with_the_digits_of_the_bars():
 def proof_of(run, graph, dataset):
     model = integer_model(NETWORK, book_of(NETWORK, INT8), STATE, metadata={"step": 7})
     images = dataset.x_test[:20].astype(np.float32) / np.float32(255)
-    exported = Exported("a format", "a runtime", lambda codes: run(model, codes), lambda codes: run(model, codes), 123,
-                        Agreement(0.9, 1, 1.0))
+    exported = Exported(
+        "a format",
+        "a runtime",
+        lambda codes: run(model, codes),
+        lambda codes: run(model, codes),
+        123,
+        Agreement(0.9, 1, 1.0),
+    )
     return prove(model, exported, graph, images, dataset.y_test[:20])
 
 
@@ -73,9 +79,11 @@ def perfect(model, codes):
 
 def wrong_by(amount, layer):
     """A runtime whose codes of one layer are wrong."""
+
     def run(model, codes):
         found = perfect(model, codes)
         return dict(found, **{layer: found[layer] + amount})
+
     return run
 
 
@@ -96,8 +104,10 @@ def test_an_operation_that_computes_something_else_is_a_fault(layer, amount, gra
     assert {entry.layer: entry.own.largest for entry in report.layers}[layer] == abs(amount)
 
 
-@pytest.mark.parametrize("found, as_expected", [
-    ((0.9, 1, 1.0), True), ((0.89, 1, 1.0), False), ((0.95, 2, 1.0), False), ((0.95, 1, 0.99), False)])
+@pytest.mark.parametrize(
+    "found, as_expected",
+    [((0.9, 1, 1.0), True), ((0.89, 1, 1.0), False), ((0.95, 2, 1.0), False), ((0.95, 1, 0.99), False)],
+)
 def test_what_falls_short_of_what_the_runtime_reaches_is_told(found, as_expected, graph, dataset):
     report = replace(proof_of(perfect, graph, dataset), outputs={"file to evaluation graph": Agreement(*found)})
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
@@ -122,6 +132,7 @@ def test_no_share_short_of_all_is_told_as_all(graph, dataset):
         found["pool"] = found["pool"].copy()
         found["pool"][0, 0, 0, 0] += 1
         return found
+
     report = proof_of(run, graph, dataset)
     line = next(line for line in report.to_text().splitlines() if line.startswith("pool"))
     assert "100.00 %" not in line and line.split()[-2:] != ["%", "0"]
@@ -133,8 +144,12 @@ def test_no_share_short_of_all_is_told_as_all(graph, dataset):
 def test_an_export_is_a_file_its_proof_and_its_vectors(tmp_path, dataset):
     new = tmp_path / "new"
     written = export(new / "net.v1.tflite", dataset, metadata={"step": 3})
-    assert names(new) == ["net.v1.tflite", "net.v1.tflite.golden.npz", "net.v1.tflite.parity.json",
-                          "net.v1.tflite.parity.txt"]
+    assert names(new) == [
+        "net.v1.tflite",
+        "net.v1.tflite.golden.npz",
+        "net.v1.tflite.parity.json",
+        "net.v1.tflite.parity.txt",
+    ]
     assert sorted(written.paths) == [new / name for name in names(new)]
     assert json.loads((new / "net.v1.tflite.parity.json").read_text()) == written.report.to_record()
     assert (new / "net.v1.tflite.parity.txt").read_text().rstrip() == written.report.to_text()
@@ -163,7 +178,7 @@ def test_vectors_are_what_the_file_that_ships_is_fed_and_puts_out(weights, dtype
     interpreter = Interpreter(written.paths[0].read_bytes())
     with np.load(str(tmp_path / "net.tflite.golden.npz"), allow_pickle=False) as golden:
         assert golden["fed"].dtype == golden["put_out"].dtype == dtype
-        found, = interpreter.run(golden["fed"])
+        (found,) = interpreter.run(golden["fed"])
         np.testing.assert_array_equal(found, golden["put_out"])
         if "softmax" in options:
             assert np.abs((found.astype(int) - np.iinfo(dtype).min).sum(axis=1) - 256).max() <= 2
@@ -223,6 +238,7 @@ def test_layers_are_compared_from_the_codes_that_the_file_had(dataset):
         for op in model.ops:
             known[op.output] = run_op(model, op, known) + (20 if op.output == "relu" else 0)
         return known
+
     layers = compare_layers(model, run, dataset.x_test[:20].astype(np.float32) / np.float32(255))
     assert [layer.whole.largest > 0 for layer in layers] == [True, True, True, True]
     assert [layer.own.largest > 0 for layer in layers] == [True, False, False, False]
@@ -234,22 +250,33 @@ def test_only_what_is_near_the_middle_of_two_codes_is_explained_by_rounding(doub
     """A quarter of 2 or 6 is in the middle, of 3 or 7 it is a unit of the accumulator beyond, of 4 or 5 it is more."""
     net = network_of((1,), (Dense, "hidden", {"units": 1, "use_bias": False}), (Dense, "logits", {"units": 2}))
     unit = (-128.0, 127.0)
-    model = model_of(net, {"num_bits": 2, "symmetric": True, "narrow_range": True}, hidden__weights=[[0.25]],
-                     ranges={"input.activations": unit, "hidden.activations": unit})
+    model = model_of(
+        net,
+        {"num_bits": 2, "symmetric": True, "narrow_range": True},
+        hidden__weights=[[0.25]],
+        ranges={"input.activations": unit, "hidden.activations": unit},
+    )
     images = np.float32([[2], [6], [3], [7]] if doubt else [[4], [8], [5], [-4]])
 
     def run(codes):
         hidden = run_op(model, model.ops[0], {"input": codes}) - 1
         return {"hidden": hidden, "logits": run_op(model, model.ops[1], {"hidden": hidden})}
+
     hidden, logits = compare_layers(model, run, images)
     assert (hidden.own.identical, hidden.own.largest, logits.unexplained) == (0, 1, 0)
     assert hidden.unexplained == (0 if doubt else 4)
 
 
-@pytest.mark.parametrize("options, told", [
-    ({}, "LiteRT rounds once (the option litert runs the file there); the option double_rounding makes a file for"),
-    ({"double_rounding": True}, None)])
-def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(options, told, dataset, tmp_path, monkeypatch):
+@pytest.mark.parametrize(
+    "options, told",
+    [
+        ({}, "LiteRT rounds once (the option litert runs the file there); the option double_rounding makes a file for"),
+        ({"double_rounding": True}, None),
+    ],
+)
+def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(
+    options, told, dataset, tmp_path, monkeypatch
+):
     monkeypatch.setattr("qatviz.export.tflite.runtime.REACHED", Agreement(1.1, 0, 1.0))
     text = export(tmp_path / "net.tflite", dataset, **options).report.to_text()
     assert ("double_rounding" in text) == (told is not None) and (told or "") in text
@@ -259,9 +286,13 @@ def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(op
 # On the way
 
 
-@pytest.mark.parametrize("options, message", [
-    ({"soft": True}, "there is no option 'soft'; there are softmax, plain_codes"),
-    ({"softmax": "yes"}, "option softmax is 'yes'; expected one of False, True")])
+@pytest.mark.parametrize(
+    "options, message",
+    [
+        ({"soft": True}, "there is no option 'soft'; there are softmax, plain_codes"),
+        ({"softmax": "yes"}, "option softmax is 'yes'; expected one of False, True"),
+    ],
+)
 def test_options_that_there_are_not_are_refused(options, message):
     with pytest.raises(ExportError, match=message):
         TFLITE.settled(options)

@@ -8,7 +8,7 @@ from qatviz.export.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.tflite.storage import remarks, storage_type, stored_weights
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU)
+from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)
 #: Settings of weights, and the kind of file they come to.
@@ -25,9 +25,14 @@ WEIGHTS = [
 
 
 def network():
-    return network_of((6, 6, 2), (Conv2D, "conv", {"filters": 4}), (ReLU, "relu", {}),
-                      (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}), (Flatten, "flatten", {}),
-                      (Dense, "logits", {"units": 3}))
+    return network_of(
+        (6, 6, 2),
+        (Conv2D, "conv", {"filters": 4}),
+        (ReLU, "relu", {}),
+        (DepthwiseConv2D, "depthwise", {"depth_multiplier": 2}),
+        (Flatten, "flatten", {}),
+        (Dense, "logits", {"units": 3}),
+    )
 
 
 def skewed(**settings):
@@ -58,11 +63,13 @@ def test_weights_and_biases_are_the_models(settings, dtype, multiply):
             out = len(op.weights.bias)
             codes, scale = stored.codes.reshape(-1, out).astype(np.int64), stored.scale.astype(np.float64)
             seen = op.weights.channel_scales.astype(np.float64)
-            np.testing.assert_allclose((codes - stored.zero_point) * scale, op.weights.centred.reshape(-1, out) * seen,
-                                       rtol=3e-7)
+            np.testing.assert_allclose(
+                (codes - stored.zero_point) * scale, op.weights.centred.reshape(-1, out) * seen, rtol=3e-7
+            )
             source = model.tensor(op.inputs[0]).scale
-            np.testing.assert_allclose(stored.bias * stored.bias_scale.astype(np.float64),
-                                       op.weights.bias * source * seen, rtol=5e-7)
+            np.testing.assert_allclose(
+                stored.bias * stored.bias_scale.astype(np.float64), op.weights.bias * source * seen, rtol=5e-7
+            )
             np.testing.assert_allclose(stored.bias_scale, np.float64(source) * stored.scale, rtol=1e-6)
 
 
@@ -93,8 +100,13 @@ def test_multiplied_codes_use_eight_bits_and_no_accumulator_overflows():
 def test_a_multiplier_leaves_room_for_a_large_bias():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     weights = np.float32([[1e-4, 1], [1e-4, 1], [1e-4, -1], [-1e-4, 1]])
-    model = model_of(net, {"num_bits": 2, "symmetric": True, "per_channel": True},
-                     ranges={"logits.activations": (-2e3, 2e3)}, logits__weights=weights, logits__bias=[1e3, 0.0])
+    model = model_of(
+        net,
+        {"num_bits": 2, "symmetric": True, "per_channel": True},
+        ranges={"logits.activations": (-2e3, 2e3)},
+        logits__weights=weights,
+        logits__bias=[1e3, 0.0],
+    )
     op = model.ops[0]
     assert op.accumulator_bits > 28
     stored = stored_weights(model, op, INT8, True, True)
@@ -107,8 +119,9 @@ def test_a_multiplier_leaves_room_for_a_large_bias():
 def test_channels_that_come_to_nothing_are_zeros_with_a_scale_that_can_be_worked_with(per_channel):
     net = network_of((4,), (Dense, "logits", {"units": 2}))
     weights = np.random.RandomState(0).standard_normal((4, 2)) * [1e-33, 1 if per_channel else 1e-33]
-    model = model_of(net, {"symmetric": True, "per_channel": per_channel}, logits__weights=weights,
-                     logits__bias=[0.0, 0.0])
+    model = model_of(
+        net, {"symmetric": True, "per_channel": per_channel}, logits__weights=weights, logits__bias=[0.0, 0.0]
+    )
     stored = stored_weights(model, model.ops[0], INT8, per_channel, True)
     assert not stored.codes[:, 0].any() and stored.codes[:, 1].any() == per_channel
     assert 1e-6 < stored.scale[0] < 1e6 and stored.bias_scale[0] > 1e-6
@@ -159,7 +172,8 @@ def test_both_kinds_of_weights_in_one_file_are_refused():
     arrays = state_of(net)
     arrays["conv.weights"] = np.abs(arrays["conv.weights"])
     book, _ = book_of(net, {"symmetric": True, "per_channel": True}).change(
-        [("conv.weights.symmetric", False), ("conv.weights.per_channel", False)])
+        [("conv.weights.symmetric", False), ("conv.weights.per_channel", False)]
+    )
     message = refusal(integer_model(net, book, arrays))
     assert message.startswith("layer 'depthwise': its weights have a scale for each channel, but layer 'conv'")
     book, _ = book.change([("*.weights.per_channel", False)])
@@ -176,6 +190,7 @@ def test_a_sum_of_three_is_refused():
 
 def test_sums_that_would_overflow_are_refused():
     net = network_of((4,), (Dense, "logits", {"units": 2}))
-    message = refusal(model_of(net, {"symmetric": True}, ranges={"logits.activations": (-1e-12, 1e-12)},
-                               logits__bias=[0, 0]))
+    message = refusal(
+        model_of(net, {"symmetric": True}, ranges={"logits.activations": (-1e-12, 1e-12)}, logits__bias=[0, 0])
+    )
     assert "overflow" in message and "wider range of its output" in message

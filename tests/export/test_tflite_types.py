@@ -4,8 +4,8 @@ import json
 
 import numpy as np
 import pytest
-from export_cases import INT8, NETWORK, STATE, noise
 import tflite
+from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of, network_of
 from test_tflite_lowering import everything, operations
 
@@ -34,8 +34,10 @@ def tensors_of(content):
     model = tflite.Model.GetRootAsModel(content, 0)
     graph = model.Subgraphs(0)
     tensors = [graph.Tensors(i) for i in range(graph.TensorsLength())]
-    return ({tensor.Name().decode(): tensor for tensor in tensors},
-            {tensor.Name().decode(): model.Buffers(tensor.Buffer()).DataAsNumpy() for tensor in tensors})
+    return (
+        {tensor.Name().decode(): tensor for tensor in tensors},
+        {tensor.Name().decode(): model.Buffers(tensor.Buffer()).DataAsNumpy() for tensor in tensors},
+    )
 
 
 def versions_of(content):
@@ -63,8 +65,15 @@ def test_nibbles_are_packed_the_first_one_low(size):
 
 
 @pytest.mark.parametrize("multiplied", [1, 7])
-@pytest.mark.parametrize("weights", [INT4, {"num_bits": 4, "symmetric": True}, {"num_bits": 3}, {
-    "num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True}])
+@pytest.mark.parametrize(
+    "weights",
+    [
+        INT4,
+        {"num_bits": 4, "symmetric": True},
+        {"num_bits": 3},
+        {"num_bits": 2, "symmetric": True, "narrow_range": True, "per_channel": True},
+    ],
+)
 def test_weights_are_the_models_in_half_a_byte(weights, multiplied):
     model = model_of(everything(), weights)
     file = tflite_model(model, multiply_codes=multiplied > 1, int4=True)
@@ -101,8 +110,12 @@ def test_operations_with_int4_have_the_version_that_knows_it():
 
 def test_four_bits_with_a_zero_point_that_do_not_fit_stay_int8_and_are_told():
     net = network_of((4,), (Dense, "hidden", {"units": 3}), (Dense, "logits", {"units": 2}))
-    model = model_of(net, {"num_bits": 4}, hidden__weights=np.linspace(0.1, 1, 12).reshape(4, 3),
-                     logits__weights=np.linspace(-1, 0.9, 6).reshape(3, 2))
+    model = model_of(
+        net,
+        {"num_bits": 4},
+        hidden__weights=np.linspace(0.1, 1, 12).reshape(4, 3),
+        logits__weights=np.linspace(-1, 0.9, 6).reshape(3, 2),
+    )
     file = tflite_model(model, int4=True)
     tensors, _ = tensors_of(file.content)
     assert tensors["hidden.weights"].Type() == tflite.TensorType.INT8
@@ -164,9 +177,20 @@ def test_codes_go_in_and_come_back_as_they_were(weights, activations):
 def test_operations_have_the_version_that_knows_int16():
     """As TensorFlow's ``op_version.cc`` has them."""
     found = versions_of(tflite_model(model_of(everything(), *INT16[1]), softmax=True, int16=True).content)
-    assert found == {("CONV_2D", 4), ("DEPTHWISE_CONV_2D", 5), ("FULLY_CONNECTED", 7), ("MAX_POOL_2D", 3),
-                     ("AVERAGE_POOL_2D", 3), ("ADD", 3), ("CONCATENATION", 3), ("PAD", 3), ("MINIMUM", 4),
-                     ("MAXIMUM", 4), ("SOFTMAX", 3), ("RESHAPE", 1)}
+    assert found == {
+        ("CONV_2D", 4),
+        ("DEPTHWISE_CONV_2D", 5),
+        ("FULLY_CONNECTED", 7),
+        ("MAX_POOL_2D", 3),
+        ("AVERAGE_POOL_2D", 3),
+        ("ADD", 3),
+        ("CONCATENATION", 3),
+        ("PAD", 3),
+        ("MINIMUM", 4),
+        ("MAXIMUM", 4),
+        ("SOFTMAX", 3),
+        ("RESHAPE", 1),
+    }
 
 
 def test_only_what_int16_does_not_clamp_itself_is_clamped():
@@ -175,27 +199,44 @@ def test_only_what_int16_does_not_clamp_itself_is_clamped():
     assert operations(tflite_model(whole, int16=True).content) == ["FULLY_CONNECTED"]
     shifted = model_of(net, {"symmetric": True}, {"num_bits": 15})
     clamps = ["MAXIMUM", "MINIMUM"]
-    assert operations(tflite_model(shifted, int16=True).content) == clamps + ["FULLY_CONNECTED"] + clamps
+    assert operations(tflite_model(shifted, int16=True).content) == [*clamps, "FULLY_CONNECTED", *clamps]
 
 
 # Refusals
 
 
-@pytest.mark.parametrize("weights, activations, options, possible", [
-    (INT8, {"num_bits": 9}, {}, [{"activations": {"num_bits": 8}}, {"options": {"int16": True}}]),
-    (INT8, {"num_bits": 16}, {"int16": True}, [
-        {"activations": {"num_bits": 16, "symmetric": True}}, {"activations": {"num_bits": 15}}]),
-    ({}, {"num_bits": 12}, {"int16": True}, [
-        {"weights": {"symmetric": True}}, {"weights": {"num_bits": 7}}]),
-    ({"num_bits": 9, "symmetric": True}, {"num_bits": 12}, {"int16": True}, [
-        {"weights": {"num_bits": 8, "symmetric": True}}]),
-    (INT4, {"num_bits": 12}, {"int16": True, "int4": True}, [
-        {"activations": {}}, {"options": {"int16": True}}]),
-    (INT4, {}, {"int4": True, "double_rounding": True}, [
-        {"options": {"int4": True}}, {"options": {"double_rounding": True}}]),
-    (INT8, {"num_bits": 12}, {"int16": True, "double_rounding": True}, [
-        {"options": {"int16": True}}, {"activations": {"num_bits": 8}}]),
-])
+@pytest.mark.parametrize(
+    "weights, activations, options, possible",
+    [
+        (INT8, {"num_bits": 9}, {}, [{"activations": {"num_bits": 8}}, {"options": {"int16": True}}]),
+        (
+            INT8,
+            {"num_bits": 16},
+            {"int16": True},
+            [{"activations": {"num_bits": 16, "symmetric": True}}, {"activations": {"num_bits": 15}}],
+        ),
+        ({}, {"num_bits": 12}, {"int16": True}, [{"weights": {"symmetric": True}}, {"weights": {"num_bits": 7}}]),
+        (
+            {"num_bits": 9, "symmetric": True},
+            {"num_bits": 12},
+            {"int16": True},
+            [{"weights": {"num_bits": 8, "symmetric": True}}],
+        ),
+        (INT4, {"num_bits": 12}, {"int16": True, "int4": True}, [{"activations": {}}, {"options": {"int16": True}}]),
+        (
+            INT4,
+            {},
+            {"int4": True, "double_rounding": True},
+            [{"options": {"int4": True}}, {"options": {"double_rounding": True}}],
+        ),
+        (
+            INT8,
+            {"num_bits": 12},
+            {"int16": True, "double_rounding": True},
+            [{"options": {"int16": True}}, {"activations": {"num_bits": 8}}],
+        ),
+    ],
+)
 def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, activations, options, possible):
     def refused(weights, activations, options):
         book = book_of(NETWORK, weights, activations)
@@ -207,11 +248,16 @@ def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, 
         else:
             assert not told
         return told
+
     reasons = refused(weights, activations, options)
     assert reasons and all("possible with" in reason for reason in reasons)
     for way in possible:
-        assert not refused(*(way.get(name, given) for name, given in (
-            ("weights", weights), ("activations", activations), ("options", options))))
+        assert not refused(
+            *(
+                way.get(name, given)
+                for name, given in (("weights", weights), ("activations", activations), ("options", options))
+            )
+        )
 
 
 def test_int4_beside_weights_that_make_it_uint8_is_refused():
@@ -229,9 +275,14 @@ def test_int4_beside_weights_that_make_it_uint8_is_refused():
 
 def test_factors_that_the_kernels_of_int16_cannot_shift_to_are_refused():
     net = network_of((64,), (Dense, "logits", {"units": 2}))
-    model = model_of(net, {"symmetric": True}, {"num_bits": 16, "symmetric": True},
-                     ranges={"logits.activations": (-1e10, 1e10)}, logits__weights=np.ones((64, 2)),
-                     logits__bias=[1e6, 0.0])
+    model = model_of(
+        net,
+        {"symmetric": True},
+        {"num_bits": 16, "symmetric": True},
+        ranges={"logits.activations": (-1e10, 1e10)},
+        logits__weights=np.ones((64, 2)),
+        logits__bias=[1e6, 0.0],
+    )
     assert isinstance(model, IntegerModel) and model.ops[0].factors.real.min() < 2.0**-32
     with pytest.raises(ExportError, match="layer 'logits': its sums are multiplied with .* narrower range of its out"):
         tflite_model(model, int16=True)
@@ -247,11 +298,14 @@ def no_litert(monkeypatch):
 
 @pytest.mark.parametrize("weights, activations, option", [(INT4, {}, "int4"), (*INT16[0], "int16")])
 def test_a_file_that_nothing_here_runs_is_written_and_said_not_to_be_proven(
-        weights, activations, option, no_litert, tmp_path):
+    weights, activations, option, no_litert, tmp_path
+):
     source = ExportSource(NETWORK, book_of(NETWORK, weights, activations), STATE, noise())
     written = TFLITE.export(source, tmp_path / "net.tflite", {option: True})
-    assert written.paths[0].read_bytes() == tflite_model(
-        integer_model(NETWORK, source.book, STATE), **{option: True}).content
+    assert (
+        written.paths[0].read_bytes()
+        == tflite_model(integer_model(NETWORK, source.book, STATE), **{option: True}).content
+    )
     text = (tmp_path / "net.tflite.parity.txt").read_text()
     assert "NOT RUN: there is no LiteRT: QATVIZ_LITERT_PYTHON is '/nowhere/python'" in text.splitlines()[0]
     assert "file" not in text.split("accuracy: ")[1].splitlines()[0]

@@ -14,9 +14,15 @@ BAR = Bar(0.01, close=0.75, top1=0.5)
 def report_of(found, expected=None, bar=BAR, labels=None):
     expected = np.float32([[1, 2], [-4, 3]]) if expected is None else expected
     held_out = HeldOut(np.zeros((len(expected), 3), np.float32), np.int32([1, 0]) if labels is None else labels)
-    return value_report({"format": "F", "network": "N", "runtime": "R", "step": 7}, "evaluation graph",
-                        {"evaluation graph": expected, "file": np.float32(found)}, held_out,
-                        {"file": 5, "float32 parameters": 1234}, bar, ("mind this",))
+    return value_report(
+        {"format": "F", "network": "N", "runtime": "R", "step": 7},
+        "evaluation graph",
+        {"evaluation graph": expected, "file": np.float32(found)},
+        held_out,
+        {"file": 5, "float32 parameters": 1234},
+        bar,
+        ("mind this",),
+    )
 
 
 def test_differences_are_told_in_units_of_the_largest_value():
@@ -36,14 +42,21 @@ def test_a_perfect_file_is_as_expected():
     assert report.as_expected and not report.faults and report.outputs["file to evaluation graph"] == (0, 0, 1, 1)
     assert report.scores == {"evaluation graph": 0.5, "file": 0.5}
     text = report.to_text()
-    for words in ("F of N, run in R", "file to evaluation graph", "100.00 %", "1,234 bytes", "note: mind this",
-                  "2 held-out"):
+    for words in (
+        "F of N, run in R",
+        "file to evaluation graph",
+        "100.00 %",
+        "1,234 bytes",
+        "note: mind this",
+        "2 held-out",
+    ):
         assert words in text
     assert "WRONG" not in text and "expected are" not in text
 
 
-@pytest.mark.parametrize("found, as_expected", [
-    ([[1, 2], [-4, 3.1]], True), ([[1, 2.1], [-4, 3.1]], False), ([[2, 1], [-4, 3]], False)])
+@pytest.mark.parametrize(
+    "found, as_expected", [([[1, 2], [-4, 3.1]], True), ([[1, 2.1], [-4, 3.1]], False), ([[2, 1], [-4, 3]], False)]
+)
 def test_what_falls_short_is_told(found, as_expected):
     report = report_of(found, bar=Bar(0.01, 0.75, 0.75))
     assert report.as_expected == report.to_record()["as_expected"] == as_expected
@@ -71,5 +84,6 @@ def test_golden_vectors_are_of_the_first_examples():
     expected = np.arange(80, dtype=np.float32).reshape(40, 2)
     golden = report_of(expected + 1, expected, labels=np.zeros(40, np.int32)).golden
     assert {name: len(part) for name, part in golden.items()} == dict.fromkeys(
-        ("images", "labels", "expected_output", "file_output"), 16)
+        ("images", "labels", "expected_output", "file_output"), 16
+    )
     np.testing.assert_array_equal(golden["file_output"], golden["expected_output"] + 1)

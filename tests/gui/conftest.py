@@ -5,20 +5,19 @@ import sys
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import pytest  # noqa: E402
-from PyQt5 import QtCore, QtTest, QtWidgets  # noqa: E402
-from staging import StagedRun  # noqa: E402
+import pytest
+from PyQt5 import QtCore, QtTest, QtWidgets
+from staging import StagedRun
 
-from qatviz.gui.context import Context  # noqa: E402
-from qatviz.gui.edits import Edits  # noqa: E402
-from qatviz.gui.run_model import RunModel  # noqa: E402
-from qatviz.gui.theme import DARK, Theme  # noqa: E402
+from qatviz.gui.context import Context
+from qatviz.gui.edits import Edits
+from qatviz.gui.run_model import RunModel
+from qatviz.gui.theme import DARK, Theme
 
 
 @pytest.fixture(scope="session")
 def app():
-    application = QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
-    yield application
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
 
 
 @pytest.fixture(autouse=True)
@@ -50,6 +49,7 @@ def context(app, tmp_path):
 @pytest.fixture
 def staged(context):
     """Show a staged run: ``staged(network)`` returns it after a few steps and a snapshot."""
+
     def begin(network="lenet", steps=3, **options):
         run = StagedRun(network, **options)
         context.model.set_run(run, run.network, run.book, network)

@@ -15,6 +15,7 @@ from qatviz.training.commands import ChangeSettings
 @pytest.fixture
 def panel(context, show):
     """Make the panel; ``panel(plots)`` with these plots on."""
+
     def make(plots="loss,accuracy,sqnr", width=800, height=500, **settings):
         context.settings.setValue("evolution/plots", plots)
         for name, value in settings.items():
@@ -58,6 +59,7 @@ def change(context, run, *assignments, steps=10):
 @pytest.fixture
 def trained(context, staged):
     """A run after some steps: ``trained(60)``."""
+
     def begin(steps, network="lenet"):
         run = staged(network, steps=1)
         if steps > 1:

@@ -14,17 +14,42 @@ PATIENCE_MS = 20000
 AGREEMENT = {"identical": 0.9946, "largest": 1}
 #: As ParityReport.to_record() makes it, and what the command line adds.
 RECORD = {
-    "about": {"run": "x", "checkpoint": "step-3", "step": 3, "format": "TFLite int8", "runtime": "the interpreter",
-              "network": "lenet"},
-    "examples": 1000, "layer_examples": 250,
-    "outputs": {"file to evaluation graph": dict(AGREEMENT, top1=1.0),
-                "file to simulator": dict(AGREEMENT, top1=0.999)},
-    "layers": [{"layer": "conv1", "operation": "Conv2D", "whole": dict(AGREEMENT),
-                "own": {"identical": 1.0, "largest": 0}, "unexplained": 0},
-               {"layer": "logits", "operation": "Dense", "whole": {"identical": 0.5, "largest": 12},
-                "own": {"identical": 0.999, "largest": 1}, "unexplained": 0}],
-    "accuracy": {"float": 0.98, "file": 0.975}, "bytes": {"file": 45123, "float32 parameters": 177640},
-    "notes": ["a note"], "faults": [], "reached": {"identical": 0.85, "largest": 2, "top1": 0.98}, "as_expected": True,
+    "about": {
+        "run": "x",
+        "checkpoint": "step-3",
+        "step": 3,
+        "format": "TFLite int8",
+        "runtime": "the interpreter",
+        "network": "lenet",
+    },
+    "examples": 1000,
+    "layer_examples": 250,
+    "outputs": {
+        "file to evaluation graph": dict(AGREEMENT, top1=1.0),
+        "file to simulator": dict(AGREEMENT, top1=0.999),
+    },
+    "layers": [
+        {
+            "layer": "conv1",
+            "operation": "Conv2D",
+            "whole": dict(AGREEMENT),
+            "own": {"identical": 1.0, "largest": 0},
+            "unexplained": 0,
+        },
+        {
+            "layer": "logits",
+            "operation": "Dense",
+            "whole": {"identical": 0.5, "largest": 12},
+            "own": {"identical": 0.999, "largest": 1},
+            "unexplained": 0,
+        },
+    ],
+    "accuracy": {"float": 0.98, "file": 0.975},
+    "bytes": {"file": 45123, "float32 parameters": 177640},
+    "notes": ["a note"],
+    "faults": [],
+    "reached": {"identical": 0.85, "largest": 2, "top1": 0.98},
+    "as_expected": True,
     "text": "all of it as text",
 }
 
@@ -48,16 +73,29 @@ def succeeds(record):
 def few_bits(network, book, step, options):
     """The limits of a format of up to 8 bits; of up to 4, with an option."""
     most = 4 if options["tiny"] else 8
-    return [f"{tensor.name}: {book.of(tensor.name).num_bits} bits; it holds up to {most}; possible with {tensor.name}.num_bits={most}"
-        for tensor in book.plan.tensors if book.of(tensor.name).num_bits > most]
+    return [
+        f"{tensor.name}: {book.of(tensor.name).num_bits} bits; it holds up to {most}; possible with "
+        f"{tensor.name}.num_bits={most}"
+        for tensor in book.plan.tensors
+        if book.of(tensor.name).num_bits > most
+    ]
 
 
 FORMATS = (
     Format("wide", "Wide", "Holds everything", ".wide", "wide"),
-    Format("narrow", "Narrow", "Holds codes of up to 8 bits.", "", "narrow",
-           (Option("tiny", "Tiny", "Up to 4 bits"),
+    Format(
+        "narrow",
+        "Narrow",
+        "Holds codes of up to 8 bits.",
+        "",
+        "narrow",
+        (
+            Option("tiny", "Tiny", "Up to 4 bits"),
             Option("order", "Order", "Of the axes", "nhwc", ("nhwc", "nchw")),
-            Option("allow_code", "Allow code", "Run what is in it")), few_bits),
+            Option("allow_code", "Allow code", "Run what is in it"),
+        ),
+        few_bits,
+    ),
 )
 
 
@@ -67,8 +105,10 @@ class ExportLauncher(StagedLauncher):
     def __init__(self):
         super().__init__()
         self.program, self.wanted, self.refusal = succeeds(RECORD), [], ""
-        self.infos = [CheckpointInfo("before-00000002-1", 2, "before conv1.weights.num_bits=4", 1.0, 10),
-                      CheckpointInfo("step-00000003", 3, "asked for", 2.0, 10)]
+        self.infos = [
+            CheckpointInfo("before-00000002-1", 2, "before conv1.weights.num_bits=4", 1.0, 10),
+            CheckpointInfo("step-00000003", 3, "asked for", 2.0, 10),
+        ]
         self.books = {}
 
     def export_formats(self):

@@ -29,6 +29,7 @@ def leave():
 def main(folder):
     """MobileNetV2, a small model in all forms, one with code, one of open size, a script."""
     import tensorflow.compat.v1 as tf
+
     layers = tf.keras.layers
     marker = os.path.join(folder, "code was run")
 
@@ -43,18 +44,43 @@ def main(folder):
         return __import__("tensorflow").nn.relu6(x)
 
     fresh(tf.keras.applications.MobileNetV2, "mobilenet_v2", input_shape=(96, 96, 3), weights=None, classes=10)
-    model = fresh(lambda: tf.keras.Sequential([
-        layers.Conv2D(4, 3, activation="relu", input_shape=(28, 28, 1), name="conv.1"), layers.Flatten(name="flatten"),
-        layers.Dense(10, name="logits")], name="small"), "small")
+    model = fresh(
+        lambda: tf.keras.Sequential(
+            [
+                layers.Conv2D(4, 3, activation="relu", input_shape=(28, 28, 1), name="conv.1"),
+                layers.Flatten(name="flatten"),
+                layers.Dense(10, name="logits"),
+            ],
+            name="small",
+        ),
+        "small",
+    )
     with open(os.path.join(folder, "small.json"), "w") as file:
         file.write(model.to_json())
     model.save_weights(os.path.join(folder, "small_weights.h5"))
-    fresh(lambda: tf.keras.Sequential([
-        layers.Conv2D(4, 3, input_shape=(None, None, 1), name="conv"), layers.GlobalAveragePooling2D(name="pool"),
-        layers.Dense(10, name="logits")], name="open"), "open")
-    fresh(lambda: tf.keras.Sequential([
-        layers.Conv2D(4, 3, input_shape=(28, 28, 1), name="conv"), layers.Lambda(with_code, name="risky"),
-        layers.GlobalAveragePooling2D(name="pool"), layers.Dense(10, name="logits")], name="coded"), "coded")
+    fresh(
+        lambda: tf.keras.Sequential(
+            [
+                layers.Conv2D(4, 3, input_shape=(None, None, 1), name="conv"),
+                layers.GlobalAveragePooling2D(name="pool"),
+                layers.Dense(10, name="logits"),
+            ],
+            name="open",
+        ),
+        "open",
+    )
+    fresh(
+        lambda: tf.keras.Sequential(
+            [
+                layers.Conv2D(4, 3, input_shape=(28, 28, 1), name="conv"),
+                layers.Lambda(with_code, name="risky"),
+                layers.GlobalAveragePooling2D(name="pool"),
+                layers.Dense(10, name="logits"),
+            ],
+            name="coded",
+        ),
+        "coded",
+    )
     with open(os.path.join(folder, "models.py"), "w") as file:
         file.write(SCRIPT.format(marker=marker))
     os.remove(marker)

@@ -18,11 +18,25 @@ def look_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
     kind, n = (ROWS if len(shape) == 1 else GREY if shape[2] == 1 else RGB), 32
     pixels = shape if kind != GREY else shape[:2]
     names = tuple(map(str, range(classes))) if task == "classification" else ("0 to 1", "1 to 2", "2 to 3")
-    samples = (np.arange(n * int(np.prod(pixels))) % 256).astype(np.uint8).reshape((n,) + tuple(pixels))
+    samples = (np.arange(n * int(np.prod(pixels))) % 256).astype(np.uint8).reshape((n, *tuple(pixels)))
     counts = [np.full(len(names), part // len(names), np.int64) for part in (train, test)]
     captions = tuple(names[index % len(names)] for index in range(n))
-    return DataLook(name, task, tuple(shape), classes, train, test, "uint8 from 0 to 255, fed as x / 255", kind,
-                    samples, captions, names, counts[0], counts[1], tuple(notes))
+    return DataLook(
+        name,
+        task,
+        tuple(shape),
+        classes,
+        train,
+        test,
+        "uint8 from 0 to 255, fed as x / 255",
+        kind,
+        samples,
+        captions,
+        names,
+        counts[0],
+        counts[1],
+        tuple(notes),
+    )
 
 
 DIGITS, PHOTOGRAPHS = look_of(), look_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))

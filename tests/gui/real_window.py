@@ -1,8 +1,8 @@
 """Drives the real program: opened as a user opens it, used by mouse and keyboard, and read back from what it shows.
 
-Run as a program by test_real_window.py, in a process of its own and on the display there is: ``real_window.py SCENARIO DIR``.
-A scenario is a generator: it acts, and yields what it waits for (a function) or how many milliseconds. The last line that is
-printed is a JSON object of what was seen.
+Run as a program by test_real_window.py, in a process of its own and on the display there is: ``real_window.py SCENARIO
+DIR``. A scenario is a generator: it acts, and yields what it waits for (a function) or how many milliseconds. The last
+line that is printed is a JSON object of what was seen.
 """
 
 import json
@@ -35,8 +35,11 @@ class Driver:
         try:
             if callable(self._until) and not self._until():
                 if waited > PATIENCE_S:
-                    raise AssertionError("waited in vain at:\n" + "".join(
-                        traceback.format_stack(self._scenario.gi_frame)[-1:]) + repr(self.seen))
+                    raise AssertionError(
+                        "waited in vain at:\n"
+                        + "".join(traceback.format_stack(self._scenario.gi_frame)[-1:])
+                        + repr(self.seen)
+                    )
                 return
             if isinstance(self._until, (int, float)) and waited < self._until / 1000:
                 return
@@ -89,8 +92,12 @@ class Driver:
         """Codes that have values, and how many separate bars are painted, counted in the pixels of the plot."""
         plot = self.window.panels["tensor"].codes
         counted = [int(code) for code, count in zip(plot.codes, plot.counts) if count]
-        return {"codes": counted, "bars": bars_in(plot, self.window.theme), "step": self.window.model.snapshot.step,
-                "scale": float(self.window.model.measure(LAYER, "scale"))}
+        return {
+            "codes": counted,
+            "bars": bars_in(plot, self.window.theme),
+            "step": self.window.model.snapshot.step,
+            "scale": float(self.window.model.measure(LAYER, "scale")),
+        }
 
     def table_text(self, tensor, column):
         """What the table of layers shows."""
@@ -105,14 +112,20 @@ class Driver:
         model, panel = self.window.model, self.window.panels["tensor"]
         effective = model.settings_of(name)
         steps = [model.applied_at.get((name, s), 0) for s in settings]
-        return (all(getattr(effective, s) == v for s, v in settings.items()) and not self.window.edits.pending
-                and model.snapshot.step > max(steps) and not panel.is_due())
+        return (
+            all(getattr(effective, s) == v for s, v in settings.items())
+            and not self.window.edits.pending
+            and model.snapshot.step > max(steps)
+            and not panel.is_due()
+        )
 
 
 def bars_in(plot, theme):
     """Separate runs of the colours of bars along the line just above the baseline."""
     image = plot.grab().toImage().convertToFormat(QtGui.QImage.Format_RGB32)
-    pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8).reshape(image.height(), image.width(), 4)
+    pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint8).reshape(
+        image.height(), image.width(), 4
+    )
     box = plot.getViewBox()
     ratio = image.width() / plot.width()
     base = int(box.mapRectToScene(box.boundingRect()).bottom() * ratio)
@@ -123,7 +136,7 @@ def bars_in(plot, theme):
             inked |= (abs(pixels[row, :, :3].astype(int) - [color.blue(), color.green(), color.red()]) < 24).all(axis=1)
     inked[1:-1] |= inked[:-2] & inked[2:]  # the axis' tick crosses a low bar
     edges = np.flatnonzero(np.diff(np.concatenate([[0], inked.astype(int), [0]])) == 1)
-    return int(len(edges))
+    return len(edges)
 
 
 def bits_and_undo(d):
@@ -242,9 +255,28 @@ def monkey(d):
     window, seen = d.window, d.seen
     random = np.random.RandomState(int(os.environ.get("QATVIZ_MONKEY_SEED", "1")))
     yield lambda: window.model.snapshot is not None
-    harmless = [n for n in window.named if n not in (
-        "quit", "new_run", "open_run", "open_data", "save_picture", "save_table", "report", "tensorboard", "export", "fork",
-        "about", "shortcuts", "full_screen", "stop", "resume")]
+    harmless = [
+        n
+        for n in window.named
+        if n
+        not in (
+            "quit",
+            "new_run",
+            "open_run",
+            "open_data",
+            "save_picture",
+            "save_table",
+            "report",
+            "tensorboard",
+            "export",
+            "fork",
+            "about",
+            "shortcuts",
+            "full_screen",
+            "stop",
+            "resume",
+        )
+    ]
     slow = ("larger", "smaller", "normal_size", "reset_layout")  # the whole window is laid out anew
     names = [n for n in harmless if n not in slow] * 8 + [n for n in harmless if n in slow]
     window.named["stop"].setVisible(False)  # an ended run has less to do
@@ -291,22 +323,44 @@ def act(d, random, names):
     if kind == 0:
         window.named[names[random.randint(len(names))]].trigger()
     elif kind == 1:
-        keys = [QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_Left, QtCore.Qt.Key_Right, QtCore.Qt.Key_Tab,
-                QtCore.Qt.Key_Space, QtCore.Qt.Key_Escape, QtCore.Qt.Key_PageDown, QtCore.Qt.Key_5, QtCore.Qt.Key_F]
+        keys = [
+            QtCore.Qt.Key_Up,
+            QtCore.Qt.Key_Down,
+            QtCore.Qt.Key_Left,
+            QtCore.Qt.Key_Right,
+            QtCore.Qt.Key_Tab,
+            QtCore.Qt.Key_Space,
+            QtCore.Qt.Key_Escape,
+            QtCore.Qt.Key_PageDown,
+            QtCore.Qt.Key_5,
+            QtCore.Qt.Key_F,
+        ]
         QtTest.QTest.keyClick(widget, keys[random.randint(len(keys))])
     elif kind == 2:
         QtTest.QTest.mouseMove(widget, place)
         QtTest.QTest.mouseClick(widget, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier, place)
     elif kind == 3:
         point = QtCore.QPointF(place)
-        turn = QtGui.QWheelEvent(point, QtCore.QPointF(widget.mapToGlobal(place)), QtCore.QPoint(), QtCore.QPoint(
-            0, int(random.choice([-120, 120]))), QtCore.Qt.NoButton, QtCore.Qt.NoModifier, QtCore.Qt.NoScrollPhase, False)
+        turn = QtGui.QWheelEvent(
+            point,
+            QtCore.QPointF(widget.mapToGlobal(place)),
+            QtCore.QPoint(),
+            QtCore.QPoint(0, int(random.choice([-120, 120]))),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.NoModifier,
+            QtCore.Qt.NoScrollPhase,
+            False,
+        )
         QtWidgets.QApplication.sendEvent(widget, turn)
     elif kind == 4 and window.model.book is not None:
         tensors = [t.name for t in window.model.tensors]
         name = tensors[random.randint(len(tensors))]
-        setting, value = [("num_bits", int(random.randint(2, 17))), ("symmetric", bool(random.randint(2))),
-                          ("narrow_range", bool(random.randint(2))), ("enabled", bool(random.randint(2)))][random.randint(4)]
+        setting, value = [
+            ("num_bits", int(random.randint(2, 17))),
+            ("symmetric", bool(random.randint(2))),
+            ("narrow_range", bool(random.randint(2))),
+            ("enabled", bool(random.randint(2))),
+        ][random.randint(4)]
         window.edits.edit([name], setting, value)
     elif kind == 5:
         docks = list(window.docks.docks.values())
@@ -336,8 +390,12 @@ def main(scenario, folder):
         return window
 
     def leave(code):
-        seen.update(errors=drivers[0].errors + caught, code=code, closing_s=time.perf_counter() - closing[0],
-                    threads=[t.name for t in threading.enumerate() if t.name.startswith("qatviz") and t.is_alive()])
+        seen.update(
+            errors=drivers[0].errors + caught,
+            code=code,
+            closing_s=time.perf_counter() - closing[0],
+            threads=[t.name for t in threading.enumerate() if t.name.startswith("qatviz") and t.is_alive()],
+        )
         print(json.dumps(seen), flush=True)
         exit_now(code)
 
@@ -357,7 +415,7 @@ def main(scenario, folder):
     application.Application.open_window, application.Application.report = open_window, keep
     application.MainWindow.closeEvent = timed_close
     os._exit = leave
-    application.window(ARGUMENTS.get(scenario, []) + ["--steps", "inf", "--out", os.path.join(folder, "run")])
+    application.window([*ARGUMENTS.get(scenario, []), "--steps", "inf", "--out", os.path.join(folder, "run")])
 
 
 if __name__ == "__main__":

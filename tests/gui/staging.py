@@ -13,8 +13,15 @@ from qatviz.quant.measures import flip_rate, measure
 from qatviz.telemetry import events
 from qatviz.telemetry.history import History
 from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names
-from qatviz.telemetry.snapshots import (SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram,
-                                        TensorValues, read_only)
+from qatviz.telemetry.snapshots import (
+    SNAPSHOT_MEASURES,
+    STEP_MEASURES,
+    Snapshot,
+    StepRecord,
+    TensorHistogram,
+    TensorValues,
+    read_only,
+)
 from qatviz.training import commands as c
 from qatviz.training.settings_book import SettingsBook
 
@@ -110,24 +117,40 @@ class StagedRun:
             found = measure(values, grid)
             quantized = fake_quant(values, grid) if settings.enabled else values
             codes = quantize(values, grid)
-            row = dict(found._asdict(), scale=grid.scale.max(), zero_point=grid.zero_point.flat[0],
-                       range_min=grid.minimum.min(), range_max=grid.maximum.max(),
-                       flip_rate=flip_rate(codes, self._codes.get(tensor.name)))
+            row = dict(
+                found._asdict(),
+                scale=grid.scale.max(),
+                zero_point=grid.zero_point.flat[0],
+                range_min=grid.minimum.min(),
+                range_max=grid.maximum.max(),
+                flip_rate=flip_rate(codes, self._codes.get(tensor.name)),
+            )
             self._codes[tensor.name] = codes
             columns.append([row[name] for name in SNAPSHOT_MEASURES])
             edges = np.linspace(min(values.min(), quantized.min()), max(values.max(), quantized.max()) + 1e-6, BINS + 1)
             counts = None
             if settings.enabled and settings.num_bits <= 8:
-                half = 2**(settings.num_bits - 1)
+                half = 2 ** (settings.num_bits - 1)
                 counts = read_only(np.bincount((codes + half).ravel().astype(int), minlength=2 * half).astype(np.int64))
             histograms[tensor.name] = TensorHistogram(
-                read_only(edges.astype(np.float32)), read_only(np.histogram(values, edges)[0].astype(np.int64)),
-                read_only(np.histogram(quantized, edges)[0].astype(np.int64)), -2**(settings.num_bits - 1), counts,
-                read_only(values.min(axis=0)), read_only(values.max(axis=0)),
-                read_only(np.atleast_1d(np.float32(grid.scale))), read_only(np.atleast_1d(np.int32(grid.zero_point))))
-        snapshot = Snapshot(self.step, self.seconds, read_only(np.array(columns, np.float32).T.copy()), histograms,
-                            tuple(self.book.of(t.name).num_bits for t in self.plan.tensors),
-                            tuple(self.book.of(t.name).enabled for t in self.plan.tensors))
+                read_only(edges.astype(np.float32)),
+                read_only(np.histogram(values, edges)[0].astype(np.int64)),
+                read_only(np.histogram(quantized, edges)[0].astype(np.int64)),
+                -(2 ** (settings.num_bits - 1)),
+                counts,
+                read_only(values.min(axis=0)),
+                read_only(values.max(axis=0)),
+                read_only(np.atleast_1d(np.float32(grid.scale))),
+                read_only(np.atleast_1d(np.int32(grid.zero_point))),
+            )
+        snapshot = Snapshot(
+            self.step,
+            self.seconds,
+            read_only(np.array(columns, np.float32).T.copy()),
+            histograms,
+            tuple(self.book.of(t.name).num_bits for t in self.plan.tensors),
+            tuple(self.book.of(t.name).enabled for t in self.plan.tensors),
+        )
         if self.history.last_step(SNAPSHOTS) in (None, *range(self.step)):
             self.history.append(SNAPSHOTS, self.step, snapshot.values.reshape(-1))
         self.put(snapshot)
@@ -165,8 +188,13 @@ class StagedRun:
         for tensor in self.plan.tensors:
             grid = self._grid(tensor)
             found = measure(self._values[tensor.name][:64], grid)
-            row = dict(found._asdict(), scale=grid.scale.max(), zero_point=grid.zero_point.flat[0],
-                       range_min=grid.minimum.min(), range_max=grid.maximum.max())
+            row = dict(
+                found._asdict(),
+                scale=grid.scale.max(),
+                zero_point=grid.zero_point.flat[0],
+                range_min=grid.minimum.min(),
+                range_max=grid.maximum.max(),
+            )
             columns.append([row[name] for name in STEP_MEASURES])
         values = np.array(columns, np.float32).T.copy()
         loss = 2.3 * np.exp(-self.step / 200) + 0.05 * self._random.rand()

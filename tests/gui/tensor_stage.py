@@ -24,6 +24,7 @@ def clock():
 @pytest.fixture
 def make(context, show, clock):
     """A panel that is shown, with a page open."""
+
     def make_it(tab=CODES, width=420, height=640):
         context.settings.setValue("tensor/tab", tab)
         panel = show(TensorPanel(context, clock=clock), width, height)
@@ -56,6 +57,9 @@ def point(plot, x, y):
 
 def hover(plot, x, y):
     position = QtCore.QPointF(point(plot, x, y))
-    plot.mouseMoveEvent(QtGui.QMouseEvent(QtCore.QEvent.MouseMove, position, QtCore.Qt.NoButton, QtCore.Qt.NoButton,
-                                          QtCore.Qt.NoModifier))
+    plot.mouseMoveEvent(
+        QtGui.QMouseEvent(
+            QtCore.QEvent.MouseMove, position, QtCore.Qt.NoButton, QtCore.Qt.NoButton, QtCore.Qt.NoModifier
+        )
+    )
     return plot.readout()

@@ -6,8 +6,18 @@ from hypothesis import strategies as st
 
 from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
 from qatviz.gui.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
-from qatviz.settings import (ACTIVATIONS, FROZEN, KINDS, MOVING_AVERAGE, PERCENTILE, QUANTIZER_SETTINGS, RUN_SETTINGS,
-                             WEIGHTS, RunSettings, quantizer_settings)
+from qatviz.settings import (
+    ACTIVATIONS,
+    FROZEN,
+    KINDS,
+    MOVING_AVERAGE,
+    PERCENTILE,
+    QUANTIZER_SETTINGS,
+    RUN_SETTINGS,
+    WEIGHTS,
+    RunSettings,
+    quantizer_settings,
+)
 
 NUMBERS = [s for s in [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()] if s.type in (int, float)]
 RATE = RUN_SETTINGS["learning_rate"]
@@ -32,21 +42,37 @@ def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
 
 @given(settings_and_values())
 def test_what_a_box_shows_is_read_back_as_the_same_number(pair):
-    setting, value = pair
+    _setting, value = pair
     assert float(number_text(value)) == pytest.approx(value, rel=1e-9)
 
 
-@pytest.mark.parametrize("name, value, expected", [
-    ("learning_rate", 1e-3, (2e-3, 5e-4)), ("learning_rate", 0.0, (1e-6, 0.0)), ("learning_rate", 0.0013, (2e-3, 1e-3)),
-    ("beta1", 0.9, (0.95, 0.8)), ("beta2", 0.999, (0.9995, 0.998)), ("evaluation_interval", 200, (210, 190)),
-    ("evaluation_interval", 0, (1, 0)), ("evaluation_interval", 1000, (1100, 990))])
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("learning_rate", 1e-3, (2e-3, 5e-4)),
+        ("learning_rate", 0.0, (1e-6, 0.0)),
+        ("learning_rate", 0.0013, (2e-3, 1e-3)),
+        ("beta1", 0.9, (0.95, 0.8)),
+        ("beta2", 0.999, (0.9995, 0.998)),
+        ("evaluation_interval", 200, (210, 190)),
+        ("evaluation_interval", 0, (1, 0)),
+        ("evaluation_interval", 1000, (1100, 990)),
+    ],
+)
 def test_steps_of_run_settings_are_round_numbers(name, value, expected):
     assert (stepped(RUN_SETTINGS[name], value, 1), stepped(RUN_SETTINGS[name], value, -1)) == expected
 
 
-@pytest.mark.parametrize("name, value, expected", [
-    ("num_bits", 8, (9, 7)), ("num_bits", 16, (16, 15)), ("percentile", 99.9, (99.95, 99.8)),
-    ("percentile", 100.0, (100.0, 99.999)), ("ema_decay", 0.999, (0.9995, 0.998))])
+@pytest.mark.parametrize(
+    "name, value, expected",
+    [
+        ("num_bits", 8, (9, 7)),
+        ("num_bits", 16, (16, 15)),
+        ("percentile", 99.9, (99.95, 99.8)),
+        ("percentile", 100.0, (100.0, 99.999)),
+        ("ema_decay", 0.999, (0.9995, 0.998)),
+    ],
+)
 def test_steps_of_quantizer_settings_are_round_numbers(name, value, expected):
     assert (stepped(QUANTIZER_SETTINGS[name], value, 1), stepped(QUANTIZER_SETTINGS[name], value, -1)) == expected
 
@@ -101,4 +127,5 @@ def test_settings_without_effect_say_why():
 def test_the_settings_of_optimizers_are_those_that_they_read():
     optimizers = pytest.importorskip("qatviz.training.optimizers")
     assert {name: set(optimizer.settings) - {"learning_rate"} for name, optimizer in optimizers.OPTIMIZERS.items()} == {
-        name: set(names) for name, names in OPTIMIZER_SETTINGS.items()}
+        name: set(names) for name, names in OPTIMIZER_SETTINGS.items()
+    }

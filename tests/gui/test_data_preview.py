@@ -21,7 +21,7 @@ def colors_of(image):
     image = image.convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asstring(image.byteCount()), np.uint8)
     width, height = image.width(), image.height()
-    return pixels.reshape(height, -1)[:, :4 * width].reshape(height, width, 4)[..., 2::-1]
+    return pixels.reshape(height, -1)[:, : 4 * width].reshape(height, width, 4)[..., 2::-1]
 
 
 @pytest.mark.parametrize("shape", [(28, 28), (5, 7), (3, 1), (9, 10, 3), (1, 3, 3)])
@@ -50,14 +50,23 @@ def test_nothing_is_shown_until_the_data_is_known_and_it_is_said_why(preview):
     preview.show_look(DIGITS, "")
     assert not preview.empty.isVisible() and preview.plot.isVisible()
     assert preview.grid.shown[:10] == tuple("0123456789")
-    assert preview.about.text() == ("digits: 28×28×1, 10 classes, 4,000 + 1,000 examples\n"
-                                    "uint8 from 0 to 255, fed as x / 255")
+    assert preview.about.text() == (
+        "digits: 28×28×1, 10 classes, 4,000 + 1,000 examples\nuint8 from 0 to 255, fed as x / 255"
+    )
 
 
 @pytest.mark.parametrize("size", [(320, 180), (700, 300), (1200, 500), (240, 130)])
-@pytest.mark.parametrize("look", [DIGITS, look_of((20, 60, 3)), look_of((64, 8, 1)), look_of((13,), 3, 30, 9),
-                                  look_of((5,), 1, 30, 9, task="regression")],
-                         ids=["digits", "wide", "tall", "rows", "targets"])
+@pytest.mark.parametrize(
+    "look",
+    [
+        DIGITS,
+        look_of((20, 60, 3)),
+        look_of((64, 8, 1)),
+        look_of((13,), 3, 30, 9),
+        look_of((5,), 1, 30, 9, task="regression"),
+    ],
+    ids=["digits", "wide", "tall", "rows", "targets"],
+)
 def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, look, size):
     grid = show(DataPreview(context.theme), *size).grid
     grid.resize(*size)
@@ -72,7 +81,8 @@ def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, lo
     if look.kind != ROWS:  # as wide to high as the example, but for whole pixels
         spot = places[0][0]
         assert abs(spot.width() / spot.height() - look.samples.shape[2] / look.samples.shape[1]) < 0.25 * max(
-            1, look.samples.shape[2] / look.samples.shape[1])
+            1, look.samples.shape[2] / look.samples.shape[1]
+        )
 
 
 def test_what_is_painted_is_the_example(context, show):
@@ -86,21 +96,25 @@ def test_what_is_painted_is_the_example(context, show):
     ratio = image.width() / preview.grid.width()
     for (spot, _), caption in zip(preview.grid._places(), preview.grid.shown):
         inner = spot.adjusted(2, 2, -2, -2)
-        levels = {QtGui.QColor(image.pixel(int(px * ratio), int(py * ratio))).value()
-                  for px in range(inner.left(), inner.right()) for py in range(inner.top(), inner.bottom())}
+        levels = {
+            QtGui.QColor(image.pixel(int(px * ratio), int(py * ratio))).value()
+            for px in range(inner.left(), inner.right())
+            for py in range(inner.top(), inner.bottom())
+        }
         assert (max(levels) > 200) == (caption == "0") and min(levels) < 50
 
 
 @pytest.mark.parametrize("classes, lies", [(10, False), (3, True), (14, True), (40, False)])
 def test_bars_have_the_lengths_of_the_counts(preview, classes, lies):
     names = tuple(f"class {index}" for index in range(classes)) if lies else tuple(map(str, range(classes)))
-    look = look_of(classes=classes)._replace(groups=names, train_counts=np.arange(classes) * 7,
-                                             test_counts=np.arange(classes))
+    look = look_of(classes=classes)._replace(
+        groups=names, train_counts=np.arange(classes) * 7, test_counts=np.arange(classes)
+    )
     preview.show_look(look, "")
     low, high = (0, 1) if lies else (2, 3)
     for bars, counts in ((preview.train, look.train_counts), (preview.test, look.test_counts)):
         assert (bars.boxes[:, low] == 0).all() and bars.boxes[:, high].tolist() == counts.tolist()
-    (x0, x1), (y0, y1) = preview.plot.getPlotItem().viewRange()
+    (_x0, x1), (_y0, y1) = preview.plot.getPlotItem().viewRange()
     assert (x1 if lies else y1) > look.train_counts.max()
     axis = preview.plot.getPlotItem().getAxis("left" if lies else "bottom")
     shown = [text for _, text in axis._tickLevels[0]]
@@ -131,5 +145,5 @@ def test_one_data_set_after_the_other(preview):
     for look in (DIGITS, look_of((13,), 3, 30, 9), named, DIGITS):
         preview.show_look(look, "")
         preview.grab()
-        assert preview.grid.shown == look.captions[:len(preview.grid.shown)]
+        assert preview.grid.shown == look.captions[: len(preview.grid.shown)]
     assert not preview.plot.getPlotItem().getViewBox().yInverted()

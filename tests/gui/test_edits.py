@@ -61,7 +61,7 @@ def test_in_hold_mode_nothing_is_sent_until_it_is_applied(stage):
 
 
 def test_going_live_sends_what_was_held(stage):
-    run, edits, answer = stage
+    run, edits, _answer = stage
     edits.set_mode(HOLD)
     edits.edit(["conv1.weights"], "num_bits", 2)
     edits.set_mode(LIVE)
@@ -99,7 +99,7 @@ def test_an_edit_back_while_the_change_is_under_way_is_sent_after_it(stage):
 
 
 def test_what_the_run_refuses_is_told_and_no_longer_pending(stage, context):
-    run, edits, answer = stage
+    _run, edits, answer = stage
     heard = []
     edits.refused.connect(heard.append)
     edits.set_mode(HOLD)
@@ -120,7 +120,7 @@ def test_an_ended_run_refuses_without_an_exception(stage, context):
 
 
 def test_a_new_change_forgets_what_could_be_redone(stage):
-    run, edits, answer = stage
+    _run, edits, answer = stage
     edits.set_mode(HOLD)
     for bits in (4, 3):
         edits.edit(["conv1.weights"], "num_bits", bits)
@@ -149,7 +149,7 @@ def test_a_preset_is_sent_live_and_collected_in_hold_mode(stage):
 
 
 def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(stage, context):
-    run, edits, answer = stage
+    _run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()
@@ -158,7 +158,7 @@ def test_after_the_run_was_set_back_there_is_no_undo_of_what_is_not_in_effect(st
 
 
 def test_an_undo_that_the_run_answers_after_it_was_set_back_is_a_change_like_any_other(stage, context):
-    run, edits, answer = stage
+    _run, edits, answer = stage
     edits.edit(["conv1.weights"], "num_bits", 4)
     edits.apply()
     answer()

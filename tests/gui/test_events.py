@@ -60,8 +60,10 @@ def test_a_change_is_told_with_its_step_and_values(context, panel, staged):
     run = staged(steps=7)
     change(context, run, ("conv1.weights.num_bits", 4))
     change(context, run, ("run.learning_rate", 0.01), ("conv1.weights.symmetric", False))
-    assert lines(panel) == ["conv1.weights.num_bits 8 → 4",
-                            "run.learning_rate 0.001 → 0.01, conv1.weights.symmetric on → off"]
+    assert lines(panel) == [
+        "conv1.weights.num_bits 8 → 4",
+        "run.learning_rate 0.001 → 0.01, conv1.weights.symmetric on → off",
+    ]
     assert panel.source.index(0, STEP).data() == "7" and panel.source.index(1, STEP).data() == "8"
 
 
@@ -94,11 +96,27 @@ def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
 
 @pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))
 def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
-    values = {"seconds": 1.5, "device": "/cpu", "sequence": 1, "command": "x", "message": "it broke",
-              "tensors": ("a", "b"), "reason": "asked to", "scores": ACCURACY, "metric": "accuracy", "num_examples": 10, "name": "auto-1",
-              "from_step": 9, "steps": 100,
-              "what": "the loss is not finite", "restored_step": 2, "traceback": "Traceback", "step": 3,
-              "changes": (Change("conv1.weights.num_bits", 8, 4),), "checkpoint": "before-1"}
+    values = {
+        "seconds": 1.5,
+        "device": "/cpu",
+        "sequence": 1,
+        "command": "x",
+        "message": "it broke",
+        "tensors": ("a", "b"),
+        "reason": "asked to",
+        "scores": ACCURACY,
+        "metric": "accuracy",
+        "num_examples": 10,
+        "name": "auto-1",
+        "from_step": 9,
+        "steps": 100,
+        "what": "the loss is not finite",
+        "restored_step": 2,
+        "traceback": "Traceback",
+        "step": 3,
+        "changes": (Change("conv1.weights.num_bits", 8, 4),),
+        "checkpoint": "before-1",
+    }
     known = events.EVENT_KINDS[kind]
     event = known(**{name: values[name] for name in known.__dataclass_fields__ if name in values})
     assert is_listed(event) and mark_of(event).symbol != "·" and sentence(event) != kind
@@ -108,8 +126,12 @@ def test_every_kind_of_event_has_a_mark_and_words_of_its_own(kind, context):
 def test_answers_to_commands_that_changed_nothing_are_left_out(context, panel, staged):
     run = staged()
     do(context, run, InspectTensor("conv1.weights"), TakeSnapshot(), Pause())
-    context.model.take([events.CheckpointSaved(3, "before-00000003-1", "before x=1"),
-                        events.CheckpointSaved(3, "auto-00000003", "automatic")])
+    context.model.take(
+        [
+            events.CheckpointSaved(3, "before-00000003-1", "before x=1"),
+            events.CheckpointSaved(3, "auto-00000003", "automatic"),
+        ]
+    )
     assert lines(panel) == ["paused", "kept checkpoint auto-00000003 (automatic)"]
 
 
@@ -119,8 +141,12 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
     panel.refresh()
     back = Change("conv1.weights.num_bits", 4, 8)
     checkpoint = context.model.happenings[-1].event.checkpoint
-    context.model.take([events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)),
-                        events.Restored(4, checkpoint, "restored", 5, (back,))])
+    context.model.take(
+        [
+            events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)),
+            events.Restored(4, checkpoint, "restored", 5, (back,)),
+        ]
+    )
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "the run was set back from step 5 to 4"]
     left, set_back = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
     assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")
@@ -131,8 +157,9 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
 def test_the_list_can_be_narrowed_which_is_remembered(context, panel, staged, show):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
-    context.model.take([events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5),
-                        events.RecordFailed(6, "disk full")])
+    context.model.take(
+        [events.Evaluated(5, ACCURACY, 1000, 0.2), events.Resumed(5), events.RecordFailed(6, "disk full")]
+    )
     assert len(lines(panel)) == 4
     QTest.mouseClick(panel.filters["changes"], Qt.LeftButton)
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "not recorded any more: disk full"]
@@ -244,7 +271,7 @@ def test_a_failure_shows_its_message_and_its_traceback_to_copy(context, panel, s
     choose(panel, "training failed: OSError: disk is full")
     assert panel.source.index(0, WHAT).data(Qt.ForegroundRole) == context.theme.color("bad")
     panel.details_action.trigger()
-    dialog, = [w for w in app.topLevelWidgets() if isinstance(w, DetailsDialog) and w.isVisible()]
+    (dialog,) = [w for w in app.topLevelWidgets() if isinstance(w, DetailsDialog) and w.isVisible()]
     assert "Traceback" in dialog.details.toPlainText() and "disk is full" in dialog.message.text()
     dialog.copy.click()
     assert "Traceback" in QtWidgets.QApplication.clipboard().text()
@@ -301,8 +328,12 @@ def test_the_list_can_be_taken_along(context, panel, staged):
     run = staged()
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
-    assert panel.table() == {"step": [3], "kind": ["CommandApplied"], "what": ["conv1.weights.num_bits 8 → 4"],
-                             "survives": [True]}
+    assert panel.table() == {
+        "step": [3],
+        "kind": ["CommandApplied"],
+        "what": ["conv1.weights.num_bits 8 → 4"],
+        "survives": [True],
+    }
 
 
 def test_every_control_says_what_it_does(panel):

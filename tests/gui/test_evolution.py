@@ -11,7 +11,6 @@ from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.theme import LIGHT
 from qatviz.telemetry.refill import STEPS
 
-
 # Empty states
 
 
@@ -66,9 +65,16 @@ def test_every_plot_draws_what_the_history_has(context, panel, staged):
     go_on(context, run)
     context.model.select(["conv1.weights", "conv1.activations"])
     shown = panel(",".join(kind.key for kind in KINDS), height=1200)
-    series = {"loss": "loss", "accuracy": "accuracy.quantized", "sqnr": "conv1.weights/sqnr_db",
-              "error": "conv1.weights/mse", "scale": "conv1.weights/scale", "zero_point": "conv1.weights/zero_point",
-              "flip_rate": "snapshot:conv1.weights/flip_rate", "learning_rate": "learning_rate"}
+    series = {
+        "loss": "loss",
+        "accuracy": "accuracy.quantized",
+        "sqnr": "conv1.weights/sqnr_db",
+        "error": "conv1.weights/mse",
+        "scale": "conv1.weights/scale",
+        "zero_point": "conv1.weights/zero_point",
+        "flip_rate": "snapshot:conv1.weights/flip_rate",
+        "learning_rate": "learning_rate",
+    }
     for kind in KINDS:
         known = run.history.series(series[kind.key])
         wanted = known.mean.astype(np.float64) * kind.factor
@@ -188,8 +194,8 @@ def test_the_axis_of_values_does_not_move_with_each_step(context, panel, trained
     for _ in range(60):
         train(context, run, 1)
         shown.refresh()
-        for key in seen:
-            seen[key].add(shown.plots[key].canvas.y_range)
+        for key, ranges in seen.items():
+            ranges.add(shown.plots[key].canvas.y_range)
     assert max(map(len, seen.values())) <= 6, "not 60"
 
 
@@ -320,8 +326,9 @@ def test_a_right_click_on_a_plot_opens_its_figure_menu(context, panel, trained, 
     opened = []
     monkeypatch.setattr(plot.menu, "popup", opened.append)
     point = QtCore.QPoint(100, 20)
-    QtWidgets.QApplication.sendEvent(plot.canvas, QtGui.QContextMenuEvent(QtGui.QContextMenuEvent.Mouse, point,
-                                                                          plot.canvas.mapToGlobal(point)))
+    QtWidgets.QApplication.sendEvent(
+        plot.canvas, QtGui.QContextMenuEvent(QtGui.QContextMenuEvent.Mouse, point, plot.canvas.mapToGlobal(point))
+    )
     assert opened == [plot.canvas.mapToGlobal(point)]
 
 
@@ -340,8 +347,9 @@ def test_only_visible_plots_are_read(context, panel, trained):
     assert not shown.plots["sqnr"].canvas.curves and not shown.plots["sqnr"].isVisible()
 
 
-def test_many_curves_are_drawn_in_turns_while_nothing_moves_and_all_together_when_it_does(context, panel, trained, app,
-                                                                                        monkeypatch):
+def test_many_curves_are_drawn_in_turns_while_nothing_moves_and_all_together_when_it_does(
+    context, panel, trained, app, monkeypatch
+):
     monkeypatch.setattr("qatviz.gui.panels.evolution._POINTS_AT_ONCE", 1)
     run = trained(60)
     shown = panel("loss,sqnr,scale")

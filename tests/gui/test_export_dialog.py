@@ -51,6 +51,7 @@ def advance(context, run):
     def go_on(steps=1):
         run.advance(steps)
         context.model.take(run.drain())
+
     return go_on
 
 
@@ -64,6 +65,7 @@ def visible_texts(dialog):
 
 
 # What is possible
+
 
 def test_formats_tell_whether_they_can_hold_the_present_settings(run, make, context, advance):
     dialog = make()
@@ -168,12 +170,17 @@ def test_of_a_checkpoint_nothing_can_be_changed(run, make):
     assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
 
 
-@pytest.mark.parametrize("remedy, found", [
-    ("with a.weights.symmetric=on, with a.weights.per_channel=off, or with a.weights.num_bits=7",
-     ["a.weights.symmetric=on", "a.weights.per_channel=off", "a.weights.num_bits=7"]),
-    ("from that step on, or with block/conv.1.weights.quant_delay=0.", ["block/conv.1.weights.quant_delay=0"]),
-    ("with option int16 on", []),
-])
+@pytest.mark.parametrize(
+    "remedy, found",
+    [
+        (
+            "with a.weights.symmetric=on, with a.weights.per_channel=off, or with a.weights.num_bits=7",
+            ["a.weights.symmetric=on", "a.weights.per_channel=off", "a.weights.num_bits=7"],
+        ),
+        ("from that step on, or with block/conv.1.weights.quant_delay=0.", ["block/conv.1.weights.quant_delay=0"]),
+        ("with option int16 on", []),
+    ],
+)
 def test_every_alternative_is_a_link_of_its_own(run, make, remedy, found):
     dialog = make()
     wanted = QtTest.QSignalSpy(dialog.form.limits.change_wanted)
@@ -202,11 +209,15 @@ def test_without_a_run_there_is_nothing_to_export(make):
 
 # Which state
 
+
 def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app):
     dialog = make()
     box = dialog.form.moment
     assert [box.itemText(row) for row in range(box.count())] == [
-        "Now (step 3)", "Step 3: asked for", "Step 2: before conv1.weights.num_bits=4"]
+        "Now (step 3)",
+        "Step 3: asked for",
+        "Step 2: before conv1.weights.num_bits=4",
+    ]
     twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
     dialog.launcher.books = {"step-00000003": twelve}
     dialog.form.formats.choose("narrow")
@@ -256,6 +267,7 @@ def test_a_delay_that_is_not_over_is_told_with_the_step(context, staged, make, m
 
 # Where to
 
+
 def test_files_are_suggested_under_the_run_one_for_each_format(run, make):
     dialog = make()
     assert dialog.form.path.path() == os.path.join(DIRECTORY, "exports", "lenet-wide.wide")
@@ -278,8 +290,15 @@ def test_a_place_of_the_users_own_stays_and_is_remembered(run, make, tmp_path):
     assert make("/runs/other").form.path.path() == str(tmp_path / "other-wide.wide")
 
 
-@pytest.mark.parametrize("name, problem", [("", "expected the name of a file"), ("folder", "is a directory"),
-                                           ("file/x.wide", "is a file; expected a directory"), ("new/x.wide", "")])
+@pytest.mark.parametrize(
+    "name, problem",
+    [
+        ("", "expected the name of a file"),
+        ("folder", "is a directory"),
+        ("file/x.wide", "is a file; expected a directory"),
+        ("new/x.wide", ""),
+    ],
+)
 def test_what_is_wrong_with_a_file_is_told_under_it(run, make, tmp_path, name, problem):
     (tmp_path / "folder").mkdir()
     (tmp_path / "file").write_bytes(b"")
@@ -298,6 +317,7 @@ def test_a_file_that_will_be_replaced_is_told(run, make, tmp_path):
 
 # From the click to the table
 
+
 def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make, advance, app):
     dialog = make()
     dialog.form.examples.setValue(50)
@@ -308,16 +328,21 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     progress = QtTest.QSignalSpy(dialog.exporter.progressed)
     advance(2)
     wait_for(dialog.exporter.ended)
-    assert dialog.launcher.wanted == [ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(
-        DIRECTORY, "exports", "lenet-wide.wide"), 50)]
+    assert dialog.launcher.wanted == [
+        ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
+    ]
     assert [list(seen) for seen in progress] == [["starting", 0.0], ["making the integers", 0.25], ["writing", 0.98]]
     result = dialog.result
     assert result.isVisible() and result.heading.text().startswith("✓") and dialog.again.isVisible()
     text = visible_texts(dialog)
     for part in ("TFLite int8 of step 3", "1,000 held-out examples", "float 98.00 %", "file 45.1 kB", "Note: a note"):
         assert part in text, part
-    assert result.outputs.table() == {"compared": list(RECORD["outputs"]), "identical": [0.9946, 0.9946],
-                                      "largest": [1, 1], "top1": [1.0, 0.999]}
+    assert result.outputs.table() == {
+        "compared": list(RECORD["outputs"]),
+        "identical": [0.9946, 0.9946],
+        "largest": [1, 1],
+        "top1": [1.0, 0.999],
+    }
     model = result.outputs.model()
     assert [model.index(1, column).data() for column in range(4)] == ["file to simulator", "99.46 %", "1", "99.90 %"]
     result.copy.click()
@@ -346,15 +371,22 @@ def test_layers_are_sorted_by_numbers(run, make, app):
 
 def test_faults_are_told_in_words(run, make, app):
     result = show_record(make(), app, faults=["layer 'conv1': alone, 3 of its codes differ"], as_expected=False)
-    assert "✕ Written, but 1 operation does not compute what it should" == result.heading.text()
+    assert result.heading.text() == "✕ Written, but 1 operation does not compute what it should"
     assert result.faults.isVisible() and "✕ layer 'conv1': alone, 3" in result.faults.text()
     result = show_record(make(), app, as_expected=False)
     assert result.heading.text().startswith("!") and not result.faults.isVisible()
 
 
 def test_a_proof_of_another_kind_is_shown_all_the_same(run, make, app):
-    result = show_record(make(), app, layers=[], accuracy={}, bytes={}, notes=[], outputs={
-        "float logits": {"largest_difference": 1.25e-5, "finite": True, "top1": 0.99995}})
+    result = show_record(
+        make(),
+        app,
+        layers=[],
+        accuracy={},
+        bytes={},
+        notes=[],
+        outputs={"float logits": {"largest_difference": 1.25e-5, "finite": True, "top1": 0.99995}},
+    )
     assert not result.layers.isVisible() and not result.notes.isVisible()
     model = result.outputs.model()
     assert [model.index(0, i).data() for i in range(4)] == ["float logits", "1.25e-05", "yes", "99.99 %"]

@@ -48,12 +48,15 @@ def reached(exporter, what):
 
 # The checkpoint of the present state
 
+
 @pytest.mark.parametrize("saved_first", [False, True])
 def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_first):
     exporter.begin(NOW)
     number = context.model.run._sequence
-    news = [events.CommandApplied(5, number, "SaveCheckpoint", (), "step-00000005"),
-            events.CheckpointSaved(5, "step-00000005", "asked for")]
+    news = [
+        events.CommandApplied(5, number, "SaveCheckpoint", (), "step-00000005"),
+        events.CheckpointSaved(5, "step-00000005", "asked for"),
+    ]
     first, second = news[::-1] if saved_first else news
     context.model.take([events.CheckpointSaved(4, "auto-00000004", "automatic"), first])
     assert exporter.is_busy and not exporter.launcher.wanted
@@ -63,11 +66,14 @@ def test_it_begins_once_the_present_state_is_on_disk(exporter, context, saved_fi
     assert ended.record == RECORD and ended.wanted.checkpoint == "step-00000005" and not exporter.is_busy
 
 
-@pytest.mark.parametrize("event, message", [
-    (events.CommandRejected(3, 1, "SaveCheckpoint", "the run has ended"), "the run has ended"),
-    (events.RecordFailed(3, "the disk is full"), "the disk is full"),
-    (events.Stopped(3), "the run has ended"),
-])
+@pytest.mark.parametrize(
+    "event, message",
+    [
+        (events.CommandRejected(3, 1, "SaveCheckpoint", "the run has ended"), "the run has ended"),
+        (events.RecordFailed(3, "the disk is full"), "the disk is full"),
+        (events.Stopped(3), "the run has ended"),
+    ],
+)
 def test_a_state_that_can_not_be_kept_is_told(exporter, context, event, message):
     ended = QtTest.QSignalSpy(exporter.ended)
     exporter.begin(NOW)
@@ -92,20 +98,25 @@ def test_a_run_that_has_ended_is_not_asked(exporter, run):
 
 # How it ends
 
+
 def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter):
     exporter.launcher.program = (
         "import json, os\nline = json.dumps(dict(progress=0.5, what='halves')).encode()\n"
-        f"os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({RECORD!r}).encode() + b'\\n')")
+        f"os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({RECORD!r}).encode() + b'\\n')"
+    )
     progressed = QtTest.QSignalSpy(exporter.progressed)
     assert end_of(exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
 
 
-@pytest.mark.parametrize("program, message, details", [
-    ("import sys; sys.exit('exporting ...\\nqatviz: error: conv1: 9 bits')", "conv1: 9 bits", ""),
-    ("import sys; sys.stderr.write('noise\\n'); raise ValueError('a bug')", "ValueError: a bug", "Traceback"),
-    ("raise SystemExit(7)", "ended with code 7", ""),
-    ("import os; os.kill(os.getpid(), 9)", "sudden end", ""),
-])
+@pytest.mark.parametrize(
+    "program, message, details",
+    [
+        ("import sys; sys.exit('exporting ...\\nqatviz: error: conv1: 9 bits')", "conv1: 9 bits", ""),
+        ("import sys; sys.stderr.write('noise\\n'); raise ValueError('a bug')", "ValueError: a bug", "Traceback"),
+        ("raise SystemExit(7)", "ended with code 7", ""),
+        ("import os; os.kill(os.getpid(), 9)", "sudden end", ""),
+    ],
+)
 def test_what_went_wrong_is_told(exporter, program, message, details):
     exporter.launcher.program = program
     ended = end_of(exporter)
@@ -126,11 +137,13 @@ def test_what_is_refused_before_it_begins_is_told(exporter):
 
 def test_the_environment_is_passed_on(exporter):
     exporter.launcher.program = (
-        "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))")
+        "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))"
+    )
     assert end_of(exporter).record == {"seen": "1", "path": os.environ["PATH"]}
 
 
 # Cancelling
+
 
 def test_cancelling_before_the_state_is_kept_starts_nothing(exporter, context, run):
     exporter.begin(NOW)
@@ -170,6 +183,7 @@ def test_what_was_written_when_it_was_cancelled_is_shown(exporter):
 
 
 # In the window
+
 
 @pytest.fixture
 def window(app, tmp_path):

@@ -42,8 +42,25 @@ def directory(tmp_path_factory):
     images = random.rand(120, 4, 4, 1).astype(np.float32) + labels[:, None, None, None] / 2
     data = str(folder / "data.npz")
     np.savez(data, x_train=images[:80], y_train=labels[:80], x_test=images[80:], y_test=labels[80:])
-    command = [sys.executable, "-m", "qatviz", "train", "--network", "mlp", "--data", data, "--steps", "4",
-               "--batch-size", "8", "--set", "2:dense1.weights.num_bits=4", "--out", str(folder / "run"), "--quiet"]
+    command = [
+        sys.executable,
+        "-m",
+        "qatviz",
+        "train",
+        "--network",
+        "mlp",
+        "--data",
+        data,
+        "--steps",
+        "4",
+        "--batch-size",
+        "8",
+        "--set",
+        "2:dense1.weights.num_bits=4",
+        "--out",
+        str(folder / "run"),
+        "--quiet",
+    ]
     subprocess.run(command, check=True, env=ENVIRON, timeout=TIMEOUT_S)
     return str(folder / "run")
 
@@ -67,7 +84,11 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
         ended = wait_for(exporter.ended)[0][0]
         assert ended.record is not None, ended
         assert sorted(os.listdir(str(tmp_path / "new"))) == [
-            "net.tflite", "net.tflite.golden.npz", "net.tflite.parity.json", "net.tflite.parity.txt"]
+            "net.tflite",
+            "net.tflite.golden.npz",
+            "net.tflite.parity.json",
+            "net.tflite.parity.txt",
+        ]
         assert dialog.result.heading.text().startswith("✓") and dialog.result.layers.model().rowCount() >= 3
         with open(str(tmp_path / "new" / "net.tflite.parity.json")) as file:
             assert dialog.result.outputs.table()["compared"] == list(json.load(file)["outputs"])
@@ -87,7 +108,13 @@ def test_what_the_window_calls_is_what_the_command_line_takes(form):
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
         parsed = parse(command.arguments[2:])
         assert (parsed.directory, parsed.format, parsed.out, parsed.checkpoint, parsed.verify, parsed.progress) == (
-            "/runs/a", form.name, "/runs/a/x" + form.suffix, "step-00000003", examples, True)
+            "/runs/a",
+            form.name,
+            "/runs/a/x" + form.suffix,
+            "step-00000003",
+            examples,
+            True,
+        )
         for name, value in options.items():
             assert (getattr(parsed, name) or False) == value
         assert command.environment["TF_NUM_INTRAOP_THREADS"] == "1" and ROOT in command.environment["PYTHONPATH"]
@@ -117,6 +144,7 @@ def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, monkeypa
 
     def refuse(*_):
         raise OSError(95, "Operation not supported")
+
     monkeypatch.setattr(os, "link", refuse)
     for _ in range(2):
         assert exporting.keep(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
@@ -132,8 +160,10 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
     launcher = AppLauncher()
     infos = launcher.moments(directory)
     before, final = (next(info for info in infos if info.name.startswith(prefix)) for prefix in ("before", "final"))
-    assert [(launcher.settings_at(directory, info.name)[0].of("dense1.weights").num_bits, info.step)
-            for info in (before, final)] == [(8, 2), (4, 4)]
+    assert [
+        (launcher.settings_at(directory, info.name)[0].of("dense1.weights").num_bits, info.step)
+        for info in (before, final)
+    ] == [(8, 2), (4, 4)]
     names = [info.name for info in infos]
     exporting.keep(directory, before.name)
     assert [info.name for info in launcher.moments(directory)] == names  # not twice
@@ -143,8 +173,13 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
 
 @pytest.mark.parametrize("ending", [signal.SIGTERM, "input"])
 def test_followed_work_ends_where_it_is_asked_to(ending):
-    process = subprocess.Popen([sys.executable, "-c", FOLLOWED], env=ENVIRON, stdin=subprocess.PIPE,
-                               stdout=subprocess.PIPE, stderr=subprocess.PIPE)
+    process = subprocess.Popen(
+        [sys.executable, "-c", FOLLOWED],
+        env=ENVIRON,
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
     assert process.stdout.readline() == b"ready\n"
     assert json.loads(process.stdout.readline().decode()) == {"progress": 0.0, "what": "waiting"}
     if ending == "input":

@@ -37,7 +37,7 @@ def ink(image, color="#ff0000"):
     """Where an image has a colour: bool [height, width]."""
     image = image.convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint32)
-    return (pixels.reshape(image.height(), image.width()) & 0xffffff) == int(color[1:], 16)
+    return (pixels.reshape(image.height(), image.width()) & 0xFFFFFF) == int(color[1:], 16)
 
 
 def dialogs(app, kind):
@@ -48,7 +48,7 @@ def test_a_picture_has_the_size_asked_for_and_the_widget_keeps_its_own(framed):
     before = framed.plot.size()
     image = picture(framed.plot, SIZE)
     assert image.size() == SIZE and framed.plot.size() == before
-    rows, columns = np.nonzero(ink(image))
+    _rows, columns = np.nonzero(ink(image))
     assert columns.max() > 460, "the plot was laid out for the size, not stretched or cut"
     assert picture(framed.plot).size() == before
 
@@ -73,7 +73,8 @@ def test_png_is_read_back_as_it_was_drawn(framed, tmp_path):
     save_png(framed.plot, tmp_path / "a.png", SIZE)
     read = QtGui.QImage(str(tmp_path / "a.png"))
     assert read.convertToFormat(QtGui.QImage.Format_RGB32) == picture(framed.plot, SIZE).convertToFormat(
-        QtGui.QImage.Format_RGB32)
+        QtGui.QImage.Format_RGB32
+    )
     assert os.listdir(str(tmp_path)) == ["a.png"]
 
 
@@ -127,8 +128,11 @@ def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
     show(window, 600, 200)
     save_svg(window, tmp_path / "a.svg")
     root = ElementTree.parse(str(tmp_path / "a.svg")).getroot()
-    groups = [ElementTree.tostring(group).decode() for group in root.iter("{http://www.w3.org/2000/svg}g")
-              if group.get("clip-path")]
+    groups = [
+        ElementTree.tostring(group).decode()
+        for group in root.iter("{http://www.w3.org/2000/svg}g")
+        if group.get("clip-path")
+    ]
     assert len(groups) == 2
     assert {("#ff0000" in group, "#00ff00" in group) for group in groups} == {(True, False), (False, True)}
     left = sorted(float(rect.get("x")) for rect in root.iter("{http://www.w3.org/2000/svg}rect") if rect.get("x"))
@@ -190,7 +194,7 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
     saved = []
     framed.plot.menu.saved.connect(saved.append)
     framed.plot.menu.picture_action.trigger()
-    dialog, = dialogs(app, SaveFigureDialog)
+    (dialog,) = dialogs(app, SaveFigureDialog)
     assert dialog.path() == str(tmp_path / "loss.png")
     assert dialog.size_in_pixels() == framed.plot.size() and not dialog.width_box.isEnabled()
     QtTest.QTest.keyClick(dialog.as_shown_box, QtCore.Qt.Key_Space)
@@ -203,7 +207,7 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
     assert QtGui.QImage(saved[0]).size() == QtCore.QSize(900, 600)
 
     framed.plot.menu.save_picture()
-    dialog, = dialogs(app, SaveFigureDialog)
+    (dialog,) = dialogs(app, SaveFigureDialog)
     assert dialog.path() == str(tmp_path / "loss-2.png"), "no picture is replaced by accident"
     assert dialog.size_in_pixels() == QtCore.QSize(300, 200) and dialog.scale() == 3
     dialog.path_edit.setText("loss")
@@ -219,7 +223,7 @@ def test_the_dialog_saves_at_a_size_of_the_users_own_and_remembers(framed, app, 
 def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
     context.settings.setValue("figures/directory", str(tmp_path))
     framed.plot.menu.table_action.trigger()
-    dialog, = dialogs(app, QtWidgets.QFileDialog)
+    (dialog,) = dialogs(app, QtWidgets.QFileDialog)
     dialog.selectFile(str(tmp_path / "numbers"))
     dialog.accept()
     assert (tmp_path / "numbers.csv").read_text(encoding="utf-8").splitlines()[:2] == ["step,loss", "0,0.0"]
@@ -228,7 +232,7 @@ def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
 def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, app):
     framed.plot.set_table({})
     framed.plot.menu.table_action.trigger()
-    box, = dialogs(app, QtWidgets.QMessageBox)
+    (box,) = dialogs(app, QtWidgets.QMessageBox)
     assert "no numbers" in box.text() and not dialogs(app, QtWidgets.QFileDialog)
     box.accept()
 
@@ -237,10 +241,10 @@ def test_what_cannot_be_saved_is_told(framed, app, context, tmp_path):
     failed = []
     framed.plot.menu.failed.connect(failed.append)
     framed.plot.menu.save_picture()
-    dialog, = dialogs(app, SaveFigureDialog)
+    (dialog,) = dialogs(app, SaveFigureDialog)
     dialog.path_edit.setText(str(tmp_path / "nowhere" / "a.png"))
     dialog.accept()
-    box, = dialogs(app, QtWidgets.QMessageBox)
+    (box,) = dialogs(app, QtWidgets.QMessageBox)
     assert failed == [box.text()] and "a.png" in box.text() and "No such file" in box.text()
     assert context.settings.value("figures/directory") is None
     box.accept()

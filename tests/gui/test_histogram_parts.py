@@ -54,8 +54,17 @@ def test_ticks_are_few_round_and_within_the_axis(low, width, most):
         assert "0" in labels
 
 
-@pytest.mark.parametrize("value, step, text", [(0.25, 0.25, "0.25"), (-0.5, 0.25, "−0.50"), (2, 1, "2"), (0, 0.1, "0"),
-                                               (2e-5, 1e-5, "2e−5"), (1500, 500, "1500")])
+@pytest.mark.parametrize(
+    "value, step, text",
+    [
+        (0.25, 0.25, "0.25"),
+        (-0.5, 0.25, "−0.50"),
+        (2, 1, "2"),
+        (0, 0.1, "0"),
+        (2e-5, 1e-5, "2e−5"),
+        (1500, 500, "1500"),
+    ],
+)
 def test_labels_have_the_digits_that_the_step_needs(value, step, text):
     assert label(value, step) == text
 
@@ -77,7 +86,7 @@ def test_tiles_do_not_overlap_and_stay_within_the_width(count, size, width, heig
     least = SIZES[SMALL if size == FIT else size]
     places = [grid.place(i) for i in range(count)]
     assert len(set(places)) == count
-    assert all(GAP_PX <= x and x + grid.width <= width for x, _ in places)
+    assert all(x >= GAP_PX and x + grid.width <= width for x, _ in places)
     assert grid.height >= least[1] and (grid.width >= least[0] or grid.columns == 1)
     for i, (x, y) in enumerate(places):
         assert grid.index_at(x, y) == i == grid.index_at(x + grid.width - 1, y + grid.height - 1)
@@ -102,14 +111,17 @@ def test_fit_shows_all_tiles_where_they_have_room():
     assert arrange(60, FIT, 600, 300).total_height > 300
 
 
-@pytest.mark.parametrize("selected, start, name, is_range, is_addition, expected", [
-    ("a", "a", "c", False, False, ("c", "c")),
-    ("a", "a", "c", False, True, ("ac", "c")),
-    ("ac", "a", "c", False, True, ("a", "a")),
-    ("a", "a", "a", False, True, ("a", "a")),
-    ("a", "b", "e", True, False, ("bcde", "e")),
-    ("a", "e", "b", True, False, ("bcde", "b")),
-    ("a", "not shown", "b", True, False, ("b", "b")),
-])
+@pytest.mark.parametrize(
+    "selected, start, name, is_range, is_addition, expected",
+    [
+        ("a", "a", "c", False, False, ("c", "c")),
+        ("a", "a", "c", False, True, ("ac", "c")),
+        ("ac", "a", "c", False, True, ("a", "a")),
+        ("a", "a", "a", False, True, ("a", "a")),
+        ("a", "b", "e", True, False, ("bcde", "e")),
+        ("a", "e", "b", True, False, ("bcde", "b")),
+        ("a", "not shown", "b", True, False, ("b", "b")),
+    ],
+)
 def test_tiles_are_selected_as_lists_do(selected, start, name, is_range, is_addition, expected):
     assert picked(NAMES, tuple(selected), start, name, is_range, is_addition) == (tuple(expected[0]), expected[1])

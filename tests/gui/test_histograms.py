@@ -22,6 +22,7 @@ Qt = QtCore.Qt
 @pytest.fixture
 def panel(context, staged, show):
     """``panel(network, changes, width, height)``: the panel, shown and drawn, and its run."""
+
     def make(network="lenet", changes=(), width=900, height=600):
         run = staged(network)
         if changes:
@@ -72,7 +73,7 @@ def color_count(panel, name, color, tolerance=12):
     image = panel.canvas.tile(name).picture.toImage().convertToFormat(QtGui.QImage.Format_RGB32)
     memory = image.constBits()
     memory.setsize(image.byteCount())
-    pixels = np.frombuffer(memory, np.uint8).reshape(image.height(), -1, 4)[:, :image.width(), :3]
+    pixels = np.frombuffer(memory, np.uint8).reshape(image.height(), -1, 4)[:, : image.width(), :3]
     wanted = QtGui.QColor(getattr(panel.theme.colors, color))
     difference = np.abs(pixels.astype(int) - [wanted.blue(), wanted.green(), wanted.red()])
     return int((difference.max(axis=2) <= tolerance).sum())
@@ -107,7 +108,7 @@ def test_every_tensor_has_a_tile_the_input_first(panel):
 
 
 def test_two_bits_are_four_levels_where_they_are(context, panel):
-    made, run = panel(changes=[("conv1.weights.num_bits", 2), ("conv1.weights.per_channel", False)])
+    made, _run = panel(changes=[("conv1.weights.num_bits", 2), ("conv1.weights.per_channel", False)])
     levels = shown(made, "conv1.weights").shown.levels
     histogram = context.model.snapshot.histograms["conv1.weights"]
     assert len(levels) == 3  # tflite-int8 has narrow weights
@@ -127,8 +128,9 @@ def test_float_tensors_show_their_values_alone(panel):
     assert color_count(made, "conv2.weights", "window_edge") > 50
 
 
-@pytest.mark.parametrize("options", [(), ("log_counts",), ("log2_values",), ("common",),
-                                     ("log_counts", "log2_values", "common")])
+@pytest.mark.parametrize(
+    "options", [(), ("log_counts",), ("log2_values",), ("common",), ("log_counts", "log2_values", "common")]
+)
 @pytest.mark.parametrize("bits", [2, 4, 8, 9, 16])
 def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
     made, run = panel(changes=[(f"{t.name}.num_bits", bits) for t in lenet_tensors()])
@@ -139,8 +141,9 @@ def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
         assert shown(made, tensor.name).shown.is_log2 == ("log2_values" in options)
 
 
-@pytest.mark.parametrize("window", [
-    (-np.inf, np.inf), (np.inf, np.inf), (-np.inf, -np.inf), (0.0, 1e300), (-1e-320, 1e-320)])
+@pytest.mark.parametrize(
+    "window", [(-np.inf, np.inf), (np.inf, np.inf), (-np.inf, -np.inf), (0.0, 1e300), (-1e-320, 1e-320)]
+)
 @pytest.mark.parametrize("width", [1.0, 1e-320, 1e-30, 1e30])
 def test_windows_far_beyond_the_axis_are_painted_up_to_its_edge(panel, window, width):
     made, _ = panel()
@@ -167,8 +170,9 @@ def test_clipped_and_flushed_values_have_their_colours(context, panel):
     values[3, index] /= 2  # range_max
     values[9, index] = 0.3  # clipped
     narrower = replace(histogram, scale=histogram.scale / 2)
-    context.model.take([replace(snapshot, values=values,
-                                histograms=dict(snapshot.histograms, **{"conv1.activations": narrower}))])
+    context.model.take(
+        [replace(snapshot, values=values, histograms=dict(snapshot.histograms, **{"conv1.activations": narrower}))]
+    )
     settle(made)
     assert shown(made, "conv1.activations").readout[1] == "30 % clipped"
     assert color_count(made, "conv1.activations", "clipped", 22) > 50
@@ -200,7 +204,7 @@ def test_a_frame_paints_a_part_and_the_rest_has_its_turn_after(context, panel, m
 
 
 def test_what_is_scrolled_away_is_not_painted(panel):
-    made, run = panel("mobilenet", width=420, height=300)
+    made, _run = panel("mobilenet", width=420, height=300)
     choose(made, "size", "large")
     visible = made.canvas.visible_names()
     assert 1 <= len(visible) <= 3 < len(made.canvas.names())
@@ -261,8 +265,11 @@ def test_a_common_axis_is_common_to_a_kind(panel):
         ranges = {made.canvas.tile(t.name).view[:2] for t in run.plan.tensors if t.kind == kind}
         assert len(ranges) == 1
         low, high = ranges.pop()
-        assert all(low <= shown(made, t.name).shown.edges[0] and shown(made, t.name).shown.edges[-1] <= high
-                   for t in run.plan.tensors if t.kind == kind)
+        assert all(
+            low <= shown(made, t.name).shown.edges[0] and shown(made, t.name).shown.edges[-1] <= high
+            for t in run.plan.tensors
+            if t.kind == kind
+        )
 
 
 def test_a_click_selects_and_a_double_click_opens(context, panel):
@@ -291,7 +298,7 @@ def test_a_click_in_the_selection_takes_nothing_away(context, panel):
 
 
 def test_keys_move_and_open(context, panel):
-    made, run = panel()
+    made, _run = panel()
     opened = []
     made.tensor_opened.connect(opened.append)
     names = made.canvas.names()
@@ -321,7 +328,7 @@ def test_the_page_keys_scroll(panel):
 
 
 def test_the_mouse_reads_the_bin_under_it(panel):
-    made, run = panel(changes=[("conv2.weights.per_channel", False), ("conv2.weights.num_bits", 4)])
+    made, _run = panel(changes=[("conv2.weights.per_channel", False), ("conv2.weights.num_bits", 4)])
     place = center(made, "conv2.weights")
     move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, place, Qt.NoButton, Qt.NoButton, Qt.NoModifier)
     QtWidgets.QApplication.sendEvent(made.canvas.viewport(), move)
@@ -378,7 +385,7 @@ def test_a_run_that_is_replaced_leaves_nothing_behind(context, panel, staged):
 
 
 def test_measures_that_are_no_numbers_are_said_as_such(context, panel):
-    made, run = panel()
+    made, _run = panel()
     snapshot = context.model.snapshot
     context.model.take([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
     settle(made)
@@ -424,8 +431,11 @@ def test_the_figure_is_drawn_at_any_size_and_its_numbers_are_the_current_tiles(c
 def test_the_bar_breaks_into_lines_where_the_panel_is_narrow(panel):
     made, _ = panel(width=400, height=600)
     narrow = made.bar.height()
-    assert all(child.geometry().right() <= made.bar.width() for child in made.bar.children()
-               if isinstance(child, QtWidgets.QWidget))
+    assert all(
+        child.geometry().right() <= made.bar.width()
+        for child in made.bar.children()
+        if isinstance(child, QtWidgets.QWidget)
+    )
     made.resize(1600, 600)
     QtWidgets.QApplication.processEvents()
     assert made.bar.height() < narrow / 2

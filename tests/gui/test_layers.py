@@ -3,7 +3,7 @@
 from dataclasses import replace
 
 import pytest
-from layers_stage import change, row_texts, names, selected_names, click, with_measures
+from layers_stage import change, click, names, row_texts, selected_names, with_measures
 from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
@@ -73,8 +73,7 @@ def test_tensors_that_share_a_grid_say_so(context, panel, staged):
     assert "together" not in panel.source.rows.tooltip(4, COLUMNS[INDEX["name"]])
     tensors = tuple(replace(t, group=first.name) if t in (first, second) else t for t in run.plan.tensors)
     panel.source.rows.tensors = tensors
-    assert f"with {first.name}: their settings change together" in panel.source.rows.tooltip(
-        4, COLUMNS[INDEX["name"]])
+    assert f"with {first.name}: their settings change together" in panel.source.rows.tooltip(4, COLUMNS[INDEX["name"]])
 
 
 def test_headers_explain_their_terms(panel):
@@ -102,7 +101,7 @@ def test_a_tensor_in_float_has_no_codes_and_no_level(context, panel, staged):
 @pytest.mark.parametrize("value", [float("nan"), float("inf"), -float("inf")])
 def test_measures_that_are_no_numbers_are_shown_as_such(context, panel, staged, value):
     staged()
-    context.model.take([with_measures(context.model.snapshot, **{name: value for name in SNAPSHOT_MEASURES})])
+    context.model.take([with_measures(context.model.snapshot, **dict.fromkeys(SNAPSHOT_MEASURES, value))])
     panel.refresh()
     texts = row_texts(panel, "conv1.weights")
     assert {texts[key] for key in MEASURES} <= {"–", "exact"}
@@ -155,8 +154,9 @@ def test_the_summary_tells_tensors_size_and_bits(context, panel, staged):
 @pytest.mark.parametrize("key", ["sqnr_db", "clipped", "num_bits", "used_codes", "scale", "size"])
 def test_numbers_are_sorted_as_numbers(context, panel, staged, key):
     run = staged()
-    change(context, run, ("conv1.weights.num_bits", 10), ("conv2.weights.num_bits", 4),
-           ("dense1.weights.enabled", False))
+    change(
+        context, run, ("conv1.weights.num_bits", 10), ("conv2.weights.num_bits", 4), ("dense1.weights.enabled", False)
+    )
     panel.refresh()
     for order, sign in ((Qt.AscendingOrder, 1), (Qt.DescendingOrder, -1)):
         panel.view.sortByColumn(INDEX[key], order)

@@ -46,9 +46,12 @@ def test_only_columns_with_something_new_are_drawn_again(context, show, staged):
         panel.refresh()
 
     panel.sparklines.renew(at_once=True)  # so that they are not due now
-    area, = drawn_area(panel.view, take)
-    drawn = {column.key for index, column in enumerate(COLUMNS)
-             if area.intersects(QtCore.QRect(panel.view.columnViewportPosition(index) + 2, 5, 3, 3))}
+    (area,) = drawn_area(panel.view, take)
+    drawn = {
+        column.key
+        for index, column in enumerate(COLUMNS)
+        if area.intersects(QtCore.QRect(panel.view.columnViewportPosition(index) + 2, 5, 3, 3))
+    }
     assert "flushed" in drawn and not drawn & {"sqnr_db", "scale", "symmetric", "num_bits"}
 
 
@@ -70,8 +73,11 @@ def test_levels_and_rows_look_different_in_the_picture(context, panel, staged, a
     def colors_of(tensor, key):
         rect = panel.view.visualRect(panel.shown.index(panel.shown.row_of(tensor), INDEX[key]))
         rect.translate(panel.view.viewport().pos())
-        return {image.pixelColor(x, y).name() for x in range(rect.left() + 6, rect.right())
-                for y in range(rect.top(), rect.bottom())}
+        return {
+            image.pixelColor(x, y).name()
+            for x in range(rect.left() + 6, rect.right())
+            for y in range(rect.top(), rect.bottom())
+        }
 
     # A selected row shows its colours through, in the frozen columns as in the others.
     context.model.select(["dense1.weights"])
@@ -102,8 +108,12 @@ def test_the_selection_is_seen_through_in_a_dock_that_is_raised_later(context, s
     panel.refresh()
     view, row = panel.view, panel.shown.row_of("conv1.weights")
     image = view.grab().toImage()
-    found = {image.pixelColor(view.viewport().pos() + view.visualRect(panel.shown.index(row, INDEX[key])).topLeft()
-                              + QtCore.QPoint(4, 2)).name() for key in ("name", "sqnr_db")}
+    found = {
+        image.pixelColor(
+            view.viewport().pos() + view.visualRect(panel.shown.index(row, INDEX[key])).topLeft() + QtCore.QPoint(4, 2)
+        ).name()
+        for key in ("name", "sqnr_db")
+    }
     assert len(found) == 1 and context.theme.colors.accent not in found
 
 

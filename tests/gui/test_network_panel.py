@@ -75,8 +75,9 @@ def test_branches_are_drawn_as_branches(panel, staged):
     staged("resnet8")
     shown = panel()
     assert {("conv", "stack1_conv1"), ("conv", "stack1_add"), ("stack1_conv2", "stack1_add")} <= set(
-        shown.layout_shown.routes)
-    edges, = [item for item in shown.view.scene().items() if isinstance(item, Edges)]
+        shown.layout_shown.routes
+    )
+    (edges,) = [item for item in shown.view.scene().items() if isinstance(item, Edges)]
     for start, end in ((route[0], route[-1]) for route in shown.layout_shown.routes.values()):
         stroke = QtGui.QPainterPathStroker()
         stroke.setWidth(2)
@@ -104,6 +105,7 @@ def test_nodes_show_the_chosen_measure_of_the_newest_snapshot(panel, context, st
 
 def test_before_the_first_snapshot_values_are_awaited(panel, context, staged):
     from staging import StagedRun
+
     run = StagedRun("lenet")
     context.model.set_run(run, run.network, run.book, "lenet")
     shown = panel()
@@ -116,8 +118,14 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
     run = staged("lenet")
     shown = panel()
     choose(shown.measure_box, "num_bits")
-    change(context, run, ("conv1.weights.num_bits", 2), ("conv2.weights.num_bits", 16),
-           ("logits.weights.enabled", False), ("conv1.weights.per_channel", True))
+    change(
+        context,
+        run,
+        ("conv1.weights.num_bits", 2),
+        ("conv2.weights.num_bits", 16),
+        ("logits.weights.enabled", False),
+        ("conv1.weights.per_channel", True),
+    )
     assert shown.is_due()
     shown.refresh()
     now = badges(shown)
@@ -196,9 +204,13 @@ def test_a_selection_made_elsewhere_is_shown(panel, context, staged):
     assert marked == {"stack2_conv1.weights", "stack2_add.activations"} and shown.nodes["stack2_add"].is_cursor
 
 
-@pytest.mark.parametrize("flow, forward, back, aside", [
-    (DOWN, QtCore.Qt.Key_Down, QtCore.Qt.Key_Up, (QtCore.Qt.Key_Left, QtCore.Qt.Key_Right)),
-    (RIGHT, QtCore.Qt.Key_Right, QtCore.Qt.Key_Left, (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down))])
+@pytest.mark.parametrize(
+    "flow, forward, back, aside",
+    [
+        (DOWN, QtCore.Qt.Key_Down, QtCore.Qt.Key_Up, (QtCore.Qt.Key_Left, QtCore.Qt.Key_Right)),
+        (RIGHT, QtCore.Qt.Key_Right, QtCore.Qt.Key_Left, (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down)),
+    ],
+)
 def test_arrows_follow_edges_and_walk_through_a_layer(panel, context, staged, flow, forward, back, aside):
     staged("resnet8")
     shown = panel()
@@ -255,8 +267,16 @@ def test_wheel_zooms_where_it_points_drag_pans_f_fits(panel, staged):
     view, place = shown.view, shown.view.place_of(shown.nodes["conv2"])
     fitted, pointed_at = view.scale_now(), view.mapToScene(place)
     on_screen = QtCore.QPointF(view.viewport().mapToGlobal(place))
-    wheel = QtGui.QWheelEvent(QtCore.QPointF(place), on_screen, QtCore.QPoint(), QtCore.QPoint(0, 480),
-                              QtCore.Qt.NoButton, NONE, QtCore.Qt.NoScrollPhase, False)
+    wheel = QtGui.QWheelEvent(
+        QtCore.QPointF(place),
+        on_screen,
+        QtCore.QPoint(),
+        QtCore.QPoint(0, 480),
+        QtCore.Qt.NoButton,
+        NONE,
+        QtCore.Qt.NoScrollPhase,
+        False,
+    )
     QtWidgets.QApplication.sendEvent(view.viewport(), wheel)
     assert view.scale_now() > 1.5 * fitted and not view.is_fitted
     still = view.mapToScene(place) - pointed_at
@@ -281,8 +301,12 @@ def test_dragging_beside_the_nodes_pans_and_selects_nothing(panel, context, stag
     for _ in range(4):
         QtTest.QTest.keyClick(shown.view, QtCore.Qt.Key_Plus)
     port = shown.view.viewport()
-    free = next(QtCore.QPoint(x, y) for x in range(20, 600, 7) for y in range(20, 400, 7)
-                if shown.view.node_at(QtCore.QPoint(x, y))[0] is None)
+    free = next(
+        QtCore.QPoint(x, y)
+        for x in range(20, 600, 7)
+        for y in range(20, 400, 7)
+        if shown.view.node_at(QtCore.QPoint(x, y))[0] is None
+    )
     before, selected = shown.view.mapToScene(free), context.model.selected
     QtTest.QTest.mousePress(port, LEFT, NONE, free)
     for step in (10, 20, 30):
@@ -307,8 +331,13 @@ def test_a_window_a_little_larger_does_not_rearrange_the_drawing(panel, staged):
 
 def test_the_tooltip_tells_settings_and_measures(panel, context, staged):
     run = staged("lenet")
-    change(context, run, ("conv1.weights.symmetric", True), ("conv1.activations.enabled", False),
-           ("conv2.weights.quant_delay", 5000))
+    change(
+        context,
+        run,
+        ("conv1.weights.symmetric", True),
+        ("conv1.activations.enabled", False),
+        ("conv2.weights.quant_delay", 5000),
+    )
     shown = panel()
     node = shown.nodes["conv1"]
     place = shown.view.badge_places(node)["conv1.weights"]

@@ -93,7 +93,8 @@ def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     for i, row in enumerate(summary.summary()):
         shown = [rows.topLevelItem(i).text(column) for column in range(1, 5)]
         assert shown == [row.kind, "×".join(map(str, row.output_shape))] + [
-            f"{number:,}" if number else "" for number in (row.parameters, row.macs)]
+            f"{number:,}" if number else "" for number in (row.parameters, row.macs)
+        ]
     total = dialog.network_preview.total.text()
     assert f"{summary.parameter_count:,} parameters" in total and f"{summary.macs:,} MACs" in total
     assert network in dialog.new_run.out
@@ -143,7 +144,12 @@ def test_the_last_run_is_what_the_next_begins_with(dialog, context, show, home):
     again = show(NewRunDialog(context, Looks()), 1100, 700)
     wanted = again.new_run
     assert (wanted.network, wanted.optimizer, wanted.seed, wanted.learning_rate, wanted.steps) == (
-        "dscnn", "momentum", 7, 0.02, None)
+        "dscnn",
+        "momentum",
+        7,
+        0.02,
+        None,
+    )
     assert wanted.out.startswith(str(home / "kept" / "dscnn-"))
     again.form.steps.endless.click()
     assert again.new_run.steps == 500
@@ -238,8 +244,11 @@ WHOLE = st.integers(-2, 2**33) | st.sampled_from([0, 1, 65535, 65536, 65537, 10*
 @hypothesis_settings(suppress_health_check=[HealthCheck.too_slow], deadline=None)
 def test_numbers_are_allowed_where_a_run_allows_them(batch_size, seed, steps):
     problems = NewRun(batch_size=batch_size, seed=seed, steps=steps).problems()
-    for name, value, low, high in (("batch_size", batch_size, 1, run_spec.MAX_BATCH_SIZE), ("seed", seed, 0, 2**32 - 1),
-                                   ("steps", steps, 0, 10**9)):
+    for name, value, low, high in (
+        ("batch_size", batch_size, 1, run_spec.MAX_BATCH_SIZE),
+        ("seed", seed, 0, 2**32 - 1),
+        ("steps", steps, 0, 10**9),
+    ):
         try:
             if value is not None:
                 run_spec._check_whole(name, value, low, high)
@@ -254,12 +263,22 @@ def test_names_and_defaults_are_those_of_a_run():
     assert sorted(OPTIMIZERS) == sorted(run_spec.OPTIMIZER_NAMES)
     defaults = {f.name: f.default for f in run_spec.RunSpec.__dataclass_fields__.values()}
     assert (BATCH_SIZE.default, SEED.default, STEPS.default, OPTIMIZERS[0]) == (
-        defaults["batch_size"], defaults["seed"], defaults["steps"], defaults["optimizer"])
+        defaults["batch_size"],
+        defaults["seed"],
+        defaults["steps"],
+        defaults["optimizer"],
+    )
 
 
-@pytest.mark.parametrize("field, value, allowed", [
-    ("network", "alexnet", "lenet"), ("optimizer", "lion", "adam"), ("preset", "int3", list(PRESETS)[0]),
-    ("data", " ", "path")])
+@pytest.mark.parametrize(
+    "field, value, allowed",
+    [
+        ("network", "alexnet", "lenet"),
+        ("optimizer", "lion", "adam"),
+        ("preset", "int3", next(iter(PRESETS))),
+        ("data", " ", "path"),
+    ],
+)
 def test_words_that_nobody_knows_are_refused_with_what_is_allowed(field, value, allowed):
     problems = NewRun(**{field: value}).problems()
     assert list(problems) == [field] and allowed in problems[field]

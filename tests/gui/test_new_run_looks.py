@@ -29,8 +29,13 @@ QUICK_S = 1.0
 @pytest.fixture(scope="module")
 def folder(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    subprocess.run([sys.executable, os.path.join(HERE, "keras_files.py"), str(folder)], check=True,
-                   stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL, env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"))
+    subprocess.run(
+        [sys.executable, os.path.join(HERE, "keras_files.py"), str(folder)],
+        check=True,
+        stdout=subprocess.DEVNULL,
+        stderr=subprocess.DEVNULL,
+        env=dict(os.environ, TF_CPP_MIN_LOG_LEVEL="2"),
+    )
     return folder
 
 
@@ -144,9 +149,16 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch)
         look(f"{folder / 'models.py'}:wait", allow_code=True)
 
 
-@pytest.mark.parametrize("name, said", [
-    ("none.h5", "no such file"), ("none.py:make", "no such file"), ("small.json/none.h5", "no such file"),
-    ("small_weights.h5", "only weights"), ("models.py", "expected PATH.py:FUNCTION")])
+@pytest.mark.parametrize(
+    "name, said",
+    [
+        ("none.h5", "no such file"),
+        ("none.py:make", "no such file"),
+        ("small.json/none.h5", "no such file"),
+        ("small_weights.h5", "only weights"),
+        ("models.py", "expected PATH.py:FUNCTION"),
+    ],
+)
 def test_what_can_not_be_used_is_told_without_running_anything(folder, marker, name, said):
     with pytest.raises(NetworkError, match=said):
         look(folder / name)
@@ -157,15 +169,17 @@ def test_files_larger_than_memory_are_refused_unread(folder, monkeypatch, tmp_pa
     path = tmp_path / "large.h5"
     with open(str(path), "wb") as file:
         file.write(b"\x89HDF\r\n\x1a\n")
-        file.truncate(2 ** 43)  # no disk holds so much: the file is sparse
+        file.truncate(2**43)  # no disk holds so much: the file is sparse
     with pytest.raises(QatvizError, match="of memory"):
         look(path)
 
 
 def test_looks_need_no_tensorflow(folder):
-    program = ("import sys; from qatviz.app.launching import AppLauncher; from qatviz.app.looks import *; "
-               "l = ModelLooks().look_at(ModelQuestion(sys.argv[1])); look_at_data(DataQuestion('mnist-5k')); "
-               "print(len(l.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))")
+    program = (
+        "import sys; from qatviz.app.launching import AppLauncher; from qatviz.app.looks import *; "
+        "l = ModelLooks().look_at(ModelQuestion(sys.argv[1])); look_at_data(DataQuestion('mnist-5k')); "
+        "print(len(l.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))"
+    )
     done = subprocess.run([sys.executable, "-c", program, str(folder / "small.h5")], stdout=subprocess.PIPE, check=True)
     assert len(done.stdout.decode().split()) == 1
 
@@ -203,8 +217,9 @@ def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeyp
     told = []
     dialog.wanted.connect(told.append)
     dialog.accept()
-    done = subprocess.run([sys.executable, "-m", "qatviz", "train", "--json", "--quiet"] + told[0].arguments(),
-                          capture_output=True)
+    done = subprocess.run(
+        [sys.executable, "-m", "qatviz", "train", "--json", "--quiet", *told[0].arguments()], capture_output=True
+    )
     assert done.returncode == 0, done.stderr.decode()
     assert b'"conv_1.weights"' in done.stdout
     launcher.wait()

@@ -34,9 +34,14 @@ def arched(question):
     return ModelLook(LENET, question.weights is not None)
 
 
-MODELS = {"good.h5": ModelLook(LENET, True, ("renamed: 'a b' to 'a_b'",)), "coded.h5": coded, "open.h5": open_sized,
-          "arch.json": arched, "make.py:model": coded,
-          "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True)}
+MODELS = {
+    "good.h5": ModelLook(LENET, True, ("renamed: 'a b' to 'a_b'",)),
+    "coded.h5": coded,
+    "open.h5": open_sized,
+    "arch.json": arched,
+    "make.py:model": coded,
+    "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True),
+}
 
 
 @pytest.fixture
@@ -88,9 +93,14 @@ def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog
     told = []
     dialog.wanted.connect(told.append)
     dialog.accept()
-    options = parse(["train"] + told[0].arguments())
+    options = parse(["train", *told[0].arguments()])
     assert (options.model, options.network, options.allow_code, options.from_scratch, options.quant_delay) == (
-        "/m/good.h5", None, False, False, None)
+        "/m/good.h5",
+        None,
+        False,
+        False,
+        None,
+    )
     assert os.path.basename(told[0].out).startswith("good-")
 
 
@@ -101,7 +111,7 @@ def test_the_way_to_begin_is_asked_for_models_only(dialog):
     assert dialog.form.fields["from_scratch"].isVisible() and not dialog.form.fields["weights"].isVisible()
     dialog.form.from_scratch.setCurrentIndex(1)
     dialog.form.numbers["quant_delay"].box.set_value(300)
-    options = parse(["train"] + dialog.new_run.arguments())
+    options = parse(["train", *dialog.new_run.arguments()])
     assert options.from_scratch and options.quant_delay == 300
     dialog.form.network.set_text("lenet")
     assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.new_run.from_scratch
@@ -114,7 +124,7 @@ def test_an_architecture_takes_weights_from_another_file(dialog, looks):
     dialog.form.weights.choose("/m/weights.h5")
     wait_until(lambda: dialog.model is not None and dialog.model.has_weights)
     assert dialog.form.fields["from_scratch"].isVisible() and dialog.problems() == {}
-    assert parse(["train"] + dialog.new_run.arguments()).model_weights == "/m/weights.h5"
+    assert parse(["train", *dialog.new_run.arguments()]).model_weights == "/m/weights.h5"
     dialog.form.weights.choose("/m/other.h5")
     wait_until(lambda: dialog._model_problem)
     assert dialog.problems() == {"weights": "the weights are of 5 layers; the model has 4"}
@@ -156,6 +166,7 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(con
 
 # Code
 
+
 @pytest.mark.parametrize("path", ["/m/coded.h5", "/m/make.py:model"])
 def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
     dialog.open_model(path)
@@ -171,7 +182,7 @@ def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
     QtTest.QTest.mouseClick(dialog.consent.button(QtWidgets.QMessageBox.Yes), QtCore.Qt.LeftButton)
     wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
     assert dialog.start.isEnabled() and not dialog.form.network.allow.isVisible()
-    assert parse(["train"] + dialog.new_run.arguments()).allow_code
+    assert parse(["train", *dialog.new_run.arguments()]).allow_code
 
 
 @pytest.mark.parametrize("key", [QtCore.Qt.Key_Return, QtCore.Qt.Key_Escape])
@@ -225,6 +236,7 @@ def test_a_check_that_is_not_waited_for_is_ended(dialog, looks):
 
 # Files that are dropped, and those of before
 
+
 def test_what_is_dropped_on_the_dialog_is_taken_as_what_it_is(dialog, looks):
     drop(dialog, "/m/good.h5")
     assert dialog.form.network.text() == "/m/good.h5"
@@ -245,7 +257,7 @@ def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, lo
     again = show(NewRunDialog(context, looks), 1180, 740)
     box = again.form.network.box
     assert again.form.network.text() == "/m/good.h5"
-    assert [box.itemText(index) for index in range(box.count())] == list(zoo.NETWORKS) + ["", "/m/good.h5"]
+    assert [box.itemText(index) for index in range(box.count())] == [*list(zoo.NETWORKS), "", "/m/good.h5"]
     again.form.network.set_text("lenet")
     box.setCurrentIndex(box.count() - 1)
     box.activated[str].emit(box.currentText())
@@ -261,10 +273,11 @@ def test_the_task_is_asked_of_the_data(dialog, looks):
     dialog._data_delay.timeout.emit()
     wait_until(lambda: dialog.data is not None and dialog.data.is_regression)
     assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")
-    assert "3 targets" in note(dialog, "data") and parse(["train"] + dialog.new_run.arguments()).task == "regression"
+    assert "3 targets" in note(dialog, "data") and parse(["train", *dialog.new_run.arguments()]).task == "regression"
 
 
 # What fits
+
 
 def test_what_fits_and_what_does_not():
     assert misfit(LENET, DIGITS) == ""
@@ -277,14 +290,23 @@ def test_what_fits_and_what_does_not():
     assert misfit(ends_in_softmax, look_of((5,), 2)) == ""
     picture = Network("n", (5, 5, 1), (Conv2D("c", "input", filters=2, kernel_size=3),))
     assert "a single row" in misfit(picture, look_of((5, 5, 1), 2))
-    flat = Network("n", (5, 5, 1), picture.layers + (Flatten("f", "c"),))
+    flat = Network("n", (5, 5, 1), (*picture.layers, Flatten("f", "c")))
     assert "puts out" in misfit(flat, look_of((5, 5, 1), 2))
 
 
-@pytest.mark.parametrize("text, is_model, stem", [
-    ("lenet", False, "lenet"), ("/a/b c/My model.v2.h5", True, "My-model-v2"), ("./lenet", True, "lenet"),
-    ("~/x.h5", True, "x"), ("x.json", True, "x"), ("/a/make.py:net_2", True, "net_2"), ("nets", False, "nets"),
-    ("/a/§.h5", True, "model")])
+@pytest.mark.parametrize(
+    "text, is_model, stem",
+    [
+        ("lenet", False, "lenet"),
+        ("/a/b c/My model.v2.h5", True, "My-model-v2"),
+        ("./lenet", True, "lenet"),
+        ("~/x.h5", True, "x"),
+        ("x.json", True, "x"),
+        ("/a/make.py:net_2", True, "net_2"),
+        ("nets", False, "nets"),
+        ("/a/§.h5", True, "model"),
+    ],
+)
 def test_names_and_paths(text, is_model, stem):
     assert names_model(text) == is_model and stem_of(text) == stem
     assert (network_problem(text) == "") == (is_model or text in zoo.NETWORKS)
@@ -297,5 +319,5 @@ def test_a_script_without_a_function_is_refused_with_what_is_missing():
 
 def test_a_path_that_begins_with_a_dash_or_a_tilde_is_a_path(monkeypatch):
     monkeypatch.setenv("HOME", "/home/me")
-    options = parse(["train"] + NewRun(network="~/-x.h5", weights=None, data="--odd.npz", out="-o").arguments())
+    options = parse(["train", *NewRun(network="~/-x.h5", weights=None, data="--odd.npz", out="-o").arguments()])
     assert (options.model, options.data, options.out) == ("/home/me/-x.h5", "--odd.npz", "-o")

@@ -24,6 +24,7 @@ def panel(context, staged, show):
 @pytest.fixture
 def tell(panel, app):
     """Let the run answer, and the panel show it."""
+
     def answer():
         panel.run.advance(1)
         panel.model.take(panel.run.drain())
@@ -119,9 +120,17 @@ def test_a_slow_drag_is_pending_while_it_lasts_and_ends_in_one_change(panel, app
 
     def move(x):
         place = QtCore.QPoint(x, y)
-        QtWidgets.QApplication.sendEvent(slider, QtGui.QMouseEvent(
-            QtCore.QEvent.MouseMove, place, slider.mapToGlobal(place), QtCore.Qt.NoButton, QtCore.Qt.LeftButton,
-            QtCore.Qt.NoModifier))
+        QtWidgets.QApplication.sendEvent(
+            slider,
+            QtGui.QMouseEvent(
+                QtCore.QEvent.MouseMove,
+                place,
+                slider.mapToGlobal(place),
+                QtCore.Qt.NoButton,
+                QtCore.Qt.LeftButton,
+                QtCore.Qt.NoModifier,
+            ),
+        )
         assert not timer.isActive()  # however slow the drag is, nothing is sent
 
     QtTest.QTest.mousePress(slider, QtCore.Qt.LeftButton, pos=QtCore.QPoint(slider.width() - 2, y))
@@ -325,11 +334,18 @@ def test_tab_goes_from_top_to_bottom(panel, app):
     while widget not in stops:
         stops.append(widget)
         widget = widget.nextInFocusChain()
-        while not (widget.focusPolicy() & QtCore.Qt.TabFocus and widget.isVisible() and widget.isEnabled()
-                   and widget.focusProxy() is None):
+        while not (
+            widget.focusPolicy() & QtCore.Qt.TabFocus
+            and widget.isVisible()
+            and widget.isEnabled()
+            and widget.focusProxy() is None
+        ):
             widget = widget.nextInFocusChain()
-    places = [(w.mapTo(panel, QtCore.QPoint(0, w.height() // 2)).y() // 12, w.mapTo(panel, QtCore.QPoint()).x())
-              for w in stops if not panel.column.isAncestorOf(w)]
+    places = [
+        (w.mapTo(panel, QtCore.QPoint(0, w.height() // 2)).y() // 12, w.mapTo(panel, QtCore.QPoint()).x())
+        for w in stops
+        if not panel.column.isAncestorOf(w)
+    ]
     assert places == sorted(places) and len(stops) > 20
     rows = [w for w in stops if panel.column.isAncestorOf(w)]
     assert [w.parent().parent().objectName() for w in rows[:4]] == ["enabled", "num_bits", "num_bits", "symmetric"]

@@ -16,11 +16,18 @@ pytestmark = pytest.mark.timeout(300)  # on a machine full of other work
 
 def drive(scenario, folder, timeout=280, **variables):
     """Run a scenario; what it saw. No error, no thread left over, closed in time."""
-    environ = dict(os.environ, PYTHONPATH=ROOT, XDG_CONFIG_HOME=str(folder), QATVIZ_RUNS=str(folder / "runs"), **variables)
+    environ = dict(
+        os.environ, PYTHONPATH=ROOT, XDG_CONFIG_HOME=str(folder), QATVIZ_RUNS=str(folder / "runs"), **variables
+    )
     # On the X server where there is one, as for a user.
     environ["QT_QPA_PLATFORM"] = "xcb" if environ.get("DISPLAY") else "offscreen"
-    done = subprocess.run([sys.executable, os.path.join(HERE, "real_window.py"), scenario, str(folder)], env=environ,
-                          capture_output=True, text=True, timeout=timeout)
+    done = subprocess.run(
+        [sys.executable, os.path.join(HERE, "real_window.py"), scenario, str(folder)],
+        env=environ,
+        capture_output=True,
+        text=True,
+        timeout=timeout,
+    )
     assert done.stdout, done.stderr
     seen = json.loads(done.stdout.splitlines()[-1])
     assert seen["errors"] == [], "\n".join(seen["errors"])

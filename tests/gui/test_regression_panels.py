@@ -5,8 +5,8 @@ import pytest
 from evolution_staging import change, go_on, panel, train, values  # noqa: F401
 
 from qatviz.analysis.event_words import sentence
-from qatviz.gui.panels.evolution_kinds import KINDS, curves_of, score_kind
 from qatviz.gui.panels.events_text import details
+from qatviz.gui.panels.evolution_kinds import KINDS, curves_of, score_kind
 from qatviz.gui.panels.run_settings import RunSettingsPanel
 from qatviz.metric import ACCURACY, METRICS, RMSE
 from qatviz.telemetry import events
@@ -25,10 +25,17 @@ def test_the_plot_of_accuracy_shows_the_error(context, panel, staged):
     shown.refresh()
     assert plot.canvas.note == "" and plot.legend.title == plot.canvas.accessibleName() == "RMSE"
     assert values(plot) == {"float": "0.0213", "weights": "0.0251", "activations": "0.0248", "quantized": "0.0302"}
-    assert shown.bar.plots["accuracy"].text() == "RMSE" and "unit of the targets" in shown.bar.plots["accuracy"].toolTip()
-    assert {name for name in plot.table()} == {"step", "rmse.float", "rmse.weights_only", "rmse.activations_only",
-                                               "rmse.quantized"}
-    assert [curve.y.tolist() for curve in plot.canvas.curves][0] == pytest.approx([ERRORS[3]])
+    assert (
+        shown.bar.plots["accuracy"].text() == "RMSE" and "unit of the targets" in shown.bar.plots["accuracy"].toolTip()
+    )
+    assert set(plot.table()) == {
+        "step",
+        "rmse.float",
+        "rmse.weights_only",
+        "rmse.activations_only",
+        "rmse.quantized",
+    }
+    assert next(curve.y.tolist() for curve in plot.canvas.curves) == pytest.approx([ERRORS[3]])
     low, high = plot.canvas.y_range
     assert low < min(ERRORS) and max(ERRORS) < high < 0.1
 
@@ -46,7 +53,7 @@ def test_errors_have_a_logarithmic_axis_and_accuracies_do_not(context, panel, st
     assert not plot.log.isHidden() and not plot.log.isChecked()
     plot.log.click()
     shown.refresh()
-    assert [curve.y.tolist() for curve in plot.canvas.curves][0] == pytest.approx([np.log10(ERRORS[3])])
+    assert next(curve.y.tolist() for curve in plot.canvas.curves) == pytest.approx([np.log10(ERRORS[3])])
     staged()  # another run
     shown.refresh()
     assert plot.log.isHidden() and not plot.log.isChecked() and plot.legend.title == "Accuracy (%)"
@@ -79,8 +86,9 @@ def test_the_effect_of_a_change_is_told_as_the_error(context, panel, staged):
 
 
 def test_events_and_news_tell_the_error(context, show, staged):
-    event = events.Evaluated(8, dict(zip(("float", "weights_only", "activations_only", "quantized"), ERRORS)), 9, 0.1,
-                             "rmse")
+    event = events.Evaluated(
+        8, dict(zip(("float", "weights_only", "activations_only", "quantized"), ERRORS)), 9, 0.1, "rmse"
+    )
     assert sentence(event) == "evaluated: RMSE 0.0213 float, 0.0302 quantized"
     assert "only weights quantized: 0.0251" in details(event).splitlines() and "%" not in details(event)
     news = show(RunSettingsPanel(context))
@@ -95,4 +103,5 @@ def test_every_metric_has_a_plot_whose_series_a_run_has(metric):
     kind = score_kind(metric)
     assert kind.key == "accuracy" and [known.key for known in KINDS].count(kind.key) == 1
     assert sorted(curve.series for curve in curves_of(kind, (), "")) == sorted(
-        history_names(["a.weights"], metric)[EVALUATIONS])
+        history_names(["a.weights"], metric)[EVALUATIONS]
+    )

@@ -19,7 +19,7 @@ def topics_of(model):
 
 def test_a_run_is_shown_from_its_beginning_with_weights_selected(context, staged):
     heard = topics_of(context.model)
-    run = staged(steps=5)
+    staged(steps=5)
     assert heard[0] == run_model.RUN and {run_model.STEPS, run_model.SNAPSHOT} <= set(heard)
     assert context.model.current == "conv1.weights" and context.model.selected == ("conv1.weights",)
     assert context.model.last_step.step == 5
@@ -48,8 +48,9 @@ def test_measures_are_those_of_the_newest_snapshot(context, staged):
     snapshot = context.model.snapshot
     for tensor in run.plan.tensors:
         for row, name in enumerate(SNAPSHOT_MEASURES):
-            np.testing.assert_equal(context.model.measure(tensor.name, name),
-                                    float(snapshot.values[row, run.plan.index(tensor.name)]))
+            np.testing.assert_equal(
+                context.model.measure(tensor.name, name), float(snapshot.values[row, run.plan.index(tensor.name)])
+            )
 
 
 def test_going_back_leaves_later_news_behind(context, staged):

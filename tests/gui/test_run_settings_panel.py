@@ -14,6 +14,7 @@ from qatviz.training.commands import ChangeSettings, Evaluate, SaveCheckpoint, S
 @pytest.fixture
 def begin(context, show, staged):
     """A panel at a staged run of an optimizer that is to take 2,000 steps."""
+
     def make(optimizer="adam", steps=2000):
         run = staged("mlp")
         run.spec = SimpleNamespace(optimizer=optimizer, steps=steps)

@@ -15,6 +15,7 @@ DECLARED += [(s, "") for s in RUN_SETTINGS.values()]
 @pytest.fixture
 def make(context, show):
     """A shown control, and the list of what it told."""
+
     def build(name, kind="", width=320):
         setting = QUANTIZER_SETTINGS[name] if kind else RUN_SETTINGS[name]
         control = show(SettingControl(setting, context.theme, kind), width, 40)
@@ -37,16 +38,34 @@ def some_values(setting, kind):
 
 def drag(widget, place):
     """A move with the left button down: QTest's goes by way of the cursor, which offscreen has none."""
-    QtWidgets.QApplication.sendEvent(widget, QtGui.QMouseEvent(
-        QtCore.QEvent.MouseMove, place, widget.mapToGlobal(place), QtCore.Qt.NoButton, QtCore.Qt.LeftButton,
-        QtCore.Qt.NoModifier))
+    QtWidgets.QApplication.sendEvent(
+        widget,
+        QtGui.QMouseEvent(
+            QtCore.QEvent.MouseMove,
+            place,
+            widget.mapToGlobal(place),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.LeftButton,
+            QtCore.Qt.NoModifier,
+        ),
+    )
 
 
 def wheel(widget):
     place = widget.rect().center()
-    QtWidgets.QApplication.sendEvent(widget, QtGui.QWheelEvent(
-        QtCore.QPointF(place), QtCore.QPointF(widget.mapToGlobal(place)), QtCore.QPoint(0, 120), QtCore.QPoint(0, 120),
-        QtCore.Qt.NoButton, QtCore.Qt.NoModifier, QtCore.Qt.NoScrollPhase, False))
+    QtWidgets.QApplication.sendEvent(
+        widget,
+        QtGui.QWheelEvent(
+            QtCore.QPointF(place),
+            QtCore.QPointF(widget.mapToGlobal(place)),
+            QtCore.QPoint(0, 120),
+            QtCore.QPoint(0, 120),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.NoModifier,
+            QtCore.Qt.NoScrollPhase,
+            False,
+        ),
+    )
 
 
 def is_mixed(control):

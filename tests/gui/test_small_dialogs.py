@@ -44,8 +44,9 @@ def test_without_details_there_is_nothing_to_unfold(context, app):
 
 def texts(dialog):
     tops = [dialog.tree.topLevelItem(i) for i in range(dialog.tree.topLevelItemCount())]
-    return {top.text(0): [(top.child(i).text(0), top.child(i).text(1)) for i in range(top.childCount())]
-            for top in tops}
+    return {
+        top.text(0): [(top.child(i).text(0), top.child(i).text(1)) for i in range(top.childCount())] for top in tops
+    }
 
 
 def test_shortcuts_are_those_of_the_actions(context, show):

@@ -15,8 +15,10 @@ def series(values):
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
-@given(st.lists(st.floats(-60, 90, width=32) | st.sampled_from([float("nan"), float("inf")]), max_size=200),
-       st.integers(2, 80))
+@given(
+    st.lists(st.floats(-60, 90, width=32) | st.sampled_from([float("nan"), float("inf")]), max_size=200),
+    st.integers(2, 80),
+)
 def test_points_lie_within_the_line_and_are_few(values, count):
     points = normalized(series(values), count, 6.0)
     known = [value for value in values if np.isfinite(value)]

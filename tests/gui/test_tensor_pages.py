@@ -195,8 +195,13 @@ def test_a_press_goes_back_and_the_other_plots_follow(context, past):
 def test_a_drag_takes_the_cursor_along(past):
     plot = past.over_time
     QtTest.QTest.mousePress(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 1.0, 0.0))
-    move = QtGui.QMouseEvent(QtCore.QEvent.MouseMove, QtCore.QPointF(point(plot, 4.0, 0.0)), QtCore.Qt.NoButton,
-                             QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+    move = QtGui.QMouseEvent(
+        QtCore.QEvent.MouseMove,
+        QtCore.QPointF(point(plot, 4.0, 0.0)),
+        QtCore.Qt.NoButton,
+        QtCore.Qt.LeftButton,
+        QtCore.Qt.NoModifier,
+    )
     plot.mouseMoveEvent(move)
     assert past._cursor.step == steps_shown(past)[4]
     QtTest.QTest.mouseRelease(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 4.0, 0.0))
@@ -206,8 +211,13 @@ def test_a_drag_takes_the_cursor_along(past):
 def test_keys_move_the_cursor_and_leave_the_past(past):
     plot = past.over_time
     steps = steps_shown(past)
-    for name, expected in (("Left", steps[-2]), ("Left", steps[-3]), ("Right", steps[-2]), ("Home", steps[0]),
-                           ("Left", steps[0])):
+    for name, expected in (
+        ("Left", steps[-2]),
+        ("Left", steps[-3]),
+        ("Right", steps[-2]),
+        ("Home", steps[0]),
+        ("Left", steps[0]),
+    ):
         QtTest.QTest.keyClick(plot, getattr(QtCore.Qt, "Key_" + name))
         assert past._cursor.step == expected
     for key in (QtCore.Qt.Key_End, QtCore.Qt.Key_Escape):

@@ -14,7 +14,6 @@ from qatviz.gui.panels.tensor import CHANNELS, CODES, ERROR, TIME, TensorPanel
 from qatviz.gui.theme import LIGHT
 from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
-
 # Empty states
 
 
@@ -112,9 +111,19 @@ def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, mak
     panel = make()
     whole = panel.overlay.viewRange()[0]
     center = QtCore.QPointF(point(panel.overlay, 0.0, 1.0))
-    app.sendEvent(panel.overlay.viewport(), QtGui.QWheelEvent(
-        center, QtCore.QPointF(panel.overlay.mapToGlobal(center.toPoint())), QtCore.QPoint(), QtCore.QPoint(0, 240),
-        QtCore.Qt.NoButton, QtCore.Qt.NoModifier, QtCore.Qt.NoScrollPhase, False))
+    app.sendEvent(
+        panel.overlay.viewport(),
+        QtGui.QWheelEvent(
+            center,
+            QtCore.QPointF(panel.overlay.mapToGlobal(center.toPoint())),
+            QtCore.QPoint(),
+            QtCore.QPoint(0, 240),
+            QtCore.Qt.NoButton,
+            QtCore.Qt.NoModifier,
+            QtCore.Qt.NoScrollPhase,
+            False,
+        ),
+    )
     zoomed = panel.overlay.viewRange()[0]
     assert zoomed[1] - zoomed[0] < 0.95 * (whole[1] - whole[0])
     news(context, run, panel)
@@ -148,8 +157,8 @@ def test_there_is_a_bar_for_each_code_and_no_other(context, staged, make, preset
     panel = make()
     change(context, run, panel, num_bits=bits, narrow_range=narrow)
     codes, counts = panel.codes.codes, panel.codes.counts
-    assert codes.tolist() == list(range(-2**(bits - 1) + narrow, 2**(bits - 1)))
-    np.testing.assert_array_equal(counts, context.model.snapshot.histograms[NAME].code_counts[int(narrow):])
+    assert codes.tolist() == list(range(-(2 ** (bits - 1)) + narrow, 2 ** (bits - 1)))
+    np.testing.assert_array_equal(counts, context.model.snapshot.histograms[NAME].code_counts[int(narrow) :])
     inner, edges, unused = [bars.boxes for bars in (panel.codes._inner, panel.codes._edges, panel.codes._unused)]
     np.testing.assert_array_equal((edges[:, 0] + edges[:, 1]) / 2, [codes[0], codes[-1]])
     assert len(inner) == np.count_nonzero(counts[1:-1]) and len(unused) == np.count_nonzero(counts == 0)

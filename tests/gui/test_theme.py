@@ -9,10 +9,15 @@ from qatviz.gui import theme as module
 from qatviz.gui.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
 
 
-@pytest.mark.parametrize("variables, dark", [
-    ({"GTK_THEME": "Adwaita:dark"}, True), ({"GTK_THEME": "Adwaita"}, False), ({}, True),
-    ({"XDG_CURRENT_DESKTOP": "GNOME"}, False),  # Fusion's own palette is light
-])
+@pytest.mark.parametrize(
+    "variables, dark",
+    [
+        ({"GTK_THEME": "Adwaita:dark"}, True),
+        ({"GTK_THEME": "Adwaita"}, False),
+        ({}, True),
+        ({"XDG_CURRENT_DESKTOP": "GNOME"}, False),  # Fusion's own palette is light
+    ],
+)
 def test_the_system_is_asked_on_linux(app, monkeypatch, variables, dark):
     monkeypatch.setattr(module.sys, "platform", "linux")
     app.setStyle("Fusion")
@@ -25,7 +30,7 @@ def test_the_system_is_asked_on_linux(app, monkeypatch, variables, dark):
 
 def luminance(color):
     """Relative luminance (WCAG 2)."""
-    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055)**2.4 for c in QtGui.QColor(color).getRgbF()[:3]]
+    parts = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in QtGui.QColor(color).getRgbF()[:3]]
     return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]
 
 

@@ -19,7 +19,7 @@ class Staged:
     def put(self, event):
         self.timeline.add(event)
         self.all.append(event)
-        self.branch = self.branch + [event]
+        self.branch = [*self.branch, event]
 
     def train(self, steps):
         self.step += steps
@@ -47,7 +47,7 @@ class Staged:
         self.put(events.CommandApplied(self.step, self.sequence, command, (Change("x", 1, 0),)))
         self.timeline.add(events.Restored(self.step, kept[0], command, left, (Change("x", 1, 0),)))
         self.all.append(events.Restored(self.step, kept[0], command, left, (Change("x", 1, 0),)))
-        self.branch = branch + [self.all[-1]]
+        self.branch = [*branch, self.all[-1]]
 
     def go_back(self):
         if self.undo:
@@ -72,10 +72,17 @@ class Staged:
         return [event for event, survives in zip(self.all, self.timeline.surviving()) if survives]
 
 
-ACTIONS = st.lists(st.one_of(
-    st.tuples(st.just("train"), st.integers(1, 3)), st.tuples(st.just("change")), st.tuples(st.just("go_back")),
-    st.tuples(st.just("go_forward")), st.tuples(st.just("save"), st.sampled_from("ab")),
-    st.tuples(st.just("restore"), st.sampled_from("ab"))), max_size=30)
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("train"), st.integers(1, 3)),
+        st.tuples(st.just("change")),
+        st.tuples(st.just("go_back")),
+        st.tuples(st.just("go_forward")),
+        st.tuples(st.just("save"), st.sampled_from("ab")),
+        st.tuples(st.just("restore"), st.sampled_from("ab")),
+    ),
+    max_size=30,
+)
 
 
 @settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
@@ -106,33 +113,51 @@ def test_redoing_brings_back_what_was_left():
 
 def test_without_a_name_that_is_known_it_goes_by_steps():
     timeline = Timeline()
-    for event in (events.Resumed(3), events.Resumed(8), events.CheckpointSaved(8, "auto-00000005", "automatic"),
-                  events.Restored(5, "good", "the loss is not finite", 8), events.NonFinite(8, "the loss", 5)):
+    for event in (
+        events.Resumed(3),
+        events.Resumed(8),
+        events.CheckpointSaved(8, "auto-00000005", "automatic"),
+        events.Restored(5, "good", "the loss is not finite", 8),
+        events.NonFinite(8, "the loss", 5),
+    ):
         timeline.add(event)
     assert timeline.surviving() == [True, False, False, True, True]
 
 
 def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
     timeline = Timeline()
-    for event in (events.Resumed(3), events.CommandApplied(8, 1, "x=1", (Change("x", 0, 1),), "before-00000008-1"),
-                  events.Evaluated(6, {}, 10, 0.1), events.Evaluated(9, {}, 10, 0.1),
-                  events.Restored(8, "before-00000008-1", "undo", 12)):
+    for event in (
+        events.Resumed(3),
+        events.CommandApplied(8, 1, "x=1", (Change("x", 0, 1),), "before-00000008-1"),
+        events.Evaluated(6, {}, 10, 0.1),
+        events.Evaluated(9, {}, 10, 0.1),
+        events.Restored(8, "before-00000008-1", "undo", 12),
+    ):
         timeline.add(event)
     assert timeline.surviving() == [True, False, True, False, True]
 
 
 def test_an_evaluation_after_the_state_that_was_restored_does_not_survive():
     timeline = Timeline()
-    for event in (events.Evaluated(3, {}, 10, 0.1), events.Evaluated(7, {}, 10, 0.1),
-                  events.Restored(5, "good", "x", 9)):
+    for event in (
+        events.Evaluated(3, {}, 10, 0.1),
+        events.Evaluated(7, {}, 10, 0.1),
+        events.Restored(5, "good", "x", 9),
+    ):
         timeline.add(event)
     assert timeline.surviving() == [True, False, True]
 
 
 def test_an_automatic_checkpoint_of_another_branch_leads_to_that_branch():
     timeline = Timeline()
-    for event in (events.Resumed(3), events.Resumed(8), events.CheckpointSaved(8, "auto", "automatic"),
-                  events.Restored(3, "good", "x", 9), events.Resumed(4), events.Restored(8, "auto", "restored", 5)):
+    for event in (
+        events.Resumed(3),
+        events.Resumed(8),
+        events.CheckpointSaved(8, "auto", "automatic"),
+        events.Restored(3, "good", "x", 9),
+        events.Resumed(4),
+        events.Restored(8, "auto", "restored", 5),
+    ):
         timeline.add(event)
     assert timeline.surviving() == [True, True, True, False, False, True]
 

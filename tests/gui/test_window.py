@@ -116,7 +116,7 @@ def test_without_a_run_the_window_is_there_and_nothing_can_be_asked_of_a_run(win
 
 
 def test_title_and_status_tell_what_is_running(staged_window, app):
-    window, run, advance = staged_window
+    window, _run, advance = staged_window
     window.statusBar().refresh()
     fields = {name: label.text() for name, label in window.statusBar().fields.items()}
     assert window.windowTitle() == "lenet on digits – qatviz"
@@ -129,10 +129,18 @@ def test_title_and_status_tell_what_is_running(staged_window, app):
     assert window.statusBar().fields["applied"].text() == "applied at step 3"
 
 
-@pytest.mark.parametrize("name, command", [
-    ("step", c.SingleStep()), ("step_10", c.SingleStep(10)), ("evaluate", c.Evaluate()), ("checkpoint", c.SaveCheckpoint()),
-    ("go_back", c.Undo()), ("go_forward", c.Redo()), ("pause", c.Pause()),
-])
+@pytest.mark.parametrize(
+    "name, command",
+    [
+        ("step", c.SingleStep()),
+        ("step_10", c.SingleStep(10)),
+        ("evaluate", c.Evaluate()),
+        ("checkpoint", c.SaveCheckpoint()),
+        ("go_back", c.Undo()),
+        ("go_forward", c.Redo()),
+        ("pause", c.Pause()),
+    ],
+)
 def test_actions_ask_the_run(staged_window, name, command):
     window, run, _ = staged_window
     window.named[name].trigger()
@@ -208,7 +216,7 @@ def test_a_finished_run_can_be_trained_on(staged_window):
 
 
 def test_what_the_run_refuses_is_told(staged_window):
-    window, run, advance = staged_window
+    window, _run, advance = staged_window
     window.edits.edit(["conv1.weights"], "num_bits", 99)
     window.edits.apply()
     advance()
@@ -251,7 +259,9 @@ def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, mo
         enter = QtGui.QDragEnterEvent(place, action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
         window.dragEnterEvent(enter)
         assert enter.isAccepted()
-        window.dropEvent(QtGui.QDropEvent(QtCore.QPointF(place), action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier))
+        window.dropEvent(
+            QtGui.QDropEvent(QtCore.QPointF(place), action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
+        )
     assert proposed == [("/data/x.npz", ""), ("", "/m/mine.h5")] and window.launcher.shown == ["/runs/c"]
     assert "/tmp/song.mp3: neither a run nor a data set" in window.banner.text.text()
 
@@ -385,7 +395,12 @@ def test_the_folder_of_runs_can_be_chosen(monkeypatch, tmp_path):
 def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, app):
     window, run, advance = staged_window
     QtWidgets.QApplication.setActiveWindow(window)
-    box = window.panels["quantization"].sections["weights"].controls["num_bits"].editor.findChild(QtWidgets.QAbstractSpinBox)
+    box = (
+        window.panels["quantization"]
+        .sections["weights"]
+        .controls["num_bits"]
+        .editor.findChild(QtWidgets.QAbstractSpinBox)
+    )
     box.setFocus()
     box.selectAll()
     QtTest.QTest.keyClicks(box, "3")

@@ -43,8 +43,10 @@ def randomize(model, seed=0, head=1.0):
     for last in [variable for variable in values if "kernel" in variable.name][-1:]:
         values[last] *= head
     # By their initializers: an assignment of its own for each would take ten times as long.
-    tf.keras.backend.get_session().run([variable.initializer for variable in values], {
-        variable.initializer.inputs[1]: value for variable, value in values.items()})
+    tf.keras.backend.get_session().run(
+        [variable.initializer for variable in values],
+        {variable.initializer.inputs[1]: value for variable, value in values.items()},
+    )
 
 
 def assign(model, part, value):
@@ -56,7 +58,7 @@ def assign(model, part, value):
 
 
 def images_for(network, count=3, seed=1):
-    return np.random.RandomState(seed).standard_normal((count,) + network.input_shape).astype(np.float32)
+    return np.random.RandomState(seed).standard_normal((count, *network.input_shape)).astype(np.float32)
 
 
 def predicted(model, images):
@@ -72,7 +74,7 @@ def lowered_output(imported, images):
     off = [quantizer_settings(tensor.kind, tensor.name, enabled=False) for tensor in leaders]
     state = dict(live_state.initial_ranges(place), **live_state.settings_arrays(place, off, RunSettings(), 0))
     with tf.Graph().as_default(), tf.Session() as session:
-        shown = tf.placeholder(tf.float32, (None,) + network.input_shape)
+        shown = tf.placeholder(tf.float32, (None, *network.input_shape))
         parameters = {name: tf.placeholder(tf.float32, value.shape) for name, value in imported.parameters.items()}
         constants = {name: tf.constant(value) for name, value in state.items()}
         logits = lower(network, plan, shown, parameters, constants, training=False).logits
@@ -89,7 +91,7 @@ def plain_output(imported, images):
     network = imported.network
     with tf.Graph().as_default(), tf.Session() as session:
         fed = {name: tf.placeholder(tf.float32, value.shape) for name, value in imported.parameters.items()}
-        outputs = {"input": tf.placeholder(tf.float32, (None,) + network.input_shape)}
+        outputs = {"input": tf.placeholder(tf.float32, (None, *network.input_shape))}
         for layer in network.layers:
             own = {name: fed[f"{layer.name}.{name}"] for name in network.parameter_shapes(layer.name)}
             result = _OPERATIONS[layer.kind](layer, own, *[outputs[source] for source in layer.inputs])
@@ -99,18 +101,20 @@ def plain_output(imported, images):
 
 
 def _normalize(layer, own, x):
-    return tf.nn.batch_normalization(x, own["moving_mean"], own["moving_variance"], own["beta"], own["gamma"],
-                                     layer.epsilon)
+    return tf.nn.batch_normalization(
+        x, own["moving_mean"], own["moving_variance"], own["beta"], own["gamma"], layer.epsilon
+    )
 
 
 def _reshape(layer, own, x):
-    return tf.reshape(x, (-1,) + layer.output_shape([tuple(x.shape.as_list()[1:])]))
+    return tf.reshape(x, (-1, *layer.output_shape([tuple(x.shape.as_list()[1:])])))
 
 
 _OPERATIONS = {
     "Conv2D": lambda layer, own, x: tf.nn.convolution(x, own["weights"], layer.padding, layer.strides, layer.dilation),
     "DepthwiseConv2D": lambda layer, own, x: tf.nn.depthwise_conv2d(
-        x, own["weights"], (1,) + layer.strides + (1,), layer.padding, layer.dilation),
+        x, own["weights"], (1, *layer.strides, 1), layer.padding, layer.dilation
+    ),
     "Dense": lambda layer, own, x: tf.matmul(x, own["weights"]),
     "BatchNorm": _normalize,
     "ReLU": lambda layer, own, x: tf.nn.relu(x),
@@ -122,7 +126,7 @@ _OPERATIONS = {
     "Concat": lambda layer, own, *xs: tf.concat(xs, layer.axis + 1 if layer.axis >= 0 else layer.axis),
     "Flatten": _reshape,
     "Reshape": _reshape,
-    "ZeroPad": lambda layer, own, x: tf.pad(x, ((0, 0),) + layer.padding + ((0, 0),)),
+    "ZeroPad": lambda layer, own, x: tf.pad(x, ((0, 0), *layer.padding, (0, 0))),
     "Dropout": lambda layer, own, x: x,
     "Softmax": lambda layer, own, x: tf.nn.softmax(x),
 }

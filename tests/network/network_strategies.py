@@ -3,8 +3,25 @@
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
-from qatviz.network import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten,
-                            GlobalAveragePool, MaxPool, Network, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Network,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
 """For tests that draw networks: a busy machine is no failure."""
@@ -30,8 +47,11 @@ class _Draft:
         return layer.name
 
     def open(self, rank=None):
-        return [name for name, shape in self.shapes.items()
-                if name not in self.closed and (rank is None or len(shape) == rank)]
+        return [
+            name
+            for name, shape in self.shapes.items()
+            if name not in self.closed and (rank is None or len(shape) == rank)
+        ]
 
 
 def _add_random_layer(draw, draft):
@@ -44,18 +64,27 @@ def _add_random_layer(draw, draft):
     if kind in (Add, Concat):
         peers = [name for name in draft.open() if draft.shapes[name] == shape]
         others = draw(st.lists(st.sampled_from(peers), min_size=1, max_size=2))
-        return draft.add(kind, [source] + others)
+        draft.add(kind, [source, *others])
+        return
     if kind is Reshape:
-        return draft.add(kind, [source], target_shape=draw(st.permutations(shape)))
+        draft.add(kind, [source], target_shape=draw(st.permutations(shape)))
+        return
     settings = {}
     if kind in (MaxPool, AveragePool):
-        settings = {"pool_size": (min(2, shape[0]), min(2, shape[1])), "strides": draw(st.sampled_from([None, 1, 2])),
-                    "padding": draw(_PADDINGS)}
+        settings = {
+            "pool_size": (min(2, shape[0]), min(2, shape[1])),
+            "strides": draw(st.sampled_from([None, 1, 2])),
+            "padding": draw(_PADDINGS),
+        }
     elif kind in (Conv2D, DepthwiseConv2D):
         padding = draw(_PADDINGS)
         size = draw(st.integers(1, 3))
-        settings = {"kernel_size": size if padding == "SAME" else (min(size, shape[0]), min(size, shape[1])),
-                    "padding": padding, "strides": draw(st.integers(1, 2)), "use_bias": draw(st.booleans())}
+        settings = {
+            "kernel_size": size if padding == "SAME" else (min(size, shape[0]), min(size, shape[1])),
+            "padding": padding,
+            "strides": draw(st.integers(1, 2)),
+            "use_bias": draw(st.booleans()),
+        }
         settings["filters" if kind is Conv2D else "depth_multiplier"] = draw(st.integers(1, 2))
     elif kind is Dense:
         settings = {"units": draw(st.integers(1, 4)), "use_bias": draw(st.booleans())}

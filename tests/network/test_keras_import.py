@@ -4,8 +4,17 @@ import numpy as np
 import pytest
 import tensorflow
 import tensorflow.compat.v1 as tf
-from keras_import_cases import (assert_same, assign, fresh_keras, images_for, imported_exactly, lowered_output,
-                                plain_output, predicted, randomize)
+from keras_import_cases import (
+    assert_same,
+    assign,
+    fresh_keras,
+    images_for,
+    imported_exactly,
+    lowered_output,
+    plain_output,
+    predicted,
+    randomize,
+)
 
 from qatviz.network.keras_import import import_model
 from qatviz.training.parameters import initial_parameters
@@ -15,16 +24,20 @@ layers = tf.keras.layers
 
 def chain(*makers, input_shape=(9, 10, 3)):
     """A function that builds the Sequential model of these layers, each made anew."""
+
     def build():
         return tf.keras.Sequential([layers.InputLayer(input_shape, name="image")] + [make() for make in makers])
+
     return build
 
 
 def functional(body, input_shape=(9, 10, 3)):
     """A function that builds the model whose output is `body(input)`."""
+
     def build():
         image = layers.Input(input_shape)
         return tf.keras.Model(image, body(image), name="graph")
+
     return build
 
 
@@ -40,14 +53,18 @@ def kinds(imported):
     return [(layer.name, layer.kind) for layer in imported.network.layers]
 
 
-@pytest.mark.parametrize("settings", [
-    dict(kernel_size=3, strides=2, padding="same"),
-    dict(kernel_size=3, strides=2, padding="valid"),
-    dict(kernel_size=(2, 5), strides=3, padding="same", use_bias=False),
-    dict(kernel_size=(4, 1), strides=3, padding="valid"),
-    dict(kernel_size=3, dilation_rate=2, padding="same"),
-    dict(kernel_size=(2, 3), dilation_rate=(1, 3), padding="valid", use_bias=False),
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"kernel_size": 3, "strides": 2, "padding": "same"},
+        {"kernel_size": 3, "strides": 2, "padding": "valid"},
+        {"kernel_size": (2, 5), "strides": 3, "padding": "same", "use_bias": False},
+        {"kernel_size": (4, 1), "strides": 3, "padding": "valid"},
+        {"kernel_size": 3, "dilation_rate": 2, "padding": "same"},
+        {"kernel_size": (2, 3), "dilation_rate": (1, 3), "padding": "valid", "use_bias": False},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["Conv2D", "DepthwiseConv2D", "SeparableConv2D"])
 def test_convolutions(kind, settings):
     own = dict(settings, **({} if kind == "DepthwiseConv2D" else {"filters": 5}))
@@ -61,25 +78,42 @@ def test_a_convolution_with_unequal_strides():
 
 
 def test_the_halves_of_a_separable_convolution_are_named_after_it():
-    imported = imported_exactly(chain(lambda: layers.SeparableConv2D(4, 3, activation="relu", name="sep"),
-                                      layers.BatchNormalization))
+    imported = imported_exactly(
+        chain(lambda: layers.SeparableConv2D(4, 3, activation="relu", name="sep"), layers.BatchNormalization)
+    )
     assert kinds(imported)[:3] == [("sep/depthwise", "DepthwiseConv2D"), ("sep", "Conv2D"), ("sep/relu", "ReLU")]
     assert any("'sep'" in note and "SeparableConv2D" in note for note in imported.notes)
 
 
-@pytest.mark.parametrize("settings", [
-    dict(pool_size=2), dict(pool_size=3, strides=2, padding="same"), dict(pool_size=(2, 3), strides=(1, 2)),
-    dict(pool_size=2, strides=3, padding="valid"),
-], ids=str)
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"pool_size": 2},
+        {"pool_size": 3, "strides": 2, "padding": "same"},
+        {"pool_size": (2, 3), "strides": (1, 2)},
+        {"pool_size": 2, "strides": 3, "padding": "valid"},
+    ],
+    ids=str,
+)
 @pytest.mark.parametrize("kind", ["MaxPooling2D", "AveragePooling2D"])
 def test_pools(kind, settings):
     imported_exactly(chain(conv(), lambda: getattr(layers, kind)(**settings), layers.Flatten))
 
 
-@pytest.mark.parametrize("activation, kind", [
-    ("relu", "ReLU"), (tf.nn.relu, "ReLU"), (tf.nn.relu6, "ReLU6"), ("softmax", "Softmax"), (tf.nn.softmax, "Softmax"),
-    (tensorflow.compat.v2.nn.softmax, "Softmax"), ("linear", None), (None, None)],
-    ids=lambda value: getattr(value, "__name__", str(value)))
+@pytest.mark.parametrize(
+    "activation, kind",
+    [
+        ("relu", "ReLU"),
+        (tf.nn.relu, "ReLU"),
+        (tf.nn.relu6, "ReLU6"),
+        ("softmax", "Softmax"),
+        (tf.nn.softmax, "Softmax"),
+        (tensorflow.compat.v2.nn.softmax, "Softmax"),
+        ("linear", None),
+        (None, None),
+    ],
+    ids=lambda value: getattr(value, "__name__", str(value)),
+)
 def test_activations_as_arguments_and_as_layers(activation, kind):
     imported = imported_exactly(chain(layers.Flatten, dense(activation=activation)))
     assert kinds(imported)[2:] == ([("logits/" + kind.lower(), kind)] if kind else [])
@@ -89,9 +123,14 @@ def test_activations_as_arguments_and_as_layers(activation, kind):
         assert bool(imported.notes) == (kind is None)
 
 
-@pytest.mark.parametrize("make, kind", [
-    (lambda: layers.ReLU(name="own"), "ReLU"), (lambda: layers.ReLU(6., name="own"), "ReLU6"),
-    (lambda: layers.Softmax(name="own"), "Softmax")])
+@pytest.mark.parametrize(
+    "make, kind",
+    [
+        (lambda: layers.ReLU(name="own"), "ReLU"),
+        (lambda: layers.ReLU(6.0, name="own"), "ReLU6"),
+        (lambda: layers.Softmax(name="own"), "Softmax"),
+    ],
+)
 def test_layers_that_are_activations(make, kind):
     # The kernel is stretched so that a ReLU6 that was a ReLU would be seen.
     imported = imported_exactly(chain(lambda: layers.Flatten(), dense(), make))
@@ -101,10 +140,11 @@ def test_layers_that_are_activations(make, kind):
 @pytest.mark.parametrize("evaluate", [plain_output, lowered_output])
 def test_a_graph_with_branches(evaluate):
     def body(image):
-        stem = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(layers.ZeroPadding2D(((0, 1), (2, 0)))(
-            image))
+        stem = layers.Conv2D(6, 3, strides=2, padding="same", activation="relu")(
+            layers.ZeroPadding2D(((0, 1), (2, 0)))(image)
+        )
         left = layers.BatchNormalization()(layers.Conv2D(6, 1, use_bias=False)(stem))
-        right = layers.ReLU(6.)(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(stem)))
+        right = layers.ReLU(6.0)(layers.BatchNormalization()(layers.DepthwiseConv2D(3, padding="same")(stem)))
         joined = layers.Add()([left, right, stem])
         columns = layers.Concatenate(axis=2)([joined, right])
         rows = layers.Concatenate(axis=-3)([columns, columns])
@@ -113,6 +153,7 @@ def test_a_graph_with_branches(evaluate):
         largest = layers.GlobalMaxPooling2D()(channels)
         flat = layers.Flatten()(layers.Reshape((2, 4, 3))(layers.Dropout(0.3)(layers.concatenate([pooled, largest]))))
         return layers.Dense(7, activation="softmax")(flat)
+
     imported_exactly(functional(body), evaluate=evaluate)
 
 
@@ -127,21 +168,31 @@ def random_model(seed):
         return values[random.randint(len(values))]
 
     def block(x):
-        settings = dict(padding=choose("same", "valid"), activation=choose(None, "relu", tf.nn.relu6),
-                        use_bias=choose(True, False))
+        settings = {
+            "padding": choose("same", "valid"),
+            "activation": choose(None, "relu", tf.nn.relu6),
+            "use_bias": choose(True, False),
+        }
         settings.update(choose({"strides": 1}, {"strides": 2}, {"dilation_rate": 2}))
         size = choose(1, 2, 3)
-        y = choose(lambda: layers.Conv2D(6, size, **settings), lambda: layers.DepthwiseConv2D(size, **settings),
-                   lambda: layers.SeparableConv2D(6, size, **settings))()(x)
+        y = choose(
+            lambda: layers.Conv2D(6, size, **settings),
+            lambda: layers.DepthwiseConv2D(size, **settings),
+            lambda: layers.SeparableConv2D(6, size, **settings),
+        )()(x)
         for make in (layers.BatchNormalization, layers.ReLU, lambda: layers.Dropout(0.5), layers.BatchNormalization):
             y = make()(y) if random.rand() < 0.5 else y
-        return choose(lambda: layers.Add()([y, layers.Conv2D(int(y.shape[-1]), 1)(y)]),
-                      lambda: layers.Concatenate()([y, layers.BatchNormalization()(y)]), lambda: y)()
+        return choose(
+            lambda: layers.Add()([y, layers.Conv2D(int(y.shape[-1]), 1)(y)]),
+            lambda: layers.Concatenate()([y, layers.BatchNormalization()(y)]),
+            lambda: y,
+        )()
 
     def body(x):
         for _ in range(3):
             x = block(x)
         return layers.Dense(4)(choose(layers.Flatten, layers.GlobalAveragePooling2D)()(x))
+
     return functional(body, (25, 22, 3))
 
 
@@ -153,6 +204,7 @@ def test_random_models(seed):
 def test_a_batch_norm_behind_a_convolution_keeps_its_own():
     def normalize():
         return layers.BatchNormalization(momentum=0.7, epsilon=0.02, name="bn")
+
     with fresh_keras():
         model = chain(conv(), normalize, layers.Flatten, dense())()
         randomize(model)
@@ -167,22 +219,32 @@ def test_a_batch_norm_behind_a_convolution_keeps_its_own():
 
 
 def test_the_parameters_are_named_and_shaped_as_initial_ones():
-    imported = imported_exactly(chain(conv(), layers.BatchNormalization, layers.Flatten, layers.BatchNormalization,
-                                      dense()))
+    imported = imported_exactly(
+        chain(conv(), layers.BatchNormalization, layers.Flatten, layers.BatchNormalization, dense())
+    )
     initial = initial_parameters(imported.network, 0)
     assert {name: (value.shape, value.dtype) for name, value in imported.parameters.items()} == {
-        name: (value.shape, value.dtype) for name, value in initial.items()}
+        name: (value.shape, value.dtype) for name, value in initial.items()
+    }
 
 
-@pytest.mark.parametrize("makers", [
-    [conv(activation="relu"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU, layers.Flatten],
-    [lambda: layers.BatchNormalization(name="bn"), conv()],
-    [conv(), layers.BatchNormalization, lambda: layers.BatchNormalization(name="bn")],
-    [layers.Flatten, dense(activation="relu"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU],
-    [lambda: layers.Reshape((45, 6)), lambda: layers.BatchNormalization(name="bn")],
-    [conv(), lambda: layers.Activation("relu"), lambda: layers.Activation("linear"),
-     lambda: layers.BatchNormalization(name="bn")],
-], ids=["activation", "input", "batch norm", "features", "two axes", "left out between"])
+@pytest.mark.parametrize(
+    "makers",
+    [
+        [conv(activation="relu"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU, layers.Flatten],
+        [lambda: layers.BatchNormalization(name="bn"), conv()],
+        [conv(), layers.BatchNormalization, lambda: layers.BatchNormalization(name="bn")],
+        [layers.Flatten, dense(activation="relu"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU],
+        [lambda: layers.Reshape((45, 6)), lambda: layers.BatchNormalization(name="bn")],
+        [
+            conv(),
+            lambda: layers.Activation("relu"),
+            lambda: layers.Activation("linear"),
+            lambda: layers.BatchNormalization(name="bn"),
+        ],
+    ],
+    ids=["activation", "input", "batch norm", "features", "two axes", "left out between"],
+)
 def test_a_batch_norm_behind_anything_else_gets_a_layer_to_be_folded_into(makers):
     imported = imported_exactly(chain(*makers))
     assert imported.network.layer("bn").inputs == ("bn/scale",)
@@ -196,28 +258,39 @@ def test_a_batch_norm_is_not_folded_into_what_others_read(between):
         y = layers.Conv2D(4, 3, name="conv")(image)
         seen = layers.Activation("linear")(y) if between else y
         return layers.Add()([layers.BatchNormalization(name="bn")(seen), layers.ReLU()(seen)])
+
     imported = imported_exactly(functional(body))
     assert imported.network.layer("bn").inputs == ("bn/scale",)
 
 
 def test_a_batch_norm_is_folded_across_what_is_left_out():
-    imported = imported_exactly(chain(conv(), lambda: layers.Activation("linear"),
-                                      lambda: layers.BatchNormalization(name="bn"), layers.ReLU))
+    imported = imported_exactly(
+        chain(conv(), lambda: layers.Activation("linear"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU)
+    )
     assert imported.network.layer("bn").inputs == ("conv",)
 
 
-@pytest.mark.parametrize("settings", [dict(scale=False), dict(center=False), dict(scale=False, center=False)], ids=str)
+@pytest.mark.parametrize("settings", [{"scale": False}, {"center": False}, {"scale": False, "center": False}], ids=str)
 def test_a_batch_norm_without_scale_or_center(settings):
-    imported_exactly(chain(conv(), lambda: layers.BatchNormalization(**settings), layers.ReLU,
-                           lambda: layers.BatchNormalization(**settings), layers.Flatten, dense()))
+    imported_exactly(
+        chain(
+            conv(),
+            lambda: layers.BatchNormalization(**settings),
+            layers.ReLU,
+            lambda: layers.BatchNormalization(**settings),
+            layers.Flatten,
+            dense(),
+        )
+    )
 
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-5, 1e-4])
 @pytest.mark.parametrize("shape, settings", [((9, 10, 3), {}), ((9, 10, 3), {"fused": False}), ((7,), {})], ids=str)
 def test_a_small_epsilon_counts_where_the_variance_is_small(shape, settings, epsilon):
     with fresh_keras():
-        model = chain(dense(), lambda: layers.BatchNormalization(epsilon=epsilon, name="bn", **settings),
-                      input_shape=shape)()
+        model = chain(
+            dense(), lambda: layers.BatchNormalization(epsilon=epsilon, name="bn", **settings), input_shape=shape
+        )()
         randomize(model)
         assign(model, "moving_variance", 1e-6)
         imported = import_model(model)
@@ -237,10 +310,19 @@ def test_a_dense_on_more_than_one_axis(shape):
 
 
 def test_what_acts_in_training_alone_is_left_out():
-    imported = imported_exactly(chain(
-        lambda: layers.GaussianNoise(0.5), conv(), lambda: layers.SpatialDropout2D(0.5), layers.Flatten,
-        lambda: layers.GaussianDropout(0.5), lambda: layers.AlphaDropout(0.5),
-        lambda: layers.ActivityRegularization(0.1), lambda: layers.Dropout(0.4, name="kept"), dense()))
+    imported = imported_exactly(
+        chain(
+            lambda: layers.GaussianNoise(0.5),
+            conv(),
+            lambda: layers.SpatialDropout2D(0.5),
+            layers.Flatten,
+            lambda: layers.GaussianDropout(0.5),
+            lambda: layers.AlphaDropout(0.5),
+            lambda: layers.ActivityRegularization(0.1),
+            lambda: layers.Dropout(0.4, name="kept"),
+            dense(),
+        )
+    )
     assert [kind for _, kind in kinds(imported)] == ["Conv2D", "Flatten", "Dropout", "Dense"]
     assert imported.network.layer("kept").rate == 0.4
     assert len(imported.notes) == 5
@@ -250,6 +332,7 @@ def test_operations_among_layers():
     def body(image):
         y = layers.Conv2D(3, 3, padding="same")(image)
         return layers.Flatten()(tf.nn.relu6(tf.nn.relu(y + image) + y))
+
     imported = imported_exactly(functional(body))
     assert [kind for _, kind in kinds(imported)] == ["Conv2D", "Add", "ReLU", "Add", "ReLU6", "Flatten"]
 
@@ -259,20 +342,30 @@ def test_lambdas_of_one_known_operation():
         y = layers.Conv2D(3, 3, padding="same")(image)
         z = layers.Lambda(lambda both: both[0] + both[1], name="sum")([image, y])
         return layers.Lambda(lambda x: tf.nn.relu6(tf.identity(x)), name="clip")(z)
+
     assert kinds(imported_exactly(functional(body)))[1:] == [("sum", "Add"), ("clip", "ReLU6")]
 
 
 def test_nested_models_are_opened():
     def body(image):
-        base = tf.keras.Sequential([
-            layers.InputLayer((9, 10, 3)), layers.Conv2D(4, 3, name="c1"), layers.BatchNormalization(name="bn1"),
-            layers.ReLU(6., name="r1")], name="base")
+        base = tf.keras.Sequential(
+            [
+                layers.InputLayer((9, 10, 3)),
+                layers.Conv2D(4, 3, name="c1"),
+                layers.BatchNormalization(name="bn1"),
+                layers.ReLU(6.0, name="r1"),
+            ],
+            name="base",
+        )
         pixels = layers.Input((7, 8, 4))
-        side = tf.keras.Model(pixels, [layers.Conv2D(4, 1, name="c1")(pixels), layers.Conv2D(4, 1, name="unread")(
-            pixels)], name="side")
+        side = tf.keras.Model(
+            pixels, [layers.Conv2D(4, 1, name="c1")(pixels), layers.Conv2D(4, 1, name="unread")(pixels)], name="side"
+        )
         features = base(image, training=False)
-        return layers.Dense(3, name="logits")(layers.Flatten(name="flat")(layers.Add(name="sum")(
-            [side(features)[0], features])))
+        return layers.Dense(3, name="logits")(
+            layers.Flatten(name="flat")(layers.Add(name="sum")([side(features)[0], features]))
+        )
+
     imported = imported_exactly(functional(body))
     assert [name for name, _ in kinds(imported)] == ["c1", "bn1", "r1", "side/c1", "sum", "flat", "logits"]
     assert imported.network.layer("bn1").inputs == ("c1",)
@@ -284,6 +377,7 @@ def test_a_model_in_a_sequential():
         base = tf.keras.applications.MobileNet(input_shape=(32, 32, 3), alpha=0.25, include_top=False, weights=None)
         base.trainable = False
         return tf.keras.Sequential([base, layers.GlobalAveragePooling2D(), layers.Dense(3)])
+
     imported = imported_exactly(build)
     assert imported.network.input_shape == (32, 32, 3)
     assert any("trainable" in note and "'conv1'" in note for note in imported.notes)
@@ -291,10 +385,12 @@ def test_a_model_in_a_sequential():
 
 def test_a_sequential_without_an_input_layer():
     def build():
-        model = tf.keras.Sequential([layers.Conv2D(4, 3, name="c"), layers.BatchNormalization(), layers.Flatten(),
-                                     layers.Dense(3)])
+        model = tf.keras.Sequential(
+            [layers.Conv2D(4, 3, name="c"), layers.BatchNormalization(), layers.Flatten(), layers.Dense(3)]
+        )
         model.build((None, 9, 10, 3))
         return model
+
     assert imported_exactly(build).network.input_shape == (9, 10, 3)
 
 
@@ -311,6 +407,7 @@ def test_names_are_kept_and_changed_only_where_they_must():
         y = layers.Conv2D(4, 1, name="1st-Layer")(y)
         y = layers.Conv2D(4, 1, name="input")(y)
         return layers.ReLU(name="a_b/relu")(y)
+
     imported = imported_exactly(functional(body))
     assert imported.network.name == "graph"
     names = [name for name, _ in kinds(imported)]
@@ -323,18 +420,34 @@ def test_what_of_the_training_is_not_taken_over_is_said():
         layer = layers.Conv2D(4, 3, name="frozen")
         layer.trainable = False
         return layer
-    notes = imported_exactly(chain(frozen, layers.Flatten, lambda: layers.Dense(
-        3, name="held", kernel_regularizer="l2", bias_constraint="nonneg"))).notes
+
+    notes = imported_exactly(
+        chain(
+            frozen,
+            layers.Flatten,
+            lambda: layers.Dense(3, name="held", kernel_regularizer="l2", bias_constraint="nonneg"),
+        )
+    ).notes
     assert len(notes) == 2 and "'frozen'" in notes[0] and "'held'" in notes[1]
 
 
 def test_every_array_finds_the_way_back():
     def build():
-        base = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.SeparableConv2D(4, 3, name="sep"),
-                                    layers.BatchNormalization(name="bn", scale=False), layers.ReLU(),
-                                    layers.BatchNormalization(name="bn2"), layers.Dense(3, name="pixels")], name="base")
-        return tf.keras.Sequential([layers.InputLayer((9, 10, 3)), base, layers.Flatten(),
-                                    layers.Dense(2, name="logits")])
+        base = tf.keras.Sequential(
+            [
+                layers.InputLayer((9, 10, 3)),
+                layers.SeparableConv2D(4, 3, name="sep"),
+                layers.BatchNormalization(name="bn", scale=False),
+                layers.ReLU(),
+                layers.BatchNormalization(name="bn2"),
+                layers.Dense(3, name="pixels"),
+            ],
+            name="base",
+        )
+        return tf.keras.Sequential(
+            [layers.InputLayer((9, 10, 3)), base, layers.Flatten(), layers.Dense(2, name="logits")]
+        )
+
     with fresh_keras():
         model = build()
         randomize(model)

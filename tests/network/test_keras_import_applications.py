@@ -15,13 +15,16 @@ HEADS = {"ResNet50": 1e-3}
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("name, size, num_layers, evaluate", [
-    ("MobileNet", 32, 92, plain_output),
-    ("MobileNetV2", 32, 157, lowered_output),
-    ("ResNet50", 32, 177, plain_output),
-    ("DenseNet121", 32, 491, plain_output),
-    ("InceptionV3", 75, 313, plain_output),
-])
+@pytest.mark.parametrize(
+    "name, size, num_layers, evaluate",
+    [
+        ("MobileNet", 32, 92, plain_output),
+        ("MobileNetV2", 32, 157, lowered_output),
+        ("ResNet50", 32, 177, plain_output),
+        ("DenseNet121", 32, 491, plain_output),
+        ("InceptionV3", 75, 313, plain_output),
+    ],
+)
 def test_applications(name, size, num_layers, evaluate):
     with fresh_keras():
         model = getattr(tf.keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)

@@ -35,11 +35,18 @@ def nested_model():
     for layer in inner.layers[2:5]:
         layer.trainable = False
     image = layers.Input((9, 10, 3))
-    normal = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.BatchNormalization(name="n1"),
-                                  layers.Conv2D(3, 3, padding="same"), layers.BatchNormalization(name="n2")],
-                                 name="pre")
-    frozen = tf.keras.Sequential([layers.InputLayer((3,)), layers.Dense(4), layers.BatchNormalization(),
-                                  layers.Dense(4)], name="post")
+    normal = tf.keras.Sequential(
+        [
+            layers.InputLayer((9, 10, 3)),
+            layers.BatchNormalization(name="n1"),
+            layers.Conv2D(3, 3, padding="same"),
+            layers.BatchNormalization(name="n2"),
+        ],
+        name="pre",
+    )
+    frozen = tf.keras.Sequential(
+        [layers.InputLayer((3,)), layers.Dense(4), layers.BatchNormalization(), layers.Dense(4)], name="post"
+    )
     frozen.trainable = False
     return tf.keras.Model(image, layers.Dense(2, name="last")(frozen(inner(normal(image)))), name="nest")
 
@@ -71,8 +78,9 @@ def assert_equal(found, expected):
 
 
 @pytest.mark.parametrize("name", ["small_model", "nested_model"])
-@pytest.mark.parametrize("files", [("model.h5", None), ("model.json", "weights.h5"), ("model.json", "model.h5")],
-                         ids=str)
+@pytest.mark.parametrize(
+    "files", [("model.h5", None), ("model.json", "weights.h5"), ("model.json", "model.h5")], ids=str
+)
 def test_a_file_is_imported_as_its_model_is(saved, name, files):
     folder, expected, images, predictions = saved[name]
     paths = [file and folder / file for file in files]
@@ -89,8 +97,10 @@ def test_an_architecture_alone_has_no_parameters(saved):
 
 def test_weights_of_layers_that_keras_named_otherwise_go_by_order(saved, tmp_path):
     with fresh_keras():
-        models = [tf.keras.Sequential([layers.Conv2D(3, 3, input_shape=(5, 6, 2)), layers.Flatten(), layers.Dense(2)])
-                  for _ in range(2)]
+        models = [
+            tf.keras.Sequential([layers.Conv2D(3, 3, input_shape=(5, 6, 2)), layers.Flatten(), layers.Dense(2)])
+            for _ in range(2)
+        ]
         models[1].save_weights(str(tmp_path / "weights.h5"))
         (tmp_path / "model.json").write_text(models[0].to_json())
         expected = models[1].get_weights()
@@ -131,14 +141,19 @@ def newest(record):
         if layer["class_name"] == "InputLayer":
             layer["config"]["batch_shape"] = layer["config"].pop("batch_input_shape")
         layer["inbound_nodes"] = [{"args": _tensors(node), "kwargs": {"mask": None}} for node in layer["inbound_nodes"]]
-    record["config"]["input_layers"], = record["config"]["input_layers"]
-    record["config"]["output_layers"], = record["config"]["output_layers"]
+    (record["config"]["input_layers"],) = record["config"]["input_layers"]
+    (record["config"]["output_layers"],) = record["config"]["output_layers"]
     return newer(record)
 
 
 def _tensors(node):
-    tensors = [{"class_name": "__keras_tensor__", "config": {"shape": [None, 3], "dtype": "float32",
-                                                             "keras_history": item[:3]}} for item in node]
+    tensors = [
+        {
+            "class_name": "__keras_tensor__",
+            "config": {"shape": [None, 3], "dtype": "float32", "keras_history": item[:3]},
+        }
+        for item in node
+    ]
     return [tensors] if len(tensors) > 1 else tensors
 
 
@@ -162,8 +177,14 @@ def test_code_in_a_file_is_run_only_when_allowed(tmp_path):
         return tf.nn.relu6(x)
 
     def build():
-        return tf.keras.Sequential([layers.Conv2D(3, 3, input_shape=(5, 6, 2), name="conv"),
-                                    layers.Lambda(code, name="risky"), layers.Flatten()])
+        return tf.keras.Sequential(
+            [
+                layers.Conv2D(3, 3, input_shape=(5, 6, 2), name="conv"),
+                layers.Lambda(code, name="risky"),
+                layers.Flatten(),
+            ]
+        )
+
     with fresh_keras():
         model = build()
         model.save(str(tmp_path / "model.h5"), include_optimizer=False)
@@ -200,8 +221,14 @@ def test_what_is_not_such_a_file(saved, tmp_path):
     refused("only weights.*JSON file.*weights_path", folder / "weights.h5")
     refused("whole model", folder / "model.h5", folder / "weights.h5")
     refused("weights file.*not HDF5", folder / "model.json", folder / "model.json")
-    for name, content in (("empty", b""), ("picture", b"\x89PNG\r\n\x1a\n" + bytes(100)), ("text", b"a text"),
-                          ("number", b"3"), ("list", b"[1, 2]"), ("deep", b"[" * 100000)):
+    for name, content in (
+        ("empty", b""),
+        ("picture", b"\x89PNG\r\n\x1a\n" + bytes(100)),
+        ("text", b"a text"),
+        ("number", b"3"),
+        ("list", b"[1, 2]"),
+        ("deep", b"[" * 100000),
+    ):
         (tmp_path / name).write_bytes(content)
         refused("cannot be read|expected is a record", tmp_path / name)
     (tmp_path / "new.keras").write_bytes(b"PK\x03\x04" + bytes(50))
@@ -212,17 +239,24 @@ def test_what_is_not_such_a_file(saved, tmp_path):
 
 
 def test_weights_of_another_model(saved):
-    refused("weights are of 5 layers; the model has 4|weights are of .* layers; the model has",
-            saved["small_model"][0] / "model.json", saved["nested_model"][0] / "weights.h5")
+    refused(
+        "weights are of 5 layers; the model has 4|weights are of .* layers; the model has",
+        saved["small_model"][0] / "model.json",
+        saved["nested_model"][0] / "weights.h5",
+    )
 
 
-@pytest.mark.parametrize("change, said", [
-    (lambda weights: weights["conv/conv"].__delitem__("kernel:0"), "cannot be read.*KeyError.*kernel"),
-    (lambda weights: weights["conv"].attrs.__setitem__("weight_names", [b"conv/bias:0"]), "cannot be read.*bias"),
-    (lambda weights: weights["logits/logits/kernel:0"].__setitem__(0, np.nan), "'logits'.*3 values .* not finite"),
-    (lambda weights: weights["bn/bn/moving_variance:0"].__setitem__(1, -1), "'bn'.*moving_variance is -1"),
-    (lambda weights: weights.attrs.__delitem__("layer_names"), "holds no architecture|holds no weights"),
-], ids=["dataset", "names", "nan", "variance", "attribute"])
+@pytest.mark.parametrize(
+    "change, said",
+    [
+        (lambda weights: weights["conv/conv"].__delitem__("kernel:0"), "cannot be read.*KeyError.*kernel"),
+        (lambda weights: weights["conv"].attrs.__setitem__("weight_names", [b"conv/bias:0"]), "cannot be read.*bias"),
+        (lambda weights: weights["logits/logits/kernel:0"].__setitem__(0, np.nan), "'logits'.*3 values .* not finite"),
+        (lambda weights: weights["bn/bn/moving_variance:0"].__setitem__(1, -1), "'bn'.*moving_variance is -1"),
+        (lambda weights: weights.attrs.__delitem__("layer_names"), "holds no architecture|holds no weights"),
+    ],
+    ids=["dataset", "names", "nan", "variance", "attribute"],
+)
 def test_weights_that_do_not_fit(saved, tmp_path, change, said):
     path = tmp_path / "model.h5"
     path.write_bytes((saved["small_model"][0] / "model.h5").read_bytes())
@@ -237,23 +271,24 @@ def test_no_room_is_made_for_weights_that_are_declared_and_not_there(saved, tmp_
     path.write_bytes((saved["small_model"][0] / "weights.h5").read_bytes())
     with h5py.File(str(path), "r+") as file:
         del file["logits/logits/kernel:0"]
-        file["logits/logits"].create_dataset("kernel:0", (10 ** 7, 10 ** 7), np.float32, **settings)
+        file["logits/logits"].create_dataset("kernel:0", (10**7, 10**7), np.float32, **settings)
     refused("'logits'.*declared, but the file holds 0 bytes", saved["small_model"][0] / "model.json", path)
 
 
 def test_a_cycle_or_what_is_not_there(saved, tmp_path):
     text = (saved["small_model"][0] / "model.json").read_text()
     for name, change, said in (
-            ("cycle", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "logits"), "'conv'.*or read it"),
-            ("lost", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "nobody"), "'nobody'"),
-            ("twice", lambda graph: graph.append(graph[2]), "'conv'.*two layers"),
-            ("unread", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(2, 7), "output 7"),
-            ("loose", lambda graph: graph[2].__setitem__("inbound_nodes", []), "'conv'.*connected to"),
-            ("foreign", lambda graph: graph[2]["config"].__setitem__("unheard", 3), "'conv'.*unheard"),
-            ("missing", lambda graph: graph[2]["config"].pop("filters"), "'conv'.*filters is missing"),
-            ("code", lambda graph: graph[2]["config"].__setitem__("activation", "eval"), "'conv'.*'eval'"),
-            ("called", lambda graph: graph[2]["inbound_nodes"][0][0][3].__setitem__("training", True), "training=True"),
-            ("grouped", lambda graph: graph[2]["config"].__setitem__("groups", 2), "'conv'.*groups is 2")):
+        ("cycle", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "logits"), "'conv'.*or read it"),
+        ("lost", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "nobody"), "'nobody'"),
+        ("twice", lambda graph: graph.append(graph[2]), "'conv'.*two layers"),
+        ("unread", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(2, 7), "output 7"),
+        ("loose", lambda graph: graph[2].__setitem__("inbound_nodes", []), "'conv'.*connected to"),
+        ("foreign", lambda graph: graph[2]["config"].__setitem__("unheard", 3), "'conv'.*unheard"),
+        ("missing", lambda graph: graph[2]["config"].pop("filters"), "'conv'.*filters is missing"),
+        ("code", lambda graph: graph[2]["config"].__setitem__("activation", "eval"), "'conv'.*'eval'"),
+        ("called", lambda graph: graph[2]["inbound_nodes"][0][0][3].__setitem__("training", True), "training=True"),
+        ("grouped", lambda graph: graph[2]["config"].__setitem__("groups", 2), "'conv'.*groups is 2"),
+    ):
         record = json.loads(text)
         change(record["config"]["layers"])
         (tmp_path / name).write_text(json.dumps(record))
@@ -266,18 +301,21 @@ def mutated(content, seed):
     data = bytearray(content)
     way = seed % 4
     if way == 0:
-        return bytes(data[:chance.randrange(len(data))])
+        return bytes(data[: chance.randrange(len(data))])
     for _ in range(chance.choice((1, 8, 64))):
         place = chance.randrange(len(data) if way < 3 else min(len(data), 4096))
         data[place] = chance.randrange(256)
     if way == 2:
         start, other, length = (chance.randrange(len(data)) for _ in range(3))
-        data[start:start + length % 200] = data[other:other + length % 200]
+        data[start : start + length % 200] = data[other : other + length % 200]
     return bytes(data)
 
 
-@pytest.mark.parametrize("file, way", [("model.json", way) for way in range(4)] + [
-    pytest.param("model.h5", way, marks=pytest.mark.slow) for way in range(4)])
+@pytest.mark.parametrize(
+    "file, way",
+    [("model.json", way) for way in range(4)]
+    + [pytest.param("model.h5", way, marks=pytest.mark.slow) for way in range(4)],
+)
 def test_damaged_files_are_an_error_or_a_model(saved, tmp_path, file, way):
     content = (saved["small_model"][0] / file).read_bytes()
     refusals = 0
@@ -293,9 +331,11 @@ def test_damaged_files_are_an_error_or_a_model(saved, tmp_path, file, way):
 
 
 def test_a_file_is_read_without_tensorflow(saved):
-    program = ("import sys; from qatviz.network.keras_import import load_model_file; "
-               "model = load_model_file(sys.argv[1]); "
-               "print(len(model.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))")
+    program = (
+        "import sys; from qatviz.network.keras_import import load_model_file; "
+        "model = load_model_file(sys.argv[1]); "
+        "print(len(model.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))"
+    )
     folder, expected, _, _ = saved["small_model"]
     done = subprocess.run([sys.executable, "-c", program, str(folder / "model.h5")], stdout=subprocess.PIPE, check=True)
     assert done.stdout.decode().split() == [str(len(expected.network.layers))]

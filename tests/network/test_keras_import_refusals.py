@@ -52,55 +52,73 @@ def functional(body):
     def build():
         image = layers.Input((9, 10, 3))
         return tf.keras.Model(image, body(image))
+
     return build
 
 
-@pytest.mark.parametrize("make, kind", [
-    (lambda: layers.LeakyReLU(name="bad"), "LeakyReLU"), (lambda: layers.PReLU(name="bad"), "PReLU"),
-    (lambda: layers.Conv2DTranspose(3, 2, name="bad"), "Conv2DTranspose"),
-    (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"),
-    (lambda: layers.Permute((2, 1, 3), name="bad"), "Permute"),
-    (lambda: layers.LayerNormalization(name="bad"), "LayerNormalization"),
-    (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "TimeDistributed"),
-], ids=lambda value: value if isinstance(value, str) else "")
+@pytest.mark.parametrize(
+    "make, kind",
+    [
+        (lambda: layers.LeakyReLU(name="bad"), "LeakyReLU"),
+        (lambda: layers.PReLU(name="bad"), "PReLU"),
+        (lambda: layers.Conv2DTranspose(3, 2, name="bad"), "Conv2DTranspose"),
+        (lambda: layers.UpSampling2D(name="bad"), "UpSampling2D"),
+        (lambda: layers.Permute((2, 1, 3), name="bad"), "Permute"),
+        (lambda: layers.LayerNormalization(name="bad"), "LayerNormalization"),
+        (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "TimeDistributed"),
+    ],
+    ids=lambda value: value if isinstance(value, str) else "",
+)
 def test_layers_of_other_types(make, kind):
     refused(sequential(make), "'bad'", kind, "supported: .*Conv2D.*ZeroPadding2D")
 
 
-@pytest.mark.parametrize("make, said", [
-    (lambda: layers.Conv2D(4, 3, activation="sigmoid", name="bad"), ["Conv2D", "sigmoid", "relu6"]),
-    (lambda: layers.Activation("tanh", name="bad"), ["Activation", "tanh", "relu6"]),
-    (lambda: layers.Activation(relu, name="bad"), ["Activation", "activation is relu"]),
-    (lambda: layers.Activation(lambda x: x, name="bad"), ["Activation", "<lambda>"]),
-    (lambda: layers.ReLU(3.0, name="bad"), ["ReLU", "max_value", "3.0", "None or 6"]),
-    (lambda: layers.ReLU(negative_slope=0.1, name="bad"), ["ReLU", "negative_slope", "0.1"]),
-    (lambda: layers.ReLU(threshold=0.5, name="bad"), ["ReLU", "threshold", "0.5"]),
-    (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
-    (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
-    (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),
-    (lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="bad"), ["Dropout", "noise_shape"]),
-    (lambda: layers.AveragePooling2D(data_format="channels_first", name="bad"),
-     ["AveragePooling2D", "channels_first", "channels_last"]),
-    (lambda: layers.SeparableConv2D(2, 3, strides=(1, 2), name="bad"), ["SeparableConv2D", r"\(1, 2\)", "equal"]),
-    (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: .*Conv2D"]),
-    (lambda: Conv2D(2, 3, name="bad"), ["refusals.Conv2D", "code"]),
-    (lambda: layers.Lambda(lambda x: x * 2.0, name="bad"), ["Mul", "supported: .*Relu6"]),
-    (lambda: layers.Lambda(lambda x: tf.nn.relu(x) + x, name="bad"), ["AddV2 of Relu", "supported: .*Relu6"]),
-], ids=lambda value: value[0] if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    "make, said",
+    [
+        (lambda: layers.Conv2D(4, 3, activation="sigmoid", name="bad"), ["Conv2D", "sigmoid", "relu6"]),
+        (lambda: layers.Activation("tanh", name="bad"), ["Activation", "tanh", "relu6"]),
+        (lambda: layers.Activation(relu, name="bad"), ["Activation", "activation is relu"]),
+        (lambda: layers.Activation(lambda x: x, name="bad"), ["Activation", "<lambda>"]),
+        (lambda: layers.ReLU(3.0, name="bad"), ["ReLU", "max_value", "3.0", "None or 6"]),
+        (lambda: layers.ReLU(negative_slope=0.1, name="bad"), ["ReLU", "negative_slope", "0.1"]),
+        (lambda: layers.ReLU(threshold=0.5, name="bad"), ["ReLU", "threshold", "0.5"]),
+        (lambda: layers.Softmax(axis=1, name="bad"), ["Softmax", "axis", "last"]),
+        (lambda: layers.BatchNormalization(axis=1, name="bad"), ["BatchNormalization", "axis", "last"]),
+        (lambda: layers.BatchNormalization(renorm=True, name="bad"), ["BatchNormalization", "renorm"]),
+        (lambda: layers.Dropout(0.5, noise_shape=(None, 1, 1, 3), name="bad"), ["Dropout", "noise_shape"]),
+        (
+            lambda: layers.AveragePooling2D(data_format="channels_first", name="bad"),
+            ["AveragePooling2D", "channels_first", "channels_last"],
+        ),
+        (lambda: layers.SeparableConv2D(2, 3, strides=(1, 2), name="bad"), ["SeparableConv2D", r"\(1, 2\)", "equal"]),
+        (lambda: Custom(2, 3, name="bad"), ["Custom", "code", "supported: .*Conv2D"]),
+        (lambda: Conv2D(2, 3, name="bad"), ["refusals.Conv2D", "code"]),
+        (lambda: layers.Lambda(lambda x: x * 2.0, name="bad"), ["Mul", "supported: .*Relu6"]),
+        (lambda: layers.Lambda(lambda x: tf.nn.relu(x) + x, name="bad"), ["AddV2 of Relu", "supported: .*Relu6"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
 def test_settings_that_would_not_be_exact(make, said):
     refused(sequential(make), "'bad'", *said)
 
 
-@pytest.mark.parametrize("body, said", [
-    (lambda x: layers.Add(name="bad")([x, layers.AveragePooling2D((9, 10))(x)]), ["Add", "same shape"]),
-    (lambda x: layers.Multiply(name="bad")([x, x]), ["Multiply", "supported: .*Add"]),
-    (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
-    (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
-    (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
-    (lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()),
-     ["Dropout", "training="]),
-    (lambda x: x * 2.0, ["tf_op_layer_mul", "TensorFlowOpLayer", "'Mul' with a constant", "supported: Add"]),
-], ids=lambda value: value[0] if isinstance(value, list) else "")
+@pytest.mark.parametrize(
+    "body, said",
+    [
+        (lambda x: layers.Add(name="bad")([x, layers.AveragePooling2D((9, 10))(x)]), ["Add", "same shape"]),
+        (lambda x: layers.Multiply(name="bad")([x, x]), ["Multiply", "supported: .*Add"]),
+        (lambda x: layers.Concatenate(axis=0, name="bad")([x, x]), ["Concatenate", "axis", "batch"]),
+        (lambda x: layers.Conv2D(3, 1)(layers.Softmax(name="bad")(x)), ["Softmax", "only as the network's output"]),
+        (lambda x: layers.BatchNormalization(name="bad")(x, training=True), ["BatchNormalization", "training=True"]),
+        (
+            lambda x: layers.Dropout(0.5, name="bad")(x, training=tf.keras.backend.learning_phase()),
+            ["Dropout", "training="],
+        ),
+        (lambda x: x * 2.0, ["tf_op_layer_mul", "TensorFlowOpLayer", "'Mul' with a constant", "supported: Add"]),
+    ],
+    ids=lambda value: value[0] if isinstance(value, list) else "",
+)
 def test_connections_that_would_not_be_exact(body, said):
     refused(functional(body), *said, *(["'bad'"] if "bad" in body.__code__.co_consts else []))
 
@@ -109,6 +127,7 @@ def test_a_shared_layer():
     def body(x):
         twice = layers.Conv2D(3, 1, name="twice")
         return twice(twice(x))
+
     refused(functional(body), "'twice'", "Conv2D", "2 times", "called once")
 
 
@@ -116,6 +135,7 @@ def test_a_shared_model():
     def body(x):
         inner = tf.keras.Sequential([layers.InputLayer((9, 10, 3)), layers.Conv2D(3, 1)], name="twice")
         return layers.Add()([inner(x), inner(inner(x))])
+
     refused(functional(body), "'twice'", "Sequential", "3 times", "called once")
 
 
@@ -127,8 +147,11 @@ def test_a_layer_shared_between_models():
 
     def in_two_models(x):
         shared = layers.Conv2D(3, 1, name="tied")
-        one, other = (tf.keras.Sequential([layers.InputLayer((9, 10, 3)), shared], name=name) for name in ("one", "other"))
+        one, other = (
+            tf.keras.Sequential([layers.InputLayer((9, 10, 3)), shared], name=name) for name in ("one", "other")
+        )
         return layers.Add()([one(x), other(x)])
+
     refused(functional(nested_and_outside), "'tied'", "Conv2D", "'inner/tied'", "weights are shared", "called once")
     refused(functional(in_two_models), "'tied'", "'one/tied'", "'other/tied'", "weights are shared")
 
@@ -138,6 +161,7 @@ def test_a_type_that_is_not_known_is_the_reason_and_not_its_activation(layer):
     def model():
         image = layers.Input((5, 4))
         return tf.keras.Model(image, layer()(image))
+
     refused(model, r"^layer '\w+' \((LSTM|Conv1D)\): (?!its activation)", "Dense")
 
 
@@ -145,11 +169,13 @@ def test_more_than_one_input_or_output():
     def two_inputs():
         one, other = layers.Input((9,), name="one"), layers.Input((9,), name="other")
         return tf.keras.Model([one, other], layers.Add()([one, other]), name="double")
+
     refused(two_inputs, "'double'", "2 inputs", "'one', 'other'", "exactly one")
 
     def two_outputs():
         one = layers.Input((9,))
         return tf.keras.Model(one, [layers.Dense(2)(one), layers.Dense(3)(one)], name="double")
+
     refused(two_outputs, "'double'", "2 outputs", "exactly one")
 
 
@@ -158,6 +184,7 @@ def test_models_that_are_code_or_not_built():
         model = Subclassed()
         model(tf.ones((1, 4)))
         return model
+
     refused(coded, "'coded'", "Subclassed", "supported: .*Sequential")
     refused(lambda: tf.keras.Sequential([layers.Dense(3)], name="loose"), "'loose'", "not built", "input_shape")
     refused(lambda: "a path", "builtins.str", "tf.keras.Model")
@@ -172,9 +199,14 @@ def test_an_open_input_shape():
             import_model(model, input_shape=(8, 8, 4))
 
 
-@pytest.mark.parametrize("parameter, value, said", [
-    ("kernel", np.nan, "weights holds 1 values that are not finite"), ("bias", np.inf, "bias holds 1 values"),
-    ("moving_variance", -0.5, "moving_variance is -0.5 at its lowest")])
+@pytest.mark.parametrize(
+    "parameter, value, said",
+    [
+        ("kernel", np.nan, "weights holds 1 values that are not finite"),
+        ("bias", np.inf, "bias holds 1 values"),
+        ("moving_variance", -0.5, "moving_variance is -0.5 at its lowest"),
+    ],
+)
 def test_values_that_no_training_can_start_from(parameter, value, said):
     def build():
         model = sequential(lambda: layers.Conv2D(3, 1, name="bad"), lambda: layers.BatchNormalization(name="bad_bn"))()
@@ -183,6 +215,7 @@ def test_values_that_no_training_can_start_from(parameter, value, said):
         weights[next(i for i, name in enumerate(names) if parameter in name)].flat[1] = value
         model.set_weights(weights)
         return model
+
     refused(build, "'bad(_bn)?'", said)
 
 
@@ -198,9 +231,17 @@ def test_what_cannot_describe_itself():
     class Initializer:
         def __call__(self, shape, dtype=None, partition_info=None):
             return tf.ones(shape)
+
     refused(sequential(lambda: layers.Conv2D(3, 1, kernel_initializer=Initializer())), "cannot describe", "to_json")
 
 
 def test_float64():
-    refused(lambda: tf.keras.Sequential([layers.InputLayer((4,), dtype="float64"), layers.Dense(
-        3, dtype="float64", name="bad")]), "'bad'", "Dense", "float64", "float32")
+    refused(
+        lambda: tf.keras.Sequential(
+            [layers.InputLayer((4,), dtype="float64"), layers.Dense(3, dtype="float64", name="bad")]
+        ),
+        "'bad'",
+        "Dense",
+        "float64",
+        "float32",
+    )

@@ -10,8 +10,21 @@ from hypothesis import strategies as st
 from network_strategies import RELAXED, networks
 
 from qatviz.errors import NetworkError
-from qatviz.network import (Add, BatchNorm, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, Layer, MaxPool, Network,
-                            NetworkBuilder, ReLU, Softmax)
+from qatviz.network import (
+    Add,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    Flatten,
+    GlobalAveragePool,
+    Layer,
+    MaxPool,
+    Network,
+    NetworkBuilder,
+    ReLU,
+    Softmax,
+)
 
 IMAGE = (8, 8, 2)
 
@@ -77,7 +90,8 @@ def test_a_network_survives_json_pickle_and_copy(network):
 def test_the_summary_adds_up(network):
     rows = network.summary()
     assert [(row.name, row.kind, row.inputs) for row in rows] == [
-        (layer.name, layer.kind, layer.inputs) for layer in network.layers]
+        (layer.name, layer.kind, layer.inputs) for layer in network.layers
+    ]
     assert all(row.output_shape == network.shapes[row.name] for row in rows)
     assert network.macs == sum(row.macs for row in rows)
     assert network.parameter_count == sum(row.parameters for row in rows)
@@ -123,22 +137,36 @@ BAD_NETWORKS = {
     "two of one name": ([CONV, ReLU("conv", "input")], "layer 'conv': there are two layers of this name"),
     "two outputs": ([CONV, ReLU("relu", "input")], "network 'net': layers 'conv', 'relu' are read by nobody"),
     "reads itself": ([Add("add", ("input", "add"))], "layer 'add': it reads itself in the cycle 'add' <- 'add'"),
-    "cycle": ([CONV, Add("sum", ("conv", "c")), ReLU("a", "sum"), ReLU("b", "a"), ReLU("c", "b"), ReLU("out", "c")],
-              "layer 'sum': it reads itself in the cycle 'sum' <- 'c' <- 'b' <- 'a' <- 'sum'"),
+    "cycle": (
+        [CONV, Add("sum", ("conv", "c")), ReLU("a", "sum"), ReLU("b", "a"), ReLU("c", "b"), ReLU("out", "c")],
+        "layer 'sum': it reads itself in the cycle 'sum' <- 'c' <- 'b' <- 'a' <- 'sum'",
+    ),
     "downstream of a cycle": ([ReLU("out", "a"), ReLU("a", "b"), ReLU("b", "a")], "the cycle 'a' <- 'b' <- 'a'"),
-    "Dense on an image": ([CONV, Dense("logits", "conv", 3)],
-                          "layer 'logits': input shape is (8, 8, 2); allowed: one axis for Dense; put a Flatten"),
-    "Add of different shapes": ([CONV, MaxPool("pool", "conv"), Add("add", ("conv", "pool"))],
-                                "layer 'add': input shapes is ((8, 8, 2), (4, 4, 2))"),
+    "Dense on an image": (
+        [CONV, Dense("logits", "conv", 3)],
+        "layer 'logits': input shape is (8, 8, 2); allowed: one axis for Dense; put a Flatten",
+    ),
+    "Add of different shapes": (
+        [CONV, MaxPool("pool", "conv"), Add("add", ("conv", "pool"))],
+        "layer 'add': input shapes is ((8, 8, 2), (4, 4, 2))",
+    ),
     "BatchNorm on the input": ([BatchNorm("bn", "input")], "layer 'bn': this BatchNorm reads 'input' (the n"),
-    "BatchNorm on a ReLU": ([CONV, ReLU("relu", "conv"), BatchNorm("bn", "relu")],
-                            "layer 'bn': this BatchNorm reads 'relu' (ReLU); allowed: Conv2D, DepthwiseConv2D, Dense"),
-    "BatchNorm on a BatchNorm": ([CONV, BatchNorm("bn", "conv"), BatchNorm("bn2", "bn")],
-                                 "layer 'bn2': this BatchNorm reads 'bn' (BatchNorm)"),
-    "BatchNorm on a shared layer": ([CONV, BatchNorm("bn", "conv"), Add("add", ("conv", "bn"))],
-                                    "layer 'bn': this BatchNorm reads 'conv', which is also read by 'add'"),
-    "Softmax inside": ([Softmax("soft", "input"), Flatten("flat", "soft")],
-                       "layer 'soft': this Softmax is read by 'flat'; allowed: only as the network's output"),
+    "BatchNorm on a ReLU": (
+        [CONV, ReLU("relu", "conv"), BatchNorm("bn", "relu")],
+        "layer 'bn': this BatchNorm reads 'relu' (ReLU); allowed: Conv2D, DepthwiseConv2D, Dense",
+    ),
+    "BatchNorm on a BatchNorm": (
+        [CONV, BatchNorm("bn", "conv"), BatchNorm("bn2", "bn")],
+        "layer 'bn2': this BatchNorm reads 'bn' (BatchNorm)",
+    ),
+    "BatchNorm on a shared layer": (
+        [CONV, BatchNorm("bn", "conv"), Add("add", ("conv", "bn"))],
+        "layer 'bn': this BatchNorm reads 'conv', which is also read by 'add'",
+    ),
+    "Softmax inside": (
+        [Softmax("soft", "input"), Flatten("flat", "soft")],
+        "layer 'soft': this Softmax is read by 'flat'; allowed: only as the network's output",
+    ),
 }
 
 
@@ -155,13 +183,16 @@ def test_an_input_shape_that_is_none_is_refused(shape):
         Network("net", shape, [Flatten("flat", "input")])
 
 
-@pytest.mark.parametrize("record, message", [
-    (None, "record is None"),
-    ({"name": "net", "input_shape": [8, 8, 1]}, r"record is \['input_shape', 'name'\]"),
-    ({"name": "net", "input_shape": [8, 8, 1], "layers": {}}, "network 'net': layers is {}"),
-    ({"name": "n.t", "input_shape": [8, 8, 1], "layers": []}, "network: name is 'n.t'"),
-    ({"name": "net", "input_shape": [8, 8, 1], "layers": [None]}, "layer is None"),
-])
+@pytest.mark.parametrize(
+    "record, message",
+    [
+        (None, "record is None"),
+        ({"name": "net", "input_shape": [8, 8, 1]}, r"record is \['input_shape', 'name'\]"),
+        ({"name": "net", "input_shape": [8, 8, 1], "layers": {}}, "network 'net': layers is {}"),
+        ({"name": "n.t", "input_shape": [8, 8, 1], "layers": []}, "network: name is 'n.t'"),
+        ({"name": "net", "input_shape": [8, 8, 1], "layers": [None]}, "layer is None"),
+    ],
+)
 def test_a_record_of_no_network_is_refused(record, message):
     with pytest.raises(NetworkError, match=message):
         Network.from_dict(record)
@@ -175,7 +206,6 @@ def test_an_unknown_layer_is_answered_with_what_there_is():
 
 
 def test_a_network_of_a_thousand_layers_is_no_burden():
-    layers = [ReLU("r0", "input")] + [Concat(f"r{i}", (f"r{i - 1}", "input"), axis=-1)
-                                      for i in range(1, 1000)]
+    layers = [ReLU("r0", "input")] + [Concat(f"r{i}", (f"r{i - 1}", "input"), axis=-1) for i in range(1, 1000)]
     network = Network("deep", (3,), layers[::-1])
     assert network.output == "r999" and network.shapes["r999"] == (3000,)

@@ -7,8 +7,23 @@ import numpy as np
 import pytest
 
 from qatviz.errors import NetworkError
-from qatviz.network import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
-                            Flatten, GlobalAveragePool, MaxPool, Reshape, Softmax, ZeroPad)
+from qatviz.network import (
+    KINDS,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 from qatviz.network.layers import layer_from_dict
 
 IMAGE = (8, 6, 3)
@@ -18,11 +33,18 @@ EXAMPLES = [
     DepthwiseConv2D("a", "input", 5, dilation=2, depth_multiplier=2),
     Dense("b", ["input"], 7),
     BatchNorm("c", "b", momentum=0.9, epsilon=1e-5),
-    MaxPool("d", "input", 3), AveragePool("e", "input", (2, 1), 1, "SAME"), GlobalAveragePool("f", "input"),
-    Add("g", ("a", "b")), Concat("h", ("a", "b", "a"), axis=0),
-    Flatten("i", "input"), Reshape("j", "input", (-1, 2)), ZeroPad("k", "input", ((0, 1), (2, 3))),
-    Dropout("l", "input", 0.25), Softmax("m", "input"),
-    KINDS["ReLU"]("n", "input"), KINDS["ReLU6"]("o", "input"),
+    MaxPool("d", "input", 3),
+    AveragePool("e", "input", (2, 1), 1, "SAME"),
+    GlobalAveragePool("f", "input"),
+    Add("g", ("a", "b")),
+    Concat("h", ("a", "b", "a"), axis=0),
+    Flatten("i", "input"),
+    Reshape("j", "input", (-1, 2)),
+    ZeroPad("k", "input", ((0, 1), (2, 3))),
+    Dropout("l", "input", 0.25),
+    Softmax("m", "input"),
+    KINDS["ReLU"]("n", "input"),
+    KINDS["ReLU6"]("o", "input"),
 ]
 
 
@@ -52,47 +74,50 @@ def test_settings_are_brought_to_their_normal_form():
     assert ZeroPad("pad", "input", ((1, 2), (3, 4))).padding == ((1, 2), (3, 4))
 
 
-@pytest.mark.parametrize("kind, settings, setting", [
-    (Conv2D, {"filters": 0}, "filters"),
-    (Conv2D, {"filters": 2.0}, "filters"),
-    (Conv2D, {"filters": True}, "filters"),
-    (Conv2D, {"filters": 1, "kernel_size": (3, 3, 3)}, "kernel_size"),
-    (Conv2D, {"filters": 1, "kernel_size": "3"}, "kernel_size"),
-    (Conv2D, {"filters": 1, "kernel_size": None}, "kernel_size"),
-    (Conv2D, {"filters": 1, "strides": 0}, "strides"),
-    (Conv2D, {"filters": 1, "padding": "CAUSAL"}, "padding"),
-    (Conv2D, {"filters": 1, "padding": ["SAME"]}, "padding"),
-    (Conv2D, {"filters": 1, "dilation": (1, -1)}, "dilation"),
-    (Conv2D, {"filters": 1, "strides": 2, "dilation": 2}, "dilation"),
-    (Conv2D, {"filters": 1, "use_bias": 1}, "use_bias"),
-    (DepthwiseConv2D, {"strides": (1, 2)}, "strides"),
-    (DepthwiseConv2D, {"strides": 2, "dilation": 2}, "dilation"),
-    (DepthwiseConv2D, {"depth_multiplier": -1}, "depth_multiplier"),
-    (Dense, {"units": "10"}, "units"),
-    (BatchNorm, {"momentum": 1.5}, "momentum"),
-    (BatchNorm, {"momentum": float("nan")}, "momentum"),
-    (BatchNorm, {"epsilon": 0}, "epsilon"),
-    (BatchNorm, {"epsilon": "0.1"}, "epsilon"),
-    (Dropout, {"rate": 1}, "rate"),
-    (Dropout, {"rate": 10 ** 400}, "rate"),
-    (Dropout, {"rate": None}, "rate"),
-    (MaxPool, {"pool_size": 0}, "pool_size"),
-    (AveragePool, {"strides": (0, 1)}, "strides"),
-    (Reshape, {"target_shape": ()}, "target_shape"),
-    (Reshape, {"target_shape": 12}, "target_shape"),
-    (Reshape, {"target_shape": (-1, -1)}, "target_shape"),
-    (Reshape, {"target_shape": (-2, 3)}, "target_shape"),
-    (ZeroPad, {"padding": -1}, "padding"),
-    (ZeroPad, {"padding": ((1, 1),)}, "padding"),
-    (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),
-    (Concat, {"axis": 0.5, "inputs": ("a", "b")}, "axis"),
-    (Concat, {"inputs": ("a",)}, "inputs"),
-    (Add, {"inputs": ("a",)}, "inputs"),
-    (Flatten, {"inputs": ("a", "b")}, "inputs"),
-    (Flatten, {"inputs": ()}, "inputs"),
-    (Flatten, {"inputs": (1,)}, "inputs"),
-    (Flatten, {"inputs": None}, "inputs"),
-])
+@pytest.mark.parametrize(
+    "kind, settings, setting",
+    [
+        (Conv2D, {"filters": 0}, "filters"),
+        (Conv2D, {"filters": 2.0}, "filters"),
+        (Conv2D, {"filters": True}, "filters"),
+        (Conv2D, {"filters": 1, "kernel_size": (3, 3, 3)}, "kernel_size"),
+        (Conv2D, {"filters": 1, "kernel_size": "3"}, "kernel_size"),
+        (Conv2D, {"filters": 1, "kernel_size": None}, "kernel_size"),
+        (Conv2D, {"filters": 1, "strides": 0}, "strides"),
+        (Conv2D, {"filters": 1, "padding": "CAUSAL"}, "padding"),
+        (Conv2D, {"filters": 1, "padding": ["SAME"]}, "padding"),
+        (Conv2D, {"filters": 1, "dilation": (1, -1)}, "dilation"),
+        (Conv2D, {"filters": 1, "strides": 2, "dilation": 2}, "dilation"),
+        (Conv2D, {"filters": 1, "use_bias": 1}, "use_bias"),
+        (DepthwiseConv2D, {"strides": (1, 2)}, "strides"),
+        (DepthwiseConv2D, {"strides": 2, "dilation": 2}, "dilation"),
+        (DepthwiseConv2D, {"depth_multiplier": -1}, "depth_multiplier"),
+        (Dense, {"units": "10"}, "units"),
+        (BatchNorm, {"momentum": 1.5}, "momentum"),
+        (BatchNorm, {"momentum": float("nan")}, "momentum"),
+        (BatchNorm, {"epsilon": 0}, "epsilon"),
+        (BatchNorm, {"epsilon": "0.1"}, "epsilon"),
+        (Dropout, {"rate": 1}, "rate"),
+        (Dropout, {"rate": 10**400}, "rate"),
+        (Dropout, {"rate": None}, "rate"),
+        (MaxPool, {"pool_size": 0}, "pool_size"),
+        (AveragePool, {"strides": (0, 1)}, "strides"),
+        (Reshape, {"target_shape": ()}, "target_shape"),
+        (Reshape, {"target_shape": 12}, "target_shape"),
+        (Reshape, {"target_shape": (-1, -1)}, "target_shape"),
+        (Reshape, {"target_shape": (-2, 3)}, "target_shape"),
+        (ZeroPad, {"padding": -1}, "padding"),
+        (ZeroPad, {"padding": ((1, 1),)}, "padding"),
+        (ZeroPad, {"padding": ((1, 1, 1), (1, 1))}, "padding"),
+        (Concat, {"axis": 0.5, "inputs": ("a", "b")}, "axis"),
+        (Concat, {"inputs": ("a",)}, "inputs"),
+        (Add, {"inputs": ("a",)}, "inputs"),
+        (Flatten, {"inputs": ("a", "b")}, "inputs"),
+        (Flatten, {"inputs": ()}, "inputs"),
+        (Flatten, {"inputs": (1,)}, "inputs"),
+        (Flatten, {"inputs": None}, "inputs"),
+    ],
+)
 def test_a_setting_that_is_not_allowed_is_refused_by_name(kind, settings, setting):
     with pytest.raises(NetworkError) as caught:
         kind(**dict({"name": "culprit", "inputs": ("input",)}, **settings))
@@ -112,26 +137,29 @@ def test_names_that_keras_users_give_are_allowed(name):
     assert Flatten(name, "input").name == name
 
 
-@pytest.mark.parametrize("layer, shapes, found", [
-    (Conv2D("culprit", "x", 1), [(4,)], "(4,)"),
-    (Conv2D("culprit", "x", 1, kernel_size=(3, 9), padding="VALID"), [IMAGE], "(8, 6, 3)"),
-    (Conv2D("culprit", "x", 1, kernel_size=3, dilation=3, padding="VALID"), [IMAGE], "(8, 6, 3)"),
-    (DepthwiseConv2D("culprit", "x"), [(4, 4)], "(4, 4)"),
-    (MaxPool("culprit", "x", 7), [IMAGE], "(8, 6, 3)"),
-    (GlobalAveragePool("culprit", "x"), [(4,)], "(4,)"),
-    (ZeroPad("culprit", "x"), [(4,)], "(4,)"),
-    (Dense("culprit", "x", 2), [IMAGE], "(8, 6, 3)"),
-    (Reshape("culprit", "x", (5, 5)), [IMAGE], "(5, 5)"),
-    (Reshape("culprit", "x", (-1, 5)), [IMAGE], "(-1, 5)"),
-    (Reshape("culprit", "x", (-1, 1000)), [IMAGE], "(-1, 1000)"),
-    (Add("culprit", ("x", "y")), [IMAGE, (8, 6, 1)], "((8, 6, 3), (8, 6, 1))"),
-    (Concat("culprit", ("x", "y")), [IMAGE, (8, 5, 3)], "((8, 6, 3), (8, 5, 3))"),
-    (Concat("culprit", ("x", "y"), axis=0), [(2, 3), (2, 3, 1)], "((2, 3), (2, 3, 1))"),
-    (Concat("culprit", ("x", "y"), axis=3), [IMAGE, IMAGE], "3"),
-    (Concat("culprit", ("x", "y"), axis=-4), [IMAGE, IMAGE], "-4"),
-    (Add("culprit", ("x", "y")), [IMAGE], "((8, 6, 3),)"),
-    (Flatten("culprit", "x"), [IMAGE, IMAGE], "((8, 6, 3), (8, 6, 3))"),
-])
+@pytest.mark.parametrize(
+    "layer, shapes, found",
+    [
+        (Conv2D("culprit", "x", 1), [(4,)], "(4,)"),
+        (Conv2D("culprit", "x", 1, kernel_size=(3, 9), padding="VALID"), [IMAGE], "(8, 6, 3)"),
+        (Conv2D("culprit", "x", 1, kernel_size=3, dilation=3, padding="VALID"), [IMAGE], "(8, 6, 3)"),
+        (DepthwiseConv2D("culprit", "x"), [(4, 4)], "(4, 4)"),
+        (MaxPool("culprit", "x", 7), [IMAGE], "(8, 6, 3)"),
+        (GlobalAveragePool("culprit", "x"), [(4,)], "(4,)"),
+        (ZeroPad("culprit", "x"), [(4,)], "(4,)"),
+        (Dense("culprit", "x", 2), [IMAGE], "(8, 6, 3)"),
+        (Reshape("culprit", "x", (5, 5)), [IMAGE], "(5, 5)"),
+        (Reshape("culprit", "x", (-1, 5)), [IMAGE], "(-1, 5)"),
+        (Reshape("culprit", "x", (-1, 1000)), [IMAGE], "(-1, 1000)"),
+        (Add("culprit", ("x", "y")), [IMAGE, (8, 6, 1)], "((8, 6, 3), (8, 6, 1))"),
+        (Concat("culprit", ("x", "y")), [IMAGE, (8, 5, 3)], "((8, 6, 3), (8, 5, 3))"),
+        (Concat("culprit", ("x", "y"), axis=0), [(2, 3), (2, 3, 1)], "((2, 3), (2, 3, 1))"),
+        (Concat("culprit", ("x", "y"), axis=3), [IMAGE, IMAGE], "3"),
+        (Concat("culprit", ("x", "y"), axis=-4), [IMAGE, IMAGE], "-4"),
+        (Add("culprit", ("x", "y")), [IMAGE], "((8, 6, 3),)"),
+        (Flatten("culprit", "x"), [IMAGE, IMAGE], "((8, 6, 3), (8, 6, 3))"),
+    ],
+)
 def test_a_shape_that_does_not_fit_is_refused_by_layer(layer, shapes, found):
     with pytest.raises(NetworkError) as caught:
         layer.output_shape(shapes)
@@ -139,16 +167,19 @@ def test_a_shape_that_does_not_fit_is_refused_by_layer(layer, shapes, found):
     assert message.startswith("layer 'culprit': ") and f" is {found}; allowed: " in message
 
 
-@pytest.mark.parametrize("record, part", [
-    ({"name": "culprit", "inputs": ["input"]}, "kind"),
-    ({"kind": "LSTM", "name": "culprit", "inputs": ["input"]}, "'LSTM'"),
-    ({"kind": ["Dense"], "name": "culprit", "inputs": ["input"]}, "['Dense']"),
-    ({"kind": "Dense", "name": "culprit", "inputs": ["input"]}, "units is missing"),
-    ({"kind": "Flatten", "name": "culprit"}, "inputs is missing"),
-    ({"kind": "Flatten", "name": "culprit", "inputs": ["input"], "colour": 1}, "'colour'"),
-    ({"kind": "Dense", "name": "culprit", "inputs": ["input"], "units": -1}, "-1"),
-    ("culprit", "kind"),
-])
+@pytest.mark.parametrize(
+    "record, part",
+    [
+        ({"name": "culprit", "inputs": ["input"]}, "kind"),
+        ({"kind": "LSTM", "name": "culprit", "inputs": ["input"]}, "'LSTM'"),
+        ({"kind": ["Dense"], "name": "culprit", "inputs": ["input"]}, "['Dense']"),
+        ({"kind": "Dense", "name": "culprit", "inputs": ["input"]}, "units is missing"),
+        ({"kind": "Flatten", "name": "culprit"}, "inputs is missing"),
+        ({"kind": "Flatten", "name": "culprit", "inputs": ["input"], "colour": 1}, "'colour'"),
+        ({"kind": "Dense", "name": "culprit", "inputs": ["input"], "units": -1}, "-1"),
+        ("culprit", "kind"),
+    ],
+)
 def test_a_record_of_no_layer_is_refused(record, part):
     with pytest.raises(NetworkError, match="culprit") as caught:
         layer_from_dict(record)

@@ -7,12 +7,30 @@ from hypothesis import strategies as st
 from network_strategies import RELAXED, networks
 
 from qatviz.errors import NetworkError
-from qatviz.network import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout, Flatten,
-                            GlobalAveragePool, MaxPool, Network, NetworkBuilder, ReLU, ReLU6, Reshape, Softmax, ZeroPad,
-                            quantization_plan)
+from qatviz.network import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Network,
+    NetworkBuilder,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+    quantization_plan,
+)
 
 WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
-QUANTIZED = WEIGHTED + (Add, GlobalAveragePool, AveragePool, Concat)
+QUANTIZED = (*WEIGHTED, Add, GlobalAveragePool, AveragePool, Concat)
 PASSING = (MaxPool, Flatten, Reshape, ZeroPad, Dropout, ReLU, ReLU6)
 
 
@@ -46,8 +64,12 @@ def test_whatever_can_be_folded_or_fused_is(network):
         assert not isinstance(unit.op, BatchNorm)
         if isinstance(unit.op, (ReLU, ReLU6)):
             source = by_output.get(unit.inputs[0])
-            assert (source is None or source.activation is not None or not isinstance(source.op, WEIGHTED + (Add,))
-                    or len(network.consumers(source.output)) > 1)
+            assert (
+                source is None
+                or source.activation is not None
+                or not isinstance(source.op, (*WEIGHTED, Add))
+                or len(network.consumers(source.output)) > 1
+            )
 
 
 @RELAXED
@@ -73,7 +95,7 @@ def test_tensors_describe_what_they_stand_for(network):
         if tensor.kind == "weights":
             assert tensor.shape == network.parameter_shapes(tensor.layer)["weights"]
             assert tensor.parameters == np.prod(tensor.shape)
-            assert tensor.num_channels == np.prod(tensor.shape[tensor.channel_axis:])
+            assert tensor.num_channels == np.prod(tensor.shape[tensor.channel_axis :])
             assert tensor.num_channels == network.shapes[tensor.layer][-1]
             assert tensor.group == tensor.name
         else:
@@ -127,7 +149,7 @@ def test_a_group_is_what_pools_and_concats_tie_together_and_no_more(network):
 
 
 @RELAXED
-@given(networks(), st.integers(0, 2 ** 32 - 1))
+@given(networks(), st.integers(0, 2**32 - 1))
 def test_nonnegative_is_claimed_exactly_where_values_cannot_fall_below_zero(network, seed):
     """A thousand stand-ins for the elements of every tensor, each layer replaced by what it does to signs."""
     random = np.random.RandomState(seed)
@@ -140,7 +162,7 @@ def test_nonnegative_is_claimed_exactly_where_values_cannot_fall_below_zero(netw
             values[layer.name] = sum(inputs)
         elif isinstance(layer, Concat):
             values[layer.name] = np.minimum.reduce(inputs)
-        elif isinstance(layer, WEIGHTED + (BatchNorm,)):
+        elif isinstance(layer, (*WEIGHTED, BatchNorm)):
             values[layer.name] = random.standard_normal(1000)
         elif isinstance(layer, Softmax):
             values[layer.name] = np.exp(inputs[0])
@@ -167,11 +189,22 @@ def test_a_residual_block():
     net.add(Dense, "logits", units=2)
     plan = quantization_plan(net.network())
     assert [(unit.name, unit.output, unit.inputs) for unit in plan.units] == [
-        ("stem", "stem_relu", ("input",)), ("body", "body", ("stem_relu",)),
-        ("sum", "sum_relu", ("body", "stem_relu")), ("flat", "flat", ("sum_relu",)), ("logits", "logits", ("flat",))]
+        ("stem", "stem_relu", ("input",)),
+        ("body", "body", ("stem_relu",)),
+        ("sum", "sum_relu", ("body", "stem_relu")),
+        ("flat", "flat", ("sum_relu",)),
+        ("logits", "logits", ("flat",)),
+    ]
     assert [tensor.name for tensor in plan.tensors] == [
-        "input.activations", "stem.weights", "stem.activations", "body.weights", "body.activations", "sum.activations",
-        "logits.weights", "logits.activations"]
+        "input.activations",
+        "stem.weights",
+        "stem.activations",
+        "body.weights",
+        "body.activations",
+        "sum.activations",
+        "logits.weights",
+        "logits.activations",
+    ]
     # The shortcut is one tensor with one quantizer, and Add leaves each of its inputs its own.
     assert plan.grid_of("stem_relu") == "stem.activations" and len(plan.groups) == len(plan.tensors)
     assert plan.grid_of("flat") == "sum.activations"
@@ -200,9 +233,16 @@ def test_concats_that_share_an_input_share_one_grid():
     plan = quantization_plan(net.network())
     grouped = {tensor.name: tensor.group for tensor in plan.tensors if tensor.kind == "activations"}
     shared = "a.activations"
-    assert grouped == {"input.activations": "input.activations", "a.activations": shared, "b.activations": shared,
-                       "c.activations": shared, "left.activations": shared, "right.activations": shared,
-                       "average.activations": shared, "sum.activations": "sum.activations"}
+    assert grouped == {
+        "input.activations": "input.activations",
+        "a.activations": shared,
+        "b.activations": shared,
+        "c.activations": shared,
+        "left.activations": shared,
+        "right.activations": shared,
+        "average.activations": shared,
+        "sum.activations": "sum.activations",
+    }
 
 
 def test_a_pool_on_the_input_shares_the_inputs_grid():

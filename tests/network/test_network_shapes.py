@@ -6,8 +6,19 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.errors import NetworkError
-from qatviz.network import (Add, AveragePool, Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool,
-                            MaxPool, Reshape, ZeroPad)
+from qatviz.network import (
+    Add,
+    AveragePool,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    Reshape,
+    ZeroPad,
+)
 
 tf = pytest.importorskip("tensorflow")
 
@@ -23,7 +34,7 @@ IMAGES = st.tuples(SIZES, SIZES, st.integers(1, 3))
 def tensorflow_shape(build, *shapes):
     """The static shape without the batch that `build` gives to placeholders of these shapes; None where it refuses."""
     with tf.Graph().as_default():
-        inputs = [tf.compat.v1.placeholder(tf.float32, (None,) + shape) for shape in shapes]
+        inputs = [tf.compat.v1.placeholder(tf.float32, (None, *shape)) for shape in shapes]
         try:
             return tuple(build(*inputs).shape.as_list()[1:])
         except ValueError:
@@ -47,25 +58,40 @@ def weights(layer, image):
 def test_conv2d(image, kernel, stride, dilation, padding, dilated):
     stride, dilation = ((1, 1), dilation) if dilated else (stride, (1, 1))
     layer = Conv2D("conv", "input", 5, kernel, stride, padding, dilation)
-    expected = tensorflow_shape(lambda x: tf.nn.conv2d(x, weights(layer, image), strides=stride, padding=padding,
-                                                       dilations=dilation), image)
+    expected = tensorflow_shape(
+        lambda x: tf.nn.conv2d(x, weights(layer, image), strides=stride, padding=padding, dilations=dilation), image
+    )
     assert our_shape(layer, image) == expected
 
 
 @settings(max_examples=150, deadline=None)
-@given(image=IMAGES, kernel=PAIRS, stride=st.integers(1, 4), dilation=PAIRS, padding=PADDINGS, dilated=st.booleans(),
-       multiplier=st.integers(1, 3))
+@given(
+    image=IMAGES,
+    kernel=PAIRS,
+    stride=st.integers(1, 4),
+    dilation=PAIRS,
+    padding=PADDINGS,
+    dilated=st.booleans(),
+    multiplier=st.integers(1, 3),
+)
 def test_depthwise_conv2d(image, kernel, stride, dilation, padding, dilated, multiplier):
     stride, dilation = (1, dilation) if dilated else (stride, (1, 1))
     layer = DepthwiseConv2D("conv", "input", kernel, stride, padding, dilation, multiplier)
-    expected = tensorflow_shape(lambda x: tf.nn.depthwise_conv2d(
-        x, weights(layer, image), (1, stride, stride, 1), padding, rate=dilation), image)
+    expected = tensorflow_shape(
+        lambda x: tf.nn.depthwise_conv2d(x, weights(layer, image), (1, stride, stride, 1), padding, rate=dilation),
+        image,
+    )
     assert our_shape(layer, image) == expected
 
 
 @settings(max_examples=150, deadline=None)
-@given(image=IMAGES, window=PAIRS, stride=PAIRS, padding=PADDINGS,
-       pools=st.sampled_from([(MaxPool, "max_pool2d"), (AveragePool, "avg_pool2d")]))
+@given(
+    image=IMAGES,
+    window=PAIRS,
+    stride=PAIRS,
+    padding=PADDINGS,
+    pools=st.sampled_from([(MaxPool, "max_pool2d"), (AveragePool, "avg_pool2d")]),
+)
 def test_pools(image, window, stride, padding, pools):
     kind, name = pools
     layer = kind("pool", "input", window, stride, padding)
@@ -77,10 +103,12 @@ def test_pools(image, window, stride, padding, pools):
 @given(image=IMAGES, border=st.tuples(*2 * [st.tuples(st.integers(0, 3), st.integers(0, 3))]))
 def test_zero_pad_flatten_and_global_average_pool(image, border):
     assert our_shape(ZeroPad("pad", "input", border), image) == tensorflow_shape(
-        lambda x: tf.pad(x, ((0, 0),) + border + ((0, 0),)), image)
+        lambda x: tf.pad(x, ((0, 0), *border, (0, 0))), image
+    )
     assert our_shape(Flatten("flat", "input"), image) == tensorflow_shape(tf.compat.v1.layers.Flatten(), image)
     assert our_shape(GlobalAveragePool("gap", "input"), image) == tensorflow_shape(
-        lambda x: tf.reduce_mean(x, (1, 2)), image)
+        lambda x: tf.reduce_mean(x, (1, 2)), image
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -98,7 +126,7 @@ def test_concat(image, other, axis):
 @settings(max_examples=100, deadline=None)
 @given(image=IMAGES, target=st.lists(st.integers(1, 12), min_size=1, max_size=3), wildcard=st.booleans())
 def test_reshape_agrees_with_numpy(image, target, wildcard):
-    target = tuple([-1] + target) if wildcard else tuple(target)
+    target = (-1, *target) if wildcard else tuple(target)
     try:
         expected = np.empty(image).reshape(target).shape
     except ValueError:

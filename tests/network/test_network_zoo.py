@@ -3,8 +3,7 @@
 import pytest
 
 from qatviz.errors import NetworkError
-from qatviz.network import NETWORKS, BatchNorm, Dense, DepthwiseConv2D, Network, ReLU6, Softmax, quantization_plan
-from qatviz.network import zoo
+from qatviz.network import NETWORKS, BatchNorm, Dense, DepthwiseConv2D, Network, ReLU6, Softmax, quantization_plan, zoo
 
 CASES = [(name, shape) for name in NETWORKS for shape in ((28, 28, 1), (32, 32, 3))]
 

@@ -1,4 +1,5 @@
-"""One finalized graph that holds TensorFlow's fake-quant kernels, for every bit width, next to what is tested against them.
+"""One finalized graph that holds TensorFlow's fake-quant kernels, for every bit width, next to what is tested against
+them.
 
 Building a graph or a session takes longer than running it a hundred times, so all tests of a run share this one.
 """
@@ -17,15 +18,20 @@ CHANNELS = 4
 
 Setting = namedtuple("Setting", "num_bits symmetric narrow_range per_channel")
 #: Every combination that the kernels know.
-ALL_SETTINGS = [Setting(bits, symmetric, narrow, per_channel) for per_channel in (False, True)
-                for bits in ALL_BITS for symmetric in (False, True) for narrow in (False, True)]
+ALL_SETTINGS = [
+    Setting(bits, symmetric, narrow, per_channel)
+    for per_channel in (False, True)
+    for bits in ALL_BITS
+    for symmetric in (False, True)
+    for narrow in (False, True)
+]
 
 #: What came out of an implementation: float32 values and gradient of ``x``'s shape, int64 codes.
 Result = namedtuple("Result", "values gradient codes")
 
 
 def signed_bounds(num_bits, narrow_range):
-    return -2 ** (num_bits - 1) + int(narrow_range), 2 ** (num_bits - 1) - 1
+    return -(2 ** (num_bits - 1)) + int(narrow_range), 2 ** (num_bits - 1) - 1
 
 
 def kernel_range(low, high, setting):
@@ -39,9 +45,10 @@ def kernel_range(low, high, setting):
 
 
 def nudged_range(low, high, setting):
-    """Ends and step of the grid that the kernel lays into a range: ``Nudge`` of ``fake_quant_ops_functor.h``, in float32."""
+    """Ends and step of the grid that the kernel lays into a range: ``Nudge`` of ``fake_quant_ops_functor.h``, in
+    float32."""
     low, high = np.asarray(low, np.float32), np.asarray(high, np.float32)
-    bottom, top = np.float32(int(setting.narrow_range)), np.float32(2 ** setting.num_bits - 1)
+    bottom, top = np.float32(int(setting.narrow_range)), np.float32(2**setting.num_bits - 1)
     scale = (high - low) / (top - bottom)
     from_min = bottom - low / np.where(scale > 0, scale, np.float32(1))
     zero = np.clip(np.floor(from_min.astype(np.float64) + 0.5), bottom, top).astype(np.float32)
@@ -59,11 +66,13 @@ class KernelOracle:
             recipes, grids = self._build_recipes(), self._build_grids()
         graph.finalize()
         # One thread: the tensors are small, and handing them around would take longer than the work.
-        self.session = tf.Session(graph=graph, config=tf.ConfigProto(
-            intra_op_parallelism_threads=1, inter_op_parallelism_threads=1))
+        self.session = tf.Session(
+            graph=graph, config=tf.ConfigProto(intra_op_parallelism_threads=1, inter_op_parallelism_threads=1)
+        )
         self._kernels_by_key, self._fake_quantize, self._recipes = (
             {key: self.session.make_callable(*parts) for key, parts in table.items()}
-            for table in (kernels, fake_quantizers, recipes))
+            for table in (kernels, fake_quantizers, recipes)
+        )
         self._grid_fields = self.session.make_callable(*grids)
 
     def close(self):
@@ -99,20 +108,27 @@ class KernelOracle:
         self.dy = tf.placeholder(tf.float32, [None, CHANNELS], "dy")
         self.low = {False: tf.placeholder(tf.float32, []), True: tf.placeholder(tf.float32, [CHANNELS])}
         self.high = {False: tf.placeholder(tf.float32, []), True: tf.placeholder(tf.float32, [CHANNELS])}
-        self.settings = [tf.placeholder(tf.int32, [], "num_bits"), tf.placeholder(tf.bool, [], "symmetric"),
-                         tf.placeholder(tf.bool, [], "narrow_range")]
+        self.settings = [
+            tf.placeholder(tf.int32, [], "num_bits"),
+            tf.placeholder(tf.bool, [], "symmetric"),
+            tf.placeholder(tf.bool, [], "narrow_range"),
+        ]
 
     def _build_kernels(self):
-        forward = {False: tf.quantization.fake_quant_with_min_max_vars,
-                   True: tf.quantization.fake_quant_with_min_max_vars_per_channel}
-        backward = {False: tf.quantization.fake_quant_with_min_max_vars_gradient,
-                    True: tf.quantization.fake_quant_with_min_max_vars_per_channel_gradient}
+        forward = {
+            False: tf.quantization.fake_quant_with_min_max_vars,
+            True: tf.quantization.fake_quant_with_min_max_vars_per_channel,
+        }
+        backward = {
+            False: tf.quantization.fake_quant_with_min_max_vars_gradient,
+            True: tf.quantization.fake_quant_with_min_max_vars_per_channel_gradient,
+        }
         fetches = {}
         for per_channel in (False, True):
             inputs = [self.x, self.dy, self.low[per_channel], self.high[per_channel]]
             for bits in ALL_BITS:
                 for narrow in (False, True):
-                    options = dict(num_bits=bits, narrow_range=narrow)
+                    options = {"num_bits": bits, "narrow_range": narrow}
                     values = forward[per_channel](self.x, *inputs[2:], **options)
                     gradient = backward[per_channel](self.dy, self.x, *inputs[2:], **options)[0]
                     fetches[per_channel, bits, narrow] = [values, gradient], inputs
@@ -122,7 +138,7 @@ class KernelOracle:
         low, high = tf.placeholder(tf.float32, [None]), tf.placeholder(tf.float32, [None])
         power_of_two = tf.placeholder(tf.bool, [])
         grids = choose_grid(low, high, grid_spec(*self.settings, power_of_two))
-        return list(grids), [low, high] + self.settings + [power_of_two]
+        return list(grids), [low, high, *self.settings, power_of_two]
 
     def _build_fake_quantize(self):
         fetches = {}
@@ -130,8 +146,8 @@ class KernelOracle:
             low, high = self.low[per_channel], self.high[per_channel]
             grid = choose_grid(low, high, grid_spec(*self.settings))
             values = fake_quantize(self.x, **{"channel_grid" if per_channel else "grid": grid}).values
-            inputs = [self.x, self.dy, low, high] + self.settings
-            fetches[per_channel] = self._with_gradient(values) + [grid.scale, grid.zero_point], inputs
+            inputs = [self.x, self.dy, low, high, *self.settings]
+            fetches[per_channel] = [*self._with_gradient(values), grid.scale, grid.zero_point], inputs
         return fetches
 
     def _build_recipes(self):
@@ -142,10 +158,14 @@ class KernelOracle:
         for per_channel in (False, True):
             results["quantize_tensor", per_channel] = quantize_tensor(self.x, *self.settings, per_channel=per_channel)
             results["quantize_conv2d", per_channel] = quantize_conv2d(
-                one_hot, filters, 1, "VALID", *self.settings, per_channel=per_channel)[:, 0, 0]
-        results["quantize_depthwise_conv2d", False] = tf.reshape(quantize_depthwise_conv2d(
-            tf.ones([1, 1, 1, rows]), filters, 1, "VALID", *self.settings), [-1, CHANNELS])
-        return {key: (self._with_gradient(values), [self.x, self.dy] + self.settings) for key, values in results.items()}
+                one_hot, filters, 1, "VALID", *self.settings, per_channel=per_channel
+            )[:, 0, 0]
+        results["quantize_depthwise_conv2d", False] = tf.reshape(
+            quantize_depthwise_conv2d(tf.ones([1, 1, 1, rows]), filters, 1, "VALID", *self.settings), [-1, CHANNELS]
+        )
+        return {
+            key: (self._with_gradient(values), [self.x, self.dy, *self.settings]) for key, values in results.items()
+        }
 
     def _with_gradient(self, values):
         return [values, tf.gradients(values, self.x, grad_ys=self.dy)[0]]

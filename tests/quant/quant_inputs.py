@@ -1,7 +1,6 @@
 """What the quantizers are tested on: arrays float32 ``[n, CHANNELS]``, and ranges with what lies on their edges."""
 
 import numpy as np
-
 from kernel_oracle import CHANNELS, kernel_range, nudged_range
 
 ROWS = 256
@@ -56,7 +55,7 @@ def edge_points(low, high, setting):
     """Values on the edges of the grid of a range: its ends, its codes, the midpoints between them, each with its two
     neighbours in float32, the ends of the range itself, both zeros, and values far outside."""
     minimum, maximum, scale = nudged_range(*kernel_range(low, high, setting), setting)
-    steps = 2 ** setting.num_bits - 1 - int(setting.narrow_range)
+    steps = 2**setting.num_bits - 1 - int(setting.narrow_range)
     chosen = np.unique(np.linspace(0, steps, min(steps + 1, _MOST_POINTS)).astype(int)).astype(np.float32)[:, None]
     chosen = np.tile(chosen, [1, CHANNELS])
     on_codes = minimum + chosen * scale
@@ -65,7 +64,16 @@ def edge_points(low, high, setting):
     sharp = np.concatenate([on_codes, midpoints, ends]).astype(np.float32)
     zeros = np.zeros([1, CHANNELS], np.float32)
     far = np.float32(3) * (ends[1:2] - ends[:1])
-    points = np.concatenate([sharp, np.nextafter(sharp, np.float32(np.inf)), np.nextafter(sharp, np.float32(-np.inf)),
-                             zeros, -zeros, far, -far])
+    points = np.concatenate(
+        [
+            sharp,
+            np.nextafter(sharp, np.float32(np.inf)),
+            np.nextafter(sharp, np.float32(-np.inf)),
+            zeros,
+            -zeros,
+            far,
+            -far,
+        ]
+    )
     # TensorFlow's threads take denormals for 0, NumPy does not.
     return np.where(np.abs(points) < np.finfo(np.float32).tiny, np.float32(0), points).astype(np.float32)

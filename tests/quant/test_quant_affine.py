@@ -20,8 +20,12 @@ properties = settings(deadline=None, max_examples=60)
 @st.composite
 def grids(draw, **fixed):
     """A grid with the settings and the range it was made from."""
-    options = {"num_bits": draw(BITS), "symmetric": draw(st.booleans()), "narrow_range": draw(st.booleans()),
-               "power_of_two": draw(st.booleans())}
+    options = {
+        "num_bits": draw(BITS),
+        "symmetric": draw(st.booleans()),
+        "narrow_range": draw(st.booleans()),
+        "power_of_two": draw(st.booleans()),
+    }
     options.update(fixed)
     low, high = sorted([draw(VALUES), draw(VALUES)])
     return choose_grid(low, high, **options), options, (low, high)
@@ -86,7 +90,9 @@ def test_values_outside_land_on_the_edge(data, drawn):
 @given(grids())
 def test_there_are_no_more_values_than_codes(drawn):
     grid, options, _ = drawn
-    x = np.linspace(float(grid.minimum), float(grid.maximum), 2**17 // 2 ** (16 - options["num_bits"])).astype(np.float32)
+    x = np.linspace(float(grid.minimum), float(grid.maximum), 2**17 // 2 ** (16 - options["num_bits"])).astype(
+        np.float32
+    )
     allowed = 2 ** options["num_bits"] - options["narrow_range"]
     codes = np.unique(quantize(x, grid))
     assert len(codes) == (allowed if grid.scale > 0 else 1)
@@ -141,7 +147,10 @@ def test_the_gradient_passes_inside_and_on_both_edges_and_nowhere_else(data, dra
 
 
 @properties
-@given(st.lists(grids(num_bits=4, symmetric=False, narrow_range=True, power_of_two=False), min_size=1, max_size=5), st.data())
+@given(
+    st.lists(grids(num_bits=4, symmetric=False, narrow_range=True, power_of_two=False), min_size=1, max_size=5),
+    st.data(),
+)
 def test_a_grid_per_channel_is_the_grids_side_by_side(drawn, data):
     singles, ends = [item[0] for item in drawn], [item[2] for item in drawn]
     together = choose_grid(*np.float32(ends).T, num_bits=4, narrow_range=True)
@@ -150,13 +159,26 @@ def test_a_grid_per_channel_is_the_grids_side_by_side(drawn, data):
         np.testing.assert_array_equal(getattr(together, name), [getattr(grid, name) for grid in singles])
     for function in (fake_quant, quantize, affine.clip):
         np.testing.assert_array_equal(
-            function(x, together), np.stack([function(x[:, i], grid) for i, grid in enumerate(singles)], axis=1))
+            function(x, together), np.stack([function(x[:, i], grid) for i, grid in enumerate(singles)], axis=1)
+        )
 
 
 @pytest.mark.parametrize("power_of_two", [False, True])
 @pytest.mark.parametrize("symmetric", [False, True])
-@pytest.mark.parametrize("ends", [(0, 0), (-np.inf, 1), (-1, np.inf), (np.nan, 1), (-1, np.nan), (np.inf, -np.inf),
-                                  (-3.4e38, 3.4e38), (-1e-40, 1e-40)], ids=repr)
+@pytest.mark.parametrize(
+    "ends",
+    [
+        (0, 0),
+        (-np.inf, 1),
+        (-1, np.inf),
+        (np.nan, 1),
+        (-1, np.nan),
+        (np.inf, -np.inf),
+        (-3.4e38, 3.4e38),
+        (-1e-40, 1e-40),
+    ],
+    ids=repr,
+)
 def test_ranges_that_cannot_be_quantized_give_scale_0(ends, symmetric, power_of_two):
     grid = choose_grid(*ends, num_bits=8, symmetric=symmetric, power_of_two=power_of_two)
     assert grid.scale == 0 and grid.minimum == 0 and grid.maximum == 0
@@ -169,12 +191,17 @@ def test_ranges_that_cannot_be_quantized_give_scale_0(ends, symmetric, power_of_
 def test_an_empty_tensor_stays_empty():
     grid = choose_grid(0.0, 0.0)
     empty = np.zeros([0, 3], np.float32)
-    assert fake_quant(empty, grid).shape == quantize(empty, grid).shape == fake_quant_gradient(empty, empty, grid).shape == (0, 3)
+    assert (
+        fake_quant(empty, grid).shape
+        == quantize(empty, grid).shape
+        == fake_quant_gradient(empty, empty, grid).shape
+        == (0, 3)
+    )
 
 
 @given(BITS, st.booleans())
 def test_code_bounds_follow_the_formula(num_bits, narrow_range):
-    assert code_bounds(num_bits, narrow_range) == (-2 ** (num_bits - 1) + narrow_range, 2 ** (num_bits - 1) - 1)
+    assert code_bounds(num_bits, narrow_range) == (-(2 ** (num_bits - 1)) + narrow_range, 2 ** (num_bits - 1) - 1)
 
 
 def test_halves_are_rounded_up():
@@ -184,4 +211,6 @@ def test_halves_are_rounded_up():
 def test_worked_example_of_two_bits():
     grid = AffineGrid(np.float32(0.5), np.int32(-1), 2, False)
     np.testing.assert_array_equal(quantize([-9, -0.26, -0.25, 0.2, 0.25, 0.9, 9], grid), [-2, -2, -1, -1, 0, 1, 1])
-    np.testing.assert_array_equal(fake_quant([-9, -0.26, -0.25, 0.2, 0.25, 0.9, 9], grid), [-0.5, -0.5, 0, 0, 0.5, 1, 1])
+    np.testing.assert_array_equal(
+        fake_quant([-9, -0.26, -0.25, 0.2, 0.25, 0.9, 9], grid), [-0.5, -0.5, 0, 0, 0.5, 1, 1]
+    )

@@ -12,7 +12,7 @@ INPUT, OUTPUT = np.float32(0.0237), np.float32(0.0411)
 
 
 def scales_from(exponent, count=8):
-    return np.random.RandomState(0).uniform(2.0**exponent, 2.0**(exponent + 1), count).astype(np.float32)
+    return np.random.RandomState(0).uniform(2.0**exponent, 2.0 ** (exponent + 1), count).astype(np.float32)
 
 
 def last_places(found, given):
@@ -25,7 +25,9 @@ def in_float32(sums, input_scale, weight_scales, output_scale):
 
 
 def in_integers(sums, input_scale, weight_scales, output_scale):
-    return requantize(sums, fixed_point(np.float64(input_scale) * weight_scales.astype(np.float64) / np.float64(output_scale)))
+    return requantize(
+        sums, fixed_point(np.float64(input_scale) * weight_scales.astype(np.float64) / np.float64(output_scale))
+    )
 
 
 def all_sums(weight_scales, steps, factor=INPUT.astype(np.float64) / OUTPUT):
@@ -40,8 +42,13 @@ def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
     given = scales_from(exponent)
     found = agreeing_scales(INPUT, given, OUTPUT, zero_point, 128)
     sums = all_sums(found, steps)
-    clip = lambda codes: np.clip(codes + zero_point, -128, 127)
-    np.testing.assert_array_equal(clip(in_float32(sums, INPUT, found, OUTPUT)), clip(in_integers(sums, INPUT, found, OUTPUT)))
+
+    def clip(codes):
+        return np.clip(codes + zero_point, -128, 127)
+
+    np.testing.assert_array_equal(
+        clip(in_float32(sums, INPUT, found, OUTPUT)), clip(in_integers(sums, INPUT, found, OUTPUT))
+    )
     assert last_places(found, given).max() <= FARTHEST
 
 
@@ -55,10 +62,15 @@ def test_without_some_sums_do_not():
 
 
 @settings(deadline=None)
-@given(st.floats(2.0**-13, 8, width=32), st.lists(st.floats(2.0**-10, 1, width=32), min_size=1, max_size=3),
-       st.floats(2.0**-13, 8, width=32), st.integers(2, 8), st.integers(-128, 127))
+@given(
+    st.floats(2.0**-13, 8, width=32),
+    st.lists(st.floats(2.0**-10, 1, width=32), min_size=1, max_size=3),
+    st.floats(2.0**-13, 8, width=32),
+    st.integers(2, 8),
+    st.integers(-128, 127),
+)
 def test_scales_are_moved_by_little_or_not_at_all(input_scale, weights, output_scale, bits, zero_point):
-    given, half = np.float32(weights), 2**(bits - 1)
+    given, half = np.float32(weights), 2 ** (bits - 1)
     zero_point = int(np.clip(zero_point, -half, half - 1))
     found = agreeing_scales(input_scale, given, output_scale, zero_point, half)
     assert found.dtype == np.float32 and last_places(found, given).max() <= FARTHEST
@@ -71,7 +83,9 @@ def test_powers_of_two_stay():
     np.testing.assert_array_equal(agreeing_scales(INPUT, given, OUTPUT, -128, 128), given)
 
 
-@pytest.mark.parametrize("input_scale, output_scale, half", [(0.0, OUTPUT, 128), (INPUT, 0.0, 128), (INPUT, OUTPUT, 256)])
+@pytest.mark.parametrize(
+    "input_scale, output_scale, half", [(0.0, OUTPUT, 128), (INPUT, 0.0, 128), (INPUT, OUTPUT, 256)]
+)
 def test_where_no_runtime_multiplies_in_float32_they_stay(input_scale, output_scale, half):
     given = scales_from(-11)
     np.testing.assert_array_equal(agreeing_scales(input_scale, given, output_scale, -half, half), given)

@@ -39,8 +39,9 @@ def in_float32(codes, scales, output):
 
 def in_integers(codes, scales, output):
     factors = common_fixed_point(scales.astype(np.float64) / np.float64(output))
-    return round_shift(sum(part * multiplier for part, multiplier in zip(codes, factors.multiplier)),
-                       factors.right_shift[0])
+    return round_shift(
+        sum(part * multiplier for part, multiplier in zip(codes, factors.multiplier)), factors.right_shift[0]
+    )
 
 
 def different(codes, scales, output):
@@ -72,15 +73,18 @@ def test_what_differs_is_less_where_there_is_none_close_enough():
         assert found == output or different(all_codes(ZERO_POINTS[2]), scales, found) == 0
 
 
-@pytest.mark.parametrize("scales, halves, output, output_half", [
-    ([0.1, 0.2], (128, 128), 0.25, 128),  # a power of two
-    ([0.1, 0.2, 0.3], (128, 128, 128), 0.3, 128),
-    ([0.1, 0.2], (128, 256), 0.3, 128),
-    ([0.1, 0.2], (128, 128), 0.3, 256),
-    ([0.0, 0.2], (128, 128), 0.3, 128),
-    ([0.1, 0.2], (128, 128), 0.0, 128),
-    ([0.1, np.inf], (128, 128), 0.3, 128),
-])
+@pytest.mark.parametrize(
+    "scales, halves, output, output_half",
+    [
+        ([0.1, 0.2], (128, 128), 0.25, 128),  # a power of two
+        ([0.1, 0.2, 0.3], (128, 128, 128), 0.3, 128),
+        ([0.1, 0.2], (128, 256), 0.3, 128),
+        ([0.1, 0.2], (128, 128), 0.3, 256),
+        ([0.0, 0.2], (128, 128), 0.3, 128),
+        ([0.1, 0.2], (128, 128), 0.0, 128),
+        ([0.1, np.inf], (128, 128), 0.3, 128),
+    ],
+)
 def test_where_nothing_is_to_be_chosen_it_stays(scales, halves, output, output_half):
     found = agreeing_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
     assert isinstance(found, np.float32) and found == np.float32(output)

@@ -12,8 +12,16 @@ from qatviz.quant.constants import all_axes, shared_constant, shared_zeros
 def test_equal_values_are_one_tensor_and_others_are_not():
     with tf.Graph().as_default():
         same = [shared_constant(1), shared_constant(1.0), shared_constant(np.float32(1))]
-        others = [shared_constant(1, np.int32), shared_constant([1.0]), shared_constant([[1.0]]), shared_constant(-0.0),
-                  shared_constant(0.0), shared_zeros([1]), shared_zeros([1, 1]), shared_zeros([])]
+        others = [
+            shared_constant(1, np.int32),
+            shared_constant([1.0]),
+            shared_constant([[1.0]]),
+            shared_constant(-0.0),
+            shared_constant(0.0),
+            shared_zeros([1]),
+            shared_zeros([1, 1]),
+            shared_zeros([]),
+        ]
         assert same[0] is same[1] is same[2]
         assert len({id(tensor) for tensor in same[:1] + others}) == 1 + len(others)
         assert shared_zeros([2, 3]) is shared_zeros((2, 3))

@@ -1,15 +1,16 @@
-"""Every quantizer against TensorFlow's own kernels, forward and backward: 2 to 16 bits x symmetric x narrow x per channel.
+"""Every quantizer against TensorFlow's own kernels, forward and backward: 2 to 16 bits x symmetric x narrow x per
+channel.
 
-The NumPy reference and the graph's path per channel must be equal to the last bit. The graph's path per tensor is carried
-by the 16-bit kernel, whose scale is in rare grids an ulp away from that of the grid it carries: there, a value in the
-middle between two codes may fall to the other side.
+The NumPy reference and the graph's path per channel must be equal to the last bit. The graph's path per tensor is
+carried by the 16-bit kernel, whose scale is in rare grids an ulp away from that of the grid it carries: there, a value
+in the middle between two codes may fall to the other side.
 """
 
 import numpy as np
 import pytest
-
 import quant_inputs
 from kernel_oracle import ALL_SETTINGS, CHANNELS, Result, kernel_range, nudged_range
+
 from qatviz.quant import affine
 
 ULP = np.finfo(np.float32).eps
@@ -17,15 +18,21 @@ ULP = np.finfo(np.float32).eps
 MAX_TIES = 1e-4
 NOT_FINITE = [-np.inf, -1.0, 0.0, 1.0, np.inf, np.nan, -3.4e38, 3.4e38, 1e36]
 ARRAYS = quant_inputs.arrays()
-RECIPES = [("quantize_tensor", False), ("quantize_tensor", True), ("quantize_conv2d", False), ("quantize_conv2d", True),
-           ("quantize_depthwise_conv2d", False)]
+RECIPES = [
+    ("quantize_tensor", False),
+    ("quantize_tensor", True),
+    ("quantize_conv2d", False),
+    ("quantize_conv2d", True),
+    ("quantize_depthwise_conv2d", False),
+]
 #: Tested also on a range narrower than their own.
 CLIPPED = ["uneven", "positive", "1e-20", "1e30", "channels far apart"]
 RECIPE_ARRAYS = ["offset", "outlier", "negative constant", "zero", "channels far apart", "1e-30"]
 
 
 def name_of(setting):
-    return f"{setting.num_bits}-bits{'-symmetric' * setting.symmetric}{'-narrow' * setting.narrow_range}{'-per-channel' * setting.per_channel}"
+    flags = "-symmetric" * setting.symmetric + "-narrow" * setting.narrow_range + "-per-channel" * setting.per_channel
+    return f"{setting.num_bits}-bits{flags}"
 
 
 every_setting = pytest.mark.parametrize("setting", ALL_SETTINGS, ids=name_of)
@@ -37,7 +44,8 @@ def extent(x, setting):
 
 
 def cases(setting):
-    """Name, values, and the range that is given: of the values, of their middle part, and ranges seen on their edges."""
+    """Name, values, and the range that is given: of the values, of their middle part, and ranges seen on their
+    edges."""
     for name, x in ARRAYS.items():
         low, high = extent(x, setting)
         yield name, x, low, high
@@ -98,7 +106,8 @@ def test_reference_and_graph_equal_the_kernel(oracle, setting):
 @every_setting
 def test_the_grid_in_the_graph_equals_the_reference(oracle, setting, power_of_two):
     ranges = [(low, high) for _, _, low, high in cases(setting)] + [
-        (low, high) for low in NOT_FINITE for high in NOT_FINITE]
+        (low, high) for low in NOT_FINITE for high in NOT_FINITE
+    ]
     low, high = [np.concatenate([np.ravel(ends) for ends in side]).astype(np.float32) for side in zip(*ranges)]
     found = oracle.grids(low, high, setting, power_of_two)
     expected = affine.choose_grid(low, high, *setting[:3], power_of_two=power_of_two)
@@ -139,6 +148,8 @@ def test_ties_are_rare(oracle):
             found = oracle.fake_quantize(x, x, low, high, setting)
             differing[setting.num_bits > 8] += ties(found, expected, x, low, high, setting, "random values")
             seen[setting.num_bits > 8] += x.size
-    print(f"codes that differ: {differing[False]} of {seen[False]} up to 8 bits, {differing[True]} of {seen[True]} above")
+    print(
+        f"codes that differ: {differing[False]} of {seen[False]} up to 8 bits, {differing[True]} of {seen[True]} above"
+    )
     assert differing[False] == 0
     assert differing[True] <= MAX_TIES * seen[True]

@@ -9,8 +9,11 @@ from hypothesis.extra import numpy as arrays_of
 from qatviz.quant.affine import choose_grid, fake_quant
 from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE, entropy_bits, flip_rate, measure, sqnr_db
 
-TENSORS = arrays_of.arrays(np.float32, st.tuples(st.integers(1, 20), st.integers(1, 3)),
-                           elements=st.floats(-100, 100, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0))
+TENSORS = arrays_of.arrays(
+    np.float32,
+    st.tuples(st.integers(1, 20), st.integers(1, 3)),
+    elements=st.floats(-100, 100, width=32).map(lambda value: value if abs(value) > 1e-6 else 0.0),
+)
 properties = settings(deadline=None, max_examples=60)
 
 
@@ -20,8 +23,13 @@ def measured(draw):
     x = draw(TENSORS)
     axis = draw(st.sampled_from([None, 0]))
     share = np.float32(draw(st.floats(0.125, 1.5, width=16)))
-    grid = choose_grid(x.min(axis=axis) * share, x.max(axis=axis) * share, draw(st.integers(2, 16)), draw(st.booleans()),
-                       draw(st.booleans()))
+    grid = choose_grid(
+        x.min(axis=axis) * share,
+        x.max(axis=axis) * share,
+        draw(st.integers(2, 16)),
+        draw(st.booleans()),
+        draw(st.booleans()),
+    )
     return x, grid, measure(x, grid)
 
 
@@ -32,10 +40,12 @@ def test_mse_is_clipping_plus_rounding(drawn):
     ulp = np.finfo(np.float32).eps * np.max(grid.maximum - grid.minimum)
     assert found.mse == pytest.approx(found.mse_clipping + found.mse_rounding, rel=1e-6, abs=ulp**2)
     # fake_quant's values are rounded to float32: of an error that is small beside them, little is left.
-    assert found.mse == pytest.approx(np.mean((fake_quant(x, grid).astype(np.float64) - x) ** 2), rel=1e-6,
-                                      abs=2 * ulp * np.sqrt(found.mse) + ulp**2)
+    assert found.mse == pytest.approx(
+        np.mean((fake_quant(x, grid).astype(np.float64) - x) ** 2), rel=1e-6, abs=2 * ulp * np.sqrt(found.mse) + ulp**2
+    )
     assert found.mse_clipping == pytest.approx(
-        np.mean((np.clip(x, grid.minimum, grid.maximum).astype(np.float64) - x) ** 2), rel=1e-6)
+        np.mean((np.clip(x, grid.minimum, grid.maximum).astype(np.float64) - x) ** 2), rel=1e-6
+    )
     if found.clipped == 0:
         assert found.mse_clipping == 0
         assert found.mse_rounding <= np.max(grid.scale.astype(np.float64) ** 2) / 4 + 100 * ulp**2
@@ -47,7 +57,10 @@ def test_shares_are_counts_of_values(drawn):
     x, grid, found = drawn
     values = fake_quant(x, grid)
     assert found.clipped == np.mean((x < grid.minimum) | (x > grid.maximum))
-    assert found.flushed == sum(1 for before, after in zip(x.ravel(), values.ravel()) if before != 0 and after == 0) / x.size
+    assert (
+        found.flushed
+        == sum(1 for before, after in zip(x.ravel(), values.ravel()) if before != 0 and after == 0) / x.size
+    )
     assert 0 <= found.clipped <= 1 and 0 <= found.flushed <= 1
 
 
@@ -85,12 +98,14 @@ def uniform():
 def test_rounding_of_uniform_data_is_ideal(uniform, num_bits):
     found = measure(uniform, choose_grid(-1, 1, num_bits, symmetric=True, narrow_range=True))
     assert found.clipped == 0
-    assert IDEAL_RMSE_OVER_SCALE == pytest.approx(0.28868, abs=1e-5)
+    assert pytest.approx(0.28868, abs=1e-5) == IDEAL_RMSE_OVER_SCALE
     assert found.rmse_over_scale == pytest.approx(IDEAL_RMSE_OVER_SCALE, rel=0.01)
 
 
 def test_sqnr_falls_by_6_db_a_bit(uniform):
-    ratios = [measure(uniform, choose_grid(-1, 1, bits, symmetric=True, narrow_range=True)).sqnr_db for bits in range(7, 15)]
+    ratios = [
+        measure(uniform, choose_grid(-1, 1, bits, symmetric=True, narrow_range=True)).sqnr_db for bits in range(7, 15)
+    ]
     np.testing.assert_allclose(np.diff(ratios), 20 * np.log10(2), atol=0.15)
 
 
@@ -139,4 +154,8 @@ def test_flip_rate():
     codes = np.array([[1, 2], [3, 4]])
     assert flip_rate(codes, codes) == 0 and flip_rate(codes, codes + 1) == 1
     assert flip_rate(codes, np.array([[1, 0], [3, 0]])) == 0.5
-    assert np.isnan(flip_rate(codes, None)) and np.isnan(flip_rate(codes, codes[:1])) and np.isnan(flip_rate(codes[:0], codes[:0]))
+    assert (
+        np.isnan(flip_rate(codes, None))
+        and np.isnan(flip_rate(codes, codes[:1]))
+        and np.isnan(flip_rate(codes[:0], codes[:0]))
+    )

@@ -14,13 +14,18 @@ from qatviz.quant.measures import measure
 from qatviz.quant.ranges import min_max_range, mse_range, percentile_range, search_stride
 from qatviz.settings import MIN_MAX, MSE, PERCENTILE
 
-WEIGHTS = arrays_of.arrays(np.float32, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.floats(-10, 10, width=16))
+WEIGHTS = arrays_of.arrays(
+    np.float32, st.tuples(st.integers(1, 60), st.integers(1, 4)), elements=st.floats(-10, 10, width=16)
+)
 OPTIONS = st.tuples(st.integers(2, 16), st.booleans(), st.booleans(), st.booleans())
 properties = settings(deadline=None, max_examples=30)
 
 
 def heavy_tailed(rows, channels, seed=50):
-    return np.random.RandomState(seed).standard_t(3, [rows, channels]).astype(np.float32) * np.float32([1, 0.1, 5])[:channels]
+    return (
+        np.random.RandomState(seed).standard_t(3, [rows, channels]).astype(np.float32)
+        * np.float32([1, 0.1, 5])[:channels]
+    )
 
 
 def error(x, low, high, options):
@@ -78,7 +83,9 @@ def test_mse_range_is_near_the_best_of_all_shares(num_bits, symmetric, narrow_ra
     x, options = heavy_tailed(2000, 3), (num_bits, symmetric, narrow_range)
     low, high = min_max_range(x)
     found = error(x, *mse_range(x, *options), options=options)
-    best = np.min([error(x, low * share, high * share, options) for share in np.linspace(0.01, 1, 200, dtype=np.float32)], axis=0)
+    best = np.min(
+        [error(x, low * share, high * share, options) for share in np.linspace(0.01, 1, 200, dtype=np.float32)], axis=0
+    )
     assert np.all(found <= best * 1.25)
     assert num_bits > 4 or np.all(found < 0.7 * error(x, low, high, options))
 
@@ -87,13 +94,15 @@ def test_mse_range_looks_at_channels_one_by_one():
     x, options = heavy_tailed(500, 3), (4, True, True)
     low, high = mse_range(x, *options)
     for channel in range(3):
-        single = mse_range(x[:, channel:channel + 1], *options)
+        single = mse_range(x[:, channel : channel + 1], *options)
         np.testing.assert_array_equal([low[channel], high[channel]], np.ravel(single))
 
 
 def test_mse_range_improves_the_measure_that_is_shown():
     x = heavy_tailed(4000, 1)
-    grids = [choose_grid(*ends, num_bits=4, symmetric=True) for ends in (mse_range(x, 4, True, False), min_max_range(x))]
+    grids = [
+        choose_grid(*ends, num_bits=4, symmetric=True) for ends in (mse_range(x, 4, True, False), min_max_range(x))
+    ]
     better, plain = [measure(x, grid) for grid in grids]
     assert better.sqnr_db > plain.sqnr_db + 1 and better.clipped > 0 and plain.mse_rounding > better.mse_rounding
 
@@ -101,8 +110,14 @@ def test_mse_range_improves_the_measure_that_is_shown():
 SETTINGS = {"num_bits": 3, "symmetric": True, "narrow_range": True, "power_of_two": False, "percentile": 98.0}
 
 
-@pytest.mark.parametrize("method, expected", [
-    (PERCENTILE, lambda x: percentile_range(x, 98.0)), (MSE, lambda x: mse_range(x, 3, True, True)), (MIN_MAX, min_max_range)])
+@pytest.mark.parametrize(
+    "method, expected",
+    [
+        (PERCENTILE, lambda x: percentile_range(x, 98.0)),
+        (MSE, lambda x: mse_range(x, 3, True, True)),
+        (MIN_MAX, min_max_range),
+    ],
+)
 def test_find_range_does_what_the_settings_say(method, expected):
     x = heavy_tailed(300, 3)
     settings_of = SimpleNamespace(range_method=method, **SETTINGS)

@@ -6,8 +6,13 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from qatviz.quant import (quantize_activation, quantize_conv2d, quantize_dense, quantize_depthwise_conv2d,
-                          quantize_tensor)
+from qatviz.quant import (
+    quantize_activation,
+    quantize_conv2d,
+    quantize_dense,
+    quantize_depthwise_conv2d,
+    quantize_tensor,
+)
 from qatviz.quant.affine import choose_grid, fake_quant
 
 RANDOM = np.random.RandomState(70)
@@ -38,8 +43,24 @@ def evaluate():
 @pytest.mark.parametrize("activation", [None, tf.nn.relu], ids=["linear", "relu"])
 @pytest.mark.parametrize("biases", [BIASES, None], ids=["biases", "no biases"])
 def test_dense_is_quantized_weights_bias_activation_quantized_output(evaluate, biases, activation, per_channel):
-    outputs = evaluate([quantize_dense(INPUTS, MATRIX, biases, options[0], 6, options[1], False, options[2], True,
-                                       per_channel=per_channel, activation=activation) for options in WEIGHT_OPTIONS])
+    outputs = evaluate(
+        [
+            quantize_dense(
+                INPUTS,
+                MATRIX,
+                biases,
+                options[0],
+                6,
+                options[1],
+                False,
+                options[2],
+                True,
+                per_channel=per_channel,
+                activation=activation,
+            )
+            for options in WEIGHT_OPTIONS
+        ]
+    )
     for options, found in zip(WEIGHT_OPTIONS, outputs):
         exact = INPUTS @ on_own_grid(MATRIX, options, per_channel) + (0 if biases is None else biases)
         exact = exact if activation is None else np.maximum(exact, 0)
@@ -52,39 +73,60 @@ def test_dense_is_quantized_weights_bias_activation_quantized_output(evaluate, b
 
 
 @pytest.mark.parametrize("per_channel", [False, True])
-@pytest.mark.parametrize("strides, padding, dilations", [(1, "SAME", 1), (2, "VALID", 1), ((1, 2), "SAME", 1),
-                                                         ((1, 2, 1, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)])
+@pytest.mark.parametrize(
+    "strides, padding, dilations",
+    [(1, "SAME", 1), (2, "VALID", 1), ((1, 2), "SAME", 1), ((1, 2, 1, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)],
+)
 def test_conv2d_is_conv2d_of_quantized_filters(evaluate, strides, padding, dilations, per_channel):
-    outputs = evaluate([(
-        quantize_conv2d(IMAGES, FILTERS, strides, padding, *options, per_channel=per_channel, dilations=dilations),
-        tf.nn.conv2d(IMAGES, on_own_grid(FILTERS, options, per_channel), strides, padding, dilations=dilations),
-    ) for options in WEIGHT_OPTIONS])
+    outputs = evaluate(
+        [
+            (
+                quantize_conv2d(
+                    IMAGES, FILTERS, strides, padding, *options, per_channel=per_channel, dilations=dilations
+                ),
+                tf.nn.conv2d(IMAGES, on_own_grid(FILTERS, options, per_channel), strides, padding, dilations=dilations),
+            )
+            for options in WEIGHT_OPTIONS
+        ]
+    )
     for options, (found, expected) in zip(WEIGHT_OPTIONS, outputs):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=str(options))
 
 
-@pytest.mark.parametrize("strides, padding, dilations", [(1, "SAME", 1), (2, "VALID", 1), ((2, 2), "SAME", (1, 1)),
-                                                         ((1, 2, 2, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)])
+@pytest.mark.parametrize(
+    "strides, padding, dilations",
+    [(1, "SAME", 1), (2, "VALID", 1), ((2, 2), "SAME", (1, 1)), ((1, 2, 2, 1), "VALID", (1, 1, 1, 1)), (1, "VALID", 2)],
+)
 def test_depthwise_is_depthwise_of_quantized_filters(evaluate, strides, padding, dilations):
     stride, rate = (np.ravel(value)[0] if np.size(value) < 4 else value[1] for value in (strides, dilations))
-    outputs = evaluate([(
-        quantize_depthwise_conv2d(IMAGES, FILTERS, strides, padding, *options, dilations=dilations),
-        tf.nn.depthwise_conv2d(IMAGES, on_own_grid(FILTERS, options), [1, stride, stride, 1], padding, [rate, rate]),
-    ) for options in WEIGHT_OPTIONS])
+    outputs = evaluate(
+        [
+            (
+                quantize_depthwise_conv2d(IMAGES, FILTERS, strides, padding, *options, dilations=dilations),
+                tf.nn.depthwise_conv2d(
+                    IMAGES, on_own_grid(FILTERS, options), [1, stride, stride, 1], padding, [rate, rate]
+                ),
+            )
+            for options in WEIGHT_OPTIONS
+        ]
+    )
     for options, (found, expected) in zip(WEIGHT_OPTIONS, outputs):
         np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4, err_msg=str(options))
 
 
 def test_activation_is_the_tensor_itself_on_its_grid(evaluate):
-    outputs = evaluate([(quantize_activation(IMAGES, *options), quantize_tensor(IMAGES, *options))
-                        for options in WEIGHT_OPTIONS])
+    outputs = evaluate(
+        [(quantize_activation(IMAGES, *options), quantize_tensor(IMAGES, *options)) for options in WEIGHT_OPTIONS]
+    )
     for options, (found, same) in zip(WEIGHT_OPTIONS, outputs):
         np.testing.assert_array_equal(found, same, str(options))
         np.testing.assert_allclose(found, on_own_grid(IMAGES, options), rtol=1e-5, atol=1e-6, err_msg=str(options))
 
 
 def test_defaults_are_symmetric_narrow_weights_and_affine_activations(evaluate):
-    found = evaluate(quantize_conv2d(IMAGES[:, :1, :1, :], np.eye(2, dtype=np.float32)[None, None] * [[[[1, 1], [1, -3]]]]))
+    found = evaluate(
+        quantize_conv2d(IMAGES[:, :1, :1, :], np.eye(2, dtype=np.float32)[None, None] * [[[[1, 1], [1, -3]]]])
+    )
     quantized = on_own_grid(np.float32([[1, 0], [0, -3]]), (8, True, True))
     np.testing.assert_allclose(found[:, 0, 0], IMAGES[:, 0, 0] @ quantized, rtol=1e-5)
     dense = evaluate(quantize_dense(INPUTS, MATRIX, BIASES))
@@ -99,9 +141,11 @@ def test_a_quantizer_stands_in_for_the_settings(evaluate):
     conv = quantize_conv2d(IMAGES, FILTERS, quantizer=doubled)
     depthwise = quantize_depthwise_conv2d(IMAGES, FILTERS, quantizer=doubled)
     dense = quantize_dense(INPUTS, MATRIX, BIASES, weights_quantizer=doubled, activation_quantizer=doubled)
-    expected = [tf.nn.conv2d(IMAGES, 2 * FILTERS, 1, "SAME"),
-                tf.nn.depthwise_conv2d(IMAGES, 2 * FILTERS, [1, 1, 1, 1], "SAME"),
-                tf.constant(2 * (INPUTS @ (2 * MATRIX) + BIASES))]
+    expected = [
+        tf.nn.conv2d(IMAGES, 2 * FILTERS, 1, "SAME"),
+        tf.nn.depthwise_conv2d(IMAGES, 2 * FILTERS, [1, 1, 1, 1], "SAME"),
+        tf.constant(2 * (INPUTS @ (2 * MATRIX) + BIASES)),
+    ]
     for found, value in zip(*evaluate([[conv, depthwise, dense], expected])):
         np.testing.assert_allclose(found, value, rtol=1e-4, atol=1e-4)
 

@@ -7,8 +7,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from qatviz.errors import SettingError
-from qatviz.quant import (quantize_activation, quantize_conv2d, quantize_dense, quantize_depthwise_conv2d,
-                          quantize_tensor)
+from qatviz.quant import (
+    quantize_activation,
+    quantize_conv2d,
+    quantize_dense,
+    quantize_depthwise_conv2d,
+    quantize_tensor,
+)
 
 NOT_BITS = [1, 17, 0, -8, True, False, np.True_, 2.5, np.float32(2.5), float("nan"), float("inf"), None, "8", [8], 8j]
 SOME_BITS = [2, 3, 4, 7, 8, 16]
@@ -51,7 +56,7 @@ def test_a_tensor_of_bits_is_checked_when_it_is_run(dtype):
     with tf.Session() as session:
         session.run(results, {num_bits: 2})
         session.run(results, {num_bits: 16})
-        for function, result in results.items():
+        for _function, result in results.items():
             for wrong in (1, 17):
                 with pytest.raises(tf.errors.InvalidArgumentError, match="num_bits must be from 2 to 16"):
                     session.run(result, {num_bits: wrong})
@@ -72,8 +77,12 @@ def test_python_values_and_tensors_give_the_same():
     x = tf.placeholder(tf.float32, [None, 4])
     combinations = list(product(SOME_BITS, (False, True), (False, True), (False, True)))
     with_values = {c: quantize_tensor(x, *c) for c in combinations}
-    settings = [tf.placeholder(tf.int32, []), tf.placeholder(tf.bool, []), tf.placeholder(tf.bool, []),
-                tf.placeholder(tf.bool, [])]
+    settings = [
+        tf.placeholder(tf.int32, []),
+        tf.placeholder(tf.bool, []),
+        tf.placeholder(tf.bool, []),
+        tf.placeholder(tf.bool, []),
+    ]
     with_tensors = quantize_tensor(x, *settings)
     tf.get_default_graph().finalize()
     with tf.Session() as session:

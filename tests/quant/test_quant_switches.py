@@ -5,10 +5,10 @@ from itertools import product
 
 import numpy as np
 import pytest
-import tensorflow.compat.v1 as tf
-
 import quant_inputs
+import tensorflow.compat.v1 as tf
 from kernel_oracle import CHANNELS
+
 from qatviz.quant import quantize_tensor
 from qatviz.quant.affine import choose_grid, fake_quant
 from qatviz.quant.fake_quant import fake_quantize
@@ -43,18 +43,29 @@ class Switched:
             "whole": fake_quantize(self.x, whole, self.enabled),
             "split": fake_quantize(self.x, channel_grid=split, enabled=self.enabled),
             "general": fake_quantize(self.x, whole, on, nonnegative=False),
-            "nonnegative": fake_quantize(self.x, whole, on, nonnegative=True)}
-        self.fetches = {name: (result.values, result.clipped, tf.gradients(result.values, self.x, grad_ys=self.dy)[0])
-                        for name, result in self.results.items()}
+            "nonnegative": fake_quantize(self.x, whole, on, nonnegative=True),
+        }
+        self.fetches = {
+            name: (result.values, result.clipped, tf.gradients(result.values, self.x, grad_ys=self.dy)[0])
+            for name, result in self.results.items()
+        }
         self.recipe = quantize_tensor(self.x, *self.settings[:3], per_channel=self.per_channel)
 
     def run(self, fetches, x, options, enabled=True, per_channel=False, share=0.7):
         """``fetches`` on ``share`` of the range of ``x``."""
         feeds = dict(zip(self.settings, options))
-        feeds.update({
-            self.x: x, self.dy: quant_inputs.upstream(x), self.enabled: enabled, self.per_channel: per_channel,
-            self.low: x.min() * share, self.high: x.max() * share,
-            self.lows: x.min(axis=0) * np.float32(share), self.highs: x.max(axis=0) * np.float32(share)})
+        feeds.update(
+            {
+                self.x: x,
+                self.dy: quant_inputs.upstream(x),
+                self.enabled: enabled,
+                self.per_channel: per_channel,
+                self.low: x.min() * share,
+                self.high: x.max() * share,
+                self.lows: x.min(axis=0) * np.float32(share),
+                self.highs: x.max(axis=0) * np.float32(share),
+            }
+        )
         return self.session.run(fetches, feeds)
 
 
@@ -81,8 +92,14 @@ def test_off_lets_everything_through_bit_by_bit(switched, x, options):
     for per_channel in (False, True):
         for share in (0.7, 0.0):  # also on a range that is empty as yet
             with np.errstate(invalid="ignore"):
-                found = switched.run([switched.fetches[name] for name in ("both", "whole", "split")], x, options,
-                                     enabled=False, per_channel=per_channel, share=share)
+                found = switched.run(
+                    [switched.fetches[name] for name in ("both", "whole", "split")],
+                    x,
+                    options,
+                    enabled=False,
+                    per_channel=per_channel,
+                    share=share,
+                )
             for values, clipped, gradient in found:
                 assert values.tobytes() == clipped.tobytes() == x.tobytes()
                 assert gradient.tobytes() == quant_inputs.upstream(x).tobytes()
@@ -108,7 +125,9 @@ def test_a_recipe_can_be_switched_per_channel(switched, x):
 @pytest.mark.parametrize("options", OPTIONS, ids=repr)
 @pytest.mark.parametrize("share", [0.7, 1.0, 0.0])
 def test_the_short_path_for_values_that_are_never_negative(switched, x, options, share):
-    found = switched.run([switched.fetches["nonnegative"], switched.fetches["general"]], np.maximum(x, 0), options, share=share)
+    found = switched.run(
+        [switched.fetches["nonnegative"], switched.fetches["general"]], np.maximum(x, 0), options, share=share
+    )
     same(*found)
 
 
@@ -138,5 +157,7 @@ def test_a_depthwise_grid_spans_the_last_two_axes():
     filters = np.random.RandomState(60).randn(3, 3, 2, 2).astype(np.float32)
     low, high = filters.min(axis=(0, 1)), filters.max(axis=(0, 1))
     with tf.Graph().as_default(), tf.Session() as session:
-        found = session.run(fake_quantize(filters, channel_grid=grid_in_graph(low, high, grid_spec(4, True, True))).values)
+        found = session.run(
+            fake_quantize(filters, channel_grid=grid_in_graph(low, high, grid_spec(4, True, True))).values
+        )
     np.testing.assert_array_equal(found, fake_quant(filters, choose_grid(low, high, 4, True, True)))

@@ -1,5 +1,5 @@
-"""The recipe functions train: a small network with each learns from a teacher, down to 2 bits, and one whose rounding has
-no straight-through gradient does not.
+"""The recipe functions train: a small network with each learns from a teacher, down to 2 bits, and one whose rounding
+has no straight-through gradient does not.
 
 The teacher's weights are ternary, so that even 2 bits can express them.
 """

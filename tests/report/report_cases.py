@@ -15,9 +15,18 @@ VOID = {"meta", "br", "hr", "img", "link", "col"}
 
 def describe(run, **more):
     """What the record of a staged run says about it."""
-    about = {"qatviz": "0.1.0", "network": run.network.to_dict(), "settings": run.book.to_dict(), "schedule": [],
-             "data_name": "digits", "data_fingerprint": "f1f1", "batch_size": 16, "optimizer": "adam", "seed": 3,
-             "steps": 40}
+    about = {
+        "qatviz": "0.1.0",
+        "network": run.network.to_dict(),
+        "settings": run.book.to_dict(),
+        "schedule": [],
+        "data_name": "digits",
+        "data_fingerprint": "f1f1",
+        "batch_size": 16,
+        "optimizer": "adam",
+        "seed": 3,
+        "steps": 40,
+    }
     return dict(about, **more)
 
 

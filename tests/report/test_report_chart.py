@@ -29,8 +29,11 @@ def paths(svg, style):
 
 def scale(svg, log=False):
     """From pixels of y back to values, by two ticks; the axis of steps by its ends."""
-    ticks = [(float(text.get("y")) - 3.5, float(text.text.replace("−", "-"))) for text in svg.iter("text")
-             if text.get("text-anchor") == "end" and float(text.get("x")) < 60]
+    ticks = [
+        (float(text.get("y")) - 3.5, float(text.text.replace("−", "-")))
+        for text in svg.iter("text")
+        if text.get("text-anchor") == "end" and float(text.get("x")) < 60
+    ]
     (y0, v0), (y1, v1) = ticks[0], ticks[-1]
     v0, v1 = (np.log10(v0), np.log10(v1)) if log else (v0, v1)
     return lambda y: v0 + (y - y0) * (v1 - v0) / (y1 - y0)

@@ -18,17 +18,40 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 def proof(**changes):
     """As ``ParityReport.to_record`` writes it."""
-    return dict({
-        "about": {"format": "TFLite int8", "runtime": "an interpreter", "network": "mlp", "run": "r1",
-                  "checkpoint": "final", "step": 4},
-        "examples": 200, "layer_examples": 50,
-        "outputs": {"file to evaluation graph": {"identical": 0.99999, "largest": 1, "top1": 1.0},
-                    "file to simulator": {"identical": 0.5, "largest": 7, "top1": 0.75}},
-        "layers": [{"layer": "dense1", "operation": "Dense", "whole": {"identical": 0.98, "largest": 2},
-                    "own": {"identical": 1.0, "largest": 0}, "unexplained": 0}],
-        "accuracy": {"float": 0.9701, "file": 0.9602}, "bytes": {"file": 219696, "float32 parameters": 861480},
-        "notes": ["weights are spread"], "faults": [], "reached": {"identical": 0.85, "largest": 2, "top1": 0.995},
-        "as_expected": True}, **changes)
+    return dict(
+        {
+            "about": {
+                "format": "TFLite int8",
+                "runtime": "an interpreter",
+                "network": "mlp",
+                "run": "r1",
+                "checkpoint": "final",
+                "step": 4,
+            },
+            "examples": 200,
+            "layer_examples": 50,
+            "outputs": {
+                "file to evaluation graph": {"identical": 0.99999, "largest": 1, "top1": 1.0},
+                "file to simulator": {"identical": 0.5, "largest": 7, "top1": 0.75},
+            },
+            "layers": [
+                {
+                    "layer": "dense1",
+                    "operation": "Dense",
+                    "whole": {"identical": 0.98, "largest": 2},
+                    "own": {"identical": 1.0, "largest": 0},
+                    "unexplained": 0,
+                }
+            ],
+            "accuracy": {"float": 0.9701, "file": 0.9602},
+            "bytes": {"file": 219696, "float32 parameters": 861480},
+            "notes": ["weights are spread"],
+            "faults": [],
+            "reached": {"identical": 0.85, "largest": 2, "top1": 0.995},
+            "as_expected": True,
+        },
+        **changes,
+    )
 
 
 def write(path, content):
@@ -57,7 +80,11 @@ def test_proofs_in_the_directory_and_beside_it_are_found(directory):
     write(directory / "parity.json.txt", "no proof")
     found = find_exports(directory, "r1")
     assert [export.name for export in found] == [
-        "deep/er/model/parity.json", "net.parity.json", "../beside.parity.json", "../saved/parity.json"]
+        "deep/er/model/parity.json",
+        "net.parity.json",
+        "../beside.parity.json",
+        "../saved/parity.json",
+    ]
     assert all(export.is_own and not export.problem for export in found)
     assert [export.is_own for export in find_exports(directory, "r2")] == [False, False, True]
     assert not any(export.is_own for export in find_exports(directory, None))
@@ -66,8 +93,17 @@ def test_proofs_in_the_directory_and_beside_it_are_found(directory):
 def test_what_a_proof_says_is_told(directory):
     write(directory / "net.parity.json", proof())
     found = told(directory)
-    assert found.tables["Exports"][1] == ["net.parity.json", "TFLite int8", "an interpreter", "4", "220 kB", "99.99 %",
-                                          "1", "100.00 %", "● as expected"]
+    assert found.tables["Exports"][1] == [
+        "net.parity.json",
+        "TFLite int8",
+        "an interpreter",
+        "4",
+        "220 kB",
+        "99.99 %",
+        "1",
+        "100.00 %",
+        "● as expected",
+    ]
     assert found.tables["Outputs for 200 held-out examples"][2] == ["file to simulator", "50.00 %", "7", "75.00 %"]
     layers = found.tables["File against simulator, by layer"]
     assert layers[1] == ["dense1", "Dense", "98.00 %", "2", "100.00 %", "0", "0"]
@@ -84,7 +120,10 @@ def test_what_is_wrong_or_of_another_moment_or_run_is_told(directory):
     write(directory / "c.parity.json", proof(about={"run": "r2"}))
     found = told_tables_apart(directory)
     assert [row[-1] for row in found.tables["Exports"][1:]] == [
-        "✖ 1 operation wrong", "▲ less alike than expected", "● as expected"]
+        "✖ 1 operation wrong",
+        "▲ less alike than expected",
+        "● as expected",
+    ]
     assert "WRONG: layer 'dense1' is off" in found.text
     assert "It is of the run's state after step 2 (checkpoint before), not of the newest." in found.text
     assert "It says that it was made from another run (r2)." in found.text
@@ -98,7 +137,7 @@ def told_tables_apart(directory):
         for caption in ("Outputs for", "File against"):
             place = html.find("<caption>" + caption, start)
             if place >= 0:
-                html = html[:place] + f"<caption>{number} " + html[place + len("<caption>"):]
+                html = html[:place] + f"<caption>{number} " + html[place + len("<caption>") :]
     return Page(html)
 
 
@@ -120,29 +159,47 @@ def test_a_file_that_was_not_run_is_not_told_to_be_alike(directory):
 
 
 def test_grids_alone_are_told_by_tensor(directory):
-    tensors = [{"name": "a", "kind": "weights", "num_bits": 4, "grids": 1, "codes": 1234,
-                "found": {"identical": 0.5, "largest": 2}},
-               {"name": "b", "kind": "weights", "num_bits": None, "grids": 0, "codes": 0, "found": None}]
+    tensors = [
+        {
+            "name": "a",
+            "kind": "weights",
+            "num_bits": 4,
+            "grids": 1,
+            "codes": 1234,
+            "found": {"identical": 0.5, "largest": 2},
+        },
+        {"name": "b", "kind": "weights", "num_bits": None, "grids": 0, "codes": 0, "found": None},
+    ]
     write(directory / "net.parity.json", {"about": {"format": "encodings"}, "tensors": tensors, "as_expected": False})
     found = told(directory)
     assert found.tables["Grids read back, against the app's"][1:] == [
-        ["a", "4", "1,234", "50.00 %", "2"], ["b", "float", "0", "–", "–"]]
+        ["a", "4", "1,234", "50.00 %", "2"],
+        ["b", "float", "0", "–", "–"],
+    ]
     assert found.tables["Exports"][1][5:] == ["–", "–", "–", "▲ less alike than expected"]
 
 
 def test_reports_of_another_kind_are_told_as_they_are(directory):
-    write(directory / "net.parity.json", {
-        "about": {"format": "Keras"}, "as_expected": True,
-        "outputs": {"file to float": {"largest": 0.25, "relative": 1.5e-5, "close": 0.999, "new": 3, "top1": 1.0}}})
+    write(
+        directory / "net.parity.json",
+        {
+            "about": {"format": "Keras"},
+            "as_expected": True,
+            "outputs": {"file to float": {"largest": 0.25, "relative": 1.5e-5, "close": 0.999, "new": 3, "top1": 1.0}},
+        },
+    )
     found = told(directory)
     assert found.tables["Outputs"] == [
         ["Compared", "Largest difference", "Relative difference", "Values within the bar", "new", "Same top-1"],
-        ["file to float", "0.25", "1.50e-5", "99.90 %", "3", "100.00 %"]]
+        ["file to float", "0.25", "1.50e-5", "99.90 %", "3", "100.00 %"],
+    ]
     assert found.tables["Exports"][1][5:] == ["–", "–", "100.00 %", "● as expected"], "0.25 is no difference in codes"
 
 
-@pytest.mark.parametrize("content", [
-    "", "{", "[]", "null", "{}", '{"about": 3}', "\x00\x01", "[" * 100000, '{"about": {}, "outputs": ' + "[" * 50000])
+@pytest.mark.parametrize(
+    "content",
+    ["", "{", "[]", "null", "{}", '{"about": 3}', "\x00\x01", "[" * 100000, '{"about": {}, "outputs": ' + "[" * 50000],
+)
 def test_a_damaged_proof_is_told_with_its_name(directory, content):
     write(directory / "bad.parity.json", content)
     found = told(directory)
@@ -172,8 +229,9 @@ def test_limits_of_the_search(directory, monkeypatch):
 def mutated(value, chance):
     """A JSON value with parts replaced by what does not belong there."""
     if chance.random() < 0.12:
-        return chance.choice([None, True, -1, 1e308, 2**70, "", HOSTILE, [], {}, [HOSTILE], {HOSTILE: HOSTILE},
-                              "x" * 2000])
+        return chance.choice(
+            [None, True, -1, 1e308, 2**70, "", HOSTILE, [], {}, [HOSTILE], {HOSTILE: HOSTILE}, "x" * 2000]
+        )
     if isinstance(value, dict):
         return {(HOSTILE if chance.random() < 0.05 else key): mutated(part, chance) for key, part in value.items()}
     return [mutated(part, chance) for part in value] if isinstance(value, list) else value

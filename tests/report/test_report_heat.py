@@ -66,7 +66,8 @@ def test_a_row_shows_the_sqnr_of_a_tensor_at_every_step(directory):
         shown = [colour_at(row, left + (step - 0.5) * per_step) for step in steps.steps]
         assert shown == levels(measured[:, row]).tolist(), tensor.name
         assert run.active_at(tensor.name, steps.steps).tolist() == (
-            [tensor.name != "dense1.weights"] * 20 + [True] * 20)
+            [tensor.name != "dense1.weights"] * 20 + [True] * 20
+        )
     assert {text.text for text in svg.iter("text")} >= {tensor.name for tensor in run.book.plan.tensors}
 
 

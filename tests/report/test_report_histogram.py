@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from staging import StagedRun
 
-from qatviz.report.histogram import _TOP, SIZE, _BOTTOM, Shown, common_axis, histogram, shown_at
+from qatviz.report.histogram import _BOTTOM, _TOP, SIZE, Shown, common_axis, histogram, shown_at
 from qatviz.training.commands import ChangeSettings
 
 FLOOR, ROOM = SIZE[1] - _BOTTOM, SIZE[1] - _BOTTOM - _TOP
@@ -79,11 +79,18 @@ def test_what_is_lost_is_marked_and_told():
     def stretch(run):
         values = run.values_of("dense1.weights")
         values[:] = np.where(np.abs(values) > 0.05, values * 4, values)
+
     found, _ = shown(("dense1.weights.num_bits", 3), ("dense1.weights.per_channel", False), change=stretch)
     assert path_of(picture(found), "flushed") and "flushed to zero" in found.words and "3 bits" in found.words
     assert not found.distribution.clipped.any() and path_of(picture(found), "clipped") is None
-    clipped = found._replace(distribution=found.distribution.__class__(**dict(
-        vars(found.distribution), clipped=np.where(found.distribution.edges[1:] > 0.25, found.distribution.counts, 0))))
+    clipped = found._replace(
+        distribution=found.distribution.__class__(
+            **dict(
+                vars(found.distribution),
+                clipped=np.where(found.distribution.edges[1:] > 0.25, found.distribution.counts, 0),
+            )
+        )
+    )
     svg = picture(clipped)
     at = x_of(found, [0.3, -0.3])
     assert [height > 0 for height in heights_at(path_of(svg, "clipped"), at)] == [True, False]
@@ -111,6 +118,7 @@ def test_a_bin_that_towers_over_all_others_is_cut():
     def sparse(run):
         values = run.values_of("dense1.activations")
         values[::2] = 0
+
     found, recorded = shown(tensor="dense1.activations", change=sparse)
     svg = picture(found)
     assert path_of(svg, "cut")
@@ -122,6 +130,7 @@ def test_a_bin_that_towers_over_all_others_is_cut():
 def test_values_that_are_all_one_and_values_that_are_not_finite():
     def constant(run):
         run.values_of("dense1.weights")[:] = 0.25
+
     found, _ = shown(change=constant)
     assert found.extent[1] > found.extent[0] and picture(found) is not None
     found, recorded = shown()

@@ -57,11 +57,13 @@ def test_parts_are_put_together_in_order_and_nothing_is_escaped_twice():
 
 def test_attributes():
     assert element("text", "x", text_anchor="end", class_="a", x=1.25, y=None, open=True) == (
-        '<text text-anchor="end" class="a" x="1.2" open="">x</text>')
+        '<text text-anchor="end" class="a" x="1.2" open="">x</text>'
+    )
     assert element("path", d="M0") == '<path d="M0"/>' and element("br") == "<br>" and element("td") == "<td></td>"
 
 
-@pytest.mark.parametrize("value, text", [
-    (0.0, "0"), (-0.0, "0"), (-0.04, "0"), (1.0, "1"), (10.0, "10"), (-2.26, "-2.3")])
+@pytest.mark.parametrize(
+    "value, text", [(0.0, "0"), (-0.0, "0"), (-0.04, "0"), (1.0, "1"), (10.0, "10"), (-2.26, "-2.3")]
+)
 def test_coordinates_are_short(value, text):
     assert number(value) == text

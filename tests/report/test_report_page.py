@@ -68,7 +68,7 @@ def page_of(directory, play, *arguments, **about):
 def assert_needs_nothing(found):
     tags = {tag for tag, _ in found.elements}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "audio", "video", "img", "image"}
-    for tag, attributes in found.elements:
+    for _tag, attributes in found.elements:
         assert not [name for name in attributes if name.startswith("on") or name in ("src", "srcset", "style")]
         assert attributes.get("href", "#").startswith("#")
     style = re.search("<style>(.*?)</style>", found.html, re.S).group(1)
@@ -111,10 +111,15 @@ def test_tables_can_be_read_out(found):
 
 def test_accuracy_is_told_four_ways_and_judged(found):
     assert found.tables["Accuracy four ways on 1,000 held-out examples"][1:] == [
-        ["1", "50.0 %", "48.0 %", "45.0 %", "40.0 %"], ["96", "98.0 %", "96.0 %", "97.0 %", "95.0 %"]]
-    for told in ("Quantization costs 3.0 points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out",
-                 "With only the weights quantized it would be 2.0 points worse than in float, with only the "
-                 "activations 1.0 points worse", f"{STEPS} steps: finished"):
+        ["1", "50.0 %", "48.0 %", "45.0 %", "40.0 %"],
+        ["96", "98.0 %", "96.0 %", "97.0 %", "95.0 %"],
+    ]
+    for told in (
+        "Quantization costs 3.0 points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out",
+        "With only the weights quantized it would be 2.0 points worse than in float, with only the "
+        "activations 1.0 points worse",
+        f"{STEPS} steps: finished",
+    ):
         assert told in found.text
     assert len(found.tables["Evaluations on held-out data: accuracy"]) == 4
 
@@ -174,8 +179,9 @@ def test_curves_begin_and_end_where_the_record_does(found, directory):
     expected = [steps.loss[0], steps.loss[-1], steps.loss.min(), steps.loss.max()]
     assert list(map(float, told.groups())) == pytest.approx(expected, rel=6e-3)
     assert "quantized: 40 % at step 1, 95 % at step 96" in words["Accuracy (%)"]
-    assert set(words) >= {f"{title} of dense1.weights" for title in (
-        "SQNR (dB)", "Error (MSE)", "Scale", "Zero point", "Flip rate (%)")}
+    assert set(words) >= {
+        f"{title} of dense1.weights" for title in ("SQNR (dB)", "Error (MSE)", "Scale", "Zero point", "Flip rate (%)")
+    }
     assert "Learning rate" in words and "Flip rate (%) of dense1.activations" not in words
     assert "dense1.weights, before: step 1" in words and f"dense1.weights, after: step {STEPS}" in words
 
@@ -202,7 +208,7 @@ def test_what_comes_from_elsewhere_stays_text(tmp_path, monkeypatch):
         run.advance(3)
         run.put(events.NonFinite(3, HOSTILE, 2), events.Failed(3, HOSTILE, HOSTILE))
 
-    about = {name: HOSTILE for name in ("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz")}
+    about = dict.fromkeys(("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz"), HOSTILE)
     found = page_of(tmp_path / "<i>run", hostile, forked_from={"directory": HOSTILE, "checkpoint": HOSTILE}, **about)
     assert_needs_nothing(found)
     assert found.text.count("<script src=http://evil.example>") > 30 and not re.search("[\u202e\0]", found.html)
@@ -287,8 +293,13 @@ def test_what_was_left_behind_is_told_so(tmp_path):
         run.advance(10).evaluate()
         append(record, run.drain())
         back = first.differences(run.book)
-        restored = events.Restored(10, "before-10-1", "undo", 20, tuple(
-            events.Change(change.setting, change.new, change.old) for change in back))
+        restored = events.Restored(
+            10,
+            "before-10-1",
+            "undo",
+            20,
+            tuple(events.Change(change.setting, change.new, change.old) for change in back),
+        )
         record.append_rewind(10, told_by=[restored])
         append(record, [events.Stopped(10)])
     data = read_run(RunRecord.read(tmp_path / "run"))
@@ -328,8 +339,9 @@ def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
     assert rows[0][2] == told + "input.activations, dense1.weights"
     assert rows[1][2].startswith(told + "input.activations, dense1.weights and 5 more")
     assert rows[1][2].count("quantized, as its delay is over") == 7
-    titles = {group.find("title").text for svg in found.svgs() for group in svg.iter("g")
-              if group.find("title") is not None}
+    titles = {
+        group.find("title").text for svg in found.svgs() for group in svg.iter("g") if group.find("title") is not None
+    }
     assert "2: step 110: " + told + "input.activations, dense1.weights and 5 more" in titles
 
 
@@ -346,14 +358,30 @@ def test_regression_is_told_in_its_own_measure(tmp_path):
     assert "Accuracy" not in found.text and "RMSE" in {svg.find("title").text for svg in found.svgs()}
 
 
-@pytest.mark.parametrize("scores, told", [
-    ((0.97, 0.97, 0.97, 0.97), "Quantization costs no accuracy (97.0 % quantized, 97.0 % in float on 1,000 held-out"),
-    ((0.97, 0.97, 0.97, 0.965), "Quantization costs no accuracy (96.5 % quantized, 97.0 % in float on 1,000 held-out "
-                                "examples): so small a difference may be chance."),
-    ((0.5, 0.97, 0.5, 0.96), "Quantized, the network is better: 46.0 points of accuracy"),
-    ((0.97, 0.97, 0.97, 0.9), "Neither the weights alone nor the activations alone cost as much: it is both together."),
-    ((0.97, 0.92, 0.975, 0.9), "With only the weights quantized it would be 5.0 points worse than in float, with only "
-                               "the activations 0.5 points better.")])
+@pytest.mark.parametrize(
+    "scores, told",
+    [
+        (
+            (0.97, 0.97, 0.97, 0.97),
+            "Quantization costs no accuracy (97.0 % quantized, 97.0 % in float on 1,000 held-out",
+        ),
+        (
+            (0.97, 0.97, 0.97, 0.965),
+            "Quantization costs no accuracy (96.5 % quantized, 97.0 % in float on 1,000 held-out "
+            "examples): so small a difference may be chance.",
+        ),
+        ((0.5, 0.97, 0.5, 0.96), "Quantized, the network is better: 46.0 points of accuracy"),
+        (
+            (0.97, 0.97, 0.97, 0.9),
+            "Neither the weights alone nor the activations alone cost as much: it is both together.",
+        ),
+        (
+            (0.97, 0.92, 0.975, 0.9),
+            "With only the weights quantized it would be 5.0 points worse than in float, with only "
+            "the activations 0.5 points better.",
+        ),
+    ],
+)
 def test_the_verdict(tmp_path, scores, told):
     assert told in page_of(tmp_path / "run", lambda run: run.advance(1).evaluate(scores)).text
 
@@ -381,10 +409,16 @@ def test_many_tensors(tmp_path):
     network = next(svg for svg in found.svgs() if svg.get("class") == "graph")
     names = {group.find("title").text.split("\n")[0] for group in network.findall("g")}
     assert names == {"input"} | {unit.name for unit in run.plan.units}
-    boxes = [[float(rect.get(key)) for key in ("x", "y", "width", "height")]
-             for group in network.findall("g") for rect in group.findall("rect")]
-    assert all(a is b or a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
-               for a in boxes for b in boxes), "boxes overlap"
+    boxes = [
+        [float(rect.get(key)) for key in ("x", "y", "width", "height")]
+        for group in network.findall("g")
+        for rect in group.findall("rect")
+    ]
+    assert all(
+        a is b or a[0] + a[2] <= b[0] or b[0] + b[2] <= a[0] or a[1] + a[3] <= b[1] or b[1] + b[3] <= a[1]
+        for a in boxes
+        for b in boxes
+    ), "boxes overlap"
 
 
 def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
@@ -392,10 +426,16 @@ def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
     about = describe(staged, steps=STEPS)
     play(staged)
     news = staged.drain()
-    shown = shown_run(about, staged.network, staged.book, ACCURACY, staged.history,
-                      [item for item in news if isinstance(item, Snapshot)],
-                      [Happening(item, None, True) for item in news if isinstance(item, events.Event)],
-                      [item for item in news if isinstance(item, StepRecord)][-1])
+    shown = shown_run(
+        about,
+        staged.network,
+        staged.book,
+        ACCURACY,
+        staged.history,
+        [item for item in news if isinstance(item, Snapshot)],
+        [Happening(item, None, True) for item in news if isinstance(item, events.Event)],
+        [item for item in news if isinstance(item, StepRecord)][-1],
+    )
     assert (shown.first_book, shown.book, shown.outcome.step) == (run.first_book, run.book, STEPS)
     assert shown.turns == run.turns and shown.outcome.ending == "finished"
     told = Page(page(shown))

@@ -5,18 +5,18 @@ import time
 
 os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
 
-import pytest  # noqa: E402
-from PyQt5 import QtCore, QtGui, QtTest, QtWidgets  # noqa: E402
-from report_cases import Page, recorded  # noqa: E402
-from staging import StagedRun  # noqa: E402
+import pytest
+from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from report_cases import Page, recorded
+from staging import StagedRun
 
-from qatviz.app.launching import AppLauncher  # noqa: E402
-from qatviz.app.report import report_job  # noqa: E402
-from qatviz.export.errors import ExportError  # noqa: E402
-from qatviz.gui.launcher import Launcher, Prepared  # noqa: E402
-from qatviz.gui.run_model import RunModel  # noqa: E402
-from qatviz.gui.theme import Theme  # noqa: E402
-from qatviz.gui.window import MainWindow  # noqa: E402
+from qatviz.app.launching import AppLauncher
+from qatviz.app.report import report_job
+from qatviz.export.errors import ExportError
+from qatviz.gui.launcher import Launcher, Prepared
+from qatviz.gui.run_model import RunModel
+from qatviz.gui.theme import Theme
+from qatviz.gui.window import MainWindow
 
 TIMEOUT_S = 60.0
 
@@ -98,8 +98,11 @@ def window(app, tmp_path):
 
 def test_the_menu_asks_where_and_offers_to_open_it(window, tmp_path, monkeypatch):
     asked, opened = [], []
-    monkeypatch.setattr(QtWidgets.QFileDialog, "getSaveFileName",
-                        lambda parent, title, path, kinds: asked.append(path) or (str(tmp_path / "mine"), kinds))
+    monkeypatch.setattr(
+        QtWidgets.QFileDialog,
+        "getSaveFileName",
+        lambda parent, title, path, kinds: asked.append(path) or (str(tmp_path / "mine"), kinds),
+    )
     monkeypatch.setattr(QtGui.QDesktopServices, "openUrl", lambda url: opened.append(url.toLocalFile()))
     assert not window.named["report"].isEnabled()
     run = StagedRun("mlp")

@@ -47,8 +47,9 @@ def test_ticks_of_powers_of_ten_lie_on_the_axis_at_what_they_say(low, height, at
         assert math.log10(value_of(text)) == pytest.approx(position, abs=5e-3)
 
 
-@pytest.mark.parametrize("share, text", [
-    (0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"), (math.nan, "–")])
+@pytest.mark.parametrize(
+    "share, text", [(0, "0 %"), (1e-6, "<0.01 %"), (0.0123, "1.23 %"), (0.5, "50.0 %"), (None, "–"), (math.nan, "–")]
+)
 def test_shares(share, text):
     assert percent_text(share) == text
 

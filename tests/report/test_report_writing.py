@@ -73,8 +73,8 @@ def test_a_record_that_is_damaged_is_no_report(tmp_path):
     recorded(tmp_path / "run", lambda run: run.advance(3))
     database = tmp_path / "run" / "run.sqlite"
     content = bytearray(database.read_bytes())
-    content[len(content) // 2:] = b"\xff" * (len(content) - len(content) // 2)
+    content[len(content) // 2 :] = b"\xff" * (len(content) - len(content) // 2)
+    database.write_bytes(bytes(content))
     with pytest.raises(RecordError):
-        database.write_bytes(bytes(content))
         write_report(RunRecord.read(tmp_path / "run"), tmp_path / "a.html")
     assert not (tmp_path / "a.html").exists()

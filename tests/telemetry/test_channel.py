@@ -15,8 +15,11 @@ def event(i):
 
 
 @settings(deadline=None)
-@given(st.integers(1, 5), st.integers(1, 3),
-       st.lists(st.sampled_from(["record", "snapshot", "event", "drain"]), max_size=60))
+@given(
+    st.integers(1, 5),
+    st.integers(1, 3),
+    st.lists(st.sampled_from(["record", "snapshot", "event", "drain"]), max_size=60),
+)
 def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, snapshot_capacity, actions):
     channel = Channel(capacity, snapshot_capacity)
     expected, dropped = [], {int: 0, str: 0}
@@ -28,8 +31,9 @@ def test_is_a_queue_that_forgets_its_oldest_telemetry(capacity, snapshot_capacit
             channel.put_event(event(i))
             expected.append(event(i))
         else:
-            kind, put, limit = (int, channel.put, capacity) if action == "record" else (
-                str, channel.put_snapshot, snapshot_capacity)
+            kind, put, limit = (
+                (int, channel.put, capacity) if action == "record" else (str, channel.put_snapshot, snapshot_capacity)
+            )
             put(kind(i))
             expected.append(kind(i))
             same = [item for item in expected if isinstance(item, kind)]
@@ -71,8 +75,14 @@ def test_wait_returns_at_once_where_something_waits():
     assert channel.wait(60) is True
 
 
-@pytest.mark.parametrize("put", [lambda channel: channel.put(1), lambda channel: channel.put_snapshot(1),
-                                 lambda channel: channel.put_event(event(1))])
+@pytest.mark.parametrize(
+    "put",
+    [
+        lambda channel: channel.put(1),
+        lambda channel: channel.put_snapshot(1),
+        lambda channel: channel.put_event(event(1)),
+    ],
+)
 def test_wait_is_ended_by_an_arrival(put):
     channel = Channel(1)
     waited = []

@@ -46,7 +46,7 @@ def assert_intact(loaded):
 
 def test_come_back(files, saved):
     assert_intact(files.load("a"))
-    info, = files.list()
+    (info,) = files.list()
     assert (info.name, info.step, info.reason, info.error) == ("a", 12, META["reason"], "")
     assert info.nbytes == saved.stat().st_size and info.created == files.load("a")[1]["created"]
 
@@ -181,7 +181,7 @@ def header(text):
         ({"__meta__": npy(np.array([Evil()]), allow_pickle=True)}, zipfile.ZIP_STORED),
         ({"__meta__": meta_member(["a"]), "a": npy(np.array(["text"]))}, zipfile.ZIP_STORED),
         ({"__meta__": meta_member(["a"]), "a": npy(np.zeros(2, [("x", "f4")]))}, zipfile.ZIP_STORED),
-        ({"__meta__": meta_member(["a"]), "a": npy(np.zeros(10 ** 7))}, zipfile.ZIP_DEFLATED),
+        ({"__meta__": meta_member(["a"]), "a": npy(np.zeros(10**7))}, zipfile.ZIP_DEFLATED),
         ({"__meta__": meta_member(["a"])}, zipfile.ZIP_STORED),
         ({"__meta__": meta_member([]), "a": npy(np.zeros(1))}, zipfile.ZIP_STORED),
         ({"a": npy(np.zeros(1))}, zipfile.ZIP_STORED),
@@ -213,5 +213,5 @@ def test_something_else_under_the_name_is_refused(files, saved):
     saved.mkdir()
     with pytest.raises(RecordError, match=r"a\.npz"):
         files.load("a")
-    info, = files.list()
+    (info,) = files.list()
     assert info.error

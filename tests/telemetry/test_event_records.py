@@ -74,8 +74,9 @@ def test_an_evaluation_by_another_metric_than_it_has_is_refused(metric):
         event_from(dict(row, metric=metric))
 
 
-@pytest.mark.parametrize("row", [{"kind": "NoSuchKind", "step": 1}, {"step": 1}, {"kind": "Failed", "step": 1},
-                                 {"kind": "Resumed"}])
+@pytest.mark.parametrize(
+    "row", [{"kind": "NoSuchKind", "step": 1}, {"step": 1}, {"kind": "Failed", "step": 1}, {"kind": "Resumed"}]
+)
 def test_what_is_no_event_is_refused(row):
     with pytest.raises(RecordError, match="event"):
         event_from(row)

@@ -53,7 +53,7 @@ class Oracle:
         ),
         max_size=25,
     ),
-    st.integers(0, 2 ** 31 - 1),
+    st.integers(0, 2**31 - 1),
 )
 def test_every_bucket_tells_the_truth(capacity, recent, actions, seed):
     random = np.random.RandomState(seed)

@@ -98,14 +98,16 @@ def test_a_record_gives_back_what_survives(tmp_path_factory, parts, upto):
             if back < 0.5:
                 step = int(2 * back * step)
                 record.append_rewind(step)
-                expected, snapshots, evaluations = ([at for at in kept if at <= step]
-                                                    for kept in (expected, snapshots, evaluations))
+                expected, snapshots, evaluations = (
+                    [at for at in kept if at <= step] for kept in (expected, snapshots, evaluations)
+                )
         last = int(upto * (step + 1))
         assert record.flush()
         history = History(NAMES)
         refill(history, record, last)
-    expected, snapshots, evaluations = (sorted({at for at in kept if at <= last})
-                                        for kept in (expected, snapshots, evaluations))
+    expected, snapshots, evaluations = (
+        sorted({at for at in kept if at <= last}) for kept in (expected, snapshots, evaluations)
+    )
     assert_same(history, filled([(at, at) for at in expected], snapshots, evaluations))
 
 

@@ -216,7 +216,8 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         part = record.steps(first, last)
         assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
         assert [s.step for s in record.iter_snapshots(first, last)] == [
-            at for at in sorted(model.snapshots) if first <= at <= last]
+            at for at in sorted(model.snapshots) if first <= at <= last
+        ]
         pieces = [step for piece in record.iter_steps() for step in piece.steps.tolist()]
         assert pieces == series.steps.tolist()
     finally:
@@ -244,7 +245,12 @@ def test_what_an_undo_left_does_not_survive_until_a_redo_brings_it_back(record):
     record.append_rewind(90, 1)
     assert record.flush()
     assert [record.is_surviving(*state) for state in [(80, 0), (81, 0), (90, 1), (91, 1), (50, 2)]] == [
-        True, False, True, False, False]
+        True,
+        False,
+        True,
+        False,
+        False,
+    ]
 
 
 def blocks_of(record):
@@ -414,7 +420,7 @@ def test_thinning_keeps_the_newest_and_never_brings_one_back():
         assert survivors[0] == 1
         kept = survivors
     assert kept == [number for number in range(1, newest + 1) if is_kept(number, newest)]
-    assert len([n for n in range(1, 10 ** 6 + 1) if is_kept(n, 10 ** 6)]) < 1600
+    assert len([n for n in range(1, 10**6 + 1) if is_kept(n, 10**6)]) < 1600
 
 
 def test_old_snapshots_are_thinned_out(record):

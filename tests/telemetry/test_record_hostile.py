@@ -35,9 +35,29 @@ MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 24
 def original(tmp_path_factory):
     """A run of a few steps with changes, evaluations, snapshots and checkpoints."""
     directory = tmp_path_factory.mktemp("runs") / "original"
-    subprocess.run([sys.executable, "-m", "qatviz", "train", "--network", "lenet", "--steps", "6", "--quiet",
-                    "--evaluation-interval", "3", "--snapshot-interval", "0.02", "--set", "3:conv1.weights.num_bits=4",
-                    "--out", str(directory)], check=True, stderr=subprocess.DEVNULL)
+    subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "qatviz",
+            "train",
+            "--network",
+            "lenet",
+            "--steps",
+            "6",
+            "--quiet",
+            "--evaluation-interval",
+            "3",
+            "--snapshot-interval",
+            "0.02",
+            "--set",
+            "3:conv1.weights.num_bits=4",
+            "--out",
+            str(directory),
+        ],
+        check=True,
+        stderr=subprocess.DEVNULL,
+    )
     return directory
 
 
@@ -93,8 +113,30 @@ def rewritten(connection, table, change):
         record_schema.insert(connection, table, *fields, body=body, replace=True)
 
 
-VALUES = [None, True, False, -1, 0, 1, 2 ** 31, 10 ** 30, 0.5, -1e308, "", "lenet", "x" * 5000, [], [[]], [None], {},
-          {"a": 1}, "conv1", "../../x", 1e400, ["conv1.weights.num_bits", 8, 4]]
+VALUES = [
+    None,
+    True,
+    False,
+    -1,
+    0,
+    1,
+    2**31,
+    10**30,
+    0.5,
+    -1e308,
+    "",
+    "lenet",
+    "x" * 5000,
+    [],
+    [[]],
+    [None],
+    {},
+    {"a": 1},
+    "conv1",
+    "../../x",
+    1e400,
+    ["conv1.weights.num_bits", 8, 4],
+]
 
 
 def with_another_value(record, chance):
@@ -125,8 +167,9 @@ def test_descriptions_with_right_checksums_and_wrong_values_are_an_error_or_a_ru
     for index in range(MUTATIONS):
         (run / "run.sqlite").write_bytes(whole)
         with database(run) as connection:
-            rewritten(connection, "description",
-                      lambda fields, body: ([fields[0], changed_json(fields[1], chance)], body))
+            rewritten(
+                connection, "description", lambda fields, body: ([fields[0], changed_json(fields[1], chance)], body)
+            )
         refused += is_refused(look, run) | (index % 4 == 0 and is_refused(resume, run))
     assert refused > MUTATIONS / 5
 
@@ -148,6 +191,7 @@ def test_events_with_right_checksums_and_wrong_values_are_an_error_or_a_run(orig
                     else:
                         fields[5] = changed_json(fields[5], chance)
                 return fields, body
+
             rewritten(connection, "events", change)
         refused += is_refused(look, run) | (index % 4 == 0 and is_refused(resume, run))
     assert refused > MUTATIONS / 10
@@ -177,6 +221,7 @@ def test_blobs_with_right_checksums_and_wrong_content_are_an_error_or_a_run(orig
                 if digits:
                     data[chance.choice(digits)] = ord(chance.choice("0123456789-"))
             return fields, bytes(data)
+
         with database(run) as connection:
             rewritten(connection, table, change)
         refused += is_refused(look, run)
@@ -194,8 +239,15 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
         changed = with_another_value(meta, chance)
         if chance.random() < 0.5:
             some = chance.choice(sorted(arrays))
-            odd = {some: chance.choice([np.zeros((2, 2), np.float32), arrays[some].astype(np.float64),
-                                        np.full(arrays[some].shape, np.nan, np.float32)])}
+            odd = {
+                some: chance.choice(
+                    [
+                        np.zeros((2, 2), np.float32),
+                        arrays[some].astype(np.float64),
+                        np.full(arrays[some].shape, np.nan, np.float32),
+                    ]
+                )
+            }
         else:
             odd = {}
         changed.setdefault("step", meta["step"])
@@ -210,8 +262,10 @@ def test_checkpoints_with_right_checksums_and_wrong_values_are_an_error_or_a_run
 
 # Files that are none, and links
 
-@pytest.mark.parametrize("name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "run.sqlite-shm",
-                                  "checkpoints/odd.npz"])
+
+@pytest.mark.parametrize(
+    "name", ["run.sqlite", "run.sqlite-wal", "run.sqlite-journal", "run.sqlite-shm", "checkpoints/odd.npz"]
+)
 def test_a_pipe_is_not_waited_for(run, name):
     path = run / name
     if path.exists():
@@ -219,7 +273,7 @@ def test_a_pipe_is_not_waited_for(run, name):
     os.mkfifo(str(path))
     if name.startswith("checkpoints"):
         look(run)
-        assert [info.error for info in RunRecord.read(run).list_checkpoints() if info.name == "odd"][0]
+        assert next(info.error for info in RunRecord.read(run).list_checkpoints() if info.name == "odd")
         with pytest.raises(RecordError, match="odd"):
             RunRecord.read(run).load_checkpoint("odd")
     else:
@@ -243,19 +297,38 @@ def test_nothing_is_written_through_a_link(run, tmp_path, name):
 def test_data_that_a_record_names_is_read_only_as_data(run):
     """A record may name any path as the data of its run."""
     with database(run) as connection:
-        rewritten(connection, "description", lambda fields, body: (
-            [fields[0], json.dumps(dict(json.loads(fields[1]), data="/dev/zero"))], body))
+        rewritten(
+            connection,
+            "description",
+            lambda fields, body: ([fields[0], json.dumps(dict(json.loads(fields[1]), data="/dev/zero"))], body),
+        )
     with pytest.raises(QatvizError, match="/dev/zero"):
         resume(run)
 
 
 def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
     """Or else an export to Keras would run it unasked."""
-    code = json.dumps({"class_name": "Sequential", "config": {"name": "s", "layers": [
-        {"class_name": "Lambda", "config": {"name": "risky", "function": ["4wEAAAA=", None, None]}}]}})
+    code = json.dumps(
+        {
+            "class_name": "Sequential",
+            "config": {
+                "name": "s",
+                "layers": [{"class_name": "Lambda", "config": {"name": "risky", "function": ["4wEAAAA=", None, None]}}],
+            },
+        }
+    )
     with database(run) as connection:
-        rewritten(connection, "description", lambda fields, body: ([fields[0], json.dumps(dict(
-            json.loads(fields[1]), keras={"config": code, "has_code": False, "arrays": {}}))], body))
+        rewritten(
+            connection,
+            "description",
+            lambda fields, body: (
+                [
+                    fields[0],
+                    json.dumps(dict(json.loads(fields[1]), keras={"config": code, "has_code": False, "arrays": {}})),
+                ],
+                body,
+            ),
+        )
     launch = prepare(parse(["train", "--resume", str(run), "--quiet"]))
     launch.record.close()
     assert launch.spec.keras.has_code
@@ -263,9 +336,14 @@ def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
 
 def test_headers_of_other_files_are_no_record(original, run):
     whole = (original / "run.sqlite").read_bytes()
-    for start in (b"SQLite format 3\x01", b"\x89HDF\r\n\x1a\n", b"PK\x03\x04", bytes(100),
-                  whole[:16] + b"\x00\x01" + whole[18:20]):
-        (run / "run.sqlite").write_bytes(start + whole[len(start):])
+    for start in (
+        b"SQLite format 3\x01",
+        b"\x89HDF\r\n\x1a\n",
+        b"PK\x03\x04",
+        bytes(100),
+        whole[:16] + b"\x00\x01" + whole[18:20],
+    ):
+        (run / "run.sqlite").write_bytes(start + whole[len(start) :])
         assert is_refused(look, run)
     for place in (1, 100, 4096, len(whole) // 2):
         (run / "run.sqlite").write_bytes(whole[:place] + b"put in" + whole[place:])

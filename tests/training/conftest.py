@@ -19,14 +19,14 @@ class SharedGraph(TrainingGraph):
         """Stay open."""
 
 
-def shared_graph(network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True,
-                 fixed=frozenset()):
+def shared_graph(
+    network, plan, dataset, batch_size, optimizer, seed=0, placement=Placement(), telemetry=True, fixed=frozenset()
+):
     """The graph for these arguments of :class:`TrainingGraph`, built at the first call."""
     key = (repr(network.to_dict()), dataset.fingerprint, batch_size, optimizer, seed, placement, telemetry, fixed)
     with _BUILDING:  # a run and its test may both ask
         if key not in _GRAPHS:
-            _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry,
-                                       fixed)
+            _GRAPHS[key] = SharedGraph(network, plan, dataset, batch_size, optimizer, seed, placement, telemetry, fixed)
         return _GRAPHS[key]
 
 

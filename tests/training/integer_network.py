@@ -54,13 +54,17 @@ class IntegerNetwork:
     def _folded(self, unit):
         """Weights ``[..., channels]`` and bias of a unit, batch norm folded in, in float32."""
         own = {name.split(".")[1]: value for name, value in self.parameters.items() if name.startswith(unit.name + ".")}
-        weights, bias = own["weights"], own.get(
-            "bias", np.zeros(self.plan.tensor(unit.name + ".weights").num_channels, np.float32))
+        weights, bias = (
+            own["weights"],
+            own.get("bias", np.zeros(self.plan.tensor(unit.name + ".weights").num_channels, np.float32)),
+        )
         if unit.op.kind == "DepthwiseConv2D":
-            weights = weights.reshape(weights.shape[:2] + (-1,))
+            weights = weights.reshape((*weights.shape[:2], -1))
         if unit.batch_norm is not None:
-            p = {name: self.parameters[f"{unit.batch_norm.name}.{name}"]
-                 for name in ("gamma", "beta", "moving_mean", "moving_variance")}
+            p = {
+                name: self.parameters[f"{unit.batch_norm.name}.{name}"]
+                for name in ("gamma", "beta", "moving_mean", "moving_variance")
+            }
             factor = p["gamma"] / np.sqrt(p["moving_variance"] + np.float32(unit.batch_norm.epsilon))
             weights, bias = weights * factor, p["beta"] + factor * (bias - p["moving_mean"])
         return weights.astype(np.float32), bias.astype(np.float32)
@@ -100,8 +104,9 @@ class IntegerNetwork:
 
     def _globalaveragepool(self, unit, inputs):
         count = element_count(inputs[0].shape[1:3])
-        return self._rounded(unit.name + ".activations",
-                             inputs[0].sum(axis=(1, 2)) / count * self.scale(unit.inputs[0]))
+        return self._rounded(
+            unit.name + ".activations", inputs[0].sum(axis=(1, 2)) / count * self.scale(unit.inputs[0])
+        )
 
     def _maxpool(self, unit, inputs):
         windows, _ = _windows(inputs[0], unit.op, fill=np.iinfo(np.int64).min)
@@ -117,10 +122,10 @@ class IntegerNetwork:
         return inputs[0].reshape(len(inputs[0]), -1)
 
     def _reshape(self, unit, inputs):
-        return inputs[0].reshape((len(inputs[0]),) + tuple(self.network.shapes[unit.output]))
+        return inputs[0].reshape((len(inputs[0]), *tuple(self.network.shapes[unit.output])))
 
     def _zeropad(self, unit, inputs):
-        return np.pad(inputs[0], ((0, 0),) + tuple(unit.op.padding) + ((0, 0),), "constant")
+        return np.pad(inputs[0], ((0, 0), *tuple(unit.op.padding), (0, 0)), "constant")
 
     def _dropout(self, unit, inputs):
         return inputs[0]
@@ -150,7 +155,7 @@ def _windows(x, op, fill, size=None, dilation=(1, 1)):
         spans.append(np.arange(size[axis]) * dilation[axis])
     rows = starts[0][:, None, None, None] + spans[0][None, None, :, None]
     columns = starts[1][None, :, None, None] + spans[1][None, None, None, :]
-    around = ((0, 0),) + tuple(pads) + ((0, 0),)
+    around = ((0, 0), *tuple(pads), (0, 0))
     padded = np.pad(x, around, "constant", constant_values=fill)
     counted = np.pad(np.ones_like(x), around, "constant")
     return padded[:, rows, columns], counted[:, rows, columns]

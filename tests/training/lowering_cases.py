@@ -17,8 +17,11 @@ def random_parameters(network, seed=0):
     values = {}
     for layer in network.layers:
         for name, shape in network.parameter_shapes(layer.name).items():
-            value = random.uniform(0.5, 1.5, shape) if name in ("gamma",
-                                                                "moving_variance") else random.standard_normal(shape)
+            value = (
+                random.uniform(0.5, 1.5, shape)
+                if name in ("gamma", "moving_variance")
+                else random.standard_normal(shape)
+            )
             if name == "weights":
                 value = value / np.sqrt(np.prod(shape[:-1]))
             values[f"{layer.name}.{name}"] = value.astype(np.float32)
@@ -47,17 +50,27 @@ class LoweredNetwork:
 
     def __init__(self, network, training=False, images=None):
         self.network, self.plan = network, quantization_plan(network)
-        self.images = tf.placeholder(tf.float32, (None,) + network.input_shape) if images is None else images
+        self.images = tf.placeholder(tf.float32, (None, *network.input_shape)) if images is None else images
         parameters = random_parameters(network)
         state = state_arrays(self.plan, settings_of(self.plan))
         self.parameters = {name: tf.placeholder_with_default(value, value.shape) for name, value in parameters.items()}
         self.state = {name: tf.placeholder(value.dtype, value.shape) for name, value in state.items()}
-        self.modes = None if training else Modes(tf.placeholder_with_default(True, []),
-                                                 tf.placeholder_with_default(True, []))
+        self.modes = (
+            None if training else Modes(tf.placeholder_with_default(True, []), tf.placeholder_with_default(True, []))
+        )
         self.frozen = tf.placeholder_with_default(False, []) if training else None
         self.step = tf.placeholder_with_default(0, [])
-        self.lowered = lower(network, self.plan, self.images, self.parameters, self.state, training, self.frozen,
-                             tf.stack([7, self.step]) if training else None, self.modes)
+        self.lowered = lower(
+            network,
+            self.plan,
+            self.images,
+            self.parameters,
+            self.state,
+            training,
+            self.frozen,
+            tf.stack([7, self.step]) if training else None,
+            self.modes,
+        )
         self.trainable = [name for name in parameters if is_trainable(name)]
 
     def feeds(self, images, state, parameters=None, **flags):
@@ -77,35 +90,45 @@ def keras_network(network, parameters, images):
     outputs = {"input": images}
     for layer in network.layers:
         inputs = [outputs[name] for name in layer.inputs]
-        fixed = {name: tf.constant_initializer(parameters[f"{layer.name}.{name}"])
-                 for name in network.parameter_shapes(layer.name)}
+        fixed = {
+            name: tf.constant_initializer(parameters[f"{layer.name}.{name}"])
+            for name in network.parameter_shapes(layer.name)
+        }
         same = {
             name: getattr(layer, name)
-            for name in ("strides", "padding", "pool_size", "use_bias") if hasattr(layer, name)
+            for name in ("strides", "padding", "pool_size", "use_bias")
+            if hasattr(layer, name)
         }
         if layer.kind == "Conv2D":
-            make = layers.Conv2D(layer.filters,
-                                 layer.kernel_size,
-                                 dilation_rate=layer.dilation,
-                                 kernel_initializer=fixed["weights"],
-                                 bias_initializer=fixed.get("bias"),
-                                 **same)
+            make = layers.Conv2D(
+                layer.filters,
+                layer.kernel_size,
+                dilation_rate=layer.dilation,
+                kernel_initializer=fixed["weights"],
+                bias_initializer=fixed.get("bias"),
+                **same,
+            )
         elif layer.kind == "DepthwiseConv2D":
-            make = layers.DepthwiseConv2D(layer.kernel_size,
-                                          dilation_rate=layer.dilation,
-                                          depth_multiplier=layer.depth_multiplier,
-                                          depthwise_initializer=fixed["weights"],
-                                          bias_initializer=fixed.get("bias"),
-                                          **same)
+            make = layers.DepthwiseConv2D(
+                layer.kernel_size,
+                dilation_rate=layer.dilation,
+                depth_multiplier=layer.depth_multiplier,
+                depthwise_initializer=fixed["weights"],
+                bias_initializer=fixed.get("bias"),
+                **same,
+            )
         elif layer.kind == "Dense":
-            make = layers.Dense(layer.units,
-                                kernel_initializer=fixed["weights"],
-                                bias_initializer=fixed.get("bias"),
-                                **same)
+            make = layers.Dense(
+                layer.units, kernel_initializer=fixed["weights"], bias_initializer=fixed.get("bias"), **same
+            )
         elif layer.kind == "BatchNorm":
             normalize = layers.BatchNormalization(
-                epsilon=layer.epsilon, gamma_initializer=fixed["gamma"], beta_initializer=fixed["beta"],
-                moving_mean_initializer=fixed["moving_mean"], moving_variance_initializer=fixed["moving_variance"])
+                epsilon=layer.epsilon,
+                gamma_initializer=fixed["gamma"],
+                beta_initializer=fixed["beta"],
+                moving_mean_initializer=fixed["moving_mean"],
+                moving_variance_initializer=fixed["moving_variance"],
+            )
             outputs[layer.name] = normalize(inputs[0], training=False)
             continue
         else:

@@ -10,7 +10,7 @@ from lowering_cases import LoweredNetwork, random_parameters, settings_of, state
 from training_cases import dataset
 
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6)
+from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import affine
 from qatviz.settings import RunSettings, quantizer_settings
@@ -22,8 +22,9 @@ EPSILON, MOMENTUM = 2e-3, 0.8
 def normalized(kind, bias):
     """One layer with batch norm, and a readout."""
     net = NetworkBuilder("normalized", (6,) if kind is Dense else (6, 5, 2))
-    settings = {Dense: {"units": 4}, Conv2D: {"filters": 4, "strides": 2},
-                DepthwiseConv2D: {"depth_multiplier": 2}}[kind]
+    settings = {Dense: {"units": 4}, Conv2D: {"filters": 4, "strides": 2}, DepthwiseConv2D: {"depth_multiplier": 2}}[
+        kind
+    ]
     net.add(kind, "layer", use_bias=bias, **settings)
     net.add(BatchNorm, "bn", momentum=MOMENTUM, epsilon=EPSILON)
     if kind is not Dense:
@@ -48,8 +49,10 @@ def plain(case, parameters):
     z = (y - mean) / tf.sqrt(variance + EPSILON) * parameters["bn.gamma"] + parameters["bn.beta"]
     logits = tf.matmul(tf.reshape(z, [tf.shape(z)[0], -1]), parameters["logits.weights"]) + parameters["logits.bias"]
     unbiased = variance * count / (count - 1)
-    moving = {"bn.moving_mean": parameters["bn.moving_mean"] * MOMENTUM + mean * (1 - MOMENTUM),
-              "bn.moving_variance": parameters["bn.moving_variance"] * MOMENTUM + unbiased * (1 - MOMENTUM)}
+    moving = {
+        "bn.moving_mean": parameters["bn.moving_mean"] * MOMENTUM + mean * (1 - MOMENTUM),
+        "bn.moving_variance": parameters["bn.moving_variance"] * MOMENTUM + unbiased * (1 - MOMENTUM),
+    }
     return logits, moving
 
 
@@ -57,7 +60,7 @@ def plain(case, parameters):
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
 def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
     network = normalized(kind, bias)
-    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network, training=True)
         expected_logits, expected_moving = plain(case, case.parameters)
@@ -65,8 +68,9 @@ def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
         weight = tf.constant(np.random.RandomState(2).standard_normal((7, 3)).astype(np.float32))
         sources = [case.parameters[name] for name in case.trainable] + [case.images]
         found = [
-            case.lowered.logits, case.lowered.updates,
-            tf.gradients(tf.reduce_sum(case.lowered.logits * weight), sources)
+            case.lowered.logits,
+            case.lowered.updates,
+            tf.gradients(tf.reduce_sum(case.lowered.logits * weight), sources),
         ]
         expected = [expected_logits, expected_moving, tf.gradients(tf.reduce_sum(expected_logits * weight), sources)]
         state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
@@ -75,7 +79,7 @@ def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
     assert sorted(found[1]) == sorted(expected[1])
     for name in expected[1]:
         np.testing.assert_allclose(found[1][name], expected[1][name], rtol=1e-4, atol=1e-5, err_msg=name)
-    for name, one, other in zip(case.trainable + ["images"], found[2], expected[2]):
+    for name, one, other in zip([*case.trainable, "images"], found[2], expected[2]):
         np.testing.assert_allclose(one, other, rtol=2e-3, atol=2e-4 * max(np.abs(other).max(), 0.1), err_msg=name)
     assert max(np.abs(gradient).max() for gradient in expected[2]) > 0.1
 
@@ -83,7 +87,7 @@ def test_in_float_it_is_batch_norm_with_all_its_gradients(kind, bias):
 def test_moving_statistics_are_those_of_tf_layers():
     network = normalized(Conv2D, False)
     parameters = random_parameters(network)
-    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network, training=True)
         layer = network.layer("layer")
@@ -93,13 +97,15 @@ def test_moving_statistics_are_those_of_tf_layers():
             for name in ("gamma", "beta", "moving_mean", "moving_variance")
         }
         normalize = tf.keras.layers.BatchNormalization(
-            momentum=MOMENTUM, epsilon=EPSILON, **{name + "_initializer": value for name, value in fixed.items()})
+            momentum=MOMENTUM, epsilon=EPSILON, **{name + "_initializer": value for name, value in fixed.items()}
+        )
         output = normalize(y, training=True)
         session.run(tf.global_variables_initializer())
         state = state_arrays(case.plan, settings_of(case.plan, enabled=False))
         feeds = case.feeds(images, state)
         found, source = session.run(
-            [case.lowered.updates, case.lowered.quantizers.quantized["layer.activations"].source], feeds)
+            [case.lowered.updates, case.lowered.quantizers.quantized["layer.activations"].source], feeds
+        )
         expected, _ = session.run([output, normalize.updates], feeds)
         moving = session.run([normalize.moving_mean, normalize.moving_variance])
     np.testing.assert_allclose(source, expected, rtol=1e-4, atol=1e-4)
@@ -110,14 +116,16 @@ def test_moving_statistics_are_those_of_tf_layers():
 @pytest.mark.parametrize("kind", [Conv2D, DepthwiseConv2D, Dense])
 def test_frozen_it_is_what_it_is_in_inference_and_its_statistics_stay(kind):
     network = normalized(kind, True)
-    images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+    images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
     with tf.Graph().as_default(), tf.Session() as session:
         training, evaluation = LoweredNetwork(network, training=True), LoweredNetwork(network)
-        state = state_arrays(training.plan,
-                             settings_of(training.plan, weights={"num_bits": 4}, activations={"num_bits": 16}))
-        frozen, updates, moving = session.run(
+        state = state_arrays(
+            training.plan, settings_of(training.plan, weights={"num_bits": 4}, activations={"num_bits": 16})
+        )
+        frozen, updates, _moving = session.run(
             [training.lowered.logits, training.lowered.updates, training.lowered.logits],
-            training.feeds(images, state, frozen=True))
+            training.feeds(images, state, frozen=True),
+        )
         by_batch = session.run(training.lowered.logits, training.feeds(images, state))
         inference = session.run(evaluation.lowered.logits, evaluation.feeds(images, state))
     np.testing.assert_allclose(frozen, inference, atol=2e-3)  # biases are on their grid there
@@ -138,7 +146,7 @@ def test_quantized_are_the_weights_that_ship(kind):
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network, training=True)
         state = state_arrays(case.plan, settings_of(case.plan, weights={"num_bits": 3, "symmetric": True}))
-        images = np.random.RandomState(1).standard_normal((7,) + network.input_shape).astype(np.float32)
+        images = np.random.RandomState(1).standard_normal((7, *network.input_shape)).astype(np.float32)
         quantized = session.run(case.lowered.quantizers.quantized["layer.weights"], case.feeds(images, state))
     np.testing.assert_allclose(quantized.source, folded, rtol=1e-5)
     grid = affine.choose_grid(quantized.source.min(), quantized.source.max(), 3, symmetric=True)
@@ -169,14 +177,14 @@ def contrib_graph():
     return module
 
 
-#: Sums in another order put a value on the other side of a tie of its grid now and then: of a fine grid, in which that is
-#: next to nothing.
+#: Sums in another order put a value on the other side of a tie of its grid now and then: of a fine grid, in which that
+#: is next to nothing.
 NUM_BITS = 16
 #: Gradients (a tenth of them) that are smaller are what large ones leave when they cancel.
 SMALLEST = 5e-4
-#: Next to a kink (of a ReLU, or the end of a range) a value has a gradient or not, as sums in another order have it, and
-#: with it goes a hundredth of a layer's. Of so many batches, some have no such value; that all gradients of one are equal
-#: is no chance.
+#: Next to a kink (of a ReLU, or the end of a range) a value has a gradient or not, as sums in another order have it,
+#: and with it goes a hundredth of a layer's. Of so many batches, some have no such value; that all gradients of one are
+#: equal is no chance.
 BATCHES, BATCH_SIZE = 18, 8
 IN_FLOAT = ("input.activations", "pool.activations")
 
@@ -193,12 +201,16 @@ def test_loss_and_gradients_are_those_of_contrib_quantize():
     run = RunSettings(learning_rate=1e-2)
     graph = TrainingGraph(network, quantization_plan(network), data, BATCH_SIZE, "adam", telemetry=False)
     static = module.StaticGraph(network, data, BATCH_SIZE, module.CONTRIB, run.learning_rate, NUM_BITS)
-    settings = [quantizer_settings(t.kind, enabled=t.name not in IN_FLOAT, narrow_range=t.kind == "weights",
-                                   num_bits=NUM_BITS) for t in graph.layout.leaders]
+    settings = [
+        quantizer_settings(t.kind, enabled=t.name not in IN_FLOAT, narrow_range=t.kind == "weights", num_bits=NUM_BITS)
+        for t in graph.layout.leaders
+    ]
     graph.write_settings(settings, run, 0)
     try:
-        differing = [different(graph, static, run, np.arange(first, first + BATCH_SIZE, dtype=np.int32))
-                     for first in range(0, BATCHES * BATCH_SIZE, BATCH_SIZE)]
+        differing = [
+            different(graph, static, run, np.arange(first, first + BATCH_SIZE, dtype=np.int32))
+            for first in range(0, BATCHES * BATCH_SIZE, BATCH_SIZE)
+        ]
     finally:
         static.close()
         graph.close()

@@ -10,8 +10,14 @@ from qatviz.training.exact import settled, whole_units
 
 def settle(x, position, scale, known=True):
     with tf.Graph().as_default(), tf.Session() as session:
-        return session.run(settled(tf.constant(np.float32(x)), lambda _: tf.constant(np.float64(position)),
-                                   tf.constant(np.float32(scale)), tf.constant(known)))
+        return session.run(
+            settled(
+                tf.constant(np.float32(x)),
+                lambda _: tf.constant(np.float64(position)),
+                tf.constant(np.float32(scale)),
+                tf.constant(known),
+            )
+        )
 
 
 @pytest.mark.parametrize("scale", [1.0, 0.1, 3e-4, 7e3])
@@ -37,7 +43,7 @@ def test_where_nothing_exact_is_known_values_pass():
 
 def test_sums_are_whole_numbers_of_units_by_channel():
     units = np.array([0.1, 3e-6, 7.0])
-    counts = np.random.RandomState(0).randint(-2**20, 2**20, (500, 3))
+    counts = np.random.RandomState(0).randint(-(2**20), 2**20, (500, 3))
     with tf.Graph().as_default(), tf.Session() as session:
         found = session.run(whole_units(tf.constant((counts * units).astype(np.float32)), tf.constant(units)))
     np.testing.assert_array_equal(found, counts)

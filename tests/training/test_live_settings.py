@@ -67,7 +67,7 @@ class Stepper:
         else:
             place = self.graph.layout
             index = place.activations.index(place.group_of[self.plan.index(name)])
-            low, high = state["range_min"][index:index + 1], state["range_max"][index:index + 1]
+            low, high = state["range_min"][index : index + 1], state["range_max"][index : index + 1]
         return affine.choose_grid(low, high, *settings)
 
     def assert_next_step_uses_the_settings(self, held=None):
@@ -90,14 +90,25 @@ def stepper(graphs):
         yield stepper
 
 
-@pytest.mark.parametrize("assignments", [
-    (("*.num_bits", 2),), (("*.num_bits", 16),), (("conv.weights.num_bits", 5), ("input.activations.num_bits", 3)),
-    (("*.weights.symmetric", False),), (("*.activations.symmetric", True),), (("*.weights.narrow_range", False),),
-    (("*.activations.narrow_range", True),), (("conv.weights.per_channel", False),), (("*.weights.per_channel", True),),
-    (("*.power_of_two", True),), (("*.weights.range_method", "percentile"), ("*.weights.percentile", 90.0)),
-    (("*.weights.range_method", "mse"), ("*.weights.num_bits", 3)),
-    (("*.weights.range_method", "mse"), ("*.weights.per_channel", True), ("*.weights.num_bits", 2)),
-], ids=lambda value: ",".join("{}={}".format(*pair) for pair in value))
+@pytest.mark.parametrize(
+    "assignments",
+    [
+        (("*.num_bits", 2),),
+        (("*.num_bits", 16),),
+        (("conv.weights.num_bits", 5), ("input.activations.num_bits", 3)),
+        (("*.weights.symmetric", False),),
+        (("*.activations.symmetric", True),),
+        (("*.weights.narrow_range", False),),
+        (("*.activations.narrow_range", True),),
+        (("conv.weights.per_channel", False),),
+        (("*.weights.per_channel", True),),
+        (("*.power_of_two", True),),
+        (("*.weights.range_method", "percentile"), ("*.weights.percentile", 90.0)),
+        (("*.weights.range_method", "mse"), ("*.weights.num_bits", 3)),
+        (("*.weights.range_method", "mse"), ("*.weights.per_channel", True), ("*.weights.num_bits", 2)),
+    ],
+    ids=lambda value: ",".join("{}={}".format(*pair) for pair in value),
+)
 def test_the_next_step_uses_the_new_grid_exactly(stepper, assignments):
     stepper.assert_next_step_uses_the_settings()
     operations = len(stepper.graph._graph.get_operations())
@@ -194,10 +205,9 @@ def test_ranges_of_activations_are_zero_debiased_moving_averages(graphs):
             total, weight = decay * total + (1 - decay) * batch, decay * weight + (1 - decay)
             stepper.step()
             state = stepper.graph.read_state()
-            np.testing.assert_allclose(np.stack([state["range_min"], state["range_max"]]),
-                                       total / weight,
-                                       rtol=1e-5,
-                                       atol=1e-6)
+            np.testing.assert_allclose(
+                np.stack([state["range_min"], state["range_max"]]), total / weight, rtol=1e-5, atol=1e-6
+            )
 
 
 @pytest.mark.parametrize("optimizer", ["sgd", "momentum", "adam"])
@@ -213,9 +223,16 @@ def test_without_a_learning_rate_no_parameter_moves(graphs, optimizer):
             np.testing.assert_array_equal(after[parameter], before[parameter])
 
 
-@pytest.mark.parametrize("optimizer, name, value", [("momentum", "momentum", 0.1), ("adam", "beta1", 0.2),
-                                                    ("adam", "beta2", 0.2), ("adam", "epsilon", 0.5),
-                                                    ("sgd", "learning_rate", 0.5)])
+@pytest.mark.parametrize(
+    "optimizer, name, value",
+    [
+        ("momentum", "momentum", 0.1),
+        ("adam", "beta1", 0.2),
+        ("adam", "beta2", 0.2),
+        ("adam", "epsilon", 0.5),
+        ("sgd", "learning_rate", 0.5),
+    ],
+)
 def test_optimizer_settings_take_effect_at_the_next_step(graphs, optimizer, name, value):
     with Driver(spec(optimizer=optimizer), paused=True) as driver:
         stepper = Stepper(driver, graphs)
@@ -302,9 +319,9 @@ def assert_snapshot(snapshot, plan, name, x, grid, bits, per_channel):
     if bits > 8:
         assert histogram.code_counts is None
     else:
-        codes = affine.quantize(x, grid).reshape(-1) + 2**(bits - 1)
+        codes = affine.quantize(x, grid).reshape(-1) + 2 ** (bits - 1)
         np.testing.assert_array_equal(histogram.code_counts, np.bincount(codes, minlength=2**bits))
-        assert histogram.code_min == -2**(bits - 1)
+        assert histogram.code_min == -(2 ** (bits - 1))
 
 
 def test_the_flip_rate_is_the_share_of_codes_that_changed_since_the_last_snapshot(graphs):
@@ -315,8 +332,10 @@ def test_the_flip_rate_is_the_share_of_codes_that_changed_since_the_last_snapsho
 
         def look():
             state = stepper.graph.read_state()
-            codes = {name: affine.quantize(channels_last(state, stepper.plan, name), stepper.grid(name, state))
-                     for name in ("conv.weights", "logits.weights")}
+            codes = {
+                name: affine.quantize(channels_last(state, stepper.plan, name), stepper.grid(name, state))
+                for name in ("conv.weights", "logits.weights")
+            }
             since = driver.news.index(driver.send(TakeSnapshot()))
             return codes, driver.until(lambda item: isinstance(item, Snapshot), since).values[row]
 

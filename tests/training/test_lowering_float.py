@@ -6,8 +6,25 @@ import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, keras_network, random_parameters, settings_of, state_arrays
 
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (KINDS, Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (
+    KINDS,
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 
 ACTIVATIONS = (None, ReLU, ReLU6)
 
@@ -57,8 +74,9 @@ def random_chain(seed):
     def choose(*values):
         return values[random.randint(len(values))]
 
-    net = NetworkBuilder(f"chain{seed}",
-                         (int(random.randint(6, 12)), int(random.randint(6, 12)), int(random.randint(1, 4))))
+    net = NetworkBuilder(
+        f"chain{seed}", (int(random.randint(6, 12)), int(random.randint(6, 12)), int(random.randint(1, 4)))
+    )
     for index in range(4):
         dilation = choose(1, 1, 2, 3)
         common = {
@@ -66,7 +84,7 @@ def random_chain(seed):
             "dilation": dilation,
             "padding": choose("SAME", "SAME", "VALID"),
             "strides": choose(1, 2) if dilation == 1 else 1,
-            "use_bias": choose(True, False)
+            "use_bias": choose(True, False),
         }
         if common["padding"] == "VALID":
             common["kernel_size"], common["dilation"], common["strides"] = (2, 1), 1, 1
@@ -86,7 +104,7 @@ def random_chain(seed):
 
 def run_both(network, seed=0):
     parameters = random_parameters(network, seed)
-    images = np.random.RandomState(seed).standard_normal((4,) + network.input_shape).astype(np.float32) * 2
+    images = np.random.RandomState(seed).standard_normal((4, *network.input_shape)).astype(np.float32) * 2
     with tf.Graph().as_default():
         case = LoweredNetwork(network)
         oracle = keras_network(network, parameters, case.images)
@@ -96,14 +114,16 @@ def run_both(network, seed=0):
             session.run(tf.global_variables_initializer())
             expected = session.run(oracle, {case.images: images})
             found = session.run(case.lowered.logits, case.feeds(images, state, parameters))
-            by_mode = session.run(case.lowered.logits,
-                                  case.feeds(images, on, parameters, weights=False, activations=False))
+            by_mode = session.run(
+                case.lowered.logits, case.feeds(images, on, parameters, weights=False, activations=False)
+            )
             both = session.run(case.lowered.logits, case.feeds(images, on, parameters))
     return expected, found, by_mode, both
 
 
-@pytest.mark.parametrize("network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)],
-                         ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    "network", [kitchen_sink()] + [random_chain(seed) for seed in range(6)], ids=lambda network: network.name
+)
 def test_the_float_graph_is_keras_network(network):
     expected, found, by_mode, quantized = run_both(network)
     assert np.ptp(expected) > 1e-3, "the oracle says nothing"

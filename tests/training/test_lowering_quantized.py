@@ -8,7 +8,7 @@ from lowering_cases import LoweredNetwork, random_parameters, settings_of, state
 from test_lowering_float import kitchen_sink, random_chain
 
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6)
+from qatviz.network.layers import AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6
 
 #: With scales that are powers of two float32 arithmetic is exact, and so is the comparison: ties included.
 EXACT = {"power_of_two": True}
@@ -35,14 +35,17 @@ class Comparison:
     def __init__(self, network, weights, activations, seed=0, images=None, ranges=None):
         parameters = random_parameters(network, seed)
         if images is None:
-            images = np.random.RandomState(seed).standard_normal((8,) + network.input_shape).astype(np.float32) * 2
+            images = np.random.RandomState(seed).standard_normal((8, *network.input_shape)).astype(np.float32) * 2
         with tf.Graph().as_default(), tf.Session() as session:
             case = LoweredNetwork(network)
             settings = settings_of(case.plan, weights=weights, activations=activations)
             ranges = ranges or ranges_of(case.plan)
             state = state_arrays(case.plan, settings, ranges)
-            tensors = {t.name: case.lowered.quantizers.quantized[t.name].values for t in case.plan.tensors
-                       if t.kind == "activations"}
+            tensors = {
+                t.name: case.lowered.quantizers.quantized[t.name].values
+                for t in case.plan.tensors
+                if t.kind == "activations"
+            }
             self.values = session.run(tensors, case.feeds(images, state, parameters))
         self.plan = case.plan
         self.integers = IntegerNetwork(network, case.plan, parameters, settings, ranges)
@@ -61,8 +64,9 @@ class Comparison:
 
 
 @pytest.mark.parametrize("setting", sorted(SETTINGS))
-@pytest.mark.parametrize("network", [kitchen_sink(), random_chain(0), random_chain(4)],
-                         ids=lambda network: network.name)
+@pytest.mark.parametrize(
+    "network", [kitchen_sink(), random_chain(0), random_chain(4)], ids=lambda network: network.name
+)
 def test_every_code_is_that_of_integer_arithmetic(network, setting):
     weights, activations = SETTINGS[setting]
     both = Comparison(network, dict(weights, **EXACT), dict(activations, **EXACT))
@@ -89,15 +93,13 @@ def test_biases_are_on_the_grid_of_input_times_weights():
     net.add(Dense, "logits", units=3)
     network = net.network()
     # Codes of the output are finer than the bias grid, so the bias can be read from them.
-    both = Comparison(network,
-                      dict(num_bits=2, **EXACT),
-                      dict(num_bits=3, **EXACT),
-                      images=np.zeros((1, 2, 2, 1), np.float32),
-                      ranges={
-                          "input.activations": (-4.0, 3.0),
-                          "conv.activations": (-8.0, 7.0),
-                          "logits.activations": (-8.0, 7.0)
-                      })
+    both = Comparison(
+        network,
+        dict(num_bits=2, **EXACT),
+        dict(num_bits=3, **EXACT),
+        images=np.zeros((1, 2, 2, 1), np.float32),
+        ranges={"input.activations": (-4.0, 3.0), "conv.activations": (-8.0, 7.0), "logits.activations": (-8.0, 7.0)},
+    )
     with tf.Graph().as_default(), tf.Session() as session:
         case = LoweredNetwork(network)
         settings = settings_of(case.plan, weights=dict(num_bits=2, **EXACT), activations=dict(num_bits=3, **EXACT))
@@ -127,7 +129,8 @@ def test_in_training_and_where_a_scale_is_missing_biases_stay_in_float():
         assert not np.array_equal(session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state))[0], bias)
         for off in ({"weights": False, "activations": True}, {"weights": True, "activations": False}):
             np.testing.assert_array_equal(
-                session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state, **off))[0], bias)
+                session.run(evaluation.lowered.logits, evaluation.feeds(zeros, state, **off))[0], bias
+            )
 
 
 @pytest.mark.parametrize("size", [2, 3, 4, (1, 3), (2, 5)])
@@ -161,7 +164,8 @@ def test_layers_without_a_quantizer_stay_on_the_grid_they_read():
     assert {integers.plan.grid_of(name) for name in ("stem", "alone", "max", "clipped")} == {"stem.activations"}
     for name in ("average", "concat"):
         assert grids[name + ".activations"] == grids["stem.activations"] or (
-            grids[name + ".activations"].scale == grids["stem.activations"].scale)
+            grids[name + ".activations"].scale == grids["stem.activations"].scale
+        )
         np.testing.assert_array_equal(both.found(name), both.expected[name])
     assert grids["pool.activations"].scale != grids["stem.activations"].scale
 
@@ -180,17 +184,18 @@ def test_inputs_of_a_concat_share_one_grid_and_its_range_is_that_of_all():
         quantized = case.lowered.quantizers.quantized
         names = ["one.activations", "other.activations", "concat.activations"]
         sources, updates = session.run(
-            [[quantized[name].source
-              for name in names], case.lowered.quantizers.range_updates()], case.feeds(images, state))
+            [[quantized[name].source for name in names], case.lowered.quantizers.range_updates()],
+            case.feeds(images, state),
+        )
         group = case.plan.tensor("concat.activations").group
         place = case.lowered.quantizers.place
         index = [place.leaders[g].name for g in place.activations].index(group)
     lows, highs = [s.min() for s in sources[:2]], [s.max() for s in sources[:2]]
     assert len({case.plan.tensor(name).group for name in names}) == 1
     assert len(place.activations) == len(names) - 2 + 2  # input, the shared one, logits
-    np.testing.assert_allclose([updates["range_min"][index], updates["range_max"][index]],
-                               [min(lows), max(highs)],
-                               rtol=1e-6)
+    np.testing.assert_allclose(
+        [updates["range_min"][index], updates["range_max"][index]], [min(lows), max(highs)], rtol=1e-6
+    )
 
 
 def test_the_oracle_itself_covers_every_unit():

@@ -88,10 +88,9 @@ def test_named_states_are_found_replaced_and_kept_longer_than_unnamed_ones():
 
 def test_whether_a_state_is_finite():
     for value, finite in ((1.0, True), (np.nan, False), (np.inf, False)):
-        state = Moment(0, 0.0, BOOK, {
-            "a": np.zeros(3, np.float32),
-            "b": np.array([0.0, value], np.float32)
-        }, "m", "test")
+        state = Moment(
+            0, 0.0, BOOK, {"a": np.zeros(3, np.float32), "b": np.array([0.0, value], np.float32)}, "m", "test"
+        )
         assert state.is_finite is finite
     assert moment("m").nbytes == SIZE
 
@@ -103,8 +102,9 @@ def test_a_checkpoint_file_gives_the_same_moment():
     assert (again.name, again.reason, again.branch) == ("m", "why", 2)
 
 
-@pytest.mark.parametrize("key, value", [("step", None), ("step", "x"), ("seconds", None), ("settings", None),
-                                        ("reason", KeyError)])
+@pytest.mark.parametrize(
+    "key, value", [("step", None), ("step", "x"), ("seconds", None), ("settings", None), ("reason", KeyError)]
+)
 def test_an_incomplete_checkpoint_is_refused(key, value):
     meta = moment("m").meta()
     meta[key] = value

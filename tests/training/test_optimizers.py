@@ -37,10 +37,9 @@ class Optimized:
         self.read = {key: variable.read() for key, variable in self.variables.items()}
 
     def start(self, session):
-        session.run([v.load for v in self.variables.values()], {
-            v.feed: self.arrays[key]
-            for key, v in self.variables.items()
-        })
+        session.run(
+            [v.load for v in self.variables.values()], {v.feed: self.arrays[key] for key, v in self.variables.items()}
+        )
 
     def step(self, session, step, hyper):
         fed = {self.feeds[key]: value for key, value in gradients(step).items()}
@@ -77,7 +76,7 @@ def test_adam_follows_betas_that_change():
             hyper = HYPER if step < 10 else dict(HYPER, beta1=0.5, beta2=0.9, learning_rate=0.01)
             found.step(session, step, hyper)
             gradient = gradients(step)["a.weights"].astype(np.float64)
-            m, v = m + (gradient - m) * (1 - hyper["beta1"]), v + (gradient ** 2 - v) * (1 - hyper["beta2"])
+            m, v = m + (gradient - m) * (1 - hyper["beta1"]), v + (gradient**2 - v) * (1 - hyper["beta2"])
             rate = hyper["learning_rate"] * np.sqrt(1 - power2) / (1 - power1)
             weights = weights - rate * m / (np.sqrt(v) + hyper["epsilon"])
             power1, power2 = power1 * hyper["beta1"], power2 * hyper["beta2"]
@@ -87,7 +86,7 @@ def test_adam_follows_betas_that_change():
 def test_names_slots_and_settings_agree():
     assert set(optimizers.OPTIMIZERS) == set(OPTIMIZER_NAMES)
     assert set(optimizers.HYPERPARAMETERS) <= set(RUN_SETTINGS)
-    for name, optimizer in optimizers.OPTIMIZERS.items():
+    for _name, optimizer in optimizers.OPTIMIZERS.items():
         assert set(optimizer.settings) <= set(optimizers.HYPERPARAMETERS)
         slots = optimizers.slot_arrays(optimizer, START, HYPER)
         assert len(slots) == len(optimizer.slots) * len(START) + len(optimizer.scalars)

@@ -21,9 +21,15 @@ def wide():
     return net.network()
 
 
-@pytest.mark.parametrize("name, variance", [
-    ("conv.weights", 2 / (5 * 5 * 32)), ("depthwise.weights", 2 / (7 * 7)), ("hidden.weights", 2 / (8 * 8 * 128)),
-    ("logits.weights", 1 / 50)])
+@pytest.mark.parametrize(
+    "name, variance",
+    [
+        ("conv.weights", 2 / (5 * 5 * 32)),
+        ("depthwise.weights", 2 / (7 * 7)),
+        ("hidden.weights", 2 / (8 * 8 * 128)),
+        ("logits.weights", 1 / 50),
+    ],
+)
 def test_weights_have_the_variance_of_he_initialization(name, variance):
     values = initial_parameters(wide(), 0)[name]
     assert abs(values.mean()) < 5 * np.sqrt(variance / values.size)
@@ -44,8 +50,8 @@ def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
     assert_same_arrays(initial_parameters(convnet(), 5), initial_parameters(convnet(), 5))
     for seed in (0, 6, 2**32 - 1):
         assert not np.array_equal(
-            initial_parameters(mlp(), 5)["dense1.weights"],
-            initial_parameters(mlp(), seed)["dense1.weights"])
+            initial_parameters(mlp(), 5)["dense1.weights"], initial_parameters(mlp(), seed)["dense1.weights"]
+        )
     net = NetworkBuilder("twins", (5,))
     net.add(Dense, "one", units=5)
     net.add(Dense, "two", units=5)
@@ -57,7 +63,5 @@ def test_they_follow_from_the_seed_and_differ_between_seeds_and_layers():
 def test_statistics_are_not_trained():
     names = {name for name in initial_parameters(convnet(), 0) if not is_trainable(name)}
     assert names == {
-        f"{layer}_bn.{name}"
-        for layer in ("conv", "depthwise")
-        for name in ("moving_mean", "moving_variance")
+        f"{layer}_bn.{name}" for layer in ("conv", "depthwise") for name in ("moving_mean", "moving_variance")
     }

@@ -10,8 +10,15 @@ from qatviz.network.plan import quantization_plan
 from qatviz.quant import ranges
 from qatviz.quant.live_state import initial_ranges, layout
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
-from qatviz.training.range_policy import (CAPTURE, KEEP, SEARCH, SEARCH_INTERVAL, actions_at_step, actions_on_change,
-                                          held_ranges)
+from qatviz.training.range_policy import (
+    CAPTURE,
+    KEEP,
+    SEARCH,
+    SEARCH_INTERVAL,
+    actions_at_step,
+    actions_on_change,
+    held_ranges,
+)
 from qatviz.training.settings_book import SettingsBook
 
 PLAN = quantization_plan(mlp())
@@ -24,8 +31,12 @@ def book(method, freeze):
     return started.change([("run.freeze_ranges", freeze)])[0]
 
 
-@pytest.mark.parametrize("old, new", itertools.product([None] + list(itertools.product(METHODS, (False, True))),
-                                                       itertools.product(METHODS, (False, True))))
+@pytest.mark.parametrize(
+    "old, new",
+    itertools.product(
+        [None, *list(itertools.product(METHODS, (False, True)))], itertools.product(METHODS, (False, True))
+    ),
+)
 def test_on_a_change(old, new):
     actions = actions_on_change(PLACE, None if old is None else book(*old), book(*new))
     method, freeze = new

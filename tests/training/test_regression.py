@@ -29,8 +29,9 @@ def numbers(shape=(6,), outputs=OUTPUTS, train=256, test=150, seed=0, scale=1.0,
     mix = random.standard_normal((int(np.prod(shape)), outputs))
 
     def part(count):
-        x = random.standard_normal((count,) + shape).astype(np.float32)
+        x = random.standard_normal((count, *shape)).astype(np.float32)
         return x, offset + scale * (np.tanh(x.reshape(count, -1).dot(mix) / 2) + 0.01 * random.randn(count, outputs))
+
     return from_arrays("numbers", "made for the test", part(train), part(test))
 
 
@@ -51,8 +52,9 @@ def evaluated(driver):
 
 def keras_copy(parameters):
     """The same network in tf.keras, with these weights; in a graph of its own."""
-    model = tf.keras.Sequential([tf.keras.layers.Dense(16, activation="relu", input_shape=(6,)),
-                                 tf.keras.layers.Dense(OUTPUTS)])
+    model = tf.keras.Sequential(
+        [tf.keras.layers.Dense(16, activation="relu", input_shape=(6,)), tf.keras.layers.Dense(OUTPUTS)]
+    )
     model.set_weights([parameters[name] for name in ("dense1.weights", "dense1.bias", "out.weights", "out.bias")])
     return model
 
@@ -67,6 +69,7 @@ def test_the_loss_and_its_steps_are_those_of_keras():
     last = driver.run.final.arrays
     with tf.Graph().as_default(), tf.Session():
         from qatviz.training.parameters import initial_parameters
+
         model = keras_copy(initial_parameters(run_spec.network, run_spec.seed))
         model.compile(tf.keras.optimizers.SGD(rate), "mse")
         batches = BatchSchedule(len(data.x_train), run_spec.batch_size, run_spec.seed)
@@ -130,6 +133,7 @@ def test_outputs_that_begin_small_grow_to_the_numbers():
         y = np.where(np.arange(count) % 2, 5.0, 0.4)
         x = np.outer(y, np.full(6, 0.1)) + 0.05 * random.rand(count, 6)
         return x.astype(np.float32), y + 0.001 * random.rand(count)
+
     data = from_arrays("two clusters", "made for the test", part(256), part(100))
     with Driver(spec(net(1), data, steps=200, batch_size=32)) as driver:
         assert driver.finish() == events.Finished(200)
@@ -141,7 +145,9 @@ def test_large_numbers_are_measured_in_their_own_unit():
     with Driver(spec(net(), data), paused=True) as driver:
         scores = evaluated(driver).scores
     assert scores["float"] == pytest.approx(1e7, rel=0.1)
-    assert OBJECTIVES["regression"].loss_of_guessing(data) == pytest.approx(np.var(data.y_train, axis=0).mean(), rel=1e-3)
+    assert OBJECTIVES["regression"].loss_of_guessing(data) == pytest.approx(
+        np.var(data.y_train, axis=0).mean(), rel=1e-3
+    )
 
 
 def test_guessing_among_classes_costs_the_logarithm_of_their_number():
@@ -149,7 +155,9 @@ def test_guessing_among_classes_costs_the_logarithm_of_their_number():
 
 
 def test_a_network_that_can_not_predict_numbers_is_refused():
-    with pytest.raises(NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers the network"):
+    with pytest.raises(
+        NetworkError, match="layer 'softmax' is a Softmax, .*to predict the numbers of numbers the network"
+    ):
         spec(net(softmax=True), numbers())
     with pytest.raises(NetworkError, match=r"puts out shape \(3,\), but numbers has 2 numbers to predict"):
         spec(net(3), numbers())

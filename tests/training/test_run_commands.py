@@ -12,8 +12,22 @@ from qatviz.settings import QUANTIZER_SETTINGS
 from qatviz.telemetry import events
 from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.training import handle, trainer
-from qatviz.training.commands import (ApplyPreset, ChangeSettings, Command, Evaluate, Pause, Redo, RestoreCheckpoint,
-                                      Resume, SaveCheckpoint, SetSteps, SingleStep, Stop, TakeSnapshot, Undo)
+from qatviz.training.commands import (
+    ApplyPreset,
+    ChangeSettings,
+    Command,
+    Evaluate,
+    Pause,
+    Redo,
+    RestoreCheckpoint,
+    Resume,
+    SaveCheckpoint,
+    SetSteps,
+    SingleStep,
+    Stop,
+    TakeSnapshot,
+    Undo,
+)
 from qatviz.training.evaluation import EVALUATIONS
 from qatviz.training.graph import TrainingGraph
 
@@ -43,7 +57,7 @@ def test_a_change_takes_effect_in_the_step_after_the_one_in_flight():
             change = scales[applied.step + 1] / scales[applied.step]
             steady = scales[applied.step + 2] / scales[applied.step + 1]
             old = applied.changes[0].old
-            expected = (2.0**(old - 1) - 1) / (2.0**(bits - 1) - 1)
+            expected = (2.0 ** (old - 1) - 1) / (2.0 ** (bits - 1) - 1)
             assert change == pytest.approx(expected, rel=0.3) and steady == pytest.approx(1.0, rel=0.3)
 
 
@@ -66,23 +80,34 @@ def test_what_is_sent_during_a_step_is_answered_before_the_next(graphs, monkeypa
     with Driver(run_spec) as driver:
         assert entered.wait(PATIENCE_S)
         sent = [
-            driver.run.send(command) for command in (ChangeSettings((("*.weights.num_bits", 4), )),
-                                                     ChangeSettings((("*.weights.num_bits", 40), )), Pause(), Undo())
+            driver.run.send(command)
+            for command in (
+                ChangeSettings((("*.weights.num_bits", 4),)),
+                ChangeSettings((("*.weights.num_bits", 40),)),
+                Pause(),
+                Undo(),
+            )
         ]
         go_on.set()
         answers = [driver.answer(sequence) for sequence in sent]
         assert [answer.step for answer in answers] == [6, 6, 6, 6]
         assert [type(answer) for answer in answers] == [
-            events.CommandApplied, events.CommandRejected, events.CommandApplied, events.CommandApplied]
+            events.CommandApplied,
+            events.CommandRejected,
+            events.CommandApplied,
+            events.CommandApplied,
+        ]
         assert taken[-1] == 5
         assert_answers(driver, sent)
 
 
 def test_a_rejected_change_changes_nothing_of_what_it_asked_for():
     with Driver(spec(), paused=True) as driver:
-        for assignments in [(("*.weights.num_bits", 4), ("*.weights.num_bits", 33)),
-                            (("run.learning_rate", 1.0), ("nobody.scale", 1)),
-                            (("run.learning_rate", 1.0), ("run.learning_rate", float("nan")))]:
+        for assignments in [
+            (("*.weights.num_bits", 4), ("*.weights.num_bits", 33)),
+            (("run.learning_rate", 1.0), ("nobody.scale", 1)),
+            (("run.learning_rate", 1.0), ("run.learning_rate", float("nan"))),
+        ]:
             rejected = driver.send(ChangeSettings(assignments))
             assert isinstance(rejected, events.CommandRejected)
             assert assignments[1][0].split(".")[-1] in rejected.message
@@ -116,26 +141,62 @@ def test_several_threads_send_and_every_command_is_answered_once_in_order():
 
 def random_command(random, names):
     """A command, or one that must be refused."""
+
     def path():
         tensor = random.choice(["*", "*.weights", "dense1", "dense1.activations", "nobody", "run"])
-        return f"{tensor}.{random.choice(list(QUANTIZER_SETTINGS) + ['learning_rate', 'freeze_ranges', 'nothing'])}"
+        return f"{tensor}.{random.choice([*list(QUANTIZER_SETTINGS), 'learning_rate', 'freeze_ranges', 'nothing'])}"
 
     def value():
         return random.choice(
-            np.array([
-                True, False, 2, 3, 8, 16, 1, 17, 0.5, 99.0, "mse", "frozen", "min_max", "percentile", "on",
-                "moving_average", None,
-                float("inf"), -1, "4"
-            ], object))
+            np.array(
+                [
+                    True,
+                    False,
+                    2,
+                    3,
+                    8,
+                    16,
+                    1,
+                    17,
+                    0.5,
+                    99.0,
+                    "mse",
+                    "frozen",
+                    "min_max",
+                    "percentile",
+                    "on",
+                    "moving_average",
+                    None,
+                    float("inf"),
+                    -1,
+                    "4",
+                ],
+                object,
+            )
+        )
 
     def changes():
         return ChangeSettings(tuple((path(), value()) for _ in range(random.randint(1, 4))))
 
     kinds = [
-        changes, changes, changes, changes, Undo, Undo, Redo, Pause, Resume, Resume, Evaluate, TakeSnapshot, Command,
-        lambda: SingleStep(int(random.randint(-1, 4))), lambda: SetSteps(random.choice([None, -3])),
+        changes,
+        changes,
+        changes,
+        changes,
+        Undo,
+        Undo,
+        Redo,
+        Pause,
+        Resume,
+        Resume,
+        Evaluate,
+        TakeSnapshot,
+        Command,
+        lambda: SingleStep(int(random.randint(-1, 4))),
+        lambda: SetSteps(random.choice([None, -3])),
         lambda: ApplyPreset(random.choice(["int4", "ternary", "float", "tflite-int8", "no such preset"])),
-        lambda: SaveCheckpoint(random.choice(names)), lambda: RestoreCheckpoint(random.choice(names + ["not there"]))
+        lambda: SaveCheckpoint(random.choice(names)),
+        lambda: RestoreCheckpoint(random.choice([*names, "not there"])),
     ]
     return kinds[random.randint(len(kinds))]()
 
@@ -146,7 +207,7 @@ def test_a_thousand_random_commands_leave_a_healthy_run():
     with Driver(spec()) as driver:
         driver.until_step(1)
         sequences = []
-        for index in range(1000):
+        for _index in range(1000):
             sequences.append(driver.run.send(random_command(random, ["one", "two"])))
             if random.rand() < 0.3:
                 driver.news.extend(driver.run.drain())
@@ -192,8 +253,8 @@ def test_pause_resume_and_single_steps():
 
 
 def test_an_evaluation_holds_up_neither_commands_nor_snapshots_and_they_not_it(graphs, monkeypatch):
-    """Held-out data of many pieces: what is asked for meanwhile is done before the evaluation ends, which still speaks of the
-    state at which it was asked for."""
+    """Held-out data of many pieces: what is asked for meanwhile is done before the evaluation ends, which still speaks
+    of the state at which it was asked for."""
     pieces = []
     first, change_sent = threading.Event(), threading.Event()
 
@@ -216,7 +277,7 @@ def test_an_evaluation_holds_up_neither_commands_nor_snapshots_and_they_not_it(g
         driver.run.send(TakeSnapshot())
         change_sent.set()
         applied, result = driver.answer(sequence), driver.until_event(events.Evaluated)
-        during = driver.news[driver.news.index(applied):driver.news.index(result)]
+        during = driver.news[driver.news.index(applied) : driver.news.index(result)]
         seen = [item for item in during if isinstance(item, Snapshot)]
         assert seen and np.count_nonzero(seen[0].histograms["dense1.weights"].code_counts) <= 3
         assert result.step == 0 and result.num_examples == 700 and result.scores == undisturbed.scores
@@ -293,9 +354,18 @@ def test_what_is_no_command_is_refused_where_it_is_sent(command):
         run.send(command)
 
 
-@pytest.mark.parametrize("kind, value", [
-    (ChangeSettings, None), (ChangeSettings, ("a.b", 1)), (ChangeSettings, ((1, 2),)), (ChangeSettings, (("a",),)),
-    (ApplyPreset, ["int4"]), (SaveCheckpoint, 5), (RestoreCheckpoint, None)])
+@pytest.mark.parametrize(
+    "kind, value",
+    [
+        (ChangeSettings, None),
+        (ChangeSettings, ("a.b", 1)),
+        (ChangeSettings, ((1, 2),)),
+        (ChangeSettings, (("a",),)),
+        (ApplyPreset, ["int4"]),
+        (SaveCheckpoint, 5),
+        (RestoreCheckpoint, None),
+    ],
+)
 def test_a_malformed_command_cannot_be_made(kind, value):
     with pytest.raises(SettingError, match=kind.__name__):
         kind(value)
@@ -335,7 +405,9 @@ def test_a_change_is_seen_with_the_first_step_under_it(monkeypatch):
     """However long the rest between two snapshots: here as good as endless."""
     monkeypatch.setattr(trainer, "SNAPSHOT_SHARE", 1e9)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
-        second = driver.until(lambda item: isinstance(item, Snapshot) and item.step > 1)  # after the first there is no rest
+        second = driver.until(
+            lambda item: isinstance(item, Snapshot) and item.step > 1
+        )  # after the first there is no rest
         driver.until_step(second.step + 50)
         before = len([item for item in driver.news if isinstance(item, Snapshot)])
         for bits in (2, 5):

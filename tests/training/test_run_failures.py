@@ -15,8 +15,15 @@ from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
 from qatviz.telemetry.snapshots import Snapshot
 from qatviz.training import handle, trainer
-from qatviz.training.commands import (ChangeSettings, Pause, RestoreCheckpoint, Resume, SaveCheckpoint, TakeSnapshot,
-                                      Undo)
+from qatviz.training.commands import (
+    ChangeSettings,
+    Pause,
+    RestoreCheckpoint,
+    Resume,
+    SaveCheckpoint,
+    TakeSnapshot,
+    Undo,
+)
 from qatviz.training.graph import NonFiniteLoss
 from qatviz.training.moments import Moment
 
@@ -76,7 +83,7 @@ def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
         driver.send(Resume())
         bad = driver.until_event(events.NonFinite)
         assert bad.restored_step == 5
-        restored, = driver.events(events.Restored)
+        (restored,) = driver.events(events.Restored)
         assert restored.changes == ()
         driver.send(ChangeSettings((("run.learning_rate", 0.01),)))
         driver.send(Resume())
@@ -188,14 +195,27 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
         assert_answers(driver, [sequence])
 
 
-@pytest.mark.parametrize("damage, found", [
-    (lambda state: dict(state, **{"dense1.bias": np.zeros(3, np.float32)}),
-     "dense1.bias is float32 (3,), expected float32 (8,)"),
-    (lambda state: dict(state, **{"dense1.bias": np.zeros(8)}), "dense1.bias is float64 (8,), expected float32 (8,)"),
-    (lambda state: {name: value for name, value in state.items() if name != "dense1.bias"},
-     "dense1.bias is nothing, expected float32 (8,)"),
-    (lambda state: dict(state, **{"conv9.bias": np.zeros(8, np.int32)}), "conv9.bias is int32 (8,), expected nothing"),
-])
+@pytest.mark.parametrize(
+    "damage, found",
+    [
+        (
+            lambda state: dict(state, **{"dense1.bias": np.zeros(3, np.float32)}),
+            "dense1.bias is float32 (3,), expected float32 (8,)",
+        ),
+        (
+            lambda state: dict(state, **{"dense1.bias": np.zeros(8)}),
+            "dense1.bias is float64 (8,), expected float32 (8,)",
+        ),
+        (
+            lambda state: {name: value for name, value in state.items() if name != "dense1.bias"},
+            "dense1.bias is nothing, expected float32 (8,)",
+        ),
+        (
+            lambda state: dict(state, **{"conv9.bias": np.zeros(8, np.int32)}),
+            "conv9.bias is int32 (8,), expected nothing",
+        ),
+    ],
+)
 def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_path, damage, found):
     run_spec = spec()
     state = damage(graph_of(run_spec, graphs).initial_state(run_spec.book.run))
@@ -257,16 +277,26 @@ def test_a_damaged_checkpoint_is_refused_and_the_run_goes_on(graphs, tmp_path):
         meta = {"step": 3, "seconds": 1.0, "reason": "test", "settings": run_spec.book.to_dict()}
         record.save_checkpoint("whole", state, meta)
         record.save_checkpoint("other-shape", dict(state, **{"dense1.bias": np.zeros(3, np.float32)}), meta)
-        record.save_checkpoint("other-type", dict(state, **{"dense1.bias": state["dense1.bias"].astype(np.float64)}),
-                               meta)
+        record.save_checkpoint(
+            "other-type", dict(state, **{"dense1.bias": state["dense1.bias"].astype(np.float64)}), meta
+        )
         record.save_checkpoint("incomplete", {name: state[name] for name in list(state)[:3]}, meta)
         record.save_checkpoint("no-settings", state, {"step": 3, "reason": "test"})
         record.save_checkpoint("wrong-settings", state, dict(meta, settings={"run": {}, "quantizers": {}}))
         record.save_checkpoint("cut", state, meta)
         path = tmp_path / "run" / "checkpoints" / "cut.npz"
         path.write_bytes(path.read_bytes()[:200])
-        for name in ("other-shape", "other-type", "incomplete", "no-settings", "wrong-settings", "cut", "missing",
-                     "../run", ""):
+        for name in (
+            "other-shape",
+            "other-type",
+            "incomplete",
+            "no-settings",
+            "wrong-settings",
+            "cut",
+            "missing",
+            "../run",
+            "",
+        ):
             answer = driver.send(RestoreCheckpoint(name))
             assert isinstance(answer, events.CommandRejected), name
             assert answer.message

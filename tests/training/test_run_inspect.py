@@ -24,8 +24,13 @@ def test_values_are_those_that_the_snapshot_measured():
             expected = measure(values.values, grid)
             found = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, plan.index(tensor.name)]))
             assert values.values.shape[1] == tensor.num_channels and not values.values.flags.writeable
-            np.testing.assert_allclose([found[name] for name in EXACT], [getattr(expected, name) for name in EXACT],
-                                       rtol=1e-4, atol=1e-9, err_msg=tensor.name)
+            np.testing.assert_allclose(
+                [found[name] for name in EXACT],
+                [getattr(expected, name) for name in EXACT],
+                rtol=1e-4,
+                atol=1e-9,
+                err_msg=tensor.name,
+            )
         assert_answers(driver, sequences)
 
 

@@ -16,8 +16,15 @@ AT_ONE_STEP = {
     "the task's": [BITS[0], Undo(), BITS[1], Undo(), Redo()],
     "all undone": [BITS[0], RATE, BITS[1], Undo(), Undo(), Undo()],
     "there and back": [BITS[0], BITS[1], Undo(), Undo(), Redo(), Redo(), Undo(), RATE, Undo(), Redo()],
-    "restored": [SaveCheckpoint("a"), BITS[0], SaveCheckpoint("b"), RestoreCheckpoint("a"), RestoreCheckpoint("b"),
-                 Undo(), RATE],
+    "restored": [
+        SaveCheckpoint("a"),
+        BITS[0],
+        SaveCheckpoint("b"),
+        RestoreCheckpoint("a"),
+        RestoreCheckpoint("b"),
+        Undo(),
+        RATE,
+    ],
 }
 
 
@@ -38,7 +45,7 @@ def assert_outcome(script, tmp_path):
     reader = RunRecord.read(tmp_path / "run")
     recorded = Outcome(run_spec.book)
     recorded.take_record(reader)
-    final, = [info.name for info in reader.list_checkpoints() if info.name.startswith("final")]
+    (final,) = [info.name for info in reader.list_checkpoints() if info.name.startswith("final")]
     expected = SettingsBook.from_dict(run_spec.plan, reader.load_checkpoint(final)[1]["settings"])
     assert live.book == expected
     assert recorded.book == expected
@@ -55,6 +62,17 @@ def test_repeated_undos_at_one_step(tmp_path, name, step):
 @pytest.mark.parametrize("seed", range(4))
 def test_any_order_of_changes_undos_and_steps(tmp_path, seed):
     random = np.random.RandomState(seed)
-    choices = BITS + [RATE, Undo(), Undo(), Undo(), Redo(), Redo(), SingleStep(1), SingleStep(3), SaveCheckpoint("a"),
-                      RestoreCheckpoint("a")]
+    choices = [
+        *BITS,
+        RATE,
+        Undo(),
+        Undo(),
+        Undo(),
+        Redo(),
+        Redo(),
+        SingleStep(1),
+        SingleStep(3),
+        SaveCheckpoint("a"),
+        RestoreCheckpoint("a"),
+    ]
     assert_outcome([SaveCheckpoint("a")] + [choices[i] for i in random.randint(0, len(choices), 25)], tmp_path)

@@ -35,9 +35,13 @@ def recorded(tmp_path):
     with Driver(run_spec, record, paused=True) as driver:
         driver.run.single_step(20)
         driver.until(lambda item: isinstance(item, events.Paused) and item.reason == "single step")
-        for command in (ChangeSettings(
-            (("*.weights.num_bits", 4), )), Evaluate(), SaveCheckpoint("mine"), TakeSnapshot(),
-                        ChangeSettings((("no.such.path", 4), ))):
+        for command in (
+            ChangeSettings((("*.weights.num_bits", 4),)),
+            Evaluate(),
+            SaveCheckpoint("mine"),
+            TakeSnapshot(),
+            ChangeSettings((("no.such.path", 4),)),
+        ):
             driver.send(command)
         since = len(driver.news)
         driver.run.single_step(10)
@@ -56,7 +60,8 @@ def test_events_on_disk_are_those_of_the_channel(recorded):
         expected = event.to_dict()
         expected.pop("sequence", None)  # a row's own number goes by this name
         assert {name: row[name] for name in expected} == {
-            name: list(value) if isinstance(value, tuple) else value for name, value in expected.items()}
+            name: list(value) if isinstance(value, tuple) else value for name, value in expected.items()
+        }
 
 
 def test_steps_on_disk_are_the_surviving_ones_of_the_channel(recorded):
@@ -80,9 +85,10 @@ def test_snapshots_on_disk_are_those_of_the_channel(recorded):
 def test_the_history_has_what_the_channel_gave(recorded):
     driver, _ = recorded
     expected = surviving(driver.news)
-    for name, values in [("loss", [r.loss for r in expected]),
-                         ("dense1.weights/scale",
-                          [r.values[0, driver.run.spec.plan.index("dense1.weights")] for r in expected])]:
+    for name, values in [
+        ("loss", [r.loss for r in expected]),
+        ("dense1.weights/scale", [r.values[0, driver.run.spec.plan.index("dense1.weights")] for r in expected]),
+    ]:
         series = driver.run.history.series(name)
         assert series.last_step.tolist() == list(range(1, 61))
         np.testing.assert_array_equal(series.mean, np.float32(values))

@@ -12,10 +12,12 @@ from qatviz.network.layers import Dense
 from qatviz.training.commands import ChangeSettings
 from qatviz.training.run_spec import RunSpec
 
-SPEC = spec(optimizer="momentum",
-            seed=3,
-            steps=None,
-            schedule=((5, ChangeSettings((("*.num_bits", 4), ("run.momentum", 0.5)))), ))
+SPEC = spec(
+    optimizer="momentum",
+    seed=3,
+    steps=None,
+    schedule=((5, ChangeSettings((("*.num_bits", 4), ("run.momentum", 0.5)))),),
+)
 
 
 def test_a_spec_survives_json():
@@ -33,7 +35,8 @@ def test_other_data_is_refused():
 
 
 @pytest.mark.parametrize(
-    "key", ["network", "data", "data_fingerprint", "batch_size", "optimizer", "seed", "steps", "settings", "schedule"])
+    "key", ["network", "data", "data_fingerprint", "batch_size", "optimizer", "seed", "steps", "settings", "schedule"]
+)
 def test_an_incomplete_description_is_refused(key):
     description = SPEC.description()
     del description[key]
@@ -41,20 +44,39 @@ def test_an_incomplete_description_is_refused(key):
         RunSpec.from_description(description, SPEC.dataset)
 
 
-@pytest.mark.parametrize("key, value", [
-    ("schedule", [[1]]), ("schedule", [[1, "text"]]), ("schedule", [[1, [["no.such", 1]]]]), ("settings", []),
-    ("network", {"name": "x"}), ("batch_size", "many"), ("optimizer", "newton"), ("schedule", 5), ("steps", -1)])
+@pytest.mark.parametrize(
+    "key, value",
+    [
+        ("schedule", [[1]]),
+        ("schedule", [[1, "text"]]),
+        ("schedule", [[1, [["no.such", 1]]]]),
+        ("settings", []),
+        ("network", {"name": "x"}),
+        ("batch_size", "many"),
+        ("optimizer", "newton"),
+        ("schedule", 5),
+        ("steps", -1),
+    ],
+)
 def test_a_damaged_description_is_refused(key, value):
     with pytest.raises(QatvizError):
         RunSpec.from_description(dict(SPEC.description(), **{key: value}), SPEC.dataset)
 
 
-@pytest.mark.parametrize("name, value, said", [("batch_size", 0, "1 to 65536"), ("batch_size", 2.0, "2.0"),
-                                               ("batch_size", True, "True"), ("seed", -1, "0 to"),
-                                               ("seed", 2**32, "0 to"), ("steps", -1, "0 to"), ("steps", "10", "'10'"),
-                                               ("optimizer", "Adam", "adam, momentum, sgd"),
-                                               ("schedule", ((1, ChangeSettings(
-                                                   (("nobody.num_bits", 1), ))), ), "nobody"), ])
+@pytest.mark.parametrize(
+    "name, value, said",
+    [
+        ("batch_size", 0, "1 to 65536"),
+        ("batch_size", 2.0, "2.0"),
+        ("batch_size", True, "True"),
+        ("seed", -1, "0 to"),
+        ("seed", 2**32, "0 to"),
+        ("steps", -1, "0 to"),
+        ("steps", "10", "'10'"),
+        ("optimizer", "Adam", "adam, momentum, sgd"),
+        ("schedule", ((1, ChangeSettings((("nobody.num_bits", 1),))),), "nobody"),
+    ],
+)
 def test_what_cannot_be_run_is_refused(name, value, said):
     with pytest.raises(SettingError, match=said):
         replace(SPEC, **{name: value})

@@ -5,8 +5,17 @@ from training_cases import Driver, assert_same_arrays, convnet, graph_of, mlp, s
 
 from qatviz.telemetry import events
 from qatviz.telemetry.record import RunRecord
-from qatviz.training.commands import (ApplyPreset, ChangeSettings, Redo, RestoreCheckpoint, Resume,
-                                      SaveCheckpoint, SetSteps, SingleStep, Undo)
+from qatviz.training.commands import (
+    ApplyPreset,
+    ChangeSettings,
+    Redo,
+    RestoreCheckpoint,
+    Resume,
+    SaveCheckpoint,
+    SetSteps,
+    SingleStep,
+    Undo,
+)
 from qatviz.training.moments import Moment
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47
@@ -76,17 +85,19 @@ def test_after_undo_all_is_as_if_nothing_had_been_changed(never_changed, graphs,
 
 def test_an_undo_says_from_where_to_where_and_which_settings_changed(graphs):
     _, _, driver = train(spec(), graphs, [(5, ChangeSettings(CHANGES["bits"])), (8, Undo())])
-    restored, = driver.events(events.Restored)
+    (restored,) = driver.events(events.Restored)
     assert (restored.step, restored.from_step, restored.reason) == (5, 8, "undo")
     assert [(c.setting, c.old, c.new) for c in restored.changes] == [
-        (c.setting, c.new, c.old) for c in driver.events(events.CommandApplied)[2].changes]
+        (c.setting, c.new, c.old) for c in driver.events(events.CommandApplied)[2].changes
+    ]
 
 
 def test_redo_gives_back_what_undo_took(graphs):
     changed = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"]))])
     redone = train(spec(), graphs, [(10, ChangeSettings(CHANGES["bits"])), (20, Undo()), (14, Redo())])
     assert {step: loss for step, loss in redone[0].items() if step > 20} == {
-        step: loss for step, loss in changed[0].items() if step > 20}
+        step: loss for step, loss in changed[0].items() if step > 20
+    }
     assert_same_arrays(redone[1], changed[1])
 
 
@@ -150,13 +161,12 @@ def test_undoing_the_schedule_does_not_bring_it_again(graphs):
 
 def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_path):
     expected = reference(never_changed, graphs, "mlp", "adam")
-    with RunRecord.create(tmp_path / "first", {}) as record:
-        with Driver(spec(), record, paused=True) as driver:
-            paused_at(driver, 20)
-            driver.send(SaveCheckpoint("fork-here"))
-            driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
-            arrays, meta = record.load_checkpoint("fork-here")
-            moment = Moment.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
+    with RunRecord.create(tmp_path / "first", {}) as record, Driver(spec(), record, paused=True) as driver:
+        paused_at(driver, 20)
+        driver.send(SaveCheckpoint("fork-here"))
+        driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
+        arrays, meta = record.load_checkpoint("fork-here")
+        moment = Moment.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
     fork = Driver(driver.run.fork(moment, steps=END))
     assert fork.run.step == 20
     with fork:

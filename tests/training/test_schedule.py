@@ -13,7 +13,10 @@ from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
 from qatviz.training.commands import ApplyPreset, ChangeSettings
 from qatviz.training.schedule import Plan, changed, from_rows, planned, to_rows
 
-EARLY, LATE = ChangeSettings((("*.weights.num_bits", 4),)), ChangeSettings((("run.momentum", 0.5), ("*.enabled", False)))
+EARLY, LATE = (
+    ChangeSettings((("*.weights.num_bits", 4),)),
+    ChangeSettings((("run.momentum", 0.5), ("*.enabled", False))),
+)
 SCHEDULE = ((5, EARLY), (9, ApplyPreset("int4")), (9, LATE))
 SPEC = spec(steps=20, schedule=SCHEDULE)
 
@@ -90,6 +93,5 @@ def test_the_newest_plan_counts(record):
 
 
 def test_a_record_without_a_plan_is_refused(tmp_path):
-    with RunRecord.create(tmp_path / "run", {"steps": 5}) as record:
-        with pytest.raises(RecordError, match="schedule"):
-            planned(record)
+    with RunRecord.create(tmp_path / "run", {"steps": 5}) as record, pytest.raises(RecordError, match="schedule"):
+        planned(record)

@@ -1,4 +1,5 @@
-"""A server that is not there, or is none, ends a run in a sentence and in time; one that is there gives the same run."""
+"""A server that is not there, or is none, ends a run in a sentence and in time; one that is there gives the same
+run."""
 
 import contextlib
 import socket
@@ -38,9 +39,25 @@ def closed_port():
         return target
 
 
-@pytest.mark.parametrize("target", [
-    "host", "host:2222", "nothing://host:1", "grpc://", "grpc://host", "grpc://host:0", "grpc://host:x", "grpc://:1",
-    "grpc://host:70000", "grpc://host:1/path", "grpc://me@host:1", "grpc://[::1:1", "", "grpc://" + "a" * 70 + ".x:1"])
+@pytest.mark.parametrize(
+    "target",
+    [
+        "host",
+        "host:2222",
+        "nothing://host:1",
+        "grpc://",
+        "grpc://host",
+        "grpc://host:0",
+        "grpc://host:x",
+        "grpc://:1",
+        "grpc://host:70000",
+        "grpc://host:1/path",
+        "grpc://me@host:1",
+        "grpc://[::1:1",
+        "",
+        "grpc://" + "a" * 70 + ".x:1",
+    ],
+)
 def test_what_is_no_address_is_refused(target):
     with pytest.raises(SettingError) as caught:
         check_reachable(target)

@@ -23,18 +23,21 @@ def changed_tensors(changes):
     return sorted(change.setting.rpartition(".")[0] for change in changes)
 
 
-@pytest.mark.parametrize("path, expected", [
-    ("conv.weights.num_bits", ["conv.weights"]),
-    ("*.weights.num_bits", ["conv.weights", "depthwise.weights", "logits.weights"]),
-    ("conv.num_bits", ["conv.activations", "conv.weights"]),
-    ("conv.*.num_bits", ["conv.activations", "conv.weights"]),
-    ("log?ts.num_bits", ["logits.activations", "logits.weights"]),
-    ("*.num_bits", sorted(tensor.name for tensor in PLAN.tensors)),
-    ("input.num_bits", ["input.activations"]),
-    ("conv.per_channel", ["conv.weights"]),
-    ("*.ema_decay", sorted(tensor.name for tensor in PLAN.tensors if tensor.kind == "activations")),
-    ("  conv.weights.num_bits ", ["conv.weights"]),
-])
+@pytest.mark.parametrize(
+    "path, expected",
+    [
+        ("conv.weights.num_bits", ["conv.weights"]),
+        ("*.weights.num_bits", ["conv.weights", "depthwise.weights", "logits.weights"]),
+        ("conv.num_bits", ["conv.activations", "conv.weights"]),
+        ("conv.*.num_bits", ["conv.activations", "conv.weights"]),
+        ("log?ts.num_bits", ["logits.activations", "logits.weights"]),
+        ("*.num_bits", sorted(tensor.name for tensor in PLAN.tensors)),
+        ("input.num_bits", ["input.activations"]),
+        ("conv.per_channel", ["conv.weights"]),
+        ("*.ema_decay", sorted(tensor.name for tensor in PLAN.tensors if tensor.kind == "activations")),
+        ("  conv.weights.num_bits ", ["conv.weights"]),
+    ],
+)
 def test_a_path_names_tensors(path, expected):
     value = {"num_bits": 5, "per_channel": False, "ema_decay": 0.5}[path.strip().rpartition(".")[2]]
     book, changes = BOOK.change([(path, value)])
@@ -45,24 +48,30 @@ def test_a_path_names_tensors(path, expected):
         assert own == (value if tensor.name in expected else getattr(BOOK.of(tensor.name), setting))
 
 
-@pytest.mark.parametrize("path, value, said", [("conv.weights.num_bits", 1, "2 to 16"),
-                                               ("conv.weights.num_bits", 17, "conv.weights.num_bits is 17"),
-                                               ("conv.weights.num_bits", 4.5, "whole number"),
-                                               ("conv.weights.num_bits", True, "True"),
-                                               ("conv.weights.num_bits", "four", "'four'"),
-                                               ("conv.weights.symmetric", 1, "on or off"),
-                                               ("conv.weights.symmetric", "maybe", "on or off"),
-                                               ("conv.weights.range_method", "moving_average", "min_max"),
-                                               ("conv.activations.range_method", "mse", "moving_average, frozen"),
-                                               ("conv.activations.per_channel", True, "no setting"),
-                                               ("conv.weights.ema_decay", 0.5, "no setting"),
-                                               ("conv.weights.bits", 8, "num_bits"),
-                                               ("stem.weights.num_bits", 8, "conv.weights"),
-                                               ("run.learning_rate", -1.0, "0 to 100"),
-                                               ("run.learning_rate", float("nan"), "nan"),
-                                               ("run.rate", 1, "learning_rate"), ("", 1, "no setting"),
-                                               ("num_bits", 8, "no tensor"),
-                                               ("conv.weights.quant_delay", -1, "0 to"), ])
+@pytest.mark.parametrize(
+    "path, value, said",
+    [
+        ("conv.weights.num_bits", 1, "2 to 16"),
+        ("conv.weights.num_bits", 17, "conv.weights.num_bits is 17"),
+        ("conv.weights.num_bits", 4.5, "whole number"),
+        ("conv.weights.num_bits", True, "True"),
+        ("conv.weights.num_bits", "four", "'four'"),
+        ("conv.weights.symmetric", 1, "on or off"),
+        ("conv.weights.symmetric", "maybe", "on or off"),
+        ("conv.weights.range_method", "moving_average", "min_max"),
+        ("conv.activations.range_method", "mse", "moving_average, frozen"),
+        ("conv.activations.per_channel", True, "no setting"),
+        ("conv.weights.ema_decay", 0.5, "no setting"),
+        ("conv.weights.bits", 8, "num_bits"),
+        ("stem.weights.num_bits", 8, "conv.weights"),
+        ("run.learning_rate", -1.0, "0 to 100"),
+        ("run.learning_rate", float("nan"), "nan"),
+        ("run.rate", 1, "learning_rate"),
+        ("", 1, "no setting"),
+        ("num_bits", 8, "no tensor"),
+        ("conv.weights.quant_delay", -1, "0 to"),
+    ],
+)
 def test_what_is_not_allowed_is_refused_by_name_and_changes_nothing(path, value, said):
     before = BOOK.to_dict()
     with pytest.raises(SettingError) as refused:
@@ -127,15 +136,17 @@ VALUES = {
     "percentile": st.floats(50, 100),
     "ema_decay": st.floats(0, 0.999999),
     "quant_delay": st.integers(0, 10**9),
-    "range_method": st.sampled_from(["frozen", "mse", "min_max", "moving_average"])
+    "range_method": st.sampled_from(["frozen", "mse", "min_max", "moving_average"]),
 }
 
 
 def assignments():
-    paths = st.tuples(st.sampled_from(["*", "*.weights", "conv", "input.activations"]),
-                      st.sampled_from(sorted(QUANTIZER_SETTINGS)))
-    return st.lists(paths.flatmap(lambda path: st.tuples(st.just(".".join(path)), VALUES.get(path[1], st.booleans()))),
-                    max_size=5)
+    paths = st.tuples(
+        st.sampled_from(["*", "*.weights", "conv", "input.activations"]), st.sampled_from(sorted(QUANTIZER_SETTINGS))
+    )
+    return st.lists(
+        paths.flatmap(lambda path: st.tuples(st.just(".".join(path)), VALUES.get(path[1], st.booleans()))), max_size=5
+    )
 
 
 @settings(max_examples=100, deadline=None)
@@ -152,10 +163,16 @@ def test_books_survive_json_and_changes_say_what_leads_from_one_to_the_other(pai
     assert back == BOOK
 
 
-@pytest.mark.parametrize("damage", [
-    lambda record: record.pop("run"), lambda record: record["quantizers"].pop("conv.weights"),
-    lambda record: record["run"].update(unknown=1), lambda record: record["quantizers"].update({"conv.weights": None}),
-    lambda record: record["quantizers"]["conv.weights"].update(num_bits=99)])
+@pytest.mark.parametrize(
+    "damage",
+    [
+        lambda record: record.pop("run"),
+        lambda record: record["quantizers"].pop("conv.weights"),
+        lambda record: record["run"].update(unknown=1),
+        lambda record: record["quantizers"].update({"conv.weights": None}),
+        lambda record: record["quantizers"]["conv.weights"].update(num_bits=99),
+    ],
+)
 def test_a_damaged_record_of_settings_is_refused(damage):
     record = json.loads(json.dumps(BOOK.to_dict()))
     damage(record)

@@ -19,7 +19,7 @@ from qatviz.training.probes import SNAPSHOT_WEIGHTS, row_stride, snapshot_rows
 @pytest.mark.parametrize("rows", [1, 100, 1000, 25000])
 def test_rows_are_spread_over_the_tensor_and_few_enough(channels, rows):
     tensor = SimpleNamespace(kind="weights", parameters=rows * channels, num_channels=channels)
-    taken = np.arange(rows)[::row_stride(tensor)]
+    taken = np.arange(rows)[:: row_stride(tensor)]
     assert len(taken) == snapshot_rows(tensor) and len(taken) * channels <= SNAPSHOT_WEIGHTS + channels
     assert row_stride(tensor) == 1 or len(taken) * channels >= SNAPSHOT_WEIGHTS / 3
     assert row_stride(tensor) == 1 or row_stride(tensor) % 2 == 1

@@ -18,13 +18,14 @@ RANDOM = np.random.RandomState(5)
 
 @pytest.mark.parametrize("size", [1, 5, 255, 256, 257, 511, 512, 1000, 50176, 401408])
 def test_a_sample_is_spread_over_the_tensor(size):
-    taken = np.arange(size)[:STEP_SAMPLE * sample_stride(size):sample_stride(size)]
+    taken = np.arange(size)[: STEP_SAMPLE * sample_stride(size) : sample_stride(size)]
     assert len(taken) == sample_size(size) <= STEP_SAMPLE
     assert len(taken) >= min(size, STEP_SAMPLE // 3) and taken[-1] >= 0.98 * (size - 1)
 
 
 def raw_step(decoder, plan, per_channel, enabled):
-    """A step of random values on random grids, as the graph would fetch it; and what of each tensor is in the sample."""
+    """A step of random values on random grids, as the graph would fetch it; and what of each tensor is in the
+    sample."""
     place, values, samples = decoder._place, [], []
     grid, channel_grid = np.zeros((4, len(place.leaders)), np.float32), np.zeros((4, place.num_channels), np.float32)
     for target in (grid, channel_grid):
@@ -34,7 +35,7 @@ def raw_step(decoder, plan, per_channel, enabled):
     for tensor in plan.tensors:
         size = int(np.prod(tensor.shape)) * (1 if tensor.kind == "weights" else 4)
         values.append(RANDOM.randn(size).astype(np.float32))
-        taken = values[-1][:STEP_SAMPLE * sample_stride(size):sample_stride(size)]
+        taken = values[-1][: STEP_SAMPLE * sample_stride(size) : sample_stride(size)]
         samples.append(np.pad(taken, (0, STEP_SAMPLE - len(taken)), "constant"))
     return RawMeasures(grid, channel_grid, np.concatenate(samples), per_channel, enabled), values
 
@@ -43,13 +44,15 @@ def expected_of(raw, plan, place, values, index):
     """The reference's measures of the sample of one tensor."""
     tensor, group = plan.tensors[index], place.group_of[index]
     size = len(values[index])
-    positions = np.arange(size)[:STEP_SAMPLE * sample_stride(size):sample_stride(size)]
+    positions = np.arange(size)[: STEP_SAMPLE * sample_stride(size) : sample_stride(size)]
     scale, zero_point = raw.grid[0, group], raw.grid[1, group]
     if tensor.kind == "weights" and raw.per_channel[place.weights.index(group)]:
         channels = place.channels[place.weights.index(group)]
         of = channels.start + positions % tensor.num_channels
         scale, zero_point = raw.channel_grid[0, of], raw.channel_grid[1, of]
-    return measure(values[index][positions], AffineGrid(np.asarray(scale), np.asarray(zero_point).astype(np.int32), 4, False))
+    return measure(
+        values[index][positions], AffineGrid(np.asarray(scale), np.asarray(zero_point).astype(np.int32), 4, False)
+    )
 
 
 @pytest.mark.parametrize("mixed", [False, True])
@@ -69,8 +72,13 @@ def test_decoded_measures_are_those_of_the_reference(mixed):
         for index, tensor in enumerate(plan.tensors):
             expected = expected_of(raw, plan, place, values, index)
             found = dict(zip(STEP_MEASURES, step[:, index]))
-            np.testing.assert_allclose([found[name] for name in MEASURED], [getattr(expected, name) for name in MEASURED],
-                                       rtol=2e-5, atol=1e-9, err_msg=tensor.name)
+            np.testing.assert_allclose(
+                [found[name] for name in MEASURED],
+                [getattr(expected, name) for name in MEASURED],
+                rtol=2e-5,
+                atol=1e-9,
+                err_msg=tensor.name,
+            )
             per_channel = tensor.kind == "weights" and raw.per_channel[place.weights.index(place.group_of[index])]
             if per_channel:
                 channels = place.channels[place.weights.index(place.group_of[index])]
@@ -93,8 +101,9 @@ def test_a_tensor_in_float_has_no_error():
 def test_a_scale_of_zero_makes_everything_zero():
     plan = quantization_plan(convnet())
     decoder = StepDecoder(plan, 4)
-    raw, values = raw_step(decoder, plan, np.zeros(len(decoder._place.weights), bool),
-                           np.ones(len(decoder._place.leaders), bool))
+    raw, _values = raw_step(
+        decoder, plan, np.zeros(len(decoder._place.weights), bool), np.ones(len(decoder._place.leaders), bool)
+    )
     step = dict(zip(STEP_MEASURES, decoder([raw._replace(grid=np.zeros_like(raw.grid))])[0]))
     assert (step["clipped"] == 1).all() and (step["flushed"] == 1).all() and (step["rmse_over_scale"] == 0).all()
     np.testing.assert_allclose(step["sqnr_db"], 0, atol=1e-6)
@@ -115,12 +124,15 @@ def test_a_step_of_the_graph_measures_the_weights_it_used(graphs):
         tensor, settings, column = plan.tensor(name), book.of(name), plan.index(name)
         place = graph.layout
         group = place.weights.index(place.group_of[column])
-        source = raw.channel_grid[:, place.channels[group]] if settings.per_channel else raw.grid[:, place.group_of[column]]
+        source = (
+            raw.channel_grid[:, place.channels[group]] if settings.per_channel else raw.grid[:, place.group_of[column]]
+        )
         grid = AffineGrid(source[0], source[1].astype(np.int32), settings.num_bits, settings.narrow_range)
         flat, stride = value.reshape(-1), sample_stride(value.size)
         # The reference wants channels last: what is not in the sample becomes 0, which adds nothing.
         kept = np.zeros_like(flat)
-        kept[:STEP_SAMPLE * stride:stride] = flat[:STEP_SAMPLE * stride:stride]
+        kept[: STEP_SAMPLE * stride : stride] = flat[: STEP_SAMPLE * stride : stride]
         expected = measure(kept.reshape(-1, tensor.num_channels), grid)
         assert step[STEP_MEASURES.index("mse"), column] == pytest.approx(
-            expected.mse * flat.size / sample_size(flat.size), rel=1e-4), name
+            expected.mse * flat.size / sample_size(flat.size), rel=1e-4
+        ), name

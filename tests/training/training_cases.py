@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.data import from_arrays
 from qatviz.network.builder import NetworkBuilder
-from qatviz.network.layers import (BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6)
+from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6
 from qatviz.network.plan import quantization_plan
 from qatviz.settings import RunSettings
 from qatviz.telemetry.events import CommandApplied, CommandRejected, Event, Paused
@@ -22,11 +22,12 @@ PATIENCE_S = 60.0
 def dataset(shape=(6,), classes=3, train=96, test=40, seed=0):
     """A data set that can be learned: each class has a centre of its own. float32."""
     random = np.random.RandomState(seed)
-    centres = random.standard_normal((classes,) + shape)
+    centres = random.standard_normal((classes, *shape))
 
     def part(count):
         labels = np.arange(count) % classes
-        return (centres[labels] + 0.5 * random.standard_normal((count,) + shape)).astype(np.float32), labels
+        return (centres[labels] + 0.5 * random.standard_normal((count, *shape))).astype(np.float32), labels
+
     return from_arrays("tiny", "made for the test", part(train), part(test))
 
 
@@ -54,14 +55,9 @@ def convnet(shape=(6, 6, 2), classes=3):
     return net.network()
 
 
-def spec(network=None,
-         data=None,
-         preset="tflite-int8",
-         steps=None,
-         run=None,
-         weights=None,
-         activations=None,
-         **settings):
+def spec(
+    network=None, data=None, preset="tflite-int8", steps=None, run=None, weights=None, activations=None, **settings
+):
     """A run of a small network; by default the mlp, until it is stopped, without evaluations of its own."""
     network = network or mlp()
     data = data or dataset(network.input_shape)
@@ -144,8 +140,16 @@ class Driver:
 
 def graph_of(run_spec, graphs):
     """The shared graph that a run of this spec takes."""
-    return graphs(run_spec.network, run_spec.plan, run_spec.dataset, run_spec.batch_size, run_spec.optimizer,
-                  run_spec.seed, run_spec.placement, run_spec.telemetry)
+    return graphs(
+        run_spec.network,
+        run_spec.plan,
+        run_spec.dataset,
+        run_spec.batch_size,
+        run_spec.optimizer,
+        run_spec.seed,
+        run_spec.placement,
+        run_spec.telemetry,
+    )
 
 
 def assert_same_arrays(one, other):

@@ -48,7 +48,8 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
     """In order of computation, within what is needed at least at any time: each at the end of it that is farther from
     the largest that is needed at the same time. That is the best there is for layers in a row; None where it does not
-    work."""
+    work.
+    """
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
     offsets: Dict[str, int] = {}
@@ -56,9 +57,13 @@ def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
         taken = _taken(buffer, buffers, offsets)
         largest = max(taken, key=lambda place: place[1] - place[0], default=(most, most))
         ends = [high for _, high in taken] + [0]
-        fitting = [low for low in ends + [low - buffer.nbytes for low, _ in taken] + [most - buffer.nbytes]
-                   if low >= 0 and low + buffer.nbytes <= most
-                   and all(high <= low or low + buffer.nbytes <= begin for begin, high in taken)]
+        fitting = [
+            low
+            for low in ends + [low - buffer.nbytes for low, _ in taken] + [most - buffer.nbytes]
+            if low >= 0
+            and low + buffer.nbytes <= most
+            and all(high <= low or low + buffer.nbytes <= begin for begin, high in taken)
+        ]
         if not fitting:
             return None
         offsets[buffer.name] = min(fitting) if sum(largest) >= most else max(fitting)
@@ -67,9 +72,11 @@ def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
 
 def _taken(buffer: Buffer, buffers: Sequence[Buffer], offsets: Dict[str, int]) -> List[Tuple[int, int]]:
     """From where to where there is something that is needed at the same time, in order."""
-    return sorted((offsets[other.name], offsets[other.name] + other.nbytes) for other in buffers
-                  if other.name in offsets and other is not buffer
-                  and buffer.first <= other.last and other.first <= buffer.last)
+    return sorted(
+        (offsets[other.name], offsets[other.name] + other.nbytes)
+        for other in buffers
+        if other.name in offsets and other is not buffer and buffer.first <= other.last and other.first <= buffer.last
+    )
 
 
 def _extent(buffers: Sequence[Buffer], offsets: Dict[str, int]) -> int:

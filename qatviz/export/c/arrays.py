@@ -36,7 +36,8 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
 
 def weight_order(op: IntegerOp) -> np.ndarray:
     """Codes of an operation's weights ``[n]`` in the runtime's order: [out][height][width][in], [out][in] of a Dense;
-    [height][width][out] of a depthwise convolution."""
+    [height][width][out] of a depthwise convolution.
+    """
     codes = op.weights.codes
     if isinstance(op.layer, DepthwiseConv2D):
         return codes.reshape(-1)
@@ -58,7 +59,7 @@ def packed(codes: np.ndarray) -> np.ndarray:
     [241, 7]
     """
     nibbles = np.zeros(len(codes) + len(codes) % 2, np.uint8)
-    nibbles[:len(codes)] = codes.astype(np.uint8) & 15
+    nibbles[: len(codes)] = codes.astype(np.uint8) & 15
     return nibbles[::2] | nibbles[1::2] << 4
 
 
@@ -72,12 +73,12 @@ def _numbers(values: np.ndarray) -> List[str]:
     if values.dtype == np.int64:
         return [f"{value}LL" for value in values.tolist()]
     # C has no negative literals: that of the least number would not fit its type.
-    return ["-2147483647 - 1" if value == -2**31 else str(value) for value in values.tolist()]
+    return ["-2147483647 - 1" if value == -(2**31) else str(value) for value in values.tolist()]
 
 
 def _filled(numbers: List[str]) -> str:
     """Numbers on lines of a width, indented."""
     widest = max(map(len, numbers), default=1) + 2
     each = max((_WIDTH - 4) // widest, 1)
-    lines = (", ".join(numbers[start:start + each]) for start in range(0, len(numbers), each))
+    lines = (", ".join(numbers[start : start + each]) for start in range(0, len(numbers), each))
     return ",\n".join("    " + line for line in lines)

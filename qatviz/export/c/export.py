@@ -21,8 +21,10 @@ from qatviz.network.layer import element_count
 #: Codes of golden inputs in a source file, at most; it has one input at least.
 _GOLDEN_CODES = 2**16
 #: Where there is no compiler.
-_ADVICE = ("Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by\n"
-           "exporting again where there is a compiler (CC can name it).")
+_ADVICE = (
+    "Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by\n"
+    "exporting again where there is a compiler (CC can name it)."
+)
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
@@ -56,8 +58,9 @@ def _source(model: IntegerModel, held_out: HeldOut, pack_int4: bool) -> CModel:
     return c_model(model, codes, run_codes(model, codes, [model.output])[model.output], pack_int4)
 
 
-def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut,
-           progress: Progress) -> Union[ParityReport, UnrunReport]:
+def _proof(
+    model: IntegerModel, written: CModel, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+) -> Union[ParityReport, UnrunReport]:
     try:
         compiler = find_compiler()
     except NoCompiler as error:
@@ -66,6 +69,7 @@ def _proof(model: IntegerModel, written: CModel, graph: EvaluationGraph, held_ou
 
     def check() -> None:
         progress.at("compiling", 0.0)
+
     check()
     with CRunner(written, compiler, check=check) as runner, CRunner(written, compiler, True, check=check) as dumping:
         exported = _exported(written, compiler.version, runner.run)._replace(run_layers=dumping.run)

@@ -53,8 +53,9 @@ class CModel(NamedTuple):
         return ["main.c", self.stem + ".c", "qatviz_nn.c"]
 
 
-def c_model(model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray,
-            pack_int4: bool = False) -> CModel:
+def c_model(
+    model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray, pack_int4: bool = False
+) -> CModel:
     """The source of a model.
 
     Parameters
@@ -68,15 +69,32 @@ def c_model(model: IntegerModel, golden_input: np.ndarray, golden_output: np.nda
     stem = file_stem(model.name)
     planned = plan(model, pack_int4)
     source, logits = model.tensor(model.input), model.logits
-    values = {"name": stem, "prefix": stem, "PREFIX": stem.upper(), "title": comment(model.name),
-              "constants": planned.constants, "arena": planned.arena,
-              "input_type": C_TYPES[source.dtype.name], "output_type": C_TYPES[logits.dtype.name]}
-    texts = {stem + ".h": _header(model, values), stem + ".c": _code(model, values, planned),
-             "golden.h": _golden(source, logits, golden_input, golden_output)}
+    values = {
+        "name": stem,
+        "prefix": stem,
+        "PREFIX": stem.upper(),
+        "title": comment(model.name),
+        "constants": planned.constants,
+        "arena": planned.arena,
+        "input_type": C_TYPES[source.dtype.name],
+        "output_type": C_TYPES[logits.dtype.name],
+    }
+    texts = {
+        stem + ".h": _header(model, values),
+        stem + ".c": _code(model, values, planned),
+        "golden.h": _golden(source, logits, golden_input, golden_output),
+    }
     texts.update((name, _template(name)) for name in _AS_THEY_ARE)
     texts.update((name, _filled_in(_template(name), values)) for name in _FILLED_IN)
-    return CModel(stem, {name: text.encode("ascii") for name, text in texts.items()}, source, logits,
-                  tuple(model.tensor(op.output) for op in model.ops), planned.constants, planned.arena)
+    return CModel(
+        stem,
+        {name: text.encode("ascii") for name, text in texts.items()},
+        source,
+        logits,
+        tuple(model.tensor(op.output) for op in model.ops),
+        planned.constants,
+        planned.arena,
+    )
 
 
 _HEADER = """\
@@ -107,32 +125,44 @@ void @prefix@_run(const @input_type@ *input, @output_type@ *output);
 
 
 def _header(model: IntegerModel, values: Dict[str, Any]) -> str:
-    about = [f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
-             for key, value in sorted(model.metadata.items())]
+    about = [
+        f"{key}: {value if isinstance(value, str) else json.dumps(value)}"
+        for key, value in sorted(model.metadata.items())
+    ]
     about += list(model.notes)
     constants = _grid(values["PREFIX"] + "_INPUT", model.tensor(model.input))
     constants += _grid(values["PREFIX"] + "_OUTPUT", model.logits)
     constants += "\n/* Bytes of memory for what the layers put out: it is a static array. */\n"
     constants += "#define {PREFIX}_ARENA_BYTES {arena}\n".format(**values)
     if model.softmax is not None:
-        constants += f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it changes no order. '
+        constants += (
+            f'\n/* The softmax "{comment(model.softmax)}" after the logits is not computed: it changes no order. '
+        )
         constants += "For an integer kernel:" if model.logits.num_bits <= 8 else "It is yours to do."
         constants += " */\n"
         if model.logits.num_bits <= 8:
             for name, value in softmax_constants(model.logits.scale)._asdict().items():
                 constants += f"#define {values['PREFIX']}_SOFTMAX_{name.upper()} {_literal(value)}\n"
-    return _filled_in(_HEADER, dict(values, version=__version__, constants=constants, about="".join(
-        "\n * " + comment(line) for line in about)))
+    return _filled_in(
+        _HEADER,
+        dict(
+            values, version=__version__, constants=constants, about="".join("\n * " + comment(line) for line in about)
+        ),
+    )
 
 
 def _grid(prefix: str, tensor: IntegerTensor) -> str:
-    lines = [("SIZE", str(element_count(tensor.shape)), f"[{']['.join(map(str, tensor.shape))}]"),
-             ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
-             ("ZERO_POINT", _literal(tensor.zero_point), ""),
-             ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits"),
-             ("MAX", _literal(tensor.bounds[1]), "")]
-    return "".join("#define {}_{} {}{}\n".format(prefix, name, value, f"  /* {what} */" if what else "")
-                   for name, value, what in lines)
+    lines = [
+        ("SIZE", str(element_count(tensor.shape)), f"[{']['.join(map(str, tensor.shape))}]"),
+        ("SCALE", _float(tensor.scale), "value = scale * (code - zero point)"),
+        ("ZERO_POINT", _literal(tensor.zero_point), ""),
+        ("MIN", _literal(tensor.bounds[0]), f"{tensor.num_bits} bits"),
+        ("MAX", _literal(tensor.bounds[1]), ""),
+    ]
+    return "".join(
+        "#define {}_{} {}{}\n".format(prefix, name, value, f"  /* {what} */" if what else "")
+        for name, value, what in lines
+    )
 
 
 _TOP = """\
@@ -166,8 +196,11 @@ def _code(model: IntegerModel, values: Dict[str, Any], planned: Plan) -> str:
         if step.source is not None:
             parts.append(_about(model, step) + "\n" + step.source.definitions)
     calls = "\n".join(_call(model, step) for step in planned.steps)
-    parts.append("void {prefix}_run(const {input_type} *input, {output_type} *output)\n{{\n{calls}\n}}".format(
-        calls=calls, **values))
+    parts.append(
+        "void {prefix}_run(const {input_type} *input, {output_type} *output)\n{{\n{calls}\n}}".format(
+            calls=calls, **values
+        )
+    )
     return "\n\n".join(parts) + "\n"
 
 
@@ -176,7 +209,10 @@ def _about(model: IntegerModel, step: Step) -> str:
         return "/* ---- Codes of the input ---- */"
     output = model.tensor(step.op.output)
     inputs = ", ".join(f"{'x'.join(map(str, model.tensor(name).shape))}" for name in step.op.inputs)
-    return f"/* ---- {describe(step.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, scale {output.scale:.9g}, zero point {output.zero_point} ---- */"
+    return (
+        f"/* ---- {describe(step.op)}: {inputs} to {'x'.join(map(str, output.shape))}; {output.num_bits} bits, "
+        f"scale {output.scale:.9g}, zero point {output.zero_point} ---- */"
+    )
 
 
 def _call(model: IntegerModel, step: Step) -> str:
@@ -188,16 +224,26 @@ def _call(model: IntegerModel, step: Step) -> str:
     if step.op is None:
         return text.rstrip("\n")
     output = model.tensor(step.op.output)
-    return text + f"    DUMP({string(output.name)}, {step.output}, {element_count(output.shape) * output.dtype.itemsize});"
+    return (
+        text + f"    DUMP({string(output.name)}, {step.output}, {element_count(output.shape) * output.dtype.itemsize});"
+    )
 
 
 def _golden(source: IntegerTensor, logits: IntegerTensor, golden_input: np.ndarray, golden_output: np.ndarray) -> str:
     count = len(golden_input)
-    return "\n".join([
-        "/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written by qatviz. */",
-        "#include <stdint.h>", "", f"#define GOLDEN_COUNT {count}", "",
-        array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
-        array("golden_output", golden_output.reshape(count, -1).astype(logits.dtype)), ""])
+    return "\n".join(
+        [
+            "/* Inputs, and the codes that are expected of them: from the integer model's simulator. Written "
+            "by qatviz. */",
+            "#include <stdint.h>",
+            "",
+            f"#define GOLDEN_COUNT {count}",
+            "",
+            array("golden_input", golden_input.reshape(count, -1).astype(source.dtype)),
+            array("golden_output", golden_output.reshape(count, -1).astype(logits.dtype)),
+            "",
+        ]
+    )
 
 
 def _template(name: str) -> str:

@@ -50,7 +50,7 @@ def file_stem(name: str) -> str:
 
 
 def comment(text: str) -> str:
-    """Text for a comment: on one line, unable to end it, with neither trigraphs nor what is not ASCII.
+    r"""Text for a comment: on one line, unable to end it, with neither trigraphs nor what is not ASCII.
 
     >>> comment("a */ b??/"), comment("x\\ny")
     ('a * / b? ?/', 'x<U+000A>y')
@@ -64,11 +64,13 @@ def comment(text: str) -> str:
 
 
 def string(text: str) -> str:
-    """A string literal, its UTF-8.
+    r"""A string literal, its UTF-8.
 
     >>> string('a"b'), string("relu/1")
     ('"a\\\\042b"', '"relu/1"')
     """
-    plain = "".join(chr(byte) if chr(byte).isalnum() and byte < 128 or chr(byte) in "_-./ " else f"\\{byte:03o}"
-                    for byte in text.encode("utf-8", "replace"))
+    plain = "".join(
+        chr(byte) if (chr(byte).isalnum() and byte < 128) or chr(byte) in "_-./ " else f"\\{byte:03o}"
+        for byte in text.encode("utf-8", "replace")
+    )
     return f'"{plain}"'

@@ -12,8 +12,17 @@ from qatviz.network.layer import element_count
 from qatviz.network.layers import Dense, DepthwiseConv2D
 
 #: What identifiers of an operation end in.
-SUFFIXES = ("_op", "_weights", "_weights_offset", "_bias", "_multiplier", "_shift", "_in_storage", "_input_offset",
-            "_piece")
+SUFFIXES = (
+    "_op",
+    "_weights",
+    "_weights_offset",
+    "_bias",
+    "_multiplier",
+    "_shift",
+    "_in_storage",
+    "_input_offset",
+    "_piece",
+)
 _Q31 = 31
 
 
@@ -49,7 +58,7 @@ def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Sour
 
 def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
     """Codes of a tensor as they are, within bounds."""
-    fields = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype))] + _clamp(clamp)
+    fields = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype)), *_clamp(clamp)]
     return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
 
 
@@ -61,28 +70,60 @@ def describe(op: IntegerOp) -> str:
 
 def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     weights, layer = op.weights, op.layer
-    (kind, codes), = stored_weights(op, pack).items()
+    ((kind, codes),) = stored_weights(op, pack).items()
     offset = weights_offset(weights)
     wide = weights.bias.dtype == np.int64
-    arrays = {"weights": codes, "weights_offset": offset, "bias": weights.bias,
-              "multiplier": op.factors.multiplier.astype(np.int32),
-              "shift": (_Q31 - op.factors.right_shift).astype(np.int8)}
-    notes = [_wrapped("Weights: {} bits, codes {} to {}; scale {}; zero point {}.".format(
-        weights.num_bits, *weights.bounds, _listed(weights.scale, "{:.9g}"), _listed(weights.zero_point, "{}")))]
-    image = (lambda shape: (1, 1) + tuple(shape)) if isinstance(layer, Dense) else tuple
-    window = [("kernel_height", 1), ("kernel_width", 1), ("stride_height", 1), ("stride_width", 1),
-              ("dilation_height", 1), ("dilation_width", 1), ("pad_top", 0), ("pad_left", 0)]
+    arrays = {
+        "weights": codes,
+        "weights_offset": offset,
+        "bias": weights.bias,
+        "multiplier": op.factors.multiplier.astype(np.int32),
+        "shift": (_Q31 - op.factors.right_shift).astype(np.int8),
+    }
+    notes = [
+        _wrapped(
+            "Weights: {} bits, codes {} to {}; scale {}; zero point {}.".format(
+                weights.num_bits, *weights.bounds, _listed(weights.scale, "{:.9g}"), _listed(weights.zero_point, "{}")
+            )
+        )
+    ]
+    image = (lambda shape: (1, 1, *tuple(shape))) if isinstance(layer, Dense) else tuple
+    window = [
+        ("kernel_height", 1),
+        ("kernel_width", 1),
+        ("stride_height", 1),
+        ("stride_width", 1),
+        ("dilation_height", 1),
+        ("dilation_width", 1),
+        ("pad_top", 0),
+        ("pad_left", 0),
+    ]
     if not isinstance(layer, Dense):
         sizes = layer.kernel_size + layer.strides + layer.dilation + (op.pads[0][0], op.pads[1][0])
         window = [(name, value) for (name, _), value in zip(window, sizes)]
     fields = [("in", _shape(image(sources[0].shape), sources[0])), ("out", _shape(image(output.shape), output))]
-    fields += window + [("weights", stem + "_weights"), ("weights_storage", kind),
-               ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
-               ("bias", "0" if wide else stem + "_bias"), ("wide_bias", stem + "_bias" if wide else "0"),
-               ("multiplier", stem + "_multiplier"), ("shift", stem + "_shift"),
-               ("input_offset", -sources[0].zero_point), ("output_offset", output.zero_point)] + _clamp(op.clamp)
-    return _source(output, notes, stem, arrays, "conv", fields,
-                   "qnn_depthwise_conv2d" if isinstance(layer, DepthwiseConv2D) else "qnn_conv2d")
+    fields += [
+        *window,
+        ("weights", stem + "_weights"),
+        ("weights_storage", kind),
+        ("weights_offset", stem + "_weights_offset" if len(offset) else "0"),
+        ("bias", "0" if wide else stem + "_bias"),
+        ("wide_bias", stem + "_bias" if wide else "0"),
+        ("multiplier", stem + "_multiplier"),
+        ("shift", stem + "_shift"),
+        ("input_offset", -sources[0].zero_point),
+        ("output_offset", output.zero_point),
+        *_clamp(op.clamp),
+    ]
+    return _source(
+        output,
+        notes,
+        stem,
+        arrays,
+        "conv",
+        fields,
+        "qnn_depthwise_conv2d" if isinstance(layer, DepthwiseConv2D) else "qnn_conv2d",
+    )
 
 
 def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
@@ -90,41 +131,69 @@ def _pool(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
     names = ("pool_height", "pool_width", "stride_height", "stride_width", "pad_top", "pad_left")
     fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output))]
     fields += list(zip(names, layer.pool_size + layer.strides + (op.pads[0][0], op.pads[1][0])))
-    fields += [("zero_point", output.zero_point)] + _clamp(op.clamp)
+    fields += [("zero_point", output.zero_point), *_clamp(op.clamp)]
     function = {"MaxPool": "qnn_max_pool", "AveragePool": "qnn_average_pool"}[op.kind]
     return _source(output, [], stem, {}, "pool", fields, function)
 
 
 def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
-    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape((1, 1) + output.shape, output)),
-              ("multiplier", int(op.factors.multiplier[0])), ("shift", _Q31 - int(op.factors.right_shift[0])),
-              ("input_offset", -sources[0].zero_point), ("output_offset", output.zero_point)] + _clamp(op.clamp)
+    fields = [
+        ("in", _shape(sources[0].shape, sources[0])),
+        ("out", _shape((1, 1, *output.shape), output)),
+        ("multiplier", int(op.factors.multiplier[0])),
+        ("shift", _Q31 - int(op.factors.right_shift[0])),
+        ("input_offset", -sources[0].zero_point),
+        ("output_offset", output.zero_point),
+        *_clamp(op.clamp),
+    ]
     return _source(output, [], stem, {}, "mean", fields, "qnn_global_average")
 
 
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
-    arrays = {"input_offset": np.int32([-source.zero_point for source in sources]),
-              "multiplier": op.factors.multiplier.astype(np.int32)}
-    kinds = f"static const qnn_storage {stem}_in_storage[{len(sources)}] = {{{', '.join(storage(source.dtype) for source in sources)}}};"
-    fields = [("count", element_count(output.shape)), ("inputs", len(sources)), ("in_storage", stem + "_in_storage"),
-              ("input_offset", stem + "_input_offset"), ("multiplier", stem + "_multiplier"),
-              ("out_storage", storage(output.dtype)), ("shift", _Q31 - int(op.factors.right_shift[0])),
-              ("output_offset", output.zero_point)] + _clamp(op.clamp)
+    arrays = {
+        "input_offset": np.int32([-source.zero_point for source in sources]),
+        "multiplier": op.factors.multiplier.astype(np.int32),
+    }
+    kinds = (
+        f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
+        f"{{{', '.join(storage(source.dtype) for source in sources)}}};"
+    )
+    fields = [
+        ("count", element_count(output.shape)),
+        ("inputs", len(sources)),
+        ("in_storage", stem + "_in_storage"),
+        ("input_offset", stem + "_input_offset"),
+        ("multiplier", stem + "_multiplier"),
+        ("out_storage", storage(output.dtype)),
+        ("shift", _Q31 - int(op.factors.right_shift[0])),
+        ("output_offset", output.zero_point),
+        *_clamp(op.clamp),
+    ]
     return _source(output, [kinds], stem, arrays, "sum", fields, "qnn_add", many=True)
 
 
 def _concat(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     axis = op.layer.axis % len(output.shape)
     pieces = np.int32([element_count(source.shape[axis:]) for source in sources])
-    fields = [("outer", element_count(output.shape[:axis])), ("inputs", len(sources)), ("piece", stem + "_piece"),
-              ("storage", storage(output.dtype))] + _clamp(op.clamp)
+    fields = [
+        ("outer", element_count(output.shape[:axis])),
+        ("inputs", len(sources)),
+        ("piece", stem + "_piece"),
+        ("storage", storage(output.dtype)),
+        *_clamp(op.clamp),
+    ]
     return _source(output, [], stem, {"piece": pieces}, "join", fields, "qnn_concat", many=True)
 
 
 def _border(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     (top, _), (left, _) = op.layer.padding
-    fields = [("in", _shape(sources[0].shape, sources[0])), ("out", _shape(output.shape, output)), ("pad_top", top),
-              ("pad_left", left), ("zero_point", output.zero_point)]
+    fields = [
+        ("in", _shape(sources[0].shape, sources[0])),
+        ("out", _shape(output.shape, output)),
+        ("pad_top", top),
+        ("pad_left", left),
+        ("zero_point", output.zero_point),
+    ]
     return _source(output, [], stem, {}, "border", fields, "qnn_pad")
 
 
@@ -133,20 +202,43 @@ def _passed_on(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTenso
 
 
 _KINDS: Dict[str, Callable[..., Source]] = {
-    "Conv2D": _weighted, "DepthwiseConv2D": _weighted, "Dense": _weighted, "MaxPool": _pool, "AveragePool": _pool,
-    "GlobalAveragePool": _mean, "Add": _add, "Concat": _concat, "ZeroPad": _border, "ReLU": _passed_on,
-    "ReLU6": _passed_on, "Flatten": _passed_on, "Reshape": _passed_on,
+    "Conv2D": _weighted,
+    "DepthwiseConv2D": _weighted,
+    "Dense": _weighted,
+    "MaxPool": _pool,
+    "AveragePool": _pool,
+    "GlobalAveragePool": _mean,
+    "Add": _add,
+    "Concat": _concat,
+    "ZeroPad": _border,
+    "ReLU": _passed_on,
+    "ReLU6": _passed_on,
+    "Flatten": _passed_on,
+    "Reshape": _passed_on,
 }
 
 
-def _source(output: IntegerTensor, notes: Sequence[str], stem: str, arrays: Dict[str, np.ndarray], struct: str,
-            fields: Sequence[Tuple[str, Any]], function: str, many: bool = False) -> Source:
+def _source(
+    output: IntegerTensor,
+    notes: Sequence[str],
+    stem: str,
+    arrays: Dict[str, np.ndarray],
+    struct: str,
+    fields: Sequence[Tuple[str, Any]],
+    function: str,
+    many: bool = False,
+) -> Source:
     present = {name: values for name, values in arrays.items() if len(values)}
     parts = list(notes) + [array(f"{stem}_{name}", values) for name, values in present.items()]
     lines = ",\n".join("    .{} = {}".format(*field) for field in fields)
     parts.append(f"static const qnn_{struct} {stem}_op = {{\n{lines}}};")
-    return Source("\n".join(parts), function, sum(values.nbytes for values in present.values()),
-                  element_count(output.shape) * output.dtype.itemsize, many)
+    return Source(
+        "\n".join(parts),
+        function,
+        sum(values.nbytes for values in present.values()),
+        element_count(output.shape) * output.dtype.itemsize,
+        many,
+    )
 
 
 def _shape(shape: Tuple[int, ...], tensor: IntegerTensor) -> str:

@@ -70,7 +70,7 @@ def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
         (directory / "empty.c").write_bytes(_EMPTY)
         _call(list(command) + list(FLAGS) + ["-o", "empty", "empty.c"], directory, environment)
         _call([str(directory / "empty")], directory, environment)
-        told = _call(list(command) + ["--version"], directory, environment).decode("utf-8", "replace").splitlines()
+        told = _call([*list(command), "--version"], directory, environment).decode("utf-8", "replace").splitlines()
     return told[0].strip() if told else command[0]
 
 
@@ -96,8 +96,14 @@ class CRunner:
         If it does not compile, or fails its self test.
     """
 
-    def __init__(self, model: CModel, compiler: Compiler, layers: bool = False, flags: Sequence[str] = (),
-                 check: Callable[[], None] = lambda: None):
+    def __init__(
+        self,
+        model: CModel,
+        compiler: Compiler,
+        layers: bool = False,
+        flags: Sequence[str] = (),
+        check: Callable[[], None] = lambda: None,
+    ):
         self._source = model.source
         self._put_out = model.layers if layers else (model.logits,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
@@ -107,8 +113,12 @@ class CRunner:
             for name, content in model.files.items():
                 (self._directory / name).write_bytes(content)
             definitions = ["-DQATVIZ_DUMP"] if layers else []
-            _call([*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
-                  self._directory, timeout=_COMPILE_TIMEOUT, check=check)
+            _call(
+                [*compiler.command, *FLAGS, *flags, *definitions, "-o", self._program, *model.sources],
+                self._directory,
+                timeout=_COMPILE_TIMEOUT,
+                check=check,
+            )
             _call([self._program], self._directory)
         except BaseException:
             self.close()
@@ -118,13 +128,18 @@ class CRunner:
         """int32 codes of the output, or of all layers, by the tensors' names, for codes of inputs ``[n] + shape``."""
         given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
         told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
-        record = np.dtype([(str(index), tensor.dtype, (element_count(tensor.shape),))
-                           for index, tensor in enumerate(self._put_out)])
+        record = np.dtype(
+            [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._put_out)]
+        )
         if len(told) != len(codes) * record.itemsize:
-            raise ExportError(f"the compiled C model put out {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}")
+            raise ExportError(
+                f"the compiled C model put out {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}"
+            )
         found = np.frombuffer(told, record)
-        return {tensor.name: found[str(index)].reshape((len(codes),) + tensor.shape).astype(np.int32)
-                for index, tensor in enumerate(self._put_out)}
+        return {
+            tensor.name: found[str(index)].reshape((len(codes), *tensor.shape)).astype(np.int32)
+            for index, tensor in enumerate(self._put_out)
+        }
 
     def close(self) -> None:
         self._temporary.cleanup()
@@ -136,16 +151,29 @@ class CRunner:
         self.close()
 
 
-def _call(command: Sequence[str], directory: Path, environment: Optional[Mapping[str, str]] = None,
-          given: bytes = b"", timeout: int = 60, check: Callable[[], None] = lambda: None) -> bytes:
+def _call(
+    command: Sequence[str],
+    directory: Path,
+    environment: Optional[Mapping[str, str]] = None,
+    given: bytes = b"",
+    timeout: int = 60,
+    check: Callable[[], None] = lambda: None,
+) -> bytes:
     """What a program puts out; :class:`ExportError` with what it says if it fails."""
     name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
     # From a file: Python 3.7 forgets the rest of what is to be written when it looks up in between.
     with tempfile.TemporaryFile() as source:
         source.write(given)
         source.seek(0)
-        process = subprocess.Popen(list(command), cwd=str(directory), stdin=source, stdout=subprocess.PIPE,
-                                   stderr=subprocess.PIPE, env=environment, start_new_session=True)
+        process = subprocess.Popen(
+            list(command),
+            cwd=str(directory),
+            stdin=source,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            start_new_session=True,
+        )
     with process:
         try:
             told = None

@@ -9,7 +9,8 @@ _BITS, _INTEGER_BITS = 31, 5
 
 class SoftmaxConstants(NamedTuple):
     """``multiplier * 2**(shift - 31)`` takes differences of codes to steps of ``2**-26``; those below ``diff_min`` have
-    an exponential of 0. The result has scale 1/256 and zero point -128."""
+    an exponential of 0. The result has scale 1/256 and zero point -128.
+    """
 
     multiplier: int
     shift: int

@@ -56,8 +56,10 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
     arena = plan_arena(buffers)
     pointers = {name: f"arena.bytes + {offset}" for name, offset in arena.offsets.items()}
     pointers.update({INPUT: "input", result: "output"})
-    placed = [step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])
-              for step in steps]
+    placed = [
+        step._replace(inputs=tuple(pointers[slot] for slot in step.inputs), output=pointers[step.output])
+        for step in steps
+    ]
     return Plan(placed, arena.nbytes, sum(step.source.nbytes for step in steps if step.source is not None))
 
 
@@ -81,4 +83,3 @@ def _in_slots(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
         steps.append(Step(bounds(stems[-1], model.logits, model.logits.bounds), stems[-1], (INPUT,), OUTPUT, None))
         result = OUTPUT
     return steps, result
-

@@ -42,30 +42,38 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     grids = read_json(content, str(path))
     progress.at("building the evaluation graph", 0.1)
     images = source.held_out().images
-    images = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    images = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
     tallies = {tensor.name: Tally() for tensor in tensors}
     counts = dict.fromkeys(tallies, 0)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         for start in range(0, len(images), _BATCH):
             progress.at("comparing the codes", 0.2 + 0.75 * start / len(images))
-            found = graph.rounded(images[start:start + _BATCH])
+            found = graph.rounded(images[start : start + _BATCH])
             for tensor in tensors:
-                if tensor.kind == WEIGHTS and start or tensor.kind == BIAS:
+                if (tensor.kind == WEIGHTS and start) or tensor.kind == BIAS:
                     continue
                 _compare(state, tensor, grids.get(tensor.name), found, tallies, counts)
     _compare_biases(state, tensors, grids, tallies, counts)
     about = {"format": f"AIMET encodings {version}", "version": version, "network": source.network.name}
     report = EncodingsReport(
-        dict(source.metadata, **about), len(images),
+        dict(source.metadata, **about),
+        len(images),
         tuple(_agreement(tensor, grids.get(tensor.name), tallies, counts) for tensor in tensors),
         {"file": len(content), "float32 parameters": _float_bytes(state)},
-        tuple(notes + _about(state, tensors, version)))
+        tuple(notes + _about(state, tensors, version)),
+    )
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)
 
 
-def _compare(state: PartlyQuantizedState, tensor: EncodedTensor, grid: AffineGrid, found: Dict[str, Rounded],
-             tallies: Dict[str, Tally], counts: Dict[str, int]) -> None:
+def _compare(
+    state: PartlyQuantizedState,
+    tensor: EncodedTensor,
+    grid: AffineGrid,
+    found: Dict[str, Rounded],
+    tallies: Dict[str, Tally],
+    counts: Dict[str, int],
+) -> None:
     """Codes by the file's grid of what comes to a quantizer, against those that go on from it."""
     name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.name)
     if tensor.grid is None or grid is None or name not in found:
@@ -81,15 +89,22 @@ def _codes(values: np.ndarray, grid: AffineGrid) -> np.ndarray:
     return np.floor(values / scale + grid.zero_point + 0.5).astype(np.int64)
 
 
-def _compare_biases(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], grids: Dict[str, AffineGrid],
-                    tallies: Dict[str, Tally], counts: Dict[str, int]) -> None:
+def _compare_biases(
+    state: PartlyQuantizedState,
+    tensors: Sequence[EncodedTensor],
+    grids: Dict[str, AffineGrid],
+    tallies: Dict[str, Tally],
+    counts: Dict[str, int],
+) -> None:
     known = {tensor.name: tensor for tensor in tensors if tensor.kind == BIAS and tensor.grid is not None}
     for unit in state.plan.units:
         name = unit.name + ".bias"
         if isinstance(unit.op, WEIGHTED) and name in known and grids.get(name) is not None:
             bias = state.folded(unit).bias
-            tallies[name].add(bias_codes(bias, known[name].grid.scale).astype(np.int64),
-                              bias_codes(bias, grids[name].scale).astype(np.int64))
+            tallies[name].add(
+                bias_codes(bias, known[name].grid.scale).astype(np.int64),
+                bias_codes(bias, grids[name].scale).astype(np.int64),
+            )
             counts[name] += bias.size
 
 
@@ -101,8 +116,9 @@ def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
     return unit.name + ".activations"
 
 
-def _agreement(tensor: EncodedTensor, grid: AffineGrid, tallies: Dict[str, Tally],
-               counts: Dict[str, int]) -> TensorAgreement:
+def _agreement(
+    tensor: EncodedTensor, grid: AffineGrid, tallies: Dict[str, Tally], counts: Dict[str, int]
+) -> TensorAgreement:
     if grid is None:
         return TensorAgreement(tensor.name, tensor.kind, None, 0)
     found = tallies[tensor.name].result() if counts[tensor.name] else None
@@ -115,11 +131,16 @@ def _float_bytes(state: PartlyQuantizedState) -> int:
 
 
 def _about(state: PartlyQuantizedState, tensors: Sequence[EncodedTensor], version: str) -> List[str]:
-    notes = ["tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, "
-             "as in the ONNX export; channels are the output's"]
+    notes = [
+        "tensors are called as the layers that put them out; weights and biases <layer>.weights and <layer>.bias, "
+        "as in the ONNX export; channels are the output's"
+    ]
     if any(isinstance(layer, BatchNorm) for layer in state.network.layers):
         notes.append("grids of weights are of those that have batch norm folded in: fold it into your model first")
     narrow = [tensor.name for tensor in tensors if tensor.grid is not None and tensor.grid.narrow_range]
     if narrow and version != "0.6.1":
-        notes.append(f"{len(narrow)} of {len(tensors)} do without the lowest code; this version can't say so, and no value gets it")
+        notes.append(
+            f"{len(narrow)} of {len(tensors)} do without the lowest code; this version can't say so, and no "
+            "value gets it"
+        )
     return notes

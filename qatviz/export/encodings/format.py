@@ -63,8 +63,10 @@ def read_json(content: bytes, where: str) -> _Grids:
         if version == DICTIONARIES:
             entries = list(fields.mapping(fields.field(record, part, where), where + ": " + part).items())
         else:
-            entries = [(fields.text(fields.mapping(entry, where + ": " + part), "name", where + ": " + part), entry)
-                       for entry in fields.items(record, part, where)]
+            entries = [
+                (fields.text(fields.mapping(entry, where + ": " + part), "name", where + ": " + part), entry)
+                for entry in fields.items(record, part, where)
+            ]
         for name, entry in entries:
             if name in found:
                 raise ExportError(f"{where}: has {name!r} twice: expected tensors of different names")
@@ -76,17 +78,23 @@ def _listed(tensor: EncodedTensor) -> Dict[str, Any]:
     grid = tensor.grid
     if grid is None:
         return {"name": tensor.name, "dtype": "FLOAT", "bw": FLOAT_BITS, "enc_type": "PER_TENSOR"}
-    return {"name": tensor.name, "dtype": "INT", "bw": grid.num_bits,
-            "enc_type": "PER_CHANNEL" if grid.scale.ndim else "PER_TENSOR", "is_sym": tensor.symmetric,
-            "scale": _scales(grid), "offset": _offsets(grid, code_bounds(grid.num_bits, False)[0])}
+    return {
+        "name": tensor.name,
+        "dtype": "INT",
+        "bw": grid.num_bits,
+        "enc_type": "PER_CHANNEL" if grid.scale.ndim else "PER_TENSOR",
+        "is_sym": tensor.symmetric,
+        "scale": _scales(grid),
+        "offset": _offsets(grid, code_bounds(grid.num_bits, False)[0]),
+    }
 
 
 def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
     if _one_of(entry, "dtype", where, ("INT", "FLOAT")) == "FLOAT":
         return None
     bits = fields.integer(entry, "bw", where, 2, BIAS_BITS)
-    low, high = code_bounds(bits, False)
-    offsets = fields.integers(entry, "offset", where, -2**32, 2**32)
+    low, _high = code_bounds(bits, False)
+    offsets = fields.integers(entry, "offset", where, -(2**32), 2**32)
     per_channel = _one_of(entry, "enc_type", where, ("PER_TENSOR", "PER_CHANNEL")) == "PER_CHANNEL"
     zero_points = [low - offset for offset in offsets]
     return _grid(_read_scales(entry, "scale", where), zero_points, bits, False, per_channel, where)
@@ -94,10 +102,13 @@ def _read_listed(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
 
 def _onnx_like(tensor: EncodedTensor) -> Dict[str, Any]:
     grid = tensor.grid
-    half = 0 if tensor.symmetric else 2**(grid.num_bits - 1)
+    half = 0 if tensor.symmetric else 2 ** (grid.num_bits - 1)
     scales, zero_points = _scales(grid), [int(zero) + half for zero in grid.zero_point.reshape(-1)]
-    record = {"name": tensor.name, "output_dtype": f"{'' if tensor.symmetric else 'u'}int{grid.num_bits}",
-              "y_scale": scales if grid.scale.ndim else scales[0]}
+    record = {
+        "name": tensor.name,
+        "output_dtype": f"{'' if tensor.symmetric else 'u'}int{grid.num_bits}",
+        "y_scale": scales if grid.scale.ndim else scales[0],
+    }
     if not tensor.symmetric:
         record["y_zero_point"] = zero_points if grid.scale.ndim else zero_points[0]
     if tensor.axis is not None:
@@ -116,8 +127,8 @@ def _read_onnx_like(entry: Dict[str, Any], where: str) -> Optional[AffineGrid]:
     scales = _read_scales(wrapped, "y_scale", where)
     zeros = (0,) * len(scales)
     if "y_zero_point" in entry:
-        zeros = fields.integers(wrapped, "y_zero_point", where, -2**31, 2**32)
-    half = 2**(bits - 1) if sign else 0
+        zeros = fields.integers(wrapped, "y_zero_point", where, -(2**31), 2**32)
+    half = 2 ** (bits - 1) if sign else 0
     return _grid(scales, [zero - half for zero in zeros], bits, False, per_channel, where)
 
 
@@ -126,9 +137,18 @@ def _by_channel(tensor: EncodedTensor) -> List[Dict[str, Any]]:
     if grid is None:
         return [{"bitwidth": FLOAT_BITS, "dtype": "float"}]
     low, high = grid.bounds
-    return [{"bitwidth": grid.num_bits, "dtype": "int", "is_symmetric": str(tensor.symmetric), "min": scale * offset,
-             "max": scale * (offset + high - low), "offset": offset, "scale": scale}
-            for scale, offset in zip(_scales(grid), _offsets(grid, low))]
+    return [
+        {
+            "bitwidth": grid.num_bits,
+            "dtype": "int",
+            "is_symmetric": str(tensor.symmetric),
+            "min": scale * offset,
+            "max": scale * (offset + high - low),
+            "offset": offset,
+            "scale": scale,
+        }
+        for scale, offset in zip(_scales(grid), _offsets(grid, low))
+    ]
 
 
 def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
@@ -142,7 +162,7 @@ def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
     for entry in entries:
         if fields.integer(fields.mapping(entry, where), "bitwidth", where, 4, BIAS_BITS) != bits:
             raise ExportError(f"{where}: has channels of different bits")
-        scale, offset = fields.scale(entry, "scale", where), fields.integer(entry, "offset", where, -2**32, 2**32)
+        scale, offset = fields.scale(entry, "scale", where), fields.integer(entry, "offset", where, -(2**32), 2**32)
         ends = [fields.field(entry, name, where) for name in ("min", "max")]
         if not all(isinstance(end, (int, float)) and not isinstance(end, bool) for end in ends):
             raise fields.refused(ends, where + ": min, max", "numbers")
@@ -161,11 +181,15 @@ def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
 _READERS = {LISTS: _read_listed, ONNX_LIKE: _read_onnx_like, DICTIONARIES: _read_by_channel}
 
 
-def _grid(scales: Sequence[float], zero_points: Sequence[int], bits: int, narrow: bool, per_channel: bool,
-          where: str) -> AffineGrid:
+def _grid(
+    scales: Sequence[float], zero_points: Sequence[int], bits: int, narrow: bool, per_channel: bool, where: str
+) -> AffineGrid:
     low, high = code_bounds(bits, narrow)
     if len(zero_points) != len(scales) or not scales or (not per_channel and len(scales) > 1):
-        raise ExportError(f"{where}: has {len(scales)} scales and {len(zero_points)} zero points: expected as many, and one of a whole tensor")
+        raise ExportError(
+            f"{where}: has {len(scales)} scales and {len(zero_points)} zero points: expected as many, and one "
+            "of a whole tensor"
+        )
     if not all(low <= zero <= high for zero in zero_points):
         raise ExportError(f"{where}: has a zero point beyond its codes: expected {low} to {high}")
     scale = np.array([0.0 if value == NOTHING else value for value in scales], np.float32)
@@ -201,7 +225,11 @@ def _arguments(tensors: Sequence[EncodedTensor], version: str) -> Dict[str, Any]
     symmetric = bool(weights) and all(tensor.symmetric for tensor in weights)
     per_channel = any(tensor.grid.scale.ndim for tensor in weights)
     bits = [max((tensor.grid.num_bits for tensor in part), default=FLOAT_BITS) for part in (activations, weights)]
-    return {"activation_bitwidth": bits[0], "dtype": "int", "param_bitwidth": bits[1],
-            "quant_scheme": "post_training_tf",
-            "is_symmetric": str(symmetric) if version == DICTIONARIES else symmetric,
-            "per_channel_quantization": str(per_channel) if version == DICTIONARIES else per_channel}
+    return {
+        "activation_bitwidth": bits[0],
+        "dtype": "int",
+        "param_bitwidth": bits[1],
+        "quant_scheme": "post_training_tf",
+        "is_symmetric": str(symmetric) if version == DICTIONARIES else symmetric,
+        "per_channel_quantization": str(per_channel) if version == DICTIONARIES else per_channel,
+    }

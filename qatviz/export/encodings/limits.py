@@ -28,8 +28,10 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
         if s.num_bits not in BITS[version]:
             nearest = min(BITS[version], key=lambda bits: (abs(bits - s.num_bits), -bits))
             others = [other for other in VERSIONS if s.num_bits in BITS[other]]
-            reasons.append(f"{name}: {s.num_bits} bits, which version {version} of the encodings does not know; possible with "
-                           f"{name}.num_bits={nearest}, or with the option encodings_version {others[0]}")
+            reasons.append(
+                f"{name}: {s.num_bits} bits, which version {version} of the encodings does not know; possible with "
+                f"{name}.num_bits={nearest}, or with the option encodings_version {others[0]}"
+            )
         # A range that covers all values has none that would get the lowest code.
         covers_all = tensor.kind == WEIGHTS and s.range_method == MIN_MAX and not book.run.freeze_ranges
         if s.narrow_range and not covers_all and version != WITH_ENDS:
@@ -38,6 +40,9 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
                 ways.append(f"{name}.range_method={MIN_MAX}")
             if s.num_bits in BITS[WITH_ENDS]:
                 ways.append(f"the option encodings_version {WITH_ENDS}")
-            reasons.append(f"{name}: does without the lowest code (narrow_range), for which version {version} of the encodings has "
-                           f"no field, and values beyond its range would get it; possible with {', or with '.join(ways)}")
+            reasons.append(
+                f"{name}: does without the lowest code (narrow_range), for which version {version} of the "
+                "encodings has "
+                f"no field, and values beyond its range would get it; possible with {', or with '.join(ways)}"
+            )
     return reasons

@@ -65,8 +65,12 @@ class EncodingsReport:
     @property
     def faults(self) -> List[str]:
         """Tensors whose grid is another one than the app's; none in a good file."""
-        return [f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the app, others differ by up to {tensor.found.largest}"
-            for tensor in self.tensors if tensor.found is not None and not _is_reached(tensor)]
+        return [
+            f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the "
+            f"app, others differ by up to {tensor.found.largest}"
+            for tensor in self.tensors
+            if tensor.found is not None and not _is_reached(tensor)
+        ]
 
     @property
     def as_expected(self) -> bool:
@@ -74,25 +78,57 @@ class EncodingsReport:
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
-        return {"about": self.about, "examples": self.examples, "bytes": self.nbytes, "notes": list(self.notes),
-                "tensors": [dict(tensor._asdict(), found=None if tensor.found is None else {
-                    "identical": tensor.found.identical, "largest": tensor.found.largest}) for tensor in self.tensors],
-                "faults": self.faults, "as_expected": self.as_expected}
+        return {
+            "about": self.about,
+            "examples": self.examples,
+            "bytes": self.nbytes,
+            "notes": list(self.notes),
+            "tensors": [
+                dict(
+                    tensor._asdict(),
+                    found=None
+                    if tensor.found is None
+                    else {"identical": tensor.found.identical, "largest": tensor.found.largest},
+                )
+                for tensor in self.tensors
+            ],
+            "faults": self.faults,
+            "as_expected": self.as_expected,
+        }
 
     def to_text(self) -> str:
         """A table for a terminal."""
         rows = [("tensor", "bits", "grids", "codes", "identical", "largest")]
         for tensor in self.tensors:
-            found = ("", "") if tensor.found is None else (share_text(tensor.found.identical), str(tensor.found.largest))
-            rows.append((tensor.name, "float" if tensor.num_bits is None else str(tensor.num_bits),
-                         str(tensor.grids or ""), f"{tensor.codes:,}" if tensor.codes else "") + found)
+            found = (
+                ("", "") if tensor.found is None else (share_text(tensor.found.identical), str(tensor.found.largest))
+            )
+            rows.append(
+                (
+                    tensor.name,
+                    "float" if tensor.num_bits is None else str(tensor.num_bits),
+                    str(tensor.grids or ""),
+                    f"{tensor.codes:,}" if tensor.codes else "",
+                    *found,
+                )
+            )
         widths = [max(len(row[column]) for row in rows) for column in range(len(rows[0]))]
         lines = ["{format} of {network}, read back".format(**self.about), ""]
-        lines += ["  ".join(cell.rjust(width) if column else cell.ljust(width)
-                            for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in rows]
-        lines += ["", f"weights, biases, and what comes to each quantizer of the evaluation graph for {self.examples:,} held-out "
-                  "examples: codes by the file's grids against the app's", "",
-                  f"size: {self.nbytes['file']:,} bytes; the network's parameters in float: {self.nbytes['float32 parameters']:,} bytes"]
+        lines += [
+            "  ".join(
+                cell.rjust(width) if column else cell.ljust(width)
+                for column, (cell, width) in enumerate(zip(row, widths))
+            ).rstrip()
+            for row in rows
+        ]
+        lines += [
+            "",
+            f"weights, biases, and what comes to each quantizer of the evaluation graph for {self.examples:,} held-out "
+            "examples: codes by the file's grids against the app's",
+            "",
+            f"size: {self.nbytes['file']:,} bytes; the network's parameters in float: "
+            f"{self.nbytes['float32 parameters']:,} bytes",
+        ]
         lines += ["note: " + note for note in self.notes]
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
@@ -100,4 +136,5 @@ class EncodingsReport:
 
 def _is_reached(tensor: TensorAgreement) -> bool:
     return tensor.found.identical >= min(_REACHED.identical, 1 - 1 / max(tensor.codes, 1)) and (
-        tensor.found.largest <= _REACHED.largest)
+        tensor.found.largest <= _REACHED.largest
+    )

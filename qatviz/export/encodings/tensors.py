@@ -50,8 +50,10 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
             tensors.append(_weights(state, unit))
             bias = _bias(state, unit, tensors[-1].grid)
             if bias.grid is None and tensors[-1].grid is not None and _source(state, unit) is not None:
-                notes.append(f"layer {unit.name!r}: its bias is left in float: on the grid of input scale times weight scale it "
-                             f"takes more than {BIAS_BITS} bits")
+                notes.append(
+                    f"layer {unit.name!r}: its bias is left in float: on the grid of input scale times weight scale it "
+                    f"takes more than {BIAS_BITS} bits"
+                )
             tensors.append(bias)
         tensors.append(_activations(state, unit.output))
     return tensors, notes
@@ -80,7 +82,7 @@ def _bias(state: PartlyQuantizedState, unit: Unit, weights: Optional[AffineGrid]
     if source is None or weights is None:
         return EncodedTensor(name, BIAS, None)
     scale = (np.float32(source.scale) * weights.scale).astype(np.float32)
-    if np.abs(bias_codes(state.folded(unit).bias, scale)).max() >= 2.0**(BIAS_BITS - 1):
+    if np.abs(bias_codes(state.folded(unit).bias, scale)).max() >= 2.0 ** (BIAS_BITS - 1):
         return EncodedTensor(name, BIAS, None)
     grid = AffineGrid(scale, np.zeros(scale.shape, np.int32), BIAS_BITS, False)
     return EncodedTensor(name, BIAS, grid, True, 0 if scale.ndim else None)

@@ -14,8 +14,10 @@ from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.runtime import RUNTIME, Interpreter
 
-_NOTE = ("the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
-         "as large and as slow as a float file")
+_NOTE = (
+    "the file simulates: it computes in float, with FAKE_QUANT operations that round to the codes' values. It is "
+    "as large and as slow as a float file"
+)
 
 
 class FloatRunner:

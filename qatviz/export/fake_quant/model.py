@@ -113,8 +113,14 @@ class FakeQuantModel:
         return 4 * sum(part.weights.size + part.bias.size for part in self.units if part.weights is not None)
 
 
-def fake_quant_model(network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None,
-                     quantized: bool = True, metadata: Optional[Dict[str, Any]] = None) -> FakeQuantModel:
+def fake_quant_model(
+    network: Network,
+    book: SettingsBook,
+    arrays: Arrays,
+    step: Optional[int] = None,
+    quantized: bool = True,
+    metadata: Optional[Dict[str, Any]] = None,
+) -> FakeQuantModel:
     """What a network computes with at one moment of its run.
 
     Parameters
@@ -132,9 +138,13 @@ def fake_quant_model(network: Network, book: SettingsBook, arrays: Arrays, step:
         If an array is missing or not finite, or nothing has been seen yet.
     """
     grids = _Grids(PartlyQuantizedState(network, book, arrays, step, quantized))
-    return FakeQuantModel(network, grids.of("input.activations"),
-                          tuple(_unit(grids, unit) for unit in grids.state.plan.units),
-                          grids.state.everything_quantized, dict(metadata or {}))
+    return FakeQuantModel(
+        network,
+        grids.of("input.activations"),
+        tuple(_unit(grids, unit) for unit in grids.state.plan.units),
+        grids.state.everything_quantized,
+        dict(metadata or {}),
+    )
 
 
 class _Grids:
@@ -171,51 +181,63 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
         return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit))
     if isinstance(unit.op, GlobalAveragePool):
         count = MEAN_WEIGHT * element_count(state.network.shapes[unit.inputs[0]][:2])
-        return FakeQuantUnit(unit, grid=grid, tie=_tie(grids, unit), exact=_exact(
-            [grids.of_input(unit)], grid, 1 / count))
+        return FakeQuantUnit(
+            unit, grid=grid, tie=_tie(grids, unit), exact=_exact([grids.of_input(unit)], grid, 1 / count)
+        )
     if isinstance(unit.op, Add):
         sources = [grids.of_input(unit, place) for place in range(len(unit.inputs))]
         return FakeQuantUnit(unit, grid=grid, exact=_exact(sources, grid))
     if isinstance(unit.op, ReLU6):
         plain, moved = grids.plain_of_input(unit), grids.of_input(unit)
-        return FakeQuantUnit(unit, limit=6.0 if plain is None else float(
-            np.float32(quantize(np.float32(6), plain) - plain.zero_point) * moved.scale))
+        return FakeQuantUnit(
+            unit,
+            limit=6.0
+            if plain is None
+            else float(np.float32(quantize(np.float32(6), plain) - plain.zero_point) * moved.scale),
+        )
     return FakeQuantUnit(unit, grid=grid)
 
 
-def _on_grid(bias: np.ndarray, plain: Optional[AffineGrid], source: Optional[AffineGrid],
-             weights: Optional[AffineGrid]) -> np.ndarray:
+def _on_grid(
+    bias: np.ndarray, plain: Optional[AffineGrid], source: Optional[AffineGrid], weights: Optional[AffineGrid]
+) -> np.ndarray:
     """``bias`` rounded to multiples of ``scale_in * scale_weights``, in float32; as it is where either is in float.
 
     To as many as of the scale ``plain`` is the input's; of that of ``source``, they are.
     """
     if source is None or weights is None:
         return bias.astype(np.float32)
-    plain_scale, scale = (np.broadcast_to(np.float32(grid.scale) * weights.scale, bias.shape)
-                          for grid in (plain, source))
+    plain_scale, scale = (
+        np.broadcast_to(np.float32(grid.scale) * weights.scale, bias.shape) for grid in (plain, source)
+    )
     with np.errstate(over="ignore"):
         codes = round_half_up(bias / np.where(scale > 0, plain_scale, np.float32(1)))
         return np.where(scale > 0, codes * scale, bias).astype(np.float32)
 
 
-def _exact_products(source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid],
-                    channels: int) -> Optional[ExactSums]:
+def _exact_products(
+    source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid], channels: int
+) -> Optional[ExactSums]:
     """Of an operation with weights."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
-    units, in_steps = (np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
-                       for scales in (weights.scale, chosen))
+    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+    units, in_steps = (
+        np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
+        for scales in (weights.scale, chosen)
+    )
     if not units.max() > 0:
         return None
     # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
     steps, fine = np.float64(output.scale), 2.0**-20
-    return ExactSums(np.where(units > 0, units, fine * steps), np.where(units > 0, in_steps / steps, fine),
-                     np.float32(output.scale))
+    return ExactSums(
+        np.where(units > 0, units, fine * steps), np.where(units > 0, in_steps / steps, fine), np.float32(output.scale)
+    )
 
 
-def _exact(sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid],
-           share: float = 1.0) -> Optional[ExactSums]:
+def _exact(
+    sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], share: float = 1.0
+) -> Optional[ExactSums]:
     """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
     if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
         return None

@@ -20,8 +20,8 @@ from qatviz.quant.affine import dequantize
 #: Values of layers by name, for float32 examples and names.
 Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 
-#: What float arithmetic reaches in networks of a few layers, up to 8 bits of activations and above. Sums in float32 are off
-#: by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
+#: What float arithmetic reaches in networks of a few layers, up to 8 bits of activations and above. Sums in float32 are
+#: off by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
 #: Of a network in float; and with some tensors in float and others rounded, a few of which get other codes.
@@ -48,8 +48,9 @@ class Simulation(NamedTuple):
     notes: Tuple[str, ...] = ()
 
 
-def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: ExportSource, quantized: bool,
-                     progress: Progress):
+def prove_simulation(
+    model: FakeQuantModel, simulation: Simulation, source: ExportSource, quantized: bool, progress: Progress
+):
     """Run a file and hold it against the evaluation graph, with quantization or without.
 
     Returns
@@ -71,8 +72,15 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
             wide = max(tensor.num_bits for tensor in integers.tensors) > 8
             run = codes_runtime(integers, simulation.values, [integers.output])
             run_layers = codes_runtime(integers, simulation.values, [op.output for op in integers.ops])
-            exported = Exported(simulation.format, simulation.runtime, run, run_layers, simulation.nbytes,
-                                REACHED_WIDE if wide else REACHED, simulation.notes)
+            exported = Exported(
+                simulation.format,
+                simulation.runtime,
+                run,
+                run_layers,
+                simulation.nbytes,
+                REACHED_WIDE if wide else REACHED,
+                simulation.notes,
+            )
             report = prove(integers, exported, graph, *held_out, progress=progress.part(0.1, 1.0))
             return replace(report, layers=forgive_float(integers, report.layers))
         progress.at("running the evaluation graph", 0.1)
@@ -81,9 +89,15 @@ def prove_simulation(model: FakeQuantModel, simulation: Simulation, source: Expo
     values = {"float": in_float, "evaluation graph": expected} if quantized else {"float": in_float}
     values["file"] = _in_batches(simulation.values, model.network.output, held_out.images, progress.part(0.4, 1.0))
     about = dict(source.metadata, format=simulation.format, runtime=simulation.runtime, network=model.network.name)
-    return value_report(about, "evaluation graph" if quantized else "float", values, held_out,
-                        {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
-                        PARTLY_BAR if quantized else FLOAT_BAR, simulation.notes + ((why_not,) if why_not else ()))
+    return value_report(
+        about,
+        "evaluation graph" if quantized else "float",
+        values,
+        held_out,
+        {"file": simulation.nbytes, "float32 parameters": model.float_bytes},
+        PARTLY_BAR if quantized else FLOAT_BAR,
+        simulation.notes + ((why_not,) if why_not else ()),
+    )
 
 
 def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
@@ -92,15 +106,19 @@ def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tupl
     Sums of more bits than float32's mantissa are off by more than the unit that integer arithmetic may be.
     """
     long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
-    return tuple(layer._replace(unexplained=0) if layer.layer in long_sums and layer.own.largest <= 1 else layer
-                 for layer in layers)
+    return tuple(
+        layer._replace(unexplained=0) if layer.layer in long_sums and layer.own.largest <= 1 else layer
+        for layer in layers
+    )
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:
     """From codes to codes, by way of their values."""
+
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         found = values(dequantize(codes, model.tensor(model.input).grid), names)
         return {name: codes_of(found[name], model.tensor(name)) for name in names}
+
     return run
 
 
@@ -108,5 +126,5 @@ def _in_batches(values: Values, name: str, images: np.ndarray, progress: Progres
     found = []
     for start in range(0, len(images), BATCH):
         progress.at("running the file", start / len(images))
-        found.append(values(images[start:start + BATCH], [name])[name])
+        found.append(values(images[start : start + BATCH], [name])[name])
     return np.concatenate(found)

@@ -1,9 +1,9 @@
 """Ranges that TensorFlow's fake-quant kernels nudge to a given grid.
 
 ``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32
-and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does the
-same). The ends of an affine grid, put in, give a scale that is an ulp off for one grid in seven; an end moved by a few
-ulps gives the scale itself.
+and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does
+the same). The ends of an affine grid, put in, give a scale that is an ulp off for one grid in seven; an end moved by a
+few ulps gives the scale itself.
 """
 
 from typing import NamedTuple, Tuple
@@ -33,7 +33,7 @@ def kernel_range(grid: AffineGrid) -> Range:
     """
     low, high = (np.atleast_1d(np.asarray(end, np.float32)) for end in (grid.minimum, grid.maximum))
     scale, zero = np.broadcast_arrays(np.atleast_1d(grid.scale), np.atleast_1d(grid.zero_point))[:2]
-    zero = zero + np.int32(2**(grid.num_bits - 1))
+    zero = zero + np.int32(2 ** (grid.num_bits - 1))
     best = [low, high]
     found = np.zeros(low.shape, bool)
     for distance in range(_MOST_ULPS + 1):
@@ -51,8 +51,9 @@ def kernel_range(grid: AffineGrid) -> Range:
     return Range(best[0].reshape(shape), best[1].reshape(shape), grid.num_bits, grid.narrow_range)
 
 
-def nudged(minimum: np.ndarray, maximum: np.ndarray, num_bits: int,
-           narrow_range: bool) -> Tuple[np.ndarray, np.ndarray]:
+def nudged(
+    minimum: np.ndarray, maximum: np.ndarray, num_bits: int, narrow_range: bool
+) -> Tuple[np.ndarray, np.ndarray]:
     """float32 scale and int32 unsigned zero point that the kernel makes of a range ``minimum <= 0 <= maximum``."""
     first, last = np.float32(int(narrow_range)), np.float32(2**num_bits - 1)
     scale = ((maximum - minimum) / (last - first)).astype(np.float32)

@@ -27,8 +27,9 @@ class PartlyQuantizedState(FrozenState):
         been seen.
     """
 
-    def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None,
-                 quantized: bool = True):
+    def __init__(
+        self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None, quantized: bool = True
+    ):
         self._quantized, self._step = quantized, step
         super().__init__(network, book, arrays, step)
 
@@ -47,8 +48,14 @@ class PartlyQuantizedState(FrozenState):
         return all(self.is_quantized(tensor.name) for tensor in self.plan.tensors)
 
     def _check_quantized(self, step: Optional[int]) -> None:
-        grids = [self.activation_grid(tensor.name) for tensor in self.plan.tensors
-                 if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)]
+        grids = [
+            self.activation_grid(tensor.name)
+            for tensor in self.plan.tensors
+            if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)
+        ]
         if grids and not any(grid.scale > 0 for grid in grids):
-            raise ExportError(f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been seen yet; "
-                              "possible after the first step of training")
+            raise ExportError(
+                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been "
+                "seen yet; "
+                "possible after the first step of training"
+            )

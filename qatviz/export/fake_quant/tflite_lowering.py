@@ -28,8 +28,9 @@ class FakeQuantFile(NamedTuple):
     outputs: Tuple[str, ...]
 
 
-def fake_quant_file(model: FakeQuantModel, softmax: bool = False,
-                    outputs: Optional[Sequence[str]] = None) -> FakeQuantFile:
+def fake_quant_file(
+    model: FakeQuantModel, softmax: bool = False, outputs: Optional[Sequence[str]] = None
+) -> FakeQuantFile:
     """The TFLite file of a model.
 
     Parameters
@@ -49,7 +50,9 @@ class _Lowering:
     def __init__(self, model: FakeQuantModel):
         self._model, self._network = model, model.network
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
-        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.network.name}, simulated in float with FAKE_QUANT"] + facts))
+        self._file = TfliteFile(
+            ", ".join([f"qatviz {__version__}: {model.network.name}, simulated in float with FAKE_QUANT", *facts])
+        )
         self._index: Dict[str, int] = {}
 
     def run(self, softmax: bool, outputs: Optional[Sequence[str]]) -> FakeQuantFile:
@@ -62,17 +65,33 @@ class _Lowering:
         last = [self._index[name] for name in names]
         if softmax:
             names = (PROBABILITIES,)
-            last = [self._append("SOFTMAX", last, PROBABILITIES, self._network.shapes[self._network.output],
-                                 "SoftmaxOptions", Beta=1.0)]
+            last = [
+                self._append(
+                    "SOFTMAX",
+                    last,
+                    PROBABILITIES,
+                    self._network.shapes[self._network.output],
+                    "SoftmaxOptions",
+                    Beta=1.0,
+                )
+            ]
         return FakeQuantFile(self._file.finish([first], last), names)
 
     # Tensors
 
     def _new(self, name: str, shape: Sequence[int]) -> int:
-        return self._file.add_tensor(name, (1,) + tuple(shape), _FLOAT)
+        return self._file.add_tensor(name, (1, *tuple(shape)), _FLOAT)
 
-    def _append(self, operation: str, inputs: Sequence[int], name: str, shape: Sequence[int],
-                kind: Optional[str] = None, version: int = 1, **fields: Any) -> int:
+    def _append(
+        self,
+        operation: str,
+        inputs: Sequence[int],
+        name: str,
+        shape: Sequence[int],
+        kind: Optional[str] = None,
+        version: int = 1,
+        **fields: Any,
+    ) -> int:
         """The tensor that a new operation puts out."""
         result = self._new(name, shape)
         self._file.add_operation(operation, version, inputs, [result], None if kind is None else (kind, fields))
@@ -81,17 +100,29 @@ class _Lowering:
     def _constant(self, name: str, value: Any) -> int:
         return self._file.add_constant(name, np.asarray(value, np.float32))
 
-    def _put(self, part: FakeQuantUnit, operation: str, inputs: Sequence[int], kind: Optional[str] = None,
-             version: int = 1, **fields: Any) -> None:
+    def _put(
+        self,
+        part: FakeQuantUnit,
+        operation: str,
+        inputs: Sequence[int],
+        kind: Optional[str] = None,
+        version: int = 1,
+        **fields: Any,
+    ) -> None:
         """Append an operation, what breaks its ties, and what rounds its output."""
         name = part.unit.output
         shape = self._network.shapes[name]
-        rest = (["computed"] if part.tie or part.grid is not None else [])
-        index = self._append(operation, inputs, "/".join([name] + rest), shape, kind, version, **fields)
+        rest = ["computed"] if part.tie or part.grid is not None else []
+        index = self._append(operation, inputs, "/".join([name, *rest]), shape, kind, version, **fields)
         if part.tie:
             rest = ["tie"] if part.grid is not None else []
-            index = self._append("ADD", [index, self._constant(name + "/third", [part.tie])], "/".join([name] + rest),
-                                 shape, "AddOptions")
+            index = self._append(
+                "ADD",
+                [index, self._constant(name + "/third", [part.tie])],
+                "/".join([name, *rest]),
+                shape,
+                "AddOptions",
+            )
         self._index[name] = self._rounded(name, index, shape, part.grid)
 
     def _rounded(self, name: str, index: int, shape: Sequence[int], grid: Optional[AffineGrid]) -> int:
@@ -108,8 +139,17 @@ class _Lowering:
             lowest = self._constant(name + "/lowest", [grid.minimum])
             index = self._append("MAXIMUM", [index, lowest], name + "/from_lowest", shape, "MaximumMinimumOptions")
             low, high = kernel_range(AffineGrid(grid.scale, grid.zero_point, num_bits, False))[:2]
-        return self._append("FAKE_QUANT", [index], last, shape, "FakeQuantOptions", Min=float(low), Max=float(high),
-                            NumBits=num_bits, NarrowRange=False)
+        return self._append(
+            "FAKE_QUANT",
+            [index],
+            last,
+            shape,
+            "FakeQuantOptions",
+            Min=float(low),
+            Max=float(high),
+            NumBits=num_bits,
+            NarrowRange=False,
+        )
 
     # Operations with weights
 
@@ -118,25 +158,50 @@ class _Lowering:
 
     def _depthwiseconv2d(self, part: FakeQuantUnit) -> None:
         weights = part.rounded_weights
-        self._convolution(part, "DEPTHWISE_CONV_2D", weights.reshape((1,) + weights.shape[:2] + (-1,)),
-                          "DepthwiseConv2DOptions", 2 if max(part.unit.op.dilation) > 1 else 1,
-                          DepthMultiplier=part.unit.op.depth_multiplier)
+        self._convolution(
+            part,
+            "DEPTHWISE_CONV_2D",
+            weights.reshape((1, *weights.shape[:2], -1)),
+            "DepthwiseConv2DOptions",
+            2 if max(part.unit.op.dilation) > 1 else 1,
+            DepthMultiplier=part.unit.op.depth_multiplier,
+        )
 
-    def _convolution(self, part: FakeQuantUnit, operation: str, weights: np.ndarray, kind: str, version: int = 1,
-                     **fields: Any) -> None:
+    def _convolution(
+        self, part: FakeQuantUnit, operation: str, weights: np.ndarray, kind: str, version: int = 1, **fields: Any
+    ) -> None:
         op = part.unit.op
-        self._put(part, operation, self._inputs(part, weights), kind, version, Padding=PADDING[op.padding],
-                  StrideH=op.strides[0], StrideW=op.strides[1], DilationHFactor=op.dilation[0],
-                  DilationWFactor=op.dilation[1], FusedActivationFunction=_fused(part), **fields)
+        self._put(
+            part,
+            operation,
+            self._inputs(part, weights),
+            kind,
+            version,
+            Padding=PADDING[op.padding],
+            StrideH=op.strides[0],
+            StrideW=op.strides[1],
+            DilationHFactor=op.dilation[0],
+            DilationWFactor=op.dilation[1],
+            FusedActivationFunction=_fused(part),
+            **fields,
+        )
 
     def _dense(self, part: FakeQuantUnit) -> None:
-        self._put(part, "FULLY_CONNECTED", self._inputs(part, part.rounded_weights.T), "FullyConnectedOptions",
-                  FusedActivationFunction=_fused(part))
+        self._put(
+            part,
+            "FULLY_CONNECTED",
+            self._inputs(part, part.rounded_weights.T),
+            "FullyConnectedOptions",
+            FusedActivationFunction=_fused(part),
+        )
 
     def _inputs(self, part: FakeQuantUnit, weights: np.ndarray) -> List[int]:
         name = part.unit.name
-        return [self._index[part.unit.inputs[0]], self._constant(name + ".weights", weights),
-                self._constant(name + ".bias", part.bias)]
+        return [
+            self._index[part.unit.inputs[0]],
+            self._constant(name + ".weights", weights),
+            self._constant(name + ".bias", part.bias),
+        ]
 
     # Operations without weights
 
@@ -159,21 +224,30 @@ class _Lowering:
 
     def _pool(self, part: FakeQuantUnit, operation: str) -> None:
         op = part.unit.op
-        self._put(part, operation, self._sources(part), "Pool2DOptions", Padding=PADDING[op.padding],
-                  StrideH=op.strides[0], StrideW=op.strides[1], FilterHeight=op.pool_size[0],
-                  FilterWidth=op.pool_size[1])
+        self._put(
+            part,
+            operation,
+            self._sources(part),
+            "Pool2DOptions",
+            Padding=PADDING[op.padding],
+            StrideH=op.strides[0],
+            StrideW=op.strides[1],
+            FilterHeight=op.pool_size[0],
+            FilterWidth=op.pool_size[1],
+        )
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
-        self._put(part, "MEAN", self._sources(part) + [axes], "ReducerOptions", KeepDims=False)
+        self._put(part, "MEAN", [*self._sources(part), axes], "ReducerOptions", KeepDims=False)
 
     def _add(self, part: FakeQuantUnit) -> None:
         """Of more than two, a chain."""
         name, sources = part.unit.output, self._sources(part)
         total = sources[0]
         for position, source in enumerate(sources[1:-1]):
-            total = self._append("ADD", [total, source], f"{name}/sum{position + 1}",
-                                 self._network.shapes[name], "AddOptions")
+            total = self._append(
+                "ADD", [total, source], f"{name}/sum{position + 1}", self._network.shapes[name], "AddOptions"
+            )
         self._put(part, "ADD", [total, sources[-1]], "AddOptions", FusedActivationFunction=_fused(part))
 
     def _concat(self, part: FakeQuantUnit) -> None:
@@ -182,13 +256,17 @@ class _Lowering:
 
     def _zeropad(self, part: FakeQuantUnit) -> None:
         widths = np.array([(0, 0), *part.unit.op.padding, (0, 0)], np.int32)
-        self._put(part, "PAD", self._sources(part) + [self._file.add_constant(part.unit.name + "/widths", widths)],
-                  "PadOptions")
+        self._put(
+            part,
+            "PAD",
+            [*self._sources(part), self._file.add_constant(part.unit.name + "/widths", widths)],
+            "PadOptions",
+        )
 
     def _reshape(self, part: FakeQuantUnit) -> None:
-        shape = (-1,) + tuple(self._network.shapes[part.unit.output])
+        shape = (-1, *tuple(self._network.shapes[part.unit.output]))
         constant = self._file.add_constant(part.unit.name + "/shape", np.array(shape, np.int32))
-        self._put(part, "RESHAPE", self._sources(part) + [constant], "ReshapeOptions", NewShape=shape)
+        self._put(part, "RESHAPE", [*self._sources(part), constant], "ReshapeOptions", NewShape=shape)
 
     _flatten = _reshape
 

@@ -12,9 +12,12 @@ FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
 
 
 #: What is to be said of a form.
-_NOTES = {FAKE_QUANT: (
-    "sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets the next "
-    "code: in deep networks some logits of a hundred differ; with the form \"exact\" they are the same",)}
+_NOTES = {
+    FAKE_QUANT: (
+        "sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets the next "
+        'code: in deep networks some logits of a hundred differ; with the form "exact" they are the same',
+    )
+}
 
 
 def notes_on(form: str) -> Tuple[str, ...]:
@@ -28,14 +31,18 @@ def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
     values = "examples as they are in the data"
     if scale != 1.0:
         values = f"pixels 0 to 255, multiplied by {float(scale)!r}: 0 to 1"
-    shape = [None] + list(source.network.input_shape)
+    shape = [None, *list(source.network.input_shape)]
     outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
     if source.dataset.task == CLASSIFICATION:
         outputs[PROBABILITIES] = "softmax of the logits"
         outputs[CLASS] = "int64 [batch], index of the largest logit"
     return {
-        "made_by": f"qatviz {__version__}", "network": source.network.name, "form": form,
+        "made_by": f"qatviz {__version__}",
+        "network": source.network.name,
+        "form": form,
         "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
-        "task": source.dataset.task, "outputs": outputs, "classes": list(source.dataset.class_names),
+        "task": source.dataset.task,
+        "outputs": outputs,
+        "classes": list(source.dataset.class_names),
         "source": dict(source.metadata),
     }

@@ -21,8 +21,7 @@ def settled_sum(total: tf.Tensor, sums: ExactSums) -> tf.Tensor:
 
 def settled_addition(total: tf.Tensor, parts: Sequence[tf.Tensor], sums: ExactSums) -> tf.Tensor:
     """A sum of ``parts``, each a whole number of a unit of its own."""
-    position = tf.add_n([_position(part, unit, factor) for part, unit, factor
-                         in zip(parts, sums.units, sums.factors)])
+    position = tf.add_n([_position(part, unit, factor) for part, unit, factor in zip(parts, sums.units, sums.factors)])
     return _settled(total, position, sums.steps)
 
 

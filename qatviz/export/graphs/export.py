@@ -33,8 +33,14 @@ class Packed(NamedTuple):
     nbytes: int
 
 
-def export_graph(source: ExportSource, path: Path, options: Options, progress: Progress, title: str,
-                 pack: Callable[[InferenceGraph, Dict[str, Any]], Packed]) -> Written:
+def export_graph(
+    source: ExportSource,
+    path: Path,
+    options: Options,
+    progress: Progress,
+    title: str,
+    pack: Callable[[InferenceGraph, Dict[str, Any]], Packed],
+) -> Written:
     """Write a moment of a run as a graph of :mod:`qatviz.export.graphs.lowering`, with the proof of what was seen.
 
     Any thread; it has its own graphs and sessions and touches no run. The option ``form`` says whether the graph rounds

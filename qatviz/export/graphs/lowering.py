@@ -42,8 +42,9 @@ class InferenceGraph(NamedTuple):
     tensors: Dict[str, str]
 
 
-def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool = True,
-                    exact: bool = False) -> InferenceGraph:
+def inference_graph(
+    model: FakeQuantModel, about: Dict[str, Any], classes: bool = True, exact: bool = False
+) -> InferenceGraph:
     """The graph of a model.
 
     Parameters
@@ -59,7 +60,7 @@ def inference_graph(model: FakeQuantModel, about: Dict[str, Any], classes: bool 
     network = model.network
     graph = tf.Graph()
     with graph.as_default():
-        images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape), INPUT)
+        images = tf.placeholder(tf.float32, (None, *tuple(network.input_shape)), INPUT)
         tf.constant(json.dumps(about, sort_keys=True), name=ABOUT)
         with tf.name_scope(_SCOPE + "/"):
             with tf.name_scope("input"):
@@ -92,22 +93,34 @@ class _Builder:
             result = tf.add(result, np.float32(part.tie), name="tie")
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
-                result = (settled_addition(result, inputs, part.exact) if isinstance(unit.op, Add) else
-                          settled_sum(result, part.exact))
+                result = (
+                    settled_addition(result, inputs, part.exact)
+                    if isinstance(unit.op, Add)
+                    else settled_sum(result, part.exact)
+                )
         if unit.activation is not None:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
         return _rounded(result, part.grid)
 
     def _conv2d(self, part, inputs):
         op = part.unit.op
-        return self._biased(part, tf.nn.conv2d(inputs[0], self._weights(part), strides=op.strides, padding=op.padding,
-                                               dilations=op.dilation))
+        return self._biased(
+            part,
+            tf.nn.conv2d(inputs[0], self._weights(part), strides=op.strides, padding=op.padding, dilations=op.dilation),
+        )
 
     def _depthwiseconv2d(self, part, inputs):
         op = part.unit.op
-        return self._biased(part, tf.nn.depthwise_conv2d(
-            inputs[0], self._weights(part), strides=(1,) + tuple(op.strides) + (1,), padding=op.padding,
-            rate=op.dilation))
+        return self._biased(
+            part,
+            tf.nn.depthwise_conv2d(
+                inputs[0],
+                self._weights(part),
+                strides=(1, *tuple(op.strides), 1),
+                padding=op.padding,
+                rate=op.dilation,
+            ),
+        )
 
     def _dense(self, part, inputs):
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
@@ -118,7 +131,7 @@ class _Builder:
             shape, grid = part.weights.shape, part.weight_grid
             columns = shape
             if grid is not None and grid.scale.ndim and shape[-1] != len(part.bias):
-                columns = shape[:2] + (len(part.bias),)
+                columns = (*shape[:2], len(part.bias))
             rounded = _rounded(tf.constant(part.weights.reshape(columns)), grid)
             return rounded if columns == shape else tf.reshape(rounded, shape)
 
@@ -155,10 +168,10 @@ class _Builder:
         return tf.reshape(inputs[0], [-1, element_count(self._network.shapes[part.unit.output])])
 
     def _reshape(self, part, inputs):
-        return tf.reshape(inputs[0], (-1,) + tuple(self._network.shapes[part.unit.output]))
+        return tf.reshape(inputs[0], (-1, *tuple(self._network.shapes[part.unit.output])))
 
     def _zeropad(self, part, inputs):
-        return tf.pad(inputs[0], ((0, 0),) + tuple(part.unit.op.padding) + ((0, 0),))
+        return tf.pad(inputs[0], ((0, 0), *tuple(part.unit.op.padding), (0, 0)))
 
     def _dropout(self, part, inputs):
         return tf.identity(inputs[0])
@@ -176,5 +189,6 @@ def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
     operation = tf.quantization.fake_quant_with_min_max_vars
     if np.ndim(low):
         operation = tf.quantization.fake_quant_with_min_max_vars_per_channel
-    return operation(x, tf.constant(low, name="min"), tf.constant(high, name="max"), num_bits=num_bits,
-                     narrow_range=narrow_range)
+    return operation(
+        x, tf.constant(low, name="min"), tf.constant(high, name="max"), num_bits=num_bits, narrow_range=narrow_range
+    )

@@ -38,16 +38,23 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
     with tempfile.TemporaryDirectory() as parent, tf.Graph().as_default() as own, tf.Session(graph=own) as session:
         directory = Path(parent) / "model"
         tf.import_graph_def(graph.definition, name="")
-        inputs, outputs = ({name: saved.build_tensor_info(own.get_tensor_by_name(name + ":0")) for name in names}
-                           for names in ((INPUT,), graph.outputs))
+        inputs, outputs = (
+            {name: saved.build_tensor_info(own.get_tensor_by_name(name + ":0")) for name in names}
+            for names in ((INPUT,), graph.outputs)
+        )
         signature = saved.build_signature_def(inputs, outputs, saved.signature_constants.PREDICT_METHOD_NAME)
         builder = saved.builder.SavedModelBuilder(str(directory))
         builder.add_meta_graph_and_variables(
-            session, [saved.tag_constants.SERVING],
-            signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature})
+            session,
+            [saved.tag_constants.SERVING],
+            signature_def_map={saved.signature_constants.DEFAULT_SERVING_SIGNATURE_DEF_KEY: signature},
+        )
         builder.save()
-        return {path.relative_to(directory).as_posix(): path.read_bytes()
-                for path in sorted(directory.rglob("*")) if path.is_file()}
+        return {
+            path.relative_to(directory).as_posix(): path.read_bytes()
+            for path in sorted(directory.rglob("*"))
+            if path.is_file()
+        }
 
 
 def _graph_in(contents: Dict[str, bytes]) -> bytes:

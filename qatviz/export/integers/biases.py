@@ -8,6 +8,7 @@ from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
 
+
 class FittedGrid(NamedTuple):
     """A grid of weights with scales above 0 whose biases fit, and what was changed, in words."""
 
@@ -45,14 +46,19 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
         doublings = np.ceil(np.log2(np.where(scale > 0, needed / np.where(scale > 0, scale, 1.0), 1.0)))
     raised = (scale > 0) & (doublings > 0) if scale.ndim else np.zeros((), bool)
     for channel in np.flatnonzero(raised):
-        notes.append(f"the scale of channel {channel} is raised from {scale[channel]:.3g} to {np.ldexp(scale[channel], int(doublings[channel])):.3g}, so that its bias fits {limit.bit_length() + 1} bits")
+        notes.append(
+            f"the scale of channel {channel} is raised from {scale[channel]:.3g} to "
+            f"{np.ldexp(scale[channel], int(doublings[channel])):.3g}, so that its bias fits "
+            f"{limit.bit_length() + 1} bits"
+        )
     fitted = np.where(raised, np.ldexp(scale, np.where(raised, doublings, 0).astype(np.int32)), scale)
     fitted = np.where(scale > 0, fitted, np.where(largest > 0, needed, 1.0)).astype(np.float32)
     return FittedGrid(AffineGrid(fitted, grid.zero_point, grid.num_bits, grid.narrow_range), notes)
 
 
-def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray,
-               limit: int) -> np.ndarray:
+def bias_codes(
+    layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray, limit: int
+) -> np.ndarray:
     """int64 ``[out]``: ``floor(bias / product_scale + 1/2)`` in float32, as the evaluation graph has it.
 
     One beyond ``limit`` is cut to it where that makes no difference: where the output is beyond its grid either way.
@@ -79,6 +85,9 @@ def bias_codes(layer: str, bias: np.ndarray, product_scale: np.ndarray, output: 
     # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
-        raise ExportError(f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units of input scale times weight "
-                          f"scale; allowed: {limit}; possible with {layer}.weights.per_channel=on")
+        raise ExportError(
+            f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units "
+            "of input scale times weight "
+            f"scale; allowed: {limit}; possible with {layer}.weights.per_channel=on"
+        )
     return np.clip(codes, -limit, limit).astype(np.int64)

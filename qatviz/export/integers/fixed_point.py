@@ -54,7 +54,7 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     fraction, exponent = np.frexp(real)
     multiplier = np.floor(np.ldexp(fraction, bits) + 0.5).astype(np.int64)
     carried = multiplier == 2**bits  # a fraction just below 1
-    multiplier = np.where(carried, 2**(bits - 1), multiplier)
+    multiplier = np.where(carried, 2 ** (bits - 1), multiplier)
     right_shift = bits - exponent.astype(np.int64) - carried
     vanishes = (right_shift > PRODUCT_BITS) | (real == 0)
     return FixedPoint(np.where(vanishes, 0, multiplier), np.where(vanishes, 1, right_shift))
@@ -62,7 +62,8 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
 
 def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
     """As :func:`fixed_point`, with the right shift of the largest factor for all, so that products can be summed
-    before they are rounded."""
+    before they are rounded.
+    """
     real = _saturated(real, bits)
     shift = fixed_point(real.max(), bits).right_shift
     scaled = np.ldexp(real, shift.astype(np.int32))

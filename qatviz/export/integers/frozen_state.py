@@ -89,30 +89,41 @@ class FrozenState:
         bias = self._arrays.get(unit.name + ".bias", np.zeros(channels, np.float32))
         if unit.batch_norm is None:
             return Folded(weights, bias)
-        gamma, beta, mean, variance = (self._arrays[f"{unit.batch_norm.name}.{name}"]
-                                       for name in ("gamma", "beta", "moving_mean", "moving_variance"))
+        gamma, beta, mean, variance = (
+            self._arrays[f"{unit.batch_norm.name}.{name}"]
+            for name in ("gamma", "beta", "moving_mean", "moving_variance")
+        )
         sigma = np.sqrt((variance + np.float32(unit.batch_norm.epsilon)).astype(np.float64))
         factor = gamma * (1 / sigma).astype(np.float32)
         by_channel = factor.reshape(weights.shape[2:]) if isinstance(unit.op, DepthwiseConv2D) else factor
         return Folded(weights * by_channel, beta + factor * (bias - mean))
 
     def _check_arrays(self) -> None:
-        wanted = {name: (shape, f"layer {name.rpartition('.')[0]!r}")
-                  for name, shape in self.network.all_parameter_shapes().items()}
-        wanted.update((name, (value.shape, f"network {self.network.name!r}"))
-                      for name, value in live_state.initial_ranges(self._place).items())
+        wanted = {
+            name: (shape, f"layer {name.rpartition('.')[0]!r}")
+            for name, shape in self.network.all_parameter_shapes().items()
+        }
+        wanted.update(
+            (name, (value.shape, f"network {self.network.name!r}"))
+            for name, value in live_state.initial_ranges(self._place).items()
+        )
         for name, (shape, owner) in wanted.items():
             found = self._arrays.get(name)
             if found is None or found.shape != tuple(shape) or found.dtype != np.float32:
                 described = "nothing" if found is None else f"{found.dtype} {found.shape}"
                 raise ExportError(f"{owner}: the state has {described} for {name}; expected: float32 {tuple(shape)}")
             if not np.isfinite(found).all():
-                raise ExportError(f"{owner}: {name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite; possible with a state from before "
-                                  "they came up")
+                raise ExportError(
+                    f"{owner}: {name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite; "
+                    "possible with a state from before "
+                    "they came up"
+                )
 
     def _check_quantized(self, step: Optional[int]) -> None:
         for reason in left_in_float(self.plan, self.book, step):
             raise ExportError(reason)
         if not self.activation_grid("input.activations").scale > 0:
-            raise ExportError("the network's input: its range is 0 to 0, so nothing has been seen yet; possible after "
-                              "the first step of training")
+            raise ExportError(
+                "the network's input: its range is 0 to 0, so nothing has been seen yet; possible after "
+                "the first step of training"
+            )

@@ -12,16 +12,40 @@ import numpy as np
 
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.biases import bias_codes, fit_scales
-from qatviz.export.integers.fixed_point import (LARGEST_ACCUMULATOR, FixedPoint, common_fixed_point, fixed_point,
-                                       multiplier_bits)
+from qatviz.export.integers.fixed_point import (
+    LARGEST_ACCUMULATOR,
+    FixedPoint,
+    common_fixed_point,
+    fixed_point,
+    multiplier_bits,
+)
 from qatviz.export.integers.frozen_state import Arrays, FrozenState
-from qatviz.export.integers.model import (MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor, IntegerWeights,
-                                         Pads, channel_shape, storage_dtype)
+from qatviz.export.integers.model import (
+    MEAN_BIAS,
+    MEAN_WEIGHT,
+    IntegerModel,
+    IntegerOp,
+    IntegerTensor,
+    IntegerWeights,
+    Pads,
+    channel_shape,
+    storage_dtype,
+)
 from qatviz.export.integers.sum_scales import moved_sum_scales
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
-from qatviz.network.layers import (Add, AveragePool, Conv2D, DepthwiseConv2D, Dropout, GlobalAveragePool, MaxPool, ReLU,
-                                   ReLU6, Softmax)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    Conv2D,
+    DepthwiseConv2D,
+    Dropout,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+    Softmax,
+)
 from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, quantize
 from qatviz.quant.agreeing_scales import agreeing_scales
@@ -32,8 +56,13 @@ _WINDOWED = (Conv2D, DepthwiseConv2D, MaxPool, AveragePool)
 _BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
 
 
-def integer_model(network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None,
-                  metadata: Optional[Dict[str, Any]] = None) -> IntegerModel:
+def integer_model(
+    network: Network,
+    book: SettingsBook,
+    arrays: Arrays,
+    step: Optional[int] = None,
+    metadata: Optional[Dict[str, Any]] = None,
+) -> IntegerModel:
     """The integers of a network at one moment of its run.
 
     Parameters
@@ -83,8 +112,16 @@ class _Lowering:
         output = self._aliases.get(self._network.output, self._network.output)
         if softmax is not None:
             del self._aliases[softmax]
-        return IntegerModel(self._network.name, tuple(self._tensors.values()), tuple(self._ops), output, softmax,
-                            self._aliases, tuple(self._notes), metadata)
+        return IntegerModel(
+            self._network.name,
+            tuple(self._tensors.values()),
+            tuple(self._ops),
+            output,
+            softmax,
+            self._aliases,
+            tuple(self._notes),
+            metadata,
+        )
 
     def _add_tensor(self, name: str, shape: Tuple[int, ...]) -> IntegerTensor:
         quantizer = self._state.plan.grid_of(name)
@@ -93,8 +130,9 @@ class _Lowering:
         if not scale > 0:
             scale = 1.0
             self._always_zero.add(name)
-        tensor = IntegerTensor(name, tuple(shape), scale, int(grid.zero_point), grid.num_bits, grid.narrow_range,
-                               quantizer)
+        tensor = IntegerTensor(
+            name, tuple(shape), scale, int(grid.zero_point), grid.num_bits, grid.narrow_range, quantizer
+        )
         self._tensors[name] = tensor
         return tensor
 
@@ -102,8 +140,13 @@ class _Lowering:
         output = self._add_tensor(unit.output, self._network.shapes[unit.output])
         sources = [self._tensors[name] for name in inputs]
         op = unit.op
-        common = {"layer": op, "layers": tuple(layer.name for layer in unit.layers), "inputs": inputs,
-                  "output": unit.output, "clamp": self._clamp(unit, output)}
+        common = {
+            "layer": op,
+            "layers": tuple(layer.name for layer in unit.layers),
+            "inputs": inputs,
+            "output": unit.output,
+            "clamp": self._clamp(unit, output),
+        }
         if isinstance(op, _WINDOWED):
             common["pads"] = _pads(op, sources[0].shape, output.shape)
         if isinstance(op, WEIGHTED):
@@ -148,17 +191,26 @@ class _Lowering:
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
         bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
         bound = int((products + np.abs(bias)).max())
-        chosen = agreeing_scales(source.scale, grid.scale, output.scale, output.zero_point, 2**(output.num_bits - 1))
-        weights = IntegerWeights(unit.name + ".weights", _read_only(codes.astype(storage_dtype(grid.num_bits))),
-                                 _read_only(chosen), _read_only(grid.zero_point), grid.num_bits, grid.narrow_range,
-                                 _read_only(bias.astype(np.int64 if wide else np.int32)))
+        chosen = agreeing_scales(source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+        weights = IntegerWeights(
+            unit.name + ".weights",
+            _read_only(codes.astype(storage_dtype(grid.num_bits))),
+            _read_only(chosen),
+            _read_only(grid.zero_point),
+            grid.num_bits,
+            grid.narrow_range,
+            _read_only(bias.astype(np.int64 if wide else np.int32)),
+        )
         factors = self._factors(unit, source.scale * weights.channel_scales.astype(np.float64) / output.scale, bound)
         return IntegerOp(weights=weights, factors=factors, accumulator_bits=_bits(bound), **common)
 
     def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
-            raise ExportError(f"layer {unit.name!r}: its sums take up to {_bits(bound)} bits; allowed: {_bits(LARGEST_ACCUMULATOR)}; possible with fewer bits for its "
-                              "weights or its input")
+            raise ExportError(
+                f"layer {unit.name!r}: its sums take up to {_bits(bound)} bits; allowed: "
+                f"{_bits(LARGEST_ACCUMULATOR)}; possible with fewer bits for its "
+                "weights or its input"
+            )
         factors = fixed_point(real, multiplier_bits(bound))
         return FixedPoint(_read_only(factors.multiplier), _read_only(factors.right_shift))
 

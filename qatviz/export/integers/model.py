@@ -219,14 +219,20 @@ class IntegerModel:
         for tensor in self.tensors:
             if tensor.name == wanted:
                 return tensor
-        raise ExportError(f"integer model {self.name!r}: there is no tensor {name!r}; there are {', '.join(tensor.name for tensor in self.tensors)}")
+        raise ExportError(
+            f"integer model {self.name!r}: there is no tensor {name!r}; there are "
+            f"{', '.join(tensor.name for tensor in self.tensors)}"
+        )
 
     def op(self, name: str) -> IntegerOp:
         """The operation that stands for the layer of this name; :class:`ExportError` if there is none."""
         for op in self.ops:
             if name in op.layers:
                 return op
-        raise ExportError(f"integer model {self.name!r}: there is no operation {name!r}; there are {', '.join(op.name for op in self.ops)}")
+        raise ExportError(
+            f"integer model {self.name!r}: there is no operation {name!r}; there are "
+            f"{', '.join(op.name for op in self.ops)}"
+        )
 
 
 def storage_dtype(num_bits: int) -> np.dtype:

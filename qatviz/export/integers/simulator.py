@@ -32,7 +32,10 @@ def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
     tensor = model.tensor(model.input)
     images = np.asarray(images, np.float32)
     if images.shape[1:] != tensor.shape:
-        raise ExportError(f"integer model {model.name!r}: the images are {list(images.shape)}; expected: [n, {', '.join(map(str, tensor.shape))}]")
+        raise ExportError(
+            f"integer model {model.name!r}: the images are {list(images.shape)}; expected: [n, "
+            f"{', '.join(map(str, tensor.shape))}]"
+        )
     return quantize(images, tensor.grid)
 
 
@@ -41,12 +44,13 @@ def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
     return simulate_tensors(model, images, [model.output])[model.output]
 
 
-def simulate_tensors(model: IntegerModel, images: np.ndarray,
-                     names: Optional[Iterable[str]] = None) -> Dict[str, np.ndarray]:
+def simulate_tensors(
+    model: IntegerModel, images: np.ndarray, names: Optional[Iterable[str]] = None
+) -> Dict[str, np.ndarray]:
     """int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
     codes = quantize_input(model, images)
     wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
-    parts = [run_codes(model, codes[start:start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
+    parts = [run_codes(model, codes[start : start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
     return {name: np.concatenate([part[name] for part in parts]) for name in wanted}
 
 
@@ -82,7 +86,7 @@ def _conv(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     x = _padded(op, _centred(inputs), 0).astype(_exact_dtype(op))
     columns = _windows(x, op.layer.kernel_size, op.layer.strides, op.layer.dilation, output.shape)
     matrix = weights.reshape(-1, weights.shape[-1]).astype(x.dtype)
-    return _requantized(op, columns.reshape(columns.shape[:3] + (len(matrix),)) @ matrix, output)
+    return _requantized(op, columns.reshape((*columns.shape[:3], len(matrix))) @ matrix, output)
 
 
 def _depthwise(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -106,8 +110,10 @@ def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.n
 
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
-    products = sum((codes.astype(np.int64) - tensor.zero_point) * multiplier
-                   for (codes, tensor), multiplier in zip(inputs, op.factors.multiplier))
+    products = sum(
+        (codes.astype(np.int64) - tensor.zero_point) * multiplier
+        for (codes, tensor), multiplier in zip(inputs, op.factors.multiplier)
+    )
     return round_shift(products, op.factors.right_shift[0]) + output.zero_point
 
 
@@ -118,7 +124,7 @@ def _global_average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np
 
 def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     centred = _centred(inputs)
-    counts = _pooled(op, _padded(op, np.ones((1,) + centred.shape[1:], np.int64), 0), output, np.add)
+    counts = _pooled(op, _padded(op, np.ones((1, *centred.shape[1:]), np.int64), 0), output, np.add)
     sums = _pooled(op, _padded(op, centred.astype(np.int64), 0), output, np.add)
     return (2 * sums + counts) // (2 * counts) + output.zero_point
 
@@ -135,12 +141,12 @@ def _concat(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray
 
 def _reshape(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, _ = inputs[0]
-    return codes.reshape((len(codes),) + output.shape)
+    return codes.reshape((len(codes), *output.shape))
 
 
 def _zero_pad(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
-    return np.pad(codes, ((0, 0),) + tuple(op.layer.padding) + ((0, 0),), "constant", constant_values=tensor.zero_point)
+    return np.pad(codes, ((0, 0), *tuple(op.layer.padding), (0, 0)), "constant", constant_values=tensor.zero_point)
 
 
 def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -148,30 +154,43 @@ def _passed_on(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndar
 
 
 _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] = {
-    "Conv2D": _conv, "DepthwiseConv2D": _depthwise, "Dense": _dense, "Add": _add, "GlobalAveragePool": _global_average,
-    "AveragePool": _average, "MaxPool": _largest, "Concat": _concat, "Flatten": _reshape, "Reshape": _reshape,
-    "ZeroPad": _zero_pad, "ReLU": _passed_on, "ReLU6": _passed_on,
+    "Conv2D": _conv,
+    "DepthwiseConv2D": _depthwise,
+    "Dense": _dense,
+    "Add": _add,
+    "GlobalAveragePool": _global_average,
+    "AveragePool": _average,
+    "MaxPool": _largest,
+    "Concat": _concat,
+    "Flatten": _reshape,
+    "Reshape": _reshape,
+    "ZeroPad": _zero_pad,
+    "ReLU": _passed_on,
+    "ReLU6": _passed_on,
 }
 
 
 def _exact_dtype(op: IntegerOp) -> np.dtype:
     """The fastest type in which the sums of products are exact."""
-    largest = 2**(op.accumulator_bits - 1)
+    largest = 2 ** (op.accumulator_bits - 1)
     return next(np.dtype(dtype) for limit, dtype in _EXACT if largest <= limit)
 
 
 def _padded(op: IntegerOp, x: np.ndarray, value: int) -> np.ndarray:
     if op.pads == ((0, 0), (0, 0)):
         return x
-    return np.pad(x, ((0, 0),) + op.pads + ((0, 0),), "constant", constant_values=value)
+    return np.pad(x, ((0, 0), *op.pads, (0, 0)), "constant", constant_values=value)
 
 
 def _windows(x: np.ndarray, size: Pair, strides: Pair, dilation: Pair, shape: Tuple[int, ...]) -> np.ndarray:
     """View ``[n, rows, columns, height, width, channels]`` of the windows of ``x`` ``[n, ., ., channels]``."""
     n, row, column, channel = x.strides
     return np.lib.stride_tricks.as_strided(
-        x, (len(x),) + tuple(shape[:2]) + tuple(size) + x.shape[3:],
-        (n, row * strides[0], column * strides[1], row * dilation[0], column * dilation[1], channel), writeable=False)
+        x,
+        (len(x), *tuple(shape[:2]), *tuple(size), *x.shape[3:]),
+        (n, row * strides[0], column * strides[1], row * dilation[0], column * dilation[1], channel),
+        writeable=False,
+    )
 
 
 def _pooled(op: IntegerOp, x: np.ndarray, output: IntegerTensor, combine: Callable) -> np.ndarray:

@@ -10,8 +10,9 @@ from qatviz.quant.affine import AffineGrid
 from qatviz.quant.agreeing_sums import agreeing_sum_scale
 
 
-def moved_sum_scales(plan: QuantizationPlan,
-                     grid_in_use: Callable[[str], Optional[AffineGrid]]) -> Dict[str, np.float32]:
+def moved_sum_scales(
+    plan: QuantizationPlan, grid_in_use: Callable[[str], Optional[AffineGrid]]
+) -> Dict[str, np.float32]:
     """By quantizer, of Adds whose quantizer is on and that of both inputs.
 
     ``grid_in_use`` gives the grid of an activations tensor, None where that is in float.
@@ -24,6 +25,9 @@ def moved_sum_scales(plan: QuantizationPlan,
             if output is not None and all(grid is not None for grid in grids):
                 moved[plan.grid_of(unit.output)] = agreeing_sum_scale(
                     [moved.get(name, grid.scale) for name, grid in zip(names, grids)],
-                    [int(grid.zero_point) for grid in grids], [2**(grid.num_bits - 1) for grid in grids],
-                    output.scale, 2**(output.num_bits - 1))
+                    [int(grid.zero_point) for grid in grids],
+                    [2 ** (grid.num_bits - 1) for grid in grids],
+                    output.scale,
+                    2 ** (output.num_bits - 1),
+                )
     return moved

@@ -42,8 +42,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the Keras model", 0.05)
     content, untouched = keras_file(origin, values)
     if untouched:
-        notes.append(f"{untouched} weights of the Keras model have no part in the network's output, and their values were not "
-                     "kept: they are new")
+        notes.append(
+            f"{untouched} weights of the Keras model have no part in the network's output, and their values were not "
+            "kept: they are new"
+        )
     report = _proof(source, content, notes, progress.part(0.3, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, content, report), report)
@@ -56,11 +58,14 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
         return keras_description(source.network), []
     if known.config is None:
         return keras_description(source.network), [
-            "the model could not describe itself, so this is another one, of the same layers"]
+            "the model could not describe itself, so this is another one, of the same layers"
+        ]
     if known.has_code and not options["allow_code"]:
-        raise ExportError("the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with "
-                          "your rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
-                          "model of the same layers without code")
+        raise ExportError(
+            "the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with "
+            "your rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
+            "model of the same layers without code"
+        )
     return known, []
 
 
@@ -72,23 +77,35 @@ def _proof(source: ExportSource, content: bytes, notes: List[str], progress: Pro
         found = []
         for start in range(0, len(images), BATCH):
             progress.at("running the file", 0.1 + 0.4 * start / len(images))
-            found.append(model.predict_on_batch(images[start:start + BATCH]))
+            found.append(model.predict_on_batch(images[start : start + BATCH]))
     progress.at("running the evaluation graph", 0.5)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         expected = graph.logits(images, quantized=False)
     if isinstance(source.network.layer(source.network.output), Softmax):
         expected = _softmax(expected)
-    about = dict(source.metadata, format="Keras model, float", network=source.network.name,
-                 runtime=f"tf.keras of TensorFlow {tf.__version__}")
+    about = dict(
+        source.metadata,
+        format="Keras model, float",
+        network=source.network.name,
+        runtime=f"tf.keras of TensorFlow {tf.__version__}",
+    )
     parameters = sum(value.nbytes for name, value in source.arrays.items() if _is_parameter(source, name))
-    return value_report(about, "float", {"float": expected, "file": np.concatenate(found)}, held_out,
-                        {"file": len(content), "float32 parameters": parameters}, _BAR, tuple(notes))
+    return value_report(
+        about,
+        "float",
+        {"float": expected, "file": np.concatenate(found)},
+        held_out,
+        {"file": len(content), "float32 parameters": parameters},
+        _BAR,
+        tuple(notes),
+    )
 
 
 def _is_parameter(source: ExportSource, name: str) -> bool:
     layer, _, parameter = name.rpartition(".")
-    return any(known.name == layer and parameter in source.network.parameter_shapes(layer)
-               for known in source.network.layers)
+    return any(
+        known.name == layer and parameter in source.network.parameter_shapes(layer) for known in source.network.layers
+    )
 
 
 def _softmax(logits: np.ndarray) -> np.ndarray:

@@ -39,8 +39,11 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
             if name in origin.arrays:
                 found[name] = arrays[name]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
-                raise ExportError(f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it; possible "
-                                  "with the option rebuild, a model of the same layers with such an array")
+                raise ExportError(
+                    f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for "
+                    "it; possible "
+                    "with the option rebuild, a model of the same layers with such an array"
+                )
         is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
         if is_fused and layer.epsilon < LEAST_FUSED_EPSILON:
             name = layer.name + ".moving_variance"

@@ -25,8 +25,10 @@ def expected_pads(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...])
         size, dilation = layer.kernel_size, layer.dilation
     else:
         return None
-    missing = [max((result[axis] - 1) * layer.strides[axis] + (size[axis] - 1) * dilation[axis] + 1 - image[axis], 0)
-               for axis in range(2)]
+    missing = [
+        max((result[axis] - 1) * layer.strides[axis] + (size[axis] - 1) * dilation[axis] + 1 - image[axis], 0)
+        for axis in range(2)
+    ]
     return (missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2)
 
 
@@ -37,13 +39,20 @@ def check_grids(layer: Layer, sources: List[IntegerTensor], output: IntegerTenso
     ------
     ExportError
     """
-    if isinstance(layer, _WEIGHTED + (Add, GlobalAveragePool)):
+    if isinstance(layer, (*_WEIGHTED, Add, GlobalAveragePool)):
         return
     for source in sources:
         if (source.scale, source.zero_point, source.num_bits, source.narrow_range) != (
-                output.scale, output.zero_point, output.num_bits, output.narrow_range):
-            raise ExportError(f"{where}: its input {source.name!r} has another scale, zero point or range than its output: expected the "
-                              f"same, for a {layer.kind} passes codes on")
+            output.scale,
+            output.zero_point,
+            output.num_bits,
+            output.narrow_range,
+        ):
+            raise ExportError(
+                f"{where}: its input {source.name!r} has another scale, zero point or range than its output: "
+                "expected the "
+                f"same, for a {layer.kind} passes codes on"
+            )
 
 
 def accumulator_bound(op: IntegerOp, sources: List[IntegerTensor]) -> int:
@@ -77,22 +86,33 @@ def check_factors(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTe
         real = np.array([source.scale for source in sources]) / output.scale
     else:
         real = np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])
-    for name, array, low, high in (("multiplier", multiplier, 0, 2**31 - 1),
-                                   ("right_shift", right_shift, 1, PRODUCT_BITS)):
+    for name, array, low, high in (
+        ("multiplier", multiplier, 0, 2**31 - 1),
+        ("right_shift", right_shift, 1, PRODUCT_BITS),
+    ):
         if array.dtype != np.int64 or array.shape != real.shape or array.min() < low or array.max() > high:
-            raise ExportError(f"{where}.{name} is {array.dtype} {list(array.shape)}: expected int64 {list(real.shape)} of {low} to {high}")
+            raise ExportError(
+                f"{where}.{name} is {array.dtype} {list(array.shape)}: expected int64 {list(real.shape)} of "
+                f"{low} to {high}"
+            )
     bound = accumulator_bound(op, sources)
     largest = bound if isinstance(op.layer, Add) else bound * int(multiplier.max())
     if largest.bit_length() > PRODUCT_BITS or (isinstance(op.layer, Add) and len(set(right_shift.tolist())) > 1):
-        raise ExportError(f"{where}.multiplier: its products take {largest.bit_length()} bits, or its shifts differ: at most {PRODUCT_BITS} are "
-                          "possible")
+        raise ExportError(
+            f"{where}.multiplier: its products take {largest.bit_length()} bits, or its shifts differ: at most "
+            f"{PRODUCT_BITS} are "
+            "possible"
+        )
     allowed = _FACTOR_ERROR * (real.max() if isinstance(op.layer, Add) else real)
     as_it_is = np.abs(op.factors.real - real) <= allowed
     vanishes = (multiplier == 0) & (real * bound < 1)
     saturates = np.minimum(op.factors.real, real) >= _SATURATED
     if not (as_it_is | vanishes | saturates).all():
-        raise ExportError(f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected {real[0]:.6g}, found "
-                          f"{op.factors.real[0]:.6g}")
+        raise ExportError(
+            f"{where}.multiplier and {where}.right_shift are not the ratio of the scales: expected "
+            f"{real[0]:.6g}, found "
+            f"{op.factors.real[0]:.6g}"
+        )
 
 
 def _reach(tensor: IntegerTensor) -> int:

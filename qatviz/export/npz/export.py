@@ -35,8 +35,10 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     Cancelled
     """
     if path.suffix.lower() == SUFFIX:
-        raise ExportError(f"{path}: is the name of the description, which is written beside the arrays; expected a name "
-                          "that ends in .npz")
+        raise ExportError(
+            f"{path}: is the name of the description, which is written beside the arrays; expected a name "
+            "that ends in .npz"
+        )
     progress.at("making the integers", 0.0)
     model = integer_model(source.network, source.book, source.arrays, source.step, source.metadata)
     progress.at("writing the arrays", 0.05)
@@ -44,9 +46,14 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     found = _read_back(arrays, described)
     tensors = [op.output for op in found.ops]
     exported = Exported(
-        f"NumPy arrays ({SCHEMA})", RUNTIME, lambda codes: run_codes(found, codes, [found.output]),
-        lambda codes: run_codes(found, codes, tensors), len(arrays) + len(described), REACHED,
-        ("its size is that of both files",))
+        f"NumPy arrays ({SCHEMA})",
+        RUNTIME,
+        lambda codes: run_codes(found, codes, [found.output]),
+        lambda codes: run_codes(found, codes, tensors),
+        len(arrays) + len(described),
+        REACHED,
+        ("its size is that of both files",),
+    )
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *source.held_out(), progress.part(0.2, 0.98))

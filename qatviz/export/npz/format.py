@@ -27,9 +27,11 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 SCHEMA = "qatviz-integer-model/2"
 #: The entry that tells damage; who changes a description or an array on purpose leaves it out.
 CHECKSUM = "checksum"
-_ABOUT = ("A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
-          "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
-          "up, adds its output's zero point, and clamps. The arrays are in the .npz beside this file.")
+_ABOUT = (
+    "A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
+    "codes less their zero points, adds its bias, takes that times multiplier / 2**right_shift, rounds once, half "
+    "up, adds its output's zero point, and clamps. The arrays are in the .npz beside this file."
+)
 
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
@@ -46,24 +48,38 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
     arrays = {}
     for op in model.ops:
         if op.weights is not None:
-            arrays.update({op.name + ".weights": op.weights.codes, op.name + ".weights.scale": op.weights.scale,
-                           op.name + ".weights.zero_point": op.weights.zero_point, op.name + ".bias": op.weights.bias})
+            arrays.update(
+                {
+                    op.name + ".weights": op.weights.codes,
+                    op.name + ".weights.scale": op.weights.scale,
+                    op.name + ".weights.zero_point": op.weights.zero_point,
+                    op.name + ".bias": op.weights.bias,
+                }
+            )
         if op.factors is not None:
-            arrays.update({op.name + ".multiplier": op.factors.multiplier,
-                           op.name + ".right_shift": op.factors.right_shift})
+            arrays.update(
+                {op.name + ".multiplier": op.factors.multiplier, op.name + ".right_shift": op.factors.right_shift}
+            )
     return arrays
 
 
 def description(model: IntegerModel) -> Dict[str, Any]:
     """All else, JSON-able."""
     return {
-        "schema": SCHEMA, "about": _ABOUT, "name": model.name, "input": model.input, "output": model.output,
-        "softmax": model.softmax, "aliases": dict(model.aliases), "notes": list(model.notes),
+        "schema": SCHEMA,
+        "about": _ABOUT,
+        "name": model.name,
+        "input": model.input,
+        "output": model.output,
+        "softmax": model.softmax,
+        "aliases": dict(model.aliases),
+        "notes": list(model.notes),
         "metadata": model.metadata,
         "tensors": [_tensor(tensor) for tensor in model.tensors],
         "operations": [_operation(op) for op in model.ops],
-        "arrays": {name: {"dtype": array.dtype.name, "shape": list(array.shape)}
-                   for name, array in arrays_of(model).items()},
+        "arrays": {
+            name: {"dtype": array.dtype.name, "shape": list(array.shape)} for name, array in arrays_of(model).items()
+        },
     }
 
 
@@ -78,15 +94,26 @@ def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
 
 
 def _tensor(tensor: IntegerTensor) -> Dict[str, Any]:
-    return {"name": tensor.name, "shape": list(tensor.shape), "scale": tensor.scale, "zero_point": tensor.zero_point,
-            "num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range, "quantizer": tensor.quantizer}
+    return {
+        "name": tensor.name,
+        "shape": list(tensor.shape),
+        "scale": tensor.scale,
+        "zero_point": tensor.zero_point,
+        "num_bits": tensor.num_bits,
+        "narrow_range": tensor.narrow_range,
+        "quantizer": tensor.quantizer,
+    }
 
 
 def _operation(op: IntegerOp) -> Dict[str, Any]:
     weights = op.weights
     return {
-        "layer": op.layer.to_dict(), "layers": list(op.layers), "inputs": list(op.inputs), "output": op.output,
-        "clamp": list(op.clamp), "pads": None if op.pads is None else [list(side) for side in op.pads],
+        "layer": op.layer.to_dict(),
+        "layers": list(op.layers),
+        "inputs": list(op.inputs),
+        "output": op.output,
+        "clamp": list(op.clamp),
+        "pads": None if op.pads is None else [list(side) for side in op.pads],
         "weights": None if weights is None else {"num_bits": weights.num_bits, "narrow_range": weights.narrow_range},
         "accumulator_bits": op.accumulator_bits,
     }
@@ -99,8 +126,7 @@ def _text(record: Dict[str, Any]) -> str:
         if name in ("tensors", "operations"):
             text = "[\n  {}\n ]".format(",\n  ".join(_line(entry) for entry in value))
         elif name == "arrays":
-            text = "{{\n  {}\n }}".format(",\n  ".join(f"{_line(key)}: {_line(entry)}"
-                                                     for key, entry in value.items()))
+            text = "{{\n  {}\n }}".format(",\n  ".join(f"{_line(key)}: {_line(entry)}" for key, entry in value.items()))
         else:
             text = _line(value)
         entries.append(f"{_line(name)}: {text}")

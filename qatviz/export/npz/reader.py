@@ -50,8 +50,9 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
             raise ExportError(f"{described}: is larger than {_MOST_TEXT:,} bytes")
         return _Reader(str(path), fields.parsed(content, str(described)), str(described)).model()
     except (DataError, NetworkError) as error:
-        raise ExportError(str(error) if str(path) in str(error) or str(described) in str(error)
-                          else f"{described}: {error}") from error
+        raise ExportError(
+            str(error) if str(path) in str(error) or str(described) in str(error) else f"{described}: {error}"
+        ) from error
 
 
 class _Reader:
@@ -68,8 +69,11 @@ class _Reader:
         tensors = [self._tensor(entry) for entry in fields.items(record, "tensors", where)]
         layers = [self._layer(entry) for entry in fields.items(record, "operations", where)]
         if not tensors or len(tensors) != len(layers) + 1 or len({tensor.name for tensor in tensors}) != len(tensors):
-            raise ExportError(f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input's and one for each, of "
-                              "different names")
+            raise ExportError(
+                f"{where}: has {len(tensors)} tensors for {len(layers)} operations: expected the input's and "
+                "one for each, of "
+                "different names"
+            )
         by_name = {tensor.name: tensor for tensor in tensors}
         aliases = self._aliases(by_name)
         if fields.text(record, "input", where) != tensors[0].name or tensors[0].name != checks.INPUT:
@@ -78,16 +82,25 @@ class _Reader:
             raise fields.refused(record["output"], where + ": output", "the name of a tensor")
         arrays = self._arrays(self._expected(layers))
         if record.get(CHECKSUM, "") not in ("", checksum(record, arrays)):
-            raise ExportError(f"{where}: it or {self._path} was changed or damaged since they were written, or they are of two "
-                              f"exports; expected what its {CHECKSUM!r} tells (leave that out after a change on purpose)")
+            raise ExportError(
+                f"{where}: it or {self._path} was changed or damaged since they were written, or they are of two "
+                f"exports; expected what its {CHECKSUM!r} tells (leave that out after a change on purpose)"
+            )
         ops, known = [], [tensors[0].name]
         for layer, tensor, entry in zip(layers, tensors[1:], record["operations"]):
             ops.append(self._operation(layer, tensor, entry, {name: by_name[name] for name in known}, aliases, arrays))
             known.append(tensor.name)
         metadata = fields.mapping(fields.field(record, "metadata", where), where + ": metadata")
-        return IntegerModel(checks.layer_name(where + ": name", fields.text(record, "name", where)), tuple(tensors),
-                            tuple(ops), record["output"], fields.optional_text(record, "softmax", where), aliases,
-                            fields.texts(record, "notes", where), metadata)
+        return IntegerModel(
+            checks.layer_name(where + ": name", fields.text(record, "name", where)),
+            tuple(tensors),
+            tuple(ops),
+            record["output"],
+            fields.optional_text(record, "softmax", where),
+            aliases,
+            fields.texts(record, "notes", where),
+            metadata,
+        )
 
     def _tensor(self, entry: Any) -> IntegerTensor:
         name = fields.text(fields.mapping(entry, self._where + ": tensor"), "name", self._where + ": tensor")
@@ -97,9 +110,15 @@ class _Reader:
         shape = fields.integers(entry, "shape", where, 1, 2**31)
         if not shape or element_count(shape) >= 2**31:
             raise fields.refused(list(shape), where + ": shape", "sizes of fewer than 2**31 codes")
-        return IntegerTensor(name, shape, fields.scale(entry, "scale", where),
-                             fields.integer(entry, "zero_point", where, *code_bounds(bits, narrow)), bits, narrow,
-                             fields.text(entry, "quantizer", where))
+        return IntegerTensor(
+            name,
+            shape,
+            fields.scale(entry, "scale", where),
+            fields.integer(entry, "zero_point", where, *code_bounds(bits, narrow)),
+            bits,
+            narrow,
+            fields.text(entry, "quantizer", where),
+        )
 
     def _layer(self, entry: Any) -> Layer:
         where = self._where + ": operation"
@@ -122,8 +141,10 @@ class _Reader:
         found = {}
         for name, entry in manifest.items():
             where = f"{self._where}: array {name!r}"
-            found[name] = (fields.text(fields.mapping(entry, where), "dtype", where),
-                           fields.integers(entry, "shape", where, 0, 2**31))
+            found[name] = (
+                fields.text(fields.mapping(entry, where), "dtype", where),
+                fields.integers(entry, "shape", where, 0, 2**31),
+            )
         names = set()
         for layer in layers:
             weighted = isinstance(layer, WEIGHTED)
@@ -131,7 +152,10 @@ class _Reader:
             parts += (".multiplier", ".right_shift") if weighted or layer.kind in ("GlobalAveragePool", "Add") else ()
             names.update(layer.name + part for part in parts)
         if names != set(found):
-            raise ExportError(f"{self._where}: arrays: {'lack' if names - set(found) else 'have'} {', '.join(sorted(names ^ set(found)))}: expected one for each that the operations have")
+            raise ExportError(
+                f"{self._where}: arrays: {'lack' if names - set(found) else 'have'} "
+                f"{', '.join(sorted(names ^ set(found)))}: expected one for each that the operations have"
+            )
         return found
 
     def _arrays(self, expected: Shapes) -> Dict[str, np.ndarray]:
@@ -140,22 +164,37 @@ class _Reader:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
         if set(sizes) != {name + ".npy" for name in expected}:
             odd = sorted(set(sizes) ^ {name + ".npy" for name in expected})
-            raise ExportError(f"{self._path}: does not have the arrays that {self._where} tells: {', '.join(odd[:4])} {'is' if len(odd) == 1 else 'are'} in one of them only")
+            raise ExportError(
+                f"{self._path}: does not have the arrays that {self._where} tells: {', '.join(odd[:4])} "
+                f"{'is' if len(odd) == 1 else 'are'} in one of them only"
+            )
         for name, (dtype, shape) in expected.items():
             if dtype not in _TYPES:
                 raise fields.refused(dtype, f"{self._where}: array {name!r}: dtype", ", ".join(_TYPES))
             if sizes[name + ".npy"] > np.dtype(dtype).itemsize * element_count(shape) + _HEADER:
-                raise ExportError(f"{self._path}: {name}: has {sizes[name + '.npy']:,} bytes: expected {dtype} {list(shape)}")
+                raise ExportError(
+                    f"{self._path}: {name}: has {sizes[name + '.npy']:,} bytes: expected {dtype} {list(shape)}"
+                )
         arrays = read_npz(self._path, list(expected))
         for name, (dtype, shape) in expected.items():
             if arrays[name].dtype != np.dtype(dtype) or arrays[name].shape != shape:
-                raise ExportError(f"{self._path}: {name}: is {arrays[name].dtype} {list(arrays[name].shape)}: expected {dtype} {list(shape)}")
+                raise ExportError(
+                    f"{self._path}: {name}: is {arrays[name].dtype} {list(arrays[name].shape)}: expected "
+                    f"{dtype} {list(shape)}"
+                )
             arrays[name] = np.array(arrays[name])
             arrays[name].flags.writeable = False
         return arrays
 
-    def _operation(self, layer: Layer, output: IntegerTensor, entry: Dict[str, Any], known: Dict[str, IntegerTensor],
-                   aliases: Dict[str, str], arrays: Dict[str, np.ndarray]) -> IntegerOp:
+    def _operation(
+        self,
+        layer: Layer,
+        output: IntegerTensor,
+        entry: Dict[str, Any],
+        known: Dict[str, IntegerTensor],
+        aliases: Dict[str, str],
+        arrays: Dict[str, np.ndarray],
+    ) -> IntegerOp:
         where = f"{self._where}: operation {layer.name!r}"
         inputs = fields.texts(entry, "inputs", where)
         if inputs != tuple(aliases.get(name, name) for name in layer.inputs) or not set(inputs) <= set(known):
@@ -165,8 +204,7 @@ class _Reader:
             raise fields.refused(entry["output"], where + ": output", repr(output.name))
         shape = tuple(layer.output_shape([source.shape for source in sources]))
         if shape != output.shape:
-            raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape",
-                                 list(shape))
+            raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape", list(shape))
         pads = expected_pads(layer, sources[0].shape, output.shape)
         if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
             raise fields.refused(entry["pads"], where + ": pads", f"{pads}")
@@ -181,17 +219,28 @@ class _Reader:
         if layer.name + ".multiplier" in arrays:
             factors = FixedPoint(arrays[layer.name + ".multiplier"], arrays[layer.name + ".right_shift"])
         check_grids(layer, sources, output, where)
-        op = IntegerOp(layer, layers, inputs, output.name, clamp, pads, weights, factors,
-                       fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS))
+        op = IntegerOp(
+            layer,
+            layers,
+            inputs,
+            output.name,
+            clamp,
+            pads,
+            weights,
+            factors,
+            fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS),
+        )
         check_factors(op, sources, output, self._path)
         bound = accumulator_bound(op, sources)
         if op.accumulator_bits != (bound.bit_length() + 1 if factors is not None else 0):
-            raise fields.refused(op.accumulator_bits, where + ": accumulator_bits",
-                                 "what its weights and inputs make it")
+            raise fields.refused(
+                op.accumulator_bits, where + ": accumulator_bits", "what its weights and inputs make it"
+            )
         return op
 
-    def _weights(self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str,
-                 arrays: Dict[str, np.ndarray]) -> Any:
+    def _weights(
+        self, layer: Layer, sources: List[IntegerTensor], entry: Any, where: str, arrays: Dict[str, np.ndarray]
+    ) -> Any:
         if not isinstance(layer, WEIGHTED):
             if entry is not None:
                 raise fields.refused(entry, where + ": weights", f"null: a {layer.kind} has none")
@@ -200,26 +249,29 @@ class _Reader:
         bits = fields.integer(entry, "num_bits", where, MIN_BITS, MAX_BITS)
         narrow = fields.flag(entry, "narrow_range", where)
         name = layer.name + ".weights"
-        codes, scale, zero_point, bias = (arrays[key] for key in (name, name + ".scale", name + ".zero_point",
-                                                                 layer.name + ".bias"))
+        codes, scale, zero_point, bias = (
+            arrays[key] for key in (name, name + ".scale", name + ".zero_point", layer.name + ".bias")
+        )
         low, high = code_bounds(bits, narrow)
         wide = max(sources[0].num_bits, bits) > 8
         shape = tuple(layer.parameter_shapes([sources[0].shape])["weights"])
-        channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1:])
+        channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1 :])
         limit = 2**42 if wide else 2**30
         for fits, array, expected in (
-                (codes.dtype == storage_dtype(bits), name, f"codes of {bits} bits"),
-                (codes.shape == shape, name, "the layer's shape"),
-                (low <= codes.min() and codes.max() <= high, name, f"codes {low} to {high}"),
-                (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale",
-                 "one, or one a channel"),
-                (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
-                (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point",
-                 "as of the scale"),
-                (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
-                (bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,), layer.name + ".bias",
-                 f"{'int64' if wide else 'int32'} [{channels}]"),
-                (-limit <= bias.min() and bias.max() <= limit, layer.name + ".bias", f"at most {limit}")):
+            (codes.dtype == storage_dtype(bits), name, f"codes of {bits} bits"),
+            (codes.shape == shape, name, "the layer's shape"),
+            (low <= codes.min() and codes.max() <= high, name, f"codes {low} to {high}"),
+            (scale.dtype == np.float32 and scale.shape in ((), (channels,)), name + ".scale", "one, or one a channel"),
+            (np.isfinite(scale).all() and (scale > 0).all(), name + ".scale", "numbers above 0"),
+            (zero_point.dtype == np.int32 and zero_point.shape == scale.shape, name + ".zero_point", "as of the scale"),
+            (low <= zero_point.min() and zero_point.max() <= high, name + ".zero_point", "codes"),
+            (
+                bias.dtype == (np.int64 if wide else np.int32) and bias.shape == (channels,),
+                layer.name + ".bias",
+                f"{'int64' if wide else 'int32'} [{channels}]",
+            ),
+            (-limit <= bias.min() and bias.max() <= limit, layer.name + ".bias", f"at most {limit}"),
+        ):
             if not fits:
                 raise ExportError(f"{self._path}: {array} does not fit its operation: expected {expected}")
         return IntegerWeights(name, codes, scale, zero_point, bits, narrow, bias)

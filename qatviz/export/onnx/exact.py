@@ -32,19 +32,23 @@ class ExactOperations:
 
     def takes(self, op: IntegerOp) -> bool:
         """Whether it has such a form and needs it: all other operations are exact, or computed in float anyway."""
-        tensors = [self._model.tensor(name) for name in op.inputs + (op.output,)]
+        tensors = [self._model.tensor(name) for name in (*op.inputs, op.output)]
         if op.kind not in _KINDS or any(map(is_wide, tensors)):
             return False
         return op.weights is None or not (computed_in_float(self._model, op) or self._weights(op).factor is not None)
 
-    def weighted(self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray],
-                 **attributes: Any) -> None:
+    def weighted(
+        self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any
+    ) -> None:
         """ConvInteger or MatMulInteger, with weights as ``arrange`` puts them."""
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
         name, dtype = op.weights.name, self._storage.dtype
-        inputs = [codes_name(source), self._file.add_constant(name + ".codes", arrange(stored.codes), dtype),
-                  self._grids.zero_point(source),
-                  self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype)]
+        inputs = [
+            codes_name(source),
+            self._file.add_constant(name + ".codes", arrange(stored.codes), dtype),
+            self._grids.zero_point(source),
+            self._file.add_constant(name + ".zero_point", stored.zero_point.flat[0], dtype),
+        ]
         sums = self._file.add_step(operator, inputs, op.name, **attributes)
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
         bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
@@ -85,7 +89,7 @@ class ExactOperations:
         least, greatest = (float(self._storage.stored(code)) for code in op.clamp)
         # The half keeps the greatest away from the next code, whatever its own rounding.
         ends = [self._number(name + ".least", least), self._number(name + ".greatest", greatest + 0.5)]
-        value = self._file.add_step("Clip", [value] + ends, name + ".limit")
+        value = self._file.add_step("Clip", [value, *ends], name + ".limit")
         codes = self._file.add_node("Cast", [value], codes_name(output), name + ".round_down", to=UINT8)
         self._grids.put_codes(output, codes)
 

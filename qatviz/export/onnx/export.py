@@ -48,8 +48,15 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     held_out = source.held_out()
     notes = file.notes + tuple(notes_on(file) + _input_notes(model, layers, held_out.images[:BATCH]))
     title = f"ONNX {file.storage.name}{', exact' if options['exact'] else ''}"
-    exported = Exported(title, runtime_name(), OnnxRunner(model, logits).run, layers.run,
-                        len(file.content), REACHED_WIDE if _is_wide(model) else REACHED, notes)
+    exported = Exported(
+        title,
+        runtime_name(),
+        OnnxRunner(model, logits).run,
+        layers.run,
+        len(file.content),
+        REACHED_WIDE if _is_wide(model) else REACHED,
+        notes,
+    )
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
@@ -60,8 +67,13 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 def _is_wide(model: IntegerModel) -> bool:
-    return max([tensor.num_bits for tensor in model.tensors] +
-               [op.weights.num_bits for op in model.ops if op.weights is not None]) > BITS
+    return (
+        max(
+            [tensor.num_bits for tensor in model.tensors]
+            + [op.weights.num_bits for op in model.ops if op.weights is not None]
+        )
+        > BITS
+    )
 
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
@@ -69,4 +81,6 @@ def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) ->
     different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
     if not different:
         return []
-    return [f"the input: {different:,} of {images.size:,} codes of the first {len(images)} images are not those of the run"]
+    return [
+        f"the input: {different:,} of {images.size:,} codes of the first {len(images)} images are not those of the run"
+    ]

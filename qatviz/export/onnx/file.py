@@ -68,17 +68,27 @@ class OnnxFile:
     def finish(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> bytes:
         """The file with these inputs and outputs, checked by ONNX's own checker, shapes and types included."""
         helper = self._onnx.helper
-        graph = helper.make_graph(self._nodes, self._name, [self._value(port) for port in inputs],
-                                  [self._value(port) for port in outputs], list(self._constants.values()))
-        model = helper.make_model(graph, producer_name="qatviz", producer_version=__version__,
-                                  opset_imports=[helper.make_opsetid("", OPSET)], ir_version=IR_VERSION)
+        graph = helper.make_graph(
+            self._nodes,
+            self._name,
+            [self._value(port) for port in inputs],
+            [self._value(port) for port in outputs],
+            list(self._constants.values()),
+        )
+        model = helper.make_model(
+            graph,
+            producer_name="qatviz",
+            producer_version=__version__,
+            opset_imports=[helper.make_opsetid("", OPSET)],
+            ir_version=IR_VERSION,
+        )
         helper.set_model_props(model, self._about)
         self._onnx.checker.check_model(model, full_check=True)
         return model.SerializeToString()
 
     def _value(self, port: Port) -> Any:
         element = self._onnx.helper.np_dtype_to_tensor_dtype(np.dtype(port.dtype))
-        return self._onnx.helper.make_tensor_value_info(port.name, element, (BATCH_AXIS,) + tuple(port.shape))
+        return self._onnx.helper.make_tensor_value_info(port.name, element, (BATCH_AXIS, *tuple(port.shape)))
 
 
 def onnx_package() -> Any:

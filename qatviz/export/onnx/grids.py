@@ -62,20 +62,21 @@ class Grids:
         """``value`` limited to ``clamp``, a ReLU's or ReLU6's, before it is rounded."""
         if clamp[1] == tensor.bounds[1]:
             return self._node("Relu", [value], name)
-        return self._node("Clip", [value] + self._ends(tensor, clamp, name), name)
+        return self._node("Clip", [value, *self._ends(tensor, clamp, name)], name)
 
     def pass_on(self, tensor: IntegerTensor, value: str, name: str) -> str:
         """``value``, which has the values of ``tensor`` in another order, through its codes: operations that only move
-        values are to have them on both sides too."""
+        values are to have them on both sides too.
+        """
         if is_wide(tensor):
             return value
         grid = self._grid(tensor)
-        codes = self._file.add_node("QuantizeLinear", [value] + grid, name + ".codes", name + ".quantize")
-        return self._file.add_node("DequantizeLinear", [codes] + grid, name + ".on_grid", name + ".dequantize")
+        codes = self._file.add_node("QuantizeLinear", [value, *grid], name + ".codes", name + ".quantize")
+        return self._file.add_node("DequantizeLinear", [codes, *grid], name + ".on_grid", name + ".dequantize")
 
     def put_codes(self, tensor: IntegerTensor, codes: str) -> None:
         """Have ``codes``, which are named as they should be, put out the tensor's values."""
-        self._file.add_node("DequantizeLinear", [codes] + self._grid(tensor), tensor.name, tensor.name + ".dequantize")
+        self._file.add_node("DequantizeLinear", [codes, *self._grid(tensor)], tensor.name, tensor.name + ".dequantize")
 
     def zero_point(self, tensor: IntegerTensor) -> str:
         """The name of its zero point, as stored."""
@@ -85,17 +86,17 @@ class Grids:
         name, grid = tensor.name, self._grid(tensor)
         limited = tuple(clamp) != LIMITS
         rounded = name + ".rounded" if limited else codes_name(tensor)
-        codes = self._file.add_node("QuantizeLinear", [value] + grid, rounded, name + ".quantize")
+        codes = self._file.add_node("QuantizeLinear", [value, *grid], rounded, name + ".quantize")
         if limited:
             ends = [self._codes(f"{name}.{end}_code", limit) for end, limit in zip(_ENDS, clamp)]
-            codes = self._file.add_node("Clip", [codes] + ends, codes_name(tensor), name + ".limit")
+            codes = self._file.add_node("Clip", [codes, *ends], codes_name(tensor), name + ".limit")
         self.put_codes(tensor, codes)
 
     def _round(self, tensor: IntegerTensor, value: str, clamp: Clamp, output: str) -> str:
         """``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as the network in training has it."""
         name, grid = tensor.name, tensor.grid
         lowest, scale = self._number(name + ".lowest", grid.minimum), self._number(name + ".scale", grid.scale)
-        value = self._node("Clip", [value] + self._ends(tensor, clamp, name), name + ".clip")
+        value = self._node("Clip", [value, *self._ends(tensor, clamp, name)], name + ".clip")
         value = self._node("Sub", [value, lowest], name + ".above_lowest")
         value = self._node("Div", [value, scale], name + ".steps")
         value = self._node("Add", [value, self._number(name + ".half", 0.5)], name + ".half_up")
@@ -108,8 +109,10 @@ class Grids:
 
     def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> List[str]:
         """The real values of two codes, as the network in training computes them."""
-        return [self._number(f"{name}.{end}", np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
-                for end, code in zip(_ENDS, clamp)]
+        return [
+            self._number(f"{name}.{end}", np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
+            for end, code in zip(_ENDS, clamp)
+        ]
 
     def _node(self, operator: str, inputs: Sequence[str], name: str) -> str:
         return self._file.add_step(operator, inputs, name)

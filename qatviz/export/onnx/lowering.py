@@ -66,8 +66,14 @@ class OnnxModel(NamedTuple):
     notes: Tuple[str, ...]
 
 
-def onnx_model(model: IntegerModel, softmax: bool = False, layout: str = NHWC, storage: str = UINT8,
-               exact: bool = False, outputs: Optional[Sequence[str]] = None) -> OnnxModel:
+def onnx_model(
+    model: IntegerModel,
+    softmax: bool = False,
+    layout: str = NHWC,
+    storage: str = UINT8,
+    exact: bool = False,
+    outputs: Optional[Sequence[str]] = None,
+) -> OnnxModel:
     """The ONNX file of an integer model.
 
     It takes float32 images ``[N] + shape`` and puts out real values, float32.
@@ -116,8 +122,12 @@ class _Lowering:
         names = tuple(outputs or [self._model.output])
         if outputs is not None:
             tensors = [self._model.tensor(name) for name in outputs]
-            ports = [Port(tensor.name, np.float32, _channels_first(tensor.shape)) if is_wide(tensor) else
-                     Port(codes_name(tensor), self._storage.dtype, _channels_first(tensor.shape)) for tensor in tensors]
+            ports = [
+                Port(tensor.name, np.float32, _channels_first(tensor.shape))
+                if is_wide(tensor)
+                else Port(codes_name(tensor), self._storage.dtype, _channels_first(tensor.shape))
+                for tensor in tensors
+            ]
         else:
             if softmax:
                 name = self._model.softmax or SOFTMAX
@@ -129,9 +139,10 @@ class _Lowering:
     def _notes(self) -> Tuple[str, ...]:
         wide = [tensor.quantizer for tensor in self._model.tensors if is_wide(tensor)]
         wide += [op.weights.name for op in self._model.ops if op.weights is not None and op.weights.num_bits > BITS]
-        notes = (("of 9 to 16 bits, and so rounded in float", wide),
-                 ("8-bit weights with a zero point for each channel, which onnxruntime computes in float",
-                  self._in_float))
+        notes = (
+            ("of 9 to 16 bits, and so rounded in float", wide),
+            ("8-bit weights with a zero point for each channel, which onnxruntime computes in float", self._in_float),
+        )
         return tuple(f"{what}: {names_text(names)}" for what, names in notes if names)
 
     def _input(self, tensor: IntegerTensor) -> None:
@@ -196,8 +207,13 @@ class _Lowering:
             return self._wide_weights(op, arrange, axis)
         stored, name, bias = self._storage.weights(self._model, op), op.weights.name, op.name + ".bias"
         codes = arrange(stored.codes)
-        weights = self._constant(name, codes, stored.scale, axis, self._file.add_constant(
-            name + ".zero_point", stored.zero_point, self._storage.dtype))
+        weights = self._constant(
+            name,
+            codes,
+            stored.scale,
+            axis,
+            self._file.add_constant(name + ".zero_point", stored.zero_point, self._storage.dtype),
+        )
         if stored.factor is not None:
             self._in_float.append(op.name)
             shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
@@ -236,8 +252,9 @@ class _Lowering:
         self._finish_mean(op, mean, self._model.tensor(op.inputs[0]).shape[:2])
 
     def _averagepool(self, op: IntegerOp) -> None:
-        mean = self._file.add_step("AveragePool", op.inputs, op.name, count_include_pad=0,
-                                   **_window(op, op.layer.pool_size))
+        mean = self._file.add_step(
+            "AveragePool", op.inputs, op.name, count_include_pad=0, **_window(op, op.layer.pool_size)
+        )
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
@@ -272,7 +289,7 @@ class _Lowering:
         if len(source.shape) == 3:
             value = self._file.add_step("Transpose", [value], op.name + ".channels_last", perm=_TO_CHANNELS_LAST)
             value = self._grids.pass_on(source, value, op.name + ".channels_last")
-        shape = self._file.add_constant(op.name + ".shape", (-1,) + output.shape, np.int64)
+        shape = self._file.add_constant(op.name + ".shape", (-1, *output.shape), np.int64)
         value = self._file.add_step("Reshape", [value, shape], op.name)
         if len(output.shape) == 3:
             value = self._grids.pass_on(source, value, op.name + ".reshaped")
@@ -302,10 +319,15 @@ def _window(op: IntegerOp, size: Pair, dilation: Pair = (1, 1)) -> Dict[str, Lis
 
 def _about(model: IntegerModel) -> Dict[str, str]:
     """What is kept in a file: where it is from, and the settings that its codes are of."""
-    grids = {tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range}
-             for tensor in model.tensors}
+    grids = {
+        tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range} for tensor in model.tensors
+    }
     for weights in (op.weights for op in model.ops if op.weights is not None):
-        grids[weights.name] = {"num_bits": weights.num_bits, "narrow_range": weights.narrow_range,
-                               "per_channel": weights.per_channel, "symmetric": not np.any(weights.zero_point)}
+        grids[weights.name] = {
+            "num_bits": weights.num_bits,
+            "narrow_range": weights.narrow_range,
+            "per_channel": weights.per_channel,
+            "symmetric": not np.any(weights.zero_point),
+        }
     about = dict(model.metadata, network=model.name, version=__version__, quantizers=grids)
     return {"qatviz." + name: value if isinstance(value, str) else json.dumps(value) for name, value in about.items()}

@@ -37,10 +37,12 @@ class OnnxRunner:
         options.log_severity_level = _FATAL
         levels = onnxruntime.GraphOptimizationLevel
         options.graph_optimization_level = (
-            levels.ORT_ENABLE_BASIC if file.storage.name == INT8 else levels.ORT_ENABLE_ALL)
+            levels.ORT_ENABLE_BASIC if file.storage.name == INT8 else levels.ORT_ENABLE_ALL
+        )
         self._model, self._file = model, file
-        self._session = _refusable(onnxruntime.InferenceSession, file.content, options,
-                                   providers=["CPUExecutionProvider"])
+        self._session = _refusable(
+            onnxruntime.InferenceSession, file.content, options, providers=["CPUExecutionProvider"]
+        )
         self._input = self._session.get_inputs()[0].name
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
@@ -79,9 +81,11 @@ def notes_on(file: OnnxModel) -> List[str]:
     """What is to be known of how the proof was run."""
     if file.storage.name != INT8:
         return []
-    return ["onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
-            "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "
-            "option session.x64quantprecision is 1; files of uint8 never saturate"]
+    return [
+        "onnxruntime was run with graph optimizations up to ORT_ENABLE_BASIC. With more, newer ones add products "
+        "of int8 in pairs, which saturate where an x86 processor has no VNNI instructions, unless the session's "
+        "option session.x64quantprecision is 1; files of uint8 never saturate"
+    ]
 
 
 def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:

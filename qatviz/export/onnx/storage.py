@@ -100,8 +100,11 @@ def check(model: IntegerModel) -> None:
         if op.weights is None or computed_in_float(model, op):
             continue
         if op.accumulator_bits > _ACCUMULATOR_BITS:
-            raise ExportError(f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; accumulators of ONNX's integer convolutions "
-                              f"have {_ACCUMULATOR_BITS}; possible with fewer bits for its weights or its input")
+            raise ExportError(
+                f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; accumulators of ONNX's "
+                "integer convolutions "
+                f"have {_ACCUMULATOR_BITS}; possible with fewer bits for its weights or its input"
+            )
 
 
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:

@@ -15,13 +15,15 @@ from qatviz.export.errors import ExportError
 _MARK = "parity.json"
 
 
-def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, bytes]], report: Any,
-                 beside: Mapping[str, bytes] = {}) -> List[Path]:
+def write_export(
+    path: Union[str, Path], content: Union[bytes, Mapping[str, bytes]], report: Any, beside: Mapping[str, bytes] = {}
+) -> List[Path]:
     """Write a file, and beside it its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
-    ``<name>`` is the file's whole name, such as ``net.tflite``. Files that are there are replaced. The export itself comes last:
-    where it is, there is its proof. A format of several files is a directory, with the proof in it as ``parity.json``,
-    ``parity.txt`` and ``golden.npz``; an earlier export of that name is replaced, no other directory is.
+    ``<name>`` is the file's whole name, such as ``net.tflite``. Files that are there are replaced. The export itself
+    comes last: where it is, there is its proof. A format of several files is a directory, with the proof in it as
+    ``parity.json``, ``parity.txt`` and ``golden.npz``; an earlier export of that name is replaced, no other directory
+    is.
 
     Parameters
     ----------
@@ -57,8 +59,10 @@ def write_export(path: Union[str, Path], content: Union[bytes, Mapping[str, byte
 
 
 def _proof(report: Any) -> Dict[str, bytes]:
-    proof = {_MARK: (json.dumps(report.to_record(), indent=1, allow_nan=False) + "\n").encode("utf-8"),
-             "parity.txt": (report.to_text() + "\n").encode("utf-8")}
+    proof = {
+        _MARK: (json.dumps(report.to_record(), indent=1, allow_nan=False) + "\n").encode("utf-8"),
+        "parity.txt": (report.to_text() + "\n").encode("utf-8"),
+    }
     if report.golden:
         vectors = io.BytesIO()
         np.savez_compressed(vectors, **report.golden)
@@ -67,11 +71,14 @@ def _proof(report: Any) -> Dict[str, bytes]:
 
 
 def _write_together(contents: Dict[Path, bytes]) -> None:
-    """Write files under other names; once all are on disk, give them theirs. What was there is kept until all have it."""
+    """Write files under other names; once all are on disk, give them theirs. What was there is kept until all have
+    it.
+    """
     for path in contents:
         _check_no_directory(path)
-    unfinished, old = ({path: path.with_name(f".{path.name}.{os.getpid()}.{what}") for path in contents}
-                       for what in ("part", "old"))
+    unfinished, old = (
+        {path: path.with_name(f".{path.name}.{os.getpid()}.{what}") for path in contents} for what in ("part", "old")
+    )
     done: List[Path] = []
     try:
         for path, content in contents.items():
@@ -110,7 +117,9 @@ def _put_back(path: Path, old: Path, unfinished: Path) -> None:
 def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
     """Write a directory under another name; once all of it is on disk, give it its own."""
     if path.exists() and not (path / _MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise ExportError(f"{path}: is there already, and no earlier export; expected a new name, or an empty directory")
+        raise ExportError(
+            f"{path}: is there already, and no earlier export; expected a new name, or an empty directory"
+        )
     part, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("part", "old"))
     try:
         for name, content in contents.items():

@@ -43,12 +43,18 @@ class EvaluationGraph:
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
             tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
-            self._images = tf.placeholder(tf.float32, (None,) + tuple(network.input_shape))
+            self._images = tf.placeholder(tf.float32, (None, *tuple(network.input_shape)))
             self._quantized = tf.placeholder(tf.bool, [])
             parameters = {name: tf.constant(arrays[name]) for name in network.all_parameter_shapes()}
-            self._lowered = lower(network, book.plan, self._images, parameters,
-                                  {name: tf.constant(value) for name, value in state.items()}, training=False,
-                                  modes=Modes(self._quantized, self._quantized))
+            self._lowered = lower(
+                network,
+                book.plan,
+                self._images,
+                parameters,
+                {name: tf.constant(value) for name, value in state.items()},
+                training=False,
+                modes=Modes(self._quantized, self._quantized),
+            )
         config = tf.ConfigProto()
         # The app's graph is run as it is written, and so is this one.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
@@ -56,10 +62,13 @@ class EvaluationGraph:
 
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
         """float32 ``[n, classes]`` for float32 ``images`` ``[n] + input shape``; in float if not ``quantized``."""
-        batches = [images[start:start + BATCH] for start in range(0, len(images), BATCH)]
-        return np.concatenate([
-            self._session.run(self._lowered.logits, {self._images: batch, self._quantized: quantized})
-            for batch in batches])
+        batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
+        return np.concatenate(
+            [
+                self._session.run(self._lowered.logits, {self._images: batch, self._quantized: quantized})
+                for batch in batches
+            ]
+        )
 
     def rounded(self, images: np.ndarray) -> Dict[str, Rounded]:
         """All quantized tensors by their names (``conv1.weights``, ``conv1.activations``) for one batch of examples."""

@@ -22,7 +22,7 @@ LAYER_EXAMPLES = 256
 _FINER_BITS = 10
 #: Of what a unit of the accumulator is taken to explain, in steps of the output: where it is more, rounding makes less.
 _LARGEST_DOUBT = 0.75
-_NO_CLAMP = (-2**31, 2**31 - 1)
+_NO_CLAMP = (-(2**31), 2**31 - 1)
 
 
 class Agreement(NamedTuple):
@@ -106,10 +106,11 @@ def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True
 
 
 def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """bool ``[n]``: what is largest of one is largest of the other too, be it with others."""
+    """Bool ``[n]``: what is largest of one is largest of the other too, be it with others."""
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
-        found[rows, expected.argmax(axis=1)] == found.max(axis=1))
+        found[rows, expected.argmax(axis=1)] == found.max(axis=1)
+    )
 
 
 def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
@@ -117,8 +118,9 @@ def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
     return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
 
 
-def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray,
-               progress: Progress = Progress()) -> Tuple[np.ndarray, np.ndarray]:
+def run_logits(
+    model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress()
+) -> Tuple[np.ndarray, np.ndarray]:
     """Codes of the logits ``[n, classes]`` that the simulator and ``run`` find for float32 images."""
     expected, found = [], []
     for codes in _batches(quantize_input(model, images), progress, "comparing the outputs"):
@@ -127,8 +129,9 @@ def run_logits(model: IntegerModel, run: Runtime, images: np.ndarray,
     return np.concatenate(expected), np.concatenate(found)
 
 
-def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress(),
-                   factor_error: float = 0.0) -> List[LayerAgreement]:
+def compare_layers(
+    model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress(), factor_error: float = 0.0
+) -> List[LayerAgreement]:
     """Every layer of ``run``, which gives all tensors of the model, against the simulator.
 
     ``factor_error`` is the share that factors of the runtime may be off, because they have fewer bits than the model's.
@@ -143,12 +146,15 @@ def compare_layers(model: IntegerModel, run: Runtime, images: np.ndarray, progre
             alone = run_op(model, op, found)
             own[op.output].add(alone, found[op.output])
             unexplained[op.output] += _unexplained(model, op, found, alone, factor_error)
-    return [LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
-            for name, op in ((op.output, op) for op in model.ops)]
+    return [
+        LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
+        for name, op in ((op.output, op) for op in model.ops)
+    ]
 
 
-def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray,
-                 factor_error: float) -> int:
+def _unexplained(
+    model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray, factor_error: float
+) -> int:
     """How many codes differ by more than rounding, or the runtime's factors, can explain."""
     difference = np.abs(alone - found[op.output])
     if not difference.any():
@@ -170,4 +176,4 @@ def _unexplained(model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray
 def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:
     for start in range(0, len(codes), BATCH):
         progress.at(what, start / len(codes))
-        yield codes[start:start + BATCH]
+        yield codes[start : start + BATCH]

@@ -10,8 +10,16 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
-from qatviz.export.proof.parity import (LAYER_EXAMPLES, Agreement, LayerAgreement, Runtime, codes_of, compare_layers,
-                                  compare_logits, run_logits)
+from qatviz.export.proof.parity import (
+    LAYER_EXAMPLES,
+    Agreement,
+    LayerAgreement,
+    Runtime,
+    codes_of,
+    compare_layers,
+    compare_logits,
+    run_logits,
+)
 from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
 from qatviz.metric import ACCURACY, Metric
 
@@ -90,7 +98,12 @@ class ParityReport:
     @property
     def faults(self) -> List[str]:
         """Operations that don't compute what they should, in words; none in a good file."""
-        return [f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding explains, by up to {layer.own.largest}" for layer in self.layers if layer.unexplained]
+        return [
+            f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding "
+            f"explains, by up to {layer.own.largest}"
+            for layer in self.layers
+            if layer.unexplained
+        ]
 
     @property
     def as_expected(self) -> bool:
@@ -104,33 +117,71 @@ class ParityReport:
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
         return {
-            "about": self.about, "examples": self.examples, "layer_examples": self.layer_examples,
+            "about": self.about,
+            "examples": self.examples,
+            "layer_examples": self.layer_examples,
             "outputs": {name: found.to_record() for name, found in self.outputs.items()},
-            "layers": [{"layer": layer.layer, "operation": layer.kind, "whole": _plain(layer.whole),
-                        "own": _plain(layer.own), "unexplained": layer.unexplained} for layer in self.layers],
-            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes, "notes": list(self.notes), "faults": self.faults,
-            "reached": self.reached.to_record(), "as_expected": self.as_expected,
+            "layers": [
+                {
+                    "layer": layer.layer,
+                    "operation": layer.kind,
+                    "whole": _plain(layer.whole),
+                    "own": _plain(layer.own),
+                    "unexplained": layer.unexplained,
+                }
+                for layer in self.layers
+            ],
+            "metric": self.metric.name,
+            self.metric.name: self.scores,
+            "bytes": self.nbytes,
+            "notes": list(self.notes),
+            "faults": self.faults,
+            "reached": self.reached.to_record(),
+            "as_expected": self.as_expected,
         }
 
     def to_text(self) -> str:
         """Tables for a terminal, at most 80 columns where names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
-        lines += _table((output, "identical", "largest") + top1, [
-            (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
-            for name, found in self.outputs.items()])
+        lines += _table(
+            (output, "identical", "largest", *top1),
+            [
+                (name, share_text(found.identical), str(found.largest)) + ((share_text(found.top1),) if top1 else ())
+                for name, found in self.outputs.items()
+            ],
+        )
         lines += ["", f"codes of the {output} for {self.examples:,} held-out examples; largest difference in codes", ""]
-        lines += _table(("layer", "operation", "identical", "largest", "alone", "largest"), [
-            (layer.layer, layer.kind, share_text(layer.whole.identical), str(layer.whole.largest),
-             share_text(layer.own.identical), str(layer.own.largest)) for layer in self.layers], left=2)
-        lines += ["", f"file to simulator for {self.layer_examples:,} examples; alone: from the same codes as the file had", ""]
+        lines += _table(
+            ("layer", "operation", "identical", "largest", "alone", "largest"),
+            [
+                (
+                    layer.layer,
+                    layer.kind,
+                    share_text(layer.whole.identical),
+                    str(layer.whole.largest),
+                    share_text(layer.own.identical),
+                    str(layer.own.largest),
+                )
+                for layer in self.layers
+            ],
+            left=2,
+        )
+        lines += [
+            "",
+            f"file to simulator for {self.layer_examples:,} examples; alone: from the same codes as the file had",
+            "",
+        ]
         lines.append(self.scores_in_words())
         lines.append("size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.nbytes.values()))
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
             bar = self.reached if self.metric is ACCURACY else self.reached._replace(top1=None)
-            lines.append(f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each operation computes what "
-                         "it should, but for its way of rounding; what differs adds up over the layers.")
+            lines.append(
+                f"note: in networks of a few layers this runtime reaches {bar.in_words()}. Here, each "
+                "operation computes what "
+                "it should, but for its way of rounding; what differs adds up over the layers."
+            )
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 
@@ -139,8 +190,14 @@ class ParityReport:
         return scores_in_words(self.metric, self.scores)
 
 
-def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, images: np.ndarray,
-          labels: np.ndarray, progress: Progress = Progress()) -> ParityReport:
+def prove(
+    model: IntegerModel,
+    exported: Exported,
+    graph: EvaluationGraph,
+    images: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress = Progress(),
+) -> ParityReport:
     """Run a file on examples, and hold it against the simulator and the evaluation graph.
 
     Parameters
@@ -161,33 +218,53 @@ def prove(model: IntegerModel, exported: Exported, graph: EvaluationGraph, image
     seen = codes_of(graph.logits(images), model.logits)
     simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
     # A quarter: each layer is computed three times.
-    inner = images[:min(LAYER_EXAMPLES, -(-len(images) // 4))]
+    inner = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
     metric, scores = metric_for(labels), {"float": score(in_float, labels)}
-    scores.update({name: score_codes(codes, model.logits, labels) for name, codes in (
-        ("evaluation graph", seen), ("simulator", simulated), ("file", found))})
+    scores.update(
+        {
+            name: score_codes(codes, model.logits, labels)
+            for name, codes in (("evaluation graph", seen), ("simulator", simulated), ("file", found))
+        }
+    )
     return ParityReport(
-        about, len(images), len(inner),
-        {name: compare_logits(*codes, metric is ACCURACY) for name, codes in (
-            ("file to evaluation graph", (seen, found)), ("file to simulator", (simulated, found)),
-            ("simulator to evaluation graph", (seen, simulated)))},
+        about,
+        len(images),
+        len(inner),
+        {
+            name: compare_logits(*codes, metric is ACCURACY)
+            for name, codes in (
+                ("file to evaluation graph", (seen, found)),
+                ("file to simulator", (simulated, found)),
+                ("simulator to evaluation graph", (seen, simulated)),
+            )
+        },
         tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.factor_error)),
-        scores, {"file": exported.nbytes, "float32 parameters": _float_bytes(model)}, exported.reached,
+        scores,
+        {"file": exported.nbytes, "float32 parameters": _float_bytes(model)},
+        exported.reached,
         model.notes + exported.notes,
-        _golden(model, images, labels, simulated, found), metric)
+        _golden(model, images, labels, simulated, found),
+        metric,
+    )
 
 
-def _golden(model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray,
-            found: np.ndarray) -> Dict[str, np.ndarray]:
+def _golden(
+    model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray, found: np.ndarray
+) -> Dict[str, np.ndarray]:
     """Vectors of the first examples, in codes of the integer model."""
     first = slice(GOLDEN_EXAMPLES)
     source, logits = model.tensor(model.input), model.logits
     return {
-        "images": images[first], "labels": labels[first],
+        "images": images[first],
+        "labels": labels[first],
         "input": quantize_input(model, images[first]).astype(source.dtype),
-        "simulator_output": simulated[first].astype(logits.dtype), "file_output": found[first].astype(logits.dtype),
-        "input_scale": np.float32(source.scale), "input_zero_point": np.int32(source.zero_point),
-        "logits_scale": np.float32(logits.scale), "logits_zero_point": np.int32(logits.zero_point),
+        "simulator_output": simulated[first].astype(logits.dtype),
+        "file_output": found[first].astype(logits.dtype),
+        "input_scale": np.float32(source.scale),
+        "input_zero_point": np.int32(source.zero_point),
+        "logits_scale": np.float32(logits.scale),
+        "logits_zero_point": np.int32(logits.zero_point),
     }
 
 
@@ -203,5 +280,10 @@ def _plain(found: Agreement) -> Dict[str, Any]:
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
     """Columns as wide as what is in them, the first ``left`` flush left."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
-    return ["  ".join(cell.ljust(width) if column < left else cell.rjust(width)
-                      for column, (cell, width) in enumerate(zip(row, widths))).rstrip() for row in [head, *rows]]
+    return [
+        "  ".join(
+            cell.ljust(width) if column < left else cell.rjust(width)
+            for column, (cell, width) in enumerate(zip(row, widths))
+        ).rstrip()
+        for row in [head, *rows]
+    ]

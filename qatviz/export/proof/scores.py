@@ -28,6 +28,10 @@ def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) ->
 
 def scores_in_words(metric: Metric, scores: Mapping[str, float]) -> str:
     """``accuracy: float 97.12 %, evaluation graph 97.02 %``; of what is not all, no 100.00 %."""
-    return "{}: {}".format(metric.title, ", ".join(
-        f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
-        for name, value in scores.items()))
+    return "{}: {}".format(
+        metric.title,
+        ", ".join(
+            f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
+            for name, value in scores.items()
+        ),
+    )

@@ -55,32 +55,54 @@ class UnrunReport:
     def to_record(self) -> Dict[str, Any]:
         """JSON-able: as of a proof, without what is not known, and with "not_run", why."""
         record = self._known.to_record()
-        record.update(outputs={_KNOWN: record["outputs"][_KNOWN]}, layers=[], layer_examples=0, faults=[],
-                      as_expected=self.as_expected, not_run=self.why)
+        record.update(
+            outputs={_KNOWN: record["outputs"][_KNOWN]},
+            layers=[],
+            layer_examples=0,
+            faults=[],
+            as_expected=self.as_expected,
+            not_run=self.why,
+        )
         return record
 
     def to_text(self) -> str:
         """For a terminal."""
         found = self.report.outputs[_KNOWN]
         lines = [
-            "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about), "",
-            f"It was written from integers that agree with the evaluation graph on {self.report.examples:,} held-out examples:",
+            "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about),
+            "",
+            f"It was written from integers that agree with the evaluation graph on {self.report.examples:,} "
+            "held-out examples:",
             f"{found.in_words()} of the codes of its output.",
-            self.advice, "",
+            self.advice,
+            "",
             self._known.scores_in_words(),
-            "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values())]
+            "size: {:,} bytes; its parameters in float: {:,} bytes".format(*self.report.nbytes.values()),
+        ]
         return "\n".join(lines + ["note: " + note for note in self.report.notes])
 
     @property
     def _known(self) -> ParityReport:
         """Without how good the file is."""
-        return replace(self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"})
+        return replace(
+            self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"}
+        )
 
 
-def prove_unrun(model: IntegerModel, exported: Exported, why: str, advice: str, graph: EvaluationGraph,
-                images: np.ndarray, labels: np.ndarray, progress: Progress = Progress()) -> UnrunReport:
+def prove_unrun(
+    model: IntegerModel,
+    exported: Exported,
+    why: str,
+    advice: str,
+    graph: EvaluationGraph,
+    images: np.ndarray,
+    labels: np.ndarray,
+    progress: Progress = Progress(),
+) -> UnrunReport:
     """As :func:`qatviz.export.proof.report.prove`, for a file that can't be run: what would run it is not asked."""
+
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         return run_codes(model, codes, [op.output for op in model.ops])
+
     simulated = exported._replace(runtime="nothing", run=run, run_layers=run)
     return UnrunReport(prove(model, simulated, graph, images, labels, progress), why, advice)

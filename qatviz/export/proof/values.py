@@ -38,7 +38,9 @@ class ValueAgreement(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What is to be expected: ``close`` of all values within ``relative`` of the largest, and ``top1`` of the examples."""
+    """What is to be expected: ``close`` of all values within ``relative`` of the largest, and ``top1`` of the
+    examples.
+    """
 
     relative: float
     close: float = 1.0
@@ -81,22 +83,32 @@ class ValueReport:
     @property
     def faults(self) -> List[str]:
         """What can't be put down to rounding, in words; none in a good file."""
-        return [f"{name}: values differ by up to {found.largest:.3g}, {found.relative:.3g} of the largest value"
-                for name, found in self.outputs.items() if not found.relative <= _FAULT]
+        return [
+            f"{name}: values differ by up to {found.largest:.3g}, {found.relative:.3g} of the largest value"
+            for name, found in self.outputs.items()
+            if not found.relative <= _FAULT
+        ]
 
     @property
     def as_expected(self) -> bool:
         """Whether all outputs are as close as this kind of export is known to be."""
-        return all(found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
-                   for found in self.outputs.values())
+        return all(
+            found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
+            for found in self.outputs.values()
+        )
 
     def to_record(self) -> Dict[str, Any]:
         """JSON-able."""
         return {
-            "about": self.about, "examples": self.examples,
+            "about": self.about,
+            "examples": self.examples,
             "outputs": {name: _finite(found._asdict()) for name, found in self.outputs.items()},
-            "metric": self.metric.name, self.metric.name: self.scores, "bytes": self.nbytes,
-            "notes": list(self.notes), "faults": self.faults, "bar": self.bar._asdict(),
+            "metric": self.metric.name,
+            self.metric.name: self.scores,
+            "bytes": self.nbytes,
+            "notes": list(self.notes),
+            "faults": self.faults,
+            "bar": self.bar._asdict(),
             "as_expected": self.as_expected,
         }
 
@@ -107,19 +119,35 @@ class ValueReport:
         row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
         lines.append(row.format("values", "largest", "relative", f"within {self.bar.relative:g}", "top-1"))
         for name, found in self.outputs.items():
-            lines.append(row.format(name, f"{found.largest:.3g}", f"{found.relative:.3g}",
-                                    share_text(found.close),
-                                    "" if found.top1 is None else share_text(found.top1)))
-        lines += ["", f"{self.examples:,} held-out examples; largest difference, and as a share of the largest value; how many "
-                  f"values are within {self.bar.relative:g} of that", ""]
+            lines.append(
+                row.format(
+                    name,
+                    f"{found.largest:.3g}",
+                    f"{found.relative:.3g}",
+                    share_text(found.close),
+                    "" if found.top1 is None else share_text(found.top1),
+                )
+            )
+        lines += [
+            "",
+            f"{self.examples:,} held-out examples; largest difference, and as a share of the largest value; how many "
+            f"values are within {self.bar.relative:g} of that",
+            "",
+        ]
         lines.append(scores_in_words(self.metric, self.scores))
-        lines.append(f"size: {self.nbytes['file']:,} bytes; its parameters in float: {self.nbytes['float32 parameters']:,} bytes")
+        lines.append(
+            f"size: {self.nbytes['file']:,} bytes; its parameters in float: {self.nbytes['float32 parameters']:,} bytes"
+        )
         lines += ["note: " + note for note in self.notes]
         if not self.as_expected and not self.faults:
-            lines.append("note: expected are {} of the values within {:g} of the largest{}; float arithmetic rounds "
-                         "sums, and in deep networks what differs adds up".format(
-                             share_text(self.bar.close), self.bar.relative,
-                             f", and {share_text(self.bar.top1)} of the top-1" if self._has_classes else ""))
+            lines.append(
+                "note: expected are {} of the values within {:g} of the largest{}; float arithmetic rounds "
+                "sums, and in deep networks what differs adds up".format(
+                    share_text(self.bar.close),
+                    self.bar.relative,
+                    f", and {share_text(self.bar.top1)} of the top-1" if self._has_classes else "",
+                )
+            )
         lines += ["WRONG: " + fault for fault in self.faults]
         return "\n".join(lines)
 
@@ -135,12 +163,23 @@ def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, cla
     difference = np.where(np.isfinite(difference), difference, np.inf)
     unit = max(float(np.abs(expected).max()), np.finfo(np.float32).tiny)
     largest = float(difference.max())
-    return ValueAgreement(largest, largest / unit, float(np.mean(difference <= relative * unit)),
-                          float(np.mean(same_top1(expected, found))) if classes else None)
+    return ValueAgreement(
+        largest,
+        largest / unit,
+        float(np.mean(difference <= relative * unit)),
+        float(np.mean(same_top1(expected, found))) if classes else None,
+    )
 
 
-def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.ndarray], held_out: HeldOut,
-                 nbytes: Dict[str, int], bar: Bar, notes: Tuple[str, ...] = ()) -> ValueReport:
+def value_report(
+    about: Dict[str, Any],
+    reference: str,
+    values: Dict[str, np.ndarray],
+    held_out: HeldOut,
+    nbytes: Dict[str, int],
+    bar: Bar,
+    notes: Tuple[str, ...] = (),
+) -> ValueReport:
     """The report on values that were computed.
 
     Parameters
@@ -154,12 +193,26 @@ def value_report(about: Dict[str, Any], reference: str, values: Dict[str, np.nda
     """
     images, labels = held_out
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
-    compared = {f"file to {reference}": compare_values(values[reference], values["file"], bar.relative,
-                                                               metric is ACCURACY)}
+    compared = {
+        f"file to {reference}": compare_values(values[reference], values["file"], bar.relative, metric is ACCURACY)
+    }
     scores = {name: score(found, labels) for name, found in values.items()}
-    return ValueReport(about, len(images), compared, metric, scores, nbytes, bar, notes,
-                       {"images": images[first], "labels": labels[first], "expected_output": values[reference][first],
-                        "file_output": values["file"][first]})
+    return ValueReport(
+        about,
+        len(images),
+        compared,
+        metric,
+        scores,
+        nbytes,
+        bar,
+        notes,
+        {
+            "images": images[first],
+            "labels": labels[first],
+            "expected_output": values[reference][first],
+            "file_output": values["file"][first],
+        },
+    )
 
 
 def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:

@@ -28,18 +28,20 @@ _DENSE, _STRIDE = 32, 5
 
 def multiplied_twice(sums: np.ndarray, factors: np.ndarray) -> np.ndarray:
     """int64: ``sums`` (integers ``[..., n]``) times ``factors`` (float64 ``[n]``), as gemmlowp does it: rounded to a
-    whole multiple of ``2**-shift`` first, then to a whole number, halves away from zero."""
+    whole multiple of ``2**-shift`` first, then to a whole number, halves away from zero.
+    """
     multiplier, right_shift = fixed_point(factors)
     shift = right_shift - MULTIPLIER_BITS
     products = (sums << np.maximum(-shift, 0)) * multiplier
     negative, shift = products < 0, np.maximum(shift, 0)
-    high = (np.abs(products) + 2**(MULTIPLIER_BITS - 1) - negative) >> MULTIPLIER_BITS
+    high = (np.abs(products) + 2 ** (MULTIPLIER_BITS - 1) - negative) >> MULTIPLIER_BITS
     codes = (high + ((np.int64(1) << shift) >> 1)) >> shift
     return np.where(negative, -codes, codes)
 
 
-def suited(op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: np.ndarray,
-           times: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
+def suited(
+    op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: np.ndarray, times: np.ndarray
+) -> Tuple[np.ndarray, np.ndarray]:
     """Scales and changes of biases for the weights of ``op``.
 
     Parameters
@@ -58,10 +60,10 @@ def suited(op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: n
     """
     ties = _ties(op.clamp[0] - output.zero_point, op.clamp[1] - output.zero_point)
     weight = np.exp(-np.abs(ties) / _RARER)
-    exact = op.factors.real[:len(scale)]
+    exact = op.factors.real[: len(scale)]
     # Halves go up: the sum before a tie is below it.
     before = np.ceil(ties[:, np.newaxis] / np.where(exact > 0, exact, np.inf)) - 1
-    reached = (np.abs(before) + 1 < 2.0**(op.accumulator_bits - 1)) & (exact > 0)
+    reached = (np.abs(before) + 1 < 2.0 ** (op.accumulator_bits - 1)) & (exact > 0)
     before = np.where(reached, before, 0).astype(np.int64)
     found, change, least = scale.copy(), np.zeros(scale.shape, np.int64), np.full(scale.shape, np.inf)
     for bias in _BIASES:
@@ -72,8 +74,9 @@ def suited(op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: n
             wrong = weight @ (reached & ((below > ties[:, np.newaxis]) | (above < ties[:, np.newaxis])))
             # Of equals the least change.
             better = wrong < least - 1e-9 if bias or share else wrong <= least
-            found, change, least = (np.where(better, new, old) for new, old in (
-                (tried, found), (bias, change), (wrong, least)))
+            found, change, least = (
+                np.where(better, new, old) for new, old in ((tried, found), (bias, change), (wrong, least))
+            )
     return found, change
 
 

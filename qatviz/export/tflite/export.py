@@ -57,19 +57,32 @@ class _Files:
 
     def __init__(self, model: IntegerModel, options: Options):
         def made(**changes: Any) -> TfliteModel:
-            return tflite_model(model, multiply_codes=not options["plain_codes"], int4=options["int4"],
-                                int16=options["int16"], double_rounding=options["double_rounding"], **changes)
+            return tflite_model(
+                model,
+                multiply_codes=not options["plain_codes"],
+                int4=options["int4"],
+                int16=options["int16"],
+                double_rounding=options["double_rounding"],
+                **changes,
+            )
+
         self.model, self.double_rounding = model, options["double_rounding"]
         self.shipped = made(softmax=options["softmax"])
         self.logits = made() if options["softmax"] else self.shipped
         self.layers = made(outputs=[op.output for op in model.ops])
 
-    def exported(self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement,
-                 factor_error: float = 0.0) -> Exported:
+    def exported(
+        self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, factor_error: float = 0.0
+    ) -> Exported:
         """In the words of the proof."""
-        title = f"TFLite {self.shipped.dtype.name}{' and int4' if self.shipped.int4 else ''}{', for kernels that round twice' if self.double_rounding else ''}"
-        return Exported(title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes,
-                        factor_error)
+        title = (
+            f"TFLite {self.shipped.dtype.name}"
+            f"{' and int4' if self.shipped.int4 else ''}"
+            f"{', for kernels that round twice' if self.double_rounding else ''}"
+        )
+        return Exported(
+            title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes, factor_error
+        )
 
 
 def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
@@ -92,13 +105,23 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
     if files.shipped.only_litert:
         return _prove_in_litert(files, graph, held_out, progress)
     share = 0.7 if in_litert else 1.0
-    exported = files.exported(tflite_runtime.RUNTIME, TfliteRunner(files.logits).run, TfliteRunner(files.layers).run,
-                              tflite_runtime.reached(files.model))
+    exported = files.exported(
+        tflite_runtime.RUNTIME,
+        TfliteRunner(files.logits).run,
+        TfliteRunner(files.layers).run,
+        tflite_runtime.reached(files.model),
+    )
     report = prove(files.model, exported, graph, *held_out, progress.part(0.0, share))
     if not (report.as_expected or report.faults or files.double_rounding):
-        report = replace(report, notes=report.notes + (
-            "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the file there); "
-            "the option double_rounding makes a file for kernels that round twice",))
+        report = replace(
+            report,
+            notes=(
+                *report.notes,
+                "this runtime rounds twice in each operation. LiteRT rounds once (the option litert runs the "
+                "file there); "
+                "the option double_rounding makes a file for kernels that round twice",
+            ),
+        )
     return _and_in_litert(report, files, graph, held_out, progress.part(share, 1.0)) if in_litert else report
 
 
@@ -111,25 +134,38 @@ def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, p
         litert = find_litert()
     except LitertMissing as missing:
         exported = files.exported("", None, None, reached, error)
-        return prove_unrun(files.model, exported, str(missing), "What the file computes has to be seen in LiteRT: by "
-                           "exporting again where that is.", graph, *held_out, progress)
+        return prove_unrun(
+            files.model,
+            exported,
+            str(missing),
+            "What the file computes has to be seen in LiteRT: by exporting again where that is.",
+            graph,
+            *held_out,
+            progress,
+        )
     with LitertRunner(litert, files.logits) as logits, LitertRunner(litert, files.layers) as layers:
         exported = files.exported(litert.name, logits.run, layers.run, reached, error)
         return prove(files.model, exported, graph, *held_out, progress)
 
 
-def _and_in_litert(report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut,
-                   progress: Progress) -> ParityReport:
+def _and_in_litert(
+    report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
+) -> ParityReport:
     """With what LiteRT makes of the same file; without LiteRT, with a note."""
     try:
         litert = find_litert()
     except LitertMissing as missing:
-        return replace(report, notes=report.notes + (f"not run in LiteRT: {missing}",))
+        return replace(report, notes=(*report.notes, f"not run in LiteRT: {missing}"))
     with LitertRunner(litert, files.logits) as runner:
         simulated, found = run_logits(files.model, runner.run, held_out.images, progress)
     seen = codes_of(graph.logits(held_out.images), files.model.logits)
     classes = report.metric is ACCURACY
-    outputs = {litert.name + " to evaluation graph": compare_logits(seen, found, classes),
-               litert.name + " to simulator": compare_logits(simulated, found, classes)}
-    return replace(report, outputs={**report.outputs, **outputs},
-                   scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)})
+    outputs = {
+        litert.name + " to evaluation graph": compare_logits(seen, found, classes),
+        litert.name + " to simulator": compare_logits(simulated, found, classes),
+    }
+    return replace(
+        report,
+        outputs={**report.outputs, **outputs},
+        scores={**report.scores, litert.name: score_codes(found, files.model.logits, held_out.labels)},
+    )

@@ -17,9 +17,14 @@ _ALIGNMENT = 16
 _LARGEST_OLD_CODE = 127
 #: What the options of operations take for TensorFlow's names.
 PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
-_TYPES = {np.dtype(np.int8): tflite.TensorType.INT8, np.dtype(np.uint8): tflite.TensorType.UINT8,
-          np.dtype(np.int16): tflite.TensorType.INT16, np.dtype(np.int32): tflite.TensorType.INT32,
-          np.dtype(np.int64): tflite.TensorType.INT64, np.dtype(np.float32): tflite.TensorType.FLOAT32}
+_TYPES = {
+    np.dtype(np.int8): tflite.TensorType.INT8,
+    np.dtype(np.uint8): tflite.TensorType.UINT8,
+    np.dtype(np.int16): tflite.TensorType.INT16,
+    np.dtype(np.int32): tflite.TensorType.INT32,
+    np.dtype(np.int64): tflite.TensorType.INT64,
+    np.dtype(np.float32): tflite.TensorType.FLOAT32,
+}
 
 
 class Quantization(NamedTuple):
@@ -67,8 +72,9 @@ class TfliteFile:
         self._operations: List[Operation] = []
         self._buffers: List[Optional[np.ndarray]]  # the first is for tensors without data = [None]
 
-    def add_tensor(self, name: str, shape: Sequence[int], dtype: np.dtype,
-                   quantization: Optional[Quantization] = None) -> int:
+    def add_tensor(
+        self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None
+    ) -> int:
         """The index of a new tensor that is computed; ``shape`` is with the batch axis."""
         return self._append(name, tuple(shape), _TYPES[np.dtype(dtype)], quantization, 0)
 
@@ -82,8 +88,14 @@ class TfliteFile:
         self._buffers.append(packed_nibbles(codes))
         return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, len(self._buffers) - 1)
 
-    def add_operation(self, name: str, version: int, inputs: Sequence[int], outputs: Sequence[int],
-                      options: Optional[Tuple[str, Dict[str, int]]] = None) -> None:
+    def add_operation(
+        self,
+        name: str,
+        version: int,
+        inputs: Sequence[int],
+        outputs: Sequence[int],
+        options: Optional[Tuple[str, Dict[str, int]]] = None,
+    ) -> None:
         """Append an operation, which is computed after those before it."""
         self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
 
@@ -147,20 +159,22 @@ class _Writer:
         content = data.astype(data.dtype.newbyteorder("<")).tobytes()
         self._builder.StartVector(1, len(content), _ALIGNMENT)
         self._builder.head -= len(content)
-        self._builder.Bytes[self._builder.head:self._builder.head + len(content)] = content
+        self._builder.Bytes[self._builder.head : self._builder.head + len(content)] = content
         return self._table("Buffer", Data=self._builder.EndVector())
 
     def _operator_code(self, name: str, version: int) -> int:
         code = getattr(tflite.BuiltinOperator, name)
         # Readers up to TensorFlow 2.3 know the first field only, later ones take the larger.
-        return self._table("OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code,
-                           Version=version)
+        return self._table(
+            "OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code, Version=version
+        )
 
     def _subgraph(self, tensors, operations, codes, inputs, outputs) -> int:
         fields = {
             "Tensors": self._vector([self._tensor(tensor) for tensor in tensors]),
             "Operators": self._vector([self._operation(operation, codes) for operation in operations]),
-            "Inputs": self._numbers(inputs, np.int32), "Outputs": self._numbers(outputs, np.int32),
+            "Inputs": self._numbers(inputs, np.int32),
+            "Outputs": self._numbers(outputs, np.int32),
             "Name": self._builder.CreateString("main"),
         }
         return self._table("SubGraph", **fields)
@@ -172,17 +186,22 @@ class _Writer:
         return self._table("Tensor", Type=tensor.kind, Buffer=tensor.buffer, **fields)
 
     def _quantization(self, found: Quantization) -> int:
-        fields = {"Scale": self._numbers(found.scale, np.float32),
-                  "ZeroPoint": self._numbers(found.zero_point, np.int64)}
+        fields = {
+            "Scale": self._numbers(found.scale, np.float32),
+            "ZeroPoint": self._numbers(found.zero_point, np.int64),
+        }
         return self._table("QuantizationParameters", QuantizedDimension=found.axis, **fields)
 
     def _operation(self, operation: Operation, codes: Sequence[Tuple[str, int]]) -> int:
-        fields = {"Inputs": self._numbers(operation.inputs, np.int32),
-                  "Outputs": self._numbers(operation.outputs, np.int32)}
+        fields = {
+            "Inputs": self._numbers(operation.inputs, np.int32),
+            "Outputs": self._numbers(operation.outputs, np.int32),
+        }
         if operation.options is not None:
             kind, options = operation.options
-            vectors = {name: self._numbers(value, np.int32) for name, value in options.items()
-                       if isinstance(value, tuple)}
+            vectors = {
+                name: self._numbers(value, np.int32) for name, value in options.items() if isinstance(value, tuple)
+            }
             fields["BuiltinOptions"] = self._table(kind, **dict(options, **vectors))
             fields["BuiltinOptionsType"] = getattr(tflite.BuiltinOptions, kind)
         return self._table("Operator", OpcodeIndex=codes.index((operation.name, operation.version)), **fields)

@@ -20,18 +20,30 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
     int16, int4, double_rounding = options["int16"], options["int4"], options["double_rounding"]
     wide = [name for name in _activations(book) if book.of(name).num_bits > 8]
     reasons = left_in_float(book.plan, book, step)
-    reasons += [f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8" for name in _weights(book) if book.of(name).num_bits > 8]
+    reasons += [
+        f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8"
+        for name in _weights(book)
+        if book.of(name).num_bits > 8
+    ]
     if double_rounding and wide and int16:
-        reasons.append(f"{wide[0]}: {book.of(wide[0]).num_bits} bits, as int16, which kernels that round twice don't know; possible with {wide[0]}.num_bits=8, "
-                       "or without the option double_rounding")
+        reasons.append(
+            f"{wide[0]}: {book.of(wide[0]).num_bits} bits, as int16, which kernels that round twice don't "
+            f"know; possible with {wide[0]}.num_bits=8, "
+            "or without the option double_rounding"
+        )
     if double_rounding and int4:
-        reasons += _int4(book, "scales for kernels that round twice, which don't know INT4",
-                         "the option double_rounding off")
+        reasons += _int4(
+            book, "scales for kernels that round twice, which don't know INT4", "the option double_rounding off"
+        )
     if wide and int16:
         beside = "int16 activations, whose operations take int8 weights"
         return reasons + _int16(book) + (_int4(book, beside, "8 bits for all activations") if int4 else [])
-    reasons += [f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8, or with the option int16, "
-                "for LiteRT" for name in wide]
+    reasons += [
+        f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8, "
+        "or with the option int16, "
+        "for LiteRT"
+        for name in wide
+    ]
     shifted = _shifted(book)
     reasons += _uint8(book, shifted)
     if int4 and shifted:
@@ -43,27 +55,45 @@ def tflite(network: Network, book: SettingsBook, step: Optional[int], options: M
 def _uint8(book: SettingsBook, shifted: List[str]) -> List[str]:
     """Of a file of uint8, which ``shifted`` weights make it, if there are any."""
     channels = [name for name in _weights(book) if shifted and book.of(name).per_channel]
-    reasons = [f"{name}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a zero point (uint8) or "
-               f"a scale for each channel (int8), not both; possible with {name}.symmetric=on, with {name}.per_channel=off, or "
-               f"with {name}.num_bits=7" for name in channels if name in shifted]
-    return reasons + [f"{name}: a scale for each channel, but {shifted[0]} are 8-bit weights with a zero point, which makes it a "
-                      f"uint8 file, where weights have one scale; possible with {name}.per_channel=off, or with "
-                      f"{shifted[0]}.symmetric=on" for name in channels if name not in shifted]
+    reasons = [
+        f"{name}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a zero point (uint8) or "
+        f"a scale for each channel (int8), not both; possible with {name}.symmetric=on, with "
+        f"{name}.per_channel=off, or "
+        f"with {name}.num_bits=7"
+        for name in channels
+        if name in shifted
+    ]
+    return reasons + [
+        f"{name}: a scale for each channel, but {shifted[0]} are 8-bit weights with a zero point, which makes it a "
+        f"uint8 file, where weights have one scale; possible with {name}.per_channel=off, or with "
+        f"{shifted[0]}.symmetric=on"
+        for name in channels
+        if name not in shifted
+    ]
 
 
 def _int16(book: SettingsBook) -> List[str]:
     """Of a file of int16."""
-    reasons = [f"{name}: 8 bits and a zero point; beside int16 activations TFLite holds weights without; possible with "
-               f"{name}.symmetric=on, or with {name}.num_bits=7" for name in _shifted(book)]
-    return reasons + [f"{name}: 16 bits and a zero point; TFLite's int16 has the zero point 0; possible with "
-                      f"{name}.symmetric=on, or with {name}.num_bits=15" for name in _activations(book)
-                      if book.of(name).num_bits == 16 and not book.of(name).symmetric]
+    reasons = [
+        f"{name}: 8 bits and a zero point; beside int16 activations TFLite holds weights without; possible with "
+        f"{name}.symmetric=on, or with {name}.num_bits=7"
+        for name in _shifted(book)
+    ]
+    return reasons + [
+        f"{name}: 16 bits and a zero point; TFLite's int16 has the zero point 0; possible with "
+        f"{name}.symmetric=on, or with {name}.num_bits=15"
+        for name in _activations(book)
+        if book.of(name).num_bits == 16 and not book.of(name).symmetric
+    ]
 
 
 def _int4(book: SettingsBook, beside: str, possible: str) -> List[str]:
     """Weights that would be INT4, were it not for what is ``beside`` them."""
-    return [f"{name}: would be INT4 beside {beside}; possible with {possible}, or without the option int4"
-            for name in _weights(book) if book.of(name).num_bits <= 4]
+    return [
+        f"{name}: would be INT4 beside {beside}; possible with {possible}, or without the option int4"
+        for name in _weights(book)
+        if book.of(name).num_bits <= 4
+    ]
 
 
 def _shifted(book: SettingsBook) -> List[str]:

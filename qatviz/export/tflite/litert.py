@@ -5,6 +5,7 @@ QATVIZ_LITERT_PYTHON names, or of the first one on PATH that has ``ai_edge_liter
 .npz files in a directory that goes away with the runner.
 """
 
+import contextlib
 import json
 import os
 import shutil
@@ -30,7 +31,7 @@ REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75,
 #: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
 INT16_FACTOR_ERROR = 2.0**-15
 
-_CANDIDATES = tuple(f"python3.{minor}" for minor in range(14, 8, -1)) + ("python3", "python")
+_CANDIDATES = (*tuple(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
 _LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
 #: Answers each line of its input, which is a JSON list of the names of an array and of what becomes of it, by a line of
@@ -115,9 +116,14 @@ class LitertRunner:
             (path / "model.tflite").write_bytes(file.content)
             # In a directory that has nothing to import.
             self._process = subprocess.Popen(
-                [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels], cwd=self._directory.name,
-                env=_environment(), stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL,
-                universal_newlines=True)
+                [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels],
+                cwd=self._directory.name,
+                env=_environment(),
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                universal_newlines=True,
+            )
         except OSError as error:
             self._directory.cleanup()
             raise ExportError(f"{litert.python}: can't be run: {error.strerror or error}") from error
@@ -166,10 +172,8 @@ class LitertRunner:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            try:
+            with contextlib.suppress(OSError):  # what was not read by it is lost
                 pipe.close()
-            except OSError:
-                pass  # what was not read by it is lost
         self._directory.cleanup()
 
 
@@ -193,8 +197,16 @@ def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
 def _version(python: str) -> Optional[str]:
     with tempfile.TemporaryDirectory(prefix="qatviz-litert-") as directory:
         try:
-            found = subprocess.run([python, "-c", _LOOK], cwd=directory, env=_environment(), stdout=subprocess.PIPE,
-                                   stderr=subprocess.DEVNULL, timeout=_LOOK_TIMEOUT_S, text=True)
+            found = subprocess.run(
+                [python, "-c", _LOOK],
+                cwd=directory,
+                env=_environment(),
+                stdout=subprocess.PIPE,
+                stderr=subprocess.DEVNULL,
+                timeout=_LOOK_TIMEOUT_S,
+                check=False,
+                text=True,
+            )
         except (OSError, subprocess.TimeoutExpired):
             return None
     return found.stdout.strip() if found.returncode == 0 and found.stdout.strip() else None

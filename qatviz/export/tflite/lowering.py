@@ -22,19 +22,52 @@ from qatviz import __version__
 from qatviz.analysis.numbers import names_text
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
-from qatviz.export.tflite.storage import (UINT8_OFFSET, bias_scale, bias_type, check_double_rounding, code_offset,
-                                          int4_layers, int4_remarks, is_uniform, remarks, storage_type, stored_weights,
-                                          weights_type)
+from qatviz.export.tflite.storage import (
+    UINT8_OFFSET,
+    bias_scale,
+    bias_type,
+    check_double_rounding,
+    code_offset,
+    int4_layers,
+    int4_remarks,
+    is_uniform,
+    remarks,
+    storage_type,
+    stored_weights,
+    weights_type,
+)
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
 #: 1.
 _VERSIONS = {
-    "int8": {"CONV_2D": 3, "DEPTHWISE_CONV_2D": 3, "FULLY_CONNECTED": 4, "MAX_POOL_2D": 2, "AVERAGE_POOL_2D": 2,
-             "ADD": 2, "CONCATENATION": 2, "PAD": 2, "MINIMUM": 2, "MAXIMUM": 2, "SOFTMAX": 2},
-    "int16": {"CONV_2D": 4, "DEPTHWISE_CONV_2D": 5, "FULLY_CONNECTED": 7, "MAX_POOL_2D": 3, "AVERAGE_POOL_2D": 3,
-              "ADD": 3, "CONCATENATION": 3, "PAD": 3, "MINIMUM": 4, "MAXIMUM": 4, "SOFTMAX": 3},
+    "int8": {
+        "CONV_2D": 3,
+        "DEPTHWISE_CONV_2D": 3,
+        "FULLY_CONNECTED": 4,
+        "MAX_POOL_2D": 2,
+        "AVERAGE_POOL_2D": 2,
+        "ADD": 2,
+        "CONCATENATION": 2,
+        "PAD": 2,
+        "MINIMUM": 2,
+        "MAXIMUM": 2,
+        "SOFTMAX": 2,
+    },
+    "int16": {
+        "CONV_2D": 4,
+        "DEPTHWISE_CONV_2D": 5,
+        "FULLY_CONNECTED": 7,
+        "MAX_POOL_2D": 3,
+        "AVERAGE_POOL_2D": 3,
+        "ADD": 3,
+        "CONCATENATION": 3,
+        "PAD": 3,
+        "MINIMUM": 4,
+        "MAXIMUM": 4,
+        "SOFTMAX": 3,
+    },
     "uint8": {},
 }
 #: With INT4 weights, beside int8.
@@ -48,9 +81,15 @@ _ENDS = ("lowest", "highest")
 Range = Tuple[int, int]
 
 
-def tflite_model(model: IntegerModel, softmax: bool = False, multiply_codes: bool = True,
-                 outputs: Optional[Sequence[str]] = None, int4: bool = False, int16: bool = False,
-                 double_rounding: bool = False) -> TfliteModel:
+def tflite_model(
+    model: IntegerModel,
+    softmax: bool = False,
+    multiply_codes: bool = True,
+    outputs: Optional[Sequence[str]] = None,
+    int4: bool = False,
+    int16: bool = False,
+    double_rounding: bool = False,
+) -> TfliteModel:
     """The TFLite file of an integer model.
 
     Parameters
@@ -89,7 +128,7 @@ class _Lowering:
             check_double_rounding(model, self._dtype, int4)
         self._multiply = multiply_codes and self._dtype != np.int16
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
-        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}"] + facts))
+        self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))
         self._index: Dict[str, int] = {}
         self._tied: List[str] = []
         self._notes = remarks(model, self._dtype, self._int4)
@@ -105,13 +144,16 @@ class _Lowering:
             getattr(self, "_" + op.kind.lower())(op)
         tensors = [self._model.tensor(name) for name in outputs or [self._model.output]]
         last = [self._index[tensor.name] for tensor in tensors]
-        offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source] + tensors}
+        offsets = {tensor.name: code_offset(tensor, self._dtype) for tensor in [source, *tensors]}
         if softmax:
             offsets = {source.name: offsets[source.name], "softmax": _SOFTMAX_GRIDS[self._dtype.name][1]}
             last = [self._softmax(last[0])]
         if self._tied:
-            self._notes.append(f"{names_text(self._tied)}: factors that are powers of two, and results below 0: of sums in the middle of two "
-                               "codes, LiteRT takes every second to the lower")
+            self._notes.append(
+                f"{names_text(self._tied)}: factors that are powers of two, and results below 0: of sums in "
+                "the middle of two "
+                "codes, LiteRT takes every second to the lower"
+            )
         content = self._file.finish([first], last)
         return TfliteModel(content, self._dtype, offsets, bool(self._int4), tuple(self._notes))
 
@@ -120,7 +162,7 @@ class _Lowering:
     def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
         """A tensor on the grid of the model's; ``shape`` is without the batch axis."""
         shape = tensor.shape if shape is None else tuple(shape)
-        return self._file.add_tensor(name, (1,) + shape, self._dtype, self._grid(tensor))
+        return self._file.add_tensor(name, (1, *shape), self._dtype, self._grid(tensor))
 
     def _grid(self, tensor: IntegerTensor) -> Quantization:
         zero_point = tensor.zero_point + code_offset(tensor, self._dtype)
@@ -131,14 +173,26 @@ class _Lowering:
         limits, offset = np.iinfo(self._dtype), code_offset(tensor, self._dtype)
         return limits.min - offset, limits.max - offset
 
-    def _append(self, name: str, inputs: Sequence[int], output: int, kind: Optional[str] = None, int4: bool = False,
-                **fields: Any) -> None:
+    def _append(
+        self,
+        name: str,
+        inputs: Sequence[int],
+        output: int,
+        kind: Optional[str] = None,
+        int4: bool = False,
+        **fields: Any,
+    ) -> None:
         versions = _INT4_VERSIONS if int4 else _VERSIONS[self._dtype.name]
         options = None if kind is None else (kind, fields)
         self._file.add_operation(name, versions.get(name, 1), inputs, [output], options)
 
-    def _put(self, op: IntegerOp, write: Callable[[int], None], shape: Optional[Tuple[int, ...]] = None,
-             done: Optional[Range] = None) -> None:
+    def _put(
+        self,
+        op: IntegerOp,
+        write: Callable[[int], None],
+        shape: Optional[Tuple[int, ...]] = None,
+        done: Optional[Range] = None,
+    ) -> None:
         """Have ``write`` append the operation that puts out a new tensor, then what makes that the output of ``op``.
 
         Parameters
@@ -167,7 +221,7 @@ class _Lowering:
         return result
 
     def _append_reshape(self, index: int, result: int, name: str, shape: Tuple[int, ...]) -> None:
-        target = (-1,) + shape
+        target = (-1, *shape)
         constant = self._file.add_constant(name + "/shape", np.array(target, np.int32))
         self._append("RESHAPE", [index, constant], result, "ReshapeOptions", NewShape=target)
 
@@ -190,33 +244,66 @@ class _Lowering:
 
     def _conv2d(self, op: IntegerOp) -> None:
         weights = self._weights(op, lambda codes: codes.transpose(3, 0, 1, 2), 0)
-        self._put(op, lambda index: self._append(
-            "CONV_2D", [self._index[op.inputs[0]], *weights], index, "Conv2DOptions", op.name in self._int4,
-            **_window(op.layer.strides, op.layer.padding, op.layer.dilation)))
+        self._put(
+            op,
+            lambda index: self._append(
+                "CONV_2D",
+                [self._index[op.inputs[0]], *weights],
+                index,
+                "Conv2DOptions",
+                op.name in self._int4,
+                **_window(op.layer.strides, op.layer.padding, op.layer.dilation),
+            ),
+        )
 
     def _depthwiseconv2d(self, op: IntegerOp) -> None:
-        weights = self._weights(op, lambda codes: codes.reshape((1,) + codes.shape[:2] + (-1,)), 3)
-        self._put(op, lambda index: self._append(
-            "DEPTHWISE_CONV_2D", [self._index[op.inputs[0]], *weights], index, "DepthwiseConv2DOptions",
-            op.name in self._int4, DepthMultiplier=op.layer.depth_multiplier,
-            **_window(op.layer.strides, op.layer.padding, op.layer.dilation)))
+        weights = self._weights(op, lambda codes: codes.reshape((1, *codes.shape[:2], -1)), 3)
+        self._put(
+            op,
+            lambda index: self._append(
+                "DEPTHWISE_CONV_2D",
+                [self._index[op.inputs[0]], *weights],
+                index,
+                "DepthwiseConv2DOptions",
+                op.name in self._int4,
+                DepthMultiplier=op.layer.depth_multiplier,
+                **_window(op.layer.strides, op.layer.padding, op.layer.dilation),
+            ),
+        )
 
     def _dense(self, op: IntegerOp) -> None:
         if is_uniform(op.weights):
             weights = self._weights(op, np.transpose, None)
-            self._put(op, lambda index: self._append(
-                "FULLY_CONNECTED", [self._index[op.inputs[0]], *weights], index, "FullyConnectedOptions",
-                op.name in self._int4))
+            self._put(
+                op,
+                lambda index: self._append(
+                    "FULLY_CONNECTED",
+                    [self._index[op.inputs[0]], *weights],
+                    index,
+                    "FullyConnectedOptions",
+                    op.name in self._int4,
+                ),
+            )
             return
         source = self._model.tensor(op.inputs[0])
-        image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1) + source.shape)
+        image = self._reshaped(source, self._index[source.name], op.name + "/image", (1, 1, *source.shape))
         weights = self._weights(op, lambda codes: codes.T[:, None, None, :], 0)
-        self._put(op, lambda index: self._append(
-            "CONV_2D", [image, *weights], index, "Conv2DOptions", op.name in self._int4,
-            **_window((1, 1), "VALID", (1, 1))), shape=(1, 1) + self._model.tensor(op.output).shape)
+        self._put(
+            op,
+            lambda index: self._append(
+                "CONV_2D",
+                [image, *weights],
+                index,
+                "Conv2DOptions",
+                op.name in self._int4,
+                **_window((1, 1), "VALID", (1, 1)),
+            ),
+            shape=(1, 1, *self._model.tensor(op.output).shape),
+        )
 
-    def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray],
-                 axis: Optional[int]) -> Tuple[int, int]:
+    def _weights(
+        self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: Optional[int]
+    ) -> Tuple[int, int]:
         """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
         # Older runtimes take one scale for a convolution to be none at all.
         per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
@@ -227,8 +314,10 @@ class _Lowering:
         scale = stored.scale if twice else self._off_ties(op, stored.scale)
         weights = Quantization(scale, stored.zero_point, axis if per_channel else 0)
         add = self._file.add_int4_constant if int4 else self._file.add_constant
-        return (add(op.weights.name, arrange(stored.codes), weights),
-                self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale)))
+        return (
+            add(op.weights.name, arrange(stored.codes), weights),
+            self._bias(op.name + ".bias", stored.bias, bias_scale(self._model.tensor(op.inputs[0]), scale)),
+        )
 
     def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
         """Stored weight scales of ``op``, those whose factors are powers of two raised by two float32.
@@ -238,7 +327,7 @@ class _Lowering:
         little that nothing else does. Outputs below 0 would go down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
-        factors = source.scale * op.weights.channel_scales[:len(scale)].astype(np.float64) / output.scale
+        factors = source.scale * op.weights.channel_scales[: len(scale)].astype(np.float64) / output.scale
         tied = (factors < 1) & (np.frexp(factors)[0] == 0.5)
         if op.clamp[0] < output.zero_point:
             if tied.any():
@@ -254,7 +343,7 @@ class _Lowering:
 
     def _globalaveragepool(self, op: IntegerOp) -> None:
         source = self._model.tensor(op.inputs[0])
-        self._mean(op, source.shape[:2], (1, 1), (1, 1) + source.shape[2:])
+        self._mean(op, source.shape[:2], (1, 1), (1, 1, *source.shape[2:]))
 
     def _averagepool(self, op: IntegerOp) -> None:
         if op.pads == ((0, 0), (0, 0)) and self._dtype != np.int16:
@@ -269,15 +358,24 @@ class _Lowering:
         channels = output.shape[-1]
         count = size[0] * size[1]
         zero = UINT8_OFFSET if self._dtype == np.uint8 else 0
-        codes = np.full((1,) + tuple(size) + (channels,), _MEAN_WEIGHT + zero, weights_type(self._dtype))
+        codes = np.full((1, *tuple(size), channels), _MEAN_WEIGHT + zero, weights_type(self._dtype))
         scale = np.full(1 if self._dtype == np.uint8 else channels, 1 / (_MEAN_WEIGHT * count), np.float32)
         grid = Quantization(scale, np.full(scale.shape, zero, np.int64), 3 if len(scale) > 1 else 0)
         weights = self._file.add_constant(op.name + "/ones", codes, grid)
         ties = np.full(channels, _MEAN_BIAS, bias_type(self._dtype))
         bias = self._bias(op.name + "/tie", ties, bias_scale(source, scale))
-        self._put(op, lambda index: self._append(
-            "DEPTHWISE_CONV_2D", [self._index[source.name], weights, bias], index, "DepthwiseConv2DOptions",
-            DepthMultiplier=1, **_window(strides, "VALID", (1, 1))), shape)
+        self._put(
+            op,
+            lambda index: self._append(
+                "DEPTHWISE_CONV_2D",
+                [self._index[source.name], weights, bias],
+                index,
+                "DepthwiseConv2DOptions",
+                DepthMultiplier=1,
+                **_window(strides, "VALID", (1, 1)),
+            ),
+            shape,
+        )
 
     # Operations without weights
 
@@ -286,30 +384,48 @@ class _Lowering:
 
     def _pool(self, op: IntegerOp, name: str) -> None:
         rows, columns = op.layer.pool_size
-        self._put(op, lambda index: self._append(
-            name, [self._index[op.inputs[0]]], index, "Pool2DOptions", Padding=PADDING[op.layer.padding],
-            StrideH=op.layer.strides[0], StrideW=op.layer.strides[1], FilterHeight=rows, FilterWidth=columns),
-                  done=op.clamp)
+        self._put(
+            op,
+            lambda index: self._append(
+                name,
+                [self._index[op.inputs[0]]],
+                index,
+                "Pool2DOptions",
+                Padding=PADDING[op.layer.padding],
+                StrideH=op.layer.strides[0],
+                StrideW=op.layer.strides[1],
+                FilterHeight=rows,
+                FilterWidth=columns,
+            ),
+            done=op.clamp,
+        )
 
     def _add(self, op: IntegerOp) -> None:
-        self._put(op, lambda index: self._append(
-            "ADD", [self._index[name] for name in op.inputs], index, "AddOptions"))
+        self._put(op, lambda index: self._append("ADD", [self._index[name] for name in op.inputs], index, "AddOptions"))
 
     def _concat(self, op: IntegerOp) -> None:
         axis = op.layer.axis % len(self._model.tensor(op.output).shape) + 1
-        self._put(op, lambda index: self._append(
-            "CONCATENATION", [self._index[name] for name in op.inputs], index, "ConcatenationOptions", Axis=axis),
-                  done=op.clamp)
+        self._put(
+            op,
+            lambda index: self._append(
+                "CONCATENATION", [self._index[name] for name in op.inputs], index, "ConcatenationOptions", Axis=axis
+            ),
+            done=op.clamp,
+        )
 
     def _zeropad(self, op: IntegerOp) -> None:
         widths = self._file.add_constant(op.name + "/widths", np.array([(0, 0), *op.layer.padding, (0, 0)], np.int32))
-        self._put(op, lambda index: self._append(
-            "PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"), done=op.clamp)
+        self._put(
+            op,
+            lambda index: self._append("PAD", [self._index[op.inputs[0]], widths], index, "PadOptions"),
+            done=op.clamp,
+        )
 
     def _reshape(self, op: IntegerOp) -> None:
         shape = self._model.tensor(op.output).shape
-        self._put(op, lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape),
-                  done=op.clamp)
+        self._put(
+            op, lambda index: self._append_reshape(self._index[op.inputs[0]], index, op.name, shape), done=op.clamp
+        )
 
     _flatten = _reshape
 
@@ -324,11 +440,16 @@ class _Lowering:
         shape = self._model.logits.shape
         scale, zero = _SOFTMAX_GRIDS[self._dtype.name]
         grid = Quantization(np.float32([scale]), np.int64([zero]))
-        output = self._file.add_tensor("softmax", (1,) + shape, self._dtype, grid)
+        output = self._file.add_tensor("softmax", (1, *shape), self._dtype, grid)
         self._append("SOFTMAX", [index], output, "SoftmaxOptions", Beta=1.0)
         return output
 
 
 def _window(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
-    return {"Padding": PADDING[padding], "StrideH": strides[0], "StrideW": strides[1], "DilationHFactor": dilation[0],
-            "DilationWFactor": dilation[1]}
+    return {
+        "Padding": PADDING[padding],
+        "StrideH": strides[0],
+        "StrideW": strides[1],
+        "DilationHFactor": dilation[0],
+        "DilationWFactor": dilation[1],
+    }

@@ -65,8 +65,11 @@ def storage_type(model: IntegerModel, int16: bool = False) -> np.dtype:
     """
     wide = [tensor for tensor in model.tensors if tensor.num_bits > 8]
     if wide and not int16:
-        raise ExportError(f"{_where(wide[0])}: {wide[0].num_bits} bits; TFLite's int8 holds up to 8; possible with {wide[0].quantizer}.num_bits=8, or as int16, for "
-                          "LiteRT")
+        raise ExportError(
+            f"{_where(wide[0])}: {wide[0].num_bits} bits; TFLite's int8 holds up to 8; possible with "
+            f"{wide[0].quantizer}.num_bits=8, or as int16, for "
+            "LiteRT"
+        )
     for op in model.ops:
         _check_op(op, bool(wide))
     if wide:
@@ -77,15 +80,20 @@ def storage_type(model: IntegerModel, int16: bool = False) -> np.dtype:
     for op in shifted:
         if not is_uniform(op.weights):
             raise ExportError(
-                f"layer {op.name!r}: its weights have 8 bits and a zero point for each channel; TFLite holds 8-bit weights "
+                f"layer {op.name!r}: its weights have 8 bits and a zero point for each channel; TFLite holds "
+                "8-bit weights "
                 "with a zero point (uint8) or a scale for each channel (int8), not both; possible with "
-                f"{op.name}.weights.symmetric=on, with {op.name}.weights.per_channel=off, or with {op.name}.weights.num_bits=7")
+                f"{op.name}.weights.symmetric=on, with {op.name}.weights.per_channel=off, or with "
+                f"{op.name}.weights.num_bits=7"
+            )
     for op in weighted:
         if shifted and not is_uniform(op.weights):
             raise ExportError(
-                f"layer {op.name!r}: its weights have a scale for each channel, but layer {shifted[0].name!r} has 8-bit weights with a zero "
+                f"layer {op.name!r}: its weights have a scale for each channel, but layer {shifted[0].name!r} "
+                "has 8-bit weights with a zero "
                 "point, which makes it a uint8 file, where weights have one scale; possible with "
-                f"{op.name}.weights.per_channel=off, or with {shifted[0].name}.weights.symmetric=on")
+                f"{op.name}.weights.per_channel=off, or with {shifted[0].name}.weights.symmetric=on"
+            )
     return np.dtype(np.uint8 if shifted else np.int8)
 
 
@@ -101,12 +109,17 @@ def int4_layers(model: IntegerModel, dtype: np.dtype) -> FrozenSet[str]:
     if small and dtype == _UINT8:
         shifted = next(op for op in model.ops if op.weights is not None and not _fits_int8(op.weights))
         raise ExportError(
-            f"layer {small[0].name!r}: its weights would be INT4, but layer {shifted.name!r} has 8-bit weights with a zero point, which makes "
-            f"it a uint8 file, and INT4 goes with int8; possible with {shifted.name}.weights.symmetric=on, or without INT4")
+            f"layer {small[0].name!r}: its weights would be INT4, but layer {shifted.name!r} has 8-bit weights "
+            "with a zero point, which makes "
+            f"it a uint8 file, and INT4 goes with int8; possible with {shifted.name}.weights.symmetric=on, or "
+            "without INT4"
+        )
     if small and dtype == _INT16:
         raise ExportError(
-            f"layer {small[0].name!r}: its weights would be INT4, but there are activations of more than 8 bits, and LiteRT's int16 "
-            "operations take int8 weights; possible with 8 bits for all activations, or without INT4")
+            f"layer {small[0].name!r}: its weights would be INT4, but there are activations of more than 8 "
+            "bits, and LiteRT's int16 "
+            "operations take int8 weights; possible with 8 bits for all activations, or without INT4"
+        )
     return frozenset(op.name for op in small if _fits(op.weights, *_INT4))
 
 
@@ -114,8 +127,11 @@ def check_double_rounding(model: IntegerModel, dtype: np.dtype, int4: bool) -> N
     """Raise :class:`ExportError` if the kernels that round twice don't know what there would be in the file."""
     small = int4 and any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
     if small or dtype == _INT16:
-        raise ExportError(f"the file would have {'INT4 tensors' if small else 'int16 activations'}, which kernels that round twice don't know; possible without the "
-                          "option double_rounding")
+        raise ExportError(
+            f"the file would have {'INT4 tensors' if small else 'int16 activations'}, which kernels that round "
+            "twice don't know; possible without the "
+            "option double_rounding"
+        )
 
 
 def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
@@ -123,8 +139,13 @@ def int4_remarks(model: IntegerModel, layers: FrozenSet[str]) -> List[str]:
     small = [op for op in model.ops if op.weights is not None and op.weights.num_bits <= 4]
     if not small:
         return ["no weights have 4 bits or fewer: no tensor is INT4"]
-    return [f"{op.name}.weights: {op.weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept as int8; possible with "
-            f"{op.name}.weights.symmetric=on" for op in small if op.name not in layers]
+    return [
+        f"{op.name}.weights: {op.weights.num_bits} bits with a zero point, which INT4 tensors don't have: kept "
+        "as int8; possible with "
+        f"{op.name}.weights.symmetric=on"
+        for op in small
+        if op.name not in layers
+    ]
 
 
 def code_offset(tensor: IntegerTensor, dtype: np.dtype) -> int:
@@ -144,8 +165,15 @@ def bias_type(dtype: np.dtype) -> np.dtype:
     return np.dtype(np.int64 if dtype == _INT16 else np.int32)
 
 
-def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_channel: bool, multiply: bool,
-                   int4: bool = False, double_rounding: bool = False) -> StoredWeights:
+def stored_weights(
+    model: IntegerModel,
+    op: IntegerOp,
+    dtype: np.dtype,
+    per_channel: bool,
+    multiply: bool,
+    int4: bool = False,
+    double_rounding: bool = False,
+) -> StoredWeights:
     """What a file of ``dtype`` has for the weights of ``op``.
 
     Parameters
@@ -178,14 +206,18 @@ def stored_weights(model: IntegerModel, op: IntegerOp, dtype: np.dtype, per_chan
     count = out if per_channel else 1
     bias, stored_scale = bias * factor, (scale / factor).astype(np.float32)[:count]
     if double_rounding:
-        stored_scale, change = suited(op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale,
-                                      factor[:count])
+        stored_scale, change = suited(
+            op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, factor[:count]
+        )
         bias += change
     offset = UINT8_OFFSET if dtype == _UINT8 else 0
     return StoredWeights(
-        (columns * factor + offset).astype(weights_type(dtype)).reshape(weights.codes.shape), stored_scale,
-        np.full(stored_scale.shape, zero + offset, np.int64), bias.astype(bias_type(dtype)),
-        bias_scale(model.tensor(op.inputs[0]), stored_scale))
+        (columns * factor + offset).astype(weights_type(dtype)).reshape(weights.codes.shape),
+        stored_scale,
+        np.full(stored_scale.shape, zero + offset, np.int64),
+        bias.astype(bias_type(dtype)),
+        bias_scale(model.tensor(op.inputs[0]), stored_scale),
+    )
 
 
 def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
@@ -201,43 +233,66 @@ def remarks(model: IntegerModel, dtype: np.dtype, int4: FrozenSet[str] = frozens
             continue
         least = _INT4[0] if op.name in int4 else -_LARGEST_CODE - 1
         if op.weights.centred.min() == least:
-            found.append(f"{op.name}.weights: has the code {least}, which TFLite's specification leaves out and some kernels "
-                         f"overflow on; {op.name}.weights.narrow_range=on avoids it")
+            found.append(
+                f"{op.name}.weights: has the code {least}, which TFLite's specification leaves out and some kernels "
+                f"overflow on; {op.name}.weights.narrow_range=on avoids it"
+            )
     return found
 
 
 def _check_op(op: IntegerOp, wide: bool) -> None:
     if op.kind == "Add" and len(op.inputs) > 2:
-        raise ExportError(f"layer {op.name!r}: adds {len(op.inputs)} tensors; TFLite's ADD takes 2, and rounds each sum; possible with a "
-                          "chain of Add layers")
+        raise ExportError(
+            f"layer {op.name!r}: adds {len(op.inputs)} tensors; TFLite's ADD takes 2, and rounds each sum; "
+            "possible with a "
+            "chain of Add layers"
+        )
     if op.weights is None:
         return
     if op.weights.num_bits > 8:
-        raise ExportError(f"layer {op.name!r}: its weights have {op.weights.num_bits} bits; TFLite's int8 holds up to 8; possible with "
-                          f"{op.name}.weights.num_bits=8")
+        raise ExportError(
+            f"layer {op.name!r}: its weights have {op.weights.num_bits} bits; TFLite's int8 holds up to 8; "
+            "possible with "
+            f"{op.name}.weights.num_bits=8"
+        )
     bits = _WIDE_ACCUMULATOR_BITS if wide else _ACCUMULATOR_BITS
     if op.accumulator_bits > bits:
-        raise ExportError(f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; TFLite's accumulators have {bits}; possible with fewer "
-                          "bits for its weights or its input")
-    results = 2.0**(op.accumulator_bits - 1) * op.factors.real
+        raise ExportError(
+            f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; TFLite's accumulators have "
+            f"{bits}; possible with fewer "
+            "bits for its weights or its input"
+        )
+    results = 2.0 ** (op.accumulator_bits - 1) * op.factors.real
     if results.max() > _LARGEST_RESULT:
-        raise ExportError(f"layer {op.name!r}: its sums are up to {results.max():.3g} steps of its output; {_LARGEST_RESULT:.3g} at most are safe from "
-                          "overflow in TFLite; possible with a wider range of its output")
+        raise ExportError(
+            f"layer {op.name!r}: its sums are up to {results.max():.3g} steps of its output; "
+            f"{_LARGEST_RESULT:.3g} at most are safe from "
+            "overflow in TFLite; possible with a wider range of its output"
+        )
     if wide and ((op.factors.real < _SMALLEST_WIDE_FACTOR) & (results >= 0.5)).any():
-        raise ExportError(f"layer {op.name!r}: its sums are multiplied with {op.factors.real.min():.3g} to be steps of its output; LiteRT's int16 "
-                          f"kernels take {_SMALLEST_WIDE_FACTOR:.3g} at least; possible with a narrower range of its output")
+        raise ExportError(
+            f"layer {op.name!r}: its sums are multiplied with {op.factors.real.min():.3g} to be steps of its "
+            "output; LiteRT's int16 "
+            f"kernels take {_SMALLEST_WIDE_FACTOR:.3g} at least; possible with a narrower range of its output"
+        )
 
 
 def _check_int16(model: IntegerModel) -> None:
     for tensor in model.tensors:
         if max(tensor.bounds[1] - tensor.zero_point, tensor.zero_point - 1 - tensor.bounds[0]) > np.iinfo(_INT16).max:
-            raise ExportError(f"{_where(tensor)}: {tensor.num_bits} bits and the zero point {tensor.zero_point}; TFLite's int16 has the zero point 0; possible "
-                              f"with {tensor.quantizer}.symmetric=on, or with {tensor.quantizer}.num_bits=15")
+            raise ExportError(
+                f"{_where(tensor)}: {tensor.num_bits} bits and the zero point {tensor.zero_point}; TFLite's "
+                "int16 has the zero point 0; possible "
+                f"with {tensor.quantizer}.symmetric=on, or with {tensor.quantizer}.num_bits=15"
+            )
     for op in model.ops:
         if op.weights is not None and not _fits_int8(op.weights):
-            raise ExportError(f"layer {op.name!r}: its weights have {op.weights.num_bits} bits and a zero point; beside int16 activations "
-                              f"TFLite holds weights without; possible with {op.name}.weights.symmetric=on, or with "
-                              f"{op.name}.weights.num_bits=7")
+            raise ExportError(
+                f"layer {op.name!r}: its weights have {op.weights.num_bits} bits and a zero point; beside "
+                "int16 activations "
+                f"TFLite holds weights without; possible with {op.name}.weights.symmetric=on, or with "
+                f"{op.name}.weights.num_bits=7"
+            )
 
 
 def _where(tensor: IntegerTensor) -> str:
@@ -259,22 +314,23 @@ def _fits(weights: IntegerWeights, low: int, high: int) -> bool:
 
 
 def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
-    """bool ``[out]``: channels whose sums are less than half a step of the output, whatever the input."""
+    """Bool ``[out]``: channels whose sums are less than half a step of the output, whatever the input."""
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
     real = source.scale * op.weights.channel_scales.astype(np.float64) / output.scale
-    found = real * 2.0**(op.accumulator_bits - 1) < 0.5
+    found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
     return found if per_channel else np.full(found.shape, found.all())
 
 
-def _multipliers(model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int,
-                 per_channel: bool) -> np.ndarray:
+def _multipliers(
+    model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int, per_channel: bool
+) -> np.ndarray:
     """int64 ``[out]``: how many times larger the codes may be, for them to keep to ``limit`` and their sums to fit.
 
     The largest number with which kernels that multiply in float32 still round as integers do; a power of two, by which
     scales can be divided without a rest, always is one.
     """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
-    most = np.minimum(np.maximum(limit // largest, 1), 2**(_ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
+    most = np.minimum(np.maximum(limit // largest, 1), 2 ** (_ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
     if not per_channel:
         most = np.full(most.shape, most.min())
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
@@ -282,7 +338,13 @@ def _multipliers(model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale:
     for number in range(most.max(), 0, -1):
         tried = np.flatnonzero((number <= most) & (number > found))
         if len(tried):
-            alike = round_alike(source.scale, scale[tried].astype(np.float32), output.scale, output.zero_point,
-                                2**(output.num_bits - 1), np.full(tried.shape, number))
+            alike = round_alike(
+                source.scale,
+                scale[tried].astype(np.float32),
+                output.scale,
+                output.zero_point,
+                2 ** (output.num_bits - 1),
+                np.full(tried.shape, number),
+            )
             found[tried[alike]] = number
     return found

@@ -47,10 +47,15 @@ class EditBar(QtWidgets.QWidget):
             self.modes[name].setFocusPolicy(QtCore.Qt.StrongFocus)
             group.addButton(self.modes[name])
         self.undo, self.redo = QtWidgets.QPushButton("Undo"), QtWidgets.QPushButton("Redo")
-        self.apply_action = self._action("Apply", [QtGui.QKeySequence("Ctrl+Return"), QtGui.QKeySequence("Ctrl+Enter")],
-                                         self._on_apply, QtCore.Qt.WindowShortcut)
-        self.discard_action = self._action("Discard", [QtGui.QKeySequence("Esc")], self._edits.discard,
-                                           QtCore.Qt.WidgetWithChildrenShortcut)
+        self.apply_action = self._action(
+            "Apply",
+            [QtGui.QKeySequence("Ctrl+Return"), QtGui.QKeySequence("Ctrl+Enter")],
+            self._on_apply,
+            QtCore.Qt.WindowShortcut,
+        )
+        self.discard_action = self._action(
+            "Discard", [QtGui.QKeySequence("Esc")], self._edits.discard, QtCore.Qt.WidgetWithChildrenShortcut
+        )
         self.apply, self.discard = QtWidgets.QPushButton("Apply"), QtWidgets.QPushButton("Discard")
         self.apply.clicked.connect(self.apply_action.trigger)
         self.discard.clicked.connect(self.discard_action.trigger)
@@ -91,15 +96,19 @@ class EditBar(QtWidgets.QWidget):
         waiting = f" ({unsent})" if unsent else ""
         self.apply_action.setText("Apply" + waiting)
         self.apply.setText(self.apply_action.text())
-        tips = ((self.apply, self.apply_action, f"Make the {unsent} pending changes, together (Ctrl+Enter)"),
-                (self.discard, self.discard_action, f"Forget the {unsent} pending changes (Esc)"))
+        tips = (
+            (self.apply, self.apply_action, f"Make the {unsent} pending changes, together (Ctrl+Enter)"),
+            (self.discard, self.discard_action, f"Forget the {unsent} pending changes (Esc)"),
+        )
         for button, action, tip in tips:
             button.setVisible(holding)
             button.setToolTip(tip if unsent else "Nothing is pending")
             button.setEnabled(bool(unsent))
             action.setEnabled(holding and bool(unsent))
-        for button, what, able, name in ((self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
-                                         (self.redo, edits.describe_redo(), edits.can_redo, "Redo")):
+        for button, what, able, name in (
+            (self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
+            (self.redo, edits.describe_redo(), edits.can_redo, "Redo"),
+        ):
             button.setEnabled(able)
             button.setToolTip(f"{name}: {what}" if what else f"There is no change to {name.lower()}")
 

@@ -22,8 +22,11 @@ class KindSection(QtWidgets.QWidget):
         self._model, self._edits, self._theme = context.model, context.edits, context.theme
         self.kind = kind
         self.tensors: Sequence[str] = ()
-        self.controls = {name: SettingControl(setting, context.theme, kind)
-                         for name, setting in QUANTIZER_SETTINGS.items() if kind in setting.kinds}
+        self.controls = {
+            name: SettingControl(setting, context.theme, kind)
+            for name, setting in QUANTIZER_SETTINGS.items()
+            if kind in setting.kinds
+        }
         self.heading = Heading(kind.capitalize(), context.theme)
         rows = QtWidgets.QVBoxLayout(self)
         rows.setContentsMargins(0, 0, 0, 0)
@@ -51,8 +54,11 @@ class KindSection(QtWidgets.QWidget):
             wanted.append(replace(settings, **changes) if changes else settings)
         for name, control in self.controls.items():
             steps = [applied_at[tensor, name] for tensor in tensors if (tensor, name) in applied_at]
-            control.show_values([getattr(settings, name) for settings in wanted],
-                                any((tensor, name) in pending for tensor in tensors), max(steps, default=None))
+            control.show_values(
+                [getattr(settings, name) for settings in wanted],
+                any((tensor, name) in pending for tensor in tensors),
+                max(steps, default=None),
+            )
             control.set_without_effect(unavailable or why_without_effect(name, wanted, run))
 
     def _on_edited(self, name: str, value: Any) -> None:

@@ -118,7 +118,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _parsed(self) -> Any:
         text, unit = self.lineEdit().text().strip(), unit_of(self._setting)
         if unit and text.endswith(unit):
-            text = text[:-len(unit)]
+            text = text[: -len(unit)]
         return self._setting.parse(text.replace(",", ".") if self._setting.type is float else text)
 
     def _commit(self) -> None:
@@ -165,8 +165,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             event.accept()
             return True
         # Without typed text to take back, undo is the window's: that of settings.
-        if event.type() == QtCore.QEvent.ShortcutOverride and not self._is_typed and (
-                event.matches(QtGui.QKeySequence.Undo) or event.matches(QtGui.QKeySequence.Redo)):
+        if (
+            event.type() == QtCore.QEvent.ShortcutOverride
+            and not self._is_typed
+            and (event.matches(QtGui.QKeySequence.Undo) or event.matches(QtGui.QKeySequence.Redo))
+        ):
             event.ignore()
             return False
         return super().event(event)

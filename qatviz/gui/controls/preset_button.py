@@ -37,7 +37,9 @@ class PresetButton(QtWidgets.QPushButton):
             self._plan = book.plan
             self._books = {name: SettingsBook.from_preset(book.plan, name) for name in PRESETS}
         now = [book.of(name) for name in names]
-        present = next((preset for preset, made in self._books.items() if names and now == [made.of(n) for n in names]), "")
+        present = next(
+            (preset for preset, made in self._books.items() if names and now == [made.of(n) for n in names]), ""
+        )
         self.setText(present or "custom")
         for action in self.menu().actions():
             action.setChecked(action.text() == present)

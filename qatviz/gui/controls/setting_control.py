@@ -116,9 +116,12 @@ class SettingControl(QtWidgets.QWidget):
             self.editor.set_values(self._values)
 
     def _explain(self) -> None:
-        lines = [f"<b>{escape(self.setting.label)}</b>: {escape(self.setting.help)}",
-                 f"Allowed: {escape(self.setting.allowed(self.kind).replace('_', ' '))}. Default: {escape(value_text(self.setting, self.default))}.",
-                 escape(explain_state(*self._state))]
+        lines = [
+            f"<b>{escape(self.setting.label)}</b>: {escape(self.setting.help)}",
+            f"Allowed: {escape(self.setting.allowed(self.kind).replace('_', ' '))}. Default: "
+            f"{escape(value_text(self.setting, self.default))}.",
+            escape(explain_state(*self._state)),
+        ]
         if len(self._values) > 1:
             shown = [value_text(self.setting, value) for value in self._values[:NAMED]]
             lines.append(f"Mixed: {escape(', '.join(shown))}{', …' if len(self._values) > NAMED else ''}.")

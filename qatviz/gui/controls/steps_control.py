@@ -9,8 +9,15 @@ from qatviz.gui.controls.setting_control import SettingControl
 from qatviz.gui.theme import Theme
 from qatviz.settings import Setting
 
-STEPS = Setting("steps", "Steps in all", int, 2000, low=0, high=10**9,
-                help="The run ends by itself when it has done so many steps, counted from its beginning.")
+STEPS = Setting(
+    "steps",
+    "Steps in all",
+    int,
+    2000,
+    low=0,
+    high=10**9,
+    help="The run ends by itself when it has done so many steps, counted from its beginning.",
+)
 
 
 class StepsControl(QtWidgets.QWidget):

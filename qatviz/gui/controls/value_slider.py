@@ -60,11 +60,13 @@ class ValueSlider(QtWidgets.QSlider):
             return
         self._hold(True)
         handle = self.style().subControlRect(
-            QtWidgets.QStyle.CC_Slider, self._option(), QtWidgets.QStyle.SC_SliderHandle, self)
+            QtWidgets.QStyle.CC_Slider, self._option(), QtWidgets.QStyle.SC_SliderHandle, self
+        )
         if self._mixed or not handle.contains(event.pos()):
             span = self.width() - handle.width()
             place = QtWidgets.QStyle.sliderValueFromPosition(
-                self.minimum(), self.maximum(), event.x() - handle.width() // 2, span)
+                self.minimum(), self.maximum(), event.x() - handle.width() // 2, span
+            )
             if place == self.value() and self._mixed:
                 self._on_value_changed(place)
             self.setValue(place)
@@ -112,7 +114,8 @@ class ValueSlider(QtWidgets.QSlider):
         painter.setPen(QtGui.QPen(self.palette().color(QtGui.QPalette.WindowText), 2))
         for place in self._mixed:
             x = handle.width() // 2 + style.sliderPositionFromValue(
-                self.minimum(), self.maximum(), place, self.width() - handle.width())
+                self.minimum(), self.maximum(), place, self.width() - handle.width()
+            )
             painter.drawLine(x, handle.top() + 3, x, handle.bottom() - 3)
         painter.end()
 

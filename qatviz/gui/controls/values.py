@@ -59,7 +59,7 @@ def notches(setting: Setting) -> List[float]:
     while value < setting.high * (1 - _SAME):
         values.append(value)
         value = _next_notch(value)
-    return values + [setting.high]
+    return [*values, setting.high]
 
 
 def nearest_notch(values: List[float], value: float) -> int:

@@ -26,9 +26,10 @@ class ConsentDialog(QtWidgets.QMessageBox):
         self.setTextFormat(QtCore.Qt.PlainText)  # a file's name is not markup
         self.setText("May the Python code of this model be run?")
         self.setInformativeText(
-            f"{path}\n\n{code}\n\nThe code is run on this computer with your rights: it can read, change and send whatever you "
+            f"{path}\n\n{code}\n\nThe code is run on this computer with your rights: it can read, change and "
+            "send whatever you "
             "can. Say yes only if you trust who made the file.\n\nYour answer holds for this run only."
-            )
+        )
         self.setStandardButtons(QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No)
         self.button(QtWidgets.QMessageBox.Yes).setText("Run its code")
         self.button(QtWidgets.QMessageBox.No).setText("Don't run it")

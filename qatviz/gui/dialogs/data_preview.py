@@ -33,7 +33,7 @@ class SampleGrid(QtWidgets.QWidget):
     @property
     def shown(self) -> Tuple[str, ...]:
         """The captions of the examples that there is room for."""
-        return tuple(self._look.captions[:len(self._places())]) if self._look is not None else ()
+        return tuple(self._look.captions[: len(self._places())]) if self._look is not None else ()
 
     def show_look(self, look: Optional[DataLook]) -> None:
         """Show the examples; nothing for None."""
@@ -52,8 +52,13 @@ class SampleGrid(QtWidgets.QWidget):
             count = min(len(self._pixmaps), max(1, self.height() // (line + 1)))
             widest = max(self.fontMetrics().horizontalAdvance(text) for text in look.captions) + _GAP
             words = min(widest, self.width() // 3)
-            return [(QtCore.QRect(0, row * (line + 1), self.width() - words - _GAP, line),
-                     QtCore.QRect(self.width() - words, row * (line + 1), words, line)) for row in range(count)]
+            return [
+                (
+                    QtCore.QRect(0, row * (line + 1), self.width() - words - _GAP, line),
+                    QtCore.QRect(self.width() - words, row * (line + 1), words, line),
+                )
+                for row in range(count)
+            ]
         least = _CAPTION_LENGTH * self.fontMetrics().averageCharWidth() + _GAP
         columns = min(_COLUMNS, max(len(self._pixmaps), 1), max(1, self.width() // least))
         height, width = look.samples.shape[1:3]
@@ -145,12 +150,17 @@ class DataPreview(QtWidgets.QWidget):
     def _show_counts(self, look: DataLook) -> None:
         colors = [self._theme.color(name) for name in ("in_range", "flushed")]
         what = "examples by target" if look.is_regression else "examples by class"
-        self.key.setText('{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(
-            what, *(color.name() for color in colors)))
+        self.key.setText(
+            '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(
+                what, *(color.name() for color in colors)
+            )
+        )
         at = np.arange(len(look.groups), dtype=np.float64)
         lies = _lies(look)
-        for bars, color, counts, low in ((self.train, colors[0], look.train_counts, at - 0.4),
-                                         (self.test, colors[1], look.test_counts, at)):
+        for bars, color, counts, low in (
+            (self.train, colors[0], look.train_counts, at - 0.4),
+            (self.test, colors[1], look.test_counts, at),
+        ):
             across, along = (low, low + 0.4), (0.0, counts)
             bars.set_bars(*(along + across if lies else across + along))
             bars.set_brush(color)
@@ -178,8 +188,10 @@ def _ticks(look: DataLook) -> list:
     if look.is_regression:
         return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), max(1, len(names) // 4))]
     if len(names) <= _NAMED:
-        return [(index, name if len(name) <= _NAME_LENGTH else name[:_NAME_LENGTH - 1] + "…")
-                for index, name in enumerate(names)]
+        return [
+            (index, name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…")
+            for index, name in enumerate(names)
+        ]
     return [(index, str(index)) for index in range(0, len(names), -(-len(names) // 5))]
 
 

@@ -25,8 +25,9 @@ class ExportDialog(QtWidgets.QDialog):
         Outlives the dialog's being seen.
     """
 
-    def __init__(self, context: Context, launcher: Launcher, exporter: Exporter,
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, context: Context, launcher: Launcher, exporter: Exporter, parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self.setWindowTitle("Export model")
         self._theme, self.exporter = context.theme, exporter

@@ -101,7 +101,7 @@ class PathField(QtWidgets.QWidget):
         if not self._is_ours:
             path = self.edit.text().strip()
             if old is not None and old.suffix and path.endswith(old.suffix):
-                path = path[:-len(old.suffix)]
+                path = path[: -len(old.suffix)]
             self.edit.setText(path + form.suffix)
             return
         place = self._place(directory)

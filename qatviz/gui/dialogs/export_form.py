@@ -20,8 +20,10 @@ from qatviz.training.settings_book import SettingsBook
 LOOK_MS = 500
 _MOST_EXAMPLES = 1000000
 _AS_MANY_AS_RIGHT = "as many as needed"
-_EXAMPLES_TIP = ("How many held-out examples the export is run on, to prove that it computes what was seen in "
-                 "training. By itself: 1,000, or fewer where the network is large.")
+_EXAMPLES_TIP = (
+    "How many held-out examples the export is run on, to prove that it computes what was seen in "
+    "training. By itself: 1,000, or fewer where the network is large."
+)
 _NO_RUN = "There is no run to export."
 _NOT_RECORDED = "This run is not recorded, and exports are made from the record: give the next run a directory."
 _NO_CHECKPOINT = "This run has no checkpoint: there is nothing to export."
@@ -138,8 +140,14 @@ class ExportForm(QtWidgets.QWidget):
     def wanted(self) -> ExportWanted:
         """What the form says."""
         form = self.formats.form()
-        return ExportWanted(self._directory, self.moment.moment() or "", form.name, self._options[form.name].values(),
-                            self.path.path(), self.examples.value() or None)
+        return ExportWanted(
+            self._directory,
+            self.moment.moment() or "",
+            form.name,
+            self._options[form.name].values(),
+            self.path.path(),
+            self.examples.value() or None,
+        )
 
     def forget_consent(self) -> None:
         """What was allowed for one export is not for the next."""
@@ -156,7 +164,7 @@ class ExportForm(QtWidgets.QWidget):
 
     def _reasons(self, form: Any) -> Optional[List[str]]:
         """What stands against a format; None where the settings are not known (yet)."""
-        name, book, step = self._state
+        _name, book, step = self._state
         if book is None or self._model.network is None:
             return None
         return form.limits(self._model.network, book, step, self._options[form.name].values())

@@ -73,7 +73,8 @@ class FormatList(QtWidgets.QListWidget):
 
 class LimitsView(QtWidgets.QWidget):
     """Whether the chosen format can hold the settings, and else each reason with what would make it possible: a link
-    where it is a setting that can be changed."""
+    where it is a setting that can be changed.
+    """
 
     #: The user wants this setting to have this value: its path, and a text.
     change_wanted = QtCore.pyqtSignal(str, str)
@@ -107,7 +108,8 @@ class LimitsView(QtWidgets.QWidget):
 
     def show_limits(self, title: str, reasons: Optional[List[str]], can_change: bool = False) -> None:
         """``reasons`` stand against the format ``title``; None where that is not known yet. ``can_change``: they are of
-        settings that can be changed."""
+        settings that can be changed.
+        """
         if (title, reasons, can_change) != (self._title, self._reasons, self._can_change):
             self._title, self._reasons, self._can_change = title, reasons, can_change
             self._dress()
@@ -156,8 +158,9 @@ class LimitsView(QtWidgets.QWidget):
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for what
-    the user has allowed: that is asked for each time."""
+    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for
+    what the user has allowed: that is asked for each time.
+    """
 
     changed = QtCore.pyqtSignal()
 
@@ -191,8 +194,10 @@ class OptionsForm(QtWidgets.QWidget):
 
     def values(self) -> Dict[str, Any]:
         """All options by name."""
-        return {name: widget.currentText() if isinstance(widget, QtWidgets.QComboBox) else widget.isChecked()
-                for name, widget in self.widgets.items()}
+        return {
+            name: widget.currentText() if isinstance(widget, QtWidgets.QComboBox) else widget.isChecked()
+            for name, widget in self.widgets.items()
+        }
 
     def forget_consent(self) -> None:
         """What was allowed was allowed once."""

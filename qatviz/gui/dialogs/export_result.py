@@ -24,7 +24,8 @@ class ExportResult(QtWidgets.QWidget):
         self._theme, self._text, self._color = theme, "", "good"
         self._path = ""
         self.heading, self.where, self.facts, self.faults, self.notes = labels = [
-            QtWidgets.QLabel(wordWrap=True) for _ in range(5)]
+            QtWidgets.QLabel(wordWrap=True) for _ in range(5)
+        ]
         for label in labels:
             label.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)
         font = QtGui.QFont(self.heading.font())
@@ -87,15 +88,24 @@ class ExportResult(QtWidgets.QWidget):
         self._color = "bad" if faults else "good" if record.get("as_expected", True) else "warning"
         self.copy.setText("Copy table")
         self.heading.setText(_heading(record, faults))
-        self.where.setText(f"Written to {self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}")
+        self.where.setText(
+            "Written to "
+            f"{self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}"
+        )
         self.facts.setText("\n".join(_facts(record)))
         self.faults.setText("\n".join("✕ " + fault for fault in faults))
         outputs = record.get("outputs") or {}
         self.outputs.show_rows([dict({"compared": name}, **found) for name, found in outputs.items()])
         self.layers.show_rows(record.get("layers") or ())
         self.notes.setText("\n".join("Note: " + note for note in record.get("notes") or ()))
-        self._show_only(facts=bool(self.facts.text()), faults=bool(faults), outputs=bool(record.get("outputs")),
-                        layers=bool(record.get("layers")), notes=bool(self.notes.text()), open_folder=bool(self._path))
+        self._show_only(
+            facts=bool(self.facts.text()),
+            faults=bool(faults),
+            outputs=bool(record.get("outputs")),
+            layers=bool(record.get("layers")),
+            notes=bool(self.notes.text()),
+            open_folder=bool(self._path),
+        )
 
     def _show_only(self, **parts: bool) -> None:
         for name in ("facts", "faults", "outputs", "layers", "details", "notes", "open_folder"):
@@ -107,8 +117,11 @@ class ExportResult(QtWidgets.QWidget):
             palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
             label.setPalette(palette)
         rows = min(self.outputs.model().rowCount(), _OUTPUT_ROWS)
-        self.outputs.setFixedHeight(self.outputs.horizontalHeader().sizeHint().height() + 4
-                                    + rows * self.outputs.verticalHeader().defaultSectionSize())
+        self.outputs.setFixedHeight(
+            self.outputs.horizontalHeader().sizeHint().height()
+            + 4
+            + rows * self.outputs.verticalHeader().defaultSectionSize()
+        )
 
     def _on_open_folder(self) -> None:
         folder = self._path if os.path.isdir(self._path) else os.path.dirname(self._path)
@@ -118,7 +131,8 @@ class ExportResult(QtWidgets.QWidget):
 def _heading(record: Dict[str, Any], faults: List[str]) -> str:
     if faults:
         return "✕ Written, but {} not compute what {} should".format(
-            *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they"))
+            *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they")
+        )
     if record.get("as_expected", True):
         return "✓ Exported, and it computes what was seen in training"
     return "! Exported; each operation is right, but rounding adds up to more than in networks of a few layers"
@@ -128,14 +142,25 @@ def _facts(record: Dict[str, Any]) -> List[str]:
     """Lines on what it is, how well it does, and how large it is."""
     about, facts = record.get("about") or {}, []
     if about.get("format"):
-        facts.append("{}{}, run in {} on {:,} held-out examples".format(
-            about["format"], f" of step {about['step']:,}" if isinstance(about.get("step"), int) else "",
-            about.get("runtime", "?"), record.get("examples") or 0))
+        facts.append(
+            "{}{}, run in {} on {:,} held-out examples".format(
+                about["format"],
+                f" of step {about['step']:,}" if isinstance(about.get("step"), int) else "",
+                about.get("runtime", "?"),
+                record.get("examples") or 0,
+            )
+        )
     metric = METRICS.get(str(record.get("metric")), ACCURACY)
     if record.get(metric.name):
-        facts.append("{}: {}".format(metric.title[0].upper() + metric.title[1:], ", ".join(
-            f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
-            for name, value in record[metric.name].items())))
+        facts.append(
+            "{}: {}".format(
+                metric.title[0].upper() + metric.title[1:],
+                ", ".join(
+                    f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
+                    for name, value in record[metric.name].items()
+                ),
+            )
+        )
     if record.get("bytes"):
         sizes = [f"{name} {_size(count)}" for name, count in record["bytes"].items()]
         facts.append("Size: " + ", ".join(sizes))

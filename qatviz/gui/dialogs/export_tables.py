@@ -14,14 +14,22 @@ _SORT = QtCore.Qt.UserRole
 _PADDING = 8
 #: Shares, which are shown in percent; all of it, and no less, is 100.
 _SHARES = ("identical", "top1")
-_TITLES = {"identical": "Identical", "largest": "Largest", "top1": "Top-1", "unexplained": "Unexplained",
-           "own.identical": "Alone", "own.largest": "Largest alone", "whole.identical": "Identical",
-           "whole.largest": "Largest"}
+_TITLES = {
+    "identical": "Identical",
+    "largest": "Largest",
+    "top1": "Top-1",
+    "unexplained": "Unexplained",
+    "own.identical": "Alone",
+    "own.largest": "Largest alone",
+    "whole.identical": "Identical",
+    "whole.largest": "Largest",
+}
 _TIPS = {
-    "identical": "Share of the codes that are the same", "largest": "The largest difference between two codes",
+    "identical": "Share of the codes that are the same",
+    "largest": "The largest difference between two codes",
     "top1": "Share of the examples for which the same class is the most probable",
     "own.identical": "Share of the codes that are the same where the operation is given the same codes as its inputs: "
-                     "without what the layers before it did",
+    "without what the layers before it did",
     "own.largest": "The largest difference of codes where the operation is given the same codes as its inputs",
     "unexplained": "Codes that differ by more than another way of rounding explains; 0 in a good file",
 }

@@ -28,8 +28,15 @@ class NetworkPreview(QtWidgets.QWidget):
         self.table.setHeaderLabels(_COLUMNS)
         for column in _NUMBERS:
             self.table.headerItem().setTextAlignment(column, _RIGHT)
-        for column, text in enumerate(("The layer's name", "What it computes", "Shape of its output for one example",
-                                       "Numbers that it holds", "Multiply-accumulates for one example")):
+        for column, text in enumerate(
+            (
+                "The layer's name",
+                "What it computes",
+                "Shape of its output for one example",
+                "Numbers that it holds",
+                "Multiply-accumulates for one example",
+            )
+        ):
             self.table.headerItem().setToolTip(column, text)
         self.table.header().setStretchLastSection(False)
         self.table.header().setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
@@ -47,8 +54,9 @@ class NetworkPreview(QtWidgets.QWidget):
         rows.addWidget(self.total)
         rows.addWidget(self.notes)
 
-    def show_network(self, network: Optional[Network], about: str, notes: Sequence[str] = (),
-                     is_known: bool = True) -> None:
+    def show_network(
+        self, network: Optional[Network], about: str, notes: Sequence[str] = (), is_known: bool = True
+    ) -> None:
         """Show it.
 
         Parameters
@@ -78,8 +86,9 @@ class NetworkPreview(QtWidgets.QWidget):
     def _fill(self, network: Network) -> None:
         items = []
         for row in network.summary():
-            item = QtWidgets.QTreeWidgetItem([
-                row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)])
+            item = QtWidgets.QTreeWidgetItem(
+                [row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)]
+            )
             for column in _NUMBERS:
                 item.setTextAlignment(column, _RIGHT)
             item.setToolTip(0, f"{row.name} reads {', '.join(row.inputs)}")
@@ -91,7 +100,10 @@ class NetworkPreview(QtWidgets.QWidget):
 
 def _total(network: Network, is_known: bool) -> str:
     rows = network.summary()
-    text = f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, {sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
+    text = (
+        f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, "
+        f"{sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
+    )
     examples = f"for {example_text(network.input_shape)} an example and {network.num_outputs:,} outputs"
     return f"{text}\n{examples}{'' if is_known else ', until the data is known'}"
 

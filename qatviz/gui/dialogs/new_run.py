@@ -187,7 +187,11 @@ class NewRunDialog(QtWidgets.QDialog):
         self.form.set_has_weights(self.model.has_weights)
         shown = list(self.model.notes)
         if self.model.used_shape is not None:
-            shown.insert(0, f"the model leaves the size of its examples open: that of the data is taken, {shape_text(self.model.used_shape)}")
+            shown.insert(
+                0,
+                "the model leaves the size of its examples open: that of the data is taken, "
+                f"{shape_text(self.model.used_shape)}",
+            )
         self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
         return self.model.network
 

@@ -10,17 +10,37 @@ from qatviz.gui.controls.editors import NumberEditor
 from qatviz.gui.controls.number_box import NumberBox
 from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
-from qatviz.gui.new_run import (BATCH_SIZE, LEARNING_RATE, OPTIMIZERS, QUANT_DELAY, SEED, STEPS, NewRun, names_model,
-                                stem_of)
+from qatviz.gui.new_run import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    OPTIMIZERS,
+    QUANT_DELAY,
+    SEED,
+    STEPS,
+    NewRun,
+    names_model,
+    stem_of,
+)
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
 from qatviz.settings import Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-_LABELS = {"network": "Network", "weights": "Weights", "from_scratch": "Start from", "data": "Data", "task": "Task",
-           "preset": "Preset", "quant_delay": QUANT_DELAY.label, "optimizer": "Optimizer",
-           "learning_rate": "Learning rate",
-           "batch_size": "Batch size", "seed": "Seed", "steps": "Steps", "out": "Record"}
+_LABELS = {
+    "network": "Network",
+    "weights": "Weights",
+    "from_scratch": "Start from",
+    "data": "Data",
+    "task": "Task",
+    "preset": "Preset",
+    "quant_delay": QUANT_DELAY.label,
+    "optimizer": "Optimizer",
+    "learning_rate": "Learning rate",
+    "batch_size": "Batch size",
+    "seed": "Seed",
+    "steps": "Steps",
+    "out": "Record",
+}
 #: Files of this ending hold no weights.
 _ARCHITECTURE = ".json"
 _FROM_DATA = "As the data says"
@@ -33,8 +53,9 @@ class NewRunForm(QtWidgets.QWidget):
     #: A field has another value.
     changed = QtCore.pyqtSignal()
 
-    def __init__(self, context: Context, data_names: Sequence[Tuple[str, str]],
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, context: Context, data_names: Sequence[Tuple[str, str]], parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self._theme, self._settings = context.theme, context.settings
         self._has_weights = True  # of the model that is shown
@@ -49,13 +70,21 @@ class NewRunForm(QtWidgets.QWidget):
     def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
         self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
         self.weights = WeightsField(self._settings)
-        self.from_scratch = _choice([(_TRAINED, "Go on from what the model has learned: fine-tuning"),
-                                     (_RANDOM, "Take the architecture only, and train it anew")])
+        self.from_scratch = _choice(
+            [
+                (_TRAINED, "Go on from what the model has learned: fine-tuning"),
+                (_RANDOM, "Take the architecture only, and train it anew"),
+            ]
+        )
         self.from_scratch.setToolTip("Which weights training begins with")
         self.data = DataField(data_names, self._settings)
-        self.task = _choice([(_FROM_DATA, "Whole numbers are classes, others are predicted; an archive may say it"),
-                             ("classification", "Which class is it? Measured by accuracy"),
-                             ("regression", "Which numbers are they? Measured by root-mean-square error")])
+        self.task = _choice(
+            [
+                (_FROM_DATA, "Whole numbers are classes, others are predicted; an archive may say it"),
+                ("classification", "Which class is it? Measured by accuracy"),
+                ("regression", "Which numbers are they? Measured by root-mean-square error"),
+            ]
+        )
         self.task.setToolTip("What the network learns to tell")
         self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
         self.preset.setToolTip("The settings that quantization begins with; all can be changed while the run goes on")
@@ -104,12 +133,18 @@ class NewRunForm(QtWidgets.QWidget):
     def new_run(self) -> NewRun:
         """What the fields say; consent and the model's shape are not theirs to know."""
         network = self.network.text()
-        return NewRun(network=network, weights=(self.weights.text() or None) if _is_architecture(network) else None,
-                      from_scratch=self._starts_anew(network), data=self.data.text(),
-                      task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
-                      preset=self.preset.currentText(), optimizer=self.optimizer.currentText(),
-                      steps=self.steps.steps(), out=self.out.out(),
-                      **{name: editor.box.value for name, editor in self.numbers.items()})
+        return NewRun(
+            network=network,
+            weights=(self.weights.text() or None) if _is_architecture(network) else None,
+            from_scratch=self._starts_anew(network),
+            data=self.data.text(),
+            task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
+            preset=self.preset.currentText(),
+            optimizer=self.optimizer.currentText(),
+            steps=self.steps.steps(),
+            out=self.out.out(),
+            **{name: editor.box.value for name, editor in self.numbers.items()},
+        )
 
     def _starts_anew(self, network: str) -> bool:
         return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM

@@ -34,8 +34,14 @@ class PathField(QtWidgets.QWidget):
     #: A path was chosen as a whole: browsed for, dropped or taken from the list, not typed.
     chosen = QtCore.pyqtSignal(str)
 
-    def __init__(self, title: str, key: str, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self,
+        title: str,
+        key: str,
+        names: Sequence[Tuple[str, str]],
+        settings: QtCore.QSettings,
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
         super().__init__(parent)
         self._title, self._key, self._settings = title, "new_run/" + key, settings
         self.setAcceptDrops(True)
@@ -121,14 +127,21 @@ class PathField(QtWidgets.QWidget):
 class DataField(PathField):
     """A name of a data set, or the path of a file or folder."""
 
-    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__("Data", "data", names, settings, parent)
-        self.box.setToolTip("\n".join(["What the network learns from. By name:"] + ["{}: {}".format(*n) for n in names]
-                                      + ["or the path of a file or folder, which can be dropped here"]))
+        self.box.setToolTip(
+            "\n".join(
+                ["What the network learns from. By name:"]
+                + ["{}: {}".format(*n) for n in names]
+                + ["or the path of a file or folder, which can be dropped here"]
+            )
+        )
         self.file = self.add_button("File…", "A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
-        self.folder = self.add_button("Folder…", "A folder of images with a sub-folder for each class, of IDX files, "
-                                      "or CIFAR-10's")
+        self.folder = self.add_button(
+            "Folder…", "A folder of images with a sub-folder for each class, of IDX files, or CIFAR-10's"
+        )
         kinds = "Data sets (*.npz *ubyte *ubyte.gz *.tar.gz);;All files (*)"
         self.file.clicked.connect(lambda: self.browse_file(kinds))
         self.folder.clicked.connect(self.browse_folder)
@@ -140,18 +153,28 @@ class ModelField(PathField):
     #: The user wants to decide on the code in the file.
     code_asked = QtCore.pyqtSignal()
 
-    def __init__(self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings,
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__("Network", "model", names, settings, parent)
-        self.box.setToolTip("\n".join(
-            ["What is trained. By name:"] + ["{}: {}".format(*n) for n in names]
-            + ["or a model of your own: a file of tf.keras (.h5, or .json with the architecture),",
-               "or path.py:function, where the function returns the model. A file can be dropped here"]))
+        self.box.setToolTip(
+            "\n".join(
+                ["What is trained. By name:"]
+                + ["{}: {}".format(*n) for n in names]
+                + [
+                    "or a model of your own: a file of tf.keras (.h5, or .json with the architecture),",
+                    "or path.py:function, where the function returns the model. A file can be dropped here",
+                ]
+            )
+        )
         self.allow = self.add_button("Allow code…", "The file holds Python code: decide whether it may be run")
         self.allow.hide()
         self.allow.clicked.connect(self.code_asked)
-        self.file = self.add_button("File…", "A model of your own: a tf.keras file (.h5), an architecture (.json) or a "
-                                    "Python script with a function that returns the model")
+        self.file = self.add_button(
+            "File…",
+            "A model of your own: a tf.keras file (.h5), an architecture (.json) or a "
+            "Python script with a function that returns the model",
+        )
         self.file.clicked.connect(lambda: self.browse_file("Keras models (*.h5 *.hdf5 *.json *.py);;All files (*)"))
 
 
@@ -160,8 +183,10 @@ class WeightsField(PathField):
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__("Weights", "weights", (), settings, parent)
-        self.box.setToolTip("What model.save_weights wrote for this architecture (.h5). Empty: training begins from "
-                            "scratch.\nA file can be dropped here")
+        self.box.setToolTip(
+            "What model.save_weights wrote for this architecture (.h5). Empty: training begins from "
+            "scratch.\nA file can be dropped here"
+        )
         self.box.lineEdit().setPlaceholderText("none: from scratch")
         self.box.setCurrentIndex(-1)
         self.file = self.add_button("File…", "A file of weights (.h5)")

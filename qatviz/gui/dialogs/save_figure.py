@@ -24,8 +24,14 @@ class SaveFigureDialog(QtWidgets.QDialog):
     settings : QSettings
     """
 
-    def __init__(self, name: str, size: QtCore.QSize, directory: str, settings: QtCore.QSettings,
-                 parent: QtWidgets.QWidget = None):
+    def __init__(
+        self,
+        name: str,
+        size: QtCore.QSize,
+        directory: str,
+        settings: QtCore.QSettings,
+        parent: QtWidgets.QWidget = None,
+    ):
         super().__init__(parent)
         self.setWindowTitle("Save picture")
         self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
@@ -56,9 +62,13 @@ class SaveFigureDialog(QtWidgets.QDialog):
         return self._format() == SVG
 
     def accept(self) -> None:
-        for key, value in (("format", self._format()), ("scale", self.scale_box.value()),
-                           ("width", self.width_box.value()), ("height", self.height_box.value()),
-                           ("own_size", not self.as_shown_box.isChecked())):
+        for key, value in (
+            ("format", self._format()),
+            ("scale", self.scale_box.value()),
+            ("width", self.width_box.value()),
+            ("height", self.height_box.value()),
+            ("own_size", not self.as_shown_box.isChecked()),
+        ):
             self._settings.setValue("figures/" + key, value)
         super().accept()
 
@@ -114,8 +124,11 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.scale_box.setValue(stored.value("figures/scale", 2.0, float))
         own_size = stored.value("figures/own_size", False, bool)
         self.as_shown_box.setChecked(not own_size)
-        self._set_size(QtCore.QSize(stored.value("figures/width", 800, int), stored.value("figures/height", 500, int))
-                       if own_size else self._screen_size)
+        self._set_size(
+            QtCore.QSize(stored.value("figures/width", 800, int), stored.value("figures/height", 500, int))
+            if own_size
+            else self._screen_size
+        )
         self.path_edit.setText(str(self._free_path()))
 
     def _connect(self) -> None:
@@ -180,7 +193,10 @@ class SaveFigureDialog(QtWidgets.QDialog):
         inches = size.width() / 96, size.height() / 96
         text = "{:.1f} × {:.1f} cm".format(*(_INCH_CM * inch for inch in inches))
         if not self.is_vector():
-            text = f"{round(size.width() * scale)} × {round(size.height() * scale)} pixels; {text} at {96 * scale:.0f} dots per inch"
+            text = (
+                f"{round(size.width() * scale)} × {round(size.height() * scale)} pixels; {text} at "
+                f"{96 * scale:.0f} dots per inch"
+            )
         if Path(self.path()).exists():
             text += f"\n{Path(self.path()).name} is there already: it will be replaced"
         self.result_label.setText(text)

@@ -18,8 +18,9 @@ class ShortcutsDialog(QtWidgets.QDialog):
     Actions without a shortcut are left out, and one that is in several groups is listed with the first.
     """
 
-    def __init__(self, groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]],
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, groups: Iterable[Tuple[str, Sequence[QtWidgets.QAction]]], parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self.setWindowTitle("Keyboard shortcuts")
         self.tree = QtWidgets.QTreeWidget(rootIsDecorated=False)

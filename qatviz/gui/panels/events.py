@@ -20,11 +20,16 @@ from qatviz.telemetry import events
 from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
 
 _NARROWED_KEY = "events/narrowed_to"
-_FILTERS = ((ALL, "All", "Show all that happened."),
-            (CHANGES, "Changes", "Show only changes of settings, and where the run was set back."),
-            (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."))
-_NOTHING_YET = {ALL: "Nothing has happened yet.", CHANGES: "No setting has been changed yet.",
-                EVALUATIONS: "Nothing has been evaluated yet."}
+_FILTERS = (
+    (ALL, "All", "Show all that happened."),
+    (CHANGES, "Changes", "Show only changes of settings, and where the run was set back."),
+    (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."),
+)
+_NOTHING_YET = {
+    ALL: "Nothing has happened yet.",
+    CHANGES: "No setting has been changed yet.",
+    EVALUATIONS: "Nothing has been evaluated yet.",
+}
 _NO_RUN = "No run: what happens to it will be listed here."
 #: States in which the run takes commands.
 _GOING = ("new", "building", "running", "paused")
@@ -54,13 +59,19 @@ class EventsPanel(Panel):
             self._filter_group.addButton(button)
             self.filters[what] = button
         self.undo_action = self._action(
-            "Undo", "Undo this change: give the settings their old values again; training goes on from where it is",
-            self._on_undo)
+            "Undo",
+            "Undo this change: give the settings their old values again; training goes on from where it is",
+            self._on_undo,
+        )
         self.back_action = self._action(
-            "Go back", "Go back to before this change: set the run itself, weights and all, to the moment before it "
-                       "(this can be redone)", self._on_back)
+            "Go back",
+            "Go back to before this change: set the run itself, weights and all, to the moment before it "
+            "(this can be redone)",
+            self._on_back,
+        )
         self.details_action = self._action(
-            "Details…", "Show all there is to this line, to be read and copied", self._on_details)
+            "Details…", "Show all there is to this line, to be read and copied", self._on_details
+        )
         self.menu = FigureMenu(self.view)
         self._narrowed_to = self.context.settings.value(_NARROWED_KEY, ALL)
         if self._narrowed_to not in self.filters:
@@ -153,8 +164,9 @@ class EventsPanel(Panel):
 
     def _to_undo(self, event: events.CommandApplied) -> Tuple[Tuple[str, Any], ...]:
         """What of a change is not as it was before."""
-        return tuple((change.setting, change.old) for change in event.changes
-                     if self._in_effect(change.setting) != change.old)
+        return tuple(
+            (change.setting, change.old) for change in event.changes if self._in_effect(change.setting) != change.old
+        )
 
     def _in_effect(self, path: str) -> Any:
         tensor, _, setting = path.rpartition(".")

@@ -11,11 +11,20 @@ from qatviz.gui.run_model import Happening
 from qatviz.gui.theme import Theme
 
 STEP, MARK, WHAT = range(3)
-HEADERS = (("Step", "Training steps that were done when it happened"), ("", "What kind of thing happened"),
-           ("What happened", "Double-click a line to see the curves there; lines that are struck through were left "
-                             "behind when the run was set back"))
-_ALIGN = {STEP: int(Qt.AlignRight | Qt.AlignVCenter), MARK: int(Qt.AlignCenter),
-          WHAT: int(Qt.AlignLeft | Qt.AlignVCenter)}
+HEADERS = (
+    ("Step", "Training steps that were done when it happened"),
+    ("", "What kind of thing happened"),
+    (
+        "What happened",
+        "Double-click a line to see the curves there; lines that are struck through were left "
+        "behind when the run was set back",
+    ),
+)
+_ALIGN = {
+    STEP: int(Qt.AlignRight | Qt.AlignVCenter),
+    MARK: int(Qt.AlignCenter),
+    WHAT: int(Qt.AlignLeft | Qt.AlignVCenter),
+}
 
 
 class EventsModel(QtCore.QAbstractTableModel):
@@ -67,8 +76,12 @@ class EventsModel(QtCore.QAbstractTableModel):
     def table(self) -> Dict[str, List[Any]]:
         """The rows that are shown, by column."""
         shown = [self._happenings[i] for i in self._rows]
-        return {"step": [h.event.step for h in shown], "kind": [h.event.kind for h in shown],
-                "what": [sentence(h.event) for h in shown], "survives": [h.survives for h in shown]}
+        return {
+            "step": [h.event.step for h in shown],
+            "kind": [h.event.kind for h in shown],
+            "what": [sentence(h.event) for h in shown],
+            "survives": [h.survives for h in shown],
+        }
 
     # Qt
 

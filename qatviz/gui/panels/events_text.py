@@ -25,13 +25,22 @@ class Mark(NamedTuple):
 
 
 _MARKS = {
-    events.Started: Mark("▶", "muted"), events.Paused: Mark("‖", "muted"), events.Resumed: Mark("▶", "muted"),
-    events.CommandApplied: Mark("◆", "accent"), events.CommandRejected: Mark("⊘", "warning"),
-    events.SettingsActivated: Mark("◇", "accent"), events.Evaluated: Mark("●", "good"),
-    events.CheckpointSaved: Mark("▪", "muted"), events.Restored: Mark("↩", "warning"),
+    events.Started: Mark("▶", "muted"),
+    events.Paused: Mark("‖", "muted"),
+    events.Resumed: Mark("▶", "muted"),
+    events.CommandApplied: Mark("◆", "accent"),
+    events.CommandRejected: Mark("⊘", "warning"),
+    events.SettingsActivated: Mark("◇", "accent"),
+    events.Evaluated: Mark("●", "good"),
+    events.CheckpointSaved: Mark("▪", "muted"),
+    events.Restored: Mark("↩", "warning"),
     events.Planned: Mark("▸", "muted"),
-    events.NonFinite: Mark("▲", "bad"), events.RecordFailed: Mark("▲", "bad"), events.Finished: Mark("■", "good"),
-    events.Stopped: Mark("■", "muted"), events.Failed: Mark("✖", "bad")}
+    events.NonFinite: Mark("▲", "bad"),
+    events.RecordFailed: Mark("▲", "bad"),
+    events.Finished: Mark("■", "good"),
+    events.Stopped: Mark("■", "muted"),
+    events.Failed: Mark("✖", "bad"),
+}
 
 
 def is_change(event: events.Event) -> bool:
@@ -51,7 +60,7 @@ def is_listed(event: events.Event, narrowed_to: str = ALL) -> bool:
         return False
     if narrowed_to == CHANGES:
         return isinstance(event, _CHANGES + _GRAVE)
-    return narrowed_to == ALL or isinstance(event, (events.Evaluated,) + _GRAVE)
+    return narrowed_to == ALL or isinstance(event, (events.Evaluated, *_GRAVE))
 
 
 def is_grave(event: events.Event) -> bool:
@@ -67,7 +76,7 @@ def mark_of(event: events.Event) -> Mark:
 def details(event: events.Event) -> str:
     """What one line has no room for, line by line; empty where there is no more."""
     changes = getattr(event, "changes", ())
-    if len(changes) > NAMED or isinstance(event, events.Restored) and changes:
+    if len(changes) > NAMED or (isinstance(event, events.Restored) and changes):
         return "\n".join(map(change_words, changes))
     if isinstance(event, events.SettingsActivated) and len(event.tensors) > NAMED:
         return "\n".join(event.tensors)
@@ -75,9 +84,8 @@ def details(event: events.Event) -> str:
         return event.traceback
     if isinstance(event, events.Evaluated):
         metric = METRICS[event.metric]
-        lines = [f"{WAY_NAMES[way]}: {metric.text(event.scores[way], 2)}" for way in _WAYS
-                 if way in event.scores]
-        return "\n".join(lines + [f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
+        lines = [f"{WAY_NAMES[way]}: {metric.text(event.scores[way], 2)}" for way in _WAYS if way in event.scores]
+        return "\n".join([*lines, f"on {event.num_examples:,} examples, in {event.seconds:.1f} s"])
     return ""
 
 
@@ -86,4 +94,4 @@ def tooltip(event: events.Event, survives: bool) -> str:
     lines = details(event).splitlines() if not isinstance(event, events.Failed) else []
     shown = lines[:_IN_TOOLTIP] + ([f"and {len(lines) - _IN_TOOLTIP} more"] if len(lines) > _IN_TOOLTIP else [])
     left = [] if survives else ["The run was set back to before this: it is not part of what led here."]
-    return "\n".join([sentence(event)] + shown + left)
+    return "\n".join([sentence(event), *shown, *left])

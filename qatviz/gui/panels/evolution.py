@@ -1,4 +1,6 @@
-"""The run over time: loss, how good it is on held-out data and what quantization does to each tensor, with a marker for every change."""
+"""The run over time: loss, how good it is on held-out data and what quantization does to each tensor, with a marker for
+every change.
+"""
 
 from typing import Iterable, List, Optional, Sequence, Tuple
 
@@ -19,7 +21,8 @@ from qatviz.gui.panels.evolution_strip import MarkerStrip
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
 from qatviz.telemetry import events
-from qatviz.telemetry.refill import STEPS as STEP_TRACK, metric_in
+from qatviz.telemetry.refill import STEPS as STEP_TRACK
+from qatviz.telemetry.refill import metric_in
 
 #: Tensors in colour; there are no more colours that can be told apart.
 MOST_TENSORS = 8
@@ -44,8 +47,9 @@ class EvolutionPanel(Panel):
 
     title = "Evolution"
     name = "evolution"
-    about = ("Loss, accuracy and quantization measures over the run, with a marker for every change and its measured "
-             "effect.")
+    about = (
+        "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
+    )
     topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
 
     #: A marker was chosen: its step.
@@ -106,9 +110,13 @@ class EvolutionPanel(Panel):
             plot.legend.toggled.connect(self._on_curve_toggled)
             plot.log_toggled.connect(self._redraw)
         self.plots[LOSS].smoothing.changed.connect(self._redraw)
-        for key, act in (("F", lambda: self._on_follow(True)), ("Home", self._on_all), ("+", lambda: self._zoom(0.5)),
-                         ("=", lambda: self._zoom(0.5)),
-                         ("-", lambda: self._zoom(2.0))):
+        for key, act in (
+            ("F", lambda: self._on_follow(True)),
+            ("Home", self._on_all),
+            ("+", lambda: self._zoom(0.5)),
+            ("=", lambda: self._zoom(0.5)),
+            ("-", lambda: self._zoom(2.0)),
+        ):
             QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
 
     # What others ask
@@ -171,8 +179,10 @@ class EvolutionPanel(Panel):
 
     def _waits_for(self) -> str:
         if self.model.plan is None:
-            return self.model.without_run("No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
-                                          "here over the steps of training.")
+            return self.model.without_run(
+                "No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
+                "here over the steps of training."
+            )
         if self.model.history.last_step(STEP_TRACK) is None:
             return "Waiting for the first step of training…"
         if not self.bar.shown:
@@ -225,9 +235,17 @@ class EvolutionPanel(Panel):
         others = ()
         if self.bar.all_tensors.isChecked():
             others = tuple(t.name for t in model.tensors if t.name not in tensors)
-        return View(self._history, self._reader, self.axis, self._clock, tensors,
-                    model.current if model.current in tensors else tensors[0], others, frozenset(self._hidden),
-                    self.plots[LOSS].smoothing.steps)
+        return View(
+            self._history,
+            self._reader,
+            self.axis,
+            self._clock,
+            tensors,
+            model.current if model.current in tensors else tensors[0],
+            others,
+            frozenset(self._hidden),
+            self.plots[LOSS].smoothing.steps,
+        )
 
     def _show_plots(self) -> None:
         shown = self.bar.shown
@@ -246,21 +264,29 @@ class EvolutionPanel(Panel):
 
     def _draw_markers(self, view: View) -> None:
         x = view.x_of([marker.step for marker in self.effects.markers])
-        lines = [VerticalLine(at, marker.color, marker.step == self.selected_step)
-                 for at, marker in zip(x.tolist(), self.effects.markers)]
+        lines = [
+            VerticalLine(at, marker.color, marker.step == self.selected_step)
+            for at, marker in zip(x.tolist(), self.effects.markers)
+        ]
         for plot in self._visible_plots():
             plot.canvas.set_lines(lines)
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
-        self.strip.set_markers(self.effects.markers, [canvas.pixel_of(at) + offset for at in x.tolist()], rect.left(),
-                               rect.right(), self.selected_step)
+        self.strip.set_markers(
+            self.effects.markers,
+            [canvas.pixel_of(at) + offset for at in x.tolist()],
+            rect.left(),
+            rect.right(),
+            self.selected_step,
+        )
         self._draw_ruler()
 
     def _draw_ruler(self) -> None:
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
-        self.ruler.set_view(canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair,
-                            self._crosshair_text)
+        self.ruler.set_view(
+            canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair, self._crosshair_text
+        )
 
     def _first_canvas(self) -> Tuple[Canvas, int]:
         """The canvas of a plot that is shown, and how far right of the panel's edge it is."""
@@ -289,6 +315,7 @@ class EvolutionPanel(Panel):
             if self._history is not None:
                 move(*where)
                 self._redraw()
+
         return moved
 
     def _zoom(self, factor: float) -> None:

@@ -63,8 +63,9 @@ class TimeAxis:
     def pan(self, distance: float) -> None:
         """Move what is shown to the right; the run is not followed any more."""
         # At least a quarter of what is shown stays part of the run.
-        distance = min(max(distance, self.begin - self.low - 0.75 * self.width),
-                       self.newest - self.high + 0.75 * self.width)
+        distance = min(
+            max(distance, self.begin - self.low - 0.75 * self.width), self.newest - self.high + 0.75 * self.width
+        )
         self.follow = False
         self.low, self.high = self.low + distance, self.high + distance
 

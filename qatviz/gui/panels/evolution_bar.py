@@ -5,8 +5,8 @@ from typing import Dict, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.histogram_flow import FlowLayout
-from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS, PlotKind
+from qatviz.gui.panels.evolution_measures import small_font
 
 
 class EvolutionBar(QtWidgets.QWidget):
@@ -21,8 +21,9 @@ class EvolutionBar(QtWidgets.QWidget):
         super().__init__(parent)
         self._settings = settings
         shown = _words(settings.value("evolution/plots", ",".join(DEFAULT_SHOWN)))
-        self.plots: Dict[str, QtWidgets.QToolButton] = {kind.key: _toggle(kind.button, kind.about, kind.key in shown)
-                      for kind in KINDS}
+        self.plots: Dict[str, QtWidgets.QToolButton] = {
+            kind.key: _toggle(kind.button, kind.about, kind.key in shown) for kind in KINDS
+        }
         self.told = QtWidgets.QLabel()
         self.view = QtWidgets.QToolButton(text="View", popupMode=QtWidgets.QToolButton.InstantPopup)
         self.view.setToolTip("Which tensors, the axis, and what dragging does.")
@@ -30,12 +31,18 @@ class EvolutionBar(QtWidgets.QWidget):
         menu = QtWidgets.QMenu(self.view)
         menu.setToolTipsVisible(True)
         self.view.setMenu(menu)
-        self.all_tensors = self._option(menu, "all_tensors", "All tensors",
-                                        "Draw all tensors of the network, faintly, behind the selected ones.")
-        self.seconds = self._option(menu, "seconds", "Seconds instead of steps",
-                                    "The axis shows seconds of training, pauses left out.")
-        self.boxes = self._option(menu, "boxes", "Dragging zooms into a box",
-                                  "Else it moves the picture; with Shift it does the other of the two.")
+        self.all_tensors = self._option(
+            menu, "all_tensors", "All tensors", "Draw all tensors of the network, faintly, behind the selected ones."
+        )
+        self.seconds = self._option(
+            menu, "seconds", "Seconds instead of steps", "The axis shows seconds of training, pauses left out."
+        )
+        self.boxes = self._option(
+            menu,
+            "boxes",
+            "Dragging zooms into a box",
+            "Else it moves the picture; with Shift it does the other of the two.",
+        )
         menu.addSeparator()
         self.whole = menu.addAction("Whole run\tHome", self.all_asked)
         self.whole.setToolTip("Show the run from its beginning, and follow it (also: a double click on a plot).")

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.analysis.series import steady_range
 from qatviz.analysis.ticks import linear_ticks, log_ticks
-from qatviz.gui.curves import Curve, bounds, blend, paint_curves
+from qatviz.gui.curves import Curve, blend, bounds, paint_curves
 from qatviz.gui.panels.evolution_measures import left_of, paint_x_texts, ruler_of, small_font, x_ticks
 from qatviz.gui.theme import Theme
 
@@ -35,6 +35,8 @@ class VerticalLine:
 
     def __eq__(self, other):
         return vars(self) == vars(other)
+
+    __hash__ = None
 
 
 class Canvas(QtWidgets.QWidget):
@@ -128,8 +130,9 @@ class Canvas(QtWidgets.QWidget):
     def plot_rect(self) -> QtCore.QRectF:
         """Where the curves are."""
         below = self._ruler if self.alone else MARGIN
-        return QtCore.QRectF(self._left, MARGIN, max(self.width() - self._left - 2 * MARGIN, 1),
-                             max(self.height() - MARGIN - below, 1))
+        return QtCore.QRectF(
+            self._left, MARGIN, max(self.width() - self._left - 2 * MARGIN, 1), max(self.height() - MARGIN - below, 1)
+        )
 
     def x_at(self, pixel: float) -> float:
         rect = self.plot_rect
@@ -145,7 +148,8 @@ class Canvas(QtWidgets.QWidget):
         painter = QtGui.QPainter(self)
         ratio = self.devicePixelRatioF()
         other = painter.paintEngine().type() != QtGui.QPaintEngine.Raster or (
-            abs(painter.deviceTransform().m11() - ratio) > 1e-3)
+            abs(painter.deviceTransform().m11() - ratio) > 1e-3
+        )
         if other or self.alone:
             self._paint(painter, True)
             self.alone = False
@@ -177,8 +181,11 @@ class Canvas(QtWidgets.QWidget):
             if self.x_range[0] <= marker.x <= self.x_range[1]:
                 color = self.theme.color(marker.color)
                 style = QtCore.Qt.SolidLine if marker.selected else QtCore.Qt.DashLine
-                painter.setPen(QtGui.QPen(color if marker.selected else blend(color, base, 0.6),
-                                          2 if marker.selected else 1, style))
+                painter.setPen(
+                    QtGui.QPen(
+                        color if marker.selected else blend(color, base, 0.6), 2 if marker.selected else 1, style
+                    )
+                )
                 pixel = round(self.pixel_of(marker.x))
                 painter.drawLine(pixel, int(rect.top()), pixel, int(rect.bottom()))
         if self.y_range is not None:
@@ -188,8 +195,9 @@ class Canvas(QtWidgets.QWidget):
             painter.drawText(rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
         if self.alone:
             paint_x_texts(painter, rect, self.x_range, self.width())
-            painter.drawText(QtCore.QRectF(8, rect.bottom() + 1, self._left, self._ruler - 2), QtCore.Qt.AlignVCenter,
-                             self.x_name)
+            painter.drawText(
+                QtCore.QRectF(8, rect.bottom() + 1, self._left, self._ruler - 2), QtCore.Qt.AlignVCenter, self.x_name
+            )
         painter.setPen(self.theme.color("accent") if self.hasFocus() and not is_figure else line)
         painter.setBrush(QtCore.Qt.NoBrush)
         painter.drawRect(rect)

@@ -47,7 +47,8 @@ class MarkerEffects:
 
     def measure(self) -> None:
         """Look at the newest changes while their steps are still there one by one: what has been folded tells
-        before and after less well apart."""
+        before and after less well apart.
+        """
         newest = self._model.history.last_step(STEPS)
         if newest is not None and not 0 <= newest - self._measured_at < _STEPS_BETWEEN:
             self._measured_at = newest
@@ -56,8 +57,9 @@ class MarkerEffects:
                     self.effect(marker)
 
     def effect(self, marker: Marker) -> Effect:
-        """What the changes of ``marker`` did, until the next one came. (It may be one that was drawn before more happened at its
-        step, or before the run was set back.)"""
+        """What the changes of ``marker`` did, until the next one came. (It may be one that was drawn before more
+        happened at its step, or before the run was set back.)
+        """
         previous = max((other.step for other in self.markers if other.step < marker.step), default=None)
         following = min((other.step for other in self.markers if other.step > marker.step), default=None)
         key = marker.step, len(marker.events), following

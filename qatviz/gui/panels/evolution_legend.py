@@ -72,7 +72,7 @@ class Legend(QtWidgets.QWidget):
         start = max(left_of(self.font()), 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
         fit = _Fit(metrics, self.entries, self.width() - start)
         self._rects, x = [], start
-        for name, width in zip(fit.names, fit.widths):
+        for _name, width in zip(fit.names, fit.widths):
             self._rects.append(QtCore.QRect(int(x), 0, int(width) - 3, self.height()))
             x += width
         return list(zip(fit.names, fit.values))
@@ -133,8 +133,11 @@ class Legend(QtWidgets.QWidget):
             if index is not None:
                 entry = self.entries[index]
                 text = "{}: {}\n{}Click: {} this curve.".format(
-                    entry.name, entry.value, entry.about + "\n" if entry.about else "",
-                    "show" if entry.hidden else "hide")
+                    entry.name,
+                    entry.value,
+                    entry.about + "\n" if entry.about else "",
+                    "show" if entry.hidden else "hide",
+                )
             QtWidgets.QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
@@ -160,8 +163,10 @@ class _Fit:
     def __init__(self, metrics: QtGui.QFontMetrics, entries: Sequence[Entry], room: float):
         self.values = [entry.value for entry in entries]
         # Room for any value of about this many characters: entries do not move with each number.
-        spare = [_SWATCH + max(metrics.horizontalAdvance("0" * max(len(v), 5)), metrics.horizontalAdvance(v)) + _GAP
-                 for v in self.values]
+        spare = [
+            _SWATCH + max(metrics.horizontalAdvance("0" * max(len(v), 5)), metrics.horizontalAdvance(v)) + _GAP
+            for v in self.values
+        ]
         tight = [_SWATCH + metrics.horizontalAdvance(v) + _GAP - 4 for v in self.values]
         full, short = [e.name for e in entries], [_shortened(e.name) for e in entries]
         for names, fixed in ((full, spare), (short, spare), (short, tight)):
@@ -189,7 +194,7 @@ def _shortened(name: str) -> str:
     """``conv1.weights`` is ``conv1.w`` where there is little room."""
     for long, short in ((".weights", ".w"), (".activations", ".a")):
         if name.endswith(long):
-            return name[:-len(long)] + short
+            return name[: -len(long)] + short
     return name
 
 

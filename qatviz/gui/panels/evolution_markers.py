@@ -10,12 +10,20 @@ from qatviz.telemetry import events
 #: Events that can become markers.
 MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
 #: Colours by what happened, as names of the theme; the first that applies to a marker counts.
-_COLORS = ((events.NonFinite, "bad"), (events.Restored, "warning"), (events.CommandApplied, "accent"),
-           (events.SettingsActivated, "good"))
-_SWITCHES = {"enabled": ("quantized", "float"), "symmetric": ("symmetric", "affine"),
-             "narrow_range": ("narrow", "full range"), "per_channel": ("per channel", "per tensor"),
-             "power_of_two": ("2ⁿ scale", "any scale"),
-             "freeze_ranges": ("frozen", "unfrozen")}
+_COLORS = (
+    (events.NonFinite, "bad"),
+    (events.Restored, "warning"),
+    (events.CommandApplied, "accent"),
+    (events.SettingsActivated, "good"),
+)
+_SWITCHES = {
+    "enabled": ("quantized", "float"),
+    "symmetric": ("symmetric", "affine"),
+    "narrow_range": ("narrow", "full range"),
+    "per_channel": ("per channel", "per tensor"),
+    "power_of_two": ("2ⁿ scale", "any scale"),
+    "freeze_ranges": ("frozen", "unfrozen"),
+}
 _ROWS_TOLD = 8
 
 
@@ -34,7 +42,8 @@ class Marker(NamedTuple):
     @property
     def has_effect(self) -> bool:
         """Whether steps before and after can be compared: not where the run was set back, for it has left what came
-        before."""
+        before.
+        """
         return not _any(self.events, events.Restored)
 
 
@@ -43,8 +52,10 @@ def markers_of(happenings: Sequence[Happening]) -> List[Marker]:
     by_step = {}
     for event in _marked(happenings):
         by_step.setdefault(step_of(event), []).append(event)
-    return [Marker(step, tuple(found), _label_of(found), next(c for kind, c in _COLORS if _any(found, kind)))
-            for step, found in sorted(by_step.items())]
+    return [
+        Marker(step, tuple(found), _label_of(found), next(c for kind, c in _COLORS if _any(found, kind)))
+        for step, found in sorted(by_step.items())
+    ]
 
 
 def step_of(event: events.Event) -> int:
@@ -68,12 +79,17 @@ def _marked(happenings: Sequence[Happening]) -> List[events.Event]:
 
 def _before(found: List[events.Event], restored: events.Restored) -> List[events.Event]:
     """Without what the run was set back to before, at the very step: the change that this checkpoint was kept for, and
-    what came after it; and without the answer to the command that set it back, which repeats the changes."""
+    what came after it; and without the answer to the command that set it back, which repeats the changes.
+    """
     for i, event in enumerate(found):
         if event.step == restored.step and getattr(event, "checkpoint", "") == restored.name != "":
             return found[:i]
-    repeats = found and isinstance(found[-1], events.CommandApplied) and found[-1].step == restored.step and (
-        found[-1].changes == restored.changes and not found[-1].checkpoint)
+    repeats = (
+        found
+        and isinstance(found[-1], events.CommandApplied)
+        and found[-1].step == restored.step
+        and (found[-1].changes == restored.changes and not found[-1].checkpoint)
+    )
     return found[:-1] if repeats else found
 
 
@@ -99,7 +115,7 @@ def short(event: events.Event) -> str:
     if isinstance(event, events.NonFinite):
         return "NaN"
     if event.command.startswith("preset "):
-        return event.command[len("preset "):]
+        return event.command[len("preset ") :]
     alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
     texts = list(dict.fromkeys(_short_change(change) for change in event.changes))
     if len(texts) == 1:
@@ -113,11 +129,11 @@ def _short_change(change: events.Change) -> str:
     tensor, _, name = change.setting.rpartition(".")
     kind = tensor.rpartition(".")[2]
     if name == "num_bits":
-        return f"{ {WEIGHTS: 'w', ACTIVATIONS: 'a'}.get(kind, '')}{change.new}"
+        return f"{ {WEIGHTS: 'w', ACTIVATIONS: 'a'}.get(kind, '') }{change.new}"
     if name in _SWITCHES:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
-        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' '))} {setting_text(change.new)}"
+        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {setting_text(change.new)}"
     new = setting_text(change.new)
     return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
 

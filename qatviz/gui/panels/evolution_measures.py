@@ -37,5 +37,8 @@ def paint_x_texts(painter: QtGui.QPainter, rect: QtCore.QRectF, x_range: Tuple[f
         pixel = rect.left() + (x - x_range[0]) * rect.width() / (x_range[1] - x_range[0])
         half = painter.fontMetrics().horizontalAdvance(text) / 2 + 1
         left = min(max(pixel - half, 0), width - 2 * half)
-        painter.drawText(QtCore.QRectF(left, rect.bottom() + 1, 2 * half, painter.fontMetrics().height() + 2),
-                         QtCore.Qt.AlignCenter, text)
+        painter.drawText(
+            QtCore.QRectF(left, rect.bottom() + 1, 2 * half, painter.fontMetrics().height() + 2),
+            QtCore.Qt.AlignCenter,
+            text,
+        )

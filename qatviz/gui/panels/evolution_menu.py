@@ -16,8 +16,15 @@ from qatviz.training.commands import ChangeSettings, Command, RestoreCheckpoint
 class MarkerMenu(QtWidgets.QMenu):
     """Tells what happened, and offers to go there, to undo it, or to set the run back; a submenu for each marker."""
 
-    def __init__(self, model: RunModel, edits: Edits, effects: MarkerEffects, markers: Sequence[Marker],
-                 go_to: Callable[[int], None], parent: QtWidgets.QWidget):
+    def __init__(
+        self,
+        model: RunModel,
+        edits: Edits,
+        effects: MarkerEffects,
+        markers: Sequence[Marker],
+        go_to: Callable[[int], None],
+        parent: QtWidgets.QWidget,
+    ):
         super().__init__(parent)
         self._model, self._edits, self._effects, self._go_to = model, edits, effects, go_to
         self.setToolTipsVisible(True)

@@ -72,8 +72,9 @@ class EvolutionPlot(QtWidgets.QWidget):
 
     log_toggled = QtCore.pyqtSignal()
 
-    def __init__(self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings,
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self.theme, self._settings = theme, settings
         self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
@@ -156,16 +157,27 @@ class EvolutionPlot(QtWidgets.QWidget):
         width = width_for(stop - start, room)
         points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
         x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
-        state = (x_range, log, tuple(shown), view.others, view.axis.unit, view.smoothed_steps, view.history,
-                 self.theme.colors, self.canvas.size())
+        state = (
+            x_range,
+            log,
+            tuple(shown),
+            view.others,
+            view.axis.unit,
+            view.smoothed_steps,
+            view.history,
+            self.theme.colors,
+            self.canvas.size(),
+        )
         self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
         self._specs = specs
         drawn = 0
         if self._is_to_be_drawn(state, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
             behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
-            curves += [Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
-                       for found in self._faint_points(view, start, stop, room)]
+            curves += [
+                Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
+                for found in self._faint_points(view, start, stop, room)
+            ]
             self.canvas.x_name = view.axis.unit
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
             self.canvas.set_curves(curves, x_range, log)
@@ -192,9 +204,21 @@ class EvolutionPlot(QtWidgets.QWidget):
         if x is not None and x > view.axis.newest:
             step = -1.0
         values = {drawn.spec.series: _value_at(drawn, step) for drawn in self._drawn}
-        self.legend.set_entries([
-            Entry(spec.key, spec.name, self._text(values.get(spec.series)), self._color(spec), spec.style,
-                  spec.key in view.hidden, spec.about) for spec in self._specs if spec.in_legend])
+        self.legend.set_entries(
+            [
+                Entry(
+                    spec.key,
+                    spec.name,
+                    self._text(values.get(spec.series)),
+                    self._color(spec),
+                    spec.style,
+                    spec.key in view.hidden,
+                    spec.about,
+                )
+                for spec in self._specs
+                if spec.in_legend
+            ]
+        )
 
     def table(self) -> Dict[str, np.ndarray]:
         """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
@@ -235,8 +259,18 @@ class EvolutionPlot(QtWidgets.QWidget):
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
         width = drawn.spec.width if drawn.values is points.mean else 2
-        return Curve(x, self._y(drawn.values), low, high, color, band, width,
-                     drawn.spec.style, bool(self.kind.ways) or len(x) < _DOTS_BELOW, drawn.spec.minor)
+        return Curve(
+            x,
+            self._y(drawn.values),
+            low,
+            high,
+            color,
+            band,
+            width,
+            drawn.spec.style,
+            bool(self.kind.ways) or len(x) < _DOTS_BELOW,
+            drawn.spec.minor,
+        )
 
     def _y(self, values: np.ndarray) -> np.ndarray:
         values = values * self.kind.factor

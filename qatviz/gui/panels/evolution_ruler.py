@@ -17,12 +17,15 @@ class TimeRuler(QtWidgets.QWidget):
         self.unit, self.crosshair_text = "step", ""
         self._x_range, self._edges, self._crosshair = (0.0, 1.0), (0.0, 1.0), None
         self.setFixedHeight(ruler_of(self.font()))
-        self.setToolTip("Steps of training, or seconds with pauses left out (see View).\n"
-                        "Wheel: zoom. Drag or arrow keys: move. Drag with Shift: a box. Double click: the whole run.\n"
-                        "F: follow the newest step.")
+        self.setToolTip(
+            "Steps of training, or seconds with pauses left out (see View).\n"
+            "Wheel: zoom. Drag or arrow keys: move. Drag with Shift: a box. Double click: the whole run.\n"
+            "F: follow the newest step."
+        )
 
-    def set_view(self, x_range: Tuple[float, float], left: float, right: float, unit: str, crosshair: Optional[float],
-                 text: str) -> None:
+    def set_view(
+        self, x_range: Tuple[float, float], left: float, right: float, unit: str, crosshair: Optional[float], text: str
+    ) -> None:
         """Show ``x_range`` between the pixels ``left`` and ``right``; ``text`` at the crosshair."""
         state = x_range, (left, right), unit, crosshair, text
         if state != (self._x_range, self._edges, self.unit, self._crosshair, self.crosshair_text):

@@ -26,8 +26,10 @@ class Smoothing(QtWidgets.QWidget):
         self.slider.setAccessibleName("Smoothing of the loss")
         self.slider.setValue(min(max(settings.value(_KEY, 0, int), 0), len(SMOOTHED_STEPS) - 1))
         self.text = QtWidgets.QLabel()
-        self.setToolTip("Draw the loss as a moving average over about so many steps (exponential: older ones count "
-                        "less); the loss of each step stays behind it, faintly.")
+        self.setToolTip(
+            "Draw the loss as a moving average over about so many steps (exponential: older ones count "
+            "less); the loss of each step stays behind it, faintly."
+        )
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(4, 0, 4, 0)
         row.setSpacing(4)

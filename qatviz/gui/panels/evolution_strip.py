@@ -6,8 +6,8 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.curves import blend
-from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.panels.evolution_markers import Marker
+from qatviz.gui.panels.evolution_measures import small_font
 from qatviz.gui.theme import Theme
 
 _PADDING, _GAP = 5, 3
@@ -35,8 +35,9 @@ class MarkerStrip(QtWidgets.QWidget):
     chosen = QtCore.pyqtSignal(object, QtCore.QPoint)  # markers under the flag, where a menu would go
     moved = QtCore.pyqtSignal(object)  # markers under the flag that the keyboard moved to
 
-    def __init__(self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str],
-                 parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(
+        self, theme: Theme, tip_of: Callable[[Sequence[Marker]], str], parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self.theme, self._tip_of = theme, tip_of
         self._markers: List[Marker] = []
@@ -50,8 +51,9 @@ class MarkerStrip(QtWidgets.QWidget):
     def sizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(120, QtGui.QFontMetrics(small_font(self.font())).height() + 4)
 
-    def set_markers(self, markers: Sequence[Marker], pixels: Sequence[float], left: float, right: float,
-                    selected: Optional[int]) -> None:
+    def set_markers(
+        self, markers: Sequence[Marker], pixels: Sequence[float], left: float, right: float, selected: Optional[int]
+    ) -> None:
         """Markers with their places, ascending; those from ``left`` to ``right`` are shown; ``selected``: a step."""
         state = list(markers), list(pixels), (left, right), selected
         if state != (self._markers, self._pixels, self._edges, self._selected):
@@ -70,10 +72,16 @@ class MarkerStrip(QtWidgets.QWidget):
             while len(groups) > 1 and groups[-1].left <= groups[-2].right + _GAP:
                 last, before = groups.pop(), groups.pop()
                 groups.append(_Group(before.markers + last.markers, before.pixel, self._edges[1], metrics))
-        for group, following in zip(groups, groups[1:] + [None]):
+        for group, following in zip(groups, [*groups[1:], None]):
             group.spell_out(self._edges[1] if following is None else following.left - _GAP)
-        return [Flag(group.markers, group.label, QtCore.QRect(int(group.left), 1, int(group.right - group.left),
-                                                              self.height() - 2)) for group in groups]
+        return [
+            Flag(
+                group.markers,
+                group.label,
+                QtCore.QRect(int(group.left), 1, int(group.right - group.left), self.height() - 2),
+            )
+            for group in groups
+        ]
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
@@ -114,8 +122,11 @@ class MarkerStrip(QtWidgets.QWidget):
     def event(self, event: QtCore.QEvent) -> bool:
         if event.type() == QtCore.QEvent.ToolTip:
             flag = self._flag_at(event.pos())
-            text = self._tip_of(flag.markers) if flag is not None else (
-                "What happened to the run; a click shows what can be done about it.")
+            text = (
+                self._tip_of(flag.markers)
+                if flag is not None
+                else ("What happened to the run; a click shows what can be done about it.")
+            )
             QtWidgets.QToolTip.showText(event.globalPos(), text, self)
             return True
         return super().event(event)
@@ -146,7 +157,7 @@ class _Group:
                 self._write(words)
 
     def _write(self, label: str) -> None:
-        self.label = label if len(label) <= _LONGEST_LABEL else label[:_LONGEST_LABEL - 1] + "…"
+        self.label = label if len(label) <= _LONGEST_LABEL else label[: _LONGEST_LABEL - 1] + "…"
         width = self._width(self.label)
         self.left = min(self.pixel, self._limit - width)
         self.right = self.left + width

@@ -155,8 +155,7 @@ class HistogramsPanel(Panel):
         if not ghost.active:
             return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
         error = ("≈ " if ghost.approximate else "") + _decibels(ghost.measures.sqnr_db)
-        return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}",
-                           f"→ {badge.split(' ')[0]} {error}")
+        return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
 
     # Axes
 
@@ -205,8 +204,12 @@ def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -
     """``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
     if not is_on:
         return kind[0] + " float"
-    flags = ((settings.symmetric, "sym"), (settings.narrow_range, "narrow"), (settings.per_channel, "ch"),
-             (settings.power_of_two, "2ⁿ"))
+    flags = (
+        (settings.symmetric, "sym"),
+        (settings.narrow_range, "narrow"),
+        (settings.per_channel, "ch"),
+        (settings.power_of_two, "2ⁿ"),
+    )
     return " ".join([kind[0] + str(num_bits)] + [text for is_set, text in flags if is_set])
 
 

@@ -25,43 +25,78 @@ class Options(NamedTuple):
 
 #: (option, accessible name, what it does, choices with their labels)
 _CHOICES = (
-    ("scope", "Tensors", "Which tensors have a tile: all of the network, or those that are selected.",
-     ((ALL, "All tensors"), (SELECTION, "Selection"))),
-    ("kind", "Kind of tensor",
-     "Weights are what is trained; activations are what flows from layer to layer, the network's input included.",
-     ((BOTH, "All kinds"), (WEIGHTS, "Weights"), (ACTIVATIONS, "Activations"))),
-    ("size", "Size of the tiles", "How large the tiles are: as large as fits without scrolling, or of a fixed size.",
-     ((FIT, "Fit"), (SMALL, "Small"), (MEDIUM, "Medium"), (LARGE, "Large"))),
+    (
+        "scope",
+        "Tensors",
+        "Which tensors have a tile: all of the network, or those that are selected.",
+        ((ALL, "All tensors"), (SELECTION, "Selection")),
+    ),
+    (
+        "kind",
+        "Kind of tensor",
+        "Weights are what is trained; activations are what flows from layer to layer, the network's input included.",
+        ((BOTH, "All kinds"), (WEIGHTS, "Weights"), (ACTIVATIONS, "Activations")),
+    ),
+    (
+        "size",
+        "Size of the tiles",
+        "How large the tiles are: as large as fits without scrolling, or of a fixed size.",
+        ((FIT, "Fit"), (SMALL, "Small"), (MEDIUM, "Medium"), (LARGE, "Large")),
+    ),
 )
 #: (option, label, what it does)
 _TOGGLES = (
-    ("log_counts", "log counts",
-     "Logarithmic counts: rare values, such as the few that are clipped, become visible next to the many."),
-    ("log2_values", "log₂ |value|",
-     "The x axis is the magnitude in powers of two, both signs together: small values get as much room as large ones, "
-     "and one bit more or less of range is one unit. The bin marked 0 holds all that is smaller."),
-    ("common", "common x",
-     "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise each tile has "
-     "an axis of its own."),
+    (
+        "log_counts",
+        "log counts",
+        "Logarithmic counts: rare values, such as the few that are clipped, become visible next to the many.",
+    ),
+    (
+        "log2_values",
+        "log₂ |value|",
+        "The x axis is the magnitude in powers of two, both signs together: small values get as much room as "
+        "large ones, "
+        "and one bit more or less of range is one unit. The bin marked 0 holds all that is smaller.",
+    ),
+    (
+        "common",
+        "common x",
+        "All weights share one x axis, and so do all activations, so that tiles can be compared; otherwise "
+        "each tile has "
+        "an axis of its own.",
+    ),
 )
 #: (name, colour, what it stands for)
 _LEGEND = (
-    ("float", "float_values",
-     "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a rounded copy "
-     "of it. So weights that are read out still look like floats."),
-    ("quantized", "in_range",
-     "What the network computes with: the values rounded to the levels of the grid. A spike for each level, as high as "
-     "many values are on it compared with the others; an outline where the levels are too dense to tell apart, or each "
-     "channel has levels of its own."),
-    ("clipped", "clipped",
-     "Float values outside the representable window: they end on the outermost level."),
-    ("flushed", "flushed",
-     "Float values nearer to 0 than half a step of the grid: they become 0."),
-    ("window", "window_edge",
-     "The representable window: from the smallest to the largest value that the grid has (of a tensor quantized per "
-     "channel, the widest). On the log₂ axis, from half a step of the grid on."),
-    ("pending", "ghost",
-     "The grid that settings which are not in effect yet would give: its window, and its levels as small ticks."),
+    (
+        "float",
+        "float_values",
+        "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a "
+        "rounded copy "
+        "of it. So weights that are read out still look like floats.",
+    ),
+    (
+        "quantized",
+        "in_range",
+        "What the network computes with: the values rounded to the levels of the grid. A spike for each level, "
+        "as high as "
+        "many values are on it compared with the others; an outline where the levels are too dense to tell "
+        "apart, or each "
+        "channel has levels of its own.",
+    ),
+    ("clipped", "clipped", "Float values outside the representable window: they end on the outermost level."),
+    ("flushed", "flushed", "Float values nearer to 0 than half a step of the grid: they become 0."),
+    (
+        "window",
+        "window_edge",
+        "The representable window: from the smallest to the largest value that the grid has (of a tensor quantized per "
+        "channel, the widest). On the log₂ axis, from half a step of the grid on.",
+    ),
+    (
+        "pending",
+        "ghost",
+        "The grid that settings which are not in effect yet would give: its window, and its levels as small ticks.",
+    ),
 )
 
 

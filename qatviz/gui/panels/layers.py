@@ -17,9 +17,11 @@ from qatviz.gui.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 _KIND_KEY = "layers/kind"
-_KINDS = (("", "All", "Show weights and activations."),
-          (WEIGHTS, "Weights", "Show only weights: the numbers that are trained and stored."),
-          (ACTIVATIONS, "Activations", "Show only activations: the input of the network and what its layers put out."))
+_KINDS = (
+    ("", "All", "Show weights and activations."),
+    (WEIGHTS, "Weights", "Show only weights: the numbers that are trained and stored."),
+    (ACTIVATIONS, "Activations", "Show only activations: the input of the network and what its layers put out."),
+)
 
 
 class LayersPanel(Panel):
@@ -85,8 +87,10 @@ class LayersPanel(Panel):
         self.view.selectionModel().selectionChanged.connect(self._on_selected)
         self.view.selectionModel().currentChanged.connect(self._on_selected)
         self.edits.changed.connect(self.mark_due)
-        for keys, parent, handler in ((QtGui.QKeySequence.Find, self, self._on_find),
-                                      ("Esc", self.filter, self._on_escape)):
+        for keys, parent, handler in (
+            (QtGui.QKeySequence.Find, self, self._on_find),
+            ("Esc", self.filter, self._on_escape),
+        ):
             shortcut = QtWidgets.QShortcut(QtGui.QKeySequence(keys), parent)
             shortcut.setContext(Qt.WidgetWithChildrenShortcut)
             shortcut.activated.connect(handler)
@@ -144,7 +148,7 @@ class LayersPanel(Panel):
         snapshot = self.model.snapshot
         if snapshot is self._snapshot:
             return False
-        is_back = snapshot is None or self._snapshot is not None and snapshot.step < self._snapshot.step
+        is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
         self._snapshot = snapshot
         self.source.rows.set_snapshot(snapshot)
         # Sorted by what changes all the time, rows would run away from the pointer.
@@ -225,7 +229,8 @@ def _size_texts(totals: Totals, ghost: str) -> List[str]:
         return now if now == then else f'{now} <span style="color:{ghost}">→ {then}</span>'
 
     size = pending(bytes_text(totals.size), bytes_text(totals.pending_size))
-    share = pending(f"{100 * totals.size / totals.float_size:.0f} %",
-                    f"{100 * totals.pending_size / totals.float_size:.0f} %")
+    share = pending(
+        f"{100 * totals.size / totals.float_size:.0f} %", f"{100 * totals.pending_size / totals.float_size:.0f} %"
+    )
     bits = pending(f"{totals.mean_bits:.1f}", f"{totals.pending_mean_bits:.1f}")
     return [f"weights {size} of {bytes_text(totals.float_size)} in float32 ({share})", bits + " bits each"]

@@ -19,8 +19,9 @@ _CURRENT_BAR = 3
 class LayersDelegate(QtWidgets.QStyledItemDelegate):
     """``current`` is the name of the tensor that is shown in full elsewhere; its row is marked."""
 
-    def __init__(self, rows: Rows, shown: LayersFilter, sparklines: Sparklines, theme: Theme,
-                 parent: QtWidgets.QWidget):
+    def __init__(
+        self, rows: Rows, shown: LayersFilter, sparklines: Sparklines, theme: Theme, parent: QtWidgets.QWidget
+    ):
         super().__init__(parent)
         self._rows, self._shown, self._sparklines, self._theme = rows, shown, sparklines, theme
         self.current = ""

@@ -7,8 +7,18 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz.analysis.numbers import bytes_text, percent_text, si
-from qatviz.analysis.verdict import (BAD, GOOD, JUDGED, LEVEL_NAMES, NO_LEVEL, WARNING, Verdict, levels, num_codes,
-                                     verdict)
+from qatviz.analysis.verdict import (
+    BAD,
+    GOOD,
+    JUDGED,
+    LEVEL_NAMES,
+    NO_LEVEL,
+    WARNING,
+    Verdict,
+    levels,
+    num_codes,
+    verdict,
+)
 from qatviz.gui.panels.layers_columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.network.plan import QuantizedTensor
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
@@ -58,8 +68,9 @@ class Rows:
         self._verdicts: Dict[int, Verdict] = {}
         self._cells: Dict[Tuple[int, str], Cell] = {}
 
-    def set_settings(self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings],
-                     step: int) -> None:
+    def set_settings(
+        self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings], step: int
+    ) -> None:
         """Settings in effect after ``step`` steps, and as they are to become (the same where nothing is pending)."""
         self.settings, self.wanted = list(settings), list(wanted)
         self.active = []
@@ -119,8 +130,13 @@ class Rows:
             return LEVEL_NAMES[self.verdict(row).level]
         if key == "size":
             return size_bytes(tensor, settings, self.active[row])
-        return {"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "float_size": 4 * tensor.parameters,
-                "trend": self.measure(row, "sqnr_db")}[key]
+        return {
+            "name": tensor.name,
+            "kind": tensor.kind,
+            "op": tensor.op_kind,
+            "float_size": 4 * tensor.parameters,
+            "trend": self.measure(row, "sqnr_db"),
+        }[key]
 
     def sort_value(self, row: int, column: Column) -> Any:
         """What a column is sorted by: numbers (those without a value come first), or text in which numbers count."""
@@ -176,8 +192,15 @@ class Rows:
             then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
             return Cell(now, then if then != now else "")
         tensor = self.tensors[row]
-        return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": "",
-                     "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else ""}[key])
+        return Cell(
+            {
+                "name": tensor.name,
+                "kind": tensor.kind,
+                "op": tensor.op_kind,
+                "trend": "",
+                "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else "",
+            }[key]
+        )
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Its settings when the snapshot was taken: newer ones have no measures yet."""
@@ -189,7 +212,7 @@ class Rows:
         value = float(self._values[_ROW[key], row])
         if key == "sqnr_db" and value == np.inf:
             return "exact" if self.active[row] else "–"
-        if not np.isfinite(value) or not self.active[row] and key not in ("scale", "zero_point"):
+        if not np.isfinite(value) or (not self.active[row] and key not in ("scale", "zero_point")):
             return "–"
         if key == "used_codes":
             return f"{value:,.0f} / {num_codes(self._as_measured(row)):,}"
@@ -219,9 +242,18 @@ def _size_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: boo
     return bytes_text(size_bytes(tensor, settings, active)) if tensor.parameters else ""
 
 
-_SETTING_TEXTS: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]] = {"num_bits": _bits_text, "range_method": _range_text,
-                  "size": _size_text}
+_SETTING_TEXTS: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]] = {
+    "num_bits": _bits_text,
+    "range_method": _range_text,
+    "size": _size_text,
+}
 _MEASURE_TEXTS: Dict[str, Callable[[float], str]] = {
-    "scale": lambda value: si(value, 4), "zero_point": "{:,.0f}".format, "sqnr_db": "{:.1f}".format,
-    "rmse_over_scale": "{:.3f}".format, "clipped": percent_text, "flushed": percent_text,
-    "effective_bits": "{:.2f}".format, "flip_rate": percent_text}
+    "scale": lambda value: si(value, 4),
+    "zero_point": "{:,.0f}".format,
+    "sqnr_db": "{:.1f}".format,
+    "rmse_over_scale": "{:.3f}".format,
+    "clipped": percent_text,
+    "flushed": percent_text,
+    "effective_bits": "{:.2f}".format,
+    "flip_rate": percent_text,
+}

@@ -33,8 +33,14 @@ class LayersView(QtWidgets.QTableView):
 
     figure_name = "layers"
 
-    def __init__(self, context: Context, source: LayersModel, shown: LayersFilter, sparklines: Sparklines,
-                 parent: QtWidgets.QWidget = None):
+    def __init__(
+        self,
+        context: Context,
+        source: LayersModel,
+        shown: LayersFilter,
+        sparklines: Sparklines,
+        parent: QtWidgets.QWidget = None,
+    ):
         super().__init__(parent)
         self.context, self._source, self._shown = context, source, shown
         self._widths: Dict[str, int] = {}
@@ -84,11 +90,11 @@ class LayersView(QtWidgets.QTableView):
         for index, column in enumerate(COLUMNS):
             left, width = self.columnViewportPosition(index), self.columnWidth(index)
             is_frozen = index < len(_FIXED)
-            if self.isColumnHidden(index) or not is_frozen and not -width < left < viewport.width():
+            if self.isColumnHidden(index) or (not is_frozen and not -width < left < viewport.width()):
                 self._drawn.pop(index, None)
                 continue
             cells = (seen, [rows.cell(row, column) for row in seen])
-            if self._drawn.get(index) != cells or column.key == "trend" and with_trend:
+            if self._drawn.get(index) != cells or (column.key == "trend" and with_trend):
                 self._drawn[index] = cells
                 viewport.update(left, 0, width, viewport.height())
                 if is_frozen:
@@ -193,12 +199,20 @@ class LayersView(QtWidgets.QTableView):
             return
         header = self.horizontalHeader()
         sorted_by = header.sortIndicatorSection()
-        self.context.settings.setValue(_KEY, json.dumps({
-            "hidden": [key for key in KEYS if self.isColumnHidden(INDEX[key])],
-            "order": [KEYS[header.logicalIndex(place)] for place in range(len(KEYS))],
-            "widths": self._widths,
-            "sort": [KEYS[sorted_by] if 0 <= sorted_by < len(KEYS) else "",
-                     header.sortIndicatorOrder() == Qt.DescendingOrder]}))
+        self.context.settings.setValue(
+            _KEY,
+            json.dumps(
+                {
+                    "hidden": [key for key in KEYS if self.isColumnHidden(INDEX[key])],
+                    "order": [KEYS[header.logicalIndex(place)] for place in range(len(KEYS))],
+                    "widths": self._widths,
+                    "sort": [
+                        KEYS[sorted_by] if 0 <= sorted_by < len(KEYS) else "",
+                        header.sortIndicatorOrder() == Qt.DescendingOrder,
+                    ],
+                }
+            ),
+        )
 
     def _on_resized(self, index: int, _old: int, new: int) -> None:
         if not self._arranging and new > 0 and not self.isColumnHidden(index):

@@ -10,8 +10,7 @@ from qatviz.gui.figures import FigureMenu
 from qatviz.gui.panel import Panel
 from qatviz.gui.panels.network_items import Badge, Edges, Node, node_size
 from qatviz.gui.panels.network_legend import ColorBar, color_at
-from qatviz.gui.panels.network_measures import (DEFAULT_MEASURE, MEASURES, Measure, table_of, text_of, tooltip,
-                                                value_of)
+from qatviz.gui.panels.network_measures import DEFAULT_MEASURE, MEASURES, Measure, table_of, text_of, tooltip, value_of
 from qatviz.gui.panels.network_view import NetworkView
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
@@ -46,16 +45,18 @@ class NetworkPanel(Panel):
         self.flow_box.setAccessibleName("Direction")
         self.flow_box.setToolTip("Which way data flows in the drawing; automatic takes what fits the window best")
         self.fit_button = QtWidgets.QToolButton(text="Fit", autoRaise=True)
-        self.fit_button.setToolTip("Show the whole network (F, or a double click beside it); the wheel zooms, dragging "
-                                   "pans")
+        self.fit_button.setToolTip(
+            "Show the whole network (F, or a double click beside it); the wheel zooms, dragging pans"
+        )
         self.legend = ColorBar(self.theme)
         self.nodes: Dict[str, Node] = {}
         self.layout_shown: Optional[GraphLayout] = None
         self._shown = self._asked = None  # what the scene was made for, and in what window
         self._cursor = INPUT
         settings = self.context.settings
-        self.measure_box.setCurrentIndex(max(0, self.measure_box.findData(
-            settings.value("network/measure", DEFAULT_MEASURE, str))))
+        self.measure_box.setCurrentIndex(
+            max(0, self.measure_box.findData(settings.value("network/measure", DEFAULT_MEASURE, str)))
+        )
         self.flow_box.setCurrentIndex(max(0, self.flow_box.findData(settings.value("network/flow", "", str))))
         self.apply_theme()
 
@@ -163,14 +164,18 @@ class NetworkPanel(Panel):
     def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
         place = measure.place(value_of(self.model, tensor, measure.name))
         color = None if place is None else color_at(place, measure.high_is, self.theme)
-        return Badge(text_of(self.model, tensor, measure.name), color, tensor.name in self.model.selected,
-                     tensor.name == self.model.current)
+        return Badge(
+            text_of(self.model, tensor, measure.name),
+            color,
+            tensor.name in self.model.selected,
+            tensor.name == self.model.current,
+        )
 
     def _words(self, measure: Measure) -> str:
         """The node at the cursor, for who can't see it."""
         node = self.nodes[self._cursor]
         values = [f"{measure.label} of {name}: {badge.text}" for name, badge in node.badges.items()]
-        return "; ".join([f"{node.text.name}, {node.text.layers}"] + values)
+        return "; ".join([f"{node.text.name}, {node.text.layers}", *values])
 
     # What is selected
 
@@ -228,8 +233,11 @@ class NetworkPanel(Panel):
         down = self.layout_shown.flow == DOWN
         forward, sideways = (dy, dx) if down else (dx, dy)
         if forward:
-            near = [edge[1] for edge in self._edges if edge[0] == self._cursor] if forward > 0 else \
-                [edge[0] for edge in self._edges if edge[1] == self._cursor]
+            near = (
+                [edge[1] for edge in self._edges if edge[0] == self._cursor]
+                if forward > 0
+                else [edge[0] for edge in self._edges if edge[1] == self._cursor]
+            )
         else:
             layer = next(layer for layer in self.layout_shown.layers if self._cursor in layer)
             at = layer.index(self._cursor) + sideways

@@ -35,8 +35,9 @@ def node_size(metrics: QtGui.QFontMetricsF, has_tensors: bool) -> Tuple[float, f
 class Node(QtWidgets.QGraphicsItem):
     """A unit of the network with the values of its tensors."""
 
-    def __init__(self, text: NodeText, tensors: List[QuantizedTensor], size: Tuple[float, float], theme: Theme,
-                 font: QtGui.QFont):
+    def __init__(
+        self, text: NodeText, tensors: List[QuantizedTensor], size: Tuple[float, float], theme: Theme, font: QtGui.QFont
+    ):
         super().__init__()
         self.text, self.tensors, self._size, self._font = text, tensors, size, font
         names = ("accent", "line", "raised", "window", "text", "muted", "base")
@@ -71,8 +72,10 @@ class Node(QtWidgets.QGraphicsItem):
         margin = _MARGIN * self._line
         tall = _BADGE * self._line if detailed else height - 2 * margin - _LARGER * 1.15 * self._line
         each = (width - margin * (1 + len(self.tensors))) / max(1, len(self.tensors))
-        return {tensor.name: QtCore.QRectF(margin + index * (each + margin), height - margin - tall, each, tall)
-                for index, tensor in enumerate(self.tensors)}
+        return {
+            tensor.name: QtCore.QRectF(margin + index * (each + margin), height - margin - tall, each, tall)
+            for index, tensor in enumerate(self.tensors)
+        }
 
     def tensor_at(self, point: QtCore.QPointF, scale: float) -> Optional[QuantizedTensor]:
         """The tensor whose value is at a point of this node."""
@@ -109,8 +112,11 @@ class Node(QtWidgets.QGraphicsItem):
 
     def _paint_text(self, painter: QtGui.QPainter) -> None:
         left, top, width = _MARGIN * self._line * 1.3, _MARGIN * self._line, self._size[0] - 2.6 * _MARGIN * self._line
-        rows = ((self.text.name, self._bold, "text"), (self.text.layers, self._font, "muted"),
-                (self.text.shape, self._font, "muted"))
+        rows = (
+            (self.text.name, self._bold, "text"),
+            (self.text.layers, self._font, "muted"),
+            (self.text.shape, self._font, "muted"),
+        )
         for number, (text, font, color) in enumerate(rows):
             rect = QtCore.QRectF(left, top + number * self._line, width, self._line)
             alignment = QtCore.Qt.AlignLeft | QtCore.Qt.AlignVCenter
@@ -122,8 +128,9 @@ class Node(QtWidgets.QGraphicsItem):
         rect = QtCore.QRectF(margin, margin / 2, self._size[0] - 2 * margin, height)
         self._write(painter, rect, QtCore.Qt.AlignCenter, self.text.name, self._large, self._colors["text"])
 
-    def _paint_badge(self, painter: QtGui.QPainter, rect: QtCore.QRectF, name: str, badge: Badge,
-                     detailed: bool) -> None:
+    def _paint_badge(
+        self, painter: QtGui.QPainter, rect: QtCore.QRectF, name: str, badge: Badge, detailed: bool
+    ) -> None:
         fill = badge.color or self._colors["base"]
         if badge.selected:
             painter.setPen(QtGui.QPen(self._colors["text"], 2.6 if badge.current else 1.6))
@@ -197,5 +204,5 @@ def _is_bright(rgb: int) -> bool:
 
     White on blue reads better than the contrast ratio says, so the limit is above the 0.18 where the ratios are equal.
     """
-    channels = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055)**2.4 for c in QtGui.QColor(rgb).getRgbF()[:3]]
+    channels = [c / 12.92 if c <= 0.03928 else ((c + 0.055) / 1.055) ** 2.4 for c in QtGui.QColor(rgb).getRgbF()[:3]]
     return 0.2126 * channels[0] + 0.7152 * channels[1] + 0.0722 * channels[2] > 0.24

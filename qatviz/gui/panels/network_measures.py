@@ -41,7 +41,7 @@ class Measure(NamedTuple):
     def at(self, place: float) -> float:
         """The value at a place on the colour bar."""
         if self.log:
-            return self.low * (self.high / self.low)**place
+            return self.low * (self.high / self.low) ** place
         return self.low + place * (self.high - self.low)
 
 
@@ -64,24 +64,91 @@ def _bytes(value: float) -> str:
     return f"{value:.0f} B"
 
 
-MEASURES = {measure.name: measure for measure in (
-    Measure("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how much stronger the values are than the error "
-            "that quantization makes; 6 dB more is one bit more.", 5.0, 45.0, GOOD, _decibels),
-    Measure("rmse_over_scale", "RMSE / scale", "The error's root mean square in steps of the grid: 0.289 is ideal "
-            "rounding, more means that values are clipped.", 0.289, 1.5, BAD, si, True),
-    Measure("clipped", "Clipped", "Share of the values that lie outside the representable window and are moved to its "
-            "edge.", 1e-4, 0.1, BAD, _percent, True),
-    Measure("flushed", "Flushed to zero", "Share of the values that are not 0 but become 0: they are smaller than half "
-            "a step.", 1e-3, 1.0, BAD, _percent, True),
-    Measure("flip_rate", "Flip rate", "Share of the weights whose integer code has changed since the last snapshot.",
-            1e-4, 0.5, BAD, _percent, True),
-    Measure("effective_bits", "Effective bits", "Entropy of the integer codes: how many bits the values really make "
-            "use of.", 0.0, 8.0, NEUTRAL, _bits),
-    Measure("num_bits", "Bits", "Width of the integer codes, as it is set: n bits give 2^n representable values.",
-            2.0, 16.0, NEUTRAL, _bits, True),
-    Measure("size", "Size", "Memory that the tensor takes with its bits: of weights once, of activations for one "
-            "example.", 64.0, 2.0**20, NEUTRAL, _bytes, True),
-)}
+MEASURES = {
+    measure.name: measure
+    for measure in (
+        Measure(
+            "sqnr_db",
+            "SQNR",
+            "Signal-to-quantization-noise ratio: how much stronger the values are than the error "
+            "that quantization makes; 6 dB more is one bit more.",
+            5.0,
+            45.0,
+            GOOD,
+            _decibels,
+        ),
+        Measure(
+            "rmse_over_scale",
+            "RMSE / scale",
+            "The error's root mean square in steps of the grid: 0.289 is ideal "
+            "rounding, more means that values are clipped.",
+            0.289,
+            1.5,
+            BAD,
+            si,
+            True,
+        ),
+        Measure(
+            "clipped",
+            "Clipped",
+            "Share of the values that lie outside the representable window and are moved to its edge.",
+            1e-4,
+            0.1,
+            BAD,
+            _percent,
+            True,
+        ),
+        Measure(
+            "flushed",
+            "Flushed to zero",
+            "Share of the values that are not 0 but become 0: they are smaller than half a step.",
+            1e-3,
+            1.0,
+            BAD,
+            _percent,
+            True,
+        ),
+        Measure(
+            "flip_rate",
+            "Flip rate",
+            "Share of the weights whose integer code has changed since the last snapshot.",
+            1e-4,
+            0.5,
+            BAD,
+            _percent,
+            True,
+        ),
+        Measure(
+            "effective_bits",
+            "Effective bits",
+            "Entropy of the integer codes: how many bits the values really make use of.",
+            0.0,
+            8.0,
+            NEUTRAL,
+            _bits,
+        ),
+        Measure(
+            "num_bits",
+            "Bits",
+            "Width of the integer codes, as it is set: n bits give 2^n representable values.",
+            2.0,
+            16.0,
+            NEUTRAL,
+            _bits,
+            True,
+        ),
+        Measure(
+            "size",
+            "Size",
+            "Memory that the tensor takes with its bits: of weights once, of activations for one example.",
+            64.0,
+            2.0**20,
+            NEUTRAL,
+            _bytes,
+            True,
+        ),
+    )
+}
 DEFAULT_MEASURE = "sqnr_db"
 #: What the tooltip lists, besides the settings.
 _IN_TOOLTIP = ("sqnr_db", "rmse_over_scale", "clipped", "flushed", "flip_rate", "effective_bits", "size")
@@ -113,11 +180,18 @@ def text_of(model: RunModel, tensor: QuantizedTensor, measure: str) -> str:
 def tooltip(model: RunModel, tensor: QuantizedTensor) -> str:
     """A tensor's settings and measures as rich text."""
     settings = model.settings_of(tensor.name)
-    flags = [label for label, name in (("symmetric", "symmetric"), ("narrow range", "narrow_range"),
-                                       ("per channel", "per_channel"), ("power of two", "power_of_two"))
-             if getattr(settings, name)]
+    flags = [
+        label
+        for label, name in (
+            ("symmetric", "symmetric"),
+            ("narrow range", "narrow_range"),
+            ("per channel", "per_channel"),
+            ("power of two", "power_of_two"),
+        )
+        if getattr(settings, name)
+    ]
     if model.is_active(tensor.name):
-        how = ", ".join([f"{settings.num_bits} bits"] + flags)
+        how = ", ".join([f"{settings.num_bits} bits", *flags])
     elif settings.enabled:
         how = f"in float until step {settings.quant_delay:,}"
     else:

@@ -1,6 +1,6 @@
 """The view of the drawn network: zoom, pan, fit, hover, click, and arrows that follow edges."""
 
-from typing import Dict, Optional, Tuple
+from typing import Any, ClassVar, Dict, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -21,8 +21,12 @@ class NetworkView(QtWidgets.QGraphicsView):
     moved = QtCore.pyqtSignal(int, int, object)
     #: A key that stands for a kind of tensor: ``weights`` or ``activations``.
     kind_chosen = QtCore.pyqtSignal(str)
-    _ARROWS = {QtCore.Qt.Key_Left: (-1, 0), QtCore.Qt.Key_Right: (1, 0), QtCore.Qt.Key_Up: (0, -1),
-               QtCore.Qt.Key_Down: (0, 1)}
+    _ARROWS: ClassVar[Dict[Any, Any]] = {
+        QtCore.Qt.Key_Left: (-1, 0),
+        QtCore.Qt.Key_Right: (1, 0),
+        QtCore.Qt.Key_Up: (0, -1),
+        QtCore.Qt.Key_Down: (0, 1),
+    }
 
     def __init__(self, parent: QtWidgets.QWidget = None):
         super().__init__(parent)
@@ -94,7 +98,7 @@ class NetworkView(QtWidgets.QGraphicsView):
             self.fit()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        self.zoom(_WHEEL**event.angleDelta().y(), event.pos())
+        self.zoom(_WHEEL ** event.angleDelta().y(), event.pos())
         event.accept()
 
     def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:

@@ -14,7 +14,8 @@ from qatviz.gui.controls.setting_control import SettingControl, align
 from qatviz.gui.panel import Panel
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import RUN, SELECTION, SETTINGS, STATE
-from qatviz.settings import ACTIVATIONS, KINDS, RUN as RUN_PREFIX, RUN_SETTINGS, WEIGHTS
+from qatviz.settings import ACTIVATIONS, KINDS, RUN_SETTINGS, WEIGHTS
+from qatviz.settings import RUN as RUN_PREFIX
 
 SELECTED, EVERYTHING = "selection", "everything"
 _SCOPES = {SELECTED: "Selection", WEIGHTS: "All weights", ACTIVATIONS: "All activations", EVERYTHING: "Everything"}
@@ -99,7 +100,9 @@ class QuantizationPanel(Panel):
     def update_from(self) -> None:
         has_run = self.model.plan is not None
         self._content.setVisible(has_run)
-        self.empty.say("" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run."))
+        self.empty.say(
+            "" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run.")
+        )
         if not has_run:
             return
         self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
@@ -110,8 +113,9 @@ class QuantizationPanel(Panel):
         kinds = {tensor.name: tensor.kind for tensor in self.model.tensors}
         for kind, section in self.sections.items():
             section.show_tensors([name for name in chosen if kinds[name] == kind], run, unavailable)
-        self.freeze.show_values([frozen], self.edits.is_pending(RUN_PREFIX, FREEZE),
-                                self.model.applied_at.get((RUN_PREFIX, FREEZE)))
+        self.freeze.show_values(
+            [frozen], self.edits.is_pending(RUN_PREFIX, FREEZE), self.model.applied_at.get((RUN_PREFIX, FREEZE))
+        )
         self.freeze.set_without_effect(unavailable)
         self.preset.show_tensors(chosen)
         self.bar.update_from()

@@ -16,7 +16,8 @@ from qatviz.gui.panel import Panel
 from qatviz.gui.plot import EmptyText
 from qatviz.gui.run_model import EVENTS, RUN, SETTINGS, STATE
 from qatviz.metric import METRICS
-from qatviz.settings import RUN as RUN_PREFIX, RUN_SETTINGS
+from qatviz.settings import RUN as RUN_PREFIX
+from qatviz.settings import RUN_SETTINGS
 from qatviz.telemetry import events
 from qatviz.training.commands import Command, Evaluate, SaveCheckpoint, SetSteps
 
@@ -54,7 +55,9 @@ class RunSettingsPanel(Panel):
         self.headings = {title: Heading(title, self.theme) for title in ("Training", "How often", "Length", "Now")}
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
-        self.evaluate.setToolTip("Measure how good it is on held-out data: float, weights only, activations only, quantized")
+        self.evaluate.setToolTip(
+            "Measure how good it is on held-out data: float, weights only, activations only, quantized"
+        )
         self.checkpoint = QtWidgets.QPushButton("Checkpoint")
         self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
         self.news = QtWidgets.QLabel()
@@ -69,11 +72,20 @@ class RunSettingsPanel(Panel):
         buttons.setContentsMargins(0, 0, 0, 0)
         buttons.addWidget(self.evaluate)
         buttons.addWidget(self.checkpoint)
-        self.column = Column([
-            self.headings["Training"], *(self.controls[name] for name in _TRAINING),
-            self.headings["How often"], *(self.controls[name] for name in _OFTEN),
-            self.headings["Length"], self.steps,
-            self.headings["Now"], now, self.news, self.refusal])
+        self.column = Column(
+            [
+                self.headings["Training"],
+                *(self.controls[name] for name in _TRAINING),
+                self.headings["How often"],
+                *(self.controls[name] for name in _OFTEN),
+                self.headings["Length"],
+                self.steps,
+                self.headings["Now"],
+                now,
+                self.news,
+                self.refusal,
+            ]
+        )
         whole = QtWidgets.QVBoxLayout(self)
         whole.setContentsMargins(0, 0, 0, 0)
         whole.addWidget(self.column)
@@ -110,8 +122,11 @@ class RunSettingsPanel(Panel):
         self.headings["Training"].say(self.optimizer)
         for name, control in self.controls.items():
             control.setVisible(name not in others)
-            control.show_values([self.edits.value(RUN_PREFIX, name)], self.edits.is_pending(RUN_PREFIX, name),
-                                self.model.applied_at.get((RUN_PREFIX, name)))
+            control.show_values(
+                [self.edits.value(RUN_PREFIX, name)],
+                self.edits.is_pending(RUN_PREFIX, name),
+                self.model.applied_at.get((RUN_PREFIX, name)),
+            )
             control.set_without_effect(unavailable)
         is_wanted = self._steps_wanted is not _UNKNOWN
         self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
@@ -167,9 +182,13 @@ class RunSettingsPanel(Panel):
             self._forget_steps()
         elif isinstance(event, events.Evaluated) and "quantized" in event.scores:
             metric = METRICS[event.metric]
-            self.news.setText("Step {:,}: {}{} quantized, {} float".format(
-                event.step, "" if metric.unit else metric.title + " ",
-                *(metric.text(event.scores[way]) for way in ("quantized", "float"))))
+            self.news.setText(
+                "Step {:,}: {}{} quantized, {} float".format(
+                    event.step,
+                    "" if metric.unit else metric.title + " ",
+                    *(metric.text(event.scores[way]) for way in ("quantized", "float")),
+                )
+            )
         elif isinstance(event, events.CheckpointSaved):
             self.news.setText(f"Step {event.step:,}: checkpoint {event.name}")
         elif isinstance(event, events.RecordFailed):

@@ -54,8 +54,9 @@ class Sparklines:
             self._polygons[key] = self._make(tensor, width, height)
         return self._polygons[key]
 
-    def paint(self, painter: QtGui.QPainter, rect: QtCore.QRect, tensor: str, pen: QtGui.QPen,
-              end: QtGui.QColor) -> None:
+    def paint(
+        self, painter: QtGui.QPainter, rect: QtCore.QRect, tensor: str, pen: QtGui.QPen, end: QtGui.QColor
+    ) -> None:
         """Draw one, with a dot of the colour ``end`` where it ends."""
         polygon = self.polygon(tensor, rect.width(), rect.height())
         if polygon is None:

@@ -26,7 +26,9 @@ from qatviz.training.commands import InspectTensor
 #: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
 ASK_INTERVAL_S = 2.0
 #: Room is left for a caption as long as this one, on so many lines at most.
-LONGEST_CAPTION = "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
+LONGEST_CAPTION = (
+    "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
+)
 MOST_LINES = 3
 #: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
 WIDE, WIDE_AT_LEAST = 1.4, 560
@@ -60,18 +62,30 @@ class TensorPanel(Panel):
         self.header = Header(self.theme)
         self.overlay = OverlayPlot(self.theme)
         self.pages = {
-            CODES: _Page("Codes", lambda: self._logarithmic(CodesPlot(self.theme)),
-                         "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
-                         "unused ones shaded."),
-            ERROR: _Page("Error", lambda: self._logarithmic(ErrorPlot(self.theme)),
-                         "How far values are from what they become, in steps of the grid: rounding lies within half a "
-                         "step, the rest is clipping."),
-            CHANNELS: _Page("Channels", lambda: ChannelsPlot(self.theme),
-                            "The range of each output channel against the window of its grid: a channel that fills "
-                            "little of it gets few of the codes."),
-            TIME: _Page("Over time", self._make_over_time,
-                        "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
-                        "look at an earlier one."),
+            CODES: _Page(
+                "Codes",
+                lambda: self._logarithmic(CodesPlot(self.theme)),
+                "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
+                "unused ones shaded.",
+            ),
+            ERROR: _Page(
+                "Error",
+                lambda: self._logarithmic(ErrorPlot(self.theme)),
+                "How far values are from what they become, in steps of the grid: rounding lies within half a "
+                "step, the rest is clipping.",
+            ),
+            CHANNELS: _Page(
+                "Channels",
+                lambda: ChannelsPlot(self.theme),
+                "The range of each output channel against the window of its grid: a channel that fills "
+                "little of it gets few of the codes.",
+            ),
+            TIME: _Page(
+                "Over time",
+                self._make_over_time,
+                "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
+                "look at an earlier one.",
+            ),
         }
         self.tabs = QtWidgets.QTabWidget(documentMode=True)
         self.tabs.tabBar().setAccessibleName("What is shown of the tensor")
@@ -174,7 +188,8 @@ class TensorPanel(Panel):
         old = self._drawn.get(part, ())
         self._drawn[part] = inputs
         return len(old) != len(inputs) or any(
-            a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old))
+            a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old)
+        )
 
     def _draw_page(self, view: TensorView) -> None:
         page = self.pages[self.tab]
@@ -193,11 +208,18 @@ class TensorPanel(Panel):
         if not view.is_active and view.is_live:
             self.error.draw(None, None, None, "Not quantized: in float there is no error.")
         elif values is None:
-            self.error.draw(None, None, None, "Waits for the tensor's values." if self._can_ask() else
-                            "The run has ended before the tensor's values were asked for.")
+            self.error.draw(
+                None,
+                None,
+                None,
+                "Waits for the tensor's values."
+                if self._can_ask()
+                else "The run has ended before the tensor's values were asked for.",
+            )
         else:
-            self.error.draw(values, self._grid_of_values(values, view), view.ghost,
-                            "Not quantized when its values were read.")
+            self.error.draw(
+                values, self._grid_of_values(values, view), view.ghost, "Not quantized when its values were read."
+            )
 
     def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
         """The grid in effect when ``values`` were read: that of the snapshot they came with."""
@@ -210,13 +232,16 @@ class TensorPanel(Panel):
         """Snapshots of the run's past, the newest at the end even where it is not among those that are kept."""
         snapshots, newest = self.model.snapshots, self.model.snapshot
         is_last = newest is None or newest.step > self.model.step or (snapshots and snapshots[-1] is newest)
-        return list(snapshots) if is_last else snapshots + [newest]
+        return list(snapshots) if is_last else [*snapshots, newest]
 
     def _show_nothing(self) -> None:
         self._drawn.clear()
         self._content.hide()
-        self._empty.say(self.model.without_run("No run is open.") if self.model.plan is None else
-                        f"Waiting for the first histograms of {self.model.title}…")
+        self._empty.say(
+            self.model.without_run("No run is open.")
+            if self.model.plan is None
+            else f"Waiting for the first histograms of {self.model.title}…"
+        )
 
     def _begin_tensor(self) -> None:
         if self._tensor[1] is not self.model.plan:
@@ -289,8 +314,9 @@ class TensorPanel(Panel):
 
 
 class _Page(QtWidgets.QWidget):
-    """A plot under a sentence that says what it comes to. The plot is made when it is first asked for: a window should not
-    wait for what nobody looks at yet."""
+    """A plot under a sentence that says what it comes to. The plot is made when it is first asked for: a window should
+    not wait for what nobody looks at yet.
+    """
 
     def __init__(self, label: str, make: Callable[[], TensorPlot], about: str):
         super().__init__()

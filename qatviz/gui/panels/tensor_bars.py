@@ -6,7 +6,6 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
-
 #: A bar that stands for something is at least so high, in pixels: one value among thousands is still seen to be there.
 LEAST_HEIGHT = 2.0
 
@@ -71,6 +70,8 @@ class Bars(pg.GraphicsObject):
 def lines(low: np.ndarray, high: np.ndarray, at: np.ndarray):
     """``x`` and ``y`` of upright strokes at ``at``, to be drawn with ``connect="pairs"``."""
     x = np.repeat(np.asarray(at, np.float64), 2)
-    y = np.stack(np.broadcast_arrays(np.asarray(low, np.float64), np.asarray(high, np.float64),
-                                     np.asarray(at, np.float64))[:2], axis=-1).reshape(-1)
+    y = np.stack(
+        np.broadcast_arrays(np.asarray(low, np.float64), np.asarray(high, np.float64), np.asarray(at, np.float64))[:2],
+        axis=-1,
+    ).reshape(-1)
     return x, y

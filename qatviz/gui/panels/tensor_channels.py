@@ -27,7 +27,7 @@ class ChannelsPlot(TensorPlot):
         self.caption = ""
         super().__init__(theme, "tensor-channels", "Range of each channel against its grid", parent)
         self._held_y = type(self._held_x)()
-        for item in (self._inside, self._outside) + self._windows():
+        for item in (self._inside, self._outside, *self._windows()):
             self.addItem(item, ignoreBounds=True)
         self.set_labels(bottom="output channel", left="value")
         self.set_table(self._columns)
@@ -53,7 +53,7 @@ class ChannelsPlot(TensorPlot):
         self._view = view
         low, high = [np.asarray(end, np.float64) for end in (view.histogram.channel_min, view.histogram.channel_max)]
         if not np.isfinite(low.min() + high.max()):
-            for item in (self._inside, self._outside) + self._windows():
+            for item in (self._inside, self._outside, *self._windows()):
                 item.setVisible(False)
             self._view, self.caption = None, ""
             self.empty_text("The tensor has values that are not finite.")
@@ -64,8 +64,9 @@ class ChannelsPlot(TensorPlot):
         self._draw_bars(low, high, windows[0])
         self._draw_windows(windows)
         ends = [low, high] + [end for window in windows if window is not None for end in window]
-        self._y = self._held_y.hold(min(0.0, *[float(end.min()) for end in ends]),
-                                    max(float(end.max()) for end in ends))
+        self._y = self._held_y.hold(
+            min(0.0, *[float(end.min()) for end in ends]), max(float(end.max()) for end in ends)
+        )
         self.setYRange(*self._y, padding=0)
         self._x = (-0.7, len(low) - 0.3)
         if not self._zoomed:
@@ -83,9 +84,12 @@ class ChannelsPlot(TensorPlot):
         if window is not None:
             below, above = low < window[0], high > window[1]
             left = np.concatenate([at[below], at[above]]) - half
-            self._outside.set_bars(left, left + 2 * half,
-                                   np.concatenate([low[below], np.maximum(window[1], low)[above]]),
-                                   np.concatenate([np.minimum(window[0], high)[below], high[above]]))
+            self._outside.set_bars(
+                left,
+                left + 2 * half,
+                np.concatenate([low[below], np.maximum(window[1], low)[above]]),
+                np.concatenate([np.minimum(window[0], high)[below], high[above]]),
+            )
 
     def _draw_windows(self, windows) -> None:
         pairs = ((self._low, self._high), (self._ghost_low, self._ghost_high))
@@ -114,24 +118,34 @@ class ChannelsPlot(TensorPlot):
         if not 0 <= channel < len(histogram.channel_min):
             return ""
         low, high = float(histogram.channel_min[channel]), float(histogram.channel_max[channel])
-        text = "{}: {}".format(f"channel {channel}" if len(histogram.channel_min) > 1 else "all values",
-                               span(low, high))
+        text = "{}: {}".format(
+            f"channel {channel}" if len(histogram.channel_min) > 1 else "all values", span(low, high)
+        )
         window = _window(self._view.grid, len(histogram.channel_min))
         if window is None:
             return text
         scale = histogram.scale[channel if histogram.scale.size > 1 else 0]
-        return text + f"\ngrid {span(window[0][channel], window[1][channel])}, scale {signed(float(scale))}, {percent(_use(low, high, *[ end[channel] for end in window]))} of it used"
+        return text + (
+            f"\ngrid {span(window[0][channel], window[1][channel])}, scale {signed(float(scale))}, "
+            f"{percent(_use(low, high, *[end[channel] for end in window]))} of it used"
+        )
 
     def _columns(self):
         if self._view is None:
             return {}
         histogram = self._view.histogram
-        columns = {"channel": np.arange(len(histogram.channel_min)), "min": histogram.channel_min,
-                   "max": histogram.channel_max}
+        columns = {
+            "channel": np.arange(len(histogram.channel_min)),
+            "min": histogram.channel_min,
+            "max": histogram.channel_max,
+        }
         window = _window(self._view.grid, len(histogram.channel_min))
         if window is not None:
-            columns.update(grid_low=window[0], grid_high=window[1],
-                           scale=np.broadcast_to(histogram.scale, histogram.channel_min.shape))
+            columns.update(
+                grid_low=window[0],
+                grid_high=window[1],
+                scale=np.broadcast_to(histogram.scale, histogram.channel_min.shape),
+            )
         return columns
 
 
@@ -158,4 +172,7 @@ def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, window) -> str
     use = _use(low, high, *window)
     if len(low) == 1:
         return f"One scale, {signed(float(scale[0]))} · values use {percent(float(use[0]))} of the window"
-    return f"One scale for {len(low)} channels, {signed(float(scale[0]))} · the narrowest (channel {int(np.argmin(use))}) uses {percent(float(use.min()))} of the window"
+    return (
+        f"One scale for {len(low)} channels, {signed(float(scale[0]))} · the narrowest (channel "
+        f"{int(np.argmin(use))}) uses {percent(float(use.min()))} of the window"
+    )

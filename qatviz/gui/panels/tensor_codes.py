@@ -58,15 +58,19 @@ class CodesPlot(TensorPlot):
         if not known:
             self.codes = self.counts = np.zeros(0, np.int64)
             self.caption = ""
-            self.empty_text("Not quantized: in float there are no codes." if not view.is_active else
-                           f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most {MOST_BITS} bits are drawn).\n"
-                           f"{used:,.0f} of them are used, as much as {bits:.1f} bits would hold.")
+            self.empty_text(
+                "Not quantized: in float there are no codes."
+                if not view.is_active
+                else f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most "
+                f"{MOST_BITS} bits are drawn).\n"
+                f"{used:,.0f} of them are used, as much as {bits:.1f} bits would hold."
+            )
             return
         self.empty_text("")
         narrow = view.grid.narrow_range
         low, high = code_bounds(view.num_bits, narrow)
         self.codes = np.arange(low, high + 1)
-        self.counts = counts[low - view.histogram.code_min:][:len(self.codes)]
+        self.counts = counts[low - view.histogram.code_min :][: len(self.codes)]
         self._value_of = view.grid if view.grid.scale.size == 1 else None
         zeros = view.grid.zero_point
         self._harmless = int(zeros.flat[0]) if view.tensor.nonnegative else None
@@ -74,7 +78,11 @@ class CodesPlot(TensorPlot):
         self._zero.setVisible(zeros.size == 1)
         self._zero.setValue(int(zeros.flat[0]))
         edges = self.counts[self._edge_codes()].sum() / max(self.counts.sum(), 1)
-        self.caption = f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · effective {bits:.1f} of {view.num_bits} bits · edge codes hold {percent(edges)}{'' if zeros.size == 1 else ' · all channels together'}"
+        self.caption = (
+            f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · "
+            f"effective {bits:.1f} of {view.num_bits} bits · edge codes hold {percent(edges)}"
+            f"{'' if zeros.size == 1 else ' · all channels together'}"
+        )
 
     def _draw_bars(self, low: int, high: int) -> None:
         self._x = (low - 0.7, high + 0.7)
@@ -85,13 +93,15 @@ class CodesPlot(TensorPlot):
         half = HALF_WIDTH if len(self.codes) <= FEW else 0.5
         heights = self.heights(self.counts)
         is_edge = self._edge_codes()
-        for bars, chosen, tops in ((self._inner, ~is_edge & (self.counts > 0), heights),
-                                   (self._edges, is_edge, heights),
-                                   (self._unused, self.counts == 0, np.full(len(heights), self.count_top))):
+        for bars, chosen, tops in (
+            (self._inner, ~is_edge & (self.counts > 0), heights),
+            (self._edges, is_edge, heights),
+            (self._unused, self.counts == 0, np.full(len(heights), self.count_top)),
+        ):
             bars.set_bars(self.codes[chosen] - half, self.codes[chosen] + half, 0.0, tops[chosen])
 
     def _edge_codes(self) -> np.ndarray:
-        """bool ``[codes]``: where values are clipped to. The code of 0 is none where no value is below."""
+        """Bool ``[codes]``: where values are clipped to. The code of 0 is none where no value is below."""
         edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
         return edges & (self.codes != self._harmless)
 

@@ -52,8 +52,9 @@ class ErrorPlot(TensorPlot):
         self._ghost.setPen(pg.mkPen(self.theme.color("ghost"), style=QtCore.Qt.DashLine))
         self._ideal.setPen(pg.mkPen(self.theme.color("window_edge"), style=QtCore.Qt.DotLine))
 
-    def draw(self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost],
-             why_not: str) -> None:
+    def draw(
+        self, values: Optional[TensorValues], grid: Optional[AffineGrid], ghost: Optional[Ghost], why_not: str
+    ) -> None:
         """Show the errors of ``values`` on ``grid`` and, where there is a ghost, on its grid.
 
         ``why_not`` is said where there is nothing to show.
@@ -102,7 +103,8 @@ class ErrorPlot(TensorPlot):
         sampled = "" if found.values == found.total else f", {found.values:,} of {found.total:,}"
         self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping"
         self.caption = self.caption.format(
-            values.step, sampled, found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share))
+            values.step, sampled, found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share)
+        )
 
     def read(self, x: float, y: float) -> str:
         found = self.found
@@ -110,14 +112,21 @@ class ErrorPlot(TensorPlot):
             return ""
         index = int(np.floor((x - found.edges[0]) * BINS_PER_STEP))
         beyond = " or more" if found.edges[-1] == LARGEST and index in (0, len(found.rounding) - 1) else ""
-        text = f"error {signed(float(found.edges[index]))} steps{beyond}: {found.rounding[index] + found.clipping[index]:,} values"
+        text = (
+            f"error {signed(float(found.edges[index]))} steps{beyond}: "
+            f"{found.rounding[index] + found.clipping[index]:,} values"
+        )
         return text + (f", {found.clipping[index]:,} of them clipped" if found.clipping[index] else "")
 
     def _columns(self):
         if self.found is None:
             return {}
-        return {"error_low_steps": self.found.edges[:-1], "error_high_steps": self.found.edges[1:],
-                "rounding_count": self.found.rounding, "clipping_count": self.found.clipping}
+        return {
+            "error_low_steps": self.found.edges[:-1],
+            "error_high_steps": self.found.edges[1:],
+            "rounding_count": self.found.rounding,
+            "clipping_count": self.found.clipping,
+        }
 
 
 def _same(one: tuple, other: tuple) -> bool:

@@ -23,10 +23,20 @@ class Cell(NamedTuple):
 
 
 CELLS = (
-    Cell("sqnr_db", "SQNR", "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
-         "error, in dB. Each bit is worth about 6 dB.", False),
-    Cell("rmse_over_scale", "RMSE/scale", f"The typical error in steps of the grid. Ideal rounding has {IDEAL_RMSE_OVER_SCALE:.3f}; much "
-         "more means that values are clipped, much less that many values lie on the grid, such as zeros.", None),
+    Cell(
+        "sqnr_db",
+        "SQNR",
+        "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
+        "error, in dB. Each bit is worth about 6 dB.",
+        False,
+    ),
+    Cell(
+        "rmse_over_scale",
+        "RMSE/scale",
+        f"The typical error in steps of the grid. Ideal rounding has {IDEAL_RMSE_OVER_SCALE:.3f}; much "
+        "more means that values are clipped, much less that many values lie on the grid, such as zeros.",
+        None,
+    ),
     Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
     Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
     Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
@@ -61,8 +71,9 @@ class Header(QtWidgets.QWidget):
         self.about.setTextFormat(QtCore.Qt.RichText)
         self.moment = QtWidgets.QLabel()
         self.moment.setTextFormat(QtCore.Qt.RichText)
-        self.moment.setToolTip("The training step that is shown. Put the cursor of “Over time” on an earlier one to "
-                               "look back.")
+        self.moment.setToolTip(
+            "The training step that is shown. Put the cursor of “Over time” on an earlier one to look back."
+        )
         self.moment.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
         self.back = QtWidgets.QToolButton(text="Newest")
         self.back.setToolTip("Leave the past and follow the run again (End).")
@@ -127,13 +138,19 @@ class Header(QtWidgets.QWidget):
         tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
         if ghost is None:
             return tensor + describe_now(view)
-        return f"{describe_now(view)} <span style='color:{colors.ghost}'>→ {describe( ghost.settings, ghost.active, view.settings if view.is_active else None)}</span>"
+        return (
+            f"{describe_now(view)} <span style='color:{colors.ghost}'>→ "
+            f"{describe(ghost.settings, ghost.active, view.settings if view.is_active else None)}</span>"
+        )
 
     def _draw_moment(self, view: TensorView) -> None:
         self.back.setVisible(not view.is_live)
         text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
         if view.ghost is not None:
-            text += f" <span style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
+            text += (
+                " <span "
+                f"style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
+            )
         self.moment.setText(text)
 
     def resizeEvent(self, event) -> None:

@@ -36,8 +36,17 @@ class OverlayPlot(TensorPlot):
         self.set_table(self._columns)
 
     def _items(self):
-        return (self._floats, self._flushed, self._clipped, self._quantized, self._levels, self._float_outline,
-                self._window, self._ghost_window, self._ghost_levels)
+        return (
+            self._floats,
+            self._flushed,
+            self._clipped,
+            self._quantized,
+            self._levels,
+            self._float_outline,
+            self._window,
+            self._ghost_window,
+            self._ghost_levels,
+        )
 
     def dress(self) -> None:
         super().dress()
@@ -53,12 +62,17 @@ class OverlayPlot(TensorPlot):
 
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
-        found = distribution(view.histogram, view.num_bits, view.is_active,
-                             (view.measure("range_min"), view.measure("range_max")), view.measure("clipped"),
-                             view.measure("flushed"))
+        found = distribution(
+            view.histogram,
+            view.num_bits,
+            view.is_active,
+            (view.measure("range_min"), view.measure("range_max")),
+            view.measure("clipped"),
+            view.measure("flushed"),
+        )
         self._shown = found
         ghost = view.ghost if view.ghost is not None and view.ghost.active else None
-        ends = [found.edges[0], found.edges[-1]] + list(found.window or ())
+        ends = [found.edges[0], found.edges[-1], *list(found.window or ())]
         if ghost is not None:
             ends += [ghost.low, ghost.high]
         ends = [end for end in ends if np.isfinite(end)]
@@ -111,7 +125,10 @@ class OverlayPlot(TensorPlot):
             return f"value {signed(x)}" if found is not None else ""
         index = min(int(np.searchsorted(found.edges, x, side="right")) - 1, len(found.counts) - 1)
         total = max(found.counts.sum(), 1.0)
-        text = f"{span(found.edges[index], found.edges[index + 1])}: {found.counts[index]:,.0f} values ({percent(found.counts[index] / total)})"
+        text = (
+            f"{span(found.edges[index], found.edges[index + 1])}: {found.counts[index]:,.0f} values "
+            f"({percent(found.counts[index] / total)})"
+        )
         for part, name in ((found.clipped, "clipped"), (found.flushed, "flushed to zero")):
             if part[index] >= 0.5:
                 text += f", {part[index]:,.0f} {name}"
@@ -124,8 +141,14 @@ class OverlayPlot(TensorPlot):
         found = self._shown
         if found is None:
             return {}
-        columns = {"bin_low": found.edges[:-1], "bin_high": found.edges[1:], "float_count": found.counts,
-                   "clipped": found.clipped, "flushed": found.flushed, "quantized_count": found.quantized}
+        columns = {
+            "bin_low": found.edges[:-1],
+            "bin_high": found.edges[1:],
+            "float_count": found.counts,
+            "clipped": found.clipped,
+            "flushed": found.flushed,
+            "quantized_count": found.quantized,
+        }
         if found.levels is not None:
             columns.update(level=found.levels, level_count=found.level_counts)
         return columns

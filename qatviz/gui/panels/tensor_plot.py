@@ -72,7 +72,9 @@ class TensorPlot(Plot):
         self._tower.setColor(self.theme.color("text"))
         # Always the same, so that plots above each other are in line.
         self.getAxis("left").setWidth(int(LEFT_CHARACTERS * self.fontMetrics().averageCharWidth()))
-        self._readout.setStyleSheet(f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;")
+        self._readout.setStyleSheet(
+            f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;"
+        )
 
     def empty_text(self, text: str) -> None:
         """Say ``text`` instead of the plot; with an empty one, show the plot."""
@@ -95,8 +97,9 @@ class TensorPlot(Plot):
 
     def show_counts(self, *counts: np.ndarray) -> None:
         """Have ``counts`` in view, but for one that towers over all others (logarithmic: that, too)."""
-        largest = max([_second_of(part) if not self.is_log else float(part.max()) for part in counts if part.size],
-                      default=1.0)
+        largest = max(
+            [_second_of(part) if not self.is_log else float(part.max()) for part in counts if part.size], default=1.0
+        )
         wanted = max(largest, 1.0) * HEADROOM
         # Counts of a few hundred values jump about: only what is far too high comes down.
         if not LOW <= wanted / self._top <= 1.0:
@@ -143,10 +146,11 @@ class TensorPlot(Plot):
         if not self.is_log:
             self.getAxis("left").setTicks([[(at, si(at)) for at, _ in few_ticks(0, 0.97 * top, most) if at == int(at)]])
             return
-        powers = 10.0**np.arange(0, int(np.floor(top)) + 1)
+        powers = 10.0 ** np.arange(0, int(np.floor(top)) + 1)
         step = max(1, -(-len(powers) // most))
-        self.getAxis("left").setTicks([[(0.0, "0")] + [(float(np.log10(1 + p)), si(p)) for p in powers[::step]
-                                                          if np.log10(1 + p) < 0.97 * top]])
+        self.getAxis("left").setTicks(
+            [[(0.0, "0")] + [(float(np.log10(1 + p)), si(p)) for p in powers[::step] if np.log10(1 + p) < 0.97 * top]]
+        )
 
     def _on_zoomed(self, *_) -> None:
         self._zoomed = True

@@ -18,8 +18,12 @@ TICK_PX = 70
 #: The image begins narrow: at least this many columns are in view.
 FEWEST_COLUMNS = 30
 _BACK, _FORTH = -1, 1
-_KEYS = {QtCore.Qt.Key_Left: _BACK, QtCore.Qt.Key_Right: _FORTH, QtCore.Qt.Key_PageUp: 10 * _BACK,
-         QtCore.Qt.Key_PageDown: 10 * _FORTH}
+_KEYS = {
+    QtCore.Qt.Key_Left: _BACK,
+    QtCore.Qt.Key_Right: _FORTH,
+    QtCore.Qt.Key_PageUp: 10 * _BACK,
+    QtCore.Qt.Key_PageDown: 10 * _FORTH,
+}
 
 
 class TimePlot(TensorPlot):
@@ -83,13 +87,17 @@ class TimePlot(TensorPlot):
         self._draw_cursor(cursor)
         self._tick_x()
         self._tick_counts(0.0)
-        self.caption = f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · a bin's share of the values"
+        self.caption = (
+            f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · a bin's "
+            "share of the values"
+        )
 
     def _ends(self) -> np.ndarray:
         """float64 ``[4, snapshots]``: ends of each histogram and of its window (NaN in float, or not finite)."""
         known = self._known
-        self._known = {id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot))
-                       for snapshot in self._snapshots}
+        self._known = {
+            id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot)) for snapshot in self._snapshots
+        }
         return np.array([ends for _, ends in self._known.values()], np.float64).T
 
     def _ends_of(self, snapshot: Snapshot) -> Tuple[float, ...]:
@@ -116,8 +124,9 @@ class TimePlot(TensorPlot):
         most = max(2, int(self.getViewBox().width() // TICK_PX))
         columns = max(len(self._snapshots), FEWEST_COLUMNS)
         stride = max(1, -(-columns // most))
-        self.getAxis("bottom").setTicks([[(i, si(snapshot.step, 4)) for i, snapshot in enumerate(self._snapshots)
-                                          if i % stride == 0]])
+        self.getAxis("bottom").setTicks(
+            [[(i, si(snapshot.step, 4)) for i, snapshot in enumerate(self._snapshots) if i % stride == 0]]
+        )
 
     def _tick_counts(self, top: float) -> None:
         most = max(2, int(self.getViewBox().height() // 30))
@@ -195,5 +204,9 @@ class TimePlot(TensorPlot):
         steps = np.array([snapshot.step for snapshot in self._snapshots])
         edges = np.linspace(self._heatmap.low, self._heatmap.high, ROWS + 1)
         shares = np.array([rebinned(snapshot.histograms[self._name], edges) for snapshot in self._snapshots])
-        return {"step": np.repeat(steps, ROWS), "bin_low": np.tile(edges[:-1], len(steps)),
-                "bin_high": np.tile(edges[1:], len(steps)), "share": shares.reshape(-1)}
+        return {
+            "step": np.repeat(steps, ROWS),
+            "bin_low": np.tile(edges[:-1], len(steps)),
+            "bin_high": np.tile(edges[1:], len(steps)),
+            "share": shares.reshape(-1),
+        }

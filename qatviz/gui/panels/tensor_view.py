@@ -75,8 +75,9 @@ def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) ->
         return None
     name = model.current
     ghost = ghost_of(model, edits, name) if cursor is None else None
-    return TensorView(model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None,
-                      model.plan.index(name), ghost)
+    return TensorView(
+        model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None, model.plan.index(name), ghost
+    )
 
 
 def levels_of(grid: AffineGrid, most: int) -> np.ndarray:

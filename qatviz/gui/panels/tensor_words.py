@@ -10,8 +10,13 @@ from qatviz.network.plan import QuantizedTensor
 from qatviz.quant.affine import code_bounds
 from qatviz.settings import FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, QuantizerSettings
 
-_RANGES = {MIN_MAX: "min-max range", PERCENTILE: "{:g} % range", MSE: "least-MSE range", FROZEN: "frozen range",
-           MOVING_AVERAGE: "averaged range"}
+_RANGES = {
+    MIN_MAX: "min-max range",
+    PERCENTILE: "{:g} % range",
+    MSE: "least-MSE range",
+    FROZEN: "frozen range",
+    MOVING_AVERAGE: "averaged range",
+}
 
 
 def describe_tensor(tensor: QuantizedTensor) -> str:
@@ -36,11 +41,13 @@ def describe(settings: QuantizerSettings, active: bool, than: Optional[Quantizer
         return "float"
     old = than if than is not None and than.enabled else None
     words = []
-    for name, word in (("num_bits", f"{settings.num_bits} bits"),
-                       ("symmetric", "symmetric" if settings.symmetric else "affine"),
-                       ("narrow_range", "narrow" if settings.narrow_range else "full"),
-                       ("per_channel", "per channel" if settings.per_channel else "per tensor"),
-                       ("power_of_two", "power-of-two scale" if settings.power_of_two else "any scale")):
+    for name, word in (
+        ("num_bits", f"{settings.num_bits} bits"),
+        ("symmetric", "symmetric" if settings.symmetric else "affine"),
+        ("narrow_range", "narrow" if settings.narrow_range else "full"),
+        ("per_channel", "per channel" if settings.per_channel else "per tensor"),
+        ("power_of_two", "power-of-two scale" if settings.power_of_two else "any scale"),
+    ):
         differs = old is not None and getattr(old, name) != getattr(settings, name)
         unremarkable = name in ("narrow_range", "power_of_two") and not getattr(settings, name)
         if differs or (old is None and not unremarkable):
@@ -71,8 +78,9 @@ def _texts(values: Dict[str, float], active: bool, codes: int) -> Dict[str, Tupl
     used = values["used_codes"]
     texts = {
         "sqnr_db": "exact" if sqnr == np.inf or not active else f"{sqnr:.1f} dB" if np.isfinite(sqnr) else "–",
-        "rmse_over_scale": "–" if not active or not np.isfinite(values["rmse_over_scale"]) else
-        f"{values['rmse_over_scale']:.3f}",
+        "rmse_over_scale": "–"
+        if not active or not np.isfinite(values["rmse_over_scale"])
+        else f"{values['rmse_over_scale']:.3f}",
         "clipped": percent(values["clipped"]) if active else "–",
         "flushed": percent(values["flushed"]) if active else "–",
         "used_codes": f"{used:.0f}/{codes}" if active and np.isfinite(used) else "–",

@@ -13,8 +13,11 @@ from qatviz.network.layer import Layer
 LEAST_FUSED_EPSILON = 1.001e-5
 
 #: The names of parameters in Keras, where they differ, by kind.
-_ARRAYS = {"Conv2D": {"weights": "kernel"}, "DepthwiseConv2D": {"weights": "depthwise_kernel"},
-           "Dense": {"weights": "kernel"}}
+_ARRAYS = {
+    "Conv2D": {"weights": "kernel"},
+    "DepthwiseConv2D": {"weights": "depthwise_kernel"},
+    "Dense": {"weights": "kernel"},
+}
 #: tf.keras of TensorFlow 1.15, whose form of descriptions this is.
 _VERSION = "2.2.4-tf"
 
@@ -31,8 +34,14 @@ def keras_description(network: Network) -> KerasOrigin:
     takes the difference off.
     """
     names = _names(network)
-    layers = [_record(INPUT, "InputLayer", {"batch_input_shape": [None] + list(network.input_shape),
-                                            "dtype": "float32", "sparse": False}, [])]
+    layers = [
+        _record(
+            INPUT,
+            "InputLayer",
+            {"batch_input_shape": [None, *list(network.input_shape)], "dtype": "float32", "sparse": False},
+            [],
+        )
+    ]
     arrays = {}
     for layer in network.layers:
         kind, settings = _KINDS[layer.kind](layer)
@@ -42,8 +51,12 @@ def keras_description(network: Network) -> KerasOrigin:
         for parameter in network.parameter_shapes(layer.name):
             array = _ARRAYS.get(layer.kind, {}).get(parameter, parameter)
             arrays[f"{layer.name}.{parameter}"] = ((names[layer.name],), array)
-    config = {"name": _spelled(network.name), "layers": layers, "input_layers": [[INPUT, 0, 0]],
-              "output_layers": [[names[network.output], 0, 0]]}
+    config = {
+        "name": _spelled(network.name),
+        "layers": layers,
+        "input_layers": [[INPUT, 0, 0]],
+        "output_layers": [[names[network.output], 0, 0]],
+    }
     record = {"class_name": "Model", "config": config, "keras_version": _VERSION, "backend": "tensorflow"}
     return KerasOrigin(json.dumps(record), arrays)
 
@@ -78,8 +91,14 @@ def _spelled(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -
 
 
 def _convolution(layer: Any) -> Dict[str, Any]:
-    return {"kernel_size": list(layer.kernel_size), "strides": list(layer.strides), "padding": layer.padding.lower(),
-            "dilation_rate": list(layer.dilation), "use_bias": layer.use_bias, "data_format": "channels_last"}
+    return {
+        "kernel_size": list(layer.kernel_size),
+        "strides": list(layer.strides),
+        "padding": layer.padding.lower(),
+        "dilation_rate": list(layer.dilation),
+        "use_bias": layer.use_bias,
+        "data_format": "channels_last",
+    }
 
 
 def _conv2d(layer: Any) -> Record:
@@ -95,14 +114,24 @@ def _dense(layer: Any) -> Record:
 
 
 def _batch_norm(layer: Any) -> Record:
-    return "BatchNormalization", {"axis": -1, "momentum": layer.momentum, "epsilon": layer.epsilon, "center": True,
-                                  "scale": True}
+    return "BatchNormalization", {
+        "axis": -1,
+        "momentum": layer.momentum,
+        "epsilon": layer.epsilon,
+        "center": True,
+        "scale": True,
+    }
 
 
 def _pool(kind: str) -> Callable[[Any], Record]:
     def record(layer: Any) -> Record:
-        return kind, {"pool_size": list(layer.pool_size), "strides": list(layer.strides),
-                      "padding": layer.padding.lower(), "data_format": "channels_last"}
+        return kind, {
+            "pool_size": list(layer.pool_size),
+            "strides": list(layer.strides),
+            "padding": layer.padding.lower(),
+            "data_format": "channels_last",
+        }
+
     return record
 
 
@@ -130,6 +159,8 @@ _KINDS: Dict[str, Callable[[Any], Record]] = {
     "ReLU6": _plain("ReLU", max_value=6.0),
     "Reshape": _plain("Reshape"),
     "Softmax": _plain("Softmax", axis=-1),
-    "ZeroPad": lambda layer: ("ZeroPadding2D", {"padding": [list(pair) for pair in layer.padding],
-                                                "data_format": "channels_last"}),
+    "ZeroPad": lambda layer: (
+        "ZeroPadding2D",
+        {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},
+    ),
 }

@@ -14,17 +14,54 @@ _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
 _OPERATION = "TensorFlowOpLayer"
 #: Keras' initializers, regularizers and constraints, and what Keras 3 writes about types and tensors.
 _DETAILS = {
-    "Constant", "GlorotNormal", "GlorotNormalV2", "GlorotUniform", "GlorotUniformV2", "HeNormal", "HeNormalV2",
-    "HeUniform", "HeUniformV2", "Identity", "LecunNormal", "LecunNormalV2", "LecunUniform", "LecunUniformV2", "Ones",
-    "OnesV2", "Orthogonal", "RandomNormal", "RandomNormalV2", "RandomUniform", "RandomUniformV2", "TruncatedNormal",
-    "TruncatedNormalV2", "VarianceScaling", "VarianceScalingV2", "Zeros", "ZerosV2", "ConstantV2", "IdentityV2",
-    "OrthogonalV2", "L1", "L2", "L1L2", "MaxNorm", "MinMaxNorm", "NonNeg", "RadialConstraint", "UnitNorm", "Policy",
-    "DTypePolicy", "__keras_tensor__"}
+    "Constant",
+    "GlorotNormal",
+    "GlorotNormalV2",
+    "GlorotUniform",
+    "GlorotUniformV2",
+    "HeNormal",
+    "HeNormalV2",
+    "HeUniform",
+    "HeUniformV2",
+    "Identity",
+    "LecunNormal",
+    "LecunNormalV2",
+    "LecunUniform",
+    "LecunUniformV2",
+    "Ones",
+    "OnesV2",
+    "Orthogonal",
+    "RandomNormal",
+    "RandomNormalV2",
+    "RandomUniform",
+    "RandomUniformV2",
+    "TruncatedNormal",
+    "TruncatedNormalV2",
+    "VarianceScaling",
+    "VarianceScalingV2",
+    "Zeros",
+    "ZerosV2",
+    "ConstantV2",
+    "IdentityV2",
+    "OrthogonalV2",
+    "L1",
+    "L2",
+    "L1L2",
+    "MaxNorm",
+    "MinMaxNorm",
+    "NonNeg",
+    "RadialConstraint",
+    "UnitNorm",
+    "Policy",
+    "DTypePolicy",
+    "__keras_tensor__",
+}
 
 
 def code_in(record: Any) -> Tuple[str, str]:
     """The name and class of the first thing in a model's description that is code or could be; two empty texts if there
-    is none."""
+    is none.
+    """
     for node in _dicts(record):
         if "class_name" not in node:
             continue

@@ -50,7 +50,7 @@ def model_spec(record: Any) -> ModelSpec:
         For layers called more than once, more than one input or output, calls with arguments that change the outcome,
         and for anything that is not in Keras' form.
     """
-    kind, config = class_and_config(record, "the model")
+    kind, _config = class_and_config(record, "the model")
     if kind not in NESTED:
         raise NetworkError(f"the model is of the class {kind!r}; allowed: {', '.join(NESTED)}")
     name = model_name(record)
@@ -64,7 +64,9 @@ def model_spec(record: Any) -> ModelSpec:
 def class_and_config(record: Any, what: str) -> Tuple[str, Any]:
     """The class name and the settings of a record of a layer or model."""
     if not isinstance(record, dict) or not isinstance(record.get("class_name"), str) or "config" not in record:
-        raise NetworkError(f"{what}: its description is {shortened(record)}; expected is a record with class_name and config")
+        raise NetworkError(
+            f"{what}: its description is {shortened(record)}; expected is a record with class_name and config"
+        )
     return record["class_name"], record["config"]
 
 
@@ -79,7 +81,9 @@ def layer_records(record: Dict[str, Any]) -> List[Dict[str, Any]]:
     config = record["config"]
     layers = config.get("layers") if isinstance(config, dict) else config
     if not isinstance(layers, list) or not layers:
-        raise NetworkError(f"model {model_name(record)!r}: its layers are {shortened(layers)}; expected is a list of records")
+        raise NetworkError(
+            f"model {model_name(record)!r}: its layers are {shortened(layers)}; expected is a list of records"
+        )
     for layer in layers:
         class_and_config(layer, f"a layer of model {model_name(record)!r}")
     return layers
@@ -96,7 +100,7 @@ def layer_name(record: Dict[str, Any]) -> str:
 
 def shortened(value: Any, length: int = 60) -> str:
     text = repr(value)
-    return text if len(text) <= length else text[:length - 3] + "..."
+    return text if len(text) <= length else text[: length - 3] + "..."
 
 
 def _flatten(record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
@@ -125,7 +129,10 @@ def _flatten_functional(record, path, sources, layers) -> List[Path]:
         raise NetworkError(f"{where}: its settings are {shortened(config)}; expected is a record")
     inputs = _references(config.get("input_layers"), where + ": input_layers")
     if len(inputs) != len(sources):
-        raise NetworkError(f"{where}: it has {len(inputs)} inputs ({', '.join(repr(name) for name, _ in inputs)}); allowed: exactly one")
+        raise NetworkError(
+            f"{where}: it has {len(inputs)} inputs ({', '.join(repr(name) for name, _ in inputs)}); allowed: "
+            "exactly one"
+        )
     known: Dict[str, List[Path]] = {name: [source] for (name, _), source in zip(inputs, sources)}
     waiting = _calls(layer_records(record), known)
     while waiting:
@@ -137,10 +144,16 @@ def _flatten_functional(record, path, sources, layers) -> List[Path]:
             else:
                 still.append((layer, reads))
         if len(still) == len(waiting):
-            raise NetworkError(f"layer {layer_name(still[0][0])!r}: it reads {', '.join(repr(name) for name, _ in still[0][1])}, of which some are not there or read it in turn")
+            raise NetworkError(
+                f"layer {layer_name(still[0][0])!r}: it reads "
+                f"{', '.join(repr(name) for name, _ in still[0][1])}, of which some are not there or read it "
+                "in turn"
+            )
         waiting = still
-    return [_output(known, reference, where) for reference in
-            _references(config.get("output_layers"), where + ": output_layers")]
+    return [
+        _output(known, reference, where)
+        for reference in _references(config.get("output_layers"), where + ": output_layers")
+    ]
 
 
 def _calls(records, known) -> List[Tuple[Dict[str, Any], List[Tuple[str, int]]]]:
@@ -156,7 +169,9 @@ def _calls(records, known) -> List[Tuple[Dict[str, Any], List[Tuple[str, int]]]]
             continue
         nodes = layer.get("inbound_nodes")
         if not isinstance(nodes, list) or not nodes:
-            raise NetworkError(f"layer {name!r} ({kind}): it reads {shortened(nodes)}; expected are the layers it is connected to")
+            raise NetworkError(
+                f"layer {name!r} ({kind}): it reads {shortened(nodes)}; expected are the layers it is connected to"
+            )
         if len(nodes) > 1:
             raise _shared(name, kind, len(nodes))
         where = f"layer {name!r} ({kind})"
@@ -169,8 +184,10 @@ def _calls(records, known) -> List[Tuple[Dict[str, Any], List[Tuple[str, int]]]]
 
 
 def _shared(name: str, kind: str, count: int) -> NetworkError:
-    return NetworkError(f"layer {name!r} ({kind}): it is called {count} times, and its weights are shared between the calls; "
-                        "allowed: layers that are called once")
+    return NetworkError(
+        f"layer {name!r} ({kind}): it is called {count} times, and its weights are shared between the calls; "
+        "allowed: layers that are called once"
+    )
 
 
 def _references(value: Any, where: str) -> List[Tuple[str, int]]:
@@ -179,8 +196,13 @@ def _references(value: Any, where: str) -> List[Tuple[str, int]]:
         value = [value]
     references = []
     for item in value if isinstance(value, list) else []:
-        if not (isinstance(item, list) and 3 <= len(item) <= 4 and isinstance(item[0], str)
-                and type(item[1]) is int and type(item[2]) is int):
+        if not (
+            isinstance(item, list)
+            and 3 <= len(item) <= 4
+            and isinstance(item[0], str)
+            and type(item[1]) is int
+            and type(item[2]) is int
+        ):
             raise NetworkError(f"{where}: {shortened(item)} does not say which layer is read")
         if len(item) == 4:
             _check_arguments(item[3], where)
@@ -205,7 +227,9 @@ def _check_arguments(arguments: Any, where: str) -> None:
     """Nothing but what changes nothing may be given with a call, such as training=False."""
     for name, value in (arguments or {}).items() if isinstance(arguments or {}, dict) else [("arguments", arguments)]:
         if value is not None and value is not False:
-            raise NetworkError(f"{where}: it is called with {name}={shortened(value)}; allowed: calls without arguments")
+            raise NetworkError(
+                f"{where}: it is called with {name}={shortened(value)}; allowed: calls without arguments"
+            )
 
 
 def _output(known: Dict[str, List[Path]], reference: Tuple[str, int], where: str) -> Path:
@@ -217,12 +241,14 @@ def _output(known: Dict[str, List[Path]], reference: Tuple[str, int], where: str
 
 def _appended(record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
     """Appends a layer, or the layers of a nested model; returns what can be read of it."""
-    own = path + (layer_name(record),)
+    own = (*path, layer_name(record))
     if record["class_name"] in NESTED:
         return _flatten(record, own, sources, layers)
     config = record["config"]
     if not isinstance(config, dict):
-        raise NetworkError(f"layer {own[-1]!r} ({record['class_name']}): its settings are {shortened(config)}; expected is a record")
+        raise NetworkError(
+            f"layer {own[-1]!r} ({record['class_name']}): its settings are {shortened(config)}; expected is a record"
+        )
     layers.append(LayerSpec(own, record["class_name"], config, tuple(sources)))
     return [own]
 
@@ -247,8 +273,9 @@ def _input_shape(record: Dict[str, Any]) -> Optional[Tuple[Optional[int], ...]]:
         first = next((layer for layer in records if layer_name(layer) == name), records[0])
     if first["class_name"] in NESTED:
         return _input_shape(first)
-    declared = [first["config"].get(key) for key in ("batch_input_shape", "batch_shape")
-                if isinstance(first["config"], dict)]
+    declared = [
+        first["config"].get(key) for key in ("batch_input_shape", "batch_shape") if isinstance(first["config"], dict)
+    ]
     if isinstance(config, dict):
         declared.append(config.get("build_input_shape"))
     shape = next((shape for shape in declared if isinstance(shape, (list, tuple)) and len(shape) > 1), None)

@@ -81,8 +81,14 @@ def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[S
     network, parameters = draft.finished(spelled(spec.name))
     notes = draft.notes + _of_training(spec)
     if names.changes:
-        notes.insert(0, listed("renamed, as names are unique and of letters, digits, '_', '-' and '/'", names.changes,
-                               len(names.changes)))
+        notes.insert(
+            0,
+            listed(
+                "renamed, as names are unique and of letters, digits, '_', '-' and '/'",
+                names.changes,
+                len(names.changes),
+            ),
+        )
     return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
 
 
@@ -96,18 +102,32 @@ def _known_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
     if given is None and (declared is None or None in declared):
         raise OpenShape(str(checks.refuse(where, declared, "a shape without open axes; give one as input_shape")))
     shape = checks.shape(where, declared if given is None else given)
-    if declared is not None and (len(declared) != len(shape) or any(
-            axis not in (None, own) for axis, own in zip(declared, shape))):
+    if declared is not None and (
+        len(declared) != len(shape) or any(axis not in (None, own) for axis, own in zip(declared, shape))
+    ):
         raise checks.refuse(where, shape, f"what fits the model's own {declared}")
     return shape
 
 
 def _of_training(spec: ModelSpec) -> List[str]:
     """What the model's description says on training that a network does not hold."""
-    frozen = [repr(layer.path[-1]) for layer in spec.layers
-              if layer.config.get("trainable") is False and KINDS[layer.kind].weights]
-    regularized = [repr(layer.path[-1]) for layer in spec.layers if any(
-        value is not None and key.endswith(("_regularizer", "_constraint")) for key, value in layer.config.items())]
-    return [listed(sentence, layers) for sentence, layers in (
-        ("not trainable in Keras; here every layer is trained", frozen),
-        ("regularizers and constraints are not taken over", regularized)) if layers]
+    frozen = [
+        repr(layer.path[-1])
+        for layer in spec.layers
+        if layer.config.get("trainable") is False and KINDS[layer.kind].weights
+    ]
+    regularized = [
+        repr(layer.path[-1])
+        for layer in spec.layers
+        if any(
+            value is not None and key.endswith(("_regularizer", "_constraint")) for key, value in layer.config.items()
+        )
+    ]
+    return [
+        listed(sentence, layers)
+        for sentence, layers in (
+            ("not trainable in Keras; here every layer is trained", frozen),
+            ("regularizers and constraints are not taken over", regularized),
+        )
+        if layers
+    ]

@@ -77,24 +77,28 @@ class Draft:
         shape = self.shapes[source]
         if len(shape) == 3:
             return source
-        return self.add(Reshape, self.names.derived(name, "image"), source,
-                        target_shape=(element_count(shape[:-1]), 1, shape[-1]))
+        return self.add(
+            Reshape, self.names.derived(name, "image"), source, target_shape=(element_count(shape[:-1]), 1, shape[-1])
+        )
 
     def as_before(self, name: str, source: str, shape: Shape) -> str:
         """What `as_image` did to a tensor of `shape` taken back, but for the last axis, which `source` may change."""
         if len(shape) == 3:
             return source
-        return self.add(Reshape, self.names.derived(name, "shape"), source,
-                        target_shape=shape[:-1] + self.shapes[source][-1:])
+        return self.add(
+            Reshape, self.names.derived(name, "shape"), source, target_shape=shape[:-1] + self.shapes[source][-1:]
+        )
 
     def finished(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
         """The network and float32 arrays of all of its parameters (none at all where one is not known)."""
         network = Network(name, self.shapes[INPUT], tuple(self._layers.values()))
         if any(value is None for value in self._values.values()):
             return network, {}
-        return network, {f"{layer.name}.{parameter}": self._checked(layer, parameter, shape)
-                         for layer in network.layers
-                         for parameter, shape in network.parameter_shapes(layer.name).items()}
+        return network, {
+            f"{layer.name}.{parameter}": self._checked(layer, parameter, shape)
+            for layer in network.layers
+            for parameter, shape in network.parameter_shapes(layer.name).items()
+        }
 
     def _checked(self, layer: Layer, parameter: str, shape: Shape) -> np.ndarray:
         where = f"layer {layer.name!r} ({layer.kind}): {parameter}"
@@ -105,7 +109,9 @@ class Draft:
         if value.dtype != np.float32:
             raise NetworkError(f"{where} is of the type {value.dtype}; allowed: float32")
         if not np.isfinite(value).all():
-            raise NetworkError(f"{where} holds {np.count_nonzero(~np.isfinite(value))} values that are not finite, of {value.size}")
+            raise NetworkError(
+                f"{where} holds {np.count_nonzero(~np.isfinite(value))} values that are not finite, of {value.size}"
+            )
         if parameter == "moving_variance" and (value < 0).any():
             raise NetworkError(f"{where} is {value.min()} at its lowest; allowed: at least 0")
         return np.array(value).reshape(shape)

@@ -19,8 +19,9 @@ _ZIP = b"PK\x03\x04"
 _HOLDS_CODE = ("Lambda",)
 
 
-def load_model_file(path: Any, weights_path: Any = None, allow_code: bool = False,
-                    input_shape: Optional[Shape] = None) -> ImportedModel:
+def load_model_file(
+    path: Any, weights_path: Any = None, allow_code: bool = False, input_shape: Optional[Shape] = None
+) -> ImportedModel:
     """The network of a Keras model in a file.
 
     Parameters
@@ -64,10 +65,15 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
             raise NetworkError("it is a whole model, with weights of its own; allowed: weights beside a JSON file")
         whole = read_hdf5(path)
         if whole.config is None or whole.layers is None:
-            raise NetworkError("it holds no {}".format(
-                "weights" if whole.config is not None else "architecture; expected is what Keras' model.save wrote"
-                if whole.layers is None else "architecture, only weights; give the model's JSON file, and this one as "
-                "weights_path"))
+            raise NetworkError(
+                "it holds no {}".format(
+                    "weights"
+                    if whole.config is not None
+                    else "architecture; expected is what Keras' model.save wrote"
+                    if whole.layers is None
+                    else "architecture, only weights; give the model's JSON file, and this one as weights_path"
+                )
+            )
         return _converted(path, None, whole.config, whole.layers, allow_code, input_shape)
     with open(path, encoding="utf-8") as text:
         config = text.read()
@@ -100,26 +106,39 @@ def _weights_file(path: Optional[str]) -> Iterator[None]:
 
 def _first_bytes(path: str) -> bytes:
     if os.path.isdir(path):
-        raise NetworkError("it is a folder (a SavedModel?); allowed: an HDF5 or a JSON file; in Keras, "
-                           "model.save('model.h5') writes one")
+        raise NetworkError(
+            "it is a folder (a SavedModel?); allowed: an HDF5 or a JSON file; in Keras, "
+            "model.save('model.h5') writes one"
+        )
     if os.path.exists(path) and not os.path.isfile(path):  # a pipe or a device: reading it may take for ever
         raise NetworkError("it is not a file; allowed: an HDF5 or a JSON file")
     with open(path, "rb") as file:
         start = file.read(len(_HDF5))
     if start.startswith(_ZIP):
-        raise NetworkError("it is a zip archive, the format of Keras 3; allowed: an HDF5 or a JSON file; in Keras, "
-                           "model.save('model.h5') writes one")
+        raise NetworkError(
+            "it is a zip archive, the format of Keras 3; allowed: an HDF5 or a JSON file; in Keras, "
+            "model.save('model.h5') writes one"
+        )
     return start
 
 
-def _converted(path: str, weights_path: Optional[str], config: str, stored: Optional[StoredLayers], allow_code: bool,
-               input_shape: Optional[Shape]) -> ImportedModel:
+def _converted(
+    path: str,
+    weights_path: Optional[str],
+    config: str,
+    stored: Optional[StoredLayers],
+    allow_code: bool,
+    input_shape: Optional[Shape],
+) -> ImportedModel:
     record = json.loads(config)
     spec = model_spec(record)
     code = [layer for layer in spec.layers if layer.kind in _HOLDS_CODE]
     if code and not allow_code:
-        raise CodeRefused(f"layer {code[0].path[-1]!r} ({code[0].kind}): it holds Python code, which would be run with your rights; allowed: only "
-                          "for a file that you trust, with allow_code")
+        raise CodeRefused(
+            f"layer {code[0].path[-1]!r} ({code[0].kind}): it holds Python code, which would be run with your "
+            "rights; allowed: only "
+            "for a file that you trust, with allow_code"
+        )
     if code:
         return _by_keras(path, weights_path, input_shape)
     imported = convert(spec, None, input_shape)  # what is wrong with it is told before what is wrong with the weights
@@ -134,6 +153,7 @@ def _by_keras(path: str, weights_path: Optional[str], input_shape: Optional[Shap
     import tensorflow.compat.v1 as tf
 
     from qatviz.network.keras_import.objects import import_model
+
     with own_keras():
         if weights_path is None:
             model = tf.keras.models.load_model(path, compile=False)

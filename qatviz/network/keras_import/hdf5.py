@@ -40,15 +40,25 @@ def read_hdf5(path: str) -> KerasHdf5:
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
         patience_s = _PATIENCE_S + os.path.getsize(path) / _SLOWEST_BYTES_PER_S
         try:
-            done = subprocess.run([sys.executable, _READER, path, folder, str(memory_limit() // 2)],
-                                  stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE,
-                                  timeout=patience_s)
+            done = subprocess.run(
+                [sys.executable, _READER, path, folder, str(memory_limit() // 2)],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.PIPE,
+                timeout=patience_s,
+                check=False,
+            )
         except subprocess.TimeoutExpired as error:
-            raise NetworkError(f"the HDF5 library did not come to an end with it in {patience_s:.0f} s; is it damaged?") from error
+            raise NetworkError(
+                f"the HDF5 library did not come to an end with it in {patience_s:.0f} s; is it damaged?"
+            ) from error
         contents_path = os.path.join(folder, "contents.json")
         if done.returncode or not os.path.exists(contents_path):
             told = done.stderr.decode("utf-8", "replace").strip().splitlines()
-            raise NetworkError(f"the HDF5 library failed on it (exit code {done.returncode}{': ' + told[-1] if told else ''}); is it damaged?")
+            raise NetworkError(
+                "the HDF5 library failed on it (exit code "
+                f"{done.returncode}{': ' + told[-1] if told else ''}); is it damaged?"
+            )
         with open(contents_path, encoding="utf-8") as file:
             contents = json.load(file)
         if "error" in contents:
@@ -60,8 +70,10 @@ def read_hdf5(path: str) -> KerasHdf5:
 def _with_values(layers, arrays: BinaryIO) -> Optional[StoredLayers]:
     if layers is None:
         return None
-    return [(name, [(weight, _array(arrays, np.dtype(type_name), shape)) for weight, type_name, shape in weights])
-            for name, weights in layers]
+    return [
+        (name, [(weight, _array(arrays, np.dtype(type_name), shape)) for weight, type_name, shape in weights])
+        for name, weights in layers
+    ]
 
 
 def _array(arrays: BinaryIO, dtype: np.dtype, shape: List[int]) -> np.ndarray:

@@ -26,7 +26,7 @@ def main(path, folder, most_bytes):
         with h5py.File(path, "r") as file, open(os.path.join(folder, "arrays.bin"), "wb") as arrays:
             config = file.attrs.get("model_config")
             contents["config"] = config.decode("utf-8") if isinstance(config, bytes) else config
-            group = file["model_weights"] if "model_weights" in file else file
+            group = file.get("model_weights", file)
             contents["layers"] = layers(group, arrays, int(most_bytes)) if "layer_names" in names_of(group) else None
     # A damaged file makes the library raise nearly anything; the cause is told.
     except Exception as error:
@@ -40,9 +40,9 @@ def names_of(node):
     attributes = {}
     for key, value in node.attrs.items():
         if key.rstrip("0123456789") in ("layer_names", "weight_names"):
-            number = key[len("layer_names" if key.startswith("l") else "weight_names"):]
+            number = key[len("layer_names" if key.startswith("l") else "weight_names") :]
             texts = [text.decode("utf-8") if isinstance(text, bytes) else str(text) for text in value]
-            attributes.setdefault(key[:len(key) - len(number)], []).append((int(number or 0), texts))
+            attributes.setdefault(key[: len(key) - len(number)], []).append((int(number or 0), texts))
     return {key: [text for _, texts in sorted(parts) for text in texts] for key, parts in attributes.items()}
 
 
@@ -58,7 +58,10 @@ def layers(group, arrays, most_bytes):
                 raise ValueError(f"layer {name!r}: {weight}: {type(error).__name__}: {error}") from error
             left -= checked_bytes(dataset, name, group.file.filename)
             if left < 0:
-                raise ValueError(f"layer {name!r}: with {dataset.name} the weights take more than the {most_bytes} bytes there is room for")
+                raise ValueError(
+                    f"layer {name!r}: with {dataset.name} the weights take more than the {most_bytes} bytes "
+                    "there is room for"
+                )
             arrays.write(np.ascontiguousarray(dataset[()]).data)
             weights.append([weight, dataset.dtype.str, list(dataset.shape)])
         found.append([name, weights])
@@ -67,7 +70,8 @@ def layers(group, arrays, most_bytes):
 
 def checked_bytes(dataset, layer, path):
     """How many bytes the values take. Refused is what the file cannot hold, since room would be made for all of it, and
-    what is in other files, which are nobody's business."""
+    what is in other files, which are nobody's business.
+    """
     if not isinstance(dataset, h5py.Dataset):
         raise ValueError(f"layer {layer!r}: {dataset.name} is no array")
     if dataset.dtype.kind not in "fiu":
@@ -77,7 +81,10 @@ def checked_bytes(dataset, layer, path):
     declared = float(np.prod(dataset.shape, dtype=np.float64)) * dataset.dtype.itemsize
     stored = dataset.id.get_storage_size()
     if declared > stored * (1 if dataset.compression is None else MOST_COMPRESSION):
-        raise ValueError(f"layer {layer!r}: {dataset.name} of shape {dataset.shape} is declared, but the file holds {stored} bytes of it")
+        raise ValueError(
+            f"layer {layer!r}: {dataset.name} of shape {dataset.shape} is declared, but the file holds "
+            f"{stored} bytes of it"
+        )
     return int(declared)
 
 

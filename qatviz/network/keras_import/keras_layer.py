@@ -32,5 +32,7 @@ class KerasLayer:
         if self._arrays is None:
             return None
         if key not in self._arrays:
-            raise NetworkError(f"its {key} is missing among its weights, which are {', '.join(sorted(self._arrays)) or 'none'}")
+            raise NetworkError(
+                f"its {key} is missing among its weights, which are {', '.join(sorted(self._arrays)) or 'none'}"
+            )
         return self._arrays[key]

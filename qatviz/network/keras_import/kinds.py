@@ -13,13 +13,30 @@ from qatviz.network import checks
 from qatviz.network.keras_import.config import LayerSpec, shortened
 from qatviz.network.keras_import.draft import Draft
 from qatviz.network.keras_import.keras_layer import KerasLayer
-from qatviz.network.layers import (Add, AveragePool, BatchNorm, Concat, Conv2D, Dense, DepthwiseConv2D, Dropout,
-                                   Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6, Reshape, Softmax, ZeroPad)
+from qatviz.network.layers import (
+    Add,
+    AveragePool,
+    BatchNorm,
+    Concat,
+    Conv2D,
+    Dense,
+    DepthwiseConv2D,
+    Dropout,
+    Flatten,
+    GlobalAveragePool,
+    MaxPool,
+    ReLU,
+    ReLU6,
+    Reshape,
+    Softmax,
+    ZeroPad,
+)
 
 # tf.nn.fused_batch_norm, which Keras uses where there are four axes with the batch, replaces a smaller one by it.
 _LEAST_FUSED_EPSILON = 1.001e-5
 
 _ACTIVATIONS = {"linear": None, "relu": ReLU, "relu6": ReLU6, "softmax": Softmax}
+
 
 class Kind(NamedTuple):
     """How a kind of Keras layer is imported.
@@ -52,16 +69,29 @@ def check_settings(spec: LayerSpec) -> None:
             if _dtype(value) not in (None, "float32"):
                 raise checks.refuse(where + ": dtype", _dtype(value), "'float32'")
         elif key not in _NEUTRAL:
-            raise NetworkError(f"{where}: its setting {key} ({shortened(value)}) is not known; known: {', '.join(KINDS[spec.kind].settings) or 'none'}")
+            raise NetworkError(
+                f"{where}: its setting {key} ({shortened(value)}) is not known; known: "
+                f"{', '.join(KINDS[spec.kind].settings) or 'none'}"
+            )
         elif value != _NEUTRAL[key]:
             raise checks.refuse(f"{where}: {key}", value, repr(_NEUTRAL[key]))
 
 
 _WITHOUT_EFFECT = ("name", "trainable", "batch_input_shape", "batch_shape", "seed", "autocast")
 _OF_TRAINING = ("_initializer", "_regularizer", "_constraint")
-_NEUTRAL = {"data_format": "channels_last", "groups": 1, "keepdims": False, "renorm": False, "virtual_batch_size": None,
-            "adjustment": None, "noise_shape": None, "negative_slope": 0, "threshold": 0, "synchronized": False,
-            "input_dtype": None}
+_NEUTRAL = {
+    "data_format": "channels_last",
+    "groups": 1,
+    "keepdims": False,
+    "renorm": False,
+    "virtual_batch_size": None,
+    "adjustment": None,
+    "noise_shape": None,
+    "negative_slope": 0,
+    "threshold": 0,
+    "synchronized": False,
+    "input_dtype": None,
+}
 
 
 def _dtype(value: Any) -> Any:
@@ -84,14 +114,24 @@ def _activation(draft: Draft, layer: KerasLayer, output: str, name: Optional[str
 
 def _window(layer: KerasLayer) -> Dict[str, Any]:
     """What the two-dimensional convolutions have in common."""
-    return {"strides": layer.setting("strides", 1), "padding": layer.setting("padding", "valid"),
-            "dilation": layer.setting("dilation_rate", 1)}
+    return {
+        "strides": layer.setting("strides", 1),
+        "padding": layer.setting("padding", "valid"),
+        "dilation": layer.setting("dilation_rate", 1),
+    }
 
 
 def _conv2d(draft, layer, inputs):
     use_bias = layer.flag("use_bias", True)
-    draft.add(Conv2D, layer.name, inputs, filters=layer.setting("filters"), kernel_size=layer.setting("kernel_size"),
-              use_bias=use_bias, **_window(layer))
+    draft.add(
+        Conv2D,
+        layer.name,
+        inputs,
+        filters=layer.setting("filters"),
+        kernel_size=layer.setting("kernel_size"),
+        use_bias=use_bias,
+        **_window(layer),
+    )
     draft.take(layer.name, "weights", layer, "kernel")
     return _biased(draft, layer, layer.name)
 
@@ -104,20 +144,38 @@ def _biased(draft: Draft, layer: KerasLayer, name: str) -> str:
 
 
 def _depthwise_conv2d(draft, layer, inputs):
-    draft.add(DepthwiseConv2D, layer.name, inputs, kernel_size=layer.setting("kernel_size"),
-              depth_multiplier=layer.setting("depth_multiplier", 1), use_bias=layer.flag("use_bias", True),
-              **_window(layer))
+    draft.add(
+        DepthwiseConv2D,
+        layer.name,
+        inputs,
+        kernel_size=layer.setting("kernel_size"),
+        depth_multiplier=layer.setting("depth_multiplier", 1),
+        use_bias=layer.flag("use_bias", True),
+        **_window(layer),
+    )
     draft.take(layer.name, "weights", layer, "depthwise_kernel")
     return _biased(draft, layer, layer.name)
 
 
 def _separable_conv2d(draft, layer, inputs):
-    first = draft.add(DepthwiseConv2D, draft.names.derived(layer.name, "depthwise"), inputs, use_bias=False,
-                      kernel_size=layer.setting("kernel_size"), depth_multiplier=layer.setting("depth_multiplier", 1),
-                      **_window(layer))
+    first = draft.add(
+        DepthwiseConv2D,
+        draft.names.derived(layer.name, "depthwise"),
+        inputs,
+        use_bias=False,
+        kernel_size=layer.setting("kernel_size"),
+        depth_multiplier=layer.setting("depth_multiplier", 1),
+        **_window(layer),
+    )
     draft.take(first, "weights", layer, "depthwise_kernel")
-    draft.add(Conv2D, layer.name, first, filters=layer.setting("filters"), kernel_size=1,
-              use_bias=layer.flag("use_bias", True))
+    draft.add(
+        Conv2D,
+        layer.name,
+        first,
+        filters=layer.setting("filters"),
+        kernel_size=1,
+        use_bias=layer.flag("use_bias", True),
+    )
     draft.take(layer.name, "weights", layer, "pointwise_kernel")
     draft.note("SeparableConv2D is two layers here, the first of which is called <name>/depthwise", layer.name)
     return _biased(draft, layer, layer.name)
@@ -131,8 +189,14 @@ def _dense(draft, layer, inputs):
         draft.add(Dense, layer.name, inputs, units=layer.setting("units"), use_bias=use_bias)
         draft.take(layer.name, "weights", layer, "kernel")
         return _biased(draft, layer, layer.name)
-    draft.add(Conv2D, layer.name, [draft.as_image(layer.name, source)], filters=layer.setting("units"), kernel_size=1,
-              use_bias=use_bias)
+    draft.add(
+        Conv2D,
+        layer.name,
+        [draft.as_image(layer.name, source)],
+        filters=layer.setting("units"),
+        kernel_size=1,
+        use_bias=use_bias,
+    )
     draft.take(layer.name, "weights", layer, "kernel")
     draft.note("Dense on the last of several axes is a 1x1 convolution here", layer.name)
     if use_bias:
@@ -150,14 +214,17 @@ def _batch_normalization(draft, layer, inputs):
     folded = draft.takes_batch_norm(source)
     if not folded:
         source = draft.as_image(layer.name, source)
-        source = draft.add(DepthwiseConv2D, draft.names.derived(layer.name, "scale"), source, kernel_size=1,
-                           use_bias=False)
-        draft.note("BatchNormalization that follows no convolution or Dense of its own, into which it could be folded, "
-                   "gets <name>/scale before it, a depthwise 1x1 convolution with weights of 1", layer.name)
+        source = draft.add(
+            DepthwiseConv2D, draft.names.derived(layer.name, "scale"), source, kernel_size=1, use_bias=False
+        )
+        draft.note(
+            "BatchNormalization that follows no convolution or Dense of its own, into which it could be folded, "
+            "gets <name>/scale before it, a depthwise 1x1 convolution with weights of 1",
+            layer.name,
+        )
     epsilon = checks.number_in(0, 1, "[]")("its setting epsilon", layer.setting("epsilon", 1e-3))
     if len(shape) == 3 and layer.setting("fused", None) is not False and epsilon < _LEAST_FUSED_EPSILON:
-        draft.note(f"epsilon is {_LEAST_FUSED_EPSILON:g}, the least with which Keras computes on images",
-                   layer.name)
+        draft.note(f"epsilon is {_LEAST_FUSED_EPSILON:g}, the least with which Keras computes on images", layer.name)
         epsilon = _LEAST_FUSED_EPSILON
     draft.add(BatchNorm, layer.name, source, momentum=layer.setting("momentum", 0.99), epsilon=epsilon)
     channels = shape[-1:]
@@ -199,8 +266,15 @@ def _softmax(draft, layer, inputs):
 
 def _pool(kind):
     def convert(draft, layer, inputs):
-        return draft.add(kind, layer.name, inputs, pool_size=layer.setting("pool_size"),
-                         strides=layer.setting("strides", None), padding=layer.setting("padding", "valid"))
+        return draft.add(
+            kind,
+            layer.name,
+            inputs,
+            pool_size=layer.setting("pool_size"),
+            strides=layer.setting("strides", None),
+            padding=layer.setting("padding", "valid"),
+        )
+
     return convert
 
 
@@ -219,8 +293,10 @@ def _concatenate(draft, layer, inputs):
 
 def _plain(kind, **settings):
     """The same in both; `settings` maps our names to Keras'."""
+
     def convert(draft, layer, inputs):
         return draft.add(kind, layer.name, inputs, **{own: layer.setting(key) for own, key in settings.items()})
+
     return convert
 
 
@@ -230,30 +306,35 @@ def _operation(draft, layer, inputs):
     operation = node.get("op") if isinstance(node, dict) else node
     if operation not in OPERATIONS or layer.setting("constants", None):
         constant = " with a constant" if layer.setting("constants", None) else ""
-        raise NetworkError(f"it computes {shortened(operation)}{constant}; supported: {', '.join(OPERATIONS)} of layers' outputs")
+        raise NetworkError(
+            f"it computes {shortened(operation)}{constant}; supported: {', '.join(OPERATIONS)} of layers' outputs"
+        )
     kind = OPERATIONS[operation]
     return _left_out(draft, layer, inputs) if kind is None else draft.add(kind, layer.name, inputs)
 
 
-OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax,
-              "Identity": None}
+OPERATIONS = {"Add": Add, "AddV2": Add, "AddN": Add, "Relu": ReLU, "Relu6": ReLU6, "Softmax": Softmax, "Identity": None}
 
 
 def _kernel_and_bias(*kernels):
     def names(config):
         return list(kernels) + ["bias"] * bool(config.get("use_bias", True)), []
+
     return names
 
 
 def _statistics(config):
-    return (["gamma"] * bool(config.get("scale", True)) + ["beta"] * bool(config.get("center", True)),
-            ["moving_mean", "moving_variance"])
+    return (
+        ["gamma"] * bool(config.get("scale", True)) + ["beta"] * bool(config.get("center", True)),
+        ["moving_mean", "moving_variance"],
+    )
 
 
 _CONVOLUTION = ("kernel_size", "strides", "padding", "dilation_rate", "activation", "use_bias")
 _POOL = ("pool_size", "strides", "padding")
-_BATCH_NORMALIZATION = Kind(_batch_normalization, ("axis", "momentum", "epsilon", "center", "scale", "fused"),
-                            _statistics)
+_BATCH_NORMALIZATION = Kind(
+    _batch_normalization, ("axis", "momentum", "epsilon", "center", "scale", "fused"), _statistics
+)
 
 KINDS: Dict[str, Kind] = {
     "Activation": Kind(_activation_layer, ("activation",)),
@@ -265,10 +346,11 @@ KINDS: Dict[str, Kind] = {
     "BatchNormalizationV1": _BATCH_NORMALIZATION,
     "BatchNormalizationV2": _BATCH_NORMALIZATION,
     "Concatenate": Kind(_concatenate, ("axis",)),
-    "Conv2D": Kind(_conv2d, ("filters",) + _CONVOLUTION, _kernel_and_bias("kernel")),
+    "Conv2D": Kind(_conv2d, ("filters", *_CONVOLUTION), _kernel_and_bias("kernel")),
     "Dense": Kind(_dense, ("units", "activation", "use_bias"), _kernel_and_bias("kernel")),
-    "DepthwiseConv2D": Kind(_depthwise_conv2d, ("depth_multiplier",) + _CONVOLUTION,
-                            _kernel_and_bias("depthwise_kernel")),
+    "DepthwiseConv2D": Kind(
+        _depthwise_conv2d, ("depth_multiplier", *_CONVOLUTION), _kernel_and_bias("depthwise_kernel")
+    ),
     "Dropout": Kind(_plain(Dropout, rate="rate"), ("rate",)),
     "Flatten": Kind(_plain(Flatten)),
     "GaussianDropout": Kind(_left_out, ("rate",)),
@@ -278,8 +360,11 @@ KINDS: Dict[str, Kind] = {
     "MaxPooling2D": Kind(_pool(MaxPool), _POOL),
     "ReLU": Kind(_relu, ("max_value",)),
     "Reshape": Kind(_plain(Reshape, target_shape="target_shape"), ("target_shape",)),
-    "SeparableConv2D": Kind(_separable_conv2d, ("filters", "depth_multiplier") + _CONVOLUTION,
-                            _kernel_and_bias("depthwise_kernel", "pointwise_kernel")),
+    "SeparableConv2D": Kind(
+        _separable_conv2d,
+        ("filters", "depth_multiplier", *_CONVOLUTION),
+        _kernel_and_bias("depthwise_kernel", "pointwise_kernel"),
+    ),
     "Softmax": Kind(_softmax, ("axis",)),
     "SpatialDropout2D": Kind(_left_out, ("rate",)),
     "TensorFlowOpLayer": Kind(_operation, ("node_def", "constants")),

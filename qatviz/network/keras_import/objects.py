@@ -43,11 +43,14 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
     To be called in the thread, and under the default graph, where the model was made: there its weights are.
     """
     import tensorflow.compat.v1 as tf
+
     if not isinstance(model, tf.keras.Model):
         raise NetworkError(f"the model is of the class {_class_name(model)}; allowed: tf.keras.Model")
     if not model.built:
-        raise NetworkError(f"model {model.name!r}: it is not built, so it has no shapes and no weights yet; call its build or "
-                           "give its first layer an input_shape")
+        raise NetworkError(
+            f"model {model.name!r}: it is not built, so it has no shapes and no weights yet; call its build or "
+            "give its first layer an input_shape"
+        )
     operations: Dict[Path, str] = {}
     known_activations = _known_activations()
     for path, layer in _layers(model, ()):
@@ -78,7 +81,7 @@ def _layers(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
     """The model and all that is in it, with paths."""
     yield path, model
     for layer in getattr(model, "layers", ()) if _is_model(model) else ():
-        yield from _layers(layer, path + (layer.name,))
+        yield from _layers(layer, (*path, layer.name))
 
 
 def _is_model(layer: Any) -> bool:
@@ -89,10 +92,10 @@ def _calls(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
     """Every call of a layer in the model, in functional models; a Sequential's layers are called without arguments."""
     for nodes in model._nodes_by_depth.values() if model._is_graph_network else ():
         for node in nodes:
-            yield path + (node.outbound_layer.name,), node
+            yield (*path, node.outbound_layer.name), node
     for layer in model.layers:
         if _is_model(layer):
-            yield from _calls(layer, path + (layer.name,))
+            yield from _calls(layer, (*path, layer.name))
 
 
 def _check_class(layer: Any, path: Path) -> None:
@@ -101,11 +104,17 @@ def _check_class(layer: Any, path: Path) -> None:
     kerases = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
     if _is_model(layer):
         if not kerases or type(layer).__name__ not in NESTED:
-            raise NetworkError(f"{where}: the model is of the class {_class_name(layer)}, whose code is not known here; supported: {', '.join(NESTED)}")
+            raise NetworkError(
+                f"{where}: the model is of the class {_class_name(layer)}, whose code is not known here; "
+                f"supported: {', '.join(NESTED)}"
+            )
         if not layer._is_graph_network and type(layer).__name__ == "Model":
             raise NetworkError(f"{where}: it is not a functional model; supported: {', '.join(NESTED)}")
     elif not kerases:
-        raise NetworkError(f"{where}: it is of the class {_class_name(layer)}, whose code is not known here; supported: {', '.join(sorted(KINDS))}")
+        raise NetworkError(
+            f"{where}: it is of the class {_class_name(layer)}, whose code is not known here; supported: "
+            f"{', '.join(sorted(KINDS))}"
+        )
 
 
 def _check_shared(model: Any) -> None:
@@ -114,34 +123,52 @@ def _check_shared(model: Any) -> None:
     for path, layer in _layers(model, ()):
         first = seen.setdefault(id(layer), path)
         if first != path and layer.weights:
-            raise NetworkError(f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and as {'/'.join(path)!r}, so its weights are shared; "
-                               "allowed: layers that are called once")
+            raise NetworkError(
+                f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and "
+                f"as {'/'.join(path)!r}, so its weights are shared; "
+                "allowed: layers that are called once"
+            )
 
 
 def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
     """By its name alone, a function of the user's own could pass for one of Keras'."""
     activation = getattr(layer, "activation", None)
     if activation is not None and not any(activation is known for known in known_activations):
-        raise NetworkError(f"layer {path[-1]!r} ({type(layer).__name__}): its activation is {getattr(activation, '__name__', repr(activation))}; supported: linear, relu, relu6, softmax")
+        raise NetworkError(
+            f"layer {path[-1]!r} ({type(layer).__name__}): its activation is "
+            f"{getattr(activation, '__name__', repr(activation))}; supported: linear, relu, relu6, softmax"
+        )
 
 
 def _known_activations() -> Tuple[Any, ...]:
     import tensorflow as tf
+
     keras = tf.keras.activations
-    return (keras.linear, keras.relu, keras.softmax, tf.nn.relu, tf.nn.relu6, tf.compat.v1.nn.softmax,
-            tf.compat.v2.nn.softmax)
+    return (
+        keras.linear,
+        keras.relu,
+        keras.softmax,
+        tf.nn.relu,
+        tf.nn.relu6,
+        tf.compat.v1.nn.softmax,
+        tf.compat.v2.nn.softmax,
+    )
 
 
 def _check_arguments(node: Any, path: Path) -> None:
     """In the description, arguments that are not data are missing."""
     for name, value in (node.arguments or {}).items():
         if value is not None and value is not False:
-            raise NetworkError(f"layer {path[-1]!r} ({type(node.outbound_layer).__name__}): it is called with {name}={value!r}; allowed: calls without arguments")
+            raise NetworkError(
+                f"layer {path[-1]!r} ({type(node.outbound_layer).__name__}): it is called with "
+                f"{name}={value!r}; allowed: calls without arguments"
+            )
 
 
 def _operation(node: Any) -> str:
     """The TensorFlow operation that a Lambda layer consists of; of several: their types."""
     import tensorflow.compat.v1 as tf
+
     inputs = [_origin(tensor) for tensor in tf.nest.flatten(node.input_tensors)]
     output = _origin(tf.nest.flatten(node.output_tensors)[0])
     if any(output is tensor for tensor in inputs):
@@ -159,21 +186,28 @@ def _origin(tensor: Any) -> Any:
 
 
 def _described(model: Any) -> str:
-    """The model's record, JSON; objects of the user's own, such as initializers, may be unable to describe themselves."""
+    """The model's record, JSON; objects of the user's own, such as initializers, may be unable to describe
+    themselves.
+    """
     try:
         return model.to_json()
     except (NotImplementedError, TypeError, ValueError) as error:
-        raise NetworkError(f"model {model.name!r}: Keras cannot describe it ({type(error).__name__}: {error}); allowed: what model.to_json() can") from error
+        raise NetworkError(
+            f"model {model.name!r}: Keras cannot describe it ({type(error).__name__}: {error}); allowed: what "
+            "model.to_json() can"
+        ) from error
 
 
 def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], not_fused: Set[Path]) -> None:
     """Adds to a model's record what Keras leaves out: the operation of a Lambda layer, which takes the place of its
-    code, and how a batch norm is computed."""
+    code, and how a batch norm is computed.
+    """
     for layer in layer_records(record):
-        own = path + (layer_name(layer),)
+        own = (*path, layer_name(layer))
         if own in operations:
-            layer.update({"class_name": "TensorFlowOpLayer", "config": {
-                "name": own[-1], "node_def": {"op": operations[own]}}})
+            layer.update(
+                {"class_name": "TensorFlowOpLayer", "config": {"name": own[-1], "node_def": {"op": operations[own]}}}
+            )
         elif layer["class_name"] in NESTED:
             _complete(layer, own, operations, not_fused)
         elif own in not_fused:
@@ -183,13 +217,20 @@ def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], n
 def _arrays(model: Any) -> Weights:
     """All arrays, fetched at once."""
     import tensorflow.compat.v1 as tf
-    variables = [(path, key, getattr(layer, key)) for path, layer in _layers(model, ())
-                 for key in _ARRAYS if getattr(layer, key, None) is not None]
+
+    variables = [
+        (path, key, getattr(layer, key))
+        for path, layer in _layers(model, ())
+        for key in _ARRAYS
+        if getattr(layer, key, None) is not None
+    ]
     try:
         values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])
     except tf.errors.FailedPreconditionError as error:
-        raise NetworkError(f"model {model.name!r}: its weights have no values in this thread's session; import it in the thread "
-                           "where it was made") from error
+        raise NetworkError(
+            f"model {model.name!r}: its weights have no values in this thread's session; import it in the thread "
+            "where it was made"
+        ) from error
     weights: Weights = {}
     for (path, key, _), value in zip(variables, values):
         weights.setdefault(path, {})[key] = value

@@ -33,14 +33,19 @@ class KerasOrigin:
 
     def to_dict(self) -> Dict[str, Any]:
         """JSON-able; `from_dict` is the way back."""
-        return {"config": self.config, "has_code": self.has_code,
-                "arrays": {name: [list(path), array] for name, (path, array) in self.arrays.items()}}
+        return {
+            "config": self.config,
+            "has_code": self.has_code,
+            "arrays": {name: [list(path), array] for name, (path, array) in self.arrays.items()},
+        }
 
     @classmethod
     def from_dict(cls, record: Dict[str, Any]) -> "KerasOrigin":
         """What `to_dict` wrote; `NetworkError` when it is not that."""
         try:
-            arrays = {str(name): (tuple(map(str, path)), str(array)) for name, (path, array) in record["arrays"].items()}
+            arrays = {
+                str(name): (tuple(map(str, path)), str(array)) for name, (path, array) in record["arrays"].items()
+            }
             config = record["config"]
             return cls(None if config is None else str(config), arrays, bool(record["has_code"]))
         except (KeyError, TypeError, ValueError, AttributeError) as error:

@@ -53,8 +53,10 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     if not script.name:
         raise NetworkError(where + "it does not say which function makes the model; expected PATH.py:FUNCTION")
     if not allow_code:
-        raise CodeRefused(where + "it is Python code, which would be run with your rights; allowed: only a file that you "
-                          "trust, with allow_code")
+        raise CodeRefused(
+            where + "it is Python code, which would be run with your rights; allowed: only a file that you "
+            "trust, with allow_code"
+        )
     with own_keras():
         model = _made(script, where)
         return import_model(model, input_shape)
@@ -67,7 +69,10 @@ def _made(script: Script, where: str) -> Any:
     try:
         names = runpy.run_path(script.path, run_name="qatviz_model_script")
         if script.name not in names:
-            raise NetworkError(f"{where}there is no {script.name!r} in it; there are {(', '.join(sorted(n for n, v in names.items() if callable(v) and n[0] != '_')) or 'no functions')}")
+            raise NetworkError(
+                f"{where}there is no {script.name!r} in it; there are "
+                f"{(', '.join(sorted(n for n, v in names.items() if callable(v) and n[0] != '_')) or 'no functions')}"
+            )
         found = names[script.name]
         return found() if callable(found) and not hasattr(found, "layers") else found
     except NetworkError:

@@ -32,13 +32,18 @@ def assigned(stored: StoredLayers, record: Dict[str, Any]) -> Weights:
         by_name = dict(stored)
         stored = [(name, by_name[name]) for name, _ in expected]
     if len(stored) != len(expected):
-        raise NetworkError(f"the weights are of {len(stored)} layers; the model has {len(expected)} layers with weights")
+        raise NetworkError(
+            f"the weights are of {len(stored)} layers; the model has {len(expected)} layers with weights"
+        )
     weights: Weights = {}
     for (name, arrays), (own, slots) in zip(stored, expected):
         # "conv1/kernel:0" is the kernel of conv1.
         found, wanted = [text.split("/")[-1].split(":")[0] for text, _ in arrays], [key for _, key in slots]
         if found != wanted:
-            raise NetworkError(f"layer {own!r}: its weights (stored as {name!r}) are {shortened(', '.join(found))}; expected are {shortened(', '.join(wanted))}")
+            raise NetworkError(
+                f"layer {own!r}: its weights (stored as {name!r}) are {shortened(', '.join(found))}; expected "
+                f"are {shortened(', '.join(wanted))}"
+            )
         for (path, key), (_, array) in zip(slots, arrays):
             weights.setdefault(path, {})[key] = array
     return weights
@@ -59,7 +64,7 @@ def _slots(record: Dict[str, Any], path: Path) -> Tuple[List[Slot], List[Slot]]:
     fixed: List[Slot] = []
     if record["class_name"] in NESTED:
         for layer in layer_records(record):
-            for all_slots, slots in zip((trained, fixed), _slots(layer, path + (layer_name(layer),))):
+            for all_slots, slots in zip((trained, fixed), _slots(layer, (*path, layer_name(layer)))):
                 all_slots += slots
         return trained, fixed
     kind = KINDS.get(record["class_name"])
