@@ -8,8 +8,6 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from qatviz import data as data_sets
-from qatviz.analysis.outcome import Outcome
-from qatviz.app.folders import new_run_directory
 from qatviz.cli.assignments import check_change, parse_change
 from qatviz.cli.messages import say
 from qatviz.cli.progress import progress_for
@@ -19,14 +17,16 @@ from qatviz.errors import DataError, RunStateError, SettingError
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
 from qatviz.presets import DEFAULT_PRESET
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.session.beginning import Model, file_model, new_record, new_spec, object_model, zoo_model
+from qatviz.session.folders import new_run_directory
+from qatviz.session.outcome import Outcome
 from qatviz.settings import RunSettings
-from qatviz.telemetry.record import RunRecord
-from qatviz.training.beginning import Model, file_model, new_record, new_spec, object_model, zoo_model
-from qatviz.training.commands import ChangeSettings
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.moments import Moment
 from qatviz.training.quiet import keep_tensorflow_quiet
-from qatviz.training.run_spec import RunSpec
 
 #: Where arrays of a script are kept beside the record, so that the run can go on without it; larger ones are not.
 DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
@@ -129,7 +129,7 @@ def train(
     quiet : bool
         No progress.
     steps, batch_size, optimizer, seed
-        As of :class:`qatviz.training.run_spec.RunSpec`; ``steps=None``: until stopped with Ctrl-C.
+        As of :class:`qatviz.protocol.run_spec.RunSpec`; ``steps=None``: until stopped with Ctrl-C.
     preset : str
         ``tflite-int8``, ``uint8-affine``, ``int4``, ``ternary`` or ``float``.
     weights, activations : dict of str to object
@@ -193,7 +193,7 @@ def launch(
         As of :func:`train`.
     """
     from qatviz.app.main import show
-    from qatviz.gui.launcher import Prepared
+    from qatviz.gui.model.launcher import Prepared
 
     keep_tensorflow_quiet()
     options.setdefault("steps", None)

@@ -13,7 +13,7 @@ import qatviz
 from qatviz import data as data_sets
 from qatviz.api import DATA_FILE
 from qatviz.errors import DataError, NetworkError, SettingError
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 ROOT = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
 

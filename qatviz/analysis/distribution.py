@@ -9,8 +9,8 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
+from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid
-from qatviz.telemetry.snapshots import TensorHistogram
 
 #: A per-channel tensor's bins are split by at most this many of its channels, evenly chosen.
 CHANNELS_LOOKED_AT = 128

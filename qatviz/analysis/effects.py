@@ -5,9 +5,9 @@ from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.metric import ACCURACY, Metric
-from qatviz.telemetry.events import Change
+from qatviz.protocol.events import Change
 from qatviz.telemetry.history import History, Series
-from qatviz.telemetry.refill import metric_in
+from qatviz.telemetry.record.refill import metric_in
 
 #: Steps over which before and after are averaged.
 WINDOW_STEPS = 50
@@ -79,7 +79,7 @@ def effect(
     Parameters
     ----------
     history : History
-        With the series of :func:`qatviz.telemetry.refill.history_names`.
+        With the series of :func:`qatviz.telemetry.record.refill.history_names`.
     tensors : sequence of str
         The tensors whose SQNR is compared.
     previous, following : int, optional

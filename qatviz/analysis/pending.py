@@ -10,11 +10,11 @@ import numpy as np
 
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
+from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import ErrorMeasures, entropy_bits, sqnr_db
 from qatviz.quant.ranges import Range, find_range
 from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
-from qatviz.telemetry.snapshots import TensorHistogram
 
 FLOAT_BITS = 32
 #: Values that are measured at a time: the work arrays of one block (float32 and float64) stay within a core's cache.

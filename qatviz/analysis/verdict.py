@@ -9,9 +9,9 @@ from typing import Mapping, NamedTuple, Optional, Sequence
 import numpy as np
 
 from qatviz.network.plan import QuantizedTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
 from qatviz.settings import MIN_MAX, WEIGHTS, QuantizerSettings
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
 #: Levels, in the order of how much attention they want.
 NO_LEVEL, GOOD, WARNING, BAD = 0, 1, 2, 3

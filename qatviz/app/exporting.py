@@ -11,14 +11,14 @@ from typing import Dict, List, Tuple
 
 import qatviz
 from qatviz.errors import RecordError
-from qatviz.gui.exporting import Command, ExportWanted
+from qatviz.gui.model.exporting import Command, ExportWanted
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
-from qatviz.telemetry.record import RunRecord
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
 from qatviz.training.moments import Moment
-from qatviz.training.settings_book import SettingsBook
 
 #: Libraries that compute in threads of their own take one: the training has the others.
 _ONE_THREAD = (

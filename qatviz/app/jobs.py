@@ -7,15 +7,15 @@ from qatviz import data
 from qatviz.app.looks import is_data
 from qatviz.app.recorded import recall, recorded_run
 from qatviz.app.report import report_job
-from qatviz.cli.launch import Launch, prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError
 from qatviz.export.formats import FORMATS, Format
-from qatviz.gui.launcher import Prepared
-from qatviz.gui.new_run import is_model_path
-from qatviz.gui.run_model import RunModel
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_schema import DATABASE_NAME
+from qatviz.gui.model.launcher import Prepared
+from qatviz.gui.model.new_run import is_model_path
+from qatviz.gui.model.run_model import RunModel
+from qatviz.session.launch import Launch, prepare
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import DATABASE_NAME
 from qatviz.training.handle import Run
 
 __all__ = [

@@ -7,19 +7,19 @@ from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
-from qatviz.app.folders import new_run_directory
 from qatviz.errors import QatvizError
-from qatviz.gui.exporting import Command, ExportWanted
-from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
-from qatviz.gui.run_model import RunModel
+from qatviz.gui.model.exporting import Command, ExportWanted
+from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
+from qatviz.gui.model.run_model import RunModel
+from qatviz.session.folders import new_run_directory
 
 if TYPE_CHECKING:
-    from qatviz.analysis.data_look import DataLook
     from qatviz.app.looks import ModelLooks
     from qatviz.export.formats import Format
-    from qatviz.telemetry.checkpoint_files import CheckpointInfo
-    from qatviz.training.settings_book import SettingsBook
+    from qatviz.presentation.previews import DataLook
+    from qatviz.protocol.settings_book import SettingsBook
+    from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 #: What is said while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"

@@ -12,14 +12,14 @@ from typing import Any, Dict, Optional
 
 import qatviz
 from qatviz import data
-from qatviz.analysis.data_look import DataLook, look_at
 from qatviz.data.checks import check_size
 from qatviz.data.registry import FILE_FORMATS
 from qatviz.errors import CodeRefused, NetworkError
-from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion
+from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import ImportedModel, load_model_file, script_of
 from qatviz.network.keras_import.convert import OpenShape
+from qatviz.presentation.previews import DataLook, look_at
 
 _READER = "qatviz.app.model_reader"
 #: The code of a model, which is the user's own, may take so long; TensorFlow alone takes some seconds to begin.

@@ -11,9 +11,9 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import PREPARING, READING, AppLauncher
-from qatviz.gui.launcher import Prepared
-from qatviz.gui.theme import SYSTEM, THEMES, Theme
-from qatviz.gui.window import MainWindow
+from qatviz.gui.model.launcher import Prepared
+from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
+from qatviz.gui.window.main_window import MainWindow
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 NETWORK = "lenet"

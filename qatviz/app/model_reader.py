@@ -2,7 +2,7 @@
 
     python -m qatviz.app.model_reader ANSWER < QUESTION
 
-The question (:class:`qatviz.gui.new_run_looks.ModelQuestion`) and the answer are JSON. Whatever the code does to this
+The question (:class:`qatviz.gui.model.looks.ModelQuestion`) and the answer are JSON. Whatever the code does to this
 process, the user's window and training stay.
 """
 
@@ -12,7 +12,7 @@ import sys
 
 from qatviz.app.looks import of_open_shape, record_of
 from qatviz.errors import QatvizError
-from qatviz.gui.new_run_looks import ModelQuestion
+from qatviz.gui.model.looks import ModelQuestion
 from qatviz.network.keras_import import load_model_file, load_model_script, script_of
 from qatviz.training.quiet import keep_tensorflow_quiet
 

@@ -4,19 +4,19 @@ from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.analysis.outcome import read_outcome
 from qatviz.errors import RunStateError
-from qatviz.gui.launcher import Prepared
-from qatviz.gui.run_model import Happening
+from qatviz.gui.model.launcher import Prepared
+from qatviz.gui.model.run_model import Happening
 from qatviz.network.graph import Network
-from qatviz.telemetry.events import event_from
+from qatviz.protocol.commands import Command
+from qatviz.protocol.events import event_from
+from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.session.outcome import read_outcome
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.record_schema import reading
-from qatviz.telemetry.refill import history_names, recorded_metric, refill
-from qatviz.telemetry.snapshots import Snapshot, StepRecord
-from qatviz.training.commands import Command
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.refill import history_names, recorded_metric, refill
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import reading
 
 #: Snapshots that are read for distributions over time.
 SNAPSHOTS_READ = 60

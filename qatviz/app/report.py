@@ -3,12 +3,12 @@
 from pathlib import Path
 from typing import Callable
 
-from qatviz.gui.run_model import RunModel
+from qatviz.gui.model.run_model import RunModel
 from qatviz.report.run_data import Happening
 from qatviz.report.shown import shown_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import metric_in
+from qatviz.telemetry.record.refill import metric_in
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 def report_job(model: RunModel, directory: str, path: str) -> Callable[[], WrittenReport]:

@@ -9,8 +9,8 @@ from PyQt5 import QtCore
 
 from qatviz.app.main import Application
 from qatviz.errors import QatvizError
-from qatviz.gui.figures import save_png
-from qatviz.gui.window import MainWindow
+from qatviz.gui.widgets.figures.figure import save_png
+from qatviz.gui.window.main_window import MainWindow
 
 #: A run has this long for its first steps; then, for all it was asked for.
 PATIENCE_S = 600.0

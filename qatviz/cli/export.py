@@ -9,17 +9,17 @@ from typing import Any, Callable, Dict
 
 from qatviz import data
 from qatviz.cli.followed import followed
-from qatviz.cli.going_on import starting_point
-from qatviz.cli.launch import DATA, VALIDATION_FRACTION
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.errors import RecordError, SettingError
 from qatviz.export.formats import FORMATS, Format, Written
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
+from qatviz.protocol.run_spec import RunSpec
 from qatviz.report.exports import PROOF
-from qatviz.telemetry.record import RunRecord
+from qatviz.session.launch import DATA, VALIDATION_FRACTION
+from qatviz.session.resuming import starting_point
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.quiet import keep_tensorflow_quiet
-from qatviz.training.run_spec import RunSpec
 
 DEFAULT_FORMAT = "tflite"
 #: In a run's directory: proofs of exports that were written elsewhere.

@@ -6,7 +6,7 @@ import textwrap
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import export, launch, listing, report, show, tensorboard, train, window
+from qatviz.cli import export, listing, report, show, tensorboard, train, window
 from qatviz.cli.messages import did_you_mean
 from qatviz.data import NAMED_DATA
 from qatviz.data.targets import TASK_HELP
@@ -14,8 +14,9 @@ from qatviz.errors import QatvizError
 from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.protocol.run_spec import OPTIMIZER_NAMES
+from qatviz.session import launch
 from qatviz.settings import RUN_SETTINGS, Setting
-from qatviz.training.run_spec import OPTIMIZER_NAMES
 
 _EXIT_CODES = """\
 exit codes:

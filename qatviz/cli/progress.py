@@ -5,11 +5,11 @@ import time
 from collections import deque
 from typing import Any, Deque, Optional, Tuple
 
-from qatviz.analysis.outcome import Outcome
 from qatviz.cli.messages import say
 from qatviz.metric import METRICS
+from qatviz.protocol import events
+from qatviz.session.outcome import Outcome
 from qatviz.settings import setting_text
-from qatviz.telemetry import events
 
 #: Seconds between two lines where there is no terminal.
 LINE_INTERVAL_S = 5.0

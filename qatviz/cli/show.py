@@ -6,14 +6,14 @@ import textwrap
 import time
 from typing import Any, Dict, List
 
-from qatviz.analysis.outcome import Outcome, finite, read_outcome
 from qatviz.cli.messages import OK
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
+from qatviz.protocol import events
+from qatviz.protocol.schedule import planned
+from qatviz.session.outcome import Outcome, finite, read_outcome
 from qatviz.settings import setting_text
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.training.schedule import planned
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 def show(options: argparse.Namespace) -> int:

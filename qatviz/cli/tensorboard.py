@@ -5,7 +5,7 @@ from pathlib import Path
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 def add_command(command: Callable[..., Any]) -> None:

@@ -4,12 +4,12 @@ import argparse
 import json
 from typing import Optional
 
-from qatviz.analysis.outcome import Outcome
-from qatviz.cli.launch import prepare
 from qatviz.cli.messages import FAILED, OK, complain, say
 from qatviz.cli.progress import progress_for
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.watch import Watch
+from qatviz.session.launch import prepare
+from qatviz.session.outcome import Outcome
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 

@@ -4,9 +4,9 @@ import signal
 import threading
 from typing import Any, Dict, List, Optional
 
-from qatviz.analysis.outcome import Outcome
 from qatviz.cli.progress import Silent, tell
-from qatviz.telemetry import events
+from qatviz.protocol import events
+from qatviz.session.outcome import Outcome
 from qatviz.training.handle import Run
 
 #: Seconds between two looks at a run.

@@ -17,7 +17,7 @@ from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import limits as tflite_limits
 from qatviz.network.graph import Network
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 Options = Dict[str, Any]
 Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[str]]

@@ -9,8 +9,8 @@ from typing import Any, List, Mapping, Optional
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
-from qatviz.training.settings_book import SettingsBook
 
 
 def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:

@@ -8,11 +8,11 @@ from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry.events import Evaluated, scores_of
+from qatviz.protocol.events import Evaluated, scores_of
+from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History, Series
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import STEPS
-from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.refill import STEPS
 
 #: Points kept of a series, evenly over the run with the first and the last: more than a screen or TensorBoard shows
 #: (1.15 keeps 1,000 of a series). Snapshots, each a distribution of every tensor, weigh more.
@@ -46,7 +46,7 @@ class RunSeries(NamedTuple):
     snapshots : iterable of Snapshot
         By step.
     events : sequence of dict
-        As :meth:`qatviz.telemetry.events.Event.to_dict` has them, by step.
+        As :meth:`qatviz.protocol.events.Event.to_dict` has them, by step.
     """
 
     name: str
@@ -119,7 +119,7 @@ def shown_series(
     created : float
         Unix time, seconds.
     history : History
-        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
         Of the timeline that survives, by step.
     events : sequence of dict

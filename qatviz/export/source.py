@@ -10,7 +10,7 @@ from qatviz.export.errors import ExportError
 from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 #: Held-out examples that a file is run on by default: at most, at least, and multiplications of all together. (TFLite's
 #: interpreter does some 150 million a second.)

@@ -18,9 +18,9 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, shown_series
-from qatviz.telemetry.events import Event
+from qatviz.protocol.events import Event
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 
 #: The version of the format, as TensorFlow's own writers put it at the head of a file.
 _FILE_VERSION = "brain.Event:2"

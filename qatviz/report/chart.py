@@ -4,9 +4,9 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.numbers import si
-from qatviz.analysis.series import Points
-from qatviz.analysis.ticks import Tick, linear_ticks, log_ticks
+from qatviz.presentation.numbers import si
+from qatviz.presentation.series import Points
+from qatviz.presentation.ticks import Tick, linear_ticks, log_ticks
 from qatviz.report.markup import Markup, element, escaped, join, number
 from qatviz.report.words import MINUS
 

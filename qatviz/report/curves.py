@@ -4,15 +4,15 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.event_words import activated_words, changes_words
-from qatviz.analysis.series import Points, thin, width_for
 from qatviz.metric import WAY_NAMES, WAYS, Metric
 from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.event_texts import activated_words, changes_words
+from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import Axis, Curve, Marker, chart
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import FLIP_RATE, RunData, Turn
 from qatviz.settings import KINDS, WEIGHTS
-from qatviz.telemetry.refill import EVALUATIONS
+from qatviz.telemetry.record.refill import EVALUATIONS
 
 #: Sizes of charts of the run, and of those of one tensor, px.
 WIDE, MIDDLE, SMALL = (520.0, 190.0), (346.0, 150.0), (256.0, 118.0)

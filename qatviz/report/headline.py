@@ -3,12 +3,12 @@
 import math
 from typing import Any, Dict, List, Optional, Sequence
 
-from qatviz.analysis.numbers import bytes_text, count
 from qatviz.analysis.verdict import BAD, GOOD, WARNING
 from qatviz.metric import Metric
+from qatviz.presentation.numbers import bytes_text, count
+from qatviz.protocol import events
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import TensorRow, sizes
-from qatviz.telemetry import events
 
 #: Standard errors that a difference of two shares must have to be told from chance.
 _STANDARD_ERRORS = 2.0

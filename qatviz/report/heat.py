@@ -4,7 +4,7 @@ from typing import List, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.series import Points, thin, width_for
+from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import BOTTOM, CHARACTER_PX, TOP, Plot, text_at
 from qatviz.report.curves import markers_of
 from qatviz.report.markup import Markup, element, join, number

@@ -7,12 +7,12 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution, distribution, extent
-from qatviz.analysis.numbers import percent_text, si
-from qatviz.analysis.ticks import linear_ticks
 from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.numbers import percent_text, si
+from qatviz.presentation.ticks import linear_ticks
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.report.markup import Markup, element, escaped, join, number
 from qatviz.report.words import MINUS, decibels
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 #: px, with the labels of the axis.
 SIZE = (346.0, 150.0)

@@ -4,9 +4,9 @@ from typing import Dict, List, Tuple
 
 import numpy as np
 
-from qatviz.analysis.graph_layout import DOWN, GraphLayout, fitting_layout
-from qatviz.analysis.network_drawing import NodeText, network_drawing
 from qatviz.network.checks import INPUT
+from qatviz.presentation.network.drawing import NodeText, network_drawing
+from qatviz.presentation.network.layout import DOWN, GraphLayout, fitting_layout
 from qatviz.report.markup import Markup, element, join, number
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow

@@ -6,19 +6,19 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effect, tensors_of
-from qatviz.analysis.numbers import count
-from qatviz.analysis.outcome import Outcome, read_outcome
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
+from qatviz.presentation.numbers import count
+from qatviz.protocol import events
+from qatviz.protocol.schedule import planned
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.report.exports import FoundExport, find_exports
-from qatviz.telemetry import events
+from qatviz.session.outcome import Outcome, read_outcome
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
-from qatviz.training.schedule import planned
-from qatviz.training.settings_book import SettingsBook
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
 
 #: Measures of each step that are drawn.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")

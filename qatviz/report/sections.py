@@ -2,9 +2,10 @@
 
 from typing import Any, Dict, List, Sequence
 
-from qatviz.analysis.event_words import change_words, sentence
-from qatviz.analysis.numbers import count, shape_text
 from qatviz.metric import WAY_NAMES, WAYS
+from qatviz.presentation.event_texts import change_words, sentence
+from qatviz.presentation.numbers import count, shape_text
+from qatviz.protocol import events
 from qatviz.report import headline
 from qatviz.report.curves import gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
@@ -13,7 +14,6 @@ from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, setting_text
-from qatviz.telemetry import events
 
 #: Rows of a table beyond which those in the middle are left out: it is said how many.
 MOST_ROWS = 1000

@@ -2,14 +2,14 @@
 
 from typing import Any, Dict, Optional, Sequence
 
-from qatviz.analysis.outcome import Outcome
 from qatviz.metric import Metric
 from qatviz.network.graph import Network
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.report.run_data import Happening, RunData, turns_of
+from qatviz.session.outcome import Outcome
 from qatviz.telemetry.history import History
-from qatviz.telemetry.refill import STEPS
-from qatviz.telemetry.snapshots import Snapshot, StepRecord
-from qatviz.training.settings_book import SettingsBook
+from qatviz.telemetry.record.refill import STEPS
 
 _NOT_RECORDED = "This run is not recorded: it is told from memory, where old steps are means of some."
 
@@ -29,13 +29,13 @@ def shown_run(
     Parameters
     ----------
     about : dict
-        :meth:`qatviz.training.run_spec.RunSpec.description`, as far as it is known.
+        :meth:`qatviz.protocol.run_spec.RunSpec.description`, as far as it is known.
     network : Network
     book : SettingsBook
         The settings now.
     metric : Metric
     history : History
-        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
         Of the timeline that survives, by step.
     happenings : sequence of Happening

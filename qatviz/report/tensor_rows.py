@@ -5,7 +5,6 @@ from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from qatviz.analysis.numbers import bytes_text, percent_text, si
 from qatviz.analysis.verdict import (
     BAD,
     GOOD,
@@ -19,9 +18,10 @@ from qatviz.analysis.verdict import (
     verdict,
 )
 from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.numbers import bytes_text, percent_text, si
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
 SYMBOLS = {NO_LEVEL: "○", GOOD: "●", WARNING: "▲", BAD: "✖"}
 LEVEL_STYLES = {level: name or "none" for level, name in enumerate(LEVEL_NAMES)}

@@ -5,7 +5,7 @@ from typing import Optional
 
 import numpy as np
 
-from qatviz.analysis.numbers import UNKNOWN
+from qatviz.presentation.numbers import UNKNOWN
 
 #: The sign, as wide as a plus.
 MINUS = "−"

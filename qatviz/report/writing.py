@@ -7,7 +7,7 @@ from typing import NamedTuple, Optional, Union
 from qatviz.export.errors import ExportError
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
-from qatviz.telemetry.record_reader import RecordReader
+from qatviz.telemetry.record.reader import RecordReader
 
 #: Where in a run's directory its report is.
 FILE_NAME = "report.html"

@@ -5,7 +5,7 @@ from collections import deque
 from operator import itemgetter
 from typing import Any, Deque, List, Sequence, Tuple
 
-from qatviz.telemetry.events import Event
+from qatviz.protocol.events import Event
 
 #: Snapshots that wait for a reader at most: at the default interval, two seconds.
 DEFAULT_SNAPSHOT_CAPACITY = 8

@@ -11,12 +11,12 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, U
 import numpy as np
 
 from qatviz.metric import WAYS
+from qatviz.protocol.events import Evaluated, Event
+from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
 from qatviz.telemetry.channel import Channel
-from qatviz.telemetry.events import Evaluated, Event
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
+from qatviz.telemetry.record.run_record import RunRecord
 
 #: Steps are passed on so often: the more of them at once, the less each costs.
 _INTERVAL_S = 0.1
@@ -48,7 +48,7 @@ class Collector:
         Names of the quantized tensors, in the order of the plan.
     channel : Channel
     history : History
-        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     record : RunRecord, optional
     decode : callable
         From the ``raw`` of several steps to float32 ``[n, len(STEP_MEASURES), T]``.

@@ -12,8 +12,8 @@ from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.protocol.snapshots import read_only
 from qatviz.telemetry.history_track import Track
-from qatviz.telemetry.snapshots import read_only
 
 #: Buckets of the older part of a track. 8192 are four times what a wide screen shows; 332 series need 44 MB of them.
 DEFAULT_CAPACITY = 8192

@@ -10,8 +10,8 @@ from typing import Any, Callable, List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, append_new, extend_steps, refill
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, append_new, extend_steps, refill
 
 #: Seconds that the end of a run waits for what is still being read back; what is missing then stays missing.
 PATIENCE_S = 2.0
@@ -30,7 +30,7 @@ class HistoryFeed:
     Parameters
     ----------
     history : History
-        With the tracks of :func:`qatviz.telemetry.refill.history_names`.
+        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     recall : Recall, optional
         What comes first.
     on_failure : callable, optional

@@ -6,8 +6,8 @@ from collections import deque
 from typing import Callable, Deque, Optional
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.events import CheckpointSaved, Event, RecordFailed
-from qatviz.telemetry.record import RunRecord
+from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment
 
 #: Prefixes of the names of checkpoints that are kept automatically, and how many of each stay on disk.

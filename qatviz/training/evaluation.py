@@ -7,7 +7,7 @@ import numpy as np
 
 from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
-from qatviz.telemetry.events import Evaluated
+from qatviz.protocol.events import Evaluated
 from qatviz.training.graph import TrainingGraph
 
 #: Whether weights and activations are quantized in each evaluation.

@@ -6,8 +6,8 @@ logits, by up to 15 codes). But the exact sum is known all the same, for it is a
 times weight scale). From it the exact result follows in double precision, and the result in float32 is moved to the
 side of the tie that it belongs to. Sums of more than 22 bits or so are too large for that, and may be off by one unit.
 
-What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.agreeing_scales`
-and :mod:`qatviz.quant.agreeing_sums`. They are in Python: as operations they would be many, for each of their tries.
+What a unit is in steps of the output is a number whose last digits are chosen: see :mod:`qatviz.quant.tie_safe_scales`
+and :mod:`qatviz.quant.tie_safe_sums`. They are in Python: as operations they would be many, for each of their tries.
 They remember what they found, so that of an evaluation's batches only the first takes time.
 """
 
@@ -16,8 +16,8 @@ from typing import Callable
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
-from qatviz.quant.agreeing_scales import agreeing_scales
-from qatviz.quant.agreeing_sums import agreeing_sum_scale
+from qatviz.quant.tie_safe_scales import agreeing_scales
+from qatviz.quant.tie_safe_sums import agreeing_sum_scale
 
 #: How far from a code, in steps, a value may lie that is to be rounded to it: a thousandth before the tie.
 _REACH = 0.499
@@ -35,7 +35,7 @@ def agreeing(
     output_zero_point: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """:func:`qatviz.quant.agreeing_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are
+    """:func:`qatviz.quant.tie_safe_scales.agreeing_scales` in the graph: all but ``weight_scales`` ``[n]`` are
     scalars.
     """
     found = tf.py_func(
@@ -55,7 +55,7 @@ def agreeing_sum(
     output_scale: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """:func:`qatviz.quant.agreeing_sums.agreeing_sum_scale` in the graph: the inputs' are vectors, the others
+    """:func:`qatviz.quant.tie_safe_sums.agreeing_sum_scale` in the graph: the inputs' are vectors, the others
     scalars.
     """
     found = tf.py_func(

@@ -18,6 +18,7 @@ from qatviz.data import Dataset
 from qatviz.errors import RecordError, SettingError
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.run_spec import Placement
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
@@ -26,7 +27,6 @@ from qatviz.training.building import quick_building
 from qatviz.training.lowering import lower
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
-from qatviz.training.run_spec import Placement
 from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable
 from qatviz.training.step_measures import RawMeasures
 from qatviz.training.variables import Loader, StateVariable

@@ -11,17 +11,17 @@ from dataclasses import replace
 from typing import Any, List, Optional
 
 from qatviz.errors import QatvizError, RunStateError
-from qatviz.telemetry import events
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+from qatviz.protocol.run_spec import RunSpec
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.collector import Collector
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import Recall
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import history_names
-from qatviz.training import commands as c
+from qatviz.telemetry.record.refill import history_names
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.inbox import Inbox
 from qatviz.training.moments import Moment
-from qatviz.training.run_spec import RunSpec
 from qatviz.training.step_measures import StepDecoder
 
 #: Step records that wait for a reader at most: at 1,000 steps a second, two seconds.
@@ -59,7 +59,7 @@ class Run:
     Attributes
     ----------
     history : History
-        All series so far; see :func:`qatviz.telemetry.refill.history_names`.
+        All series so far; see :func:`qatviz.telemetry.record.refill.history_names`.
     final : Moment or None
         The state at the end of a run that finished or was stopped.
     """

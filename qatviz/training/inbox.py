@@ -5,7 +5,7 @@ from collections import deque
 from typing import Deque, List, NamedTuple
 
 from qatviz.errors import RunStateError
-from qatviz.training.commands import Command
+from qatviz.protocol.commands import Command
 
 
 class Sent(NamedTuple):
@@ -29,7 +29,7 @@ class Inbox:
         or if it is none.
         """
         if not isinstance(command, Command):
-            raise RunStateError(f"{command!r} is not a command of qatviz.training.commands")
+            raise RunStateError(f"{command!r} is not a command of qatviz.protocol.commands")
         with self._arrived:
             if self._closed:
                 raise RunStateError(f"{command.describe()}: the run has ended")

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.errors import RecordError, RunStateError
 from qatviz.network.plan import QuantizationPlan
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
 

@@ -5,10 +5,10 @@ from typing import Dict, List, Optional, Sequence
 
 import numpy as np
 
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.live_state import Layout
 from qatviz.quant.ranges import find_range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
-from qatviz.training.settings_book import SettingsBook
 
 #: Steps between two searches for the ranges of weights (percentile, least squared error).
 SEARCH_INTERVAL = 20

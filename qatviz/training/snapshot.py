@@ -4,12 +4,12 @@ from typing import List
 
 import numpy as np
 
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import sqnr_db
 from qatviz.settings import QuantizerSettings
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
 from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, SNAPSHOT_SUMS, SnapshotTensors
-from qatviz.training.settings_book import SettingsBook
 
 
 def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, step: int, seconds: float) -> Snapshot:

@@ -9,10 +9,10 @@ import numpy as np
 
 from qatviz.network.layers import element_count
 from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.quant.live_state import layout
 from qatviz.quant.measures import sqnr_db
 from qatviz.settings import WEIGHTS
-from qatviz.telemetry.snapshots import STEP_MEASURES
 
 #: Values of each tensor that the measures of a training step look at, evenly spaced over its elements.
 STEP_SAMPLE = 128

@@ -11,13 +11,16 @@ from typing import Any, Callable, ClassVar, Dict, List, Optional, Set, Tuple, Un
 
 from qatviz.data import BatchSchedule
 from qatviz.errors import QatvizError, RunStateError
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.schedule import changed
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import TensorValues, read_only
 from qatviz.quant import live_state
 from qatviz.settings import RUN_SETTINGS
-from qatviz.telemetry import events
 from qatviz.telemetry.collector import Collector, RawStep, Rewind
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import TensorValues, read_only
-from qatviz.training import commands as c
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE, FINAL, Checkpointer, checkpoint_name
 from qatviz.training.evaluation import Evaluation
 from qatviz.training.graph import NonFiniteLoss, TrainingGraph
@@ -26,9 +29,6 @@ from qatviz.training.moments import Moment, Moments
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.pace import Pace, SnapshotPace
 from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
-from qatviz.training.run_spec import RunSpec
-from qatviz.training.schedule import changed
-from qatviz.training.settings_book import SettingsBook
 from qatviz.training.snapshot import make_snapshot
 
 #: Snapshots take at most one part in this many of the time, but for those after a change; a part more as often as they

@@ -5,8 +5,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis.data_look import GREY, LARGEST_SIDE, N_SAMPLES, RGB, ROWS, look_at, of_every_class
 from qatviz.data import Dataset, describe, from_arrays
+from qatviz.presentation.previews import GREY, LARGEST_SIDE, N_SAMPLES, RGB, ROWS, look_at, of_every_class
 
 
 def dataset(x, y, **more):

@@ -6,9 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.analysis.distribution import BINS_PER_OCTAVE, distribution, extent, grid_of, split, to_log2
+from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import choose_grid, fake_quant, quantize
 from qatviz.quant.measures import measure
-from qatviz.telemetry.snapshots import TensorHistogram
 
 BINS = 128
 

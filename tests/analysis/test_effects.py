@@ -5,10 +5,10 @@ import pytest
 
 from qatviz.analysis.effects import MIN_STEPS, TRANSIENT_STEPS, WINDOW_STEPS, effect, tensors_of
 from qatviz.metric import WAYS
-from qatviz.telemetry.events import Change
+from qatviz.protocol.events import Change
+from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.telemetry.history import History
-from qatviz.telemetry.refill import EVALUATIONS, STEPS, history_names
-from qatviz.telemetry.snapshots import STEP_MEASURES
+from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
 
 TENSORS = ("a.weights", "b.weights")
 

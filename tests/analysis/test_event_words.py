@@ -4,9 +4,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis.event_words import NAMED, activated_words, change_words, changes_words, sentence
-from qatviz.telemetry import events
-from qatviz.telemetry.events import Change
+from qatviz.presentation.event_texts import NAMED, activated_words, change_words, changes_words, sentence
+from qatviz.protocol import events
+from qatviz.protocol.events import Change
 
 NAMES = st.lists(st.sampled_from(["a", "b", "conv1", "logits"]).map("{}.weights".format), unique=True, min_size=1)
 

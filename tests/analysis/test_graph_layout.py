@@ -7,8 +7,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qatviz.analysis.graph_layers import crossings, lay_in_layers, spread
-from qatviz.analysis.graph_layout import DOWN, NEIGHBOUR_GAP, RIGHT, fitting_layout, layered_layout
+from qatviz.presentation.network.layers import crossings, lay_in_layers, spread
+from qatviz.presentation.network.layout import DOWN, NEIGHBOUR_GAP, RIGHT, fitting_layout, layered_layout
 
 SIZE = (100.0, 40.0)
 CHAIN = [(f"n{i}", f"n{i + 1}") for i in range(29)]

@@ -4,8 +4,8 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis import heatmap
-from qatviz.telemetry.snapshots import TensorHistogram
+from qatviz.presentation import heat_map
+from qatviz.protocol.snapshots import TensorHistogram
 
 
 def histogram_of(values, bins=64):
@@ -19,14 +19,14 @@ def histogram_of(values, bins=64):
 @given(seed=st.integers(0, 10**6), low=st.floats(-5, -4), high=st.floats(4, 5))
 def test_nothing_is_lost_on_wider_edges(seed, low, high):
     values = np.random.RandomState(seed).uniform(-3, 3, 500)
-    shares = heatmap.rebinned(histogram_of(values), np.linspace(low, high, heatmap.ROWS + 1))
+    shares = heat_map.rebinned(histogram_of(values), np.linspace(low, high, heat_map.ROWS + 1))
     assert (shares >= -1e-12).all() and abs(shares.sum() - 1) < 1e-9
 
 
 @given(seed=st.integers(0, 10**6), cut=st.floats(-2, 2))
 def test_a_share_is_that_of_the_values_to_within_a_bin(seed, cut):
     values = np.random.RandomState(seed).uniform(-3, 3, 2000)
-    shares = heatmap.rebinned(histogram_of(values), np.array([-4.0, cut, 4.0]))
+    shares = heat_map.rebinned(histogram_of(values), np.array([-4.0, cut, 4.0]))
     bin_width = 6 / 64
     assert np.mean(values < cut - bin_width) <= shares[0] <= np.mean(values < cut + bin_width)
 
@@ -34,25 +34,25 @@ def test_a_share_is_that_of_the_values_to_within_a_bin(seed, cut):
 def test_an_empty_histogram_has_no_shares():
     histogram = histogram_of(np.array([1.0, 2.0]))
     empty = TensorHistogram(histogram.edges, histogram.float_counts * 0, *list(vars(histogram).values())[2:])
-    assert not heatmap.rebinned(empty, np.linspace(0, 3, 10)).any()
+    assert not heat_map.rebinned(empty, np.linspace(0, 3, 10)).any()
 
 
 def test_colors_grow_with_the_share_and_nothing_has_none():
-    shares = np.array([0, heatmap.LEAST_SHARE / 2, heatmap.LEAST_SHARE, 1e-3, 1e-2, heatmap.MOST_SHARE, 1.0])
-    assert heatmap.color_numbers(shares).tolist()[:3] == [0, 0, 1]
-    numbers = heatmap.color_numbers(shares).astype(int)
-    assert (np.diff(numbers) >= 0).all() and numbers[-1] == numbers[-2] == heatmap.COLORS
+    shares = np.array([0, heat_map.LEAST_SHARE / 2, heat_map.LEAST_SHARE, 1e-3, 1e-2, heat_map.MOST_SHARE, 1.0])
+    assert heat_map.color_numbers(shares).tolist()[:3] == [0, 0, 1]
+    numbers = heat_map.color_numbers(shares).astype(int)
+    assert (np.diff(numbers) >= 0).all() and numbers[-1] == numbers[-2] == heat_map.COLORS
 
 
 def test_columns_are_computed_once(monkeypatch):
     computed = []
-    monkeypatch.setattr(heatmap, "rebinned", lambda *a, real=heatmap.rebinned: computed.append(1) or real(*a))
+    monkeypatch.setattr(heat_map, "rebinned", lambda *a, real=heat_map.rebinned: computed.append(1) or real(*a))
     past = [histogram_of(np.random.RandomState(seed).randn(100)) for seed in range(5)]
-    image = heatmap.Heatmap()
+    image = heat_map.Heatmap()
     first = image.image(past[:4], -4, 4)
     second = image.image(past[1:], -4, 4)
     assert len(computed) == 5
     np.testing.assert_array_equal(first[1:], second[:3])
     image.image(past, -5, 4)
     assert len(computed) == 10
-    assert image.image([], -5, 4).shape == (0, heatmap.ROWS)
+    assert image.image([], -5, 4).shape == (0, heat_map.ROWS)

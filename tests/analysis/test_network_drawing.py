@@ -2,11 +2,11 @@
 
 import pytest
 
-from qatviz.analysis.network_drawing import layer_text, network_drawing
 from qatviz.network.checks import INPUT
 from qatviz.network.layers import Add, Conv2D, MaxPool
 from qatviz.network.plan import quantization_plan
 from qatviz.network.zoo import NETWORKS, build
+from qatviz.presentation.network.drawing import layer_text, network_drawing
 
 
 @pytest.mark.parametrize("name", sorted(NETWORKS))

@@ -6,14 +6,14 @@ import os
 import numpy as np
 import pytest
 
-from qatviz.analysis.outcome import Outcome, read_outcome
 from qatviz.errors import RecordError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol import events
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
+from qatviz.session.outcome import Outcome, read_outcome
+from qatviz.telemetry.record.run_record import RunRecord
 
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)

@@ -9,11 +9,11 @@ from hypothesis import strategies as st
 from qatviz.analysis import pending
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.measures import measure
 from qatviz.quant.ranges import find_range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE, quantizer_settings
-from qatviz.telemetry.snapshots import TensorHistogram
 
 PLAN = quantization_plan(zoo.build("lenet", (28, 28, 1), 10))
 WEIGHTS, ACTIVATIONS = PLAN.tensor("conv1.weights"), PLAN.tensor("input.activations")

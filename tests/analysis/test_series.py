@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis.series import Clock, SeriesReader, nearest, smooth, steady_range, thin, width_for
+from qatviz.presentation.series import Clock, SeriesReader, nearest, smooth, steady_range, thin, width_for
 from qatviz.telemetry.history import History
 
 

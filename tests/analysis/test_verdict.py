@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from qatviz.analysis import verdict as v
 from qatviz.network.plan import QuantizedTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.affine import choose_grid
 from qatviz.quant.measures import measure
 from qatviz.settings import quantizer_settings
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
 
 ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 NAN = float("nan")

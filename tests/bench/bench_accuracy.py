@@ -13,8 +13,8 @@ import numpy as np
 from contrib_graph import CONTRIB, StaticEvaluation, StaticGraph
 from live_graph import BATCH_SIZE, CONTRIB_PRESET, dataset, network, run_spec, schedule
 
-from qatviz.telemetry import events
-from qatviz.training.commands import ChangeSettings
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
 from qatviz.training.handle import Run
 from qatviz.training.parameters import initial_parameters
 

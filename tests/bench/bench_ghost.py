@@ -28,14 +28,14 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     from PyQt5 import QtCore, QtWidgets
     from staging import StagedRun
 
-    from qatviz.gui.context import Context
-    from qatviz.gui.edits import HOLD, Edits
-    from qatviz.gui.panels.tensor import TensorPanel
-    from qatviz.gui.run_model import RunModel
-    from qatviz.gui.theme import DARK, Theme
+    from qatviz.gui.model.context import Context
+    from qatviz.gui.model.edits import HOLD, Edits
+    from qatviz.gui.model.run_model import RunModel
+    from qatviz.gui.panels.tensor.panel import TensorPanel
+    from qatviz.gui.widgets.theme import DARK, Theme
     from qatviz.network.graph import Network
     from qatviz.network.layers import Dense
-    from qatviz.telemetry.snapshots import TensorValues, read_only
+    from qatviz.protocol.snapshots import TensorValues, read_only
 
     app = QtWidgets.QApplication.instance() or QtWidgets.QApplication([])
     model, theme = RunModel(), Theme(DARK)

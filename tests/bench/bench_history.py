@@ -4,8 +4,8 @@ import time
 
 import numpy as np
 
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 from qatviz.telemetry.history import History
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES
 
 NAMES = ("history_mb_million_steps", "history_append_us")
 NUM_STEPS = 1_000_000

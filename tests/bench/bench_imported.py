@@ -20,9 +20,9 @@ def run(names: Sequence[str]) -> Iterator[Dict]:
     import tensorflow.compat.v1 as tf
 
     from qatviz.data import from_arrays
-    from qatviz.telemetry.snapshots import StepRecord
-    from qatviz.training.beginning import new_spec, object_model
-    from qatviz.training.commands import ChangeSettings
+    from qatviz.protocol.commands import ChangeSettings
+    from qatviz.protocol.snapshots import StepRecord
+    from qatviz.session.beginning import new_spec, object_model
     from qatviz.training.handle import Run
 
     random = np.random.RandomState(0)

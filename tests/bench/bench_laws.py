@@ -13,11 +13,11 @@ import numpy as np
 from bench_accuracy import accuracy_of
 from live_graph import CONTRIB_PRESET, run_spec
 
+from qatviz.protocol import events
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import choose_grid
 from qatviz.quant.measures import measure
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import TensorValues
-from qatviz.training.commands import InspectTensor
 from qatviz.training.handle import Run
 
 DB_PER_BIT, RMSE_OVER_SCALE, PER_CHANNEL = (

@@ -159,7 +159,7 @@ def _case(network_name: str, setting: str) -> Case:
 def _export_seconds() -> Dict:
     """All of an export: the integers, the file, the evaluation graph, the proof, the files on disk."""
     from qatviz.export.source import ExportSource
-    from qatviz.training.settings_book import SettingsBook
+    from qatviz.protocol.settings_book import SettingsBook
 
     network, plan, state = _mobilenet_v2(LARGE)
     source = ExportSource(network, SettingsBook.from_preset(plan, "tflite-int8"), state, _digits_data(LARGE))
@@ -191,7 +191,7 @@ def _source(network_name: str, setting: str):
     from live_graph import dataset
 
     from qatviz.export.source import ExportSource
-    from qatviz.training.settings_book import SettingsBook
+    from qatviz.protocol.settings_book import SettingsBook
 
     imported = network_name == IMPORTED
     network, plan, state = _mobilenet_v2(SMALL) if imported else _trained(network_name)

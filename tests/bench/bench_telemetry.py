@@ -7,8 +7,8 @@ from typing import Dict, Iterator, Sequence
 import numpy as np
 from live_graph import NETWORKS, run_spec
 
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import Snapshot
+from qatviz.protocol import events
+from qatviz.protocol.snapshots import Snapshot
 from qatviz.training.handle import Run
 
 NAMES = tuple("telemetry_ratio/" + name for name in NETWORKS)

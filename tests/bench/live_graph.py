@@ -6,8 +6,8 @@ from qatviz.data import BatchSchedule, Dataset, load
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.training.run_spec import RunSpec
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
 
 BATCH_SIZE = 64
 DATA = "mnist-5k"

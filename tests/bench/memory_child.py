@@ -19,7 +19,7 @@ def main(early: int, late: int) -> None:
     """Train ``late`` steps, reading the telemetry as a window would."""
     from live_graph import run_spec
 
-    from qatviz.telemetry import events
+    from qatviz.protocol import events
     from qatviz.training.handle import Run
 
     run = Run(run_spec("mlp", steps=late))

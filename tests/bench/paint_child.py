@@ -17,7 +17,7 @@ def told(application):
     """The application's module, whose windows print when they have been painted, and close after the first step."""
     from PyQt5 import QtCore
 
-    from qatviz.gui.run_model import STEPS
+    from qatviz.gui.model.run_model import STEPS
 
     class Told(application.MainWindow):
         painted = False

@@ -5,17 +5,17 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qatviz.analysis.outcome import read_outcome
-from qatviz.cli.going_on import set_back, starting_point
 from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
+from qatviz.protocol import events
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
+from qatviz.session.outcome import read_outcome
+from qatviz.session.resuming import set_back, starting_point
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment
-from qatviz.training.settings_book import SettingsBook
 
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)

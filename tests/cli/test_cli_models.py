@@ -5,8 +5,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 from cli_calls import call, error_of, write_data
 
-from qatviz.telemetry.record import RunRecord
-from qatviz.training.run_spec import RunSpec
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.telemetry.record.run_record import RunRecord
 
 SCRIPT = """
 import tensorflow as tf

@@ -7,10 +7,10 @@ from hypothesis import strategies as st
 
 from qatviz import __version__
 from qatviz.cli.assignments import parse_change, parse_kind
-from qatviz.cli.launch import NETWORK
 from qatviz.errors import SettingError
+from qatviz.session.launch import NETWORK
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 @pytest.mark.parametrize(

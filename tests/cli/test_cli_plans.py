@@ -5,12 +5,12 @@ import numpy as np
 import pytest
 from cli_calls import call, write_data
 
-from qatviz.cli.launch import prepare
 from qatviz.cli.parser import parse
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
-from qatviz.training.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
+from qatviz.session.launch import prepare
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment
 
 

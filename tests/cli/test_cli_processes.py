@@ -11,9 +11,9 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import ROOT, call, write_data
 
-from qatviz.analysis.outcome import read_outcome
 from qatviz.errors import RecordError
-from qatviz.telemetry.record import RunRecord
+from qatviz.session.outcome import read_outcome
+from qatviz.telemetry.record.run_record import RunRecord
 
 TIMEOUT_S = 90
 OPTIONS = [

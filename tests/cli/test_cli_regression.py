@@ -8,9 +8,9 @@ from cli_calls import call, error_of, write_data
 from qatviz.app.recorded import recorded_run
 from qatviz.export.run_series import recorded_series
 from qatviz.metric import RMSE, WAYS
-from qatviz.telemetry.events import Evaluated
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import metric_in
+from qatviz.protocol.events import Evaluated
+from qatviz.telemetry.record.refill import metric_in
+from qatviz.telemetry.record.run_record import RunRecord
 
 OPTIONS = ("--network", "mlp", "--batch-size", 16, "--learning-rate", "0.003", "--evaluation-interval", 20)
 

@@ -5,14 +5,14 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.analysis.outcome import Outcome
 from qatviz.cli.tables import score_table, table, tensor_table
 from qatviz.metric import ACCURACY, RMSE
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
+from qatviz.session.outcome import Outcome
 
 #: What makes each column of the table as wide as it gets.
 WIDEST = {

@@ -8,7 +8,7 @@ import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters kn
 from cli_calls import call, write_data
 
 from qatviz.metric import WAYS
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 TENSORS = [
     "input.activations",

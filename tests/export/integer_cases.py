@@ -7,9 +7,9 @@ from qatviz.export.integers.lowering import integer_model
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense, GlobalAveragePool
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
-from qatviz.training.settings_book import SettingsBook
 
 #: Of every group of activations; tensors that cannot be negative start at 0.
 RANGE = (-2.5, 7.0)

@@ -27,10 +27,10 @@ from qatviz.network.layers import (
     ReLU6,
 )
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.settings_book import SettingsBook
 
 BATCH_SIZE, CALIBRATED_ON = 32, 64
 FEW_LAYERS = "few_layers"

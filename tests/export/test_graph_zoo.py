@@ -16,7 +16,7 @@ from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.proof.parity import codes_of, compare_logits
 from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import import load_model_file
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 SETTINGS = {
     "int8": {"preset": "tflite-int8"},

@@ -9,7 +9,7 @@ from test_parity import ALL_EXAMPLES, DEEP, DEEPEST, EXHAUSTIVE, SETTINGS, SHALL
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import REACHED, OnnxRunner
 from qatviz.export.proof.parity import Agreement, codes_of, compare_layers, compare_logits, run_logits
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 pytest.importorskip("onnx")
 pytest.importorskip("onnxruntime")

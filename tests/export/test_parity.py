@@ -8,7 +8,7 @@ import pytest
 from parity_cases import Trained, calibrated, digits
 
 from qatviz.export.integers.simulator import simulate
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 SETTINGS = {
     "int8": {"preset": "tflite-int8"},

@@ -15,11 +15,11 @@ from qatviz.export.tensorboard import write_events, write_series
 from qatviz.metric import WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
-from qatviz.telemetry import events
+from qatviz.protocol import events
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import EVALUATIONS, STEPS, history_names
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord, TensorHistogram
+from qatviz.telemetry.record.refill import EVALUATIONS, STEPS, history_names
+from qatviz.telemetry.record.run_record import RunRecord
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore")  # TensorBoard 1.15 is from 2019

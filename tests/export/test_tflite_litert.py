@@ -28,7 +28,7 @@ from qatviz.export.tflite.litert import (
 )
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.network.layers import Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 #: Settings of weights and activations whose files only LiteRT runs, and the option that makes them.
 WIDE = {

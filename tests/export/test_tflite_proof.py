@@ -10,7 +10,6 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of
 
-from qatviz.analysis.numbers import share_text
 from qatviz.export.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
@@ -23,6 +22,7 @@ from qatviz.export.tflite.runtime import Interpreter, TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 from qatviz.network.layers import Dense
+from qatviz.presentation.numbers import share_text
 
 
 @pytest.fixture(scope="module")

@@ -8,7 +8,7 @@ from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits, run_logits
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 SETTINGS = {
     "tflite-int8": {"preset": "tflite-int8"},

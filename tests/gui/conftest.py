@@ -9,10 +9,10 @@ import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
 from staging import StagedRun
 
-from qatviz.gui.context import Context
-from qatviz.gui.edits import Edits
-from qatviz.gui.run_model import RunModel
-from qatviz.gui.theme import DARK, Theme
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.theme import DARK, Theme
 
 
 @pytest.fixture(scope="session")

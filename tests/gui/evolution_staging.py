@@ -5,11 +5,11 @@ import pytest
 from PyQt5 import QtCore
 from PyQt5.QtTest import QTest
 
-from qatviz.gui.panels.evolution import EvolutionPanel
-from qatviz.telemetry import events
-from qatviz.telemetry.refill import STEPS
-from qatviz.telemetry.snapshots import StepRecord
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import StepRecord
+from qatviz.telemetry.record.refill import STEPS
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ from test_window import StagedLauncher
 
 from qatviz.errors import QatvizError, RecordError
 from qatviz.export.formats import Format, Option
-from qatviz.gui.exporting import Command
-from qatviz.telemetry.checkpoint_files import CheckpointInfo
+from qatviz.gui.model.exporting import Command
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 PATIENCE_MS = 20000
 AGREEMENT = {"identical": 0.9946, "largest": 1}

@@ -3,9 +3,9 @@
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
-from qatviz.gui.panels.layers_columns import INDEX
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.panels.layers.columns import INDEX
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 
 def change(context, run, *assignments):

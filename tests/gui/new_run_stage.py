@@ -6,9 +6,9 @@ import threading
 import numpy as np
 from PyQt5 import QtCore, QtTest
 
-from qatviz.analysis.data_look import GREY, RGB, ROWS, DataLook
 from qatviz.errors import DataError, NetworkError
-from qatviz.gui.launcher import Launcher
+from qatviz.gui.model.launcher import Launcher
+from qatviz.presentation.previews import GREY, RGB, ROWS, DataLook
 
 NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
 

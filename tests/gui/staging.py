@@ -8,12 +8,10 @@ from qatviz.errors import QatvizError, RunStateError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
-from qatviz.quant.affine import choose_grid, fake_quant, quantize
-from qatviz.quant.measures import flip_rate, measure
-from qatviz.telemetry import events
-from qatviz.telemetry.history import History
-from qatviz.telemetry.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names
-from qatviz.telemetry.snapshots import (
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import (
     SNAPSHOT_MEASURES,
     STEP_MEASURES,
     Snapshot,
@@ -22,8 +20,10 @@ from qatviz.telemetry.snapshots import (
     TensorValues,
     read_only,
 )
-from qatviz.training import commands as c
-from qatviz.training.settings_book import SettingsBook
+from qatviz.quant.affine import choose_grid, fake_quant, quantize
+from qatviz.quant.measures import flip_rate, measure
+from qatviz.telemetry.history import History
+from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, history_names
 
 INPUT_SHAPES = {"mlp": (28, 28, 1), "lenet": (28, 28, 1)}
 MAX_VALUES = 20000

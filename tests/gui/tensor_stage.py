@@ -3,8 +3,8 @@
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.tensor import CODES, TensorPanel
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.panels.tensor.panel import CODES, TensorPanel
+from qatviz.protocol.commands import ChangeSettings
 
 NAME = "conv1.weights"
 

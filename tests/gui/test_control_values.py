@@ -4,8 +4,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
-from qatviz.gui.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
+from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
+from qatviz.gui.widgets.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
 from qatviz.settings import (
     ACTIVATIONS,
     FROZEN,

@@ -5,10 +5,10 @@ import pytest
 from new_run_stage import DIGITS, look_of
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.analysis.data_look import GREY, RGB, ROWS, look_at
 from qatviz.data import from_arrays
-from qatviz.gui.dialogs.data_preview import DataPreview, heat_table, picture
-from qatviz.gui.theme import DARK, LIGHT, Theme
+from qatviz.gui.dialogs.new_run.data_preview import DataPreview, heat_table, picture
+from qatviz.gui.widgets.theme import DARK, LIGHT, Theme
+from qatviz.presentation.previews import GREY, RGB, ROWS, look_at
 
 
 @pytest.fixture

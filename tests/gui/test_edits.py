@@ -3,9 +3,9 @@
 import pytest
 from PyQt5 import QtTest
 
-from qatviz.gui.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
-from qatviz.telemetry import events
-from qatviz.training.commands import ApplyPreset, ChangeSettings
+from qatviz.gui.model.edits import DEBOUNCE_MS, HOLD, LIVE, Edits, describe
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
 
 BITS = ("conv1.weights", "num_bits")
 

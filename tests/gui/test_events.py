@@ -7,15 +7,15 @@ from PyQt5 import QtWidgets
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
-from qatviz.analysis.event_words import sentence
 from qatviz.errors import RunStateError
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.panels.events import EventsPanel
-from qatviz.gui.panels.events_model import MARK, STEP, WHAT
-from qatviz.gui.panels.events_text import is_listed, mark_of
-from qatviz.telemetry import events
-from qatviz.telemetry.events import Change
-from qatviz.training.commands import ApplyPreset, ChangeSettings, InspectTensor, Pause, RestoreCheckpoint, TakeSnapshot
+from qatviz.gui.panels.events.model import MARK, STEP, WHAT
+from qatviz.gui.panels.events.panel import EventsPanel
+from qatviz.gui.panels.events.text import is_listed, mark_of
+from qatviz.presentation.event_texts import sentence
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, InspectTensor, Pause, RestoreCheckpoint, TakeSnapshot
+from qatviz.protocol.events import Change
 
 ACCURACY = {"float": 0.971, "weights_only": 0.97, "activations_only": 0.969, "quantized": 0.968}
 

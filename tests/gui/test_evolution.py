@@ -6,10 +6,10 @@ from evolution_staging import change, click, curve, go_on, panel, restore, train
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 
-from qatviz.gui.panels.evolution import EvolutionPanel
-from qatviz.gui.panels.evolution_kinds import DEFAULT_SHOWN, KINDS
-from qatviz.gui.theme import LIGHT
-from qatviz.telemetry.refill import STEPS
+from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS
+from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.gui.widgets.theme import LIGHT
+from qatviz.telemetry.record.refill import STEPS
 
 # Empty states
 
@@ -350,7 +350,7 @@ def test_only_visible_plots_are_read(context, panel, trained):
 def test_many_curves_are_drawn_in_turns_while_nothing_moves_and_all_together_when_it_does(
     context, panel, trained, app, monkeypatch
 ):
-    monkeypatch.setattr("qatviz.gui.panels.evolution._POINTS_AT_ONCE", 1)
+    monkeypatch.setattr("qatviz.gui.panels.evolution.panel._POINTS_AT_ONCE", 1)
     run = trained(60)
     shown = panel("loss,sqnr,scale")
     plots = [shown.plots[key] for key in ("loss", "sqnr", "scale")]

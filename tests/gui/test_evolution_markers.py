@@ -5,10 +5,10 @@ from evolution_staging import change, click, go_on, panel, restore, train, train
 from PyQt5 import QtCore
 
 from qatviz.errors import RunStateError
-from qatviz.gui.panels.evolution import EvolutionPanel
-from qatviz.gui.panels.evolution_menu import MarkerMenu
-from qatviz.telemetry import events
-from qatviz.training.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint
+from qatviz.gui.panels.evolution.menu import MarkerMenu
+from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint
 
 
 def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, trained):

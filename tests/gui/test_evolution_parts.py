@@ -7,18 +7,18 @@ from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
 
-from qatviz.analysis.ticks import exponents, linear_ticks, log_ticks
-from qatviz.gui.curves import Curve, bounds, paint_curves, polygon
-from qatviz.gui.panels.evolution_axis import TimeAxis
-from qatviz.gui.panels.evolution_canvas import Canvas, VerticalLine
-from qatviz.gui.panels.evolution_kinds import KINDS, curves_of
-from qatviz.gui.panels.evolution_legend import Entry, Legend
-from qatviz.gui.panels.evolution_markers import markers_of, sentences
-from qatviz.gui.panels.evolution_strip import MarkerStrip
-from qatviz.gui.run_model import Happening
-from qatviz.telemetry import events
-from qatviz.telemetry.events import Change
-from qatviz.telemetry.refill import history_names
+from qatviz.gui.model.run_model import Happening
+from qatviz.gui.panels.evolution.axis import TimeAxis
+from qatviz.gui.panels.evolution.canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution.kinds import KINDS, curves_of
+from qatviz.gui.panels.evolution.legend import Entry, Legend
+from qatviz.gui.panels.evolution.markers import markers_of, sentences
+from qatviz.gui.panels.evolution.strip import MarkerStrip
+from qatviz.gui.widgets.curves import Curve, bounds, paint_curves, polygon
+from qatviz.presentation.ticks import exponents, linear_ticks, log_ticks
+from qatviz.protocol import events
+from qatviz.protocol.events import Change
+from qatviz.telemetry.record.refill import history_names
 
 # Axis
 

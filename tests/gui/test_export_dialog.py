@@ -7,12 +7,12 @@ from export_stage import FORMATS, RECORD, ExportLauncher, wait_for
 from PyQt5 import QtCore, QtTest, QtWidgets
 from staging import StagedRun
 
-from qatviz.analysis.numbers import share_text
-from qatviz.gui.dialogs.export import ExportDialog
-from qatviz.gui.dialogs.export_tables import flat, shown
-from qatviz.gui.exporting import Ended, Exporter, ExportWanted
-from qatviz.telemetry import events
-from qatviz.training import commands as c
+from qatviz.gui.dialogs.export.dialog import ExportDialog
+from qatviz.gui.dialogs.export.tables import flat, shown
+from qatviz.gui.model.exporting import Ended, Exporter, ExportWanted
+from qatviz.presentation.numbers import share_text
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
 
 DIRECTORY = "/runs/digits"
 
@@ -401,7 +401,7 @@ def test_nothing_but_all_is_a_hundred_percent():
 
 def test_the_folder_is_opened(run, make, app, monkeypatch, tmp_path):
     opened = []
-    monkeypatch.setattr("qatviz.gui.dialogs.export_result.QtGui.QDesktopServices.openUrl", opened.append)
+    monkeypatch.setattr("qatviz.gui.dialogs.export.result.QtGui.QDesktopServices.openUrl", opened.append)
     for path in (tmp_path / "a.tflite", tmp_path):
         result = show_record(make(), app, files=[str(path), str(tmp_path / "a.parity.json")])
         assert str(path) in result.where.text()

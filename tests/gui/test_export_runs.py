@@ -9,11 +9,11 @@ from PyQt5 import QtCore, QtTest
 from staging import StagedRun
 from test_window import prepared_of
 
-from qatviz.gui.exporting import Command, Exporter, ExportWanted
-from qatviz.gui.theme import DARK, Theme
-from qatviz.gui.window import MainWindow
-from qatviz.telemetry import events
-from qatviz.training import commands as c
+from qatviz.gui.model.exporting import Command, Exporter, ExportWanted
+from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.gui.window.main_window import MainWindow
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
 
 NOW = ExportWanted("/runs/a", "", "wide", {}, "/runs/a/x.wide")
 THEN = NOW._replace(checkpoint="step-00000003")

@@ -16,9 +16,9 @@ from qatviz.app.launching import AppLauncher
 from qatviz.app.recorded import recorded_run
 from qatviz.cli.parser import parse
 from qatviz.errors import RecordError
-from qatviz.gui.dialogs.export import ExportDialog
-from qatviz.gui.exporting import Exporter, ExportWanted
-from qatviz.telemetry.checkpoint_files import SUBDIRECTORY
+from qatviz.gui.dialogs.export.dialog import ExportDialog
+from qatviz.gui.model.exporting import Exporter, ExportWanted
+from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENVIRON = dict(os.environ, PYTHONPATH=ROOT)

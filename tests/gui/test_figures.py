@@ -9,9 +9,9 @@ import pyqtgraph as pg
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.gui.dialogs.save_figure import SaveFigureDialog
-from qatviz.gui.figures import FigureError, FigureMenu, picture, save_csv, save_png, save_svg
-from qatviz.gui.plot import Plot
+from qatviz.gui.widgets.figures.figure import FigureError, FigureMenu, picture, save_csv, save_png, save_svg
+from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
+from qatviz.gui.widgets.plot import Plot
 
 SIZE = QtCore.QSize(500, 300)
 

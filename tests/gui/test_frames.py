@@ -2,7 +2,7 @@
 
 import pytest
 
-from qatviz.gui.frames import LONGEST_REST_S, TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
+from qatviz.gui.model.frames import LONGEST_REST_S, TICK_BUDGET_S, TOUCHED_SHARE, WATCHING_SHARE, Frames
 
 
 class Clock:

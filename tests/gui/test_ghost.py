@@ -7,12 +7,12 @@ import numpy as np
 import pytest
 
 from qatviz.analysis import pending
-from qatviz.gui.edits import HOLD
-from qatviz.gui.ghost import ghost_of
-from qatviz.gui.run_model import RunModel
+from qatviz.gui.model.edits import HOLD
+from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.run_model import RunModel
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.measures import measure
-from qatviz.telemetry.snapshots import TensorValues
-from qatviz.training.commands import InspectTensor
 
 NAME = "conv1.weights"
 

@@ -5,9 +5,9 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from qatviz.gui.histogram_axis import HeldRange, HeldTop, label, octave_ticks, ticks
-from qatviz.gui.histogram_layout import FIT, GAP_PX, LARGE, MEDIUM, SIZES, SMALL, arrange
-from qatviz.gui.histogram_picking import picked
+from qatviz.gui.panels.histograms.axis import HeldRange, HeldTop, label, octave_ticks, ticks
+from qatviz.gui.panels.histograms.layout import FIT, GAP_PX, LARGE, MEDIUM, SIZES, SMALL, arrange
+from qatviz.gui.panels.histograms.picking import picked
 
 finite = st.floats(-1e6, 1e6)
 NAMES = list("abcdef")

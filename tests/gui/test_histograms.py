@@ -8,13 +8,13 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
 from staging import StagedRun
 
-from qatviz.gui.edits import HOLD
-from qatviz.gui.figure_files import picture, save_csv, save_svg
-from qatviz.gui.histogram_tile import TilePainter
-from qatviz.gui.panels import histograms
-from qatviz.gui.panels.histograms import HistogramsPanel
-from qatviz.gui.theme import LIGHT
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.model.edits import HOLD
+from qatviz.gui.panels.histograms import panel as histograms
+from qatviz.gui.panels.histograms.panel import HistogramsPanel
+from qatviz.gui.panels.histograms.tile import TilePainter
+from qatviz.gui.widgets.figures.files import picture, save_csv, save_svg
+from qatviz.gui.widgets.theme import LIGHT
+from qatviz.protocol.commands import ChangeSettings
 
 Qt = QtCore.Qt
 

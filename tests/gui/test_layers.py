@@ -8,14 +8,14 @@ from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
 
-from qatviz.analysis.numbers import bytes_text, percent_text
 from qatviz.analysis.verdict import GOOD
-from qatviz.gui.panels.layers import LayersPanel
-from qatviz.gui.panels.layers_columns import COLUMNS, INDEX, MEASURES
-from qatviz.gui.panels.layers_model import SORT_ROLE
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, MEASURES
+from qatviz.gui.panels.layers.model import SORT_ROLE
+from qatviz.gui.panels.layers.panel import LayersPanel
+from qatviz.presentation.numbers import bytes_text, percent_text
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 
 @pytest.fixture

@@ -6,9 +6,9 @@ from layers_stage import change, with_measures
 from PyQt5 import QtCore, QtWidgets
 from PyQt5.QtCore import Qt
 
-from qatviz.gui.panels.layers import LayersPanel
-from qatviz.gui.panels.layers_columns import COLUMNS, INDEX
-from qatviz.gui.theme import LIGHT
+from qatviz.gui.panels.layers.columns import COLUMNS, INDEX
+from qatviz.gui.panels.layers.panel import LayersPanel
+from qatviz.gui.widgets.theme import LIGHT
 
 
 @pytest.fixture

@@ -6,14 +6,14 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.analysis.graph_layout import DOWN, RIGHT
-from qatviz.gui.panels.network import NetworkPanel
-from qatviz.gui.panels.network_items import Edges
-from qatviz.gui.panels.network_legend import color_at
-from qatviz.gui.panels.network_measures import BAD, GOOD, MEASURES, NEUTRAL
-from qatviz.gui.run_model import replace
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.model.run_model import replace
+from qatviz.gui.panels.network.items import Edges
+from qatviz.gui.panels.network.legend import color_at
+from qatviz.gui.panels.network.measures import BAD, GOOD, MEASURES, NEUTRAL
+from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.presentation.network.layout import DOWN, RIGHT
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 LEFT, NONE = QtCore.Qt.LeftButton, QtCore.Qt.NoModifier
 

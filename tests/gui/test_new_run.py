@@ -12,11 +12,11 @@ from PyQt5 import QtCore, QtTest
 from qatviz import metric
 from qatviz.errors import DataError, SettingError
 from qatviz.gui.dialogs.check_worker import CheckWorker
-from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.new_run import BATCH_SIZE, OPTIMIZERS, SEED, STEPS, TASKS, NewRun, directory_problem
+from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.model.new_run import BATCH_SIZE, OPTIMIZERS, SEED, STEPS, TASKS, NewRun, directory_problem
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import PRESETS
-from qatviz.training import run_spec
+from qatviz.protocol import run_spec
 
 
 @pytest.fixture

@@ -16,8 +16,8 @@ from qatviz.app import looks as looks_module
 from qatviz.app.launching import AppLauncher
 from qatviz.app.looks import ModelLooks, is_data, look_at_data
 from qatviz.errors import DataError, NetworkError, QatvizError
-from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.new_run_looks import DataQuestion, ModelQuestion
+from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.model.looks import DataQuestion, ModelQuestion
 
 # TensorFlow takes its time to make the files.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]

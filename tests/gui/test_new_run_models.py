@@ -8,9 +8,9 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 from qatviz.cli.parser import parse
 from qatviz.errors import NetworkError
-from qatviz.gui.dialogs.new_run import NewRunDialog
-from qatviz.gui.new_run import NewRun, is_model_path, names_model, network_problem, stem_of
-from qatviz.gui.new_run_looks import DataQuestion, ModelLook, ModelQuestion, misfit
+from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
+from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit
+from qatviz.gui.model.new_run import NewRun, is_model_path, names_model, network_problem, stem_of
 from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
 
 LENET = zoo.build("lenet", (28, 28, 1), 10)

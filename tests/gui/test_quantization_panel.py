@@ -3,12 +3,12 @@
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.gui.edits import HOLD, LIVE
-from qatviz.gui.panels.quantization import EVERYTHING, SELECTED, QuantizationPanel
+from qatviz.gui.model.edits import HOLD, LIVE
+from qatviz.gui.panels.settings.quantization import EVERYTHING, SELECTED, QuantizationPanel
 from qatviz.presets import PRESETS
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
 from qatviz.settings import ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, WEIGHTS
-from qatviz.telemetry import events
-from qatviz.training.commands import ApplyPreset, ChangeSettings
 
 
 @pytest.fixture

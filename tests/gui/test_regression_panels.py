@@ -4,13 +4,13 @@ import numpy as np
 import pytest
 from evolution_staging import change, go_on, panel, train, values  # noqa: F401
 
-from qatviz.analysis.event_words import sentence
-from qatviz.gui.panels.events_text import details
-from qatviz.gui.panels.evolution_kinds import KINDS, curves_of, score_kind
-from qatviz.gui.panels.run_settings import RunSettingsPanel
+from qatviz.gui.panels.events.text import details
+from qatviz.gui.panels.evolution.kinds import KINDS, curves_of, score_kind
+from qatviz.gui.panels.settings.run import RunSettingsPanel
 from qatviz.metric import ACCURACY, METRICS, RMSE
-from qatviz.telemetry import events
-from qatviz.telemetry.refill import EVALUATIONS, history_names
+from qatviz.presentation.event_texts import sentence
+from qatviz.protocol import events
+from qatviz.telemetry.record.refill import EVALUATIONS, history_names
 
 ERRORS = (0.0213, 0.0251, 0.0248, 0.0302)
 

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from qatviz.gui import run_model
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, TensorValues
-from qatviz.training.commands import ChangeSettings
+from qatviz.gui.model import run_model
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, TensorValues
 
 
 def topics_of(model):

@@ -5,10 +5,10 @@ from types import SimpleNamespace
 import pytest
 from PyQt5 import QtCore, QtTest
 
-from qatviz.gui.controls.relevance import OPTIMIZER_SETTINGS
-from qatviz.gui.panels.run_settings import RunSettingsPanel
-from qatviz.telemetry import events
-from qatviz.training.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.gui.panels.settings.run import RunSettingsPanel
+from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Evaluate, SaveCheckpoint, SetSteps
 
 
 @pytest.fixture

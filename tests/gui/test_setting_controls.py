@@ -3,9 +3,9 @@
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.gui.controls.setting_control import SettingControl, align
-from qatviz.gui.controls.state_mark import PENDING
-from qatviz.gui.controls.values import default_of
+from qatviz.gui.widgets.controls.setting_control import SettingControl, align
+from qatviz.gui.widgets.controls.state_mark import PENDING
+from qatviz.gui.widgets.controls.values import default_of
 from qatviz.settings import ACTIVATIONS, KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
 
 DECLARED = [(s, kind) for s in QUANTIZER_SETTINGS.values() for kind in s.kinds]

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qatviz.gui.panels.sparkline import RENEW_S, Sparklines, normalized
+from qatviz.gui.panels.layers.sparkline import RENEW_S, Sparklines, normalized
 from qatviz.telemetry.history import History, Series
 
 

@@ -4,7 +4,7 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtGui
 
-from qatviz.gui.panels.tensor_bars import LEAST_HEIGHT, Bars
+from qatviz.gui.panels.tensor.bars import LEAST_HEIGHT, Bars
 
 COLOR = QtGui.QColor(200, 30, 60)
 

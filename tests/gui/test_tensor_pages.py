@@ -8,13 +8,13 @@ from PyQt5 import QtCore, QtGui, QtTest
 from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
 
 from qatviz.errors import RunStateError
-from qatviz.gui.edits import HOLD
-from qatviz.gui.panels.tensor import ASK_INTERVAL_S, CHANNELS, CODES, ERROR, TIME
-from qatviz.gui.panels.tensor_view import view_of
+from qatviz.gui.model.edits import HOLD
+from qatviz.gui.panels.tensor.panel import ASK_INTERVAL_S, CHANNELS, CODES, ERROR, TIME
+from qatviz.gui.panels.tensor.view import view_of
+from qatviz.protocol import events
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
-from qatviz.training.commands import InspectTensor
 
 
 def inspected(run):

@@ -8,11 +8,11 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
 from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
 
-from qatviz.gui.edits import HOLD
-from qatviz.gui.ghost import ghost_of
-from qatviz.gui.panels.tensor import CHANNELS, CODES, ERROR, TIME, TensorPanel
-from qatviz.gui.theme import LIGHT
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES
+from qatviz.gui.model.edits import HOLD
+from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, TIME, TensorPanel
+from qatviz.gui.widgets.theme import LIGHT
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 # Empty states
 

@@ -5,8 +5,8 @@ import itertools
 import pytest
 from PyQt5 import QtGui
 
-from qatviz.gui import theme as module
-from qatviz.gui.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
+from qatviz.gui.widgets import theme as module
+from qatviz.gui.widgets.theme import DARK, LIGHT, SYSTEM, Theme, system_is_dark
 
 
 @pytest.mark.parametrize(

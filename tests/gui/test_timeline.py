@@ -3,9 +3,9 @@
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from qatviz.gui.timeline import Timeline
-from qatviz.telemetry import events
-from qatviz.telemetry.events import Change
+from qatviz.protocol import events
+from qatviz.protocol.events import Change
+from qatviz.protocol.timeline import Timeline
 
 
 class Staged:

@@ -8,12 +8,12 @@ from staging import StagedRun
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.errors import QatvizError
-from qatviz.gui import actions
-from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.theme import DARK, Theme
-from qatviz.gui.window import MainWindow
-from qatviz.telemetry import events
-from qatviz.training import commands as c
+from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.gui.window import actions
+from qatviz.gui.window.main_window import MainWindow
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
 
 
 class StagedLauncher(Launcher):
@@ -383,7 +383,7 @@ def test_every_action_has_a_help_text_and_no_key_twice():
 
 
 def test_the_folder_of_runs_can_be_chosen(monkeypatch, tmp_path):
-    from qatviz.app.folders import RUNS_VARIABLE, new_run_directory
+    from qatviz.session.folders import RUNS_VARIABLE, new_run_directory
 
     monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "mine"))
     first = new_run_directory("lenet")

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.export.integers.fixed_point import fixed_point, requantize
-from qatviz.quant.agreeing_scales import FARTHEST, agreeing_scales, round_alike
+from qatviz.quant.tie_safe_scales import FARTHEST, agreeing_scales, round_alike
 
 INPUT, OUTPUT = np.float32(0.0237), np.float32(0.0411)
 

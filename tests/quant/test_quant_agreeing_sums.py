@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qatviz.export.integers.fixed_point import common_fixed_point, round_shift
-from qatviz.quant.agreeing_scales import FARTHEST
-from qatviz.quant.agreeing_sums import agreeing_sum_scale
+from qatviz.quant.tie_safe_scales import FARTHEST
+from qatviz.quant.tie_safe_sums import agreeing_sum_scale
 
 ZERO_POINTS = [(0, 0), (-128, -128), (-128, 10)]
 

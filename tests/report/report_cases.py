@@ -6,9 +6,9 @@ from xml.etree import ElementTree
 
 from staging import StagedRun
 
-from qatviz.telemetry.events import Event
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import Snapshot, StepRecord
+from qatviz.protocol.events import Event
+from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 VOID = {"meta", "br", "hr", "img", "link", "col"}
 

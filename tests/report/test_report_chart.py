@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from report_cases import points_of
 
-from qatviz.analysis.series import Points
+from qatviz.presentation.series import Points
 from qatviz.report.chart import Axis, Curve, Marker, chart
 
 SPAN, SIZE = (0, 100), (300.0, 150.0)

@@ -11,7 +11,7 @@ from qatviz.report import exports
 from qatviz.report.exports import find_exports
 from qatviz.report.page import page
 from qatviz.report.run_data import read_run
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 HOSTILE = "<img src=x onerror=alert(1)>"
 

@@ -8,12 +8,12 @@ import pytest
 from report_cases import recorded
 from staging import StagedRun
 
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.report.chart import TOP
 from qatviz.report.heat import _ROW, HIGH, LEVELS, LOW, heat_pictures, levels, section, style
 from qatviz.report.run_data import read_run
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import STEP_MEASURES
-from qatviz.training.commands import ChangeSettings
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 def test_levels():

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 from staging import StagedRun
 
+from qatviz.protocol.commands import ChangeSettings
 from qatviz.report.histogram import _BOTTOM, _TOP, SIZE, Shown, common_axis, histogram, shown_at
-from qatviz.training.commands import ChangeSettings
 
 FLOOR, ROOM = SIZE[1] - _BOTTOM, SIZE[1] - _BOTTOM - _TOP
 

@@ -13,19 +13,19 @@ from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import checks, zoo
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
 from qatviz.report import sections
 from qatviz.report.page import page
 from qatviz.report.run_data import Happening, read_run
 from qatviz.report.shown import shown_run
 from qatviz.report.tensor_rows import COLUMNS, tensor_rows
-from qatviz.telemetry import events
 from qatviz.telemetry.history import History
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.refill import STEPS as STEPS_TRACK
-from qatviz.telemetry.refill import history_names, refill
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
-from qatviz.training.commands import ChangeSettings
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.refill import STEPS as STEPS_TRACK
+from qatviz.telemetry.record.refill import history_names, refill
+from qatviz.telemetry.record.run_record import RunRecord
 
 HOSTILE = "<script src=http://evil.example>alert(1)</script><b onclick='x'>\"&amp;\u202e\x00"
 STEPS = 96

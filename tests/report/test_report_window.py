@@ -13,10 +13,10 @@ from staging import StagedRun
 from qatviz.app.launching import AppLauncher
 from qatviz.app.report import report_job
 from qatviz.export.errors import ExportError
-from qatviz.gui.launcher import Launcher, Prepared
-from qatviz.gui.run_model import RunModel
-from qatviz.gui.theme import Theme
-from qatviz.gui.window import MainWindow
+from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.theme import Theme
+from qatviz.gui.window.main_window import MainWindow
 
 TIMEOUT_S = 60.0
 

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qatviz.analysis.numbers import bytes_text, count, percent_text, shape_text, share_text, si
-from qatviz.analysis.ticks import linear_ticks, log_ticks
+from qatviz.presentation.numbers import bytes_text, count, percent_text, shape_text, share_text, si
+from qatviz.presentation.ticks import linear_ticks, log_ticks
 from qatviz.report import words
 
 NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)

@@ -9,7 +9,7 @@ from qatviz.errors import RecordError
 from qatviz.export.errors import ExportError
 from qatviz.report import writing
 from qatviz.report.writing import write_report
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 
 @pytest.fixture(scope="module")

@@ -6,8 +6,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from qatviz.protocol.events import Paused
 from qatviz.telemetry.channel import Channel
-from qatviz.telemetry.events import Paused
 
 
 def event(i):

@@ -11,8 +11,8 @@ import pytest
 from telemetry_samples import assert_same_array
 
 from qatviz.errors import RecordError
-from qatviz.telemetry import checkpoint_files
-from qatviz.telemetry.checkpoint_files import CheckpointFiles
+from qatviz.telemetry.record import checkpoint_files
+from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 
 ARRAYS = {
     "conv1/kernel:0": np.random.RandomState(0).normal(size=(3, 3, 1, 8)).astype(np.float32),

@@ -6,8 +6,8 @@ import json
 import pytest
 
 from qatviz.errors import RecordError
-from qatviz.telemetry import events
-from qatviz.telemetry.events import ENDINGS, EVENT_KINDS, Change, Evaluated, Event, Failed, event_from
+from qatviz.protocol import events
+from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Change, Evaluated, Event, Failed, event_from
 
 SAMPLES = {
     "int": 3,
@@ -27,7 +27,7 @@ def sample(cls):
         if field.name == "metric":
             return "rmse"
         name = getattr(field.type, "__name__", None) or str(field.type)
-        return SAMPLES[name.replace("typing.", "").replace("qatviz.telemetry.", "")]
+        return SAMPLES[name.replace("typing.", "").replace("qatviz.protocol.", "")]
 
     return cls(**{field.name: value(field) for field in dataclasses.fields(cls)})
 

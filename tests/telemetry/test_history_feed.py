@@ -10,13 +10,13 @@ from telemetry_samples import NUM_TENSORS, snapshot, step_record, step_values
 
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS
+from qatviz.protocol.events import Evaluated
 from qatviz.telemetry import history_feed
-from qatviz.telemetry.events import Evaluated
 from qatviz.telemetry.history import History
 from qatviz.telemetry.history_feed import HistoryFeed, Recall
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_reader import StepSeries
-from qatviz.telemetry.refill import history_names, refill
+from qatviz.telemetry.record.reader import StepSeries
+from qatviz.telemetry.record.refill import history_names, refill
+from qatviz.telemetry.record.run_record import RunRecord
 
 NAMES = history_names([f"t{index}" for index in range(NUM_TENSORS)])
 SERIES = [name for names in NAMES.values() for name in names]

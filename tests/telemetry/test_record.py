@@ -13,11 +13,11 @@ from hypothesis import strategies as st
 from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step_record
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.events import Change, CommandApplied, Evaluated, Paused, Started
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_database import SNAPSHOTS_KEPT_WHOLE, is_kept
-from qatviz.telemetry.record_reader import RecordReader
-from qatviz.telemetry.record_schema import open_for_reading
+from qatviz.protocol.events import Change, CommandApplied, Evaluated, Paused, Started
+from qatviz.telemetry.record.database import SNAPSHOTS_KEPT_WHOLE, is_kept
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import open_for_reading
 
 DESCRIPTION = {"network": {"name": "lenet", "layers": [1, 2]}, "seed": 0, "versions": {"numpy": np.__version__}}
 

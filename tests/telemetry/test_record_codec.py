@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 from telemetry_samples import assert_same_array, assert_same_snapshot, assert_steps, snapshot, step_record
 
-from qatviz.telemetry.record_codec import (
+from qatviz.telemetry.record.codec import (
     pack,
     pack_snapshot,
     pack_steps,
@@ -23,7 +23,7 @@ from qatviz.telemetry.record_codec import (
     unpack_snapshot,
     unpack_steps,
 )
-from qatviz.telemetry.record_reader import StepSeries
+from qatviz.telemetry.record.reader import StepSeries
 
 DTYPES = st.sampled_from([np.bool_, np.int8, np.uint16, np.int32, np.int64, np.float16, np.float32, np.float64])
 ARRAYS = DTYPES.flatmap(lambda dtype: hnp.arrays(dtype, hnp.array_shapes(min_dims=0, max_dims=3, min_side=0)))

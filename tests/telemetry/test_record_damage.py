@@ -9,9 +9,9 @@ import pytest
 from telemetry_samples import snapshot, step_record
 
 from qatviz.errors import RecordError
-from qatviz.telemetry import record_schema
-from qatviz.telemetry.events import Evaluated, Paused
-from qatviz.telemetry.record import RunRecord
+from qatviz.protocol.events import Evaluated, Paused
+from qatviz.telemetry.record import schema
+from qatviz.telemetry.record.run_record import RunRecord
 
 N_MUTATIONS = 400
 
@@ -230,7 +230,7 @@ def test_edited_databases_are_refused(damaged, statements):
 def test_hostile_rows_with_right_checksums_are_refused(damaged, table, fields, body):
     connection = sqlite3.connect(str(damaged / "run.sqlite"))
     connection.execute(f"DELETE FROM {table} WHERE id = ?", fields[:1])
-    record_schema.insert(connection, table, *fields, body=body)
+    schema.insert(connection, table, *fields, body=body)
     connection.commit()
     connection.close()
     with pytest.raises(RecordError, match=r"run\.sqlite"):
@@ -241,5 +241,5 @@ def test_a_newer_format_says_which_one_is_read(damaged):
     connection = sqlite3.connect(str(damaged / "run.sqlite"))
     connection.execute("PRAGMA user_version=2")
     connection.close()
-    with pytest.raises(RecordError, match=f"format 2.*reads {record_schema.FORMAT_VERSION}"):
+    with pytest.raises(RecordError, match=f"format 2.*reads {schema.FORMAT_VERSION}"):
         RunRecord.read(damaged)

@@ -9,10 +9,10 @@ import pytest
 from telemetry_samples import assert_steps, snapshot, step_record
 
 from qatviz.errors import RecordError
-from qatviz.telemetry import record_database, record_writer
-from qatviz.telemetry.events import Finished, Paused
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_writer import RecordWriter
+from qatviz.protocol.events import Finished, Paused
+from qatviz.telemetry.record import database, writer
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.writer import RecordWriter
 
 TIMEOUT_S = 30
 
@@ -64,7 +64,7 @@ def _at(step, sample=step_record(1)):
 
 def limit_pages(monkeypatch, max_pages):
     """Connections of the writer refuse to let the file grow beyond so many pages: SQLite's own "disk is full"."""
-    connect = record_database.connect
+    connect = database.connect
 
     def limited(path, mode):
         connection = connect(path, mode)
@@ -72,7 +72,7 @@ def limit_pages(monkeypatch, max_pages):
             connection.execute(f"PRAGMA max_page_count={max_pages}")
         return connection
 
-    monkeypatch.setattr(record_database, "connect", limited)
+    monkeypatch.setattr(database, "connect", limited)
 
 
 def test_a_full_disk(tmp_path, failures, monkeypatch):
@@ -98,7 +98,7 @@ def test_a_full_disk(tmp_path, failures, monkeypatch):
 
 LIMITED_WRITER = """
 import resource, signal, sys
-from qatviz.telemetry.record import RunRecord
+from qatviz.telemetry.record.run_record import RunRecord
 from telemetry_samples import snapshot, step_record
 
 record = RunRecord.create(sys.argv[1], {})
@@ -173,14 +173,14 @@ def test_another_run_in_its_place(record, failures, tmp_path):
 
 
 def test_a_directory_that_vanishes_during_a_commit(record, failures, monkeypatch):
-    identity = record_database._identity
+    identity = database._identity
     looks = []
 
     def vanish_at_the_second_look(path):
         looks.append(path)
         return (0, 0) if len(looks) == 2 else identity(path)
 
-    monkeypatch.setattr(record_database, "_identity", vanish_at_the_second_look)
+    monkeypatch.setattr(database, "_identity", vanish_at_the_second_look)
     record.append_event(Paused(1, ""))
     assert_failed(record, failures, "replaced")
     assert len(looks) == 2
@@ -190,7 +190,7 @@ def test_retry_while_it_still_fails_says_why(record, failures, monkeypatch):
     def fail(*_):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(record_database.os, "stat", fail)
+    monkeypatch.setattr(database.os, "stat", fail)
     record.append_event(Paused(1, ""))
     assert_failed(record, failures, "Input/output error")
     assert not record.retry() and "Input/output error" in str(record.failure)
@@ -256,7 +256,7 @@ class StagedDatabase:
 @pytest.fixture
 def staged(monkeypatch):
     database = StagedDatabase()
-    monkeypatch.setattr(record_writer, "RecordDatabase", database)
+    monkeypatch.setattr(writer, "RecordDatabase", database)
     return database
 
 
@@ -264,7 +264,7 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
     assert staged.entered.wait(TIMEOUT_S)
-    n = 2 * record_writer._MAX_LOAD
+    n = 2 * writer._MAX_LOAD
     progress = []
 
     def produce():
@@ -275,7 +275,7 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     producer = threading.Thread(target=produce)
     producer.start()
     producer.join(0.5)  # it can't end: the disk is stuck
-    assert producer.is_alive() and len(progress) == record_writer._MAX_LOAD
+    assert producer.is_alive() and len(progress) == writer._MAX_LOAD
     assert not writer.flush(0.01)
     staged.gate.set()
     producer.join(TIMEOUT_S)
@@ -287,7 +287,7 @@ def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
     writer.put((0, 0), urgent=True)
     assert staged.entered.wait(TIMEOUT_S)
-    n = 2 * record_writer._MAX_LOAD
+    n = 2 * writer._MAX_LOAD
     producer = threading.Thread(target=lambda: [writer.put((0, i)) for i in range(1, n)])
     producer.start()
     staged.error = OSError(28, "No space left on device")

@@ -17,15 +17,15 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.analysis.outcome import read_outcome
 from qatviz.app.recorded import recorded_run
-from qatviz.cli.launch import prepare
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError, RecordError
-from qatviz.telemetry import record_schema
-from qatviz.telemetry.checkpoint_files import CheckpointFiles
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.run_lock import LOCK_NAME
+from qatviz.session.launch import prepare
+from qatviz.session.outcome import read_outcome
+from qatviz.telemetry.record import schema
+from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
+from qatviz.telemetry.record.run_lock import LOCK_NAME
+from qatviz.telemetry.record.run_record import RunRecord
 
 #: QATVIZ_EXHAUSTIVE=1 asks for all.
 MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 24
@@ -93,7 +93,7 @@ def is_refused(act, directory):
 
 @contextlib.contextmanager
 def database(directory):
-    connection = sqlite3.connect(str(directory / record_schema.DATABASE_NAME))
+    connection = sqlite3.connect(str(directory / schema.DATABASE_NAME))
     try:
         yield connection
         connection.commit()
@@ -110,7 +110,7 @@ def rewritten(connection, table, change):
         crcs = ("body_crc", "crc")
         fields = [value for name, value in values.items() if name not in crcs]
         fields, body = change(fields, body)
-        record_schema.insert(connection, table, *fields, body=body, replace=True)
+        schema.insert(connection, table, *fields, body=body, replace=True)
 
 
 VALUES = [

@@ -9,9 +9,9 @@ import pytest
 from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step_record
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.events import Paused
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.record_schema import DATABASE_NAME
+from qatviz.protocol.events import Paused
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import DATABASE_NAME
 
 MAX_LOSS_S = 1.0
 
@@ -19,8 +19,8 @@ MAX_LOSS_S = 1.0
 WRITER = """
 import sys, threading, time
 import numpy as np
-from qatviz.telemetry.events import Paused
-from qatviz.telemetry.record import RunRecord
+from qatviz.protocol.events import Paused
+from qatviz.telemetry.record.run_record import RunRecord
 from telemetry_samples import snapshot, step_record
 
 def tell(*words):

@@ -7,12 +7,12 @@ import sys
 import pytest
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.run_lock import LOCK_NAME, RunLock
+from qatviz.telemetry.record.run_lock import LOCK_NAME, RunLock
 
 HOLDER = """
 import sys
 from pathlib import Path
-from qatviz.telemetry.run_lock import RunLock
+from qatviz.telemetry.record.run_lock import RunLock
 lock = RunLock(Path(sys.argv[1]))
 print("held", flush=True)
 sys.stdin.read()

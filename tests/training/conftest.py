@@ -4,9 +4,9 @@ import threading
 
 import pytest
 
+from qatviz.protocol.run_spec import Placement
 from qatviz.training import trainer
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.run_spec import Placement
 
 _GRAPHS = {}
 _BUILDING = threading.Lock()

@@ -8,11 +8,11 @@ from qatviz.data import BatchSchedule
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import AveragePool, Conv2D, Dense, Flatten, ReLU
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, TakeSnapshot
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.quant import affine, measures, ranges
 from qatviz.settings import MIN_MAX, MSE, PERCENTILE, WEIGHTS
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
-from qatviz.training.commands import ChangeSettings, TakeSnapshot
 from qatviz.training.range_policy import SEARCH_INTERVAL
 
 ROWS = {name: index for index, name in enumerate(STEP_MEASURES)}

@@ -6,8 +6,8 @@ from training_cases import mlp
 
 from qatviz.errors import RecordError, RunStateError, SettingError
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.training.moments import Moment, Moments
-from qatviz.training.settings_book import SettingsBook
 
 BOOK = SettingsBook.from_preset(quantization_plan(mlp()), "tflite-int8")
 SIZE = 1000

@@ -7,6 +7,7 @@ import pytest
 from training_cases import mlp
 
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import ranges
 from qatviz.quant.live_state import initial_ranges, layout
 from qatviz.settings import FROZEN, MIN_MAX, MSE, PERCENTILE
@@ -19,7 +20,6 @@ from qatviz.training.range_policy import (
     actions_on_change,
     held_ranges,
 )
-from qatviz.training.settings_book import SettingsBook
 
 PLAN = quantization_plan(mlp())
 PLACE = layout(PLAN)

@@ -12,13 +12,13 @@ from qatviz.errors import NetworkError
 from qatviz.metric import RMSE, WAYS
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.refill import metric_in
-from qatviz.training.commands import Evaluate
+from qatviz.protocol import events
+from qatviz.protocol.commands import Evaluate
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.telemetry.record.refill import metric_in
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.evaluation import EVALUATIONS
 from qatviz.training.objective import OBJECTIVES
-from qatviz.training.run_spec import RunSpec
 
 OUTPUTS = 2
 

@@ -8,11 +8,8 @@ import pytest
 from training_cases import PATIENCE_S, Driver, assert_answers, dataset, graph_of, spec
 
 from qatviz.errors import RunStateError, SettingError
-from qatviz.settings import QUANTIZER_SETTINGS
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import STEP_MEASURES, Snapshot, StepRecord
-from qatviz.training import handle, trainer
-from qatviz.training.commands import (
+from qatviz.protocol import events
+from qatviz.protocol.commands import (
     ApplyPreset,
     ChangeSettings,
     Command,
@@ -28,6 +25,9 @@ from qatviz.training.commands import (
     TakeSnapshot,
     Undo,
 )
+from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
+from qatviz.settings import QUANTIZER_SETTINGS
+from qatviz.training import handle, trainer
 from qatviz.training.evaluation import EVALUATIONS
 from qatviz.training.graph import TrainingGraph
 

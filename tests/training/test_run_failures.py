@@ -11,11 +11,8 @@ from training_cases import PATIENCE_S, Driver, assert_answers, convnet, graph_of
 from qatviz.errors import RecordError, RunStateError
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import Snapshot
-from qatviz.training import handle, trainer
-from qatviz.training.commands import (
+from qatviz.protocol import events
+from qatviz.protocol.commands import (
     ChangeSettings,
     Pause,
     RestoreCheckpoint,
@@ -24,6 +21,9 @@ from qatviz.training.commands import (
     TakeSnapshot,
     Undo,
 )
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training import handle, trainer
 from qatviz.training.graph import NonFiniteLoss
 from qatviz.training.moments import Moment
 

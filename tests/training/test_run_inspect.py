@@ -3,11 +3,11 @@
 import numpy as np
 from training_cases import Driver, assert_answers, spec
 
+from qatviz.protocol import events
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import measure
-from qatviz.telemetry import events
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
-from qatviz.training.commands import InspectTensor
 
 EXACT = ("mse", "mse_clipping", "mse_rounding", "rmse_over_scale", "clipped", "flushed", "used_codes", "effective_bits")
 

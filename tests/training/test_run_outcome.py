@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from training_cases import Driver, spec
 
-from qatviz.analysis.outcome import Outcome
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.training.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, SingleStep, Undo
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, SingleStep, Undo
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.outcome import Outcome
+from qatviz.telemetry.record.run_record import RunRecord
 
 BITS = [ChangeSettings((("*.weights.num_bits", bits),)) for bits in (3, 4, 5, 6)]
 RATE = ChangeSettings((("run.learning_rate", 0.5), ("logits.weights.num_bits", 7)))

@@ -7,11 +7,11 @@ import pytest
 from training_cases import Driver, assert_same_arrays, graph_of, spec
 
 from qatviz.errors import RecordError
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import Snapshot
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training import checkpointer
-from qatviz.training.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
 from qatviz.training.handle import Run
 from qatviz.training.moments import Moment
 

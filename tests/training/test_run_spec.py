@@ -9,8 +9,8 @@ from training_cases import convnet, dataset, mlp, spec
 from qatviz.errors import NetworkError, QatvizError, RecordError, SettingError
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense
-from qatviz.training.commands import ChangeSettings
-from qatviz.training.run_spec import RunSpec
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.run_spec import RunSpec
 
 SPEC = spec(
     optimizer="momentum",

@@ -3,9 +3,8 @@
 import pytest
 from training_cases import Driver, assert_same_arrays, convnet, graph_of, mlp, spec
 
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.training.commands import (
+from qatviz.protocol import events
+from qatviz.protocol.commands import (
     ApplyPreset,
     ChangeSettings,
     Redo,
@@ -16,6 +15,7 @@ from qatviz.training.commands import (
     SingleStep,
     Undo,
 )
+from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47

@@ -7,11 +7,11 @@ import pytest
 from training_cases import spec
 
 from qatviz.errors import QatvizError, RecordError
-from qatviz.telemetry import events
-from qatviz.telemetry.record import RunRecord
-from qatviz.telemetry.snapshots import STEP_MEASURES, StepRecord
-from qatviz.training.commands import ApplyPreset, ChangeSettings
-from qatviz.training.schedule import Plan, changed, from_rows, planned, to_rows
+from qatviz.protocol import events
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.schedule import Plan, changed, from_rows, planned, to_rows
+from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
+from qatviz.telemetry.record.run_record import RunRecord
 
 EARLY, LATE = (
     ChangeSettings((("*.weights.num_bits", 4),)),

@@ -10,10 +10,10 @@ import tensorflow.compat.v1 as tf
 from training_cases import Driver, spec
 
 from qatviz.errors import SettingError
-from qatviz.telemetry import events
-from qatviz.training.commands import ChangeSettings, Resume
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Resume
+from qatviz.protocol.run_spec import Placement
 from qatviz.training.graph import TrainingGraph
-from qatviz.training.run_spec import Placement
 from qatviz.training.server import check_reachable
 
 STEPS = 20

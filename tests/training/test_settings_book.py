@@ -12,8 +12,8 @@ from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Concat, Dense
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
+from qatviz.protocol.settings_book import SettingsBook, parse_assignment
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, RunSettings
-from qatviz.training.settings_book import SettingsBook, parse_assignment
 
 PLAN = quantization_plan(convnet())
 BOOK = SettingsBook.from_preset(PLAN, "tflite-int8")

@@ -8,10 +8,10 @@ from training_cases import Driver, dataset, spec
 
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import measure
-from qatviz.telemetry.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues
-from qatviz.training.commands import InspectTensor
 from qatviz.training.probes import SNAPSHOT_WEIGHTS, row_stride, snapshot_rows
 
 

@@ -7,9 +7,9 @@ import pytest
 from training_cases import convnet, graph_of, spec
 
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import measure
-from qatviz.telemetry.snapshots import STEP_MEASURES
 from qatviz.training.step_measures import STEP_SAMPLE, RawMeasures, StepDecoder, sample_size, sample_stride
 
 MEASURED = ("mse", "mse_clipping", "mse_rounding", "sqnr_db", "clipped", "flushed")

@@ -8,12 +8,12 @@ from qatviz.data import from_arrays
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import StepRecord
 from qatviz.settings import RunSettings
-from qatviz.telemetry.events import CommandApplied, CommandRejected, Event, Paused
-from qatviz.telemetry.snapshots import StepRecord
 from qatviz.training.handle import Run
-from qatviz.training.run_spec import RunSpec
-from qatviz.training.settings_book import SettingsBook
 
 #: Seconds after which a run that does not answer has hung.
 PATIENCE_S = 60.0

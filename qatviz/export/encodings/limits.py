@@ -6,8 +6,8 @@ What the versions know is in AIMET's "Encoding Format Specification".
 from typing import Any, List, Mapping, Optional
 
 from qatviz.network.graph import Network
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import MIN_MAX, WEIGHTS
-from qatviz.training.settings_book import SettingsBook
 
 LISTS, ONNX_LIKE, DICTIONARIES = "1.0.0", "2.0.0", "0.6.1"
 VERSIONS = (LISTS, ONNX_LIKE, DICTIONARIES)

@@ -18,9 +18,9 @@ from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, fake_quant, quantize, round_half_up
-from qatviz.quant.agreeing_scales import agreeing_scales
-from qatviz.training.settings_book import SettingsBook
+from qatviz.quant.tie_safe_scales import agreeing_scales
 
 
 class ExactSums(NamedTuple):

@@ -5,9 +5,9 @@ from typing import Optional
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.frozen_state import Arrays, FrozenState
 from qatviz.network.graph import Network
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
 from qatviz.settings import WEIGHTS
-from qatviz.training.settings_book import SettingsBook
 
 
 class PartlyQuantizedState(FrozenState):

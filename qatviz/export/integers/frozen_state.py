@@ -12,10 +12,10 @@ from qatviz.export.limits import left_in_float
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import DepthwiseConv2D
 from qatviz.network.plan import Unit
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.ranges import min_max_range
-from qatviz.training.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
 

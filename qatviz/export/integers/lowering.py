@@ -3,7 +3,7 @@
 The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as
 they stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken
 upwards, scales moved to those that all runtimes round sums alike with
-(:mod:`qatviz.quant.agreeing_scales`, :mod:`qatviz.quant.agreeing_sums`).
+(:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
 """
 
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -47,9 +47,9 @@ from qatviz.network.layers import (
     Softmax,
 )
 from qatviz.network.plan import Unit
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
-from qatviz.quant.agreeing_scales import agreeing_scales
-from qatviz.training.settings_book import SettingsBook
+from qatviz.quant.tie_safe_scales import agreeing_scales
 
 _WINDOWED = (Conv2D, DepthwiseConv2D, MaxPool, AveragePool)
 #: Of a bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.

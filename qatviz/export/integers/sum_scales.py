@@ -1,4 +1,4 @@
-"""Scales of the outputs of Adds, moved as the evaluation graph moves them (:mod:`qatviz.quant.agreeing_sums`)."""
+"""Scales of the outputs of Adds, moved as the evaluation graph moves them (:mod:`qatviz.quant.tie_safe_sums`)."""
 
 from typing import Callable, Dict, Optional
 
@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.network.layers import Add
 from qatviz.network.plan import QuantizationPlan
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.agreeing_sums import agreeing_sum_scale
+from qatviz.quant.tie_safe_sums import agreeing_sum_scale
 
 
 def moved_sum_scales(

@@ -2,7 +2,7 @@
 
 In QDQ form a runtime may compute sums in float, and does compute those of an Add so: one of a million codes is another,
 which in a deep network makes more differ. (Where it multiplies sums of integers in float32, scales have been chosen for
-it to find the same: :mod:`qatviz.quant.agreeing_scales`.) Here ConvInteger and MatMulInteger put out the sums
+it to find the same: :mod:`qatviz.quant.tie_safe_scales`.) Here ConvInteger and MatMulInteger put out the sums
 themselves, and what is done with them is written out::
 
     codes = cast(clip(sum * factor + zero_point + 1/2))

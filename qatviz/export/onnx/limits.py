@@ -5,7 +5,7 @@ from typing import Any, List, Mapping, Optional
 
 from qatviz.export.limits import left_in_float
 from qatviz.network.graph import Network
-from qatviz.training.settings_book import SettingsBook
+from qatviz.protocol.settings_book import SettingsBook
 
 #: Types of the codes of a file; orders of the axes of the images that it takes.
 UINT8, INT8 = "uint8", "int8"

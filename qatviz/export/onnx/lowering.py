@@ -26,7 +26,6 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz import __version__
-from qatviz.analysis.numbers import names_text
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
@@ -37,6 +36,7 @@ from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
 from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
+from qatviz.presentation.numbers import names_text
 
 #: What the input of a file is called, and probabilities that are put out.
 IMAGES, SOFTMAX = "images", "softmax"

@@ -7,11 +7,11 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.graph import Network
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
 from qatviz.training.building import quick_building
 from qatviz.training.lowering import lower
-from qatviz.training.settings_book import SettingsBook
 
 #: Examples that are run together.
 BATCH = 64

@@ -5,7 +5,6 @@ from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.numbers import share_text
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import quantize_input
 from qatviz.export.progress import Progress
@@ -22,6 +21,7 @@ from qatviz.export.proof.parity import (
 )
 from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
 from qatviz.metric import ACCURACY, Metric
+from qatviz.presentation.numbers import share_text
 
 #: Examples that golden vectors are kept of.
 GOLDEN_EXAMPLES = 16

@@ -4,9 +4,9 @@ from typing import Mapping
 
 import numpy as np
 
-from qatviz.analysis.numbers import share_text
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.metric import ACCURACY, RMSE, Metric
+from qatviz.presentation.numbers import share_text
 
 
 def metric_for(labels: np.ndarray) -> Metric:

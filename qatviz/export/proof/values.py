@@ -5,12 +5,12 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
-from qatviz.analysis.numbers import share_text
 from qatviz.export.proof.parity import same_top1
 from qatviz.export.proof.report import GOLDEN_EXAMPLES
 from qatviz.export.proof.scores import metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
+from qatviz.presentation.numbers import share_text
 
 #: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
 _FAULT = 0.25

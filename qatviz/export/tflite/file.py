@@ -70,7 +70,7 @@ class TfliteFile:
         self._description = description
         self._tensors: List[_Tensor] = []
         self._operations: List[Operation] = []
-        self._buffers: List[Optional[np.ndarray]]  # the first is for tensors without data = [None]
+        self._buffers: List[Optional[np.ndarray]] = [None]  # the first is for tensors without data
 
     def add_tensor(
         self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None

@@ -7,8 +7,8 @@ from typing import Any, List, Mapping, Optional
 
 from qatviz.export.limits import left_in_float
 from qatviz.network.graph import WEIGHTED, Network
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
-from qatviz.training.settings_book import SettingsBook
 
 
 def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:

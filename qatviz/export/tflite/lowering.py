@@ -19,7 +19,6 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.analysis.numbers import names_text
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite.storage import (
@@ -38,6 +37,7 @@ from qatviz.export.tflite.storage import (
 )
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
+from qatviz.presentation.numbers import names_text
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
 #: 1.

@@ -17,7 +17,7 @@ import numpy as np
 from qatviz.export.errors import ExportError
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights
 from qatviz.export.tflite.double_rounding import suited
-from qatviz.quant.agreeing_scales import round_alike
+from qatviz.quant.tie_safe_scales import round_alike
 
 #: From codes to those of a uint8 file.
 UINT8_OFFSET = 128

@@ -6,10 +6,10 @@ from typing import Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.controls.check_box import CheckBox
-from qatviz.gui.controls.number_box import NumberBox
-from qatviz.gui.new_run import STEPS
-from qatviz.gui.theme import Theme
+from qatviz.gui.model.new_run import STEPS
+from qatviz.gui.widgets.controls.check_box import CheckBox
+from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.gui.widgets.theme import Theme
 
 
 class ComboBox(QtWidgets.QComboBox):

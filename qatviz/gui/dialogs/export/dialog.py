@@ -1,0 +1,140 @@
+"""The export dialog: what to export, how far it is, what came of it. It is beside the window while training goes on."""
+
+from typing import Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.dialogs.export.form import ExportForm
+from qatviz.gui.dialogs.export.result import ExportResult
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.exporting import Ended, Exporter
+from qatviz.gui.model.launcher import Launcher
+
+_SIZE = QtCore.QSize(900, 600)
+_PARTS = 1000
+
+
+class ExportDialog(QtWidgets.QDialog):
+    """Closing it leaves an export going on.
+
+    Parameters
+    ----------
+    context : Context
+    launcher : Launcher
+    exporter : Exporter
+        Outlives the dialog's being seen.
+    """
+
+    def __init__(
+        self, context: Context, launcher: Launcher, exporter: Exporter, parent: Optional[QtWidgets.QWidget] = None
+    ):
+        super().__init__(parent)
+        self.setWindowTitle("Export model")
+        self._theme, self.exporter = context.theme, exporter
+        self.form, self.result = ExportForm(context, launcher), ExportResult(context.theme)
+        self._setup_ui()
+        self._layout()
+        self._connect()
+        self._show_page(self.form)
+
+    def _setup_ui(self) -> None:
+        self.pages = QtWidgets.QStackedWidget()
+        self.pages.addWidget(self.form)
+        self.pages.addWidget(self.result)
+        self.what, self.why = QtWidgets.QLabel(), QtWidgets.QLabel(wordWrap=True)
+        self.bar = QtWidgets.QProgressBar(maximum=_PARTS)
+        self.bar.setAccessibleName("Progress of the export")
+        self.bar.setTextVisible(False)
+        self.bar.setFixedHeight(12)
+        self.start, self.again = QtWidgets.QPushButton("Export"), QtWidgets.QPushButton("Export another")
+        self.cancel, self.shut = QtWidgets.QPushButton("Cancel export"), QtWidgets.QPushButton("Close")
+        self.start.setToolTip("Write the file, run it on held-out examples, and show how far it computes what was seen")
+        self.again.setToolTip("Back to the formats")
+        self.cancel.setToolTip("End the export; nothing is written")
+        self.shut.setToolTip("Close this window; an export goes on, and is told of in the status bar")
+        for button in (self.again, self.cancel, self.shut):
+            button.setAutoDefault(False)
+        self.start.setDefault(True)
+
+    def _layout(self) -> None:
+        buttons = QtWidgets.QHBoxLayout()
+        progress = QtWidgets.QVBoxLayout()
+        progress.setSpacing(3)
+        for part in (self.why, self.what, self.bar):
+            progress.addWidget(part)
+        buttons.addLayout(progress, 1)
+        buttons.addSpacing(12)
+        for button in (self.start, self.again, self.cancel, self.shut):
+            buttons.addWidget(button, 0, QtCore.Qt.AlignBottom)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setSpacing(10)
+        rows.addWidget(self.pages, 1)
+        rows.addLayout(buttons)
+        self.resize(_SIZE)
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._look)
+        self.exporter.progressed.connect(self._on_progressed)
+        self.exporter.ended.connect(self._on_ended)
+        self.start.clicked.connect(self._on_start)
+        self.again.clicked.connect(lambda: self._show_page(self.form))
+        self.cancel.clicked.connect(lambda: self.exporter.cancel())
+        self.shut.clicked.connect(self.close)
+        self._theme.changed.connect(self._look)
+
+    def open_for(self, directory: str) -> None:
+        """Show the dialog for the run of the window, which is recorded in ``directory`` (empty: it is not)."""
+        self.form.show_run(directory)
+        self._look()
+        self.show()
+        self.raise_()
+        self.activateWindow()
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:
+        super().hideEvent(event)
+        if not event.spontaneous():
+            self._show_page(self.form)  # what was seen need not be seen again
+
+    # Inside
+
+    def _show_page(self, page: QtWidgets.QWidget) -> None:
+        self.pages.setCurrentWidget(page)
+        self._look()
+
+    def _look(self) -> None:
+        """What can be done now, and why not."""
+        is_busy, is_form = self.exporter.is_busy, self.pages.currentWidget() is self.form
+        problem = "" if is_busy or not is_form else self.form.problem()
+        self.form.setEnabled(not is_busy)
+        self.start.setVisible(is_form and not is_busy)
+        self.start.setEnabled(not problem)
+        self.again.setVisible(not is_form)
+        for part in (self.what, self.bar, self.cancel):
+            part.setVisible(is_busy)
+        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("muted"))
+        self.why.setPalette(palette)
+        self.why.setText(problem)
+        self.why.setVisible(bool(problem))
+
+    def _on_start(self) -> None:
+        if self.form.problem():
+            self._look()
+            return
+        self.form.remember()
+        self.cancel.setEnabled(True)
+        self.exporter.begin(self.form.wanted())
+        self.form.forget_consent()
+        self._look()
+
+    def _on_progressed(self, what: str, share: float) -> None:
+        self.what.setText(f"{what[:1].upper() + what[1:]}… {share:.0%}")
+        self.bar.setValue(int(_PARTS * share))
+
+    def _on_ended(self, ended: Ended) -> None:
+        if ended.record is None and not ended.message:
+            self._show_page(self.form)
+            return
+        self.result.show_ended(ended)
+        self._show_page(self.result)
+        self.again.setText("Export another" if ended.record is not None else "Back")

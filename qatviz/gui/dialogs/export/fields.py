@@ -1,0 +1,159 @@
+"""Which state of a run is exported, and where to."""
+
+import os
+from typing import Any, List, Optional, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.model.places import place_problem
+from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
+
+#: Stands for the present state, where names of checkpoints stand for others.
+NOW = ""
+_NOW_TIP = "A checkpoint of the present state is made, and stays"
+_PLACE = "export/place"
+#: Under the run's directory, unless the user has chosen another place.
+_FOLDER = "exports"
+
+
+class MomentBox(QtWidgets.QComboBox):
+    """The present state of a run that goes on, and its checkpoints, newest first; looked up when it is opened."""
+
+    #: The user has opened the list: look up what there is.
+    opened = QtCore.pyqtSignal()
+
+    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setAccessibleName("State of the run")
+        self.setToolTip("What is exported: the run as it is now, or as it was at a checkpoint")
+        self.setSizeAdjustPolicy(self.AdjustToMinimumContentsLengthWithIcon)
+        self.setMinimumContentsLength(20)
+
+    def show_moments(self, moments: Sequence[CheckpointInfo], has_now: bool, step: int) -> None:
+        """Offer these; the choice stays where it is still there."""
+        chosen = self.moment()
+        self.blockSignals(True)
+        self.clear()
+        if has_now:
+            self._add(_now(step), NOW, _NOW_TIP)
+        for info in sorted(moments, key=lambda info: (info.step, info.created), reverse=True):
+            self._add(f"Step {info.step:,}: {info.reason or info.name}", info.name, info.name)
+        self.setCurrentIndex(-1 if chosen is None else self.findData(chosen))
+        if self.currentIndex() < 0 and self.count():
+            self.setCurrentIndex(0)
+        self.blockSignals(False)
+        if self.moment() != chosen:
+            self.currentIndexChanged.emit(self.currentIndex())
+
+    def show_step(self, step: int) -> None:
+        """The run is at another step."""
+        if self.count() and self.itemData(0) == NOW:
+            self.setItemText(0, _now(step))
+
+    def moment(self) -> Optional[str]:
+        """:data:`NOW`, or the name of a checkpoint; None where there is nothing."""
+        return self.currentData()
+
+    def showPopup(self) -> None:
+        self.opened.emit()
+        super().showPopup()
+
+    def _add(self, text: str, name: str, tip: str) -> None:
+        self.addItem(text, name)
+        self.setItemData(self.count() - 1, tip, QtCore.Qt.ToolTipRole)
+
+
+class PathField(QtWidgets.QWidget):
+    """The file or directory to write: one for each format, under the run's directory or where the last export went."""
+
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._settings, self._is_ours = settings, True
+        self._directory: str = ""
+        self._form: Any = None
+        self.edit = QtWidgets.QLineEdit()
+        self.edit.setAccessibleName("File")
+        self.edit.setToolTip("Where the export is written; its proof is written beside it, as FILE.parity.txt and more")
+        self.browse = QtWidgets.QPushButton("Browse…")
+        self.browse.setToolTip("Choose the file in a list")
+        self.browse.setAutoDefault(False)
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.addWidget(self.edit, 1)
+        row.addWidget(self.browse)
+        self.edit.textChanged.connect(lambda _: self.changed.emit())
+        self.edit.textEdited.connect(self._on_typed)
+        self.browse.clicked.connect(self._on_browse)
+        self.setFocusProxy(self.edit)
+
+    def path(self) -> str:
+        """Absolute; empty where there is none."""
+        text = self.edit.text().strip()
+        return os.path.abspath(os.path.expanduser(text)) if text else ""
+
+    def suggest(self, directory: str, network: str, form: Any) -> None:
+        """A name for a format of the run in ``directory``; of a name that the user has chosen, another suffix."""
+        if directory != self._directory:
+            self._is_ours = True
+        old, self._directory, self._form = self._form, directory, form
+        if not self._is_ours:
+            path = self.edit.text().strip()
+            if old is not None and old.suffix and path.endswith(old.suffix):
+                path = path[: -len(old.suffix)]
+            self.edit.setText(path + form.suffix)
+            return
+        place = self._place(directory)
+        stem = network if self._is_in(place, directory) else os.path.basename(os.path.normpath(directory))
+        # Of two formats in one folder each has a proof of its own, which is named after the file without its suffix.
+        self.edit.setText(os.path.join(place, f"{stem}-{form.name}{form.suffix}") if directory else "")
+
+    def problem(self) -> str:
+        """Why it can't be written, as far as can be told without trying; empty where it can."""
+        path, form = self.path(), self._form
+        if not path:
+            return f"expected the name of a {'file' if form is None or form.suffix else 'directory'}"
+        if form.suffix and os.path.isdir(path):
+            return f"{path}: is a directory; expected the name of a file"
+        return place_problem(os.path.dirname(path))
+
+    def note(self) -> str:
+        """What there is to know about it."""
+        return "It is there already, and will be replaced." if os.path.exists(self.path()) else ""
+
+    def remember(self) -> None:
+        """The place is the next one's, unless it is the run's own."""
+        place = os.path.dirname(self.path())
+        self._settings.setValue(_PLACE, "" if self._is_in(place, self._directory) else place)
+
+    def _place(self, directory: str) -> str:
+        return self._settings.value(_PLACE, "") or os.path.join(directory, _FOLDER)
+
+    @staticmethod
+    def _is_in(place: str, directory: str) -> bool:
+        return bool(directory) and os.path.abspath(place).startswith(os.path.abspath(directory) + os.sep)
+
+    def _on_typed(self) -> None:
+        self._is_ours = False
+
+    def _on_browse(self) -> None:
+        form = self._form
+        kinds = f"{form.title} (*{form.suffix})" if form.suffix else "All files (*)"
+        dialog = QtWidgets.QFileDialog(self, "Export to", self.path(), kinds)
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
+        dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # which is said under the field
+        dialog.setDefaultSuffix(form.suffix)
+        dialog.selectFile(self.path())
+        dialog.filesSelected.connect(self._on_chosen)
+        dialog.open()
+
+    def _on_chosen(self, paths: List[str]) -> None:
+        if paths:
+            self._is_ours = False
+            self.edit.setText(paths[0])
+
+
+def _now(step: int) -> str:
+    return f"Now (step {step:,})"

@@ -1,0 +1,276 @@
+"""What is to be exported, and to what: the first page of the export dialog."""
+
+from typing import Any, List, Optional, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.dialogs.check_worker import CheckWorker
+from qatviz.gui.dialogs.export.fields import NOW, MomentBox, PathField
+from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
+from qatviz.gui.dialogs.fields import Field
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.exporting import ExportWanted, can_be_kept
+from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.run_model import SETTINGS, STATE
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.settings import QUANTIZER_SETTINGS
+
+#: How often the present state is looked at while the form is seen (ms).
+LOOK_MS = 500
+_MOST_EXAMPLES = 1000000
+_AS_MANY_AS_RIGHT = "as many as needed"
+_EXAMPLES_TIP = (
+    "How many held-out examples the export is run on, to prove that it computes what was seen in "
+    "training. By itself: 1,000, or fewer where the network is large."
+)
+_NO_RUN = "There is no run to export."
+_NOT_RECORDED = "This run is not recorded, and exports are made from the record: give the next run a directory."
+_NO_CHECKPOINT = "This run has no checkpoint: there is nothing to export."
+
+
+class ExportForm(QtWidgets.QWidget):
+    """Asks for an :class:`ExportWanted` of the run that is shown.
+
+    Parameters
+    ----------
+    context : Context
+    launcher : Launcher
+        Knows formats, checkpoints and their settings.
+    """
+
+    #: What is wanted, or whether it can be had, is another.
+    changed = QtCore.pyqtSignal()
+
+    def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._context, self._launcher, self._settings = context, launcher, context.settings
+        self._model, self._directory = context.model, ""
+        self._state: Tuple[str, Optional[SettingsBook], Optional[int]] = ("", None, None)
+        #: What is wrong with the record, and with the checkpoint that is chosen.
+        self._record_problem, self._moment_problem = "", ""
+        self._seen: Any = None
+        self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
+        self._timer = QtCore.QTimer(self, interval=LOOK_MS)
+        self._setup_ui()
+        self._layout()
+        self._connect()
+        self.formats.choose(self._settings.value("export/format", ""))
+        self._on_format()
+
+    def _setup_ui(self) -> None:
+        theme = self._context.theme
+        self.formats = FormatList(self._launcher.export_formats(), theme)
+        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.limits = LimitsView(theme)
+        self.pages = QtWidgets.QStackedWidget()
+        self.pages.setSizePolicy(QtWidgets.QSizePolicy.Preferred, QtWidgets.QSizePolicy.Maximum)
+        self._options = {form.name: OptionsForm(form, self._settings) for form in self.formats.forms}
+        for options in self._options.values():
+            options.changed.connect(self._look)
+            self.pages.addWidget(options)
+        self.moment, self.path = MomentBox(), PathField(self._settings)
+        self.moment_field, self.path_field = Field(self.moment, theme), Field(self.path, theme)
+        self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MOST_EXAMPLES, specialValueText=_AS_MANY_AS_RIGHT)
+        self.examples.setGroupSeparatorShown(True)
+        self.examples.setAccessibleName("Held-out examples")
+        self.examples.setToolTip(_EXAMPLES_TIP)
+        self.examples.setValue(self._settings.value("export/examples", 0, int))
+
+    def _layout(self) -> None:
+        form = QtWidgets.QFormLayout()
+        form.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
+        for text, field in (("&State", self.moment_field), ("&File", self.path_field), ("&Examples", self.examples)):
+            label = QtWidgets.QLabel(text)
+            label.setBuddy(field)
+            form.addRow(label, field)
+        self.title = QtWidgets.QLabel()
+        font = QtGui.QFont(self.title.font())
+        font.setBold(True)
+        self.title.setFont(font)
+        right = self._right = QtWidgets.QVBoxLayout()
+        right.setSpacing(10)
+        for part in (self.title, self.about):
+            right.addWidget(part)
+        right.addWidget(self.limits)
+        right.addWidget(self.pages)
+        right.addLayout(form)
+        right.addStretch(0)
+        both = QtWidgets.QHBoxLayout(self)
+        both.setContentsMargins(0, 0, 0, 0)
+        both.setSpacing(16)
+        both.addWidget(self.formats)
+        both.addLayout(right, 1)
+
+    def _connect(self) -> None:
+        self.formats.currentRowChanged.connect(lambda _: self._on_format())
+        self.moment.currentIndexChanged.connect(lambda _: self._on_moment())
+        self.moment.opened.connect(self._look_up)
+        self.path.changed.connect(self._on_path)
+        self._worker.answered.connect(self._on_answered)
+        self._worker.failed.connect(self._on_failed)
+        self.limits.change_wanted.connect(self._on_change_wanted)
+        self._model.changed.connect(self._on_topic)
+        self._timer.timeout.connect(self._look)
+
+    # The run
+
+    def show_run(self, directory: str) -> None:
+        """The run that is shown in the window is recorded in ``directory``; empty where it is not."""
+        self._directory = directory
+        self._look_up()
+        self._suggest()
+        self._look()
+
+    def problem(self) -> str:
+        """Why nothing can be exported now; empty where it can."""
+        if self._model.run is None:
+            return _NO_RUN
+        if not self._directory:
+            return _NOT_RECORDED
+        if self.moment.moment() is None:
+            return self._record_problem or _NO_CHECKPOINT
+        reasons = self._reasons(self.formats.form())
+        if self._moment_problem or reasons is None:
+            return self._moment_problem or "The settings of the checkpoint are being read."
+        if reasons:
+            return f"{self.formats.form().title} can't hold these settings."
+        return self.path.problem()
+
+    def wanted(self) -> ExportWanted:
+        """What the form says."""
+        form = self.formats.form()
+        return ExportWanted(
+            self._directory,
+            self.moment.moment() or "",
+            form.name,
+            self._options[form.name].values(),
+            self.path.path(),
+            self.examples.value() or None,
+        )
+
+    def forget_consent(self) -> None:
+        """What was allowed for one export is not for the next."""
+        for options in self._options.values():
+            options.forget_consent()
+
+    def remember(self) -> None:
+        """For the next time."""
+        self._settings.setValue("export/format", self.formats.form().name)
+        self._settings.setValue("export/examples", self.examples.value())
+        self.path.remember()
+
+    # What is possible
+
+    def _reasons(self, form: Any) -> Optional[List[str]]:
+        """What stands against a format; None where the settings are not known (yet)."""
+        _name, book, step = self._state
+        if book is None or self._model.network is None:
+            return None
+        return form.limits(self._model.network, book, step, self._options[form.name].values())
+
+    def _look(self) -> None:
+        """Take the present state where that is wanted, and say what is possible with it."""
+        model = self._model
+        if self.moment.moment() == NOW and self.isEnabled():
+            self.moment.show_step(model.step)
+            delayed = model.book is not None and any(model.step < s.quant_delay for s in model.book.quantizers)
+            self._state = (NOW, model.book, model.step if delayed else None)
+        seen = (self._state, model.network, self.formats.form().name, self._options[self.formats.form().name].values())
+        if seen != self._seen:
+            self._seen = seen
+            found = {form.name: self._reasons(form) for form in self.formats.forms}
+            self.formats.show_limits(found)
+            reasons = found[self.formats.form().name]
+            self.limits.show_limits(self.formats.form().title, reasons, self._state[0] == NOW)
+            self.limits.setVisible(model.run is not None and bool(self._directory) and not self._moment_problem)
+            policy = QtWidgets.QSizePolicy
+            self.limits.setSizePolicy(policy.Preferred, policy.Expanding if reasons else policy.Maximum)
+            self._right.setStretchFactor(self.limits, int(bool(reasons)))
+            self.changed.emit()
+
+    def _on_change_wanted(self, path: str, text: str) -> None:
+        """Change a setting of the run, as the panel of settings would."""
+        tensor, _, name = path.rpartition(".")
+        kinds = {known.name: known.kind for known in self._model.tensors}
+        if tensor in kinds and name in QUANTIZER_SETTINGS:
+            try:
+                value = QUANTIZER_SETTINGS[name].parse(text, path, kinds[tensor])
+            except QatvizError as error:
+                self._context.edits.refused.emit(str(error))
+            else:
+                self._context.edits.edit([tensor], name, value)
+
+    def _look_up(self) -> None:
+        """Which states there are."""
+        moments, self._record_problem = (), ""
+        if self._directory:
+            try:
+                moments = self._launcher.moments(self._directory)
+            except QatvizError as error:
+                self._record_problem = str(error)
+        self.moment.show_moments(moments, bool(self._directory) and can_be_kept(self._model), self._model.step)
+        self._say_moment()
+        self._seen = None
+
+    def _on_topic(self, topic: str) -> None:
+        if not self.isVisible() or topic not in (STATE, SETTINGS):  # who shows another run says where it is recorded
+            return
+        if topic == STATE and can_be_kept(self._model) != (self.moment.findData(NOW) >= 0):
+            self._look_up()
+        self._look()
+
+    def _on_moment(self) -> None:
+        name = self.moment.moment()
+        self._moment_problem = ""
+        self._say_moment()
+        self._worker.forget()
+        if name:
+            self._state = (name, None, None)
+            self._worker.ask((self._directory, name))
+        self._look()
+
+    def _on_answered(self, question: Tuple[str, str], answer: Tuple[SettingsBook, int]) -> None:
+        self._state = (question[1], *answer)
+        self._look()
+
+    def _on_failed(self, question: Tuple[str, str], problem: str) -> None:
+        self._moment_problem, self._seen = problem, None
+        self._say_moment()
+        self._look()
+
+    def _say_moment(self) -> None:
+        problem = self._record_problem or self._moment_problem
+        self.moment_field.say(problem, bool(problem))
+
+    # The format
+
+    def _on_format(self) -> None:
+        form, policy = self.formats.form(), QtWidgets.QSizePolicy
+        for name, options in self._options.items():  # as high as the one that is seen
+            options.setSizePolicy(policy.Preferred, policy.Preferred if name == form.name else policy.Ignored)
+        self.pages.setCurrentWidget(self._options[form.name])
+        self.pages.setVisible(bool(form.options))
+        self.title.setText(form.title)
+        self.about.setText(form.about + ("" if form.about.endswith(".") else "."))
+        self._suggest()
+        self._look()
+
+    def _suggest(self) -> None:
+        name = self._model.network.name if self._model.network is not None else ""
+        self.path.suggest(self._directory, name, self.formats.form())
+
+    def _on_path(self) -> None:
+        problem = self.path.problem() if self._directory else ""
+        self.path_field.say(problem or self.path.note(), bool(problem))
+        self.changed.emit()
+
+    # Qt
+
+    def showEvent(self, event: QtGui.QShowEvent) -> None:
+        super().showEvent(event)
+        self._timer.start()
+
+    def hideEvent(self, event: QtGui.QHideEvent) -> None:
+        super().hideEvent(event)
+        self._timer.stop()

@@ -1,0 +1,174 @@
+"""What came of an export: where it is, and the proof that it computes what was seen."""
+
+import os
+from typing import Any, Dict, List, Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.dialogs.export.tables import RecordView
+from qatviz.gui.model.exporting import Ended
+from qatviz.gui.widgets.theme import Theme
+from qatviz.metric import ACCURACY, METRICS
+from qatviz.presentation.numbers import share_text
+
+#: Rows of the table of outputs that are seen without scrolling.
+_OUTPUT_ROWS = 4
+_UNITS = (("MB", 1e6), ("kB", 1e3))
+
+
+class ExportResult(QtWidgets.QWidget):
+    """The proof of an export that was written, or why none was."""
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme, self._text, self._color = theme, "", "good"
+        self._path = ""
+        self.heading, self.where, self.facts, self.faults, self.notes = labels = [
+            QtWidgets.QLabel(wordWrap=True) for _ in range(5)
+        ]
+        for label in labels:
+            label.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse | QtCore.Qt.TextSelectableByKeyboard)
+        font = QtGui.QFont(self.heading.font())
+        font.setBold(True)
+        font.setPointSizeF(1.15 * font.pointSizeF())
+        self.heading.setFont(font)
+        self.outputs, self.layers = RecordView("Outputs", theme), RecordView("Layers", theme)
+        self.details = QtWidgets.QPlainTextEdit(readOnly=True)
+        self.details.setFont(QtGui.QFontDatabase.systemFont(QtGui.QFontDatabase.FixedFont))
+        self.details.setLineWrapMode(QtWidgets.QPlainTextEdit.NoWrap)
+        self.details.setAccessibleName("Details")
+        self.open_folder, self.copy = QtWidgets.QPushButton("Open folder"), QtWidgets.QPushButton("Copy table")
+        self.open_folder.setToolTip("Show the files that were written, in the system's file manager")
+        self.copy.setToolTip("Copy the whole proof as text")
+        for button in (self.open_folder, self.copy):
+            button.setAutoDefault(False)
+        self._layout()
+        self.open_folder.clicked.connect(self._on_open_folder)
+        self.copy.clicked.connect(lambda: QtWidgets.QApplication.clipboard().setText(self._text))
+        theme.changed.connect(self._dress)
+
+    def _layout(self) -> None:
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(8)
+        for part in (self.heading, self.where, self.facts, self.faults, self.outputs):
+            rows.addWidget(part)
+        rows.addWidget(self.layers, 1)
+        rows.addWidget(self.details, 1)
+        rows.addWidget(self.notes)
+        rows.addStretch(0)
+        buttons = QtWidgets.QHBoxLayout()
+        buttons.addWidget(self.open_folder)
+        buttons.addWidget(self.copy)
+        buttons.addStretch(1)
+        rows.addLayout(buttons)
+
+    def show_ended(self, ended: Ended) -> None:
+        """How an export ended that was not cancelled."""
+        if ended.record is None:
+            self._show_failure(ended)
+        else:
+            self._show_proof(ended.record)
+        self._dress()
+
+    def _show_failure(self, ended: Ended) -> None:
+        self._color = "bad"
+        self.heading.setText("✕ Nothing was exported")
+        self.where.setText(ended.message[:1].upper() + ended.message[1:])
+        self._text = "\n\n".join(part for part in (ended.message, ended.details) if part)
+        self.copy.setText("Copy message")
+        self.details.setPlainText(ended.details)
+        self._show_only(details=ended.details not in ("", ended.message))
+
+    def _show_proof(self, record: Dict[str, Any]) -> None:
+        faults = [str(fault) for fault in record.get("faults") or ()]
+        paths = [str(path) for path in record.get("files") or ()]
+        self._path = paths[0] if paths else ""
+        self._text = str(record.get("text", ""))
+        self._color = "bad" if faults else "good" if record.get("as_expected", True) else "warning"
+        self.copy.setText("Copy table")
+        self.heading.setText(_heading(record, faults))
+        self.where.setText(
+            "Written to "
+            f"{self._path}{', with its proof beside it' if len(paths) > 1 and not os.path.isdir(self._path) else ''}"
+        )
+        self.facts.setText("\n".join(_facts(record)))
+        self.faults.setText("\n".join("✕ " + fault for fault in faults))
+        outputs = record.get("outputs") or {}
+        self.outputs.show_rows([dict({"compared": name}, **found) for name, found in outputs.items()])
+        self.layers.show_rows(record.get("layers") or ())
+        self.notes.setText("\n".join("Note: " + note for note in record.get("notes") or ()))
+        self._show_only(
+            facts=bool(self.facts.text()),
+            faults=bool(faults),
+            outputs=bool(record.get("outputs")),
+            layers=bool(record.get("layers")),
+            notes=bool(self.notes.text()),
+            open_folder=bool(self._path),
+        )
+
+    def _show_only(self, **parts: bool) -> None:
+        for name in ("facts", "faults", "outputs", "layers", "details", "notes", "open_folder"):
+            getattr(self, name).setVisible(parts.get(name, False))
+
+    def _dress(self) -> None:
+        for label, color in ((self.heading, self._color), (self.faults, "bad"), (self.notes, "muted")):
+            palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+            palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
+            label.setPalette(palette)
+        rows = min(self.outputs.model().rowCount(), _OUTPUT_ROWS)
+        self.outputs.setFixedHeight(
+            self.outputs.horizontalHeader().sizeHint().height()
+            + 4
+            + rows * self.outputs.verticalHeader().defaultSectionSize()
+        )
+
+    def _on_open_folder(self) -> None:
+        folder = self._path if os.path.isdir(self._path) else os.path.dirname(self._path)
+        QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(folder))
+
+
+def _heading(record: Dict[str, Any], faults: List[str]) -> str:
+    if faults:
+        return "✕ Written, but {} not compute what {} should".format(
+            *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they")
+        )
+    if record.get("as_expected", True):
+        return "✓ Exported, and it computes what was seen in training"
+    return "! Exported; each operation is right, but rounding adds up to more than in networks of a few layers"
+
+
+def _facts(record: Dict[str, Any]) -> List[str]:
+    """Lines on what it is, how well it does, and how large it is."""
+    about, facts = record.get("about") or {}, []
+    if about.get("format"):
+        facts.append(
+            "{}{}, run in {} on {:,} held-out examples".format(
+                about["format"],
+                f" of step {about['step']:,}" if isinstance(about.get("step"), int) else "",
+                about.get("runtime", "?"),
+                record.get("examples") or 0,
+            )
+        )
+    metric = METRICS.get(str(record.get("metric")), ACCURACY)
+    if record.get(metric.name):
+        facts.append(
+            "{}: {}".format(
+                metric.title[0].upper() + metric.title[1:],
+                ", ".join(
+                    f"{name} {share_text(value) if metric is ACCURACY else metric.text(value, 2)}"
+                    for name, value in record[metric.name].items()
+                ),
+            )
+        )
+    if record.get("bytes"):
+        sizes = [f"{name} {_size(count)}" for name, count in record["bytes"].items()]
+        facts.append("Size: " + ", ".join(sizes))
+    return facts
+
+
+def _size(count: int) -> str:
+    for unit, size in _UNITS:
+        if count >= size:
+            return f"{count / size:,.1f} {unit}"
+    return f"{count:,} bytes"

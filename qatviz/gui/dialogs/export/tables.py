@@ -1,0 +1,142 @@
+"""Tables of what an export's proof found: whatever rows it has, of numbers and words."""
+
+from typing import Any, Dict, List, Mapping, Optional, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.tables import dress_table, set_up_table
+from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.numbers import share_text
+
+_LEFT, _RIGHT = (int(side | QtCore.Qt.AlignVCenter) for side in (QtCore.Qt.AlignLeft, QtCore.Qt.AlignRight))
+_SORT = QtCore.Qt.UserRole
+_PADDING = 8
+#: Shares, which are shown in percent; all of it, and no less, is 100.
+_SHARES = ("identical", "top1")
+_TITLES = {
+    "identical": "Identical",
+    "largest": "Largest",
+    "top1": "Top-1",
+    "unexplained": "Unexplained",
+    "own.identical": "Alone",
+    "own.largest": "Largest alone",
+    "whole.identical": "Identical",
+    "whole.largest": "Largest",
+}
+_TIPS = {
+    "identical": "Share of the codes that are the same",
+    "largest": "The largest difference between two codes",
+    "top1": "Share of the examples for which the same class is the most probable",
+    "own.identical": "Share of the codes that are the same where the operation is given the same codes as its inputs: "
+    "without what the layers before it did",
+    "own.largest": "The largest difference of codes where the operation is given the same codes as its inputs",
+    "unexplained": "Codes that differ by more than another way of rounding explains; 0 in a good file",
+}
+
+
+class RecordTable(QtCore.QAbstractTableModel):
+    """Rows of numbers and words by column; what the columns are, the rows tell."""
+
+    def __init__(self, rows: Sequence[Mapping[str, Any]], parent: Optional[QtCore.QObject] = None):
+        super().__init__(parent)
+        self._rows = [flat(row) for row in rows]
+        self._columns = list(dict.fromkeys(name for row in self._rows for name in row))
+
+    def rowCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:
+        return 0 if parent.isValid() else len(self._rows)
+
+    def columnCount(self, parent: QtCore.QModelIndex = QtCore.QModelIndex()) -> int:
+        return 0 if parent.isValid() else len(self._columns)
+
+    def headerData(self, section: int, orientation: int, role: int = QtCore.Qt.DisplayRole) -> Any:
+        if orientation != QtCore.Qt.Horizontal:
+            return None
+        name = self._columns[section]
+        if role == QtCore.Qt.DisplayRole:
+            return _TITLES.get(name) or name.replace("_", " ").replace(".", " ").capitalize()
+        if role == QtCore.Qt.ToolTipRole:
+            return _TIPS.get(name) or _TIPS.get(name.rpartition(".")[2])
+        if role == QtCore.Qt.TextAlignmentRole:
+            return _LEFT if any(isinstance(row.get(name), str) for row in self._rows) else _RIGHT
+        return None
+
+    def data(self, index: QtCore.QModelIndex, role: int = QtCore.Qt.DisplayRole) -> Any:
+        name = self._columns[index.column()]
+        value = self._rows[index.row()].get(name)
+        if role == QtCore.Qt.DisplayRole:
+            return shown(name, value)
+        if role == _SORT:
+            return value
+        if role == QtCore.Qt.TextAlignmentRole and not isinstance(value, str):
+            return _RIGHT
+        return None
+
+    def table(self) -> Dict[str, List[Any]]:
+        """By column."""
+        return {name: [row.get(name) for row in self._rows] for name in self._columns}
+
+
+class RecordView(QtWidgets.QTableView):
+    """A sortable table, to be copied and saved."""
+
+    def __init__(self, name: str, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.figure_name = name.lower()
+        self.setAccessibleName(name)
+        set_up_table(self)
+        self._theme: Theme = theme
+        self._source: Optional[RecordTable] = None
+        self._sorted = QtCore.QSortFilterProxyModel(self)
+        self._sorted.setSortRole(_SORT)
+        self.setModel(self._sorted)
+        self.menu = FigureMenu(self)
+        theme.changed.connect(self.dress)
+
+    def show_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
+        """Show these, in their order until a column is clicked."""
+        self._source = RecordTable(rows, self)
+        self.setSortingEnabled(False)
+        self._sorted.setSourceModel(self._source)
+        self._sorted.sort(-1)
+        self.horizontalHeader().setSortIndicator(-1, QtCore.Qt.AscendingOrder)
+        self.setSortingEnabled(True)
+        self.dress()
+
+    def table(self) -> Dict[str, List[Any]]:
+        """By column, as sorted."""
+        if self._source is None:
+            return {}
+        order = [self._sorted.mapToSource(self._sorted.index(row, 0)).row() for row in range(self._sorted.rowCount())]
+        return {name: [values[row] for row in order] for name, values in self._source.table().items()}
+
+    def dress(self) -> None:
+        """Take the theme, and widths for what is in it."""
+        dress_table(self, self._theme)
+        for column in range(self._sorted.columnCount()):
+            width = max(self.sizeHintForColumn(column), self.horizontalHeader().sectionSizeHint(column))
+            self.setColumnWidth(column, width + _PADDING)
+
+
+def flat(row: Mapping[str, Any], above: str = "") -> Dict[str, Any]:
+    """A row without rows in it: ``{"own": {"largest": 1}}`` is ``{"own.largest": 1}``."""
+    found: Dict[str, Any] = {}
+    for name, value in row.items():
+        if isinstance(value, dict):
+            found.update(flat(value, above + name + "."))
+        else:
+            found[above + name] = value
+    return found
+
+
+def shown(name: str, value: Any) -> str:
+    """A value of the column ``name`` as people read it."""
+    if value is None:
+        return ""
+    if isinstance(value, bool):
+        return "yes" if value else "no"
+    if isinstance(value, (int, float)) and name.rpartition(".")[2] in _SHARES:
+        return share_text(value)
+    if isinstance(value, int):
+        return f"{value:,}"
+    return f"{value:.4g}" if isinstance(value, float) else str(value)

@@ -1,0 +1,216 @@
+"""A few examples of a data set, and how many there are of each class."""
+
+from typing import Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.panels.tensor.bars import Bars
+from qatviz.gui.widgets.plot import EmptyText, Plot
+from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.previews import GREY, ROWS, DataLook
+
+#: Classes are named at their bars where there are so few; names are cut to so many
+#: characters; bars lie where names have more than a few.
+_NAMED, _NAME_LENGTH, _SHORT = 14, 12, 3
+#: Pictures in a row; fewer where there is no room for so many characters under each.
+_COLUMNS, _CAPTION_LENGTH = 8, 5
+_GAP = 6
+
+
+class SampleGrid(QtWidgets.QWidget):
+    """Pictures in rows of eight with what they are under them; rows of features as strips with it beside them."""
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self._look: Optional[DataLook] = None
+        self._pixmaps: list = []
+        self.setAccessibleName("Examples of the data")
+        self.setMinimumSize(240, 130)
+        self.setMouseTracking(True)
+
+    @property
+    def shown(self) -> Tuple[str, ...]:
+        """The captions of the examples that there is room for."""
+        return tuple(self._look.captions[: len(self._places())]) if self._look is not None else ()
+
+    def show_look(self, look: Optional[DataLook]) -> None:
+        """Show the examples; nothing for None."""
+        self._look, self._pixmaps = look, []
+        if look is not None:
+            table = heat_table(self._theme) if look.kind == ROWS else None
+            self._pixmaps = [QtGui.QPixmap.fromImage(picture(sample, look.kind, table)) for sample in look.samples]
+        self.update()
+
+    def _places(self) -> list:
+        """Where each example is drawn, and its caption: pairs of rectangles."""
+        look, line = self._look, self.fontMetrics().height()
+        if look is None:
+            return []
+        if look.kind == ROWS:
+            count = min(len(self._pixmaps), max(1, self.height() // (line + 1)))
+            widest = max(self.fontMetrics().horizontalAdvance(text) for text in look.captions) + _GAP
+            words = min(widest, self.width() // 3)
+            return [
+                (
+                    QtCore.QRect(0, row * (line + 1), self.width() - words - _GAP, line),
+                    QtCore.QRect(self.width() - words, row * (line + 1), words, line),
+                )
+                for row in range(count)
+            ]
+        least = _CAPTION_LENGTH * self.fontMetrics().averageCharWidth() + _GAP
+        columns = min(_COLUMNS, max(len(self._pixmaps), 1), max(1, self.width() // least))
+        height, width = look.samples.shape[1:3]
+        wide = max(8, self.width() // columns - _GAP)
+        # As many rows as the pictures have, smaller where there is no room; fewer where they would be tiny.
+        rows = -(-len(self._pixmaps) // columns)
+        side = min(wide, self.height() // rows - line - _GAP)
+        if side < 20:
+            side = min(wide, 28)
+            rows = max(1, self.height() // (side + line + _GAP))
+        scale = side / max(height, width)
+        size = QtCore.QSize(max(1, round(width * scale)), max(1, round(height * scale)))
+        places = []
+        for index in range(min(len(self._pixmaps), rows * columns)):
+            x, y = index % columns * (wide + _GAP), index // columns * (side + line + _GAP)
+            spot = QtCore.QRect(QtCore.QPoint(x + (wide - size.width()) // 2, y + (side - size.height()) // 2), size)
+            places.append((spot, QtCore.QRect(x - _GAP // 2, y + side, wide + _GAP, line)))
+        return places
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        painter.setPen(self._theme.color("muted"))
+        metrics = self.fontMetrics()
+        align = QtCore.Qt.AlignLeft if self._look is not None and self._look.kind == ROWS else QtCore.Qt.AlignHCenter
+        captions = self._look.captions if self._look is not None else ()
+        for (spot, below), pixmap, caption in zip(self._places(), self._pixmaps, captions):
+            # Pixels stay pixels when they are enlarged.
+            painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, spot.width() < pixmap.width())
+            painter.drawPixmap(spot, pixmap)
+            text = metrics.elidedText(caption, QtCore.Qt.ElideMiddle, below.width())
+            painter.drawText(below, int(align | QtCore.Qt.AlignVCenter), text)
+        painter.end()
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.ToolTip and self._look is not None:
+            for (spot, below), caption in zip(self._places(), self._look.captions):
+                if spot.united(below).contains(event.pos()):
+                    QtWidgets.QToolTip.showText(event.globalPos(), caption, self)
+                    return True
+            QtWidgets.QToolTip.hideText()
+            return True
+        return super().event(event)
+
+
+class DataPreview(QtWidgets.QWidget):
+    """Examples on the left, counts on the right, what is noteworthy below."""
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about.setTextFormat(QtCore.Qt.PlainText)
+        self.grid = SampleGrid(theme)
+        self.plot = Plot(theme, "classes")
+        self.plot.setAccessibleName("Number of examples of each class")
+        self.plot.setMouseEnabled(False, False)
+        self.plot.setMinimumSize(170, 130)
+        self.train, self.test = Bars(), Bars()
+        for bars in (self.train, self.test):
+            self.plot.addItem(bars)
+        self.key = QtWidgets.QLabel()
+        self.empty = EmptyText(self.grid)
+        sides = QtWidgets.QHBoxLayout()
+        sides.addWidget(self.grid, 3)
+        right = QtWidgets.QVBoxLayout()
+        right.setSpacing(2)
+        right.addWidget(self.key)
+        right.addWidget(self.plot, 1)
+        sides.addLayout(right, 2)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, _GAP, 0, 0)
+        rows.addWidget(self.about)
+        rows.addLayout(sides, 1)
+        self.show_look(None, "")
+
+    def show_look(self, look: Optional[DataLook], why_not: str) -> None:
+        """Show what is known of the data; for None, ``why_not``."""
+        self.grid.show_look(look)
+        self.empty.say(why_not if look is None else "")
+        for part in (self.plot, self.key):
+            part.setVisible(look is not None)
+        if look is None:
+            self.about.clear()
+            return
+        colors = "; in colours from each feature's least to its largest value" if look.kind == ROWS else ""
+        self.about.setText(f"{look.name}: {look.describe()}\n{look.values}{colors}")
+        self._show_counts(look)
+
+    def _show_counts(self, look: DataLook) -> None:
+        colors = [self._theme.color(name) for name in ("in_range", "flushed")]
+        what = "examples by target" if look.is_regression else "examples by class"
+        self.key.setText(
+            '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(
+                what, *(color.name() for color in colors)
+            )
+        )
+        at = np.arange(len(look.groups), dtype=np.float64)
+        lies = _lies(look)
+        for bars, color, counts, low in (
+            (self.train, colors[0], look.train_counts, at - 0.4),
+            (self.test, colors[1], look.test_counts, at),
+        ):
+            across, along = (low, low + 0.4), (0.0, counts)
+            bars.set_bars(*(along + across if lies else across + along))
+            bars.set_brush(color)
+        classes, numbers = ("left", "bottom") if lies else ("bottom", "left")
+        item = self.plot.getPlotItem()
+        item.getAxis(numbers).setTicks(None)
+        item.getAxis(classes).setTicks([_ticks(look)])
+        item.invertY(lies)  # the first class is at the top
+        highest = max(look.train_counts.max(), look.test_counts.max(), 1)
+        ranges = {classes: (-0.6, len(at) - 0.4), numbers: (0, 1.05 * highest)}
+        self.plot.setXRange(*ranges["bottom"], padding=0)
+        self.plot.setYRange(*ranges["left"], padding=0)
+        self.plot.set_table({"group": np.array(look.groups), "training": look.train_counts, "test": look.test_counts})
+
+
+def _lies(look: DataLook) -> bool:
+    """Whether bars lie, so that there is room for the names of classes: where they are few, and longer than digits."""
+    names = look.groups
+    return not look.is_regression and len(names) <= _NAMED and max(map(len, names)) > _SHORT
+
+
+def _ticks(look: DataLook) -> list:
+    """Names where they have room; else some indices (of classes) or ends of intervals (of targets)."""
+    names = look.groups
+    if look.is_regression:
+        return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), max(1, len(names) // 4))]
+    if len(names) <= _NAMED:
+        return [
+            (index, name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…")
+            for index, name in enumerate(names)
+        ]
+    return [(index, str(index)) for index in range(0, len(names), -(-len(names) // 5))]
+
+
+def heat_table(theme: Theme) -> list:
+    """Colours for 0..255: from the ground of plots to the accent."""
+    low, high = theme.color("raised"), theme.color("accent")
+    steps = np.linspace(0, 1, 256)
+    parts = [np.round(a + (b - a) * steps).astype(int) for a, b in zip(low.getRgb()[:3], high.getRgb()[:3])]
+    return [QtGui.qRgb(*rgb) for rgb in zip(*(part.tolist() for part in parts))]
+
+
+def picture(sample: np.ndarray, kind: str, heat: Optional[list] = None) -> QtGui.QImage:
+    """One example as an image: grey, RGB, or one row of colours."""
+    pixels = np.ascontiguousarray(sample if kind != ROWS else sample[np.newaxis])
+    height, width = pixels.shape[:2]
+    if kind == GREY:
+        return QtGui.QImage(pixels.data, width, height, width, QtGui.QImage.Format_Grayscale8).copy()
+    if kind == ROWS:
+        image = QtGui.QImage(pixels.data, width, height, width, QtGui.QImage.Format_Indexed8)
+        image.setColorTable(heat)
+        return image.copy()
+    return QtGui.QImage(pixels.data, width, height, 3 * width, QtGui.QImage.Format_RGB888).copy()

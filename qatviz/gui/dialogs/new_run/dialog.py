@@ -1,0 +1,319 @@
+"""The dialog that asks what to train: model and data are shown and checked while it is filled in."""
+
+from dataclasses import replace
+from typing import Dict, Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.dialogs.check_worker import CheckWorker
+from qatviz.gui.dialogs.new_run.consent import ConsentDialog
+from qatviz.gui.dialogs.new_run.data_preview import DataPreview
+from qatviz.gui.dialogs.new_run.form import NewRunForm
+from qatviz.gui.dialogs.new_run.network_preview import NetworkPreview
+from qatviz.gui.dialogs.path_field import dropped_path
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.launcher import Launcher
+from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit, shown_zoo_network, zoo_problem
+from qatviz.gui.model.new_run import NewRun, is_model_path, network_problem
+from qatviz.gui.widgets.controls.column import Column
+from qatviz.network import zoo
+from qatviz.network.graph import Network
+from qatviz.presentation.numbers import shape_text
+from qatviz.presentation.previews import DataLook
+from qatviz.presets import PRESETS
+
+#: Files are looked at when nothing else is typed for so long (ms).
+CHECK_DELAY_MS = 400
+_READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
+
+
+class NewRunDialog(QtWidgets.QDialog):
+    """Asks for a :class:`qatviz.gui.model.new_run.NewRun`.
+
+    Parameters
+    ----------
+    context : Context
+    launcher : Launcher
+        Looks at models and data, on worker threads.
+
+    Attributes
+    ----------
+    data : DataLook or None
+        What is known of the data; None: nothing yet.
+    model : ModelLook or None
+        What is known of the user's own model; None: nothing yet, or the network is one of the zoo.
+    """
+
+    #: The user wants this run.
+    wanted = QtCore.pyqtSignal(object)
+
+    def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setWindowTitle("New run")
+        self.setAcceptDrops(True)
+        self._theme, self._launcher = context.theme, launcher
+        self.data: Optional[DataLook] = None
+        self.model: Optional[ModelLook] = None
+        self.consent: Optional[ConsentDialog] = None
+        self._allowed = ""  # the model whose code may be run
+        self._asks_consent = False  # a model was chosen as a whole, so a question is no surprise
+        self._data_problem = self._model_problem = ""
+        self._model_question: Optional[ModelQuestion] = None
+        self._data_worker = CheckWorker(launcher.check_data, self)
+        self._model_worker = CheckWorker(launcher.check_model, self)
+        self._data_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
+        self._model_delay = QtCore.QTimer(self, singleShot=True, interval=CHECK_DELAY_MS)
+        self._setup_ui(context)
+        self._layout()
+        self._connect()
+        self.form.network.setFocus()
+        self._ask_data()
+        self._ask_model()
+        self._look()
+
+    def _setup_ui(self, context: Context) -> None:
+        self.form = NewRunForm(context, self._launcher.data_names())
+        self.network_preview = NetworkPreview()
+        self.data_preview = DataPreview(self._theme)
+        self.buttons = QtWidgets.QDialogButtonBox(QtWidgets.QDialogButtonBox.Cancel)
+        self.start = self.buttons.addButton("Start run", QtWidgets.QDialogButtonBox.AcceptRole)
+        self.start.setDefault(True)
+
+    def _layout(self) -> None:
+        left = Column([self.form])
+        right = QtWidgets.QSplitter(QtCore.Qt.Vertical)
+        right.setChildrenCollapsible(False)
+        right.addWidget(self.network_preview)
+        right.addWidget(self.data_preview)
+        for part, share in enumerate((4, 3)):
+            right.setStretchFactor(part, share)
+        right.setSizes([400, 300])
+        both = QtWidgets.QHBoxLayout()
+        both.setSpacing(16)
+        both.addWidget(left, 2)
+        both.addWidget(right, 3)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.addLayout(both, 1)
+        rows.addWidget(self.buttons)
+        self.resize(1180, 740)
+
+    def _connect(self) -> None:
+        self.form.changed.connect(self._look)
+        self.form.data.changed.connect(self._on_data_changed)
+        self.form.task.currentTextChanged.connect(lambda _: self._on_data_changed())
+        self.form.network.changed.connect(self._on_model_changed)
+        self.form.weights.changed.connect(self._on_model_changed)
+        self.form.network.chosen.connect(self._on_model_chosen)
+        self.form.network.code_asked.connect(self._ask_consent)
+        self._data_delay.timeout.connect(self._ask_data)
+        self._model_delay.timeout.connect(self._ask_model)
+        self._data_worker.answered.connect(self._on_data)
+        self._data_worker.failed.connect(self._on_data_failed)
+        self._model_worker.answered.connect(self._on_model)
+        self._model_worker.failed.connect(self._on_model_failed)
+        self.buttons.accepted.connect(self.accept)
+        self.buttons.rejected.connect(self.reject)
+
+    # What is asked for
+
+    @property
+    def new_run(self) -> NewRun:
+        """What the fields say, and what was found out about the model."""
+        wanted = self.form.new_run
+        if not wanted.is_model:
+            return wanted
+        return replace(wanted, allow_code=self._allowed == wanted.network)
+
+    def open_model(self, path: str) -> None:
+        """Begin with this file as the model."""
+        self.form.network.choose(path)
+
+    def open_data(self, path: str) -> None:
+        """Begin with this file or folder as the data."""
+        self.form.data.choose(path)
+
+    def problems(self) -> Dict[str, str]:
+        """By field: what is wrong with it."""
+        return self.form.problems()
+
+    def _look(self) -> None:
+        """Show what is known, and say under each field what is wrong with it."""
+        wanted = self.form.new_run
+        problems = dict(wanted.problems(), **self.form.refused)
+        notes = {"preset": PRESETS[wanted.preset].description, "data": self._data_note()}
+        network = self._show_model(wanted, problems, notes) if wanted.is_model else self._show_zoo(wanted, problems)
+        if network is not None and self.data is not None:
+            unfit = misfit(network, self.data)
+            if unfit:
+                problems.setdefault("network", unfit)
+            elif wanted.is_model:
+                notes["network"] = "fits the data"
+        if self._data_problem:
+            problems.setdefault("data", self._data_problem)
+        self.form.say(problems, notes)
+        self.form.network.allow.setVisible(wanted.is_model and self.model is not None and self.model.network is None)
+        self.start.setEnabled(not problems and not (wanted.is_model and self.model is None))
+
+    def _show_zoo(self, wanted: NewRun, problems: Dict[str, str]) -> Optional[Network]:
+        """Show a network of the zoo, built for the data."""
+        if wanted.network not in zoo.NETWORKS:
+            self.network_preview.show_network(None, "")
+            return None
+        about = zoo.NETWORKS[wanted.network].description
+        problem = zoo_problem(wanted.network, self.data)
+        if problem:
+            problems.setdefault("network", problem)
+            self.network_preview.show_network(None, about)
+            return None
+        network = shown_zoo_network(wanted.network, self.data)
+        self.network_preview.show_network(network, about, (), self.data is not None)
+        return network
+
+    def _show_model(self, wanted: NewRun, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
+        """Show the user's own model, or why there is nothing to be shown of it."""
+        if self._model_problem:
+            about_weights = wanted.weights and "weights" in self._model_problem
+            problems.setdefault("weights" if about_weights else "network", self._model_problem)
+            self.network_preview.show_network(None, "")
+            return None
+        if self.model is None:
+            notes["network"] = "" if network_problem(wanted.network) else _READING_MODEL
+            self.network_preview.show_network(None, notes["network"])
+            return None
+        if self.model.network is None:
+            problems.setdefault("network", f"{self.model.code.rstrip('.')}. It is not run unless you allow it.")
+            self.network_preview.show_network(None, "The layers are shown once the code may be run.")
+            return None
+        self.form.set_has_weights(self.model.has_weights)
+        shown = list(self.model.notes)
+        if self.model.used_shape is not None:
+            shown.insert(
+                0,
+                "the model leaves the size of its examples open: that of the data is taken, "
+                f"{shape_text(self.model.used_shape)}",
+            )
+        self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
+        return self.model.network
+
+    def _data_note(self) -> str:
+        if self.data is None:
+            return _READING_DATA
+        return "\n".join([self.data.describe(), *("note: " + note for note in self.data.notes)])
+
+    # The data
+
+    def _on_data_changed(self) -> None:
+        self.data, self._data_problem = None, ""
+        self._data_worker.forget()
+        self._data_delay.start()
+        self.data_preview.show_look(None, _READING_DATA)
+
+    def _ask_data(self) -> None:
+        self._data_delay.stop()
+        wanted = self.form.new_run
+        if wanted.data:
+            self.data_preview.show_look(None, _READING_DATA)
+            self._data_worker.ask(DataQuestion(wanted.data, wanted.task))
+
+    def _on_data(self, question: DataQuestion, data: DataLook) -> None:
+        self.data = data
+        self.data_preview.show_look(data, "")
+        # A model that leaves the size of its examples open takes that of the data.
+        if self._model_problem or (self.model is not None and self.model.used_shape not in (None, data.input_shape)):
+            self._ask_model()
+        self._look()
+
+    def _on_data_failed(self, question: DataQuestion, problem: str) -> None:
+        self._data_problem = problem
+        self.data_preview.show_look(None, "There is nothing to show: the data cannot be used.")
+        self._look()
+
+    # The model
+
+    def _on_model_changed(self) -> None:
+        if self.form.network.text() != self._allowed:
+            self._allowed = ""
+        self._asks_consent = False
+        self._forget_model()
+        if self.form.new_run.is_model:
+            self._model_delay.start()
+
+    def _on_model_chosen(self, path: str) -> None:
+        self._asks_consent = True
+        self._ask_model()
+        self._look()
+
+    def _forget_model(self) -> None:
+        self.model, self._model_problem = None, ""
+        if self._model_worker.is_busy:
+            self._launcher.end_checks()  # a model's own code may take for ever
+        self._model_worker.forget()
+        self._model_delay.stop()
+
+    def _ask_model(self) -> None:
+        self._forget_model()
+        wanted = self.form.new_run
+        if wanted.is_model and not network_problem(wanted.network):
+            shape = self.data.input_shape if self.data is not None else None
+            is_allowed = self._allowed == wanted.network
+            self._model_worker.ask(ModelQuestion(wanted.network, wanted.weights, is_allowed, shape))
+
+    def _on_model(self, question: ModelQuestion, model: ModelLook) -> None:
+        self.model = model
+        self._look()
+        if model.network is None and self._asks_consent:
+            self._ask_consent()
+
+    def _on_model_failed(self, question: ModelQuestion, problem: str) -> None:
+        self._model_problem = problem
+        if question.data_shape is None and self.data is not None:  # which came meanwhile, and may help
+            self._ask_model()
+        self._look()
+
+    def _ask_consent(self) -> None:
+        self._asks_consent = False
+        network = self.form.network.text()
+        self.consent = ConsentDialog(network, self.model.code, self)
+        self.consent.allowed.connect(lambda: self._on_allowed(network))
+        self.consent.open()
+
+    def _on_allowed(self, network: str) -> None:
+        if network == self.form.network.text():
+            self._allowed = network
+            self._ask_model()
+            self._look()
+
+    # Files that are dropped
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
+        if dropped_path(event.mimeData()):
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        event.acceptProposedAction()
+        path = dropped_path(event.mimeData())
+        (self.open_model if is_model_path(path) else self.open_data)(path)
+
+    # The end
+
+    def accept(self) -> None:
+        self.form.take_texts()
+        self._look()
+        if not self.start.isEnabled():
+            return
+        wanted = self.new_run
+        self.form.remember()
+        self._forget()
+        super().accept()
+        self.wanted.emit(wanted)
+
+    def reject(self) -> None:
+        self._forget()
+        super().reject()
+
+    def _forget(self) -> None:
+        """Nothing is asked and no answer heard any more."""
+        for worker, delay in ((self._data_worker, self._data_delay), (self._model_worker, self._model_delay)):
+            worker.forget()
+            delay.stop()
+        self._launcher.end_checks()

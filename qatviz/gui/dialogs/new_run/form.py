@@ -1,0 +1,247 @@
+"""The fields of the New run dialog, and what is remembered of them."""
+
+from typing import Any, Dict, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import SettingError
+from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
+from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.new_run import (
+    BATCH_SIZE,
+    LEARNING_RATE,
+    OPTIMIZERS,
+    QUANT_DELAY,
+    SEED,
+    STEPS,
+    NewRun,
+    names_model,
+    stem_of,
+)
+from qatviz.gui.widgets.controls.editors import NumberEditor
+from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.network import zoo
+from qatviz.presets import PRESETS
+from qatviz.settings import Setting
+
+_NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
+_LABELS = {
+    "network": "Network",
+    "weights": "Weights",
+    "from_scratch": "Start from",
+    "data": "Data",
+    "task": "Task",
+    "preset": "Preset",
+    "quant_delay": QUANT_DELAY.label,
+    "optimizer": "Optimizer",
+    "learning_rate": "Learning rate",
+    "batch_size": "Batch size",
+    "seed": "Seed",
+    "steps": "Steps",
+    "out": "Record",
+}
+#: Files of this ending hold no weights.
+_ARCHITECTURE = ".json"
+_FROM_DATA = "As the data says"
+_TRAINED, _RANDOM = "The model's weights", "Random weights (from scratch)"
+
+
+class NewRunForm(QtWidgets.QWidget):
+    """Says what is asked for (:attr:`new_run`); under each field there is room for what is wrong with it."""
+
+    #: A field has another value.
+    changed = QtCore.pyqtSignal()
+
+    def __init__(
+        self, context: Context, data_names: Sequence[Tuple[str, str]], parent: Optional[QtWidgets.QWidget] = None
+    ):
+        super().__init__(parent)
+        self._theme, self._settings = context.theme, context.settings
+        self._has_weights = True  # of the model that is shown
+        self._data_names = [name for name, _ in data_names]
+        self.refused: Dict[str, str] = {}
+        self._setup_ui(data_names)
+        self._layout()
+        self._restore()
+        self._on_network()
+        self._connect()
+
+    def _setup_ui(self, data_names: Sequence[Tuple[str, str]]) -> None:
+        self.network = ModelField([(entry.name, entry.description) for entry in zoo.NETWORKS.values()], self._settings)
+        self.weights = WeightsField(self._settings)
+        self.from_scratch = _choice(
+            [
+                (_TRAINED, "Go on from what the model has learned: fine-tuning"),
+                (_RANDOM, "Take the architecture only, and train it anew"),
+            ]
+        )
+        self.from_scratch.setToolTip("Which weights training begins with")
+        self.data = DataField(data_names, self._settings)
+        self.task = _choice(
+            [
+                (_FROM_DATA, "Whole numbers are classes, others are predicted; an archive may say it"),
+                ("classification", "Which class is it? Measured by accuracy"),
+                ("regression", "Which numbers are they? Measured by root-mean-square error"),
+            ]
+        )
+        self.task.setToolTip("What the network learns to tell")
+        self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
+        self.preset.setToolTip("The settings that quantization begins with; all can be changed while the run goes on")
+        self.optimizer = _choice([(name, "") for name in OPTIMIZERS])
+        self.optimizer.setToolTip("How gradients become updates of the weights")
+        self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
+        self.steps, self.out = StepsField(), OutField(self._settings)
+        widgets = dict(self.numbers, **{name: getattr(self, name) for name in _LABELS if name not in self.numbers})
+        self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in _LABELS}
+        for name, editor in self.numbers.items():
+            editor.name_parts(_LABELS[name], _NUMBERS[name].help)
+            editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
+        for name in ("from_scratch", "task", "preset", "optimizer"):
+            widgets[name].setAccessibleName(_LABELS[name])
+
+    def _layout(self) -> None:
+        grid = QtWidgets.QGridLayout(self)  # a form layout leaves a gap for rows that are hidden
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setColumnStretch(1, 1)
+        line = self.preset.sizeHint().height()
+        self._labels = {}
+        for row, (name, field) in enumerate(self.fields.items()):
+            label = QtWidgets.QLabel(_LABELS[name])
+            label.setBuddy(field)
+            label.setMinimumHeight(line)
+            grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)
+            grid.addWidget(field, row, 1)
+            self._labels[name] = label
+
+    def _connect(self) -> None:
+        self.network.changed.connect(self._on_network)
+        for field in (self.network, self.weights, self.data, self.steps, self.out):
+            field.changed.connect(self.changed)
+        for box in (self.from_scratch, self.task, self.preset, self.optimizer):
+            box.currentTextChanged.connect(lambda _: self.changed.emit())
+        for editor in self.numbers.values():
+            editor.edited.connect(lambda _: self.changed.emit())
+        for name, box in self.boxes().items():
+            box.keeps_text = True
+            box.refused.connect(lambda problem, name=name: self._on_refused(name, problem))
+            box.settled.connect(lambda name=name: self._on_refused(name, ""))
+
+    # What is asked for
+
+    @property
+    def new_run(self) -> NewRun:
+        """What the fields say; consent and the model's shape are not theirs to know."""
+        network = self.network.text()
+        return NewRun(
+            network=network,
+            weights=(self.weights.text() or None) if _is_architecture(network) else None,
+            from_scratch=self._starts_anew(network),
+            data=self.data.text(),
+            task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
+            preset=self.preset.currentText(),
+            optimizer=self.optimizer.currentText(),
+            steps=self.steps.steps(),
+            out=self.out.out(),
+            **{name: editor.box.value for name, editor in self.numbers.items()},
+        )
+
+    def _starts_anew(self, network: str) -> bool:
+        return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM
+
+    def boxes(self) -> Dict[str, NumberBox]:
+        """The fields for numbers."""
+        return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
+
+    def take_texts(self) -> None:
+        """Numbers that are still being typed count now."""
+        for box in self.boxes().values():
+            box.take_text()
+
+    def set_has_weights(self, has_weights: bool) -> None:
+        """Whether the model that is shown has weights to start from."""
+        self._has_weights = has_weights
+        self._show("from_scratch", has_weights)
+
+    # What is wrong
+
+    def say(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
+        """Under each field: what is wrong with it, else what is noted."""
+        for name, field in self.fields.items():
+            field.say(problems.get(name) or notes.get(name, ""), name in problems)
+
+    def problems(self) -> Dict[str, str]:
+        """By field: what is wrong with it."""
+        return {name: field.note.text() for name, field in self.fields.items() if field.has_problem}
+
+    def _on_refused(self, name: str, problem: str) -> None:
+        self.refused.pop(name, None)
+        if problem:
+            self.refused[name] = problem
+        self.changed.emit()
+
+    def _on_network(self) -> None:
+        network = self.network.text()
+        self.out.suggest(stem_of(network))
+        self._show("weights", _is_architecture(network))
+        self._show("from_scratch", names_model(network))
+
+    def _show(self, name: str, is_shown: bool) -> None:
+        self.fields[name].setVisible(is_shown)
+        self._labels[name].setVisible(is_shown)
+
+    # What is remembered
+
+    def remember(self) -> None:
+        """The next dialog begins with this. Consent to run code is not kept."""
+        wanted = self.new_run
+        for name in ("network", "data", "preset", "optimizer", *_NUMBERS):
+            self._settings.setValue("new_run/" + name, str(getattr(wanted, name)))
+        self._settings.setValue("new_run/weights", wanted.weights or "")
+        self._settings.setValue("new_run/task", wanted.task or "")
+        self._settings.setValue("new_run/steps", self.steps.box.value)
+        self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
+        if wanted.is_model:
+            self._settings.setValue("new_run/from_scratch", wanted.from_scratch)
+            self.network.remember(wanted.network)
+        if wanted.weights:
+            self.weights.remember(wanted.weights)
+        if wanted.data not in self._data_names:
+            self.data.remember(wanted.data)
+        self.out.remember()
+
+    def _restore(self) -> None:
+        first = NewRun()
+        network = self._settings.value("new_run/network", first.network)
+        self.network.set_text(network if network in zoo.NETWORKS or names_model(network) else first.network)
+        self.weights.set_text(self._settings.value("new_run/weights", ""))
+        anew = self._settings.value("new_run/from_scratch", "false") in (True, "true")
+        self.from_scratch.setCurrentText(_RANDOM if anew else _TRAINED)
+        for name in ("preset", "optimizer"):
+            box = getattr(self, name)
+            box.setCurrentText(getattr(first, name))
+            box.setCurrentText(self._settings.value("new_run/" + name, ""))  # where there is such an item
+        self.data.set_text(self._settings.value("new_run/data", first.data))
+        self.task.setCurrentText(self._settings.value("new_run/task", "") or _FROM_DATA)
+        for name, editor in self.numbers.items():
+            editor.set_values([self._remembered(name, _NUMBERS[name], getattr(first, name))])
+        endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")
+        self.steps.set_steps(self._remembered("steps", STEPS, first.steps), endless)
+
+    def _remembered(self, name: str, setting: Setting, default: Any) -> Any:
+        try:
+            return setting.parse(str(self._settings.value("new_run/" + name, default)))
+        except SettingError:  # the file was edited, or is another version's
+            return default
+
+
+def _is_architecture(network: str) -> bool:
+    return names_model(network) and network.lower().endswith(_ARCHITECTURE)
+
+
+def _choice(items: Sequence[Tuple[str, str]]) -> ComboBox:
+    box = ComboBox()
+    for row, (name, about) in enumerate(items):
+        box.addItem(name)
+        box.setItemData(row, about, QtCore.Qt.ToolTipRole)
+    return box

@@ -1,0 +1,112 @@
+"""The layers of a network in a table, before there is a run of it."""
+
+from typing import Optional, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.network.graph import Network
+from qatviz.network.plan import quantization_plan
+from qatviz.presentation.numbers import shape_text
+from qatviz.presentation.previews import example_text
+
+_COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")
+_NUMBERS = (3, 4)
+_RIGHT = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
+
+
+class NetworkPreview(QtWidgets.QWidget):
+    """What a network looks like: its layers, how large they are, what an import changed."""
+
+    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._network: Optional[Network] = None
+        self._shown: tuple = ()
+        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about.setTextFormat(QtCore.Qt.PlainText)
+        self.table = QtWidgets.QTreeWidget(rootIsDecorated=False, uniformRowHeights=True)
+        self.table.setAccessibleName("Layers of the network")
+        self.table.setHeaderLabels(_COLUMNS)
+        for column in _NUMBERS:
+            self.table.headerItem().setTextAlignment(column, _RIGHT)
+        for column, text in enumerate(
+            (
+                "The layer's name",
+                "What it computes",
+                "Shape of its output for one example",
+                "Numbers that it holds",
+                "Multiply-accumulates for one example",
+            )
+        ):
+            self.table.headerItem().setToolTip(column, text)
+        self.table.header().setStretchLastSection(False)
+        self.table.header().setSectionResizeMode(0, QtWidgets.QHeaderView.Stretch)
+        self.table.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
+        self.table.setVerticalScrollMode(QtWidgets.QTreeWidget.ScrollPerPixel)
+        self.total = QtWidgets.QLabel(wordWrap=True)
+        self.total.setToolTip("MACs: multiply-accumulates for one example")
+        self.notes = QtWidgets.QLabel(wordWrap=True)
+        self.notes.setTextFormat(QtCore.Qt.PlainText)
+        self.notes.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addWidget(self.about)
+        rows.addWidget(self.table, 1)
+        rows.addWidget(self.total)
+        rows.addWidget(self.notes)
+
+    def show_network(
+        self, network: Optional[Network], about: str, notes: Sequence[str] = (), is_known: bool = True
+    ) -> None:
+        """Show it.
+
+        Parameters
+        ----------
+        network : Network or None
+            None: there is none to be shown, and ``about`` says why.
+        about : str
+            What it is.
+        notes : sequence of str
+            What an import changed.
+        is_known : bool
+            Whether shape and classes are those of the data or the model's own, or only an example.
+        """
+        wanted = (about, tuple(notes), is_known)
+        if network is self._network and wanted == self._shown:
+            return
+        self.about.setText(about)
+        self.notes.setText("\n".join("note: " + note for note in notes))
+        self.notes.setVisible(bool(notes))
+        if network is not self._network:
+            self.table.clear()
+            if network is not None:
+                self._fill(network)
+        self.total.setText(_total(network, is_known) if network is not None else "")
+        self._network, self._shown = network, wanted
+
+    def _fill(self, network: Network) -> None:
+        items = []
+        for row in network.summary():
+            item = QtWidgets.QTreeWidgetItem(
+                [row.name, row.kind, shape_text(row.output_shape), _count(row.parameters), _count(row.macs)]
+            )
+            for column in _NUMBERS:
+                item.setTextAlignment(column, _RIGHT)
+            item.setToolTip(0, f"{row.name} reads {', '.join(row.inputs)}")
+            items.append(item)
+        self.table.addTopLevelItems(items)
+        for column in range(1, len(_COLUMNS)):
+            self.table.resizeColumnToContents(column)
+
+
+def _total(network: Network, is_known: bool) -> str:
+    rows = network.summary()
+    text = (
+        f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, "
+        f"{sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
+    )
+    examples = f"for {example_text(network.input_shape)} an example and {network.num_outputs:,} outputs"
+    return f"{text}\n{examples}{'' if is_known else ', until the data is known'}"
+
+
+def _count(number: int) -> str:
+    return f"{number:,}" if number else ""

@@ -1,0 +1,18 @@
+"""What panels are given."""
+
+from typing import NamedTuple
+
+from PyQt5 import QtCore
+
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.theme import Theme
+
+
+class Context(NamedTuple):
+    """The run, the way to change it, how things look, and what is remembered between sessions."""
+
+    model: RunModel
+    edits: Edits
+    theme: Theme
+    settings: QtCore.QSettings

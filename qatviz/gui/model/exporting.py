@@ -1,0 +1,256 @@
+"""Exports that the window asks for: each is a process of its own, so that neither window nor training waits for it."""
+
+import json
+from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
+
+from PyQt5 import QtCore
+
+from qatviz.errors import QatvizError
+from qatviz.gui.model.run_model import GOING, RUN, RunModel
+from qatviz.protocol import events
+from qatviz.protocol.commands import SaveCheckpoint
+
+#: A process that was asked to end is ended after so long (ms); so is one whose window closes.
+PATIENCE_MS, CLOSING_MS = 4000, 500
+#: What the program says went wrong begins so.
+_PROGRAM = "qatviz: error: "
+
+
+class ExportWanted(NamedTuple):
+    """What is to be exported.
+
+    Attributes
+    ----------
+    directory : str
+        Where the run is recorded.
+    checkpoint : str
+        Its name; empty: the present state, of which a checkpoint is made.
+    form : str
+        The format's name.
+    options : dict
+        The format's options.
+    path : str
+        The file, or the directory.
+    examples : int, optional
+        Held-out examples to prove it on; None: as many as the export finds right.
+    """
+
+    directory: str
+    checkpoint: str
+    form: str
+    options: Mapping[str, Any]
+    path: str
+    examples: Optional[int] = None
+
+
+class Command(NamedTuple):
+    """A program that writes an export, and tells of it as :mod:`qatviz.cli.followed` says. ``environment``: what it is
+    to have besides this process' own.
+    """
+
+    program: str
+    arguments: List[str]
+    environment: Optional[Dict[str, str]] = None
+
+
+class Ended(NamedTuple):
+    """How an export ended: with the ``record`` of its proof, with ``message`` (what went wrong) and ``details``, or
+    cancelled, with neither.
+    """
+
+    wanted: ExportWanted
+    record: Optional[Dict[str, Any]] = None
+    message: str = ""
+    details: str = ""
+
+
+class Exporter(QtCore.QObject):
+    """One export at a time.
+
+    Parameters
+    ----------
+    model : RunModel
+        Whose run is asked for a checkpoint where the present state is wanted.
+    command_of : callable (ExportWanted) -> Command
+        ``checkpoint`` is named. Raises :class:`QatvizError`.
+    """
+
+    #: What is being done, and the share of all that is done, 0 to 1.
+    progressed = QtCore.pyqtSignal(str, float)
+    #: Ended.
+    ended = QtCore.pyqtSignal(object)
+
+    def __init__(
+        self, model: RunModel, command_of: Callable[[ExportWanted], Command], parent: Optional[QtCore.QObject] = None
+    ):
+        super().__init__(parent)
+        self._model, self._command_of = model, command_of
+        self.wanted: Optional[ExportWanted] = None
+        self.what, self.share = "", 0.0
+        self._process: Optional[QtCore.QProcess] = None
+        self._sequence = -1
+        self._saved: Set[str] = set()
+        self._cancelled = False
+        self._lines, self._errors = b"", b""
+        self._record: Optional[Dict[str, Any]] = None
+        self._patience = QtCore.QTimer(self, singleShot=True, interval=PATIENCE_MS)
+        self._patience.timeout.connect(self._kill)
+        model.happened.connect(self._on_event)
+        model.changed.connect(self._on_topic)
+
+    @property
+    def is_busy(self) -> bool:
+        return self.wanted is not None
+
+    def begin(self, wanted: ExportWanted) -> None:
+        """Begin; ``ended`` follows, whatever comes of it. Not while there is another."""
+        self.wanted, self._cancelled = wanted, False
+        self._lines, self._errors, self._record = b"", b"", None
+        if wanted.checkpoint:
+            self._start(wanted)
+            return
+        self._tell("keeping the present state", 0.0)
+        self._saved.clear()
+        try:
+            self._sequence = self._model.run.send(SaveCheckpoint())
+        except QatvizError as error:
+            self._end(message=str(error))
+
+    def cancel(self) -> None:
+        """Have it end, and nothing written; it may take a moment."""
+        if not self.is_busy or self._cancelled:
+            return
+        self._cancelled = True
+        self._sequence = -1
+        if self._process is None:
+            self._end()
+            return
+        self._tell("cancelling", self.share)
+        self._process.closeWriteChannel()  # which works on every system
+        self._process.terminate()
+        self._patience.start()
+
+    def close(self) -> None:
+        """End what goes on, now; nobody hears of it any more."""
+        process = self._process
+        if process is None:
+            return
+        self.cancel()
+        process.finished.disconnect()
+        if not process.waitForFinished(CLOSING_MS):
+            process.kill()
+            process.waitForFinished(CLOSING_MS)
+        self._patience.stop()
+        self._process = self.wanted = None
+
+    # The checkpoint of the present state
+
+    def _on_event(self, event: events.Event) -> None:
+        if self._sequence < 0:
+            return
+        if isinstance(event, events.CheckpointSaved):
+            self._saved.add(event.name)  # its thread may be quicker than the answer to the command
+        elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.sequence == self._sequence:
+            if isinstance(event, events.CommandRejected):
+                self._end(message=f"The present state could not be kept: {event.message}")
+                return
+            self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
+        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept():
+            self._end(
+                message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}"
+            )
+            return
+        if self._is_kept():
+            self._sequence = -1
+            self._start(self.wanted)
+
+    def _is_kept(self) -> bool:
+        return bool(self.wanted.checkpoint) and self.wanted.checkpoint in self._saved
+
+    def _on_topic(self, topic: str) -> None:
+        if topic == RUN and self._sequence >= 0:
+            self._end(message="The present state could not be kept: another run is shown now")
+
+    # The process
+
+    def _start(self, wanted: ExportWanted) -> None:
+        try:
+            command = self._command_of(wanted)
+        except QatvizError as error:
+            self._end(message=str(error))
+            return
+        self._tell("starting", 0.0)
+        process = self._process = QtCore.QProcess(self)
+        environment = QtCore.QProcessEnvironment.systemEnvironment()
+        for name, value in (command.environment or {}).items():
+            environment.insert(name, value)
+        process.setProcessEnvironment(environment)
+        process.readyReadStandardOutput.connect(self._on_output)
+        process.readyReadStandardError.connect(self._on_errors)
+        process.finished.connect(self._on_finished)
+        process.errorOccurred.connect(self._on_process_error)
+        process.start(command.program, command.arguments)
+
+    def _on_output(self) -> None:
+        *whole, self._lines = (self._lines + bytes(self._process.readAllStandardOutput())).split(b"\n")
+        for line in whole:
+            self._take(line)
+
+    def _take(self, line: bytes) -> None:
+        try:
+            said = json.loads(line.decode("utf-8", "replace"))
+        except ValueError:
+            self._errors += line + b"\n"  # not ours: a library that prints
+            return
+        if isinstance(said, dict) and "progress" in said:
+            if not self._cancelled:
+                self._tell(str(said.get("what", "")), float(said["progress"]))
+        elif isinstance(said, dict):
+            self._record = said
+
+    def _on_errors(self) -> None:
+        self._errors += bytes(self._process.readAllStandardError())
+
+    def _on_process_error(self, error: int) -> None:
+        if error == QtCore.QProcess.FailedToStart:
+            self._end(message=f"The export could not be started: {self._process.errorString()}")
+
+    def _on_finished(self, code: int, status: int) -> None:
+        self._on_output()
+        self._on_errors()
+        if self._record is not None:  # also where it came too late to be cancelled: it is written
+            self._end(record=self._record)
+        elif self._cancelled:
+            self._end()
+        else:
+            text = self._errors.decode("utf-8", "replace").strip()
+            own = [line for line in text.splitlines() if line.startswith(_PROGRAM)]
+            if own:  # worded for the user
+                self._end(message=" ".join(line[len(_PROGRAM) :] for line in own))
+            elif status == QtCore.QProcess.NormalExit:
+                last = text.rpartition("\n")[2]
+                self._end(message=last or f"The export ended with code {code}", details=text)
+            else:
+                self._end(message="The export came to a sudden end; it may have run out of memory", details=text)
+
+    def _kill(self) -> None:
+        if self._process is not None:
+            self._process.kill()
+
+    def _end(self, **how: Any) -> None:
+        ended = Ended(self.wanted, **how)
+        self._patience.stop()
+        if self._process is not None:
+            self._process.deleteLater()
+        self._process = self.wanted = None
+        self._sequence = -1
+        self.ended.emit(ended)
+
+    def _tell(self, what: str, share: float) -> None:
+        self.what, self.share = what, share
+        self.progressed.emit(what, share)
+
+
+def can_be_kept(model: RunModel) -> bool:
+    """Whether the run that is shown can be asked for a checkpoint of its present state."""
+    return model.run is not None and model.state in GOING

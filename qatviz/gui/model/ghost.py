@@ -1,0 +1,175 @@
+"""The ghost: what the pending settings would make of a tensor, to be drawn over what is in effect."""
+
+from dataclasses import dataclass, field, replace
+from typing import Optional, Tuple
+from weakref import WeakKeyDictionary
+
+import numpy as np
+
+from qatviz.analysis import pending
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.run_model import RunModel
+from qatviz.network.plan import QuantizedTensor
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import TensorHistogram
+from qatviz.quant.affine import AffineGrid
+from qatviz.quant.measures import ErrorMeasures
+from qatviz.quant.ranges import Range, min_max_range
+from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
+
+#: Values of a tensor stand for its present ones for this long, in seconds of training.
+VALUES_LAST_S = 5.0
+#: Below this width the window of a grid is a poor account of the range that the grid was made for.
+FINE_BITS = 6
+#: Of each model: by tensor, what its last ghost was made of, and the ghost.
+_REMEMBERED: WeakKeyDictionary = WeakKeyDictionary()
+
+
+@dataclass(frozen=True)
+class Ghost:
+    """What pending settings would make of one tensor.
+
+    Attributes
+    ----------
+    tensor, settings
+        Which, and its settings as they would be.
+    active : bool
+        Whether it would be quantized; if not, it has no grid to draw.
+    grid : AffineGrid or None
+        ``scale`` and ``zero_point`` are ``[1]`` or ``[num_channels]``; None where not ``active``.
+    approximate : bool
+        Whether the values, or the range that the run would use, are known only about.
+    step : int
+        Step of the values that it is of.
+    of_values : bool
+        Whether the grid follows from the tensor's values alone, not from the range that is in effect.
+    """
+
+    tensor: QuantizedTensor
+    settings: QuantizerSettings
+    active: bool
+    grid: Optional[AffineGrid]
+    approximate: bool
+    step: int
+    of_values: bool
+    _values: np.ndarray = field(repr=False, compare=False)
+
+    @property
+    def low(self) -> float:
+        """Lower edge of the representable window (the widest of all channels); NaN where not ``active``."""
+        return float(self.grid.minimum.min()) if self.active else float("nan")
+
+    @property
+    def high(self) -> float:
+        """Upper edge of the window; NaN where not ``active``."""
+        return float(self.grid.maximum.max()) if self.active else float("nan")
+
+    @property
+    def scale(self) -> float:
+        """The coarsest channel's; NaN where not ``active``."""
+        return float(self.grid.scale.max()) if self.active else float("nan")
+
+    @property
+    def measures(self) -> ErrorMeasures:
+        """The error there would be; computed when first asked for (12 ms for a million values)."""
+        if "_measures" not in self.__dict__:
+            found = pending.pending_measures(self._values, self.grid) if self.active else pending.IN_FLOAT
+            object.__setattr__(self, "_measures", found)
+        return self.__dict__["_measures"]
+
+    @property
+    def size_bits(self) -> int:
+        """Bits that the codes (or floats) would take."""
+        return pending.size_bits(self.tensor, self.settings, self.active)
+
+
+def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
+    """The ghost of the tensor ``name``; None where nothing is pending that would change its grid, or nothing is known.
+
+    It is of the tensor's values where those were asked for lately (``model.values``), else of the newest snapshot's
+    histogram. Answers are remembered until something changes, so asking again costs nothing.
+    """
+    book = edits.pending_book()
+    if book is None:
+        # Ghosts hold on to values.
+        _REMEMBERED.pop(model, None)
+    if book is None or model.snapshot is None or name not in model.snapshot.histograms:
+        return None
+    wanted, present = _effective(model, book, name), _effective(model, model.book, name)
+    if wanted == present:
+        return None
+    histogram, values = model.snapshot.histograms[name], fresh_values(model, name)
+    inputs = (wanted, present, book.run.freeze_ranges, model.book.run.freeze_ranges)
+    known = _REMEMBERED.setdefault(model, {})
+    if name in known:
+        old_inputs, old_histogram, old_values, ghost = known[name]
+        same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
+        if old_inputs == inputs and same_values:
+            return ghost
+    ghost = _make(model, book, name, histogram, values)
+    known[name] = (inputs, histogram, values, ghost)
+    return ghost
+
+
+def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
+    """The values ``[n, num_channels]`` of a tensor, if they were asked for and are not much older than its snapshot."""
+    known = model.values.get(name)
+    if known is None or not known.values.size:
+        return None
+    age = model.snapshot.step - known.step if model.snapshot is not None else 0
+    if age > 0 and age > VALUES_LAST_S * model.steps_per_second():
+        return None
+    return known.values
+
+
+def present_range(
+    tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
+) -> Tuple[Range, bool]:
+    """The range behind the grid that is in effect, and whether that is a guess.
+
+    A snapshot tells of the grid, whose window is the range widened to what the grid can have: to both sides where
+    symmetric, to a power of two. There the range of the values is taken instead where it is narrower.
+    """
+    grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
+    low, high = grid.minimum, grid.maximum
+    widened = settings.symmetric or settings.power_of_two
+    if widened:
+        least, most = histogram.channel_min, histogram.channel_max
+        if low.size == 1:
+            least, most = least.min(keepdims=True), most.max(keepdims=True)
+        low, high = np.maximum(low, np.minimum(least, 0)), np.minimum(high, np.maximum(most, 0))
+    if tensor.nonnegative:
+        low = np.zeros_like(low)
+    return (low, high), widened or num_bits < FINE_BITS
+
+
+def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[QuantizerSettings]:
+    """What of the settings of a tensor bears on its grid now; None where it is not quantized."""
+    settings = book.of(name)
+    if not (settings.enabled and model.step >= settings.quant_delay):
+        return None
+    percentile = settings.percentile if settings.range_method == PERCENTILE else 0.0
+    return replace(settings, quant_delay=0, ema_decay=0.0, percentile=percentile)
+
+
+def _make(
+    model: RunModel, book: SettingsBook, name: str, histogram: TensorHistogram, values: Optional[np.ndarray]
+) -> Ghost:
+    tensor, wanted, now = model.plan.tensor(name), book.of(name), model.book.of(name)
+    step = model.snapshot.step if values is None else model.values[name].step
+    by_channel = wanted.per_channel and tensor.kind == WEIGHTS
+    approximate = values is None
+    if values is None:
+        values = pending.likely_values(histogram, by_channel)
+    if _effective(model, book, name) is None:
+        return Ghost(tensor, wanted, False, None, False, step, True, values)
+    kept, guessed = present_range(tensor, histogram, model.snapshot.num_bits[model.plan.index(name)], now)
+    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not model.book.run.freeze_ranges
+    if of_values:
+        # A range that is to be held from now on is that of the present values.
+        kept, guessed = min_max_range(values), False
+    held = book.run.freeze_ranges
+    grid = pending.pending_grid(tensor, wanted, kept, values, held)
+    if tensor.kind == WEIGHTS and not held and wanted.range_method != FROZEN:
+        of_values, guessed = True, False
+    return Ghost(tensor, wanted, True, grid, approximate or guessed, step, of_values, values)

@@ -1,0 +1,288 @@
+"""What the window knows of the run it shows: the one thing that panels read.
+
+The bridge puts in what the run tells (on the GUI thread), and ``changed`` says what kind of thing is new. Panels never
+keep a run's state of their own, so that they can be closed, opened and tested with staged news.
+"""
+
+from collections import deque
+from dataclasses import dataclass, replace
+from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore
+
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.protocol import events
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
+from qatviz.protocol.timeline import Timeline
+from qatviz.settings import QuantizerSettings
+from qatviz.telemetry.history import History
+
+#: What can change: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor; and
+#: what the user has selected.
+RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
+    "run",
+    "state",
+    "steps",
+    "snapshot",
+    "settings",
+    "events",
+    "values",
+    "selection",
+)
+TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
+
+#: Snapshots kept for distributions over time. Older ones are thinned: every other one goes, so the first survives.
+SNAPSHOTS_KEPT = 240
+#: States of a run that can be asked for something.
+GOING = ("new", "building", "running", "paused")
+_SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
+
+
+@dataclass(frozen=True)
+class Happening:
+    """An event of the run; ``survives`` is False where the run was set back to before it."""
+
+    event: events.Event
+    survives: bool = True
+
+
+class RunModel(QtCore.QObject):
+    """The present state of the run that is shown.
+
+    Attributes
+    ----------
+    run : object or None
+        The handle (:class:`qatviz.training.handle.Run`): ``send``, ``state``, ``step``, ``dropped``, ``history``.
+    network, plan, book
+        What the run trains, its quantized tensors, and the settings in effect; None without a run.
+    history : History or None
+    snapshot : Snapshot or None
+        The newest.
+    snapshots : list of Snapshot
+        Some of all so far, oldest first, of the timeline that survives.
+    last_step : StepRecord or None
+    values : dict of str to TensorValues
+        The float values of the tensors that were asked for.
+    happenings : list of Happening
+    evaluation : events.Evaluated or None
+    applied_at : dict of (str, str) to int
+        Step at which a setting (tensor or ``run``, name) last took effect.
+    selected : tuple of str
+        Names of the selected tensors, in the order of the plan; ``current`` is the one shown in full.
+    """
+
+    changed = QtCore.pyqtSignal(str)
+    #: Every event, as it comes.
+    happened = QtCore.pyqtSignal(object)
+
+    def __init__(self, parent: Optional[QtCore.QObject] = None):
+        super().__init__(parent)
+        self._awaited = ""
+        self._clear()
+
+    def _clear(self) -> None:
+        self.run: Any = None
+        self.title = ""
+        self.network: Optional[Network] = None
+        self.plan: Optional[QuantizationPlan] = None
+        self.book: Optional[SettingsBook] = None
+        self.history: Optional[History] = None
+        self.batches_per_epoch = 0.0
+        self.total_steps: Optional[int] = None
+        self.snapshot: Optional[Snapshot] = None
+        self.snapshots: List[Snapshot] = []
+        self._stride, self._skipped = 1, 0
+        self.last_step: Optional[StepRecord] = None
+        self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
+        self.values: Dict[str, TensorValues] = {}
+        self.happenings: List[Happening] = []
+        self._timeline = Timeline()
+        self.evaluation: Optional[events.Evaluated] = None
+        self.applied_at: Dict[Tuple[str, str], int] = {}
+        self.selected: Tuple[str, ...] = ()
+        self.current = ""
+        self.failure: Optional[events.Failed] = None
+        self.ended = False
+
+    # What is shown
+
+    def set_run(
+        self,
+        run: Any,
+        network: Network,
+        book: SettingsBook,
+        title: str,
+        batches_per_epoch: float = 0.0,
+        happenings: Sequence[Happening] = (),
+        snapshots: Sequence[Snapshot] = (),
+    ) -> None:
+        """Show another run, from its beginning (``happenings``, ``snapshots``: what is known of it from before)."""
+        self._clear()
+        self.run, self.network, self.plan, self.book = run, network, book.plan, book
+        self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
+        self.total_steps = getattr(getattr(run, "spec", None), "steps", None)
+        self.ended = run.state not in GOING
+        self._recall(happenings, snapshots)
+        weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
+        self.current = (weights or [t.name for t in self.plan.tensors])[0]
+        self.selected = (self.current,)
+        self.changed.emit(RUN)
+
+    def await_run(self, what: str) -> None:
+        """Say what a run that is not there yet waits for; empty: nothing."""
+        if what != self._awaited:
+            self._awaited = what
+            if self.run is None:
+                self.changed.emit(RUN)
+
+    def without_run(self, text: str) -> str:
+        """What a panel says while there is no run: what is waited for, else ``text``."""
+        return self._awaited or text
+
+    def _recall(self, happenings: Sequence[Happening], snapshots: Sequence[Snapshot]) -> None:
+        self.happenings = list(happenings)
+        for happening in self.happenings:
+            self._timeline.recall(happening.event, happening.survives)
+            for change in getattr(happening.event, "changes", ()):
+                self._note(change, happening.event.step)
+            if happening.survives and isinstance(happening.event, events.Evaluated):
+                self.evaluation = happening.event
+        for snapshot in snapshots:
+            self._keep_snapshot(snapshot)
+
+    def close_run(self) -> None:
+        """Show no run."""
+        self._clear()
+        self.changed.emit(RUN)
+
+    def select(self, names: Iterable[str], current: str = "") -> None:
+        """Select tensors; ``current`` (else the first that is new) becomes the one shown in full."""
+        wanted = set(names)
+        selected = tuple(t.name for t in self.tensors if t.name in wanted)
+        if not current:
+            fresh = [name for name in selected if name not in self.selected]
+            current = self.current if self.current in selected else (fresh or list(selected) or [self.current])[0]
+        if (selected, current) != (self.selected, self.current):
+            self.selected, self.current = selected, current
+            self.changed.emit(SELECTION)
+
+    @property
+    def tensors(self) -> Tuple[QuantizedTensor, ...]:
+        return self.plan.tensors if self.plan is not None else ()
+
+    @property
+    def state(self) -> str:
+        """The run's state, or an empty text without one."""
+        return self.run.state if self.run is not None else ""
+
+    @property
+    def step(self) -> int:
+        return self.run.step if self.run is not None else 0
+
+    def settings_of(self, tensor: str) -> QuantizerSettings:
+        return self.book.of(tensor)
+
+    def is_active(self, tensor: str) -> bool:
+        """Whether the tensor is quantized now: enabled, and past its delay."""
+        settings = self.book.of(tensor)
+        return settings.enabled and self.step >= settings.quant_delay
+
+    def measure(self, tensor: str, name: str) -> float:
+        """A measure of the newest snapshot; NaN where there is none."""
+        if self.snapshot is None:
+            return float("nan")
+        return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
+
+    def steps_per_second(self) -> float:
+        """Over the newest steps, at most the last two seconds of training; NaN before there are two."""
+        steps = self.recent_steps
+        if len(steps) < 2:
+            return float("nan")
+        newest = steps[-1]
+        oldest = next(s for s in steps if s.seconds >= newest.seconds - 2.0)
+        if oldest is newest:
+            oldest = steps[-2]
+        return (newest.step - oldest.step) / max(newest.seconds - oldest.seconds, 1e-9)
+
+    # What the run tells
+
+    def take(self, items: Iterable[Any]) -> None:
+        """Take in what the run told; each topic that is concerned is announced once."""
+        topics: List[str] = []
+        for item in items:
+            for topic in self._take(item):
+                if topic not in topics:
+                    topics.append(topic)
+        for topic in topics:
+            self.changed.emit(topic)
+
+    def _take(self, item: Any) -> Tuple[str, ...]:
+        if isinstance(item, StepRecord):
+            self.last_step = item
+            self.recent_steps.append(item)
+            return (STEPS,)
+        if isinstance(item, Snapshot):
+            self._keep_snapshot(item)
+            return (SNAPSHOT,)
+        if isinstance(item, TensorValues):
+            self.values[item.name] = item
+            return (VALUES,)
+        return self._take_event(item)
+
+    def _keep_snapshot(self, snapshot: Snapshot) -> None:
+        self.snapshot = snapshot
+        if self.snapshots and self.snapshots[-1].step == snapshot.step:  # of a paused run, after a change
+            self.snapshots[-1] = snapshot
+            return
+        self._skipped += 1
+        if self._skipped < self._stride:
+            return
+        self._skipped = 0
+        self.snapshots.append(snapshot)
+        if len(self.snapshots) > SNAPSHOTS_KEPT:
+            self.snapshots = self.snapshots[::2]
+            self._stride *= 2
+
+    def _take_event(self, event: events.Event) -> Tuple[str, ...]:
+        topics = (EVENTS,)
+        changes = getattr(event, "changes", ())
+        self._timeline.add(event)
+        if isinstance(event, events.Restored):
+            self._set_back(event)
+            topics += (STEPS, SNAPSHOT)
+        if changes:
+            self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
+            for change in changes:
+                self._note(change, event.step)
+            topics += (SETTINGS,)
+        if isinstance(event, events.Evaluated):
+            self.evaluation = event
+        elif isinstance(event, events.Planned):
+            self.total_steps = event.steps
+        elif isinstance(event, events.Failed):
+            self.failure = event
+        self.ended = self.ended or isinstance(event, events.ENDINGS)
+        self.happenings.append(Happening(event))
+        self.happened.emit(event)
+        return (*topics, STATE)
+
+    def _note(self, change: events.Change, step: int) -> None:
+        tensor, _, name = change.setting.rpartition(".")
+        self.applied_at[tensor, name] = step
+
+    def _set_back(self, event: events.Restored) -> None:
+        """The run was set to another state: what does not lead there is no longer part of its past."""
+        step = event.step
+        self.happenings = [
+            h if h.survives == survives else replace(h, survives=survives)
+            for h, survives in zip(self.happenings, self._timeline.surviving())
+        ]
+        self.snapshots = [s for s in self.snapshots if s.step <= step]
+        self.values = {name: known for name, known in self.values.items() if known.step <= step}
+        steps = [s for s in self.recent_steps if s.step <= step]
+        self.recent_steps.clear()
+        self.recent_steps.extend(steps)
+        past = [h.event for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
+        self.evaluation = past[-1] if past else None

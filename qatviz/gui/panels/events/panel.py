@@ -1,0 +1,269 @@
+"""The list of what happened to the run, and what can be taken back."""
+
+from typing import Any, Dict, List, Optional, Set, Tuple
+
+from PyQt5 import QtCore, QtWidgets
+from PyQt5.QtCore import Qt
+
+from qatviz.errors import QatvizError
+from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE, Happening
+from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
+from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, details, is_change
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.gui.widgets.tables import dress_table, set_up_table
+from qatviz.presentation.event_texts import sentence
+from qatviz.protocol import events
+from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
+from qatviz.settings import RUN as RUN_PREFIX
+
+_NARROWED_KEY = "events/narrowed_to"
+_FILTERS = (
+    (ALL, "All", "Show all that happened."),
+    (CHANGES, "Changes", "Show only changes of settings, and where the run was set back."),
+    (EVALUATIONS, "Evaluations", "Show only accuracies that were measured on held-out data."),
+)
+_NOTHING_YET = {
+    ALL: "Nothing has happened yet.",
+    CHANGES: "No setting has been changed yet.",
+    EVALUATIONS: "Nothing has been evaluated yet.",
+}
+_NO_RUN = "No run: what happens to it will be listed here."
+#: States in which the run takes commands.
+_GOING = ("new", "building", "running", "paused")
+
+
+class EventsPanel(Panel):
+    """Newest at the bottom, which stays in view unless the user has scrolled up."""
+
+    title = "Events"
+    name = "events"
+    about = "What happened to the run, step by step; changes can be undone here, or the run set back to before them."
+    topics = (EVENTS, STATE, SETTINGS)
+    figure_name = "events"
+
+    #: A row was activated (double click, Enter): its step.
+    step_chosen = QtCore.pyqtSignal(int)
+
+    def _setup_ui(self) -> None:
+        self.source = EventsModel(self.theme, self)
+        self.view = _EventsView(self.source)
+        self.empty = EmptyText(self.view.viewport())
+        self.filters: Dict[str, QtWidgets.QToolButton] = {}
+        self._filter_group = QtWidgets.QButtonGroup(self)
+        for what, text, tip in _FILTERS:
+            button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
+            button.setFocusPolicy(Qt.TabFocus)
+            self._filter_group.addButton(button)
+            self.filters[what] = button
+        self.undo_action = self._action(
+            "Undo",
+            "Undo this change: give the settings their old values again; training goes on from where it is",
+            self._on_undo,
+        )
+        self.back_action = self._action(
+            "Go back",
+            "Go back to before this change: set the run itself, weights and all, to the moment before it "
+            "(this can be redone)",
+            self._on_back,
+        )
+        self.details_action = self._action(
+            "Details…", "Show all there is to this line, to be read and copied", self._on_details
+        )
+        self.menu = FigureMenu(self.view)
+        self._narrowed_to = self.context.settings.value(_NARROWED_KEY, ALL)
+        if self._narrowed_to not in self.filters:
+            self._narrowed_to = ALL
+        self.filters[self._narrowed_to].setChecked(True)
+        self.source.narrow_to(self._narrowed_to)
+        self._happenings: Optional[List[Happening]] = None
+        self._run: Any = None
+        self._asked: Dict[int, str] = {}
+        self._gone: Set[str] = set()
+
+    def _layout(self) -> None:
+        bar = QtWidgets.QHBoxLayout()
+        bar.setContentsMargins(6, 4, 6, 2)
+        for button in self.filters.values():
+            bar.addWidget(button)
+        bar.addStretch(1)
+        for action in (self.undo_action, self.back_action, self.details_action):
+            button = QtWidgets.QToolButton(autoRaise=True)
+            button.setFocusPolicy(Qt.TabFocus)
+            button.setDefaultAction(action)
+            bar.addWidget(button)
+        first = self.menu.actions()[0]
+        self.menu.insertActions(first, [self.undo_action, self.back_action, self.details_action])
+        self.copy_action = QtWidgets.QAction("Copy text", self, toolTip="Copy this line")
+        self.menu.insertAction(first, self.copy_action)
+        self.menu.insertSeparator(first)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(bar)
+        layout.addWidget(self.view, 1)
+        self.setFocusProxy(self.view)
+
+    def _connect(self) -> None:
+        self._filter_group.buttonClicked.connect(self._on_filter)
+        self.view.selectionModel().currentRowChanged.connect(self._enable)
+        self.view.activated.connect(self._on_activated)
+        self.copy_action.triggered.connect(self._on_copy)
+        self.model.happened.connect(self._on_event)
+        self.model.changed.connect(self._on_changed)
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        dress_table(self.view, self.theme)
+        self.view.fit()
+
+    def table(self) -> Dict[str, List[Any]]:
+        """The lines that are shown, by column."""
+        return self.source.table()
+
+    def update_from(self) -> None:
+        model = self.model
+        follows = self.view.is_at_end()
+        if model.run is not self._run:
+            self._run, self._gone, self._asked = model.run, set(), {}
+            self.source.show_happenings(model.happenings, is_same_run=False)
+        else:
+            self.source.show_happenings(model.happenings)
+            if model.happenings is not self._happenings:
+                self.view.viewport().update()  # the run was set back: other rows survive
+        self._happenings = model.happenings
+        if follows:
+            self.view.scrollToBottom()
+        self._say_what_is_missing()
+        self._enable()
+
+    # Inside
+
+    def _action(self, text: str, tip: str, handler) -> QtWidgets.QAction:
+        action = QtWidgets.QAction(text, self, toolTip=tip)
+        action.triggered.connect(handler)
+        return action
+
+    def _event(self) -> Tuple[Optional[events.Event], bool]:
+        """The event of the current row, and whether it survives."""
+        index = self.view.currentIndex()
+        if not index.isValid():
+            return None, False
+        happening = self.source.happening(index.row())
+        return happening.event, happening.survives
+
+    def _enable(self, *_: Any) -> None:
+        event, survives = self._event()
+        takes_commands = self.model.state in _GOING
+        change = event is not None and is_change(event)
+        self.undo_action.setEnabled(takes_commands and change and survives and bool(self._to_undo(event)))
+        self.back_action.setEnabled(takes_commands and change and event.checkpoint not in self._gone)
+        self.details_action.setEnabled(event is not None)
+
+    def _to_undo(self, event: events.CommandApplied) -> Tuple[Tuple[str, Any], ...]:
+        """What of a change is not as it was before."""
+        return tuple(
+            (change.setting, change.old) for change in event.changes if self._in_effect(change.setting) != change.old
+        )
+
+    def _in_effect(self, path: str) -> Any:
+        tensor, _, setting = path.rpartition(".")
+        book = self.model.book
+        return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
+
+    def _send(self, command: Command) -> Optional[int]:
+        try:
+            return self.model.run.send(command)
+        except QatvizError as error:
+            self.edits.refused.emit(str(error))
+            return None
+
+    def _say_what_is_missing(self) -> None:
+        text = _NOTHING_YET[self._narrowed_to] if self.model.run is not None else self.model.without_run(_NO_RUN)
+        self.empty.say("" if self.source.rowCount() else text)
+
+    def _on_undo(self) -> None:
+        event, _ = self._event()
+        if event is None or not is_change(event):  # the row has become another one since the action was enabled
+            return
+        self._send(ChangeSettings(self._to_undo(event)))
+
+    def _on_back(self) -> None:
+        event, _ = self._event()
+        if event is None or not is_change(event):
+            return
+        sequence = self._send(RestoreCheckpoint(event.checkpoint))
+        if sequence is not None:
+            self._asked[sequence] = event.checkpoint
+
+    def _on_event(self, event: events.Event) -> None:
+        """A checkpoint that the run does not have any more is not offered again; the list tells of the refusal."""
+        name = self._asked.pop(getattr(event, "sequence", None), "")
+        if name and isinstance(event, events.CommandRejected):
+            self._gone.add(name)
+
+    def _on_changed(self, topic: str) -> None:
+        if topic == RUN:
+            self._asked.clear()
+
+    def _on_details(self) -> None:
+        event, _ = self._event()
+        if event is None:  # the row went while the menu was open
+            return
+        title = f"{'Failure' if isinstance(event, events.Failed) else 'Event'} at step {event.step:,}"
+        dialog = DetailsDialog(title, sentence(event), details(event), self.window())
+        dialog.open()
+
+    def _on_copy(self) -> None:
+        event, _ = self._event()
+        if event is not None:
+            QtWidgets.QApplication.clipboard().setText(f"step {event.step:,}: {sentence(event)}")
+
+    def _on_activated(self, index: QtCore.QModelIndex) -> None:
+        self.step_chosen.emit(self.source.happening(index.row()).event.step)
+
+    def _on_filter(self, button: QtWidgets.QToolButton) -> None:
+        self._narrowed_to = next(what for what, known in self.filters.items() if known is button)
+        self.context.settings.setValue(_NARROWED_KEY, self._narrowed_to)
+        index = self.view.currentIndex()
+        number = self.source.number(index.row()) if index.isValid() else -1
+        self.source.narrow_to(self._narrowed_to)
+        row = self.source.row_of(number)
+        if row >= 0:
+            self.view.selectRow(row)
+        else:
+            self.view.scrollToBottom()
+        self.refresh()
+
+
+class _EventsView(QtWidgets.QTableView):
+    """A line for each event; the list is what a figure menu saves."""
+
+    figure_name = "events"
+
+    def __init__(self, source: EventsModel, parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        set_up_table(self)
+        self.setSelectionMode(self.SingleSelection)
+        self.setModel(source)
+        self.setAccessibleName("What happened to the run")
+        self.horizontalHeader().setStretchLastSection(True)
+        self.horizontalHeader().setDefaultAlignment(Qt.AlignLeft | Qt.AlignVCenter)
+
+    def table(self) -> Dict[str, List[Any]]:
+        """The lines that are shown, by column."""
+        return self.model().table()
+
+    def fit(self) -> None:
+        """Widths for the font in use."""
+        metrics = self.fontMetrics()
+        self.setColumnWidth(STEP, metrics.horizontalAdvance("0,000,000") + 14)
+        self.setColumnWidth(MARK, metrics.height() + 10)
+        self.horizontalHeader().setMinimumSectionSize(metrics.height() + 10)
+
+    def is_at_end(self) -> bool:
+        """Whether the newest line is in view, or would be if there were one."""
+        bar = self.verticalScrollBar()
+        return bar.value() >= bar.maximum()

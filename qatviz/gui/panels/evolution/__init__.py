@@ -1,0 +1,1 @@
+"""The panel that draws the run over time."""

@@ -1,0 +1,116 @@
+"""The controls of the evolution panel."""
+
+from typing import Dict, Optional, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS, PlotKind
+from qatviz.gui.panels.evolution.measures import small_font
+from qatviz.gui.panels.histograms.flow import FlowLayout
+
+
+class EvolutionBar(QtWidgets.QWidget):
+    """Which plots are shown, of which tensors, over what; remembered in ``settings``."""
+
+    #: Something that concerns what is drawn; not the follow button.
+    changed = QtCore.pyqtSignal()
+    follow_asked = QtCore.pyqtSignal(bool)
+    all_asked = QtCore.pyqtSignal()
+
+    def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._settings = settings
+        shown = _words(settings.value("evolution/plots", ",".join(DEFAULT_SHOWN)))
+        self.plots: Dict[str, QtWidgets.QToolButton] = {
+            kind.key: _toggle(kind.button, kind.about, kind.key in shown) for kind in KINDS
+        }
+        self.told = QtWidgets.QLabel()
+        self.view = QtWidgets.QToolButton(text="View", popupMode=QtWidgets.QToolButton.InstantPopup)
+        self.view.setToolTip("Which tensors, the axis, and what dragging does.")
+        self.view.setFocusPolicy(QtCore.Qt.StrongFocus)
+        menu = QtWidgets.QMenu(self.view)
+        menu.setToolTipsVisible(True)
+        self.view.setMenu(menu)
+        self.all_tensors = self._option(
+            menu, "all_tensors", "All tensors", "Draw all tensors of the network, faintly, behind the selected ones."
+        )
+        self.seconds = self._option(
+            menu, "seconds", "Seconds instead of steps", "The axis shows seconds of training, pauses left out."
+        )
+        self.boxes = self._option(
+            menu,
+            "boxes",
+            "Dragging zooms into a box",
+            "Else it moves the picture; with Shift it does the other of the two.",
+        )
+        menu.addSeparator()
+        self.whole = menu.addAction("Whole run\tHome", self.all_asked)
+        self.whole.setToolTip("Show the run from its beginning, and follow it (also: a double click on a plot).")
+        self.follow = _toggle("Follow", "Keep the newest step in view (F). Dragging a plot to the side ends it.", True)
+        self._layout()
+        self._connect()
+        self._on_changed()
+
+    def _option(self, menu: QtWidgets.QMenu, name: str, text: str, tip: str) -> QtWidgets.QAction:
+        action = menu.addAction(text)
+        action.setToolTip(tip)
+        action.setCheckable(True)
+        action.setChecked(self._settings.value("evolution/" + name, False, bool))
+        return action
+
+    def _layout(self) -> None:
+        layout = FlowLayout(self, spacing=3)
+        layout.setContentsMargins(3, 2, 3, 2)
+        for widget in [*self.plots.values(), self.follow, self.view, self.told]:
+            layout.addWidget(widget)
+        self.apply_font()
+
+    def apply_font(self) -> None:
+        """Small text, in proportion to the application's."""
+        for widget in [*self.plots.values(), self.follow, self.view, self.told]:
+            widget.setFont(small_font(self.font()))
+
+    def _connect(self) -> None:
+        for button in [*self.plots.values(), self.all_tensors, self.seconds, self.boxes]:
+            button.toggled.connect(self._on_changed)
+        self.follow.clicked.connect(self.follow_asked)
+
+    @property
+    def shown(self) -> Sequence[str]:
+        """Keys of the plots that are shown."""
+        return [key for key, button in self.plots.items() if button.isChecked()]
+
+    def name_plot(self, kind: PlotKind) -> None:
+        """Another kind of plot is shown under the name ``kind.key``."""
+        button = self.plots[kind.key]
+        if button.text() != kind.button:
+            button.setText(kind.button)
+            self.layout().invalidate()
+        button.setToolTip(kind.about)
+
+    def tell(self, text: str) -> None:
+        """How many of the tensors are shown."""
+        if text != self.told.text():
+            self.told.setText(text)
+            self.told.setVisible(bool(text))
+            self.layout().invalidate()
+
+    def _on_changed(self) -> None:
+        self._settings.setValue("evolution/plots", ",".join(self.shown))
+        for name in ("all_tensors", "seconds", "boxes"):
+            self._settings.setValue("evolution/" + name, getattr(self, name).isChecked())
+        self.changed.emit()
+
+
+def _toggle(text: str, tip: str, on: bool) -> QtWidgets.QToolButton:
+    button = QtWidgets.QToolButton()
+    button.setText(text)
+    button.setToolTip(tip)
+    button.setCheckable(True)
+    button.setChecked(on)
+    button.setFocusPolicy(QtCore.Qt.StrongFocus)
+    return button
+
+
+def _words(text: object) -> Sequence[str]:
+    return [word for word in str(text).split(",") if word]

@@ -1,0 +1,159 @@
+"""What happened to the run, as markers on the time axis."""
+
+from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
+
+from qatviz.gui.model.run_model import Happening
+from qatviz.presentation.event_texts import change_words
+from qatviz.protocol import events
+from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, setting_text
+
+#: Events that can become markers.
+MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
+#: Colours by what happened, as names of the theme; the first that applies to a marker counts.
+_COLORS = (
+    (events.NonFinite, "bad"),
+    (events.Restored, "warning"),
+    (events.CommandApplied, "accent"),
+    (events.SettingsActivated, "good"),
+)
+_SWITCHES = {
+    "enabled": ("quantized", "float"),
+    "symmetric": ("symmetric", "affine"),
+    "narrow_range": ("narrow", "full range"),
+    "per_channel": ("per channel", "per tensor"),
+    "power_of_two": ("2ⁿ scale", "any scale"),
+    "freeze_ranges": ("frozen", "unfrozen"),
+}
+_ROWS_TOLD = 8
+
+
+class Marker(NamedTuple):
+    """All that happened at one step."""
+
+    step: int
+    events: Tuple[events.Event, ...]
+    label: str
+    color: str
+
+    @property
+    def changes(self) -> Tuple[events.Change, ...]:
+        return tuple(change for event in self.events for change in getattr(event, "changes", ()))
+
+    @property
+    def has_effect(self) -> bool:
+        """Whether steps before and after can be compared: not where the run was set back, for it has left what came
+        before.
+        """
+        return not _any(self.events, events.Restored)
+
+
+def markers_of(happenings: Sequence[Happening]) -> List[Marker]:
+    """The markers of a run, by step. What was left behind when the run was set back has none."""
+    by_step = {}
+    for event in _marked(happenings):
+        by_step.setdefault(step_of(event), []).append(event)
+    return [
+        Marker(step, tuple(found), _label_of(found), next(c for kind, c in _COLORS if _any(found, kind)))
+        for step, found in sorted(by_step.items())
+    ]
+
+
+def step_of(event: events.Event) -> int:
+    """Where an event is drawn: a bad step, where the run goes on from."""
+    return event.restored_step if isinstance(event, events.NonFinite) else event.step
+
+
+def _marked(happenings: Sequence[Happening]) -> List[events.Event]:
+    found: List[events.Event] = []
+    for happening in happenings:
+        event = happening.event
+        if not happening.survives or not isinstance(event, MARKED):
+            continue
+        if isinstance(event, events.CommandApplied) and not event.changes:
+            continue
+        if isinstance(event, events.Restored):
+            found = _before(found, event)
+        found.append(event)
+    return found
+
+
+def _before(found: List[events.Event], restored: events.Restored) -> List[events.Event]:
+    """Without what the run was set back to before, at the very step: the change that this checkpoint was kept for, and
+    what came after it; and without the answer to the command that set it back, which repeats the changes.
+    """
+    for i, event in enumerate(found):
+        if event.step == restored.step and getattr(event, "checkpoint", "") == restored.name != "":
+            return found[:i]
+    repeats = (
+        found
+        and isinstance(found[-1], events.CommandApplied)
+        and found[-1].step == restored.step
+        and (found[-1].changes == restored.changes and not found[-1].checkpoint)
+    )
+    return found[:-1] if repeats else found
+
+
+def _any(found: Iterable[events.Event], kind: type) -> bool:
+    return any(isinstance(event, kind) for event in found)
+
+
+def _label_of(found: Sequence[events.Event]) -> str:
+    if _any(found, events.NonFinite):
+        return "NaN"
+    if _any(found, events.Restored):
+        return "back"
+    labels = list(dict.fromkeys(short(event) for event in found))
+    return labels[0] if len(labels) == 1 else f"{len(labels)} changes"
+
+
+def short(event: events.Event) -> str:
+    """An event in a word or two: ``w4``, ``conv1 float``, ``lr 0.001``, ``12 changes``."""
+    if isinstance(event, events.SettingsActivated):
+        return "quantized"
+    if isinstance(event, events.Restored):
+        return "back"
+    if isinstance(event, events.NonFinite):
+        return "NaN"
+    if event.command.startswith("preset "):
+        return event.command[len("preset ") :]
+    alike = {(change.setting.rpartition(".")[2], repr(change.new)) for change in event.changes}
+    texts = list(dict.fromkeys(_short_change(change) for change in event.changes))
+    if len(texts) == 1:
+        return texts[0] if len(event.changes) == 1 else f"{texts[0]} ×{len(event.changes)}"
+    if len(alike) == 1 and len(texts) == 2:
+        return f"{' '.join(texts)} ×{len(event.changes)}"
+    return f"{len(event.changes)} changes"
+
+
+def _short_change(change: events.Change) -> str:
+    tensor, _, name = change.setting.rpartition(".")
+    kind = tensor.rpartition(".")[2]
+    if name == "num_bits":
+        return f"{ {WEIGHTS: 'w', ACTIVATIONS: 'a'}.get(kind, '') }{change.new}"
+    if name in _SWITCHES:
+        return _SWITCHES[name][0 if change.new else 1]
+    if tensor == RUN:
+        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {setting_text(change.new)}"
+    new = setting_text(change.new)
+    return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
+
+
+def sentences(event: events.Event) -> List[str]:
+    """An event in full, a line for each setting (not for too many)."""
+    lines: List[Any] = []
+    if isinstance(event, events.SettingsActivated):
+        lines.append("quantized from here on (quant_delay): " + _some(event.tensors))
+    elif isinstance(event, events.Restored):
+        lines.append(f"set back from step {event.from_step:,} ({event.reason})")
+    elif isinstance(event, events.NonFinite):
+        lines.append(f"step {event.step:,}: {event.what}; the run was set back and paused")
+    changes = getattr(event, "changes", ())
+    lines += [change_words(change) for change in changes[:_ROWS_TOLD]]
+    if len(changes) > _ROWS_TOLD:
+        lines.append(f"and {len(changes) - _ROWS_TOLD} more")
+    return lines
+
+
+def _some(names: Sequence[str]) -> str:
+    told = ", ".join(names[:_ROWS_TOLD])
+    return told if len(names) <= _ROWS_TOLD else f"{told} and {len(names) - _ROWS_TOLD} more"

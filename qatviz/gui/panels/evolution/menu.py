@@ -1,0 +1,63 @@
+"""What can be done about a marker."""
+
+from typing import Callable, Sequence
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.panels.evolution.effects import MarkerEffects
+from qatviz.gui.panels.evolution.markers import Marker
+from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
+from qatviz.protocol.events import Change
+
+
+class MarkerMenu(QtWidgets.QMenu):
+    """Tells what happened, and offers to go there, to undo it, or to set the run back; a submenu for each marker."""
+
+    def __init__(
+        self,
+        model: RunModel,
+        edits: Edits,
+        effects: MarkerEffects,
+        markers: Sequence[Marker],
+        go_to: Callable[[int], None],
+        parent: QtWidgets.QWidget,
+    ):
+        super().__init__(parent)
+        self._model, self._edits, self._effects, self._go_to = model, edits, effects, go_to
+        self.setToolTipsVisible(True)
+        self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        for marker in reversed(markers):
+            where = self
+            if len(markers) > 1:
+                where = self.addMenu(f"Step {marker.step:,}: {marker.label}")
+                where.setToolTipsVisible(True)
+            self._fill(where, marker)
+
+    def _fill(self, menu: QtWidgets.QMenu, marker: Marker) -> None:
+        for line in self._effects.tell([marker]).splitlines():
+            menu.addAction(line).setEnabled(False)
+        menu.addSeparator()
+        menu.addAction(f"Go to step {marker.step:,}", lambda: self._go_to(marker.step))
+        alive = self._model.run is not None and not self._model.ended
+        undo = menu.addAction("Undo this setting change", lambda: self._undo(marker.changes))
+        undo.setToolTip("Give the settings their earlier values; training goes on from where it is.")
+        undo.setEnabled(alive and bool(marker.changes))
+        kept = next((event.checkpoint for event in marker.events if getattr(event, "checkpoint", "")), "")
+        back = menu.addAction("Go back to before this change", lambda: self._send(RestoreCheckpoint(kept)))
+        back.setToolTip("Set the run itself back: weights, optimizer and settings as they were. It can be redone.")
+        back.setEnabled(alive and bool(kept))
+
+    def _undo(self, changes: Sequence[Change]) -> None:
+        old = {}
+        for change in changes:
+            old.setdefault(change.setting, change.old)  # changed twice at one step: the first knows what was before
+        self._send(ChangeSettings(tuple(old.items())))
+
+    def _send(self, command: Command) -> None:
+        try:
+            self._model.run.send(command)
+        except QatvizError as error:
+            self._edits.refused.emit(str(error))

@@ -1,0 +1,406 @@
+"""The run over time: loss, how good it is on held-out data and what quantization does to each tensor, with a marker for
+every change.
+"""
+
+from typing import Iterable, List, Optional, Sequence, Tuple
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
+from qatviz.gui.panels.evolution.axis import TimeAxis
+from qatviz.gui.panels.evolution.bar import EvolutionBar
+from qatviz.gui.panels.evolution.canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution.effects import MarkerEffects
+from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, score_kind
+from qatviz.gui.panels.evolution.markers import MARKED, Marker
+from qatviz.gui.panels.evolution.menu import MarkerMenu
+from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
+from qatviz.gui.panels.evolution.ruler import TimeRuler
+from qatviz.gui.panels.evolution.strip import MarkerStrip
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.presentation.series import Clock, SeriesReader
+from qatviz.protocol import events
+from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
+from qatviz.telemetry.record.refill import metric_in
+
+#: Tensors in colour; there are no more colours that can be told apart.
+MOST_TENSORS = 8
+_PLOT_HEIGHT = 72
+#: About 5 ms of drawing.
+_POINTS_AT_ONCE = 8000
+
+
+class EvolutionPanel(Panel):
+    """Plots over a common axis of steps or seconds, with zoom, crosshair and markers.
+
+    Attributes
+    ----------
+    axis : TimeAxis
+        What is in view.
+    plots : dict of str to EvolutionPlot
+    effects : MarkerEffects
+        The markers, and what they did.
+    selected_step : int or None
+        Step of the marker that is highlighted.
+    """
+
+    title = "Evolution"
+    name = "evolution"
+    about = (
+        "Loss, accuracy and quantization measures over the run, with a marker for every change and its measured effect."
+    )
+    topics = (STEPS, SNAPSHOT, EVENTS, SELECTION)
+
+    #: A marker was chosen: its step.
+    marker_activated = QtCore.pyqtSignal(int)
+
+    def _setup_ui(self) -> None:
+        self.bar = EvolutionBar(self.context.settings)
+        self.effects = MarkerEffects(self.model)
+        self.strip = MarkerStrip(self.theme, self.effects.tell)
+        self.plots = {kind.key: EvolutionPlot(self.theme, kind, self.context.settings) for kind in KINDS}
+        self._turns: List[EvolutionPlot] = list(self.plots.values())
+        self._drawn_range: Optional[tuple] = None
+        self.scroll = QtWidgets.QScrollArea(widgetResizable=True, frameShape=QtWidgets.QFrame.NoFrame)
+        self.scroll.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.scroll.setFocusPolicy(QtCore.Qt.NoFocus)
+        self.ruler = TimeRuler(self.theme)
+        self.empty = EmptyText(self.scroll)
+        self.axis = TimeAxis("seconds" if self.bar.seconds.isChecked() else "step")
+        self.selected_step: Optional[int] = None
+        self._hidden, self._crosshair_text = set(), ""
+        self._settle = QtCore.QTimer(self, singleShot=True, interval=int(1000 * SETTLE_S))
+        self._forget_run()
+
+    def _layout(self) -> None:
+        stack = QtWidgets.QWidget()
+        inner = QtWidgets.QVBoxLayout(stack)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(1)
+        for plot in self.plots.values():
+            inner.addWidget(plot, 1)
+        self.scroll.setWidget(stack)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.strip)
+        layout.addWidget(self.scroll, 1)
+        layout.addWidget(self.ruler)
+        self._show_plots()
+
+    def _connect(self) -> None:
+        self.bar.changed.connect(self._on_bar)
+        self.bar.follow_asked.connect(self._on_follow)
+        self.bar.all_asked.connect(self._on_all)
+        self.strip.chosen.connect(self._on_flag)
+        self.strip.moved.connect(self._choose)
+        self.model.happened.connect(self._on_happened)
+        self._settle.timeout.connect(self.mark_due)
+        for plot in self.plots.values():
+            canvas = plot.canvas
+            canvas.tip_of = self._tip_at
+            canvas.hovered.connect(self._on_hovered)
+            canvas.panned.connect(self._moving(lambda distance: self.axis.pan(distance)))
+            canvas.zoomed.connect(self._moving(lambda factor, at: self.axis.zoom(factor, at)))
+            canvas.boxed.connect(self._moving(lambda low, high: self.axis.look_at(low, high)))
+            canvas.clicked.connect(self._on_clicked)
+            canvas.all_asked.connect(self._on_all)
+            plot.legend.toggled.connect(self._on_curve_toggled)
+            plot.log_toggled.connect(self._redraw)
+        self.plots[LOSS].smoothing.changed.connect(self._redraw)
+        for key, act in (
+            ("F", lambda: self._on_follow(True)),
+            ("Home", self._on_all),
+            ("+", lambda: self._zoom(0.5)),
+            ("=", lambda: self._zoom(0.5)),
+            ("-", lambda: self._zoom(2.0)),
+        ):
+            QtWidgets.QShortcut(key, self, act, context=QtCore.Qt.WidgetWithChildrenShortcut)
+
+    # What others ask
+
+    def go_to(self, step: int) -> None:
+        """Bring ``step`` into the middle, and highlight the marker nearest to it."""
+        self._meet_run()
+        if self._history is None:
+            return
+        self.effects.renew()
+        nearest = self.effects.nearest(step)
+        self.selected_step = nearest.step if nearest is not None else None
+        self._update_axis()
+        self.axis.centre(float(self._view().x_of(step)))
+        self._redraw()
+
+    # Drawing
+
+    def update_from(self) -> None:
+        self._meet_run()
+        waiting = self._waits_for()
+        self.empty.say(waiting)
+        self.scroll.widget().setVisible(not waiting)
+        self.strip.setVisible(not waiting)
+        self.ruler.setVisible(not waiting)
+        if waiting:
+            return
+        self._update_axis()
+        self.effects.renew()
+        view = self._view()
+        self._draw_plots(view)
+        self._draw_markers(view)
+        self.bar.follow.setChecked(self.axis.follow)
+        more = len(self.model.selected) > MOST_TENSORS
+        self.bar.tell(f"{MOST_TENSORS} of {len(self.model.selected)} selected shown" if more else "")
+        self.effects.measure()
+        if any(plot.is_behind for plot in self._visible_plots()) and not self._settle.isActive():
+            self._settle.start()
+
+    def _draw_plots(self, view: View) -> None:
+        """All at once where what is in view has moved; else some, and the others the next time."""
+        x_range, drawn = (self.axis.low, self.axis.high), 0
+        plots = list(self._visible_plots())
+        for plot in sorted(plots, key=self._turns.index):
+            drawn += plot.draw(view)
+            self._turns.remove(plot)
+            self._turns.append(plot)
+            if drawn >= _POINTS_AT_ONCE and x_range == self._drawn_range:
+                self.mark_due()
+                break
+        self._drawn_range = x_range
+
+    def apply_theme(self) -> None:
+        for plot in self.plots.values():
+            plot.apply_theme()
+        self.bar.apply_font()
+        self.strip.updateGeometry()
+        self.strip.update()
+        self.ruler.update()
+
+    def _waits_for(self) -> str:
+        if self.model.plan is None:
+            return self.model.without_run(
+                "No run yet.\nLoss, accuracy and what quantization does to each layer are drawn "
+                "here over the steps of training."
+            )
+        if self.model.history.last_step(STEP_TRACK) is None:
+            return "Waiting for the first step of training…"
+        if not self.bar.shown:
+            return "No plot is chosen: switch some on above."
+        return ""
+
+    def _visible_plots(self) -> Iterable[EvolutionPlot]:
+        return (plot for plot in self.plots.values() if not plot.isHidden() and not plot.visibleRegion().isEmpty())
+
+    def _forget_run(self) -> None:
+        self._history, self._reader, self._clock = None, None, Clock()
+        self._first_step: Optional[int] = None
+        self.selected_step = None
+        self.effects.forget()
+
+    def _meet_run(self) -> None:
+        """Begin anew where the model shows another run than the last time."""
+        if self.model.history is self._history:
+            return
+        self._forget_run()
+        self._history = self.model.history
+        for plot in self.plots.values():
+            plot.forget()
+        if self._history is None:
+            return
+        kind = score_kind(metric_in(self._history))
+        self.plots[kind.key].set_kind(kind)
+        self.bar.name_plot(kind)
+        self._reader = SeriesReader(self._history)
+        for snapshot in self.model.snapshots:
+            self._clock.add(snapshot.step, snapshot.seconds)
+        self.axis.begin = self.axis.newest = 0.0
+        self.axis.reset()
+
+    def _update_axis(self) -> None:
+        newest = self._history.last_step(STEP_TRACK) or 0
+        if self.model.recent_steps:
+            last = self.model.recent_steps[-1]
+            self._clock.add(last.step, last.seconds)
+        if self._first_step is None and newest:
+            self._first_step = int(self._history.series("loss").first_step[0]) - 1
+        begin, newest = (float(x) for x in self._view().x_of([self._first_step or 0, newest]))
+        self.axis.update(begin, newest)
+
+    def _view(self) -> View:
+        model = self.model
+        tensors = tuple(model.selected or (model.current,))
+        if len(tensors) > MOST_TENSORS:
+            tensors = tensors[:MOST_TENSORS]
+        others = ()
+        if self.bar.all_tensors.isChecked():
+            others = tuple(t.name for t in model.tensors if t.name not in tensors)
+        return View(
+            self._history,
+            self._reader,
+            self.axis,
+            self._clock,
+            tensors,
+            model.current if model.current in tensors else tensors[0],
+            others,
+            frozenset(self._hidden),
+            self.plots[LOSS].smoothing.steps,
+        )
+
+    def _show_plots(self) -> None:
+        shown = self.bar.shown
+        for key, plot in self.plots.items():
+            plot.setVisible(key in shown)
+            plot.setMinimumHeight(_PLOT_HEIGHT)
+            plot.canvas.boxes = self.bar.boxes.isChecked()
+
+    def _redraw(self) -> None:
+        """What the user did is seen at once."""
+        self.mark_due()
+        if self.isVisible():
+            self.refresh()
+
+    # Markers
+
+    def _draw_markers(self, view: View) -> None:
+        x = view.x_of([marker.step for marker in self.effects.markers])
+        lines = [
+            VerticalLine(at, marker.color, marker.step == self.selected_step)
+            for at, marker in zip(x.tolist(), self.effects.markers)
+        ]
+        for plot in self._visible_plots():
+            plot.canvas.set_lines(lines)
+        canvas, offset = self._first_canvas()
+        rect = canvas.plot_rect.translated(offset, 0)
+        self.strip.set_markers(
+            self.effects.markers,
+            [canvas.pixel_of(at) + offset for at in x.tolist()],
+            rect.left(),
+            rect.right(),
+            self.selected_step,
+        )
+        self._draw_ruler()
+
+    def _draw_ruler(self) -> None:
+        canvas, offset = self._first_canvas()
+        rect = canvas.plot_rect.translated(offset, 0)
+        self.ruler.set_view(
+            canvas.x_range, rect.left(), rect.right(), self.axis.unit, canvas.crosshair, self._crosshair_text
+        )
+
+    def _first_canvas(self) -> Tuple[Canvas, int]:
+        """The canvas of a plot that is shown, and how far right of the panel's edge it is."""
+        canvas = self.plots[self.bar.shown[0]].canvas
+        return canvas, canvas.mapTo(self, QtCore.QPoint(0, 0)).x()
+
+    def _tip_at(self, x: float, tolerance: float) -> str:
+        marker = self._marker_at(x, tolerance)
+        return self.effects.tell([marker]) if marker is not None else ""
+
+    def _marker_at(self, x: float, tolerance: float) -> Optional[Marker]:
+        if self._history is None or not self.effects.markers:
+            return None
+        places = self._view().x_of([marker.step for marker in self.effects.markers])
+        distance, marker = min(zip(abs(places - x).tolist(), self.effects.markers), key=lambda pair: pair[0])
+        return marker if distance <= tolerance else None
+
+    def menu_of(self, markers: Sequence[Marker]) -> MarkerMenu:
+        """What can be done about some markers, newest first."""
+        return MarkerMenu(self.model, self.edits, self.effects, markers, self.go_to, self)
+
+    # What happens
+
+    def _moving(self, move):
+        def moved(*where):
+            if self._history is not None:
+                move(*where)
+                self._redraw()
+
+        return moved
+
+    def _zoom(self, factor: float) -> None:
+        self._moving(lambda: self.axis.zoom(factor, (self.axis.low + self.axis.high) / 2))()
+
+    def _on_topic(self, topic: str) -> None:
+        super()._on_topic(topic)
+        if topic in (EVENTS, RUN):
+            self.effects.mark_due()
+
+    def _on_happened(self, event: events.Event) -> None:
+        if isinstance(event, events.Restored) and self._history is self.model.history and self._history is not None:
+            self._reader.forget()
+            self._clock.rewind(event.step)
+            self.effects.measure_anew()
+            self._first_step = None
+        if isinstance(event, MARKED):
+            self.effects.mark_due()
+
+    def _on_bar(self) -> None:
+        unit = "seconds" if self.bar.seconds.isChecked() else "step"
+        if unit != self.axis.unit and self._history is not None:
+            self._change_unit(unit)
+        self._show_plots()
+        self._redraw()
+
+    def _change_unit(self, unit: str) -> None:
+        convert = self._clock.seconds if unit == "seconds" else self._clock.steps
+        axis = self.axis
+        follow, span = axis.follow, axis.span
+        low, high = (float(convert(x)) for x in (axis.low, axis.high))
+        axis.unit, axis.begin, axis.newest = unit, float(convert(axis.begin)), float(convert(axis.newest))
+        axis.look_at(low, high)
+        if follow:
+            axis.follow, axis.span = True, None if span is None else high - low
+            if span is None:
+                axis.follow_all()
+
+    def _on_follow(self, on: bool) -> None:
+        if on:
+            self.axis.follow_newest()
+        else:
+            self.axis.look_at(self.axis.low, self.axis.high)
+        self._redraw()
+
+    def _on_all(self) -> None:
+        self.axis.follow_all()
+        for plot in self.plots.values():
+            plot.canvas.show_all_values()
+        self._redraw()
+
+    def _on_hovered(self, x: Optional[float]) -> None:
+        text = ""
+        if x is not None and self._history is not None:
+            view = self._view()
+            step = max(view.step_at(x), 0.0)
+            text = f"step {step:,.0f}"
+            if len(self._clock) > 1:
+                text += f" · {float(self._clock.seconds(step)):,.1f} s"
+        self._crosshair_text = text
+        for plot in self.plots.values():
+            plot.canvas.set_crosshair(x)
+        if self._history is not None and not self._waits_for():
+            view = self._view()
+            for plot in self._visible_plots():
+                plot.tell(view)
+            self._draw_ruler()
+
+    def _on_clicked(self, x: float, tolerance: float) -> None:
+        marker = self._marker_at(x, tolerance)
+        if marker is not None:
+            self._choose([marker])
+        elif self.selected_step is not None:
+            self.selected_step = None
+            self._redraw()
+
+    def _on_flag(self, markers: Sequence[Marker], point: QtCore.QPoint) -> None:
+        self._choose(markers)
+        self.menu_of(markers).popup(point)
+
+    def _choose(self, markers: Sequence[Marker]) -> None:
+        self.selected_step = markers[-1].step
+        self._redraw()
+        self.marker_activated.emit(self.selected_step)
+
+    def _on_curve_toggled(self, key: str) -> None:
+        self._hidden.symmetric_difference_update([key])
+        self._redraw()

@@ -1,0 +1,297 @@
+"""One plot of the evolution panel: heading and curves, read from the history as far as they are in view."""
+
+import time
+from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.panels.evolution.axis import TimeAxis
+from qatviz.gui.panels.evolution.canvas import Canvas
+from qatviz.gui.panels.evolution.kinds import LOSS, CurveSpec, PlotKind, curves_of
+from qatviz.gui.panels.evolution.legend import Entry, Legend
+from qatviz.gui.panels.evolution.measures import small_font
+from qatviz.gui.panels.evolution.smoothing import Smoothing
+from qatviz.gui.widgets.curves import Curve, blend
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.numbers import si
+from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
+from qatviz.presentation.ticks import exponents
+from qatviz.telemetry.history import History
+
+#: Points of a curve at most, and of all faint curves of a plot together.
+_MOST_POINTS, _MOST_FAINT_POINTS = 2000, 6000
+#: Curves with fewer points than these show them.
+_DOTS_BELOW = 40
+#: While only the last point of a curve changes, it is drawn so often, in seconds.
+SETTLE_S = 0.5
+#: An average begins so many time constants before what is in view.
+_LEAD = 4
+
+
+class View(NamedTuple):
+    """What all plots have in common when they are drawn."""
+
+    history: History
+    reader: SeriesReader
+    axis: TimeAxis
+    clock: Clock
+    tensors: Tuple[str, ...]
+    current: str
+    others: Tuple[str, ...]
+    hidden: FrozenSet[str]
+    smoothed_steps: int
+
+    def x_of(self, steps: np.ndarray) -> np.ndarray:
+        return self.clock.seconds(steps) if self.axis.unit == "seconds" else np.asarray(steps, np.float64)
+
+    def step_at(self, x: float) -> float:
+        return float(self.clock.steps(x)) if self.axis.unit == "seconds" else float(x)
+
+
+class _Drawn(NamedTuple):
+    """A curve as it was read: ``values`` are those of the legend."""
+
+    spec: CurveSpec
+    points: Points
+    values: np.ndarray
+
+
+class EvolutionPlot(QtWidgets.QWidget):
+    """Legend above, canvas below.
+
+    Attributes
+    ----------
+    kind : PlotKind
+    canvas : Canvas
+    legend : Legend
+    is_behind : bool
+        The last points have moved a little since they were drawn.
+    """
+
+    log_toggled = QtCore.pyqtSignal()
+
+    def __init__(
+        self, theme: Theme, kind: PlotKind, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
+    ):
+        super().__init__(parent)
+        self.theme, self._settings = theme, settings
+        self.canvas, self.legend = Canvas(theme), Legend(theme, kind.title, kind.about)
+        self.log = QtWidgets.QToolButton(checkable=True, text="log")
+        self.log.setToolTip("A logarithmic axis: equal distances are equal ratios.")
+        self._view: Optional[View] = None
+        self._specs: List[CurveSpec] = []
+        self._drawn: List[_Drawn] = []
+        self._state: Optional[tuple] = None
+        self.is_behind: bool = False
+        head = QtWidgets.QHBoxLayout()
+        head.addWidget(self.legend, 1)
+        if kind.key == LOSS:
+            self.smoothing = Smoothing(settings)
+            head.addWidget(self.smoothing)
+        head.addWidget(self.log)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        head.setSpacing(0)
+        layout.addLayout(head)
+        layout.addWidget(self.canvas, 1)
+        self._take_kind(kind)
+        self.log.toggled.connect(self._on_log)
+        self.setAutoFillBackground(True)
+        self.menu = FigureMenu(self)
+        self.apply_theme()
+
+    def set_kind(self, kind: PlotKind) -> None:
+        """Draw something else in this place; its settings are kept by ``kind.key``."""
+        if kind != self.kind:
+            self.log.blockSignals(True)  # whether it has such an axis is not what the user chose
+            self._take_kind(kind)
+            self.log.blockSignals(False)
+            self.forget()
+
+    def _take_kind(self, kind: PlotKind) -> None:
+        self.kind, self.figure_name = kind, kind.key
+        self.legend.set_title(kind.title, kind.about)
+        self.canvas.setAccessibleName(kind.title)
+        self.canvas.limits, self.canvas.least = kind.limits, kind.least
+        self.log.setAccessibleName(f"{kind.title}: logarithmic axis")
+        self.log.setChecked(kind.can_log and self._settings.value("evolution/log_" + kind.key, kind.log, bool))
+        self.log.setVisible(kind.can_log)
+
+    def apply_theme(self) -> None:
+        """Take the theme's colours."""
+        palette = QtGui.QPalette(self.palette())
+        palette.setColor(QtGui.QPalette.Window, self.theme.color("base"))
+        self.setPalette(palette)
+        self.log.setFont(small_font(self.font()))
+        self.log.setMaximumHeight(self.legend.sizeHint().height())
+        if self.kind.key == LOSS:
+            self.smoothing.apply_font()
+        self._state = None
+        self.canvas.changed()
+        self.legend.update()
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        # In the corner of what is drawn on: it is not part of the panel but a figure by itself, which needs an axis.
+        place = QtGui.QPainter(self).deviceTransform()
+        self.canvas.alone = (place.dx(), place.dy()) == (0.0, 0.0)
+        super().paintEvent(event)
+
+    def forget(self) -> None:
+        """Another run: nothing is known of its values."""
+        self._specs, self._drawn, self._state = [], [], None
+        self.canvas.set_curves([], self.canvas.x_range, self.log.isChecked())
+        self.canvas.show_all_values()
+        self.legend.set_entries([])
+
+    def draw(self, view: View) -> int:
+        """Show the curves of ``view``; how many points had to be drawn for it, 0 where nothing is new."""
+        self._view = view
+        specs = curves_of(self.kind, view.tensors, view.current)
+        shown = [spec for spec in specs if spec.key not in view.hidden and not self._is_off(spec, view.hidden)]
+        start, stop = view.step_at(view.axis.low), view.step_at(view.axis.high)
+        room = max(min(self.canvas.plot_rect.width() / 2, _MOST_POINTS), 50)
+        lead = _LEAD * view.smoothed_steps if self.kind.key == LOSS else 0
+        width = width_for(stop - start, room)
+        points = [view.reader.points(spec.series, start - lead, stop, width) for spec in shown]
+        x_range, log = (view.axis.low, view.axis.high), self.log.isChecked()
+        state = (
+            x_range,
+            log,
+            tuple(shown),
+            view.others,
+            view.axis.unit,
+            view.smoothed_steps,
+            view.history,
+            self.theme.colors,
+            self.canvas.size(),
+        )
+        self._drawn = [self._read(view, spec, found) for spec, found in zip(shown, points)]
+        self._specs = specs
+        drawn = 0
+        if self._is_to_be_drawn(state, points):
+            curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
+            behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
+            curves += [
+                Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
+                for found in self._faint_points(view, start, stop, room)
+            ]
+            self.canvas.x_name = view.axis.unit
+            self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
+            self.canvas.set_curves(curves, x_range, log)
+            drawn = sum(len(curve.x) for curve in curves)
+        self.tell(view)
+        return drawn
+
+    def _is_to_be_drawn(self, state: tuple, points: List[Points]) -> bool:
+        """At once where there are new points or another view; a moment later where only the last point has moved."""
+        ends = [(len(found.first), found.first[-1]) if len(found.first) else None for found in points]
+        now = time.monotonic()
+        if self._state is not None and self._state[:2] == (state, ends):
+            _, _, known, drawn_at = self._state
+            self.is_behind = any(new is not old for new, old in zip(points, known))
+            if not self.is_behind or now - drawn_at < SETTLE_S:
+                return False
+        self._state, self.is_behind = (state, ends, points, now), False
+        return True
+
+    def tell(self, view: View) -> None:
+        """Values at the crosshair, else the newest in view."""
+        x = self.canvas.crosshair
+        step = view.step_at(view.axis.high if x is None else x)
+        if x is not None and x > view.axis.newest:
+            step = -1.0
+        values = {drawn.spec.series: _value_at(drawn, step) for drawn in self._drawn}
+        self.legend.set_entries(
+            [
+                Entry(
+                    spec.key,
+                    spec.name,
+                    self._text(values.get(spec.series)),
+                    self._color(spec),
+                    spec.style,
+                    spec.key in view.hidden,
+                    spec.about,
+                )
+                for spec in self._specs
+                if spec.in_legend
+            ]
+        )
+
+    def table(self) -> Dict[str, np.ndarray]:
+        """All that the history has of the curves in view: steps, means, and the extremes where steps were folded."""
+        columns: Dict[str, np.ndarray] = {}
+        if self._view is None:
+            return columns
+        view = self._view
+        start, stop = (int(view.step_at(x)) for x in (view.axis.low, view.axis.high))
+        for drawn in self._drawn:
+            series, name = view.history.series(drawn.spec.series, start, stop + 1), drawn.spec.series
+            columns.setdefault("step", series.last_step)
+            columns[name] = series.mean * np.float32(self.kind.factor)
+            if (series.count > 1).any():
+                columns[name + " minimum"] = series.minimum * np.float32(self.kind.factor)
+                columns[name + " maximum"] = series.maximum * np.float32(self.kind.factor)
+        return columns
+
+    def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
+        if not self.kind.pattern or not view.others:
+            return []
+        width = width_for(stop - start, min(room, max(_MOST_FAINT_POINTS / len(view.others), 30)))
+        return [view.reader.points(self.kind.pattern.format(name), start, stop, width) for name in view.others]
+
+    def _is_off(self, spec: CurveSpec, hidden: FrozenSet[str]) -> bool:
+        """The parts of a tensor's error go with the tensor."""
+        return spec.key.startswith("part.") and "tensor." + spec.series.partition("/")[0] in hidden
+
+    def _read(self, view: View, spec: CurveSpec, points: Points) -> _Drawn:
+        smoothed = view.smoothed_steps and self.kind.key == LOSS
+        return _Drawn(spec, points, smooth(points, view.smoothed_steps) if smoothed else points.mean)
+
+    def _curve(self, view: View, drawn: _Drawn) -> Curve:
+        points, color, base = drawn.points, self._color(drawn.spec), self.theme.color("base")
+        low, high, band = self._y(points.low), self._y(points.high), blend(color, base, 0.3)
+        x = view.x_of(points.step)
+        if drawn.values is not points.mean and (points.count <= 1).all():
+            # Nothing was folded: the steps themselves are the band of their average.
+            low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
+            low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
+        width = drawn.spec.width if drawn.values is points.mean else 2
+        return Curve(
+            x,
+            self._y(drawn.values),
+            low,
+            high,
+            color,
+            band,
+            width,
+            drawn.spec.style,
+            bool(self.kind.ways) or len(x) < _DOTS_BELOW,
+            drawn.spec.minor,
+        )
+
+    def _y(self, values: np.ndarray) -> np.ndarray:
+        values = values * self.kind.factor
+        return exponents(values) if self.log.isChecked() else values
+
+    def _color(self, spec: CurveSpec) -> QtGui.QColor:
+        return self.theme.series(spec.color) if isinstance(spec.color, int) else self.theme.color(spec.color)
+
+    def _text(self, value: Optional[float]) -> str:
+        if value is None or not np.isfinite(value):
+            return "–" if value is None or np.isnan(value) else ("∞" if value > 0 else "-∞")
+        value *= self.kind.factor
+        text = si(value) if self.kind.digits is None else f"{value:.{self.kind.digits}f}"
+        return text + self.kind.unit
+
+    def _on_log(self) -> None:
+        self._settings.setValue("evolution/log_" + self.kind.key, self.log.isChecked())
+        self.log_toggled.emit()
+
+
+def _value_at(drawn: _Drawn, step: float) -> Optional[float]:
+    """The value of the point that ``step`` lies in, or of the last one before it."""
+    index = int(np.searchsorted(drawn.points.first, step, side="right")) - 1
+    return float(drawn.values[index]) if index >= 0 else None

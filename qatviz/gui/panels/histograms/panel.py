@@ -1,0 +1,228 @@
+"""Histograms: a tile for each tensor, what it is in float and what quantization makes of it, drawn over each other."""
+
+import time
+from typing import Any, Dict, List, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.analysis.distribution import Distribution, distribution, extent, to_log2
+from qatviz.gui.model.ghost import ghost_of
+from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, VALUES
+from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
+from qatviz.gui.panels.histograms.axis import HeldRange, HeldTop
+from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
+from qatviz.gui.panels.histograms.canvas import HistogramCanvas
+from qatviz.gui.panels.histograms.style import GhostWindow, TileContent, TileView
+from qatviz.gui.panels.histograms.tile import highest
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.network.plan import QuantizedTensor
+from qatviz.settings import QuantizerSettings
+
+#: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
+BUDGET_S = 0.006
+
+
+class HistogramsPanel(Panel):
+    """The grid of tiles. Only what can be seen and has changed is painted, a few milliseconds at a time."""
+
+    title = "Histograms"
+    name = "histograms"
+    about = "Every tensor in float and quantized, over each other: what is rounded to which level, clipped, lost to 0."
+    topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
+
+    #: A tensor is to be shown in full.
+    tensor_opened = QtCore.pyqtSignal(str)
+
+    def _setup_ui(self) -> None:
+        self.bar = HistogramsBar(self.theme, self.context.settings, self.name)
+        self.canvas = HistogramCanvas(self.theme, self._tile)
+        self.empty = EmptyText(self.canvas.viewport())
+        self._plan: Any = None
+        self._snapshot: Any = None
+        self._serial: int = 0
+        self._pending_serial: int = 0
+        self._ranges: Dict[str, HeldRange] = {}
+        self._tops: Dict[str, HeldTop] = {}
+        self._common: Dict[str, Tuple[float, float]] = {}
+
+    def _layout(self) -> None:
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addWidget(self.bar)
+        layout.addWidget(self.canvas, 1)
+        self.setFocusProxy(self.canvas)
+
+    def _connect(self) -> None:
+        self.bar.changed.connect(self._on_options)
+        self.canvas.picked.connect(self._on_picked)
+        self.canvas.tensor_opened.connect(self.tensor_opened)
+        self.canvas.moved.connect(self.mark_due)
+        self.edits.changed.connect(self._on_edits)
+
+    def apply_theme(self) -> None:
+        self.bar.apply_theme()
+        self.canvas.apply_theme()
+
+    def _on_topic(self, topic: str) -> None:
+        super()._on_topic(topic)
+        if topic == RUN:
+            # Not left to the next frame: a tile that comes into view before it would ask for what is no more.
+            self.canvas.set_names(())
+
+    # What is shown
+
+    def update_from(self) -> None:
+        names = self._names()
+        self.canvas.set_size(self.bar.options.size)
+        self.canvas.set_names(names if self.model.snapshot is not None else ())
+        self.canvas.set_selected(self.model.selected, self.model.current)
+        self.empty.say(self._what_is_missing(names))
+        if self.model.snapshot is None or not names:
+            return
+        self._notice_news()
+        self._common = self._common_ranges(names) if self.bar.options.common else {}
+        if not self._draw():
+            self.mark_due()
+
+    def _names(self) -> List[str]:
+        options = self.bar.options
+        shown = [t.name for t in self.model.tensors if options.kind in (BOTH, t.kind)]
+        if options.scope == SELECTION:
+            shown = [name for name in shown if name in self.model.selected]
+        return shown
+
+    def _what_is_missing(self, names: List[str]) -> str:
+        if self.model.plan is None:
+            return self.model.without_run("No run. Start one to see its tensors here.")
+        if self.model.snapshot is None:
+            return f"Waiting for the first histograms of {self.model.title}…"
+        if not names:
+            kind = self.bar.options.kind
+            return "Nothing is selected." if kind == BOTH else f"The selection has no {kind}."
+        return ""
+
+    def _notice_news(self) -> None:
+        if self.model.plan is not self._plan:
+            self._plan = self.model.plan
+            self._forget_axes()
+        if self.model.snapshot is not self._snapshot:
+            self._snapshot = self.model.snapshot
+            self._serial += 1
+
+    def _forget_axes(self) -> None:
+        self._ranges.clear()
+        self._tops.clear()
+
+    def _draw(self) -> bool:
+        """Paint visible tiles that are out of date, the one that waited longest first; whether all had their turn."""
+        started, has_painted = time.perf_counter(), False
+        for name in sorted(self.canvas.visible_names(), key=lambda name: self.canvas.tile(name).drawn):
+            tensor, tile = self.model.plan.tensor(name), self.canvas.tile(name)
+            key = (self._serial, self.model.settings_of(name), self.bar.options, self._common.get(tensor.kind))
+            pending = (self._pending_serial, id(self.model.values.get(name))) if self.edits.pending else None
+            if tile.key == (key, pending):
+                continue
+            if has_painted and time.perf_counter() - started > BUDGET_S:
+                return False
+            if tile.key is not None and tile.key[0] == key and tile.content.ghost is None and self._ghost(name) is None:
+                tile.key = (key, pending)
+            else:
+                self.canvas.draw(name, (key, pending))
+                has_painted = True
+        return True
+
+    def _tile(self, name: str) -> Tuple[TileContent, TileView]:
+        """What is in the tile of a tensor, and its axes."""
+        tensor, snapshot, measure = self.model.plan.tensor(name), self.model.snapshot, self.model.measure
+        index = self.model.plan.index(name)
+        is_on, window = snapshot.enabled[index], (measure(name, "range_min"), measure(name, "range_max"))
+        clipped, flushed = measure(name, "clipped"), measure(name, "flushed")
+        shown = distribution(snapshot.histograms[name], snapshot.num_bits[index], is_on, window, clipped, flushed)
+        if self.bar.options.log2_values:
+            shown = to_log2(shown)
+        badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
+        readout = (_decibels(measure(name, "sqnr_db")), _percent(clipped) + " clipped") if is_on else ()
+        return TileContent(name, badge, readout, shown, self._ghost(name)), self._view(tensor, shown)
+
+    def _ghost(self, name: str) -> Optional[GhostWindow]:
+        ghost = ghost_of(self.model, self.edits, name) if self.edits.pending else None
+        if ghost is None:
+            return None
+        badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
+        if not ghost.active:
+            return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
+        error = ("≈ " if ghost.approximate else "") + _decibels(ghost.measures.sqnr_db)
+        return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
+
+    # Axes
+
+    def _extent(self, tensor: QuantizedTensor) -> Tuple[float, float]:
+        name, snapshot = tensor.name, self.model.snapshot
+        is_on = snapshot.enabled[self.model.plan.index(name)]
+        window = (self.model.measure(name, "range_min"), self.model.measure(name, "range_max")) if is_on else None
+        return extent(snapshot.histograms[name], window, self.bar.options.log2_values)
+
+    def _common_ranges(self, names: List[str]) -> Dict[str, Tuple[float, float]]:
+        """The x axis of all tensors of a kind."""
+        ranges = {}
+        tensors = [self.model.plan.tensor(name) for name in names]
+        for kind in {tensor.kind for tensor in tensors}:
+            lows, highs = zip(*(self._extent(tensor) for tensor in tensors if tensor.kind == kind))
+            ranges[kind] = self._ranges.setdefault(kind, HeldRange()).hold(min(lows), max(highs))
+        return ranges
+
+    def _view(self, tensor: QuantizedTensor, shown: Distribution) -> TileView:
+        name, is_log = tensor.name, self.bar.options.log_counts
+        if tensor.kind in self._common:
+            low, high = self._common[tensor.kind]
+        else:
+            low, high = self._ranges.setdefault(name, HeldRange()).hold(*self._extent(tensor))
+        return TileView(low, high, self._tops.setdefault(name, HeldTop()).hold(highest(shown, is_log)), is_log)
+
+    # What the user does
+
+    def _on_options(self) -> None:
+        self._forget_axes()
+        self.refresh()
+
+    def _on_edits(self) -> None:
+        self._pending_serial += 1
+        self.mark_due()
+
+    def _on_picked(self, names: Tuple[str, ...], current: str) -> None:
+        if self.bar.options.scope == SELECTION and len(names) == 1:
+            # Here the selection decides what there is to see: a click must not take the others away.
+            names = self.model.selected
+        self.model.select(names, current)
+        self.refresh()
+
+
+def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -> str:
+    """``w8 sym`` for symmetric 8-bit weights, ``a float`` for activations that are not quantized."""
+    if not is_on:
+        return kind[0] + " float"
+    flags = (
+        (settings.symmetric, "sym"),
+        (settings.narrow_range, "narrow"),
+        (settings.per_channel, "ch"),
+        (settings.power_of_two, "2ⁿ"),
+    )
+    return " ".join([kind[0] + str(num_bits)] + [text for is_set, text in flags if is_set])
+
+
+def _decibels(value: float) -> str:
+    if np.isnan(value):
+        return "SQNR –"
+    return "exact" if np.isinf(value) and value > 0 else f"{value:.1f} dB"
+
+
+def _percent(share: float) -> str:
+    percent = 100.0 * share
+    if not np.isfinite(percent):
+        return "–"
+    if percent == 0:
+        return "0 %"
+    return "< 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"

@@ -1,0 +1,68 @@
+"""What a tile says in words and numbers: what is under the cursor, a sentence for those who do not see it, a table."""
+
+from typing import Dict
+
+import numpy as np
+
+from qatviz.analysis.distribution import Distribution
+from qatviz.gui.panels.histograms.style import TileContent
+from qatviz.presentation.numbers import si
+
+
+def reading(content: TileContent, x: float) -> str:
+    """The bin at ``x`` (on the tile's axis): from where to where, and how many values."""
+    shown = content.shown
+    lines = [f"{content.name}  ({content.badge})"]
+    index = int(np.searchsorted(shown.edges, x, side="right")) - 1
+    if 0 <= index < len(shown.counts):
+        total = shown.counts.sum()
+        lines.append(f"{_extent(shown, index)}: {shown.counts[index]:,.0f} of {total:,.0f} values")
+        for count, what in ((shown.clipped[index], "clipped"), (shown.flushed[index], "flushed to zero")):
+            if count >= 0.5:
+                lines.append(f"about {count:,.0f} of them {what}")
+    if shown.levels is not None and len(shown.levels):
+        nearest = int(np.argmin(np.abs(shown.levels - x)))
+        lines.append(f"level {_level(shown, nearest)}: {shown.level_counts[nearest]:,.0f} values")
+    elif shown.window is not None and 0 <= index < len(shown.counts):
+        lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
+    if shown.window is not None and not shown.is_log2:
+        lines.append(f"representable: {si(shown.window[0], 4)} to {si(shown.window[1], 4)}")
+    if content.ghost is not None:
+        lines.append(f"pending {content.ghost.text}")
+    return "\n".join(lines)
+
+
+def _extent(shown: Distribution, index: int) -> str:
+    low, high = shown.edges[index : index + 2]
+    if not shown.is_log2:
+        return f"{si(low, 4)} to {si(high, 4)}"
+    if index == 0:
+        return f"|value| below {si(2.0**high, 4)}"
+    return f"|value| {si(2.0**low, 4)} to {si(2.0**high, 4)}"
+
+
+def _level(shown: Distribution, index: int) -> str:
+    if not shown.is_log2:
+        return si(shown.levels[index], 4)
+    return "0" if shown.levels[index] < shown.edges[1] else "±" + si(2.0 ** shown.levels[index], 4)
+
+
+def sentence(content: TileContent) -> str:
+    """The tile in a sentence."""
+    return ", ".join((content.name, content.badge, *content.readout))
+
+
+def columns(content: TileContent) -> Dict[str, np.ndarray]:
+    """The numbers that are drawn, by column: the bins, then the levels where they are known."""
+    shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
+    table = {
+        axis + "_from": shown.edges[:-1],
+        axis + "_to": shown.edges[1:],
+        "float": shown.counts,
+        "clipped": shown.clipped,
+        "flushed": shown.flushed,
+        "quantized": shown.quantized,
+    }
+    if shown.levels is not None:
+        table.update({"level_" + axis: shown.levels, "level_count": shown.level_counts})
+    return table

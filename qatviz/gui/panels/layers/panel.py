@@ -1,0 +1,236 @@
+"""The table of all quantized tensors: settings, error measures, and what to think of them."""
+
+from typing import Any, Dict, List
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5.QtCore import Qt
+
+from qatviz.gui.model.run_model import EVENTS, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.panels.layers.columns import INDEX
+from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
+from qatviz.gui.panels.layers.rows import Totals
+from qatviz.gui.panels.layers.sparkline import Sparklines
+from qatviz.gui.panels.layers.view import LayersView
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.presentation.numbers import bytes_text
+from qatviz.settings import ACTIVATIONS, WEIGHTS
+
+_KIND_KEY = "layers/kind"
+_KINDS = (
+    ("", "All", "Show weights and activations."),
+    (WEIGHTS, "Weights", "Show only weights: the numbers that are trained and stored."),
+    (ACTIVATIONS, "Activations", "Show only activations: the input of the network and what its layers put out."),
+)
+
+
+class LayersPanel(Panel):
+    """One row a quantized tensor; the selection is the model's."""
+
+    title = "Layers"
+    name = "layers"
+    about = "Every quantized tensor with its settings and the error that quantization makes."
+    topics = (SNAPSHOT, SETTINGS, EVENTS, SELECTION)
+
+    def _setup_ui(self) -> None:
+        self.sparklines = Sparklines("snapshot:{}/sqnr_db")
+        self.source = LayersModel(self.theme, self)
+        self.shown = LayersFilter(self)
+        self.shown.setSourceModel(self.source)
+        self.filter = QtWidgets.QLineEdit(placeholderText="Filter by name", clearButtonEnabled=True)
+        self.filter.setToolTip("Show tensors with these words in their name; * and ? are wildcards (Ctrl+F, Esc)")
+        self.filter.setAccessibleName("Filter tensors by name")
+        self.kinds: Dict[str, QtWidgets.QToolButton] = {}
+        self._kind_group = QtWidgets.QButtonGroup(self)
+        for kind, text, tip in _KINDS:
+            button = QtWidgets.QToolButton(text=text, toolTip=tip, checkable=True, autoRaise=True)
+            button.setFocusPolicy(Qt.TabFocus)
+            self._kind_group.addButton(button)
+            self.kinds[kind] = button
+        self.view = LayersView(self.context, self.source, self.shown, self.sparklines)
+        self.columns = QtWidgets.QToolButton(text="☰", toolTip="Choose which columns are shown", autoRaise=True)
+        self.columns.setAccessibleName("Columns")
+        self.columns.setStyleSheet("QToolButton::menu-indicator { image: none; }")
+        self.columns.setFocusPolicy(Qt.TabFocus)
+        self.columns.setPopupMode(QtWidgets.QToolButton.InstantPopup)
+        self.columns.setMenu(self.view.columns_menu)
+        self.empty = EmptyText(self.view.viewport())
+        self.summary = QtWidgets.QLabel(textFormat=Qt.RichText, wordWrap=True)
+        self.summary.setToolTip("Weights only: activations are computed anew for every input, no file holds them.")
+        self.figure_name = self.view.figure_name
+        self._plan = self._snapshot = self._book = None
+        self._pending: Dict = {}
+        self._syncing = False
+        kind = self.context.settings.value(_KIND_KEY, "")
+        self.kinds[kind if kind in self.kinds else ""].setChecked(True)
+        self.shown.set_kind(kind if kind in self.kinds else "")
+
+    def _layout(self) -> None:
+        bar = QtWidgets.QHBoxLayout()
+        bar.setContentsMargins(6, 4, 6, 2)
+        bar.addWidget(self.filter, 1)
+        for button in self.kinds.values():
+            bar.addWidget(button)
+        bar.addWidget(self.columns)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(bar)
+        layout.addWidget(self.view, 1)
+        layout.addWidget(self.summary)
+        self.summary.setContentsMargins(8, 2, 8, 4)
+        self.setFocusProxy(self.view)
+
+    def _connect(self) -> None:
+        self.filter.textChanged.connect(self._on_filter)
+        self._kind_group.buttonClicked.connect(self._on_kind)
+        self.view.selectionModel().selectionChanged.connect(self._on_selected)
+        self.view.selectionModel().currentChanged.connect(self._on_selected)
+        self.edits.changed.connect(self.mark_due)
+        for keys, parent, handler in (
+            (QtGui.QKeySequence.Find, self, self._on_find),
+            ("Esc", self.filter, self._on_escape),
+        ):
+            shortcut = QtWidgets.QShortcut(QtGui.QKeySequence(keys), parent)
+            shortcut.setContext(Qt.WidgetWithChildrenShortcut)
+            shortcut.activated.connect(handler)
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        self.view.apply_theme()
+
+    def table(self) -> Dict[str, List[Any]]:
+        """The rows that are shown, as plain values by column."""
+        return self.view.table()
+
+    def update_from(self) -> None:
+        model = self.model
+        if model.plan is not self._plan:
+            self._begin()
+        if model.plan is None:
+            self.summary.setText("")
+            self.empty.say(self.model.without_run("No run: its layers will be listed here."))
+            return
+        self._take_settings()
+        trend_is_new = self._take_snapshot()
+        self._sync_selection()
+        if self.view.delegate.current != model.current:
+            self.view.delegate.current = model.current
+            self.view.redraw_all()
+        self.view.redraw(trend_is_new)
+        self._say_what_is_missing()
+        self.summary.setText(self._summary_text())
+
+    # Inside
+
+    def _begin(self) -> None:
+        """Another run: other rows."""
+        self._plan, self._snapshot, self._book = self.model.plan, None, None
+        self._syncing = True
+        self.source.show_tensors(self.model.tensors)
+        self._syncing = False
+        self.sparklines.show(self.model.history)
+        self.view.fit()
+
+    def _take_settings(self) -> None:
+        rows, model = self.source.rows, self.model
+        if model.book is self._book and self.edits.pending == self._pending:
+            rows.set_step(model.step)
+            return
+        self._book, self._pending = model.book, dict(self.edits.pending)
+        settings = [model.book.of(tensor.name) for tensor in model.tensors]
+        then = self.edits.pending_book()
+        wanted = settings if then is None else [then.of(tensor.name) for tensor in model.tensors]
+        rows.set_settings(settings, wanted, model.step)
+
+    def _take_snapshot(self) -> bool:
+        """Whether the sparklines are others."""
+        snapshot = self.model.snapshot
+        if snapshot is self._snapshot:
+            return False
+        is_back = snapshot is None or (self._snapshot is not None and snapshot.step < self._snapshot.step)
+        self._snapshot = snapshot
+        self.source.rows.set_snapshot(snapshot)
+        # Sorted by what changes all the time, rows would run away from the pointer.
+        if not self.view.underMouse():
+            self._sort_anew()
+        return self.sparklines.renew(at_once=is_back)
+
+    def _sort_anew(self) -> None:
+        self._syncing = True
+        self.shown.sort_anew()
+        self._syncing = False
+
+    def _sync_selection(self) -> None:
+        """Select what the model has selected, as far as it is shown."""
+        selection = self.view.selectionModel()
+        wanted = [row for row in map(self.shown.row_of, self.model.selected) if row >= 0]
+        self._syncing = True
+        if {index.row() for index in selection.selectedRows()} != set(wanted):
+            chosen = QtCore.QItemSelection()
+            last = len(INDEX) - 1
+            for row in wanted:
+                chosen.select(self.shown.index(row, 0), self.shown.index(row, last))
+            selection.select(chosen, selection.ClearAndSelect)
+        row = self.shown.row_of(self.model.current)
+        if row >= 0 and self.view.currentIndex().row() != row:
+            index = self.shown.index(row, INDEX["name"])
+            selection.setCurrentIndex(index, selection.NoUpdate)
+            self.view.scrollTo(self.shown.index(row, max(self.view.columnAt(0), 0)))
+        self._syncing = False
+
+    def _say_what_is_missing(self) -> None:
+        self.empty.say("" if self.shown.rowCount() else "No tensor has this in its name.")
+
+    def _summary_text(self) -> str:
+        totals, shown = self.source.rows.totals(), self.shown.rowCount()
+        count = len(self.source.rows.tensors)
+        parts = [f"{count} tensors" if shown == count else f"{shown} of {count} tensors"]
+        if totals.float_size == totals.float_size:
+            parts += _size_texts(totals, self.theme.colors.ghost)
+        if self._snapshot is None:
+            parts.append("waiting for the first snapshot")
+        return " · ".join(parts)
+
+    def _on_selected(self, *_: Any) -> None:
+        if self._syncing:
+            return
+        names = [self.shown.tensor(index.row()) for index in self.view.selectionModel().selectedRows()]
+        index = self.view.currentIndex()
+        current = self.shown.tensor(index.row()) if index.isValid() else ""
+        self.model.select(names, current if current in names else "")
+
+    def _on_filter(self, text: str) -> None:
+        self._filter(lambda: self.shown.set_text(text))
+
+    def _on_kind(self, button: QtWidgets.QToolButton) -> None:
+        kind = next(kind for kind, known in self.kinds.items() if known is button)
+        self.context.settings.setValue(_KIND_KEY, kind)
+        self._filter(lambda: self.shown.set_kind(kind))
+
+    def _filter(self, change) -> None:
+        """What the filter hides stays selected in the model."""
+        self._syncing = True
+        change()
+        self._syncing = False
+        self.refresh()
+
+    def _on_find(self) -> None:
+        self.filter.setFocus(Qt.ShortcutFocusReason)
+        self.filter.selectAll()
+
+    def _on_escape(self) -> None:
+        self.filter.clear()
+        self.view.setFocus(Qt.ShortcutFocusReason)
+
+
+def _size_texts(totals: Totals, ghost: str) -> List[str]:
+    def pending(now: str, then: str) -> str:
+        return now if now == then else f'{now} <span style="color:{ghost}">→ {then}</span>'
+
+    size = pending(bytes_text(totals.size), bytes_text(totals.pending_size))
+    share = pending(
+        f"{100 * totals.size / totals.float_size:.0f} %", f"{100 * totals.pending_size / totals.float_size:.0f} %"
+    )
+    bits = pending(f"{totals.mean_bits:.1f}", f"{totals.pending_mean_bits:.1f}")
+    return [f"weights {size} of {bytes_text(totals.float_size)} in float32 ({share})", bits + " bits each"]

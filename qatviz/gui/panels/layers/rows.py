@@ -1,0 +1,259 @@
+"""What the table of layers says, cell by cell: a tensor's settings, wanted and in effect, and its newest measures."""
+
+import re
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.analysis.verdict import (
+    BAD,
+    GOOD,
+    JUDGED,
+    LEVEL_NAMES,
+    NO_LEVEL,
+    WARNING,
+    Verdict,
+    levels,
+    num_codes,
+    verdict,
+)
+from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
+from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.numbers import bytes_text, percent_text, si
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
+from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
+
+FLOAT_BITS = 32
+SYMBOLS = {NO_LEVEL: "○", GOOD: "●", WARNING: "▲", BAD: "✖"}
+_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
+_NAN = float("nan")
+
+
+class Cell(NamedTuple):
+    """A text; what it is to become, or nothing; how it is judged."""
+
+    text: str
+    pending: str = ""
+    level: int = NO_LEVEL
+
+
+class Totals(NamedTuple):
+    """Of all weights: bytes as they are, as they are to be, in float32; mean bits of a parameter now and then."""
+
+    size: float
+    pending_size: float
+    float_size: float
+    mean_bits: float
+    pending_mean_bits: float
+
+
+class Rows:
+    """A row for each quantized tensor, in the order of the plan."""
+
+    def __init__(self):
+        self.tensors: Tuple[QuantizedTensor, ...] = ()
+        self.clear()
+
+    def clear(self, tensors: Sequence[QuantizedTensor] = ()) -> None:
+        """Begin anew, with these tensors, of which nothing is known."""
+        self.tensors = tuple(tensors)
+        self.settings: List[QuantizerSettings] = []
+        self.wanted: List[QuantizerSettings] = []
+        self.active: List[bool] = []
+        self.wanted_active: List[bool] = []
+        self._measured_bits: Tuple[int, ...] = ()
+        self._values = np.full((len(SNAPSHOT_MEASURES), len(self.tensors)), np.nan, np.float32)
+        self._levels = np.zeros(self._values.shape, np.int8)
+        self._verdicts: Dict[int, Verdict] = {}
+        self._cells: Dict[Tuple[int, str], Cell] = {}
+
+    def set_settings(
+        self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings], step: int
+    ) -> None:
+        """Settings in effect after ``step`` steps, and as they are to become (the same where nothing is pending)."""
+        self.settings, self.wanted = list(settings), list(wanted)
+        self.active = []
+        self.set_step(step)
+
+    def set_step(self, step: int) -> None:
+        """Quantizers with a delay switch on as steps go by."""
+        active = [s.enabled and step >= s.quant_delay for s in self.settings]
+        if active != self.active:
+            self.active = active
+            self.wanted_active = [s.enabled and step >= s.quant_delay for s in self.wanted]
+            self._forget()
+
+    def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
+        """The newest measures, to be called after the settings are set; None: there are none yet."""
+        if snapshot is None:
+            self._values = np.full_like(self._values, np.nan)
+            self._levels = np.zeros_like(self._levels)
+            self._measured_bits = ()
+        else:
+            self._values, self._measured_bits = snapshot.values, snapshot.num_bits
+            measured = [self._as_measured(row) for row in range(len(self.tensors))]
+            self._levels = levels(snapshot.values, self.tensors, measured, snapshot.enabled)
+        self._forget()
+
+    # What the table asks
+
+    def cell(self, row: int, column: Column) -> Cell:
+        """What stands in a cell; found when it is asked for, and then known until something is new."""
+        key = (row, column.key)
+        if key not in self._cells:
+            self._cells[key] = self._make_cell(row, column.key)
+        return self._cells[key]
+
+    def measure(self, row: int, name: str) -> float:
+        """A measure of the newest snapshot; NaN where there is none."""
+        return float(self._values[_ROW[name], row])
+
+    def verdict(self, row: int) -> Verdict:
+        """What to think of a tensor; found when it is asked for, and then known until something is new."""
+        if row not in self._verdicts:
+            measures = dict(zip(SNAPSHOT_MEASURES, self._values[:, row].tolist()))
+            level = {name: int(self._levels[_ROW[name], row]) for name in JUDGED}
+            self._verdicts[row] = verdict(measures, self.tensors[row], self._as_measured(row), self.active[row], level)
+        return self._verdicts[row]
+
+    def value(self, row: int, column: Column) -> Any:
+        """What a cell stands for: a number, a truth value or a word."""
+        key, tensor, settings = column.key, self.tensors[row], self.settings[row]
+        if key in MEASURES:
+            return self.measure(row, key)
+        if key == "num_bits":
+            return settings.num_bits if self.active[row] else FLOAT_BITS
+        if key in SETTINGS:
+            return getattr(settings, key) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+        if key == "verdict":
+            return LEVEL_NAMES[self.verdict(row).level]
+        if key == "size":
+            return size_bytes(tensor, settings, self.active[row])
+        return {
+            "name": tensor.name,
+            "kind": tensor.kind,
+            "op": tensor.op_kind,
+            "float_size": 4 * tensor.parameters,
+            "trend": self.measure(row, "sqnr_db"),
+        }[key]
+
+    def sort_value(self, row: int, column: Column) -> Any:
+        """What a column is sorted by: numbers (those without a value come first), or text in which numbers count."""
+        if column.key == "verdict":
+            return float(self.verdict(row).level)
+        value = self.value(row, column)
+        if value == "" and column.key in SETTINGS and QUANTIZER_SETTINGS[column.key].type is not str:
+            return -np.inf  # not a setting of this kind of tensor
+        if isinstance(value, str):
+            return re.sub(r"\d+", lambda digits: digits.group().zfill(6), value)
+        return -np.inf if value != value else float(value)
+
+    def tooltip(self, row: int, column: Column) -> str:
+        """The verdict, the term, what is pending, and who has the same grid; rich text."""
+        cell, tensor = self.cell(row, column), self.tensors[row]
+        lines = [f"<b>{tensor.name}</b>", self.verdict(row).text]
+        if column.key not in ("verdict", "name"):
+            lines.append(f"<b>{column.title}:</b> {column.help}")
+        if cell.pending:
+            lines.append(f"Now {cell.text or 'none'}, pending: {cell.pending}.")
+        same_grid = [t.name for t in self.tensors if t.group == tensor.group and t is not tensor]
+        if same_grid:
+            lines.append(f"Has one scale and zero point with {', '.join(same_grid)}: their settings change together.")
+        return "<br>".join(lines)
+
+    def totals(self) -> Totals:
+        """What all weights take together."""
+        parameters = float(sum(t.parameters for t in self.tensors)) or _NAN
+        now = sum(map(size_bytes, self.tensors, self.settings, self.active))
+        then = sum(map(size_bytes, self.tensors, self.wanted, self.wanted_active))
+        return Totals(now, then, 4 * parameters, 8 * now / parameters, 8 * then / parameters)
+
+    def table(self, rows: Sequence[int]) -> Dict[str, List[Any]]:
+        """The columns of these rows as plain values, by the names that settings and measures have elsewhere."""
+        return {c.key: [self.value(row, c) for row in rows] for c in COLUMNS if c.key != "trend"}
+
+    # Inside
+
+    def _forget(self) -> None:
+        self._verdicts.clear()
+        self._cells.clear()
+
+    def _make_cell(self, row: int, key: str) -> Cell:
+        if key in MEASURES:
+            level = int(self._levels[_ROW[key], row])
+            return Cell(self._measure_text(row, key), "", level)
+        if key == "verdict":
+            level = self.verdict(row).level
+            return Cell(SYMBOLS[level], "", level)
+        if key in SETTINGS or key == "size":
+            text = _SETTING_TEXTS.get(key, _plain)
+            now = text(self.tensors[row], self.settings[row], self.active[row], key)
+            then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
+            return Cell(now, then if then != now else "")
+        tensor = self.tensors[row]
+        return Cell(
+            {
+                "name": tensor.name,
+                "kind": tensor.kind,
+                "op": tensor.op_kind,
+                "trend": "",
+                "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else "",
+            }[key]
+        )
+
+    def _as_measured(self, row: int) -> QuantizerSettings:
+        """Its settings when the snapshot was taken: newer ones have no measures yet."""
+        settings = self.settings[row]
+        bits = self._measured_bits[row] if self._measured_bits else settings.num_bits
+        return settings if settings.num_bits == bits else replace(settings, num_bits=bits)
+
+    def _measure_text(self, row: int, key: str) -> str:
+        value = float(self._values[_ROW[key], row])
+        if key == "sqnr_db" and value == np.inf:
+            return "exact" if self.active[row] else "–"
+        if not np.isfinite(value) or (not self.active[row] and key not in ("scale", "zero_point")):
+            return "–"
+        if key == "used_codes":
+            return f"{value:,.0f} / {num_codes(self._as_measured(row)):,}"
+        return _MEASURE_TEXTS[key](value)
+
+
+def size_bytes(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool) -> float:
+    """Bytes that the codes of weights take; 0 for activations, which are not stored."""
+    return tensor.parameters * (settings.num_bits if active else FLOAT_BITS) / 8
+
+
+def _plain(tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, key: str) -> str:
+    return setting_text(getattr(settings, key)) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+
+
+def _bits_text(_tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, _key: str) -> str:
+    return str(settings.num_bits) if active else "float"
+
+
+def _range_text(_tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, _key: str) -> str:
+    if settings.range_method == PERCENTILE:
+        return f"{settings.percentile:g} %"
+    return settings.range_method.replace("_", " ")
+
+
+def _size_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, _key: str) -> str:
+    return bytes_text(size_bytes(tensor, settings, active)) if tensor.parameters else ""
+
+
+_SETTING_TEXTS: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]] = {
+    "num_bits": _bits_text,
+    "range_method": _range_text,
+    "size": _size_text,
+}
+_MEASURE_TEXTS: Dict[str, Callable[[float], str]] = {
+    "scale": lambda value: si(value, 4),
+    "zero_point": "{:,.0f}".format,
+    "sqnr_db": "{:.1f}".format,
+    "rmse_over_scale": "{:.3f}".format,
+    "clipped": percent_text,
+    "flushed": percent_text,
+    "effective_bits": "{:.2f}".format,
+    "flip_rate": percent_text,
+}

@@ -1,0 +1,227 @@
+"""The table of layers: its columns can be chosen, moved and resized, and are remembered; it can be saved as CSV."""
+
+import json
+from typing import Any, Dict, List, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+from PyQt5.QtCore import Qt
+
+from qatviz.gui.model.context import Context
+from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, KEYS
+from qatviz.gui.panels.layers.delegate import LayersDelegate
+from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
+from qatviz.gui.panels.layers.rows import Cell
+from qatviz.gui.panels.layers.sparkline import Sparklines
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.frozen_columns import FrozenColumns
+from qatviz.gui.widgets.tables import dress_table, set_up_table
+
+_KEY = "layers/columns"
+_FIXED = ("verdict", "name")  # without these a row can't be told from another
+_EXTRA_WIDTH = 16  # padding of a cell, and room for the sort arrow
+
+
+class LayersView(QtWidgets.QTableView):
+    """Rows of ``source`` as ``shown`` filters and sorts them.
+
+    Attributes
+    ----------
+    context : Context
+    figure_name : str
+        What a saved table is named after.
+    """
+
+    figure_name = "layers"
+
+    def __init__(
+        self,
+        context: Context,
+        source: LayersModel,
+        shown: LayersFilter,
+        sparklines: Sparklines,
+        parent: QtWidgets.QWidget = None,
+    ):
+        super().__init__(parent)
+        self.context, self._source, self._shown = context, source, shown
+        self._widths: Dict[str, int] = {}
+        self._drawn: Dict[int, Tuple[List[int], List[Cell]]] = {}
+        self._arranging = True
+        self.setModel(shown)
+        self.delegate = LayersDelegate(source.rows, shown, sparklines, context.theme, self)
+        self.setItemDelegate(self.delegate)
+        set_up_table(self)
+        self.setSelectionMode(self.ExtendedSelection)
+        self.setHorizontalScrollMode(self.ScrollPerPixel)
+        self.setAccessibleName("Quantized tensors")
+        header = self.horizontalHeader()
+        header.setSectionsMovable(True)
+        header.setDefaultAlignment(Qt.AlignLeft | Qt.AlignVCenter)
+        header.setMinimumSectionSize(20)
+        header.setSortIndicator(-1, Qt.AscendingOrder)
+        self.setSortingEnabled(True)
+        header.setContextMenuPolicy(Qt.CustomContextMenu)
+        header.customContextMenuRequested.connect(lambda point: self.columns_menu.popup(header.mapToGlobal(point)))
+        header.sectionResized.connect(self._on_resized)
+        header.sectionMoved.connect(self._save)
+        header.sortIndicatorChanged.connect(self._save)
+        self.frozen = FrozenColumns(self, len(_FIXED))
+        self.menu = FigureMenu(self)
+        self.columns_menu = self._make_columns_menu()
+        self._restore()
+
+    def table(self) -> Dict[str, List[Any]]:
+        """The rows that are shown, in their order, with all columns: plain values by name."""
+        return self._source.rows.table(self._shown.source_rows())
+
+    def visible_rows(self) -> Tuple[int, int]:
+        """First and last row that can be seen; the last is less than the first where there is none."""
+        last = self._shown.rowCount() - 1
+        top, bottom = self.rowAt(0), self.rowAt(self.viewport().height() - 1)
+        return (top if top >= 0 else 0), (bottom if bottom >= 0 else last)
+
+    def redraw(self, with_trend: bool) -> None:
+        """What is known of the rows is new: draw the columns again in which something that can be seen is another.
+
+        Most columns stay as they are from snapshot to snapshot, and each cell costs as much as a short curve.
+        """
+        first, last = self.visible_rows()
+        shown, rows, viewport = self._shown, self._source.rows, self.viewport()
+        seen = [shown.mapToSource(shown.index(row, 0)).row() for row in range(first, last + 1)]
+        for index, column in enumerate(COLUMNS):
+            left, width = self.columnViewportPosition(index), self.columnWidth(index)
+            is_frozen = index < len(_FIXED)
+            if self.isColumnHidden(index) or (not is_frozen and not -width < left < viewport.width()):
+                self._drawn.pop(index, None)
+                continue
+            cells = (seen, [rows.cell(row, column) for row in seen])
+            if self._drawn.get(index) != cells or (column.key == "trend" and with_trend):
+                self._drawn[index] = cells
+                viewport.update(left, 0, width, viewport.height())
+                if is_frozen:
+                    self.frozen.viewport().update()
+
+    def redraw_all(self) -> None:
+        """Draw everything again: marks or colours are others."""
+        for view in (self, self.frozen):
+            view.viewport().update()
+
+    def fit(self) -> None:
+        """Give columns the width of what they hold at most, unless the user chose another."""
+        self._arranging = True
+        metrics, bold = QtGui.QFontMetrics(self.font()), QtGui.QFont(self.font())
+        bold.setBold(True)
+        bold_metrics = QtGui.QFontMetrics(bold)
+        names = [tensor.name for tensor in self._source.rows.tensors]
+        for index, column in enumerate(COLUMNS):
+            texts = names if column.key == "name" and names else [column.sample]
+            widths = [bold_metrics.horizontalAdvance(text) for text in texts]
+            widths.append(metrics.horizontalAdvance(column.header))
+            self.setColumnWidth(index, self._widths.get(column.key, max(widths) + _EXTRA_WIDTH))
+        self.frozen.fit()
+        self._arranging = False
+
+    def apply_theme(self) -> None:
+        """Take the theme's colours and font."""
+        for view in (self, self.frozen):
+            dress_table(view, self.context.theme)
+        self.delegate.apply_theme()
+        self.fit()
+
+    def sort_as_network(self) -> None:
+        """Rows in the order of the network again."""
+        self.horizontalHeader().setSortIndicator(-1, Qt.AscendingOrder)
+        self._shown.sort(-1)
+
+    # Columns
+
+    def show_column(self, key: str, is_shown: bool) -> None:
+        """Show a column or hide it."""
+        self.setColumnHidden(INDEX[key], not is_shown)
+        self.column_actions[key].setChecked(is_shown)
+        self._save()
+
+    def reset_columns(self) -> None:
+        """The columns, widths and order of the first time."""
+        self._widths.clear()
+        header = self.horizontalHeader()
+        self._arranging = True
+        for index, column in enumerate(COLUMNS):
+            header.moveSection(header.visualIndex(index), index)
+            self.setColumnHidden(index, not column.by_default)
+            if column.key in self.column_actions:
+                self.column_actions[column.key].setChecked(column.by_default)
+        self.fit()
+        self._save()
+
+    def _make_columns_menu(self) -> QtWidgets.QMenu:
+        menu = QtWidgets.QMenu("Columns", self)
+        menu.setToolTipsVisible(True)
+        self.column_actions: Dict[str, QtWidgets.QAction] = {}
+        for column in COLUMNS:
+            if column.key in _FIXED:
+                continue
+            action = menu.addAction(column.header if column.header != column.title else column.title)
+            action.setToolTip(column.help)
+            action.setCheckable(True)
+            action.triggered.connect(lambda checked, key=column.key: self.show_column(key, checked))
+            self.column_actions[column.key] = action
+        menu.addSeparator()
+        menu.addAction("Rows in the order of the network", self.sort_as_network)
+        menu.addAction("Reset columns", self.reset_columns)
+        return menu
+
+    # What is remembered
+
+    def _restore(self) -> None:
+        self._arranging = True
+        try:
+            kept = json.loads(self.context.settings.value(_KEY, "{}"))
+        except ValueError:
+            kept = {}  # of another program or version: the columns of the first time
+        hidden = kept.get("hidden", [column.key for column in COLUMNS if not column.by_default])
+        header = self.horizontalHeader()
+        order = [key for key in kept.get("order", KEYS) if key in INDEX]
+        for place, key in enumerate(order + [key for key in KEYS if key not in order]):
+            header.moveSection(header.visualIndex(INDEX[key]), place)
+        for column in COLUMNS:
+            is_hidden = column.key in hidden and column.key not in _FIXED
+            self.setColumnHidden(INDEX[column.key], is_hidden)
+            if column.key in self.column_actions:
+                self.column_actions[column.key].setChecked(not is_hidden)
+        self._widths = {key: int(width) for key, width in kept.get("widths", {}).items() if key in INDEX}
+        key, descending = kept.get("sort", ("", False))
+        if key in INDEX:
+            self.sortByColumn(INDEX[key], Qt.DescendingOrder if descending else Qt.AscendingOrder)
+        self._arranging = False
+
+    def _save(self, *_: Any) -> None:
+        if self._arranging:
+            return
+        header = self.horizontalHeader()
+        sorted_by = header.sortIndicatorSection()
+        self.context.settings.setValue(
+            _KEY,
+            json.dumps(
+                {
+                    "hidden": [key for key in KEYS if self.isColumnHidden(INDEX[key])],
+                    "order": [KEYS[header.logicalIndex(place)] for place in range(len(KEYS))],
+                    "widths": self._widths,
+                    "sort": [
+                        KEYS[sorted_by] if 0 <= sorted_by < len(KEYS) else "",
+                        header.sortIndicatorOrder() == Qt.DescendingOrder,
+                    ],
+                }
+            ),
+        )
+
+    def _on_resized(self, index: int, _old: int, new: int) -> None:
+        if not self._arranging and new > 0 and not self.isColumnHidden(index):
+            self._widths[KEYS[index]] = new
+            self._save()
+
+    # Qt
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange and hasattr(self, "frozen"):
+            self.apply_theme()

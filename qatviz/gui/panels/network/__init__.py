@@ -1,0 +1,1 @@
+"""The panel that draws the network's graph, colored by a measure."""

@@ -1,0 +1,284 @@
+"""The network as it is: a graph of layers with the measures of their tensors."""
+
+from typing import Dict, Optional, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
+from qatviz.gui.panels.network.items import Badge, Edges, Node, node_size
+from qatviz.gui.panels.network.legend import ColorBar, color_at
+from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, MEASURES, Measure, table_of, text_of, tooltip, value_of
+from qatviz.gui.panels.network.view import NetworkView
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.network.checks import INPUT
+from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor
+from qatviz.presentation.network.drawing import network_drawing
+from qatviz.presentation.network.layout import DOWN, RIGHT, GraphLayout, fitting_layout
+
+_FLOWS = (("Automatic", ""), ("Downwards", DOWN), ("Rightwards", RIGHT))
+#: The drawing is laid out anew for another window size only if it gets this much larger: else it would jump about.
+_WORTH_IT = 1.15
+
+
+class NetworkPanel(Panel):
+    """A node for each operation, with the chosen measure of its weights (w) and activations (a)."""
+
+    title, name = "Network", "network"
+    about = "The graph of layers, coloured by how well each tensor is quantized; click to select."
+    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION)
+
+    def _setup_ui(self) -> None:
+        self.view = NetworkView()
+        self.view.tooltip_of = self._tooltip
+        self.view.table = lambda: table_of(self.model)
+        self.menu = FigureMenu(self.view)
+        self.empty = EmptyText(self.view)
+        self.measure_box, self.flow_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()
+        for number, measure in enumerate(MEASURES.values()):
+            self.measure_box.addItem(measure.label, measure.name)
+            self.measure_box.setItemData(number, measure.help, QtCore.Qt.ToolTipRole)
+        self.measure_box.setAccessibleName("Colour by")
+        for label, flow in _FLOWS:
+            self.flow_box.addItem(label, flow)
+        self.flow_box.setAccessibleName("Direction")
+        self.flow_box.setToolTip("Which way data flows in the drawing; automatic takes what fits the window best")
+        self.fit_button = QtWidgets.QToolButton(text="Fit", autoRaise=True)
+        self.fit_button.setToolTip(
+            "Show the whole network (F, or a double click beside it); the wheel zooms, dragging pans"
+        )
+        self.legend = ColorBar(self.theme)
+        self.nodes: Dict[str, Node] = {}
+        self.layout_shown: Optional[GraphLayout] = None
+        self._shown = self._asked = None  # what the scene was made for, and in what window
+        self._cursor = INPUT
+        settings = self.context.settings
+        self.measure_box.setCurrentIndex(
+            max(0, self.measure_box.findData(settings.value("network/measure", DEFAULT_MEASURE, str)))
+        )
+        self.flow_box.setCurrentIndex(max(0, self.flow_box.findData(settings.value("network/flow", "", str))))
+        self.apply_theme()
+
+    def _layout(self) -> None:
+        bar = QtWidgets.QHBoxLayout()
+        bar.setContentsMargins(6, 4, 6, 4)
+        bar.setSpacing(8)
+        for widget in (self.measure_box, self.flow_box, self.fit_button):
+            bar.addWidget(widget)
+        bar.insertStretch(1, 1)
+        strip = QtWidgets.QHBoxLayout()
+        strip.setContentsMargins(8, 2, 8, 2)
+        strip.addWidget(self.legend)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        layout.addLayout(bar)
+        layout.addWidget(self.view, 1)
+        layout.addLayout(strip)
+
+    def _connect(self) -> None:
+        self.measure_box.currentIndexChanged.connect(self._on_measure_chosen)
+        self.flow_box.currentIndexChanged.connect(self._on_flow_chosen)
+        self.fit_button.clicked.connect(self._on_fit)
+        self.view.clicked.connect(self._on_clicked)
+        self.view.moved.connect(self._on_moved)
+        self.view.kind_chosen.connect(self._on_kind_chosen)
+
+    def apply_theme(self) -> None:
+        self.view.setBackgroundBrush(self.theme.color("base"))
+        self._shown = None  # colours and the font are in the items
+        self._on_measure_shown()
+
+    def update_from(self) -> None:
+        if self.model.plan is None:
+            self._clear()
+            self.empty.say(self.model.without_run("No run yet: its network is drawn here when one starts."))
+            return
+        self.empty.say("")
+        self._show_graph()
+        if self.model.current not in self._tensors_of(self._cursor):
+            self._cursor = self.model.plan.tensor(self.model.current).layer
+        measure = MEASURES[self.measure_box.currentData()]
+        for name, node in self.nodes.items():
+            for tensor in node.tensors:
+                node.set_badge(tensor.name, self._badge(tensor, measure))
+            node.set_cursor(name == self._cursor)
+        self.view.setAccessibleDescription(self._words(measure))
+
+    # The graph
+
+    def _show_graph(self) -> None:
+        """Make the nodes where the network (or the theme, the font) is another, lay out where the window is."""
+        if self._shown is not self.model.network:
+            self._clear()
+            self._shown = self.model.network
+            self._make_nodes()
+        flow = self.flow_box.currentData() or None
+        room = self.view.viewport().size()
+        found = self._fitting(room, flow)
+        if found is None:
+            return
+        self.layout_shown = found
+        scene = self.view.scene()
+        for item in scene.items():
+            if isinstance(item, Edges):
+                scene.removeItem(item)
+        scene.addItem(Edges(found.routes, found.flow == DOWN, self.theme))
+        for name, (x, y, _, _) in found.boxes.items():
+            self.nodes[name].setPos(x, y)
+        self.view.set_drawn(QtCore.QRectF(-4, -4, found.width + 8, found.height + 8))
+        self.view.fit()
+
+    def _fitting(self, room: QtCore.QSize, flow: Optional[str]) -> Optional[GraphLayout]:
+        """A better layout than the one shown, or None."""
+        asked = (room.width(), room.height(), flow)
+        before, is_same_flow = self.layout_shown, self._asked is not None and flow == self._asked[2]
+        if before is not None and is_same_flow and (asked == self._asked or not self.view.is_fitted):
+            return None
+        found = fitting_layout(self._sizes, self._edges, room.width(), room.height(), flow)
+        self._asked = asked
+        if before is not None and is_same_flow:
+            gain = min(1.0, found.scale_in(*asked[:2])) / min(1.0, before.scale_in(*asked[:2]))
+            if gain < _WORTH_IT:
+                return None
+        return found
+
+    def _clear(self) -> None:
+        self.view.scene().clear()
+        self.nodes, self.layout_shown, self._shown, self._asked = {}, None, None, None
+
+    def _make_nodes(self) -> None:
+        font = QtGui.QFont(self.font())
+        font.setPixelSize(max(9, QtGui.QFontInfo(font).pixelSize() - 2))
+        metrics = QtGui.QFontMetricsF(font)
+        drawing = network_drawing(self.model.network, self.model.plan)
+        self._edges = drawing.edges
+        self._sizes: Dict[str, Tuple[float, float]] = {}
+        for name, text in drawing.texts.items():
+            tensors = drawing.tensors[name]
+            self._sizes[name] = node_size(metrics, bool(tensors))
+            self.nodes[name] = Node(text, tensors, self._sizes[name], self.theme, font)
+            self.view.scene().addItem(self.nodes[name])
+
+    def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
+        place = measure.place(value_of(self.model, tensor, measure.name))
+        color = None if place is None else color_at(place, measure.high_is, self.theme)
+        return Badge(
+            text_of(self.model, tensor, measure.name),
+            color,
+            tensor.name in self.model.selected,
+            tensor.name == self.model.current,
+        )
+
+    def _words(self, measure: Measure) -> str:
+        """The node at the cursor, for who can't see it."""
+        node = self.nodes[self._cursor]
+        values = [f"{measure.label} of {name}: {badge.text}" for name, badge in node.badges.items()]
+        return "; ".join([f"{node.text.name}, {node.text.layers}", *values])
+
+    # What is selected
+
+    def _tensors_of(self, name: str) -> Tuple[str, ...]:
+        """The tensors of a node; of one that passes values on, the one on whose grid they are; none after a softmax."""
+        node = self.nodes.get(name)
+        if node is None:
+            return ()
+        if node.tensors:
+            return tuple(tensor.name for tensor in node.tensors)
+        source = next(edge[0] for edge in self._edges if edge[1] == name)
+        return tuple(tensor for tensor in self._tensors_of(source) if tensor.endswith("." + ACTIVATIONS))
+
+    def _select(self, tensor: str, modifiers: QtCore.Qt.KeyboardModifiers) -> None:
+        selected = set(self.model.selected)
+        if not modifiers & QtCore.Qt.ControlModifier:
+            self.model.select([tensor], tensor)
+        elif tensor not in selected:
+            self.model.select(selected | {tensor}, tensor)
+        elif len(selected) > 1:
+            self.model.select(selected - {tensor})
+
+    def _on_clicked(self, node: Node, tensor: Optional[QuantizedTensor], modifiers) -> None:
+        self._cursor = node.text.name
+        names = self._tensors_of(self._cursor)
+        kind = ACTIVATIONS if modifiers & QtCore.Qt.ShiftModifier else WEIGHTS
+        if names:
+            self._select(tensor.name if tensor else _of_kind(names, kind), modifiers)
+        self.refresh()
+
+    def _on_kind_chosen(self, kind: str) -> None:
+        names = self._tensors_of(self._cursor)
+        if names:
+            self._select(_of_kind(names, kind), QtCore.Qt.NoModifier)
+            self.refresh()
+
+    def _on_moved(self, dx: int, dy: int, modifiers) -> None:
+        """An arrow along the flow follows an edge; across it, it goes to the neighbour in the layer."""
+        if self.layout_shown is None:
+            return
+        target = self._neighbour(dx, dy)
+        if target is None:
+            return
+        kind = self.model.plan.tensor(self.model.current).kind
+        self._cursor = target
+        names = self._tensors_of(target)
+        if names:
+            tensor = _of_kind(names, kind)
+            others = set(self.model.selected) if modifiers & QtCore.Qt.ShiftModifier else set()
+            self.model.select(others | {tensor}, tensor)
+        self.view.ensureVisible(self.nodes[target], 20, 20)
+        self.refresh()
+
+    def _neighbour(self, dx: int, dy: int) -> Optional[str]:
+        down = self.layout_shown.flow == DOWN
+        forward, sideways = (dy, dx) if down else (dx, dy)
+        if forward:
+            near = (
+                [edge[1] for edge in self._edges if edge[0] == self._cursor]
+                if forward > 0
+                else [edge[0] for edge in self._edges if edge[1] == self._cursor]
+            )
+        else:
+            layer = next(layer for layer in self.layout_shown.layers if self._cursor in layer)
+            at = layer.index(self._cursor) + sideways
+            near = [layer[at]] if 0 <= at < len(layer) else []
+        here = self._middle_across(self._cursor, down)
+        return min(near, key=lambda name: abs(self._middle_across(name, down) - here)) if near else None
+
+    def _middle_across(self, name: str, down: bool) -> float:
+        x, y, width, height = self.layout_shown.boxes[name]
+        return x + width / 2 if down else y + height / 2
+
+    def _tooltip(self, node: Node, tensor: Optional[QuantizedTensor]) -> str:
+        text = "<b>{}</b><br>{}<br>{}".format(*node.text)
+        tensors = [tensor] if tensor else node.tensors
+        if not node.tensors:
+            names = self._tensors_of(node.text.name)
+            text += f"<br>Values pass on the grid of {names[0]}" if names else "<br>Its output is on no grid"
+        return "<hr>".join(([] if tensor else [text]) + [tooltip(self.model, each) for each in tensors])
+
+    # What is chosen
+
+    def _on_measure_chosen(self) -> None:
+        self.context.settings.setValue("network/measure", self.measure_box.currentData())
+        self._on_measure_shown()
+        self.refresh()
+
+    def _on_measure_shown(self) -> None:
+        measure = MEASURES[self.measure_box.currentData()]
+        self.measure_box.setToolTip("What the nodes are coloured by. " + measure.help)
+        self.legend.set_measure(measure)
+
+    def _on_flow_chosen(self) -> None:
+        self.context.settings.setValue("network/flow", self.flow_box.currentData())
+        self.view.is_fitted = True
+        self.refresh()
+
+    def _on_fit(self) -> None:
+        self.view.fit()
+        self.refresh()
+
+
+def _of_kind(names: Tuple[str, ...], kind: str) -> str:
+    """The tensor of a kind among a node's, or the other one."""
+    return next((name for name in names if name.endswith("." + kind)), names[0])

@@ -1,0 +1,154 @@
+"""The view of the drawn network: zoom, pan, fit, hover, click, and arrows that follow edges."""
+
+from typing import Any, ClassVar, Dict, Optional, Tuple
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.panels.network.items import Node
+
+_LARGEST, _SMALLEST, _WHEEL = 4.0, 0.08, 1.0015
+#: A network of few layers isn't blown up to fill the window.
+_LARGEST_FIT = 1.25
+_MARGIN = 10
+
+
+class NetworkView(QtWidgets.QGraphicsView):
+    """Shows nodes; tells what the user points at. While *fitted* it stays so when its size changes."""
+
+    #: A node was clicked: it, the tensor whose value was hit or None, the keys held down.
+    clicked = QtCore.pyqtSignal(object, object, object)
+    #: An arrow key: (dx, dy), the keys held down.
+    moved = QtCore.pyqtSignal(int, int, object)
+    #: A key that stands for a kind of tensor: ``weights`` or ``activations``.
+    kind_chosen = QtCore.pyqtSignal(str)
+    _ARROWS: ClassVar[Dict[Any, Any]] = {
+        QtCore.Qt.Key_Left: (-1, 0),
+        QtCore.Qt.Key_Right: (1, 0),
+        QtCore.Qt.Key_Up: (0, -1),
+        QtCore.Qt.Key_Down: (0, 1),
+    }
+
+    def __init__(self, parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        self.figure_name = "network"
+        self.setScene(QtWidgets.QGraphicsScene(self))
+        self.setAccessibleName("Network graph")
+        self.setFrameShape(QtWidgets.QFrame.NoFrame)
+        self.setHorizontalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.setVerticalScrollBarPolicy(QtCore.Qt.ScrollBarAlwaysOff)
+        self.setTransformationAnchor(QtWidgets.QGraphicsView.NoAnchor)
+        self.setDragMode(QtWidgets.QGraphicsView.ScrollHandDrag)
+        self.viewport().setCursor(QtCore.Qt.ArrowCursor)
+        self.viewport().setMouseTracking(True)
+        self.setViewportUpdateMode(QtWidgets.QGraphicsView.SmartViewportUpdate)
+        self.setMinimumSize(120, 90)
+        self.is_fitted = True
+        self._drawn = QtCore.QRectF()
+        self.tooltip_of = lambda node, tensor: ""
+
+    def set_drawn(self, rect: QtCore.QRectF) -> None:
+        """Say where the network is in the scene; around it there is room to pan."""
+        self._drawn = rect
+        room = max(rect.width(), rect.height(), 2000.0)
+        self.setSceneRect(rect.adjusted(-room, -room, room, room))
+
+    def fit(self) -> None:
+        """Show all of the network."""
+        self.is_fitted = True
+        rect = self._drawn
+        if rect.isEmpty():
+            return
+        room = self.viewport().rect().adjusted(_MARGIN, _MARGIN, -_MARGIN, -_MARGIN)
+        scale = max(_SMALLEST, min(_LARGEST_FIT, room.width() / rect.width(), room.height() / rect.height()))
+        self.setTransform(QtGui.QTransform.fromScale(scale, scale))
+        self.centerOn(rect.center())
+
+    def zoom(self, factor: float, at: Optional[QtCore.QPoint] = None) -> None:
+        """Larger or smaller, within limits; no longer fitted. What is ``at`` a point of the viewport stays there."""
+        at = self.viewport().rect().center() if at is None else at
+        now, before = self.scale_now(), self.mapToScene(at)
+        factor = min(_LARGEST, max(_SMALLEST, now * factor)) / now
+        self.is_fitted = False
+        self.scale(factor, factor)
+        self.centerOn(self.mapToScene(self.viewport().rect().center()) + before - self.mapToScene(at))
+
+    def scale_now(self) -> float:
+        return self.transform().m11()
+
+    def node_at(self, point: QtCore.QPoint) -> Tuple[Optional[Node], Optional[object]]:
+        """The node at a point of the viewport, and the tensor whose value is there; each or both None."""
+        item = next((item for item in self.items(point) if isinstance(item, Node)), None)
+        if item is None:
+            return None, None
+        return item, item.tensor_at(item.mapFromScene(self.mapToScene(point)), self.scale_now())
+
+    def place_of(self, node: Node) -> QtCore.QPoint:
+        """The middle of a node's upper part in the viewport."""
+        rect = node.sceneBoundingRect()
+        return self.mapFromScene(QtCore.QPointF(rect.center().x(), rect.top() + rect.height() / 4))
+
+    def badge_places(self, node: Node) -> Dict[str, QtCore.QPoint]:
+        """Where the values of a node's tensors are in the viewport."""
+        rects = node.badge_rects(node.is_detailed_at(self.scale_now()))
+        return {name: self.mapFromScene(node.mapToScene(rect.center())) for name, rect in rects.items()}
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        if self.is_fitted:
+            self.fit()
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        self.zoom(_WHEEL ** event.angleDelta().y(), event.pos())
+        event.accept()
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        node, tensor = self.node_at(event.pos())
+        if event.button() == QtCore.Qt.LeftButton and node is not None:
+            self.clicked.emit(node, tensor, event.modifiers())
+            return
+        super().mousePressEvent(event)
+
+    def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
+        super().mouseMoveEvent(event)
+        if event.buttons() & QtCore.Qt.LeftButton:
+            self.is_fitted = False
+        elif not event.buttons():
+            pointed = self.node_at(event.pos())[0] is not None
+            self.viewport().setCursor(QtCore.Qt.PointingHandCursor if pointed else QtCore.Qt.ArrowCursor)
+
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
+        super().mouseReleaseEvent(event)
+        self.viewport().setCursor(QtCore.Qt.ArrowCursor)  # not the open hand: a click is for selecting
+
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
+        if self.node_at(event.pos())[0] is None:
+            self.fit()
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        key = event.key()
+        if key in self._ARROWS:
+            self.moved.emit(*self._ARROWS[key], event.modifiers())
+        elif key == QtCore.Qt.Key_F:
+            self.fit()
+        elif key in (QtCore.Qt.Key_Plus, QtCore.Qt.Key_Equal, QtCore.Qt.Key_Minus):
+            self.zoom(1 / 1.25 if key == QtCore.Qt.Key_Minus else 1.25)
+        elif key in (QtCore.Qt.Key_W, QtCore.Qt.Key_A):
+            self.kind_chosen.emit("weights" if key == QtCore.Qt.Key_W else "activations")
+        else:
+            super().keyPressEvent(event)
+
+    def focusInEvent(self, event: QtGui.QFocusEvent) -> None:
+        super().focusInEvent(event)
+        self.viewport().update()  # the cursor is drawn with the focus only
+
+    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self.viewport().update()
+
+    def viewportEvent(self, event: QtCore.QEvent) -> bool:
+        if event.type() == QtCore.QEvent.ToolTip:
+            node, tensor = self.node_at(event.pos())
+            text = self.tooltip_of(node, tensor) if node else ""
+            QtWidgets.QToolTip.showText(event.globalPos(), text, self.viewport())
+            return True
+        return super().viewportEvent(event)

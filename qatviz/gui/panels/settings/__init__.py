@@ -1,0 +1,1 @@
+"""The panels that change settings of quantizers and of the run."""

@@ -1,0 +1,144 @@
+"""The panel that changes quantization: for the selection or for all, weights and activations apart."""
+
+from dataclasses import replace
+from typing import List
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
+from qatviz.gui.widgets.controls.column import Column
+from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
+from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
+from qatviz.gui.widgets.controls.preset_button import PresetButton
+from qatviz.gui.widgets.controls.setting_control import SettingControl, align
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.settings import ACTIVATIONS, KINDS, RUN_SETTINGS, WEIGHTS
+from qatviz.settings import RUN as RUN_PREFIX
+
+SELECTED, EVERYTHING = "selection", "everything"
+_SCOPES = {SELECTED: "Selection", WEIGHTS: "All weights", ACTIVATIONS: "All activations", EVERYTHING: "Everything"}
+ENDED = "The run has ended: its settings can't be changed any more."
+FREEZE = "freeze_ranges"
+
+
+class QuantizationPanel(Panel):
+    """Every setting of the quantizers in scope; presets; live or hold; undo.
+
+    Attributes
+    ----------
+    sections : dict of str to KindSection
+        By kind of tensor.
+    """
+
+    title = "Quantization"
+    name = "quantization"
+    about = "Change how tensors are quantized, while the run goes on"
+    topics = (RUN, SETTINGS, SELECTION, STATE)
+
+    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+        super().__init__(context, parent)
+        self.apply_theme()
+
+    def _setup_ui(self) -> None:
+        self.empty = EmptyText(self)
+        self.scope = QtWidgets.QComboBox()
+        self.scope.setAccessibleName("Scope")
+        self.scope.setToolTip("Which tensors the settings below are changed for")
+        self.scope.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        for key, text in _SCOPES.items():
+            self.scope.addItem(text, key)
+        remembered = self.context.settings.value("quantization/scope", SELECTED)
+        self.scope.setCurrentIndex(max(0, self.scope.findData(remembered)))
+        self.preset = PresetButton(self.context)
+        self.sections = {kind: KindSection(self.context, kind) for kind in KINDS}
+        self.all_heading = Heading("All tensors", self.theme)
+        self.freeze = SettingControl(RUN_SETTINGS[FREEZE], self.theme)
+        self.refusal = RefusalLine(self.context)
+        self.bar = EditBar(self.context, self)
+        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
+
+    def _layout(self) -> None:
+        self._content = QtWidgets.QWidget()
+        top = QtWidgets.QFormLayout()
+        top.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
+        top.addRow("Change", self.scope)
+        top.addRow("Preset", self.preset)
+        self.column = Column([*self.sections.values(), self.all_heading, self.freeze])
+        top.setContentsMargins(8, 8, 8, 0)
+        self.refusal.setContentsMargins(8, 0, 8, 0)
+        self.bar.layout().setContentsMargins(8, 0, 8, 8)
+        rows = QtWidgets.QVBoxLayout(self._content)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.addLayout(top)
+        rows.addWidget(self.column, 1)
+        rows.addWidget(self.refusal)
+        rows.addWidget(self.bar)
+        whole = QtWidgets.QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self._content)
+
+    def _connect(self) -> None:
+        self.scope.activated.connect(self._on_scope)
+        self.freeze.edited.connect(self._on_freeze)
+        self.edits.changed.connect(self._on_edits_changed)
+        self._soon.timeout.connect(self._on_soon)
+
+    # What is shown
+
+    def tensors_in_scope(self) -> List[str]:
+        """Names, in the order of the plan; with them those that share their quantizer."""
+        scope = self.scope.currentData()
+        if scope == EVERYTHING:
+            return [tensor.name for tensor in self.model.tensors]
+        if scope in KINDS:
+            return [tensor.name for tensor in self.model.tensors if tensor.kind == scope]
+        groups = {tensor.group for tensor in self.model.tensors if tensor.name in self.model.selected}
+        return [tensor.name for tensor in self.model.tensors if tensor.group in groups]
+
+    def update_from(self) -> None:
+        has_run = self.model.plan is not None
+        self._content.setVisible(has_run)
+        self.empty.say(
+            "" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run.")
+        )
+        if not has_run:
+            return
+        self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
+        unavailable = ENDED if self.model.ended else ""
+        frozen = self.edits.value(RUN_PREFIX, FREEZE)
+        run = replace(self.model.book.run, freeze_ranges=frozen)
+        chosen = self.tensors_in_scope()
+        kinds = {tensor.name: tensor.kind for tensor in self.model.tensors}
+        for kind, section in self.sections.items():
+            section.show_tensors([name for name in chosen if kinds[name] == kind], run, unavailable)
+        self.freeze.show_values(
+            [frozen], self.edits.is_pending(RUN_PREFIX, FREEZE), self.model.applied_at.get((RUN_PREFIX, FREEZE))
+        )
+        self.freeze.set_without_effect(unavailable)
+        self.preset.show_tensors(chosen)
+        self.bar.update_from()
+
+    def apply_theme(self) -> None:
+        for part in (*self.sections.values(), self.all_heading, self.freeze, self.refusal):
+            part.apply_theme()
+        align([control for section in self.sections.values() for control in section.controls.values()])
+
+    # What the user does
+
+    def _on_scope(self) -> None:
+        self.context.settings.setValue("quantization/scope", self.scope.currentData())
+        self.refresh()
+
+    def _on_freeze(self, freeze: bool) -> None:
+        if self.model.book is not None:
+            self.edits.edit([RUN_PREFIX], FREEZE, freeze)
+
+    def _on_edits_changed(self) -> None:
+        self.mark_due()
+        self._soon.start()  # an edit of many tensors tells of each: show the last
+
+    def _on_soon(self) -> None:
+        if self.is_due():
+            self.refresh()

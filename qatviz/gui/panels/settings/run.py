@@ -1,0 +1,209 @@
+"""The panel that changes the run itself: learning rate, how often it tells and keeps, how long it goes on."""
+
+from typing import Any, Optional, Set
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.widgets.controls.column import Column
+from qatviz.gui.widgets.controls.edit_bar import RefusalLine
+from qatviz.gui.widgets.controls.kind_section import Heading
+from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
+from qatviz.gui.widgets.controls.setting_control import SettingControl, align
+from qatviz.gui.widgets.controls.steps_control import StepsControl
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.metric import METRICS
+from qatviz.protocol import events
+from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
+from qatviz.settings import RUN as RUN_PREFIX
+from qatviz.settings import RUN_SETTINGS
+
+#: Steps that are typed or clicked are sent when no other value came for so long (ms): each is an event of the run.
+STEPS_DELAY_MS = 400
+ENDED = "The run has ended: its settings can't be changed any more."
+_OFTEN = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
+_TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
+_UNKNOWN = object()
+
+
+class RunSettingsPanel(Panel):
+    """Settings of the run, for those that its optimizer reads; what to do now.
+
+    Attributes
+    ----------
+    controls : dict of str to SettingControl
+        By name of the setting.
+    """
+
+    title = "Run"
+    name = "run_settings"
+    about = "Change learning rate, intervals and length of the run, while it goes on"
+    topics = (RUN, SETTINGS, STATE, EVENTS)
+
+    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+        self._steps_wanted: Any = _UNKNOWN
+        self._sent: Set[int] = set()
+        super().__init__(context, parent)
+        self.apply_theme()
+
+    def _setup_ui(self) -> None:
+        self.empty = EmptyText(self)
+        self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _OFTEN}
+        self.headings = {title: Heading(title, self.theme) for title in ("Training", "How often", "Length", "Now")}
+        self.steps = StepsControl(self.theme)
+        self.evaluate = QtWidgets.QPushButton("Evaluate")
+        self.evaluate.setToolTip(
+            "Measure how good it is on held-out data: float, weights only, activations only, quantized"
+        )
+        self.checkpoint = QtWidgets.QPushButton("Checkpoint")
+        self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
+        self.news = QtWidgets.QLabel()
+        self.news.setWordWrap(True)
+        self.refusal = RefusalLine(self.context)
+        self._soon = QtCore.QTimer(self, singleShot=True, interval=0)
+        self._steps_timer = QtCore.QTimer(self, singleShot=True, interval=STEPS_DELAY_MS)
+
+    def _layout(self) -> None:
+        now = QtWidgets.QWidget()
+        buttons = QtWidgets.QHBoxLayout(now)
+        buttons.setContentsMargins(0, 0, 0, 0)
+        buttons.addWidget(self.evaluate)
+        buttons.addWidget(self.checkpoint)
+        self.column = Column(
+            [
+                self.headings["Training"],
+                *(self.controls[name] for name in _TRAINING),
+                self.headings["How often"],
+                *(self.controls[name] for name in _OFTEN),
+                self.headings["Length"],
+                self.steps,
+                self.headings["Now"],
+                now,
+                self.news,
+                self.refusal,
+            ]
+        )
+        whole = QtWidgets.QVBoxLayout(self)
+        whole.setContentsMargins(0, 0, 0, 0)
+        whole.addWidget(self.column)
+
+    def _connect(self) -> None:
+        for name, control in self.controls.items():
+            control.edited.connect(lambda value, name=name: self._on_edited(name, value))
+            control.dragged.connect(self.edits.set_dragging)
+        self.steps.edited.connect(self._on_steps)
+        self._steps_timer.timeout.connect(self._send_steps)
+        self.evaluate.clicked.connect(lambda: self._send(Evaluate()))
+        self.checkpoint.clicked.connect(lambda: self._send(SaveCheckpoint()))
+        self.edits.changed.connect(self._on_edits_changed)
+        self._soon.timeout.connect(self._on_soon)
+        self.model.happened.connect(self._on_event)
+        self.model.changed.connect(self._on_model_changed)
+
+    # What is shown
+
+    @property
+    def optimizer(self) -> str:
+        """The run's, or an empty text where it is not known."""
+        return getattr(getattr(self.model.run, "spec", None), "optimizer", "")
+
+    def update_from(self) -> None:
+        has_run = self.model.book is not None
+        self.column.setVisible(has_run)
+        self.empty.say("" if has_run else self.model.without_run("Settings of the run appear here when there is one."))
+        if not has_run:
+            return
+        unavailable = ENDED if self.model.ended else ""
+        others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
+        others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
+        self.headings["Training"].say(self.optimizer)
+        for name, control in self.controls.items():
+            control.setVisible(name not in others)
+            control.show_values(
+                [self.edits.value(RUN_PREFIX, name)],
+                self.edits.is_pending(RUN_PREFIX, name),
+                self.model.applied_at.get((RUN_PREFIX, name)),
+            )
+            control.set_without_effect(unavailable)
+        is_wanted = self._steps_wanted is not _UNKNOWN
+        self.steps.show_steps(self._steps_wanted if is_wanted else self.model.total_steps, is_wanted, unavailable)
+        for button in (self.evaluate, self.checkpoint):
+            button.setEnabled(not unavailable)
+
+    def apply_theme(self) -> None:
+        for part in (*self.controls.values(), *self.headings.values(), self.steps.control, self.refusal):
+            part.apply_theme()
+        align([*self.controls.values(), self.steps.control])
+
+    # What the user does
+
+    def _on_edited(self, name: str, value: Any) -> None:
+        if self.model.book is not None:  # typing may end when no run is shown any more
+            self.edits.edit([RUN_PREFIX], name, value)
+
+    def _send(self, command: Command) -> Optional[int]:
+        if self.model.run is None:
+            return None
+        try:
+            sequence = self.model.run.send(command)
+        except QatvizError as error:
+            self.refusal.say(str(error))
+            return None
+        self._sent.add(sequence)
+        self.refusal.say("")
+        return sequence
+
+    def _on_steps(self, steps: Optional[int]) -> None:
+        if steps is not None:
+            self.steps.suggest(steps)
+        self._steps_wanted = steps
+        self._steps_timer.start()
+        self.refresh()
+
+    def _send_steps(self) -> None:
+        if self._send(SetSteps(self._steps_wanted)) is None:
+            self._forget_steps()
+
+    def _forget_steps(self) -> None:
+        self._steps_timer.stop()
+        self._steps_wanted = _UNKNOWN
+        self.mark_due()
+
+    # What the run tells
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.Planned) and event.steps == self._steps_wanted:
+            self._forget_steps()
+        elif isinstance(event, events.CommandRejected) and event.sequence in self._sent:
+            self.refusal.say(event.message)
+            self._forget_steps()
+        elif isinstance(event, events.Evaluated) and "quantized" in event.scores:
+            metric = METRICS[event.metric]
+            self.news.setText(
+                "Step {:,}: {}{} quantized, {} float".format(
+                    event.step,
+                    "" if metric.unit else metric.title + " ",
+                    *(metric.text(event.scores[way]) for way in ("quantized", "float")),
+                )
+            )
+        elif isinstance(event, events.CheckpointSaved):
+            self.news.setText(f"Step {event.step:,}: checkpoint {event.name}")
+        elif isinstance(event, events.RecordFailed):
+            self.refusal.say(event.message)
+
+    def _on_model_changed(self, topic: str) -> None:
+        if topic == RUN:
+            self._sent.clear()
+            self._forget_steps()
+            self.news.clear()
+
+    def _on_edits_changed(self) -> None:
+        self.mark_due()
+        self._soon.start()
+
+    def _on_soon(self) -> None:
+        if self.is_due():
+            self.refresh()

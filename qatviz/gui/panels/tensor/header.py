@@ -1,0 +1,206 @@
+"""What a tensor is, how it is quantized, and how well: now and, while something is pending, as it would be."""
+
+from html import escape
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.panels.tensor.view import TensorView
+from qatviz.gui.panels.tensor.words import describe, describe_now, describe_tensor, measured, pending_texts
+from qatviz.gui.widgets.theme import Theme
+from qatviz.network.plan import QuantizedTensor
+from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
+
+
+class Cell(NamedTuple):
+    """A measure in the header; ``is_better_low``: whether less is better, None where that can't be said."""
+
+    name: str
+    label: str
+    tip: str
+    is_better_low: Optional[bool]
+
+
+CELLS = (
+    Cell(
+        "sqnr_db",
+        "SQNR",
+        "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
+        "error, in dB. Each bit is worth about 6 dB.",
+        False,
+    ),
+    Cell(
+        "rmse_over_scale",
+        "RMSE/scale",
+        f"The typical error in steps of the grid. Ideal rounding has {IDEAL_RMSE_OVER_SCALE:.3f}; much "
+        "more means that values are clipped, much less that many values lie on the grid, such as zeros.",
+        None,
+    ),
+    Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
+    Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
+    Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
+    Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example), without scales.", True),
+)
+_ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
+#: Width of a cell's text, pixels at the default font: where six have no room, there are rows of three, or of two.
+CELL_WIDTH = 128
+
+
+class Header(QtWidgets.QWidget):
+    """The tensor's name (a list to choose another from), its description, its settings and its measures."""
+
+    #: The user chose the tensor of this name.
+    tensor_chosen = QtCore.pyqtSignal(str)
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self._names: Tuple[str, ...] = ()
+        self._columns = 0
+        self.chooser = QtWidgets.QComboBox()
+        self.chooser.setToolTip("The tensor that is shown in full.")
+        self.chooser.setAccessibleName("Tensor")
+        self.chooser.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.chooser.setMinimumContentsLength(14)
+        self.chooser.setMaxVisibleItems(30)
+        font = self.chooser.font()
+        font.setBold(True)
+        self.chooser.setFont(font)
+        self.about = QtWidgets.QLabel(wordWrap=True)
+        self.about.setTextFormat(QtCore.Qt.RichText)
+        self.moment = QtWidgets.QLabel()
+        self.moment.setTextFormat(QtCore.Qt.RichText)
+        self.moment.setToolTip(
+            "The training step that is shown. Put the cursor of “Over time” on an earlier one to look back."
+        )
+        self.moment.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self.back = QtWidgets.QToolButton(text="Newest")
+        self.back.setToolTip("Leave the past and follow the run again (End).")
+        self.back.hide()
+        self.log = QtWidgets.QToolButton(text="Log", checkable=True)
+        self.log.setToolTip("Counts on a logarithmic axis, so that rare values are seen beside frequent ones.")
+        self.log.setAccessibleName("Logarithmic counts")
+        self.cells = {cell.name: _CellLabels(cell) for cell in CELLS}
+        top = QtWidgets.QHBoxLayout()
+        top.addWidget(self.chooser)
+        for widget, stretch in ((self.moment, 1), (self.back, 0), (self.log, 0)):
+            top.addWidget(widget, stretch)
+        self._grid = QtWidgets.QGridLayout()
+        self._grid.setHorizontalSpacing(10)
+        self._grid.setVerticalSpacing(2)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(8, 6, 8, 4)
+        layout.setSpacing(3)
+        layout.addLayout(top)
+        layout.addWidget(self.about)
+        layout.addLayout(self._grid)
+        self.chooser.activated[str].connect(self.tensor_chosen)
+        self._arrange()
+        self.apply_theme()
+
+    def apply_theme(self) -> None:
+        for cell in self.cells.values():
+            cell.apply_theme(self._theme)
+
+    def show_tensors(self, tensors: List[QuantizedTensor], current: str) -> None:
+        """The names to choose from."""
+        names = tuple(tensor.name for tensor in tensors)
+        if names != self._names:
+            self._names = names
+            self.chooser.clear()
+            self.chooser.addItems(names)
+        if current != self.chooser.currentText():
+            self.chooser.setCurrentText(current)
+        self.chooser.setEnabled(bool(names))
+
+    def draw(self, view: TensorView) -> None:
+        """Show ``view``."""
+        ghost = view.ghost
+        self.about.setText(self._about(view))
+        self._draw_moment(view)
+        texts = measured(view)
+        would_be = {} if ghost is None else pending_texts(view)
+        about = "≈ " if ghost is not None and ghost.approximate else ""
+        for cell in CELLS:
+            text, value = texts[cell.name]
+            ghost_text, ghost_value = would_be.get(cell.name, ("", None))
+            better = None
+            can_tell = cell.is_better_low is not None and ghost_text not in ("", text)
+            if can_tell and np.isfinite([value, ghost_value]).all():
+                better = (ghost_value < value) == cell.is_better_low
+            mark = about if ghost_text and cell.name != "size_bits" else ""
+            self.cells[cell.name].show_values(text, mark + ghost_text, better)
+
+    def _about(self, view: TensorView) -> str:
+        """Tensor and settings; while something is pending the settings alone, and what they would be."""
+        colors, ghost = self._theme.colors, view.ghost
+        tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
+        if ghost is None:
+            return tensor + describe_now(view)
+        return (
+            f"{describe_now(view)} <span style='color:{colors.ghost}'>→ "
+            f"{describe(ghost.settings, ghost.active, view.settings if view.is_active else None)}</span>"
+        )
+
+    def _draw_moment(self, view: TensorView) -> None:
+        self.back.setVisible(not view.is_live)
+        text = f"step {view.snapshot.step:,}{'' if view.is_live else ' · past'}"
+        if view.ghost is not None:
+            text += (
+                " <span "
+                f"style='color:{self._theme.colors.ghost}'>pending{' ≈' if view.ghost.approximate else ''}</span>"
+            )
+        self.moment.setText(text)
+
+    def resizeEvent(self, event) -> None:
+        super().resizeEvent(event)
+        self._arrange()
+
+    def _arrange(self) -> None:
+        unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
+        columns = next((count for count in (6, 3) if self.width() >= count * unit), 2)
+        # Of one height, whatever it says: the plots below are not to move.
+        self.about.setFixedHeight((1 if columns == 6 else 2) * self.about.fontMetrics().lineSpacing() + 2)
+        if columns != self._columns:
+            self._columns = columns
+            for place, cell in enumerate(CELLS):
+                self._grid.addWidget(self.cells[cell.name], place // columns, place % columns)
+            for column in range(6):
+                self._grid.setColumnStretch(column, 1 if column < columns else 0)
+
+
+class _CellLabels(QtWidgets.QWidget):
+    """Name of a measure above its value and, in the ghost's colour, what it would be."""
+
+    def __init__(self, cell: Cell):
+        super().__init__()
+        self.setToolTip(cell.tip + _ARROWS)
+        self._theme: Optional[Theme] = None
+        self._name, self.value = QtWidgets.QLabel(cell.label), QtWidgets.QLabel("–")
+        self.value.setTextFormat(QtCore.Qt.RichText)
+        self.setAccessibleName(cell.label)
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(0)
+        for label in (self._name, self.value):
+            label.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+            layout.addWidget(label)
+        font = self._name.font()
+        font.setPointSizeF(max(6.5, font.pointSizeF() - 1.5))
+        self._name.setFont(font)
+
+    def apply_theme(self, theme: Theme) -> None:
+        self._theme = theme
+        self._name.setStyleSheet(f"color: {theme.colors.muted}")
+
+    def show_values(self, now: str, would_be: str, better: Optional[bool]) -> None:
+        mark = "" if better is None else " ▲" if better else " ▼"
+        first, _, unit = now.partition(" ")
+        # Side by side, the unit is said once.
+        text = f"<b>{escape(first if would_be and would_be.endswith(' ' + unit) else now)}</b>"
+        if would_be:
+            text += f" <span style='color:{self._theme.colors.ghost}'>→ {escape(would_be)}{mark}</span>"
+        if text != self.value.text():
+            self.value.setText(text)
+            self.setAccessibleDescription(f"{now}{', would be ' + would_be if would_be else ''}")

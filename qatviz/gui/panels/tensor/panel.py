@@ -1,0 +1,365 @@
+"""The selected tensor in full: distribution, codes, error, channels, and all of it over time."""
+
+import time
+from dataclasses import replace
+from typing import Callable, Dict, List, Optional
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import RunStateError
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT, STATE, VALUES
+from qatviz.gui.panels.tensor.channels import ChannelsPlot
+from qatviz.gui.panels.tensor.codes import CodesPlot
+from qatviz.gui.panels.tensor.error import ErrorPlot
+from qatviz.gui.panels.tensor.header import Header
+from qatviz.gui.panels.tensor.overlay import OverlayPlot
+from qatviz.gui.panels.tensor.plot import TensorPlot
+from qatviz.gui.panels.tensor.time import TimePlot
+from qatviz.gui.panels.tensor.view import TensorView, view_of
+from qatviz.gui.widgets.panel import Panel
+from qatviz.gui.widgets.plot import EmptyText
+from qatviz.protocol.commands import InspectTensor
+from qatviz.protocol.snapshots import Snapshot, TensorValues
+from qatviz.quant.affine import AffineGrid
+
+#: Seconds between two requests for the values of a tensor: each takes a snapshot, and copies the tensor.
+ASK_INTERVAL_S = 2.0
+#: Room is left for a caption as long as this one, on so many lines at most.
+LONGEST_CAPTION = (
+    "255 of 255 codes used · effective 16.0 of 16 bits · edge codes hold 12.3 % · all channels together, so"
+)
+MOST_LINES = 3
+#: A panel this much wider than high, and this wide at least (pixels), has its two plots side by side.
+WIDE, WIDE_AT_LEAST = 1.4, 560
+#: Per cent of the panel that the upper plot has at first.
+UPPER_SHARE = 52
+CODES, ERROR, CHANNELS, TIME = "codes", "error", "channels", "time"
+
+
+class TensorPanel(Panel):
+    """One tensor in full, with the ghost of what is pending.
+
+    The upper plot has the distribution; below, a page for each of codes, error, channels and time. On the page of time
+    a cursor takes all plots back to an earlier snapshot.
+    """
+
+    title = "Tensor"
+    name = "tensor"
+    about = "The selected tensor in full: float and quantized values, integer codes, errors, channels, their history."
+    topics = (RUN, SNAPSHOT, SETTINGS, SELECTION, VALUES, STATE)
+
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None, clock=time.monotonic):
+        self._clock = clock
+        self._cursor: Optional[Snapshot] = None
+        self._drawn: Dict[str, tuple] = {}
+        self._tensor = ("", None)
+        self._asked: Dict[str, float] = {}
+        super().__init__(context, parent)
+        self._restore()
+
+    def _setup_ui(self) -> None:
+        self.header = Header(self.theme)
+        self.overlay = OverlayPlot(self.theme)
+        self.pages = {
+            CODES: _Page(
+                "Codes",
+                lambda: self._logarithmic(CodesPlot(self.theme)),
+                "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
+                "unused ones shaded.",
+            ),
+            ERROR: _Page(
+                "Error",
+                lambda: self._logarithmic(ErrorPlot(self.theme)),
+                "How far values are from what they become, in steps of the grid: rounding lies within half a "
+                "step, the rest is clipping.",
+            ),
+            CHANNELS: _Page(
+                "Channels",
+                lambda: ChannelsPlot(self.theme),
+                "The range of each output channel against the window of its grid: a channel that fills "
+                "little of it gets few of the codes.",
+            ),
+            TIME: _Page(
+                "Over time",
+                self._make_over_time,
+                "The distribution at every snapshot, a column each; press, drag or use the arrow keys to "
+                "look at an earlier one.",
+            ),
+        }
+        self.tabs = QtWidgets.QTabWidget(documentMode=True)
+        self.tabs.tabBar().setAccessibleName("What is shown of the tensor")
+        for page in self.pages.values():
+            self.tabs.addTab(page, page.label)
+            self.tabs.setTabToolTip(self.tabs.count() - 1, page.about)
+        self._content = QtWidgets.QWidget()
+        self._empty = EmptyText(self)
+
+    def _layout(self) -> None:
+        self.splitter = QtWidgets.QSplitter(QtCore.Qt.Vertical)
+        self.splitter.setChildrenCollapsible(False)
+        self.splitter.addWidget(self.overlay)
+        self.splitter.addWidget(self.tabs)
+        self.splitter.setStretchFactor(0, 1)
+        self.splitter.setStretchFactor(1, 1)
+        self.splitter.setSizes([UPPER_SHARE, 100 - UPPER_SHARE])
+        inner = QtWidgets.QVBoxLayout(self._content)
+        inner.setContentsMargins(0, 0, 0, 0)
+        inner.setSpacing(2)
+        inner.addWidget(self.header)
+        inner.addWidget(self.splitter, 1)
+        outer = QtWidgets.QVBoxLayout(self)
+        outer.setContentsMargins(0, 0, 0, 0)
+        outer.addWidget(self._content)
+
+    def _connect(self) -> None:
+        self.edits.changed.connect(self.mark_due)
+        self.header.tensor_chosen.connect(lambda name: self.model.select([name], name))
+        self.header.back.clicked.connect(lambda: self._on_cursor_moved(None))
+        self.header.log.toggled.connect(self._on_log)
+        self.tabs.currentChanged.connect(self._on_tab)
+
+    def _logarithmic(self, plot: TensorPlot) -> TensorPlot:
+        plot.is_log = self.header.log.isChecked()
+        return plot
+
+    def _make_over_time(self) -> TimePlot:
+        plot = TimePlot(self.theme)
+        plot.cursor_moved.connect(self._on_cursor_moved)
+        self.pages[TIME].add_legend(plot)
+        return plot
+
+    def _restore(self) -> None:
+        settings = self.context.settings
+        self.header.log.setChecked(settings.value("tensor/log", False, bool))
+        tab = settings.value("tensor/tab", CODES, str)
+        self.tabs.setCurrentIndex(list(self.pages).index(tab) if tab in self.pages else 0)
+
+    @property
+    def tab(self) -> str:
+        """Name of the page that is open."""
+        return list(self.pages)[self.tabs.currentIndex()]
+
+    @property
+    def codes(self) -> CodesPlot:
+        return self.pages[CODES].plot
+
+    @property
+    def error(self) -> ErrorPlot:
+        return self.pages[ERROR].plot
+
+    @property
+    def channels(self) -> ChannelsPlot:
+        return self.pages[CHANNELS].plot
+
+    @property
+    def over_time(self) -> TimePlot:
+        return self.pages[TIME].plot
+
+    def _plots(self) -> List[TensorPlot]:
+        """Those that have been made."""
+        return [self.overlay] + [page.plot for page in self.pages.values() if page.is_made]
+
+    # Drawing
+
+    def update_from(self) -> None:
+        model = self.model
+        self.header.show_tensors(model.tensors, model.current)
+        if self._tensor != (model.current, model.plan):
+            self._begin_tensor()
+        self._check_cursor()
+        view = view_of(model, self.edits, self._cursor)
+        if view is None:
+            self._show_nothing()
+            return
+        self._content.show()
+        self._empty.say("")
+        self._ask()
+        look = (view.snapshot, view.ghost, view.settings, self.header.log.isChecked(), self.theme.colors)
+        if self._is_new("upper", *look):
+            self.header.draw(view)
+            self.overlay.draw(view)
+        values = self.model.values.get(view.tensor.name)
+        if self._is_new("page", *look, self.tab, values, self._can_ask(), model.snapshot, len(model.snapshots)):
+            self._draw_page(view)
+
+    def _is_new(self, part: str, *inputs) -> bool:
+        """Whether ``part`` was drawn of something else; the inputs are compared as objects, they don't change."""
+        old = self._drawn.get(part, ())
+        self._drawn[part] = inputs
+        return len(old) != len(inputs) or any(
+            a is not b and not (isinstance(a, int) and a == b) for a, b in zip(inputs, old)
+        )
+
+    def _draw_page(self, view: TensorView) -> None:
+        page = self.pages[self.tab]
+        if self.tab == CODES:
+            self.codes.draw(view)
+        elif self.tab == ERROR:
+            self._draw_error(view)
+        elif self.tab == CHANNELS:
+            self.channels.draw(view)
+        else:
+            self.over_time.draw(self._past(), view.tensor.name, view.index, self._cursor)
+        page.caption.setText(page.plot.caption)
+
+    def _draw_error(self, view: TensorView) -> None:
+        values = self.model.values.get(view.tensor.name)
+        if not view.is_active and view.is_live:
+            self.error.draw(None, None, None, "Not quantized: in float there is no error.")
+        elif values is None:
+            self.error.draw(
+                None,
+                None,
+                None,
+                "Waits for the tensor's values."
+                if self._can_ask()
+                else "The run has ended before the tensor's values were asked for.",
+            )
+        else:
+            self.error.draw(
+                values, self._grid_of_values(values, view), view.ghost, "Not quantized when its values were read."
+            )
+
+    def _grid_of_values(self, values: TensorValues, view: TensorView) -> Optional[AffineGrid]:
+        """The grid in effect when ``values`` were read: that of the snapshot they came with."""
+        if values.step == view.snapshot.step:
+            return view.grid
+        near = min(reversed(self._past()), key=lambda snapshot: abs(snapshot.step - values.step), default=view.snapshot)
+        return replace(view, snapshot=near).grid
+
+    def _past(self) -> List[Snapshot]:
+        """Snapshots of the run's past, the newest at the end even where it is not among those that are kept."""
+        snapshots, newest = self.model.snapshots, self.model.snapshot
+        is_last = newest is None or newest.step > self.model.step or (snapshots and snapshots[-1] is newest)
+        return list(snapshots) if is_last else [*snapshots, newest]
+
+    def _show_nothing(self) -> None:
+        self._drawn.clear()
+        self._content.hide()
+        self._empty.say(
+            self.model.without_run("No run is open.")
+            if self.model.plan is None
+            else f"Waiting for the first histograms of {self.model.title}…"
+        )
+
+    def _begin_tensor(self) -> None:
+        if self._tensor[1] is not self.model.plan:
+            self._asked.clear()
+        self._tensor = (self.model.current, self.model.plan)
+        self._drawn.clear()
+        for plot in self._plots():
+            plot.forget_ranges()
+
+    def _check_cursor(self) -> None:
+        """What is no longer part of the run's past can't be looked at; what was only thinned out can."""
+        cursor, newest = self._cursor, self.model.snapshot
+        if cursor is None:
+            return
+        past = [s for s in self.model.snapshots if s.step <= cursor.step]
+        if newest is None or not past or self.model.current not in cursor.histograms or cursor.step > newest.step:
+            self._cursor = None
+        elif not any(s is cursor for s in past):
+            self._cursor = past[-1]
+
+    # Values
+
+    def _can_ask(self) -> bool:
+        return self.model.run is not None and not self.model.ended
+
+    def _ask(self) -> None:
+        """Ask for the tensor's values where they would be of use and are not those of the newest snapshot."""
+        name, known = self.model.current, self.model.values.get(self.model.current)
+        wanted = known is None or ((self.tab == ERROR or self.edits.pending) and known.step < self.model.snapshot.step)
+        now = self._clock()
+        if not wanted or not self._can_ask() or now - self._asked.get(name, -1e9) < ASK_INTERVAL_S:
+            return
+        self._asked[name] = now
+        try:
+            self.model.run.send(InspectTensor(name))
+        except RunStateError:
+            # It ended a moment ago: its last event is on its way and says so.
+            return
+
+    # What the user does
+
+    def _on_cursor_moved(self, snapshot: Optional[Snapshot]) -> None:
+        self._cursor = snapshot
+        self.refresh()
+
+    def _on_log(self, on: bool) -> None:
+        self.overlay.is_log = on
+        for page in (self.pages[CODES], self.pages[ERROR]):
+            if page.is_made:
+                page.plot.is_log = on
+        self.context.settings.setValue("tensor/log", on)
+        self.mark_due()
+
+    def _on_tab(self, index: int) -> None:
+        self.context.settings.setValue("tensor/tab", self.tab)
+        self.mark_due()
+
+    def apply_theme(self) -> None:
+        self._drawn.clear()
+        self.header.apply_theme()
+        for plot in self._plots():
+            plot.apply_theme()
+        if self.pages[TIME].is_made:
+            self.pages[TIME].add_legend(self.over_time)
+
+    def resizeEvent(self, event: QtCore.QEvent) -> None:
+        super().resizeEvent(event)
+        is_wide = self.width() >= max(WIDE * self.height(), WIDE_AT_LEAST)
+        self.splitter.setOrientation(QtCore.Qt.Horizontal if is_wide else QtCore.Qt.Vertical)
+
+
+class _Page(QtWidgets.QWidget):
+    """A plot under a sentence that says what it comes to. The plot is made when it is first asked for: a window should
+    not wait for what nobody looks at yet.
+    """
+
+    def __init__(self, label: str, make: Callable[[], TensorPlot], about: str):
+        super().__init__()
+        self.label, self.about, self._make = label, about, make
+        self._plot: Optional[TensorPlot] = None
+        self.caption = QtWidgets.QLabel(wordWrap=True)
+        self.caption.setToolTip(about)
+        self.caption.setSizePolicy(QtWidgets.QSizePolicy.Ignored, QtWidgets.QSizePolicy.Preferred)
+        self._line = QtWidgets.QHBoxLayout()
+        self._line.setContentsMargins(8, 3, 8, 0)
+        self._line.addWidget(self.caption, 1)
+        self._legend: Optional[QtWidgets.QLabel] = None
+        layout = QtWidgets.QVBoxLayout(self)
+        layout.setContentsMargins(0, 0, 0, 0)
+        layout.setSpacing(2)
+        layout.addLayout(self._line)
+
+    @property
+    def is_made(self) -> bool:
+        """Whether there is a plot yet."""
+        return self._plot is not None
+
+    @property
+    def plot(self) -> TensorPlot:
+        if self._plot is None:
+            self._plot = self._make()
+            self.layout().addWidget(self._plot, 1)
+            self._plot.show()  # which the layout of a page that is shown already would put off
+        return self._plot
+
+    def resizeEvent(self, event: QtCore.QEvent) -> None:
+        super().resizeEvent(event)
+        # Of one height, whatever it says: the plot below is not to move.
+        metrics = self.caption.fontMetrics()
+        lines = 1 + metrics.horizontalAdvance(LONGEST_CAPTION) // max(self.width() - 16, 1)
+        self.caption.setFixedHeight(min(lines, MOST_LINES) * metrics.lineSpacing() + 2)
+
+    def add_legend(self, plot: TimePlot) -> None:
+        """The colours of the heat map, beside the caption."""
+        if self._legend is None:
+            least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
+            self._legend = QtWidgets.QLabel()
+            self._legend.setToolTip("Colours are logarithmic in the share of the values that a bin holds.")
+            for part in (least, self._legend, most):
+                self._line.addWidget(part)
+        self._legend.setPixmap(plot.legend(60, 10))

@@ -1,0 +1,88 @@
+"""What the Tensor panel shows at one moment: gathered once from the model, drawn by each of its plots."""
+
+from dataclasses import dataclass
+from typing import Optional
+
+import numpy as np
+
+from qatviz.analysis.distribution import grid_of
+from qatviz.analysis.pending import size_bits
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.ghost import Ghost, ghost_of
+from qatviz.gui.model.run_model import RunModel
+from qatviz.network.plan import QuantizedTensor
+from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
+from qatviz.quant.affine import AffineGrid
+from qatviz.settings import QuantizerSettings
+
+_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
+
+
+@dataclass(frozen=True)
+class TensorView:
+    """One tensor at one snapshot.
+
+    Attributes
+    ----------
+    tensor : QuantizedTensor
+    settings : QuantizerSettings
+        In effect now.
+    snapshot : Snapshot
+        The newest, or the one that the cursor is at.
+    is_live : bool
+        Whether it is the newest.
+    ghost : Ghost or None
+        Of what is pending; none in the past.
+    """
+
+    tensor: QuantizedTensor
+    settings: QuantizerSettings
+    snapshot: Snapshot
+    is_live: bool
+    index: int
+    ghost: Optional[Ghost] = None
+
+    @property
+    def histogram(self) -> TensorHistogram:
+        return self.snapshot.histograms[self.tensor.name]
+
+    @property
+    def is_active(self) -> bool:
+        """Whether the tensor was quantized."""
+        return self.snapshot.enabled[self.index]
+
+    @property
+    def num_bits(self) -> int:
+        return self.snapshot.num_bits[self.index]
+
+    @property
+    def grid(self) -> Optional[AffineGrid]:
+        """The grid then; None in float."""
+        return grid_of(self.histogram, self.num_bits, self.measure("range_min")) if self.is_active else None
+
+    @property
+    def size_bits(self) -> int:
+        return size_bits(self.tensor, self.settings, self.is_active)
+
+    def measure(self, name: str) -> float:
+        return float(self.snapshot.values[_ROW[name], self.index])
+
+
+def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:
+    """The view of the current tensor, at the snapshot ``cursor`` or the newest; None where there is nothing yet."""
+    snapshot = cursor or model.snapshot
+    if model.plan is None or snapshot is None or model.current not in snapshot.histograms:
+        return None
+    name = model.current
+    ghost = ghost_of(model, edits, name) if cursor is None else None
+    return TensorView(
+        model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None, model.plan.index(name), ghost
+    )
+
+
+def levels_of(grid: AffineGrid, most: int) -> np.ndarray:
+    """The representable values of a grid, ascending; none where they are more than ``most`` or differ by channel."""
+    low, high = grid.bounds
+    if grid.scale.size != 1 or high - low >= most or not grid.scale.flat[0] > 0:
+        return np.zeros(0)
+    return (np.arange(low, high + 1) - int(grid.zero_point.flat[0])) * float(grid.scale.flat[0])

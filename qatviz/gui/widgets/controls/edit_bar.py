@@ -1,0 +1,157 @@
+"""Live or hold, apply, discard, undo, redo: how edits get to the run; and the line that says when one was refused."""
+
+from typing import Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.edits import HOLD, LIVE
+from qatviz.gui.model.run_model import RUN
+from qatviz.gui.widgets.controls.number_box import NumberBox
+from qatviz.protocol import events
+
+_MODES = {
+    LIVE: ("Live", "A change takes effect at the next step, a moment after the last edit."),
+    HOLD: ("Hold", "Changes are collected, and drawn as a ghost over what is in effect, until Apply makes them."),
+}
+
+
+class EditBar(QtWidgets.QWidget):
+    """Buttons for ``context.edits``; the mode is remembered.
+
+    Attributes
+    ----------
+    apply_action, discard_action : QAction
+        Ctrl+Enter, wherever the focus is in the window; Escape, where it is in ``owner``.
+    """
+
+    def __init__(self, context: Context, owner: QtWidgets.QWidget):
+        super().__init__()  # no child of the owner yet: the order of the Tab key is that of the layout
+        self._edits, self._settings = context.edits, context.settings
+        self._owner = owner
+        self._setup_ui()
+        self._layout()
+        mode = self._settings.value("quantization/mode", LIVE)
+        self._edits.set_mode(mode if mode in _MODES else LIVE)
+        for name, button in self.modes.items():
+            button.clicked.connect(lambda _, name=name: self._on_mode(name))
+        self.undo.clicked.connect(lambda: self._edits.undo())
+        self.redo.clicked.connect(lambda: self._edits.redo())
+        self.update_from()
+
+    def _setup_ui(self) -> None:
+        self.modes = {}
+        group = QtWidgets.QButtonGroup(self)
+        for name, (text, about) in _MODES.items():
+            self.modes[name] = QtWidgets.QToolButton(text=text, toolTip=about, checkable=True)
+            self.modes[name].setFocusPolicy(QtCore.Qt.StrongFocus)
+            group.addButton(self.modes[name])
+        self.undo, self.redo = QtWidgets.QPushButton("Undo"), QtWidgets.QPushButton("Redo")
+        self.apply_action = self._action(
+            "Apply",
+            [QtGui.QKeySequence("Ctrl+Return"), QtGui.QKeySequence("Ctrl+Enter")],
+            self._on_apply,
+            QtCore.Qt.WindowShortcut,
+        )
+        self.discard_action = self._action(
+            "Discard", [QtGui.QKeySequence("Esc")], self._edits.discard, QtCore.Qt.WidgetWithChildrenShortcut
+        )
+        self.apply, self.discard = QtWidgets.QPushButton("Apply"), QtWidgets.QPushButton("Discard")
+        self.apply.clicked.connect(self.apply_action.trigger)
+        self.discard.clicked.connect(self.discard_action.trigger)
+
+    def _action(self, text, shortcuts, slot, context) -> QtWidgets.QAction:
+        action = QtWidgets.QAction(text, self._owner)
+        action.setShortcuts(shortcuts)
+        action.setShortcutContext(context)
+        action.triggered.connect(lambda: slot())
+        self._owner.addAction(action)
+        return action
+
+    def _layout(self) -> None:
+        grid = QtWidgets.QGridLayout(self)
+        grid.setContentsMargins(0, 0, 0, 0)
+        grid.setSpacing(4)
+        switch = QtWidgets.QHBoxLayout()
+        switch.setSpacing(0)
+        for button in self.modes.values():
+            switch.addWidget(button)
+        switch.addStretch(1)
+        grid.addLayout(switch, 0, 0)
+        grid.addWidget(self.undo, 0, 1)
+        grid.addWidget(self.redo, 0, 2)
+        held = QtWidgets.QHBoxLayout()
+        held.setSpacing(4)
+        held.addWidget(self.apply, 2)
+        held.addWidget(self.discard, 1)
+        grid.addLayout(held, 1, 0, 1, 3)
+        grid.setColumnStretch(0, 1)
+
+    def update_from(self) -> None:
+        """Show the mode, how many edits wait, and what would be undone."""
+        edits = self._edits
+        unsent = len(edits.unsent)
+        self.modes[edits.mode].setChecked(True)
+        holding = edits.mode == HOLD
+        waiting = f" ({unsent})" if unsent else ""
+        self.apply_action.setText("Apply" + waiting)
+        self.apply.setText(self.apply_action.text())
+        tips = (
+            (self.apply, self.apply_action, f"Make the {unsent} pending changes, together (Ctrl+Enter)"),
+            (self.discard, self.discard_action, f"Forget the {unsent} pending changes (Esc)"),
+        )
+        for button, action, tip in tips:
+            button.setVisible(holding)
+            button.setToolTip(tip if unsent else "Nothing is pending")
+            button.setEnabled(bool(unsent))
+            action.setEnabled(holding and bool(unsent))
+        for button, what, able, name in (
+            (self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
+            (self.redo, edits.describe_redo(), edits.can_redo, "Redo"),
+        ):
+            button.setEnabled(able)
+            button.setToolTip(f"{name}: {what}" if what else f"There is no change to {name.lower()}")
+
+    def _on_apply(self) -> None:
+        box = QtWidgets.QApplication.focusWidget()
+        if isinstance(box, NumberBox):
+            box.take_text()
+        self._edits.apply()
+
+    def _on_mode(self, mode: str) -> None:
+        self._edits.set_mode(mode)
+        self._settings.setValue("quantization/mode", mode)
+
+
+class RefusalLine(QtWidgets.QLabel):
+    """What the run said to the last change that it refused, until one succeeds."""
+
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = context.theme
+        self.setWordWrap(True)
+        self.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
+        self.setAccessibleName("Refused")
+        context.edits.refused.connect(self.say)
+        context.model.happened.connect(self._on_event)
+        context.model.changed.connect(self._on_model_changed)
+        self.hide()
+        self.apply_theme()
+
+    def say(self, message: str) -> None:
+        """Show ``message``; nothing where it is empty."""
+        self.setText(message)
+        self.setVisible(bool(message))
+
+    def apply_theme(self) -> None:
+        palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+        palette.setColor(QtGui.QPalette.WindowText, self._theme.color("bad"))
+        self.setPalette(palette)
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.CommandApplied) and event.changes:
+            self.say("")
+
+    def _on_model_changed(self, topic: str) -> None:
+        if topic == RUN:
+            self.say("")

@@ -1,0 +1,161 @@
+"""The part of a control in which a value is edited: by the setting's type."""
+
+from typing import Any, Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.widgets.controls.check_box import CheckBox
+from qatviz.gui.widgets.controls.number_box import MIXED, NumberBox
+from qatviz.gui.widgets.controls.value_slider import ValueSlider
+from qatviz.gui.widgets.controls.values import notches, value_text
+from qatviz.settings import Setting
+
+
+class Editor(QtWidgets.QWidget):
+    """Edits one value; shows one or several."""
+
+    #: Another value, by the user.
+    edited = QtCore.pyqtSignal(object)
+    #: The user holds the editor: values come until it is let go (False).
+    dragged = QtCore.pyqtSignal(bool)
+    #: The user has let go, or has finished typing.
+    settled = QtCore.pyqtSignal()
+
+    def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._row = QtWidgets.QHBoxLayout(self)
+        self._row.setContentsMargins(0, 0, 0, 0)
+        self._row.setSpacing(6)
+
+    def set_values(self, values: Sequence[Any]) -> None:
+        """Show the values that there are (one, or several different ones)."""
+        raise NotImplementedError
+
+    def is_busy(self) -> bool:
+        """Whether the user is at it, and what is shown should stay."""
+        return False
+
+    def name_parts(self, name: str, description: str) -> None:
+        """Tell assistive technology what this edits."""
+        for part in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
+            part.setAccessibleName(name)
+            part.setAccessibleDescription(description)
+
+
+class SwitchEditor(Editor):
+    """A check box, half checked where values differ."""
+
+    def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.box = CheckBox(setting.label, self)
+        self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
+        self.box.clicked[bool].connect(self._on_clicked)
+        self._row.addWidget(self.box)
+        self._row.addStretch(1)
+        self.setFocusProxy(self.box)
+
+    def set_values(self, values: Sequence[Any]) -> None:
+        states = {True: QtCore.Qt.Checked, False: QtCore.Qt.Unchecked}
+        self.box.setCheckState(states[values[0]] if len(set(values)) == 1 else QtCore.Qt.PartiallyChecked)
+
+    def _on_clicked(self, checked: bool) -> None:
+        self.edited.emit(checked)
+
+
+class ChoiceEditor(Editor):
+    """A list to choose from."""
+
+    def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._words = list(setting.choices[kind])
+        self.box = _ComboBox(self)
+        self.box.setPlaceholderText(MIXED)
+        self.box.setFocusPolicy(QtCore.Qt.StrongFocus)
+        self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
+        self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
+        self.box.addItems([value_text(setting, word) for word in self._words])
+        self.box.activated[int].connect(self._on_activated)
+        self.box.closed.connect(self.settled)
+        self._row.addWidget(self.box)
+        self.setFocusProxy(self.box)
+        self._shown = -1
+
+    def set_values(self, values: Sequence[Any]) -> None:
+        self._shown = self._words.index(values[0]) if len(set(values)) == 1 else -1
+        self.box.setCurrentIndex(self._shown)
+
+    def is_busy(self) -> bool:
+        return self.box.is_open
+
+    def _on_activated(self, index: int) -> None:
+        if index != self._shown:
+            self._shown = index
+            self.edited.emit(self._words[index])
+
+
+class _ComboBox(QtWidgets.QComboBox):
+    closed = QtCore.pyqtSignal()
+    is_open = False
+
+    def showPopup(self) -> None:
+        self.is_open = True
+        super().showPopup()
+
+    def hidePopup(self) -> None:
+        super().hidePopup()
+        self.is_open = False
+        self.closed.emit()
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        event.ignore()  # who scrolls the panel does not mean the list
+
+
+class NumberEditor(Editor):
+    """A box and, where the setting has few values or a logarithmic scale, a slider."""
+
+    def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        values = notches(setting)
+        self.slider = ValueSlider(values, self) if values else None
+        self.box = NumberBox(setting, self)
+        if self.slider is not None:
+            self._row.addWidget(self.slider, 1)
+            self.slider.edited.connect(self._on_slid)
+            self.slider.held.connect(self._on_held)
+        self._row.addWidget(self.box, 0 if values else 1)
+        self.box.edited.connect(self._on_typed)
+        self.box.held.connect(self.dragged)
+        self.box.settled.connect(self.settled)
+        self.setFocusProxy(self.box)
+
+    def set_values(self, values: Sequence[Any]) -> None:
+        different = sorted(set(values))
+        self.box.set_value(different[0] if len(different) == 1 else None, different[0])
+        if self.slider is not None:
+            self.slider.set_values(different)
+
+    def is_busy(self) -> bool:
+        return self.box.is_typing() or (self.slider is not None and self.slider.is_held)
+
+    def _on_slid(self, value: Any) -> None:
+        self.box.set_value(value)
+        self.edited.emit(value)
+
+    def _on_typed(self, value: Any) -> None:
+        if self.slider is not None:
+            self.slider.set_values([value])
+        self.edited.emit(value)
+
+    def _on_held(self, is_held: bool) -> None:
+        self.dragged.emit(is_held)
+        if not is_held:
+            self.settled.emit()
+
+
+def editor_for(setting: Setting, kind: str = "", parent: Optional[QtWidgets.QWidget] = None) -> Editor:
+    """The editor for the setting's type."""
+    if setting.choices:
+        return ChoiceEditor(setting, kind, parent)
+    if setting.type is bool:
+        return SwitchEditor(setting, parent)
+    return NumberEditor(setting, parent)

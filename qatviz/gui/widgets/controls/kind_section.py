@@ -1,0 +1,130 @@
+"""The settings of quantizers of one kind, weights or activations: a control for each, for several tensors."""
+
+from dataclasses import replace
+from typing import Any, List, Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.model.context import Context
+from qatviz.gui.widgets.controls.relevance import why_without_effect
+from qatviz.gui.widgets.controls.setting_control import SettingControl
+from qatviz.settings import QUANTIZER_SETTINGS, RunSettings
+
+#: A tooltip names so many tensors.
+NAMED = 20
+
+
+class KindSection(QtWidgets.QWidget):
+    """Controls for the tensors that :meth:`show_tensors` names; what the user asks for goes to ``context.edits``."""
+
+    def __init__(self, context: Context, kind: str, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._model, self._edits, self._theme = context.model, context.edits, context.theme
+        self.kind = kind
+        self.tensors: Sequence[str] = ()
+        self.controls = {
+            name: SettingControl(setting, context.theme, kind)
+            for name, setting in QUANTIZER_SETTINGS.items()
+            if kind in setting.kinds
+        }
+        self.heading = Heading(kind.capitalize(), context.theme)
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(4)
+        rows.addWidget(self.heading)
+        for name, control in self.controls.items():
+            rows.addWidget(control)
+            control.edited.connect(lambda value, name=name: self._on_edited(name, value))
+            control.dragged.connect(self._edits.set_dragging)
+
+    def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
+        """Show what is wanted for ``tensors``; ``unavailable`` says why nothing can be changed, where it can't."""
+        self.tensors = tensors
+        more = [f"and {len(tensors) - NAMED} more"] if len(tensors) > NAMED else []
+        self.heading.say(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
+        for control in self.controls.values():
+            control.setVisible(bool(tensors))
+        if not tensors:
+            return
+        pending, applied_at = self._edits.pending, self._model.applied_at
+        wanted: List = []
+        for tensor in tensors:
+            changes = {name: pending[tensor, name] for name in self.controls if (tensor, name) in pending}
+            settings = self._model.settings_of(tensor)
+            wanted.append(replace(settings, **changes) if changes else settings)
+        for name, control in self.controls.items():
+            steps = [applied_at[tensor, name] for tensor in tensors if (tensor, name) in applied_at]
+            control.show_values(
+                [getattr(settings, name) for settings in wanted],
+                any((tensor, name) in pending for tensor in tensors),
+                max(steps, default=None),
+            )
+            control.set_without_effect(unavailable or why_without_effect(name, wanted, run))
+
+    def _on_edited(self, name: str, value: Any) -> None:
+        # What was typed or dragged may end when another run is shown already.
+        plan = self._model.plan
+        tensors = [tensor for tensor in self.tensors if plan is not None and tensor in plan]
+        if tensors:
+            self._edits.edit(tensors, name, value)
+
+    def apply_theme(self) -> None:
+        self.heading.apply_theme()
+        for control in self.controls.values():
+            control.apply_theme()
+
+
+class Heading(QtWidgets.QWidget):
+    """The title of a group of controls, and a quiet word on what they are for."""
+
+    def __init__(self, title: str, theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._theme = theme
+        self._title, self._detail = QtWidgets.QLabel(title), ElidedLabel()
+        self._line = QtWidgets.QFrame(frameShape=QtWidgets.QFrame.HLine, frameShadow=QtWidgets.QFrame.Plain)
+        self._detail.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
+        grid = QtWidgets.QGridLayout(self)
+        grid.setContentsMargins(0, 6, 0, 2)
+        grid.setVerticalSpacing(2)
+        grid.addWidget(self._title, 0, 0)
+        grid.addWidget(self._detail, 0, 1)
+        grid.addWidget(self._line, 1, 0, 1, 2)
+        grid.setColumnStretch(1, 1)
+        self.apply_theme()
+
+    @property
+    def detail(self) -> str:
+        return self._detail.text()
+
+    def say(self, detail: str, tooltip: str = "") -> None:
+        self._detail.setText(detail)
+        self.setToolTip(tooltip)
+
+    def apply_theme(self) -> None:
+        font = QtGui.QFont(QtWidgets.QApplication.font())
+        font.setBold(True)
+        self._title.setFont(font)
+        for label, color in ((self._detail, "muted"), (self._line, "line")):
+            palette = QtGui.QPalette(QtWidgets.QApplication.palette())
+            palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
+            label.setPalette(palette)
+
+
+class ElidedLabel(QtWidgets.QLabel):
+    """A line that is cut in the middle rather than widening what it is in."""
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        return QtCore.QSize(0, super().minimumSizeHint().height())
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        painter.setPen(self.palette().color(self.foregroundRole()))
+        text = self.fontMetrics().elidedText(self.text(), QtCore.Qt.ElideMiddle, self.width())
+        painter.drawText(self.rect(), int(self.alignment()), text)
+        painter.end()
+
+
+def _counted(tensors: Sequence[str]) -> str:
+    if len(tensors) == 1:
+        return tensors[0]
+    return f"{len(tensors)} tensors" if tensors else "none in this scope"

@@ -1,0 +1,175 @@
+"""A control for one setting, made from its declaration: label, editor, state; limits, unit, default and help."""
+
+from html import escape
+from typing import Any, Iterable, Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.widgets.controls.editors import SwitchEditor, editor_for
+from qatviz.gui.widgets.controls.state_mark import StateMark, explain_state
+from qatviz.gui.widgets.controls.values import default_of, notches, value_text
+from qatviz.gui.widgets.theme import Theme
+from qatviz.settings import Setting
+
+#: A tooltip names so many of the values that differ.
+NAMED = 8
+
+
+class SettingControl(QtWidgets.QWidget):
+    """Shows a setting of one tensor or of several, and asks for another value.
+
+    Parameters
+    ----------
+    setting : Setting
+    theme : Theme
+    kind : str
+        ``weights`` or ``activations`` for settings of quantizers.
+    """
+
+    #: The user wants another value. Never emitted by what the program shows.
+    edited = QtCore.pyqtSignal(object)
+    #: The user holds the control (True): values come until it is let go (False).
+    dragged = QtCore.pyqtSignal(bool)
+    _SPACING = 6
+
+    def __init__(self, setting: Setting, theme: Theme, kind: str = "", parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setting, self.kind = setting, kind
+        self._values: Sequence[Any] = []
+        self._state = (False, None)
+        self._reason = ""
+        self._roomy_width = 0
+        self.label = QtWidgets.QLabel("" if setting.type is bool else setting.label)
+        self.editor = editor_for(setting, kind)
+        self.mark = StateMark(theme)
+        self._layout()
+        self.setObjectName(setting.name)
+        name = f"{setting.label} of {kind}" if kind else setting.label
+        self.editor.name_parts(name, setting.help)
+        self.editor.edited.connect(self._on_edited)
+        self.editor.dragged.connect(self.dragged)
+        self.editor.settled.connect(self._show_values)
+        self.label.setBuddy(self.editor)
+        self._explain()
+
+    def _layout(self) -> None:
+        row = QtWidgets.QHBoxLayout(self)
+        row.setContentsMargins(0, 0, 0, 0)
+        row.setSpacing(self._SPACING)
+        self.label.setVisible(not isinstance(self.editor, SwitchEditor))
+        row.addWidget(self.label)
+        row.addWidget(self.editor, 1)
+        row.addWidget(self.mark)
+
+    # What is shown
+
+    def show_values(self, values: Iterable[Any], pending: bool = False, applied_step: Optional[int] = None) -> None:
+        """Show what is wanted: one value, or several (mixed).
+
+        Parameters
+        ----------
+        values : iterable
+            At least one.
+        pending : bool
+            Whether some of it is not in effect yet.
+        applied_step : int, optional
+            The step at which the newest of it took effect; None: it is what the run began with.
+
+        What the user is typing or dragging stays as it is; the values appear when that has ended.
+        """
+        values, state = sorted(set(values)), (pending, applied_step)
+        is_other = (values, state) != (self._values, self._state)
+        self._values, self._state = values, state
+        self._show_values()
+        self.mark.show_state(pending, applied_step)
+        if is_other:
+            self._explain()
+
+    def set_without_effect(self, reason: str) -> None:
+        """Disable the control where there is a reason, which its tooltip tells; an empty text enables it."""
+        if reason != self._reason:
+            self._reason = reason
+            self.editor.setEnabled(not reason)
+            self.label.setEnabled(not reason)
+            self._explain()
+
+    def apply_theme(self) -> None:
+        self.mark.apply_theme()
+
+    @property
+    def default(self) -> Any:
+        return default_of(self.setting, self.kind)
+
+    def reset(self) -> None:
+        """Ask for the default."""
+        if self.editor.isEnabled() and list(self._values) != [self.default]:
+            self.edited.emit(self.default)
+
+    # Inside
+
+    def _on_edited(self, value: Any) -> None:
+        self._values = [value]  # until the owner says otherwise
+        self.edited.emit(value)
+
+    def _show_values(self) -> None:
+        if self._values and not self.editor.is_busy():
+            self.editor.set_values(self._values)
+
+    def _explain(self) -> None:
+        lines = [
+            f"<b>{escape(self.setting.label)}</b>: {escape(self.setting.help)}",
+            f"Allowed: {escape(self.setting.allowed(self.kind).replace('_', ' '))}. Default: "
+            f"{escape(value_text(self.setting, self.default))}.",
+            escape(explain_state(*self._state)),
+        ]
+        if len(self._values) > 1:
+            shown = [value_text(self.setting, value) for value in self._values[:NAMED]]
+            lines.append(f"Mixed: {escape(', '.join(shown))}{', …' if len(self._values) > NAMED else ''}.")
+        if self._reason:
+            lines.insert(0, f"<i>{escape(self._reason)}</i>")
+        self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
+
+    def set_roomy_width(self, width: int) -> None:
+        """The state is told in words from this width (pixels) on, below it by a dot."""
+        self._roomy_width = width
+        self._fit()
+
+    def full_width(self) -> int:
+        """The width in pixels at which everything has its room."""
+        parts = [self.editor.sizeHint().width(), self.mark.full_width()]
+        if self.setting.type is not bool:
+            parts.append(max(self.label.sizeHint().width(), self.label.minimumWidth()))
+        return sum(parts) + self._SPACING * (len(parts) - 1)
+
+    def minimumSizeHint(self) -> QtCore.QSize:
+        hint = super().minimumSizeHint()
+        return QtCore.QSize(hint.width() - self.mark.minimumWidth() + self.mark.compact_width(), hint.height())
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self._fit()
+
+    def _fit(self) -> None:
+        self.mark.set_compact(self.width() < self._roomy_width)
+
+    def contextMenuEvent(self, event: QtGui.QContextMenuEvent) -> None:
+        menu = QtWidgets.QMenu(self)
+        menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        action = menu.addAction(f"Reset to default ({value_text(self.setting, self.default)})", self.reset)
+        action.setEnabled(self.editor.isEnabled() and list(self._values) != [self.default])
+        menu.popup(event.globalPos())
+
+
+def align(controls: Iterable[SettingControl]) -> None:
+    """Let ``controls``, one below the other, share a width of their labels and the form of their marks.
+
+    A slider or a list begins right after its label: it needs the room more than the eye needs the line.
+    """
+    controls = list(controls)
+    labelled = [c for c in controls if c.setting.type in (int, float) and not notches(c.setting)]
+    width = max((c.label.sizeHint().width() for c in labelled), default=0)
+    for control in labelled:
+        control.label.setMinimumWidth(width)
+    full_width = max(control.full_width() for control in controls)
+    for control in controls:
+        control.set_roomy_width(full_width)

@@ -1,0 +1,125 @@
+"""A slider over a setting's notches, that may also show that there are several values."""
+
+from typing import Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.widgets.controls.values import nearest_notch
+
+
+class ValueSlider(QtWidgets.QSlider):
+    """A horizontal slider over ``values``. A press anywhere takes the handle there, and goes on as a drag.
+
+    Where several values are shown there is no handle, but a mark at each of them.
+    """
+
+    #: Another value, by the user.
+    edited = QtCore.pyqtSignal(object)
+    #: The mouse button, or an arrow key, is down (True) or let go.
+    held = QtCore.pyqtSignal(bool)
+
+    def __init__(self, values: Sequence[float], parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(QtCore.Qt.Horizontal, parent)
+        self._values = list(values)
+        self._mixed: Sequence[int] = ()
+        self._is_held = False
+        self.setRange(0, len(self._values) - 1)
+        self.setPageStep(max(1, len(self._values) // 8))
+        self.setFocusPolicy(QtCore.Qt.StrongFocus)
+        self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control's
+        self.setMinimumWidth(40)
+        self.valueChanged.connect(self._on_value_changed)
+
+    @property
+    def is_held(self) -> bool:
+        return self._is_held
+
+    def set_values(self, values: Sequence[float]) -> None:
+        """Show one value, or several."""
+        places = sorted({nearest_notch(self._values, value) for value in values})
+        blocker = QtCore.QSignalBlocker(self)
+        self._mixed = places if len(set(values)) > 1 else ()
+        self.setValue(places[0])
+        blocker.unblock()
+        self.update()
+
+    def _on_value_changed(self, place: int) -> None:
+        self._mixed = ()
+        self.edited.emit(self._values[place])
+
+    def _hold(self, is_held: bool) -> None:
+        if is_held != self._is_held:
+            self._is_held = is_held
+            self.held.emit(is_held)
+
+    # Events
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.button() != QtCore.Qt.LeftButton:
+            event.ignore()
+            return
+        self._hold(True)
+        handle = self.style().subControlRect(
+            QtWidgets.QStyle.CC_Slider, self._option(), QtWidgets.QStyle.SC_SliderHandle, self
+        )
+        if self._mixed or not handle.contains(event.pos()):
+            span = self.width() - handle.width()
+            place = QtWidgets.QStyle.sliderValueFromPosition(
+                self.minimum(), self.maximum(), event.x() - handle.width() // 2, span
+            )
+            if place == self.value() and self._mixed:
+                self._on_value_changed(place)
+            self.setValue(place)
+        super().mousePressEvent(event)
+
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
+        super().mouseReleaseEvent(event)
+        self._hold(False)
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        if event.key() in (QtCore.Qt.Key_Left, QtCore.Qt.Key_Right, QtCore.Qt.Key_Up, QtCore.Qt.Key_Down):
+            self._hold(True)
+        super().keyPressEvent(event)
+
+    def keyReleaseEvent(self, event: QtGui.QKeyEvent) -> None:
+        super().keyReleaseEvent(event)
+        if not event.isAutoRepeat():
+            self._hold(False)
+
+    def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
+        super().focusOutEvent(event)
+        self._hold(False)
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.EnabledChange and not self.isEnabled():
+            self._hold(False)
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        if self.hasFocus():
+            super().wheelEvent(event)
+        else:
+            event.ignore()  # who scrolls the panel does not mean the slider
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        if not self._mixed:
+            super().paintEvent(event)
+            return
+        option = self._option()
+        style, painter = self.style(), QtWidgets.QStylePainter(self)
+        handle = style.subControlRect(QtWidgets.QStyle.CC_Slider, option, QtWidgets.QStyle.SC_SliderHandle, self)
+        option.subControls = QtWidgets.QStyle.SC_SliderGroove
+        option.sliderPosition = option.minimum  # no part of the groove is filled
+        painter.drawComplexControl(QtWidgets.QStyle.CC_Slider, option)
+        painter.setPen(QtGui.QPen(self.palette().color(QtGui.QPalette.WindowText), 2))
+        for place in self._mixed:
+            x = handle.width() // 2 + style.sliderPositionFromValue(
+                self.minimum(), self.maximum(), place, self.width() - handle.width()
+            )
+            painter.drawLine(x, handle.top() + 3, x, handle.bottom() - 3)
+        painter.end()
+
+    def _option(self) -> QtWidgets.QStyleOptionSlider:
+        option = QtWidgets.QStyleOptionSlider()
+        self.initStyleOption(option)
+        return option

@@ -1,0 +1,1 @@
+"""Figures: copying plots and saving them to files."""

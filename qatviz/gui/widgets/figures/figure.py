@@ -1,0 +1,134 @@
+"""Taking a figure along: any widget's picture to the clipboard or a file, its numbers as CSV."""
+
+from pathlib import Path
+from typing import Optional
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.widgets.figures.files import FigureError, picture, save_csv, save_png, save_svg, title_of
+from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
+
+__all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg", "title_of"]
+
+#: Where files were last saved to.
+DIRECTORY_KEY = "figures/directory"
+
+
+class FigureMenu(QtWidgets.QMenu):
+    """The context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; None: no numbers).
+
+    What it writes is told in the status bar of the window the figure is in; what can't be written, in a message.
+    """
+
+    #: A file was written: its path.
+    saved = QtCore.pyqtSignal(str)
+    #: It could not be: a sentence for the user.
+    failed = QtCore.pyqtSignal(str)
+
+    def __init__(self, figure: QtWidgets.QWidget):
+        super().__init__(figure)
+        self._figure = figure
+        self.setToolTipsVisible(True)
+        self.copy_action = self._add("Copy picture", "Put this figure, as it is now, on the clipboard", self.copy)
+        self.picture_action = self._add(
+            "Save picture…", "Save this figure as PNG or SVG at a size of your choice", self.save_picture
+        )
+        self.table_action = self._add(
+            "Save data as CSV…", "Save the numbers drawn here, a column each, as CSV", self.save_table
+        )
+        self.table_action.setVisible(hasattr(figure, "table"))
+        figure.setContextMenuPolicy(QtCore.Qt.CustomContextMenu)
+        figure.customContextMenuRequested.connect(lambda point: self.popup(figure.mapToGlobal(point)))
+        self.saved.connect(self._tell)
+        self.failed.connect(self._warn)
+
+    def copy(self) -> None:
+        """The picture to the clipboard."""
+        try:
+            image = picture(self._figure)
+        except QatvizError as error:
+            self.failed.emit(str(error))
+            return
+        QtWidgets.QApplication.clipboard().setImage(image)
+        self._tell_status(f"Copied {title_of(self._figure)}")
+
+    def save_picture(self) -> None:
+        """Ask for a size and a file, and save the picture."""
+        dialog = SaveFigureDialog(
+            title_of(self._figure), self._figure.size(), self._directory(), self._settings(), self._figure.window()
+        )
+        dialog.accepted.connect(lambda: self._write_picture(dialog))
+        dialog.open()
+
+    def save_table(self) -> None:
+        """Ask for a file, and save the numbers."""
+        if not self._figure.table():
+            self.failed.emit("There are no numbers here yet")
+            return
+        name = str(Path(self._directory()) / f"{title_of(self._figure)}.csv")
+        dialog = QtWidgets.QFileDialog(self._figure.window(), "Save data as CSV", name, "CSV (*.csv)")
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
+        dialog.setDefaultSuffix("csv")
+        dialog.selectFile(name)
+        dialog.fileSelected.connect(lambda path: self._write(path, lambda: save_csv(self._figure.table(), path)))
+        dialog.open()
+
+    def _add(self, text, tip, slot) -> QtWidgets.QAction:
+        action = self.addAction(text, slot)
+        action.setToolTip(tip)
+        return action
+
+    def _write_picture(self, dialog: SaveFigureDialog) -> None:
+        path, size = dialog.path(), dialog.size_in_pixels()
+        if dialog.is_vector():
+            self._write(path, lambda: save_svg(self._figure, path, size))
+        else:
+            self._write(path, lambda: save_png(self._figure, path, size, dialog.scale()))
+
+    def _write(self, path: str, write) -> None:
+        try:
+            write()
+        except QatvizError as error:
+            self.failed.emit(str(error))
+            return
+        self._settings().setValue(DIRECTORY_KEY, str(Path(path).parent))
+        self.saved.emit(path)
+
+    def _settings(self) -> QtCore.QSettings:
+        return figure_settings(self._figure)
+
+    def _directory(self) -> str:
+        """The last one, if it is still there; else the user's own."""
+        last = self._settings().value(DIRECTORY_KEY, "", str)
+        if last and Path(last).is_dir():
+            return last
+        pictures = QtCore.QStandardPaths.writableLocation(QtCore.QStandardPaths.PicturesLocation)
+        return pictures if pictures and Path(pictures).is_dir() else str(Path.home())
+
+    def _tell(self, path: str) -> None:
+        self._tell_status(f"Saved {path}")
+
+    def _tell_status(self, text: str) -> None:
+        window = self._figure.window()
+        if isinstance(window, QtWidgets.QMainWindow):
+            window.statusBar().showMessage(text, 5000)
+
+    def _warn(self, message: str) -> None:
+        box = QtWidgets.QMessageBox(
+            QtWidgets.QMessageBox.Warning, "Not saved", message, QtWidgets.QMessageBox.Ok, self._figure.window()
+        )
+        box.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        box.open()
+
+
+def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
+    """What is remembered between sessions: by the ``context`` of the figure or around it; else the application's."""
+    widget: Optional[QtWidgets.QWidget] = figure
+    while widget is not None:
+        context = getattr(widget, "context", None)
+        if context is not None:
+            return context.settings
+        widget = widget.parentWidget()
+    return QtCore.QSettings()

@@ -1,0 +1,217 @@
+"""Figures as files: a widget's picture as PNG or SVG, its numbers as CSV.
+
+There are no dialogs here; errors name the file and the reason. Every file is written whole or not at all: beside its
+place under another name, and then put there.
+"""
+
+import csv
+import io
+import itertools
+import os
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, Optional, Union
+
+import numpy as np
+import pyqtgraph as pg
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.errors import QatvizError
+from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
+
+AnyPath = Union[str, Path]
+
+#: Pixels per metre of a screen's 96 per inch: tells a text processor how large the picture is meant to be.
+_DOTS_PER_METRE = 96 / 0.0254
+#: The image formats of Qt take 32767 pixels; a picture of this many on both sides would need 1 GB.
+MAX_PIXELS = 16384
+
+
+class FigureError(QatvizError):
+    """A figure could not be written."""
+
+
+def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scale: float = 1.0) -> QtGui.QImage:
+    """The widget as an image.
+
+    Parameters
+    ----------
+    widget : QWidget
+        May be hidden.
+    size : QSize, optional
+        In pixels of the screen; the widget is laid out anew for it. By default the size it has.
+    scale : float
+        Pixels of the image for one of the screen: 2 gives the same layout twice as sharp.
+
+    Raises
+    ------
+    FigureError
+        If the image would be empty, or larger than ``MAX_PIXELS`` on a side.
+    """
+    with laid_out(widget, size) as size:
+        pixels = QtCore.QSize(round(size.width() * scale), round(size.height() * scale))
+        if not 1 <= min(pixels.width(), pixels.height()) <= max(pixels.width(), pixels.height()) <= MAX_PIXELS:
+            raise FigureError(
+                f"a picture of {pixels.width()} x {pixels.height()} pixels: expected 1 to {MAX_PIXELS} on each side"
+            )
+        image = QtGui.QImage(pixels, QtGui.QImage.Format_ARGB32)
+        image.setDevicePixelRatio(scale)
+        image.fill(widget.palette().color(QtGui.QPalette.Window))
+        painter = QtGui.QPainter(image)
+        with _lines_as_wide(widget, scale):
+            draw_widget(widget, painter)
+        painter.end()
+    image.setDevicePixelRatio(1.0)
+    for set_dots in (image.setDotsPerMeterX, image.setDotsPerMeterY):
+        set_dots(round(_DOTS_PER_METRE * scale))
+    return image
+
+
+def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None, scale: float = 1.0) -> None:
+    """Save :func:`picture` as PNG.
+
+    Raises
+    ------
+    FigureError
+        If it can't be written.
+    """
+    buffer = QtCore.QBuffer()
+    buffer.open(QtCore.QIODevice.WriteOnly)
+    if not picture(widget, size, scale).save(buffer, "PNG"):
+        raise FigureError(f"{path}: the picture could not be put into PNG")
+    write_whole(path, bytes(buffer.data()))
+
+
+def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None) -> None:
+    """Save the widget as SVG: lines and text stay lines and text. ``size`` as in :func:`picture`.
+
+    Raises
+    ------
+    FigureError
+        If it can't be written.
+    """
+    with laid_out(widget, size) as size:
+        text = svg_text(widget, size, title_of(widget))
+    write_whole(path, text.encode("utf-8"))
+
+
+def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
+    """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a row of names first.
+
+    Numbers have all the digits that tell them from their neighbours in their own precision. Columns may differ in
+    length: the shorter ones end in empty fields.
+
+    Parameters
+    ----------
+    table : dict of str to array_like
+        One-dimensional columns.
+    path : str or Path
+
+    Raises
+    ------
+    FigureError
+        If there is no column, one is not one-dimensional, or the file can't be written.
+    """
+    if not table:
+        raise FigureError(f"{path}: there are no numbers to save yet")
+    columns = [_texts(path, name, values) for name, values in table.items()]
+    text = io.StringIO()
+    writer = csv.writer(text)
+    writer.writerow(table)
+    writer.writerows(itertools.zip_longest(*columns, fillvalue=""))
+    write_whole(path, text.getvalue().encode("utf-8"))
+
+
+def write_whole(path: AnyPath, content: bytes) -> None:
+    """Write a file whole or not at all; one that was there is replaced.
+
+    Raises
+    ------
+    FigureError
+        If it can't be written; what was there is as it was.
+    """
+    path = Path(path)
+    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
+    try:
+        try:
+            with open(str(unfinished), "wb") as file:
+                file.write(content)
+            os.replace(str(unfinished), str(path))
+        except BaseException:
+            if unfinished.exists():
+                unfinished.unlink()
+            raise
+    except OSError as error:
+        raise FigureError(f"{path}: can't be written: {error.strerror or error}") from error
+
+
+def title_of(figure: QtWidgets.QWidget) -> str:
+    """What a figure calls itself: ``figure_name``, else the window's title or the object's name."""
+    return getattr(figure, "figure_name", "") or figure.windowTitle() or figure.objectName() or "figure"
+
+
+@contextmanager
+def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterator[QtCore.QSize]:
+    """The widget at another size for as long as the block lasts, yields the size.
+
+    Nothing of it is seen on the screen, which is painted when the event loop goes on.
+    """
+    before = widget.size()
+    if size is None or size == before:
+        yield before
+        return
+    smallest, largest = widget.minimumSize(), widget.maximumSize()
+    try:
+        widget.setMinimumSize(0, 0)
+        widget.setMaximumSize(QtWidgets.QWIDGETSIZE_MAX, QtWidgets.QWIDGETSIZE_MAX)
+        _resize(widget, size)
+        yield widget.size()
+    finally:
+        widget.setMinimumSize(smallest)
+        widget.setMaximumSize(largest)
+        _resize(widget, before)
+
+
+@contextmanager
+def _lines_as_wide(widget: QtWidgets.QWidget, scale: float) -> Iterator[None]:
+    """The curves and lines of plots ``scale`` times as wide: their pens count pixels, and would come out thinner."""
+    views = widget.findChildren(QtWidgets.QGraphicsView)
+    if isinstance(widget, QtWidgets.QGraphicsView):
+        views.append(widget)
+    items = [item for view in views if view.scene() is not None and scale != 1.0 for item in view.scene().items()]
+    curves = [(item, item.opts["pen"]) for item in items if isinstance(item, pg.PlotCurveItem)]
+    lines = [(item, item.currentPen) for item in items if isinstance(item, pg.InfiniteLine)]
+    try:
+        for curve, pen in curves:
+            curve.opts["pen"] = _wider(pen, scale)
+        for line, pen in lines:
+            line.currentPen = _wider(pen, scale)
+        yield
+    finally:
+        for curve, pen in curves:
+            curve.opts["pen"] = pen
+        for line, pen in lines:
+            line.currentPen = pen
+
+
+def _wider(pen: Any, scale: float) -> QtGui.QPen:
+    wide = QtGui.QPen(pg.mkPen(pen))
+    wide.setWidthF(max(1.0, wide.widthF()) * scale)
+    return wide
+
+
+def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:
+    widget.resize(size)
+    if widget.layout() is not None:
+        widget.layout().activate()
+    if hasattr(widget, "refresh"):  # a panel draws for the size it has
+        widget.refresh()
+
+
+def _texts(path: AnyPath, name: str, values: Any) -> List[str]:
+    array = np.asarray(values)
+    if array.ndim != 1:
+        raise FigureError(f"{path}: column {name!r} has {array.ndim} dimensions, expected 1")
+    if array.dtype.kind == "f" and array.dtype.itemsize < 8:
+        return [str(value) for value in array]  # the shortest that is read back as the same float32, not as its double
+    return [repr(value) if isinstance(value, float) else str(value) for value in array.tolist()]

@@ -1,0 +1,345 @@
+"""The main window: puts the parts together. What it shows is the model's, what it does is the actions'."""
+
+import time
+from typing import Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.model.bridge import Bridge
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.frames import Frames
+from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.recent import Recent
+from qatviz.gui.model.run_model import GOING, RUN, SELECTION, SNAPSHOT, STATE, RunModel
+from qatviz.gui.panels.events.panel import EventsPanel
+from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.gui.panels.histograms.panel import HistogramsPanel
+from qatviz.gui.panels.layers.panel import LayersPanel
+from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.gui.panels.settings.quantization import QuantizationPanel
+from qatviz.gui.panels.settings.run import RunSettingsPanel
+from qatviz.gui.panels.tensor.panel import TensorPanel
+from qatviz.gui.widgets import icons
+from qatviz.gui.widgets.banner import BAD, GOOD, WARNING, Banner
+from qatviz.gui.widgets.theme import THEMES, Theme
+from qatviz.gui.window import actions as a
+from qatviz.gui.window.docks import Docks
+from qatviz.gui.window.exports import Exports
+from qatviz.gui.window.status import StatusBar
+from qatviz.gui.window.window_actions import WindowActions
+from qatviz.protocol import events
+from qatviz.protocol.commands import Evaluate
+
+PANELS = (
+    QuantizationPanel,
+    RunSettingsPanel,
+    HistogramsPanel,
+    NetworkPanel,
+    TensorPanel,
+    EvolutionPanel,
+    LayersPanel,
+    EventsPanel,
+)
+#: Closing waits this long for the run to write what it has; the record is crash-safe should it take longer.
+CLOSING_S = 2.5
+DEFAULT_SIZE = QtCore.QSize(1280, 800)
+
+
+class MainWindow(QtWidgets.QMainWindow):
+    """A window with one run.
+
+    Parameters
+    ----------
+    theme : Theme
+        Shared by all windows.
+    settings : QSettings
+        What is remembered.
+    launcher : Launcher
+    """
+
+    #: Another run is to be shown in a window of its own (Prepared).
+    window_wanted = QtCore.pyqtSignal(object)
+    closed = QtCore.pyqtSignal()
+
+    def __init__(self, theme: Theme, settings: QtCore.QSettings, launcher: Launcher):
+        super().__init__()
+        self.setWindowTitle("qatviz")
+        self.setAcceptDrops(True)
+        self.setMinimumSize(900, 560)
+        self.theme, self.settings, self.launcher = theme, settings, launcher
+        self.model = RunModel(self)
+        self.edits = Edits(self.model, self)
+        self.frames = Frames(self)
+        self.bridge = Bridge(self.model, self.frames, self)
+        self._is_closed = self._is_change_unseen = False
+        self.prepared: Optional[Prepared] = None
+        self.recent = Recent(settings)
+        self.context = Context(self.model, self.edits, theme, settings)
+        self.panels = {kind.name: kind(self.context) for kind in PANELS}
+        for panel in self.panels.values():
+            self.frames.add(panel)
+        self.exports = Exports(self)
+        self.handlers = WindowActions(self)
+        self.named = a.make_actions(self, self.handlers.by_name())
+        self._bare_keys = a.bare_key_map()
+        self._setup_ui()
+        self._connect()
+        self.bridge.start()
+        self._on_theme()
+
+    # What the window shows
+
+    def show_prepared(self, prepared: Prepared) -> None:
+        """Show a run, and start it if it has not begun. The run shown before is stopped; what it recorded stays."""
+        if self.model.run is not None:
+            self.model.run.request_stop()
+        self.prepared = prepared
+        self.banner.dismiss()
+        self.model.set_run(
+            prepared.run,
+            prepared.network,
+            prepared.book,
+            prepared.title,
+            prepared.batches_per_epoch,
+            prepared.happenings,
+            prepared.snapshots,
+        )
+        if prepared.run.state == "new":
+            prepared.run.start()
+            if prepared.book.run.evaluation_interval:  # what quantization does before anything is trained
+                prepared.run.send(Evaluate())
+        if prepared.directory:
+            self.recent.add(prepared.directory)
+        self._on_state()
+
+    def show_failure(self, text: str, details: str = "") -> None:
+        """What could not be done; the window goes on."""
+        self.banner.say(text, BAD, details)
+
+    # Parts
+
+    def _setup_ui(self) -> None:
+        self.banner = Banner(self.theme, self.handlers.show_details)
+        bar = QtWidgets.QToolBar("Run")
+        bar.setObjectName("toolbar")
+        bar.setMovable(False)
+        bar.setToolButtonStyle(QtCore.Qt.ToolButtonTextBesideIcon)
+        bar.setIconSize(QtCore.QSize(14, 14))
+        for name in a.TOOLBAR:
+            if name == a.SEPARATOR:
+                bar.addSeparator()
+            else:
+                bar.addAction(self.named[name])
+        self.addToolBar(bar)
+        self.addToolBarBreak()
+        holder = QtWidgets.QToolBar("Messages")
+        holder.setObjectName("messages")
+        holder.setMovable(False)
+        banner_action = holder.addWidget(self.banner)
+        self.addToolBar(holder)
+        holder.setContextMenuPolicy(QtCore.Qt.PreventContextMenu)
+        self.banner.has_message.connect(banner_action.setVisible)
+        self.banner.has_message.connect(holder.setVisible)
+        self.banner.dismiss()
+        self.setStatusBar(StatusBar(self.model, self.frames, self.theme))
+        self.docks = Docks(self, list(self.panels.values()))
+        self._make_menus()
+        self.resize(DEFAULT_SIZE)
+        self.docks.arrange()
+        self.docks.restore(self.settings)
+
+    def _make_menus(self) -> None:
+        for title, names in a.MENUS.items():
+            menu = self.menuBar().addMenu(title)
+            menu.setToolTipsVisible(True)
+            for name in names:
+                if name == a.SEPARATOR:
+                    menu.addSeparator()
+                else:
+                    menu.addAction(self.named[name])
+            if title == "&File":
+                self._recent_menu = QtWidgets.QMenu("Open recent", self)
+                menu.insertMenu(self.named["open_data"], self._recent_menu)
+                self._recent_menu.aboutToShow.connect(self._fill_recent)
+            if title == "&View":
+                self._extend_view_menu(menu)
+
+    def _extend_view_menu(self, menu: QtWidgets.QMenu) -> None:
+        menu.addSeparator()
+        themes = menu.addMenu("Theme")
+        group = QtWidgets.QActionGroup(self)
+        for name in THEMES:
+            action = themes.addAction("Follow the system" if name == "system" else name.capitalize())
+            action.setCheckable(True)
+            action.setChecked(self.theme.name == name)
+            action.triggered.connect(lambda _, name=name: self.handlers.use_theme(name))
+            group.addAction(action)
+        panels = menu.addMenu("Panels")
+        for dock in self.docks.docks.values():
+            panels.addAction(dock.toggleViewAction())
+
+    def _connect(self) -> None:
+        self.model.changed.connect(self._on_topic)
+        self.model.happened.connect(self._on_event)
+        self.edits.changed.connect(self._on_edits)
+        self.edits.changed.connect(self.frames.touch)
+        self.theme.changed.connect(self._on_theme)
+        self.edits.refused.connect(lambda text: self.banner.say(text, WARNING))
+        self.launcher.prepared.connect(self._on_prepared)
+        self.launcher.failed.connect(self.show_failure)
+        self.launcher.busy.connect(self.model.await_run)
+        self.launcher.busy.connect(self.statusBar().say_busy)
+        self.launcher.written.connect(lambda text: self.banner.say(text, GOOD))
+        self.panels["histograms"].tensor_opened.connect(lambda _: self.docks.open("tensor"))
+        self.panels["events"].step_chosen.connect(self._on_step_chosen)
+
+    # What happens
+
+    def _on_topic(self, topic: str) -> None:
+        if topic in (RUN, STATE):
+            self._on_state()
+        if topic in (RUN, SELECTION) or (topic == SNAPSHOT and self._is_change_unseen):
+            self.frames.touch()
+        if topic == SNAPSHOT:
+            self._is_change_unseen = False
+
+    def _on_state(self) -> None:
+        state, enabled = self.model.state, self.named
+        going = state in GOING
+        for name in (
+            "pause",
+            "step",
+            "step_10",
+            "stop",
+            "evaluate",
+            "checkpoint",
+            "go_back",
+            "go_forward",
+            "more_bits",
+            "fewer_bits",
+        ):
+            enabled[name].setEnabled(going)
+        enabled["resume"].setEnabled(bool(self.prepared and self.prepared.directory) and not going)
+        enabled["fork"].setEnabled(bool(self.prepared and self.prepared.directory))
+        enabled["report"].setEnabled(self.prepared is not None)
+        enabled["tensorboard"].setEnabled(self.prepared is not None)
+        enabled["export"].setEnabled(self.prepared is not None)
+        paused = state == "paused"
+        enabled["pause"].setText("Go on" if paused else "Pause")
+        enabled["pause"].setIconText("Go on" if paused else "Pause")
+        enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
+        title = self.model.title
+        self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
+        self._on_edits()
+
+    def _icon(self, name: str) -> QtGui.QIcon:
+        return icons.icon(name, self.theme.color("text"), self.theme.color("line"))
+
+    def _on_theme(self) -> None:
+        for name in set(icons.NAMES) & set(self.named):
+            self.named[name].setIcon(self._icon(name))
+        self._on_state()
+
+    def _on_edits(self) -> None:
+        for name, can, what in (
+            ("undo", self.edits.can_undo, self.edits.describe_undo()),
+            ("redo", self.edits.can_redo, self.edits.describe_redo()),
+        ):
+            self.named[name].setEnabled(can)
+            help_text = a.DECLARATIONS[name].help
+            self.named[name].setToolTip(
+                f"<b>{a.DECLARATIONS[name].text}</b> "
+                f"({a.DECLARATIONS[name].keys[0]})<br>{help_text}{'<br>' + what if what else ''}"
+            )
+        for name in ("apply", "discard"):
+            self.named[name].setEnabled(bool(self.edits.unsent))
+
+    def _on_event(self, event: events.Event) -> None:
+        if isinstance(event, events.CommandApplied) and event.changes:
+            self._is_change_unseen = True  # the next snapshot is what the user waits for
+        if isinstance(event, events.Failed):
+            again = (
+                ("Go on from the last checkpoint", self.handlers.resume)
+                if self.prepared and self.prepared.directory
+                else ("", None)
+            )
+            self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
+        elif isinstance(event, events.NonFinite):
+            self.banner.say(
+                f"{event.what.rstrip('.').capitalize()}. The run was set back to step {event.restored_step:,} "
+                "and is paused: a lower learning rate may help.",
+                BAD,
+            )
+        elif isinstance(event, events.RecordFailed):
+            self.banner.say(f"The run goes on, but is no longer recorded: {event.message}", BAD)
+        elif isinstance(event, events.Finished):
+            self.banner.say(
+                f"All {event.step:,} steps are done.",
+                GOOD,
+                "",
+                "Train on",
+                self.handlers.train_on if self.prepared and self.prepared.directory else None,
+            )
+
+    def _on_step_chosen(self, step: int) -> None:
+        self.docks.open("evolution")
+        self.panels["evolution"].go_to(step)
+
+    def _on_prepared(self, prepared: Prepared, new_window: bool) -> None:
+        if new_window:
+            self.window_wanted.emit(prepared)
+        else:
+            self.show_prepared(prepared)
+
+    def _fill_recent(self) -> None:
+        self._recent_menu.clear()
+        for path in self.recent.paths():
+            self._recent_menu.addAction(path, lambda path=path: self.handlers.open_path(path))
+        if not self.recent.paths():
+            self._recent_menu.addAction("nothing yet").setEnabled(False)
+
+    # Qt
+
+    def event(self, event: QtCore.QEvent) -> bool:
+        if event.type() != QtCore.QEvent.UpdateRequest:
+            return super().event(event)
+        started = time.perf_counter()
+        handled = super().event(event)  # paints all that was drawn
+        self.frames.painted(time.perf_counter() - started)
+        return handled
+
+    def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
+        """Keys that no widget had a use for."""
+        key = QtGui.QKeySequence(int(event.modifiers() & ~QtCore.Qt.KeypadModifier) | event.key()).toString()
+        name = self._bare_keys.get(key)
+        if name is None:
+            super().keyPressEvent(event)
+        elif self.named[name].isEnabled():
+            self.named[name].trigger()
+
+    def dragEnterEvent(self, event: QtGui.QDragEnterEvent) -> None:
+        if event.mimeData().hasUrls():
+            event.acceptProposedAction()
+
+    def dropEvent(self, event: QtGui.QDropEvent) -> None:
+        self.handlers.open_path(event.mimeData().urls()[0].toLocalFile())
+
+    def closeEvent(self, event: QtGui.QCloseEvent) -> None:
+        if self._is_closed:  # Qt asks again when the program ends
+            return
+        if not self.handlers.may_close():
+            event.ignore()
+            return
+        self._is_closed = True
+        self.docks.remember(self.settings)
+        self.settings.sync()
+        self.bridge.stop()
+        self.hide()
+        self.exports.cancel()
+        if self.model.run is not None:
+            self.model.run.request_stop()
+            self.model.run.wait(CLOSING_S)
+        self.exports.close()
+        event.accept()
+        self.closed.emit()

@@ -1,0 +1,93 @@
+"""The status bar: what the run is doing, in numbers that stay where they are."""
+
+import math
+from typing import Dict
+
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz.gui.model.frames import Frames
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.theme import Theme
+
+REFRESH_MS = 250
+_FIELDS = (
+    ("step", "Training steps done, and how many there will be.", "step 000,000 of 000,000"),
+    ("epoch", "How often every training example has been seen.", "epoch 0,000.0"),
+    ("speed", "Training steps a second, over the last two seconds of training.", "0,000 steps/s"),
+    ("frames", "How often a second something in the window is drawn anew.", "00.0 frames/s"),
+    (
+        "dropped",
+        "Step records and histograms that came faster than the window could read them. Curves and the record are "
+        "complete all the same.",
+        "dropped 0,000,000",
+    ),
+    ("applied", "The step at which the last change of settings took effect.", "applied at step 000,000"),
+)
+_STATE_COLORS = {"running": "good", "paused": "warning", "failed": "bad", "building": "accent"}
+STATE_TEXTS = {
+    "": "no run",
+    "new": "about to start",
+    "building": "building the graph",
+    "running": "training",
+    "paused": "paused",
+    "finished": "finished",
+    "stopped": "stopped",
+    "failed": "failed",
+    "recorded": "recorded",
+}
+
+
+class StatusBar(QtWidgets.QStatusBar):
+    """Fields of fixed width, four times a second."""
+
+    def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: QtWidgets.QWidget = None):
+        super().__init__(parent)
+        self._model, self._frames, self._theme = model, frames, theme
+        self.setSizeGripEnabled(False)
+        self.state = QtWidgets.QLabel()
+        self.state.setToolTip("What the run is doing.")
+        self.addWidget(self.state)
+        self.busy = QtWidgets.QLabel()
+        self.busy.setToolTip("What is being done in the background.")
+        self.addWidget(self.busy)
+        self.fields: Dict[str, QtWidgets.QLabel] = {}
+        for name, tip, widest in _FIELDS:
+            label = QtWidgets.QLabel()
+            label.setToolTip(tip)
+            label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
+            # Of a fixed size, so that a new number does not lay out the whole window anew.
+            label.setFixedSize(self.fontMetrics().horizontalAdvance(widest), self.fontMetrics().height())
+            self.fields[name] = label
+            self.addPermanentWidget(label)
+        self._timer = QtCore.QTimer(self, interval=REFRESH_MS)
+        self._timer.timeout.connect(self.refresh)
+        self._timer.start()
+        theme.changed.connect(self.refresh)
+        self.refresh()
+
+    def say_busy(self, what: str) -> None:
+        """Show what is being done in the background, until it is empty."""
+        self.busy.setText(what)
+
+    def refresh(self) -> None:
+        """Show the present numbers."""
+        model = self._model
+        state = model.state
+        text = "● " + STATE_TEXTS.get(state, state)
+        color = getattr(self._theme.colors, _STATE_COLORS.get(state, "muted"))
+        self.state.setText(f"<span style='color:{color}'>{text}</span>&nbsp; {model.title}")
+        running = state == "running"
+        total = model.total_steps
+        speed = model.steps_per_second() if running else math.nan
+        applied = max(model.applied_at.values()) if model.applied_at else None
+        texts = {
+            "step": f"step {model.step:,}" + (f" of {total:,}" if total else ""),
+            "epoch": f"epoch {model.step / model.batches_per_epoch:,.1f}" if model.batches_per_epoch else "",
+            "speed": "" if math.isnan(speed) else f"{speed:,.0f} steps/s" if speed >= 10 else f"{speed:.1f} steps/s",
+            "frames": f"{self._frames.frames_per_second():.1f} frames/s",
+            "dropped": f"dropped {model.run.dropped if model.run is not None else 0:,}",
+            "applied": "" if applied is None else f"applied at step {applied:,}",
+        }
+        for name, text in texts.items():
+            if self.fields[name].text() != text:
+                self.fields[name].setText(text)

@@ -1,0 +1,309 @@
+"""What the actions of the window do."""
+
+import os
+from typing import TYPE_CHECKING, Callable, Dict, Optional
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz import __version__
+from qatviz.errors import QatvizError
+from qatviz.gui.dialogs.details import DetailsDialog
+from qatviz.gui.widgets.banner import GOOD
+from qatviz.gui.widgets.figures.figure import FigureError, save_csv, save_png
+from qatviz.gui.window import actions as a
+from qatviz.protocol import commands as c
+from qatviz.settings import QUANTIZER_SETTINGS
+
+if TYPE_CHECKING:
+    from qatviz.gui.window.main_window import MainWindow
+
+#: Steps that "Train on" adds to a run that is done.
+MORE_STEPS = 2000
+_SMALLEST_FONT, _LARGEST_FONT = 7, 24
+_FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
+
+
+class WindowActions:
+    """One method for each of :data:`qatviz.gui.window.actions.DECLARATIONS`, by its name."""
+
+    def __init__(self, window: "MainWindow"):
+        self._window = window
+        window.launcher.report_written.connect(self._on_report_written)
+
+    def by_name(self) -> Dict[str, Callable[[], None]]:
+        """The handlers of all actions."""
+        return {name: getattr(self, name) for name in a.DECLARATIONS}
+
+    # Files
+
+    def new_run(self, data: str = "", model: str = "") -> None:
+        from qatviz.gui.dialogs.new_run.dialog import NewRunDialog  # the window is on screen sooner
+
+        window = self._window
+        dialog = NewRunDialog(window.context, window.launcher, window)
+        if data:
+            dialog.open_data(data)
+        if model:
+            dialog.open_model(model)
+        dialog.wanted.connect(lambda wanted: window.launcher.begin(wanted.arguments()))
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.open()
+
+    def open_run(self) -> None:
+        path = QtWidgets.QFileDialog.getExistingDirectory(self._window, "Open run directory", self._directory())
+        if path:
+            self.open_path(path)
+
+    def open_data(self) -> None:
+        path, _ = QtWidgets.QFileDialog.getOpenFileName(
+            self._window, "Open data set", self._directory(), "Data sets (*.npz *ubyte *ubyte.gz);;All files (*)"
+        )
+        if path:
+            self.open_path(path)
+
+    def open_path(self, path: str) -> None:
+        """Open whatever it is: a run directory is shown, a model or data set is proposed for a new run; else it is said
+        what it is not.
+        """
+        self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
+        try:
+            kind = self._window.launcher.kind_of(path)
+        except QatvizError as error:
+            self._window.show_failure(str(error))
+            return
+        self._window.recent.add(path)
+        if kind == "run":
+            self._window.launcher.show_record(path)
+        elif kind == "model":
+            self.new_run(model=path)
+        else:
+            self.new_run(path)
+
+    def export(self) -> None:
+        self._window.exports.open()
+
+    def save_picture(self) -> None:
+        self._save("Save picture of the window", "qatviz.png", "PNG (*.png)", lambda path: save_png(self._window, path))
+
+    def save_table(self) -> None:
+        layers = self._window.panels["layers"]
+        self._save("Save table of tensors", "tensors.csv", "CSV (*.csv)", lambda path: save_csv(layers.table(), path))
+
+    def report(self) -> None:
+        window, directory = self._window, self._window.prepared.directory
+        path, _ = QtWidgets.QFileDialog.getSaveFileName(
+            window, "Save report", os.path.join(directory or self._directory(), "report.html"), "HTML (*.html)"
+        )
+        if path:
+            path += "" if os.path.splitext(path)[1] else ".html"
+            window.launcher.write_report(window.model, directory, path)
+
+    def _on_report_written(self, path: str) -> None:
+        self._window.banner.say(
+            f"Saved the report {path}",
+            GOOD,
+            "",
+            "Open it",
+            lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)),
+        )
+
+    def tensorboard(self) -> None:
+        path = QtWidgets.QFileDialog.getExistingDirectory(
+            self._window, "Where to write TensorBoard files", self._directory()
+        )
+        if path:
+            self._window.launcher.write_tensorboard(self._window.model, path)
+
+    def quit(self) -> None:
+        QtWidgets.QApplication.instance().closeAllWindows()
+
+    # Settings
+
+    def undo(self) -> None:
+        self._window.edits.undo()
+
+    def redo(self) -> None:
+        self._window.edits.redo()
+
+    def apply(self) -> None:
+        self._window.edits.apply()
+
+    def discard(self) -> None:
+        self._window.edits.discard()
+
+    def more_bits(self) -> None:
+        self._change_bits(1)
+
+    def fewer_bits(self) -> None:
+        self._change_bits(-1)
+
+    def next_tensor(self) -> None:
+        self._move_selection(1)
+
+    def previous_tensor(self) -> None:
+        self._move_selection(-1)
+
+    # The run
+
+    def pause(self) -> None:
+        self._send(c.Resume() if self._window.model.state == "paused" else c.Pause())
+
+    def step(self) -> None:
+        self._send(c.SingleStep())
+
+    def step_10(self) -> None:
+        self._send(c.SingleStep(10))
+
+    def stop(self) -> None:
+        self._window.model.run.request_stop()
+
+    def evaluate(self) -> None:
+        self._send(c.Evaluate())
+
+    def checkpoint(self) -> None:
+        self._send(c.SaveCheckpoint())
+
+    def go_back(self) -> None:
+        self._send(c.Undo())
+
+    def go_forward(self) -> None:
+        self._send(c.Redo())
+
+    def resume(self) -> None:
+        self._window.launcher.begin(["--resume", self._window.prepared.directory])
+
+    def train_on(self) -> None:
+        """Go on with a run whose steps are all done."""
+        steps = self._window.model.step + MORE_STEPS
+        self._window.launcher.begin(["--resume", self._window.prepared.directory, "--steps", str(steps)])
+
+    def fork(self) -> None:
+        """Choose a checkpoint; a second run from there opens in a window of its own."""
+        window = self._window
+        directory = window.prepared.directory
+        try:
+            names = window.launcher.checkpoints(directory)
+        except QatvizError as error:
+            window.show_failure(str(error))
+            return
+        if not names:
+            window.show_failure("There is no checkpoint to fork from yet: make one with Ctrl+S.")
+            return
+        name, accepted = QtWidgets.QInputDialog.getItem(
+            window, "Fork", "Start a second run from the checkpoint", names, len(names) - 1, False
+        )
+        if accepted:
+            out = window.launcher.new_directory(window.model.network.name)
+            window.launcher.begin(["--fork", f"{directory}@{name}", "--out", out], True)
+
+    # The window
+
+    def reset_layout(self) -> None:
+        self._window.docks.arrange()
+
+    def full_screen(self) -> None:
+        self._window.setWindowState(self._window.windowState() ^ QtCore.Qt.WindowFullScreen)
+
+    def larger(self) -> None:
+        self._set_font(self._window.font().pointSize() + 1)
+
+    def smaller(self) -> None:
+        self._set_font(self._window.font().pointSize() - 1)
+
+    def normal_size(self) -> None:
+        self._set_font(0)
+
+    def use_theme(self, name: str) -> None:
+        """``dark``, ``light`` or ``system``."""
+        self._window.settings.setValue(_THEME, name)
+        self._window.theme.use(name)
+
+    def shortcuts(self) -> None:
+        from qatviz.gui.dialogs.shortcuts import ShortcutsDialog
+
+        named = self._window.named
+        groups = [(title.replace("&", ""), [named[name] for name in names if name]) for title, names in a.MENUS.items()]
+        dialog = ShortcutsDialog(groups, self._window)
+        dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        dialog.open()
+
+    def about(self) -> None:
+        terms = "".join(f"<p><b>{s.label}</b>: {s.help}</p>" for s in QUANTIZER_SETTINGS.values())
+        QtWidgets.QMessageBox.about(
+            self._window,
+            "About qatviz",
+            f"<h3>qatviz {__version__}</h3><p>See and steer quantization-aware training while it runs.</p>{terms}",
+        )
+
+    def show_details(self, title: str, text: str) -> None:
+        """A long text that can be copied."""
+        dialog = DetailsDialog("What happened", title, text, self._window)
+        dialog.unfold.setChecked(True)
+        dialog.open()
+
+    def may_close(self) -> bool:
+        """Whether the window can be closed; asks where something would be lost."""
+        window = self._window
+        run, prepared = window.model.run, window.prepared
+        lost = (
+            run is not None
+            and not (prepared and prepared.directory)
+            and run.state in ("running", "paused")
+            and run.step
+        )
+        if not lost:
+            return True
+        answer = QtWidgets.QMessageBox.question(
+            window,
+            "Close qatviz",
+            f"This run is not recorded: its {run.step:,} steps would be lost. Close all the same?",
+            QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel,
+            QtWidgets.QMessageBox.Cancel,
+        )
+        return answer == QtWidgets.QMessageBox.Close
+
+    # Inside
+
+    def _send(self, command: c.Command) -> None:
+        try:
+            self._window.model.run.send(command)
+        except QatvizError as error:
+            self._window.show_failure(str(error))
+
+    def _change_bits(self, by: int) -> None:
+        model, edits = self._window.model, self._window.edits
+        setting = QUANTIZER_SETTINGS["num_bits"]
+        for name in model.selected:
+            bits = edits.value(name, "num_bits") + by
+            if setting.low <= bits <= setting.high:
+                edits.edit([name], "num_bits", bits)
+
+    def _move_selection(self, by: int) -> None:
+        model = self._window.model
+        names = [tensor.name for tensor in model.tensors]
+        if names:
+            name = names[(names.index(model.current) + by) % len(names)]
+            model.select([name], name)
+
+    def _set_font(self, points: int) -> None:
+        points = points and min(max(points, _SMALLEST_FONT), _LARGEST_FONT)
+        self._window.settings.setValue(_FONT, points)
+        self._window.theme.set_font_points(points)
+
+    def _directory(self) -> str:
+        return self._window.settings.value(_DIRECTORY, os.path.expanduser("~"))
+
+    def _save(self, title: str, name: str, kinds: str, save: Callable[[str], None]) -> Optional[str]:
+        path, _ = QtWidgets.QFileDialog.getSaveFileName(
+            self._window, title, os.path.join(self._directory(), name), kinds
+        )
+        if not path:
+            return None
+        self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
+        try:
+            save(path)
+        except FigureError as error:
+            self._window.show_failure(str(error))
+            return None
+        self._window.banner.say(f"Saved {path}", GOOD)
+        return path

@@ -1,0 +1,1 @@
+"""The drawing of a network: its layers, their layout, their texts."""

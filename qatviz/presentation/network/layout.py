@@ -1,0 +1,211 @@
+"""Where the nodes of a directed acyclic graph go when it is drawn: in layers, without overlaps, folded to fit.
+
+After Sugiyama, Tagawa and Toda (1981): layers by longest path, an order within each by barycentres so that few edges
+cross, then coordinates. An edge that passes through a layer is given a lane there, as if it were a narrow node. What is
+long and narrow, as most networks are, is cut where one value alone goes on, and the parts are put side by side.
+"""
+
+from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.presentation.network.layers import Layers, lay_in_layers
+
+DOWN, RIGHT = "down", "right"
+Edge = Tuple[str, str]
+Size = Tuple[float, float]
+
+#: Space between layers, between neighbours in a layer, between parts; how far an edge goes straight before a turn.
+LAYER_GAP, NEIGHBOUR_GAP, PART_GAP, TURN = 26.0, 18.0, 44.0, 13.0
+#: More than this many parts are hard to follow.
+MOST_PARTS = 10
+#: Every further part has to make the drawing at least this much larger.
+PART_PENALTY = 0.93
+#: Lengths that differ by less are equal: far less than a pixel.
+_EQUAL = 1e-3
+
+
+class GraphLayout(NamedTuple):
+    """A drawing of a graph.
+
+    Attributes
+    ----------
+    boxes : dict of str to (x, y, width, height)
+        Of every node; ``x`` and ``y`` from 0, downwards.
+    routes : dict of (str, str) to np.ndarray
+        float64 ``[n, 2]``: points of every edge from the border of its source to that of its target. Where two points
+        differ in both coordinates a curve is drawn that leaves and arrives along the flow.
+    layers : tuple of tuple of str
+        The names in each layer, in order.
+    width, height : float
+    flow : str
+        ``down`` or ``right``.
+    parts : int
+        How many there are side by side.
+    """
+
+    boxes: Dict[str, Tuple[float, float, float, float]]
+    routes: Dict[Edge, np.ndarray]
+    layers: Tuple[Tuple[str, ...], ...]
+    width: float
+    height: float
+    flow: str
+    parts: int
+
+    def scale_in(self, width: float, height: float) -> float:
+        """How large it can be drawn in a window of this size."""
+        return min(width / self.width, height / self.height)
+
+
+def layered_layout(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str = DOWN, parts: int = 1) -> GraphLayout:
+    """Lay a graph out.
+
+    Parameters
+    ----------
+    sizes : dict of str to (width, height)
+        Of every node.
+    edges : sequence of (str, str)
+        From, to; each once.
+    flow : str
+        Whether edges go ``down`` or to the ``right``.
+    parts : int
+        In how many parts to cut it; fewer where there are not as many places to cut.
+
+    Raises
+    ------
+    ValueError
+        If an edge has an end that is no node, or there is a cycle.
+    """
+    return _drawn(_fold(_in_layers(sizes, edges, flow), parts))
+
+
+def fitting_layout(
+    sizes: Dict[str, Size], edges: Sequence[Edge], width: float, height: float, flow: Optional[str] = None
+) -> GraphLayout:
+    """The layout that can be drawn largest in a window of ``width`` x ``height``, up to its natural size.
+
+    ``flow`` is chosen, too, unless it is given. Raises as :func:`layered_layout` does.
+    """
+    best, best_score = None, -1.0
+    for direction in (DOWN, RIGHT) if flow is None else (flow,):
+        layers = _in_layers(sizes, edges, direction)
+        for parts in range(1, len(layers.cuttable[: MOST_PARTS - 1]) + 2):
+            folded = _fold(layers, parts)
+            score = min(width / folded.width, height / folded.height, 1.0) * PART_PENALTY ** (parts - 1)
+            if score > best_score:
+                best, best_score = folded, score
+    return _drawn(best)
+
+
+class _Input(NamedTuple):
+    """A graph in layers for one flow; ``begins`` and ``thickness`` are of the layers, along the flow."""
+
+    layers: Layers
+    sizes: Dict[str, Size]
+    flow: str
+    begins: np.ndarray
+    thickness: np.ndarray
+    low: np.ndarray
+    high: np.ndarray
+
+    @property
+    def cuttable(self) -> List[int]:
+        return self.layers.cuttable
+
+
+class _Folded(NamedTuple):
+    """Where the layers lie: from ``begins`` along the flow, ``shift`` from their places across it."""
+
+    input: _Input
+    gutters: Dict[int, float]
+    begins: np.ndarray
+    shift: np.ndarray
+    width: float
+    height: float
+
+
+def _in_layers(sizes: Dict[str, Size], edges: Sequence[Edge], flow: str) -> _Input:
+    along = 1 if flow == DOWN else 0
+    layers = lay_in_layers({name: size[1 - along] for name, size in sizes.items()}, edges, NEIGHBOUR_GAP)
+    thickness = np.array([max(sizes[key][along] if key in sizes else 0.0 for key in layer) for layer in layers.order])
+    begins = np.concatenate([[0.0], np.cumsum(thickness + LAYER_GAP)[:-1]])
+    low, high = (
+        np.array([pick(layers.across[key] + half * layers.breadth[key] for key in layer) for layer in layers.order])
+        for pick, half in ((min, -0.5), (max, 0.5))
+    )
+    return _Input(layers, sizes, flow, begins, thickness, low, high)
+
+
+def _fold(found: _Input, parts: int) -> _Folded:
+    """Cut into parts, side by side with a gutter between them for the edge that goes on."""
+    cuts = _cuts(found, parts)
+    bounds = [0, *cuts, len(found.begins)]
+    begins, shift = found.begins.copy(), np.zeros(len(found.begins))
+    gutters, end = {}, 0.0
+    for first, last in zip(bounds[:-1], bounds[1:]):
+        if first:
+            gutters[first] = end + PART_GAP / 2
+            end += PART_GAP
+        low = found.low[first:last].min()
+        shift[first:last] = end - low
+        end += found.high[first:last].max() - low
+        begins[first:last] += (TURN if cuts else 0.0) - found.begins[first]
+    length = float((begins + found.thickness).max()) + (TURN if cuts else 0.0)
+    extent = (end, length) if found.flow == DOWN else (length, end)
+    return _Folded(found, gutters, begins, shift, float(extent[0]), float(extent[1]))
+
+
+def _drawn(folded: _Folded) -> GraphLayout:
+    layers, sizes, flow, _, thickness = folded.input[:5]
+    begins = folded.begins
+    along = 1 if flow == DOWN else 0
+    depth = {name: size[along] for name, size in sizes.items()}
+    places = {
+        key: (begins[index], begins[index] + thickness[index], layers.across[key] + folded.shift[index])
+        for index, layer in enumerate(layers.order)
+        for key in layer
+    }
+    boxes = {}
+    for name, size in sizes.items():
+        begin, end, middle = places[name]
+        corner = (float(middle - size[1 - along] / 2), float((begin + end - depth[name]) / 2))
+        boxes[name] = (corner if flow == DOWN else corner[::-1]) + tuple(size)
+    routes = {
+        edge: _route(chain, places, depth, layers.rank, folded.gutters, flow) for edge, chain in layers.chains.items()
+    }
+    names = tuple(tuple(key for key in layer if key in sizes) for layer in layers.order)
+    return GraphLayout(boxes, routes, names, folded.width, folded.height, flow, len(folded.gutters) + 1)
+
+
+def _cuts(found: _Input, parts: int) -> List[int]:
+    """The layers that begin a new part: as evenly as can be, where a single value goes on."""
+    length = found.begins[-1] + found.thickness[-1]
+    cuts: List[int] = []
+    for number in range(1, parts):
+        free = [index for index in found.cuttable if not cuts or index > cuts[-1]]
+        if not free:
+            break
+        cuts.append(min(free, key=lambda index: abs(found.begins[index] - number * length / parts)))
+    return cuts
+
+
+def _route(
+    chain: Sequence, places: Dict, depth: Dict[str, float], rank: Dict, gutters: Dict[int, float], flow: str
+) -> np.ndarray:
+    """Points of an edge through its lanes, around the ends of parts."""
+    points: List[Tuple[float, float]] = []
+    for key, following in zip(chain[:-1], chain[1:]):
+        begin, end, middle = places[key]
+        if key in depth and depth[key] < end - begin - _EQUAL:
+            points.append(((begin + end + depth[key]) / 2, middle))  # straight as far as its higher neighbours go
+        points.append((end, middle))
+        next_begin, next_end, next_middle = places[following]
+        cut = rank[following]
+        if cut in gutters:
+            turn, back = end + TURN, next_begin - TURN
+            points += [(turn, middle), (turn, gutters[cut]), (back, gutters[cut]), (back, next_middle)]
+        points.append((next_begin, next_middle))
+        if following in depth and depth[following] < next_end - next_begin - _EQUAL:
+            points.append(((next_begin + next_end - depth[following]) / 2, next_middle))
+    found = np.array(points)
+    return found[:, ::-1].copy() if flow == DOWN else found

@@ -1,0 +1,187 @@
+"""A look at a data set before anything is trained on it: some examples as pictures, how many of each class."""
+
+from typing import NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.presentation.numbers import shape_text
+
+REGRESSION = "regression"
+#: Examples that are shown.
+N_SAMPLES = 32
+#: Longer sides are reduced to this many pixels; a strip of features to twice as many columns.
+LARGEST_SIDE = 64
+#: Bins of the histogram of targets, and the rows (evenly spaced) from which the range of each feature is taken.
+_BINS, _RANGE_ROWS = 24, 4096
+GREY, RGB, ROWS = "grey", "rgb", "rows"
+
+
+class DataLook(NamedTuple):
+    """What a data set holds.
+
+    Attributes
+    ----------
+    name, task : str
+    input_shape : tuple of int
+        Of one example.
+    outputs : int
+        Classes, or numbers to be predicted.
+    train_examples, test_examples : int
+    values : str
+        What the stored numbers are and how a network sees them, in words.
+    kind : str
+        "grey" and "rgb": pictures; "rows": rows of features.
+    samples : np.ndarray
+        uint8: pictures ``[n, height, width]`` or ``[n, height, width, 3]``; rows ``[n, columns]``, where 0 is the least
+        and 255 the largest value of that feature.
+    captions : tuple of str
+        Of each sample: its class or target.
+    groups : tuple of str
+        What is counted: names of classes, or intervals of the (first) target.
+    train_counts, test_counts : np.ndarray
+        int64, one for each group.
+    notes : tuple of str
+        What looks unintended, or is not shown as it is.
+    """
+
+    name: str
+    task: str
+    input_shape: Tuple[int, ...]
+    outputs: int
+    train_examples: int
+    test_examples: int
+    values: str
+    kind: str
+    samples: np.ndarray
+    captions: Tuple[str, ...]
+    groups: Tuple[str, ...]
+    train_counts: np.ndarray
+    test_counts: np.ndarray
+    notes: Tuple[str, ...] = ()
+
+    @property
+    def is_regression(self) -> bool:
+        return self.task == REGRESSION
+
+    def describe(self) -> str:
+        """``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
+        what = "target" if self.is_regression else "class"
+        plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
+        return (
+            f"{example_text(self.input_shape)}, {self.outputs:,} {what}{plural}, {self.train_examples:,} + "
+            f"{self.test_examples:,} examples"
+        )
+
+
+def example_text(shape: Sequence[int]) -> str:
+    """What one example is: ``28×28×1``, ``13 features``."""
+    if len(shape) == 1:
+        return f"{shape[0]:,} feature{'' if shape[0] == 1 else 's'}"
+    return shape_text(shape)
+
+
+def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataLook:
+    """A look at ``dataset``, with nothing of it kept but the samples.
+
+    Parameters
+    ----------
+    dataset : qatviz.data.Dataset
+    value_range : (float, float), optional
+        Least and largest value of the training examples, where they are known already.
+    notes : sequence of str
+        What is known of it besides.
+    """
+    x, y = dataset.x_train, dataset.y_train
+    task, outputs = dataset.task, int(dataset.num_outputs)
+    low, high = value_range if value_range is not None else (float(x.min()), float(x.max()))
+    if task == REGRESSION:
+        chosen = np.linspace(0, len(x) - 1, min(N_SAMPLES, len(x))).astype(np.int64)
+        captions = tuple(", ".join(f"{value:.4g}" for value in np.ravel(y[row])[:3]) for row in chosen)
+        groups, counts = _target_counts(y, dataset.y_test)
+    else:
+        chosen = of_every_class(y, N_SAMPLES)
+        captions = tuple(dataset.class_names[label] for label in y[chosen])
+        groups = tuple(dataset.class_names)
+        counts = [np.bincount(labels, minlength=outputs).astype(np.int64) for labels in (y, dataset.y_test)]
+    kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
+    return DataLook(
+        dataset.name,
+        task,
+        tuple(map(int, x.shape[1:])),
+        outputs,
+        len(x),
+        len(dataset.x_test),
+        _values(x.dtype, low, high),
+        kind,
+        samples,
+        captions,
+        groups,
+        counts[0],
+        counts[1],
+        tuple(notes) + shown,
+    )
+
+
+def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
+    """Indices of up to ``n`` examples, the classes in turn: the first of each, then the second of each, ..."""
+    order = np.argsort(labels, kind="stable")
+    ordered = labels[order]
+    starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
+    sizes = np.diff(np.r_[starts, len(order)])
+    turn = np.arange(len(order)) - np.repeat(starts, sizes)
+    by_turn = np.lexsort((ordered, turn))[:n]
+    return order[by_turn]
+
+
+def _values(dtype: np.dtype, low: float, high: float) -> str:
+    if dtype == np.uint8:
+        return f"uint8 from {low:.0f} to {high:.0f}, fed as x / 255"
+    return f"float32 from {low:.4g} to {high:.4g}, fed as they are"
+
+
+def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
+    channels = images.shape[3]
+    notes: Tuple[str, ...] = ()
+    if channels not in (1, 3):
+        notes = (f"of {channels} channels the pictures show the first{'' if channels < 3 else ' three'}",)
+    pixels = _reduced(images[..., : 1 if channels < 3 else 3].astype(np.float64))
+    if images.dtype != np.uint8:
+        pixels = (pixels - low) * (255.0 / (high - low if high > low else 1.0))
+    samples = np.floor(np.clip(pixels, 0, 255) + 0.5).astype(np.uint8)
+    return (RGB, samples, notes) if samples.shape[3] == 3 else (GREY, np.ascontiguousarray(samples[..., 0]), notes)
+
+
+def _reduced(images: np.ndarray) -> np.ndarray:
+    """Means over blocks of pixels, so that no side is longer than :data:`LARGEST_SIDE`."""
+    n, height, width, channels = images.shape
+    rows, columns = -(-height // LARGEST_SIDE), -(-width // LARGEST_SIDE)
+    factor = max(rows, columns)
+    if factor == 1:
+        return images
+    rows, columns = min(factor, height), min(factor, width)
+    images = images[:, : height // rows * rows, : width // columns * columns]
+    blocks = images.reshape(n, images.shape[1] // rows, rows, images.shape[2] // columns, columns, channels)
+    return blocks.mean(axis=(2, 4))
+
+
+def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tuple[str, ...]]:
+    some = rows[:: -(-len(rows) // _RANGE_ROWS)]
+    picked = rows[chosen].astype(np.float64)
+    low = np.minimum(some.min(axis=0), picked.min(axis=0))
+    span = np.maximum(some.max(axis=0), picked.max(axis=0)).astype(np.float64) - low
+    scaled = (picked - low) * (255.0 / np.where(span > 0, span, 1.0))
+    width = -(-scaled.shape[1] // (2 * LARGEST_SIDE))
+    note: Tuple[str, ...] = ()
+    if width > 1:
+        scaled = scaled[:, : scaled.shape[1] // width * width].reshape(len(scaled), -1, width).mean(axis=2)
+        note = (f"each column of the picture is the mean of {width} features",)
+    return ROWS, np.floor(scaled + 0.5).astype(np.uint8), note
+
+
+def _target_counts(train: np.ndarray, test: np.ndarray):
+    """Intervals of the first target, and how many examples of each part lie in them."""
+    firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
+    low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)
+    edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)
+    groups = tuple(f"{a:.4g} to {b:.4g}" for a, b in zip(edges[:-1], edges[1:]))
+    return groups, [np.histogram(part, edges)[0].astype(np.int64) for part in firsts]

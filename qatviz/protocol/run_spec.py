@@ -1,0 +1,198 @@
+"""Everything that makes a run, before it begins: frozen, and JSON-able but for the data."""
+
+from dataclasses import dataclass, field, replace
+from typing import Any, Dict, FrozenSet, Optional
+
+from qatviz import __version__
+from qatviz.data import Dataset
+from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.metric import REGRESSION, Metric, metric_of
+from qatviz.network.graph import Network
+from qatviz.network.keras_import.origin import KerasOrigin
+from qatviz.network.layers import Softmax
+from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.protocol.schedule import Schedule, changed, from_rows, to_rows
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.training.moments import Arrays, Moment
+
+OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
+MAX_BATCH_SIZE = 65536
+
+
+@dataclass(frozen=True)
+class Placement:
+    """Where the graph runs: session target (``grpc://host:port``; empty: in this process), device, threads (0: all
+    cores).
+    """
+
+    target: str = ""
+    device: str = ""
+    intra_op_threads: int = 0
+    inter_op_threads: int = 0
+
+
+@dataclass(frozen=True, eq=False)
+class RunSpec:
+    """A run to be.
+
+    Attributes
+    ----------
+    network : Network
+    dataset : Dataset
+    data_spec : str
+        What :func:`qatviz.data.load` was given, for resuming.
+    book : SettingsBook
+        Initial settings; its plan is the network's.
+    batch_size, optimizer, seed
+        ``seed`` decides initial parameters, batches and dropout.
+    steps : int or None
+        Steps in all; None: until stopped.
+    schedule : tuple of (int, ChangeSettings or ApplyPreset)
+        Changes that take effect at given steps.
+    placement : Placement
+    telemetry : bool
+        Error measures with every step.
+    start : Moment, optional
+        Go on from here (resume, fork).
+    parameters : dict of str to np.ndarray, optional
+        float32 arrays by ``layer.parameter`` to begin with, such as those of a trained model; by default seeded ones.
+    keras : KerasOrigin, optional
+        The Keras model that the network was imported from.
+    """
+
+    network: Network
+    dataset: Dataset
+    data_spec: str
+    book: SettingsBook
+    batch_size: int = 64
+    optimizer: str = "adam"
+    seed: int = 0
+    steps: Optional[int] = 2000
+    schedule: Schedule = ()
+    placement: Placement = field(default_factory=Placement)
+    telemetry: bool = True
+    start: Optional[Moment] = None
+    parameters: Optional[Arrays] = None
+    keras: Optional[KerasOrigin] = None
+
+    def __post_init__(self):
+        _check_whole("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
+        _check_whole("seed", self.seed, 0, 2**32 - 1)
+        if self.steps is not None:
+            _check_whole("steps", self.steps, 0, 10**9)
+        if self.optimizer not in OPTIMIZER_NAMES:
+            raise SettingError(f"optimizer is {self.optimizer!r}: expected one of {', '.join(OPTIMIZER_NAMES)}")
+        if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
+            raise NetworkError(
+                f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but "
+                f"{self.dataset.name} has {tuple(self.dataset.input_shape)}"
+            )
+        _check_output(self.network, self.dataset)
+        if self.parameters is not None:
+            _check_parameters(self.network, self.parameters)
+        book = self.book
+        for _, command in self.schedule:  # a mistake in it should show now, not at step 5,000
+            book, _ = changed(book, command)
+
+    @property
+    def plan(self) -> QuantizationPlan:
+        return self.book.plan
+
+    @property
+    def metric(self) -> Metric:
+        """What evaluations measure."""
+        return metric_of(self.dataset.task)
+
+    @property
+    def fixed(self) -> FrozenSet[str]:
+        """Parameters that are not trained, because the user's own model has no such arrays (the gamma of a batch norm
+        without one): what was trained could not go back there.
+        """
+        if self.keras is None:
+            return frozenset()
+        return frozenset(set(self.network.all_parameter_shapes()) - set(self.keras.arrays))
+
+    def description(self) -> Dict[str, Any]:
+        """JSON-able form for the record of the run; ``parameters``, which are not, it keeps beside it."""
+        description = {
+            "qatviz": __version__,
+            "network": self.network.to_dict(),
+            "data": self.data_spec,
+            "data_name": self.dataset.name,
+            "data_fingerprint": self.dataset.fingerprint,
+            "task": self.dataset.task,
+            "batch_size": self.batch_size,
+            "optimizer": self.optimizer,
+            "seed": self.seed,
+            "steps": self.steps,
+            "settings": self.book.to_dict(),
+            "schedule": to_rows(self.schedule),
+        }
+        if self.keras is not None:
+            description["keras"] = self.keras.to_dict()
+        return description
+
+    @classmethod
+    def from_description(cls, description: Dict[str, Any], dataset: Dataset, **changes: Any) -> "RunSpec":
+        """The spec that :meth:`description` wrote, on ``dataset``; ``changes`` replace fields.
+
+        Raises
+        ------
+        RecordError
+            If something is missing, or the data is not the data of the run.
+        """
+        try:
+            if dataset.fingerprint != description["data_fingerprint"]:
+                raise RecordError(
+                    f"{description['data']}: the data is not what the run was trained on (fingerprint "
+                    f"{dataset.fingerprint} instead "
+                    f"of {description['data_fingerprint']})"
+                )
+            network = Network.from_dict(description["network"])
+            spec = cls(
+                network=network,
+                dataset=dataset,
+                data_spec=description["data"],
+                book=SettingsBook.from_dict(quantization_plan(network), description["settings"]),
+                batch_size=description["batch_size"],
+                optimizer=description["optimizer"],
+                seed=description["seed"],
+                steps=description["steps"],
+                schedule=from_rows(description["schedule"]),
+                keras=KerasOrigin.from_dict(description["keras"]) if "keras" in description else None,
+            )
+        except (KeyError, TypeError, ValueError) as error:
+            raise RecordError(f"the description of the run is incomplete: {error!r}") from error
+        return replace(spec, **changes)
+
+
+def _check_output(network: Network, dataset: Dataset) -> None:
+    is_regression, shape = dataset.task == REGRESSION, network.shapes[network.output]
+    if network.num_outputs != dataset.num_outputs or len(shape) != 1:
+        raise NetworkError(
+            f"network {network.name!r}: layer {network.output!r} puts out shape {shape}, but {dataset.name} "
+            f"has {dataset.num_outputs} {'numbers to predict' if is_regression else 'classes'}"
+        )
+    if is_regression and isinstance(network.layer(network.output), Softmax):
+        raise NetworkError(
+            f"network {network.name!r}: layer {network.output!r} is a Softmax, whose outputs lie between 0 and "
+            "1 and add up to 1; "
+            f"to predict the numbers of {dataset.name} the network has to end without it"
+        )
+
+
+def _check_parameters(network: Network, parameters: Arrays) -> None:
+    expected = {name: tuple(shape) for name, shape in network.all_parameter_shapes().items()}
+    for name in sorted({*expected, *parameters}):
+        array = parameters.get(name)
+        found = "nothing" if array is None else f"{array.dtype} {array.shape}"
+        wanted = f"float32 {expected[name]}" if name in expected else "nothing"
+        if found != wanted:
+            raise NetworkError(
+                f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}"
+            )
+
+
+def _check_whole(name: str, value: Any, low: int, high: int) -> None:
+    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
+        raise SettingError(f"{name} is {value!r}: expected a whole number from {low} to {high}")

@@ -1,0 +1,173 @@
+"""All settings of a run at one moment, and how paths such as ``conv*.weights.num_bits`` name them.
+
+Framework-free and immutable: a change makes a new book and says what changed, or raises and changes nothing.
+"""
+
+from dataclasses import dataclass, replace
+from fnmatch import fnmatchcase
+from typing import Any, Dict, Iterable, List, Optional, Tuple
+
+from qatviz.errors import SettingError
+from qatviz.network.plan import QuantizationPlan, QuantizedTensor
+from qatviz.presets import preset_settings
+from qatviz.protocol.events import Change
+from qatviz.settings import (
+    ACTIVATIONS,
+    KINDS,
+    QUANTIZER_SETTINGS,
+    RUN,
+    RUN_SETTINGS,
+    WEIGHTS,
+    QuantizerSettings,
+    RunSettings,
+    quantizer_setting,
+    quantizer_settings,
+    run_setting,
+)
+
+
+@dataclass(frozen=True)
+class SettingsBook:
+    """Settings of the run and of every group of tensors of ``plan`` (in the order of ``plan.groups``)."""
+
+    plan: QuantizationPlan
+    quantizers: Tuple[QuantizerSettings, ...]
+    run: RunSettings
+
+    @classmethod
+    def from_preset(
+        cls,
+        plan: QuantizationPlan,
+        preset: str,
+        weights: Optional[Dict[str, Any]] = None,
+        activations: Optional[Dict[str, Any]] = None,
+        run: RunSettings = RunSettings(),
+    ) -> "SettingsBook":
+        """A preset, with settings of all weights and of all activations replaced by those given."""
+        overrides = {WEIGHTS: weights or {}, ACTIVATIONS: activations or {}}
+        leaders = [plan.tensors[members[0]] for members in plan.groups]
+        quantizers = []
+        for tensor in leaders:
+            settings = preset_settings(preset, tensor.kind, tensor.op_kind)
+            checked = {}
+            for name, value in overrides[tensor.kind].items():
+                path = f"{tensor.kind}.{name}"
+                checked[name] = quantizer_setting(name, tensor.kind, path).check(value, path, tensor.kind)
+            quantizers.append(replace(settings, **checked))
+        return cls(plan, tuple(quantizers), run)
+
+    def of(self, tensor: str) -> QuantizerSettings:
+        """Settings of the tensor of this name."""
+        return self.quantizers[self._group(self.plan.index(tensor))]
+
+    def change(self, assignments: Iterable[Tuple[str, Any]]) -> Tuple["SettingsBook", Tuple[Change, ...]]:
+        """The book after ``(path, value)`` assignments in order, and what they changed (nothing twice, no-ops left
+        out).
+
+        A value may be text, as on the command line. Tensors of one group change together.
+
+        Raises
+        ------
+        SettingError
+            If a path names nothing, or a value is not allowed; then nothing has changed.
+        """
+        book = self
+        for path, value in assignments:
+            book = book._assign(path, value)
+        return book, self.differences(book)
+
+    def with_preset(self, preset: str) -> Tuple["SettingsBook", Tuple[Change, ...]]:
+        """The book with the quantizers of a preset, and what that changes."""
+        book = replace(self, quantizers=self.from_preset(self.plan, preset).quantizers)
+        return book, self.differences(book)
+
+    def differences(self, other: "SettingsBook") -> Tuple[Change, ...]:
+        """What changes from this book to ``other``, by full path."""
+        changes = [
+            Change(f"{RUN}.{name}", getattr(self.run, name), getattr(other.run, name))
+            for name in RUN_SETTINGS
+            if getattr(self.run, name) != getattr(other.run, name)
+        ]
+        for tensor in self.plan.tensors:
+            old, new = self.of(tensor.name), other.of(tensor.name)
+            changes += [
+                Change(f"{tensor.name}.{name}", getattr(old, name), getattr(new, name))
+                for name in QUANTIZER_SETTINGS
+                if getattr(old, name) != getattr(new, name)
+            ]
+        return tuple(changes)
+
+    def to_dict(self) -> Dict[str, Any]:
+        """JSON-able: run settings and, by tensor name, quantizer settings."""
+        return {
+            "run": self.run.to_dict(),
+            "quantizers": {tensor.name: self.of(tensor.name).to_dict() for tensor in self.plan.tensors},
+        }
+
+    @classmethod
+    def from_dict(cls, plan: QuantizationPlan, record: Dict[str, Any]) -> "SettingsBook":
+        """The book that :meth:`to_dict` wrote; :class:`SettingError` if it does not fit the plan."""
+        try:
+            quantizers = []
+            for members in plan.groups:
+                tensor = plan.tensors[members[0]]
+                values = {
+                    name: value
+                    for name, value in record["quantizers"][tensor.name].items()
+                    if tensor.kind in QUANTIZER_SETTINGS[name].kinds
+                }
+                quantizers.append(quantizer_settings(tensor.kind, tensor.name, **values))
+            return cls(plan, tuple(quantizers), RunSettings(**record["run"]))
+        except (KeyError, TypeError, AttributeError) as error:
+            raise SettingError(f"the recorded settings do not fit the network: {error!r}") from error
+
+    def _group(self, tensor_index: int) -> int:
+        return next(g for g, members in enumerate(self.plan.groups) if tensor_index in members)
+
+    def _assign(self, path: str, value: Any) -> "SettingsBook":
+        pattern, _, name = path.strip().rpartition(".")
+        if pattern == RUN or (not pattern and name in RUN_SETTINGS):
+            setting = run_setting(name)
+            return replace(self, run=replace(self.run, **{name: _value(setting, value, path, "")}))
+        tensors = self.matching(pattern, name, path)
+        quantizers = list(self.quantizers)
+        for tensor in tensors:
+            setting = quantizer_setting(name, tensor.kind, path)
+            group = self._group(self.plan.index(tensor.name))
+            checked = _value(setting, value, f"{tensor.name}.{name}", tensor.kind)
+            quantizers[group] = replace(quantizers[group], **{name: checked})
+        return replace(self, quantizers=tuple(quantizers))
+
+    def matching(self, pattern: str, name: str, path: str) -> List[QuantizedTensor]:
+        """Tensors that ``pattern`` names: ``layer.kind`` with ``*`` and ``?``; a layer alone means both kinds, where
+        the setting ``name`` applies to both.
+        """
+        if name not in QUANTIZER_SETTINGS:
+            raise SettingError(
+                f"{path}: there is no setting {name!r}; there are {', '.join(QUANTIZER_SETTINGS)} and, for the "
+                f"run, {', '.join(RUN + '.' + n for n in RUN_SETTINGS)}"
+            )
+        found = [t for t in self.plan.tensors if fnmatchcase(t.name, pattern)]
+        if not found or pattern.rpartition(".")[2] not in KINDS:
+            found = [
+                t
+                for t in self.plan.tensors
+                if (t in found or fnmatchcase(t.layer, pattern)) and t.kind in QUANTIZER_SETTINGS[name].kinds
+            ]
+        if not found:
+            raise SettingError(
+                f"{path}: no tensor is named {pattern!r}; there are {', '.join(t.name for t in self.plan.tensors)}"
+            )
+        return found
+
+
+def parse_assignment(text: str) -> Tuple[str, str]:
+    """``path=value`` as its two parts; :class:`SettingError` if there is no ``=``."""
+    path, equals, value = text.partition("=")
+    if not equals or not path.strip() or not value.strip():
+        raise SettingError(f"{text!r}: expected PATH=VALUE, such as conv1.weights.num_bits=4")
+    return path.strip(), value.strip()
+
+
+def _value(setting, value, path, kind):
+    return setting.parse(value, path, kind) if isinstance(value, str) else setting.check(value, path, kind)

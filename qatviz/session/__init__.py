@@ -1,0 +1,1 @@
+"""Begin, resume, fork, open and export a run. No argparse, no Qt."""

@@ -1,0 +1,241 @@
+"""Checkpoints on disk: one uncompressed ``.npz`` each, written whole or not at all, trusted by nobody.
+
+A file is a zip archive of ``.npy`` members, so that ``numpy.load`` opens it, too. The member ``__meta__`` holds JSON as
+bytes; it lists the names of all arrays, so that a lost member is noticed. What a member holds is guarded by the CRC-32
+of the archive. Pickles and compressed members are refused.
+"""
+
+import json
+import os
+import re
+import time
+import zipfile
+import zlib
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+
+import numpy as np
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.record.codec import to_json
+
+SUBDIRECTORY = "checkpoints"
+SUFFIX = ".npz"
+_META = "__meta__"
+_UNFINISHED = ".unfinished"
+_ALLOWED_KINDS = "biuf"
+_MAX_ITEM_BYTES = 8
+#: The header that ``numpy.lib.format`` writes (version 1.0). NumPy's own parser evaluates it as Python; not so here.
+_NPY_HEADER = re.compile(
+    rb"\x93NUMPY\x01\x00..\{'descr': '([<>|][biuf][1248])', 'fortran_order': (True|False), "
+    rb"'shape': \(([0-9, ]*)\), \} *\n",
+    re.DOTALL,
+)
+_NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,99}")
+#: Names that Windows keeps for devices, whatever the suffix.
+_DEVICES = re.compile(r"(con|prn|aux|nul|com\d|lpt\d)(\..*)?", re.IGNORECASE)
+#: What a damaged or hostile archive can make zipfile, json and numpy raise.
+_DAMAGE = (zipfile.BadZipFile, zlib.error, RuntimeError, ValueError, TypeError, KeyError, IndexError)
+_DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
+
+
+class CheckpointInfo(NamedTuple):
+    """What a checkpoint is, without its arrays.
+
+    ``created`` is Unix time in seconds; ``branch`` is that of the record it was taken on. ``error`` is empty, or says
+    why the file can't be used; ``step`` is -1 then.
+    """
+
+    name: str
+    step: int
+    reason: str
+    created: float
+    nbytes: int
+    error: str = ""
+    branch: int = 0
+
+
+class CheckpointFiles:
+    """The checkpoints of the run in ``directory``, or other arrays in a subdirectory of their own. Any thread; one name
+    is written by one thread at a time.
+    """
+
+    def __init__(self, directory: Path, subdirectory: str = SUBDIRECTORY):
+        self._run = directory
+        self._directory = directory / subdirectory
+
+    def save(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
+        """Write a checkpoint; one of the same name is replaced once the new one is on disk.
+
+        Parameters
+        ----------
+        name : str
+            Letters, digits, ``.``, ``_``, ``-``; at most 100.
+        arrays : dict of str to np.ndarray
+            Of bool, integer or float type.
+        meta : dict
+            JSON-able; ``step`` (int) and ``reason`` (str) are required, ``created`` is added.
+
+        Raises
+        ------
+        RecordError
+            If the name is not allowed, or the file cannot be written; what was there before is still there.
+        ValueError, TypeError
+            If ``meta`` lacks a required entry, or an array's type is not allowed.
+        """
+        path = self._path(name)
+        meta = {"created": time.time(), **meta, "arrays": sorted(arrays)}
+        info = _info(name, meta, 0)
+        encoded = np.frombuffer(to_json(meta).encode("utf-8"), np.uint8)
+        for array_name, array in arrays.items():
+            dtype = np.asarray(array).dtype
+            if array_name == _META or dtype.kind not in _ALLOWED_KINDS or dtype.itemsize > _MAX_ITEM_BYTES:
+                raise TypeError(f"array {array_name!r} of checkpoint {name!r}: name or type {dtype} is not allowed")
+        unfinished = path.with_name(f"{name}{SUFFIX}{_UNFINISHED}")
+        try:
+            if not self._run.is_dir():
+                raise FileNotFoundError(2, "the directory of the run is gone")
+            self._directory.mkdir(exist_ok=True)
+            with open(str(unfinished), "wb") as file:
+                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                    for array_name, array in [(_META, encoded), *arrays.items()]:
+                        with archive.open(f"{array_name}.npy", "w", force_zip64=True) as member:
+                            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(str(unfinished), str(path))
+            _sync_directory(self._directory)
+        except OSError as error:
+            _remove_quietly(unfinished)
+            raise RecordError(f"{path}: checkpoint not written: {error.strerror or error}") from error
+        return info._replace(nbytes=path.stat().st_size)
+
+    def load(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
+        """Arrays and meta data of a checkpoint, all of it checked.
+
+        Raises
+        ------
+        RecordError
+            If there is no such checkpoint, or it is damaged.
+        """
+        path = self._path(name)
+        if not path.is_file():
+            names = ", ".join(sorted(self._names())) or "none"
+            raise RecordError(f"{path}: no such checkpoint; there are: {names}")
+        with _reading(path), _open_archive(path) as archive:
+            meta = _read_meta(archive)
+            expected = sorted(f"{array_name}.npy" for array_name in [*meta["arrays"], _META])
+            if sorted(archive.namelist()) != expected:
+                raise ValueError(f"has the members {sorted(archive.namelist())}, expected {expected}")
+            arrays = {array_name: _read_array(archive, array_name) for array_name in meta.pop("arrays")}
+        return arrays, meta
+
+    def list(self) -> List[CheckpointInfo]:
+        """All checkpoints, by step and time; one that can't be read is listed with its error."""
+        infos = []
+        for name in self._names():
+            path = self._path(name)
+            try:
+                with _reading(path), _open_archive(path) as archive:
+                    nbytes = path.stat().st_size
+                    infos.append(_info(name, _read_meta(archive), nbytes))
+            except RecordError as error:
+                if path.exists():  # else it was deleted since the directory was listed
+                    infos.append(CheckpointInfo(name, -1, "", 0.0, 0, str(error)))
+        return sorted(infos, key=lambda info: (info.step, info.created, info.name))
+
+    def delete(self, name: str) -> None:
+        """Delete a checkpoint; RecordError if that is not possible."""
+        path = self._path(name)
+        try:
+            path.unlink()
+        except OSError as error:
+            raise RecordError(f"{path}: checkpoint not deleted: {error.strerror or error}") from error
+
+    def remove_unfinished(self) -> None:
+        """Remove what a killed process left half written; only while no other process writes the run."""
+        for path in self._directory.glob(f"*{SUFFIX}{_UNFINISHED}"):
+            _remove_quietly(path)
+
+    def _path(self, name: str) -> Path:
+        if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICES.fullmatch(name):
+            raise RecordError(
+                f"{name!r} is not allowed as the name of a checkpoint: use at most 100 letters, digits, '.', '_', '-'"
+            )
+        return self._directory / (name + SUFFIX)
+
+    def _names(self) -> List[str]:
+        if not self._directory.is_dir():
+            return []
+        names = (path.name[: -len(SUFFIX)] for path in self._directory.iterdir() if path.name.endswith(SUFFIX))
+        return [name for name in names if _NAME.fullmatch(name)]
+
+
+def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
+    return CheckpointInfo(
+        name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), nbytes, branch=int(meta.get("branch", 0))
+    )
+
+
+@contextmanager
+def _reading(path: Path) -> Iterator[None]:
+    try:
+        yield
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except _DAMAGE as error:
+        raise RecordError(f"{path}: damaged, or not a checkpoint: {error}") from error
+
+
+@contextmanager
+def _open_archive(path: Path) -> Iterator[zipfile.ZipFile]:
+    """The archive, in which nothing is compressed: so what is read can't be larger than the file."""
+    if not path.is_file():
+        raise ValueError("it is not a file")  # a pipe: opening it would wait for ever
+    with zipfile.ZipFile(str(path)) as archive:
+        for member in archive.infolist():
+            if member.compress_type != zipfile.ZIP_STORED:
+                raise ValueError(f"member {member.filename!r} is compressed")
+        yield archive
+
+
+def _read_meta(archive: zipfile.ZipFile) -> Dict[str, Any]:
+    meta = json.loads(_read_array(archive, _META).astype(np.uint8).tobytes().decode("utf-8"))
+    if not isinstance(meta, dict) or not isinstance(meta.get("arrays"), list):
+        raise ValueError("its meta data is not that of a checkpoint")
+    return meta
+
+
+def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
+    """One member as an array; reading all of it makes zipfile check its CRC."""
+    content = archive.read(f"{name}.npy")
+    match = _NPY_HEADER.match(content)
+    if match is None:
+        raise ValueError(f"member {name!r} is not an array of bool, integer or float type")
+    type_name, fortran_order, shape_text = (group.decode("ascii") for group in match.groups())
+    dtype = np.dtype(type_name)
+    shape = tuple(int(n) for n in shape_text.split(",") if n.strip())
+    size = 1
+    for n in shape:
+        size *= n
+    if size * dtype.itemsize != len(content) - match.end():
+        raise ValueError(f"member {name!r} of the shape {shape} has {len(content) - match.end()} bytes")
+    array = np.frombuffer(content, dtype, size, match.end())
+    return array.reshape(shape, order="F" if fortran_order == "True" else "C").copy(order="K")
+
+
+def _remove_quietly(path: Path) -> None:
+    """Clean up after a failure that is reported already: failing to do so has nothing to add."""
+    with suppress(OSError):
+        path.unlink()
+
+
+def _sync_directory(directory: Path) -> None:
+    """Make a rename durable; Windows has no such call and needs none."""
+    if os.name == "posix":
+        descriptor = os.open(str(directory), os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)

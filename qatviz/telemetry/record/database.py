@@ -1,0 +1,205 @@
+"""Writing the database of a run: one transaction a commit, on one thread."""
+
+import os
+import sqlite3
+from pathlib import Path
+from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
+
+from qatviz.errors import RecordError
+from qatviz.protocol.events import Event
+from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.telemetry.record.codec import pack_snapshot, pack_steps, to_json
+from qatviz.telemetry.record.schema import (
+    State,
+    connect,
+    create_tables,
+    insert,
+    journal_of,
+    open_for_reading,
+    read_description,
+    read_state,
+    write_state,
+)
+
+#: Newest snapshots that are all kept. Of those older, up to 400 back, every 2nd is kept, up to 800 every 4th, and so
+#: on, which makes 100 more each time the number of snapshots doubles: 1,500 after a million.
+SNAPSHOTS_KEPT_WHOLE = 200
+#: Old snapshots are thinned out once in so many new ones.
+_THIN_INTERVAL = 16
+#: Step records in one block at most.
+_MAX_BLOCK_ROWS = 4096
+#: A block that is smaller grows with the next commit. A slow run commits a few steps at a time: of 27 tensors, 64 steps
+#: take less than half the room in one block that they take in fours (480 bytes each instead of 1,040, measured on
+#: lenet's telemetry), and packing them again takes 0.6 ms a commit, 0.2 % of a core.
+GROWING_ROWS = 64
+
+
+class Branch(NamedTuple):
+    """A run that was set back or forward goes on as branch ``id``, which leaves ``parent`` after ``fork_step``."""
+
+    id: int
+    parent: int
+    fork_step: int
+
+
+class Timed(NamedTuple):
+    """An event and the wall clock when it was recorded, Unix time in seconds."""
+
+    event: Event
+    time: float
+
+
+Item = Tuple[int, Union[StepRecord, Timed, Snapshot, Branch]]  # the branch it belongs to, and what it is
+
+
+def create_database(path: Path, description: Dict[str, Any]) -> None:
+    """Make an empty record, whole or not at all: a killed process leaves no half-made one.
+
+    Raises
+    ------
+    OSError, sqlite3.Error
+        If it cannot be written.
+    """
+    unfinished = path.with_name(path.name + ".unfinished")
+    for left in (unfinished, journal_of(unfinished)):
+        if left.exists():
+            left.unlink()
+    connection = connect(unfinished, "rwc")
+    try:
+        connection.execute("BEGIN")
+        create_tables(connection, description)
+        connection.execute("COMMIT")
+    finally:
+        connection.close()
+    os.replace(str(unfinished), str(path))
+
+
+class RecordDatabase:
+    """The connection that writes; made, used and closed on one thread.
+
+    Parameters
+    ----------
+    path : Path
+        An existing database.
+    description : dict
+        That of the run: another run's database is refused.
+    branches : list of Branch
+        Branches that must exist; those that the database lacks are added (it may have been made anew).
+
+    Raises
+    ------
+    RecordError, OSError, sqlite3.Error
+        If it is not there, damaged, another run's, or not writable. `write` raises the same.
+    """
+
+    def __init__(self, path: Path, description: Dict[str, Any], branches: List[Branch]):
+        self._path = path
+        with open_for_reading(path) as connection:
+            if to_json(read_description(connection)) != to_json(description):
+                raise RecordError(f"{path}: holds another run now")
+            self._state = read_state(connection)
+            self._snapshot_ids = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+        # The last block and its branch, while it may grow; that of an earlier writer does not
+        self._growing: Tuple[int, List[StepRecord]] = (-1, [])
+        self._connection = connect(path, "rw")
+        try:
+            self._identity = _identity(path)
+            self._connection.execute("PRAGMA journal_mode=WAL")
+            # A commit survives the end of the process at any moment; the file stays consistent without power
+            self._connection.execute("PRAGMA synchronous=NORMAL")
+            missing: List[Item] = [(branch.id, branch) for branch in branches if branch.id >= self._state.branches]
+            self.write(missing)
+        except BaseException:
+            self._connection.close()
+            raise
+
+    def write(self, items: List[Item]) -> None:
+        """Commit ``items`` in their order, all or none; after an error, the database can only be closed."""
+        self._check_identity()
+        self._connection.execute("BEGIN IMMEDIATE")
+        state, ids = self._state, set(self._snapshot_ids)
+        block: List[StepRecord] = []
+        block_branch = 0
+        for branch, item in items:
+            if isinstance(item, StepRecord):
+                if len(block) == _MAX_BLOCK_ROWS:
+                    state, block = self._write_block(state, block_branch, block), []
+                block_branch = branch
+                block.append(item)
+            elif isinstance(item, Timed):
+                state = self._write_event(state, branch, item)
+            elif isinstance(item, Snapshot):
+                state = self._write_snapshot(state, branch, item, ids)
+            else:
+                if block:
+                    state, block = self._write_block(state, block_branch, block), []
+                insert(self._connection, "branches", *item)
+                state = state._replace(branch=item.id, branches=item.id + 1, last_step=item.fork_step)
+        if block:
+            state = self._write_block(state, block_branch, block)
+        write_state(self._connection, state)
+        self._connection.execute("COMMIT")
+        self._check_identity()
+        self._state, self._snapshot_ids = state, ids
+
+    def close(self, settle: bool) -> None:
+        """Close; where ``settle``, all is moved into the one file, so that it can be read from read-only media.
+
+        A reader that is at work just now prevents that, which harms nothing: the next writer settles it.
+        """
+        try:
+            if settle:
+                self._connection.execute("PRAGMA busy_timeout=200")
+                self._connection.execute("PRAGMA journal_mode=DELETE")
+        except sqlite3.OperationalError as error:
+            if "locked" not in str(error):
+                raise
+        finally:
+            self._connection.close()
+
+    def _write_block(self, state: State, branch: int, records: List[StepRecord]) -> State:
+        growing_branch, earlier = self._growing
+        grows = branch == growing_branch and len(earlier) + len(records) <= GROWING_ROWS
+        number = state.blocks + (0 if grows else 1)
+        records = earlier + records if grows else records
+        first, last = int(records[0].step), int(records[-1].step)
+        insert(self._connection, "blocks", number, branch, first, last, body=pack_steps(records), replace=grows)
+        self._growing = (branch, records) if len(records) < GROWING_ROWS else (-1, [])
+        return state._replace(blocks=number, last_step=last, shape=records[0].values.shape)
+
+    def _write_event(self, state: State, branch: int, item: Timed) -> State:
+        number = state.events + 1
+        event, body = item.event, to_json(item.event.to_dict())
+        insert(self._connection, "events", number, branch, int(event.step), float(item.time), event.kind, body)
+        return state._replace(events=number)
+
+    def _write_snapshot(self, state: State, branch: int, snapshot: Snapshot, ids: Set[int]) -> State:
+        number = state.snapshots + 1
+        insert(self._connection, "snapshots", number, branch, int(snapshot.step), body=pack_snapshot(snapshot))
+        ids.add(number)
+        if number % _THIN_INTERVAL == 0:
+            thinned = [old for old in ids if not is_kept(old, number)]
+            self._connection.executemany("DELETE FROM snapshots WHERE id = ?", [(old,) for old in thinned])
+            ids.difference_update(thinned)
+        return state._replace(snapshots=number, kept=len(ids))
+
+    def _check_identity(self) -> None:
+        """SQLite goes on writing a file that was deleted or replaced under it, and notices nothing."""
+        if _identity(self._path) != self._identity:
+            raise RecordError(f"{self._path}: was replaced by another file while it was being written")
+
+
+def is_kept(number: int, newest: int) -> bool:
+    """Whether snapshot ``number`` (from 1) is still kept when ``newest`` is the newest.
+
+    >>> [is_kept(1, 10**6), is_kept(10**6 - 199, 10**6), is_kept(10**6 - 201, 10**6)]
+    [True, True, False]
+    """
+    age = newest - number
+    stride = 1 << (age // SNAPSHOTS_KEPT_WHOLE).bit_length()
+    return (number - 1) % stride == 0
+
+
+def _identity(path: Path) -> Tuple[int, int]:
+    status = os.stat(str(path))
+    return status.st_dev, status.st_ino

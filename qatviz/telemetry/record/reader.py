@@ -1,0 +1,249 @@
+"""Reading the record of a run: while it is written, after it ended, after it was killed."""
+
+import json
+import sqlite3
+from pathlib import Path
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
+
+import numpy as np
+
+from qatviz.errors import RecordError
+from qatviz.protocol.snapshots import Snapshot, read_only
+from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
+from qatviz.telemetry.record.codec import unpack_snapshot, unpack_steps
+from qatviz.telemetry.record.schema import (
+    DATABASE_NAME,
+    State,
+    checked_rows,
+    open_for_reading,
+    read_body,
+    read_description,
+    read_rows,
+    read_state,
+    reading,
+)
+
+#: Step blocks that are read in one transaction.
+_BLOCKS_AT_ONCE = 32
+#: Snapshots that are read in one transaction.
+_SNAPSHOTS_AT_ONCE = 16
+
+
+#: Where the parameters are that the run began with, and under what name, if they were given.
+INITIAL, PARAMETERS = "initial", "parameters"
+
+
+class StepSeries(NamedTuple):
+    """Step records by column.
+
+    Attributes
+    ----------
+    steps : np.ndarray
+        int64 ``[n]``, ascending.
+    seconds, loss, learning_rate : np.ndarray
+        float64 ``[n]``.
+    values : np.ndarray
+        float32 ``[n, len(STEP_MEASURES), num_tensors]``.
+    """
+
+    steps: np.ndarray
+    seconds: np.ndarray
+    loss: np.ndarray
+    learning_rate: np.ndarray
+    values: np.ndarray
+
+
+class RecordReader:
+    """The record of a run, read-only; any thread.
+
+    Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
+    timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
+    part of it, unless a redo brought them back. It goes by steps: of what came at the very step to which the run was
+    set back, it can't tell what came before the moment that was restored and what after; all of that survives.
+
+    Parameters
+    ----------
+    directory : str or Path
+        Where the run is.
+
+    Raises
+    ------
+    RecordError
+        If there is no record, or it is damaged, foreign or of another format. So does every method.
+    """
+
+    def __init__(self, directory: Union[str, Path]):
+        self.directory = Path(directory).absolute()
+        self.path = self.directory / DATABASE_NAME
+        self._checkpoints = CheckpointFiles(self.directory)
+        self._initial = CheckpointFiles(self.directory, INITIAL)
+        with open_for_reading(self.path) as connection:
+            self._description = read_description(connection)
+            read_state(connection)
+
+    @property
+    def description(self) -> Dict[str, Any]:
+        """What the run was created with (a copy), with ``run_id`` and ``created`` (Unix time, seconds)."""
+        return json.loads(json.dumps(self._description))
+
+    @property
+    def last_step(self) -> int:
+        """Last step on the surviving timeline; 0 before the first."""
+        with open_for_reading(self.path) as connection:
+            return read_state(connection).last_step
+
+    def events(self, surviving_only: bool = False) -> List[Dict[str, Any]]:
+        """All events in the order in which they happened.
+
+        Parameters
+        ----------
+        surviving_only : bool
+            Only those on the surviving timeline. The command that an undo took back is among them, as it came at the
+            very step of the undo; the `Restored` event that follows it tells.
+
+        Returns
+        -------
+        list of dict
+            `Event.to_dict` of each with ``sequence`` (from 1), ``branch`` and ``time`` (Unix time, seconds).
+        """
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+            limits = _surviving(connection, state)
+            rows = list(read_rows(connection, "events", range(1, state.events + 1)))
+            events = []
+            for sequence, branch, step, time, kind, body in rows:
+                if surviving_only and not step <= limits.get(branch, -1):
+                    continue
+                numbers = {"sequence": sequence, "branch": int(branch), "time": float(time)}
+                events.append({**json.loads(body), "step": int(step), "kind": str(kind), **numbers})
+        return events
+
+    def steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> StepSeries:
+        """Step records of the surviving timeline with ``start <= step <= stop``, all at once.
+
+        A million steps of 30 tensors are 1.4 GB: use `iter_steps` for long runs.
+        """
+        parts = list(self.iter_steps(start, stop))
+        if not parts:
+            with open_for_reading(self.path) as connection:
+                shape = read_state(connection).shape or (0, 0)
+            parts = [StepSeries(np.empty(0, np.int64), *np.empty((3, 0)), np.empty((0, *shape), np.float32))]
+        return StepSeries(*(read_only(np.concatenate(column)) for column in zip(*parts)))
+
+    def iter_steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[StepSeries]:
+        """As `steps`, in pieces of at most a few thousand steps: of the timeline that survives when it begins."""
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+            limits = _surviving(connection, state)
+        first = -np.inf if start is None else start
+        last = np.inf if stop is None else stop
+        previous = -np.inf
+        done = 0
+        while done < state.blocks:
+            with open_for_reading(self.path) as connection:
+                pieces, done = self._read_blocks(connection, done, state, first, last, limits)
+            for piece in pieces:
+                if piece.steps[0] <= previous:
+                    raise RecordError(f"{self.path}: damaged: step {piece.steps[0]} comes after step {previous}")
+                previous = piece.steps[-1]
+                yield piece
+
+    def snapshots(self) -> List[int]:
+        """Steps of the snapshots on the surviving timeline, ascending.
+
+        Of the newest 200 snapshots all are kept, of older ones every 2nd, 4th, 8th ... (see `record_database`).
+        """
+        with open_for_reading(self.path) as connection:
+            return sorted(self._snapshot_ids(connection))
+
+    def snapshot(self, step: int) -> Snapshot:
+        """The snapshot taken after ``step`` steps; RecordError where there is none."""
+        with open_for_reading(self.path) as connection:
+            ids = self._snapshot_ids(connection)
+            if step not in ids:
+                nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
+                raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
+            return unpack_snapshot(read_body(connection, "snapshots", *ids[step]))
+
+    def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
+        """The snapshots on the surviving timeline with ``start <= step <= stop``, one after the other.
+
+        One that is thinned out meanwhile, by who writes the record, is left out.
+        """
+        with open_for_reading(self.path) as connection:
+            ids = self._snapshot_ids(connection)
+        wanted = sorted(step for step in ids if (start is None or step >= start) and (stop is None or step <= stop))
+        for begin in range(0, len(wanted), _SNAPSHOTS_AT_ONCE):
+            with open_for_reading(self.path) as connection:
+                some = [ids[step] for step in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]]
+                kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
+                bodies = [read_body(connection, "snapshots", *numbers) for numbers in some if numbers[0] in kept]
+            with reading(self.path):
+                snapshots = [unpack_snapshot(body) for body in bodies]
+            yield from snapshots
+
+    def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
+        """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
+        return self._checkpoints.load(name)
+
+    def initial_parameters(self) -> Optional[Dict[str, np.ndarray]]:
+        """What the run was given to begin with, by ``layer.parameter``; None if it began with seeded values."""
+        if not self._description.get("given_parameters"):
+            return None
+        return self._initial.load(PARAMETERS)[0]
+
+    def list_checkpoints(self) -> List[CheckpointInfo]:
+        """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
+        return self._checkpoints.list()
+
+    def is_surviving(self, step: int, branch: int) -> bool:
+        """Whether the state that the run had after ``step`` steps on ``branch`` lies on the surviving timeline.
+
+        A checkpoint tells both (`CheckpointInfo`). False for a branch of which the record knows nothing: the process
+        ended before it could be written.
+        """
+        with open_for_reading(self.path) as connection:
+            return step <= _surviving(connection, read_state(connection)).get(branch, -1)
+
+    def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
+        """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
+        end = min(done + _BLOCKS_AT_ONCE, state.blocks)
+        rows = list(checked_rows(connection, "blocks", "WHERE id > ? AND id <= ?", (done, end)))
+        if [row[0] for row in rows] != list(range(done + 1, end + 1)):
+            raise ValueError(f"table blocks lacks rows between {done + 1} and {end}")
+        pieces = []
+        for block, branch, first_step, last_step, body_crc in rows:
+            limit = min(limits.get(branch, -np.inf), last)
+            if first_step > limit or last_step < first:
+                continue
+            columns = unpack_steps(read_body(connection, "blocks", block, body_crc))
+            if columns[4].shape[1:] != state.shape:
+                raise ValueError(f"block {block} holds values of {columns[4].shape[1:]}, expected {state.shape}")
+            chosen = (columns[0] >= first) & (columns[0] <= limit)
+            if chosen.any():
+                pieces.append(StepSeries(*(read_only(column[chosen]) for column in columns)))
+        return pieces, end
+
+    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int]]:
+        """Row and CRC of the body of each surviving snapshot by step; of two of one step the newer."""
+        state = read_state(connection)
+        limits = _surviving(connection, state)
+        rows = list(checked_rows(connection, "snapshots"))
+        if len(rows) != state.kept:
+            raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
+        return {step: (row, body_crc) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+
+
+def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:
+    """The last surviving step of each branch that the present state descends from."""
+    rows = read_rows(connection, "branches", range(state.branches))
+    branches = {branch: (parent, fork_step) for branch, parent, fork_step in rows}
+    limits: Dict[int, float] = {}
+    branch, limit = state.branch, np.inf
+    while branch != -1:
+        limits[branch] = limit
+        parent, fork_step = branches[branch]
+        if not -1 <= parent < branch:
+            raise ValueError(f"branch {branch} comes from branch {parent}")
+        branch, limit = parent, min(limit, fork_step)
+    return limits

@@ -1,0 +1,263 @@
+"""The record of a run on disk: one directory with ``run.sqlite`` and ``checkpoints/NAME.npz``."""
+
+import sqlite3
+import threading
+import time
+import uuid
+from pathlib import Path
+from typing import Any, Callable, Dict, Optional, Sequence, Union
+
+import numpy as np
+
+from qatviz.errors import RecordError
+from qatviz.protocol.events import Event
+from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
+from qatviz.telemetry.record.codec import to_json
+from qatviz.telemetry.record.database import Branch, Timed, create_database
+from qatviz.telemetry.record.reader import INITIAL, PARAMETERS, RecordReader
+from qatviz.telemetry.record.run_lock import RunLock
+from qatviz.telemetry.record.schema import DATABASE_NAME, open_for_reading, read_rows, read_state
+from qatviz.telemetry.record.writer import SNAPSHOT_WEIGHT, RecordWriter, record_error
+
+OnFailure = Callable[[RecordError], None]
+
+
+class RunRecord(RecordReader):
+    """The record of a run that is being written; made by `create` or `open`, and read like any `RecordReader`.
+
+    Appending is cheap: a thread of the record's own writes. Steps are committed every 0.3 s, events at once; whatever
+    kills the process, at most the last second of telemetry is lost. Reading sees what is committed: `flush` first.
+
+    If writing fails (disk full, directory gone), the run goes on without: `failure` tells why, ``on_failure`` is called
+    with it once, on the record's thread, and all that is appended from then on is counted in `lost`. `retry` goes on.
+    Checkpoints are files of their own: `save_checkpoint` raises where it can't, and does not need the rest to work.
+
+    Any thread may read; one thread at a time appends.
+    """
+
+    def __init__(self, directory: Path, lock: RunLock, on_failure: Optional[OnFailure]):
+        super().__init__(directory)
+        self._lock = lock
+        self._appending = threading.Lock()
+        with open_for_reading(self.path) as connection:
+            state = read_state(connection)
+            rows = read_rows(connection, "branches", range(state.branches))
+            self._branches = [Branch(*row) for row in rows]
+        self._branch = state.branch
+        self._shape = state.shape
+        self._last_step = state.last_step if state.blocks else None
+        self._checkpoints.remove_unfinished()
+        self._writer = RecordWriter(self.path, self._description, self._branches, on_failure)
+        failure = self._writer.wait_opened()
+        if failure is not None:
+            raise failure
+
+    @classmethod
+    def create(
+        cls,
+        directory: Union[str, Path],
+        description: Dict[str, Any],
+        on_failure: Optional[OnFailure] = None,
+        parameters: Optional[Dict[str, np.ndarray]] = None,
+    ) -> "RunRecord":
+        """Start the record of a new run; the directory and its parents are made where they are missing.
+
+        Parameters
+        ----------
+        description : dict
+            JSON-able: network, data, options, settings, versions. ``run_id`` and ``created`` are added if missing.
+        parameters : dict of str to np.ndarray, optional
+            What the run is given to begin with; kept beside the record (`RecordReader.initial_parameters`).
+
+        Raises
+        ------
+        RecordError
+            If the directory holds a run already, is being written, or can't be written.
+        TypeError
+            If something in ``description`` has no JSON form.
+        """
+        directory = Path(directory).absolute()
+        described = {"run_id": uuid.uuid4().hex, "created": time.time(), **description}
+        if parameters is not None:
+            described["given_parameters"] = True
+        to_json(described)
+        try:
+            directory.mkdir(parents=True, exist_ok=True)
+        except OSError as error:
+            raise RecordError(f"{directory}: cannot be made: {error.strerror or error}") from error
+        return cls._locked(directory, on_failure, described, parameters)
+
+    @classmethod
+    def open(cls, directory: Union[str, Path], on_failure: Optional[OnFailure] = None) -> "RunRecord":
+        """Go on with the record of a run that ended, or whose process did.
+
+        Raises
+        ------
+        RecordError
+            If there is no run, it is damaged, or another process is writing it.
+        """
+        directory = Path(directory).absolute()
+        RecordReader(directory)  # before the lock file is made: say what is wrong, and leave a foreign directory alone
+        return cls._locked(directory, on_failure, None)
+
+    @staticmethod
+    def read(directory: Union[str, Path]) -> RecordReader:
+        """The record of a run, read-only; see `RecordReader`."""
+        return RecordReader(directory)
+
+    @property
+    def failure(self) -> Optional[RecordError]:
+        """Why nothing is written any more; None while all is well."""
+        return self._writer.failure
+
+    @property
+    def lost(self) -> int:
+        """Records and events that are not on disk because writing failed."""
+        return self._writer.lost
+
+    @property
+    def branch(self) -> int:
+        """The branch that is being written; a checkpoint keeps it for `append_rewind`."""
+        return self._branch
+
+    def append_step(self, record: StepRecord) -> None:
+        """Add a step record; waits only where the disk is slower than the run.
+
+        Raises
+        ------
+        ValueError
+            If its step is not after the last one (`append_rewind` first), or its values have another shape than before.
+        RecordError
+            If the record is closed.
+        """
+        with self._appending:
+            if self._last_step is not None and record.step <= self._last_step:
+                raise ValueError(f"step {record.step} is not after step {self._last_step}: append_rewind first")
+            if record.values.ndim != 2 or record.values.shape != (self._shape or record.values.shape):
+                raise ValueError(f"values of step {record.step} have the shape {record.values.shape}")
+            self._writer.put((self._branch, record))
+            self._shape = record.values.shape
+            self._last_step = record.step
+
+    def append_snapshot(self, snapshot: Snapshot) -> None:
+        """Add a snapshot; old ones are thinned out (see `RecordReader.snapshots`)."""
+        with self._appending:
+            self._writer.put((self._branch, snapshot), SNAPSHOT_WEIGHT)
+
+    def append_event(self, event: Event) -> None:
+        """Add an event, committed at once."""
+        with self._appending:
+            self._writer.put((self._branch, Timed(event, time.time())), urgent=True)
+
+    def append_rewind(self, step: int, branch: Optional[int] = None, told_by: Sequence[Event] = ()) -> int:
+        """The run was set to the state it had after ``step`` steps, and goes on from there.
+
+        Parameters
+        ----------
+        branch : int, optional
+            The branch in which it had that state (the entry ``branch`` of a checkpoint's meta data); by default the
+            present one and those it comes from. Redo needs it: that state is on a branch that was left.
+        told_by : sequence of Event
+            What tells of it; committed together with it. Without, it is committed with what comes next.
+
+        Returns
+        -------
+        int
+            The new branch.
+
+        Raises
+        ------
+        ValueError
+            If there is no such branch.
+        """
+        with self._appending:
+            parent = self._branch if branch is None else branch
+            if not 0 <= parent < len(self._branches):
+                raise ValueError(f"branch {parent} of the record, expected 0 to {len(self._branches) - 1}")
+            new = Branch(len(self._branches), parent, int(step))
+            now = time.time()
+            items = [(new.id, new)] + [(new.id, Timed(event, now)) for event in told_by]
+            self._writer.put_together(items, urgent=bool(told_by))
+            self._branches.append(new)
+            self._branch, self._last_step = new.id, new.fork_step
+            return new.id
+
+    def save_checkpoint(self, name: str, arrays: Dict[str, np.ndarray], meta: Dict[str, Any]) -> CheckpointInfo:
+        """Write a checkpoint, on the calling thread (`CheckpointFiles.save`); ``branch`` is added to its meta data."""
+        return self._checkpoints.save(name, arrays, {"branch": self._branch, **meta})
+
+    def delete_checkpoint(self, name: str) -> None:
+        """Delete a checkpoint; RecordError if that is not possible."""
+        self._checkpoints.delete(name)
+
+    def flush(self, timeout_s: float = 10.0) -> bool:
+        """Wait until all that was appended is committed; False if it failed or takes longer."""
+        return self._writer.flush(timeout_s)
+
+    def retry(self) -> bool:
+        """After a failure: open the record again, or make it anew where it is gone.
+
+        Returns
+        -------
+        bool
+            Whether writing goes on; if not, `failure` is why. What was lost stays lost.
+        """
+        if self.failure is None:
+            return True
+        with self._appending:
+            try:
+                self.directory.mkdir(parents=True, exist_ok=True)
+                if not self._lock.is_held():
+                    self._lock.release()
+                    self._lock = RunLock(self.directory)
+                if not self.path.exists():
+                    create_database(self.path, self._description)
+            except (RecordError, OSError, sqlite3.Error) as error:
+                self._writer.blame(record_error(self.path, error))
+                return False
+            self._writer.restart()
+            return self._writer.wait_opened() is None
+
+    def close(self, timeout_s: float = 10.0) -> None:
+        """Commit what waits and let others write the run; again is allowed.
+
+        Raises
+        ------
+        RecordError
+            If that takes longer than ``timeout_s`` seconds; then the writer still is at it.
+        """
+        if not self._writer.close(timeout_s):
+            raise RecordError(f"{self.path}: could not be closed within {timeout_s} s: the disk does not answer")
+        self._lock.release()
+
+    def __enter__(self) -> "RunRecord":
+        return self
+
+    def __exit__(self, *_: Any) -> None:
+        self.close()
+
+    @classmethod
+    def _locked(
+        cls,
+        directory: Path,
+        on_failure: Optional[OnFailure],
+        new_description: Optional[Dict[str, Any]],
+        parameters: Optional[Dict[str, np.ndarray]] = None,
+    ) -> "RunRecord":
+        lock = RunLock(directory)
+        try:
+            path = directory / DATABASE_NAME
+            if new_description is not None:
+                if path.exists():
+                    raise RecordError(f"{directory}: holds a run already; resume it, or choose another directory")
+                if parameters is not None:  # first: where there is a record, there is what it speaks of
+                    CheckpointFiles(directory, INITIAL).save(PARAMETERS, parameters, {"step": 0, "reason": "given"})
+                try:
+                    create_database(path, new_description)
+                except (OSError, sqlite3.Error) as error:
+                    raise record_error(path, error) from error
+            return cls(directory, lock, on_failure)
+        except BaseException:
+            lock.release()
+            raise

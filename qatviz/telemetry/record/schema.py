@@ -1,0 +1,239 @@
+"""The database of a run, ``run.sqlite``: tables, versions, integrity checks.
+
+Format 1, all rows with a CRC-32 over their other columns (``body`` has one of its own, so that lists of blocks and
+snapshots can be trusted without reading what they hold):
+
+``description``
+    One row of JSON: what the run is. Never changes.
+``state``
+    One row of JSON, written with every commit: how many rows the other tables have (so that lost rows are noticed),
+    the current branch, the last step and the shape of the step values.
+``branches``
+    A run that is set back (undo) or forward (redo) goes on in a new branch that leaves ``parent`` after ``fork_step``.
+    All other rows say which branch they belong to. Branch 0 is the start.
+``events``
+    JSON of each event, with the wall clock.
+``blocks``
+    Consecutive step records, one blob for what came in a commit interval; the newest is written anew with each commit
+    until it is large enough.
+``snapshots``
+    One blob each; ``id`` counts all snapshots ever taken, older ones are thinned out.
+"""
+
+import json
+import sqlite3
+import struct
+import zlib
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any, Dict, Iterable, Iterator, NamedTuple, Optional, Tuple
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.record.codec import row_crc, to_json
+
+DATABASE_NAME = "run.sqlite"
+FORMAT_VERSION = 1
+#: "qatv" in ASCII; SQLite keeps it in the file's header.
+APPLICATION_ID = 0x71617476
+#: Readers wait this long for a lock that a writer holds (only while it opens or closes the record).
+BUSY_TIMEOUT_S = 5.0
+
+SCHEMA = (
+    "CREATE TABLE description (id INTEGER PRIMARY KEY, body TEXT, crc INTEGER)",
+    "CREATE TABLE state (id INTEGER PRIMARY KEY, body TEXT, crc INTEGER)",
+    "CREATE TABLE branches (id INTEGER PRIMARY KEY, parent INTEGER, fork_step INTEGER, crc INTEGER)",
+    "CREATE TABLE events (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, time REAL, kind TEXT, body TEXT,"
+    " crc INTEGER)",
+    "CREATE TABLE blocks (id INTEGER PRIMARY KEY, branch INTEGER, first_step INTEGER, last_step INTEGER,"
+    " body_crc INTEGER, crc INTEGER, body BLOB)",
+    "CREATE TABLE snapshots (id INTEGER PRIMARY KEY, branch INTEGER, step INTEGER, body_crc INTEGER, crc INTEGER,"
+    " body BLOB)",
+)
+#: The columns that the CRC in the last of them guards.
+_COLUMNS = {
+    "description": ("id", "body", "crc"),
+    "state": ("id", "body", "crc"),
+    "branches": ("id", "parent", "fork_step", "crc"),
+    "events": ("id", "branch", "step", "time", "kind", "body", "crc"),
+    "blocks": ("id", "branch", "first_step", "last_step", "body_crc", "crc"),
+    "snapshots": ("id", "branch", "step", "body_crc", "crc"),
+}
+#: What reading bytes that nobody vouches for can raise; each becomes a RecordError.
+_DAMAGE = (sqlite3.Error, ValueError, TypeError, KeyError, IndexError, ArithmeticError, AttributeError, RecursionError)
+_DAMAGE += (MemoryError, EOFError, struct.error, zlib.error)
+
+
+class State(NamedTuple):
+    """Counters of a record; ``kept`` are the snapshots that were not thinned out; ``shape`` is that of step values."""
+
+    branch: int = 0
+    branches: int = 1
+    events: int = 0
+    blocks: int = 0
+    snapshots: int = 0
+    kept: int = 0
+    last_step: int = 0
+    shape: Optional[Tuple[int, int]] = None
+
+
+def connect(path: Path, mode: str) -> sqlite3.Connection:
+    """Connection in autocommit mode; ``mode`` is SQLite's ``ro``, ``rw`` or ``rwc``. May be used by any one thread."""
+    uri = f"{path.absolute().as_uri()}?mode={mode}"
+    connection = sqlite3.connect(uri, uri=True, timeout=BUSY_TIMEOUT_S, isolation_level=None, check_same_thread=False)
+    try:
+        connection.execute("PRAGMA trusted_schema=OFF")
+        connection.execute("PRAGMA cell_size_check=ON")
+    except BaseException:
+        connection.close()
+        raise
+    return connection
+
+
+def journal_of(path: Path) -> Path:
+    """SQLite's rollback journal of a database."""
+    return path.with_name(path.name + "-journal")
+
+
+def check_companions(path: Path) -> None:
+    """Refuse what SQLite would take for its journals and is no plain file.
+
+    It would wait for ever for what comes out of a pipe, and write through a link to whatever file that leads to.
+    """
+    for ending in ("-journal", "-wal", "-shm"):
+        companion = path.with_name(path.name + ending)
+        if companion.is_symlink() or (companion.exists() and not companion.is_file()):
+            raise RecordError(f"{companion}: is not a plain file; the record of a run has no such thing")
+
+
+def create_tables(connection: sqlite3.Connection, description: Dict[str, Any]) -> None:
+    """Make an empty record; the caller commits."""
+    connection.execute(f"PRAGMA application_id={APPLICATION_ID}")
+    connection.execute(f"PRAGMA user_version={FORMAT_VERSION}")
+    for statement in SCHEMA:
+        connection.execute(statement)
+    insert(connection, "description", 1, to_json(description))
+    insert(connection, "branches", 0, -1, -1)
+    write_state(connection, State())
+
+
+def write_state(connection: sqlite3.Connection, state: State) -> None:
+    insert(connection, "state", 1, to_json(state._asdict()), replace=True)
+
+
+@contextmanager
+def reading(path: Path) -> Iterator[None]:
+    """Whatever goes wrong with reading ``path`` inside becomes a RecordError that names it."""
+    try:
+        yield
+    except sqlite3.OperationalError as error:
+        raise RecordError(f"{path}: cannot be read: {error}") from error
+    except OSError as error:
+        raise RecordError(f"{path}: cannot be read: {error.strerror or error}") from error
+    except _DAMAGE as error:
+        raise RecordError(f"{path}: damaged, or not the record of a run: {error}") from error
+
+
+@contextmanager
+def open_for_reading(path: Path) -> Iterator[sqlite3.Connection]:
+    """Read-only connection inside a transaction, to a database whose format was checked.
+
+    One exception: a process that was killed while it began or ended to write leaves a rollback journal, and until the
+    journal is played back nothing can be read. SQLite does that where it may write.
+    """
+    if not path.is_file():
+        raise RecordError(f"{path}: not found; {path.parent} does not hold the record of a run")
+    check_companions(path)
+    with reading(path):
+        connection = connect(path, "rw" if journal_of(path).exists() else "ro")
+        try:
+            connection.execute("BEGIN")
+            check_format(connection, path)
+            yield connection
+        finally:
+            connection.close()
+
+
+def check_format(connection: sqlite3.Connection, path: Path) -> None:
+    """Refuse what is not a record of this format.
+
+    The schema must be the one above, letter for letter: a foreign file could hide views and triggers behind the
+    names of our tables.
+    """
+    found = connection.execute("PRAGMA application_id").fetchone()[0]
+    if found != APPLICATION_ID:
+        raise RecordError(f"{path}: not the record of a run (application id {found:#x}, expected {APPLICATION_ID:#x})")
+    version = connection.execute("PRAGMA user_version").fetchone()[0]
+    if version != FORMAT_VERSION:
+        raise RecordError(f"{path}: has the record format {version}; this version of qatviz reads {FORMAT_VERSION}")
+    statements = [row[0] for row in connection.execute("SELECT sql FROM sqlite_master ORDER BY rootpage")]
+    if sorted(map(str, statements)) != sorted(SCHEMA):
+        raise RecordError(f"{path}: damaged, or not the record of a run: its tables are not those of a record")
+
+
+def read_description(connection: sqlite3.Connection) -> Dict[str, Any]:
+    return _read_json(connection, "description")
+
+
+def read_state(connection: sqlite3.Connection) -> State:
+    """The counters of the record, checked for their types."""
+    fields = _read_json(connection, "state")
+    shape = fields.pop("shape")
+    state = State(**{name: int(value) for name, value in fields.items()})
+    return state if shape is None else state._replace(shape=(int(shape[0]), int(shape[1])))
+
+
+def read_rows(connection: sqlite3.Connection, table: str, expected_ids: Iterable[int]) -> Iterator[Tuple]:
+    """Rows of ``table`` by ascending id, without CRC and body, each checked; the ids must be the expected ones.
+
+    Raises
+    ------
+    ValueError
+        If a row is missing, surplus or damaged.
+    """
+    expected_ids = iter(expected_ids)
+    for row in checked_rows(connection, table):
+        expected = next(expected_ids, None)
+        if row[0] != expected:
+            raise ValueError(f"table {table} has the row {row[0]} where {expected or 'its end'} is expected")
+        yield row
+    missing = next(expected_ids, None)
+    if missing is not None:
+        raise ValueError(f"table {table} lacks the row {missing}")
+
+
+def checked_rows(
+    connection: sqlite3.Connection, table: str, where: str = "", parameters: Tuple = ()
+) -> Iterator[Tuple]:
+    """Rows of ``table`` by ascending id, without CRC and body; ValueError where the CRC does not fit."""
+    columns = ", ".join(_COLUMNS[table])
+    for row in connection.execute(f"SELECT {columns} FROM {table} {where} ORDER BY id", parameters):
+        if row_crc(*row[:-1]) != row[-1]:
+            raise ValueError(f"row {row[0]} of table {table} has a wrong checksum")
+        yield row[:-1]
+
+
+def read_body(connection: sqlite3.Connection, table: str, number: int, body_crc: int) -> bytes:
+    """The body of a row that `checked_rows` gave; ValueError where its CRC does not fit."""
+    body = connection.execute(f"SELECT body FROM {table} WHERE id = ?", (number,)).fetchone()[0]
+    if row_crc(body) != body_crc:
+        raise ValueError(f"row {number} of table {table} has a body with a wrong checksum")
+    return body
+
+
+def insert(
+    connection: sqlite3.Connection, table: str, *fields: Any, body: Optional[bytes] = None, replace: bool = False
+) -> None:
+    """Add a row with its checksums, or ``replace`` the one of the same id."""
+    if body is not None:
+        fields += (row_crc(body),)
+    row = (*fields, row_crc(*fields)) + (() if body is None else (body,))
+    verb = "REPLACE" if replace else "INSERT"
+    connection.execute(f"{verb} INTO {table} VALUES ({', '.join('?' * len(row))})", row)
+
+
+def _read_json(connection: sqlite3.Connection, table: str) -> Dict[str, Any]:
+    ((_, body),) = read_rows(connection, table, [1])
+    value = json.loads(body)
+    if not isinstance(value, dict):
+        raise ValueError(f"table {table} holds a {type(value).__name__}, expected an object")
+    return value

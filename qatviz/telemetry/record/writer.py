@@ -1,0 +1,195 @@
+"""The thread that writes the record of a run."""
+
+import threading
+from collections import deque
+from pathlib import Path
+from typing import Any, Callable, Deque, Dict, List, Optional
+
+from qatviz.errors import RecordError
+from qatviz.telemetry.record.database import Branch, Item, RecordDatabase
+
+#: Step records are committed together, at least this often: what a killed process can lose, and well under a second.
+COMMIT_INTERVAL_S = 0.3
+#: Weight of waiting items (a step record weighs 1, a snapshot `SNAPSHOT_WEIGHT`) that wakes the writer early ...
+_WAKE_LOAD = 1024
+#: ... and that makes those who append wait.
+_MAX_LOAD = 4096
+SNAPSHOT_WEIGHT = 64
+
+
+class RecordWriter:
+    """Takes items from any thread and commits them on its own; nothing is dropped while the disk works.
+
+    Where the disk is slower than the run, `put` waits. After the first failure nothing is written any more and
+    nothing waits: what comes is counted as lost.
+
+    Parameters
+    ----------
+    path : Path
+        The database.
+    description : dict
+        That of the run.
+    branches : list of Branch
+        All branches of the run; read while the database is being opened, when the caller must not add any.
+    on_failure : callable, optional
+        Called when writing fails after it had begun, once, on the writer's thread, with the RecordError. (Who makes or
+        restarts a writer learns from `wait_opened` that it can't begin.)
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        description: Dict[str, Any],
+        branches: List[Branch],
+        on_failure: Optional[Callable[[RecordError], None]],
+    ):
+        self._path = path
+        self._description = description
+        self._branches = branches
+        self._on_failure = on_failure
+        self._changed = threading.Condition()
+        self._waiting: Deque[Item] = deque()
+        self._load = 0
+        self._urgent = False
+        self._closing = False
+        self._n_put = 0
+        self._n_written = 0
+        self._lost = 0
+        self._failure: Optional[RecordError] = None
+        self._opened = False
+        self._thread = self._start()
+
+    @property
+    def failure(self) -> Optional[RecordError]:
+        """Why nothing is written any more; None while all is well."""
+        with self._changed:
+            return self._failure
+
+    @property
+    def lost(self) -> int:
+        """Items that were not written, since the writer was made."""
+        with self._changed:
+            return self._lost
+
+    def put(self, item: Item, weight: int = 1, urgent: bool = False) -> None:
+        """Add an item; waits while too much waits already. ``urgent``: commit it at once, not with the next lot."""
+        self.put_together([item], weight, urgent)
+
+    def put_together(self, items: List[Item], weight: int = 1, urgent: bool = False) -> None:
+        """Add items that are committed all or none; else as `put`."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._load < _MAX_LOAD or self._failure is not None or self._closing)
+            if self._failure is not None:
+                self._lost += len(items)
+                return
+            if self._closing:
+                raise RecordError(f"{self._path}: the record is closed")
+            first = not self._waiting
+            self._waiting.extend(items)
+            self._load += weight
+            self._n_put += len(items)
+            if urgent or self._load >= _WAKE_LOAD:
+                self._urgent = True
+            if self._urgent or first:
+                self._changed.notify_all()
+
+    def flush(self, timeout_s: float) -> bool:
+        """Wait until all that was put is committed; False if it failed or takes longer than ``timeout_s`` seconds."""
+        with self._changed:
+            target = self._n_put
+            self._urgent = True
+            self._changed.notify_all()
+            self._changed.wait_for(lambda: self._n_written >= target or self._failure is not None, timeout_s)
+            return self._n_written >= target and self._failure is None
+
+    def close(self, timeout_s: float) -> bool:
+        """Commit what waits and end the thread; False if that takes longer than ``timeout_s`` seconds."""
+        with self._changed:
+            self._closing = True
+            self._changed.notify_all()
+        self._thread.join(timeout_s)
+        return not self._thread.is_alive()
+
+    def blame(self, failure: RecordError) -> None:
+        """Give a failed writer a newer reason: why it can't be restarted."""
+        with self._changed:
+            self._failure = failure
+
+    def restart(self) -> None:
+        """Go on after a failure; only then."""
+        self._thread.join()
+        with self._changed:
+            self._failure = None
+            self._opened = False
+        self._thread = self._start()
+
+    def wait_opened(self) -> Optional[RecordError]:
+        """Wait until the database is open for writing; the failure where it is not."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._opened or self._failure is not None)
+            return self._failure
+
+    def _start(self) -> threading.Thread:
+        # A daemon, so that a program that forgets to close ends all the same, and loses what a kill would
+        thread = threading.Thread(target=self._run, name="qatviz-record", daemon=True)
+        thread.start()
+        return thread
+
+    def _run(self) -> None:
+        items: List[Item] = []
+        try:
+            database = RecordDatabase(self._path, self._description, self._branches)
+            try:
+                with self._changed:
+                    self._opened = True
+                    self._changed.notify_all()
+                closing = False
+                while not closing:
+                    items, closing = self._take()
+                    if items:
+                        database.write(items)
+                    with self._changed:
+                        self._n_written += len(items)
+                        items = []
+                        self._changed.notify_all()
+            except BaseException:
+                database.close(settle=False)
+                raise
+            database.close(settle=True)
+        except Exception as error:  # whatever it is: the run must hear of it, and go on
+            self._fail(error, len(items))
+
+    def _take(self) -> "tuple[List[Item], bool]":
+        """Wait for the next lot; also whether it is the last one."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._urgent or self._closing)
+            self._changed.wait_for(lambda: self._urgent or self._closing, COMMIT_INTERVAL_S)
+            items, self._waiting = list(self._waiting), deque()
+            self._load = 0
+            self._urgent = False
+            self._changed.notify_all()
+            return items, self._closing
+
+    def _fail(self, error: Exception, n_unwritten: int) -> None:
+        failure = record_error(self._path, error)
+        with self._changed:
+            self._failure = failure
+            lost = n_unwritten + len(self._waiting)
+            self._lost += lost
+            self._n_written += lost
+            self._waiting.clear()
+            self._load = 0
+            opened = self._opened
+            self._changed.notify_all()
+        if opened and self._on_failure is not None:
+            self._on_failure(failure)
+
+
+def record_error(path: Path, error: Exception) -> RecordError:
+    """``error`` as a RecordError that names the file and the reason."""
+    if isinstance(error, RecordError):
+        return error
+    reason = error.strerror if isinstance(error, OSError) and error.strerror else str(error) or type(error).__name__
+    failure = RecordError(f"{path}: the record of the run cannot be written: {reason}")
+    failure.__cause__ = error
+    return failure
