@@ -2,7 +2,8 @@
 """Prepare this checkout of qatviz and do one thing with it.
 
     python3 bootstrap.py run [arguments of qatviz]    without arguments: open the window
-    python3 bootstrap.py test [arguments of pytest]
+    python3 bootstrap.py test [arguments of pytest]   the whole suite, after the checks; --coverage measures coverage
+    python3 bootstrap.py check                        style, lint and types: ruff and mypy
     python3 bootstrap.py bench [--only NAME]
 
 The first call finds CPython 3.7 (TensorFlow 1.15 has wheels for no later one; where there is none, uv fetches it),
@@ -77,6 +78,7 @@ def become(arguments, environ, cwd=None):
 
 #: Processes that share the tests, at most: each takes a gigabyte of memory. And options that need all of them in one.
 MOST_AT_ONCE = 4
+COVERAGE = "--coverage"
 ONE_PROCESS = {"-n", "--numprocesses", "-x", "--exitfirst", "--pdb", "-s", "--collect-only", "--co"}
 
 
@@ -90,16 +92,36 @@ def run(arguments):
     return become(["-m", "qatviz", *arguments], environ)
 
 
-def test(arguments):
-    """Run the tests, on Linux with a virtual X server where there is one."""
+#: Arguments of Python for what is checked without running the program. Their settings are in pyproject.toml.
+CHECKS = (["-m", "ruff", "check", "."], ["-m", "ruff", "format", "--check", "."], ["-m", "mypy"])
+
+
+def check(arguments=()):
+    """Run all checks of style and types, even after one has failed; return 1 if any has, else 0."""
+    if arguments:
+        say(f"check takes no arguments, found {' '.join(arguments)}")
+        return 2
     environ = program_environ()
+    failed = [command for command in CHECKS if subprocess.call([environment_python(), *command], env=environ, cwd=ROOT)]
+    for command in failed:
+        say("failed: " + " ".join(command[1:]))
+    return 1 if failed else 0
+
+
+def test(arguments):
+    """Run the tests, on Linux with a virtual X server where there is one; before the whole suite, the checks."""
+    environ = program_environ()
+    whole = all(argument.startswith("-") for argument in arguments) and not ONE_PROCESS & set(arguments)
+    if whole and check():
+        return 1
+    coverage = ["--cov=qatviz", "--cov-report=term"] if COVERAGE in arguments else []
+    arguments = coverage + [argument for argument in arguments if argument != COVERAGE]
     if ON_LINUX:
         if not shutil.which("Xvfb"):
             supply_libraries(with_xvfb=True)
         display = start_xvfb() if shutil.which("Xvfb") else None
         environ.update({"DISPLAY": display} if display else {})
         ensure_qt("xcb" if display else "offscreen", environ)
-    whole = all(argument.startswith("-") for argument in arguments) and not ONE_PROCESS & set(arguments)
     # Files, not tests, are shared out: what a file's tests need is made once.
     parallel = ["-n", str(min(os.cpu_count() or 1, MOST_AT_ONCE)), "--dist", "loadfile"] if whole else []
     return become(["-m", "pytest", *parallel, *arguments], environ, cwd=ROOT)
@@ -110,7 +132,7 @@ def bench(arguments):
     return become([os.path.join("tests", "bench", "run.py"), *arguments], program_environ(), cwd=ROOT)
 
 
-COMMANDS = {"run": run, "test": test, "bench": bench}
+COMMANDS = {"run": run, "test": test, "check": check, "bench": bench}
 
 
 def main(argv):

@@ -64,6 +64,8 @@ setup(
         "h5py<3",
         "PyQt5>=5.15,<5.16",
         "pyqtgraph>=0.12,<0.13",
+        "MarkupSafe>=2",
+        "platformdirs>=3",
         "Pillow>=8",
         "tqdm>=4.60",
         # Exports to TFLite: field numbers of its schema, and the format that it is in.
@@ -75,10 +77,15 @@ setup(
         "onnx": ONNX,
         "test": [
             *ONNX,
+            "coverage[toml]>=7",
             "hypothesis>=6",
+            "mypy>=1.4",
             "pytest>=7",
+            "pytest-cov>=4",
+            "pytest-qt>=4.2",
             "pytest-timeout>=2.1",
             "pytest-xdist>=3",
+            "ruff==0.17.6",  # other versions format and lint otherwise
             # The packaging test builds a wheel without a network; pip needs this for it.
             "wheel",
         ],

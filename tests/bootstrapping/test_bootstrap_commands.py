@@ -97,7 +97,7 @@ def test_windows_has_no_exec_and_gets_the_exit_code_from_a_child(monkeypatch, tm
     "arguments, told",
     [
         ([], "python3 bootstrap.py run"),
-        (["tset"], "'tset'; allowed: run, test, bench"),
+        (["tset"], "'tset'; allowed: run, test, check, bench"),
     ],
 )
 def test_a_wrong_call_is_the_users_error_and_prepares_nothing(monkeypatch, capsys, arguments, told):
@@ -140,6 +140,7 @@ def started(monkeypatch):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(bootstrap, "ON_LINUX", True)
     monkeypatch.setattr(bootstrap, "become", become)
+    monkeypatch.setattr(bootstrap, "check", lambda: 0)
     monkeypatch.setattr(bootstrap, "ensure_qt", lambda qt_platform, environ: calls.qt.append(qt_platform))
     return calls
 
@@ -240,20 +241,48 @@ def test_a_qt_that_does_not_start_is_told_with_its_reason_each_time(monkeypatch,
 
 
 @pytest.mark.parametrize(
-    "arguments, parallel",
+    "arguments, passed, whole",
     [
-        ([], True),
-        (["--durations=5"], True),
-        (["tests/quant"], False),
-        (["-x"], False),
-        (["-n", "3"], False),
-        (["--pdb"], False),
+        ([], [], True),
+        (["--durations=5"], ["--durations=5"], True),
+        (["--coverage"], ["--cov=qatviz", "--cov-report=term"], True),
+        (["--coverage", "tests/quant"], ["--cov=qatviz", "--cov-report=term", "tests/quant"], False),
+        (["tests/quant"], ["tests/quant"], False),
+        (["-x"], ["-x"], False),
+        (["-n", "3"], ["-n", "3"], False),
+        (["--pdb"], ["--pdb"], False),
     ],
 )
-def test_the_whole_suite_is_shared_out(arguments, parallel, monkeypatch):
+def test_the_whole_suite_is_checked_first_and_shared_out(arguments, passed, whole, monkeypatch):
     started = []
     monkeypatch.setattr(bootstrap, "ON_LINUX", False)
     monkeypatch.setattr(bootstrap.os, "cpu_count", lambda: 2)
+    monkeypatch.setattr(bootstrap, "check", lambda: started.append("check") or 0)
     monkeypatch.setattr(bootstrap, "become", lambda command, environ, cwd: started.append(command) or 0)
     assert bootstrap.test(arguments) == 0
-    assert started == [["-m", "pytest"] + (["-n", "2", "--dist", "loadfile"] if parallel else []) + arguments]
+    tests = ["-m", "pytest"] + (["-n", "2", "--dist", "loadfile"] if whole else []) + passed
+    assert started == (["check", tests] if whole else [tests])
+
+
+def test_no_test_runs_where_a_check_has_failed(started, monkeypatch):
+    monkeypatch.setattr(bootstrap, "check", lambda: 1)
+    assert bootstrap.test([]) == 1
+    assert started == []
+
+
+def test_all_checks_run_and_those_that_fail_are_named(monkeypatch, capsys):
+    called = []
+    monkeypatch.setattr(
+        bootstrap.subprocess, "call", lambda command, env, cwd: called.append(command) or "ruff" in command
+    )
+    assert bootstrap.check() == 1
+    assert [command[1:3] for command in called] == [["-m", "ruff"], ["-m", "ruff"], ["-m", "mypy"]]
+    told = capsys.readouterr().err
+    assert "failed: ruff check ." in told and "failed: ruff format --check ." in told and "mypy" not in told
+    monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, env, cwd: 0)
+    assert bootstrap.check() == 0
+
+
+def test_check_takes_no_arguments(capsys):
+    assert bootstrap.check(["qatviz/cli"]) == 2
+    assert "qatviz/cli" in capsys.readouterr().err
