@@ -11,6 +11,10 @@ import pytest
 
 sys.path.append(str(Path(__file__).resolve().parents[1] / "bench"))
 import bench_parity
+from parity_cases import few_layers
+from stored_states import stored_state
+
+from qatviz.network.plan import quantization_plan
 
 #: Smallest share of identical codes of the logits, largest difference in codes, smallest share of equal top-1.
 SINGLE_ROUNDING = (0.995, 1, 1.0)
@@ -22,10 +26,18 @@ DOUBLE_ROUNDING_FOUND = {"asymmetric-7": (0.8, 2, 0.995), "power-of-two": (0.7, 
 EXAMPLES = 200
 
 
+def stored_source(name):
+    """Return the benchmark's network, its plan, and the stored state in place of a trained one."""
+    network = few_layers()
+    assert network.name == name
+    return network, quantization_plan(network), stored_state(name)
+
+
 @pytest.fixture(scope="module")
 def agreement():
-    """What the benchmark measures, on fewer examples."""
+    """Return a function that runs the benchmark of a setting and a form on stored weights and fewer examples."""
     patch = pytest.MonkeyPatch()
+    patch.setattr(bench_parity, "_trained", stored_source)
     patch.setattr(bench_parity, "EXAMPLES", EXAMPLES)
     bench_parity._case.cache_clear()
     yield lambda setting, form: next(bench_parity.run([f"parity/few_layers/{setting}/{form}"]))
