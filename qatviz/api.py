@@ -21,8 +21,8 @@ from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.session.beginning import Model, file_model, new_record, new_spec, object_model, zoo_model
 from qatviz.session.folders import new_run_directory
-from qatviz.session.outcome import Outcome
 from qatviz.settings import RunSettings
+from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import FAILED, Run
 from qatviz.training.moments import Moment

@@ -11,8 +11,8 @@ from qatviz.network.graph import Network
 from qatviz.protocol.commands import Command
 from qatviz.protocol.events import event_from
 from qatviz.protocol.snapshots import Snapshot, StepRecord
-from qatviz.session.outcome import read_outcome
 from qatviz.telemetry.history import History
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import history_names, recorded_metric, refill
 from qatviz.telemetry.record.run_record import RunRecord

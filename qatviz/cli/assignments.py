@@ -2,8 +2,7 @@
 
 from typing import Any, Dict, Iterable, List, NamedTuple, Optional, Tuple
 
-from qatviz.cli.messages import did_you_mean
-from qatviz.errors import SettingError
+from qatviz.errors import SettingError, did_you_mean
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.settings_book import SettingsBook, parse_assignment
 from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, quantizer_setting

@@ -6,9 +6,9 @@ import textwrap
 from typing import Any, Dict, List
 
 from qatviz import data as datasets
-from qatviz.cli.messages import OK, did_you_mean
+from qatviz.cli.messages import OK
 from qatviz.cli.tables import shape, table, terminal_width
-from qatviz.errors import NetworkError
+from qatviz.errors import NetworkError, did_you_mean
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan

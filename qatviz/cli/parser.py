@@ -7,10 +7,9 @@ from typing import Any, List, NoReturn
 
 from qatviz import __version__
 from qatviz.cli import export, listing, report, show, tensorboard, train, window
-from qatviz.cli.messages import did_you_mean
 from qatviz.data import NAMED_DATA
 from qatviz.data.targets import TASK_HELP
-from qatviz.errors import QatvizError
+from qatviz.errors import QatvizError, did_you_mean
 from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS

@@ -8,8 +8,8 @@ from typing import Any, Deque, Optional, Tuple
 from qatviz.cli.messages import say
 from qatviz.metric import METRICS
 from qatviz.protocol import events
-from qatviz.session.outcome import Outcome
 from qatviz.settings import setting_text
+from qatviz.telemetry.outcome import Outcome
 
 #: Seconds between two lines where there is no terminal.
 LINE_INTERVAL_S = 5.0

@@ -10,8 +10,8 @@ from qatviz.cli.messages import OK
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
 from qatviz.protocol import events
 from qatviz.protocol.schedule import planned
-from qatviz.session.outcome import Outcome, finite, read_outcome
 from qatviz.settings import setting_text
+from qatviz.telemetry.outcome import Outcome, finite, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 

@@ -9,7 +9,7 @@ from qatviz.cli.progress import progress_for
 from qatviz.cli.tables import score_table, tensor_table
 from qatviz.cli.watch import Watch
 from qatviz.session.launch import prepare
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 

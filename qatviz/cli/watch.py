@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Optional
 
 from qatviz.cli.progress import Silent, tell
 from qatviz.protocol import events
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 from qatviz.training.handle import Run
 
 #: Seconds between two looks at a run.

@@ -30,6 +30,14 @@ class Event:
 
 
 @dataclass(frozen=True)
+class Happening:
+    """An event of the run; ``survives`` is False where the run was set back to before it."""
+
+    event: Event
+    survives: bool = True
+
+
+@dataclass(frozen=True)
 class Change:
     """One setting that got another value; ``setting`` is its full path (``conv1.weights.num_bits``)."""
 

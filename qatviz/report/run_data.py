@@ -15,8 +15,8 @@ from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.report.exports import FoundExport, find_exports
-from qatviz.session.outcome import Outcome, read_outcome
 from qatviz.telemetry.history import History
+from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
 

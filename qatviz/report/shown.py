@@ -7,8 +7,8 @@ from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.report.run_data import Happening, RunData, turns_of
-from qatviz.session.outcome import Outcome
 from qatviz.telemetry.history import History
+from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import STEPS
 
 _NOT_RECORDED = "This run is not recorded: it is told from memory, where old steps are means of some."

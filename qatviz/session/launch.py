@@ -9,8 +9,8 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 
 from qatviz import data
 from qatviz.cli.assignments import TimedChange, check_change, parse_change, parse_kind
-from qatviz.cli.messages import complain, did_you_mean, say
-from qatviz.errors import RecordError, SettingError
+from qatviz.cli.messages import complain, say
+from qatviz.errors import RecordError, SettingError, did_you_mean
 from qatviz.network import zoo
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
@@ -19,8 +19,8 @@ from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session import resuming
 from qatviz.session.beginning import Model, file_model, new_record, new_spec, zoo_model
-from qatviz.session.outcome import Outcome
 from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
+from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.schema import reading

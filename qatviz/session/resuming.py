@@ -10,7 +10,7 @@ from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.schedule import Schedule, to_rows
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment

@@ -12,7 +12,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
-from qatviz.session.outcome import Outcome, read_outcome
+from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)

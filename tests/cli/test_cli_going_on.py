@@ -12,8 +12,8 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
-from qatviz.session.outcome import read_outcome
 from qatviz.session.resuming import set_back, starting_point
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.moments import Moment
 

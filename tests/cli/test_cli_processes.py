@@ -12,7 +12,7 @@ import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters kn
 from cli_calls import ROOT, call, write_data
 
 from qatviz.errors import RecordError
-from qatviz.session.outcome import read_outcome
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
 TIMEOUT_S = 90

@@ -15,7 +15,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import StepRecord
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 
 BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 4)), "tflite-int8")
 ACCURACY = {"float": 0.971, "weights_only": 0.96, "activations_only": 0.95, "quantized": 0.94}

@@ -12,7 +12,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 
 #: What makes each column of the table as wide as it gets.
 WIDEST = {

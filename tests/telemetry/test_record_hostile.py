@@ -21,7 +21,7 @@ from qatviz.app.recorded import recorded_run
 from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError, RecordError
 from qatviz.session.launch import prepare
-from qatviz.session.outcome import read_outcome
+from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record import schema
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 from qatviz.telemetry.record.run_lock import LOCK_NAME

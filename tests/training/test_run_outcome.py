@@ -7,7 +7,7 @@ from training_cases import Driver, spec
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Redo, RestoreCheckpoint, SaveCheckpoint, SingleStep, Undo
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.session.outcome import Outcome
+from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
 BITS = [ChangeSettings((("*.weights.num_bits", bits),)) for bits in (3, 4, 5, 6)]

@@ -5,7 +5,7 @@ keep a run's state of their own, so that they can be closed, opened and tested w
 """
 
 from collections import deque
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
@@ -13,6 +13,7 @@ from PyQt5 import QtCore
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
+from qatviz.protocol.events import Happening
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
 from qatviz.protocol.timeline import Timeline
@@ -38,14 +39,6 @@ SNAPSHOTS_KEPT = 240
 #: States of a run that can be asked for something.
 GOING = ("new", "building", "running", "paused")
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
-
-
-@dataclass(frozen=True)
-class Happening:
-    """An event of the run; ``survives`` is False where the run was set back to before it."""
-
-    event: events.Event
-    survives: bool = True
 
 
 class RunModel(QtCore.QObject):
