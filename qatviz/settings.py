@@ -1,15 +1,16 @@
-"""Every setting a user can see, declared once: type, bounds, default, unit and the sentence that explains it.
+"""All settings that a user can see, each declared once: type, bounds, default, unit, label and help.
 
-The command line, the window and the trainer all take names, limits and help from here, and all values pass through
-:meth:`Setting.check`. Settings of a quantizer are kept in a frozen :class:`QuantizerSettings`, one for each quantized
-tensor; settings of the whole run in a frozen :class:`RunSettings`.
+A setting is a field of one of three frozen dataclasses, and its declaration is the field's metadata:
+:class:`QuantizerSettings` (one for each quantized tensor), :class:`RunSettings` (of the run; they can change while it
+goes on) and :class:`StartSettings` (of the run; fixed when it begins). The command line, the window and the trainer
+take names, bounds, defaults and help from here, and all values pass through :meth:`Setting.check`.
 """
 
 import contextlib
 import math
 import numbers
-from dataclasses import asdict, dataclass, fields
-from typing import Any, Dict, Optional, Tuple
+from dataclasses import asdict, dataclass, field, fields, replace
+from typing import Any, Dict, Mapping, Optional, Tuple
 
 from qatviz.errors import SettingError
 
@@ -19,11 +20,12 @@ KINDS = (WEIGHTS, ACTIVATIONS)
 RUN = "run"
 
 _TRUE, _FALSE = ("on", "true", "yes", "1"), ("off", "false", "no", "0")
+_METADATA = "setting"
 
 
 @dataclass(frozen=True)
 class Setting:
-    """One user-visible setting.
+    """Declaration of one setting.
 
     Attributes
     ----------
@@ -32,19 +34,21 @@ class Setting:
     type : type
         bool, int, float or str.
     default
-        Value where nothing else is said.
+        Value where none is given.
     help : str
         One sentence that explains the term.
     low, high : number, optional
-        Smallest and largest value allowed, inclusive.
+        Smallest and largest allowed value, inclusive.
     unit : str
         Unit of the value, empty where it has none.
     log : bool
-        A control for it should have a logarithmic scale.
+        Whether a slider for it needs a logarithmic scale.
     kinds : tuple of str
         The kinds of tensor it applies to; empty for settings of the run.
     choices : dict of str to tuple of str
-        Allowed words for each kind of tensor.
+        Allowed words for each kind of tensor (of a setting of the run: for ``""``).
+    labels : dict of str to str
+        Labels of the allowed words in the window; a word without one is its own label.
     """
 
     name: str
@@ -57,33 +61,43 @@ class Setting:
     unit: str = ""
     log: bool = False
     kinds: Tuple[str, ...] = ()
-    choices: Optional[Dict[str, Tuple[str, ...]]] = None
+    choices: Optional[Mapping[str, Tuple[str, ...]]] = None
+    labels: Mapping[str, str] = field(default_factory=dict)
 
     def allowed(self, kind: str = "") -> str:
-        """What values there are, in words."""
-        if self.choices:
-            words = self.choices[kind] if kind else sorted({word for known in self.choices.values() for word in known})
-            return "one of " + ", ".join(words)
+        """Return a phrase that lists the allowed values, as they are typed."""
+        if self.choices is not None:
+            return "one of " + ", ".join(self._words(kind))
         if self.type is bool:
             return "on or off"
         noun = "a whole number" if self.type is int else "a number"
-        return f"{noun} from {self.low:g} to {self.high:g}{' ' + self.unit if self.unit else ''}"
+        return f"{noun} from {_bound(self.low)} to {_bound(self.high)}{' ' + self.unit if self.unit else ''}"
+
+    def allowed_labels(self, kind: str = "") -> str:
+        """Return a phrase that lists the allowed values, as the window shows them."""
+        if self.choices is not None:
+            return "one of " + "; ".join(self.text(word) for word in self._words(kind))
+        return self.allowed(kind)
 
     def check(self, value: Any, path: str = "", kind: str = "") -> Any:
-        """``value`` in the setting's type.
+        """Return ``value`` in the setting's type.
 
         Raises
         ------
         SettingError
-            If it is not allowed; the message names the setting (or ``path``), the value and what is allowed.
+            If it is not allowed; the message names the setting (or ``path``), the value and the allowed values.
         """
         checked = self._coerce(value, kind)
         if checked is None:
-            raise SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
+            raise self.refusal(value, path, kind)
         return checked
 
+    def refusal(self, value: Any, path: str = "", kind: str = "") -> SettingError:
+        """Return the error for a value that is not allowed."""
+        return SettingError(f"{path or self.name} is {value!r}: expected {self.allowed(kind)}")
+
     def parse(self, text: str, path: str = "", kind: str = "") -> Any:
-        """The value that ``text`` (of a command line or a file) stands for, checked."""
+        """Return the checked value that ``text`` (of a command line or a file) stands for."""
         word = text.strip()
         value: Any = word
         if self.type is bool:
@@ -93,227 +107,70 @@ class Setting:
                 value = self.type(word)
         return self.check(value, path, kind)
 
-    def _coerce(self, value, kind):
-        if self.choices:
-            words = self.choices[kind] if kind else [word for choice in self.choices.values() for word in choice]
-            return value if value in words else None
+    def text(self, value: Any) -> str:
+        """Return a value as the window shows it: ``on``, ``Moving average``, ``200``, ``1e-5``; without the unit."""
+        if isinstance(value, bool):
+            return "on" if value else "off"
+        if isinstance(value, str):
+            return self.labels.get(value, value)
+        mantissa, e, exponent = f"{value:.10g}".partition("e")
+        return f"{mantissa}e{int(exponent)}" if e else mantissa
+
+    def text_with_unit(self, value: Any) -> str:
+        """Return :meth:`text` and :attr:`shown_unit`: ``200 steps``."""
+        has_unit = self.shown_unit and not isinstance(value, (bool, str))
+        return f"{self.text(value)} {self.shown_unit}" if has_unit else self.text(value)
+
+    @property
+    def shown_unit(self) -> str:
+        """The unit to be shown with a number; empty where the label says it (``Bits``)."""
+        return "" if self.unit == self.label.lower() else self.unit
+
+    def _words(self, kind: str) -> Tuple[str, ...]:
+        known = self.choices or {}
+        if kind or "" in known:
+            return known[kind]
+        return tuple(sorted({word for words in known.values() for word in words}))
+
+    def _coerce(self, value: Any, kind: str) -> Any:
+        if self.choices is not None:
+            return value if isinstance(value, str) and value in self._words(kind) else None
         if self.type is bool:
             return bool(value) if isinstance(value, bool) or type(value).__name__ == "bool_" else None
         if isinstance(value, bool) or not isinstance(value, numbers.Real) or not math.isfinite(value):
             return None
         if self.type is int and value != int(value):
             return None
-        return self.type(value) if self.low <= value <= self.high else None
+        low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
+        return self.type(value) if low <= value <= high else None
 
 
-_BOTH = KINDS
+def _bound(value: Optional[float]) -> str:
+    """Return a bound as it can be typed; whole numbers in full."""
+    if value is None:
+        return "any"
+    return str(int(value)) if float(value).is_integer() and abs(value) < 1e15 else f"{value:g}"
+
+
+def _declared(default: Any, label: str, help: str, **rest: Any) -> Any:
+    """Return a dataclass field that is a setting of the default's type."""
+    setting = Setting("", label, type(default), default, help, **rest)
+    return field(default=default, metadata={_METADATA: setting})
+
+
+def _settings_of(record: Any) -> Dict[str, Setting]:
+    """Return the declarations of a dataclass' fields, by name."""
+    return {f.name: replace(f.metadata[_METADATA], name=f.name) for f in fields(record)}
+
+
 MIN_MAX, PERCENTILE, MSE, MOVING_AVERAGE, FROZEN = "min_max", "percentile", "mse", "moving_average", "frozen"
-
-QUANTIZER_SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting(
-            "enabled",
-            "Quantize",
-            bool,
-            True,
-            kinds=_BOTH,
-            help="Whether this tensor is quantized at all; off, it passes in float.",
-        ),
-        Setting(
-            "num_bits",
-            "Bits",
-            int,
-            8,
-            low=2,
-            high=16,
-            unit="bits",
-            kinds=_BOTH,
-            help="Width of the integer codes: n bits give 2^n representable values.",
-        ),
-        Setting(
-            "symmetric",
-            "Symmetric",
-            bool,
-            False,
-            kinds=_BOTH,
-            help="The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes "
-            "half the codes.",
-        ),
-        Setting(
-            "narrow_range",
-            "Narrow range",
-            bool,
-            False,
-            kinds=_BOTH,
-            help="The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric.",
-        ),
-        Setting(
-            "per_channel",
-            "Per channel",
-            bool,
-            False,
-            kinds=(WEIGHTS,),
-            help="Every output channel has a scale of its own instead of one for the whole tensor.",
-        ),
-        Setting(
-            "power_of_two",
-            "Power-of-two scale",
-            bool,
-            False,
-            kinds=_BOTH,
-            help="The scale is raised to a power of two, so that hardware can rescale by shifting.",
-        ),
-        Setting(
-            "range_method",
-            "Range",
-            str,
-            MIN_MAX,
-            kinds=_BOTH,
-            choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
-            help="How the quantized range follows the tensor: its minimum and maximum, a percentile of it, the "
-            "range of least mean squared error, a moving average over batches, or not at all (frozen).",
-        ),
-        Setting(
-            "percentile",
-            "Percentile",
-            float,
-            99.9,
-            low=50.0,
-            high=100.0,
-            unit="%",
-            kinds=(WEIGHTS,),
-            help="With the percentile range: the share of the values that is not clipped; the rest is cut evenly "
-            "at both ends.",
-        ),
-        Setting(
-            "ema_decay",
-            "Average decay",
-            float,
-            0.999,
-            low=0.0,
-            high=0.999999,
-            kinds=(ACTIVATIONS,),
-            help="How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches.",
-        ),
-        Setting(
-            "quant_delay",
-            "Delay",
-            int,
-            0,
-            low=0,
-            high=10**9,
-            unit="steps",
-            kinds=_BOTH,
-            help="The tensor stays in float until this many steps are done, so that training settles first.",
-        ),
-    )
-}
-
-RUN_SETTINGS = {
-    setting.name: setting
-    for setting in (
-        Setting(
-            "learning_rate",
-            "Learning rate",
-            float,
-            1e-3,
-            low=0.0,
-            high=100.0,
-            log=True,
-            help="How far the optimizer moves the weights in one step.",
-        ),
-        Setting(
-            "momentum",
-            "Momentum",
-            float,
-            0.9,
-            low=0.0,
-            high=0.9999,
-            help="Share of the last update that the momentum optimizer carries on.",
-        ),
-        Setting(
-            "beta1",
-            "Beta 1",
-            float,
-            0.9,
-            low=0.0,
-            high=0.9999,
-            help="How slowly Adam's average of the gradients forgets.",
-        ),
-        Setting(
-            "beta2",
-            "Beta 2",
-            float,
-            0.999,
-            low=0.0,
-            high=0.999999,
-            help="How slowly Adam's average of the squared gradients forgets.",
-        ),
-        Setting(
-            "epsilon",
-            "Epsilon",
-            float,
-            1e-8,
-            low=1e-12,
-            high=1.0,
-            log=True,
-            help="Keeps Adam from dividing by 0; larger values damp the update of parameters with small gradients.",
-        ),
-        Setting(
-            "freeze_ranges",
-            "Freeze ranges",
-            bool,
-            False,
-            help="All quantized ranges stay as they are, weights and activations alike.",
-        ),
-        Setting(
-            "freeze_batch_norm",
-            "Freeze batch norm",
-            bool,
-            False,
-            help="Batch norm uses its moving statistics instead of the batch's and stops updating them, as in "
-            "inference.",
-        ),
-        Setting(
-            "evaluation_interval",
-            "Evaluate every",
-            int,
-            200,
-            low=0,
-            high=10**9,
-            unit="steps",
-            help="Steps between two evaluations on held-out data; 0 evaluates only on request.",
-        ),
-        Setting(
-            "snapshot_interval",
-            "Histograms every",
-            float,
-            0.25,
-            low=0.02,
-            high=3600.0,
-            unit="s",
-            log=True,
-            help="Seconds between two snapshots of all histograms. A slow network takes them less often; shorter "
-            "than by default, they may take more of the time.",
-        ),
-        Setting(
-            "checkpoint_interval",
-            "Checkpoint every",
-            float,
-            60.0,
-            low=1.0,
-            high=86400.0,
-            unit="s",
-            log=True,
-            help="Seconds between two automatic checkpoints.",
-        ),
-    )
-}
+#: The names of optimizers.
+OPTIMIZERS = ("adam", "momentum", "sgd")
+_BOTH = KINDS
 
 
 class _Settings:
-    """What both kinds of settings records share."""
+    """Base class of the records of settings."""
 
     def to_dict(self) -> Dict[str, Any]:
         return asdict(self)
@@ -323,44 +180,249 @@ class _Settings:
 class QuantizerSettings(_Settings):
     """Settings of one quantizer; fields that do not apply to its kind of tensor keep their defaults.
 
-    Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks.
+    Make one with :func:`quantizer_settings`, which fills in the defaults of the kind and checks values.
     """
 
-    enabled: bool = True
-    num_bits: int = 8
-    symmetric: bool = False
-    narrow_range: bool = False
-    per_channel: bool = False
-    power_of_two: bool = False
-    range_method: str = MIN_MAX
-    percentile: float = 99.9
-    ema_decay: float = 0.999
-    quant_delay: int = 0
+    enabled: bool = _declared(
+        True,
+        "Quantize",
+        "Whether this tensor is quantized at all; if off, its values stay in float.",
+        kinds=_BOTH,
+    )
+    num_bits: int = _declared(
+        8,
+        "Bits",
+        "Width of the integer codes: n bits give 2^n representable values.",
+        low=2,
+        high=16,
+        unit="bits",
+        kinds=_BOTH,
+    )
+    symmetric: bool = _declared(
+        False,
+        "Symmetric",
+        "The grid is centred on 0, so the zero point is 0; runtimes are faster, one-sided data wastes half the codes.",
+        kinds=_BOTH,
+    )
+    narrow_range: bool = _declared(
+        False,
+        "Narrow range",
+        "The lowest code is left out (8 bits: -127 to 127), so that a symmetric grid is truly symmetric.",
+        kinds=_BOTH,
+    )
+    per_channel: bool = _declared(
+        False,
+        "Per channel",
+        "Every output channel has a scale of its own instead of one for the whole tensor.",
+        kinds=(WEIGHTS,),
+    )
+    power_of_two: bool = _declared(
+        False,
+        "Power-of-two scale",
+        "The scale is rounded up to a power of two, so that hardware can rescale by shifting.",
+        kinds=_BOTH,
+    )
+    range_method: str = _declared(
+        MIN_MAX,
+        "Range",
+        "How the representable range follows the tensor: its minimum and maximum, a percentile of it, the range of "
+        "least mean squared error, a moving average over batches, or not at all (frozen).",
+        kinds=_BOTH,
+        choices={WEIGHTS: (MIN_MAX, PERCENTILE, MSE, FROZEN), ACTIVATIONS: (MOVING_AVERAGE, FROZEN)},
+        labels={
+            MIN_MAX: "Min–max",
+            PERCENTILE: "Percentile",
+            MSE: "Least squared error (MSE)",
+            MOVING_AVERAGE: "Moving average",
+            FROZEN: "Frozen",
+        },
+    )
+    percentile: float = _declared(
+        99.9,
+        "Percentile",
+        "With the percentile range: the fraction of the values that is not clipped; the rest is cut evenly at both "
+        "ends.",
+        low=50.0,
+        high=100.0,
+        unit="%",
+        kinds=(WEIGHTS,),
+    )
+    ema_decay: float = _declared(
+        0.999,
+        "Average decay",
+        "How slowly the moving average forgets: 0.999 remembers about the last 1,000 batches.",
+        low=0.0,
+        high=0.999999,
+        kinds=(ACTIVATIONS,),
+    )
+    quant_delay: int = _declared(
+        0,
+        "Delay",
+        "The tensor stays in float until this many training steps are done, so that training settles first.",
+        low=0,
+        high=10**9,
+        unit="steps",
+        kinds=_BOTH,
+    )
+
+    def is_active(self, step: Optional[int] = None) -> bool:
+        """Return whether the tensor is quantized after ``step`` training steps; None: after its delay."""
+        return self.enabled and (step is None or step >= self.quant_delay)
+
+    def is_delayed(self, step: Optional[int]) -> bool:
+        """Return whether the tensor will be quantized, but not yet after ``step`` training steps."""
+        return self.enabled and not self.is_active(step)
+
+    @property
+    def num_codes(self) -> int:
+        """Number of integer codes."""
+        return 2**self.num_bits - int(self.narrow_range)
 
 
 @dataclass(frozen=True)
 class RunSettings(_Settings):
     """Settings of the whole run that can change while it goes on; values are checked."""
 
-    learning_rate: float = 1e-3
-    momentum: float = 0.9
-    beta1: float = 0.9
-    beta2: float = 0.999
-    epsilon: float = 1e-8
-    freeze_ranges: bool = False
-    freeze_batch_norm: bool = False
-    evaluation_interval: int = 200
-    snapshot_interval: float = 0.25
-    checkpoint_interval: float = 60.0
+    learning_rate: float = _declared(
+        1e-3,
+        "Learning rate",
+        "How far the optimizer moves the weights in one training step.",
+        low=0.0,
+        high=100.0,
+        log=True,
+    )
+    momentum: float = _declared(
+        0.9,
+        "Momentum",
+        "Fraction of the last update that the momentum optimizer carries on.",
+        low=0.0,
+        high=0.9999,
+    )
+    beta1: float = _declared(
+        0.9,
+        "Beta 1",
+        "How slowly Adam's average of the gradients forgets.",
+        low=0.0,
+        high=0.9999,
+    )
+    beta2: float = _declared(
+        0.999,
+        "Beta 2",
+        "How slowly Adam's average of the squared gradients forgets.",
+        low=0.0,
+        high=0.999999,
+    )
+    epsilon: float = _declared(
+        1e-8,
+        "Epsilon",
+        "Keeps Adam from dividing by 0; larger values damp the update of parameters with small gradients.",
+        low=1e-12,
+        high=1.0,
+        log=True,
+    )
+    freeze_ranges: bool = _declared(
+        False,
+        "Freeze ranges",
+        "All representable ranges stay as they are, of weights and activations alike.",
+    )
+    freeze_batch_norm: bool = _declared(
+        False,
+        "Freeze batch norm",
+        "Batch norm uses its moving statistics instead of the batch's and stops updating them, as in inference.",
+    )
+    evaluation_interval: int = _declared(
+        200,
+        "Evaluate every",
+        "Training steps between two evaluations on held-out data; 0 evaluates only on request.",
+        low=0,
+        high=10**9,
+        unit="steps",
+    )
+    snapshot_interval: float = _declared(
+        0.25,
+        "Histograms every",
+        "Seconds between two snapshots of all histograms. A slow network takes them less often; with a shorter "
+        "interval than the default they may use more of the training time.",
+        low=0.02,
+        high=3600.0,
+        unit="s",
+        log=True,
+    )
+    checkpoint_interval: float = _declared(
+        60.0,
+        "Checkpoint every",
+        "Seconds between two automatic checkpoints.",
+        low=1.0,
+        high=86400.0,
+        unit="s",
+        log=True,
+    )
 
-    def __post_init__(self):
-        for field in fields(self):
-            checked = RUN_SETTINGS[field.name].check(getattr(self, field.name), "run." + field.name)
-            object.__setattr__(self, field.name, checked)
+    def __post_init__(self) -> None:
+        for name, setting in RUN_SETTINGS.items():
+            object.__setattr__(self, name, setting.check(getattr(self, name), f"{RUN}.{name}"))
+
+
+@dataclass(frozen=True)
+class StartSettings(_Settings):
+    """Settings of the whole run that are fixed when it begins (but for the number of steps); values are checked.
+
+    ``steps`` may be None: no limit.
+    """
+
+    batch_size: int = _declared(
+        64,
+        "Batch size",
+        "Number of examples that one training step learns from; activation ranges follow the batch too.",
+        low=1,
+        high=65536,
+        unit="examples",
+    )
+    optimizer: str = _declared(
+        OPTIMIZERS[0],
+        "Optimizer",
+        "The rule that turns gradients into updates of the weights.",
+        choices={"": OPTIMIZERS},
+        labels={"adam": "Adam", "momentum": "Momentum", "sgd": "SGD"},
+    )
+    seed: int = _declared(
+        0,
+        "Seed",
+        "Determines initial weights, batches and dropout: the same seed gives the same run.",
+        low=0,
+        high=2**32 - 1,
+    )
+    steps: Optional[int] = _declared(
+        2000,
+        "Total steps",
+        "The run ends by itself after this number of training steps, counted from its beginning.",
+        low=0,
+        high=10**9,
+    )
+
+    def __post_init__(self) -> None:
+        for name, setting in START_SETTINGS.items():
+            value = getattr(self, name)
+            if name == "steps" and value is None:
+                continue
+            # Strict about the type: these values are recorded as they are.
+            if type(setting.check(value, name)) is not type(value):
+                raise setting.refusal(value, name)
+
+
+QUANTIZER_SETTINGS = _settings_of(QuantizerSettings)
+RUN_SETTINGS = _settings_of(RunSettings)
+START_SETTINGS = _settings_of(StartSettings)
 
 
 def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
-    """The declaration of the setting ``name`` for tensors of ``kind``; :class:`SettingError` if there is none."""
+    """Return the declaration of the setting ``name`` for tensors of ``kind``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting.
+    """
     setting = QUANTIZER_SETTINGS.get(name)
     if setting is None or kind not in setting.kinds:
         known = ", ".join(s.name for s in QUANTIZER_SETTINGS.values() if kind in s.kinds)
@@ -369,14 +431,20 @@ def quantizer_setting(name: str, kind: str, path: str = "") -> Setting:
 
 
 def run_setting(name: str) -> Setting:
-    """The declaration of the run setting ``name``; :class:`SettingError` if there is none."""
+    """Return the declaration of the run setting ``name``.
+
+    Raises
+    ------
+    SettingError
+        If there is no such setting.
+    """
     if name not in RUN_SETTINGS:
         raise SettingError(f"run.{name}: there is no such setting of the run; there are {', '.join(RUN_SETTINGS)}")
     return RUN_SETTINGS[name]
 
 
 def quantizer_settings(kind: str, where: str = "", **values: Any) -> QuantizerSettings:
-    """Checked settings for a tensor of ``kind``; ``where`` is the tensor's name for error messages.
+    """Return checked settings for a tensor of ``kind``; ``where`` is the tensor's name for error messages.
 
     Raises
     ------
@@ -391,12 +459,12 @@ def quantizer_settings(kind: str, where: str = "", **values: Any) -> QuantizerSe
 
 
 def applicable(settings: QuantizerSettings, kind: str) -> Dict[str, Any]:
-    """The settings that apply to tensors of ``kind``, by name."""
+    """Return the settings that apply to tensors of ``kind``, by name."""
     return {name: getattr(settings, name) for name, s in QUANTIZER_SETTINGS.items() if kind in s.kinds}
 
 
 def setting_text(value: Any) -> str:
-    """The value of any setting as it is shown, and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
+    """Return the value of any setting as it is typed and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
     if isinstance(value, bool):
         return "on" if value else "off"
     return f"{value:g}" if isinstance(value, float) else str(value)

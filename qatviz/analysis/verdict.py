@@ -51,11 +51,6 @@ class Verdict(NamedTuple):
     text: str
 
 
-def num_codes(settings: QuantizerSettings) -> int:
-    """How many integer codes a quantizer has."""
-    return 2**settings.num_bits - int(settings.narrow_range)
-
-
 def levels(
     values: np.ndarray,
     tensors: Sequence[QuantizedTensor],
@@ -79,7 +74,7 @@ def levels(
     """
     found = np.zeros(values.shape, np.int8)
     bits = np.array([s.num_bits for s in settings], np.int64)
-    codes = np.array([num_codes(s) for s in settings], np.float64)
+    codes = np.array([s.num_codes for s in settings], np.float64)
     is_weights = np.array([t.kind == WEIGHTS for t in tensors], bool)
     # n values drawn evenly leave exp(-n / codes) of the codes unused; how many an activation has, the plan can't tell.
     counts = np.array([t.parameters if t.kind == WEIGHTS else np.inf for t in tensors], np.float64)
@@ -201,7 +196,7 @@ def _size_of_error(measures: Mapping[str, float]) -> str:
 
 
 def _few_codes(measures: Mapping[str, float], tensor: QuantizedTensor, settings: QuantizerSettings) -> str:
-    return f"Only {measures['used_codes']:.0f} of {num_codes(settings):,} codes are used: {_unused(tensor, settings)}"
+    return f"Only {measures['used_codes']:.0f} of {settings.num_codes:,} codes are used: {_unused(tensor, settings)}"
 
 
 def _widen(tensor: QuantizedTensor, settings: QuantizerSettings) -> str:

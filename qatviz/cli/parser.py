@@ -13,9 +13,8 @@ from qatviz.errors import QatvizError, did_you_mean
 from qatviz.metric import TASKS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
-from qatviz.protocol.run_spec import OPTIMIZER_NAMES
 from qatviz.session import launch
-from qatviz.settings import RUN_SETTINGS, Setting
+from qatviz.settings import OPTIMIZERS, RUN_SETTINGS, Setting
 
 _EXIT_CODES = """\
 exit codes:
@@ -201,7 +200,7 @@ def _add_train(commands: Any) -> None:
         "--batch-size", type=int, metavar="N", help=f"examples a step (default: {launch.default('batch_size')})"
     )
     what.add_argument(
-        "--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZER_NAMES)} (default: {launch.default('optimizer')})"
+        "--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZERS)} (default: {launch.default('optimizer')})"
     )
     what.add_argument(
         "--seed",

@@ -32,7 +32,7 @@ def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int
                 "possible with "
                 f"{tensor.name}.enabled=on"
             )
-        elif step is not None and step < s.quant_delay:
+        elif s.is_delayed(step):
             reasons.append(
                 f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is "
                 f"step {step}; possible from "

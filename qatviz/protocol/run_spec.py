@@ -5,7 +5,7 @@ from typing import Any, Dict, FrozenSet, Optional
 
 from qatviz import __version__
 from qatviz.data import Dataset
-from qatviz.errors import NetworkError, RecordError, SettingError
+from qatviz.errors import NetworkError, RecordError
 from qatviz.metric import REGRESSION, Metric, metric_of
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
@@ -13,10 +13,8 @@ from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.protocol.schedule import Schedule, changed, from_rows, to_rows
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.settings import START_SETTINGS, StartSettings
 from qatviz.training.moments import Arrays, Moment
-
-OPTIMIZER_NAMES = ("adam", "momentum", "sgd")
-MAX_BATCH_SIZE = 65536
 
 
 @dataclass(frozen=True)
@@ -64,10 +62,10 @@ class RunSpec:
     dataset: Dataset
     data_spec: str
     book: SettingsBook
-    batch_size: int = 64
-    optimizer: str = "adam"
-    seed: int = 0
-    steps: Optional[int] = 2000
+    batch_size: int = START_SETTINGS["batch_size"].default
+    optimizer: str = START_SETTINGS["optimizer"].default
+    seed: int = START_SETTINGS["seed"].default
+    steps: Optional[int] = START_SETTINGS["steps"].default
     schedule: Schedule = ()
     placement: Placement = field(default_factory=Placement)
     telemetry: bool = True
@@ -76,12 +74,7 @@ class RunSpec:
     keras: Optional[KerasOrigin] = None
 
     def __post_init__(self):
-        _check_whole("batch_size", self.batch_size, 1, MAX_BATCH_SIZE)
-        _check_whole("seed", self.seed, 0, 2**32 - 1)
-        if self.steps is not None:
-            _check_whole("steps", self.steps, 0, 10**9)
-        if self.optimizer not in OPTIMIZER_NAMES:
-            raise SettingError(f"optimizer is {self.optimizer!r}: expected one of {', '.join(OPTIMIZER_NAMES)}")
+        StartSettings(self.batch_size, self.optimizer, self.seed, self.steps)
         if tuple(self.network.input_shape) != tuple(self.dataset.input_shape):
             raise NetworkError(
                 f"network {self.network.name!r} takes examples of shape {tuple(self.network.input_shape)}, but "
@@ -191,8 +184,3 @@ def _check_parameters(network: Network, parameters: Arrays) -> None:
             raise NetworkError(
                 f"network {network.name!r}: the parameters to begin with have {found} for {name}; expected: {wanted}"
             )
-
-
-def _check_whole(name: str, value: Any, low: int, high: int) -> None:
-    if isinstance(value, bool) or not isinstance(value, int) or not low <= value <= high:
-        raise SettingError(f"{name} is {value!r}: expected a whole number from {low} to {high}")

@@ -89,7 +89,7 @@ def settings_arrays(
     per_channel = np.array([s.per_channel for s in weights], bool)
     return {
         "spec": np.array([_spec_row(s) for s in settings], np.float32).T,
-        "enabled": np.array([s.enabled and step >= s.quant_delay for s in settings], bool),
+        "enabled": np.array([s.is_active(step) for s in settings], bool),
         "per_channel": per_channel,
         "any_per_channel": np.array(per_channel.any()),
         "hold": np.array([run.freeze_ranges or s.range_method != MIN_MAX for s in weights], bool),
@@ -100,7 +100,7 @@ def settings_arrays(
 
 def next_activation(settings: Sequence[QuantizerSettings], step: int) -> int:
     """The next step after ``step`` at which a delayed quantizer switches on; -1 if there is none."""
-    later = [s.quant_delay for s in settings if s.enabled and s.quant_delay > step]
+    later = [s.quant_delay for s in settings if s.is_delayed(step)]
     return min(later) if later else -1
 
 

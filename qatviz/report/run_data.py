@@ -110,15 +110,14 @@ class RunData:
 
     def is_active(self, tensor: str) -> bool:
         """Whether a tensor is quantized now: enabled, and past its delay."""
-        settings = self.book.of(tensor)
-        return settings.enabled and self.outcome.step >= settings.quant_delay
+        return self.book.of(tensor).is_active(self.outcome.step)
 
     def active_at(self, tensor: str, steps: np.ndarray) -> np.ndarray:
         """Bool ``[n]``: whether a tensor was quantized in these steps, which count from 1."""
         found = np.zeros(len(steps), bool)
         for begin, book in [(0, self.first_book), *self.outcome.timeline]:
             settings, later = book.of(tensor), steps > begin
-            found[later] = settings.enabled and (steps[later] > settings.quant_delay)
+            found[later] = [settings.is_active(int(step) - 1) for step in steps[later]]
         return found
 
 

@@ -14,7 +14,6 @@ from qatviz.analysis.verdict import (
     WARNING,
     Verdict,
     levels,
-    num_codes,
     verdict,
 )
 from qatviz.network.plan import QuantizedTensor
@@ -109,7 +108,7 @@ def _measure(key: str, header: str, about: str, show: Callable[[float], str], al
             return "exact"
         if not np.isfinite(value) or not (row.is_active or always):
             return "–"
-        return f"{value:,.0f} / {num_codes(row.measured_with):,}" if key == "used_codes" else show(value)
+        return f"{value:,.0f} / {row.measured_with.num_codes:,}" if key == "used_codes" else show(value)
 
     return Column(key, header, about, text)
 

@@ -14,12 +14,12 @@ from qatviz.errors import RecordError, SettingError, did_you_mean
 from qatviz.network import zoo
 from qatviz.presets import DEFAULT_PRESET, PRESETS
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
-from qatviz.protocol.run_spec import OPTIMIZER_NAMES, Placement, RunSpec
+from qatviz.protocol.run_spec import Placement, RunSpec
 from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session import resuming
 from qatviz.session.beginning import Model, file_model, new_record, new_spec, zoo_model
-from qatviz.settings import ACTIVATIONS, KINDS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
+from qatviz.settings import ACTIVATIONS, KINDS, OPTIMIZERS, RUN, RUN_SETTINGS, WEIGHTS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
@@ -87,7 +87,7 @@ def _begin(options: argparse.Namespace) -> Launch:
     changes = _requested(options)
     fraction = VALIDATION_FRACTION if options.validation_fraction is None else options.validation_fraction
     dataset = data.load(options.data or DATA, fraction, task=options.task)
-    _check_choice("--optimizer", options.optimizer or default("optimizer"), OPTIMIZER_NAMES)
+    _check_choice("--optimizer", options.optimizer or default("optimizer"), OPTIMIZERS)
     model = _model(options, dataset)
     for note in model.notes:
         say("note: " + note)

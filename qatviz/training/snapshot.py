@@ -16,7 +16,7 @@ def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, step: int,
     """The :class:`Snapshot` of what :meth:`TrainingGraph.snapshot` returned, under the settings ``book``."""
     tensors = book.plan.tensors
     settings = [book.of(tensor.name) for tensor in tensors]
-    enabled = tuple(s.enabled and step >= s.quant_delay for s in settings)
+    enabled = tuple(s.is_active(step) for s in settings)
     columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
     values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)
     histograms = {t.name: _histogram(f, s, on) for t, f, s, on in zip(tensors, fetched, settings, enabled)}

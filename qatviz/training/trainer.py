@@ -208,7 +208,7 @@ class Trainer:
         names = [
             t.name
             for t in self._spec.plan.tensors
-            if self.book.of(t.name).enabled and self.book.of(t.name).quant_delay == self.step
+            if self.book.of(t.name).is_active(self.step) and not self.book.of(t.name).is_active(self.step - 1)
         ]
         self._graph.write_settings(self.book.quantizers, self.book.run, self.step)
         self._plan_activation()

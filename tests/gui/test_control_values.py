@@ -5,7 +5,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS, why_without_effect
-from qatviz.gui.widgets.controls.values import default_of, nearest_notch, notches, number_text, stepped, value_text
+from qatviz.gui.widgets.controls.values import default_of, nearest_notch, notches, stepped
 from qatviz.settings import (
     ACTIVATIONS,
     FROZEN,
@@ -43,7 +43,7 @@ def test_an_arrow_moves_within_the_limits_and_the_right_way(pair, count):
 @given(settings_and_values())
 def test_what_a_box_shows_is_read_back_as_the_same_number(pair):
     _setting, value = pair
-    assert float(number_text(value)) == pytest.approx(value, rel=1e-9)
+    assert float(RATE.text(value)) == pytest.approx(value, rel=1e-9)
 
 
 @pytest.mark.parametrize(
@@ -99,11 +99,11 @@ def test_the_nearest_notch_is_never_two_notches_off(rate):
 
 
 def test_texts_are_those_that_people_read():
-    assert value_text(RATE, 1e-5) == "1e-5" and value_text(RATE, 0.001) == "0.001"
-    assert value_text(QUANTIZER_SETTINGS["num_bits"], 4) == "4"  # the label says bits
-    assert value_text(RUN_SETTINGS["evaluation_interval"], 200) == "200 steps"
-    assert value_text(QUANTIZER_SETTINGS["range_method"], MOVING_AVERAGE) == "moving average"
-    assert value_text(QUANTIZER_SETTINGS["symmetric"], True) == "on"
+    assert RATE.text_with_unit(1e-5) == "1e-5" and RATE.text_with_unit(0.001) == "0.001"
+    assert QUANTIZER_SETTINGS["num_bits"].text_with_unit(4) == "4"  # the label says bits
+    assert RUN_SETTINGS["evaluation_interval"].text_with_unit(200) == "200 steps"
+    assert QUANTIZER_SETTINGS["range_method"].text_with_unit(MOVING_AVERAGE) == "Moving average"
+    assert QUANTIZER_SETTINGS["symmetric"].text_with_unit(True) == "on"
 
 
 def test_the_default_is_that_of_the_kind():

@@ -245,7 +245,12 @@ def test_a_choice_is_told_when_another_one_is_taken(make):
     control, told = make("range_method", WEIGHTS)
     control.show_values(["min_max"])
     box = control.editor.box
-    assert [box.itemText(i) for i in range(box.count())] == ["min max", "percentile", "mse", "frozen"]
+    assert [box.itemText(i) for i in range(box.count())] == [
+        "Min–max",
+        "Percentile",
+        "Least squared error (MSE)",
+        "Frozen",
+    ]
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Down)
     assert told == ["percentile"]
     box.activated[int].emit(1)  # the same again

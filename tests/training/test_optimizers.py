@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from qatviz.protocol.run_spec import OPTIMIZER_NAMES
+from qatviz.settings import OPTIMIZERS as OPTIMIZER_NAMES
 from qatviz.settings import RUN_SETTINGS
 from qatviz.training import optimizers
 from qatviz.training.variables import StateVariable

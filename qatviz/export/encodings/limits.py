@@ -23,7 +23,7 @@ def encodings(network: Network, book: SettingsBook, step: Optional[int], options
     reasons = []
     for tensor in book.plan.tensors:
         name, s = tensor.name, book.of(tensor.name)
-        if not s.enabled or (step is not None and step < s.quant_delay):
+        if not s.is_active(step):
             continue
         if s.num_bits not in BITS[version]:
             nearest = min(BITS[version], key=lambda bits: (abs(bits - s.num_bits), -bits))

@@ -35,8 +35,7 @@ class PartlyQuantizedState(FrozenState):
 
     def is_quantized(self, tensor: str) -> bool:
         """Whether the quantizer of a tensor is on at that moment."""
-        s = self.book.of(tensor)
-        return self._quantized and s.enabled and (self._step is None or self._step >= s.quant_delay)
+        return self._quantized and self.book.of(tensor).is_active(self._step)
 
     def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
         """The grid of an activations tensor, None where it is in float."""

@@ -46,7 +46,7 @@ class Field(QtWidgets.QWidget):
 
 
 class StepsField(QtWidgets.QWidget):
-    """A number of steps, or none: until stopped."""
+    """A number of steps, or no limit."""
 
     changed = QtCore.pyqtSignal()
 
@@ -55,7 +55,7 @@ class StepsField(QtWidgets.QWidget):
         self.box = NumberBox(STEPS)
         self.box.setAccessibleName("Steps")
         self.box.setToolTip(STEPS.help)
-        self.endless = CheckBox("Until stopped")
+        self.endless = CheckBox("No limit")
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
         row.addWidget(self.box, 1)

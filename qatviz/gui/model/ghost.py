@@ -146,7 +146,7 @@ def present_range(
 def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[QuantizerSettings]:
     """What of the settings of a tensor bears on its grid now; None where it is not quantized."""
     settings = book.of(name)
-    if not (settings.enabled and model.step >= settings.quant_delay):
+    if not settings.is_active(model.step):
         return None
     percentile = settings.percentile if settings.range_method == PERCENTILE else 0.0
     return replace(settings, quant_delay=0, ema_decay=0.0, percentile=percentile)

@@ -2,47 +2,20 @@
 
 import os
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Dict, List, Optional
 
 from qatviz.errors import SettingError
 from qatviz.gui.model.places import place_problem
-from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.network.zoo import NETWORKS
 from qatviz.presets import DEFAULT_PRESET, PRESETS
-from qatviz.settings import RUN_SETTINGS, Setting
+from qatviz.settings import OPTIMIZERS, QUANTIZER_SETTINGS, RUN_SETTINGS, START_SETTINGS
 
-OPTIMIZERS = tuple(OPTIMIZER_SETTINGS)
-#: Limits are those of :class:`qatviz.protocol.run_spec.RunSpec`.
-BATCH_SIZE = Setting(
-    "batch_size",
-    "Batch size",
-    int,
-    64,
-    low=1,
-    high=65536,
-    unit="examples",
-    help="How many examples one step learns from; activation ranges follow the batch too.",
-)
-SEED = Setting(
-    "seed",
-    "Seed",
-    int,
-    0,
-    low=0,
-    high=2**32 - 1,
-    help="Decides initial weights, batches and dropout: the same seed gives the same run.",
-)
-STEPS = Setting("steps", "Steps", int, 2000, low=0, high=10**9, help="The run ends by itself after so many steps.")
-QUANT_DELAY = Setting(
-    "quant_delay",
-    "Quantize from step",
-    int,
-    0,
-    low=0,
-    high=10**9,
-    unit="steps",
-    help="Until this step all is trained in float; then quantization begins. 0: from the start.",
+BATCH_SIZE, SEED, STEPS = (START_SETTINGS[name] for name in ("batch_size", "seed", "steps"))
+QUANT_DELAY = replace(
+    QUANTIZER_SETTINGS["quant_delay"],
+    label="Quantize from step",
+    help="Until this training step all tensors are in float; then quantization begins. 0: from the start.",
 )
 TASKS = ("classification", "regression")
 LEARNING_RATE = RUN_SETTINGS["learning_rate"]

@@ -179,8 +179,7 @@ class RunModel(QtCore.QObject):
 
     def is_active(self, tensor: str) -> bool:
         """Whether the tensor is quantized now: enabled, and past its delay."""
-        settings = self.book.of(tensor)
-        return settings.enabled and self.step >= settings.quant_delay
+        return self.book.of(tensor).is_active(self.step)
 
     def measure(self, tensor: str, name: str) -> float:
         """A measure of the newest snapshot; NaN where there is none."""

@@ -174,7 +174,7 @@ class ExportForm(QtWidgets.QWidget):
         model = self._model
         if self.moment.moment() == NOW and self.isEnabled():
             self.moment.show_step(model.step)
-            delayed = model.book is not None and any(model.step < s.quant_delay for s in model.book.quantizers)
+            delayed = model.book is not None and any(s.is_delayed(model.step) for s in model.book.quantizers)
             self._state = (NOW, model.book, model.step if delayed else None)
         seen = (self._state, model.network, self.formats.form().name, self._options[self.formats.form().name].values())
         if seen != self._seen:

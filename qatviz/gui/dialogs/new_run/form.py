@@ -23,7 +23,7 @@ from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
-from qatviz.settings import Setting
+from qatviz.settings import START_SETTINGS, Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
 _LABELS = {
@@ -34,11 +34,11 @@ _LABELS = {
     "task": "Task",
     "preset": "Preset",
     "quant_delay": QUANT_DELAY.label,
-    "optimizer": "Optimizer",
-    "learning_rate": "Learning rate",
-    "batch_size": "Batch size",
-    "seed": "Seed",
-    "steps": "Steps",
+    "optimizer": START_SETTINGS["optimizer"].label,
+    "learning_rate": LEARNING_RATE.label,
+    "batch_size": BATCH_SIZE.label,
+    "seed": SEED.label,
+    "steps": STEPS.label,
     "out": "Record",
 }
 #: Files of this ending hold no weights.
@@ -89,7 +89,7 @@ class NewRunForm(QtWidgets.QWidget):
         self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
         self.preset.setToolTip("The settings that quantization begins with; all can be changed while the run goes on")
         self.optimizer = _choice([(name, "") for name in OPTIMIZERS])
-        self.optimizer.setToolTip("How gradients become updates of the weights")
+        self.optimizer.setToolTip(START_SETTINGS["optimizer"].help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
         widgets = dict(self.numbers, **{name: getattr(self, name) for name in _LABELS if name not in self.numbers})

@@ -15,7 +15,6 @@ from qatviz.analysis.verdict import (
     WARNING,
     Verdict,
     levels,
-    num_codes,
     verdict,
 )
 from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
@@ -78,10 +77,10 @@ class Rows:
 
     def set_step(self, step: int) -> None:
         """Quantizers with a delay switch on as steps go by."""
-        active = [s.enabled and step >= s.quant_delay for s in self.settings]
+        active = [s.is_active(step) for s in self.settings]
         if active != self.active:
             self.active = active
-            self.wanted_active = [s.enabled and step >= s.quant_delay for s in self.wanted]
+            self.wanted_active = [s.is_active(step) for s in self.wanted]
             self._forget()
 
     def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
@@ -215,7 +214,7 @@ class Rows:
         if not np.isfinite(value) or (not self.active[row] and key not in ("scale", "zero_point")):
             return "–"
         if key == "used_codes":
-            return f"{value:,.0f} / {num_codes(self._as_measured(row)):,}"
+            return f"{value:,.0f} / {self._as_measured(row).num_codes:,}"
         return _MEASURE_TEXTS[key](value)
 
 

@@ -52,7 +52,7 @@ class RunSettingsPanel(Panel):
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
         self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _OFTEN}
-        self.headings = {title: Heading(title, self.theme) for title in ("Training", "How often", "Length", "Now")}
+        self.headings = {title: Heading(title, self.theme) for title in ("Training", "Intervals", "Length", "Actions")}
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
         self.evaluate.setToolTip(
@@ -76,11 +76,11 @@ class RunSettingsPanel(Panel):
             [
                 self.headings["Training"],
                 *(self.controls[name] for name in _TRAINING),
-                self.headings["How often"],
+                self.headings["Intervals"],
                 *(self.controls[name] for name in _OFTEN),
                 self.headings["Length"],
                 self.steps,
-                self.headings["Now"],
+                self.headings["Actions"],
                 now,
                 self.news,
                 self.refusal,

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import MIXED, NumberBox
 from qatviz.gui.widgets.controls.value_slider import ValueSlider
-from qatviz.gui.widgets.controls.values import notches, value_text
+from qatviz.gui.widgets.controls.values import notches
 from qatviz.settings import Setting
 
 
@@ -73,7 +73,7 @@ class ChoiceEditor(Editor):
         self.box.setFocusPolicy(QtCore.Qt.StrongFocus)
         self.box.setContextMenuPolicy(QtCore.Qt.NoContextMenu)
         self.box.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
-        self.box.addItems([value_text(setting, word) for word in self._words])
+        self.box.addItems([setting.text(word) for word in self._words])
         self.box.activated[int].connect(self._on_activated)
         self.box.closed.connect(self.settled)
         self._row.addWidget(self.box)

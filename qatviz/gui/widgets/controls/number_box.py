@@ -5,7 +5,7 @@ from typing import Any, Optional
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import SettingError
-from qatviz.gui.widgets.controls.values import number_text, stepped, unit_of, value_text
+from qatviz.gui.widgets.controls.values import stepped
 from qatviz.settings import Setting
 
 MIXED = "mixed"
@@ -95,7 +95,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _samples(self):
         setting = self._setting
         longest = stepped(setting, setting.high, -1) if setting.type is float else min(setting.high, 99999)
-        return MIXED, value_text(setting, setting.default), value_text(setting, longest)
+        return MIXED, setting.text_with_unit(setting.default), setting.text_with_unit(longest)
 
     def _size(self, text: str) -> QtCore.QSize:
         option = QtWidgets.QStyleOptionSpinBox()
@@ -105,7 +105,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         return self.style().sizeFromContents(QtWidgets.QStyle.CT_SpinBox, option, inside, self)
 
     def _write(self) -> None:
-        self.lineEdit().setText("" if self._value is None else value_text(self._setting, self._value))
+        self.lineEdit().setText("" if self._value is None else self._setting.text_with_unit(self._value))
         self.lineEdit().setCursorPosition(0)
         self._is_typed = False
 
@@ -116,14 +116,14 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             self.edited.emit(value)
 
     def _parsed(self) -> Any:
-        text, unit = self.lineEdit().text().strip(), unit_of(self._setting)
+        text, unit = self.lineEdit().text().strip(), self._setting.shown_unit
         if unit and text.endswith(unit):
             text = text[: -len(unit)]
         return self._setting.parse(text.replace(",", ".") if self._setting.type is float else text)
 
     def _commit(self) -> None:
         value = self._parsed()
-        if self._value is not None and number_text(value) == number_text(self._value):
+        if self._value is not None and self._setting.text(value) == self._setting.text(self._value):
             value = self._value  # as it was shown, rounded
         self._take(value)
 

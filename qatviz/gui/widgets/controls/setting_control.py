@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.controls.editors import SwitchEditor, editor_for
 from qatviz.gui.widgets.controls.state_mark import StateMark, explain_state
-from qatviz.gui.widgets.controls.values import default_of, notches, value_text
+from qatviz.gui.widgets.controls.values import default_of, notches
 from qatviz.gui.widgets.theme import Theme
 from qatviz.settings import Setting
 
@@ -118,12 +118,12 @@ class SettingControl(QtWidgets.QWidget):
     def _explain(self) -> None:
         lines = [
             f"<b>{escape(self.setting.label)}</b>: {escape(self.setting.help)}",
-            f"Allowed: {escape(self.setting.allowed(self.kind).replace('_', ' '))}. Default: "
-            f"{escape(value_text(self.setting, self.default))}.",
+            f"Allowed: {escape(self.setting.allowed_labels(self.kind))}. Default: "
+            f"{escape(self.setting.text_with_unit(self.default))}.",
             escape(explain_state(*self._state)),
         ]
         if len(self._values) > 1:
-            shown = [value_text(self.setting, value) for value in self._values[:NAMED]]
+            shown = [self.setting.text_with_unit(value) for value in self._values[:NAMED]]
             lines.append(f"Mixed: {escape(', '.join(shown))}{', …' if len(self._values) > NAMED else ''}.")
         if self._reason:
             lines.insert(0, f"<i>{escape(self._reason)}</i>")
@@ -155,7 +155,7 @@ class SettingControl(QtWidgets.QWidget):
     def contextMenuEvent(self, event: QtGui.QContextMenuEvent) -> None:
         menu = QtWidgets.QMenu(self)
         menu.setAttribute(QtCore.Qt.WA_DeleteOnClose)
-        action = menu.addAction(f"Reset to default ({value_text(self.setting, self.default)})", self.reset)
+        action = menu.addAction(f"Reset to default ({self.setting.text_with_unit(self.default)})", self.reset)
         action.setEnabled(self.editor.isEnabled() and list(self._values) != [self.default])
         menu.popup(event.globalPos())
 

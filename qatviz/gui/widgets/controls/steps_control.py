@@ -1,4 +1,4 @@
-"""How long the run is to go on: a number of steps in all, or until it is stopped."""
+"""The length of the run: a total number of training steps, or no limit."""
 
 from typing import Any, Optional
 
@@ -7,29 +7,21 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.gui.widgets.theme import Theme
-from qatviz.settings import Setting
+from qatviz.settings import START_SETTINGS
 
-STEPS = Setting(
-    "steps",
-    "Steps in all",
-    int,
-    2000,
-    low=0,
-    high=10**9,
-    help="The run ends by itself when it has done so many steps, counted from its beginning.",
-)
+STEPS = START_SETTINGS["steps"]
 
 
 class StepsControl(QtWidgets.QWidget):
-    """A box for the steps in all, and a check box that stands for no end."""
+    """A box for the total number of steps, and a check box for no limit."""
 
-    #: Steps in all that the user wants; None: until stopped.
+    #: Total steps that the user wants; None: no limit.
     edited = QtCore.pyqtSignal(object)
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.control = SettingControl(STEPS, theme)
-        self.endless = CheckBox("Until stopped")
+        self.endless = CheckBox("No limit")
         self.endless.setToolTip("The run goes on until you stop it")
         self._last = STEPS.default  # what the box says when an end is wanted again
         rows = QtWidgets.QVBoxLayout(self)

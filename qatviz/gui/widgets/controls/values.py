@@ -1,4 +1,4 @@
-"""What a control derives from a setting's declaration: texts, the default, steps of an arrow, notches of a slider.
+"""What a control derives from a setting's declaration: the default, increments of an arrow, notches of a slider.
 
 Numbers on a logarithmic scale move on the 1-2-5 series. So do the distances of shares (averages' decays, percentiles)
 from their upper end, where the difference is: 0.9, 0.95, 0.98, 0.99.
@@ -23,28 +23,6 @@ def default_of(setting: Setting, kind: str = "") -> Any:
     if kind and QUANTIZER_SETTINGS.get(setting.name) is setting:
         return getattr(quantizer_settings(kind), setting.name)
     return setting.default
-
-
-def number_text(value: float) -> str:
-    """A number as a box shows it: 0.001, 1e-5, 200."""
-    text = f"{value:.10g}"
-    mantissa, e, exponent = text.partition("e")
-    return f"{mantissa}e{int(exponent)}" if e else text
-
-
-def unit_of(setting: Setting) -> str:
-    """The unit to be shown with a number; empty where the label says it."""
-    return "" if setting.unit == setting.label.lower() else setting.unit
-
-
-def value_text(setting: Setting, value: Any) -> str:
-    """A value as people read it: on, moving average, 200 steps."""
-    if isinstance(value, bool):
-        return "on" if value else "off"
-    if isinstance(value, str):
-        return value.replace("_", " ") if setting.choices else value
-    unit = unit_of(setting)
-    return number_text(value) + (" " + unit if unit else "")
 
 
 def notches(setting: Setting) -> List[float]:
