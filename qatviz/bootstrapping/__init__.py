@@ -1,5 +1,5 @@
-"""The steps of bootstrap.py.
+"""Implementation of bootstrap.py.
 
-They run before anything is installed: standard library only, and nothing that Python 3.6 lacks; nor does
-the package around this one import more, for that reason.
+It runs before anything is installed, on any Python from 3.6 on. It therefore uses the standard library only, and
+neither it nor qatviz/__init__.py imports any other module of qatviz.
 """

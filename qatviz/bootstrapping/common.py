@@ -1,4 +1,4 @@
-"""What all steps share: where things are, how the user is told, and how other programs are started."""
+"""Paths, messages to the user and subprocess calls shared by the modules of this package."""
 
 import os
 import subprocess
@@ -12,33 +12,48 @@ COMMAND_TIMEOUT_S = 60
 
 
 class BootstrapError(Exception):
-    """What stops the preparation; the message is for the user."""
+    """The environment cannot be set up; the message is for the user."""
 
 
-def say(text):
-    """Tell the user what happens; standard output is the started program's alone."""
+def log(text):
+    """Print a message to standard error; standard output belongs to the program that is started."""
     print("qatviz: " + text, file=sys.stderr, flush=True)
 
 
-def clean_environ(**changes):
-    """Return this process's environment without what would make another Python import the wrong files."""
+def clean_environment(**changes):
+    """Return this process's environment with changes, without variables that redirect another Python's imports."""
     environ = dict(os.environ, **changes)
     for name in ("PYTHONHOME", "PYTHONPATH", "__PYVENV_LAUNCHER__"):
         environ.pop(name, None)
     return environ
 
 
-def output_of(command, timeout=COMMAND_TIMEOUT_S, **options):
-    """Run a command and return (exit code, stdout, stderr); 127 where it cannot be started, 124 where it hangs."""
+def run_captured(command, timeout=COMMAND_TIMEOUT_S, **options):
+    """Run a command and capture its output.
+
+    Parameters
+    ----------
+    command : list of str
+    timeout : float or None
+        In seconds; None for no limit.
+    **options
+        Further arguments of `subprocess.run`.
+
+    Returns
+    -------
+    code : int
+        Exit code; 127 if the command cannot be started, 124 after a timeout.
+    stdout, stderr : str
+        Stripped.
+    """
     try:
-        done = subprocess.run(  # noqa: UP022 (Python 3.6 has no capture_output)
+        done = subprocess.run(  # noqa: UP022 (Python 3.6 has neither capture_output nor text; `errors` implies text)
             command,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
-            text=True,
-            check=False,
             errors="replace",
+            check=False,
             timeout=timeout,
             **options,
         )
@@ -50,19 +65,19 @@ def output_of(command, timeout=COMMAND_TIMEOUT_S, **options):
 
 
 def environment_python(folder=None):
-    """Return the path of the interpreter of a virtual environment, by default of this checkout's."""
+    """Return the path of a virtual environment's interpreter; by default, of this checkout's environment."""
     folder = folder or ENVIRONMENT
     return os.path.join(folder, "Scripts", "python.exe") if ON_WINDOWS else os.path.join(folder, "bin", "python")
 
 
 def packages_folder():
-    """Return where the environment has its packages."""
+    """Return the path of the environment's site-packages."""
     return os.path.join(ENVIRONMENT, *(["Lib"] if ON_WINDOWS else ["lib", "python3.7"]), "site-packages")
 
 
 def pip_install(folder, arguments, **options):
-    """Install with a virtual environment's pip, into that environment whatever the user's settings say."""
-    environ = clean_environ(PIP_USER="0")
+    """Run pip install in a virtual environment, whatever the user's settings of pip, and return its exit code."""
+    environ = clean_environment(PIP_USER="0")
     for name in ("PIP_TARGET", "PIP_PREFIX", "PIP_ROOT"):
         environ.pop(name, None)
     command = [environment_python(folder), "-m", "pip", "--disable-pip-version-check", "--no-input", "install"]

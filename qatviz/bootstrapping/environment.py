@@ -1,4 +1,7 @@
-"""The environment: made once, and trusted only with its stamp, which is written last."""
+"""Creation of the virtual environment .venv.
+
+A stamp file, written last, marks the environment as complete and up to date.
+"""
 
 import contextlib
 import csv
@@ -15,12 +18,12 @@ from qatviz.bootstrapping.common import (
     ON_WINDOWS,
     ROOT,
     BootstrapError,
-    clean_environ,
+    clean_environment,
     environment_python,
-    output_of,
+    log,
     packages_folder,
     pip_install,
-    say,
+    run_captured,
 )
 from qatviz.bootstrapping.interpreter import find_python
 
@@ -28,7 +31,7 @@ STAMP = os.path.join(ENVIRONMENT, "qatviz-stamp.json")
 
 
 def fingerprint():
-    """Return a digest of all that an installed environment depends on."""
+    """Return a digest of everything that an installed environment depends on."""
     digest = hashlib.sha256(ROOT.encode("utf-8", "surrogateescape"))
     for path in ("setup.py", "constraints.txt", os.path.join(".venv", "pyvenv.cfg")):
         try:
@@ -40,7 +43,7 @@ def fingerprint():
 
 
 def read_stamp():
-    """Return the stamp's contents, or an empty dict unless it was written for the environment as it is now."""
+    """Return the contents of the stamp, or an empty dict if it does not match the present environment."""
     try:
         with open(STAMP, encoding="utf-8") as file:
             stamp = json.load(file)
@@ -51,7 +54,7 @@ def read_stamp():
 
 
 def write_stamp(**facts):
-    """Replace the stamp by one for the environment as it is now; a reader sees the old or the new one."""
+    """Replace the stamp atomically by one for the present environment, with additional entries."""
     partial = f"{STAMP}.{os.getpid()}"
     with open(partial, "w", encoding="utf-8") as file:
         json.dump(dict(facts, fingerprint=fingerprint()), file)
@@ -59,26 +62,27 @@ def write_stamp(**facts):
 
 
 @contextlib.contextmanager
-def exclusive():
-    """Keep other bootstraps of this checkout out, by a lock on this very file, so that none is left behind.
+def exclusive_lock():
+    """Hold this checkout's bootstrap lock; yield the locked file.
 
-    Gives the locked file: what inherits it keeps the lock, even when this process is killed.
+    The lock is on this source file, so no lock file can be left behind. A child process that inherits the open file
+    keeps the lock, even if this process is killed.
     """
     with open(__file__, "r+b") as file:
         if not try_lock(file):
-            say("another bootstrap is preparing this checkout; waiting for it")
+            log("another bootstrap.py is setting up this checkout; waiting for it")
             while not try_lock(file):
                 time.sleep(0.2)
         yield file
 
 
 def try_lock(file):
-    """Lock an open file until it is closed, and tell whether that worked."""
+    """Lock an open file until it is closed; return whether the lock was obtained."""
     try:
         if ON_WINDOWS:
             import msvcrt
 
-            file.seek(1 << 30)  # Windows forbids others to read what is locked, so lock a byte past the end.
+            file.seek(1 << 30)  # Locked bytes cannot be read by others on Windows: lock one past the end.
             msvcrt.locking(file.fileno(), msvcrt.LK_NBLCK, 1)
         else:
             import fcntl
@@ -90,48 +94,48 @@ def try_lock(file):
 
 
 def ensure_environment():
-    """Make the environment, or bring it up to date, unless its stamp says that there is nothing to do."""
+    """Create or update the environment, unless its stamp is up to date."""
     if read_stamp():
         return
-    with exclusive() as lock:
+    with exclusive_lock() as lock:
         if read_stamp():
             return
         with contextlib.suppress(FileNotFoundError):
             os.remove(STAMP)
-        fault = environment_fault() if os.path.lexists(ENVIRONMENT) else None
+        fault = find_environment_fault() if os.path.lexists(ENVIRONMENT) else None
         if fault:
-            say("making .venv anew: " + fault)
+            log("creating .venv again: " + fault)
             os.unlink(ENVIRONMENT) if os.path.islink(ENVIRONMENT) else shutil.rmtree(ENVIRONMENT)
         inherit = {} if ON_WINDOWS else {"pass_fds": [lock.fileno()]}
         if not os.path.lexists(ENVIRONMENT):
             python = find_python()
-            say("making .venv with " + python)
+            log("creating .venv with " + python)
             make = [python, "-m", "venv", ENVIRONMENT]
-            code, out, err = output_of(make, timeout=None, env=clean_environ(), **inherit)
+            code, out, err = run_captured(make, timeout=None, env=clean_environment(), **inherit)
             if code:
-                raise BootstrapError(f"{python} could not make {ENVIRONMENT}:\n{err or out}")
+                raise BootstrapError(f"{python} could not create {ENVIRONMENT}:\n{err or out}")
         install(inherit)
         write_stamp()
 
 
-def environment_fault():
-    """Return what is wrong with an environment that has no valid stamp, or None.
+def find_environment_fault():
+    """Return the fault of an environment without a valid stamp, as a text; None if it can be installed into.
 
-    An installation that was cut off leaves packages that pip takes for whole; here, each one's files are compared with
-    its own list of them.
+    After an interrupted installation, pip takes incomplete packages for installed ones. Therefore the files of each
+    package are compared with its own list of files.
     """
     question = [environment_python(), "-c", "import pip, sys; print(*sys.version_info[:2])"]
-    if output_of(question, env=clean_environ())[:2] != (0, "3 7"):
-        return "its Python does not start, or isn't 3.7 with pip"
+    if run_captured(question, env=clean_environment())[:2] != (0, "3 7"):
+        return "its Python does not start or is not 3.7 with pip"
     packages = packages_folder()
     for entry in os.listdir(packages):
-        if entry.startswith("~") or (entry.endswith(".dist-info") and not is_whole(packages, entry)):
-            return "an installation was cut off at " + entry
+        if entry.startswith("~") or (entry.endswith(".dist-info") and not is_complete(packages, entry)):
+            return "the installation of " + entry + " was interrupted"
     return None
 
 
-def is_whole(packages, entry):
-    """Tell whether all files on a distribution's list are there in their full size."""
+def is_complete(packages, entry):
+    """Return whether all files in a distribution's RECORD exist with the recorded sizes."""
     try:
         with open(os.path.join(packages, entry, "RECORD"), encoding="utf-8", newline="") as file:
             rows = list(csv.reader(file))
@@ -141,18 +145,31 @@ def is_whole(packages, entry):
 
 
 def install(inherit):
-    """Install the package, editable, and everything it needs, at the pinned versions."""
-    say("installing qatviz with TensorFlow 1.15 and Qt into .venv; the first time, this downloads some 200 MB")
+    """Install the package in editable mode and its dependencies at the pinned versions.
+
+    Parameters
+    ----------
+    inherit : dict
+        Arguments of `subprocess.call` that pass on the lock.
+
+    Raises
+    ------
+    BootstrapError
+        If pip fails, or TensorFlow cannot be imported afterwards.
+    """
+    log("installing qatviz with TensorFlow 1.15 and Qt into .venv; the first time, this downloads about 200 MB")
     options = ["--no-warn-script-location", "-c", "constraints.txt"]
     if not sys.stderr.isatty():
         options += ["--progress-bar", "off"]
-    # Without isolation, the package is built by the pinned setuptools and not by the newest one.
+    # Without isolation, the package is built by the pinned setuptools instead of the newest.
     tools = ["--upgrade", "pip", "setuptools", "wheel"]
     for step in (tools, ["--no-build-isolation", "--use-pep517", "-e", ".[test]"]):
         if pip_install(ENVIRONMENT, options + step, cwd=ROOT, **inherit):
-            raise BootstrapError("pip could not install qatviz (its reason is above); call this again to go on")
-    if subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environ()):
+            raise BootstrapError(
+                "pip could not install qatviz (for the reason above); call bootstrap.py again to continue"
+            )
+    if subprocess.call([environment_python(), "-W", "ignore", "-c", "import tensorflow"], env=clean_environment()):
         raise BootstrapError(
-            "TensorFlow 1.15 does not start here (the reason is above; where there is none, the "
-            "processor lacks the AVX instructions that its wheels use)"
+            "TensorFlow 1.15 cannot be imported (for the reason above; if there is none, the processor lacks the AVX "
+            "instructions that its wheels need)"
         )

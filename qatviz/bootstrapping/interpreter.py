@@ -1,4 +1,4 @@
-"""CPython 3.7: which interpreters there are, which of them will do, and where to get one."""
+"""Search for a CPython 3.7 on this machine, and its installation with uv."""
 
 import contextlib
 import functools
@@ -15,21 +15,21 @@ from qatviz.bootstrapping.common import (
     ENVIRONMENT,
     ON_WINDOWS,
     BootstrapError,
-    clean_environ,
-    output_of,
+    clean_environment,
+    log,
     pip_install,
-    say,
+    run_captured,
 )
 from qatviz.bootstrapping.system import install_with_apt
 
 PROBE_TIMEOUT_S = 30
 UV = "uv==0.6.17"  # uv 0.7 no longer offers CPython 3.7.
 
-BY_HAND = """To go on, install CPython 3.7 (64-bit, x86-64) by hand in one of these ways and call this again:
+BY_HAND = """Install CPython 3.7 (64-bit, x86-64) yourself in one of these ways and call bootstrap.py again:
   any system:     conda create -n python37 python=3.7
   Linux, macOS:   pyenv install 3.7
   Windows, macOS: the installer of Python 3.7.9 from https://www.python.org/downloads/release/python-379/
-or name an interpreter you have: QATVIZ_PYTHON=/path/to/python3.7"""
+or name an existing interpreter: QATVIZ_PYTHON=/path/to/python3.7"""
 
 PROBE = """
 import json, os, platform, struct, sys
@@ -44,60 +44,67 @@ print(json.dumps([sys.executable, list(sys.version_info[:3]), platform.python_im
 """
 
 
-class Unsuitable(BootstrapError):
-    """Why an interpreter cannot be used."""
+class UnsuitableInterpreter(BootstrapError):
+    """An interpreter cannot be used; the message completes a sentence that begins with its path."""
 
 
 def probe(path):
-    """Run the interpreter at `path` and return the path to make the environment with.
+    """Return the interpreter to create the environment with, given a candidate.
 
-    That is its base where `path` is in another virtual environment, which may be gone tomorrow.
-    Raises Unsuitable where it isn't a complete 64-bit x86 CPython 3.7.
+    It is the candidate itself, or its base interpreter if the candidate belongs to a virtual environment, which may be
+    deleted.
+
+    Raises
+    ------
+    UnsuitableInterpreter
+        If it is not a complete 64-bit x86 CPython 3.7.
     """
-    code, out, err = output_of([path, "-c", PROBE], timeout=PROBE_TIMEOUT_S, env=clean_environ())
+    code, out, err = run_captured([path, "-c", PROBE], timeout=PROBE_TIMEOUT_S, env=clean_environment())
     try:
         executable, version, implementation, bits, machine, complete, base = json.loads(out.splitlines()[-1])
     except (ValueError, IndexError, TypeError):
-        raise Unsuitable(f"does not start ({err.splitlines()[0] if err else f'exit code {code}'})") from None
+        raise UnsuitableInterpreter(f"does not start ({err.splitlines()[0] if err else f'exit code {code}'})") from None
     if version[:2] != [3, 7]:
-        raise Unsuitable("is Python {}.{}.{}".format(*version))
+        raise UnsuitableInterpreter("is Python {}.{}.{}".format(*version))
     if implementation != "CPython":
-        raise Unsuitable("is " + implementation)
+        raise UnsuitableInterpreter("is " + implementation)
     if bits != 64 or machine.lower() not in ("x86_64", "amd64"):
-        raise Unsuitable(f"is built for {machine} with {bits} bits, not for 64-bit x86")
+        raise UnsuitableInterpreter(f"is built for {machine} with {bits} bits, not for 64-bit x86")
     if base:
-        return probe(python_in(base))
+        return probe(python_path(base))
     if not complete:
-        raise Unsuitable("lacks the modules venv and ensurepip (Debian, Ubuntu: apt-get install python3.7-venv)")
+        raise UnsuitableInterpreter(
+            "lacks the modules venv and ensurepip (Debian, Ubuntu: apt-get install python3.7-venv)"
+        )
     return executable
 
 
-def python_in(prefix):
-    """Return where an installation of CPython 3.7 under `prefix` has its interpreter."""
+def python_path(prefix):
+    """Return the path of the interpreter of a CPython 3.7 that is installed under `prefix`."""
     return os.path.join(prefix, "python.exe") if ON_WINDOWS else os.path.join(prefix, "bin", "python3.7")
 
 
 def candidates(environ=os.environ, home=os.path.expanduser("~")):
-    """Yield the path of every interpreter worth a probe, the most likely ones first; some may not exist."""
+    """Yield the paths where a CPython 3.7 may be, the most likely first; not all of them exist."""
     yield sys.executable
-    yield python_in(sys.base_prefix)
+    yield python_path(sys.base_prefix)
     suffix = ".exe" if ON_WINDOWS else ""
     for name in ("python3.7", "python3", "python"):
         for folder in environ.get("PATH", "").split(os.pathsep):
             yield os.path.join(folder or os.curdir, name + suffix)
     if ON_WINDOWS and shutil.which("py"):
-        yield output_of(["py", "-3.7", "-c", "import sys; print(sys.executable)"])[1]
+        yield run_captured(["py", "-3.7", "-c", "import sys; print(sys.executable)"])[1]
 
     def under(variable, *path):
         return os.path.join(environ.get(variable, ""), *path)
 
     at_home = functools.partial(os.path.join, home)
     prefixes = [
-        # pyenv, and its relative on Windows
+        # pyenv, and pyenv-win
         under("PYENV_ROOT", "versions", "*"),
         at_home(".pyenv", "versions", "*"),
         at_home(".pyenv", "pyenv-win", "versions", "*"),
-        # conda: the active environment, the usual places, and further down its own list of environments
+        # conda: the active environment and the usual places; its own list of environments follows below
         under("CONDA_PREFIX"),
         at_home("*conda3"),
         at_home("*conda3", "envs", "*"),
@@ -112,7 +119,7 @@ def candidates(environ=os.environ, home=os.path.expanduser("~")):
         at_home(".local", "share", "uv", "python", "cpython-3.7*"),
         under("APPDATA", "uv", "data", "python", "cpython-3.7*"),
         under("APPDATA", "uv", "python", "cpython-3.7*"),
-        # asdf, the installers of python.org, and what is built by hand
+        # asdf, the installers of python.org, and builds from source
         at_home(".asdf", "installs", "python", "3.7*"),
         under("LOCALAPPDATA", "Programs", "Python", "Python37"),
         under("SYSTEMDRIVE", os.sep, "Python37"),
@@ -125,17 +132,17 @@ def candidates(environ=os.environ, home=os.path.expanduser("~")):
         prefixes += [glob.escape(line.strip()) for line in file]
     for prefix in filter(os.path.isabs, prefixes):
         for found in sorted(glob.glob(prefix), reverse=True):
-            yield python_in(found)
+            yield python_path(found)
 
 
 def find_python():
-    """Return the path of a CPython 3.7, fetched when the machine has none."""
+    """Return the path of a CPython 3.7; install one if the machine has none."""
     chosen = os.environ.get("QATVIZ_PYTHON")
     if chosen:
         try:
             return probe(chosen)
-        except Unsuitable as reason:
-            raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; a 64-bit x86 CPython 3.7 is needed") from None
+        except UnsuitableInterpreter as reason:
+            raise BootstrapError(f"QATVIZ_PYTHON={chosen} {reason}; expected a 64-bit x86 CPython 3.7") from None
     seen, refused = set(), []
     for path in candidates():
         path = os.path.abspath(path)
@@ -144,43 +151,43 @@ def find_python():
         seen.add(path)
         try:
             return probe(path)
-        except Unsuitable as reason:
+        except UnsuitableInterpreter as reason:
             refused.append(f"  {path} {reason}")
-    say("no CPython 3.7 found. Looked at:\n" + "\n".join(refused))
+    log("no CPython 3.7 found among:\n" + "\n".join(refused))
     return fetch_python()
 
 
 def fetch_python():
-    """Install CPython 3.7 with uv, itself fetched from PyPI for this once, and return its path."""
+    """Install CPython 3.7 with a temporary copy of uv from PyPI, and return its path."""
     on_apple_arm = sys.platform == "darwin" and platform.machine() == "arm64"
     if platform.machine().lower() not in ("x86_64", "amd64") and not on_apple_arm:
-        raise BootstrapError("TensorFlow 1.15 exists for x86-64 only, and this machine is " + platform.machine())
+        raise BootstrapError("TensorFlow 1.15 exists for x86-64 only; this machine is " + platform.machine())
     wanted = "cpython-3.7-macos-x86_64-none" if on_apple_arm else "cpython-3.7"
     with tempfile.TemporaryDirectory(prefix="qatviz-uv-") as scratch:
-        say("fetching uv from PyPI, to install CPython 3.7 with it for your user")
+        log("downloading uv from PyPI to install CPython 3.7 for the current user")
         uv = fetch_uv(scratch)
-        if subprocess.call([uv, "python", "install", wanted], stdout=sys.stderr, env=clean_environ()):
-            raise BootstrapError("uv could not install CPython 3.7 (its reason is above).\n" + BY_HAND)
-        folder = output_of([uv, "python", "dir"], env=clean_environ())[1]
+        if subprocess.call([uv, "python", "install", wanted], stdout=sys.stderr, env=clean_environment()):
+            raise BootstrapError("uv could not install CPython 3.7 (for the reason above).\n" + BY_HAND)
+        folder = run_captured([uv, "python", "dir"], env=clean_environment())[1]
     installed = sorted(glob.glob(os.path.join(glob.escape(folder), "cpython-3.7*")))
     if not installed:
-        raise BootstrapError(f"uv reported success, but there is no CPython 3.7 in {folder}.\n{BY_HAND}")
-    return probe(python_in(installed[-1]))
+        raise BootstrapError(f"uv reported success, but {folder} has no CPython 3.7.\n{BY_HAND}")
+    return probe(python_path(installed[-1]))
 
 
 def fetch_uv(scratch):
-    """Install uv under the folder `scratch` and return the path of its program."""
+    """Install uv into the folder `scratch` and return the path of its executable."""
     helper, target = os.path.join(scratch, "helper"), os.path.join(scratch, "uv")
     make = [sys.executable, "-m", "venv", helper]
-    # Debian keeps ensurepip in a package of its own, so that a fresh system's Python can't make an environment.
-    if output_of(make, timeout=None)[0] and not (
-        install_with_apt(["python3-venv"]) and output_of(make, timeout=None)[0] == 0
+    # Debian has ensurepip in a separate package, so that venv fails on a fresh system.
+    if run_captured(make, timeout=None)[0] and not (
+        install_with_apt(["python3-venv"]) and run_captured(make, timeout=None)[0] == 0
     ):
-        raise BootstrapError(f"{sys.executable} cannot make a virtual environment to run uv from.\n{BY_HAND}")
-    # The pip that older Pythons bring may not know the tag of uv's wheel. And as uv is a program with no Python code in
-    # it, it does not matter which Python its wheel asks for.
+        raise BootstrapError(f"{sys.executable} cannot create a virtual environment for uv.\n{BY_HAND}")
+    # The pip of older Pythons may not know the platform tag of uv's wheel. The Python version that the wheel requires
+    # does not matter, as uv is a native program.
     steps = [["pip==21.3.1"]] if sys.version_info < (3, 9) else []
     for step in [*steps, ["--target", target, "--ignore-requires-python", "--only-binary=:all:", UV]]:
         if pip_install(helper, ["-q", *step]):
-            raise BootstrapError("uv could not be fetched from PyPI (pip's reason is above).\n" + BY_HAND)
+            raise BootstrapError("uv could not be downloaded from PyPI (for the reason above).\n" + BY_HAND)
     return os.path.join(target, "bin", "uv.exe" if ON_WINDOWS else "uv")

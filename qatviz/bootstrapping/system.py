@@ -1,4 +1,4 @@
-"""What wheels don't bring: the system libraries that Qt's windows need, and Xvfb for the tests."""
+"""System packages that wheels do not contain: the libraries of Qt's platform plugins, and Xvfb for the tests."""
 
 import ctypes
 import functools
@@ -10,60 +10,60 @@ import signal
 import subprocess
 import sys
 
-from qatviz.bootstrapping.common import ON_LINUX, clean_environ, output_of, packages_folder, say
+from qatviz.bootstrapping.common import ON_LINUX, clean_environment, log, packages_folder, run_captured
 
 XVFB_TIMEOUT_S = 20
-# Libraries whose package in Debian isn't named after the library, as debian_package() takes for granted.
+# Libraries whose Debian package is not named by the rule in debian_package().
 DEBIAN_EXCEPTIONS = {"libglib-2.0.so.0": "libglib2.0-0", "libgthread-2.0.so.0": "libglib2.0-0", "libz.so.1": "zlib1g"}
 
 
 def debian_package(library):
-    """Return Debian's package of a library: libGL.so.1 is in libgl1, libxkbcommon-x11.so.0 in libxkbcommon-x11-0."""
+    """Return the Debian package of a library: libgl1 for libGL.so.1, libxkbcommon-x11-0 for libxkbcommon-x11.so.0."""
     name, _, version = library.lower().partition(".so.")
     return DEBIAN_EXCEPTIONS.get(library, name + ("-" if name[-1:].isdigit() else "") + version)
 
 
 def missing_libraries():
-    """Return the names of the system libraries that Qt needs and the loader does not find, sorted (Linux)."""
+    """Return the sorted names of the system libraries that Qt needs and the loader does not find (Linux)."""
     qt = os.path.join(packages_folder(), "PyQt5")
     files = glob.glob(os.path.join(glob.escape(qt), "Qt[GWS]*.abi3.so"))
     files += [os.path.join(qt, "Qt5", "plugins", "platforms", name) for name in ("libqxcb.so", "libqoffscreen.so")]
-    listing = output_of(["ldd", *files], env=clean_environ(LC_ALL="C"))[1]
+    listing = run_captured(["ldd", *files], env=clean_environment(LC_ALL="C"))[1]
     return sorted({line.split()[0] for line in listing.splitlines() if line.endswith("=> not found")})
 
 
 def install_with_apt(packages):
-    """Install Debian packages and tell whether that worked; where it can't, print the command for the user."""
+    """Install Debian packages; return whether it succeeded, and print the command for the user if not."""
     names = sorted(set(packages))
     if not ON_LINUX or not shutil.which("apt-get"):
-        say("install with your system's package manager (by Debian's names): " + " ".join(names))
+        log("install these packages (Debian's names) with your package manager: " + " ".join(names))
         return False
     command = ["apt-get", "install", "-y", "--no-install-recommends", *names]
     sudo = [] if os.geteuid() == 0 else ["sudo", "-n"]
-    if not sudo or output_of([*sudo, "true"])[0] == 0:
-        say("installing: " + " ".join(command))
+    if not sudo or run_captured([*sudo, "true"])[0] == 0:
+        log("installing: " + " ".join(command))
         quietly = [*sudo, "env", "DEBIAN_FRONTEND=noninteractive"]
-        # Where the package lists are old or absent, as in a fresh container, the first try fails.
+        # The first attempt fails if the package lists are old or absent, as in a fresh container.
         for step in (command, ["apt-get", "update"], command):
             if not subprocess.call(quietly + step, stdin=subprocess.DEVNULL, stdout=sys.stderr) and step is command:
                 return True
-    say("to install what is missing: sudo " + " ".join(command))
+    log("to install the missing packages: sudo " + " ".join(command))
     return False
 
 
-def supply_libraries(with_xvfb=False):
-    """Name what Qt, and the tests, lack on this Linux, and tell whether it could be installed."""
+def install_missing_libraries(with_xvfb=False):
+    """Install the libraries that Qt lacks on this Linux, and on request Xvfb; return whether anything was installed."""
     missing = {"Qt's " + name: debian_package(name) for name in missing_libraries()}
     if with_xvfb and not shutil.which("Xvfb"):
         missing["Xvfb"] = "xvfb"
     if missing:
-        say("missing on this system: " + ", ".join(missing))
+        log("missing on this system: " + ", ".join(missing))
     return bool(missing) and install_with_apt(missing.values())
 
 
 def start_xvfb():
-    """Start a virtual X server that ends with this process, and return its display name, or None."""
-    # PR_SET_PDEATHSIG: no server stays behind, not even when the tests are killed.
+    """Start a virtual X server that ends with this process; return its display name, or None if it does not start."""
+    # PR_SET_PDEATHSIG: the server ends even if the tests are killed.
     end_with_parent = functools.partial(ctypes.CDLL(None).prctl, 1, signal.SIGTERM)
     reader, writer = os.pipe()
     with open(reader) as display:
@@ -81,5 +81,5 @@ def start_xvfb():
     if number:
         return ":" + number
     server.kill()
-    say("Xvfb does not start; the tests go on without it")
+    log("Xvfb does not start; the tests run without it")
     return None

@@ -1,4 +1,4 @@
-"""bootstrap.py as a whole: from the command line to the program that it starts."""
+"""bootstrap.py from the command line to the program that it starts."""
 
 import glob
 import os
@@ -15,7 +15,7 @@ from qatviz.bootstrapping.common import packages_folder
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 VERSIONS = [f"3.{minor}" for minor in range(6, 14)]
 WRITE_STAMP = "from qatviz.bootstrapping.environment import write_stamp; write_stamp(qt=['xcb', 'offscreen', ''])"
-TELL = "import os, sys; print(os.getcwd(), sys.argv[1:])"
+PRINT_CALL = "import os, sys; print(os.getcwd(), sys.argv[1:])"
 
 
 def python_of(version):
@@ -31,7 +31,7 @@ def python_of(version):
 
 @pytest.fixture
 def prepared(tmp_path):
-    """Return a checkout whose environment is this test's own, stamped, so that there is nothing left to prepare."""
+    """Return a copy of the checkout whose environment has an up-to-date stamp."""
     if os.name == "nt":
         pytest.skip("links need rights on Windows")
     checkout = tmp_path / "check out"
@@ -41,7 +41,7 @@ def prepared(tmp_path):
     for folder in (".venv/bin", "tests/bench"):
         (checkout / folder).mkdir(parents=True)
     os.symlink(sys.executable, str(checkout / ".venv" / "bin" / "python"))
-    (checkout / "tests" / "bench" / "run.py").write_text(TELL + "; sys.exit(7)")
+    (checkout / "tests" / "bench" / "run.py").write_text(PRINT_CALL + "; sys.exit(7)")
     subprocess.run([sys.executable, "-c", WRITE_STAMP], cwd=str(checkout), check=True)
     return checkout
 
@@ -57,7 +57,7 @@ def call(checkout, *arguments, python=sys.executable, **options):
 
 
 @pytest.mark.parametrize("version", VERSIONS)
-def test_any_python_from_36_on_starts_the_program_and_hands_on_its_exit_code(prepared, version, tmp_path):
+def test_any_python_from_36_on_starts_the_program_and_returns_its_exit_code(prepared, version, tmp_path):
     done = call(prepared, "bench", "--only", "a b", python=python_of(version), cwd=str(tmp_path))
     assert (done.returncode, done.stderr) == (7, "")
     assert done.stdout == f"{prepared} ['--only', 'a b']\n"
@@ -74,64 +74,86 @@ def test_help_is_printed_by_any_python_from_36_on(version):
     assert "python3 bootstrap.py test" in done.stdout
 
 
+RUN_CAPTURED = """
+import sys
+from qatviz.bootstrapping.common import run_captured
+print(run_captured([sys.executable, "-c", "import sys; print(' caf\\xe9 '); sys.exit('reason')"]))
+print(run_captured(["/nowhere/python"])[0], run_captured(["sleep", "9"], timeout=0.1))
+"""
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there is no sleep on Windows")
+@pytest.mark.parametrize("version", VERSIONS)
+def test_output_is_captured_by_any_python_from_36_on(version):
+    done = subprocess.run(
+        [python_of(version), "-W", "error", "-c", RUN_CAPTURED],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        env=dict(os.environ, PYTHONIOENCODING="utf-8", PYTHONUTF8="1", LC_ALL="C.UTF-8"),
+    )
+    assert done.stderr == ""
+    assert done.stdout == "(1, 'café', 'reason')\n127 (124, '', 'no answer within 0.1 s')\n"
+
+
 def test_run_keeps_the_working_directory_so_that_the_users_paths_hold(prepared, tmp_path):
     (tmp_path / "qatviz").mkdir()
-    (tmp_path / "qatviz" / "__main__.py").write_text(TELL)
+    (tmp_path / "qatviz" / "__main__.py").write_text(PRINT_CALL)
     done = call(prepared, "run", "show", "runs/a", cwd=str(tmp_path))
     assert done.stdout == f"{tmp_path} ['show', 'runs/a']\n"
 
 
-def test_a_program_that_a_signal_ends_ends_bootstrap_alike(prepared):
+def test_bootstrap_ends_with_the_signal_that_ended_its_program(prepared):
     (prepared / "tests" / "bench" / "run.py").write_text("import os, signal; os.kill(os.getpid(), signal.SIGTERM)")
     assert call(prepared, "bench").returncode == -signal.SIGTERM
 
 
-def test_windows_has_no_exec_and_gets_the_exit_code_from_a_child(monkeypatch, tmp_path):
+def test_on_windows_the_exit_code_is_that_of_a_child(monkeypatch, tmp_path):
     monkeypatch.setattr(bootstrap, "ON_WINDOWS", True)
     monkeypatch.setattr(bootstrap, "environment_python", lambda: sys.executable)
     program = "import os, sys; sys.exit(5 if os.getcwd() == sys.argv[1] else 6)"
-    assert bootstrap.become(["-c", program, str(tmp_path)], dict(os.environ), cwd=str(tmp_path)) == 5
+    assert bootstrap.exec_python(["-c", program, str(tmp_path)], dict(os.environ), cwd=str(tmp_path)) == 5
 
 
 @pytest.mark.parametrize(
-    "arguments, told",
+    "arguments, message",
     [
         ([], "python3 bootstrap.py run"),
         (["tset"], "'tset'; allowed: run, test, check, bench"),
     ],
 )
-def test_a_wrong_call_is_the_users_error_and_prepares_nothing(monkeypatch, capsys, arguments, told):
-    monkeypatch.setattr(bootstrap, "ensure_environment", lambda: pytest.fail("it began to prepare"))
+def test_a_wrong_command_line_exits_with_2_before_any_set_up(monkeypatch, capsys, arguments, message):
+    monkeypatch.setattr(bootstrap, "ensure_environment", lambda: pytest.fail("the set-up began"))
     assert bootstrap.main(arguments) == 2
     captured = capsys.readouterr()
-    assert told in captured.err and captured.out == ""
+    assert message in captured.err and captured.out == ""
 
 
 @pytest.mark.parametrize(
-    "stop, code, told",
+    "error, code, message",
     [
         (bootstrap.BootstrapError("pip failed"), 1, "pip failed"),
         (PermissionError(13, "Permission denied", "/x/.venv"), 1, "/x/.venv"),
         (KeyboardInterrupt(), 130, "interrupted"),
     ],
 )
-def test_what_stops_the_preparation_is_told_in_a_line(monkeypatch, capsys, stop, code, told):
+def test_a_failing_set_up_prints_the_reason(monkeypatch, capsys, error, code, message):
     def fail():
-        raise stop
+        raise error
 
     monkeypatch.setattr(bootstrap, "ensure_environment", fail)
     assert bootstrap.main(["test"]) == code
-    assert told in capsys.readouterr().err
+    assert message in capsys.readouterr().err
 
 
 @pytest.fixture
 def started(monkeypatch):
-    """Record what is started instead of becoming it, with nothing known about Qt; `started.qt` lists what was tried."""
+    """Record the programs that are started, and in `started.qt` the platforms of Qt that are checked."""
 
     class Started(list):
         qt = None
 
-    def become(arguments, environ, cwd=None):
+    def exec_python(arguments, environ, cwd=None):
         calls.append((arguments, environ, cwd))
 
     calls = Started()
@@ -139,7 +161,7 @@ def started(monkeypatch):
     for name in ("DISPLAY", "WAYLAND_DISPLAY"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(bootstrap, "ON_LINUX", True)
-    monkeypatch.setattr(bootstrap, "become", become)
+    monkeypatch.setattr(bootstrap, "exec_python", exec_python)
     monkeypatch.setattr(bootstrap, "check", lambda: 0)
     monkeypatch.setattr(bootstrap, "ensure_qt", lambda qt_platform, environ: calls.qt.append(qt_platform))
     return calls
@@ -156,20 +178,20 @@ def test_run_checks_the_platform_that_its_window_will_be_on(started, monkeypatch
     assert started.qt == [qt_platform]
 
 
-def test_what_runs_in_the_terminal_needs_no_qt(started, monkeypatch):
+def test_a_command_without_a_window_does_not_check_qt(started, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":5")
     bootstrap.run(["train", "--steps", "1"])
     assert started.qt == []
 
 
-def test_arguments_of_run_go_to_qatviz_as_they_are(started, capsys):
+def test_arguments_of_run_are_passed_to_qatviz_unchanged(started, capsys):
     bootstrap.run(["show", "runs/a", "--json"])
     assert started[0][0] == ["-m", "qatviz", "show", "runs/a", "--json"]
     assert capsys.readouterr().err == ""
 
 
 @pytest.mark.parametrize("users", ["", "/users/own"])
-def test_qt_is_told_where_its_plugins_are_before_those_the_user_names(started, monkeypatch, users):
+def test_qt_finds_its_own_plugins_before_those_of_the_user(started, monkeypatch, users):
     monkeypatch.setenv("QT_PLUGIN_PATH", users)
     bootstrap.run(["networks"])
     first, *others = started[0][1]["QT_PLUGIN_PATH"].split(os.pathsep)
@@ -177,7 +199,7 @@ def test_qt_is_told_where_its_plugins_are_before_those_the_user_names(started, m
     assert others == ([users] if users else [])
 
 
-def test_tests_run_under_a_virtual_display_where_there_is_one(started, monkeypatch):
+def test_tests_run_under_a_virtual_display_if_available(started, monkeypatch):
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: "/usr/bin/" + name)
     monkeypatch.setattr(bootstrap, "start_xvfb", lambda: ":77")
     bootstrap.test(["-k", "some"])
@@ -186,10 +208,10 @@ def test_tests_run_under_a_virtual_display_where_there_is_one(started, monkeypat
     assert started.qt == ["xcb"]
 
 
-def test_tests_run_without_a_display_where_xvfb_cannot_be_had(started, monkeypatch):
+def test_tests_run_without_a_display_if_xvfb_is_not_available(started, monkeypatch):
     supplied = []
     monkeypatch.setattr(bootstrap.shutil, "which", lambda name: None)
-    monkeypatch.setattr(bootstrap, "supply_libraries", lambda with_xvfb: supplied.append(with_xvfb))
+    monkeypatch.setattr(bootstrap, "install_missing_libraries", lambda with_xvfb: supplied.append(with_xvfb))
     bootstrap.test([])
     assert supplied == [True]
     assert "DISPLAY" not in started[0][1]
@@ -197,13 +219,13 @@ def test_tests_run_without_a_display_where_xvfb_cannot_be_had(started, monkeypat
 
 
 class Qt:
-    """A Qt that starts as soon as it gets its libraries, if it gets them."""
+    """Stand-in for a Qt that starts once its libraries are installed."""
 
-    def __init__(self, monkeypatch, starts, can_be_helped=False):
-        self.starts, self.can_be_helped, self.tries, self.stamp = starts, can_be_helped, 0, {"qt": ["offscreen"]}
+    def __init__(self, monkeypatch, starts, installable=False):
+        self.starts, self.installable, self.tries, self.stamp = starts, installable, 0, {"qt": ["offscreen"]}
         monkeypatch.setattr(bootstrap, "ON_LINUX", True)
-        monkeypatch.setattr(bootstrap, "output_of", self.try_to_start)
-        monkeypatch.setattr(bootstrap, "supply_libraries", self.help)
+        monkeypatch.setattr(bootstrap, "run_captured", self.try_to_start)
+        monkeypatch.setattr(bootstrap, "install_missing_libraries", self.install)
         monkeypatch.setattr(bootstrap, "read_stamp", lambda: self.stamp)
         monkeypatch.setattr(bootstrap, "write_stamp", self.stamp.update)
 
@@ -212,9 +234,9 @@ class Qt:
         assert env["QT_QPA_PLATFORM"] == "xcb"
         return (0, "", "") if self.starts else (-6, "", "could not load the plugin")
 
-    def help(self):
-        self.starts = self.can_be_helped
-        return self.can_be_helped
+    def install(self):
+        self.starts = self.installable
+        return self.installable
 
 
 def test_a_qt_that_starts_is_tried_once_and_remembered(monkeypatch, capsys):
@@ -226,13 +248,13 @@ def test_a_qt_that_starts_is_tried_once_and_remembered(monkeypatch, capsys):
 
 
 def test_a_qt_that_lacks_libraries_is_tried_again_after_they_are_installed(monkeypatch, capsys):
-    qt = Qt(monkeypatch, starts=False, can_be_helped=True)
+    qt = Qt(monkeypatch, starts=False, installable=True)
     bootstrap.ensure_qt("xcb", {})
     assert (qt.tries, qt.stamp["qt"]) == (2, ["offscreen", "xcb"])
     assert capsys.readouterr().err == ""
 
 
-def test_a_qt_that_does_not_start_is_told_with_its_reason_each_time(monkeypatch, capsys):
+def test_the_reason_why_qt_does_not_start_is_printed_each_time(monkeypatch, capsys):
     qt = Qt(monkeypatch, starts=False)
     bootstrap.ensure_qt("xcb", {})
     bootstrap.ensure_qt("xcb", {})
@@ -253,18 +275,18 @@ def test_a_qt_that_does_not_start_is_told_with_its_reason_each_time(monkeypatch,
         (["--pdb"], ["--pdb"], False),
     ],
 )
-def test_the_whole_suite_is_checked_first_and_shared_out(arguments, passed, whole, monkeypatch):
+def test_the_whole_suite_runs_after_the_checks_and_in_parallel(arguments, passed, whole, monkeypatch):
     started = []
     monkeypatch.setattr(bootstrap, "ON_LINUX", False)
     monkeypatch.setattr(bootstrap.os, "cpu_count", lambda: 2)
     monkeypatch.setattr(bootstrap, "check", lambda: started.append("check") or 0)
-    monkeypatch.setattr(bootstrap, "become", lambda command, environ, cwd: started.append(command) or 0)
+    monkeypatch.setattr(bootstrap, "exec_python", lambda command, environ, cwd: started.append(command) or 0)
     assert bootstrap.test(arguments) == 0
     tests = ["-m", "pytest"] + (["-n", "2", "--dist", "loadfile"] if whole else []) + passed
     assert started == (["check", tests] if whole else [tests])
 
 
-def test_no_test_runs_where_a_check_has_failed(started, monkeypatch):
+def test_no_test_runs_after_a_failed_check(started, monkeypatch):
     monkeypatch.setattr(bootstrap, "check", lambda: 1)
     assert bootstrap.test([]) == 1
     assert started == []
@@ -277,8 +299,8 @@ def test_all_checks_run_and_those_that_fail_are_named(monkeypatch, capsys):
     )
     assert bootstrap.check() == 1
     assert [command[1:3] for command in called] == [["-m", "ruff"], ["-m", "ruff"], ["-m", "mypy"]]
-    told = capsys.readouterr().err
-    assert "failed: ruff check ." in told and "failed: ruff format --check ." in told and "mypy" not in told
+    output = capsys.readouterr().err
+    assert "failed: ruff check ." in output and "failed: ruff format --check ." in output and "mypy" not in output
     monkeypatch.setattr(bootstrap.subprocess, "call", lambda command, env, cwd: 0)
     assert bootstrap.check() == 0
 

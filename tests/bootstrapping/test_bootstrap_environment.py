@@ -1,4 +1,4 @@
-"""When bootstrap trusts an environment, when it repairs it, and that two of them do not meet in it."""
+"""Stamps, repair and locking of the environment."""
 
 import json
 import os
@@ -10,7 +10,7 @@ import pytest
 
 from qatviz.bootstrapping import common, environment
 from qatviz.bootstrapping.common import BootstrapError
-from qatviz.bootstrapping.environment import ensure_environment, environment_fault, read_stamp, write_stamp
+from qatviz.bootstrapping.environment import ensure_environment, find_environment_fault, read_stamp, write_stamp
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PACKAGES = os.path.join(".venv", "Lib" if os.name == "nt" else os.path.join("lib", "python3.7"), "site-packages")
@@ -30,7 +30,7 @@ def checkout(tmp_path, monkeypatch):
 
 
 def make_environment(checkout):
-    """Lay out what counts of a virtual environment."""
+    """Create the files of a virtual environment that bootstrap reads."""
     python = checkout / os.path.relpath(common.environment_python(str(checkout / ".venv")), str(checkout))
     python.parent.mkdir(parents=True)
     python.write_text("")
@@ -58,7 +58,7 @@ def test_a_fresh_stamp_is_trusted_and_keeps_its_facts(checkout):
         lambda checkout: shutil.rmtree(str(checkout / ".venv")),
     ],
 )
-def test_a_stamp_of_something_else_is_not_trusted(checkout, change):
+def test_a_stamp_of_another_state_is_not_trusted(checkout, change):
     write_stamp(qt=["xcb"])
     change(checkout)
     assert read_stamp() == {}
@@ -78,7 +78,7 @@ def test_a_stamp_that_moved_with_its_checkout_is_not_trusted(checkout, monkeypat
 
 @pytest.fixture
 def steps(checkout, monkeypatch):
-    """Record what the preparation does instead of doing it; `steps.fault` is what it finds wrong first."""
+    """Record the steps of the set-up instead of executing them; `steps.fault` is the fault that it finds first."""
 
     class Steps(list):
         fault = None
@@ -92,8 +92,8 @@ def steps(checkout, monkeypatch):
         return 0, "", ""
 
     monkeypatch.setattr(environment, "find_python", lambda: "found")
-    monkeypatch.setattr(environment, "output_of", make)
-    monkeypatch.setattr(environment, "environment_fault", lambda: done.fault)
+    monkeypatch.setattr(environment, "run_captured", make)
+    monkeypatch.setattr(environment, "find_environment_fault", lambda: done.fault)
     monkeypatch.setattr(environment, "install", lambda inherit: done.append("install"))
     return done
 
@@ -112,13 +112,13 @@ def test_a_whole_environment_without_a_stamp_is_installed_into_and_kept(checkout
     assert (checkout / PACKAGES / "users_own.py").exists()
 
 
-def test_a_faulty_environment_is_made_anew(checkout, steps, capsys):
+def test_a_faulty_environment_is_created_again(checkout, steps, capsys):
     steps.fault = "it is half there"
     (checkout / PACKAGES / "half.py").write_text("")
     ensure_environment()
     assert steps == ["make", "install"]
     assert not (checkout / PACKAGES / "half.py").exists()
-    assert "anew: it is half there" in capsys.readouterr().err
+    assert "again: it is half there" in capsys.readouterr().err
 
 
 @pytest.mark.skipif(os.name == "nt", reason="links need rights on Windows")
@@ -154,10 +154,10 @@ def test_an_interrupted_installation_is_done_again(checkout, steps, monkeypatch,
     assert steps == ["interrupted", "interrupted", "install"]
 
 
-def test_an_environment_that_cannot_be_made_is_an_error_with_the_reason(checkout, steps, monkeypatch):
+def test_an_environment_that_cannot_be_created_is_an_error_with_the_reason(checkout, steps, monkeypatch):
     shutil.rmtree(str(checkout / ".venv"))
-    monkeypatch.setattr(environment, "output_of", lambda command, **options: (1, "", "no space left"))
-    with pytest.raises(BootstrapError, match="(?s)found could not make.*no space left"):
+    monkeypatch.setattr(environment, "run_captured", lambda command, **options: (1, "", "no space left"))
+    with pytest.raises(BootstrapError, match="(?s)found could not create.*no space left"):
         ensure_environment()
     assert steps == []
 
@@ -165,7 +165,7 @@ def test_an_environment_that_cannot_be_made_is_an_error_with_the_reason(checkout
 @pytest.fixture
 def distribution(checkout, monkeypatch):
     """Return the folder of an installed distribution with one module of 5 bytes; its environment's Python starts."""
-    monkeypatch.setattr(environment, "output_of", lambda command, **options: (0, "3 7", ""))
+    monkeypatch.setattr(environment, "run_captured", lambda command, **options: (0, "3 7", ""))
     information = checkout / PACKAGES / "thing-1.0.dist-info"
     information.mkdir()
     (checkout / PACKAGES / "thing.py").write_text("x = 1")
@@ -174,7 +174,7 @@ def distribution(checkout, monkeypatch):
 
 
 def test_a_whole_installation_has_no_fault(distribution):
-    assert environment_fault() is None
+    assert find_environment_fault() is None
 
 
 @pytest.mark.parametrize(
@@ -189,15 +189,15 @@ def test_a_whole_installation_has_no_fault(distribution):
         lambda info: (info.parent / "~hing").mkdir(),
     ],
 )
-def test_every_trace_of_an_installation_that_was_cut_off_is_a_fault(distribution, damage):
+def test_every_trace_of_an_interrupted_installation_is_a_fault(distribution, damage):
     damage(distribution)
-    assert "cut off at" in environment_fault()
+    assert "was interrupted" in find_environment_fault()
 
 
 @pytest.mark.parametrize("answer", [(127, "", "no such file"), (1, "", "No module named pip"), (0, "3 11", "")])
-def test_an_environment_whose_python_will_not_do_is_faulty(distribution, monkeypatch, answer):
-    monkeypatch.setattr(environment, "output_of", lambda command, **options: answer)
-    assert "isn't 3.7 with pip" in environment_fault()
+def test_an_environment_with_an_unsuitable_python_is_faulty(distribution, monkeypatch, answer):
+    monkeypatch.setattr(environment, "run_captured", lambda command, **options: answer)
+    assert "is not 3.7 with pip" in find_environment_fault()
 
 
 @pytest.mark.parametrize("failing", [0, 1])
@@ -218,18 +218,19 @@ def test_a_tensorflow_that_does_not_start_is_an_error(checkout, monkeypatch):
 
 HOLD_LOCK = """
 import subprocess, sys
-from qatviz.bootstrapping.environment import exclusive
-with exclusive() as lock:
+from qatviz.bootstrapping.environment import exclusive_lock
+with exclusive_lock() as lock:
     heir = subprocess.Popen([sys.executable, "-c", "input()"], stdin=0, pass_fds=[lock.fileno()])
     print("locked", flush=True)
     heir.wait()
 """
 
 
-@pytest.mark.skipif(os.name == "nt", reason="Windows hands no lock on")
-def test_the_lock_keeps_others_out_until_its_holder_and_what_it_started_have_ended(tmp_path, monkeypatch):
-    copy = str(tmp_path / "qatviz" / "bootstrapping")  # The checkout's own may be locked by a real bootstrap meanwhile.
+@pytest.mark.skipif(os.name == "nt", reason="children inherit no locks on Windows")
+def test_the_lock_is_held_until_its_holder_and_its_children_have_ended(tmp_path, monkeypatch):
+    copy = str(tmp_path / "qatviz" / "bootstrapping")  # A real bootstrap may hold the checkout's own lock.
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), copy)
+    shutil.copy(os.path.join(ROOT, "qatviz", "__init__.py"), str(tmp_path / "qatviz"))
     monkeypatch.setattr(environment, "__file__", os.path.join(copy, "environment.py"))
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK], cwd=str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -239,16 +240,16 @@ def test_the_lock_keeps_others_out_until_its_holder_and_what_it_started_have_end
         assert not environment.try_lock(file)
         holder.kill()
         holder.wait()
-        assert not environment.try_lock(file), "the installer goes on, so the environment is not free yet"
+        assert not environment.try_lock(file), "the child still runs, so the environment is not free yet"
         holder.stdin.write(b"\n")
-    with environment.exclusive():
+    with environment.exclusive_lock():
         pass
 
 
-def test_who_has_to_wait_is_told_so_and_goes_on_when_the_lock_is_free(monkeypatch, capsys):
+def test_a_waiting_call_prints_so_and_continues_when_the_lock_is_free(monkeypatch, capsys):
     attempts = [False, False, True]
     monkeypatch.setattr(environment, "try_lock", lambda file: attempts.pop(0))
     monkeypatch.setattr(environment.time, "sleep", lambda seconds: None)
-    with environment.exclusive():
+    with environment.exclusive_lock():
         assert attempts == []
     assert capsys.readouterr().err.count("waiting for it") == 1

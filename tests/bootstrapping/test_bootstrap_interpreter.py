@@ -1,4 +1,4 @@
-"""Which interpreter bootstrap takes, of those a machine may have."""
+"""Selection of an interpreter among those of a machine, and its installation."""
 
 import os
 import sys
@@ -8,27 +8,27 @@ from bootstrap_fakes import make_interpreter, make_program
 
 from qatviz.bootstrapping import common, interpreter
 from qatviz.bootstrapping.common import BootstrapError
-from qatviz.bootstrapping.interpreter import Unsuitable, candidates, find_python, probe
+from qatviz.bootstrapping.interpreter import UnsuitableInterpreter, candidates, find_python, probe
 
 pytestmark = pytest.mark.skipif(os.name == "nt", reason="the stand-ins are shell scripts")
 
 
 @pytest.fixture
 def machine(monkeypatch):
-    """Return a list that stands for all the machine's interpreters, in the order of preference."""
+    """Return a list that stands for all interpreters of the machine, in order of preference."""
     paths = []
     monkeypatch.setattr(interpreter, "candidates", lambda: iter(paths))
     monkeypatch.delenv("QATVIZ_PYTHON", raising=False)
     return paths
 
 
-def test_the_running_cpython_37_is_taken_by_its_base_and_not_by_its_virtual_environment():
+def test_the_running_cpython_37_is_used_by_its_base_and_not_by_its_virtual_environment():
     found = probe(sys.executable)
     assert os.path.realpath(found) == os.path.realpath(sys.executable)
     assert os.path.dirname(os.path.dirname(found)) == sys.base_prefix
 
 
-def test_a_complete_cpython_37_is_taken(tmp_path):
+def test_a_complete_cpython_37_is_used(tmp_path):
     path = make_interpreter(tmp_path / "python3.7")
     assert probe(path) == path
 
@@ -46,7 +46,7 @@ def test_a_complete_cpython_37_is_taken(tmp_path):
     ],
 )
 def test_every_other_interpreter_is_refused_with_the_reason(tmp_path, facts, reason):
-    with pytest.raises(Unsuitable, match=reason):
+    with pytest.raises(UnsuitableInterpreter, match=reason):
         probe(make_interpreter(tmp_path / "python3.7", **facts))
 
 
@@ -61,20 +61,20 @@ def test_every_other_interpreter_is_refused_with_the_reason(tmp_path, facts, rea
         ("kill -9 $$", "exit code -9"),
     ],
 )
-def test_a_program_that_is_no_interpreter_is_refused(tmp_path, script, reason):
-    with pytest.raises(Unsuitable, match=reason):
+def test_a_program_other_than_an_interpreter_is_refused(tmp_path, script, reason):
+    with pytest.raises(UnsuitableInterpreter, match=reason):
         probe(make_program(tmp_path / "python3.7", script))
 
 
-def test_an_interpreter_that_hangs_is_given_up(tmp_path, monkeypatch):
+def test_an_interpreter_that_hangs_is_refused_after_a_timeout(tmp_path, monkeypatch):
     monkeypatch.setattr(interpreter, "PROBE_TIMEOUT_S", 0.2)
-    with pytest.raises(Unsuitable, match="no answer within 0.2 s"):
+    with pytest.raises(UnsuitableInterpreter, match="no answer within 0.2 s"):
         probe(make_program(tmp_path / "python3.7", "exec sleep 100"))
 
 
 def test_a_file_that_cannot_be_run_is_refused(tmp_path):
     (tmp_path / "python3.7").write_text("")
-    with pytest.raises(Unsuitable, match="ermission denied"):
+    with pytest.raises(UnsuitableInterpreter, match="ermission denied"):
         probe(str(tmp_path / "python3.7"))
 
 
@@ -91,7 +91,7 @@ def test_a_file_that_cannot_be_run_is_refused(tmp_path):
         ".asdf/installs/python/3.7.17/bin/python3.7",
     ],
 )
-def test_the_places_below_home_are_looked_at(tmp_path, place):
+def test_places_below_home_are_candidates(tmp_path, place):
     path = make_program(tmp_path / place, "")
     assert path in candidates(environ={}, home=str(tmp_path))
 
@@ -108,12 +108,12 @@ def test_the_places_below_home_are_looked_at(tmp_path, place):
         ("XDG_DATA_HOME", "uv/python/cpython-3.7.9-x/bin/python3.7"),
     ],
 )
-def test_the_places_that_variables_name_are_looked_at(tmp_path, variable, place):
+def test_places_named_by_variables_are_candidates(tmp_path, variable, place):
     path = make_program(tmp_path / place, "")
     assert path in candidates(environ={variable: str(tmp_path)}, home=str(tmp_path / "home"))
 
 
-def test_the_environments_that_conda_lists_are_looked_at_whatever_their_names(tmp_path):
+def test_environments_on_condas_list_are_candidates_whatever_their_names(tmp_path):
     path = make_program(tmp_path / "odd [name]" / "bin" / "python3.7", "")
     listing = tmp_path / ".conda" / "environments.txt"
     listing.parent.mkdir()
@@ -121,7 +121,7 @@ def test_the_environments_that_conda_lists_are_looked_at_whatever_their_names(tm
     assert path in candidates(environ={}, home=str(tmp_path))
 
 
-def test_unset_variables_name_no_place():
+def test_unset_variables_add_no_candidates():
     assert all(os.path.isabs(path) or path.startswith(".") for path in candidates(environ={}, home="/nowhere"))
 
 
@@ -136,36 +136,36 @@ def test_a_shim_that_refuses_does_not_hide_the_version_behind_it(tmp_path, machi
     assert capsys.readouterr().err == ""
 
 
-def test_the_environment_itself_is_never_what_it_is_made_from(tmp_path, machine, monkeypatch):
+def test_the_environment_is_never_created_from_itself(tmp_path, machine, monkeypatch):
     monkeypatch.setattr(interpreter, "ENVIRONMENT", str(tmp_path / ".venv"))
     machine += [make_interpreter(tmp_path / ".venv" / "bin" / "python"), make_interpreter(tmp_path / "python3.7")]
     assert find_python() == machine[-1]
 
 
-def test_without_any_one_is_fetched_after_telling_what_was_looked_at(tmp_path, machine, monkeypatch, capsys):
+def test_without_a_suitable_interpreter_one_is_installed(tmp_path, machine, monkeypatch, capsys):
     machine.append(make_interpreter(tmp_path / "python3", version=(3, 12, 1)))
     monkeypatch.setattr(interpreter, "fetch_python", lambda: "fetched")
     assert find_python() == "fetched"
-    told = capsys.readouterr().err
-    assert "no CPython 3.7" in told and machine[0] + " is Python 3.12.1" in told
+    output = capsys.readouterr().err
+    assert "no CPython 3.7" in output and machine[0] + " is Python 3.12.1" in output
 
 
-def test_the_interpreter_the_user_names_is_taken_before_all_others(tmp_path, machine, monkeypatch):
+def test_the_interpreter_of_the_variable_comes_before_all_others(tmp_path, machine, monkeypatch):
     machine.append(make_interpreter(tmp_path / "other"))
     monkeypatch.setenv("QATVIZ_PYTHON", make_interpreter(tmp_path / "mine"))
     assert find_python() == str(tmp_path / "mine")
 
 
-def test_a_wrong_one_that_the_user_names_is_an_error(tmp_path, machine, monkeypatch):
+def test_an_unsuitable_interpreter_in_the_variable_is_an_error(tmp_path, machine, monkeypatch):
     machine.append(make_interpreter(tmp_path / "other"))
     monkeypatch.setenv("QATVIZ_PYTHON", make_interpreter(tmp_path / "mine", version=(3, 9, 1)))
-    with pytest.raises(BootstrapError, match="mine is Python 3.9.1; a 64-bit"):
+    with pytest.raises(BootstrapError, match="mine is Python 3.9.1; expected a 64-bit"):
         find_python()
 
 
 @pytest.fixture
 def uv(tmp_path, monkeypatch):
-    """Let a shell script stand for uv; it installs into a folder of the test's."""
+    """Return a function that replaces uv by a shell script, which installs into a folder of the test."""
 
     def make(install):
         script = f'case "$2" in install) {install} ;; dir) echo "{tmp_path / "pythons"}" ;; esac'
@@ -183,28 +183,28 @@ def test_what_uv_installs_is_used(tmp_path, uv):
     assert interpreter.fetch_python() == ready
 
 
-def test_where_uv_cannot_install_the_ways_by_hand_are_told(uv):
+def test_if_uv_cannot_install_the_manual_ways_are_listed(uv):
     uv("echo no network >&2; exit 2")
     with pytest.raises(BootstrapError, match="(?s)uv could not install.*conda create.*pyenv install.*QATVIZ_PYTHON"):
         interpreter.fetch_python()
 
 
-def test_where_uv_installs_nothing_that_is_told(uv):
+def test_an_installation_without_an_interpreter_is_an_error(uv):
     uv("exit 0")
-    with pytest.raises(BootstrapError, match="no CPython 3.7 in"):
+    with pytest.raises(BootstrapError, match="has no CPython 3.7"):
         interpreter.fetch_python()
 
 
-def test_a_machine_that_tensorflow_has_no_wheels_for_is_told_so_at_once(monkeypatch):
+def test_a_machine_without_tensorflow_wheels_is_an_error(monkeypatch):
     monkeypatch.setattr(interpreter.platform, "machine", lambda: "aarch64")
     monkeypatch.setattr(interpreter.sys, "platform", "linux")
-    with pytest.raises(BootstrapError, match="x86-64 only, and this machine is aarch64"):
+    with pytest.raises(BootstrapError, match="x86-64 only; this machine is aarch64"):
         interpreter.fetch_python()
 
 
-def test_uv_is_asked_of_pypi_by_an_environment_of_its_own(tmp_path, monkeypatch):
+def test_uv_is_installed_from_pypi_in_a_separate_environment(tmp_path, monkeypatch):
     asked = []
-    monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (asked.append(command) or 0, "", ""))
+    monkeypatch.setattr(interpreter, "run_captured", lambda command, **options: (asked.append(command) or 0, "", ""))
     monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: asked.append([folder, *step]))
     assert interpreter.fetch_uv(str(tmp_path)).startswith(str(tmp_path))
     assert asked[0] == [sys.executable, "-m", "venv", str(tmp_path / "helper")]
@@ -212,7 +212,7 @@ def test_uv_is_asked_of_pypi_by_an_environment_of_its_own(tmp_path, monkeypatch)
 
 
 @pytest.mark.parametrize("apt_works", [True, False])
-def test_a_debian_python_without_ensurepip_is_completed_with_apt_where_that_works(tmp_path, monkeypatch, apt_works):
+def test_a_debian_python_without_ensurepip_is_completed_with_apt(tmp_path, monkeypatch, apt_works):
     complete = []
 
     def apt(packages):
@@ -220,27 +220,27 @@ def test_a_debian_python_without_ensurepip_is_completed_with_apt_where_that_work
         return apt_works
 
     monkeypatch.setattr(interpreter, "install_with_apt", apt)
-    monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (0 if complete else 1, "", ""))
+    monkeypatch.setattr(interpreter, "run_captured", lambda command, **options: (0 if complete else 1, "", ""))
     monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: 0)
     if apt_works:
         assert interpreter.fetch_uv(str(tmp_path))
         assert complete == ["python3-venv"]
     else:
-        with pytest.raises(BootstrapError, match="(?s)cannot make a virtual environment.*conda"):
+        with pytest.raises(BootstrapError, match="(?s)cannot create a virtual environment.*conda"):
             interpreter.fetch_uv(str(tmp_path))
 
 
-def test_pip_that_cannot_fetch_uv_is_an_error_with_the_ways_by_hand(tmp_path, monkeypatch):
-    monkeypatch.setattr(interpreter, "output_of", lambda command, **options: (0, "", ""))
+def test_an_unavailable_uv_is_an_error_with_the_manual_ways(tmp_path, monkeypatch):
+    monkeypatch.setattr(interpreter, "run_captured", lambda command, **options: (0, "", ""))
     monkeypatch.setattr(interpreter, "pip_install", lambda folder, step: 1)
-    with pytest.raises(BootstrapError, match="(?s)uv could not be fetched.*conda"):
+    with pytest.raises(BootstrapError, match="(?s)uv could not be downloaded.*conda"):
         interpreter.fetch_uv(str(tmp_path))
 
 
-def test_what_leads_another_interpreter_astray_is_not_handed_on(monkeypatch):
+def test_variables_that_redirect_imports_are_removed(monkeypatch):
     monkeypatch.setenv("PYTHONHOME", "/elsewhere")
     monkeypatch.setenv("PYTHONPATH", "/elsewhere")
     monkeypatch.setenv("KEPT", "yes")
-    environ = common.clean_environ(ADDED="too")
+    environ = common.clean_environment(ADDED="too")
     assert "PYTHONHOME" not in environ and "PYTHONPATH" not in environ
     assert (environ["KEPT"], environ["ADDED"]) == ("yes", "too")

@@ -1,4 +1,4 @@
-"""What bootstrap does about libraries and programs that the system lacks."""
+"""Detection and installation of missing system libraries and programs."""
 
 import os
 import signal
@@ -9,7 +9,7 @@ import pytest
 from bootstrap_fakes import make_program
 
 from qatviz.bootstrapping import system
-from qatviz.bootstrapping.system import debian_package, install_with_apt, missing_libraries, supply_libraries
+from qatviz.bootstrapping.system import debian_package, install_missing_libraries, install_with_apt, missing_libraries
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it does this on Linux only")
@@ -41,13 +41,13 @@ pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="it
         ("libz.so.1", "zlib1g"),
     ],
 )
-def test_debians_name_of_each_library_that_qt_links_to(library, package):
+def test_debian_package_of_each_library_that_qt_links_to(library, package):
     assert debian_package(library) == package
 
 
 @pytest.fixture
 def programs(tmp_path, monkeypatch):
-    """Leave only the test's own programs on PATH; each that is made logs its call and ends with the given script."""
+    """Return a function that adds a program to an otherwise empty PATH; it logs its calls and runs the given script."""
     folder = tmp_path / "bin"
     folder.mkdir()
     monkeypatch.setenv("PATH", str(folder))
@@ -61,7 +61,7 @@ def programs(tmp_path, monkeypatch):
     return make
 
 
-def test_what_the_loader_does_not_find_is_named_once(programs):
+def test_libraries_that_the_loader_does_not_find_are_listed_once(programs):
     programs(
         "ldd",
         "echo 'a.so:'; echo '\tlibGL.so.1 => not found'; echo '\tlibc.so.6 => /lib/libc.so.6 (0x1)';"
@@ -70,7 +70,7 @@ def test_what_the_loader_does_not_find_is_named_once(programs):
     assert missing_libraries() == ["libGL.so.1", "libxcb-icccm.so.4"]
 
 
-def test_without_the_means_to_look_no_library_is_said_to_be_missing(programs):
+def test_without_ldd_no_library_is_reported_missing(programs):
     assert missing_libraries() == []
 
 
@@ -96,9 +96,7 @@ def test_others_install_with_a_sudo_that_needs_no_password(programs, monkeypatch
 
 
 @pytest.mark.parametrize("has_sudo", [True, False])
-def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_run(
-    programs, monkeypatch, capfd, has_sudo
-):
+def test_if_a_password_is_needed_the_command_is_printed_and_not_run(programs, monkeypatch, capfd, has_sudo):
     monkeypatch.setattr(system.os, "geteuid", lambda: 1000)
     programs("apt-get")
     if has_sudo:
@@ -108,7 +106,7 @@ def test_where_a_password_is_needed_the_exact_command_is_printed_and_nothing_is_
     assert not [call for call in programs.calls() if call.startswith("apt-get")]
 
 
-def test_old_package_lists_are_renewed_after_a_first_failure(programs, monkeypatch, tmp_path):
+def test_package_lists_are_updated_after_a_first_failure(programs, monkeypatch, tmp_path):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     renewed = tmp_path / "renewed"
     programs("apt-get", f'if [ "$1" = update ]; then : > "{renewed}"; else [ -e "{renewed}" ]; fi')
@@ -116,39 +114,39 @@ def test_old_package_lists_are_renewed_after_a_first_failure(programs, monkeypat
     assert programs.calls() == [INSTALL, "apt-get update", INSTALL]
 
 
-def test_a_failing_apt_leaves_the_user_the_command(programs, monkeypatch, capfd):
+def test_a_failing_apt_prints_the_command(programs, monkeypatch, capfd):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     programs("apt-get", "exit 100")
     assert not install_with_apt(["libgl1", "libegl1"])
-    assert "to install what is missing: sudo " + INSTALL in capfd.readouterr().err
+    assert "to install the missing packages: sudo " + INSTALL in capfd.readouterr().err
 
 
-def test_a_system_without_apt_is_told_the_names(programs, capfd):
+def test_on_a_system_without_apt_the_package_names_are_printed(programs, capfd):
     assert not install_with_apt(["libgl1", "libegl1"])
     assert "libegl1 libgl1" in capfd.readouterr().err
 
 
-def test_what_is_missing_is_named_and_installed_in_one_go(programs, monkeypatch, capfd):
+def test_missing_packages_are_listed_and_installed_at_once(programs, monkeypatch, capfd):
     monkeypatch.setattr(system.os, "geteuid", lambda: 0)
     monkeypatch.setattr(system, "missing_libraries", lambda: ["libGL.so.1"])
     programs("apt-get")
-    assert supply_libraries(with_xvfb=True)
+    assert install_missing_libraries(with_xvfb=True)
     assert "Qt's libGL.so.1, Xvfb" in capfd.readouterr().err
     assert programs.calls() == ["apt-get install -y --no-install-recommends libgl1 xvfb"]
 
 
-def test_where_nothing_is_missing_nothing_is_done(programs, monkeypatch, capfd):
+def test_if_nothing_is_missing_nothing_is_installed(programs, monkeypatch, capfd):
     monkeypatch.setattr(system, "missing_libraries", list)
     programs("apt-get")
     programs("Xvfb")
-    assert not supply_libraries(with_xvfb=True)
+    assert not install_missing_libraries(with_xvfb=True)
     assert (programs.calls(), capfd.readouterr().err) == ([], "")
 
 
-def test_an_xvfb_that_does_not_start_is_told_and_done_without(programs, capfd):
+def test_without_a_working_xvfb_the_tests_run_without_a_display(programs, capfd):
     programs("Xvfb", "exit 1")
     assert system.start_xvfb() is None
-    assert "go on without it" in capfd.readouterr().err
+    assert "run without it" in capfd.readouterr().err
 
 
 START_AND_WAIT = """
@@ -158,10 +156,10 @@ input()
 """
 
 
-def test_xvfb_ends_with_who_started_it_even_when_that_is_killed(programs, tmp_path):
+def test_xvfb_ends_with_its_parent_even_if_that_is_killed(programs, tmp_path):
     pipe = str(tmp_path / "alive")
     os.mkfifo(pipe)
-    # The stand-in holds the pipe open as long as it lives; /bin is needed for the sleep it turns into.
+    # The stand-in keeps the pipe open while it runs; its shell becomes /bin/sleep.
     programs("Xvfb", f'exec 9> "{pipe}"; echo 77 >&$2; exec /bin/sleep 1000')
     starter = subprocess.Popen(
         [sys.executable, "-c", START_AND_WAIT], cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE
@@ -169,4 +167,4 @@ def test_xvfb_ends_with_who_started_it_even_when_that_is_killed(programs, tmp_pa
     with starter, open(pipe, "rb") as alive:
         assert starter.stdout.readline() == b":77\n"
         starter.send_signal(signal.SIGKILL)
-        assert alive.read() == b"", "the server has ended when nobody holds the pipe any more"
+        assert alive.read() == b"", "the pipe is closed once the server has ended"
