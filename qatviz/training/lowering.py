@@ -296,7 +296,7 @@ class _Builder:
         if not self.training or unit.op.rate == 0:
             return inputs[0]
         position = [u.name for u in self.plan.units].index(unit.name)
-        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), [*self.dropout_seed, position, 0])
+        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), tf.add(self.dropout_seed, [position, 0]))
         keep = tf.cast(noise >= unit.op.rate, tf.float32) / (1.0 - unit.op.rate)
         return inputs[0] * keep
 
