@@ -8,6 +8,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
 import numpy as np
 
 from qatviz import data as data_sets
+from qatviz.atomic_files import atomic_file
 from qatviz.cli.assignments import check_change, parse_change
 from qatviz.cli.messages import say
 from qatviz.cli.progress import progress_for
@@ -292,7 +293,5 @@ def _model(model: Any, dataset: Dataset, options: Dict[str, Any]) -> Model:
 
 def _write_data(dataset: Dataset, path: str) -> None:
     arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-    unfinished = path + ".unfinished"
-    with open(unfinished, "wb") as file:
+    with atomic_file(path) as file:
         np.savez(file, class_names=np.array(dataset.class_names, str), task=np.array(dataset.task), **arrays)
-    os.replace(unfinished, path)

@@ -10,6 +10,7 @@ from pathlib import Path
 from typing import Dict, List, Tuple
 
 import qatviz
+from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError
 from qatviz.gui.model.exporting import Command, ExportWanted
 from qatviz.network.graph import Network
@@ -126,7 +127,8 @@ def _link(old: Path, new: Path) -> None:
     except FileNotFoundError:
         raise
     except OSError:  # a file system without links
-        shutil.copy2(str(old), str(new))
+        with open(str(old), "rb") as content, atomic_file(new) as file:
+            shutil.copyfileobj(content, file)
 
 
 def _environment() -> Dict[str, str]:

@@ -7,10 +7,10 @@ process, the user's window and training stay.
 """
 
 import json
-import os
 import sys
 
 from qatviz.app.looks import of_open_shape, record_of
+from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.model.looks import ModelQuestion
 from qatviz.network.keras_import import load_model_file, load_model_script, script_of
@@ -32,9 +32,7 @@ def main(answer_path: str) -> None:
         answer = record_of(of_open_shape(load, question))
     except QatvizError as error:
         answer = {"error": str(error)}
-    with open(answer_path + ".part", "w", encoding="utf-8") as file:
-        json.dump(answer, file)
-    os.replace(answer_path + ".part", answer_path)
+    write_file(answer_path, json.dumps(answer).encode("utf-8"))
 
 
 if __name__ == "__main__":

@@ -13,6 +13,7 @@ import subprocess
 import sys
 import time
 
+from qatviz.atomic_files import write_file
 from qatviz.bootstrapping.common import (
     ENVIRONMENT,
     ON_WINDOWS,
@@ -55,10 +56,7 @@ def read_stamp():
 
 def write_stamp(**facts):
     """Replace the stamp atomically by one for the present environment, with additional entries."""
-    partial = f"{STAMP}.{os.getpid()}"
-    with open(partial, "w", encoding="utf-8") as file:
-        json.dump(dict(facts, fingerprint=fingerprint()), file)
-    os.replace(partial, STAMP)
+    write_file(STAMP, json.dumps(dict(facts, fingerprint=fingerprint())).encode("utf-8"))
 
 
 @contextlib.contextmanager

@@ -7,8 +7,6 @@ bucket for each code. What happened is the text ``events``.
 
 import heapq
 import itertools
-import os
-import shutil
 import time
 from pathlib import Path
 from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
@@ -16,6 +14,7 @@ from typing import Iterator, NamedTuple, Optional, Sequence, Tuple, Union
 import numpy as np
 import tensorflow.compat.v1 as tf
 
+from qatviz.atomic_files import atomic_directory
 from qatviz.export.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, shown_series
 from qatviz.protocol.events import Event
@@ -92,18 +91,11 @@ def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
         If the series come from a record that is damaged.
     """
     directory = Path(directory).absolute()
-    unfinished = directory.with_name(f".{directory.name}.{os.getpid()}.part")
     try:
         _check_empty(directory)
-        unfinished.mkdir(parents=True)
-        try:
-            written = _write_file(unfinished, series)
-            if directory.is_dir():
-                directory.rmdir()
-            os.replace(str(unfinished), str(directory))
-        except BaseException:
-            shutil.rmtree(str(unfinished), ignore_errors=True)
-            raise
+        directory.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_directory(directory) as temporary:
+            written = _write_file(temporary, series)
     except OSError as error:
         raise ExportError(f"{directory}: can't be written: {error.strerror or error}") from error
     except tf.errors.OpError as error:

@@ -1,9 +1,9 @@
 """A report on disk: all of it, or nothing."""
 
-import os
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
+from qatviz.atomic_files import write_file
 from qatviz.export.errors import ExportError
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
@@ -47,19 +47,11 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
 def save(run: RunData, path: Path) -> WrittenReport:
     """Write the report of what was gathered; raises as :func:`write_report`."""
     content = page(run).encode("utf-8")
-    part = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
-        with open(str(part), "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        os.replace(str(part), str(path))
+        write_file(path, content)
     except OSError as error:
         raise ExportError(f"{path}: can't be written: {error.strerror or error}") from error
-    finally:
-        if part.exists():
-            part.unlink()
     return WrittenReport(path, len(content), run.outcome.step)
 
 

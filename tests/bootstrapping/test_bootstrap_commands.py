@@ -36,7 +36,8 @@ def prepared(tmp_path):
         pytest.skip("links need rights on Windows")
     checkout = tmp_path / "check out"
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), str(checkout / "qatviz" / "bootstrapping"))
-    shutil.copy(os.path.join(ROOT, "qatviz", "__init__.py"), str(checkout / "qatviz"))
+    for name in ("__init__.py", "atomic_files.py"):
+        shutil.copy(os.path.join(ROOT, "qatviz", name), str(checkout / "qatviz"))
     shutil.copy(os.path.join(ROOT, "bootstrap.py"), str(checkout))
     for folder in (".venv/bin", "tests/bench"):
         (checkout / folder).mkdir(parents=True)

@@ -230,7 +230,8 @@ with exclusive_lock() as lock:
 def test_the_lock_is_held_until_its_holder_and_its_children_have_ended(tmp_path, monkeypatch):
     copy = str(tmp_path / "qatviz" / "bootstrapping")  # A real bootstrap may hold the checkout's own lock.
     shutil.copytree(os.path.join(ROOT, "qatviz", "bootstrapping"), copy)
-    shutil.copy(os.path.join(ROOT, "qatviz", "__init__.py"), str(tmp_path / "qatviz"))
+    for name in ("__init__.py", "atomic_files.py"):
+        shutil.copy(os.path.join(ROOT, "qatviz", name), str(tmp_path / "qatviz"))
     monkeypatch.setattr(environment, "__file__", os.path.join(copy, "environment.py"))
     holder = subprocess.Popen(
         [sys.executable, "-c", HOLD_LOCK], cwd=str(tmp_path), stdin=subprocess.PIPE, stdout=subprocess.PIPE

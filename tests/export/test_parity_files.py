@@ -6,7 +6,6 @@ from typing import ClassVar
 import pytest
 
 from qatviz.export.errors import ExportError
-from qatviz.export.proof import files as parity_files
 from qatviz.export.proof.files import write_export
 
 
@@ -59,7 +58,7 @@ def test_nothing_else_is_replaced(kind, tmp_path):
 @pytest.mark.parametrize("fails_at", range(3))
 def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, monkeypatch):
     write_export(tmp_path / "out", {"a.c": b"1"}, Report())
-    before, calls, real = files(tmp_path), [], getattr(parity_files.os, broken)
+    before, calls, real = files(tmp_path), [], getattr(os, broken)
 
     def failing(*arguments):
         calls.append(arguments)
@@ -67,7 +66,7 @@ def test_what_was_there_stays_where_writing_fails(broken, fails_at, tmp_path, mo
             raise OSError(28, "No space left on device", "disk")
         return real(*arguments)
 
-    monkeypatch.setattr(parity_files.os, broken, failing)
+    monkeypatch.setattr(os, broken, failing)
     if broken == "replace" and fails_at == 2:  # there are but two: all is well
         write_export(tmp_path / "out", {"a.c": b"2"}, Report())
         before["out/a.c"] = b"2"
@@ -90,7 +89,7 @@ def test_files_are_all_replaced_or_none(fails_at, there_before, tmp_path, monkey
             raise OSError(13, "Permission denied", "net.npz")
         return real(*arguments)
 
-    monkeypatch.setattr(parity_files.os, "replace", failing)
+    monkeypatch.setattr(os, "replace", failing)
     needed = 8 if there_before else 4
     if fails_at < needed:
         with pytest.raises(ExportError, match="can't be written: Permission denied"):
@@ -113,7 +112,7 @@ def test_what_interrupts_a_replacement_loses_nothing(fails_at, content, tmp_path
             raise KeyboardInterrupt
         return real(*arguments)
 
-    monkeypatch.setattr(parity_files.os, "replace", interrupted)
+    monkeypatch.setattr(os, "replace", interrupted)
     if fails_at < 2:
         with pytest.raises(KeyboardInterrupt):
             write_export(tmp_path / "out", content, Report())

@@ -7,7 +7,6 @@ from report_cases import recorded
 
 from qatviz.errors import RecordError
 from qatviz.export.errors import ExportError
-from qatviz.report import writing
 from qatviz.report.writing import write_report
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -57,7 +56,7 @@ def test_what_fails_leaves_what_was_there(reader, tmp_path, monkeypatch, functio
     def full(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(writing.os, function, full)
+    monkeypatch.setattr(os, function, full)
     with pytest.raises(ExportError, match="a.html: can't be written: No space left"):
         write_report(reader, path)
     assert os.listdir(str(tmp_path)) == ["a.html"] and path.read_bytes() == before

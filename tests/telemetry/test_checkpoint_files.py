@@ -11,7 +11,6 @@ import pytest
 from telemetry_samples import assert_same_array
 
 from qatviz.errors import RecordError
-from qatviz.telemetry.record import checkpoint_files
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
 
 ARRAYS = {
@@ -107,7 +106,7 @@ def test_a_failed_save_leaves_the_old_one_and_no_litter(files, saved, monkeypatc
     def fail(*_):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(checkpoint_files.os, failing, fail)
+    monkeypatch.setattr(os, failing, fail)
     with pytest.raises(RecordError, match=r"a\.npz.*No space left"):
         files.save("a", {}, META)
     monkeypatch.undo()

@@ -2,13 +2,13 @@
 
 import io
 import json
-import os
-import shutil
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any, Dict, Iterable, List, Mapping, Union
+from typing import Any, Dict, Iterator, List, Mapping, Union
 
 import numpy as np
 
+from qatviz.atomic_files import atomic_directory, write_files
 from qatviz.export.errors import ExportError
 
 #: What tells a directory that was exported from any other: only such a one is replaced.
@@ -50,11 +50,14 @@ def write_export(
     if not isinstance(content, bytes):
         _write_directory(path, {**content, **proof})
         return [path] + [path / name for name in (*content, *proof)]
-    _check_no_directory(path)
     contents = {path.with_name(path.stem + suffix): part for suffix, part in beside.items()}
     contents.update((path.with_name(f"{path.name}.{name}"), part) for name, part in proof.items())
     contents[path] = content
-    _write_together(contents)
+    for other in (path, *contents):
+        _check_no_directory(other)
+    with _export_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        write_files(contents)
     return [path] + [other for other in contents if other != path]
 
 
@@ -70,85 +73,26 @@ def _proof(report: Any) -> Dict[str, bytes]:
     return proof
 
 
-def _write_together(contents: Dict[Path, bytes]) -> None:
-    """Write files under other names; once all are on disk, give them theirs. What was there is kept until all have
-    it.
-    """
-    for path in contents:
-        _check_no_directory(path)
-    unfinished, old = (
-        {path: path.with_name(f".{path.name}.{os.getpid()}.{what}") for path in contents} for what in ("part", "old")
-    )
-    done: List[Path] = []
-    try:
-        for path, content in contents.items():
-            _write(unfinished[path], content)
-        try:
-            for path in contents:
-                done.append(path)
-                if path.exists():
-                    os.replace(str(path), str(old[path]))
-                os.replace(str(unfinished[path]), str(path))
-        except BaseException:  # also what interrupts it: what was there is under another name
-            for path in done:
-                _put_back(path, old[path], unfinished[path])
-            raise
-        _remove(old.values())
-    except OSError as error:
-        raise _unwritable(error) from error
-    finally:
-        _remove(unfinished.values())
-
-
-def _remove(files: Iterable[Path]) -> None:
-    for path in files:
-        if path.exists():
-            path.unlink()
-
-
-def _put_back(path: Path, old: Path, unfinished: Path) -> None:
-    """What was at ``path``, if anything, once ``unfinished`` may have taken its place."""
-    if old.exists():
-        os.replace(str(old), str(path))
-    elif not unfinished.exists() and path.exists():
-        path.unlink()
-
-
 def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
-    """Write a directory under another name; once all of it is on disk, give it its own."""
     if path.exists() and not (path / _MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
         raise ExportError(
             f"{path}: is there already, and no earlier export; expected a new name, or an empty directory"
         )
-    part, old = (path.with_name(f".{path.name}.{os.getpid()}.{what}") for what in ("part", "old"))
+    with _export_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with atomic_directory(path) as temporary:
+            for name, content in contents.items():
+                (temporary / name).parent.mkdir(parents=True, exist_ok=True)
+                (temporary / name).write_bytes(content)
+
+
+@contextmanager
+def _export_errors(path: Path) -> Iterator[None]:
+    """Raise an :class:`ExportError` for what can't be written."""
     try:
-        for name, content in contents.items():
-            _write(part / name, content)
-        try:
-            if path.exists():
-                os.replace(str(path), str(old))
-            os.replace(str(part), str(path))
-        except BaseException:
-            if old.exists() and not path.exists():
-                os.replace(str(old), str(path))
-            raise
-        shutil.rmtree(str(old), ignore_errors=True)
+        yield
     except OSError as error:
-        raise _unwritable(error) from error
-    finally:
-        shutil.rmtree(str(part), ignore_errors=True)
-
-
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    with open(str(path), "wb") as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _unwritable(error: OSError) -> ExportError:
-    return ExportError(f"{error.filename}: can't be written: {error.strerror or error}")
+        raise ExportError(f"{error.filename or path}: can't be written: {error.strerror or error}") from error
 
 
 def _check_no_directory(path: Path) -> None:

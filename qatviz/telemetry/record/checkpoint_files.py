@@ -6,7 +6,6 @@ of the archive. Pickles and compressed members are refused.
 """
 
 import json
-import os
 import re
 import time
 import zipfile
@@ -17,12 +16,14 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
 
 import numpy as np
 
+from qatviz.atomic_files import atomic_file, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.telemetry.record.codec import to_json
 
 SUBDIRECTORY = "checkpoints"
 SUFFIX = ".npz"
 _META = "__meta__"
+#: Ending of the temporary files of version 0.1.0.
 _UNFINISHED = ".unfinished"
 _ALLOWED_KINDS = "biuf"
 _MAX_ITEM_BYTES = 8
@@ -92,22 +93,15 @@ class CheckpointFiles:
             dtype = np.asarray(array).dtype
             if array_name == _META or dtype.kind not in _ALLOWED_KINDS or dtype.itemsize > _MAX_ITEM_BYTES:
                 raise TypeError(f"array {array_name!r} of checkpoint {name!r}: name or type {dtype} is not allowed")
-        unfinished = path.with_name(f"{name}{SUFFIX}{_UNFINISHED}")
         try:
             if not self._run.is_dir():
                 raise FileNotFoundError(2, "the directory of the run is gone")
             self._directory.mkdir(exist_ok=True)
-            with open(str(unfinished), "wb") as file:
-                with zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
-                    for array_name, array in [(_META, encoded), *arrays.items()]:
-                        with archive.open(f"{array_name}.npy", "w", force_zip64=True) as member:
-                            np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
-                file.flush()
-                os.fsync(file.fileno())
-            os.replace(str(unfinished), str(path))
-            _sync_directory(self._directory)
+            with atomic_file(path) as file, zipfile.ZipFile(file, "w", zipfile.ZIP_STORED, allowZip64=True) as archive:
+                for array_name, array in [(_META, encoded), *arrays.items()]:
+                    with archive.open(f"{array_name}.npy", "w", force_zip64=True) as member:
+                        np.lib.format.write_array(member, np.asanyarray(array), allow_pickle=False)
         except OSError as error:
-            _remove_quietly(unfinished)
             raise RecordError(f"{path}: checkpoint not written: {error.strerror or error}") from error
         return info._replace(nbytes=path.stat().st_size)
 
@@ -155,8 +149,10 @@ class CheckpointFiles:
 
     def remove_unfinished(self) -> None:
         """Remove what a killed process left half written; only while no other process writes the run."""
+        remove_leftovers(self._directory)
         for path in self._directory.glob(f"*{SUFFIX}{_UNFINISHED}"):
-            _remove_quietly(path)
+            with suppress(OSError):
+                path.unlink()
 
     def _path(self, name: str) -> Path:
         if not _NAME.fullmatch(name) or name.endswith(".") or _DEVICES.fullmatch(name):
@@ -223,19 +219,3 @@ def _read_array(archive: zipfile.ZipFile, name: str) -> np.ndarray:
         raise ValueError(f"member {name!r} of the shape {shape} has {len(content) - match.end()} bytes")
     array = np.frombuffer(content, dtype, size, match.end())
     return array.reshape(shape, order="F" if fortran_order == "True" else "C").copy(order="K")
-
-
-def _remove_quietly(path: Path) -> None:
-    """Clean up after a failure that is reported already: failing to do so has nothing to add."""
-    with suppress(OSError):
-        path.unlink()
-
-
-def _sync_directory(directory: Path) -> None:
-    """Make a rename durable; Windows has no such call and needs none."""
-    if os.name == "posix":
-        descriptor = os.open(str(directory), os.O_RDONLY)
-        try:
-            os.fsync(descriptor)
-        finally:
-            os.close(descriptor)

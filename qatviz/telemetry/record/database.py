@@ -5,6 +5,7 @@ import sqlite3
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Set, Tuple, Union
 
+from qatviz.atomic_files import atomic_path, remove_leftovers
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import Snapshot, StepRecord
@@ -14,7 +15,6 @@ from qatviz.telemetry.record.schema import (
     connect,
     create_tables,
     insert,
-    journal_of,
     open_for_reading,
     read_description,
     read_state,
@@ -60,18 +60,15 @@ def create_database(path: Path, description: Dict[str, Any]) -> None:
     OSError, sqlite3.Error
         If it cannot be written.
     """
-    unfinished = path.with_name(path.name + ".unfinished")
-    for left in (unfinished, journal_of(unfinished)):
-        if left.exists():
-            left.unlink()
-    connection = connect(unfinished, "rwc")
-    try:
-        connection.execute("BEGIN")
-        create_tables(connection, description)
-        connection.execute("COMMIT")
-    finally:
-        connection.close()
-    os.replace(str(unfinished), str(path))
+    remove_leftovers(path.parent, path.name)
+    with atomic_path(path) as temporary:
+        connection = connect(temporary, "rwc")
+        try:
+            connection.execute("BEGIN")
+            create_tables(connection, description)
+            connection.execute("COMMIT")
+        finally:
+            connection.close()
 
 
 class RecordDatabase:

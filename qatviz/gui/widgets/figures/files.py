@@ -1,25 +1,21 @@
 """Figures as files: a widget's picture as PNG or SVG, its numbers as CSV.
 
-There are no dialogs here; errors name the file and the reason. Every file is written whole or not at all: beside its
-place under another name, and then put there.
+There are no dialogs here; errors name the file and the reason.
 """
 
 import csv
 import io
 import itertools
-import os
 from contextlib import contextmanager
-from pathlib import Path
-from typing import Any, Dict, Iterator, List, Optional, Union
+from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.atomic_files import AnyPath, write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
-
-AnyPath = Union[str, Path]
 
 #: Pixels per metre of a screen's 96 per inch: tells a text processor how large the picture is meant to be.
 _DOTS_PER_METRE = 96 / 0.0254
@@ -130,17 +126,8 @@ def write_whole(path: AnyPath, content: bytes) -> None:
     FigureError
         If it can't be written; what was there is as it was.
     """
-    path = Path(path)
-    unfinished = path.with_name(f".{path.name}.{os.getpid()}.part")
     try:
-        try:
-            with open(str(unfinished), "wb") as file:
-                file.write(content)
-            os.replace(str(unfinished), str(path))
-        except BaseException:
-            if unfinished.exists():
-                unfinished.unlink()
-            raise
+        write_file(path, content)
     except OSError as error:
         raise FigureError(f"{path}: can't be written: {error.strerror or error}") from error
 
