@@ -115,7 +115,7 @@ def test_the_default_is_that_of_the_kind():
 def test_settings_without_effect_say_why():
     plain, percentile = quantizer_settings(WEIGHTS), quantizer_settings(WEIGHTS, range_method=PERCENTILE)
     run = RunSettings()
-    assert "percentile" in why_without_effect("percentile", [plain], run)
+    assert "Percentile" in why_without_effect("percentile", [plain], run)
     assert why_without_effect("percentile", [plain, percentile], run) == ""
     assert "frozen" in why_without_effect("percentile", [percentile], RunSettings(freeze_ranges=True))
     frozen = quantizer_settings(ACTIVATIONS, range_method=FROZEN)

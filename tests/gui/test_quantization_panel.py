@@ -54,7 +54,7 @@ def changes(run):
 def test_without_a_run_it_says_what_it_waits_for(context, show):
     panel = show(QuantizationPanel(context), 330, 600)
     panel.refresh()
-    assert panel.empty.isVisible() and "when there is a run" in panel.empty.text()
+    assert panel.empty.isVisible() and "once a run is open" in panel.empty.text()
     assert not panel.column.isVisible()
 
 
@@ -70,16 +70,16 @@ def test_a_scope_is_all_tensors_of_its_kinds_and_the_rest_is_hidden(panel, scope
     assert panel.tensors_in_scope() == [t.name for t in tensors if scope in (t.kind, EVERYTHING)]
     for kind, section in panel.sections.items():
         count = sum(t.kind == kind for t in tensors) if scope in (kind, EVERYTHING) else 0
-        assert section.heading.detail == (f"{count} tensors" if count else "none in this scope")
+        assert section.heading.detail == (f"{count} tensors" if count else "none selected")
         assert section.controls["num_bits"].isVisible() == bool(count)
 
 
 def test_the_selection_is_counted_and_its_one_tensor_named(panel, app):
-    assert panel.scope.itemText(0) == "Selection (1)"
+    assert panel.scope.itemText(0) == "Selected (1)"
     assert panel.sections[WEIGHTS].heading.detail == "conv1.weights"
     panel.model.select(["conv1.weights", "conv2.weights", "input.activations"])
     settle(panel, app)
-    assert panel.scope.itemText(0) == "Selection (3)"
+    assert panel.scope.itemText(0) == "Selected (3)"
     assert panel.sections[WEIGHTS].heading.detail == "2 tensors"
     assert panel.sections[ACTIVATIONS].heading.detail == "input.activations"
 

@@ -271,7 +271,7 @@ def test_the_wheel_changes_nothing_that_has_not_the_focus(make, name, kind):
 def test_the_mark_says_pending_or_since_which_step(make):
     control, _ = make("num_bits", WEIGHTS, 500)
     control.show_values([8])
-    assert control.mark.text() == "" and "since the run began" in control.toolTip()
+    assert control.mark.text() == "" and "since the start of the run" in control.toolTip()
     control.show_values([4], pending=True)
     assert control.mark.text() == PENDING and "Pending" in control.toolTip()
     control.show_values([4], applied_step=1204)

@@ -1,4 +1,4 @@
-"""A line at the top of the window for what the user must not miss, and does not have to answer at once."""
+"""Message bar at the top of the window."""
 
 from typing import Callable, Optional
 
@@ -10,16 +10,15 @@ GOOD, WARNING, BAD = "good", "warning", "bad"
 
 
 class Banner(QtWidgets.QFrame):
-    """One message with its details to copy, and perhaps one thing to do about it; it stays until it is closed or
-    replaced.
+    """Bar with one message, its details and an optional action; it stays until it is closed or replaced.
 
     Parameters
     ----------
     show_details : callable (title, text)
-        Shows a long text that can be copied.
+        Opens a dialog with a long text that can be copied.
     """
 
-    #: Whether there is a message, for what is around it.
+    #: Emitted with whether there is a message.
     has_message = QtCore.pyqtSignal(bool)
 
     def __init__(self, theme: Theme, show_details: Callable[[str, str], None], parent: QtWidgets.QWidget = None):
@@ -41,7 +40,7 @@ class Banner(QtWidgets.QFrame):
         self._more.clicked.connect(lambda: self._show_details(self.text.text(), self.details))
         self._do.clicked.connect(self._on_do)
         self._close.clicked.connect(self.dismiss)
-        theme.changed.connect(self._dress)
+        theme.changed.connect(self._apply_theme)
         self.hide()
 
     def say(
@@ -52,25 +51,26 @@ class Banner(QtWidgets.QFrame):
         action: str = "",
         do: Optional[Callable[[], None]] = None,
     ) -> None:
-        """Show a message; ``action`` names a button that calls ``do``."""
+        """Show a message; ``action`` is the text of a button that calls ``do``."""
         self.level, self.details, self._action = level, details, do
         self.text.setText(text)
         self._more.setVisible(bool(details))
         self._do.setVisible(do is not None)
         self._do.setText(action)
-        self._dress()
+        self._apply_theme()
         self.show()
         self.has_message.emit(True)
 
     def dismiss(self) -> None:
-        """Take the message away."""
+        """Hide the message."""
         self.hide()
         self.has_message.emit(False)
 
     def _on_do(self) -> None:
         self.dismiss()
-        self._action()
+        if self._action is not None:
+            self._action()
 
-    def _dress(self) -> None:
+    def _apply_theme(self) -> None:
         color = getattr(self._theme.colors, self.level)
         self.setStyleSheet(f"#banner {{ background: {self._theme.colors.raised}; border-left: 4px solid {color}; }}")

@@ -1,4 +1,4 @@
-"""What all panels share."""
+"""Base class of the panels."""
 
 from typing import Tuple
 
@@ -9,16 +9,17 @@ from qatviz.gui.model.run_model import RUN
 
 
 class Panel(QtWidgets.QWidget):
-    """A part of the window that shows one aspect of the run.
+    """Widget that shows one aspect of the run.
 
-    A subclass sets ``title``, ``name`` (for the remembered layout), ``about`` (one sentence: the dock's tooltip) and
-    ``topics`` (what it depends on), and has ``_setup_ui``, ``_layout``, ``_connect`` and :meth:`update_from`. It draws
-    in ``update_from`` only, which is called when it is visible, something in ``topics`` has changed, and there is time.
+    A subclass sets ``title``, ``name`` (key of the remembered layout), ``about`` (one sentence, the dock's tooltip) and
+    ``topics`` (the parts of the model that it depends on), and implements ``_setup_ui``, ``_layout``, ``_connect`` and
+    :meth:`update_from`. It draws in ``update_from`` only, which is called when the panel is visible, one of its topics
+    has changed, and the frame has time left.
 
     Attributes
     ----------
     context : Context
-        The model, the edits, the theme: all that a panel knows. No panel knows another.
+        Model, edits and theme. A panel knows nothing else, and no other panel.
     """
 
     title = ""
@@ -38,37 +39,39 @@ class Panel(QtWidgets.QWidget):
         self.theme.changed.connect(self._on_theme)
 
     def _setup_ui(self) -> None:
-        """Make the widgets."""
+        """Create the widgets."""
 
     def _layout(self) -> None:
-        """Put them in their places."""
+        """Arrange the widgets."""
 
     def _connect(self) -> None:
-        """Connect their signals."""
+        """Connect the widgets' signals."""
 
     def update_from(self) -> None:
         """Show the present state of ``self.model``."""
         raise NotImplementedError
 
     def apply_theme(self) -> None:
-        """Take colours from ``self.theme``; called once at the start and when it changes."""
+        """Apply the colors of ``self.theme``; called at the start and when the theme changes."""
 
     def mark_due(self) -> None:
-        """Ask to be drawn again."""
+        """Request a repaint in the next frame."""
         self._due = True
 
     def is_due(self) -> bool:
-        """Whether something is out of date that can be seen."""
+        """Return whether the panel is visible and out of date."""
         return self._due and self.isVisible() and self._is_within_window()
 
     def refresh(self) -> None:
-        """Draw now."""
+        """Update the panel now."""
         self._due = False
         self.update_from()
 
     def _is_within_window(self) -> bool:
-        """Docks behind other tabs are visible to Qt, but far outside. (Where children cover all of a panel, its own
-        visible region is empty, too.)
+        """Return whether the panel lies within its window.
+
+        Qt calls docks behind other tabs visible and places them far outside. (The visible region can't tell: it is
+        empty as well if children cover all of a panel.)
         """
         window = self.window()
         return window.rect().intersects(QtCore.QRect(self.mapTo(window, QtCore.QPoint()), self.size()))

@@ -1,4 +1,4 @@
-"""What tables have in common: a selection that leaves the colours of the text as they are, rows of even height."""
+"""Set-up and theme that all tables share."""
 
 from PyQt5 import QtGui, QtWidgets
 
@@ -9,7 +9,7 @@ _ROW_PADDING = 7
 
 
 def set_up_table(view: QtWidgets.QTableView) -> None:
-    """Whole rows are selected, nothing is edited, rows are of one height, so length costs nothing."""
+    """Select whole rows, forbid editing, and fix the row height so that long tables stay fast."""
     view.setSelectionBehavior(view.SelectRows)
     view.setEditTriggers(view.NoEditTriggers)
     view.setShowGrid(False)
@@ -20,14 +20,14 @@ def set_up_table(view: QtWidgets.QTableView) -> None:
     view.horizontalHeader().setHighlightSections(False)
 
 
-def dress_table(view: QtWidgets.QTableView, theme: Theme) -> None:
-    """Take the theme's colours and the height of the font."""
-    dress_selection(view, theme)
+def style_table(view: QtWidgets.QTableView, theme: Theme) -> None:
+    """Apply the theme's colors and the font's row height."""
+    style_selection(view, theme)
     view.verticalHeader().setDefaultSectionSize(view.fontMetrics().height() + _ROW_PADDING)
 
 
-def dress_selection(view: QtWidgets.QAbstractItemView, theme: Theme) -> None:
-    """Mark what is selected in the theme's colour, behind text whose colour stays."""
+def style_selection(view: QtWidgets.QAbstractItemView, theme: Theme) -> None:
+    """Paint the selection in a translucent accent color that leaves the color of the text."""
     palette = QtGui.QPalette()
     palette.setColor(QtGui.QPalette.Highlight, theme.color("accent", _SELECTED_ALPHA))
     palette.setColor(QtGui.QPalette.HighlightedText, theme.color("text"))

@@ -7,7 +7,7 @@ from typing import Any, Dict, List, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.widgets.controls.check_box import CheckBox
-from qatviz.gui.widgets.tables import dress_selection
+from qatviz.gui.widgets.tables import style_selection
 from qatviz.gui.widgets.theme import Theme
 
 _WIDTH = 270
@@ -62,7 +62,7 @@ class FormatList(QtWidgets.QListWidget):
             self._dress()
 
     def _dress(self) -> None:
-        dress_selection(self, self._theme)
+        style_selection(self, self._theme)
         for row, form in enumerate(self.forms):
             reasons = self._reasons.get(form.name)
             verdict = _UNKNOWN if reasons is None else _IMPOSSIBLE if reasons else _POSSIBLE

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Mapping, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.widgets.figures.figure import FigureMenu
-from qatviz.gui.widgets.tables import dress_table, set_up_table
+from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.numbers import share_text
 
@@ -112,7 +112,7 @@ class RecordView(QtWidgets.QTableView):
 
     def dress(self) -> None:
         """Take the theme, and widths for what is in it."""
-        dress_table(self, self._theme)
+        style_table(self, self._theme)
         for column in range(self._sorted.columnCount()):
             width = max(self.sizeHintForColumn(column), self.horizontalHeader().sectionSizeHint(column))
             self.setColumnWidth(column, width + _PADDING)

@@ -13,7 +13,7 @@ from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, details, is
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
-from qatviz.gui.widgets.tables import dress_table, set_up_table
+from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
@@ -116,7 +116,7 @@ class EventsPanel(Panel):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        dress_table(self.view, self.theme)
+        style_table(self.view, self.theme)
         self.view.fit()
 
     def table(self) -> Dict[str, List[Any]]:

@@ -14,7 +14,7 @@ from qatviz.gui.panels.layers.rows import Cell
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.frozen_columns import FrozenColumns
-from qatviz.gui.widgets.tables import dress_table, set_up_table
+from qatviz.gui.widgets.tables import set_up_table, style_table
 
 _KEY = "layers/columns"
 _FIXED = ("verdict", "name")  # without these a row can't be told from another
@@ -123,7 +123,7 @@ class LayersView(QtWidgets.QTableView):
     def apply_theme(self) -> None:
         """Take the theme's colours and font."""
         for view in (self, self.frozen):
-            dress_table(view, self.context.theme)
+            style_table(view, self.context.theme)
         self.delegate.apply_theme()
         self.fit()
 

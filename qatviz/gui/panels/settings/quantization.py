@@ -1,7 +1,7 @@
-"""The panel that changes quantization: for the selection or for all, weights and activations apart."""
+"""Panel that changes quantizer settings, of the selected tensors or all, with weights and activations apart."""
 
 from dataclasses import replace
-from typing import List
+from typing import Any, Dict, List, Optional, Sequence
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -10,21 +10,22 @@ from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, STATE
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
-from qatviz.gui.widgets.controls.preset_button import PresetButton
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
+from qatviz.presets import PRESETS
+from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import ACTIVATIONS, KINDS, RUN_SETTINGS, WEIGHTS
 from qatviz.settings import RUN as RUN_PREFIX
 
 SELECTED, EVERYTHING = "selection", "everything"
-_SCOPES = {SELECTED: "Selection", WEIGHTS: "All weights", ACTIVATIONS: "All activations", EVERYTHING: "Everything"}
-ENDED = "The run has ended: its settings can't be changed any more."
+_SCOPES = {SELECTED: "Selected", WEIGHTS: "All weights", ACTIVATIONS: "All activations", EVERYTHING: "All tensors"}
+ENDED = "The run has ended: its settings can no longer be changed."
 FREEZE = "freeze_ranges"
 
 
 class QuantizationPanel(Panel):
-    """Every setting of the quantizers in scope; presets; live or hold; undo.
+    """All settings of the quantizers in scope, presets, Live or Hold, undo.
 
     Attributes
     ----------
@@ -34,7 +35,7 @@ class QuantizationPanel(Panel):
 
     title = "Quantization"
     name = "quantization"
-    about = "Change how tensors are quantized, while the run goes on"
+    about = "Change how tensors are quantized during training"
     topics = (RUN, SETTINGS, SELECTION, STATE)
 
     def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
@@ -45,7 +46,7 @@ class QuantizationPanel(Panel):
         self.empty = EmptyText(self)
         self.scope = QtWidgets.QComboBox()
         self.scope.setAccessibleName("Scope")
-        self.scope.setToolTip("Which tensors the settings below are changed for")
+        self.scope.setToolTip("Tensors that the settings below apply to")
         self.scope.setSizeAdjustPolicy(QtWidgets.QComboBox.AdjustToMinimumContentsLengthWithIcon)
         for key, text in _SCOPES.items():
             self.scope.addItem(text, key)
@@ -63,7 +64,7 @@ class QuantizationPanel(Panel):
         self._content = QtWidgets.QWidget()
         top = QtWidgets.QFormLayout()
         top.setFieldGrowthPolicy(QtWidgets.QFormLayout.AllNonFixedFieldsGrow)
-        top.addRow("Change", self.scope)
+        top.addRow("Apply to", self.scope)
         top.addRow("Preset", self.preset)
         self.column = Column([*self.sections.values(), self.all_heading, self.freeze])
         top.setContentsMargins(8, 8, 8, 0)
@@ -85,10 +86,10 @@ class QuantizationPanel(Panel):
         self.edits.changed.connect(self._on_edits_changed)
         self._soon.timeout.connect(self._on_soon)
 
-    # What is shown
+    # Display
 
     def tensors_in_scope(self) -> List[str]:
-        """Names, in the order of the plan; with them those that share their quantizer."""
+        """Return the names of the tensors in scope, in plan order, with those that share a quantizer with them."""
         scope = self.scope.currentData()
         if scope == EVERYTHING:
             return [tensor.name for tensor in self.model.tensors]
@@ -100,9 +101,7 @@ class QuantizationPanel(Panel):
     def update_from(self) -> None:
         has_run = self.model.plan is not None
         self._content.setVisible(has_run)
-        self.empty.say(
-            "" if has_run else self.model.without_run("Settings of the quantizers appear here when there is a run.")
-        )
+        self.empty.say("" if has_run else self.model.without_run("Quantizer settings appear here once a run is open."))
         if not has_run:
             return
         self.scope.setItemText(0, f"{_SCOPES[SELECTED]} ({len(self.model.selected)})")
@@ -125,7 +124,7 @@ class QuantizationPanel(Panel):
             part.apply_theme()
         align([control for section in self.sections.values() for control in section.controls.values()])
 
-    # What the user does
+    # User actions
 
     def _on_scope(self) -> None:
         self.context.settings.setValue("quantization/scope", self.scope.currentData())
@@ -137,8 +136,46 @@ class QuantizationPanel(Panel):
 
     def _on_edits_changed(self) -> None:
         self.mark_due()
-        self._soon.start()  # an edit of many tensors tells of each: show the last
+        self._soon.start()  # an edit of many tensors emits a signal for each: update once
 
     def _on_soon(self) -> None:
         if self.is_due():
             self.refresh()
+
+
+class PresetButton(QtWidgets.QPushButton):
+    """Menu of presets; its text is the preset that all quantizers in scope have now, or ``custom``."""
+
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self._model, self._edits = context.model, context.edits
+        self._plan: Any = None
+        self._books: Dict[str, SettingsBook] = {}
+        self._chosen: List[str] = []
+        menu = QtWidgets.QMenu(self)
+        menu.setToolTipsVisible(True)
+        for name, preset in PRESETS.items():
+            action = menu.addAction(name, lambda name=name: self._edits.apply_preset(name, self._chosen))
+            action.setToolTip(preset.description)
+            action.setCheckable(True)
+        self.setMenu(menu)
+        self.setAccessibleName("Preset")
+
+    def show_tensors(self, names: Sequence[str]) -> None:
+        """Set the scope to these tensors and show which preset their settings are."""
+        book, self._chosen = self._model.book, list(names)
+        self.setEnabled(book is not None and not self._model.ended and bool(names))
+        if book is None:
+            return
+        if book.plan is not self._plan:
+            self._plan = book.plan
+            self._books = {name: SettingsBook.from_preset(book.plan, name) for name in PRESETS}
+        now = [book.of(name) for name in names]
+        present = next(
+            (preset for preset, made in self._books.items() if names and now == [made.of(n) for n in names]), ""
+        )
+        self.setText(present or "custom")
+        for action in self.menu().actions():
+            action.setChecked(action.text() == present)
+        about = PRESETS[present].description if present else "These settings are not a preset"
+        self.setToolTip(f"{about}. A preset sets all quantizers in scope.")

@@ -1,4 +1,4 @@
-"""The panel that changes the run itself: learning rate, how often it tells and keeps, how long it goes on."""
+"""Panel that changes the run: optimizer settings, intervals, total steps, evaluation and checkpoints on request."""
 
 from typing import Any, Optional, Set
 
@@ -7,30 +7,31 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.errors import QatvizError
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
+from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
-from qatviz.gui.widgets.controls.steps_control import StepsControl
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
+from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
 from qatviz.protocol import events
 from qatviz.protocol.commands import Command, Evaluate, SaveCheckpoint, SetSteps
 from qatviz.settings import RUN as RUN_PREFIX
-from qatviz.settings import RUN_SETTINGS
+from qatviz.settings import RUN_SETTINGS, START_SETTINGS
 
-#: Steps that are typed or clicked are sent when no other value came for so long (ms): each is an event of the run.
+#: Delay (ms) before an edited number of total steps is sent: each command is an event of the run.
 STEPS_DELAY_MS = 400
-ENDED = "The run has ended: its settings can't be changed any more."
-_OFTEN = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
+ENDED = "The run has ended: its settings can no longer be changed."
+_INTERVALS = ("evaluation_interval", "snapshot_interval", "checkpoint_interval")
 _TRAINING = ("learning_rate", "momentum", "beta1", "beta2", "epsilon", "freeze_batch_norm")
 _UNKNOWN = object()
 
 
 class RunSettingsPanel(Panel):
-    """Settings of the run, for those that its optimizer reads; what to do now.
+    """Run settings that the optimizer uses, and actions.
 
     Attributes
     ----------
@@ -40,7 +41,7 @@ class RunSettingsPanel(Panel):
 
     title = "Run"
     name = "run_settings"
-    about = "Change learning rate, intervals and length of the run, while it goes on"
+    about = "Change learning rate, intervals and total steps during training"
     topics = (RUN, SETTINGS, STATE, EVENTS)
 
     def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
@@ -51,15 +52,15 @@ class RunSettingsPanel(Panel):
 
     def _setup_ui(self) -> None:
         self.empty = EmptyText(self)
-        self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _OFTEN}
+        self.controls = {name: SettingControl(RUN_SETTINGS[name], self.theme) for name in _TRAINING + _INTERVALS}
         self.headings = {title: Heading(title, self.theme) for title in ("Training", "Intervals", "Length", "Actions")}
         self.steps = StepsControl(self.theme)
         self.evaluate = QtWidgets.QPushButton("Evaluate")
         self.evaluate.setToolTip(
-            "Measure how good it is on held-out data: float, weights only, activations only, quantized"
+            "Measure the metric on held-out data: float, weights only, activations only, quantized"
         )
         self.checkpoint = QtWidgets.QPushButton("Checkpoint")
-        self.checkpoint.setToolTip("Keep the state of the run as it is, to go back to or to fork from")
+        self.checkpoint.setToolTip("Save the state of the run, to restore it or fork from it later")
         self.news = QtWidgets.QLabel()
         self.news.setWordWrap(True)
         self.refusal = RefusalLine(self.context)
@@ -77,7 +78,7 @@ class RunSettingsPanel(Panel):
                 self.headings["Training"],
                 *(self.controls[name] for name in _TRAINING),
                 self.headings["Intervals"],
-                *(self.controls[name] for name in _OFTEN),
+                *(self.controls[name] for name in _INTERVALS),
                 self.headings["Length"],
                 self.steps,
                 self.headings["Actions"],
@@ -103,23 +104,23 @@ class RunSettingsPanel(Panel):
         self.model.happened.connect(self._on_event)
         self.model.changed.connect(self._on_model_changed)
 
-    # What is shown
+    # Display
 
     @property
     def optimizer(self) -> str:
-        """The run's, or an empty text where it is not known."""
+        """Name of the run's optimizer; empty if unknown."""
         return getattr(getattr(self.model.run, "spec", None), "optimizer", "")
 
     def update_from(self) -> None:
         has_run = self.model.book is not None
         self.column.setVisible(has_run)
-        self.empty.say("" if has_run else self.model.without_run("Settings of the run appear here when there is one."))
+        self.empty.say("" if has_run else self.model.without_run("Run settings appear here once a run is open."))
         if not has_run:
             return
         unavailable = ENDED if self.model.ended else ""
         others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
         others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
-        self.headings["Training"].say(self.optimizer)
+        self.headings["Training"].set_detail(self.optimizer)
         for name, control in self.controls.items():
             control.setVisible(name not in others)
             control.show_values(
@@ -138,10 +139,10 @@ class RunSettingsPanel(Panel):
             part.apply_theme()
         align([*self.controls.values(), self.steps.control])
 
-    # What the user does
+    # User actions
 
     def _on_edited(self, name: str, value: Any) -> None:
-        if self.model.book is not None:  # typing may end when no run is shown any more
+        if self.model.book is not None:  # the edit may end after the run was closed
             self.edits.edit([RUN_PREFIX], name, value)
 
     def _send(self, command: Command) -> Optional[int]:
@@ -172,7 +173,7 @@ class RunSettingsPanel(Panel):
         self._steps_wanted = _UNKNOWN
         self.mark_due()
 
-    # What the run tells
+    # Events of the run
 
     def _on_event(self, event: events.Event) -> None:
         if isinstance(event, events.Planned) and event.steps == self._steps_wanted:
@@ -207,3 +208,41 @@ class RunSettingsPanel(Panel):
     def _on_soon(self) -> None:
         if self.is_due():
             self.refresh()
+
+
+class StepsControl(QtWidgets.QWidget):
+    """Box for the total number of training steps, and a check box for no limit."""
+
+    #: Emitted with the total steps that the user wants; None for no limit.
+    edited = QtCore.pyqtSignal(object)
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.control = SettingControl(START_SETTINGS["steps"], theme)
+        self.endless = CheckBox("No limit")
+        self.endless.setToolTip("Train until you stop the run")
+        self._last = START_SETTINGS["steps"].default  # shown again when the limit is switched back on
+        rows = QtWidgets.QVBoxLayout(self)
+        rows.setContentsMargins(0, 0, 0, 0)
+        rows.setSpacing(4)
+        rows.addWidget(self.control)
+        rows.addWidget(self.endless)
+        self.control.edited.connect(self.edited)
+        self.endless.clicked[bool].connect(self._on_endless)
+
+    def show_steps(self, steps: Optional[int], pending: bool = False, unavailable: str = "") -> None:
+        """Show the total steps; ``unavailable`` is the reason why they can't be changed, or empty."""
+        self._last = self._last if steps is None else steps
+        self.endless.setChecked(steps is None)
+        self.endless.setEnabled(not unavailable)
+        self.control.show_values([self._last], pending)
+        no_end = "No limit: the run continues until you stop it." if steps is None else ""
+        self.control.set_without_effect(unavailable or no_end)
+
+    def suggest(self, steps: int) -> None:
+        """Set the number that the box shows when a limit is switched on."""
+        self._last = steps
+
+    def _on_endless(self, endless: bool) -> None:
+        wanted: Any = None if endless else self._last
+        self.edited.emit(wanted)

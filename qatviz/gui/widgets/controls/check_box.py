@@ -1,17 +1,17 @@
-"""A check box that can be seen on a dark ground, and that a click never leaves half checked."""
+"""Check box that is visible on a dark background and that a click never leaves partially checked."""
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 
 class CheckBox(QtWidgets.QCheckBox):
-    """Half checked stands for values that differ; a click makes it checked."""
+    """Check box whose partially checked state stands for mixed values; a click checks it."""
 
     def nextCheckState(self) -> None:
         self.setCheckState(QtCore.Qt.Unchecked if self.checkState() == QtCore.Qt.Checked else QtCore.Qt.Checked)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         super().paintEvent(event)
-        # Fusion's outline is a darker window colour, which in a dark theme is no outline.
+        # Fusion draws the outline in a darker window color, which is invisible in a dark theme.
         option = QtWidgets.QStyleOptionButton()
         self.initStyleOption(option)
         box = self.style().subElementRect(QtWidgets.QStyle.SE_CheckBoxIndicator, option, self)

@@ -1,4 +1,4 @@
-"""A column of controls that scrolls up and down, and is never narrower than what is in it."""
+"""Vertical scroll area for controls."""
 
 from typing import Iterable, Optional
 
@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 
 class Column(QtWidgets.QScrollArea):
-    """The widgets ``parts``, one below the other."""
+    """Scroll area with the widgets ``parts`` below each other; never narrower than the widest of them."""
 
     def __init__(self, parts: Iterable[QtWidgets.QWidget], parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)

@@ -1,4 +1,4 @@
-"""Live or hold, apply, discard, undo, redo: how edits get to the run; and the line that says when one was refused."""
+"""Buttons for pending edits (Live, Hold, Apply, Discard, Undo, Redo) and the line that shows a refused edit."""
 
 from typing import Optional
 
@@ -11,13 +11,13 @@ from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.protocol import events
 
 _MODES = {
-    LIVE: ("Live", "A change takes effect at the next step, a moment after the last edit."),
-    HOLD: ("Hold", "Changes are collected, and drawn as a ghost over what is in effect, until Apply makes them."),
+    LIVE: ("Live", "Apply each change at the next training step."),
+    HOLD: ("Hold", "Collect changes and preview their effect over the present values until Apply."),
 }
 
 
 class EditBar(QtWidgets.QWidget):
-    """Buttons for ``context.edits``; the mode is remembered.
+    """Buttons for ``context.edits``; the mode is remembered between sessions.
 
     Attributes
     ----------
@@ -26,7 +26,7 @@ class EditBar(QtWidgets.QWidget):
     """
 
     def __init__(self, context: Context, owner: QtWidgets.QWidget):
-        super().__init__()  # no child of the owner yet: the order of the Tab key is that of the layout
+        super().__init__()  # the layout gives it its parent later, so that the Tab order follows the layout
         self._edits, self._settings = context.edits, context.settings
         self._owner = owner
         self._setup_ui()
@@ -88,7 +88,7 @@ class EditBar(QtWidgets.QWidget):
         grid.setColumnStretch(0, 1)
 
     def update_from(self) -> None:
-        """Show the mode, how many edits wait, and what would be undone."""
+        """Show the mode, the number of pending edits, and which change Undo and Redo would revert."""
         edits = self._edits
         unsent = len(edits.unsent)
         self.modes[edits.mode].setChecked(True)
@@ -97,25 +97,25 @@ class EditBar(QtWidgets.QWidget):
         self.apply_action.setText("Apply" + waiting)
         self.apply.setText(self.apply_action.text())
         tips = (
-            (self.apply, self.apply_action, f"Make the {unsent} pending changes, together (Ctrl+Enter)"),
-            (self.discard, self.discard_action, f"Forget the {unsent} pending changes (Esc)"),
+            (self.apply, self.apply_action, f"Apply the {unsent} pending changes together (Ctrl+Enter)"),
+            (self.discard, self.discard_action, f"Discard the {unsent} pending changes (Esc)"),
         )
         for button, action, tip in tips:
             button.setVisible(holding)
-            button.setToolTip(tip if unsent else "Nothing is pending")
+            button.setToolTip(tip if unsent else "No pending changes")
             button.setEnabled(bool(unsent))
             action.setEnabled(holding and bool(unsent))
-        for button, what, able, name in (
+        for button, change, is_possible, name in (
             (self.undo, edits.describe_undo(), edits.can_undo, "Undo"),
             (self.redo, edits.describe_redo(), edits.can_redo, "Redo"),
         ):
-            button.setEnabled(able)
-            button.setToolTip(f"{name}: {what}" if what else f"There is no change to {name.lower()}")
+            button.setEnabled(is_possible)
+            button.setToolTip(f"{name}: {change}" if change else f"No change to {name.lower()}")
 
     def _on_apply(self) -> None:
         box = QtWidgets.QApplication.focusWidget()
         if isinstance(box, NumberBox):
-            box.take_text()
+            box.commit_text()
         self._edits.apply()
 
     def _on_mode(self, mode: str) -> None:
@@ -124,7 +124,7 @@ class EditBar(QtWidgets.QWidget):
 
 
 class RefusalLine(QtWidgets.QLabel):
-    """What the run said to the last change that it refused, until one succeeds."""
+    """Message of the last change that the run rejected; hidden once a change succeeds."""
 
     def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -139,7 +139,7 @@ class RefusalLine(QtWidgets.QLabel):
         self.apply_theme()
 
     def say(self, message: str) -> None:
-        """Show ``message``; nothing where it is empty."""
+        """Show ``message``, or hide the line if it is empty."""
         self.setText(message)
         self.setVisible(bool(message))
 

@@ -1,4 +1,4 @@
-"""The part of a control in which a value is edited: by the setting's type."""
+"""Editors of a setting's value: check box, list, or number box with slider, by the setting's type."""
 
 from typing import Any, Optional, Sequence
 
@@ -12,13 +12,13 @@ from qatviz.settings import Setting
 
 
 class Editor(QtWidgets.QWidget):
-    """Edits one value; shows one or several."""
+    """Widget that edits one value and can show several different ones (mixed)."""
 
-    #: Another value, by the user.
+    #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
-    #: The user holds the editor: values come until it is let go (False).
+    #: Emitted with True when the user starts to drag, with False when the drag ends.
     dragged = QtCore.pyqtSignal(bool)
-    #: The user has let go, or has finished typing.
+    #: Emitted when a drag or typing ends.
     settled = QtCore.pyqtSignal()
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
@@ -28,22 +28,22 @@ class Editor(QtWidgets.QWidget):
         self._row.setSpacing(6)
 
     def set_values(self, values: Sequence[Any]) -> None:
-        """Show the values that there are (one, or several different ones)."""
+        """Show ``values``: one value, or several different ones."""
         raise NotImplementedError
 
     def is_busy(self) -> bool:
-        """Whether the user is at it, and what is shown should stay."""
+        """Return whether the user is editing, so that what is shown must not change."""
         return False
 
     def name_parts(self, name: str, description: str) -> None:
-        """Tell assistive technology what this edits."""
+        """Set the accessible name and description of all parts."""
         for part in self.findChildren(QtWidgets.QWidget, options=QtCore.Qt.FindDirectChildrenOnly):
             part.setAccessibleName(name)
             part.setAccessibleDescription(description)
 
 
 class SwitchEditor(Editor):
-    """A check box, half checked where values differ."""
+    """Check box, partially checked where values differ."""
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -63,7 +63,7 @@ class SwitchEditor(Editor):
 
 
 class ChoiceEditor(Editor):
-    """A list to choose from."""
+    """Drop-down list."""
 
     def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -107,11 +107,11 @@ class _ComboBox(QtWidgets.QComboBox):
         self.closed.emit()
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
-        event.ignore()  # who scrolls the panel does not mean the list
+        event.ignore()  # the wheel scrolls the panel
 
 
 class NumberEditor(Editor):
-    """A box and, where the setting has few values or a logarithmic scale, a slider."""
+    """Number box with, for settings of few values or on a logarithmic scale, a slider."""
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -153,7 +153,7 @@ class NumberEditor(Editor):
 
 
 def editor_for(setting: Setting, kind: str = "", parent: Optional[QtWidgets.QWidget] = None) -> Editor:
-    """The editor for the setting's type."""
+    """Return an editor for the setting's type."""
     if setting.choices:
         return ChoiceEditor(setting, kind, parent)
     if setting.type is bool:

@@ -1,4 +1,4 @@
-"""The settings of quantizers of one kind, weights or activations: a control for each, for several tensors."""
+"""Controls for all quantizer settings of one kind of tensor, weights or activations."""
 
 from dataclasses import replace
 from typing import Any, List, Optional, Sequence
@@ -10,12 +10,12 @@ from qatviz.gui.widgets.controls.relevance import why_without_effect
 from qatviz.gui.widgets.controls.setting_control import SettingControl
 from qatviz.settings import QUANTIZER_SETTINGS, RunSettings
 
-#: A tooltip names so many tensors.
+#: Maximum number of tensor names in a tooltip.
 NAMED = 20
 
 
 class KindSection(QtWidgets.QWidget):
-    """Controls for the tensors that :meth:`show_tensors` names; what the user asks for goes to ``context.edits``."""
+    """Controls for the tensors given to :meth:`show_tensors`; edits go to ``context.edits``."""
 
     def __init__(self, context: Context, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -38,10 +38,13 @@ class KindSection(QtWidgets.QWidget):
             control.dragged.connect(self._edits.set_dragging)
 
     def show_tensors(self, tensors: Sequence[str], run: RunSettings, unavailable: str = "") -> None:
-        """Show what is wanted for ``tensors``; ``unavailable`` says why nothing can be changed, where it can't."""
+        """Show the settings of ``tensors``, pending edits included.
+
+        ``unavailable`` is the reason why nothing can be changed, or an empty text.
+        """
         self.tensors = tensors
         more = [f"and {len(tensors) - NAMED} more"] if len(tensors) > NAMED else []
-        self.heading.say(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
+        self.heading.set_detail(_counted(tensors), "\n".join([*tensors[:NAMED], *more]))
         for control in self.controls.values():
             control.setVisible(bool(tensors))
         if not tensors:
@@ -62,7 +65,7 @@ class KindSection(QtWidgets.QWidget):
             control.set_without_effect(unavailable or why_without_effect(name, wanted, run))
 
     def _on_edited(self, name: str, value: Any) -> None:
-        # What was typed or dragged may end when another run is shown already.
+        # An edit may end after another run was opened.
         plan = self._model.plan
         tensors = [tensor for tensor in self.tensors if plan is not None and tensor in plan]
         if tensors:
@@ -75,7 +78,7 @@ class KindSection(QtWidgets.QWidget):
 
 
 class Heading(QtWidgets.QWidget):
-    """The title of a group of controls, and a quiet word on what they are for."""
+    """Title of a group of controls, with a muted detail at its right."""
 
     def __init__(self, title: str, theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -96,7 +99,7 @@ class Heading(QtWidgets.QWidget):
     def detail(self) -> str:
         return self._detail.text()
 
-    def say(self, detail: str, tooltip: str = "") -> None:
+    def set_detail(self, detail: str, tooltip: str = "") -> None:
         self._detail.setText(detail)
         self.setToolTip(tooltip)
 
@@ -111,7 +114,7 @@ class Heading(QtWidgets.QWidget):
 
 
 class ElidedLabel(QtWidgets.QLabel):
-    """A line that is cut in the middle rather than widening what it is in."""
+    """One-line label that elides its text in the middle instead of widening its parent."""
 
     def minimumSizeHint(self) -> QtCore.QSize:
         return QtCore.QSize(0, super().minimumSizeHint().height())
@@ -127,4 +130,4 @@ class ElidedLabel(QtWidgets.QLabel):
 def _counted(tensors: Sequence[str]) -> str:
     if len(tensors) == 1:
         return tensors[0]
-    return f"{len(tensors)} tensors" if tensors else "none in this scope"
+    return f"{len(tensors)} tensors" if tensors else "none selected"

@@ -1,4 +1,4 @@
-"""A box for a number, whole or not, that knows its setting; it may also show that there are several values."""
+"""Number box for a setting; it can also show that there are several values (mixed)."""
 
 from typing import Any, Optional
 
@@ -13,25 +13,25 @@ _STEPPING = (QtCore.Qt.Key_Up, QtCore.Qt.Key_Down, QtCore.Qt.Key_PageUp, QtCore.
 
 
 class NumberBox(QtWidgets.QAbstractSpinBox):
-    """Typed text counts when Enter is pressed or the box is left, an arrow at once; Escape takes typed text back.
+    """Box whose typed text is committed by Enter or on leaving it; arrows commit at once, Escape reverts the text.
 
-    What is not allowed is not taken: Enter says what is, leaving the box restores what was shown.
+    A value that is not allowed is not committed: Enter shows what is allowed, leaving the box restores the old value.
 
     Attributes
     ----------
     keeps_text : bool
-        Leaving the box keeps what is not allowed, for a form that says so under it.
+        Whether leaving the box keeps text that is not allowed, for a form that shows the error below it.
     """
 
     keeps_text = False
 
-    #: Another value, by the user.
+    #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
-    #: An arrow, or its key, is held down (True) or let go.
+    #: Emitted with True when an arrow or its key is pressed, with False when it is released.
     held = QtCore.pyqtSignal(bool)
-    #: Typing has ended, with or without another value.
+    #: Emitted when typing ends, with or without a new value.
     settled = QtCore.pyqtSignal()
-    #: What was typed is not allowed; a sentence that says what is.
+    #: Emitted with a message when the typed value is not allowed.
     refused = QtCore.pyqtSignal(str)
 
     def __init__(self, setting: Setting, parent: Optional[QtWidgets.QWidget] = None):
@@ -40,28 +40,28 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         self._value: Any = None
         self._start: Any = setting.default
         self._is_held = False
-        self._is_typed = False  # there is text of the user's; the line's own flag is gone when Enter is pressed
+        self._is_typed = False  # QLineEdit's own flag is already reset when Enter is handled
         self.setKeyboardTracking(False)
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
-        self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control's
+        self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control has one
         self.lineEdit().setPlaceholderText(MIXED)
         self.lineEdit().textEdited.connect(self._on_text_edited)
-        self.editingFinished.connect(self.take_text)
+        self.editingFinished.connect(self.commit_text)
 
     @property
     def value(self) -> Any:
-        """None where there are several."""
+        """The value shown; None if there are several."""
         return self._value
 
     def set_value(self, value: Any, start: Any = None) -> None:
-        """Show ``value``; None: several, and an arrow begins at ``start``."""
+        """Show ``value``, or None for several; arrows then start from ``start``."""
         self._value = value
         self._start = value if value is not None else start
         self._write()
-        self.update()  # an arrow may be at its end
+        self.update()  # enables or disables the arrows
 
     def is_typing(self) -> bool:
-        """Whether there is text that does not count yet, or an arrow is held."""
+        """Return whether there is uncommitted text, or an arrow is pressed."""
         return self._is_held or self._is_typed
 
     # As a spin box
@@ -71,7 +71,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             try:
                 self._commit()
             except SettingError:
-                self._write()  # the step begins where the value is
+                self._write()  # the increment starts from the last valid value
         self._take(stepped(self._setting, self._start, count))
         self.selectAll()
 
@@ -82,7 +82,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         return up | (self.StepDownEnabled if self._value > self._setting.low else self.StepNone)
 
     def validate(self, text: str, position: int):
-        return QtGui.QValidator.Acceptable, text, position  # checked when it is to count
+        return QtGui.QValidator.Acceptable, text, position  # validated on commit
 
     def sizeHint(self) -> QtCore.QSize:
         return self._size(max(self._samples(), key=self.fontMetrics().horizontalAdvance))
@@ -124,14 +124,14 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def _commit(self) -> None:
         value = self._parsed()
         if self._value is not None and self._setting.text(value) == self._setting.text(self._value):
-            value = self._value  # as it was shown, rounded
+            value = self._value  # it is shown rounded; keep all digits
         self._take(value)
 
     def _on_text_edited(self) -> None:
         self._is_typed = True
 
-    def take_text(self) -> None:
-        """What was typed counts from now on; where it is not allowed, say so."""
+    def commit_text(self) -> None:
+        """Commit the typed text, or show why it is not allowed."""
         if not self._is_typed:
             return
         try:
@@ -160,11 +160,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     # Events
 
     def event(self, event: QtCore.QEvent) -> bool:
-        # Escape takes back what is typed before it means anything else.
+        # Escape reverts typed text first; only then is it a shortcut of the window.
         if event.type() == QtCore.QEvent.ShortcutOverride and event.key() == QtCore.Qt.Key_Escape and self.is_typing():
             event.accept()
             return True
-        # Without typed text to take back, undo is the window's: that of settings.
+        # Without typed text, Undo and Redo are those of the settings.
         if (
             event.type() == QtCore.QEvent.ShortcutOverride
             and not self._is_typed
@@ -183,7 +183,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
             self._hold(True)
         super().keyPressEvent(event)
         if event.key() in (QtCore.Qt.Key_Return, QtCore.Qt.Key_Enter) and self._is_typed:
-            event.accept()  # refused: no default button is to be pressed by it
+            event.accept()  # not committed: Enter must not press the default button
 
     def keyReleaseEvent(self, event: QtGui.QKeyEvent) -> None:
         super().keyReleaseEvent(event)
@@ -202,7 +202,7 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
         if self.hasFocus():
             super().wheelEvent(event)
         else:
-            event.ignore()  # who scrolls the panel does not mean the box
+            event.ignore()  # the wheel scrolls the panel
 
     def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
         super().focusOutEvent(event)

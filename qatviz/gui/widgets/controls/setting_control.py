@@ -1,7 +1,7 @@
-"""A control for one setting, made from its declaration: label, editor, state; limits, unit, default and help."""
+"""Control for one setting, derived from its declaration: label, editor, state; limits, unit, default and help."""
 
 from html import escape
-from typing import Any, Iterable, Optional, Sequence
+from typing import Any, Iterable, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -11,24 +11,24 @@ from qatviz.gui.widgets.controls.values import default_of, notches
 from qatviz.gui.widgets.theme import Theme
 from qatviz.settings import Setting
 
-#: A tooltip names so many of the values that differ.
+#: Maximum number of different values in a tooltip.
 NAMED = 8
 
 
 class SettingControl(QtWidgets.QWidget):
-    """Shows a setting of one tensor or of several, and asks for another value.
+    """Label, editor and state mark for a setting of one tensor or several.
 
     Parameters
     ----------
     setting : Setting
     theme : Theme
     kind : str
-        ``weights`` or ``activations`` for settings of quantizers.
+        ``weights`` or ``activations`` for quantizer settings.
     """
 
-    #: The user wants another value. Never emitted by what the program shows.
+    #: Emitted with the new value when the user changes it; never when the program does.
     edited = QtCore.pyqtSignal(object)
-    #: The user holds the control (True): values come until it is let go (False).
+    #: Emitted with True when the user starts to drag, with False when the drag ends.
     dragged = QtCore.pyqtSignal(bool)
     _SPACING = 6
 
@@ -36,7 +36,7 @@ class SettingControl(QtWidgets.QWidget):
         super().__init__(parent)
         self.setting, self.kind = setting, kind
         self._values: Sequence[Any] = []
-        self._state = (False, None)
+        self._state: Tuple[bool, Optional[int]] = (False, None)
         self._reason = ""
         self._roomy_width = 0
         self.label = QtWidgets.QLabel("" if setting.type is bool else setting.label)
@@ -64,18 +64,16 @@ class SettingControl(QtWidgets.QWidget):
     # What is shown
 
     def show_values(self, values: Iterable[Any], pending: bool = False, applied_step: Optional[int] = None) -> None:
-        """Show what is wanted: one value, or several (mixed).
+        """Show one value, or several (mixed); a value that the user is editing stays until the edit ends.
 
         Parameters
         ----------
         values : iterable
             At least one.
         pending : bool
-            Whether some of it is not in effect yet.
+            Whether any of the values is not in effect yet.
         applied_step : int, optional
-            The step at which the newest of it took effect; None: it is what the run began with.
-
-        What the user is typing or dragging stays as it is; the values appear when that has ended.
+            Training step at which the newest value took effect; None if in effect since the start of the run.
         """
         values, state = sorted(set(values)), (pending, applied_step)
         is_other = (values, state) != (self._values, self._state)
@@ -86,7 +84,7 @@ class SettingControl(QtWidgets.QWidget):
             self._explain()
 
     def set_without_effect(self, reason: str) -> None:
-        """Disable the control where there is a reason, which its tooltip tells; an empty text enables it."""
+        """Disable the control with ``reason`` in its tooltip, or enable it if ``reason`` is empty."""
         if reason != self._reason:
             self._reason = reason
             self.editor.setEnabled(not reason)
@@ -101,14 +99,14 @@ class SettingControl(QtWidgets.QWidget):
         return default_of(self.setting, self.kind)
 
     def reset(self) -> None:
-        """Ask for the default."""
+        """Request the default value."""
         if self.editor.isEnabled() and list(self._values) != [self.default]:
             self.edited.emit(self.default)
 
     # Inside
 
     def _on_edited(self, value: Any) -> None:
-        self._values = [value]  # until the owner says otherwise
+        self._values = [value]  # until the owner shows others
         self.edited.emit(value)
 
     def _show_values(self) -> None:
@@ -130,12 +128,12 @@ class SettingControl(QtWidgets.QWidget):
         self.setToolTip("<p>" + "<br/>".join(lines) + "</p>")
 
     def set_roomy_width(self, width: int) -> None:
-        """The state is told in words from this width (pixels) on, below it by a dot."""
+        """Set the width in pixels from which the state is shown as text; below it, as a dot."""
         self._roomy_width = width
         self._fit()
 
     def full_width(self) -> int:
-        """The width in pixels at which everything has its room."""
+        """Return the width in pixels at which nothing is shortened."""
         parts = [self.editor.sizeHint().width(), self.mark.full_width()]
         if self.setting.type is not bool:
             parts.append(max(self.label.sizeHint().width(), self.label.minimumWidth()))
@@ -161,9 +159,9 @@ class SettingControl(QtWidgets.QWidget):
 
 
 def align(controls: Iterable[SettingControl]) -> None:
-    """Let ``controls``, one below the other, share a width of their labels and the form of their marks.
+    """Give ``controls`` below each other one label width and one form of state mark.
 
-    A slider or a list begins right after its label: it needs the room more than the eye needs the line.
+    A slider or list starts right after its own label, because it needs the width.
     """
     controls = list(controls)
     labelled = [c for c in controls if c.setting.type in (int, float) and not notches(c.setting)]

@@ -1,6 +1,6 @@
-"""The mark beside a control: whether its value is in effect, and since when."""
+"""Mark beside a control that shows whether its value is in effect, and since when."""
 
-from typing import Optional
+from typing import Optional, Tuple
 
 from PyQt5 import QtGui, QtWidgets
 
@@ -10,18 +10,19 @@ PENDING = "● pending"
 
 
 class StateMark(QtWidgets.QLabel):
-    """``● pending`` in the colour of the ghost, or ``step 1,204`` where the value took effect; always of one width.
+    """Label of constant width: ``● pending``, or ``step 1,204``, the training step at which the value took effect.
 
-    Where there is little room (:meth:`set_compact`) there is only a dot, and the tooltip has the rest.
+    In compact form (:meth:`set_compact`) only a dot; the control's tooltip has the rest.
     """
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._theme, self._state, self._is_compact = theme, (False, None), False
+        self._theme, self._is_compact = theme, False
+        self._state: Tuple[bool, Optional[int]] = (False, None)
         self.apply_theme()
 
     def show_state(self, pending: bool, applied_step: Optional[int]) -> None:
-        """``applied_step``: None where the value is what the run began with."""
+        """Show the state; ``applied_step`` is None if the value has been in effect since the start of the run."""
         self._state = pending, applied_step
         text = PENDING if pending else "" if applied_step is None else f"step {applied_step:,}"
         if self._is_compact:
@@ -39,11 +40,11 @@ class StateMark(QtWidgets.QLabel):
             self.show_state(*self._state)
 
     def full_width(self) -> int:
-        """In pixels, of the longest text that is expected."""
+        """Return the width in pixels of the longest expected text."""
         return QtGui.QFontMetrics(self.font()).horizontalAdvance(max(PENDING, "step 99,999", key=len)) + 4
 
     def compact_width(self) -> int:
-        """In pixels, of the dot."""
+        """Return the width in pixels of the dot."""
         return QtGui.QFontMetrics(self.font()).horizontalAdvance("●") + 2
 
     def apply_theme(self) -> None:
@@ -58,9 +59,9 @@ class StateMark(QtWidgets.QLabel):
 
 
 def explain_state(pending: bool, applied_step: Optional[int]) -> str:
-    """The mark in a sentence."""
+    """Return the state as a sentence."""
     if pending:
-        return "Pending: asked for, not yet in effect."
+        return "Pending: not in effect yet."
     if applied_step is None:
-        return "In effect since the run began."
+        return "In effect since the start of the run."
     return f"In effect since step {applied_step:,}."

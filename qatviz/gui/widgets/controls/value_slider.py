@@ -1,4 +1,4 @@
-"""A slider over a setting's notches, that may also show that there are several values."""
+"""Slider over the notches of a setting; it can also show several values (mixed)."""
 
 from typing import Optional, Sequence
 
@@ -8,14 +8,14 @@ from qatviz.gui.widgets.controls.values import nearest_notch
 
 
 class ValueSlider(QtWidgets.QSlider):
-    """A horizontal slider over ``values``. A press anywhere takes the handle there, and goes on as a drag.
+    """Horizontal slider over ``values``; a press anywhere moves the handle there and starts a drag.
 
-    Where several values are shown there is no handle, but a mark at each of them.
+    Several values are shown as marks without a handle.
     """
 
-    #: Another value, by the user.
+    #: Emitted with the new value when the user changes it.
     edited = QtCore.pyqtSignal(object)
-    #: The mouse button, or an arrow key, is down (True) or let go.
+    #: Emitted with True when the mouse button or an arrow key is pressed, with False when it is released.
     held = QtCore.pyqtSignal(bool)
 
     def __init__(self, values: Sequence[float], parent: Optional[QtWidgets.QWidget] = None):
@@ -26,7 +26,7 @@ class ValueSlider(QtWidgets.QSlider):
         self.setRange(0, len(self._values) - 1)
         self.setPageStep(max(1, len(self._values) // 8))
         self.setFocusPolicy(QtCore.Qt.StrongFocus)
-        self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control's
+        self.setContextMenuPolicy(QtCore.Qt.NoContextMenu)  # the control has one
         self.setMinimumWidth(40)
         self.valueChanged.connect(self._on_value_changed)
 
@@ -35,7 +35,7 @@ class ValueSlider(QtWidgets.QSlider):
         return self._is_held
 
     def set_values(self, values: Sequence[float]) -> None:
-        """Show one value, or several."""
+        """Show one value, or a mark for each of several."""
         places = sorted({nearest_notch(self._values, value) for value in values})
         blocker = QtCore.QSignalBlocker(self)
         self._mixed = places if len(set(values)) > 1 else ()
@@ -99,7 +99,7 @@ class ValueSlider(QtWidgets.QSlider):
         if self.hasFocus():
             super().wheelEvent(event)
         else:
-            event.ignore()  # who scrolls the panel does not mean the slider
+            event.ignore()  # the wheel scrolls the panel
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         if not self._mixed:
@@ -109,7 +109,7 @@ class ValueSlider(QtWidgets.QSlider):
         style, painter = self.style(), QtWidgets.QStylePainter(self)
         handle = style.subControlRect(QtWidgets.QStyle.CC_Slider, option, QtWidgets.QStyle.SC_SliderHandle, self)
         option.subControls = QtWidgets.QStyle.SC_SliderGroove
-        option.sliderPosition = option.minimum  # no part of the groove is filled
+        option.sliderPosition = option.minimum  # leaves the groove empty
         painter.drawComplexControl(QtWidgets.QStyle.CC_Slider, option)
         painter.setPen(QtGui.QPen(self.palette().color(QtGui.QPalette.WindowText), 2))
         for place in self._mixed:

@@ -9,24 +9,24 @@ from typing import Any, List
 
 from qatviz.settings import QUANTIZER_SETTINGS, Setting, quantizer_settings
 
-#: Whole numbers get a slider as well as a box where there are at most so many.
+#: Integers get a slider beside the box if they have at most this many values.
 MOST_NOTCHES = 32
-#: A logarithmic scale that begins at 0 has its next notch so many decades below its end.
+#: On a logarithmic scale that starts at 0, the first notch above 0 is this many decades below the upper bound.
 DECADES = 8
 _MANTISSAS = (1, 2, 5)
-#: Two numbers are one notch within this share of them.
+#: Relative difference below which two numbers are the same notch.
 _SAME = 1e-9
 
 
 def default_of(setting: Setting, kind: str = "") -> Any:
-    """The setting's default, for tensors of ``kind`` where it depends on that."""
+    """Return the setting's default, which may depend on the ``kind`` of tensor."""
     if kind and QUANTIZER_SETTINGS.get(setting.name) is setting:
         return getattr(quantizer_settings(kind), setting.name)
     return setting.default
 
 
 def notches(setting: Setting) -> List[float]:
-    """The values of a slider for the setting, ascending; none where a box alone is better."""
+    """Return the values of a slider for the setting, ascending; empty if it gets no slider."""
     if setting.type is int and setting.high - setting.low < MOST_NOTCHES:
         return list(range(int(setting.low), int(setting.high) + 1))
     if setting.type is not float or not setting.log:
@@ -41,7 +41,7 @@ def notches(setting: Setting) -> List[float]:
 
 
 def nearest_notch(values: List[float], value: float) -> int:
-    """The index of the notch that is nearest to ``value``, by ratio where the notches are a logarithmic scale."""
+    """Return the index of the notch nearest to ``value``, by ratio if the notches are on a logarithmic scale."""
     is_log = values[-1] - values[-2] > 2 * (values[1] - values[0])
     if not is_log:
         return min(range(len(values)), key=lambda i: abs(values[i] - value))
@@ -51,7 +51,7 @@ def nearest_notch(values: List[float], value: float) -> int:
 
 
 def stepped(setting: Setting, value: float, count: int) -> Any:
-    """The value ``count`` steps of an arrow up (or down, where negative) from ``value``, within the limits."""
+    """Return ``value`` moved by ``count`` arrow increments (negative: down), clamped to the bounds."""
     for _ in range(abs(count)):
         value = _step(setting, value, count > 0)
     return setting.type(min(max(value, setting.low), setting.high))
@@ -69,8 +69,8 @@ def _step(setting: Setting, value: float, up: bool) -> float:
 
 
 def _step_whole(value: float, up: bool) -> float:
-    """One of the second digit: 8 and 9, 200 and 210, 1,000 and 990."""
-    below = abs(value) - (0 if up else 1)  # going down from 1,000 is a step of 10
+    """Move by one unit of the second digit: 8 to 9, 200 to 210, 1,000 to 990."""
+    below = abs(value) - (0 if up else 1)  # the decrement from 1,000 is 10
     size = 10 ** max(0, int(math.log10(below)) - 1) if below >= 1 else 1
     return value + (size if up else -size)
 
