@@ -1,0 +1,269 @@
+"""What a report shows, without how: numbers of its tables, and the curves and histograms of its figures.
+
+Words, styles, sizes and the elements that a picture is made of may change. Of each figure there are the tensors that
+its title names, the numbers that its description tells, and the outline of all curves and areas in it, each in a box of
+1 by 1: where the axes and their labels are does not matter. Of each table there are the numbers in its cells, with as
+many digits as they are shown with, but for cells that hold sentences. Dates, identifiers and paths are left out.
+"""
+
+import re
+from html.parser import HTMLParser
+from pathlib import Path
+from typing import Any, Dict, List, Optional, Sequence, Tuple
+
+import numpy as np
+from golden_cases import HERE
+from golden_program import Program
+
+#: Places at which outlines are compared, and how far they may be from each other there on average: coordinates have one
+#: decimal of pictures some 100 pixels high.
+SAMPLES, TOLERANCE = 24, 0.02
+
+#: A cell of more words is a sentence.
+_MOST_WORDS = 3
+#: What is narrower, as a part of its picture, is a tick.
+_TICK = 0.06
+#: Pictures of other things than curves and histograms: the map of all tensors, and the network.
+_OTHER_PICTURES = {"over-time", "network"}
+_NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:[eE][-+−]?\d+)?")
+_LEFT_OUT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [+-]\d{4})?|\b[0-9a-f]{12,}\b|\S*/\S+")
+_TENSOR = re.compile(r"\b\w+\.(?:weights|activations)\b")
+_WORD = re.compile(r"[^\W\d_]{2,}[\w.]*")
+_VOID = {"br", "hr", "img", "meta", "col", "link"}
+
+Points = List[Tuple[float, float]]
+
+
+def stored(run: str) -> Path:
+    """Return the file that a run's report is stored in."""
+    return HERE / f"report-{run}.json"
+
+
+def report(program: Program, record: Path, path: Path) -> List[Dict[str, Any]]:
+    """Write the report of a record to ``path`` and return its sections."""
+    answer = program.call("report", record, "--out", path)
+    assert answer.code == 0, answer.err
+    page = _Page()
+    page.feed(path.read_text(encoding="utf-8"))
+    page.close()
+    return page.sections
+
+
+def numbers(text: str) -> List[str]:
+    """Return the numbers in a text, as they are written."""
+    return [found.replace("−", "-").replace(",", "") for found in _NUMBER.findall(_LEFT_OUT.sub("", text))]
+
+
+class _Page(HTMLParser):
+    """Sections in the order of the page, the head of it first: ``id``, ``figures``, ``tables``."""
+
+    def __init__(self) -> None:
+        super().__init__(convert_charrefs=True)
+        self.sections: List[Dict[str, Any]] = [{"id": "", "figures": [], "tables": []}]
+        self._open: List[str] = []
+        self._figure: Optional[Dict[str, Any]] = None
+        self._words = ""
+        self._cell: Optional[str] = None
+        self._marks: List[Tuple[str, str, List[Points]]] = []
+        self._width = 0.0
+
+    def handle_starttag(self, tag: str, attributes: Any) -> None:
+        given = dict(attributes)
+        if tag not in _VOID:
+            self._open.append(tag)
+        if tag == "section":
+            self.sections.append({"id": given.get("id", ""), "figures": [], "tables": []})
+        elif tag == "svg":
+            self._figure, self._marks, self._words = {}, [], ""
+            self._width = float(given["viewbox"].split()[2])
+        elif tag == "table":
+            self.sections[-1]["tables"].append([])
+        elif tag == "tr":
+            self.sections[-1]["tables"][-1].append([])
+        elif tag in ("td", "th") and "thead" not in self._open:
+            self._cell = ""
+        elif self._cell is not None:
+            self._cell += " "
+        if self._figure is not None:
+            self._mark(tag, given)
+
+    def handle_startendtag(self, tag: str, attributes: Any) -> None:
+        if self._figure is not None:
+            self._mark(tag, dict(attributes))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self._open.pop() == tag
+        if tag == "svg":
+            figure, section = self._figure, self.sections[-1]
+            if section["id"] not in _OTHER_PICTURES:
+                figure["outlines"] = _outlines(self._marks, _TICK * self._width)
+            section["figures"].append(figure)
+            self._figure = None
+        elif self._figure is not None and tag == "title" and "tensors" not in self._figure:
+            self._figure["tensors"], self._words = _TENSOR.findall(self._words), ""
+        elif self._figure is not None and tag == "desc":
+            self._figure["numbers"], self._words = numbers(self._words), ""
+        elif self._cell is not None and tag in ("td", "th"):
+            self.sections[-1]["tables"][-1][-1].append(_cell(self._cell))
+            self._cell = None
+        elif self._cell is not None:
+            self._cell += " "
+
+    def handle_data(self, data: str) -> None:
+        if self._cell is not None:
+            self._cell += data
+        elif self._figure is not None and self._open[-1] in ("title", "desc"):
+            self._words += data
+
+    def _mark(self, tag: str, given: Dict[str, str]) -> None:
+        """Keep the lines of an element; rectangles of one style that follow each other are one mark."""
+        style = given.get("class", "")
+        if tag == "path":
+            self._marks.append((tag, style, path_points(given["d"])))
+        elif tag in ("polyline", "polygon"):
+            pairs = np.array(re.split(r"[\s,]+", given["points"].strip()), float).reshape(-1, 2)
+            self._marks.append((tag, style, [[tuple(pair) for pair in pairs]]))
+        elif tag == "rect":
+            x, y, width, height = (float(given.get(name, 0)) for name in ("x", "y", "width", "height"))
+            corners = [(x, y), (x + width, y), (x + width, y + height), (x, y + height), (x, y)]
+            if self._marks and self._marks[-1][:2] == (tag, style):
+                self._marks[-1][2].append(corners)
+            else:
+                self._marks.append((tag, style, [corners]))
+
+
+def path_points(text: str) -> List[Points]:
+    """Return the corners of each part of an SVG path of straight lines."""
+    parts: List[Points] = []
+    at, start, command = (0.0, 0.0), (0.0, 0.0), ""
+    words = re.findall(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
+    while words:
+        if words[0].isalpha():
+            command = words.pop(0)
+        if command in "Zz":
+            parts[-1].append(start)
+            at = start
+            continue
+        count = {"H": 1, "V": 1, "C": 6}.get(command.upper(), 2)
+        values = [float(words.pop(0)) for _ in range(count)]
+        x, y = at if command.islower() else (0.0, 0.0)
+        kind = command.upper()
+        at = (
+            (x + values[0], at[1])
+            if kind == "H"
+            else (at[0], y + values[0])
+            if kind == "V"
+            else (x + values[-2], y + values[-1])
+        )
+        if kind == "M":
+            parts.append([])
+            start, command = at, "l" if command == "m" else "L"
+        parts[-1].append(at)
+    return parts
+
+
+def _cell(text: str) -> str:
+    """Return names of tensors and numbers in a cell; of a sentence, nothing."""
+    tensors = _TENSOR.findall(text)
+    is_sentence = len(_WORD.findall(_TENSOR.sub("", text))) > _MOST_WORDS
+    return " ".join(tensors + numbers(text)) if not is_sentence else ""
+
+
+def _outlines(marks: Sequence[Tuple[str, str, List[Points]]], tick: float) -> List[List[float]]:
+    """Return the upper outlines of all marks that are more than axes, grids, ticks and frames; heights from 0 to 1."""
+    found = []
+    for tag, _, parts in marks:
+        arrays = [np.array(part) for part in parts]
+        arrays = [part for part in arrays if (part.max(axis=0) > part.min(axis=0)).all()]
+        if not arrays or (tag == "rect" and len(arrays) < 3):
+            continue
+        low, high = np.concatenate(arrays).min(axis=0), np.concatenate(arrays).max(axis=0)
+        if high[0] - low[0] < tick:
+            continue
+        places = low[0] + (high[0] - low[0]) * (np.arange(SAMPLES) + 0.5) / SAMPLES
+        heights = np.max([_heights(part, places, high[1]) for part in arrays], axis=0)
+        found.append([round(float(height), 2) for height in heights / (high[1] - low[1])])
+    return found
+
+
+def _heights(corners: np.ndarray, places: np.ndarray, bottom: float) -> np.ndarray:
+    """Return how high above ``bottom`` the uppermost line through the corners is at some places; 0 where none is."""
+    heights = np.zeros(len(places))
+    for (x0, y0), (x1, y1) in zip(corners[:-1], corners[1:]):
+        if x0 == x1:
+            continue
+        share = (places - x0) / (x1 - x0)
+        heights = np.where((share >= 0) & (share <= 1), np.maximum(heights, bottom - (y0 + share * (y1 - y0))), heights)
+    return heights
+
+
+def differences(before: List[Dict[str, Any]], now: List[Dict[str, Any]]) -> List[str]:
+    """Return what differs between the sections of two reports."""
+    names = [[section["id"] for section in sections] for sections in (before, now)]
+    if names[0] != names[1]:
+        return [f"the sections are {names[1]} instead of {names[0]}"]
+    told = []
+    for section, found in zip(before, now):
+        where = section["id"]
+        for what in ("figures", "tables"):
+            if len(section[what]) != len(found[what]):
+                told.append(f"{where}: there are {len(found[what])} {what} instead of {len(section[what])}")
+        for index, pair in enumerate(zip(section["figures"], found["figures"]), 1):
+            told += [f"{where}, figure {index} of {pair[0].get('tensors')}: {line}" for line in _in_figure(*pair)]
+        for index, pair in enumerate(zip(section["tables"], found["tables"]), 1):
+            told += [f"{where}, table {index}, {line}" for line in _in_table(*pair)]
+    return told
+
+
+def _in_figure(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
+    told = []
+    if before.get("tensors") != now.get("tensors"):
+        told.append(f"it is of {now.get('tensors')}")
+    # A description may tell them in another order.
+    if not _same_numbers(*(sorted(figure.get("numbers", []), key=float) for figure in (before, now))):
+        told.append(f"it is described by the numbers {now.get('numbers')} instead of {before.get('numbers')}")
+    left = [np.array(outline) for outline in now.get("outlines", [])]
+    for index, outline in enumerate(before.get("outlines", []), 1):
+        distances = [float(np.abs(np.array(outline) - other).mean()) for other in left]
+        if not distances or min(distances) > TOLERANCE:
+            told.append(
+                f"nothing in it has outline {index} of {len(before['outlines'])}, {outline}; of what is there "
+                f"the nearest is {min(distances, default=1):.3f} off on average"
+            )
+        else:
+            del left[int(np.argmin(distances))]
+    if left and not told:
+        told.append(f"{len(left)} outlines in it are new")
+    return told
+
+
+def _in_table(before: List[List[str]], now: List[List[str]]) -> List[str]:
+    if len(before) != len(now):
+        return [f"which has {len(now)} rows instead of {len(before)}"]
+    return [
+        f"row {index}: {found} instead of {row}"
+        for index, (row, found) in enumerate(zip(before, now))
+        if len(row) != len(found) or not all(_same_numbers(a.split(), b.split()) for a, b in zip(row, found))
+    ]
+
+
+def _same_numbers(before: Sequence[str], now: Sequence[str]) -> bool:
+    """Tell whether numbers are the same up to the digits that are shown of both."""
+    return len(before) == len(now) and all(
+        one == other
+        or (
+            _value(one) is not None
+            and _value(other) is not None
+            and abs(_value(one)[0] - _value(other)[0]) <= 1.001 * max(_value(one)[1], _value(other)[1])
+        )
+        for one, other in zip(before, now)
+    )
+
+
+def _value(text: str) -> Optional[Tuple[float, float]]:
+    """Return the value of a number as it is written, and that of a unit of its last digit; None of other words."""
+    match = re.fullmatch(r"[-+]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?", text)
+    if match is None:
+        return None
+    decimals, exponent = len(match.group(1) or ""), int(match.group(2) or 0)
+    return float(text), 10.0 ** (exponent - decimals) if decimals or exponent else 0.0

@@ -1,0 +1,129 @@
+"""Records that version 0.1.0 wrote can be read, shown, gone on with and forked."""
+
+import math
+import struct
+import zlib
+
+import golden_cases
+import pytest
+
+#: What a loss may be off that is computed again: the last digits of sums depend on threads and processor, and what is
+#: rounded grows them.
+LOSS_TOLERANCE = 0.01
+
+
+def shown(program, record):
+    """Return what ``qatviz show`` tells of a record."""
+    answer = program.call("show", record, "--json")
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def trained(program, run, *arguments):
+    """Return the result of ``qatviz train`` with the stored data of a run."""
+    answer = program.call("train", *arguments, "--data", golden_cases.data_of(run), "--quiet", "--json")
+    assert answer.code == 0, answer.err
+    return answer.json
+
+
+def changes_in(told, first=0):
+    """Return which settings changed when, from a step on."""
+    return [(change["step"], change["setting"], change["new"]) for change in told["events"] if change["step"] >= first]
+
+
+@pytest.mark.parametrize("run", golden_cases.RUNS)
+def test_all_that_is_recorded_is_read(run, program, records):
+    told = golden_cases.value_differences(golden_cases.load(golden_cases.shown(run)), shown(program, records / run))
+    assert not told, "\n".join([f"{run} is shown as another run:", *told])
+    assert program.call("show", records / run).code == 0
+
+
+def test_a_run_that_was_stopped_goes_on_with_its_plan(program, records):
+    record = records / "shapes"
+    before = shown(program, record)
+    assert before["step"] == 40 and before["ending"] == "stopped"
+    result = trained(program, "shapes", "--resume", record)
+    after = shown(program, record)
+    for told in (result, after):
+        assert (told["step"], told["ending"]) == (60, "finished") and math.isfinite(told["loss"])
+    assert changes_in(after)[: len(changes_in(before))] == changes_in(before)
+    tensors = [tensor["name"] for tensor in before["tensors"] if tensor["kind"] == "activations"]
+    assert sorted(changes_in(after, 40)) == sorted(
+        [(50, "run.learning_rate", 0.002)] + [(50, name + ".ema_decay", 0.9) for name in tensors]
+    )
+    assert [row["step"] for row in after["evaluations"]] == [15, 30, 45, 60]
+    assert after["evaluations"][:2] == before["evaluations"]
+    names = [info["name"] for info in after["checkpoints"]]
+    assert "final-00000060" in names and {"good", "wide", "channels"} <= set(names)
+
+
+def test_a_run_that_was_killed_repeats_what_no_checkpoint_has(program, records):
+    record = records / "pairs"
+    before = shown(program, record)
+    assert before["step"] == 33 and not before["ending"]
+    assert max(info["step"] for info in before["checkpoints"]) == 22
+    result = trained(program, "pairs", "--resume", record, "--steps", 33)
+    assert (result["step"], result["ending"]) == (33, "finished")
+    assert (
+        changes_in(result, 22)
+        == changes_in(before, 22)
+        == [(28, "dense1.activations.symmetric", True), (28, "numbers.weights.range_method", "mse")]
+    )
+    assert result["loss"] == pytest.approx(before["loss"], rel=LOSS_TOLERANCE)
+    result = trained(program, "pairs", "--resume", record, "--steps", 45)
+    assert result["step"] == 45 and changes_in(result, 29) == [(40, "run.learning_rate", 0.001)]
+
+
+def test_a_run_goes_back_to_a_named_checkpoint(program, records):
+    record = records / "shapes"
+    result = trained(program, "shapes", "--resume", record, "--checkpoint", "channels", "--steps", 27)
+    after = shown(program, record)
+    settings = {tensor["name"]: tensor for tensor in after["tensors"]}
+    assert result["step"] == after["step"] == 27
+    assert settings["dense1.weights"]["per_channel"] and settings["dense1.weights"]["num_bits"] == 8
+    assert {tensor["num_bits"] for tensor in after["tensors"] if tensor["kind"] == "activations"} == {6}
+    assert after["settings"]["run"]["learning_rate"] == 0.02
+
+
+def test_a_fork_repeats_the_run_from_a_checkpoint(program, records, tmp_path):
+    fork = tmp_path / "fork"
+    result = trained(
+        program,
+        "shapes",
+        "--fork",
+        f"{records / 'shapes'}@good",
+        "--out",
+        fork,
+        "--steps",
+        40,
+        "--set",
+        "24:dense1.weights.num_bits=4,pointwise.weights.range_method=percentile",
+    )
+    before, after = shown(program, records / "shapes"), shown(program, fork)
+    assert result["step"] == after["step"] == 40 and result["ending"] == "finished"
+    assert result["loss"] == pytest.approx(before["loss"], rel=LOSS_TOLERANCE)
+    assert changes_in(after) == changes_in(before, 24)
+    origin = after["description"]["forked_from"]
+    assert (origin["checkpoint"], origin["step"]) == ("good", 18)
+    assert origin["run_id"] == before["description"]["run_id"] != after["description"]["run_id"]
+    assert next(info["name"] for info in after["checkpoints"]) == "start-00000018"
+    assert shown(program, records / "shapes") == before
+
+
+@pytest.mark.parametrize("run", golden_cases.RUNS)
+def test_the_window_opens_a_record(run, program, records, tmp_path):
+    picture = tmp_path / "window.png"
+    answer = program.call("screenshot", "--record", records / run, "--out", picture, "--size", "1000x700")
+    assert answer.code == 0, answer.err
+    assert len(set(pixels(picture))) > 50
+
+
+def pixels(path):
+    """Return the bytes of an 8-bit PNG's rows."""
+    content, at, packed = path.read_bytes(), 8, b""
+    while at < len(content):
+        (length,) = struct.unpack(">I", content[at : at + 4])
+        if content[at + 4 : at + 8] == b"IDAT":
+            packed += content[at + 8 : at + 8 + length]
+        at += length + 12
+    return zlib.decompress(packed)

@@ -1,0 +1,13 @@
+"""Reports of the stored runs show the figures and tables that they always showed; see golden_page.py."""
+
+import golden_cases
+import golden_page
+import pytest
+
+
+@pytest.mark.parametrize("run", golden_cases.RUNS)
+def test_the_report_has_the_figures_and_numbers_it_had(run, program, records, tmp_path):
+    found = golden_page.report(program, records / run, tmp_path / "report.html")
+    stored = golden_cases.load(golden_page.stored(run))
+    told = golden_page.differences(stored, found)
+    assert not told, "\n".join([f"the report of {run} shows something else:", *told])

@@ -1,0 +1,39 @@
+/* pairs: a quantized network.
+ *
+ * Written by qatviz 0.1.0; do not edit.
+ * checkpoint: halfway
+ * run: b0e2a5fceac340ee8b850ab18c1798bc
+ * step: 22
+ */
+#ifndef PAIRS_H
+#define PAIRS_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define PAIRS_INPUT_SIZE 25  /* [5][5][1] */
+#define PAIRS_INPUT_SCALE 0.0157642495f  /* value = scale * (code - zero point) */
+#define PAIRS_INPUT_ZERO_POINT (-49)
+#define PAIRS_INPUT_MIN (-128)  /* 8 bits */
+#define PAIRS_INPUT_MAX 127
+#define PAIRS_OUTPUT_SIZE 2  /* [2] */
+#define PAIRS_OUTPUT_SCALE 0.0120032886f  /* value = scale * (code - zero point) */
+#define PAIRS_OUTPUT_ZERO_POINT (-110)
+#define PAIRS_OUTPUT_MIN (-128)  /* 8 bits */
+#define PAIRS_OUTPUT_MAX 127
+
+/* Bytes of memory for what the layers put out: it is a static array. */
+#define PAIRS_ARENA_BYTES 52
+
+/* Computes the codes of an output, PAIRS_OUTPUT_SIZE of them, from those of an input, PAIRS_INPUT_SIZE of them;
+ * the two must not overlap. One call at a time: all share one block of memory. */
+void pairs_run(const int8_t *input, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif

@@ -1,0 +1,311 @@
+/* shapes: layers, their integers, and the order in which they are computed. Written by qatviz. */
+#include "shapes.h"
+#include "qatviz_nn.h"
+
+#ifdef QATVIZ_DUMP
+#define DUMP(layer, codes, bytes) qatviz_dump(layer, codes, bytes)
+#else
+#define DUMP(layer, codes, bytes) ((void)0)
+#endif
+
+static union {
+    int64_t aligned;
+    int8_t bytes[SHAPES_ARENA_BYTES];
+} arena;
+
+/* ---- "conv1", Conv2D, with "conv1_bn", "conv1_relu": 8x8x2 to 4x4x6; 8 bits, scale 0.014303226, zero point -128 ---- */
+/* Weights: 4 bits, codes -7 to 7; scale 0.44078365, 0.298174381, 0.311522186, 0.571981013, 0.372112125, 0.507013917;
+   zero point 0. */
+static const int8_t conv1_weights[108] = {
+    1, 0, 2, -2, -2, -1, -3, 3, -7, 2, 2, -3, 3, -2, 4, -1, 2, 0, -2, 1, -4, 6, -7, 1, -4, 2, 1, 1, 1,
+    5, -5, -1, -3, -4, -5, 0, 0, -3, 4, 2, -6, 1, 0, -1, 0, 1, 0, -4, 5, -5, -7, -2, -2, 0, -3, 7, 0, 1,
+    -4, -1, -1, -1, 2, -2, 1, -3, 4, -4, 0, 2, 0, -2, 3, -1, 4, 3, -7, -1, -1, 0, -3, 1, 2, -1, -2, 0, -2,
+    0, -5, -4, -3, 2, -2, 2, -1, 1, -1, 7, 5, 0, 0, 2, 0, 1, 2, -2, -3, -2};
+static const int32_t conv1_bias[6] = {
+    233, 950, 673, 343, 313, -687};
+static const int32_t conv1_multiplier[6] = {
+    2024915083, 1369782664, 1431101115, 1313811187, 1709445110, 1164585084};
+static const int8_t conv1_shift[6] = {
+    -3, -3, -3, -2, -3, -2};
+static const qnn_conv conv1_op = {
+    .in = {8, 8, 2, QNN_INT8},
+    .out = {4, 4, 6, QNN_INT8},
+    .kernel_height = 3,
+    .kernel_width = 3,
+    .stride_height = 2,
+    .stride_width = 2,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 0,
+    .pad_left = 0,
+    .weights = conv1_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = conv1_bias,
+    .wide_bias = 0,
+    .multiplier = conv1_multiplier,
+    .shift = conv1_shift,
+    .input_offset = 128,
+    .output_offset = -128,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "depthwise", DepthwiseConv2D, with "depthwise_bn", "depthwise_relu": 4x4x6 to 4x4x6; 8 bits, scale 0.0152669316, zero point -128 ---- */
+/* Weights: 8 bits, codes -127 to 127; scale 0.0125799058, 0.015884988, 0.0174310375, 0.0040672617, 0.0134002026,
+   0.0112549895; zero point 0. */
+static const int8_t depthwise_weights[54] = {
+    13, 127, 41, -25, 98, -34, -46, 66, 80, 15, -127, 23, 19, 15, 46, 127, 16, -55, -127,
+    26, -44, -36, -44, 25, 39, 42, -86, 110, 30, -127, 13, -104, -61, 112, 41, -14, -69, 48,
+    -127, 70, -11, 22, -4, -33, 19, -55, -50, -54, -77, 22, 58, -23, -36, -6};
+static const int32_t depthwise_bias[6] = {
+    2963, -1916, 1486, -12679, 1136, 5116};
+static const int32_t depthwise_multiplier[6] = {
+    1619830119, 2045403394, 1122238910, 2094856071, 1725454240, 1449229536};
+static const int8_t depthwise_shift[6] = {
+    -6, -6, -5, -8, -6, -6};
+static const qnn_conv depthwise_op = {
+    .in = {4, 4, 6, QNN_INT8},
+    .out = {4, 4, 6, QNN_INT8},
+    .kernel_height = 3,
+    .kernel_width = 3,
+    .stride_height = 1,
+    .stride_width = 1,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 1,
+    .pad_left = 1,
+    .weights = depthwise_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = depthwise_bias,
+    .wide_bias = 0,
+    .multiplier = depthwise_multiplier,
+    .shift = depthwise_shift,
+    .input_offset = 128,
+    .output_offset = -128,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "pointwise", Conv2D: 4x4x6 to 4x4x6; 8 bits, scale 0.029957464, zero point 17 ---- */
+/* Weights: 8 bits, codes -127 to 127; scale 0.00739269331, 0.011668805, 0.0135901915, 0.00540171098, 0.00955649558,
+   0.00745839626; zero point 0. */
+static const int8_t pointwise_weights[36] = {
+    127, -63, 33, -127, 40, 15, 72, 28, -48, 5, 127, -62, 28, -3, 53, -41, 28, -127, -16,
+    -70, 18, -6, 127, 74, -126, 1, -44, 64, -11, 20, -114, -123, -30, 31, -81, -70};
+static const int32_t pointwise_bias[6] = {
+    1306, 90, -373, -807, 962, 232};
+static const int32_t pointwise_multiplier[6] = {
+    2071186636, 1634605416, 1903759687, 1513379647, 1338706011, 2089594415};
+static const int8_t pointwise_shift[6] = {
+    -8, -7, -7, -8, -7, -8};
+static const qnn_conv pointwise_op = {
+    .in = {4, 4, 6, QNN_INT8},
+    .out = {4, 4, 6, QNN_INT8},
+    .kernel_height = 1,
+    .kernel_width = 1,
+    .stride_height = 1,
+    .stride_width = 1,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 0,
+    .pad_left = 0,
+    .weights = pointwise_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = pointwise_bias,
+    .wide_bias = 0,
+    .multiplier = pointwise_multiplier,
+    .shift = pointwise_shift,
+    .input_offset = 128,
+    .output_offset = 17,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "residual", Add: 4x4x6, 4x4x6 to 4x4x6; 8 bits, scale 0.035498824, zero point -13 ---- */
+static const qnn_storage residual_in_storage[2] = {QNN_INT8, QNN_INT8};
+static const int32_t residual_input_offset[2] = {
+    -17, 128};
+static const int32_t residual_multiplier[2] = {
+    1812261839, 865266523};
+static const qnn_sum residual_op = {
+    .count = 96,
+    .inputs = 2,
+    .in_storage = residual_in_storage,
+    .input_offset = residual_input_offset,
+    .multiplier = residual_multiplier,
+    .out_storage = QNN_INT8,
+    .shift = 0,
+    .output_offset = -13,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "side", Conv2D, with "side/relu": 4x4x6 to 4x4x4; 8 bits, scale 0.035498824, zero point -13 ---- */
+/* Weights: 8 bits, codes -127 to 127; scale 0.00572584476, 0.00527788932, 0.00368576893, 0.00582329929; zero point 0.
+   */
+static const int8_t side_weights[96] = {
+    -44, -44, 33, -15, -84, -127, -14, -34, -90, -47, 28, -46, 22, 50, 53, -21, 65, -36, 113,
+    -29, 20, 34, -16, 4, -23, -56, -40, 1, -45, 6, 28, 75, -55, -38, -42, 15, 88, 24,
+    3, -3, 14, -38, 9, 39, -15, 24, 17, 127, -67, 41, -73, 39, 121, 127, 43, -46, -106,
+    -81, 38, 97, -24, 11, 45, -14, 53, -25, 15, -42, 20, 64, 12, -25, -85, -64, -1, 14,
+    -3, 63, -18, 50, 10, -1, -13, -127, 24, 69, -36, -27, -60, 80, -24, -50, 10, -10, 13,
+    24};
+static const int32_t side_bias[4] = {
+    -808, 1485, -2208, -2085};
+static const int32_t side_multiplier[4] = {
+    1268321739, 1169095920, 1632856302, 1289908718};
+static const int8_t side_shift[4] = {
+    -8, -8, -9, -8};
+static const qnn_conv side_op = {
+    .in = {4, 4, 6, QNN_INT8},
+    .out = {4, 4, 4, QNN_INT8},
+    .kernel_height = 2,
+    .kernel_width = 2,
+    .stride_height = 1,
+    .stride_width = 1,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 0,
+    .pad_left = 0,
+    .weights = side_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = side_bias,
+    .wide_bias = 0,
+    .multiplier = side_multiplier,
+    .shift = side_shift,
+    .input_offset = 128,
+    .output_offset = -13,
+    .activation_min = -13,
+    .activation_max = 127};
+
+/* ---- "together", Concat: 4x4x6, 4x4x4 to 4x4x10; 8 bits, scale 0.035498824, zero point -13 ---- */
+static const int32_t together_piece[2] = {
+    6, 4};
+static const qnn_join together_op = {
+    .outer = 16,
+    .inputs = 2,
+    .piece = together_piece,
+    .storage = QNN_INT8,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "pool", AveragePool: 4x4x10 to 2x2x10; 8 bits, scale 0.035498824, zero point -13 ---- */
+static const qnn_pool pool_op = {
+    .in = {4, 4, 10, QNN_INT8},
+    .out = {2, 2, 10, QNN_INT8},
+    .pool_height = 2,
+    .pool_width = 2,
+    .stride_height = 2,
+    .stride_width = 2,
+    .pad_top = 0,
+    .pad_left = 0,
+    .zero_point = -13,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "dense1", Dense, with "dense1/relu": 40 to 8; 8 bits, scale 0.00446532294, zero point -128 ---- */
+/* Weights: 4 bits, codes -7 to 7; scale 0.116478913; zero point 0. */
+static const int8_t dense1_weights[320] = {
+    3, -1, -2, -3, 1, -1, 0, 3, 0, 0, -2, -1, 0, -1, -2, 2, -1, 2, 6, -2, 0, 4, 3, 0, 2, 0, 0, -3, 2,
+    1, -1, 0, -3, 0, -1, 2, 0, 1, 1, 2, 1, 2, -1, -2, -1, 1, 1, -1, 0, -3, 2, -1, 1, -1, 0, 2, 0, 0,
+    3, 1, 0, -2, 0, 1, -1, -2, 0, 0, -2, 3, -3, 0, 1, 0, -2, -1, 3, -2, 0, -3, 0, -1, 1, -2, 0, -1, 1,
+    3, -3, -2, 1, -1, 1, -2, 2, -1, 0, 0, -1, 0, -2, -1, 2, 0, 3, 1, -3, -1, 3, 2, 0, -2, 1, 0, 4, 1,
+    -2, 0, -2, -2, -1, -2, -1, 1, 1, 2, 0, 2, -3, 1, 1, 1, -1, 3, -1, -1, 2, -1, -2, 2, 0, -1, -2, 0, -1,
+    1, -1, 3, 1, -2, 2, 1, 1, 1, 3, 3, -4, 0, 2, 2, 2, -1, 0, 0, 2, 1, -2, 0, -3, -2, 0, 0, 0, -5,
+    -6, -2, -1, 3, -2, 0, -1, 0, 2, 2, -3, 2, 0, 2, -1, -1, 2, -2, 0, -4, -1, 3, 3, 3, -4, 0, 1, 2, 0,
+    -1, -2, 1, -2, -1, 2, 0, 0, 4, 3, -2, 1, 1, -4, -1, -2, -2, 2, 2, -1, 1, 2, -1, 0, 0, -2, -1, -2, -1,
+    2, -1, 2, -3, -2, 4, 2, 1, -2, 1, -1, 2, 0, -1, 4, -3, 3, 2, 1, 0, -3, -1, -1, 0, 1, 2, 2, 0, -1,
+    1, 3, -3, -1, -3, 0, -1, -1, -2, -2, -3, 1, -4, -1, 1, 0, 1, 0, -1, -1, -1, -2, -2, -2, 0, 2, 1, -1, 0,
+    -2, -1, 2, 1, 0, 1, -2, 3, 1, 2, -1, 1, -2, -1, -7, 2, -2, 2, 1, -1, -6, -2, -2, 1, 2, 2, -3, 2, 0,
+    -2};
+static const int32_t dense1_bias[8] = {
+    11, -6, 3, 32, 31, -17, -24, 36};
+static const int32_t dense1_multiplier[8] = {
+    1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012, 1988558012};
+static const int8_t dense1_shift[8] = {
+    0, 0, 0, 0, 0, 0, 0, 0};
+static const qnn_conv dense1_op = {
+    .in = {1, 1, 40, QNN_INT8},
+    .out = {1, 1, 8, QNN_INT8},
+    .kernel_height = 1,
+    .kernel_width = 1,
+    .stride_height = 1,
+    .stride_width = 1,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 0,
+    .pad_left = 0,
+    .weights = dense1_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = dense1_bias,
+    .wide_bias = 0,
+    .multiplier = dense1_multiplier,
+    .shift = dense1_shift,
+    .input_offset = 13,
+    .output_offset = -128,
+    .activation_min = -128,
+    .activation_max = 127};
+
+/* ---- "logits", Dense: 8 to 3; 8 bits, scale 0.00434511015, zero point 16 ---- */
+/* Weights: 8 bits, codes -127 to 127; scale 0.00770902168; zero point 0. */
+static const int8_t logits_weights[24] = {
+    -54, 17, -110, 24, 42, -61, -23, -49, 15, 27, 45, -41, -23, 36, 82, 63, 67, 11, 55,
+    28, -26, -87, -127, -23};
+static const int32_t logits_bias[3] = {
+    3234, -4057, -1016};
+static const int32_t logits_multiplier[3] = {
+    1088832786, 1088832786, 1088832786};
+static const int8_t logits_shift[3] = {
+    -6, -6, -6};
+static const qnn_conv logits_op = {
+    .in = {1, 1, 8, QNN_INT8},
+    .out = {1, 1, 3, QNN_INT8},
+    .kernel_height = 1,
+    .kernel_width = 1,
+    .stride_height = 1,
+    .stride_width = 1,
+    .dilation_height = 1,
+    .dilation_width = 1,
+    .pad_top = 0,
+    .pad_left = 0,
+    .weights = logits_weights,
+    .weights_storage = QNN_INT8,
+    .weights_offset = 0,
+    .bias = logits_bias,
+    .wide_bias = 0,
+    .multiplier = logits_multiplier,
+    .shift = logits_shift,
+    .input_offset = 128,
+    .output_offset = 16,
+    .activation_min = -128,
+    .activation_max = 127};
+
+void shapes_run(const int8_t *input, int8_t *output)
+{
+    qnn_conv2d(&conv1_op, input, arena.bytes + 0);
+    DUMP("conv1_relu", arena.bytes + 0, 96);
+    qnn_depthwise_conv2d(&depthwise_op, arena.bytes + 0, arena.bytes + 224);
+    DUMP("depthwise_relu", arena.bytes + 224, 96);
+    qnn_conv2d(&pointwise_op, arena.bytes + 224, arena.bytes + 128);
+    DUMP("pointwise", arena.bytes + 128, 96);
+    {
+        const void *const inputs[2] = {arena.bytes + 128, arena.bytes + 0};
+        qnn_add(&residual_op, inputs, arena.bytes + 224);
+    }
+    DUMP("residual", arena.bytes + 224, 96);
+    qnn_conv2d(&side_op, arena.bytes + 0, arena.bytes + 160);
+    DUMP("side/relu", arena.bytes + 160, 64);
+    {
+        const void *const inputs[2] = {arena.bytes + 224, arena.bytes + 160};
+        qnn_concat(&together_op, inputs, arena.bytes + 0);
+    }
+    DUMP("together", arena.bytes + 0, 160);
+    qnn_average_pool(&pool_op, arena.bytes + 0, arena.bytes + 280);
+    DUMP("pool", arena.bytes + 280, 40);
+    DUMP("flat", arena.bytes + 280, 40);
+    qnn_conv2d(&dense1_op, arena.bytes + 280, arena.bytes + 0);
+    DUMP("dense1/relu", arena.bytes + 0, 8);
+    qnn_conv2d(&logits_op, arena.bytes + 0, output);
+    DUMP("logits", output, 3);
+}

@@ -1,0 +1,44 @@
+/* shapes: a quantized network.
+ *
+ * Written by qatviz 0.1.0; do not edit.
+ * checkpoint: final-00000040
+ * run: b3b14a447169422f94f15d64cc535575
+ * step: 40
+ */
+#ifndef SHAPES_H
+#define SHAPES_H
+
+#include <stdint.h>
+
+#ifdef __cplusplus
+extern "C" {
+#endif
+
+#define SHAPES_INPUT_SIZE 128  /* [8][8][2] */
+#define SHAPES_INPUT_SCALE 0.00382468337f  /* value = scale * (code - zero point) */
+#define SHAPES_INPUT_ZERO_POINT (-128)
+#define SHAPES_INPUT_MIN (-128)  /* 8 bits */
+#define SHAPES_INPUT_MAX 127
+#define SHAPES_OUTPUT_SIZE 3  /* [3] */
+#define SHAPES_OUTPUT_SCALE 0.00434511015f  /* value = scale * (code - zero point) */
+#define SHAPES_OUTPUT_ZERO_POINT 16
+#define SHAPES_OUTPUT_MIN (-128)  /* 8 bits */
+#define SHAPES_OUTPUT_MAX 127
+
+/* Bytes of memory for what the layers put out: it is a static array. */
+#define SHAPES_ARENA_BYTES 320
+
+/* The softmax "logits/softmax" after the logits is not computed: it changes no order. For an integer kernel: */
+#define SHAPES_SOFTMAX_MULTIPLIER 1194374784
+#define SHAPES_SOFTMAX_SHIFT 19
+#define SHAPES_SOFTMAX_DIFF_MIN (-3968)
+
+/* Computes the codes of an output, SHAPES_OUTPUT_SIZE of them, from those of an input, SHAPES_INPUT_SIZE of them;
+ * the two must not overlap. One call at a time: all share one block of memory. */
+void shapes_run(const int8_t *input, int8_t *output);
+
+#ifdef __cplusplus
+}
+#endif
+
+#endif
