@@ -20,13 +20,13 @@ from qatviz.network.graph import Network
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
 from qatviz.session.beginning import Model, file_model, new_record, new_spec, object_model, zoo_model
 from qatviz.session.folders import new_run_directory
 from qatviz.settings import RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.handle import FAILED, Run
-from qatviz.training.moments import Moment
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 #: Where arrays of a script are kept beside the record, so that the run can go on without it; larger ones are not.
@@ -45,11 +45,11 @@ class Trained:
         ``step``, ``loss``, ``evaluations`` (step and the metric four ways), ``tensors()``, ``to_dict()``.
     directory : str or None
         Where it is recorded.
-    moment : Moment
+    moment : RunState
         Its state at the end: ``arrays`` by name, ``book`` (settings).
     """
 
-    def __init__(self, spec: RunSpec, outcome: Outcome, moment: Moment, directory: Optional[str]):
+    def __init__(self, spec: RunSpec, outcome: Outcome, moment: RunState, directory: Optional[str]):
         self._spec = spec
         self.network: Network = spec.network
         self.outcome, self.moment, self.directory = outcome, moment, directory

@@ -15,11 +15,11 @@ from qatviz.errors import RecordError
 from qatviz.gui.model.exporting import Command, ExportWanted
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
-from qatviz.training.moments import Moment
 
 #: Libraries that compute in threads of their own take one: the training has the others.
 _ONE_THREAD = (
@@ -117,7 +117,7 @@ def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
         plan = quantization_plan(Network.from_dict(reader.description["network"]))
     except (KeyError, TypeError) as error:
         raise RecordError(f"{reader.path}: the description of the run is incomplete: {error!r}") from error
-    moment = Moment.from_checkpoint(checkpoint, arrays, meta, plan)
+    moment = RunState.from_checkpoint(checkpoint, arrays, meta, plan)
     return moment.book, moment.step
 
 

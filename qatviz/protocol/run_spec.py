@@ -11,10 +11,10 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Softmax
 from qatviz.network.plan import QuantizationPlan, quantization_plan
+from qatviz.protocol.run_state import Arrays, RunState
 from qatviz.protocol.schedule import Schedule, changed, from_rows, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import START_SETTINGS, StartSettings
-from qatviz.training.moments import Arrays, Moment
 
 
 @dataclass(frozen=True)
@@ -50,7 +50,7 @@ class RunSpec:
     placement : Placement
     telemetry : bool
         Error measures with every step.
-    start : Moment, optional
+    start : RunState, optional
         Go on from here (resume, fork).
     parameters : dict of str to np.ndarray, optional
         float32 arrays by ``layer.parameter`` to begin with, such as those of a trained model; by default seeded ones.
@@ -69,7 +69,7 @@ class RunSpec:
     schedule: Schedule = ()
     placement: Placement = field(default_factory=Placement)
     telemetry: bool = True
-    start: Optional[Moment] = None
+    start: Optional[RunState] = None
     parameters: Optional[Arrays] = None
     keras: Optional[KerasOrigin] = None
 

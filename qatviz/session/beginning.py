@@ -20,10 +20,10 @@ from qatviz.network.keras_import.convert import OpenShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import KINDS, RunSettings
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Arrays
 
 
 class Model(NamedTuple):

@@ -8,17 +8,17 @@ from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.schedule import Schedule, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Moment
 
 
 def starting_point(
     reader: RecordReader, book: SettingsBook, checkpoint: Optional[str] = None
-) -> Tuple[Optional[Moment], Schedule]:
+) -> Tuple[Optional[RunState], Schedule]:
     """The moment to go on from, and the changes of settings to make again. ``book`` is what the run began with.
 
     Without a name it is the newest checkpoint on the surviving timeline that can be read; those that can't are named on
@@ -27,7 +27,7 @@ def starting_point(
 
     Returns
     -------
-    Moment or None
+    RunState or None
         None where there is no checkpoint yet: the run begins anew, on the same batches.
     tuple of (int, ChangeSettings)
 
@@ -74,7 +74,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     return outcome
 
 
-def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
+def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[RunState]:
     infos = reader.list_checkpoints()
     for info in infos:
         if info.error:
@@ -95,6 +95,6 @@ def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[Moment]:
     return None
 
 
-def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> Moment:
+def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> RunState:
     arrays, meta = reader.load_checkpoint(name)
-    return Moment.from_checkpoint(name, arrays, meta, plan)
+    return RunState.from_checkpoint(name, arrays, meta, plan)

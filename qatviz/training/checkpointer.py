@@ -1,4 +1,4 @@
-"""Checkpoints to disk on a thread of their own, and how many of them are kept."""
+"""Writes checkpoints to disk on a thread of its own, and deletes old automatic ones."""
 
 import re
 import threading
@@ -7,53 +7,66 @@ from typing import Callable, Deque, Optional
 
 from qatviz.errors import RecordError
 from qatviz.protocol.events import CheckpointSaved, Event, RecordFailed
+from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Moment
 
-#: Prefixes of the names of checkpoints that are kept automatically, and how many of each stay on disk.
+#: Prefixes of the names of checkpoints that are saved automatically, and the number of each that stay on disk.
 AUTOMATIC, BEFORE_CHANGE, FINAL = "auto", "before", "final"
 KEPT_ON_DISK = {AUTOMATIC: 3, BEFORE_CHANGE: 10, FINAL: 1}
-#: Unwritten checkpoints of one prefix that may wait; of more, the oldest are dropped (they are still in memory).
+#: Largest number of unwritten checkpoints of one prefix that wait; the oldest are dropped (they are still in memory).
 _WAITING = 2
 _AUTOMATIC_NAME = re.compile(r"([a-z]+)-\d{8,}(-\d+)?")
 
 
 def checkpoint_name(prefix: str, step: int, sequence: int = 0) -> str:
-    """Names sort by step: ``auto-00001200``."""
+    """Return the name of a checkpoint such as ``auto-00001200``; names sort by step."""
     return f"{prefix}-{step:08d}" + (f"-{sequence}" if sequence else "")
 
 
 class Checkpointer:
-    """Writes moments to the record of a run; without a record it does nothing.
+    """Writes states to the record of a run; without a record it does nothing.
 
     ``announce`` is called with an event for each checkpoint, on the writing thread.
     """
 
     def __init__(self, record: Optional[RunRecord], announce: Callable[[Event], None]):
         self._record, self._announce = record, announce
-        self._waiting: Deque[Moment] = deque()
+        self._waiting: Deque[RunState] = deque()
         self._changed = threading.Condition()
         self._closing = False
-        self._thread = None
+        self._next_automatic = 0.0
+        self._thread: Optional[threading.Thread] = None
         if record is not None:
             self._thread = threading.Thread(target=self._run, name="qatviz-checkpoints", daemon=True)
             self._thread.start()
 
-    def save(self, moment: Moment) -> None:
-        """Write ``moment`` soon."""
+    def is_due(self, now: float) -> bool:
+        """Whether it is time for another automatic checkpoint; ``now`` in seconds of any clock."""
+        return now >= self._next_automatic
+
+    def restart_interval(self, now: float, interval_s: float) -> None:
+        """Let the next automatic checkpoint be due after ``interval_s`` seconds."""
+        self._next_automatic = now + interval_s
+
+    def shorten_interval(self, now: float, interval_s: float) -> None:
+        """Let the next automatic checkpoint be due after ``interval_s`` seconds, unless it is sooner."""
+        self._next_automatic = min(self._next_automatic, now + interval_s)
+
+    def save(self, state: RunState) -> None:
+        """Write ``state`` soon."""
         if self._thread is None:
             return
         with self._changed:
             same = [
-                m for m in self._waiting if _prefix(m.name) == _prefix(moment.name) and _prefix(m.name) in KEPT_ON_DISK
+                m for m in self._waiting if _prefix(m.name) == _prefix(state.name) and _prefix(m.name) in KEPT_ON_DISK
             ]
             for oldest in same[: max(0, len(same) - _WAITING + 1)]:
                 self._waiting.remove(oldest)
-            self._waiting.append(moment)
+            self._waiting.append(state)
             self._changed.notify_all()
 
     def close(self) -> None:
-        """Write what waits, and end."""
+        """Write what waits, and end the thread."""
         if self._thread is None:
             return
         with self._changed:
@@ -67,17 +80,17 @@ class Checkpointer:
                 self._changed.wait_for(lambda: self._waiting or self._closing)
                 if not self._waiting:
                     return
-                moment = self._waiting.popleft()
-            self._write(moment)
+                state = self._waiting.popleft()
+            self._write(state)
 
-    def _write(self, moment: Moment) -> None:
+    def _write(self, state: RunState) -> None:
         try:
-            self._record.save_checkpoint(moment.name, moment.arrays, moment.meta())
-            self._prune(_prefix(moment.name))
+            self._record.save_checkpoint(state.name, state.arrays, state.meta())
+            self._prune(_prefix(state.name))
         except RecordError as error:
-            self._announce(RecordFailed(moment.step, str(error)))
+            self._announce(RecordFailed(state.step, str(error)))
         else:
-            self._announce(CheckpointSaved(moment.step, moment.name, moment.reason))
+            self._announce(CheckpointSaved(state.step, state.name, state.reason))
 
     def _prune(self, prefix: str) -> None:
         if prefix not in KEPT_ON_DISK:
@@ -89,6 +102,6 @@ class Checkpointer:
 
 
 def _prefix(name: str) -> str:
-    """The prefix of an automatic name; of any other name (which the user chose) nothing."""
+    """Return the prefix of an automatic name; an empty text for any other name, which the user chose."""
     match = _AUTOMATIC_NAME.fullmatch(name)
     return match.group(1) if match else ""

@@ -14,6 +14,7 @@ from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.channel import Channel
 from qatviz.telemetry.collector import Collector
 from qatviz.telemetry.history import History
@@ -21,7 +22,6 @@ from qatviz.telemetry.history_feed import Recall
 from qatviz.telemetry.record.refill import history_names
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training.inbox import Inbox
-from qatviz.training.moments import Moment
 from qatviz.training.step_measures import StepDecoder
 
 #: Step records that wait for a reader at most: at 1,000 steps a second, two seconds.
@@ -60,7 +60,7 @@ class Run:
     ----------
     history : History
         All series so far; see :func:`qatviz.telemetry.record.refill.history_names`.
-    final : Moment or None
+    final : RunState or None
         The state at the end of a run that finished or was stopped.
     """
 
@@ -74,7 +74,7 @@ class Run:
         self._channel = Channel(CHANNEL_CAPACITY)
         self._inbox = Inbox()
         self._state, self._step = NEW, spec.start.step if spec.start else 0
-        self.final: Optional[Moment] = None
+        self.final: Optional[RunState] = None
         self._ended = threading.Event()
         self._thread = threading.Thread(target=self._body, name="qatviz-training", daemon=True)
 
@@ -142,7 +142,7 @@ class Run:
         """Block until the run has ended and everything is written; False if it takes longer."""
         return self._ended.wait(timeout_s)
 
-    def fork(self, moment: Moment, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
+    def fork(self, moment: RunState, record: Optional[RunRecord] = None, **changes: Any) -> "Run":
         """A second run, not started, that goes on from ``moment`` on the same batches; ``changes`` replace fields of
         the spec.
         """

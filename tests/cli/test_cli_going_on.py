@@ -10,12 +10,12 @@ from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.session.resuming import set_back, starting_point
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Moment
 
 NETWORK = zoo.build("mlp", (6, 6, 1), 4)
 PLAN = quantization_plan(NETWORK)
@@ -52,7 +52,7 @@ class Script:
 
     def save(self, name, value=0.0):
         arrays = {"w": np.full(3, value, np.float32)}
-        moment = Moment(self.step, self.step / 10, self.book, arrays, name, "test", self.record.branch)
+        moment = RunState(self.step, self.step / 10, self.book, arrays, name, "test", self.record.branch)
         self.record.save_checkpoint(name, moment.arrays, moment.meta())
         self.record.append_event(events.CheckpointSaved(self.step, name, "test"))
         return moment

@@ -8,10 +8,10 @@ from cli_calls import call, write_data
 from qatviz.cli.parser import parse
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
 from qatviz.session.launch import prepare
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Moment
 
 
 @pytest.fixture
@@ -35,7 +35,7 @@ def run(tmp_path):
     with RunRecord.open(tmp_path / "run") as record:
         book = launch.spec.book
         write_steps(record, launch, 1, 20)
-        moment = Moment(20, 2.0, book, {}, "auto-20", "test", record.branch)
+        moment = RunState(20, 2.0, book, {}, "auto-20", "test", record.branch)
         record.save_checkpoint(moment.name, {}, moment.meta())
         write_steps(record, launch, 21, 25)
         command = launch.spec.schedule[0][1]
@@ -105,7 +105,7 @@ def test_what_was_reached_is_not_made_again(run):
         changes = launch.spec.start.book.change(at_once.assignments)[1]
         record.append_event(events.CommandApplied(20, 0, at_once.describe(), changes))
         write_steps(record, launch, 21, 22)
-        moment = Moment(
+        moment = RunState(
             22, 2.2, launch.spec.start.book.change(at_once.assignments)[0], {}, "auto-22", "", record.branch
         )
         record.save_checkpoint(moment.name, {}, moment.meta())

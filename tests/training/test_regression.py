@@ -17,7 +17,7 @@ from qatviz.protocol.commands import Evaluate
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.evaluation import EVALUATIONS
+from qatviz.training.measuring import EVALUATIONS
 from qatviz.training.objective import OBJECTIVES
 
 OUTPUTS = 2

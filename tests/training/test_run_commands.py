@@ -27,9 +27,9 @@ from qatviz.protocol.commands import (
 )
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord
 from qatviz.settings import QUANTIZER_SETTINGS
-from qatviz.training import handle, trainer
-from qatviz.training.evaluation import EVALUATIONS
+from qatviz.training import handle, measuring
 from qatviz.training.graph import TrainingGraph
+from qatviz.training.measuring import EVALUATIONS
 
 
 def steps_follow(news):
@@ -403,7 +403,7 @@ def test_a_paused_run_can_be_stopped_and_leaves_its_state():
 
 def test_a_change_is_seen_with_the_first_step_under_it(monkeypatch):
     """However long the rest between two snapshots: here as good as endless."""
-    monkeypatch.setattr(trainer, "SNAPSHOT_SHARE", 1e9)
+    monkeypatch.setattr(measuring, "SNAPSHOT_SHARE", 1e-9)
     with Driver(spec(run={"snapshot_interval": 0.02})) as driver:
         second = driver.until(
             lambda item: isinstance(item, Snapshot) and item.step > 1

@@ -21,11 +21,11 @@ from qatviz.protocol.commands import (
     TakeSnapshot,
     Undo,
 )
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training import handle, trainer
+from qatviz.training import handle, live_run, measuring, recovery, trainer
 from qatviz.training.graph import NonFiniteLoss
-from qatviz.training.moments import Moment
 
 
 def linear(shape=(6,), classes=3):
@@ -49,7 +49,7 @@ def is_finite(arrays):
 def test_a_loss_that_is_not_finite_pauses_the_run_which_goes_on_once_the_rate_is_lower(graphs, monkeypatch, first_s):
     """Also where a state is kept at every step: one that has run away, finite as it may be, is not gone back to."""
     for name, value in (("FIRST_S", first_s), ("LONGEST_S", first_s), ("SHARE", 1.0)):
-        monkeypatch.setattr(trainer, "LAST_GOOD_" + name, value)
+        monkeypatch.setattr(recovery, "LAST_GOOD_" + name, value)
     run_spec = running_away("float")
     with Driver(run_spec) as driver:
         bad, paused = driver.until_event(events.NonFinite), driver.until_event(events.Paused)
@@ -94,7 +94,8 @@ def test_the_settings_with_which_steps_were_taken_stay_after_a_bad_step(graphs):
 def test_a_run_that_goes_wrong_in_its_first_seconds_loses_little(graphs, monkeypatch, bad_step, restored):
     """By a clock that each step advances by 10 ms: states are kept after 0.5 s, 1.5 s, 3.5 s."""
     clock = types.SimpleNamespace(now=0.0)
-    monkeypatch.setattr(trainer, "time", types.SimpleNamespace(perf_counter=lambda: clock.now))
+    for module in (trainer, live_run, measuring, recovery):
+        monkeypatch.setattr(module, "time", types.SimpleNamespace(perf_counter=lambda: clock.now))
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
     real_step = graph.step
@@ -113,7 +114,7 @@ def test_a_run_that_goes_wrong_in_its_first_seconds_loses_little(graphs, monkeyp
 
 def test_weights_that_are_not_finite_are_found_also_behind_a_finite_loss(graphs, monkeypatch):
     """Quantized, a tensor of NaNs is one of zeros: the loss says nothing."""
-    monkeypatch.setattr(trainer, "LAST_GOOD_FIRST_S", 0.05)
+    monkeypatch.setattr(recovery, "LAST_GOOD_FIRST_S", 0.05)
     run_spec = spec()
     graph = graph_of(run_spec, graphs)
     real_step = graph.step
@@ -219,7 +220,7 @@ def test_a_failure_while_building_arrives_too(monkeypatch):
 def test_a_run_does_not_begin_from_a_checkpoint_of_something_else(graphs, tmp_path, damage, found):
     run_spec = spec()
     state = damage(graph_of(run_spec, graphs).initial_state(run_spec.book.run))
-    start = Moment(7, 1.0, run_spec.book, state, "foreign", "test")
+    start = RunState(7, 1.0, run_spec.book, state, "foreign", "test")
     record = RunRecord.create(tmp_path / "run", run_spec.description())
     with Driver(spec(start=start), record) as driver:
         failed = driver.finish()

@@ -9,11 +9,11 @@ from training_cases import Driver, assert_same_arrays, graph_of, spec
 from qatviz.errors import RecordError
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Evaluate, Pause, Redo, Resume, SaveCheckpoint, TakeSnapshot, Undo
+from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import Snapshot
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.training import checkpointer
 from qatviz.training.handle import Run
-from qatviz.training.moments import Moment
 
 
 def surviving(news):
@@ -101,13 +101,13 @@ def test_checkpoints_hold_the_state_and_the_settings_of_their_step(recorded, gra
     assert sorted(names) == sorted(saved)
     assert {name.partition("-")[0] for name in names} == {"before", "mine", "final"}
     plan = driver.run.spec.plan
-    mine = Moment.from_checkpoint("mine", *record.load_checkpoint("mine"), plan)
+    mine = RunState.from_checkpoint("mine", *record.load_checkpoint("mine"), plan)
     assert (mine.step, mine.book.of("dense1.weights").num_bits) == (20, 4)
     before = next(name for name in names if name.startswith("before"))
-    before = Moment.from_checkpoint(before, *record.load_checkpoint(before), plan)
+    before = RunState.from_checkpoint(before, *record.load_checkpoint(before), plan)
     assert (before.step, before.book) == (20, driver.run.spec.book)
     assert_same_arrays(before.arrays, mine.arrays)
-    final = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000060"), plan)
+    final = RunState.from_checkpoint("final", *record.load_checkpoint("final-00000060"), plan)
     assert_same_arrays(final.arrays, graph_of(driver.run.spec, graphs).read_state())
 
 
@@ -176,7 +176,7 @@ def test_a_resumed_run_goes_on_as_if_it_had_never_ended(graphs, tmp_path):
         driver.finish()
     record = RunRecord.open(tmp_path / "run")
     arrays, meta = record.load_checkpoint("final-00000025")
-    moment = Moment.from_checkpoint("final-00000025", arrays, meta, first.plan)
+    moment = RunState.from_checkpoint("final-00000025", arrays, meta, first.plan)
     record.append_rewind(moment.step, moment.branch)
     with Driver(Run(spec(steps=40, start=moment), record)) as resumed:
         assert resumed.finish() == events.Finished(40)
@@ -197,7 +197,7 @@ def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()
     record = RunRecord.open(tmp_path / "run")
-    moment = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
+    moment = RunState.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
     record.append_rewind(moment.step, moment.branch)
     read, go_on = record.iter_steps, threading.Event()
 
@@ -219,7 +219,7 @@ def test_a_damaged_record_is_reported_and_the_history_begins_with_what_is_new(mo
     with Driver(first, RunRecord.create(tmp_path / "run", first.description())) as driver:
         driver.finish()
     record = RunRecord.open(tmp_path / "run")
-    moment = Moment.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
+    moment = RunState.from_checkpoint("final", *record.load_checkpoint("final-00000005"), first.plan)
     record.append_rewind(moment.step, moment.branch)
 
     def damaged(*_, **__):

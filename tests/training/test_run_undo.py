@@ -15,8 +15,8 @@ from qatviz.protocol.commands import (
     SingleStep,
     Undo,
 )
+from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.moments import Moment
 
 CHANGE_AT, UNDO_AT, END = 27, 45, 47
 
@@ -166,7 +166,7 @@ def test_a_fork_goes_on_like_the_run_it_came_from(never_changed, graphs, tmp_pat
         driver.send(SaveCheckpoint("fork-here"))
         driver.until(lambda item: isinstance(item, events.CheckpointSaved) and item.name == "fork-here")
         arrays, meta = record.load_checkpoint("fork-here")
-        moment = Moment.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
+        moment = RunState.from_checkpoint("fork-here", arrays, meta, driver.run.spec.plan)
     fork = Driver(driver.run.fork(moment, steps=END))
     assert fork.run.step == 20
     with fork:

@@ -7,8 +7,8 @@ from qatviz.metric import ACCURACY
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
-from qatviz.training import evaluation
-from qatviz.training.evaluation import LARGEST_PIECE, Evaluation, piece_size
+from qatviz.training import measuring
+from qatviz.training.measuring import LARGEST_PIECE, Evaluation, piece_size
 
 
 def large(side):
@@ -47,7 +47,7 @@ def test_the_larger_the_network_the_smaller_the_pieces(side, low, high):
 def test_pieces_of_any_size_have_the_same_result(monkeypatch):
     found = {}
     for size in (7, 100, 128):
-        monkeypatch.setattr(evaluation, "LARGEST_PIECE", size)
+        monkeypatch.setattr(measuring, "LARGEST_PIECE", size)
         graph = Counted(zoo.build("mlp", (28, 28, 1), 10))
         run, result = Evaluation(graph, ACCURACY, 100, 3), None
         while result is None:

@@ -1,0 +1,248 @@
+"""Carries out commands between two training steps, each answered once, in the order they were sent."""
+
+import time
+from bisect import bisect_left
+from dataclasses import replace
+from typing import Any, ClassVar, Dict, List, Optional, Tuple, Union
+
+from qatviz.errors import QatvizError, RunStateError
+from qatviz.protocol import commands as c
+from qatviz.protocol import events
+from qatviz.protocol.events import Change
+from qatviz.protocol.run_state import RunState
+from qatviz.protocol.schedule import Schedule, changed
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.telemetry.collector import Collector, Rewind
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.checkpointer import BEFORE_CHANGE, Checkpointer, checkpoint_name
+from qatviz.training.control import Control
+from qatviz.training.inbox import Sent
+from qatviz.training.live_run import LiveRun
+from qatviz.training.measuring import Measuring
+from qatviz.training.recovery import Recovery
+from qatviz.training.state_store import StateStore
+
+#: A command, and what it changed, or why it was refused.
+Answer = Tuple[Sent, Union[Tuple[Change, ...], QatvizError]]
+
+
+class CommandExecutor:
+    """Adopts settings, sets the run to other states, and answers every command.
+
+    Parameters
+    ----------
+    live : LiveRun
+    measuring : Measuring
+    control : Control
+    recovery : Recovery
+    checkpointer : Checkpointer
+    collector : Collector
+        Receives events, and where the run is set to another state.
+    record : RunRecord, optional
+        Where checkpoints that are not in memory are read from.
+    schedule : Schedule
+        Commands that are carried out at given steps.
+    """
+
+    def __init__(
+        self,
+        live: LiveRun,
+        measuring: Measuring,
+        control: Control,
+        recovery: Recovery,
+        checkpointer: Checkpointer,
+        collector: Collector,
+        record: Optional[RunRecord],
+        schedule: Schedule,
+    ):
+        self._live, self._measuring, self._control = live, measuring, control
+        self._recovery, self._checkpointer = recovery, checkpointer
+        self._collector, self._record = collector, record
+        self._states = StateStore()
+        self._schedule = sorted(schedule, key=lambda item: item[0])
+        self._schedule_steps = [step for step, _ in self._schedule]
+        # What the schedule says of the step a run is resumed at was done before, or is done now; twice does no harm.
+        self._scheduled = bisect_left(self._schedule_steps, live.step)
+
+    def due(self) -> List[Sent]:
+        """Return the commands of the schedule whose step has come, each once."""
+        due = []
+        while self._scheduled < len(self._schedule) and self._schedule_steps[self._scheduled] <= self._live.step:
+            due.append(Sent(0, self._schedule[self._scheduled][1]))
+            self._scheduled += 1
+        return due
+
+    def carry_out(self, waiting: List[Sent]) -> None:
+        """Carry out commands in order; changes of settings that follow each other are adopted in one call."""
+        if not waiting:
+            return
+        book: SettingsBook = self._live.book
+        answers: List[Answer] = []
+        for sent in waiting:
+            try:
+                if isinstance(sent.command, (c.ChangeSettings, c.ApplyPreset)):
+                    book, changes = changed(book, sent.command)
+                    answers.append((sent, changes))
+                    continue
+                self._adopt(book, answers)
+                answers = []
+                handler = self._HANDLERS.get(type(sent.command))
+                if handler is None:
+                    raise RunStateError(
+                        f"{sent.command.describe()}: there is no such command; there are "
+                        f"{', '.join(kind.__name__ for kind in self._HANDLERS)}"
+                    )
+                handler(self, sent)
+                book = self._live.book
+            except QatvizError as error:
+                answers.append((sent, error))
+        self._adopt(book, answers)
+
+    def set_to(self, state: RunState) -> None:
+        """Set the run to another state, from which it continues on a new branch."""
+        self._measuring.drop_evaluation()  # it speaks of a state that was left
+        self._recovery.propose(state)
+        self._live.set_to(state)
+        # The schedule's changes at this very step are part of what was left: going back must not bring them again.
+        self._scheduled = bisect_left(self._schedule_steps, state.step + 1)
+        self._collector.put(Rewind(state.step, state.branch))
+        self._control.report_state()
+        self._measuring.hurry()
+
+    def _adopt(self, book: SettingsBook, answers: List[Answer]) -> None:
+        """Let ``book`` take effect before the next step, keep the state that it replaces, then answer in order."""
+        live, name = self._live, ""
+        if book != live.book:
+            last = [sent for sent, outcome in answers if isinstance(outcome, tuple) and outcome][-1]
+            name = checkpoint_name(BEFORE_CHANGE, live.step, last.sequence)
+            self._replace_book(book, live.capture(name, "before " + last.command.describe()))
+        for sent, outcome in answers:
+            if isinstance(outcome, QatvizError):
+                live.emit(events.CommandRejected(live.step, sent.sequence, sent.command.describe(), str(outcome)))
+            else:
+                self._applied(sent, outcome, name if outcome else "")
+
+    def _replace_book(self, book: SettingsBook, before: RunState) -> None:
+        live = self._live
+        self._states.push_undo(before)
+        self._checkpointer.save(before)
+        held_anew = live.adopt(book)
+        # Going back after a bad step should not take back a change with which steps could be taken.
+        arrays = live.graph.read_state() if held_anew else before.arrays
+        self._recovery.propose(replace(before, book=book, arrays=arrays, name="good", reason="after a change"))
+        now = time.perf_counter()
+        self._recovery.hurry(now)
+        if book.quantizers != before.book.quantizers:  # what was changed is looked at
+            self._measuring.is_snapshot_wanted = self._control.is_paused
+            self._measuring.hurry()
+        self._checkpointer.shorten_interval(now, book.run.checkpoint_interval)
+
+    def _applied(self, sent: Sent, changes: Tuple[Change, ...] = (), checkpoint: str = "") -> None:
+        self._live.emit(
+            events.CommandApplied(self._live.step, sent.sequence, sent.command.describe(), changes, checkpoint)
+        )
+
+    # One method for each kind of command
+
+    def _on_pause(self, sent: Sent) -> None:
+        self._applied(sent)
+        if not self._control.is_paused or self._control.is_single_stepping:
+            self._control.pause("asked to")
+
+    def _on_resume(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._control.proceed()
+
+    def _on_single_step(self, sent: Sent) -> None:
+        count = sent.command.count
+        if isinstance(count, bool) or not isinstance(count, int) or count < 1:
+            raise RunStateError(f"SingleStep: count is {count!r}: expected a whole number of at least 1")
+        self._applied(sent)
+        self._control.proceed(count)
+
+    def _on_evaluate(self, sent: Sent) -> None:
+        self._applied(sent)
+        if not self._measuring.is_evaluating:
+            self._measuring.begin_evaluation()
+
+    def _on_take_snapshot(self, sent: Sent) -> None:
+        self._applied(sent)
+        self._measuring.take_snapshot()
+
+    def _on_inspect_tensor(self, sent: Sent) -> None:
+        self._measuring.inspect(sent.command.tensor)
+        self._on_take_snapshot(sent)
+
+    def _on_save_checkpoint(self, sent: Sent) -> None:
+        live = self._live
+        state = live.capture(sent.command.name or checkpoint_name("step", live.step), "asked for")
+        self._states.keep(state)
+        self._checkpointer.save(state)
+        self._applied(sent, checkpoint=state.name)
+        if self._record is None:
+            live.emit(events.CheckpointSaved(live.step, state.name, state.reason))
+
+    def _on_restore_checkpoint(self, sent: Sent) -> None:
+        state = self._find(sent.command.name)
+        name = checkpoint_name(BEFORE_CHANGE, self._live.step, sent.sequence)
+        self._states.push_undo(self._live.capture(name, "before restoring"))
+        self._jump(sent, state, "restored")
+
+    def _on_undo(self, sent: Sent) -> None:
+        left = self._live.capture(checkpoint_name("undone", self._live.step, sent.sequence), "undone")
+        self._jump(sent, self._states.undo(left), "undo")
+
+    def _on_redo(self, sent: Sent) -> None:
+        left = self._live.capture(checkpoint_name("redone", self._live.step, sent.sequence), "redone")
+        self._jump(sent, self._states.redo(left), "redo")
+
+    def _on_set_steps(self, sent: Sent) -> None:
+        steps = sent.command.steps
+        if steps is not None and (isinstance(steps, bool) or not isinstance(steps, int) or steps < 0):
+            raise RunStateError(f"SetSteps: steps is {steps!r}: expected a whole number of at least 0, or None")
+        self._control.total = steps
+        self._applied(sent)
+        self._live.emit(events.Planned(self._live.step, steps))
+
+    def _on_stop(self, sent: Sent) -> None:
+        self._control.is_stopping = True
+        self._applied(sent)
+
+    _HANDLERS: ClassVar[Dict[Any, Any]] = {
+        c.Pause: _on_pause,
+        c.Resume: _on_resume,
+        c.SingleStep: _on_single_step,
+        c.Evaluate: _on_evaluate,
+        c.TakeSnapshot: _on_take_snapshot,
+        c.InspectTensor: _on_inspect_tensor,
+        c.SaveCheckpoint: _on_save_checkpoint,
+        c.RestoreCheckpoint: _on_restore_checkpoint,
+        c.Undo: _on_undo,
+        c.Redo: _on_redo,
+        c.SetSteps: _on_set_steps,
+        c.Stop: _on_stop,
+    }
+
+    def _find(self, name: str) -> RunState:
+        """Return the checkpoint of this name, from memory or from the record."""
+        state = self._states.named(name)
+        if state is not None:
+            return state
+        if self._record is None:
+            raise RunStateError(
+                f"there is no checkpoint {name!r}; there are {', '.join(self._states.names()) or 'none'}"
+            )
+        arrays, meta = self._record.load_checkpoint(name)
+        state = RunState.from_checkpoint(name, arrays, meta, self._live.plan)
+        self._live.graph.check_state(name, arrays)
+        return state
+
+    def _jump(self, sent: Sent, state: RunState, reason: str) -> None:
+        """Set the run to ``state`` as a command asked for, and answer."""
+        left = self._live.step
+        changes = self._live.book.differences(state.book)
+        self.set_to(state)
+        self._applied(sent, changes)
+        self._live.emit(events.Restored(state.step, state.name, reason, left, changes))
+        if self._control.is_paused:
+            self._measuring.take_snapshot()

@@ -1,0 +1,111 @@
+"""What is trained at present: the graph, and the settings, step and branch that its variables are at."""
+
+import time
+from typing import Any, Callable, List, Optional, Tuple
+
+from qatviz.data import BatchSchedule
+from qatviz.protocol.events import Event, SettingsActivated
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.run_state import RunState
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.quant import live_state
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.range_policy import KEEP, actions_at_step, actions_on_change, held_ranges
+
+
+class LiveRun:
+    """The state of the graph's variables, which it changes, copies and replaces.
+
+    Parameters
+    ----------
+    graph : TrainingGraph
+    spec : RunSpec
+        The graph is set to its ``start``, or to a state that no step was taken from.
+    branch : int
+        The branch that the run begins on.
+    emit : callable
+        Called with each event.
+
+    Attributes
+    ----------
+    step : int
+        Number of training steps complete.
+    seconds : float
+        Training time so far.
+    book : SettingsBook
+        Settings in effect.
+    """
+
+    def __init__(self, graph: TrainingGraph, spec: RunSpec, branch: int, emit: Callable[[Event], None]):
+        self.graph, self.plan, self.emit = graph, spec.plan, emit
+        self._layout = graph.layout
+        self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
+        self._branch = self._newest_branch = branch
+        start = spec.start
+        if start is not None:
+            graph.check_state(start.name, start.arrays)
+        self.step, self.seconds = (start.step, start.seconds) if start else (0, 0.0)
+        self.book = start.book if start else spec.book
+        self._write_settings()
+        graph.write_state(start.arrays if start else graph.initial_state(self.book.run, spec.parameters))
+        if start is None:
+            graph.calibrate(self._batches.indices(0))
+            self._hold_ranges(actions_on_change(self._layout, None, self.book))
+
+    def train_step(self) -> Tuple[float, Any]:
+        """Take one training step; return its loss and raw measures.
+
+        Raises
+        ------
+        NonFiniteLoss
+            Then no variable was changed.
+        """
+        started = time.perf_counter()
+        if self.step == self._next_activation:
+            self._activate()
+        if self.step:
+            self._hold_ranges(actions_at_step(self._layout, self.book, self.step))
+        result = self.graph.step(self._batches.indices(self.step), self.step)
+        self.step += 1
+        self.seconds += time.perf_counter() - started
+        return result
+
+    def adopt(self, book: SettingsBook) -> bool:
+        """Let ``book`` take effect before the next step; return whether ranges were captured or searched."""
+        old, self.book = self.book, book
+        self._write_settings()
+        return self._hold_ranges(actions_on_change(self._layout, old, book))
+
+    def capture(self, name: str, reason: str) -> RunState:
+        """Return a copy of the present state."""
+        return RunState(self.step, self.seconds, self.book, self.graph.read_state(), name, reason, self._branch)
+
+    def set_to(self, state: RunState) -> None:
+        """Replace the present state; what follows belongs to a new branch."""
+        self.step, self.seconds, self.book = state.step, state.seconds, state.book
+        self.graph.write_state(state.arrays)
+        self._write_settings()
+        self._newest_branch += 1
+        self._branch = self._newest_branch
+
+    def _write_settings(self) -> None:
+        self.graph.write_settings(self.book.quantizers, self.book.run, self.step)
+        self._next_activation: Optional[int] = live_state.next_activation(self.book.quantizers, self.step)
+
+    def _activate(self) -> None:
+        """Switch on the quantizers whose ``quant_delay`` ends here."""
+        names = [
+            t.name
+            for t in self.plan.tensors
+            if self.book.of(t.name).is_active(self.step) and not self.book.of(t.name).is_active(self.step - 1)
+        ]
+        self._write_settings()
+        self.emit(SettingsActivated(self.step, tuple(names)))
+
+    def _hold_ranges(self, actions: List[int]) -> bool:
+        """Capture and search held ranges; return whether there was one to be."""
+        if all(action == KEEP for action in actions):
+            return False
+        held = held_ranges(self._layout, self.book, actions, self.graph.read_weights(), self.graph.read_held_ranges())
+        self.graph.write_held_ranges(held)
+        return True

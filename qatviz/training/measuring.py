@@ -1,0 +1,143 @@
+"""When and how the present state is measured: snapshots with their histograms, and evaluations on held-out data."""
+
+import time
+from typing import Any, Callable, Dict, Iterator, Optional, Set
+
+import numpy as np
+
+from qatviz.metric import WAYS, Metric
+from qatviz.network.graph import Network
+from qatviz.protocol.events import Evaluated
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.snapshots import TensorValues, read_only
+from qatviz.settings import RUN_SETTINGS
+from qatviz.training.graph import TrainingGraph
+from qatviz.training.live_run import LiveRun
+from qatviz.training.pace import SnapshotPace
+from qatviz.training.snapshot import make_snapshot
+
+#: Snapshots use at most this fraction of wall time, except right after a change; proportionally more where they are
+#: wanted more often than by default.
+SNAPSHOT_SHARE = 1 / 75
+#: Whether weights and activations are quantized in each evaluation.
+EVALUATIONS = dict(zip(WAYS, ((False, False), (True, False), (False, True), (True, True))))
+#: Limits of one piece of an evaluation, in examples and in multiplications: small enough for a command to wait no
+#: longer than for some steps, or for a third of a second with a large network.
+LARGEST_PIECE, _PIECE_MACS = 128, 2 * 10**9
+
+
+class Measuring:
+    """Snapshots and evaluations of a run.
+
+    Parameters
+    ----------
+    live : LiveRun
+    spec : RunSpec
+    put : callable
+        Called with each snapshot, and with the values of each tensor that was inspected.
+
+    Attributes
+    ----------
+    is_snapshot_wanted : bool
+        Whether a paused run should take another snapshot: what it shows has changed since the last one.
+    """
+
+    def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
+        self._live, self._spec, self._put = live, spec, put
+        self._evaluation: Optional[Evaluation] = None
+        self._inspected: Set[str] = set()
+        self.is_snapshot_wanted = False
+        self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE)
+
+    # Snapshots
+
+    def is_snapshot_due(self, now: float) -> bool:
+        """Whether it is time for another snapshot."""
+        return self._pace.is_due(now)
+
+    def hurry(self) -> None:
+        """Take the next snapshot as soon as the interval allows: there is something new to see."""
+        self._pace.hurry(self._live.book.run.snapshot_interval)
+
+    def inspect(self, tensor: str) -> None:
+        """Send the float values of a tensor with the next snapshot; :class:`NetworkError` if there is none such."""
+        self._inspected.add(self._spec.plan.tensor(tensor).name)
+
+    def take_snapshot(self) -> None:
+        """Measure the present state."""
+        self.is_snapshot_wanted = False
+        live, graph = self._live, self._live.graph
+        started = time.perf_counter()
+        with graph.published(put_back=self.is_evaluating):
+            self._put(make_snapshot(graph.snapshot(), live.book, live.step, live.seconds))
+            for name in sorted(self._inspected):
+                self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
+        self._inspected.clear()
+        interval = live.book.run.snapshot_interval
+        rest_share = min(1.0, interval / RUN_SETTINGS["snapshot_interval"].default)
+        self._pace.done(started, time.perf_counter(), interval, rest_share)
+
+    # Evaluations
+
+    @property
+    def is_evaluating(self) -> bool:
+        """Whether an evaluation is under way."""
+        return self._evaluation is not None
+
+    def begin_evaluation(self) -> None:
+        """Begin an evaluation of the present state; one that is under way is dropped."""
+        spec = self._spec
+        self._evaluation = Evaluation(self._live.graph, spec.metric, len(spec.dataset.x_test), self._live.step)
+
+    def advance_evaluation(self) -> None:
+        """Run a piece of the evaluation that is under way, and emit the result once all are done."""
+        assert self._evaluation is not None
+        result = self._evaluation.advance()
+        if result is not None:
+            self._evaluation = None
+            self._live.emit(result)
+
+    def drop_evaluation(self) -> None:
+        """Forget the evaluation that is under way, if there is one."""
+        self._evaluation = None
+
+
+class Evaluation:
+    """The metric on held-out data, four ways, a small piece at a time, so that training and commands continue.
+
+    It is one of the state that was published when it was made. Each :meth:`advance` runs one piece, of
+    :func:`piece_size` examples.
+    """
+
+    def __init__(self, graph: TrainingGraph, metric: Metric, num_examples: int, step: int):
+        self._graph, self._metric, self._num_examples, self._step = graph, metric, num_examples, step
+        self._piece, self._seconds = piece_size(graph.network), 0.0
+        self._scores: Dict[str, float] = {}
+        graph.publish()
+        self._pieces = self._run()
+
+    def advance(self) -> Optional[Evaluated]:
+        """Run a piece; return the result once all are done, else None."""
+        started = time.perf_counter()
+        done = next(self._pieces)
+        self._seconds += time.perf_counter() - started
+        if not done:
+            return None
+        return Evaluated(self._step, dict(self._scores), self._num_examples, self._seconds, self._metric.name)
+
+    def _run(self) -> Iterator[bool]:
+        last = list(EVALUATIONS)[-1]
+        for name, (weights, activations) in EVALUATIONS.items():
+            total = 0.0
+            for start in range(0, self._num_examples, self._piece):
+                end = min(start + self._piece, self._num_examples)
+                total += self._graph.total_score(np.arange(start, end, dtype=np.int32), weights, activations)
+                if end < self._num_examples:
+                    yield False
+            self._scores[name] = self._metric.of_mean(total / self._num_examples)
+            yield name == last
+
+
+def piece_size(network: Network) -> int:
+    """Return the number of examples that are evaluated at a time; the same for a network wherever it runs."""
+    return max(1, min(LARGEST_PIECE, _PIECE_MACS // max(network.macs, 1)))

@@ -1,0 +1,73 @@
+"""The states of a run that are kept in memory: for undo and redo, and checkpoints by name."""
+
+from collections import OrderedDict
+from typing import List, Optional
+
+from qatviz.errors import RunStateError
+from qatviz.protocol.run_state import RunState
+
+#: Memory limit of all states together; the oldest unnamed ones are dropped first.
+MEMORY_LIMIT_BYTES = 512 * 2**20
+#: Largest number of states kept for undo.
+UNDO_LIMIT = 32
+
+
+class StateStore:
+    """Undo and redo stacks, and checkpoints by name, within a memory limit."""
+
+    def __init__(self, memory_limit: int = MEMORY_LIMIT_BYTES, undo_limit: int = UNDO_LIMIT):
+        self._memory_limit, self._undo_limit = memory_limit, undo_limit
+        self._undo: List[RunState] = []
+        self._redo: List[RunState] = []
+        self._named: OrderedDict[str, RunState] = OrderedDict()
+
+    def push_undo(self, state: RunState) -> None:
+        """Keep the state that a change replaces; what was undone before can no longer be redone."""
+        self._undo.append(state)
+        self._redo.clear()
+        self._trim()
+
+    def undo(self, present: RunState) -> RunState:
+        """Return the state before the last change, and keep ``present`` for :meth:`redo`."""
+        if not self._undo:
+            raise RunStateError("there is nothing to undo")
+        self._redo.append(present)
+        return self._undo.pop()
+
+    def redo(self, present: RunState) -> RunState:
+        """Return the state that the last :meth:`undo` left, and keep ``present`` for :meth:`undo`."""
+        if not self._redo:
+            raise RunStateError("there is nothing to redo")
+        self._undo.append(present)
+        return self._redo.pop()
+
+    @property
+    def undoable(self) -> Optional[RunState]:
+        """The state that :meth:`undo` would return, or None."""
+        return self._undo[-1] if self._undo else None
+
+    def keep(self, state: RunState) -> None:
+        """Keep a checkpoint by its name; one of the same name is replaced."""
+        self._named[state.name] = state
+        self._trim()
+
+    def named(self, name: str) -> Optional[RunState]:
+        """Return the checkpoint of this name, if it is in memory, also one kept for undo or redo."""
+        known = {state.name: state for state in self._redo + self._undo}
+        known.update(self._named)
+        return known.get(name)
+
+    def names(self) -> List[str]:
+        """Return the names of all checkpoints that can be restored by name."""
+        return list(self._named) + [state.name for state in self._undo]
+
+    def _trim(self) -> None:
+        del self._undo[: max(0, len(self._undo) - self._undo_limit)]
+        # The newest undo state always stays: a change must be revocable however large the network is.
+        while len(self._undo) > 1 and self._nbytes() > self._memory_limit:
+            del self._undo[0]
+        while len(self._named) > 1 and self._nbytes() > self._memory_limit:
+            self._named.popitem(last=False)
+
+    def _nbytes(self) -> int:
+        return sum(state.nbytes for state in [*self._undo, *self._redo, *self._named.values()])
