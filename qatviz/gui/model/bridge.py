@@ -1,6 +1,4 @@
-"""From the run's thread to the window: a timer empties the run's channel and hands the news to the model, once a
-frame.
-"""
+"""Timer that moves news from the run's channel to the window's model, once a frame."""
 
 from typing import Any, Optional
 
@@ -11,13 +9,13 @@ from qatviz.gui.model.run_model import STATE, RunModel
 
 
 class Bridge(QtCore.QObject):
-    """Polls a run on the GUI thread; the run is asked nothing that could block.
+    """Poller of a run on the GUI thread; it never calls anything that could block.
 
     Parameters
     ----------
     model : RunModel
     frames : Frames
-        Ticked after the news are in, so that what is drawn is the newest.
+        Ticked after the model is up to date, so that panels draw the newest state.
     """
 
     def __init__(self, model: RunModel, frames: Frames, parent: Optional[QtCore.QObject] = None):
@@ -36,20 +34,18 @@ class Bridge(QtCore.QObject):
         self._timer.stop()
 
     def tick(self) -> None:
-        """Take what is new, and draw what is due."""
+        """Update the model, then the panels that are due."""
         run = self._model.run
         if run is not None:
             self._model.take(run.drain())
             if (run, run.state) != (self._run, self._state):
                 self._run, self._state = run, run.state
                 self._model.changed.emit(STATE)
-        self._notice_user()
+        self._detect_interaction()
         self._frames.tick()
 
-    def _notice_user(self) -> None:
-        """A pointer that moves over the window, or a button that is held. An event filter would tell as well, but be
-        called, and need the interpreter lock, for each of thousands of events a second.
-        """
+    def _detect_interaction(self) -> None:
+        # Polled, because an event filter would be called, and take the interpreter lock, thousands of times a second.
         pointer = (QtGui.QCursor.pos(), QtWidgets.QApplication.mouseButtons())
         if pointer != self._pointer and QtWidgets.QApplication.activeWindow() is not None:
             self._frames.touch()

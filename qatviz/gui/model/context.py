@@ -1,4 +1,4 @@
-"""What panels are given."""
+"""Context of a panel."""
 
 from typing import NamedTuple
 
@@ -10,7 +10,7 @@ from qatviz.gui.widgets.theme import Theme
 
 
 class Context(NamedTuple):
-    """The run, the way to change it, how things look, and what is remembered between sessions."""
+    """Model of the run, pending edits, theme, and the settings remembered between sessions."""
 
     model: RunModel
     edits: Edits

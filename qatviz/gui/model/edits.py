@@ -1,7 +1,7 @@
-"""Changes of settings on their way from a control to the run: at once (live) or collected (hold), with undo and redo.
+"""Pending edits of settings: sent at once (live) or on request (hold), with undo and redo.
 
-A control says what it wants; the run says what is in effect. In between, a change is *pending*: the controls show it,
-the plots draw its ghost. Undo here restores settings; setting the run itself back is a command of its own.
+An edit is *pending* from the moment the user makes it until the run reports it as applied: controls show it, plots draw
+its ghost. Undo here restores settings only; restoring the state of the run is a command of its own.
 """
 
 from typing import Any, Dict, Iterable, List, Optional, Tuple
@@ -17,28 +17,27 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import RUN as RUN_PREFIX
 
 LIVE, HOLD = "live", "hold"
-#: Edits wait this long for the next one before they are sent: turns of a wheel are one change. Drags and keys that are
-#: held are one change however long they take (:meth:`Edits.set_dragging`), so this can be well below the 100 ms that a
-#: user notices.
+#: Delay (ms) before an edit is sent, so that several turns of the wheel become one change. A drag or a key that is held
+#: is one change however long it takes (:meth:`Edits.set_dragging`), so this is well below the 100 ms that users notice.
 DEBOUNCE_MS = 40
 
 Key = Tuple[str, str]
 
 
 class Edits(QtCore.QObject):
-    """Collects edits of settings and sends them to the run of ``model``.
+    """Pending edits of settings for the run of ``model``.
 
     Attributes
     ----------
     mode : str
-        ``live``: an edit is sent by itself, a moment after the last; ``hold``: edits wait for :meth:`apply`.
+        ``live``: edits are sent automatically after a short delay; ``hold``: edits wait for :meth:`apply`.
     pending : dict of (tensor or "run", setting) to value
-        What is wanted and not yet in effect; sent or not.
+        Values not yet in effect, whether sent or not.
     """
 
-    #: What is pending, or the mode, or what can be undone, has changed.
+    #: Emitted when the pending edits, the mode or the undo stack have changed.
     changed = QtCore.pyqtSignal()
-    #: The run refused a change, or could not be asked: a sentence for the user.
+    #: Emitted with a message when the run rejects a change or cannot take commands.
     refused = QtCore.pyqtSignal(str)
 
     def __init__(self, model: RunModel, parent: Optional[QtCore.QObject] = None):
@@ -57,17 +56,17 @@ class Edits(QtCore.QObject):
         model.changed.connect(self._on_model_changed)
         model.happened.connect(self._on_event)
 
-    # What the user does
+    # User actions
 
     def set_mode(self, mode: str) -> None:
-        """``live`` or ``hold``; what is pending is sent when going live."""
+        """Set the mode, ``live`` or ``hold``; switching to live sends all pending edits."""
         self.mode = mode
         if mode == LIVE and self.unsent:
             self.apply()
         self.changed.emit()
 
     def edit(self, tensors: Iterable[str], setting: str, value: Any) -> None:
-        """Want ``setting`` of ``tensors`` (or of ``["run"]``) to be ``value``."""
+        """Request ``value`` for ``setting`` of ``tensors`` (or of ``["run"]``)."""
         for tensor in tensors:
             key = (tensor, setting)
             if self._in_effect(key) == value and not self._is_under_way(key):
@@ -79,9 +78,7 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def set_dragging(self, dragging: bool) -> None:
-        """While a control is being dragged (or a key held down) edits stay pending, however slow; its end sends them as
-        one.
-        """
+        """Keep edits pending while a control is dragged or a key is held; at its end, send them as one change."""
         self._dragging = dragging
         if dragging:
             self._timer.stop()
@@ -89,7 +86,7 @@ class Edits(QtCore.QObject):
             self._timer.start()
 
     def apply(self) -> None:
-        """Send what is pending and was not sent yet, as one change."""
+        """Send all unsent edits as one change."""
         self._timer.stop()
         unsent = self.unsent
         if unsent:
@@ -102,8 +99,9 @@ class Edits(QtCore.QObject):
         self.changed.emit()
 
     def apply_preset(self, preset: str, tensors: Optional[Iterable[str]] = None) -> None:
-        """Give quantizers (those of ``tensors``; by default all) a preset, at once in live mode; in hold mode its
-        differences become pending.
+        """Apply a preset to the quantizers of ``tensors`` (default: all).
+
+        Live mode applies it at once; in hold mode the settings that differ become pending.
         """
         chosen = {tensor.name for tensor in self._model.tensors}
         chosen = chosen if tensors is None else chosen & set(tensors)
@@ -119,24 +117,25 @@ class Edits(QtCore.QObject):
             self.apply()
 
     def discard(self) -> None:
-        """Forget what is pending and was not sent."""
+        """Discard all unsent edits."""
         self._timer.stop()
         for key in self.unsent:
             del self.pending[key]
         self.changed.emit()
 
     def undo(self) -> None:
-        """Restore the settings that the last change replaced; training goes on from where it is."""
+        """Restore the settings that the last change replaced; the state of the run stays."""
         self._move(self._undo, "undo")
 
     def redo(self) -> None:
+        """Apply the change that was undone last."""
         self._move(self._redo, "redo")
 
-    # What controls and plots ask
+    # Queries of controls and plots
 
     @property
     def unsent(self) -> Dict[Key, Any]:
-        """What is pending and waits for :meth:`apply`."""
+        """Pending edits that wait for :meth:`apply`."""
         return {
             key: value
             for key, value in self.pending.items()
@@ -152,24 +151,25 @@ class Edits(QtCore.QObject):
         return bool(self._redo) and not self._moving
 
     def describe_undo(self) -> str:
-        """What undo would restore, or an empty text."""
+        """Describe the change that undo would revert; empty if there is none."""
         return describe(self._undo[-1]) if self._undo else ""
 
     def describe_redo(self) -> str:
+        """Describe the change that redo would apply; empty if there is none."""
         return describe(self._redo[-1]) if self._redo else ""
 
     def value(self, tensor: str, setting: str) -> Any:
-        """What is wanted: the pending value, else the one in effect."""
+        """Return the pending value, or the one in effect if none is pending."""
         return self.pending.get((tensor, setting), self._in_effect((tensor, setting)))
 
     def is_pending(self, tensor: str, setting: str) -> bool:
         return (tensor, setting) in self.pending
 
     def pending_book(self) -> Optional[SettingsBook]:
-        """The settings as they would be; None where nothing is pending."""
+        """Return the settings with all pending edits; None if nothing is pending."""
         if not self.pending or self._model.book is None:
             return None
-        # Every plot asks, for every tensor: the answer is kept until something else is pending or in effect.
+        # Every plot asks for every tensor, so the result is cached.
         wanted, book, kept = dict(self.pending), self._model.book, self._pending_book
         if kept is None or kept[0] is not book or kept[1] != wanted:
             assignments = [("{}.{}".format(*key), value) for key, value in wanted.items()]
@@ -211,9 +211,10 @@ class Edits(QtCore.QObject):
                 self._remember(event.changes, direction)
             self.changed.emit()
         elif isinstance(event, events.Restored):
-            # The settings are the moment's: what would be undone is not what is in effect any more.
-            for memory in (self._undo, self._redo, self._moving):
-                memory.clear()
+            # All settings were replaced, so the undo stack no longer applies.
+            self._undo.clear()
+            self._redo.clear()
+            self._moving.clear()
             self.changed.emit()
         elif isinstance(event, events.ENDINGS):
             self.pending.clear()
@@ -222,32 +223,35 @@ class Edits(QtCore.QObject):
             self.changed.emit()
 
     def _remember(self, changes: Tuple[events.Change, ...], direction: str) -> None:
-        # A change that came between may have emptied the stack.
+        # A change in between may have emptied the stack.
         if direction:
             del (self._undo if direction == "undo" else self._redo)[-1:]
         else:
             self._redo.clear()
-        if changes:  # else another change had restored those settings before
+        if changes:  # empty if another change had already restored these settings
             (self._redo if direction == "undo" else self._undo).append(changes)
 
     def _on_model_changed(self, topic: str) -> None:
         if topic == RUN:
-            for memory in (self.pending, self._sent, self._undo, self._redo, self._moving):
-                memory.clear()
+            self.pending.clear()
+            self._sent.clear()
+            self._undo.clear()
+            self._redo.clear()
+            self._moving.clear()
             self._timer.stop()
         if topic in (RUN, SETTINGS):
             self.changed.emit()
 
 
 class _Nothing:
-    """Equal to no value of a setting."""
+    """Marker that equals no value of a setting."""
 
 
 _NOTHING = _Nothing()
 
 
 def describe(changes: Tuple[events.Change, ...]) -> str:
-    """A change in one line: ``conv1.weights.num_bits 8 → 4``, and how many more."""
+    """Return the first change and the number of others: ``conv1.weights.num_bits 8 → 4 and 3 more``."""
     if not changes:
         return ""
     text = change_words(changes[0])

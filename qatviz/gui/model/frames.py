@@ -1,7 +1,7 @@
-"""When panels are drawn: the newest state once, only what is visible and out of date, and never at the run's expense.
+"""Scheduler that draws visible, outdated panels without slowing down training.
 
 Drawing holds the interpreter lock, which the training thread needs between two steps. So the window spends a fixed
-share of the time on drawing, and more of it only while the user does something.
+fraction of the time on drawing, and a larger one only while the user interacts.
 """
 
 import time
@@ -12,24 +12,24 @@ from PyQt5 import QtCore
 
 from qatviz.gui.widgets.panel import Panel
 
-#: Milliseconds between two looks at what is new.
+#: Interval (ms) at which the window polls the run.
 TICK_MS = 16
-#: Part of the time that goes into drawing while the user only watches; and for a while after a touch.
+#: Fraction of the time spent on drawing while the user only watches, and for TOUCHED_S seconds after an interaction.
 WATCHING_SHARE, TOUCHED_SHARE = 0.06, 0.5
 TOUCHED_S = 0.7
-#: No rest is longer: a drawing that was held up once by something else does not leave the window as it is for seconds.
+#: Longest pause (s), so that one slow drawing does not freeze the window for seconds.
 LONGEST_REST_S = 1.5
-#: A tick goes on to the next panel only if both are drawn and painted within this time, as far as is known.
+#: A tick draws a further panel only if all are expected to be drawn and painted within this time.
 TICK_BUDGET_S = 0.008
-#: Weight of the newest drawing of a panel in what it is expected to take.
+#: Weight of the newest drawing in the moving average of a panel's drawing time.
 _NEWEST = 0.3
 
 
 class Frames(QtCore.QObject):
-    """Draws panels in turn.
+    """Scheduler of panel updates.
 
-    Each tick draws panels that are visible and out of date, the one that waited longest first, until the tick's budget
-    is spent; then it rests until drawing has taken no more than its share of the time.
+    Each tick updates visible, outdated panels, the one that has waited longest first, until the budget is spent; then
+    it pauses until drawing has taken no more than its fraction of the time.
     """
 
     def __init__(self, parent: QtCore.QObject = None, clock=time.perf_counter):
@@ -39,19 +39,20 @@ class Frames(QtCore.QObject):
         self._rest_until = self._touched_until = 0.0
         self._drawn: Deque[float] = deque(maxlen=200)
         self._expected: Dict[Panel, float] = {}
-        #: What the last tick drew and Qt has not painted yet, with the seconds it took.
+        #: Panels that the last tick updated and Qt has not painted yet, with the seconds their update took.
         self._unpainted: List[Tuple[Panel, float]] = []
 
     def add(self, panel: Panel) -> None:
+        """Schedule updates of ``panel``."""
         self._panels.append(panel)
 
     def touch(self) -> None:
-        """The user did something: what follows from it is drawn without delay."""
+        """Draw without delay for a while, because the user has interacted."""
         self._touched_until = self._clock() + TOUCHED_S
         self._rest_until = 0.0
 
     def tick(self) -> int:
-        """Draw what is due; how many panels were drawn."""
+        """Update panels that are due; return the number of panels updated."""
         started = now = self._clock()
         if now < self._rest_until:
             return 0
@@ -63,7 +64,7 @@ class Frames(QtCore.QObject):
             begun = self._clock()
             panel.refresh()
             self._panels.remove(panel)
-            self._panels.append(panel)  # the next time, others go first
+            self._panels.append(panel)  # the others come first next time
             now = self._clock()
             spent += max(expected, now - begun)
             self._unpainted.append((panel, now - begun))
@@ -73,13 +74,13 @@ class Frames(QtCore.QObject):
         return len(self._unpainted)
 
     def draw_all(self) -> None:
-        """Draw all that is due, whatever it takes: a window that is about to be shown is shown as it is meant to be."""
+        """Update all panels that are due regardless of the budget, for a window that is about to be shown."""
         for panel in self._panels:
             if panel.is_due():
                 panel.refresh()
 
     def painted(self, seconds: float) -> None:
-        """Time that Qt took to paint, later, what a tick has drawn: it counts, too."""
+        """Count the time that Qt took to paint the panels of the last tick."""
         for panel, drawing in self._unpainted:
             took = drawing + seconds / len(self._unpainted)
             before = self._expected.get(panel, took)
@@ -88,13 +89,13 @@ class Frames(QtCore.QObject):
         self._rest_for(seconds)
 
     def _rest_for(self, seconds: float) -> None:
-        """Rest until so much drawing is no more than its share."""
+        """Pause until ``seconds`` of drawing are no more than their fraction of the time."""
         now = self._clock()
         share = TOUCHED_SHARE if now < self._touched_until else WATCHING_SHARE
         rest = max(self._rest_until, now) + seconds * (1 / share - 1)
         self._rest_until = min(rest, now + LONGEST_REST_S)
 
     def frames_per_second(self) -> float:
-        """Of the last two seconds."""
+        """Return the number of ticks per second that drew something, over the last two seconds."""
         now = self._clock()
         return sum(1 for at in self._drawn if at > now - 2.0) / 2.0

@@ -1,4 +1,4 @@
-"""The ghost: what the pending settings would make of a tensor, to be drawn over what is in effect."""
+"""Ghost: grid and error of a tensor under the pending settings, drawn over those in effect."""
 
 from dataclasses import dataclass, field, replace
 from typing import Optional, Tuple
@@ -17,32 +17,32 @@ from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import Range, min_max_range
 from qatviz.settings import FROZEN, MIN_MAX, PERCENTILE, WEIGHTS, QuantizerSettings
 
-#: Values of a tensor stand for its present ones for this long, in seconds of training.
+#: Maximum age of a tensor's values, in seconds of training.
 VALUES_LAST_S = 5.0
-#: Below this width the window of a grid is a poor account of the range that the grid was made for.
+#: Below this bit width a grid's representable range says little about the range that it was computed from.
 FINE_BITS = 6
-#: Of each model: by tensor, what its last ghost was made of, and the ghost.
-_REMEMBERED: WeakKeyDictionary = WeakKeyDictionary()
+#: Cache by model and tensor: the inputs of the last ghost, and the ghost.
+_CACHE: WeakKeyDictionary = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
 class Ghost:
-    """What pending settings would make of one tensor.
+    """Grid and error of one tensor under the pending settings.
 
     Attributes
     ----------
     tensor, settings
-        Which, and its settings as they would be.
+        The tensor and its pending settings.
     active : bool
-        Whether it would be quantized; if not, it has no grid to draw.
+        Whether it would be quantized.
     grid : AffineGrid or None
-        ``scale`` and ``zero_point`` are ``[1]`` or ``[num_channels]``; None where not ``active``.
+        ``scale`` and ``zero_point`` are ``[1]`` or ``[num_channels]``; None if not ``active``.
     approximate : bool
-        Whether the values, or the range that the run would use, are known only about.
+        Whether the values, or the range that the run would use, are estimates.
     step : int
-        Step of the values that it is of.
+        Training step of the values.
     of_values : bool
-        Whether the grid follows from the tensor's values alone, not from the range that is in effect.
+        Whether the grid depends on the tensor's values alone, not on the range in effect.
     """
 
     tensor: QuantizedTensor
@@ -56,22 +56,22 @@ class Ghost:
 
     @property
     def low(self) -> float:
-        """Lower edge of the representable window (the widest of all channels); NaN where not ``active``."""
+        """Lower end of the representable range (over all channels); NaN if not ``active``."""
         return float(self.grid.minimum.min()) if self.active else float("nan")
 
     @property
     def high(self) -> float:
-        """Upper edge of the window; NaN where not ``active``."""
+        """Upper end of the representable range; NaN if not ``active``."""
         return float(self.grid.maximum.max()) if self.active else float("nan")
 
     @property
     def scale(self) -> float:
-        """The coarsest channel's; NaN where not ``active``."""
+        """Scale of the coarsest channel; NaN if not ``active``."""
         return float(self.grid.scale.max()) if self.active else float("nan")
 
     @property
     def measures(self) -> ErrorMeasures:
-        """The error there would be; computed when first asked for (12 ms for a million values)."""
+        """Error under the pending settings; computed on first access (12 ms for a million values)."""
         if "_measures" not in self.__dict__:
             found = pending.pending_measures(self._values, self.grid) if self.active else pending.IN_FLOAT
             object.__setattr__(self, "_measures", found)
@@ -79,20 +79,20 @@ class Ghost:
 
     @property
     def size_bits(self) -> int:
-        """Bits that the codes (or floats) would take."""
+        """Size in bits of the codes, or of the floats if not ``active``."""
         return pending.size_bits(self.tensor, self.settings, self.active)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
-    """The ghost of the tensor ``name``; None where nothing is pending that would change its grid, or nothing is known.
+    """Return the ghost of the tensor ``name``; None if no pending edit changes its grid, or there is no snapshot.
 
-    It is of the tensor's values where those were asked for lately (``model.values``), else of the newest snapshot's
-    histogram. Answers are remembered until something changes, so asking again costs nothing.
+    It is computed from the tensor's values if they are recent (``model.values``), otherwise from the newest snapshot's
+    histogram. Results are cached until an input changes.
     """
     book = edits.pending_book()
     if book is None:
-        # Ghosts hold on to values.
-        _REMEMBERED.pop(model, None)
+        # Ghosts keep values alive.
+        _CACHE.pop(model, None)
     if book is None or model.snapshot is None or name not in model.snapshot.histograms:
         return None
     wanted, present = _effective(model, book, name), _effective(model, model.book, name)
@@ -100,7 +100,7 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
         return None
     histogram, values = model.snapshot.histograms[name], fresh_values(model, name)
     inputs = (wanted, present, book.run.freeze_ranges, model.book.run.freeze_ranges)
-    known = _REMEMBERED.setdefault(model, {})
+    known = _CACHE.setdefault(model, {})
     if name in known:
         old_inputs, old_histogram, old_values, ghost = known[name]
         same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
@@ -112,7 +112,7 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
 
 
 def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
-    """The values ``[n, num_channels]`` of a tensor, if they were asked for and are not much older than its snapshot."""
+    """Return the values ``[n, num_channels]`` of a tensor if they are known and not much older than its snapshot."""
     known = model.values.get(name)
     if known is None or not known.values.size:
         return None
@@ -125,10 +125,10 @@ def fresh_values(model: RunModel, name: str) -> Optional[np.ndarray]:
 def present_range(
     tensor: QuantizedTensor, histogram: TensorHistogram, num_bits: int, settings: QuantizerSettings
 ) -> Tuple[Range, bool]:
-    """The range behind the grid that is in effect, and whether that is a guess.
+    """Return the range that the grid in effect was computed from, and whether it is an estimate.
 
-    A snapshot tells of the grid, whose window is the range widened to what the grid can have: to both sides where
-    symmetric, to a power of two. There the range of the values is taken instead where it is narrower.
+    A snapshot holds the grid only, whose representable range may be wider than the range behind it: symmetric about 0,
+    or rounded up to a power of two. In these cases the range of the values is used where it is narrower.
     """
     grid = AffineGrid(histogram.scale, histogram.zero_point, num_bits, settings.narrow_range)
     low, high = grid.minimum, grid.maximum
@@ -144,7 +144,7 @@ def present_range(
 
 
 def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[QuantizerSettings]:
-    """What of the settings of a tensor bears on its grid now; None where it is not quantized."""
+    """Return the settings of a tensor reduced to those that affect its grid now; None if it is not quantized."""
     settings = book.of(name)
     if not settings.is_active(model.step):
         return None
@@ -166,7 +166,7 @@ def _make(
     kept, guessed = present_range(tensor, histogram, model.snapshot.num_bits[model.plan.index(name)], now)
     of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not model.book.run.freeze_ranges
     if of_values:
-        # A range that is to be held from now on is that of the present values.
+        # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False
     held = book.run.freeze_ranges
     grid = pending.pending_grid(tensor, wanted, kept, values, held)

@@ -1,18 +1,18 @@
-"""The first columns of a table, which stay in sight when it is scrolled sideways."""
+"""Frozen first columns of a table, which stay visible when it is scrolled horizontally."""
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtCore import Qt
 
 from qatviz.gui.widgets.tables import set_up_table
 
-#: Of a narrow table the frozen columns would hide the others: they scroll with it where they take more of it than this.
+#: Fraction of the table's width above which the columns are not frozen, because they would hide the others.
 _LARGEST_SHARE = 0.6
 
 
 class FrozenColumns(QtWidgets.QTableView):
-    """A second view of the first ``count`` columns of ``table``, laid over them. It takes no focus.
+    """Second view of the first ``count`` columns of ``table``, placed over them; it takes no focus.
 
-    ``table`` has its model, delegate and sorting already; it says when its selection model or theme are others.
+    ``table`` must have its model, delegate and sorting; its owner calls :meth:`fit` when the theme changes.
     """
 
     def __init__(self, table: QtWidgets.QTableView, count: int):
@@ -48,7 +48,7 @@ class FrozenColumns(QtWidgets.QTableView):
         self.fit()
 
     def fit(self) -> None:
-        """Take the widths and the place of the columns that are frozen."""
+        """Copy widths and position of the frozen columns."""
         table = self._table
         for column in range(self._count):
             self.setColumnWidth(column, table.columnWidth(column))
@@ -79,14 +79,14 @@ class FrozenColumns(QtWidgets.QTableView):
         self._table.sortByColumn(column, Qt.DescendingOrder if descending else Qt.AscendingOrder)
 
     def _on_moved(self, *_: int) -> None:
-        """Frozen columns are the first."""
+        """Move the frozen columns back to the front."""
         header = self._table.horizontalHeader()
         for column in range(self._count):
             if header.visualIndex(column) != column:
                 header.moveSection(header.visualIndex(column), column)
 
     def showEvent(self, event: QtGui.QShowEvent) -> None:
-        # A style sheet gives a widget another palette when it is first shown.
+        # A style sheet replaces the palette when the widget is first shown.
         palette = QtGui.QPalette()
         for role in (QtGui.QPalette.Highlight, QtGui.QPalette.HighlightedText):
             palette.setColor(role, self._table.palette().color(role))
