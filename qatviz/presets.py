@@ -1,6 +1,6 @@
 """Named starting points for the settings of all quantizers of a network."""
 
-from typing import Any, Dict, NamedTuple
+from typing import Any, Dict, NamedTuple, Tuple
 
 from qatviz.errors import SettingError
 from qatviz.settings import MSE, WEIGHTS, QuantizerSettings, quantizer_settings
@@ -14,7 +14,7 @@ class Preset(NamedTuple):
     description: str
     weights: Dict[str, Any]
     activations: Dict[str, Any]
-    per_channel_kinds: tuple = ()
+    per_channel_kinds: Tuple[str, ...] = ()
 
 
 _CONVOLUTIONS = ("Conv2D", "DepthwiseConv2D")

@@ -142,7 +142,7 @@ class Setting:
         if self.type is int and value != int(value):
             return None
         low, high = (-math.inf if self.low is None else self.low), (math.inf if self.high is None else self.high)
-        return self.type(value) if low <= value <= high else None
+        return self.type(value) if low <= float(value) <= high else None
 
 
 def _bound(value: Optional[float]) -> str:
@@ -169,11 +169,13 @@ OPTIMIZERS = ("adam", "momentum", "sgd")
 _BOTH = KINDS
 
 
+@dataclass(frozen=True)
 class _Settings:
     """Base class of the records of settings."""
 
     def to_dict(self) -> Dict[str, Any]:
-        return asdict(self)
+        """Return the values by name, JSON-able."""
+        return dict(asdict(self))
 
 
 @dataclass(frozen=True)
@@ -276,7 +278,7 @@ class QuantizerSettings(_Settings):
     @property
     def num_codes(self) -> int:
         """Number of integer codes."""
-        return 2**self.num_bits - int(self.narrow_range)
+        return int(2**self.num_bits) - int(self.narrow_range)
 
 
 @dataclass(frozen=True)
@@ -452,7 +454,7 @@ def quantizer_settings(kind: str, where: str = "", **values: Any) -> QuantizerSe
         For an unknown setting, one that does not apply to the kind, or a value that is not allowed.
     """
     prefix = where + "." if where else ""
-    checked = {"range_method": MIN_MAX if kind == WEIGHTS else MOVING_AVERAGE}
+    checked: Dict[str, Any] = {"range_method": MIN_MAX if kind == WEIGHTS else MOVING_AVERAGE}
     for name, value in values.items():
         checked[name] = quantizer_setting(name, kind, prefix + name).check(value, prefix + name, kind)
     return QuantizerSettings(**checked)

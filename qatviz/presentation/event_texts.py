@@ -3,7 +3,7 @@
 from typing import Sequence
 
 from qatviz.metric import METRICS, WAY_NAMES
-from qatviz.presentation.numbers import count
+from qatviz.number_format import count
 from qatviz.protocol import events
 from qatviz.settings import setting_text
 

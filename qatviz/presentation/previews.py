@@ -4,7 +4,7 @@ from typing import NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.presentation.numbers import shape_text
+from qatviz.number_format import shape_text
 
 REGRESSION = "regression"
 #: Examples that are shown.

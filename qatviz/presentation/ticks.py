@@ -6,7 +6,7 @@ from typing import Iterator, List, Tuple
 
 import numpy as np
 
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 
 _MULTIPLES = (1.0, 2.0, 5.0)
 

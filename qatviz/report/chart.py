@@ -4,7 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 from qatviz.presentation.series import Points
 from qatviz.presentation.ticks import Tick, linear_ticks, log_ticks
 from qatviz.report.markup import Markup, element, escaped, join, number

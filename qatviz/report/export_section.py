@@ -6,7 +6,7 @@ on.
 
 from typing import Any, Dict, List, Optional
 
-from qatviz.presentation.numbers import bytes_text, count, percent_text, share_text, si
+from qatviz.number_format import bytes_text, count, percent_text, share_text, si
 from qatviz.report.exports import FoundExport, is_count, is_number, numbers, rows, texts
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join

@@ -5,7 +5,7 @@ import os
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
-from qatviz.presentation.numbers import bytes_text
+from qatviz.number_format import bytes_text
 
 #: What a proof is called in the directory of an export, and how its name ends beside an export that is a file.
 PROOF = "parity.json"

@@ -5,7 +5,7 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from qatviz.analysis.verdict import BAD, GOOD, WARNING
 from qatviz.metric import Metric
-from qatviz.presentation.numbers import bytes_text, count
+from qatviz.number_format import bytes_text, count
 from qatviz.protocol import events
 from qatviz.report.run_data import RunData
 from qatviz.report.tensor_rows import TensorRow, sizes

@@ -8,7 +8,7 @@ import numpy as np
 
 from qatviz.analysis.distribution import Distribution, distribution, extent
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.numbers import percent_text, si
+from qatviz.number_format import percent_text, si
 from qatviz.presentation.ticks import linear_ticks
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.report.markup import Markup, element, escaped, join, number

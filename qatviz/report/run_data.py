@@ -9,7 +9,7 @@ from qatviz.analysis.effects import TRANSIENT_STEPS, WINDOW_STEPS, Effect, effec
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS, Metric
 from qatviz.network.graph import Network
-from qatviz.presentation.numbers import count
+from qatviz.number_format import count
 from qatviz.protocol import events
 from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook

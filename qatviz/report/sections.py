@@ -3,8 +3,8 @@
 from typing import Any, Dict, List, Sequence
 
 from qatviz.metric import WAY_NAMES, WAYS
+from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import change_words, sentence
-from qatviz.presentation.numbers import count, shape_text
 from qatviz.protocol import events
 from qatviz.report import headline
 from qatviz.report.curves import gallery, run_figures, turn_words

@@ -17,7 +17,7 @@ from qatviz.analysis.verdict import (
     verdict,
 )
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.numbers import bytes_text, percent_text, si
+from qatviz.number_format import bytes_text, percent_text, si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text

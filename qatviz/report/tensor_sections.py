@@ -2,7 +2,7 @@
 
 from typing import List, Optional, Sequence
 
-from qatviz.presentation.numbers import bytes_text, count, shape_text
+from qatviz.number_format import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
 from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
 from qatviz.report.markup import Markup, element, join

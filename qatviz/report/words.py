@@ -5,7 +5,7 @@ from typing import Optional
 
 import numpy as np
 
-from qatviz.presentation.numbers import UNKNOWN
+from qatviz.number_format import UNKNOWN
 
 #: The sign, as wide as a plus.
 MINUS = "−"

@@ -22,7 +22,7 @@ from qatviz.export.tflite.runtime import Interpreter, TfliteRunner
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.metric import ACCURACY
 from qatviz.network.layers import Dense
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ from staging import StagedRun
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.dialogs.export.tables import flat, shown
 from qatviz.gui.model.exporting import Ended, Exporter, ExportWanted
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
 

@@ -12,7 +12,7 @@ from qatviz.analysis.verdict import GOOD
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, MEASURES
 from qatviz.gui.panels.layers.model import SORT_ROLE
 from qatviz.gui.panels.layers.panel import LayersPanel
-from qatviz.presentation.numbers import bytes_text, percent_text
+from qatviz.number_format import bytes_text, percent_text
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES

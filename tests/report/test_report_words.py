@@ -8,7 +8,7 @@ import pytest
 from hypothesis import assume, given
 from hypothesis import strategies as st
 
-from qatviz.presentation.numbers import bytes_text, count, percent_text, shape_text, share_text, si
+from qatviz.number_format import bytes_text, count, percent_text, shape_text, share_text, si
 from qatviz.presentation.ticks import linear_ticks, log_ticks
 from qatviz.report import words
 

@@ -6,7 +6,7 @@ from typing import Any, Dict, List, NamedTuple, Optional, Tuple
 import numpy as np
 
 from qatviz.export.proof.parity import Agreement
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 #: Of codes of one tensor. Of millions of values, one may lie where float32 leaves the rounding to chance.
 _REACHED = Agreement(0.9999, 1)

@@ -36,7 +36,7 @@ from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
 from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
-from qatviz.presentation.numbers import names_text
+from qatviz.number_format import names_text
 
 #: What the input of a file is called, and probabilities that are put out.
 IMAGES, SOFTMAX = "images", "softmax"

@@ -9,7 +9,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.integers.simulator import quantize_input, run_codes, run_op
 from qatviz.export.progress import Progress
 from qatviz.network.layers import Add, AveragePool
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 #: Codes of the input, ``[n] + shape``, to codes of tensors by name; at least those of the logits.
 Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]

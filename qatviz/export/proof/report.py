@@ -21,7 +21,7 @@ from qatviz.export.proof.parity import (
 )
 from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in_words
 from qatviz.metric import ACCURACY, Metric
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 #: Examples that golden vectors are kept of.
 GOLDEN_EXAMPLES = 16

@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.metric import ACCURACY, RMSE, Metric
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 
 def metric_for(labels: np.ndarray) -> Metric:

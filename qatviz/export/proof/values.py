@@ -10,7 +10,7 @@ from qatviz.export.proof.report import GOLDEN_EXAMPLES
 from qatviz.export.proof.scores import metric_for, score, scores_in_words
 from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 #: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
 _FAULT = 0.25

@@ -37,7 +37,7 @@ from qatviz.export.tflite.storage import (
 )
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
-from qatviz.presentation.numbers import names_text
+from qatviz.number_format import names_text
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
 #: 1.

@@ -7,7 +7,7 @@ from qatviz.errors import NetworkError
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.network.layers import Softmax
-from qatviz.presentation.numbers import shape_text
+from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataLook, example_text
 
 #: What networks of the zoo are shown for until the data is known.

@@ -6,7 +6,7 @@ from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
 from qatviz.network.layer import Layer
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
-from qatviz.presentation.numbers import shape_text, si
+from qatviz.number_format import shape_text, si
 
 
 class NodeText(NamedTuple):

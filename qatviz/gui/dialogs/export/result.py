@@ -9,7 +9,7 @@ from qatviz.gui.dialogs.export.tables import RecordView
 from qatviz.gui.model.exporting import Ended
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 #: Rows of the table of outputs that are seen without scrolling.
 _OUTPUT_ROWS = 4

@@ -7,7 +7,7 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.numbers import share_text
+from qatviz.number_format import share_text
 
 _LEFT, _RIGHT = (int(side | QtCore.Qt.AlignVCenter) for side in (QtCore.Qt.AlignLeft, QtCore.Qt.AlignRight))
 _SORT = QtCore.Qt.UserRole

@@ -18,7 +18,7 @@ from qatviz.gui.model.new_run import NewRun, is_model_path, network_problem
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.network import zoo
 from qatviz.network.graph import Network
-from qatviz.presentation.numbers import shape_text
+from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataLook
 from qatviz.presets import PRESETS
 

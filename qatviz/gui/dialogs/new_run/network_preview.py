@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.network.graph import Network
 from qatviz.network.plan import quantization_plan
-from qatviz.presentation.numbers import shape_text
+from qatviz.number_format import shape_text
 from qatviz.presentation.previews import example_text
 
 _COLUMNS = ("Layer", "Kind", "Output", "Parameters", "MACs")

@@ -15,7 +15,7 @@ from qatviz.gui.panels.evolution.smoothing import Smoothing
 from qatviz.gui.widgets.curves import Curve, blend
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
 from qatviz.presentation.ticks import exponents
 from qatviz.telemetry.history import History

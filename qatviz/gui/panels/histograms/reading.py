@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.analysis.distribution import Distribution
 from qatviz.gui.panels.histograms.style import TileContent
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 
 
 def reading(content: TileContent, x: float) -> str:

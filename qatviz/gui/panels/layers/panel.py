@@ -13,7 +13,7 @@ from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
-from qatviz.presentation.numbers import bytes_text
+from qatviz.number_format import bytes_text
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 _KIND_KEY = "layers/kind"

@@ -19,7 +19,7 @@ from qatviz.analysis.verdict import (
 )
 from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.numbers import bytes_text, percent_text, si
+from qatviz.number_format import bytes_text, percent_text, si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
 

@@ -6,7 +6,7 @@ from typing import Callable, Dict, NamedTuple, Optional
 from qatviz.gui.model.run_model import RunModel
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.numbers import shape_text, si
+from qatviz.number_format import shape_text, si
 
 GOOD, NEUTRAL, BAD = 1, 0, -1
 _FLOAT_BITS = 32

@@ -9,7 +9,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.histograms.axis import HeldRange, HeldTop, ticks
 from qatviz.gui.widgets.plot import EmptyText, Plot
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 
 #: Room above the largest count.
 HEADROOM = 1.12

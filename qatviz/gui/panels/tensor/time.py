@@ -9,8 +9,8 @@ from PyQt5 import QtCore, QtGui
 from qatviz.gui.panels.tensor.plot import TensorPlot, few_ticks
 from qatviz.gui.panels.tensor.words import percent, span
 from qatviz.gui.widgets.theme import Theme
+from qatviz.number_format import si
 from qatviz.presentation.heat_map import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, rebinned
-from qatviz.presentation.numbers import si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
 _RANGE_MIN, _RANGE_MAX = SNAPSHOT_MEASURES.index("range_min"), SNAPSHOT_MEASURES.index("range_max")

@@ -6,7 +6,7 @@ import numpy as np
 
 from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.numbers import si
+from qatviz.number_format import si
 from qatviz.quant.affine import code_bounds
 from qatviz.settings import FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, QuantizerSettings
 

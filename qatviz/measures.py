@@ -1,0 +1,416 @@
+"""All measures that the program shows, each declared once: label, help, unit, number format, axis, thresholds, colours.
+
+The table of layers, the tiles, the tensor page, the network view, the evolution plots, the report and the command line
+ask this catalogue, so that the same quantity has the same name and the same digits everywhere. A place that shows
+measures keeps a list of keys, with nothing but what differs there (the width of a column, the order).
+
+Keys are the names in snapshots, records, JSON and CSV; they do not change with a label.
+"""
+
+import math
+from dataclasses import dataclass
+from typing import Callable, Dict, Optional, Tuple
+
+from qatviz.number_format import UNKNOWN, bytes_text, percent_text, si
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
+
+#: Which values of a measure are better.
+LOWER, NEITHER, HIGHER = -1, 0, 1
+#: RMSE/scale of ideal uniform rounding.
+IDEAL_RMSE_OVER_SCALE = 12.0**-0.5
+#: Bits of a value that is not quantized.
+FLOAT_BITS = 32
+#: Fractions are plotted in percent.
+_PERCENT, _PERCENT_LIMITS = 100.0, (-1.0, 101.0)
+
+
+@dataclass(frozen=True)
+class Axis:
+    """The axis of a plot of a measure.
+
+    Attributes
+    ----------
+    factor : float
+        Converts from the stored unit to the plotted one.
+    unit : str
+        The plotted unit.
+    can_log, is_log : bool
+        Whether a logarithmic axis makes sense, and whether it is the default.
+    limits : (float, float)
+        The axis never reaches beyond; in the plotted unit.
+    least_span : float
+        Smallest height of the axis in the plotted unit: noise must not look like news.
+    """
+
+    factor: float = 1.0
+    unit: str = ""
+    can_log: bool = False
+    is_log: bool = False
+    limits: Tuple[float, float] = (-math.inf, math.inf)
+    least_span: float = 0.0
+
+
+@dataclass(frozen=True)
+class Thresholds:
+    """Limits between the levels good, warning and bad; see :mod:`qatviz.analysis.verdict`.
+
+    Attributes
+    ----------
+    warning, bad : float
+        A value on the worse side of one of them has that level.
+    max_bits : int
+        Tensors of more bits are not judged.
+    kinds : tuple of str
+        Kinds of tensors that are judged.
+    """
+
+    warning: float
+    bad: float
+    max_bits: int = 16
+    kinds: Tuple[str, ...] = KINDS
+
+
+@dataclass(frozen=True)
+class ColorRange:
+    """The values at the ends of a colour scale, beyond which the colour stays the same; fixed, so that a colour always
+    means the same value.
+
+    ``is_neutral``: from dim to bright; otherwise from bad to good, in the direction of :attr:`Measure.better`.
+    """
+
+    low: float
+    high: float
+    is_log: bool = False
+    is_neutral: bool = False
+
+
+@dataclass(frozen=True)
+class Measure:
+    """One measure.
+
+    Attributes
+    ----------
+    key : str
+        Name in snapshots, records, JSON and CSV.
+    label : str
+        Name for people.
+    help : str
+        One sentence or two that explain the term.
+    number : callable
+        From a finite value to its text without the unit.
+    unit : str
+        Follows the number; of percentages and sizes it is part of the number.
+    short : str
+        The label where there is little room.
+    better : int
+        HIGHER, LOWER or NEITHER.
+    axis : Axis
+    thresholds : Thresholds, optional
+    colors : ColorRange, optional
+    at_infinity : str
+        Text of an infinite value.
+    is_of_float : bool
+        Whether a tensor that is not quantized has it, too.
+    """
+
+    key: str
+    label: str
+    help: str
+    number: Callable[[float], str]
+    unit: str = ""
+    short: str = ""
+    better: int = NEITHER
+    axis: Axis = Axis()
+    thresholds: Optional[Thresholds] = None
+    colors: Optional[ColorRange] = None
+    at_infinity: str = "∞"
+    is_of_float: bool = False
+
+    @property
+    def name(self) -> str:
+        """The label within a sentence: ``rounded to zero``, ``SQNR``."""
+        return self.label[0].lower() + self.label[1:] if self.label[1].islower() else self.label
+
+    @property
+    def header(self) -> str:
+        """The label with the unit, as the header of a column of :meth:`cell`: ``SQNR (dB)``."""
+        return f"{self.label} ({self.unit})" if self._header_adds_unit else self.label
+
+    @property
+    def short_header(self) -> str:
+        """:attr:`header` where there is little room."""
+        label = self.short or self.label
+        return f"{label} ({self.unit})" if self._header_adds_unit else label
+
+    @property
+    def axis_title(self) -> str:
+        """The label with the plotted unit: ``Flip rate (%)``."""
+        return f"{self.label} ({self.axis.unit})" if self.axis.unit else self.label
+
+    @property
+    def _header_adds_unit(self) -> bool:
+        return bool(self.unit) and not self.label.lower().endswith(self.unit)
+
+    def text(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
+        """Return a value with its unit: ``31.4 dB``, ``exact``, ``0.12 %``; a dash where there is none.
+
+        Parameters
+        ----------
+        value : float or None
+            None or NaN: not known.
+        is_quantized : bool
+            Whether the tensor is quantized; what only quantized tensors have is not shown otherwise.
+        of : int, optional
+            The number of which the value is a part: ``251/256``.
+        """
+        text = self.cell(value, is_quantized, of)
+        return f"{text} {self.unit}" if self.unit and self._is_number(value) and text != UNKNOWN else text
+
+    def cell(self, value: Optional[float], is_quantized: bool = True, of: Optional[int] = None) -> str:
+        """Return :meth:`text` without the unit, for a column under :attr:`header`."""
+        if value is None or math.isnan(value) or not (is_quantized or self.is_of_float):
+            return UNKNOWN
+        if math.isinf(value):
+            return self.at_infinity if value > 0 else "-" + self.at_infinity
+        return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
+
+    def change(self, before: Optional[float], after: Optional[float]) -> str:
+        """Return two values with their units: ``31.4 dB → 12.0 dB``."""
+        return f"{self.text(before)} → {self.text(after)}"
+
+    def color_place(self, value: float) -> Optional[float]:
+        """Return the place of a value on the colour scale, 0..1; None for NaN."""
+        if math.isnan(value):
+            return None
+        low, high, is_log = self._color_range()
+        if is_log:
+            value, low, high = (math.log(max(number, 1e-30)) for number in (min(value, 1e30), low, high))
+        return min(1.0, max(0.0, (value - low) / (high - low)))
+
+    def color_value(self, place: float) -> float:
+        """Return the value at a place 0..1 on the colour scale."""
+        low, high, is_log = self._color_range()
+        return float(low * (high / low) ** place) if is_log else low + place * (high - low)
+
+    @property
+    def color_direction(self) -> int:
+        """Which end of the colour scale is good: HIGHER, LOWER or, on a neutral scale, NEITHER."""
+        return NEITHER if self.colors is None or self.colors.is_neutral else self.better
+
+    def _color_range(self) -> Tuple[float, float, bool]:
+        if self.colors is None:
+            raise ValueError(f"{self.key} has no colour scale")
+        return self.colors.low, self.colors.high, self.colors.is_log
+
+    @staticmethod
+    def _is_number(value: Optional[float]) -> bool:
+        return value is not None and math.isfinite(value)
+
+
+def _decimals(digits: int) -> Callable[[float], str]:
+    # Rounded first, and no negative zero.
+    return lambda value: f"{round(value, digits) + 0.0:,.{digits}f}"
+
+
+def _digits(digits: int) -> Callable[[float], str]:
+    return lambda value: si(value, digits)
+
+
+def _rate_text(value: float) -> str:
+    """Return a learning rate as it is typed: ``0.001``, ``1e-5``."""
+    return RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}"))
+
+
+_FRACTION = Axis(_PERCENT, "%", limits=_PERCENT_LIMITS, least_span=1.0)
+_LOG = Axis(can_log=True, is_log=True)
+_BITS = QUANTIZER_SETTINGS["num_bits"]
+
+_ALL = (
+    Measure(
+        "sqnr_db",
+        "SQNR",
+        "Signal-to-quantization-noise ratio: how much stronger the values are than the error that quantization makes; "
+        "6 dB more is half the error, or one bit.",
+        _decimals(1),
+        unit="dB",
+        better=HIGHER,
+        axis=Axis(unit="dB", least_span=6.0),
+        # dB. At 20 the error's RMS is a tenth of the signal's; at 10 a third, which no following layer averages away.
+        thresholds=Thresholds(20.0, 10.0),
+        colors=ColorRange(5.0, 45.0),
+        at_infinity="exact",
+    ),
+    Measure(
+        "rmse_over_scale",
+        "RMSE/scale",
+        f"Root mean square of the error in quantization steps: {IDEAL_RMSE_OVER_SCALE:.3f} is ideal rounding; much "
+        "more means that values are clipped, much less that many values lie on the grid, such as zeros.",
+        _decimals(3),
+        better=LOWER,
+        # Rounding alone gives 0.289 and at most 0.5. At sqrt(2) times the ideal as much error comes from clipping as
+        # from rounding; at twice the ideal three times as much.
+        thresholds=Thresholds(IDEAL_RMSE_OVER_SCALE * 2**0.5, IDEAL_RMSE_OVER_SCALE * 2),
+        colors=ColorRange(0.289, 1.5, is_log=True),
+    ),
+    Measure(
+        "clipped",
+        "Clipped",
+        "Fraction of the values beyond the representable range: they are moved to its nearer end.",
+        percent_text,
+        better=LOWER,
+        axis=_FRACTION,
+        # A range that follows a moving average or a percentile clips some tenths of a percent on purpose; one value in
+        # twenty is more than any recipe intends.
+        thresholds=Thresholds(0.01, 0.05),
+        colors=ColorRange(1e-4, 0.1, is_log=True),
+    ),
+    Measure(
+        "flushed",
+        "Rounded to zero",
+        "Fraction of the values that are not 0 but become 0: they are smaller than half a quantization step.",
+        percent_text,
+        better=LOWER,
+        axis=_FRACTION,
+        # At 8 bits some percent are usual; when it is half, the tensor is mostly gone.
+        thresholds=Thresholds(0.25, 0.5),
+        colors=ColorRange(1e-3, 1.0, is_log=True),
+    ),
+    Measure(
+        "used_codes",
+        "Codes used",
+        "Number of different integer codes that occur, of all that the bits allow.",
+        _decimals(0),
+        better=HIGHER,
+        # As a fraction of the codes that so many evenly spread values would use. A bell-shaped tensor on its min-max
+        # range uses well over half of them; each halving is one bit that is paid for and not used. Above 8 bits a
+        # tensor may have fewer values than there are codes, and unused codes mean nothing.
+        thresholds=Thresholds(0.5, 0.25, max_bits=8),
+    ),
+    Measure(
+        "effective_bits",
+        "Effective bits",
+        "Entropy of the integer codes: how many bits of information a value carries on average.",
+        _decimals(2),
+        unit="bits",
+        short="Eff. bits",
+        better=HIGHER,
+        colors=ColorRange(0.0, 8.0, is_neutral=True),
+    ),
+    Measure(
+        "flip_rate",
+        "Flip rate",
+        "Fraction of the integer codes that changed since the last snapshot; at few bits, many flips are weights that "
+        "oscillate between two codes.",
+        percent_text,
+        better=LOWER,
+        axis=_FRACTION,
+        # Few bits and many flips are oscillation (Nagel et al., "Overcoming Oscillations in Quantization-Aware
+        # Training", 2022); wide codes change with every update.
+        thresholds=Thresholds(0.25, math.inf, max_bits=4, kinds=(WEIGHTS,)),
+        colors=ColorRange(1e-4, 0.5, is_log=True),
+    ),
+    Measure(
+        "scale",
+        "Scale",
+        "The quantization step: the distance between two neighbouring representable values; of a per-channel tensor "
+        "that of the coarsest channel.",
+        _digits(3),
+        axis=_LOG,
+        is_of_float=True,
+    ),
+    Measure(
+        "zero_point",
+        "Zero point",
+        "The integer code that stands for 0; always 0 on a symmetric grid.",
+        _decimals(0),
+        axis=Axis(least_span=4.0),
+        is_of_float=True,
+    ),
+    Measure(
+        "range_min",
+        "Range minimum",
+        "The smallest representable value; of a per-channel tensor that of the widest channel.",
+        _digits(3),
+        is_of_float=True,
+    ),
+    Measure(
+        "range_max",
+        "Range maximum",
+        "The largest representable value; of a per-channel tensor that of the widest channel.",
+        _digits(3),
+        is_of_float=True,
+    ),
+    Measure(
+        "mse",
+        "Error (MSE)",
+        "Mean squared difference of float and quantized values: the sum of a clipping part (values beyond the "
+        "representable range) and a rounding part (values between two levels).",
+        _digits(3),
+        short="Error",
+        better=LOWER,
+        axis=_LOG,
+    ),
+    Measure(
+        "mse_clipping",
+        "Clipping error (MSE)",
+        "The part of the mean squared error from values beyond the representable range.",
+        _digits(3),
+        short="Clipping",
+        better=LOWER,
+        axis=_LOG,
+    ),
+    Measure(
+        "mse_rounding",
+        "Rounding error (MSE)",
+        "The part of the mean squared error from values between two levels.",
+        _digits(3),
+        short="Rounding",
+        better=LOWER,
+        axis=_LOG,
+    ),
+    Measure(
+        "num_bits",
+        _BITS.label,
+        _BITS.help,
+        _decimals(0),
+        unit="bits",
+        colors=ColorRange(2.0, 16.0, is_log=True, is_neutral=True),
+    ),
+    Measure(
+        "size",
+        "Size",
+        "Memory of the integer codes (of activations: for one example), without scales: number of values × bits / 8.",
+        bytes_text,
+        better=LOWER,
+        colors=ColorRange(64.0, 1e6, is_log=True, is_neutral=True),
+        is_of_float=True,
+    ),
+    Measure(
+        "float_size",
+        "Size in float32",
+        "Memory of the values without quantization.",
+        bytes_text,
+        better=LOWER,
+        is_of_float=True,
+    ),
+    Measure(
+        "loss",
+        "Loss",
+        "What training minimizes: how far the network's answers are from the right ones, on the batch of each training "
+        "step, with quantization as it is set.",
+        _digits(4),
+        better=LOWER,
+        axis=Axis(can_log=True),
+        is_of_float=True,
+    ),
+    Measure(
+        "learning_rate",
+        RUN_SETTINGS["learning_rate"].label,
+        RUN_SETTINGS["learning_rate"].help,
+        _rate_text,
+        axis=_LOG,
+        is_of_float=True,
+    ),
+)
+#: The catalogue, by key.
+MEASURES: Dict[str, Measure] = {measure.key: measure for measure in _ALL}

@@ -1,0 +1,82 @@
+"""The formats of numbers in texts: percentages, sizes, counts, quantities of any magnitude; one of each.
+
+The formats of measures (digits, unit) are in :mod:`qatviz.measures`, those of settings in :mod:`qatviz.settings`.
+"""
+
+import math
+from typing import Optional, Sequence
+
+#: Stands for a number that is not known.
+UNKNOWN = "–"
+#: Fractions smaller than this are rounding errors of a sum of squares.
+_NOTHING = 1e-9
+
+
+def si(value: Optional[float], digits: int = 3) -> str:
+    """Return a number of any magnitude in few characters: 0.00123 is ``0.00123``, 12345 is ``12.3k``, 1e-6 ``1.00e-6``.
+
+    A dash stands for None and for what is not finite.
+    """
+    if value is None or not math.isfinite(value):
+        return UNKNOWN
+    if value == 0:
+        return "0"
+    size = float(f"{abs(value):.{digits - 1}e}")  # rounded: 999.9 is shown with the digits of 1000
+    if 1e-3 <= size < 1e3:
+        return f"{value:.{digits}g}"
+    if 1e3 <= size < 1e4:
+        return f"{value:.0f}"
+    if 1e4 <= size < 1e12:
+        power = int(math.log10(size)) // 3
+        return f"{value / 10 ** (3 * power):.{digits}g}{'kMG'[power - 1]}"
+    mantissa, exponent = f"{value:.{digits - 1}e}".split("e")
+    return f"{mantissa}e{int(exponent)}"
+
+
+def count(number: int, one: str, many: str = "") -> str:
+    """Return a number of things: ``1 tensor``, ``1,200 tensors``."""
+    return f"{number:,} {one if number == 1 else many or one + 's'}"
+
+
+def percent_text(fraction: Optional[float]) -> str:
+    """Return a fraction as a percentage of three digits: ``0 %``, ``<0.01 %``, ``0.12 %``, ``1.23 %``, ``12.3 %``.
+
+    Only a fraction of 0 is ``0 %``.
+    """
+    if fraction is None or not math.isfinite(fraction):
+        return UNKNOWN
+    value = 100 * fraction
+    if abs(fraction) < _NOTHING:
+        return "0 %"
+    return "<0.01 %" if 0 < value < 0.01 else f"{value:.2f} %" if value < 10 else f"{value:.1f} %"
+
+
+def share_text(fraction: Optional[float]) -> str:
+    """Return a fraction close to 1 as a percentage of two decimals; only a fraction of 1 is ``100.00 %``."""
+    if fraction is None or not math.isfinite(fraction):
+        return UNKNOWN
+    return f"{100 * fraction if fraction == 1 else min(100 * fraction, 99.99):.2f} %"
+
+
+def bytes_text(size: Optional[float]) -> str:
+    """Return a size in three digits, with units of thousands: ``400 B``, ``12.3 kB``, ``1.23 MB``."""
+    if size is None or not math.isfinite(size):
+        return UNKNOWN
+    if size < 999.5:
+        return f"{size:.0f} B"
+    for unit, factor in (("kB", 1e3), ("MB", 1e6)):
+        if size < 999.5 * factor:
+            return f"{size / factor:.3g} {unit}"
+    return f"{size / 1e9:.3g} GB"
+
+
+def names_text(names: Sequence[str], most: int = 6) -> str:
+    """Return each name once, at most ``most`` of them: ``conv1, conv2 and 3 more``."""
+    names = list(dict.fromkeys(names))
+    more = f" and {len(names) - most} more" if len(names) > most else ""
+    return ", ".join(names[:most]) + more
+
+
+def shape_text(shape: Sequence[int]) -> str:
+    """Return a shape: ``28×28×1``."""
+    return "×".join(map(str, shape))
