@@ -24,7 +24,7 @@ from qatviz.quant.live import Modes
 from qatviz.settings import WEIGHTS, QuantizerSettings, RunSettings
 from qatviz.training import optimizers, probes
 from qatviz.training.building import quick_building
-from qatviz.training.lowering import lower
+from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.objective import OBJECTIVES
 from qatviz.training.parameters import initial_parameters, is_trainable
 from qatviz.training.server import CALL_TIMEOUT_S, SESSION_TIMEOUT_S, check_reachable

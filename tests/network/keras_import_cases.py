@@ -9,7 +9,7 @@ from qatviz.network.keras_import import import_model
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
 from qatviz.settings import RunSettings, quantizer_settings
-from qatviz.training.lowering import lower
+from qatviz.training.lowering.forward_pass import lower
 
 TOLERANCE = 1e-4
 """Of the largest absolute value that Keras puts out."""

@@ -7,7 +7,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
 from qatviz.settings import RunSettings, quantizer_settings
-from qatviz.training.lowering import lower
+from qatviz.training.lowering.forward_pass import lower
 from qatviz.training.parameters import is_trainable
 
 

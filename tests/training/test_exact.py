@@ -5,13 +5,13 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from qatviz.quant import affine
-from qatviz.training.exact import settled, whole_units
+from qatviz.training.lowering.exact import snap_to_exact_code, whole_units
 
 
 def settle(x, position, scale, known=True):
     with tf.Graph().as_default(), tf.Session() as session:
         return session.run(
-            settled(
+            snap_to_exact_code(
                 tf.constant(np.float32(x)),
                 lambda _: tf.constant(np.float64(position)),
                 tf.constant(np.float32(scale)),

@@ -24,7 +24,7 @@ from qatviz.quant.tie_safe_scales import agreeing_scales
 
 
 class ExactSums(NamedTuple):
-    """What makes the exact result of an operation known (see :mod:`qatviz.training.exact`).
+    """What makes the exact result of an operation known (see :mod:`qatviz.training.lowering.exact`).
 
     Attributes
     ----------

@@ -1,6 +1,6 @@
 """Operations that take results of float sums to the side of a tie that the exact sums are on.
 
-The same as :mod:`qatviz.training.exact`, which says why, with constants in the place of what is live there.
+The same as :mod:`qatviz.training.lowering.exact`, which says why, with constants in the place of what is live there.
 """
 
 from typing import Sequence

@@ -1,6 +1,7 @@
 """The grids and folded parameters of a run's state, in NumPy: what its quantized evaluation graph computes from them.
 
-Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.batch_norm`, which compute the same in the graph.
+Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch_norm`, which compute the same in the
+graph.
 """
 
 from typing import Dict, NamedTuple, Optional

@@ -17,7 +17,7 @@ from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a third of a unit of the sum more,
 #: so that ties are rounded up. As a depthwise convolution: its weights and its bias. Why a third, and no quarter, says
-#: :data:`qatviz.training.lowering.MEAN_WEIGHT`.
+#: :data:`qatviz.training.lowering.evaluation.MEAN_WEIGHT`.
 MEAN_WEIGHT, MEAN_BIAS = 3, 1
 
 Pads = Tuple[Tuple[int, int], Tuple[int, int]]

@@ -11,7 +11,7 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant import live_state
 from qatviz.quant.live import Modes
 from qatviz.training.building import quick_building
-from qatviz.training.lowering import lower
+from qatviz.training.lowering.forward_pass import lower
 
 #: Examples that are run together.
 BATCH = 64

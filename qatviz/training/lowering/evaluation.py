@@ -1,0 +1,129 @@
+"""The forward pass of the quantized network as it is exported: its codes are those of integer arithmetic."""
+
+from typing import Any, Callable, Dict, List, Optional
+
+import tensorflow.compat.v1 as tf
+from tensorflow.python.ops.control_flow_ops import switch
+
+from qatviz.network.layers import GlobalAveragePool
+from qatviz.network.plan import Unit
+from qatviz.training.lowering.exact import (
+    snap_to_exact_code,
+    tie_safe_scales,
+    tie_safe_sum_scale,
+    whole_units,
+)
+from qatviz.training.lowering.layers import LayerLowering
+
+#: To an accumulator of codes whose mean is taken, one by this is added, so that ties go up. The mean of ``n`` codes, in
+#: quantization steps that are a fraction ``1/r`` of its input's, is a tie where the accumulator is ``(2j + 1) * n /
+#: 2r``. Where ``r`` is a power of two, as with scales that are, these are halves, quarters, eighths ..., among which no
+#: third is. A quarter is: 49 codes and steps of half the size have ties a quarter above whole accumulators, and what is
+#: raised to a tie is rounded by chance.
+MEAN_WEIGHT = 3.0
+
+
+class EvaluationLowering(LayerLowering):
+    """Lowers layers for evaluation: biases on the int32 grid, pool ties broken, results snapped to exact codes."""
+
+    def __init__(self, *arguments: Any):
+        super().__init__(*arguments)
+        #: Tie-safe scales by tensor, where the scale in use was moved: they stand in the requantization multipliers.
+        self._moved: Dict[str, tf.Tensor] = {}
+
+    def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
+        bias = self.parameters.get(unit.name + ".bias")
+        return bias if bias is None else self._on_bias_grid(unit, bias)
+
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+        return tf.nn.bias_add(x, self._on_bias_grid(unit, self.batch_norms[unit.name].bias))
+
+    def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        """Snap a sum of products and its bias, a whole number of ``scale_in * scale_weights``, to its exact code."""
+        source, output = self.plan.grid_of(unit.inputs[0]), self.plan.grid_of(unit.output)
+        scale, weight_scales = self._scale(output), self._channel_scales(unit)
+        _, zero_point, half = self.quantizers.codes_of(output)
+        input_scale = self._moved.get(source, self._scale(source))
+        chosen = tie_safe_scales(input_scale, weight_scales, scale, zero_point[0], half)
+        units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
+        factors = self._moved_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
+        # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
+        fine = tf.fill(tf.shape(units), tf.constant(2.0**-20, tf.float64))
+        units = tf.where(units > 0, units, fine * self._double(unit.output))
+        factors = tf.where(factors > 0, factors, fine)
+        known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)
+        return snap_to_exact_code(x, lambda sums: whole_units(sums, units) * factors, scale, known)
+
+    def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        """Add a third of a unit of the accumulator, and snap to the exact code.
+
+        A mean of integer codes is often a tie, and which way a float mean falls is chance; an integer kernel rounds
+        ties up. (Half a unit would make ties of means just below: 4 of 9 codes are 1/18 short of one.)
+        """
+        mean += self._scale(self.plan.grid_of(unit.inputs[0])) / (MEAN_WEIGHT * count)
+        if not isinstance(unit.op, GlobalAveragePool):
+            return mean
+        third, steps = self._double(unit.inputs[0]) / (MEAN_WEIGHT * count), self._double(unit.output)
+        factor = self._moved_double(unit.inputs[0]) / (MEAN_WEIGHT * count) / steps
+        return snap_to_exact_code(
+            mean,
+            lambda x: whole_units(x, third) * factor,
+            self._scale(unit.name + ".activations"),
+            tf.minimum(third, steps) > 0,
+        )
+
+    def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
+        """Snap a sum of tensors, each a whole number of its own scale, to its exact code."""
+        units = [self._double(name) for name in unit.inputs]
+        self._move_sum(unit)
+        known = tf.reduce_min(tf.stack([*units, self._double(unit.output)])) > 0
+        factors = [self._moved_double(name) / self._moved_double(unit.output) for name in unit.inputs]
+
+        def position(_):
+            parts = [switch(x, known)[1] for x in inputs]
+            return sum(whole_units(x, own) * factor for x, own, factor in zip(parts, units, factors))
+
+        return snap_to_exact_code(total, position, self._scale(unit.name + ".activations"), known)
+
+    def _move_sum(self, unit: Unit) -> None:
+        """Choose a tie-safe scale for an Add's output, if that has a grid of its own."""
+        output, sources = self.plan.grid_of(unit.output), [self.plan.grid_of(name) for name in unit.inputs]
+        if self.plan.shares_grid(output):
+            return
+        codes = [self.quantizers.codes_of(name) for name in sources]
+        self._moved[output] = tie_safe_sum_scale(
+            tf.stack([self._moved.get(name, self._scale(name)) for name in sources]),
+            tf.stack([zero_point[0] for _, zero_point, _ in codes]),
+            tf.stack([half for _, _, half in codes]),
+            self._scale(output),
+            self.quantizers.codes_of(output)[2],
+        )
+
+    def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        return inputs[0]
+
+    # Scales in use
+
+    def _on_bias_grid(self, unit: Unit, bias: tf.Tensor) -> tf.Tensor:
+        """Round ``bias`` to multiples of ``scale_in * scale_weights``, as an int32 bias of an export is; leave it as it
+        is where either is not quantized.
+        """
+        scale = self._scale(self.plan.grid_of(unit.inputs[0])) * self._channel_scales(unit)
+        on_grid = tf.floor(tf.div_no_nan(bias, scale) + 0.5) * scale
+        return tf.where(scale > 0, on_grid, bias)
+
+    def _scale(self, tensor: str) -> tf.Tensor:
+        """Return the scale in use of a tensor quantized as a whole: 0 where its quantizer is off."""
+        return self.quantizers.scale_in_use(tensor)
+
+    def _channel_scales(self, unit: Unit) -> tf.Tensor:
+        return self.quantizers.channel_scales_in_use(unit.name + ".weights")
+
+    def _double(self, layer: str) -> tf.Tensor:
+        """Return the scale of a layer's output as float64, 0 where its quantizer is off."""
+        return tf.cast(self._scale(self.plan.grid_of(layer)), tf.float64)
+
+    def _moved_double(self, layer: str) -> tf.Tensor:
+        """Return the tie-safe scale of a layer's output as float64, or the scale in use where that was not moved."""
+        grid = self.plan.grid_of(layer)
+        return tf.cast(self._moved[grid], tf.float64) if grid in self._moved else self._double(layer)

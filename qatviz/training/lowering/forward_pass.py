@@ -1,0 +1,91 @@
+"""The forward pass of a network, quantized where its plan says so."""
+
+from typing import Dict, NamedTuple, Optional
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.errors import NetworkError
+from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.live import LiveQuantizers, Modes
+from qatviz.training.lowering.batch_norm import FoldedBatchNorm
+from qatviz.training.lowering.evaluation import EvaluationLowering
+from qatviz.training.lowering.layers import LayerLowering, Parameters
+from qatviz.training.lowering.training import TrainingLowering
+from qatviz.training.variables import scope_name
+
+
+class Lowered(NamedTuple):
+    """A network in the graph.
+
+    Attributes
+    ----------
+    logits : tf.Tensor
+        float32 ``[batch, outputs]``.
+    quantizers : LiveQuantizers
+    updates : dict of str to tf.Tensor
+        New values of parameters that the forward pass itself changes (moving statistics).
+    """
+
+    logits: tf.Tensor
+    quantizers: LiveQuantizers
+    updates: Parameters
+
+
+def lower(
+    network: Network,
+    plan: QuantizationPlan,
+    images: tf.Tensor,
+    parameters: Parameters,
+    state: Dict[str, tf.Tensor],
+    training: bool,
+    freeze_batch_norm: Optional[tf.Tensor] = None,
+    dropout_seed: Optional[tf.Tensor] = None,
+    modes: Optional[Modes] = None,
+) -> Lowered:
+    """Build the forward pass.
+
+    Parameters
+    ----------
+    images : tf.Tensor
+        float32 ``[batch] + network.input_shape``.
+    parameters : dict of str to tf.Tensor
+        ``layer.weights``, ``layer.bias``, ``layer.gamma`` ... as :meth:`Network.parameter_shapes` names them.
+    state : dict of str to tf.Tensor
+        Arrays of :mod:`qatviz.quant.live_state`.
+    training : bool
+        Batch statistics and dropout. Otherwise the graph that is exported: biases on the int32 grid, pool ties broken,
+        codes those of integer arithmetic (:mod:`qatviz.training.lowering.exact`).
+    freeze_batch_norm : tf.Tensor, optional
+        bool scalar, for training.
+    dropout_seed : tf.Tensor, optional
+        int32 ``[2]``, for training: equal seeds drop equal units.
+    modes : Modes, optional
+        For evaluation.
+    """
+    batch_norms = {
+        unit.name: FoldedBatchNorm(unit, parameters, freeze_batch_norm if training else None)
+        for unit in plan.units
+        if unit.batch_norm is not None
+    }
+    sources = {}
+    for unit in plan.units:
+        if isinstance(unit.op, WEIGHTED):
+            name = unit.name + ".weights"
+            sources[name] = batch_norms[unit.name].weights if unit.name in batch_norms else parameters[name]
+    if not sources:
+        raise NetworkError(f"network {network.name!r}: it has no layer with weights, so there is nothing to train")
+    quantizers = LiveQuantizers(plan, state, sources, modes)
+    lowering: LayerLowering
+    if training:
+        lowering = TrainingLowering(network, plan, parameters, quantizers, batch_norms, dropout_seed=dropout_seed)
+    else:
+        lowering = EvaluationLowering(network, plan, parameters, quantizers, batch_norms)
+    outputs = {"input": quantizers.quantizer("input.activations")(images)}
+    for unit in plan.units:
+        with tf.name_scope(scope_name(unit.name)):
+            outputs[unit.output] = lowering.unit(unit, [outputs[name] for name in unit.inputs])
+    updates = {}
+    for folded in batch_norms.values():
+        updates.update(folded.updates)
+    return Lowered(outputs[network.output], quantizers, updates)

@@ -1,0 +1,188 @@
+"""What lowering a layer for training and for evaluation have in common: one method for each kind of layer.
+
+Layers with weights go through the public functions of :mod:`qatviz.quant`.
+"""
+
+from abc import ABC, abstractmethod
+from typing import Callable, Dict, List, Optional
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.graph import Network
+from qatviz.network.layers import AveragePool, Concat, GlobalAveragePool, element_count
+from qatviz.network.plan import QuantizationPlan, Unit
+from qatviz.quant.live import LiveQuantizers
+from qatviz.quant.recipe import quantize_conv2d, quantize_dense, quantize_depthwise_conv2d
+from qatviz.training.lowering.batch_norm import FoldedBatchNorm
+
+Parameters = Dict[str, tf.Tensor]
+
+
+class LayerLowering(ABC):
+    """One forward pass under construction; each ``_<kind>`` method lowers one kind of layer.
+
+    Parameters
+    ----------
+    network : Network
+    plan : QuantizationPlan
+    parameters : dict of str to tf.Tensor
+    quantizers : LiveQuantizers
+    batch_norms : dict of str to FoldedBatchNorm
+        By the name of the unit that they are folded into.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        plan: QuantizationPlan,
+        parameters: Parameters,
+        quantizers: LiveQuantizers,
+        batch_norms: Dict[str, FoldedBatchNorm],
+    ):
+        self.network, self.plan, self.parameters = network, plan, parameters
+        self.quantizers, self.batch_norms = quantizers, batch_norms
+
+    def unit(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        """Return the output of a unit."""
+        return getattr(self, "_" + unit.op.kind.lower())(unit, inputs)
+
+    # What training and evaluation do differently
+
+    @abstractmethod
+    def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
+        """Return the bias that is added by a layer without batch norm."""
+
+    @abstractmethod
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+        """Return the output of ``operation`` with batch norm: ``x``, of its folded weights, still lacks the bias."""
+
+    @abstractmethod
+    def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        """Return a sum of products and its bias as it goes to activation and quantizer."""
+
+    @abstractmethod
+    def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        """Return the mean of ``count`` values as it goes to its quantizer."""
+
+    @abstractmethod
+    def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
+        """Return the sum ``total`` of ``inputs`` as it goes to activation and quantizer."""
+
+    @abstractmethod
+    def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        """Lower a Dropout layer."""
+
+    # Layers with weights
+
+    def _conv2d(self, unit, inputs):
+        def convolve(x, weights, quantizer):
+            return quantize_conv2d(
+                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
+            )
+
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _depthwiseconv2d(self, unit, inputs):
+        def convolve(x, weights, quantizer):
+            return quantize_depthwise_conv2d(
+                x, weights, unit.op.strides, unit.op.padding, dilations=unit.op.dilation, quantizer=quantizer
+            )
+
+        return self._weighted(unit, inputs[0], convolve)
+
+    def _dense(self, unit, inputs):
+        weights = self.parameters[unit.name + ".weights"]
+        if unit.batch_norm is None:
+            return quantize_dense(
+                inputs[0],
+                weights,
+                self._bias(unit),
+                activation=lambda x: _activated(unit, self._products(unit, x)),
+                weights_quantizer=self.quantizers.quantizer(unit.name + ".weights"),
+                activation_quantizer=self.quantizers.quantizer(unit.name + ".activations"),
+            )
+
+        def multiply(x, folded, quantizer):
+            return tf.matmul(x, quantizer(folded))
+
+        return self._weighted(unit, inputs[0], multiply)
+
+    def _weighted(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+        """Lower a convolution (or Dense with batch norm): operation, bias, activation, quantizer."""
+        quantizer = self.quantizers.quantizer(unit.name + ".weights")
+        if unit.batch_norm is None:
+            result = operation(x, self.parameters[unit.name + ".weights"], quantizer)
+            bias = self._bias(unit)
+            if bias is not None:
+                result = tf.nn.bias_add(result, bias)
+        else:
+            result = operation(x, self.batch_norms[unit.name].weights, quantizer)
+            result = self._batch_normalized(
+                unit,
+                result,
+                lambda: operation(x, self.parameters[unit.name + ".weights"], lambda weights: weights),
+            )
+        return self._finish(unit, self._products(unit, result))
+
+    def _finish(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        """Apply the fused activation and the quantizer of a unit's output."""
+        return self.quantizers.quantizer(unit.name + ".activations")(_activated(unit, x))
+
+    # Layers without weights
+
+    def _relu(self, unit, inputs):
+        return tf.nn.relu(inputs[0])
+
+    def _relu6(self, unit, inputs):
+        # Not fused, it clips codes: at the value nearest to 6 that its input's grid has.
+        limit = self.quantizers.on_grid(self.plan.grid_of(unit.inputs[0]), 6.0)
+        return tf.minimum(tf.nn.relu(inputs[0]), limit)
+
+    def _maxpool(self, unit, inputs):
+        return tf.nn.max_pool2d(inputs[0], unit.op.pool_size, unit.op.strides, unit.op.padding)
+
+    def _averagepool(self, unit, inputs):
+        op: AveragePool = unit.op
+        return self._average(
+            unit, tf.nn.avg_pool2d(inputs[0], op.pool_size, op.strides, op.padding), element_count(op.pool_size)
+        )
+
+    def _globalaveragepool(self, unit, inputs):
+        op: GlobalAveragePool = unit.op
+        count = element_count(self.network.shapes[op.inputs[0]][:2])
+        return self._average(unit, tf.reduce_mean(inputs[0], axis=[1, 2]), count)
+
+    def _average(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        # An average pool keeps its input's grid, and cannot leave its range.
+        observe = isinstance(unit.op, GlobalAveragePool)
+        quantizer = self.quantizers.quantizer(unit.name + ".activations", observe=observe)
+        return quantizer(self._mean(unit, mean, count))
+
+    def _add(self, unit, inputs):
+        total = tf.add_n(inputs) if len(inputs) > 2 else tf.add(*inputs)
+        return self._finish(unit, self._sum(unit, inputs, total))
+
+    def _concat(self, unit, inputs):
+        op: Concat = unit.op
+        axis = op.axis + 1 if op.axis >= 0 else op.axis
+        return self.quantizers.pass_on(unit.name + ".activations", tf.concat(inputs, axis))
+
+    def _flatten(self, unit, inputs):
+        return tf.reshape(inputs[0], [-1, element_count(self.network.shapes[unit.output])])
+
+    def _reshape(self, unit, inputs):
+        return tf.reshape(inputs[0], (-1, *tuple(self.network.shapes[unit.output])))
+
+    def _zeropad(self, unit, inputs):
+        return tf.pad(inputs[0], ((0, 0), *tuple(unit.op.padding), (0, 0)))
+
+    def _softmax(self, unit, inputs):
+        # The loss and the argmax take logits; a softmax at the end changes neither.
+        return inputs[0]
+
+
+def _activated(unit: Unit, x: tf.Tensor) -> tf.Tensor:
+    """Return the fused activation of ``x``."""
+    if unit.activation is None:
+        return x
+    return {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](x)

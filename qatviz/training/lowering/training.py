@@ -1,0 +1,44 @@
+"""The forward pass of a training step: batch statistics and dropout, float32 arithmetic as it comes.
+
+Biases are not rounded: their int32 grid is far finer than one training step.
+"""
+
+# Apart from the layers, though one module imports it: it is the counterpart of evaluation.py.
+
+from typing import Any, Callable, List, Optional
+
+import tensorflow.compat.v1 as tf
+
+from qatviz.network.plan import Unit
+from qatviz.training.lowering.layers import LayerLowering
+
+
+class TrainingLowering(LayerLowering):
+    """Lowers layers for training; ``dropout_seed`` (int32 ``[2]``) decides which units are dropped."""
+
+    def __init__(self, *arguments: Any, dropout_seed: Optional[tf.Tensor]):
+        super().__init__(*arguments)
+        self._dropout_seed = dropout_seed
+
+    def _bias(self, unit: Unit) -> Optional[tf.Tensor]:
+        return self.parameters.get(unit.name + ".bias")
+
+    def _batch_normalized(self, unit: Unit, x: tf.Tensor, operation: Callable) -> tf.Tensor:
+        return self.batch_norms[unit.name].corrected(x, operation)
+
+    def _products(self, unit: Unit, x: tf.Tensor) -> tf.Tensor:
+        return x
+
+    def _mean(self, unit: Unit, mean: tf.Tensor, count: int) -> tf.Tensor:
+        return mean
+
+    def _sum(self, unit: Unit, inputs: List[tf.Tensor], total: tf.Tensor) -> tf.Tensor:
+        return total
+
+    def _dropout(self, unit: Unit, inputs: List[tf.Tensor]) -> tf.Tensor:
+        if unit.op.rate == 0:
+            return inputs[0]
+        position = [u.name for u in self.plan.units].index(unit.name)
+        noise = tf.random.stateless_uniform(tf.shape(inputs[0]), tf.add(self._dropout_seed, [position, 0]))
+        keep = tf.cast(noise >= unit.op.rate, tf.float32) / (1.0 - unit.op.rate)
+        return inputs[0] * keep
