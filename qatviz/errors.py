@@ -2,7 +2,10 @@
 
 import contextlib
 import difflib
-from typing import Iterable, Iterator
+from dataclasses import dataclass
+from typing import Iterable, Iterator, NamedTuple, Tuple, Union
+
+Value = Union[bool, int, float, str]
 
 
 class QatvizError(Exception):
@@ -56,6 +59,96 @@ class RecordError(QatvizError):
 
 class RunStateError(QatvizError):
     """A run was asked for something its present state does not allow."""
+
+
+class SettingChange(NamedTuple):
+    """Remedy: give a setting of the run another value.
+
+    ``path`` may be a pattern, such as ``*.activations.num_bits``; see
+    :class:`qatviz.protocol.settings_book.SettingsBook`.
+    """
+
+    path: str
+    value: Value
+
+
+class OptionChange(NamedTuple):
+    """Remedy: give an option of the request another value. ``note`` says what that entails."""
+
+    option: str
+    value: Value
+    note: str = ""
+
+
+class Advice(NamedTuple):
+    """Remedy that no program can apply, worded to follow "possible", such as "after the first training step"."""
+
+    text: str
+
+
+Remedy = Union[SettingChange, OptionChange, Advice]
+
+
+@dataclass(frozen=True)
+class Refusal:
+    """Why a request can't be met, and each change that would lift this reason, the recommended one first."""
+
+    reason: str
+    remedies: Tuple[Remedy, ...] = ()
+
+    def __str__(self) -> str:
+        """Return the reason and its remedies as a sentence, such as "... ; possible with a.num_bits=8, or ..."."""
+        if not self.remedies:
+            return self.reason
+        return f"{self.reason}; {alternatives_text(map(remedy_text, self.remedies))}"
+
+
+def alternatives_text(remedies: Iterable[str]) -> str:
+    """Return "possible A, B, or C" for the texts of at least one remedy."""
+    *texts, last = remedies
+    return f"possible {''.join(text + ', ' for text in texts)}{'or ' if texts else ''}{last}"
+
+
+def remedy_text(remedy: Remedy) -> str:
+    """Return the remedy, worded to follow "possible"."""
+    if isinstance(remedy, Advice):
+        return remedy.text
+    if isinstance(remedy, SettingChange):
+        return f"with {change_text(remedy)}"
+    note = f", {remedy.note}" if remedy.note else ""
+    if isinstance(remedy.value, bool):
+        return f"{'with' if remedy.value else 'without'} the option {remedy.option}{note}"
+    return f"with the option {change_text(remedy)}{note}"
+
+
+def change_text(change: Union[SettingChange, OptionChange]) -> str:
+    """Return the change as an assignment, such as "conv1.weights.symmetric=on"."""
+    value = {True: "on", False: "off"}[change.value] if isinstance(change.value, bool) else change.value
+    return f"{change[0]}={value}"
+
+
+class ExportError(QatvizError):
+    """A state of a network can't be exported in the requested form, or the export can't be written.
+
+    Attributes
+    ----------
+    refusals : tuple of Refusal
+        All reasons why the network can't have that form; empty for any other error.
+    """
+
+    refusals: Tuple[Refusal, ...] = ()
+
+    @classmethod
+    def refused(cls, *refusals: Refusal) -> "ExportError":
+        """Return the error that words these refusals."""
+        error = cls("; ".join(map(str, refusals)))
+        error.refusals = refusals
+        return error
+
+
+def refused(reason: str, *remedies: Remedy) -> ExportError:
+    """Return the error for a single refusal."""
+    return ExportError.refused(Refusal(reason, remedies))
 
 
 @contextlib.contextmanager

@@ -7,20 +7,18 @@ No TensorFlow: who shows or checks what is possible does without. A format's mod
 import importlib
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, List, Mapping, NamedTuple, Optional, Tuple, Union
 
+from qatviz.errors import ExportError
 from qatviz.export import limits
 from qatviz.export.encodings import limits as encodings_limits
-from qatviz.export.errors import ExportError
+from qatviz.export.limits import Limits
 from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite import limits as tflite_limits
-from qatviz.network.graph import Network
-from qatviz.protocol.settings_book import SettingsBook
 
 Options = Dict[str, Any]
-Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[str]]
 
 
 class Option(NamedTuple):
@@ -58,9 +56,9 @@ class Format:
     module : str
         Who writes it, in `qatviz.export`.
     options : tuple of Option
-    limits : callable (network, book, step, options) -> list of str
-        Why it can't hold a network with these settings, and what would make it possible, a sentence each; empty
-        where it can. TensorFlow-free and quick. What only the arrays tell (ranges never seen) is not in it.
+    limits : Limits
+        Finds the reasons why the format can't hold a network with given settings, quickly and without TensorFlow.
+        Reasons that depend on the arrays (such as ranges that were never observed) come up in the export itself.
     """
 
     name: str
@@ -71,7 +69,7 @@ class Format:
     options: Tuple[Option, ...] = ()
     limits: Limits = limits.none
 
-    def settled(self, given: Optional[Mapping[str, Any]] = None) -> Options:
+    def with_defaults(self, given: Optional[Mapping[str, Any]] = None) -> Options:
         """All options with their values: the given ones, defaults else.
 
         Raises
@@ -79,21 +77,21 @@ class Format:
         ExportError
             For an option that there is not, or a value that is not allowed.
         """
-        settled = {option.name: option.default for option in self.options}
+        values = {option.name: option.default for option in self.options}
         for name, value in (given or {}).items():
             option = next((option for option in self.options if option.name == name), None)
             if option is None:
                 raise ExportError(
                     f"{self.name}: there is no option {name!r}; there "
-                    f"{'are ' + ', '.join(settled) if settled else 'is none'}"
+                    f"{'are ' + ', '.join(values) if values else 'is none'}"
                 )
             allowed = option.choices or (False, True)
             if value not in allowed:
                 raise ExportError(
                     f"{self.name}: option {name} is {value!r}; expected one of {', '.join(map(str, allowed))}"
                 )
-            settled[name] = value
-        return settled
+            values[name] = value
+        return values
 
     def export(
         self,
@@ -110,12 +108,12 @@ class Format:
             If the format can't hold it, or a file can't be written; then none is.
         Cancelled
         """
-        settled = self.settled(options)
-        refused = self.limits(source.network, source.book, source.step, settled)
-        if refused:
-            raise ExportError("; ".join(refused))
+        values = self.with_defaults(options)
+        refusals = self.limits(source.network, source.book, source.step, values)
+        if refusals:
+            raise ExportError.refused(*refusals)
         writer = importlib.import_module("qatviz.export." + self.module)
-        return writer.export(source, Path(path), settled, progress)
+        return writer.export(source, Path(path), values, progress)
 
 
 class Written(NamedTuple):

@@ -1,46 +1,53 @@
-"""What formats can't hold, told from the settings alone: why, and what would make it possible. Quick, and no
-TensorFlow.
+"""Reasons why a format can't hold a network, found from its settings alone: quickly and without TensorFlow.
 
-Each function takes the network, the settings at a moment, the steps done by then (None: delays of quantization count as
-over) and the format's options, and gives a sentence for each reason; none where the format can hold it.
+A function of this kind is a :data:`Limits`. This module has the ones that formats share; what is special to a format
+is in its package.
 """
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, Callable, List, Mapping, Optional
 
+from qatviz.errors import Advice, Refusal, SettingChange
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
+#: From the network, its settings at some moment, the number of training steps done by then (None: all delays are over)
+#: and the format's options to the refusals; an empty list if the format can hold it.
+Limits = Callable[[Network, SettingsBook, Optional[int], Mapping[str, Any]], List[Refusal]]
 
-def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
-    """Of a format that holds everything."""
+
+def none(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of a format that can hold every network: none."""
     return []
 
 
-def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int]) -> List[str]:
-    """Tensors that have no integers."""
-    reasons = []
+def integer(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of a format that holds integers of up to 16 bits."""
+    return left_in_float(book.plan, book, step)
+
+
+def left_in_float(plan: QuantizationPlan, book: SettingsBook, step: Optional[int]) -> List[Refusal]:
+    """Return a refusal for each tensor that is not quantized."""
+    refusals = []
     for tensor in plan.tensors:
         s = book.of(tensor.name)
         where, verb = f"layer {tensor.layer!r}: its {tensor.kind}", "are"
         if tensor.layer == "input":
             where, verb = "the network's input", "are" if tensor.kind == WEIGHTS else "is"
         if not s.enabled:
-            reasons.append(
-                f"{where} {verb} left in float ({tensor.name}.enabled is off), which has no integer form; "
-                "possible with "
-                f"{tensor.name}.enabled=on"
+            refusals.append(
+                Refusal(
+                    f"{where} {verb} left in float ({tensor.name}.enabled is off), which has no integer form",
+                    (SettingChange(f"{tensor.name}.enabled", True),),
+                )
             )
         elif s.is_delayed(step):
-            reasons.append(
-                f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is "
-                f"step {step}; possible from "
-                f"that step on, or with {tensor.name}.quant_delay=0"
+            refusals.append(
+                Refusal(
+                    f"{where} {verb} in float until step {s.quant_delay} ({tensor.name}.quant_delay), and this is "
+                    f"step {step}",
+                    (SettingChange(f"{tensor.name}.quant_delay", 0), Advice("from that step on")),
+                )
             )
-    return reasons
-
-
-def integer(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
-    """Of a format that holds integers of up to 16 bits."""
-    return left_in_float(book.plan, book, step)
+    return refusals

@@ -6,7 +6,7 @@ from typing import Any, Dict, NamedTuple, Optional
 import numpy as np
 
 from qatviz.data import Dataset
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.frozen_state import Arrays
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin

@@ -15,7 +15,7 @@ import numpy as np
 import tensorflow.compat.v1 as tf
 
 from qatviz.atomic_files import atomic_directory
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, shown_series
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot

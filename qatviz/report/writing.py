@@ -4,7 +4,7 @@ from pathlib import Path
 from typing import NamedTuple, Optional, Union
 
 from qatviz.atomic_files import write_file
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
 from qatviz.telemetry.record.reader import RecordReader

@@ -24,7 +24,7 @@ from typing import Any, Dict, Iterator, List, NamedTuple, Sequence
 import numpy as np
 from parity_runtimes import EXAMPLES, FORMS, MORE_FORMS, NotRun, loaded
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 
 sys.path += [str(Path(__file__).resolve().parents[1] / name) for name in ("export", "training")]

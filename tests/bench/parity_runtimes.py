@@ -10,7 +10,7 @@ from typing import Any, Callable, Dict, Iterator, NamedTuple, Optional
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize, quantize_input, run_codes
@@ -55,14 +55,14 @@ class Form(NamedTuple):
 @contextmanager
 def loaded(form: Form, source: ExportSource, model: IntegerModel) -> Iterator[Loaded]:
     """A form of the model of ``source``; :class:`ExportError`, with the reason, where there is none."""
-    settled = {}
+    options = {}
     if form.format is not None:
         chosen = FORMATS[form.format]
-        settled = chosen.settled(form.options)
-        refused = chosen.limits(source.network, source.book, source.step, settled)
-        if refused:
-            raise ExportError("; ".join(refused))
-    with form.load(source, model, settled) as found:
+        options = chosen.with_defaults(form.options)
+        refusals = chosen.limits(source.network, source.book, source.step, options)
+        if refusals:
+            raise ExportError.refused(*refusals)
+    with form.load(source, model, options) as found:
         yield found
 
 

@@ -12,10 +12,10 @@ from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
 import qatviz.export.c.model
+from qatviz.errors import ExportError
 from qatviz.export.c.arrays import packed, weight_order
 from qatviz.export.c.model import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
-from qatviz.export.errors import ExportError
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
 from qatviz.network.builder import NetworkBuilder

@@ -12,11 +12,11 @@ from test_npz_damage import mutations
 from test_tflite_lowering import SETTINGS, everything
 
 from qatviz.data import from_arrays
+from qatviz.errors import ExportError
 from qatviz.export.encodings.format import NOTHING, read_json, to_json
 from qatviz.export.encodings.limits import BITS, DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
 from qatviz.export.encodings.report import TensorAgreement
 from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS, WEIGHTS, EncodedTensor, encoded_tensors
-from qatviz.export.errors import ExportError
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.formats import FORMATS
 from qatviz.export.progress import Progress
@@ -367,23 +367,26 @@ def test_what_the_settings_forbid_is_told_and_all_else_is_held(version, weights,
     bits = [part.get("num_bits", 8) for part in (weights, activations) if part.get("enabled", True)]
     clips = activations.get("narrow_range") or (weights.get("narrow_range") and (run or "range_method" in weights))
     assert bool(told) == (not set(bits) <= set(BITS[version]) or bool(clips and version != DICTIONARIES))
-    assert all("possible with" in reason for reason in told)
+    assert all(refusal.remedies for refusal in told)
 
 
 def test_refusals_name_what_would_make_it_possible():
     limits = {
-        version: FORMAT.limits(
-            NETWORK, book_of(NETWORK, {"num_bits": 3}, {"narrow_range": True}), None, {"encodings_version": version}
-        )[:2]
+        version: [
+            str(refusal)
+            for refusal in FORMAT.limits(
+                NETWORK, book_of(NETWORK, {"num_bits": 3}, {"narrow_range": True}), None, {"encodings_version": version}
+            )
+        ][:2]
         for version in VERSIONS
     }
-    assert limits[LISTS][0].startswith("input.activations: does without the lowest code (narrow_range)")
+    assert limits[LISTS][0].startswith("input.activations: leaves out the lowest code (narrow_range)")
     assert limits[LISTS][0].endswith(
-        "possible with input.activations.narrow_range=off, or with the option encodings_version 0.6.1"
+        "possible with input.activations.narrow_range=off, or with the option encodings_version=0.6.1"
     )
     assert limits[ONNX_LIKE][1] == (
         "conv.weights: 3 bits, which version 2.0.0 of the encodings does not know; possible with "
-        "conv.weights.num_bits=4, or with the option encodings_version 1.0.0"
+        "conv.weights.num_bits=4, or with the option encodings_version=1.0.0"
     )
     assert "num_bits=4" in limits[DICTIONARIES][0]
 

@@ -1,16 +1,17 @@
 """What is the same in exports to every format: what they tell on the way, cancelled, refused, failing: all or
 nothing."""
 
+import os
+
 import pytest
 from export_cases import NETWORK, STATE, export_as, files_in
 from integer_cases import book_of
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import FORMATS
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.progress import Cancelled, Progress
-from qatviz.export.proof import files as parity_files
 from qatviz.export.tflite.lowering import tflite_model
 
 LOWERINGS = {"tflite": tflite_model, "onnx": onnx_model}
@@ -68,7 +69,7 @@ def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(name, fa
         if len(calls) == fails_at + 1:
             raise OSError(28, "No space left on device", "disk")
 
-    monkeypatch.setattr(parity_files.os, "fsync", failing)
+    monkeypatch.setattr(os, "fsync", failing)
     with pytest.raises(ExportError, match="disk: can't be written: No space left on device"):
         export_as(name, tmp_path / "net", dataset, {"num_bits": 4})
     assert len(before) == 4 and files_in(tmp_path) == before
@@ -78,11 +79,12 @@ def test_an_export_that_fails_while_it_is_written_leaves_what_was_there(name, fa
 @pytest.mark.parametrize("name", sorted(LOWERINGS))
 def test_what_the_settings_forbid_is_told_before_anything_is_done(name, weights, tmp_path, dataset):
     book = book_of(NETWORK, weights)
-    told = FORMATS[name].limits(NETWORK, book, None, FORMATS[name].settled())
+    told = FORMATS[name].limits(NETWORK, book, None, FORMATS[name].with_defaults())
     if told:
         with pytest.raises(ExportError) as refused:
             export_as(name, tmp_path / "net", dataset, weights)
-        assert str(refused.value) == "; ".join(told) and all("possible with" in reason for reason in told)
+        assert refused.value.refusals == tuple(told) and str(refused.value) == "; ".join(map(str, told))
+        assert all(refusal.remedies and "; possible with" in str(refusal) for refusal in told)
         assert not files_in(tmp_path)
     else:
         LOWERINGS[name](integer_model(NETWORK, book, STATE))

@@ -9,7 +9,7 @@ from export_cases import INT8, NETWORK, STATE
 from integer_cases import book_of, state_of
 
 from qatviz.data import from_arrays
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import FROZEN, SAVEDMODEL, TFLITE_FAKE_QUANT

@@ -9,7 +9,7 @@ from integer_cases import book_of, network_of, state_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime, forgive_float
 from qatviz.export.graphs.lowering import inference_graph

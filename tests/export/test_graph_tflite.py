@@ -11,7 +11,7 @@ from test_graph_lowering import GRAPH_SETTINGS, branches, images_for
 from test_lowering_float import random_chain
 from test_tflite_lowering import everything, operations
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.fake_quant.export import FloatRunner
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import codes_runtime, forgive_float

@@ -8,7 +8,7 @@ import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 from test_lowering_float import kitchen_sink
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.biases import fit_scales
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT
@@ -255,7 +255,9 @@ def test_a_state_that_is_not_the_networks_is_refused(name, value, message):
 def test_sums_that_no_accumulator_holds_are_refused():
     network = dense(inputs=2**14)
     weights = {"num_bits": 16, "symmetric": True}
-    with pytest.raises(ExportError, match="layer 'logits': its sums take up to 46 bits; allowed: 45; possible with"):
+    with pytest.raises(
+        ExportError, match="layer 'logits': its accumulator takes up to 46 bits; allowed: 45; possible with"
+    ):
         model_of(network, weights, {"num_bits": 16}, logits__weights=np.ones((2**14, 3)))
 
 

@@ -10,7 +10,7 @@ from keras_import_cases import fresh_keras, randomize
 from tensorflow.python.keras.layers import core
 
 from qatviz.data import from_arrays
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import KERAS
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
@@ -156,7 +156,9 @@ def test_code_runs_only_where_it_is_allowed(tmp_path):
     imported = imported_from(with_code)
     assert imported.origin.has_code
     source = source_of(imported.network, imported.origin)
-    with pytest.raises(ExportError, match="Python code.*possible with the option allow_code.*or with rebuild"):
+    with pytest.raises(
+        ExportError, match="Python code.*possible with the option allow_code.*or with the option rebuild"
+    ):
         export(source, tmp_path / "no.h5")
     assert list(tmp_path.iterdir()) == []
     before = dict(vars(core))

@@ -11,7 +11,7 @@ from integer_cases import model_of
 from test_npz_export import write
 from test_tflite_lowering import SETTINGS, everything, images_for
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.simulator import simulate
 from qatviz.export.npz.format import description
 from qatviz.export.npz.reader import load_integer_model

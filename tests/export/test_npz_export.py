@@ -11,7 +11,7 @@ from integer_cases import model_of, network_of
 from test_lowering_float import random_chain
 from test_tflite_lowering import SETTINGS, everything, images_for
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.simulator import simulate_tensors
 from qatviz.export.npz.format import arrays_of, description, to_files
 from qatviz.export.npz.reader import load_integer_model

@@ -10,7 +10,7 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.onnx import limits as onnx_limits
 from qatviz.export.onnx.lowering import onnx_model
@@ -104,7 +104,7 @@ def test_an_exact_file_is_of_uint8(tmp_path, dataset):
     report = export(tmp_path / "net.onnx", dataset, exact=True).report
     assert report.about["format"] == "ONNX uint8, exact"
     assert {found.identical for found in report.outputs.values()} == {1.0}
-    with pytest.raises(ExportError, match="codes are int8, and .* for uint8 only; possible with .* storage=uint8"):
+    with pytest.raises(ExportError, match="codes are int8, but .* for uint8 only; possible with .* storage=uint8"):
         export(tmp_path / "other.onnx", dataset, exact=True, storage="int8")
     with pytest.raises(ExportError, match="codes are int8"):
         onnx_model(integer_model(NETWORK, book_of(NETWORK, INT8), STATE), exact=True, storage="int8")
@@ -118,7 +118,9 @@ def test_sums_beyond_32_bits_are_refused():
         logits__weights=np.ones((90000, 1)),
         ranges={"input.activations": (0.0, 1.0), "logits.activations": (0.0, 90000.0)},
     )
-    with pytest.raises(ExportError, match="layer 'logits': its sums take up to 33 bits; .* have 32; possible with"):
+    with pytest.raises(
+        ExportError, match="layer 'logits': its accumulator takes up to 33 bits; .* have 32; possible with"
+    ):
         onnx_model(model)
 
 

@@ -5,7 +5,7 @@ from typing import ClassVar
 
 import pytest
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.proof.files import write_export
 
 

@@ -7,7 +7,7 @@ from integer_cases import MEANS_BY_POWERS, MeansByPowers, book_of, model_of, net
 from lowering_cases import LoweredNetwork
 from test_lowering_float import kitchen_sink, random_chain
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import (
     BATCH,

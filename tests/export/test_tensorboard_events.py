@@ -8,8 +8,8 @@ import pytest
 import tensorflow.compat.v1 as tf
 
 from qatviz.cli import tensorboard as command
+from qatviz.errors import ExportError
 from qatviz.export import tensorboard
-from qatviz.export.errors import ExportError
 from qatviz.export.run_series import RunSeries, Track, event_texts, recorded_series, shown_series
 from qatviz.export.tensorboard import write_events, write_series
 from qatviz.metric import WAYS

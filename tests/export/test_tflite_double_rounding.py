@@ -9,7 +9,7 @@ from qatviz.export.proof.parity import compare_layers
 from qatviz.export.tflite.double_rounding import multiplied_twice
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
-from qatviz.export.tflite.storage import stored_weights
+from qatviz.export.tflite.weights import stored_weights
 
 
 def gemmlowp(value, real):

@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 import tflite
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.tflite.file import Quantization, TfliteFile
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.written import TfliteModel

@@ -10,7 +10,7 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.tflite import litert as litert_runtime
 from qatviz.export.tflite.litert import Litert, LitertMissing, LitertRunner, find_litert
 from qatviz.export.tflite.written import TfliteModel

@@ -10,7 +10,7 @@ import pytest
 from export_cases import INT8, NETWORK, STATE, export_as
 from integer_cases import book_of, model_of, network_of
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import run_codes, run_op
@@ -295,4 +295,4 @@ def test_what_a_runtime_that_rounds_twice_does_not_reach_comes_with_a_way_out(
 )
 def test_options_that_there_are_not_are_refused(options, message):
     with pytest.raises(ExportError, match=message):
-        TFLITE.settled(options)
+        TFLITE.with_defaults(options)

@@ -4,9 +4,10 @@ import numpy as np
 import pytest
 from integer_cases import book_of, model_of, network_of, state_of
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.tflite.storage import remarks, storage_type, stored_weights
+from qatviz.export.tflite.storage import remarks, storage_type
+from qatviz.export.tflite.weights import stored_weights
 from qatviz.network.builder import NetworkBuilder
 from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
@@ -145,19 +146,19 @@ def refusal(model):
 
 
 def test_more_than_eight_bits_are_refused():
-    assert refusal(model_of(network(), {"num_bits": 9})).startswith("layer 'conv': its weights have 9 bits")
+    assert refusal(model_of(network(), {"num_bits": 9})).startswith("conv.weights: 9 bits; TFLite's int8 holds up to 8")
     net = network()
     book, _ = book_of(net).change([("depthwise.activations.num_bits", 10)])
     message = refusal(integer_model(net, book, state_of(net)))
-    assert message.startswith("layer 'depthwise': its output")
+    assert message.startswith("depthwise.activations: 10 bits; TFLite's int8 holds up to 8")
     assert "possible with depthwise.activations.num_bits=8" in message
     book, _ = book_of(net).change([("input.activations.num_bits", 16)])
-    assert refusal(integer_model(net, book, state_of(net))).startswith("the network's input: 16 bits")
+    assert refusal(integer_model(net, book, state_of(net))).startswith("input.activations: 16 bits")
 
 
 def test_a_zero_point_for_each_channel_of_eight_bits_is_refused():
     message = refusal(skewed(per_channel=True))
-    assert message.startswith("layer 'conv': its weights have 8 bits and a zero point for each channel")
+    assert message.startswith("conv.weights: 8 bits with a zero point for each channel")
     for possible in ("conv.weights.symmetric=on", "conv.weights.per_channel=off", "conv.weights.num_bits=7"):
         assert possible in message
 
@@ -175,7 +176,7 @@ def test_both_kinds_of_weights_in_one_file_are_refused():
         [("conv.weights.symmetric", False), ("conv.weights.per_channel", False)]
     )
     message = refusal(integer_model(net, book, arrays))
-    assert message.startswith("layer 'depthwise': its weights have a scale for each channel, but layer 'conv'")
+    assert message.startswith("depthwise.weights: a scale for each channel, but conv.weights are 8-bit weights with")
     book, _ = book.change([("*.weights.per_channel", False)])
     assert storage_type(integer_model(net, book, arrays)) == UINT8
 

@@ -9,7 +9,7 @@ from export_cases import INT8, NETWORK, STATE, noise
 from integer_cases import book_of, model_of, network_of
 from test_tflite_lowering import everything, operations
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import TFLITE
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel
@@ -240,17 +240,17 @@ def test_only_what_int16_does_not_clamp_itself_is_clamped():
 def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, activations, options, possible):
     def refused(weights, activations, options):
         book = book_of(NETWORK, weights, activations)
-        told = TFLITE.limits(NETWORK, book, None, TFLITE.settled(options))
+        told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults(options))
         try:
             tflite_model(integer_model(NETWORK, book, STATE), **options)
         except ExportError as error:
-            assert told and "possible with" in str(error)
+            assert error.refusals == tuple(told), "before anything is computed and after: the same reasons"
         else:
             assert not told
         return told
 
     reasons = refused(weights, activations, options)
-    assert reasons and all("possible with" in reason for reason in reasons)
+    assert reasons and all("possible with" in str(reason) for reason in reasons)
     for way in possible:
         assert not refused(
             *(
@@ -263,11 +263,14 @@ def test_what_the_types_cannot_hold_is_refused_and_each_way_out_is_one(weights, 
 def test_int4_beside_weights_that_make_it_uint8_is_refused():
     arrays = dict(STATE, **{"conv.weights": np.abs(STATE["conv.weights"])})
     book, _ = book_of(NETWORK).change([("logits.weights.num_bits", 4), ("logits.weights.symmetric", True)])
-    told = TFLITE.limits(NETWORK, book, None, TFLITE.settled({"int4": True}))
-    assert len(told) == 1 and told[0].startswith("logits.weights: would be INT4 beside uint8, which conv.weights")
+    told = TFLITE.limits(NETWORK, book, None, TFLITE.with_defaults({"int4": True}))
+    assert len(told) == 1 and str(told[0]).startswith(
+        "logits.weights: would be INT4 beside uint8 activations, which conv.weights"
+    )
     model = integer_model(NETWORK, book, arrays)
-    with pytest.raises(ExportError, match="layer 'logits': its weights would be INT4, but layer 'conv' has 8-bit"):
+    with pytest.raises(ExportError, match="would be INT4 beside uint8") as refused:
         tflite_model(model, int4=True)
+    assert refused.value.refusals == tuple(told)
     assert tflite_model(model).dtype == np.uint8
     book, _ = book.change([("conv.weights.symmetric", True)])
     assert tflite_model(integer_model(NETWORK, book, arrays), int4=True).int4
@@ -284,7 +287,9 @@ def test_factors_that_the_kernels_of_int16_cannot_shift_to_are_refused():
         logits__bias=[1e6, 0.0],
     )
     assert isinstance(model, IntegerModel) and model.ops[0].factors.real.min() < 2.0**-32
-    with pytest.raises(ExportError, match="layer 'logits': its sums are multiplied with .* narrower range of its out"):
+    with pytest.raises(
+        ExportError, match="layer 'logits': its requantization multiplier is .* narrower range of its out"
+    ):
         tflite_model(model, int16=True)
 
 

@@ -2,14 +2,17 @@
 
 import sys
 
-from PyQt5 import QtTest
+import pytest
+from PyQt5 import QtCore, QtTest, QtWidgets
 from test_window import StagedLauncher
 
-from qatviz.errors import QatvizError, RecordError
+from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, SettingChange
 from qatviz.export.formats import Format, Option
-from qatviz.gui.model.exporting import Command
+from qatviz.gui.dialogs.export.dialog import ExportDialog
+from qatviz.gui.model.exporting import Command, Exporter
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
+DIRECTORY = "/runs/digits"
 PATIENCE_MS = 20000
 AGREEMENT = {"identical": 0.9946, "largest": 1}
 #: As ParityReport.to_record() makes it, and what the command line adds.
@@ -74,8 +77,10 @@ def few_bits(network, book, step, options):
     """The limits of a format of up to 8 bits; of up to 4, with an option."""
     most = 4 if options["tiny"] else 8
     return [
-        f"{tensor.name}: {book.of(tensor.name).num_bits} bits; it holds up to {most}; possible with "
-        f"{tensor.name}.num_bits={most}"
+        Refusal(
+            f"{tensor.name}: {book.of(tensor.name).num_bits} bits; it holds up to {most}",
+            (SettingChange(f"{tensor.name}.num_bits", most), *([OptionChange("tiny", False)] if most < 8 else ())),
+        )
         for tensor in book.plan.tensors
         if book.of(tensor.name).num_bits > most
     ]
@@ -137,3 +142,50 @@ def wait_for(signal, count=1):
     while len(spy) < count:
         assert spy.wait(PATIENCE_MS), "the signal did not come"
     return [list(values) for values in spy]
+
+
+@pytest.fixture
+def make(context, app):
+    """The dialog, shown for a run that is recorded in a directory; what is left at the end is ended."""
+    made = []
+
+    def begin(directory=DIRECTORY, launcher=None):
+        launcher = launcher or ExportLauncher()
+        exporter = Exporter(context.model, launcher.export_command)
+        dialog = ExportDialog(context, launcher, exporter)
+        dialog.launcher = launcher
+        dialog.open_for(directory)
+        app.processEvents()
+        made.append(dialog)
+        return dialog
+
+    yield begin
+    for dialog in made:
+        dialog.exporter.close()
+        dialog.close()
+        dialog.deleteLater()
+    app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
+    app.processEvents()
+
+
+@pytest.fixture
+def run(staged):
+    return staged("lenet")
+
+
+@pytest.fixture
+def advance(context, run):
+    def go_on(steps=1):
+        run.advance(steps)
+        context.model.take(run.drain())
+
+    return go_on
+
+
+def verdicts(dialog):
+    formats = dialog.form.formats
+    return [formats.item(row).text().splitlines() for row in range(formats.count())]
+
+
+def visible_texts(dialog):
+    return "\n".join(label.text() for label in dialog.findChildren(QtWidgets.QLabel) if label.isVisible())

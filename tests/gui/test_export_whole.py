@@ -102,7 +102,7 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
 @pytest.mark.parametrize("form", list(AppLauncher().export_formats()), ids=lambda form: form.name)
 def test_what_the_window_calls_is_what_the_command_line_takes(form):
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
-    for options, examples in ((form.settled(), None), (switched, 20)):
+    for options, examples in ((form.with_defaults(), None), (switched, 20)):
         wanted = ExportWanted("/runs/a", "step-00000003", form.name, options, "/runs/a/x" + form.suffix, examples)
         command = exporting.command_of(wanted)
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]

@@ -12,7 +12,7 @@ from staging import StagedRun
 
 from qatviz.app.launching import AppLauncher
 from qatviz.app.report import report_job
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.gui.model.launcher import Launcher, Prepared
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.widgets.theme import Theme

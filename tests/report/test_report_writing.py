@@ -5,8 +5,7 @@ import os
 import pytest
 from report_cases import recorded
 
-from qatviz.errors import RecordError
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError, RecordError
 from qatviz.report.writing import write_report
 from qatviz.telemetry.record.run_record import RunRecord
 

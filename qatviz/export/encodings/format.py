@@ -12,9 +12,9 @@ from typing import Any, Dict, List, Optional, Sequence
 import numpy as np
 
 from qatviz import __version__
+from qatviz.errors import ExportError
 from qatviz.export.encodings.limits import DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
 from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS_BITS, WEIGHTS, EncodedTensor
-from qatviz.export.errors import ExportError
 from qatviz.export.npz import fields
 from qatviz.quant.affine import AffineGrid, code_bounds
 

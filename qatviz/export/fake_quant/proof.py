@@ -5,7 +5,7 @@ from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.fake_quant.model import FakeQuantModel
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel

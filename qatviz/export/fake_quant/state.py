@@ -2,8 +2,8 @@
 
 from typing import Optional
 
-from qatviz.export.errors import ExportError
-from qatviz.export.integers.frozen_state import Arrays, FrozenState
+from qatviz.errors import refused
+from qatviz.export.integers.frozen_state import AFTER_FIRST_STEP, Arrays, FrozenState
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid
@@ -53,8 +53,8 @@ class PartlyQuantizedState(FrozenState):
             if tensor.kind != WEIGHTS and self.is_quantized(tensor.name)
         ]
         if grids and not any(grid.scale > 0 for grid in grids):
-            raise ExportError(
-                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been "
-                "seen yet; "
-                "possible after the first step of training"
+            raise refused(
+                f"network {self.network.name!r}: the ranges of all activations are 0 to 0, so nothing has been seen "
+                "yet",
+                AFTER_FIRST_STEP,
             )

@@ -4,7 +4,7 @@ from typing import List, NamedTuple
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import SettingChange, refused
 from qatviz.export.integers.model import IntegerTensor
 from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
 
@@ -85,9 +85,9 @@ def bias_codes(
     # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
-        raise ExportError(
-            f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units "
-            "of input scale times weight "
-            f"scale; allowed: {limit}; possible with {layer}.weights.per_channel=on"
+        raise refused(
+            f"layer {layer!r}: the bias {bias[channel]:.4g} of channel {channel} is {codes[channel]:.3g} units of "
+            f"input scale times weight scale; allowed: {limit}",
+            SettingChange(f"{layer}.weights.per_channel", True),
         )
     return np.clip(codes, -limit, limit).astype(np.int64)

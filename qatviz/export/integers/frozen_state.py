@@ -8,7 +8,7 @@ from typing import Dict, NamedTuple, Optional
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import Advice, ExportError, refused
 from qatviz.export.limits import left_in_float
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layers import DepthwiseConv2D
@@ -19,6 +19,8 @@ from qatviz.quant.affine import AffineGrid, choose_grid
 from qatviz.quant.ranges import min_max_range
 
 Arrays = Dict[str, np.ndarray]
+
+AFTER_FIRST_STEP = Advice("after the first step of training")
 
 
 class Folded(NamedTuple):
@@ -114,17 +116,14 @@ class FrozenState:
                 described = "nothing" if found is None else f"{found.dtype} {found.shape}"
                 raise ExportError(f"{owner}: the state has {described} for {name}; expected: float32 {tuple(shape)}")
             if not np.isfinite(found).all():
-                raise ExportError(
-                    f"{owner}: {name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite; "
-                    "possible with a state from before "
-                    "they came up"
+                raise refused(
+                    f"{owner}: {name} has {np.count_nonzero(~np.isfinite(found))} values that are not finite",
+                    Advice("with a state from before they appeared"),
                 )
 
     def _check_quantized(self, step: Optional[int]) -> None:
-        for reason in left_in_float(self.plan, self.book, step):
-            raise ExportError(reason)
+        refusals = left_in_float(self.plan, self.book, step)
+        if refusals:
+            raise ExportError.refused(*refusals)
         if not self.activation_grid("input.activations").scale > 0:
-            raise ExportError(
-                "the network's input: its range is 0 to 0, so nothing has been seen yet; possible after "
-                "the first step of training"
-            )
+            raise refused("the network's input: its range is 0 to 0, so nothing has been seen yet", AFTER_FIRST_STEP)

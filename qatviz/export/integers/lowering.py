@@ -10,7 +10,7 @@ from typing import Any, Dict, List, Optional, Set, Tuple
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import refused
 from qatviz.export.integers.biases import bias_codes, fit_scales
 from qatviz.export.integers.fixed_point import (
     LARGEST_ACCUMULATOR,
@@ -21,6 +21,7 @@ from qatviz.export.integers.fixed_point import (
 )
 from qatviz.export.integers.frozen_state import Arrays, FrozenState
 from qatviz.export.integers.model import (
+    FEWER_BITS,
     MEAN_BIAS,
     MEAN_WEIGHT,
     IntegerModel,
@@ -206,10 +207,10 @@ class _Lowering:
 
     def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
-            raise ExportError(
-                f"layer {unit.name!r}: its sums take up to {_bits(bound)} bits; allowed: "
-                f"{_bits(LARGEST_ACCUMULATOR)}; possible with fewer bits for its "
-                "weights or its input"
+            raise refused(
+                f"layer {unit.name!r}: its accumulator takes up to {_bits(bound)} bits; allowed: "
+                f"{_bits(LARGEST_ACCUMULATOR)}",
+                FEWER_BITS,
             )
         factors = fixed_point(real, multiplier_bits(bound))
         return FixedPoint(_read_only(factors.multiplier), _read_only(factors.right_shift))

@@ -10,7 +10,7 @@ from typing import Any, Dict, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import Advice, ExportError
 from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
@@ -19,6 +19,9 @@ from qatviz.quant.affine import AffineGrid, code_bounds
 #: so that ties are rounded up. As a depthwise convolution: its weights and its bias. Why a third, and no quarter, says
 #: :data:`qatviz.training.lowering.evaluation.MEAN_WEIGHT`.
 MEAN_WEIGHT, MEAN_BIAS = 3, 1
+
+#: Remedy for an accumulator that gets too large.
+FEWER_BITS = Advice("with fewer bits for its weights or its input")
 
 Pads = Tuple[Tuple[int, int], Tuple[int, int]]
 

@@ -6,7 +6,7 @@ from typing import Any, List, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import OptionChange, refused
 from qatviz.export.formats import Options, Written
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.export.progress import Progress
@@ -61,10 +61,10 @@ def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[s
             "the model could not describe itself, so this is another one, of the same layers"
         ]
     if known.has_code and not options["allow_code"]:
-        raise ExportError(
-            "the Keras model holds Python code (Lambda layers), which runs when Keras builds it, with "
-            "your rights; possible with the option allow_code, for a model that you trust, or with rebuild, a "
-            "model of the same layers without code"
+        raise refused(
+            "the Keras model holds Python code (Lambda layers), which runs with your rights when Keras builds it",
+            OptionChange("allow_code", True, "for a model that you trust"),
+            OptionChange("rebuild", True, "which builds a model of the same layers without code"),
         )
     return known, []
 

@@ -8,7 +8,7 @@ from typing import Any, Dict, Iterator, Mapping, Tuple
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError, OptionChange, refused
 from qatviz.export.progress import Cancelled
 from qatviz.network.graph import Network
 from qatviz.network.keras_export.description import LEAST_FUSED_EPSILON
@@ -39,10 +39,9 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
             if name in origin.arrays:
                 found[name] = arrays[name]
             elif not (arrays[name] == _NEUTRAL.get(parameter)).all():
-                raise ExportError(
-                    f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for "
-                    "it; possible "
-                    "with the option rebuild, a model of the same layers with such an array"
+                raise refused(
+                    f"layer {layer.name!r}: its {parameter} was trained, but the Keras model has no array for it",
+                    OptionChange("rebuild", True, "which builds a model of the same layers with such an array"),
                 )
         is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
         if is_fused and layer.epsilon < LEAST_FUSED_EPSILON:

@@ -4,7 +4,7 @@ from typing import List, Optional, Tuple
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import PRODUCT_BITS
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerOp, IntegerTensor, Pads, channel_shape
 from qatviz.network.layer import Layer, element_count

@@ -3,7 +3,7 @@
 import tempfile
 from pathlib import Path
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.formats import Options, Written
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.model import IntegerModel

@@ -8,8 +8,7 @@ import numpy as np
 
 from qatviz.data.checks import reading
 from qatviz.data.npz import read_npz
-from qatviz.errors import DataError, NetworkError
-from qatviz.export.errors import ExportError
+from qatviz.errors import DataError, ExportError, NetworkError
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
 from qatviz.export.npz import fields

@@ -8,8 +8,8 @@ from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.errors import ExportError
-from qatviz.export.onnx.limits import INSTALL
+from qatviz.errors import ExportError
+from qatviz.export.onnx.limits import needs_packages
 
 #: The operators' set, in which QuantizeLinear and DequantizeLinear know channels, and the format's version that came
 #: soon after: both are known to runtimes from 2021 on.
@@ -101,5 +101,5 @@ def onnx_package() -> Any:
 
 
 def missing(package: str, error: ImportError) -> ExportError:
-    """What there is to say of a package that can't be imported."""
-    return ExportError(f"exports to ONNX need {package}, which can't be imported ({error}); possible after: {INSTALL}")
+    """Return the error for a package that can't be imported."""
+    return ExportError.refused(needs_packages(package, f"can't be imported ({error})"))

@@ -1,39 +1,40 @@
-"""What ONNX can't hold, told from the settings alone; see :mod:`qatviz.export.limits`."""
+"""Reasons why ONNX can't hold a network, found from its settings alone; see :mod:`qatviz.export.limits`."""
 
 from importlib.util import find_spec
 from typing import Any, List, Mapping, Optional
 
+from qatviz.errors import Advice, OptionChange, Refusal
 from qatviz.export.limits import left_in_float
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Types of the codes of a file; orders of the axes of the images that it takes.
+#: Types of the codes in a file; orders of the axes of the images that it is fed.
 UINT8, INT8 = "uint8", "int8"
 NHWC, NCHW = "nhwc", "nchw"
-#: What writes a file, and what proves it; how to get them.
+#: Packages that write and run a file, and the command that installs them.
 PACKAGES, INSTALL = ("onnx", "onnxruntime"), 'pip install "qatviz[onnx]"'
 
 
-def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
-    """Of what there is to write and to prove a file with; ONNX itself holds up to 16 bits."""
+def onnx(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of ONNX. The format holds up to 16 bits; packages that write and run a file may be missing."""
+    refusals = []
     absent = [name for name in PACKAGES if find_spec(name) is None]
-    reasons = (
-        [
-            f"exports to ONNX need {' and '.join(absent)}, which {'is' if len(absent) == 1 else 'are'} not "
-            f"installed; possible after: {INSTALL}"
-        ]
-        if absent
-        else []
-    )
+    if absent:
+        are = "is" if len(absent) == 1 else "are"
+        refusals.append(needs_packages(" and ".join(absent), f"{are} not installed"))
     if options.get("exact") and options.get("storage") != UINT8:
-        reasons.append(only_uint8(options["storage"]))
-    return reasons + left_in_float(book.plan, book, step)
+        refusals.append(exact_needs_uint8(options["storage"]))
+    return refusals + left_in_float(book.plan, book, step)
 
 
-def only_uint8(storage: str) -> str:
-    """Why there is no exact file of another type."""
-    return (
-        f"codes are {storage}, and onnxruntime has the integer operators of the option exact for uint8 only; "
-        "possible with "
-        "the option storage=uint8, or without exact"
+def needs_packages(names: str, problem: str) -> Refusal:
+    """Return the refusal for packages that can't be used."""
+    return Refusal(f"exports to ONNX need {names}, which {problem}", (Advice(f"after: {INSTALL}"),))
+
+
+def exact_needs_uint8(storage: str) -> Refusal:
+    """Return the refusal of an exact file with codes of another type."""
+    return Refusal(
+        f"codes are {storage}, but onnxruntime has the integer operators that the option exact needs for uint8 only",
+        (OptionChange("storage", UINT8), OptionChange("exact", False)),
     )

@@ -26,12 +26,12 @@ from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tu
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
 from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
-from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, only_uint8
+from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
 from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.layer import element_count
@@ -99,7 +99,7 @@ def onnx_model(
     """
     check(model)
     if exact and storage != UINT8:
-        raise ExportError(only_uint8(storage))
+        raise ExportError.refused(exact_needs_uint8(storage))
     return _Lowering(model, layout, Storage(storage), exact).run(softmax, outputs)
 
 

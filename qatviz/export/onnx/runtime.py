@@ -4,7 +4,7 @@ from typing import Any, Dict, List
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.integers.simulator import dequantize
 from qatviz.export.onnx.file import missing

@@ -5,8 +5,8 @@ from typing import NamedTuple, Optional
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
-from qatviz.export.integers.model import IntegerModel, IntegerOp
+from qatviz.errors import refused
+from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp
 from qatviz.export.onnx.limits import UINT8
 
 #: Bits of stored codes, and the codes of the model that they hold.
@@ -100,10 +100,10 @@ def check(model: IntegerModel) -> None:
         if op.weights is None or computed_in_float(model, op):
             continue
         if op.accumulator_bits > _ACCUMULATOR_BITS:
-            raise ExportError(
-                f"layer {op.name!r}: its sums take up to {op.accumulator_bits} bits; accumulators of ONNX's "
-                "integer convolutions "
-                f"have {_ACCUMULATOR_BITS}; possible with fewer bits for its weights or its input"
+            raise refused(
+                f"layer {op.name!r}: its accumulator takes up to {op.accumulator_bits} bits; those of ONNX's integer "
+                f"convolutions have {_ACCUMULATOR_BITS}",
+                FEWER_BITS,
             )
 
 

@@ -9,7 +9,7 @@ from typing import Any, Dict, Iterator, List, Mapping, Union
 import numpy as np
 
 from qatviz.atomic_files import atomic_directory, write_files
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 
 #: What tells a directory that was exported from any other: only such a one is replaced.
 _MARK = "parity.json"

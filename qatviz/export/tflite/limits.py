@@ -1,110 +1,219 @@
-"""What TFLite can't hold, told from the settings alone: why, and what would make it possible.
+"""Rules of what TFLite's types can hold. They are asked twice: with what the settings say, before anything is computed,
+and with what the integer model turned out to have.
 
-:mod:`qatviz.export.limits` says how such functions are called.
+Kinds of files: int8, whose weights have a zero point of 0 and a scale for each output channel; uint8, the older form,
+whose weights have one scale and any zero point; int16, whose activations have a zero point of 0 and whose weights are
+int8's (LiteRT only). Weights of up to 4 bits can be INT4 tensors, beside int8 activations (LiteRT only).
 """
 
-from typing import Any, List, Mapping, Optional
+from typing import Any, List, Mapping, NamedTuple, Optional, Tuple
 
+from qatviz.errors import Advice, OptionChange, Refusal, Remedy, SettingChange
 from qatviz.export.limits import left_in_float
-from qatviz.network.graph import WEIGHTED, Network
+from qatviz.network.graph import Network
+from qatviz.network.layers import Add
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import WEIGHTS
 
+INT4_BITS = 4
+_INT8_BITS, _INT16_BITS = 8, 16
+_WITHOUT_INT4, _WITHOUT_DOUBLE_ROUNDING = OptionChange("int4", False), OptionChange("double_rounding", False)
 
-def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[str]:
-    """Of TFLite's integers.
+
+class Weights(NamedTuple):
+    """Facts about the weights of a layer.
+
+    Attributes
+    ----------
+    name : str
+        Name of their quantizer, such as "conv1.weights".
+    num_bits : int
+    per_channel : bool
+        They have a scale, or a zero point, for each output channel.
+    needs_zero_point : bool
+        Their codes fill 8 bits and do not fit int8 with a zero point of 0.
+    """
+
+    name: str
+    num_bits: int
+    per_channel: bool
+    needs_zero_point: bool
+
+
+class Activations(NamedTuple):
+    """Facts about the output of a layer, or the network's input.
+
+    Attributes
+    ----------
+    name : str
+        Name of their quantizer, such as "conv1.activations".
+    num_bits : int
+    needs_zero_point : bool
+        Their codes fill 16 bits and do not fit int16 with a zero point of 0.
+    """
+
+    name: str
+    num_bits: int
+    needs_zero_point: bool
+
+
+class Facts(NamedTuple):
+    """All that the rules ask about a network. ``additions`` has the number of inputs of each Add by its name."""
+
+    weights: Tuple[Weights, ...]
+    activations: Tuple[Activations, ...]
+    additions: Tuple[Tuple[str, int], ...] = ()
+
+
+def tflite(network: Network, book: SettingsBook, step: Optional[int], options: Mapping[str, Any]) -> List[Refusal]:
+    """Return the limits of TFLite, as :mod:`qatviz.export.limits` describes.
 
     Options: ``int16``, whether activations may have more than 8 bits; ``int4``, whether weights of up to 4 bits are to
-    be INT4 tensors; ``double_rounding``, whether the file is for kernels that know neither.
+    be INT4 tensors; ``double_rounding``, whether the file is for kernels that support neither.
     """
-    int16, int4, double_rounding = options["int16"], options["int4"], options["double_rounding"]
-    wide = [name for name in _activations(book) if book.of(name).num_bits > 8]
-    reasons = left_in_float(book.plan, book, step)
-    reasons += [
-        f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8"
-        for name in _weights(book)
-        if book.of(name).num_bits > 8
+    facts = facts_of_settings(book)
+    return left_in_float(book.plan, book, step) + refusals(
+        facts, options["int16"], options["int4"], options["double_rounding"]
+    )
+
+
+def facts_of_settings(book: SettingsBook) -> Facts:
+    """Return what the settings say. Whether codes need their zero point depends on the arrays; it is assumed."""
+    weights, activations = [], []
+    for tensor in book.plan.tensors:
+        s = book.of(tensor.name)
+        if tensor.kind != WEIGHTS:
+            activations.append(Activations(tensor.name, s.num_bits, s.num_bits == _INT16_BITS and not s.symmetric))
+        else:
+            fills = s.enabled and s.num_bits == _INT8_BITS and not s.symmetric
+            weights.append(Weights(tensor.name, s.num_bits, s.per_channel, fills))
+    additions = [(unit.name, len(unit.inputs)) for unit in book.plan.units if isinstance(unit.op, Add)]
+    return Facts(tuple(weights), tuple(activations), tuple(additions))
+
+
+def storage_type(facts: Facts, int16: bool) -> str:
+    """Return the type of activations, for a network that is not refused: "int8", "uint8" or "int16"."""
+    if int16 and _wide(facts):
+        return "int16"
+    return "uint8" if any(weights.needs_zero_point for weights in facts.weights) else "int8"
+
+
+def refusals(facts: Facts, int16: bool, int4: bool, double_rounding: bool) -> List[Refusal]:
+    """Return the reasons why no file with these options can hold the network."""
+    found = [
+        Refusal(
+            f"{weights.name}: {weights.num_bits} bits; TFLite's int8 holds up to {_INT8_BITS}",
+            (SettingChange(f"{weights.name}.num_bits", _INT8_BITS),),
+        )
+        for weights in facts.weights
+        if weights.num_bits > _INT8_BITS
     ]
-    if double_rounding and wide and int16:
-        reasons.append(
-            f"{wide[0]}: {book.of(wide[0]).num_bits} bits, as int16, which kernels that round twice don't "
-            f"know; possible with {wide[0]}.num_bits=8, "
-            "or without the option double_rounding"
+    found += [
+        Refusal(
+            f"layer {name!r}: adds {count} tensors; TFLite's ADD takes 2, and rounds each sum",
+            (Advice("with a chain of Add layers"),),
         )
-    if double_rounding and int4:
-        reasons += _int4(
-            book, "scales for kernels that round twice, which don't know INT4", "the option double_rounding off"
-        )
+        for name, count in facts.additions
+        if count > 2
+    ]
+    wide = _wide(facts)
+    if double_rounding:
+        found += _double_rounding(facts, wide if int16 else [], int4)
     if wide and int16:
-        beside = "int16 activations, whose operations take int8 weights"
-        return reasons + _int16(book) + (_int4(book, beside, "8 bits for all activations") if int4 else [])
-    reasons += [
-        f"{name}: {book.of(name).num_bits} bits; TFLite's int8 holds up to 8; possible with {name}.num_bits=8, "
-        "or with the option int16, "
-        "for LiteRT"
-        for name in wide
+        found += _int16(facts)
+        if int4:
+            remedy = SettingChange("*.activations.num_bits", _INT8_BITS)
+            found += _int4(facts, "int16 activations, whose operations take int8 weights", remedy)
+        return found
+    found += [
+        Refusal(
+            f"{activations.name}: {activations.num_bits} bits; TFLite's int8 holds up to {_INT8_BITS}",
+            (
+                SettingChange(f"{activations.name}.num_bits", _INT8_BITS),
+                OptionChange("int16", True, "for LiteRT"),
+            ),
+        )
+        for activations in wide
     ]
-    shifted = _shifted(book)
-    reasons += _uint8(book, shifted)
-    if int4 and shifted:
-        beside = f"uint8, which {shifted[0]}, of 8 bits with a zero point, make the file"
-        reasons += _int4(book, beside, f"{shifted[0]}.symmetric=on")
-    return reasons
+    shifted = [weights for weights in facts.weights if weights.needs_zero_point]
+    if shifted:
+        found += _uint8(facts, shifted[0].name)
+        if int4:
+            beside = f"uint8 activations, which {shifted[0].name}, of 8 bits with a zero point, require"
+            found += _int4(facts, beside, SettingChange(f"{shifted[0].name}.symmetric", True))
+    return found
 
 
-def _uint8(book: SettingsBook, shifted: List[str]) -> List[str]:
-    """Of a file of uint8, which ``shifted`` weights make it, if there are any."""
-    channels = [name for name in _weights(book) if shifted and book.of(name).per_channel]
-    reasons = [
-        f"{name}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a zero point (uint8) or "
-        f"a scale for each channel (int8), not both; possible with {name}.symmetric=on, with "
-        f"{name}.per_channel=off, or "
-        f"with {name}.num_bits=7"
-        for name in channels
-        if name in shifted
+def _double_rounding(facts: Facts, wide: List[Activations], int4: bool) -> List[Refusal]:
+    """Return what kernels that round twice do not support."""
+    found = [
+        Refusal(
+            f"{activations.name}: {activations.num_bits} bits, as int16, which kernels that round twice don't support",
+            (SettingChange(f"{activations.name}.num_bits", _INT8_BITS), _WITHOUT_DOUBLE_ROUNDING),
+        )
+        for activations in wide
     ]
-    return reasons + [
-        f"{name}: a scale for each channel, but {shifted[0]} are 8-bit weights with a zero point, which makes it a "
-        f"uint8 file, where weights have one scale; possible with {name}.per_channel=off, or with "
-        f"{shifted[0]}.symmetric=on"
-        for name in channels
-        if name not in shifted
+    if int4:
+        beside = "scales for kernels that round twice, which don't support INT4"
+        found += _int4(facts, beside, _WITHOUT_DOUBLE_ROUNDING)
+    return found
+
+
+def _uint8(facts: Facts, first: str) -> List[Refusal]:
+    """Return what a uint8 file can't hold; the weights ``first`` require one."""
+    found = []
+    for weights in facts.weights:
+        if weights.per_channel and weights.needs_zero_point:
+            found.append(
+                Refusal(
+                    f"{weights.name}: 8 bits with a zero point for each channel; TFLite holds 8-bit weights with a "
+                    "zero point (uint8) or with a scale for each channel (int8), not both",
+                    (
+                        SettingChange(f"{weights.name}.symmetric", True),
+                        SettingChange(f"{weights.name}.per_channel", False),
+                        SettingChange(f"{weights.name}.num_bits", 7),
+                    ),
+                )
+            )
+        elif weights.per_channel:
+            found.append(
+                Refusal(
+                    f"{weights.name}: a scale for each channel, but {first} are 8-bit weights with a zero point, which "
+                    "require a uint8 file, where weights have one scale",
+                    (SettingChange(f"{weights.name}.per_channel", False), SettingChange(f"{first}.symmetric", True)),
+                )
+            )
+    return found
+
+
+def _int16(facts: Facts) -> List[Refusal]:
+    """Return what an int16 file can't hold."""
+    found = [
+        Refusal(
+            f"{weights.name}: 8 bits and a zero point; beside int16 activations, weights have a zero point of 0",
+            (SettingChange(f"{weights.name}.symmetric", True), SettingChange(f"{weights.name}.num_bits", 7)),
+        )
+        for weights in facts.weights
+        if weights.needs_zero_point
+    ]
+    return found + [
+        Refusal(
+            f"{activations.name}: {_INT16_BITS} bits and a zero point; TFLite's int16 has a zero point of 0",
+            (SettingChange(f"{activations.name}.symmetric", True), SettingChange(f"{activations.name}.num_bits", 15)),
+        )
+        for activations in facts.activations
+        if activations.needs_zero_point
     ]
 
 
-def _int16(book: SettingsBook) -> List[str]:
-    """Of a file of int16."""
-    reasons = [
-        f"{name}: 8 bits and a zero point; beside int16 activations TFLite holds weights without; possible with "
-        f"{name}.symmetric=on, or with {name}.num_bits=7"
-        for name in _shifted(book)
-    ]
-    return reasons + [
-        f"{name}: 16 bits and a zero point; TFLite's int16 has the zero point 0; possible with "
-        f"{name}.symmetric=on, or with {name}.num_bits=15"
-        for name in _activations(book)
-        if book.of(name).num_bits == 16 and not book.of(name).symmetric
-    ]
-
-
-def _int4(book: SettingsBook, beside: str, possible: str) -> List[str]:
-    """Weights that would be INT4, were it not for what is ``beside`` them."""
+def _int4(facts: Facts, beside: str, remedy: Remedy) -> List[Refusal]:
+    """Return a refusal for all weights that would be INT4 tensors, which is not possible ``beside`` something else."""
     return [
-        f"{name}: would be INT4 beside {beside}; possible with {possible}, or without the option int4"
-        for name in _weights(book)
-        if book.of(name).num_bits <= 4
+        Refusal(f"{weights.name}: would be INT4 beside {beside}", tuple(dict.fromkeys((remedy, _WITHOUT_INT4))))
+        for weights in facts.weights
+        if weights.num_bits <= INT4_BITS
     ]
 
 
-def _shifted(book: SettingsBook) -> List[str]:
-    """Weights that fill 8 bits and have a zero point."""
-    settings = {name: book.of(name) for name in _weights(book)}
-    return [name for name, s in settings.items() if s.enabled and s.num_bits == 8 and not s.symmetric]
-
-
-def _weights(book: SettingsBook) -> List[str]:
-    return [unit.name + ".weights" for unit in book.plan.units if isinstance(unit.op, WEIGHTED)]
-
-
-def _activations(book: SettingsBook) -> List[str]:
-    return [tensor.name for tensor in book.plan.tensors if tensor.kind != WEIGHTS]
+def _wide(facts: Facts) -> List[Activations]:
+    return [activations for activations in facts.activations if activations.num_bits > _INT8_BITS]

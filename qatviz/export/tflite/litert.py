@@ -18,7 +18,7 @@ from typing import Any, Dict, NamedTuple, Optional, Union
 
 import numpy as np
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 

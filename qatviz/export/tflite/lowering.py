@@ -23,18 +23,16 @@ from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, I
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
-    bias_scale,
     bias_type,
-    check_double_rounding,
     code_offset,
     int4_layers,
     int4_remarks,
     is_uniform,
     remarks,
     storage_type,
-    stored_weights,
     weights_type,
 )
+from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
@@ -122,10 +120,8 @@ class _Lowering:
 
     def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool, double_rounding: bool):
         self._model, self._double_rounding = model, double_rounding
-        self._dtype = storage_type(model, int16)
-        self._int4 = int4_layers(model, self._dtype) if int4 else frozenset()
-        if double_rounding:
-            check_double_rounding(model, self._dtype, int4)
+        self._dtype = storage_type(model, int16, int4, double_rounding)
+        self._int4 = int4_layers(model) if int4 else frozenset()
         self._multiply = multiply_codes and self._dtype != np.int16
         facts = [f"{name} {value}" for name, value in sorted(model.metadata.items())]
         self._file = TfliteFile(", ".join([f"qatviz {__version__}: {model.name}", *facts]))

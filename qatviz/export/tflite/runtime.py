@@ -6,7 +6,7 @@ from typing import Dict, Iterator, List
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.errors import ExportError
+from qatviz.errors import ExportError
 from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel

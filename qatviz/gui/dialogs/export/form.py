@@ -1,10 +1,10 @@
 """What is to be exported, and to what: the first page of the export dialog."""
 
-from typing import Any, List, Optional, Tuple
+from typing import Any, List, Optional, Tuple, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.errors import QatvizError
+from qatviz.errors import OptionChange, QatvizError, Refusal, SettingChange
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.export.fields import NOW, MomentBox, PathField
 from qatviz.gui.dialogs.export.formats import FormatList, LimitsView, OptionsForm
@@ -14,7 +14,6 @@ from qatviz.gui.model.exporting import ExportWanted, can_be_kept
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.settings import QUANTIZER_SETTINGS
 
 #: How often the present state is looked at while the form is seen (ms).
 LOOK_MS = 500
@@ -130,11 +129,11 @@ class ExportForm(QtWidgets.QWidget):
             return _NOT_RECORDED
         if self.moment.moment() is None:
             return self._record_problem or _NO_CHECKPOINT
-        reasons = self._reasons(self.formats.form())
-        if self._moment_problem or reasons is None:
+        refusals = self._refusals(self.formats.form())
+        if self._moment_problem or refusals is None:
             return self._moment_problem or "The settings of the checkpoint are being read."
-        if reasons:
-            return f"{self.formats.form().title} can't hold these settings."
+        if refusals:
+            return f"{self.formats.form().title} does not support these settings."
         return self.path.problem()
 
     def wanted(self) -> ExportWanted:
@@ -162,8 +161,8 @@ class ExportForm(QtWidgets.QWidget):
 
     # What is possible
 
-    def _reasons(self, form: Any) -> Optional[List[str]]:
-        """What stands against a format; None where the settings are not known (yet)."""
+    def _refusals(self, form: Any) -> Optional[List[Refusal]]:
+        """Return why a format is not supported; None if the settings are not known yet."""
         _name, book, step = self._state
         if book is None or self._model.network is None:
             return None
@@ -179,27 +178,28 @@ class ExportForm(QtWidgets.QWidget):
         seen = (self._state, model.network, self.formats.form().name, self._options[self.formats.form().name].values())
         if seen != self._seen:
             self._seen = seen
-            found = {form.name: self._reasons(form) for form in self.formats.forms}
+            found = {form.name: self._refusals(form) for form in self.formats.forms}
             self.formats.show_limits(found)
-            reasons = found[self.formats.form().name]
-            self.limits.show_limits(self.formats.form().title, reasons, self._state[0] == NOW)
+            refusals = found[self.formats.form().name]
+            self.limits.show_limits(self.formats.form().title, refusals, self._state[0] == NOW)
             self.limits.setVisible(model.run is not None and bool(self._directory) and not self._moment_problem)
             policy = QtWidgets.QSizePolicy
-            self.limits.setSizePolicy(policy.Preferred, policy.Expanding if reasons else policy.Maximum)
-            self._right.setStretchFactor(self.limits, int(bool(reasons)))
+            self.limits.setSizePolicy(policy.Preferred, policy.Expanding if refusals else policy.Maximum)
+            self._right.setStretchFactor(self.limits, int(bool(refusals)))
             self.changed.emit()
 
-    def _on_change_wanted(self, path: str, text: str) -> None:
-        """Change a setting of the run, as the panel of settings would."""
-        tensor, _, name = path.rpartition(".")
-        kinds = {known.name: known.kind for known in self._model.tensors}
-        if tensor in kinds and name in QUANTIZER_SETTINGS:
-            try:
-                value = QUANTIZER_SETTINGS[name].parse(text, path, kinds[tensor])
-            except QatvizError as error:
-                self._context.edits.refused.emit(str(error))
-            else:
-                self._context.edits.edit([tensor], name, value)
+    def _on_change_wanted(self, change: Union[SettingChange, OptionChange]) -> None:
+        """Change an option of the chosen format, or a setting of the run as the panel of settings would."""
+        if isinstance(change, OptionChange):
+            self._options[self.formats.form().name].set_value(change.option, change.value)
+            return
+        pattern, _, name = change.path.rpartition(".")
+        try:
+            tensors = self._model.book.matching(pattern, name, change.path)
+        except QatvizError as error:
+            self._context.edits.refused.emit(str(error))
+        else:
+            self._context.edits.edit([tensor.name for tensor in tensors], name, change.value)
 
     def _look_up(self) -> None:
         """Which states there are."""

@@ -1,31 +1,29 @@
-"""What a run can be exported to: the list of formats, and why the chosen one may not be possible."""
+"""Formats that a run can be exported to: their list, the reasons against the chosen one, and its options."""
 
-import re
 from html import escape
-from typing import Any, Dict, List, Optional, Sequence
+from typing import Any, Dict, List, Optional, Sequence, Union
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.errors import OptionChange, Refusal, Remedy, SettingChange, alternatives_text, change_text, remedy_text
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.tables import style_selection
 from qatviz.gui.widgets.theme import Theme
 
+#: Remedies that can be applied with a click.
+Change = Union[SettingChange, OptionChange]
+
 _WIDTH = 270
-_POSSIBLE, _IMPOSSIBLE = "✓ can hold these settings", "✕ can't hold these settings"
+_NOT_SUPPORTED = "✕ Not supported"
 _UNKNOWN = "… reading the checkpoint"
-#: What limits say after why something is not possible.
-_REMEDY = "; possible "
-#: ``conv1.weights.num_bits=8`` in it.
-_ASSIGNMENT = re.compile(r"([^\s=]+\.[a-z_]+)=([\w.+-]*\w)")
 
 
 class FormatList(QtWidgets.QListWidget):
-    """A line for each format, and under it whether it can hold the settings.
+    """List of formats, in which those that don't support the present settings are marked.
 
     Parameters
     ----------
-    formats : sequence
-        As :class:`qatviz.export.formats.Format`.
+    formats : sequence of qatviz.export.formats.Format
     """
 
     def __init__(self, formats: Sequence[Any], theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
@@ -40,57 +38,57 @@ class FormatList(QtWidgets.QListWidget):
             item = QtWidgets.QListWidgetItem(form.title)
             item.setToolTip(form.about)
             self.addItem(item)
-        self._reasons: Dict[str, Optional[List[str]]] = {form.name: None for form in self.forms}
+        self._refusals: Dict[str, Optional[List[Refusal]]] = {form.name: None for form in self.forms}
         self.setCurrentRow(0)
         self._dress()
         theme.changed.connect(self._dress)
 
     def form(self) -> Any:
-        """The chosen one."""
+        """Return the chosen format."""
         return self.forms[self.currentRow()]
 
     def choose(self, name: str) -> None:
-        """Choose a format by its name, where there is such a one."""
+        """Choose the format of this name, if there is one."""
         for row, form in enumerate(self.forms):
             if form.name == name:
                 self.setCurrentRow(row)
 
-    def show_limits(self, reasons: Dict[str, Optional[List[str]]]) -> None:
-        """By the name of the format: what stands against it; None where that is not known yet."""
-        if reasons != self._reasons:
-            self._reasons = reasons
+    def show_limits(self, refusals: Dict[str, Optional[List[Refusal]]]) -> None:
+        """Mark formats by the refusals of each, by its name; None: not known yet."""
+        if refusals != self._refusals:
+            self._refusals = refusals
             self._dress()
 
     def _dress(self) -> None:
         style_selection(self, self._theme)
         for row, form in enumerate(self.forms):
-            reasons = self._reasons.get(form.name)
-            verdict = _UNKNOWN if reasons is None else _IMPOSSIBLE if reasons else _POSSIBLE
+            refusals = self._refusals.get(form.name)
+            mark = _UNKNOWN if refusals is None else _NOT_SUPPORTED if refusals else ""
             item = self.item(row)
-            item.setText(f"{form.title}\n{verdict}")
-            item.setForeground(QtGui.QBrush(self._theme.color("muted" if reasons else "text")))
+            item.setText(f"{form.title}\n{mark}" if mark else form.title)
+            item.setForeground(QtGui.QBrush(self._theme.color("muted" if refusals else "text")))
 
 
 class LimitsView(QtWidgets.QWidget):
-    """Whether the chosen format can hold the settings, and else each reason with what would make it possible: a link
-    where it is a setting that can be changed.
-    """
+    """The reasons why the chosen format does not support the settings, with remedies as links; empty if it does."""
 
-    #: The user wants this setting to have this value: its path, and a text.
-    change_wanted = QtCore.pyqtSignal(str, str)
+    #: The user has asked for a :data:`Change`.
+    change_wanted = QtCore.pyqtSignal(object)
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
         self._title: str = ""
-        self._reasons: Optional[List[str]] = None
+        self._refusals: Optional[List[Refusal]] = None
         self._can_change: bool = False
+        #: What the links of the text stand for, in order.
+        self._changes: List[Change] = []
         self.verdict = QtWidgets.QLabel(wordWrap=True)
         self.change_all = QtWidgets.QPushButton("Change all")
-        self.change_all.setToolTip("Make the first change that each reason names; it can be undone")
+        self.change_all.setToolTip("Make the first change that is proposed for each reason. Settings can be undone")
         self.change_all.setAutoDefault(False)
         self.reasons = QtWidgets.QTextBrowser()
-        self.reasons.setAccessibleName("What stands against this format")
+        self.reasons.setAccessibleName("Reasons why this format is not supported")
         self.reasons.setOpenLinks(False)
         self.reasons.setMinimumHeight(90)
         rows = QtWidgets.QVBoxLayout(self)
@@ -106,60 +104,73 @@ class LimitsView(QtWidgets.QWidget):
         self.reasons.anchorClicked.connect(self._on_link)
         theme.changed.connect(self._dress)
 
-    def show_limits(self, title: str, reasons: Optional[List[str]], can_change: bool = False) -> None:
-        """``reasons`` stand against the format ``title``; None where that is not known yet. ``can_change``: they are of
-        settings that can be changed.
-        """
-        if (title, reasons, can_change) != (self._title, self._reasons, self._can_change):
-            self._title, self._reasons, self._can_change = title, reasons, can_change
+    def show_limits(self, title: str, refusals: Optional[List[Refusal]], can_change: bool = False) -> None:
+        """Show why the format ``title`` is refused; None: not known yet. ``can_change``: settings can be changed."""
+        if (title, refusals, can_change) != (self._title, self._refusals, self._can_change):
+            self._title, self._refusals, self._can_change = title, refusals, can_change
             self._dress()
 
     def _dress(self) -> None:
-        title, reasons = self._title, self._reasons
-        if reasons is None:
+        title, refusals = self._title, self._refusals
+        if refusals is None:
             text, color = "Reading the settings of the checkpoint…", "muted"
-        elif reasons:
-            count = "1 reason" if len(reasons) == 1 else f"{len(reasons)} reasons"
-            text, color = f"✕ {title} can't hold these settings, for {count}:", "bad"
+        elif refusals:
+            count = "1 reason" if len(refusals) == 1 else f"{len(refusals)} reasons"
+            text, color = f"✕ {title} does not support these settings, for {count}:", "bad"
         else:
-            text, color = f"✓ {title} can hold the settings of this state.", "good"
+            text, color = "", "text"
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
         palette.setColor(QtGui.QPalette.WindowText, self._theme.color(color))
         self.verdict.setPalette(palette)
         self.verdict.setText(text)
-        self.reasons.setVisible(bool(reasons))
-        self.change_all.setVisible(self._can_change and len(self._first_changes()) > 1)
+        self.verdict.setVisible(bool(text))
+        self.reasons.setVisible(bool(refusals))
+        self.change_all.setVisible(len(self._first_changes()) > 1)
         place = self.reasons.verticalScrollBar().value()
-        self.reasons.setHtml("".join(self._paragraph(reason) for reason in reasons or ()))
+        self._changes = []
+        self.reasons.setHtml("".join(self._paragraph(refusal) for refusal in refusals or ()))
         self.reasons.verticalScrollBar().setValue(place)
 
-    def _paragraph(self, reason: str) -> str:
-        why, found, remedy = reason.partition(_REMEDY)
-        text = "• " + escape(why)
-        if found:
-            remedy = escape(remedy, quote=True)
-            if self._can_change:
-                link = rf"<a href='\g<0>' style='color:{self._theme.colors.accent}'>\g<0></a>"
-                remedy = _ASSIGNMENT.sub(link, remedy)
-            text += "<br>→ possible " + remedy
+    def _paragraph(self, refusal: Refusal) -> str:
+        text = "• " + escape(refusal.reason)
+        if refusal.remedies:
+            text += "<br>→ " + alternatives_text(map(self._remedy_html, refusal.remedies))
         return f"<p style='margin: 0 0 6px 0'>{text}</p>"
 
-    def _first_changes(self) -> List[str]:
-        found = [_ASSIGNMENT.search(reason.partition(_REMEDY)[2]) for reason in self._reasons or ()]
-        return list(dict.fromkeys(match.group() for match in found if match))
+    def _remedy_html(self, remedy: Remedy) -> str:
+        text = escape(remedy_text(remedy))
+        if not self._is_possible(remedy):
+            return text
+        self._changes.append(remedy)
+        link = f"<a href='{len(self._changes) - 1}' style='color:{self._theme.colors.accent}'>"
+        if isinstance(remedy, SettingChange):
+            return f"with {link}{escape(change_text(remedy))}</a>"
+        return f"{link}{text}</a>"
+
+    def _is_possible(self, remedy: Remedy) -> bool:
+        """Return whether a click can apply the remedy. Options can always be changed, but consent is given by hand."""
+        if isinstance(remedy, OptionChange):
+            return not _is_consent(remedy.option)
+        return isinstance(remedy, SettingChange) and self._can_change
+
+    def _first_changes(self) -> List[Change]:
+        """Return the first remedy of each refusal that a click can apply, each distinct one once."""
+        found: Dict[Change, None] = {}
+        for refusal in self._refusals or ():
+            found.update(dict.fromkeys([remedy for remedy in refusal.remedies if self._is_possible(remedy)][:1]))
+        return list(found)
 
     def _on_change_all(self) -> None:
         for change in self._first_changes():
-            self._on_link(QtCore.QUrl(change))
+            self.change_wanted.emit(change)
 
     def _on_link(self, link: QtCore.QUrl) -> None:
-        path, _, value = link.toString(QtCore.QUrl.FullyDecoded).rpartition("=")
-        self.change_wanted.emit(path, value)
+        self.change_wanted.emit(self._changes[int(link.toString())])
 
 
 class OptionsForm(QtWidgets.QWidget):
-    """The options of a format, made from their declarations; what was chosen for each format is remembered, but for
-    what the user has allowed: that is asked for each time.
+    """Form of a format's options. The choices for each format are remembered between runs of the program, except for
+    consent, which is asked for each time.
     """
 
     changed = QtCore.pyqtSignal()
@@ -193,14 +204,22 @@ class OptionsForm(QtWidgets.QWidget):
             self.widgets[option.name] = widget
 
     def values(self) -> Dict[str, Any]:
-        """All options by name."""
+        """Return all options by name."""
         return {
             name: widget.currentText() if isinstance(widget, QtWidgets.QComboBox) else widget.isChecked()
             for name, widget in self.widgets.items()
         }
 
+    def set_value(self, name: str, value: Any) -> None:
+        """Give an option another value, as if the user had."""
+        widget = self.widgets[name]
+        if isinstance(widget, QtWidgets.QComboBox):
+            widget.setCurrentText(str(value))
+        else:
+            widget.setChecked(bool(value))
+
     def forget_consent(self) -> None:
-        """What was allowed was allowed once."""
+        """Withdraw consent, which is given for a single export."""
         for option in self._form.options:
             if _is_consent(option.name):
                 self.widgets[option.name].setChecked(bool(option.default))
@@ -216,5 +235,5 @@ class OptionsForm(QtWidgets.QWidget):
 
 
 def _is_consent(option: str) -> bool:
-    """Whether an option lets something happen that the user should decide on each time, such as running code."""
+    """Return whether an option allows something that the user should decide on each time, such as running code."""
     return option.startswith("allow_")

@@ -1,0 +1,137 @@
+"""Weights and biases as a TFLite file has them: the same numbers as the integer model's, in the types of the file."""
+
+from typing import NamedTuple
+
+import numpy as np
+
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.tflite.double_rounding import suited
+from qatviz.export.tflite.storage import (
+    ACCUMULATOR_BITS,
+    INT4_RANGE,
+    LARGEST_CODE,
+    UINT8_OFFSET,
+    bias_type,
+    fits_int8,
+    weights_type,
+)
+from qatviz.quant.tie_safe_scales import round_alike
+
+
+class StoredWeights(NamedTuple):
+    """Weights and bias of an operation as a file has them.
+
+    Attributes
+    ----------
+    codes : np.ndarray
+        int8 or uint8, in the shape of the model's.
+    scale, zero_point : np.ndarray
+        float32 and int64, ``[out]``, or ``[1]`` where there is one for all.
+    bias : np.ndarray
+        int32 ``[out]``; int64 beside int16 activations.
+    bias_scale : np.ndarray
+        float32, shape of ``scale``: input scale times weight scale.
+    """
+
+    codes: np.ndarray
+    scale: np.ndarray
+    zero_point: np.ndarray
+    bias: np.ndarray
+    bias_scale: np.ndarray
+
+
+def stored_weights(
+    model: IntegerModel,
+    op: IntegerOp,
+    dtype: np.dtype,
+    per_channel: bool,
+    multiply: bool,
+    int4: bool = False,
+    double_rounding: bool = False,
+) -> StoredWeights:
+    """What a file of ``dtype`` has for the weights of ``op``.
+
+    Parameters
+    ----------
+    dtype : np.dtype
+        Of its activations.
+    per_channel : bool
+        Whether the operation takes scales by channel.
+    multiply : bool
+        Multiply codes of few bits by the whole number that makes most of the type, and divide their scale by it. The
+        weights are the same (but for the scale's last bit), and kernels that round twice round the first time to finer
+        steps.
+    int4 : bool
+        For codes that fit INT4, to do so.
+    double_rounding : bool
+        Change scale and bias by what suits kernels that round twice.
+    """
+    weights, out = op.weights, len(op.weights.bias)
+    # uint8 keeps a zero point that int8 could not do without; all others are folded into the codes.
+    zero = 0 if fits_int8(weights) else int(weights.zero_point.reshape(-1)[0])
+    columns = weights.centred.reshape(-1, out) + zero
+    scale, bias = weights.channel_scales.astype(np.float64), weights.bias.astype(np.int64)
+    vanishing = _vanishing(model, op, per_channel)
+    # Such channels have scales that TFLite can't work with.
+    columns, bias = np.where(vanishing, zero, columns), np.where(vanishing, 0, bias)
+    scale = np.where(vanishing, model.tensor(op.output).scale / model.tensor(op.inputs[0]).scale, scale)
+    factor = np.ones(out, np.int64)
+    if multiply and zero == 0:
+        factor = _multipliers(model, op, columns, scale, INT4_RANGE[1] if int4 else LARGEST_CODE, per_channel)
+    count = out if per_channel else 1
+    bias, stored_scale = bias * factor, (scale / factor).astype(np.float32)[:count]
+    if double_rounding:
+        stored_scale, change = suited(
+            op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, factor[:count]
+        )
+        bias += change
+    offset = UINT8_OFFSET if dtype == np.uint8 else 0
+    return StoredWeights(
+        (columns * factor + offset).astype(weights_type(dtype)).reshape(weights.codes.shape),
+        stored_scale,
+        np.full(stored_scale.shape, zero + offset, np.int64),
+        bias.astype(bias_type(dtype)),
+        bias_scale(model.tensor(op.inputs[0]), stored_scale),
+    )
+
+
+def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
+    """float32: input scale times weight scale, as TFLite checks it, to a millionth."""
+    return (np.float64(source.scale) * weight_scale.astype(np.float64)).astype(np.float32)
+
+
+def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
+    """Bool ``[out]``: channels whose sums are less than half a step of the output, whatever the input."""
+    source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
+    real = source.scale * op.weights.channel_scales.astype(np.float64) / output.scale
+    found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
+    return found if per_channel else np.full(found.shape, found.all())
+
+
+def _multipliers(
+    model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int, per_channel: bool
+) -> np.ndarray:
+    """int64 ``[out]``: how many times larger the codes may be, for them to keep to ``limit`` and their sums to fit.
+
+    The largest number with which kernels that multiply in float32 still round as integers do; a power of two, by which
+    scales can be divided without a rest, always is one.
+    """
+    largest = np.maximum(np.abs(columns).max(axis=0), 1)
+    most = np.minimum(np.maximum(limit // largest, 1), 2 ** (ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
+    if not per_channel:
+        most = np.full(most.shape, most.min())
+    source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
+    found = np.exp2(np.floor(np.log2(most))).astype(np.int64)
+    for number in range(most.max(), 0, -1):
+        tried = np.flatnonzero((number <= most) & (number > found))
+        if len(tried):
+            alike = round_alike(
+                source.scale,
+                scale[tried].astype(np.float32),
+                output.scale,
+                output.zero_point,
+                2 ** (output.num_bits - 1),
+                np.full(tried.shape, number),
+            )
+            found[tried[alike]] = number
+    return found
