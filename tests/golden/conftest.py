@@ -1,4 +1,4 @@
-"""The program that golden tests call, and copies of the stored records."""
+"""The program under test and the stored records, unpacked."""
 
 import golden_cases
 import pytest
@@ -7,7 +7,7 @@ from golden_program import Program
 
 @pytest.fixture(scope="session")
 def program(tmp_path_factory):
-    """Return the program; it is started by the first test that calls it."""
+    """Return the program; its process starts with the first call."""
     program = Program(tmp_path_factory.mktemp("program"))
     yield program
     program.close()
@@ -15,11 +15,11 @@ def program(tmp_path_factory):
 
 @pytest.fixture(scope="session")
 def exported_records(tmp_path_factory):
-    """Return copies of the records for exports, which leave their proofs in them."""
-    return golden_cases.copy_records(tmp_path_factory.mktemp("exported"))
+    """Return the folder of the records to export from; exports add files to them."""
+    return golden_cases.unpack_records(tmp_path_factory.mktemp("exported"))
 
 
 @pytest.fixture
 def records(tmp_path):
-    """Return copies of the records."""
-    return golden_cases.copy_records(tmp_path)
+    """Return a folder of records that the test may change."""
+    return golden_cases.unpack_records(tmp_path)

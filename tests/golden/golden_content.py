@@ -1,35 +1,44 @@
-"""What is in an exported file, and how it is compared: byte for byte where bytes say what was exported.
+"""Contents of exported files, reduced to what an export decides.
 
-These bytes do not, and are left out:
+Files are compared byte for byte, with these exceptions:
 
-- Compressed archives (.npz): how zlib compresses differs from build to build, and the system is noted for each entry.
-  Names, order and uncompressed bytes of the entries are compared.
-- HDF5 (.h5): each object has the time it was written. Groups, attributes, data sets and the file's size are compared.
-- Protocol buffers of TensorFlow (.pb): maps are written in any order. The message is compared as it is written with its
-  keys sorted; in a SavedModel without what TensorFlow says of itself (version, commit, the list of its operations).
-- Golden vectors that a runtime computed (file_output, put_out, expected_output): their last digit is the runtime's, or
-  the processor's. Types and shapes are compared.
-- The proof in words (.parity.txt) is prose, and the proof as JSON (.parity.json) has what runtimes computed: that they
-  are there is compared, and of the JSON its keys and types, see `schema_of`.
+- Compressed archives (.npz): zlib's output differs between its builds, and entries contain the operating system. Names,
+  order and uncompressed bytes of the entries are compared.
+- HDF5 (.h5): objects contain the time at which they were written. Groups, attributes, data sets and the size of the
+  file are compared.
+- Protocol buffers of TensorFlow (.pb): the order of maps is arbitrary. Messages are compared with sorted keys; those of
+  a SavedModel without TensorFlow's version, commit and list of operations.
+- TensorBoard's event files: they contain times and the texts of events. Tags, numbers of values, first and last step,
+  and `TENSORBOARD_DIGITS` digits of the sums of the values are compared.
+- Outputs of a runtime in golden vectors (`COMPUTED_BY_RUNTIMES`): their last digits depend on runtime and processor.
+  Types and shapes are compared.
+- Proofs: the text (.parity.txt) only has to exist; of the JSON (.parity.json) keys and types are compared. Both have
+  results of runtimes. Where the runtime is missing, a proof has other keys and golden vectors lack its outputs; then
+  neither is compared.
 """
 
 import hashlib
 import json
+import math
+import struct
 import zipfile
+from collections import defaultdict
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, Tuple
 
 import numpy as np
 
 COMPUTED_BY_RUNTIMES = ("file_output", "put_out", "expected_output")
-#: Text up to this size is stored as it is, to be compared line by line.
+#: Texts up to this size are stored, so that a difference can be shown by line.
 TEXT_BYTES = 16384
+#: Significant digits of numbers in TensorBoard's files.
+TENSORBOARD_DIGITS = 4
 
 Parts = Dict[str, str]
 
 
 def describe(path: Path) -> Dict[str, Any]:
-    """Return what is stored of a file: size and SHA-256 of what is compared, and of its parts."""
+    """Return size and SHA-256 of a file's comparable content, and of its parts."""
     content, name = path.read_bytes(), path.name
     if name.endswith("parity.txt"):
         return {"kind": "prose"}
@@ -48,6 +57,8 @@ def describe(path: Path) -> Dict[str, Any]:
         return dict(_known("tflite", content), parts=dict(_tflite_parts(content)))
     if name.endswith(".onnx"):
         return dict(_known("onnx", content), parts=dict(_onnx_parts(content)))
+    if ".tfevents." in name:
+        return {"kind": "events", "parts": _tensorboard_parts(content)}
     return _known("text", content)
 
 
@@ -57,7 +68,7 @@ def describe_all(folder: Path) -> Dict[str, Dict[str, Any]]:
 
 
 def schema_of(value: Any) -> Any:
-    """Return the keys of JSON with the types of what they hold; of lists, what there is in any of their items."""
+    """Return JSON with types in the place of values; of a list, one schema for all of its items."""
     if isinstance(value, dict):
         return {key: schema_of(item) for key, item in value.items()}
     if isinstance(value, list):
@@ -66,7 +77,7 @@ def schema_of(value: Any) -> Any:
 
 
 def _merged(schemas: List[Any]) -> Any:
-    """Return one schema for the items of a list: ``"float|null"`` where types differ, all keys of objects."""
+    """Return the union of schemas: all keys of objects, ``"float|null"`` where types differ."""
     if all(isinstance(schema, dict) for schema in schemas):
         keys = list(dict.fromkeys(key for schema in schemas for key in schema))
         return {key: _merged([schema[key] for schema in schemas if key in schema]) for key in keys}
@@ -164,3 +175,28 @@ def _onnx_parts(content: bytes) -> Iterator[Tuple[str, str]]:
         yield f"array {array.name}", f"type {array.data_type} {list(array.dims)} {_digest(array.raw_data)}"
     for value in [*model.graph.input, *model.graph.output]:
         yield f"value {value.name}", _digest(value.SerializeToString(deterministic=True))
+
+
+def _tensorboard_parts(content: bytes) -> Parts:
+    """Return, by tag: number of values, first and last step, and sums of the values."""
+    from tensorflow.core.util import event_pb2
+
+    steps: Dict[str, List[int]] = defaultdict(list)
+    values: Dict[str, List[List[float]]] = defaultdict(list)
+    at = 0
+    while at < len(content):
+        (length,) = struct.unpack_from("<Q", content, at)
+        event = event_pb2.Event.FromString(content[at + 12 : at + 12 + length])
+        at += length + 16  # length and content have a checksum of four bytes each
+        for value in event.summary.value:
+            steps[value.tag].append(event.step)
+            kind, histogram = value.WhichOneof("value"), value.histo
+            numbers = [value.simple_value] if kind == "simple_value" else [len(value.tensor.string_val)]
+            if kind == "histo":
+                numbers = [histogram.min, histogram.max, histogram.num, histogram.sum, len(histogram.bucket)]
+            values[value.tag].append(numbers)
+    return {
+        tag: f"{len(at_steps)} of steps {at_steps[0]} to {at_steps[-1]}: "
+        + " ".join(f"{math.fsum(column):.{TENSORBOARD_DIGITS}g}" for column in zip(*values[tag]))
+        for tag, at_steps in steps.items()
+    }

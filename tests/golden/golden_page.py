@@ -1,9 +1,9 @@
-"""What a report shows, without how: numbers of its tables, and the curves and histograms of its figures.
+"""Contents of a report, reduced to the numbers in its tables and the curves and histograms in its figures.
 
-Words, styles, sizes and the elements that a picture is made of may change. Of each figure there are the tensors that
-its title names, the numbers that its description tells, and the outline of all curves and areas in it, each in a box of
-1 by 1: where the axes and their labels are does not matter. Of each table there are the numbers in its cells, with as
-many digits as they are shown with, but for cells that hold sentences. Dates, identifiers and paths are left out.
+Words, styles, sizes and SVG elements of a report may change. A figure is reduced to the tensors in its title, the
+numbers in its description, and the outlines of its curves and areas, each scaled to a box of 1 by 1: positions of axes
+and labels do not matter. A table is reduced to the numbers in its cells; cells with sentences are left out. Numbers are
+equal if they agree in the digits that both show. Dates, identifiers and paths are left out.
 """
 
 import re
@@ -15,15 +15,15 @@ import numpy as np
 from golden_cases import HERE
 from golden_program import Program
 
-#: Places at which outlines are compared, and how far they may be from each other there on average: coordinates have one
-#: decimal of pictures some 100 pixels high.
+#: Number of points at which outlines are compared, and largest mean distance there: coordinates of figures that are
+#: some 100 pixels high have one decimal.
 SAMPLES, TOLERANCE = 24, 0.02
 
-#: A cell of more words is a sentence.
+#: A cell with more words is a sentence.
 _MOST_WORDS = 3
-#: What is narrower, as a part of its picture, is a tick.
+#: Marks below this fraction of the figure's width are ticks.
 _TICK = 0.06
-#: Pictures of other things than curves and histograms: the map of all tensors, and the network.
+#: Sections with figures other than curves and histograms: the heat map of all tensors, the network.
 _OTHER_PICTURES = {"over-time", "network"}
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:[eE][-+−]?\d+)?")
 _LEFT_OUT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [+-]\d{4})?|\b[0-9a-f]{12,}\b|\S*/\S+")
@@ -35,7 +35,7 @@ Points = List[Tuple[float, float]]
 
 
 def stored(run: str) -> Path:
-    """Return the file that a run's report is stored in."""
+    """Return the path of a run's stored report."""
     return HERE / f"report-{run}.json"
 
 
@@ -43,19 +43,24 @@ def report(program: Program, record: Path, path: Path) -> List[Dict[str, Any]]:
     """Write the report of a record to ``path`` and return its sections."""
     answer = program.call("report", record, "--out", path)
     assert answer.code == 0, answer.err
+    return sections_of(path.read_text(encoding="utf-8"))
+
+
+def sections_of(html: str) -> List[Dict[str, Any]]:
+    """Return the sections of a page: ``id``, ``figures``, ``tables``. The first one is all that is before a section."""
     page = _Page()
-    page.feed(path.read_text(encoding="utf-8"))
+    page.feed(html)
     page.close()
     return page.sections
 
 
 def numbers(text: str) -> List[str]:
-    """Return the numbers in a text, as they are written."""
+    """Return the numbers in a text, with all their digits."""
     return [found.replace("−", "-").replace(",", "") for found in _NUMBER.findall(_LEFT_OUT.sub("", text))]
 
 
 class _Page(HTMLParser):
-    """Sections in the order of the page, the head of it first: ``id``, ``figures``, ``tables``."""
+    """Collects the sections of a page."""
 
     def __init__(self) -> None:
         super().__init__(convert_charrefs=True)
@@ -116,7 +121,7 @@ class _Page(HTMLParser):
             self._words += data
 
     def _mark(self, tag: str, given: Dict[str, str]) -> None:
-        """Keep the lines of an element; rectangles of one style that follow each other are one mark."""
+        """Collect the corners of an element. Consecutive rectangles of one style form one mark."""
         style = given.get("class", "")
         if tag == "path":
             self._marks.append((tag, style, path_points(given["d"])))
@@ -133,7 +138,7 @@ class _Page(HTMLParser):
 
 
 def path_points(text: str) -> List[Points]:
-    """Return the corners of each part of an SVG path of straight lines."""
+    """Return the corners of each part of an SVG path. Of curves, only the ends are corners."""
     parts: List[Points] = []
     at, start, command = (0.0, 0.0), (0.0, 0.0), ""
     words = re.findall(r"[A-Za-z]|[-+]?(?:\d+\.?\d*|\.\d+)(?:[eE][-+]?\d+)?", text)
@@ -163,14 +168,14 @@ def path_points(text: str) -> List[Points]:
 
 
 def _cell(text: str) -> str:
-    """Return names of tensors and numbers in a cell; of a sentence, nothing."""
+    """Return the names of tensors and the numbers in a cell; nothing if it is a sentence."""
     tensors = _TENSOR.findall(text)
     is_sentence = len(_WORD.findall(_TENSOR.sub("", text))) > _MOST_WORDS
     return " ".join(tensors + numbers(text)) if not is_sentence else ""
 
 
 def _outlines(marks: Sequence[Tuple[str, str, List[Points]]], tick: float) -> List[List[float]]:
-    """Return the upper outlines of all marks that are more than axes, grids, ticks and frames; heights from 0 to 1."""
+    """Return the upper outline of each mark, with heights from 0 to 1, but for axes, grids, ticks and frames."""
     found = []
     for tag, _, parts in marks:
         arrays = [np.array(part) for part in parts]
@@ -187,7 +192,7 @@ def _outlines(marks: Sequence[Tuple[str, str, List[Points]]], tick: float) -> Li
 
 
 def _heights(corners: np.ndarray, places: np.ndarray, bottom: float) -> np.ndarray:
-    """Return how high above ``bottom`` the uppermost line through the corners is at some places; 0 where none is."""
+    """Return the height of the uppermost line through the corners at each place; 0 where there is none."""
     heights = np.zeros(len(places))
     for (x0, y0), (x1, y1) in zip(corners[:-1], corners[1:]):
         if x0 == x1:
@@ -198,7 +203,7 @@ def _heights(corners: np.ndarray, places: np.ndarray, bottom: float) -> np.ndarr
 
 
 def differences(before: List[Dict[str, Any]], now: List[Dict[str, Any]]) -> List[str]:
-    """Return what differs between the sections of two reports."""
+    """Compare the sections of two reports."""
     names = [[section["id"] for section in sections] for sections in (before, now)]
     if names[0] != names[1]:
         return [f"the sections are {names[1]} instead of {names[0]}"]
@@ -248,7 +253,7 @@ def _in_table(before: List[List[str]], now: List[List[str]]) -> List[str]:
 
 
 def _same_numbers(before: Sequence[str], now: Sequence[str]) -> bool:
-    """Tell whether numbers are the same up to the digits that are shown of both."""
+    """Return whether numbers agree in the digits that both show."""
     return len(before) == len(now) and all(
         one == other
         or (
@@ -261,7 +266,7 @@ def _same_numbers(before: Sequence[str], now: Sequence[str]) -> bool:
 
 
 def _value(text: str) -> Optional[Tuple[float, float]]:
-    """Return the value of a number as it is written, and that of a unit of its last digit; None of other words."""
+    """Return the value of a number and of one unit in its last digit; None for other words."""
     match = re.fullmatch(r"[-+]?\d+(?:\.(\d+))?(?:[eE]([-+]?\d+))?", text)
     if match is None:
         return None

@@ -1,35 +1,28 @@
-"""What others build on: options of commands, keys of JSON output, names of the API."""
+"""The public surface: options of commands, keys of JSON output, names of the API."""
 
 import inspect
 import re
 from pathlib import Path
 from typing import Any, Dict, List
 
-from golden_cases import EXAMPLES, HERE, data_of
+from golden_cases import HERE, Export, data_of
 from golden_content import schema_of
 from golden_program import Program
 
 STORED = HERE / "surface.json"
-COMMANDS = (
-    "train",
-    "show",
-    "networks",
-    "data",
-    "settings",
-    "presets",
-    "window",
-    "open",
-    "screenshot",
-    "tensorboard",
-    "report",
-    "export",
-)
+COMMANDS = ["train", "show", "networks", "data", "settings", "presets"]
+COMMANDS += ["window", "open", "screenshot", "tensorboard", "report", "export"]
 
 
 def options(program: Program) -> Dict[str, Dict[str, str]]:
-    """Return, for each command, what the usage lines of ``--help`` list: options (``"value"``, ``"switch"`` or their
-    choices) and positional arguments."""
-    return {command: _usage(program.call(*command.split(), "--help").out, command) for command in ("", *COMMANDS)}
+    """Return options and positional arguments of each command, as listed by the usage lines of ``--help``.
+
+    Options are ``"switch"`` or ``"value"``, or their choices.
+    """
+    help_texts = {command: program.call(*command.split(), "--help").out for command in ("", *COMMANDS)}
+    usages = {command: _usage(text, command) for command, text in help_texts.items()}
+    usages[""].update(dict.fromkeys(re.findall(r"(?m)^    ([a-z]+)\b", help_texts[""]), "command"))
+    return usages
 
 
 def _usage(text: str, command: str) -> Dict[str, str]:
@@ -37,15 +30,21 @@ def _usage(text: str, command: str) -> Dict[str, str]:
     found = {}
     for name, value in re.findall(r"(?<![\w-])(--?[a-z][\w-]*)(?: ([^\]\s]+))?", usage):
         found[name] = value if value.startswith("{") else "value" if value else "switch"
-    # Positional arguments are left when options are gone, which are in brackets or, if they are required, are not.
+    # The rest are positional arguments. Options are in brackets unless they are required.
     for word in re.sub(r"\[-(?:[^\[\]]|\[[^\]]*\])*\]|--[\w-]+ \S+", "", usage).split():
         found[word] = "positional"
     return found
 
 
 def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
-    """Return the calls with JSON output; those of `export` are compared with its files, except those here."""
-    train = ["train", "--network", "lenet", "--steps", 2, "--batch-size", 4, "--quiet", "--json"]
+    """Return calls with JSON output, by name."""
+    train = ["train", "--network", "dscnn", "--steps", "2", "--batch-size", "4", "--quiet", "--json", "--data"]
+    exports = {
+        "export": Export("shapes", "", "npz"),
+        "export float": Export("shapes", "", "frozen", ("--form", "float")),
+        "export regression": Export("pairs", "", "npz"),
+        "export encodings": Export("pairs", "", "encodings"),
+    }
     return {
         "networks": ["networks", "--json"],
         "networks lenet": ["networks", "lenet", "--json"],
@@ -57,68 +56,15 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "show shapes": ["show", records / "shapes", "--json"],
         "show pairs": ["show", records / "pairs", "--json"],
         "report": ["report", records / "shapes", "--out", folder / "report.html", "--json"],
-        "train": [*train, "--data", data_of("shapes")],
-        "train recorded": [*train, "--data", data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],
-        "train regression": [*train, "--data", data_of("pairs"), "--preset", "uint8-affine"],
-        "export": [
-            "export",
-            records / "shapes",
-            "--data",
-            data_of("shapes"),
-            "--format",
-            "npz",
-            "--verify",
-            EXAMPLES,
-            "--out",
-            folder / "shapes.npz",
-            "--json",
-        ],
-        "export float": [
-            "export",
-            records / "shapes",
-            "--data",
-            data_of("shapes"),
-            "--format",
-            "frozen",
-            "--form",
-            "float",
-            "--verify",
-            EXAMPLES,
-            "--out",
-            folder / "shapes.pb",
-            "--json",
-        ],
-        "export regression": [
-            "export",
-            records / "pairs",
-            "--data",
-            data_of("pairs"),
-            "--format",
-            "npz",
-            "--verify",
-            EXAMPLES,
-            "--out",
-            folder / "pairs.npz",
-            "--json",
-        ],
-        "export encodings": [
-            "export",
-            records / "pairs",
-            "--data",
-            data_of("pairs"),
-            "--format",
-            "encodings",
-            "--verify",
-            EXAMPLES,
-            "--out",
-            folder / "pairs.encodings",
-            "--json",
-        ],
+        "train": [*train, data_of("shapes")],
+        "train recorded": [*train, data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],
+        "train regression": [*train, data_of("pairs"), "--preset", "uint8-affine"],
+        **{name: [*case.arguments(records, folder), "--json"] for name, case in exports.items()},
     }
 
 
 def json_schema(program: Program, call: List[Any]) -> Any:
-    """Return keys and types of what a call puts out."""
+    """Return keys and types of the JSON output of a call."""
     answer = program.call(*call)
     assert answer.code == 0, answer.err
     return schema_of(answer.json)
@@ -130,8 +76,7 @@ def json_schemas(program: Program, records: Path, folder: Path) -> Dict[str, Any
 
 
 def api() -> Dict[str, Any]:
-    """Return the names of `qatviz` and `qatviz.quant` with their parameters and defaults, and the members of what
-    `qatviz.train` returns."""
+    """Return the public names of `qatviz` and `qatviz.quant` with their parameters and defaults."""
     import qatviz
     import qatviz.quant
 

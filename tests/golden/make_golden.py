@@ -16,18 +16,19 @@ from pathlib import Path
 import golden_cases as cases
 import golden_page
 import golden_surface
+from golden_content import TEXT_BYTES
 from golden_program import Program
 
 
 def make_exports(program: Program, records: Path, folder: Path) -> None:
-    """Store what is in all exports; of texts that are the same in several, one."""
+    """Store descriptions of all exports, and their texts; texts that are equal once."""
     shutil.rmtree(str(cases.TEXTS), ignore_errors=True)
     stored, texts = {}, {}
     for name, case in cases.CASES.items():
         (folder / name).mkdir()
         found = cases.export(program, records, case, folder / name)
         for path, described in found.items():
-            if cases.is_stored_text(described):
+            if described["kind"] == "text" and described["bytes"] <= TEXT_BYTES:
                 described["text"] = texts.setdefault(described["sha256"], f"{name}/{path}")
                 copy = cases.TEXTS / described["text"]
                 copy.parent.mkdir(parents=True, exist_ok=True)
@@ -37,13 +38,13 @@ def make_exports(program: Program, records: Path, folder: Path) -> None:
 
 
 def make_surface(program: Program, records: Path, folder: Path) -> None:
-    """Store options, keys of JSON and names of the API."""
+    """Store options, JSON keys and names of the API."""
     cases.store(
         golden_surface.STORED,
         {
             "options": golden_surface.options(program),
             "json": golden_surface.json_schemas(program, records, folder),
-            "api": golden_surface.api(),
+            "api": program.api(),
         },
     )
 
@@ -55,7 +56,7 @@ def make_reports(program: Program, records: Path, folder: Path) -> None:
 
 
 def make_shown(program: Program, records: Path, folder: Path) -> None:
-    """Store what is read of the records."""
+    """Store the output of ``qatviz show`` for the records."""
     for run in cases.RUNS:
         answer = program.call("show", records / run, "--json")
         assert answer.code == 0, answer.err
@@ -63,14 +64,14 @@ def make_shown(program: Program, records: Path, folder: Path) -> None:
 
 
 def main() -> None:
-    """Make what the arguments name."""
+    """Store the results that the arguments name."""
     makers = {"exports": make_exports, "surface": make_surface, "reports": make_reports, "shown": make_shown}
     for name in sys.argv[1:] or makers:
         with tempfile.TemporaryDirectory() as folder:
             program = Program(Path(folder))
             try:
                 (Path(folder) / "out").mkdir()
-                makers[name](program, cases.copy_records(Path(folder)), Path(folder) / "out")
+                makers[name](program, cases.unpack_records(Path(folder)), Path(folder) / "out")
             finally:
                 program.close()
 

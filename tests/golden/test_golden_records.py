@@ -1,4 +1,4 @@
-"""Records that version 0.1.0 wrote can be read, shown, gone on with and forked."""
+"""Records written by version 0.1.0 can be shown, opened, resumed and forked."""
 
 import math
 import struct
@@ -6,9 +6,10 @@ import zlib
 
 import golden_cases
 import pytest
+from golden_compare import value_differences
 
-#: What a loss may be off that is computed again: the last digits of sums depend on threads and processor, and what is
-#: rounded grows them.
+#: Relative tolerance of losses that are computed again: the last digits of sums depend on threads and processor, and
+#: rounding amplifies them.
 LOSS_TOLERANCE = 0.01
 
 
@@ -33,8 +34,8 @@ def changes_in(told, first=0):
 
 @pytest.mark.parametrize("run", golden_cases.RUNS)
 def test_all_that_is_recorded_is_read(run, program, records):
-    told = golden_cases.value_differences(golden_cases.load(golden_cases.shown(run)), shown(program, records / run))
-    assert not told, "\n".join([f"{run} is shown as another run:", *told])
+    lines = value_differences(golden_cases.load(golden_cases.shown(run)), shown(program, records / run))
+    assert not lines, "\n".join([f"`qatviz show` of {run} has changed:", *lines])
     assert program.call("show", records / run).code == 0
 
 

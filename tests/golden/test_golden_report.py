@@ -1,4 +1,4 @@
-"""Reports of the stored runs show the figures and tables that they always showed; see golden_page.py."""
+"""Reports of the stored runs keep their figures and numbers; see golden_page.py for what is compared."""
 
 import golden_cases
 import golden_page
@@ -9,5 +9,5 @@ import pytest
 def test_the_report_has_the_figures_and_numbers_it_had(run, program, records, tmp_path):
     found = golden_page.report(program, records / run, tmp_path / "report.html")
     stored = golden_cases.load(golden_page.stored(run))
-    told = golden_page.differences(stored, found)
-    assert not told, "\n".join([f"the report of {run} shows something else:", *told])
+    lines = golden_page.differences(stored, found)
+    assert not lines, "\n".join([f"the report of {run} has changed:", *lines])
