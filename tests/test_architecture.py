@@ -47,7 +47,7 @@ THIRD_PARTY = [
     ("qatviz.protocol", NUMERIC),
     ("qatviz.presentation", NUMERIC),
     ("qatviz.analysis", NUMERIC),
-    ("qatviz.report", NUMERIC),
+    ("qatviz.report", NUMERIC | {"markupsafe"}),
     ("qatviz.export.tflite.file", NUMERIC | {"flatbuffers", "tflite"}),
     ("qatviz.export.onnx.file", NUMERIC | {"onnx"}),
     ("qatviz.export.onnx.runtime", NUMERIC | {"onnxruntime"}),

@@ -1,30 +1,102 @@
-"""Where the ticks of an axis are, and what is written next to them."""
+"""Ticks of an axis: where they are, and what is written next to them."""
 
 import itertools
 import math
-from typing import Iterator, List, Tuple
+from typing import Callable, Iterator, List, Tuple
 
 import numpy as np
 
 from qatviz.number_format import si
 
+#: The sign of negative numbers: as wide as a plus.
+MINUS = "−"
+#: Room between two labels, px.
+LABEL_GAP = 9.0
+#: Distance of two ticks of an upright axis, in heights of its labels.
+_LINES_PER_TICK = 1.5
 _MULTIPLES = (1.0, 2.0, 5.0)
+#: Octaves between two ticks of an axis of powers of two.
+_OCTAVE_STEPS = (1, 2, 4, 8, 16, 32, 64)
+#: Beyond these sizes an axis is labelled with units, or with powers of ten.
+_UNITS = ((1e9, "G"), (1e6, "M"), (1e3, "k"))
+_SMALLEST_PLAIN = 1e-3
+#: Part of a step by which a tick may lie beyond the end of the axis.
+_TOLERANCE = 1e-9
+_SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
 Tick = Tuple[float, str]
 
 
-def linear_ticks(low: float, high: float, at_most: int, minus: str = "-") -> List[Tick]:
-    """Positions and texts: as many multiples of 1, 2 or 5 times a power of ten as fit; ``minus`` is the sign."""
-    for step in _steps((high - low) / (max(at_most, 1) + 1)):
-        first, last = math.ceil(low / step - 1e-9), math.floor(high / step + 1e-9)
-        if last - first < max(at_most, 1):
+def linear_ticks(low: float, high: float, at_most: int, at_least: int = 0) -> List[Tick]:
+    """Return positions and labels: multiples of 1, 2 or 5 times a power of ten, as many as ``at_most`` allows.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the axis; one without a width has no ticks.
+    at_most : int
+        Number of ticks, at least 1.
+    at_least : int
+        Up to two ticks more than ``at_most`` are returned where there would be fewer than these.
+    """
+    if not (math.isfinite(high - low) and high > low) or at_most < 1:
+        return []
+    found: List[float] = []
+    step = 1.0
+    for count in range(at_most, at_most + (3 if at_least else 1)):
+        step, found = _multiples(low, high, count)
+        if len(found) >= at_least:
             break
     largest = max(abs(low), abs(high))
-    return [(i * step, _text(i * step, step, largest, minus)) for i in range(first, last + 1)]
+    return [(value, _label(value, step, largest)) for value in found]
+
+
+def _multiples(low: float, high: float, at_most: int) -> Tuple[float, List[float]]:
+    for step in _steps((high - low) / (at_most + 1)):
+        first, last = math.ceil(low / step - _TOLERANCE), math.floor(high / step + _TOLERANCE)
+        if last - first < at_most:
+            break
+    return step, [i * step for i in range(first, last + 1)]
+
+
+def _steps(least: float) -> Iterator[float]:
+    """Yield steps from about ``least`` on, ascending without an end."""
+    power = 10.0 ** math.floor(math.log10(least))
+    while True:
+        for multiple in _MULTIPLES:
+            if multiple * power >= least * (1 - _TOLERANCE):
+                yield multiple * power
+        power *= 10
+
+
+def _label(value: float, step: float, largest: float) -> str:
+    """Return ``value``, a multiple of ``step``, with the digits that tell it from its neighbours."""
+    if abs(value) < step / 2:
+        return "0"
+    for size, unit in _UNITS:
+        if largest >= 10 * size:
+            return f"{value / size:.{_decimals(step / size)}f}{unit}".replace("-", MINUS)
+    if largest >= _SMALLEST_PLAIN:
+        return f"{value:.{_decimals(step)}f}".replace("-", MINUS)
+    digits = math.floor(math.log10(abs(value)) + _TOLERANCE) - math.floor(math.log10(step) + _TOLERANCE)
+    return _with_exponent(value, max(digits, 0))
+
+
+def _decimals(step: float) -> int:
+    return max(0, -math.floor(math.log10(step) + _TOLERANCE))
+
+
+def _with_exponent(value: float, digits: int) -> str:
+    mantissa, exponent = f"{value:.{digits}e}".split("e")
+    if "." in mantissa:
+        mantissa = mantissa.rstrip("0").rstrip(".")
+    return f"{mantissa}e{int(exponent)}".replace("-", MINUS)
 
 
 def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
-    """Ticks of an axis that shows powers of ten: ``low`` and ``high``, and the positions, are exponents."""
+    """Return ticks of an axis of powers of ten: ``low`` and ``high``, and the positions, are exponents."""
+    if not (math.isfinite(high - low) and high > low):
+        return []
     at_most = max(at_most, 1)
     for stride in itertools.count(max(1, math.floor((high - low) / at_most))):
         powers = range(math.ceil(low / stride) * stride, math.floor(high) + 1, stride)
@@ -41,38 +113,70 @@ def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
     return [(math.log10(value), text) for value, text in linear_ticks(10.0**low, 10.0**high, at_most) if value > 0]
 
 
-def _steps(least: float) -> Iterator[float]:
-    """Steps from about ``least`` on, ascending without an end."""
-    power = 10.0 ** math.floor(math.log10(least))
-    while True:
-        for multiple in _MULTIPLES:
-            if multiple * power >= least * (1 - 1e-9):
-                yield multiple * power
-        power *= 10
-
-
-def _text(value: float, step: float, largest: float, minus: str) -> str:
-    if abs(value) < step / 2:
-        return "0"
-    for size, unit in ((1e9, "G"), (1e6, "M"), (1e3, "k")):
-        if largest >= 10 * size:
-            decimals = max(0, -math.floor(math.log10(step / size) + 1e-9))
-            return f"{value / size:.{decimals}f}{unit}".replace("-", minus)
-    if largest < 1e-2:
-        return f"{value:.3g}".replace("e-0", "e-")
-    return f"{value:.{max(0, -math.floor(math.log10(step) + 1e-9))}f}".replace("-", minus)
-
-
 def _short(value: float) -> str:
     if value >= 1e4:
         return si(value)
-    if value >= 0.9e-3:
-        return f"{value:.4g}"
-    exponent = math.floor(math.log10(value) + 1e-9)
-    return f"{value / 10.0**exponent:.2g}e{exponent}"
+    return f"{value:.4g}" if value >= 0.9 * _SMALLEST_PLAIN else _with_exponent(value, 1)
+
+
+def count_ticks(top: float, at_most: int) -> List[Tick]:
+    """Return ticks of an axis of ``log1p(count)`` from 0 to ``log1p(top)``: 0 and powers of ten."""
+    powers = [10.0**i for i in range(max(0, math.floor(math.log10(max(top, 1.0)))) + 1)]
+    every = max(1, -(-len(powers) // max(at_most - 1, 1)))
+    return [(0.0, "0")] + [(math.log1p(power), si(power)) for power in powers[::every]]
+
+
+def octave_ticks(low: float, high: float, at_most: int, rest_below: float) -> List[Tick]:
+    """Return ticks of an axis of log2 |value|: powers of two, and 0 for the bin at the left that holds smaller values.
+
+    Parameters
+    ----------
+    low, high : float
+        Ends of the axis, exponents of 2.
+    at_most : int
+        Number of ticks, the one for 0 included.
+    rest_below : float
+        Right edge of the bin for 0.
+    """
+    width = high - rest_below
+    step = next((s for s in _OCTAVE_STEPS if width / s <= max(at_most - 1, 1)), _OCTAVE_STEPS[-1])
+    first = math.ceil(rest_below / step + 0.5) * step
+    found = [(float(e), "2" + str(int(e)).translate(_SUPERSCRIPTS)) for e in np.arange(first, high + 1e-9, step)]
+    return [((low + rest_below) / 2, "0"), *found]
+
+
+def fitting_ticks(
+    make: Callable[[int], List[Tick]], at_most: int, pixels_per_unit: float, width_of: Callable[[str], float]
+) -> List[Tick]:
+    """Return as many ticks of a horizontal axis as have room for their labels side by side.
+
+    Parameters
+    ----------
+    make : callable
+        From the number of ticks to the ticks: one of the functions of this module for an axis.
+    at_most : int
+    pixels_per_unit : float
+    width_of : callable
+        Width of a label, px.
+    """
+    for count in range(max(at_most, 2), 1, -1):
+        found = make(count)
+        widths = [width_of(text) for _, text in found]
+        gaps = [
+            (right[0] - left[0]) * pixels_per_unit - (first + second) / 2
+            for left, right, first, second in zip(found, found[1:], widths, widths[1:])
+        ]
+        if min(gaps, default=LABEL_GAP) >= LABEL_GAP:
+            break
+    return found
+
+
+def ticks_upright(height: float, line: float) -> int:
+    """Return how many ticks an upright axis has room for; ``line`` is the height of a label."""
+    return max(2, int(height / (_LINES_PER_TICK * line)))
 
 
 def exponents(values: np.ndarray) -> np.ndarray:
-    """Positions of ``values`` on an axis of powers of ten: minus infinity for 0, NaN for what is below."""
+    """Return the positions of ``values`` on an axis of powers of ten: minus infinity for 0, NaN for what is below."""
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.log10(values)

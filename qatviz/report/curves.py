@@ -6,9 +6,10 @@ import numpy as np
 
 from qatviz.metric import WAY_NAMES, WAYS, Metric
 from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.chart import Axis
 from qatviz.presentation.event_texts import activated_words, changes_words
 from qatviz.presentation.series import Points, thin, width_for
-from qatviz.report.chart import Axis, Curve, Marker, chart
+from qatviz.report.chart import Curve, Marker, chart, legend_key
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import FLIP_RATE, RunData, Turn
 from qatviz.settings import KINDS, WEIGHTS
@@ -89,7 +90,7 @@ class Figure(NamedTuple):
 
     def markup(self) -> Markup:
         """With its caption above."""
-        keys = [element("span", element("i", class_="key " + style), name) for name, style in self.legend]
+        keys = [element("span", legend_key(style), name) for name, style in self.legend]
         legend = element("span", keys, class_="legend") if keys else None
         about = element("span", self.about, class_="about") if self.about else None
         return element(

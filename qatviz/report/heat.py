@@ -1,73 +1,56 @@
 """The SQNR of all tensors over the run in one picture: a row for each tensor, from orange (bad) to blue (good)."""
 
-from typing import List, Optional, Sequence, Tuple
+from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.presentation.chart import Frame, marker_labels, marker_shapes, x_labels
+from qatviz.presentation.color_bar import color_bar
+from qatviz.presentation.palette import SCALE_STEPS, scale_role
+from qatviz.presentation.scene import END, SMALL, Fill, Group, Rects, Scene, Shape, Text, rects
 from qatviz.presentation.series import Points, thin, width_for
-from qatviz.report.chart import BOTTOM, CHARACTER_PX, TOP, Plot, text_at
+from qatviz.report.chart import BOTTOM, RIGHT, TOP, chart_markers
 from qatviz.report.curves import markers_of
-from qatviz.report.markup import Markup, element, join, number
-from qatviz.report.network_picture import cut
+from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import RunData
+from qatviz.report.svg import FONTS, svg
 from qatviz.report.tables import scrolling
 from qatviz.report.words import decibels
 
-#: dB at the ends of the colours: as the window colours the drawn network.
+#: dB at the ends of the scale of colours: as the window colours the drawn network.
 LOW, HIGH = 5.0, 45.0
-#: Colours that are told apart. The lower half is drawn in the colour of what is bad, the upper in that of what is good.
-LEVELS = 12
 _WIDTH, _ROW, _COLUMNS = 1080.0, 13.0, 240
 #: A picture that is higher would not fit a printed page.
 _MOST_ROWS = 50
-_NAME_FITS = 30
-#: Opacity of the two colours, from the middle outwards.
-_FAINT, _FULL = 0.2, 0.95
+_LEGEND_SIZE = (420.0, 19.0)
+#: Room for the names of tensors, px.
+_NAMES = 186.0
 
 
 def heat_pictures(run: RunData) -> List[Markup]:
-    """As many as are needed for all tensors; none before the first step."""
+    """Return as many pictures as are needed for all tensors; none before the first step."""
     names = [tensor.name for tensor in run.book.plan.tensors]
     if not len(run.history.series("loss").mean):
         return []
     return [_picture(run, names[first : first + _MOST_ROWS]) for first in range(0, len(names), _MOST_ROWS)]
 
 
-def legend() -> Markup:
-    """The colours with what they stand for."""
-    keys = [element("span", element("i", class_=f"key heat-{level}"), _range(level)) for level in range(0, LEVELS, 2)]
-    return element(
-        "p", "SQNR: ", keys, element("span", element("i", class_="key"), "in float, or not measured"), class_="legend"
-    )
-
-
-def style() -> str:
-    """The rules of the colours."""
-    half, rules = LEVELS // 2, []
-    for level in range(LEVELS):
-        from_middle = (half - 1 - level if level < half else level - half) / (half - 1)
-        rules.append(
-            ".heat-{0} {{ fill: var(--{1}); background: var(--{1}); opacity: {2:.2f}; }}".format(
-                level, "bad" if level < half else "quantized", _FAINT + (_FULL - _FAINT) * from_middle
-            )
-        )
-    return "\n".join(rules)
-
-
 def levels(sqnr_db: np.ndarray) -> np.ndarray:
-    """int64: 0 (``LOW`` and less) to ``LEVELS - 1`` (``HIGH`` and more, exact); -1 where there is no value."""
+    """Return steps of the scale of colours, int64: 0 (``LOW`` and less) to ``SCALE_STEPS``; -1 without a value."""
     with np.errstate(invalid="ignore"):
         place = np.clip((sqnr_db - LOW) / (HIGH - LOW), 0, 1)
-    return np.where(np.isnan(sqnr_db), -1, np.minimum(np.nan_to_num(place) * LEVELS, LEVELS - 1)).astype(np.int64)
+    return np.where(np.isnan(sqnr_db), -1, np.rint(np.nan_to_num(place) * SCALE_STEPS)).astype(np.int64)
 
 
 def _picture(run: RunData, names: Sequence[str]) -> Markup:
-    end = max(run.outcome.step, 1)
-    size = (_WIDTH, TOP + BOTTOM + _ROW * len(names))
-    plot = Plot((0, end), (0, 1), size, 6 + CHARACTER_PX * min(max(map(len, names)), _NAME_FITS))
+    end, metrics = max(run.outcome.step, 1), FONTS[SMALL]
+    height = TOP + BOTTOM + _ROW * len(names)
+    left = 8 + min(max(map(metrics.width, names)), _NAMES)
+    frame = Frame(left, TOP, _WIDTH - RIGHT, height - BOTTOM, (0.0, float(end)), (0.0, 1.0))
     width = width_for(end, _COLUMNS)
-    cells: List[List[str]] = [[] for _ in range(LEVELS)]
-    labels, told = [], []
+    cells: Dict[int, List[Tuple[float, float, float]]] = {}
+    labels: List[Shape] = []
+    texts = []
     for row, name in enumerate(names):
         top = TOP + row * _ROW
         points = thin(run.history.series(name + "/sqnr_db"), width)
@@ -75,49 +58,39 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         in_float = np.isinf(points.high) & ~run.active_at(name, points.first)
         high, mean = (np.where(in_float, np.nan, part) for part in (points.high, points.mean))
         points = points._replace(high=high, mean=mean)
-        for level, part in _parts(plot, points, width, top):
-            cells[level].append(part)
-        label = text_at(plot.left - 4, top + 10, cut(name, _NAME_FITS), "end")
-        labels.append(element("g", element("title", name), label))
-        told.append(f"{name}: {_now(points)}")
-    markers = [marker._replace(is_strong=True) for marker in markers_of(run.turns)]
-    paths = [element("path", d="".join(parts), class_=f"heat-{level}") for level, parts in enumerate(cells) if parts]
+        for level, begin, stop in _parts(frame, points, width):
+            cells.setdefault(level, []).append((begin, top, stop))
+        label = Text(left - 4, top + metrics.ascent, metrics.elided(name, _NAMES, True), anchor=END)
+        labels.append(Group([label], title=name))
+        texts.append(f"{name}: {_now(points)}")
+    markers = chart_markers([marker._replace(is_strong=True) for marker in markers_of(run.turns)])
+    shapes = [
+        *(_cells(level, found) for level, found in sorted(cells.items())),
+        *labels,
+        *x_labels(frame, _WIDTH, metrics),
+        *marker_shapes(frame, markers),
+        *marker_labels(frame, markers, metrics),
+    ]
     title = f"SQNR of {len(names)} tensors over the run"
-    return element(
-        "svg",
-        element("title", title),
-        element("desc", "At the end: " + "; ".join(told)),
-        paths,
-        labels,
-        plot.step_axis(),
-        plot.markers(markers),
-        plot.numbers(markers),
-        viewBox="0 0 {} {}".format(*map(number, size)),
-        width=size[0],
-        height=size[1],
-        role="img",
-        aria_label=title,
-        class_="chart heat",
-    )
+    return svg(Scene(_WIDTH, height, shapes, title, "At the end: " + "; ".join(texts)), "chart heat")
 
 
-def _parts(plot: Plot, points: Points, width: int, top: float) -> List[Tuple[int, str]]:
-    """Rectangles, each of a colour: columns of the same colour that follow one another are one."""
+def _cells(level: int, found: Sequence[Tuple[float, float, float]]) -> Rects:
+    left, top, right = np.array(found).T
+    return rects(left, top, right, top + _ROW - 1, Fill(scale_role(level / SCALE_STEPS, True)))
+
+
+def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, float]]:
+    """Return rectangles, each of a colour: columns of the same colour that follow one another are one."""
     found = levels(np.where(np.isnan(points.mean), points.high, points.mean))  # exact values have no finite mean
-    begins = plot.x(points.first - 1.0)
-    ends = plot.x(np.minimum(points.first + width - 1.0, points.step * 2 - points.first))
-    parts = []
-    for run in np.split(np.arange(len(found)), np.flatnonzero(np.diff(found)) + 1):
-        if len(run) and found[run[0]] >= 0:
-            parts.append(
-                (
-                    int(found[run[0]]),
-                    "M{} {}H{}V{}H{}Z".format(
-                        *map(number, (begins[run[0]], top, ends[run[-1]], top + _ROW - 1, begins[run[0]]))
-                    ),
-                )
-            )
-    return parts
+    begins = frame.x(points.first - 1.0)
+    ends = frame.x(np.minimum(points.first + width - 1.0, points.step * 2 - points.first))
+    runs = np.split(np.arange(len(found)), np.flatnonzero(np.diff(found)) + 1)
+    return [
+        (int(found[run[0]]), float(begins[run[0]]), float(ends[run[-1]]))
+        for run in runs
+        if len(run) and found[run[0]] >= 0
+    ]
 
 
 def _now(points: Points) -> Optional[str]:
@@ -125,18 +98,25 @@ def _now(points: Points) -> Optional[str]:
     return decibels(float(points.high[there[-1]])) if len(there) else "no value"
 
 
-def _range(level: int) -> str:
-    """Of a colour and the next: from where to where it reaches."""
-    low, high = (LOW + (HIGH - LOW) * place / LEVELS for place in (level, level + 2))
-    if level == 0:
-        return f"below {high:.0f} dB"
-    return f"{low:.0f} dB and more" if level + 2 >= LEVELS else f"{low:.0f} to {high:.0f} dB"
+def scale_legend() -> Markup:
+    """Return the scale of colours of the SQNR."""
+    texts = tuple(f"{sign}{decibels(value)}" for sign, value in (("≤ ", LOW), ("", (LOW + HIGH) / 2), ("≥ ", HIGH)))
+    shapes = color_bar(*_LEGEND_SIZE, texts, True, FONTS[SMALL])
+    title = f"Colours of the SQNR: {' to '.join(texts)}"
+    return element("p", svg(Scene(*_LEGEND_SIZE, shapes, title, "From orange (bad) to blue (good)"), "chart"))
 
 
 def section(run: RunData) -> Markup:
-    """The pictures with what their colours mean; a sentence where there is nothing to draw."""
+    """Return the pictures with what their colours mean; a sentence where there is nothing to draw."""
     pictures = heat_pictures(run)
     if not pictures:
         return element("p", "No step was done yet.", class_="missing")
-    about = "Signal-to-quantization-noise ratio of every tensor, step by step; 6 dB are one bit."
-    return join(element("p", about), legend(), [scrolling("SQNR over the run", picture) for picture in pictures])
+    about = (
+        "Signal-to-quantization-noise ratio of every tensor, step by step; 6 dB are one bit. A gap: in float, or not "
+        "measured."
+    )
+    return join(
+        element("p", about),
+        scale_legend(),
+        [scrolling("SQNR over the run", picture) for picture in pictures],
+    )

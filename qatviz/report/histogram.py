@@ -12,7 +12,7 @@ from qatviz.number_format import percent_text, si
 from qatviz.presentation.ticks import linear_ticks
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.report.markup import Markup, element, escaped, join, number
-from qatviz.report.words import MINUS, decibels
+from qatviz.report.words import decibels
 
 #: px, with the labels of the axis.
 SIZE = (346.0, 150.0)
@@ -213,9 +213,7 @@ class _Tile:
     def _scale(self) -> Markup:
         base = "M{} {}H{}".format(*map(number, (self._left, self._floor, self._right)))
         parts = [element("path", d=base, class_="axis")]
-        for value, text in linear_ticks(
-            *self._axis, minus=MINUS, at_most=max(2, int((self._right - self._left) / _TICK_SPACING))
-        ):
+        for value, text in linear_ticks(*self._axis, at_most=max(2, int((self._right - self._left) / _TICK_SPACING))):
             x = float(self._x(np.float64(value)))
             if self._left <= x <= self._right:
                 parts += [

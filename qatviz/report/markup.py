@@ -1,8 +1,9 @@
 """HTML and SVG from nested calls. Text is escaped unless it is markup already, so what comes from a file stays text."""
 
-import html
 import re
-from typing import Any, Iterable, Union
+from typing import Any, Iterable, List, Union
+
+from markupsafe import Markup, escape
 
 #: Elements without an end tag in HTML.
 _VOID = {"br", "hr", "img", "meta", "col"}
@@ -16,26 +17,22 @@ _UNFIT = re.compile(
 _REPLACEMENT = "\ufffd"
 
 
-class Markup(str):
-    """Text that is markup already."""
-
-
 Content = Union[str, None, Iterable["Content"]]
 
 
 def clean(text: str) -> str:
-    """The text without characters that a page can't hold; each becomes a replacement character."""
+    """Return the text with a replacement character for each that a page can't hold."""
     return _UNFIT.sub(_REPLACEMENT, text)
 
 
 def escaped(text: Any) -> Markup:
-    """``text`` as it is to be read, also in an attribute; markup stays as it is."""
-    return text if isinstance(text, Markup) else Markup(html.escape(clean(str(text)), quote=True))
+    """Return ``text`` escaped, also for an attribute; markup stays as it is."""
+    return text if isinstance(text, Markup) else escape(clean(str(text)))
 
 
 def join(*content: Content) -> Markup:
-    """All parts one after the other; None is left out, and what is not markup is escaped."""
-    parts = []
+    """Return all parts one after the other; None is left out, and what is not markup is escaped."""
+    parts: List[Markup] = []
     for part in content:
         if part is None:
             continue
@@ -44,7 +41,7 @@ def join(*content: Content) -> Markup:
 
 
 def element(tag: str, *content: Content, **attributes: Any) -> Markup:
-    """An element with its content.
+    """Return an element with its content.
 
     Parameters
     ----------
@@ -54,20 +51,20 @@ def element(tag: str, *content: Content, **attributes: Any) -> Markup:
         ``class_`` is ``class``, ``stroke_width`` is ``stroke-width``; None is left out, True is an empty value.
         Fractions have one decimal.
     """
-    told = "".join(
+    written = "".join(
         f' {key.rstrip("_").replace("_", "-")}="{_value(value)}"'
         for key, value in attributes.items()
         if value is not None
     )
     if tag in _VOID:
-        return Markup(f"<{tag}{told}>")
+        return Markup(f"<{tag}{written}>")
     if tag in _SVG_EMPTY and not content:
-        return Markup(f"<{tag}{told}/>")
-    return Markup(f"<{tag}{told}>{join(*content)}</{tag}>")
+        return Markup(f"<{tag}{written}/>")
+    return Markup(f"<{tag}{written}>{join(*content)}</{tag}>")
 
 
 def number(value: float) -> str:
-    """A coordinate: at most one decimal."""
+    """Return a coordinate with at most one decimal."""
     text = f"{value:.1f}"
     text = text[:-2] if text.endswith(".0") else text
     return "0" if text == "-0" else text

@@ -1,19 +1,22 @@
 """The report as one page of HTML."""
 
 import time
+from pathlib import Path
 from typing import List, NamedTuple
 
 from qatviz import __version__
+from qatviz.presentation import palette
 from qatviz.report import headline, heat, sections, tensor_sections
 from qatviz.report.export_section import exports
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import RunData
-from qatviz.report.style import STYLE
+from qatviz.report.svg import color_variables
 from qatviz.report.tensor_rows import tensor_rows
 from qatviz.report.words import date
 
 #: Tells a report from any other file; it is near the beginning.
 GENERATOR = "qatviz report"
+_STYLE_SHEET = Path(__file__).with_name("report.css")
 #: Nothing is loaded and nothing runs, whatever a name in the page may look like.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
@@ -69,5 +72,12 @@ def _head(title: str) -> Markup:
         "head",
         [element("meta", **meta) for meta in metas],
         element("title", title + " – qatviz"),
-        element("style", Markup(STYLE)),
+        element("style", _style()),
     )
+
+
+def _style() -> Markup:
+    """Return the style sheet: the window's colours, light or dark as the reader's system has it, light in print."""
+    light, dark = (color_variables(palette.all_colors(found)) for found in (palette.LIGHT, palette.DARK))
+    colors = f":root {{ {light} }}\n@media screen and (prefers-color-scheme: dark) {{ :root {{ {dark} }} }}\n"
+    return Markup(colors + _STYLE_SHEET.read_text(encoding="utf-8"))

@@ -7,9 +7,6 @@ import numpy as np
 
 from qatviz.number_format import UNKNOWN
 
-#: The sign, as wide as a plus.
-MINUS = "−"
-
 
 def decibels(value: Optional[float]) -> str:
     """``31.4 dB``, or ``exact`` where there is no error."""

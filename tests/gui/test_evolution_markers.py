@@ -7,6 +7,7 @@ from PyQt5 import QtCore
 from qatviz.errors import RunStateError
 from qatviz.gui.panels.evolution.menu import MarkerMenu
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
+from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings, RestoreCheckpoint
 
@@ -21,7 +22,7 @@ def test_a_change_is_a_marker_on_all_plots_with_its_effect(context, panel, train
     assert [(marker.step, marker.label) for marker in shown.effects.markers] == [(80, "w2")]
     assert [flag.label for flag in shown.strip.flags()] == ["w2"]
     for key in ("loss", "sqnr"):
-        assert [line.x for line in shown.plots[key].canvas.lines] == [80]
+        assert [line.x for line in shown.plots[key].canvas.markers] == [80]
     tip = shown.effects.tell(shown.effects.markers)
     assert "Step 80" in tip and "conv1.weights.num_bits 8 → 2" in tip
     assert "(50 steps)" in tip and "accuracy 97.1 % → 95.8 %" in tip
@@ -85,9 +86,9 @@ def test_a_click_on_a_line_or_a_flag_highlights_the_marker(context, panel, train
     shown.marker_activated.connect(activated.append)
     canvas = shown.plots["loss"].canvas
     click(canvas, QtCore.QPoint(round(canvas.pixel_of(20)) + 2, 20))
-    assert activated == [20] and [line.selected for line in canvas.lines] == [True, False]
+    assert activated == [20] and [line.emphasis for line in canvas.markers] == [SELECTED, PLAIN]
     click(shown.strip, shown.strip.flags()[1].rect.center())
-    assert activated == [20, 40] and [line.selected for line in canvas.lines] == [False, True]
+    assert activated == [20, 40] and [line.emphasis for line in canvas.markers] == [PLAIN, SELECTED]
     menu = shown.findChild(MarkerMenu)
     assert menu.isVisible()
     menu.close()

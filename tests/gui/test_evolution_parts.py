@@ -1,24 +1,26 @@
-"""The parts of the evolution panel: axis, ticks, curves, legend, markers and their strip."""
+"""The parts of the evolution panel: time axis, canvas, legend, markers and their strip."""
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
 
 from qatviz.gui.model.run_model import Happening
-from qatviz.gui.panels.evolution.axis import TimeAxis
-from qatviz.gui.panels.evolution.canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of
 from qatviz.gui.panels.evolution.legend import Entry, Legend
 from qatviz.gui.panels.evolution.markers import markers_of, sentences
 from qatviz.gui.panels.evolution.strip import MarkerStrip
-from qatviz.gui.widgets.curves import Curve, bounds, paint_curves, polygon
-from qatviz.presentation.ticks import exponents, linear_ticks, log_ticks
+from qatviz.gui.panels.evolution.time_axis import TimeAxis
+from qatviz.presentation.chart import SELECTED, Axis, Curve, Marker
+from qatviz.presentation.scene import Stroke
 from qatviz.protocol import events
 from qatviz.protocol.events import Change
 from qatviz.telemetry.record.refill import history_names
+
+RED = Stroke("bad")
 
 # Axis
 
@@ -104,104 +106,6 @@ def test_a_run_that_is_set_back_is_followed_back():
     assert axis.high < 500
 
 
-# Ticks and curves
-
-ranges = st.tuples(st.floats(-1e6, 1e6), st.floats(1e-4, 1e6))
-
-
-@given(ranges, st.integers(1, 12))
-def test_ticks_lie_within_evenly_and_are_not_too_many(limits, at_most):
-    low, high = limits[0], limits[0] + limits[1]
-    assume(high - low > 1e-9 * max(abs(low), abs(high)))
-    positions = [position for position, _ in linear_ticks(low, high, at_most)]
-    assert len(positions) <= at_most
-    tolerance = 1e-6 * (high - low)
-    assert all(low - tolerance <= p <= high + tolerance for p in positions)
-    if len(positions) > 2:
-        np.testing.assert_allclose(np.diff(positions), positions[1] - positions[0], rtol=1e-6)
-
-
-def test_ticks_are_written_in_few_and_different_characters():
-    for low, high in (
-        (0, 1),
-        (0, 112000),
-        (99.1, 99.9),
-        (0.0001, 0.0023),
-        (900, 1310),
-        (-130, 4),
-        (1e6, 5e6),
-        (0, 2e-5),
-    ):
-        texts = [text for _, text in linear_ticks(low, high, 5)]
-        assert 2 <= len(texts) == len(set(texts)) and max(map(len, texts)) <= 7, texts
-    assert [text for _, text in linear_ticks(0, 60000, 4)] == ["0", "20k", "40k", "60k"]
-    assert [text for _, text in log_ticks(-4, 2, 7)] == ["1e-4", "0.001", "0.01", "0.1", "1", "10", "100"]
-
-
-@given(st.floats(-12, 6), st.floats(0.01, 14), st.integers(2, 8))
-def test_ticks_of_powers_lie_within_and_say_their_value(low, size, at_most):
-    ticks = log_ticks(low, low + size, at_most)
-    assert len(ticks) <= at_most
-    for position, text in ticks:
-        assert low - 1e-6 <= position <= low + size + 1e-6
-        number = float(text.replace("k", "e3").replace("M", "e6").replace("G", "e9").replace("T", "e12"))
-        assert number == pytest.approx(10**position, rel=0.06)
-
-
-def test_exponents_of_what_has_none():
-    np.testing.assert_array_equal(exponents(np.array([100.0, 0.0, -1.0, np.nan])), [2, -np.inf, np.nan, np.nan])
-
-
-def test_a_polygon_holds_its_points():
-    shape = polygon(np.array([1.0, 2.0, 3.0]), np.array([4.0, 5.0, 6.0]))
-    assert [(point.x(), point.y()) for point in shape] == [(1, 4), (2, 5), (3, 6)]
-    assert len(polygon(np.zeros(0), np.zeros(0))) == 0
-
-
-def test_bounds_are_of_what_is_in_view_and_finite():
-    curve = Curve(np.arange(6.0), np.array([9, 1, np.nan, np.inf, 3, -9.0]), None, None, QtGui.QColor("red"))
-    assert bounds([curve], (1, 4)) == (1, 3)
-    assert bounds([curve._replace(low=curve.y - 1, high=curve.y + 1)], (1, 4)) == (0, 4)
-    assert bounds([], (0, 1)) is None
-
-
-def rows_of(curve, y_range, height=100):
-    """The rows in which the curve's colour is found, by column."""
-    image = QtGui.QImage(100, height, QtGui.QImage.Format_RGB32)
-    image.fill(QtGui.QColor("black"))
-    painter = QtGui.QPainter(image)
-    paint_curves(painter, QtCore.QRectF(0, 0, 100, height), (0, 100), y_range, [curve])
-    painter.end()
-    pixels = np.frombuffer(image.constBits().asarray(400 * height), np.uint8).reshape(height, 100, 4)
-    return {column: np.flatnonzero(pixels[:, column, :3].any(axis=1)) for column in range(100)}
-
-
-def test_a_curve_is_drawn_where_its_values_are_and_interrupted_by_nan(app):
-    y = np.full(101, 25.0)
-    y[40:60] = np.nan
-    rows = rows_of(Curve(np.arange(101.0), y, None, None, QtGui.QColor("red")), (0, 100))
-    assert all(abs(rows[column] - 75).max() <= 1 for column in (5, 30, 70, 95))
-    assert not any(len(rows[column]) for column in range(42, 58))
-
-
-def test_the_band_reaches_from_the_smallest_to_the_largest(app):
-    x = np.arange(101.0)
-    rows = rows_of(
-        Curve(x, np.full(101, 50.0), np.full(101, 20.0), np.full(101, 90.0), QtGui.QColor("red"), QtGui.QColor("blue")),
-        (0, 100),
-    )
-    for column in (10, 50, 90):
-        assert abs(rows[column].min() - 10) <= 1 and abs(rows[column].max() - 80) <= 1
-        assert len(rows[column]) >= 69, "filled"
-
-
-def test_an_infinite_value_leads_out_of_the_plot(app):
-    y = np.full(101, 50.0)
-    y[50] = np.inf
-    rows = rows_of(Curve(np.arange(101.0), y, None, None, QtGui.QColor("red")), (0, 100))
-    assert min(rows[column].min() for column in (49, 50)) == 0
-
-
 # What is drawn
 
 
@@ -223,7 +127,7 @@ def shown_canvas(context, show):
     canvas = Canvas(context.theme)
     show(canvas, 654, 160)
     x = np.arange(1001.0)
-    canvas.set_curves([Curve(x, x / 10, None, None, QtGui.QColor("red"))], (0.0, 600.0), False)
+    canvas.set_curves([Curve(x, x / 10, None, None, RED)], (0.0, 600.0), Axis())
     return canvas
 
 
@@ -254,7 +158,7 @@ def test_dragging_moves_and_with_shift_draws_a_box(context, show):
     assert len(boxed) == 1 and boxed[0] == pytest.approx((canvas.x_at(200), canvas.x_at(300)), abs=2 * per_pixel)
     assert canvas.y_fixed and not clicked
     fixed = canvas.y_range
-    canvas.set_curves(canvas.curves, (0, 1000), False)
+    canvas.set_curves(canvas.curves, (0, 1000), Axis())
     assert canvas.y_range == fixed, "as the user wanted it"
     canvas.show_all_values()
     assert canvas.y_range[0] <= 0 and canvas.y_range[1] >= 100
@@ -329,7 +233,7 @@ def test_the_crosshair_costs_no_new_drawing_of_the_curves(context, show, app):
 
 def test_markers_lines_are_where_their_steps_are(context, show):
     canvas = shown_canvas(context, show)
-    canvas.set_lines([VerticalLine(150.0, "accent", True)])
+    canvas.set_markers([Marker(150.0, "accent", SELECTED)])
     picture = canvas.grab().toImage()
     columns = {x for x in range(100, 640) if picture.pixelColor(x, 20).name() == context.theme.colors.accent}
     assert columns and all(abs(x - canvas.pixel_of(150)) <= 2 for x in columns)
@@ -347,7 +251,7 @@ def test_an_axis_shows_little_below_0_where_nothing_is_negative(context, show):
     canvas = shown_canvas(context, show)
     x = np.arange(100.0)
     for high in (1.0, 1.2, 3.0, 8.0):
-        canvas.set_curves([Curve(x, np.linspace(0, high, 100), None, None, QtGui.QColor("red"))], (0.0, 100.0), False)
+        canvas.set_curves([Curve(x, np.linspace(0, high, 100), None, None, RED)], (0.0, 100.0), Axis())
         low, top = canvas.y_range
         assert -0.1 * top < low <= 0 and top >= high
 
@@ -356,7 +260,7 @@ def test_an_axis_shows_little_below_0_where_nothing_is_negative(context, show):
 
 
 def entries(n, name="block_{}.weights"):
-    return [Entry(f"key{i}", name.format(i), f"31.{i} dB", QtGui.QColor("red")) for i in range(n)]
+    return [Entry(f"key{i}", name.format(i), f"31.{i} dB", RED) for i in range(n)]
 
 
 @pytest.mark.parametrize("width", [120, 300, 420, 640, 1200])

@@ -111,10 +111,11 @@ class Page(HTMLParser):
             self._caption += data
 
     def svgs(self):
-        """All pictures as XML."""
-        return [ElementTree.fromstring(svg) for svg in re.findall(r"<svg.*?</svg>", self.html, re.S)]
-
-
-def points_of(path):
-    """The points of a path of ``M``, ``L`` as [(x, y), ...] for each of its parts."""
-    return [[tuple(map(float, pair.split())) for pair in part.split("L")] for part in path.split("M")[1:]]
+        """All pictures as XML; samples in legends are none."""
+        found, begin, depth = [], 0, 0
+        for tag in re.finditer("<svg|</svg>", self.html):
+            begin = begin if depth else tag.start()
+            depth += 1 if tag[0] == "<svg" else -1
+            if not depth:
+                found.append(ElementTree.fromstring(self.html[begin : tag.end()]))
+        return [svg for svg in found if svg.get("class") != "key"]

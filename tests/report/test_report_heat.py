@@ -8,34 +8,38 @@ import pytest
 from report_cases import recorded
 from staging import StagedRun
 
+from qatviz.presentation.palette import SCALE_STEPS
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.snapshots import STEP_MEASURES
 from qatviz.report.chart import TOP
-from qatviz.report.heat import _ROW, HIGH, LEVELS, LOW, heat_pictures, levels, section, style
+from qatviz.report.heat import _ROW, HIGH, LOW, heat_pictures, levels, scale_legend, section
 from qatviz.report.run_data import read_run
 from qatviz.telemetry.record.run_record import RunRecord
 
 
 def test_levels():
     values = np.array([-np.inf, LOW, LOW + 0.1, (LOW + HIGH) / 2, HIGH - 0.1, HIGH, 100, np.inf, np.nan])
-    assert levels(values).tolist() == [0, 0, 0, LEVELS // 2, LEVELS - 1, LEVELS - 1, LEVELS - 1, LEVELS - 1, -1]
+    best = SCALE_STEPS
+    assert levels(values).tolist() == [0, 0, 0, SCALE_STEPS // 2, best, best, best, best, -1]
     assert (np.diff(levels(np.linspace(0, 50, 500))) >= 0).all()
 
 
-def test_each_colour_has_its_rule():
-    assert re.findall(r"\.heat-(\d+) ", style()) == [str(level) for level in range(LEVELS)]
-    shades = re.findall(r"fill: var\(--(\w+)\).*opacity: ([\d.]+)", style())
-    assert len(set(shades)) == LEVELS and all(0 < float(opacity) < 1 for _, opacity in shades)
+def test_the_legend_shows_all_colours_from_bad_to_good():
+    (picture,) = ElementTree.fromstring(scale_legend()).findall("svg")
+    fills = [path.get("fill") for path in picture.iter("path") if path.get("fill") != "none"]
+    assert fills == [f"var(--diverging{step})" for step in range(SCALE_STEPS + 1)]
+    assert [text.text for text in picture.iter("text")] == ["25.0 dB", "≤ 5.0 dB", "≥ 45.0 dB"]
 
 
 def colours(svg):
     """From a row and a place of x to the colour there, or -1."""
     found = []
     for path in svg.iter("path"):
-        if (path.get("class") or "").startswith("heat-"):
+        role = re.fullmatch(r"var\(--diverging(\d+)\)", path.get("fill", ""))
+        if role:
             for part in path.get("d").split("M")[1:]:
                 left, top, right = re.match(r"(\S+) (\S+?)H(\S+?)V", part).groups()
-                found.append((round((float(top) - TOP) / _ROW), float(left), float(right), int(path.get("class")[5:])))
+                found.append((round((float(top) - TOP) / _ROW), float(left), float(right), int(role[1])))
     return lambda row, x: next((level for r, left, right, level in found if r == row and left <= x < right), -1)
 
 
@@ -90,15 +94,17 @@ def test_what_is_in_float_has_no_colour_and_what_is_exact_has(directory):
     svg = ElementTree.fromstring(heat_pictures(run)[0])
     colour_at, row = colours(svg), run.book.plan.index("dense1.weights")
     ticks = {text.text: float(text.get("x")) for text in svg.iter("text")}
-    assert colour_at(row, ticks["0"] + 5) == -1 and colour_at(row, ticks["20"] + 5) == LEVELS - 1
-    assert colour_at(row + 1, ticks["0"] + 5) == LEVELS - 1
+    assert colour_at(row, ticks["0"] + 5) == -1 and colour_at(row, ticks["20"] + 5) == SCALE_STEPS
+    assert colour_at(row + 1, ticks["0"] + 5) == SCALE_STEPS
 
 
 def test_many_tensors_are_in_several_pictures(tmp_path):
     recorded(tmp_path / "run", lambda run: run.advance(1), StagedRun("mobilenet"))
     run = read_run(RunRecord.read(tmp_path / "run"))
     pictures = [ElementTree.fromstring(picture) for picture in heat_pictures(run)]
-    named = [group.find("title").text for svg in pictures for group in svg.findall("g")]
+    named = [
+        group.find("title").text for svg in pictures for group in svg.findall("g") if group.find("text") is not None
+    ]
     assert named == [tensor.name for tensor in run.book.plan.tensors] and len(pictures) == 2
     assert all(float(svg.get("height")) < 900 for svg in pictures)
 

@@ -1,18 +1,16 @@
-"""Numbers in words, and the ticks of axes."""
+"""Numbers in words."""
 
 import math
 import re
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz.number_format import bytes_text, count, percent_text, shape_text, share_text, si
-from qatviz.presentation.ticks import linear_ticks, log_ticks
 from qatviz.report import words
 
-NUMBERS = st.floats(-1e9, 1e9, allow_nan=False)
 _UNITS = {"": 1.0, "k": 1e3, "M": 1e6, "G": 1e9, "T": 1e12}
 
 
@@ -24,27 +22,6 @@ def value_of(text):
 @given(st.floats(1e-25, 1e11) | st.floats(-1e11, -1e-25))
 def test_short_numbers_are_right_to_three_digits(value):
     assert value_of(si(value)) == pytest.approx(value, rel=5.1e-3)
-
-
-@given(NUMBERS, NUMBERS, st.integers(1, 12))
-def test_linear_ticks_lie_on_the_axis_at_what_they_say(low, high, at_most):
-    assume(high - low > 1e-3 * max(abs(low), abs(high), 1e-6))
-    ticks = linear_ticks(low, high, at_most)
-    positions = [position for position, _ in ticks]
-    assert len(ticks) <= at_most and positions == sorted(set(positions))
-    room = 1e-6 * (high - low)
-    for position, text in ticks:
-        assert low - room <= position <= high + room
-        assert value_of(text) == pytest.approx(position, abs=max(1e-6 * (high - low), abs(position) * 6e-3))
-
-
-@given(st.floats(-20, 8), st.floats(0.05, 25), st.integers(2, 9))
-def test_ticks_of_powers_of_ten_lie_on_the_axis_at_what_they_say(low, height, at_most):
-    ticks = log_ticks(low, low + height, at_most)
-    assert len(ticks) <= at_most
-    for position, text in ticks:
-        assert low - 1e-6 <= position <= low + height + 1e-6
-        assert math.log10(value_of(text)) == pytest.approx(position, abs=5e-3)
 
 
 @pytest.mark.parametrize(

@@ -5,38 +5,31 @@ from typing import Callable, List, Optional, Sequence, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution.measures import left_of, paint_x_texts, ruler_of, small_font, x_ticks
-from qatviz.gui.widgets.curves import Curve, blend, bounds, paint_curves
+from qatviz.gui.panels.evolution.time_axis import left_margin, ruler_height
+from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.series import steady_range
-from qatviz.presentation.ticks import linear_ticks, log_ticks
+from qatviz.presentation.chart import (
+    Axis,
+    Curve,
+    Frame,
+    Marker,
+    border,
+    curve_shapes,
+    grid,
+    marker_shapes,
+    value_range,
+    x_labels,
+)
+from qatviz.presentation.scene import SMALL, Shape
 
 #: Pixels around a plot.
 MARGIN = 3
-#: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
-_DECADES_BELOW = 2
-#: Room below 0 where nothing is negative, as a share of the axis above it.
-_BELOW_ZERO = 0.05
-#: A logarithmic axis shows at least a factor of 2.
-_LEAST_DECADES = 0.3
 #: A click, not a drag, if the mouse moved no further.
 CLICK_PIXELS = 4
 _BOX_PIXELS = 12
 _ZOOM_PER_NOTCH = 0.8
 #: Share of what is in view by which an arrow key or a notch of the wheel moves.
 _PANNED_SHARE = 0.1
-
-
-class VerticalLine:
-    """A marker's line: where, and its colour by name in the theme."""
-
-    def __init__(self, x: float, color: str, selected: bool):
-        self.x, self.color, self.selected = x, color, selected
-
-    def __eq__(self, other):
-        return vars(self) == vars(other)
-
-    __hash__ = None
 
 
 class Canvas(QtWidgets.QWidget):
@@ -56,14 +49,13 @@ class Canvas(QtWidgets.QWidget):
         super().__init__(parent)
         self.theme = theme
         self.curves: List[Curve] = []
-        self.lines: List[VerticalLine] = []
+        self.markers: List[Marker] = []
         self.x_range: Tuple[float, float] = (0.0, 1.0)
         self.y_range: Optional[Tuple[float, float]] = None
-        self.log = self.y_fixed = self.boxes = False
+        self.axis = Axis()
+        self.y_fixed = self.boxes = False
         self.alone = False  # the next drawing is a figure of its own, with an axis
         self.x_name = "step"
-        self._left, self._ruler = left_of(self.font()), ruler_of(self.font())
-        self.limits, self.least = (-np.inf, np.inf), 0.0
         self.note = ""
         self.crosshair: Optional[float] = None
         self.tip_of: Optional[Callable[[float, float], str]] = None
@@ -78,36 +70,19 @@ class Canvas(QtWidgets.QWidget):
 
     # What is drawn
 
-    def set_curves(self, curves: Sequence[Curve], x_range: Tuple[float, float], log: bool) -> None:
-        """Draw these curves over ``x_range``; ``log``: their values are powers of ten. The y axis follows, steadily."""
-        if log != self.log:
+    def set_curves(self, curves: Sequence[Curve], x_range: Tuple[float, float], axis: Axis) -> None:
+        """Draw these curves over ``x_range``. The ends of ``axis`` follow the curves, steadily."""
+        if axis.log != self.axis.log:
             self.y_range, self.y_fixed = None, False
-        self.curves, self.x_range, self.log = list(curves), x_range, log
+        self.curves, self.x_range, self.axis = list(curves), x_range, axis
         if not self.y_fixed:
-            found = self._bounds()
-            if found is not None:
-                low, high = steady_range(self.y_range, *found)
-                if found[0] >= 0 and not self.log:
-                    low = max(low, -_BELOW_ZERO * high)
-                self.y_range = max(low, self.limits[0]), min(high, self.limits[1])
+            self.y_range = value_range(self.curves, x_range, axis, self.y_range) or self.y_range
         self.changed()
 
-    def _bounds(self) -> Optional[Tuple[float, float]]:
-        """What the axis has to show."""
-        every = bounds(self.curves, self.x_range)
-        main = bounds([curve for curve in self.curves if not curve.minor], self.x_range)
-        if every is None:
-            return None
-        low, high = every
-        if main is not None and self.log:
-            low = max(low, main[0] - _DECADES_BELOW)
-        missing = (_LEAST_DECADES if self.log else self.least) - (high - low)
-        return (low - missing / 2, high + missing / 2) if missing > 0 else (low, high)
-
-    def set_lines(self, lines: Sequence[VerticalLine]) -> None:
-        """The lines of the markers."""
-        if list(lines) != self.lines:
-            self.lines = list(lines)
+    def set_markers(self, markers: Sequence[Marker]) -> None:
+        """Draw these markers."""
+        if list(markers) != self.markers:
+            self.markers = list(markers)
             self.changed()
 
     def set_crosshair(self, x: Optional[float]) -> None:
@@ -119,7 +94,7 @@ class Canvas(QtWidgets.QWidget):
     def show_all_values(self) -> None:
         """The y axis follows the curves again."""
         self.y_range, self.y_fixed = None, False
-        self.set_curves(self.curves, self.x_range, self.log)
+        self.set_curves(self.curves, self.x_range, self.axis)
 
     def changed(self) -> None:
         """What stands still has to be drawn again."""
@@ -129,18 +104,24 @@ class Canvas(QtWidgets.QWidget):
     @property
     def plot_rect(self) -> QtCore.QRectF:
         """Where the curves are."""
-        below = self._ruler if self.alone else MARGIN
-        return QtCore.QRectF(
-            self._left, MARGIN, max(self.width() - self._left - 2 * MARGIN, 1), max(self.height() - MARGIN - below, 1)
-        )
+        left, top, right, bottom = self.frame.rect
+        return QtCore.QRectF(left, top, right - left, bottom - top)
+
+    @property
+    def frame(self) -> Frame:
+        """The plot and its axes."""
+        metrics = scene_painter(self.theme, self.font()).metrics[SMALL]
+        below = ruler_height(metrics) if self.alone else MARGIN
+        left = left_margin(metrics)
+        right, bottom = max(self.width() - 2 * MARGIN, left + 1), max(self.height() - below, MARGIN + 1)
+        return Frame(left, MARGIN, right, bottom, self.x_range, self.y_range or (0.0, 1.0))
 
     def x_at(self, pixel: float) -> float:
-        rect = self.plot_rect
-        return self.x_range[0] + (pixel - rect.left()) * (self.x_range[1] - self.x_range[0]) / rect.width()
+        frame = self.frame
+        return self.x_range[0] + (pixel - frame.left) / frame.x_scale
 
     def pixel_of(self, x: float) -> float:
-        rect = self.plot_rect
-        return rect.left() + (x - self.x_range[0]) * rect.width() / (self.x_range[1] - self.x_range[0])
+        return float(self.frame.x(np.float64(x)))
 
     # Drawing
 
@@ -173,50 +154,23 @@ class Canvas(QtWidgets.QWidget):
             painter.drawRect(self._box)
 
     def _paint(self, painter: QtGui.QPainter, is_figure: bool) -> None:
-        rect, base, line = self.plot_rect, self.theme.color("base"), self.theme.color("line")
-        painter.fillRect(self.rect(), base)
-        painter.setFont(small_font(self.font()))
-        self._paint_grid(painter, rect, blend(line, base, 0.45))
-        for marker in self.lines:
-            if self.x_range[0] <= marker.x <= self.x_range[1]:
-                color = self.theme.color(marker.color)
-                style = QtCore.Qt.SolidLine if marker.selected else QtCore.Qt.DashLine
-                painter.setPen(
-                    QtGui.QPen(
-                        color if marker.selected else blend(color, base, 0.6), 2 if marker.selected else 1, style
-                    )
-                )
-                pixel = round(self.pixel_of(marker.x))
-                painter.drawLine(pixel, int(rect.top()), pixel, int(rect.bottom()))
-        if self.y_range is not None:
-            paint_curves(painter, rect, self.x_range, self.y_range, self.curves, is_figure)
-        painter.setPen(self.theme.color("muted"))
+        scene = scene_painter(self.theme, self.font())
+        painter.fillRect(self.rect(), self.theme.color("base"))
+        scene.paint(painter, self._shapes(is_figure))
         if self.note:
-            painter.drawText(rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
-        if self.alone:
-            paint_x_texts(painter, rect, self.x_range, self.width())
-            painter.drawText(
-                QtCore.QRectF(8, rect.bottom() + 1, self._left, self._ruler - 2), QtCore.Qt.AlignVCenter, self.x_name
-            )
-        painter.setPen(self.theme.color("accent") if self.hasFocus() and not is_figure else line)
-        painter.setBrush(QtCore.Qt.NoBrush)
-        painter.drawRect(rect)
+            painter.setFont(scene.fonts[SMALL])
+            painter.setPen(self.theme.color("muted"))
+            painter.drawText(self.plot_rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
 
-    def _paint_grid(self, painter: QtGui.QPainter, rect: QtCore.QRectF, faint: QtGui.QColor) -> None:
-        height, muted = painter.fontMetrics().height(), self.theme.color("muted")
+    def _shapes(self, is_figure: bool) -> List[Shape]:
+        frame, metrics = self.frame, scene_painter(self.theme, self.font()).metrics[SMALL]
+        shapes: List[Shape] = grid(frame, self.axis.log, metrics, self.height(), self.y_range is not None)
+        shapes += marker_shapes(frame, self.markers)
         if self.y_range is not None:
-            make, (low, high) = log_ticks if self.log else linear_ticks, self.y_range
-            for y, text in make(low, high, max(2, int(rect.height() / (1.5 * height)))):
-                pixel = rect.bottom() - (y - low) / (high - low) * rect.height()
-                painter.setPen(faint)
-                painter.drawLine(QtCore.QPointF(rect.left(), pixel), QtCore.QPointF(rect.right(), pixel))
-                painter.setPen(muted)
-                top = min(max(pixel - height / 2, 0), self.height() - height)
-                painter.drawText(QtCore.QRectF(0, top, self._left - 5, height), QtCore.Qt.AlignRight, text)
-        painter.setPen(faint)
-        for x, _ in x_ticks(rect, self.x_range):
-            pixel = self.pixel_of(x)
-            painter.drawLine(QtCore.QPointF(pixel, rect.top()), QtCore.QPointF(pixel, rect.bottom()))
+            shapes.append(curve_shapes(frame, self.curves))
+        if self.alone:
+            shapes += x_labels(frame, self.width(), metrics, self.x_name)
+        return [*shapes, border(frame, "accent" if self.hasFocus() and not is_figure else "line")]
 
     def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
         super().resizeEvent(event)
@@ -292,7 +246,6 @@ class Canvas(QtWidgets.QWidget):
     def changeEvent(self, event: QtCore.QEvent) -> None:
         super().changeEvent(event)
         if event.type() == QtCore.QEvent.FontChange:
-            self._left, self._ruler = left_of(self.font()), ruler_of(self.font())
             self.changed()
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:

@@ -4,8 +4,10 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution.measures import left_of, small_font
+from qatviz.gui.panels.evolution.time_axis import left_margin
+from qatviz.gui.widgets.scene_painter import scene_painter, small_font
 from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.scene import SMALL, Stroke
 
 _SWATCH, _GAP = 16, 12
 #: A name is cut to no less than this, in pixels.
@@ -13,13 +15,12 @@ _LEAST_NAME = 40
 
 
 class Entry(NamedTuple):
-    """One curve: ``key`` tells it from others; ``style`` is a Qt.PenStyle."""
+    """One curve: ``key`` tells it from others; ``stroke`` is how it is drawn."""
 
     key: str
     name: str
     value: str
-    color: QtGui.QColor
-    style: int = QtCore.Qt.SolidLine
+    stroke: Stroke
     hidden: bool = False
     about: str = ""
 
@@ -69,7 +70,8 @@ class Legend(QtWidgets.QWidget):
         metrics = QtGui.QFontMetrics(font)
         bold = QtGui.QFont(font)
         bold.setBold(True)
-        start = max(left_of(self.font()), 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
+        margin = left_margin(scene_painter(self.theme, self.font()).metrics[SMALL])
+        start = max(margin, 8 + QtGui.QFontMetrics(bold).horizontalAdvance(self.title) + _GAP)
         fit = _Fit(metrics, self.entries, self.width() - start)
         self._rects, x = [], start
         for _name, width in zip(fit.names, fit.widths):
@@ -80,6 +82,7 @@ class Legend(QtWidgets.QWidget):
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
         painter = QtGui.QPainter(self)
         painter.fillRect(self.rect(), self.theme.color("base"))
+        scene = scene_painter(self.theme, self.font())
         texts, font = self._place(), small_font(self.font())
         bold = QtGui.QFont(font)
         bold.setBold(True)
@@ -89,10 +92,9 @@ class Legend(QtWidgets.QWidget):
         painter.setFont(font)
         metrics = painter.fontMetrics()
         for i, (entry, (name, value), rect) in enumerate(zip(self.entries, texts, self._rects)):
-            color = self.theme.color("muted") if entry.hidden else entry.color
             middle = rect.center().y() + 1
-            width = 1 if entry.hidden else 3 if entry.style == QtCore.Qt.SolidLine else 2
-            painter.setPen(QtGui.QPen(color, width, entry.style, QtCore.Qt.FlatCap))
+            stroke = entry.stroke._replace(width=2.0 if entry.stroke.dash else 3.0)
+            painter.setPen(scene.pen(stroke._replace(role="muted", width=1.0) if entry.hidden else stroke))
             painter.drawLine(rect.left(), middle, rect.left() + _SWATCH - 4, middle)
             left = rect.left() + _SWATCH
             painter.setPen(self.theme.color("muted"))

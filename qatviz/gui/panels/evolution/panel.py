@@ -7,18 +7,19 @@ from typing import Iterable, List, Optional, Sequence, Tuple
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.model.run_model import EVENTS, RUN, SELECTION, SNAPSHOT, STEPS
-from qatviz.gui.panels.evolution.axis import TimeAxis
 from qatviz.gui.panels.evolution.bar import EvolutionBar
-from qatviz.gui.panels.evolution.canvas import Canvas, VerticalLine
+from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.effects import MarkerEffects
 from qatviz.gui.panels.evolution.kinds import KINDS, LOSS, score_kind
 from qatviz.gui.panels.evolution.markers import MARKED, Marker
 from qatviz.gui.panels.evolution.menu import MarkerMenu
 from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
-from qatviz.gui.panels.evolution.ruler import TimeRuler
 from qatviz.gui.panels.evolution.strip import MarkerStrip
+from qatviz.gui.panels.evolution.time_axis import TimeAxis, TimeRuler
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
+from qatviz.presentation.chart import PLAIN, SELECTED
+from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.series import Clock, SeriesReader
 from qatviz.protocol import events
 from qatviz.telemetry.record.refill import STEPS as STEP_TRACK
@@ -265,11 +266,11 @@ class EvolutionPanel(Panel):
     def _draw_markers(self, view: View) -> None:
         x = view.x_of([marker.step for marker in self.effects.markers])
         lines = [
-            VerticalLine(at, marker.color, marker.step == self.selected_step)
+            ChartMarker(at, marker.color, SELECTED if marker.step == self.selected_step else PLAIN)
             for at, marker in zip(x.tolist(), self.effects.markers)
         ]
         for plot in self._visible_plots():
-            plot.canvas.set_lines(lines)
+            plot.canvas.set_markers(lines)
         canvas, offset = self._first_canvas()
         rect = canvas.plot_rect.translated(offset, 0)
         self.strip.set_markers(

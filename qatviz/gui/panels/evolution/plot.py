@@ -6,26 +6,28 @@ from typing import Dict, FrozenSet, List, NamedTuple, Optional, Tuple
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.evolution.axis import TimeAxis
+from qatviz.gui.panels.evolution.bar import Smoothing
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.kinds import LOSS, CurveSpec, PlotKind, curves_of
 from qatviz.gui.panels.evolution.legend import Entry, Legend
-from qatviz.gui.panels.evolution.measures import small_font
-from qatviz.gui.panels.evolution.smoothing import Smoothing
-from qatviz.gui.widgets.curves import Curve, blend
+from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import si
+from qatviz.presentation.chart import Axis, Curve, curve_of
+from qatviz.presentation.palette import series_role
+from qatviz.presentation.scene import DASHED, DOTTED, Stroke
 from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
-from qatviz.presentation.ticks import exponents
 from qatviz.telemetry.history import History
 
 #: Points of a curve at most, and of all faint curves of a plot together.
 _MOST_POINTS, _MOST_FAINT_POINTS = 2000, 6000
-#: Curves with fewer points than these show them.
-_DOTS_BELOW = 40
 #: While only the last point of a curve changes, it is drawn so often, in seconds.
 SETTLE_S = 0.5
+_DASHES = {QtCore.Qt.DashLine: DASHED, QtCore.Qt.DotLine: DOTTED}
+#: How the curves of all other tensors are drawn, behind those that are selected.
+_FAINT = Stroke("muted", opacity=0.35)
 #: An average begins so many time constants before what is in view.
 _LEAD = 4
 
@@ -115,7 +117,6 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.kind, self.figure_name = kind, kind.key
         self.legend.set_title(kind.title, kind.about)
         self.canvas.setAccessibleName(kind.title)
-        self.canvas.limits, self.canvas.least = kind.limits, kind.least
         self.log.setAccessibleName(f"{kind.title}: logarithmic axis")
         self.log.setChecked(kind.can_log and self._settings.value("evolution/log_" + kind.key, kind.log, bool))
         self.log.setVisible(kind.can_log)
@@ -142,7 +143,7 @@ class EvolutionPlot(QtWidgets.QWidget):
     def forget(self) -> None:
         """Another run: nothing is known of its values."""
         self._specs, self._drawn, self._state = [], [], None
-        self.canvas.set_curves([], self.canvas.x_range, self.log.isChecked())
+        self.canvas.set_curves([], self.canvas.x_range, self._axis())
         self.canvas.show_all_values()
         self.legend.set_entries([])
 
@@ -173,14 +174,13 @@ class EvolutionPlot(QtWidgets.QWidget):
         drawn = 0
         if self._is_to_be_drawn(state, points):
             curves = [self._curve(view, drawn) for drawn in sorted(self._drawn, key=lambda d: -d.spec.width)]
-            behind = blend(self.theme.color("muted"), self.theme.color("base"), 0.35)
             curves += [
-                Curve(view.x_of(found.step), self._y(found.mean), None, None, behind)
+                Curve(view.x_of(found.step), self._axis().places(found.mean), None, None, _FAINT)
                 for found in self._faint_points(view, start, stop, room)
             ]
             self.canvas.x_name = view.axis.unit
             self.canvas.note = "" if any(len(found.first) for found in points) or not shown else self.kind.waits_for
-            self.canvas.set_curves(curves, x_range, log)
+            self.canvas.set_curves(curves, x_range, self._axis())
             drawn = sum(len(curve.x) for curve in curves)
         self.tell(view)
         return drawn
@@ -210,8 +210,7 @@ class EvolutionPlot(QtWidgets.QWidget):
                     spec.key,
                     spec.name,
                     self._text(values.get(spec.series)),
-                    self._color(spec),
-                    spec.style,
+                    _stroke(spec),
                     spec.key in view.hidden,
                     spec.about,
                 )
@@ -251,33 +250,22 @@ class EvolutionPlot(QtWidgets.QWidget):
         return _Drawn(spec, points, smooth(points, view.smoothed_steps) if smoothed else points.mean)
 
     def _curve(self, view: View, drawn: _Drawn) -> Curve:
-        points, color, base = drawn.points, self._color(drawn.spec), self.theme.color("base")
-        low, high, band = self._y(points.low), self._y(points.high), blend(color, base, 0.3)
-        x = view.x_of(points.step)
-        if drawn.values is not points.mean and (points.count <= 1).all():
+        points, axis = drawn.points, self._axis()
+        curve = curve_of(points, view.x_of(points.step), axis, _stroke(drawn.spec), drawn.spec.minor)
+        if self.kind.ways:
+            curve = curve._replace(dots=True)
+        if drawn.values is points.mean:
+            return curve
+        low, high = curve.low, curve.high
+        if (points.count <= 1).all():
             # Nothing was folded: the steps themselves are the band of their average.
             low, high = np.fmin(low[:-1], low[1:]), np.fmax(high[:-1], high[1:])
             low, high = np.append(low, low[-1:]), np.append(high, high[-1:])
-        width = drawn.spec.width if drawn.values is points.mean else 2
-        return Curve(
-            x,
-            self._y(drawn.values),
-            low,
-            high,
-            color,
-            band,
-            width,
-            drawn.spec.style,
-            bool(self.kind.ways) or len(x) < _DOTS_BELOW,
-            drawn.spec.minor,
-        )
+        return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))
 
-    def _y(self, values: np.ndarray) -> np.ndarray:
-        values = values * self.kind.factor
-        return exponents(values) if self.log.isChecked() else values
-
-    def _color(self, spec: CurveSpec) -> QtGui.QColor:
-        return self.theme.series(spec.color) if isinstance(spec.color, int) else self.theme.color(spec.color)
+    def _axis(self) -> Axis:
+        kind = self.kind
+        return Axis(kind.title, kind.factor, kind.unit, self.log.isChecked(), kind.limits, kind.least)
 
     def _text(self, value: Optional[float]) -> str:
         if value is None or not np.isfinite(value):
@@ -289,6 +277,11 @@ class EvolutionPlot(QtWidgets.QWidget):
     def _on_log(self) -> None:
         self._settings.setValue("evolution/log_" + self.kind.key, self.log.isChecked())
         self.log_toggled.emit()
+
+
+def _stroke(spec: CurveSpec) -> Stroke:
+    role = series_role(spec.color) if isinstance(spec.color, int) else str(spec.color)
+    return Stroke(role, float(spec.width), _DASHES.get(spec.style, ()))
 
 
 def _value_at(drawn: _Drawn, step: float) -> Optional[float]:

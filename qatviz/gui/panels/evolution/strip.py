@@ -6,8 +6,7 @@ from typing import Callable, List, NamedTuple, Optional, Sequence
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.markers import Marker
-from qatviz.gui.panels.evolution.measures import small_font
-from qatviz.gui.widgets.curves import blend
+from qatviz.gui.widgets.scene_painter import blend, small_font
 from qatviz.gui.widgets.theme import Theme
 
 _PADDING, _GAP = 5, 3

@@ -4,11 +4,14 @@ Qt's generator leaves out clipping: curves of a plot that was zoomed into would 
 before and after what each plot clips, and what lies between them in the text is given a clip path.
 """
 
+import itertools
 import re
 from typing import Iterator, List, Tuple
 
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtSvg, QtWidgets
+
+from qatviz.gui.widgets.scene_painter import CLIP_BEGIN, CLIP_END
 
 #: Stacking order, within pyqtgraph's ViewBox, of the group that its curves are in.
 _CURVES_Z = 0.0
@@ -47,7 +50,7 @@ def svg_text(widget: QtWidgets.QWidget, size: QtCore.QSize, title: str) -> str:
             view.setCacheMode(mode)
     for number, (rect, _) in enumerate(boxes):
         text = _clipped(text, number, rect)
-    return text
+    return _with_clip_paths(text)
 
 
 def draw_widget(widget: QtWidgets.QWidget, painter: QtGui.QPainter) -> None:
@@ -105,3 +108,18 @@ def _clipped(text: str, number: int, rect: QtCore.QRectF) -> str:
     inside = text[first.end() : last.start()]
     group = f'<g clip-path="url(#{name})">{inside}</g>'
     return text[: first.start()] + clip + group + text[last.end() :]
+
+
+def _with_clip_paths(text: str) -> str:
+    """Return the text with a clip path for each pair of marks of :mod:`qatviz.gui.widgets.scene_painter`."""
+    numbers = itertools.count()
+
+    def clipped(found: "re.Match") -> str:
+        name, rect = f"clip{next(numbers)}", re.search(r"<rect [^>]*/>", found["begin"])
+        transform = re.search(r'transform="[^"]*"', found["begin"])
+        shape = rect[0].replace("<rect", f"<rect {transform[0]}" if transform else "<rect")
+        inside = found["inside"]
+        return f'<clipPath id="{name}">{shape}</clipPath>\n<g clip-path="url(#{name})">{inside}</g>'
+
+    begin, end = (rf'<g [^>]*fill="{color}"[^>]*>(?:(?!</g>).)*</g>' for color in (CLIP_BEGIN, CLIP_END))
+    return re.sub(f"(?P<begin>{begin})(?P<inside>.*?){end}", clipped, text, flags=re.DOTALL)

@@ -1,0 +1,282 @@
+"""Scenes painted with QPainter, straight from NumPy arrays."""
+
+from functools import lru_cache
+from typing import Callable, Dict, Iterator, List, Optional, Tuple
+
+import numpy as np
+from PyQt5 import QtCore, QtGui
+
+from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.palette import Palette, color_of
+from qatviz.presentation.scene import (
+    END,
+    MIDDLE,
+    SMALL,
+    TITLE,
+    Area,
+    Band,
+    Curves,
+    Fill,
+    Fonts,
+    Group,
+    Image,
+    Line,
+    Metrics,
+    Rects,
+    Segments,
+    Shape,
+    Stroke,
+    Text,
+)
+
+#: Diameter of the dots at the points of a line, px.
+_DOT = 4.0
+#: Labels are smaller than the application's font, points, down to the least.
+_SMALLER, _LEAST_POINTS = 1.5, 6.5
+#: Qt's generator of SVG leaves out clipping. A rectangle of each of these colours, which nothing else has, is painted
+#: before and after what is clipped to it: :mod:`qatviz.gui.widgets.figures.svg` makes clip paths of them.
+CLIP_BEGIN, CLIP_END = "#02c11b", "#02c11e"
+_NO_PEN, _NO_BRUSH = QtCore.Qt.NoPen, QtCore.Qt.NoBrush
+
+
+def small_font(font: QtGui.QFont) -> QtGui.QFont:
+    """Return the font of the labels of axes, for a widget whose own font is ``font``."""
+    small = QtGui.QFont(font)
+    small.setPointSizeF(max(_LEAST_POINTS, font.pointSizeF() - _SMALLER))
+    return small
+
+
+def scene_fonts(font: QtGui.QFont) -> Dict[str, QtGui.QFont]:
+    """Return the fonts of scenes by their roles."""
+    title = QtGui.QFont(font)
+    title.setWeight(QtGui.QFont.DemiBold)
+    return {SMALL: small_font(font), TITLE: title}
+
+
+def font_metrics(font: QtGui.QFont) -> Metrics:
+    """Return the sizes of text in ``font``. Widths are remembered: measuring is most of what drawing text costs."""
+    metrics = QtGui.QFontMetrics(font)
+    return Metrics(metrics.height(), metrics.ascent(), lru_cache(maxsize=2000)(metrics.horizontalAdvance))
+
+
+def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
+    """Return the points as a polygon, by way of Qt's own memory: a Python object for each costs more than painting."""
+    points = QtGui.QPolygonF(len(x))
+    if len(x):
+        memory = points.data()
+        memory.setsize(16 * len(x))
+        array = np.frombuffer(memory, np.float64).reshape(-1, 2)
+        array[:, 0], array[:, 1] = x, y
+    return points
+
+
+class ScenePainter:
+    """Paints shapes; of one palette and one font (see :func:`scene_painter`).
+
+    Parameters
+    ----------
+    palette : Palette
+    font : QFont
+        Of the widget.
+    ground : str
+        Role of what is behind the shapes. Lines and bands that let it through are painted in opaque colours, which is
+        several times faster.
+
+    Attributes
+    ----------
+    fonts : dict of str to QFont
+        By their roles.
+    metrics : dict of str to Metrics
+        Sizes of text in them, to lay scenes out with.
+    """
+
+    def __init__(self, palette: Palette, font: QtGui.QFont, ground: str = "base"):
+        self._palette, self.fonts = palette, scene_fonts(font)
+        self.metrics: Fonts = {role: font_metrics(found) for role, found in self.fonts.items()}
+        self._ground = self._color(ground)
+        self._pens: Dict[Stroke, QtGui.QPen] = {}
+        self._brushes: Dict[Fill, QtGui.QColor] = {}
+        self._inks: Dict[str, QtGui.QColor] = {}
+        self._paint: Dict[type, Callable[[QtGui.QPainter, Shape], None]] = {
+            Area: self._paint_area,
+            Line: self._paint_line,
+            Band: self._paint_band,
+            Segments: self._paint_segments,
+            Rects: self._paint_rects,
+            Curves: self._paint_curves,
+            Text: self._paint_text,
+            Image: self._paint_image,
+            Group: self._paint_group,
+        }
+
+    def paint(self, painter: QtGui.QPainter, shapes) -> None:
+        """Paint shapes in their order."""
+        for shape in shapes:
+            self._paint[type(shape)](painter, shape)
+
+    def pen(self, stroke: Optional[Stroke]) -> QtGui.QPen:
+        """Return the pen of a line."""
+        if stroke is None:
+            return _NO_PEN
+        pen = self._pens.get(stroke)
+        if pen is None:
+            pen = QtGui.QPen(self._opaque(stroke.role, stroke.opacity), stroke.width)
+            pen.setJoinStyle(QtCore.Qt.MiterJoin)
+            pen.setCapStyle(QtCore.Qt.FlatCap)
+            if stroke.dash:
+                pen.setDashPattern([length / stroke.width for length in stroke.dash])
+            self._pens[stroke] = pen
+        return pen
+
+    def _brush(self, fill: Optional[Fill]) -> QtGui.QColor:
+        if fill is None:
+            return _NO_BRUSH
+        if fill not in self._brushes:
+            color = self._color(fill.role)
+            color.setAlphaF(fill.opacity)
+            self._brushes[fill] = color
+        return self._brushes[fill]
+
+    def _color(self, role: str) -> QtGui.QColor:
+        return QtGui.QColor(color_of(self._palette, role))
+
+    def _opaque(self, role: str, opacity: float) -> QtGui.QColor:
+        color = self._color(role)
+        return color if opacity == 1 else blend(color, self._ground, opacity)
+
+    # One shape
+
+    def _paint_area(self, painter: QtGui.QPainter, area: Area) -> None:
+        painter.setPen(self.pen(area.stroke))
+        painter.setBrush(self._brush(area.fill))
+        painter.drawPolygon(polygon(np.rint(area.x), np.rint(area.y)))
+
+    def _paint_line(self, painter: QtGui.QPainter, line: Line) -> None:
+        x, y = line.x, line.y
+        stroke = line.stroke._replace(width=1.0)
+        painter.setPen(self.pen(stroke))
+        single: List[int] = []
+        for begin, end in _runs(y):
+            if end - begin == 1:
+                single.append(begin)
+                continue
+            # Lines of one pixel have a fast path in QPainter; a wider one is painted as several of them.
+            for offset in range(round(line.stroke.width)):
+                painter.drawPolyline(polygon(x[begin:end], y[begin:end] + offset))
+        marked = np.flatnonzero(~np.isnan(y)) if line.dots else np.array(single, np.intp)
+        if len(marked):
+            dot = QtGui.QPen(self._opaque(stroke.role, stroke.opacity), _DOT, cap=QtCore.Qt.RoundCap)
+            painter.setPen(dot)
+            painter.drawPoints(polygon(x[marked], y[marked]))
+
+    def _paint_band(self, painter: QtGui.QPainter, band: Band) -> None:
+        painter.setPen(self._opaque(band.fill.role, band.fill.opacity))
+        for begin, end in _runs(band.top + band.bottom):
+            x, top, bottom = band.x[begin:end], band.top[begin:end], band.bottom[begin:end]
+            # A line up and down through every column of pixels: several times faster than to fill a polygon of spikes.
+            columns = np.arange(np.ceil(x[0]), x[-1] + 1)
+            y = np.stack([np.interp(columns, x, top), np.interp(columns, x, bottom)], axis=1)
+            y[1::2] = y[1::2, ::-1].copy()
+            painter.drawPolyline(polygon(np.repeat(columns, 2), y.ravel()))
+
+    def _paint_segments(self, painter: QtGui.QPainter, lines: Segments) -> None:
+        painter.setPen(self.pen(lines.stroke))
+        corners = [np.rint(part).tolist() for part in (lines.x0, lines.y0, lines.x1, lines.y1)]
+        painter.drawLines(list(map(QtCore.QLineF, *corners)))
+
+    def _paint_rects(self, painter: QtGui.QPainter, found: Rects) -> None:
+        painter.setPen(self.pen(found.stroke))
+        painter.setBrush(self._brush(found.fill))
+        if found.radius:
+            painter.save()
+            painter.setRenderHint(QtGui.QPainter.Antialiasing)
+            for rect in _rectangles(found.left, found.top, found.right, found.bottom):
+                painter.drawRoundedRect(rect, found.radius, found.radius)
+            painter.restore()
+        else:
+            edges = (np.rint(part) for part in (found.left, found.top, found.right, found.bottom))
+            painter.drawRects(list(_rectangles(*edges)))
+
+    def _paint_curves(self, painter: QtGui.QPainter, curves: Curves) -> None:
+        path = QtGui.QPainterPath()
+        for points in curves.routes:
+            path.moveTo(*points[0])
+            for (x0, y0), (x1, y1) in zip(points[:-1], points[1:]):
+                if x0 == x1 or y0 == y1:
+                    path.lineTo(x1, y1)
+                elif curves.flow_down:
+                    path.cubicTo(x0, (y0 + y1) / 2, x1, (y0 + y1) / 2, x1, y1)
+                else:
+                    path.cubicTo((x0 + x1) / 2, y0, (x0 + x1) / 2, y1, x1, y1)
+        painter.save()
+        painter.setRenderHint(QtGui.QPainter.Antialiasing)
+        painter.strokePath(path, self.pen(curves.stroke))
+        painter.restore()
+
+    def _paint_text(self, painter: QtGui.QPainter, text: Text) -> None:
+        if text.role not in self._inks:
+            self._inks[text.role] = self._color(text.role)
+        x = text.x
+        if text.anchor in (MIDDLE, END):
+            x -= self.metrics[text.font].width(text.text) * (0.5 if text.anchor == MIDDLE else 1.0)
+        painter.setFont(self.fonts[text.font])
+        painter.setPen(self._inks[text.role])
+        painter.drawText(QtCore.QPointF(x, text.y), text.text)
+
+    def _paint_image(self, painter: QtGui.QPainter, image: Image) -> None:
+        pixels = np.ascontiguousarray(image.colors[image.pixels])
+        height, width = image.pixels.shape
+        found = QtGui.QImage(pixels.data, width, height, 4 * width, QtGui.QImage.Format_RGBA8888)
+        corner = QtCore.QPointF(image.left, image.top)
+        painter.drawImage(QtCore.QRectF(corner, QtCore.QPointF(image.right, image.bottom)), found)
+
+    def _paint_group(self, painter: QtGui.QPainter, group: Group) -> None:
+        if group.clip is None:
+            self.paint(painter, group.shapes)
+            return
+        left, top, right, bottom = group.clip
+        rect = QtCore.QRectF(left, top, right - left, bottom - top)
+        is_svg = painter.paintEngine().type() == QtGui.QPaintEngine.SVG
+        painter.save()
+        if is_svg:
+            painter.fillRect(rect, QtGui.QColor(CLIP_BEGIN))
+        painter.setClipRect(rect, QtCore.Qt.IntersectClip)
+        self.paint(painter, group.shapes)
+        if is_svg:
+            painter.fillRect(rect, QtGui.QColor(CLIP_END))
+        painter.restore()
+
+
+_PAINTERS: Dict[Tuple[Palette, str, str], ScenePainter] = {}
+#: Painters that are kept: the theme and the font change rarely.
+_MOST_PAINTERS = 8
+
+
+def scene_painter(theme: Theme, font: QtGui.QFont, ground: str = "base") -> ScenePainter:
+    """Return the painter for the colours that a theme has now, and the font of a widget."""
+    key = theme.colors, font.key(), ground
+    if key not in _PAINTERS:
+        if len(_PAINTERS) >= _MOST_PAINTERS:
+            _PAINTERS.clear()
+        _PAINTERS[key] = ScenePainter(theme.colors, font, ground)
+    return _PAINTERS[key]
+
+
+def blend(color: QtGui.QColor, onto: QtGui.QColor, share: float) -> QtGui.QColor:
+    """Return ``share`` (0..1) of ``color`` on ``onto``, opaque: faster to paint than a transparent colour."""
+    mixed = (round(share * a + (1 - share) * b) for a, b in zip(color.getRgb()[:3], onto.getRgb()[:3]))
+    return QtGui.QColor(*mixed)
+
+
+def _runs(values: np.ndarray) -> List[Tuple[int, int]]:
+    """Return where values follow one another without a NaN: (begin, end) of each run."""
+    known = ~np.isnan(values)
+    if known.all():
+        return [(0, len(values))] if len(values) else []
+    edges = np.flatnonzero(np.diff(np.concatenate([[False], known, [False]]).astype(np.int8)))
+    return [(int(begin), int(end)) for begin, end in edges.reshape(-1, 2)]
+
+
+def _rectangles(left: np.ndarray, top: np.ndarray, right: np.ndarray, bottom: np.ndarray) -> Iterator[QtCore.QRectF]:
+    sizes = (left, top, right - left, bottom - top)
+    return map(QtCore.QRectF, *(part.tolist() for part in sizes))

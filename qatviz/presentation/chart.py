@@ -1,0 +1,326 @@
+"""Scenes of curves over a common axis of steps or seconds: axes with ticks, grid, curves with bands, markers."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.presentation.scene import (
+    DASHED,
+    DOTTED,
+    END,
+    MIDDLE,
+    Band,
+    Fill,
+    Group,
+    Line,
+    Metrics,
+    Shape,
+    Stroke,
+    Text,
+    rects,
+    segments,
+)
+from qatviz.presentation.series import Points, steady_range
+from qatviz.presentation.ticks import Tick, exponents, fitting_ticks, linear_ticks, log_ticks, ticks_upright
+
+Range = Tuple[float, float]
+
+#: Distance of two ticks of the axis of steps, px; there are fewer where their labels are longer.
+_X_TICK_PX = 64.0
+#: Between a label and its axis, px.
+_LABEL_OFFSET = 5.0
+#: What lies further outside than this, px, is drawn there: painters know no infinity.
+_OUTSIDE = 4000.0
+#: Curves of fewer points than these show them.
+_DOTS_BELOW = 40
+#: A band that is nowhere higher than this is left out, px.
+_LEAST_BAND = 0.5
+#: Opacity of bands, and of the grid.
+BAND_OPACITY, _GRID_OPACITY, _MARKER_OPACITY = 0.3, 0.45, 0.6
+#: A logarithmic axis shows this much below the main curves, in powers of ten: parts of them may be as good as 0.
+_DECADES_BELOW = 3.0
+#: A logarithmic axis shows at least a factor of 2.
+_LEAST_DECADES = 0.3
+#: Room below 0 where nothing is negative, relative to the upper end of the axis.
+_BELOW_ZERO = 0.05
+#: Markers have titles up to this number; a run may have thousands, in every chart.
+_MOST_TITLES = 60
+_MARKER_LABEL_GAP = 6.0
+
+PLAIN, SELECTED, WEAK = "plain", "selected", "weak"
+_GRID = Stroke("line", opacity=_GRID_OPACITY)
+
+
+class Axis(NamedTuple):
+    """An axis of values.
+
+    Attributes
+    ----------
+    title : str
+    factor : float
+        From the history's unit to the shown one.
+    unit : str
+        Follows a value.
+    log : bool
+        It shows powers of ten.
+    limits : (float, float)
+        It never reaches beyond; in the shown unit (on a logarithmic axis, exponents).
+    least : float
+        Smallest height in the shown unit: noise shall not look like news.
+    """
+
+    title: str = ""
+    factor: float = 1.0
+    unit: str = ""
+    log: bool = False
+    limits: Range = (-np.inf, np.inf)
+    least: float = 0.0
+
+    def places(self, values: np.ndarray) -> np.ndarray:
+        """Return where values of the history are on the axis."""
+        scaled = values * self.factor
+        return exponents(scaled) if self.log else scaled
+
+
+class Curve(NamedTuple):
+    """One curve, in the units of the axes (exponents, on a logarithmic one).
+
+    Attributes
+    ----------
+    x, y : np.ndarray
+        float64 ``[n]``, ``x`` ascending; NaN interrupts the curve, an infinity leads out of the plot.
+    low, high : np.ndarray or None
+        The band of extremes behind it.
+    stroke : Stroke
+    dots : bool
+        Mark the points.
+    minor : bool
+        The axis need not reach all of it.
+    """
+
+    x: np.ndarray
+    y: np.ndarray
+    low: Optional[np.ndarray]
+    high: Optional[np.ndarray]
+    stroke: Stroke
+    dots: bool = False
+    minor: bool = False
+
+
+def curve_of(points: Points, x: np.ndarray, axis: Axis, stroke: Stroke, minor: bool = False) -> Curve:
+    """Return the curve through the means of ``points`` at ``x``, with the band of their extremes."""
+    low, high, mean = (axis.places(part) for part in (points.low, points.high, points.mean))
+    return Curve(x, mean, low, high, stroke, len(x) < _DOTS_BELOW, minor)
+
+
+class Marker(NamedTuple):
+    """A vertical line.
+
+    Attributes
+    ----------
+    x : float
+    role : str
+        Of its colour.
+    emphasis : str
+        ``PLAIN``, ``SELECTED``, or ``WEAK``: it does not concern what is drawn.
+    label, title : str
+        Written above it, as far as there is room; shown where the mouse points at it.
+    """
+
+    x: float
+    role: str
+    emphasis: str = PLAIN
+    label: str = ""
+    title: str = ""
+
+
+class Frame(NamedTuple):
+    """Where the plot is, px, and the ranges of its axes."""
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    x_range: Range
+    y_range: Range
+
+    @property
+    def x_scale(self) -> float:
+        """Pixels of a unit of x."""
+        return (self.right - self.left) / (self.x_range[1] - self.x_range[0])
+
+    def x(self, values: np.ndarray) -> np.ndarray:
+        """Return pixels from the left."""
+        return self.left + (values - self.x_range[0]) * self.x_scale
+
+    def y(self, values: np.ndarray) -> np.ndarray:
+        """Return pixels from the top, far outside at most ``_OUTSIDE`` beyond the plot."""
+        low, high = self.y_range
+        pixels = self.bottom - (values - low) * ((self.bottom - self.top) / (high - low))
+        return np.clip(pixels, self.top - _OUTSIDE, self.bottom + _OUTSIDE)
+
+    @property
+    def rect(self) -> Tuple[float, float, float, float]:
+        return self.left, self.top, self.right, self.bottom
+
+
+# Ranges
+
+
+def bounds(curves: Sequence[Curve], x_range: Range) -> Optional[Range]:
+    """Return the smallest and the largest finite value of curves and bands within ``x_range``; None without one."""
+    lows, highs = [], []
+    for curve in curves:
+        part = _within(curve.x, x_range)
+        low, high = (curve.y, curve.y) if curve.low is None or curve.high is None else (curve.low, curve.high)
+        for found, values, choose in ((lows, low, np.min), (highs, high, np.max)):
+            finite = values[part][np.isfinite(values[part])]
+            if len(finite):
+                found.append(float(choose(finite)))
+    return (min(lows + highs), max(lows + highs)) if lows and highs else None
+
+
+def value_range(
+    curves: Sequence[Curve], x_range: Range, axis: Axis, present: Optional[Range] = None
+) -> Optional[Range]:
+    """Return the ends of the axis of values for what is within ``x_range``; None where there is no value.
+
+    ``present`` is the range shown before: as long as it serves it is kept.
+    """
+    found = bounds(curves, x_range)
+    if found is None:
+        return None
+    low, high = found
+    main = bounds([curve for curve in curves if not curve.minor], x_range)
+    if main is not None and axis.log:
+        low = max(low, main[0] - _DECADES_BELOW)
+    missing = (_LEAST_DECADES if axis.log else axis.least) - (high - low)
+    if missing > 0:
+        low, high = low - missing / 2, high + missing / 2
+    is_positive = low >= 0
+    low, high = steady_range(present, low, high)
+    if is_positive and not axis.log:
+        low = max(low, -_BELOW_ZERO * high)
+    return max(low, axis.limits[0]), min(high, axis.limits[1])
+
+
+# Shapes
+
+
+def y_ticks(y_range: Range, log: bool, height: float, metrics: Metrics) -> List[Tick]:
+    """Return the ticks of an axis of values that is ``height`` pixels high."""
+    return (log_ticks if log else linear_ticks)(*y_range, ticks_upright(height, metrics.height))
+
+
+def x_ticks(x_range: Range, width: float, metrics: Metrics) -> List[Tick]:
+    """Return the ticks of the axis of steps or seconds, ``width`` pixels long: the same for all plots over it."""
+    return fitting_ticks(
+        lambda at_most: linear_ticks(*x_range, at_most),
+        int(width / _X_TICK_PX),
+        width / (x_range[1] - x_range[0]),
+        metrics.width,
+    )
+
+
+def label_room(ticks: Sequence[Tick], metrics: Metrics) -> float:
+    """Return the width that the labels of an axis of values take at its left."""
+    return max((metrics.width(text) for _, text in ticks), default=0.0) + 2 * _LABEL_OFFSET
+
+
+def grid(frame: Frame, log: bool, metrics: Metrics, height: float, has_values: bool = True) -> List[Shape]:
+    """Return lines at all ticks, and the labels of the axis of values, within a picture of this height."""
+    ticks = y_ticks(frame.y_range, log, frame.bottom - frame.top, metrics) if has_values else []
+    y = frame.y(np.array([at for at, _ in ticks], np.float64))
+    x = frame.x(np.array([at for at, _ in x_ticks(frame.x_range, frame.right - frame.left, metrics)], np.float64))
+    tops = np.clip(y - metrics.height / 2, 0.0, height - metrics.height)
+    return [
+        segments(frame.left, y, frame.right, y, _GRID),
+        segments(x, frame.top, x, frame.bottom, _GRID),
+        *(
+            Text(frame.left - _LABEL_OFFSET, top + metrics.ascent, text, anchor=END)
+            for top, (_, text) in zip(tops.tolist(), ticks)
+        ),
+    ]
+
+
+def x_labels(frame: Frame, width: float, metrics: Metrics, title: str = "") -> List[Shape]:
+    """Return the labels below the axis of steps or seconds, within a picture of this width; ``title`` at the left."""
+    y = frame.bottom + 2 + metrics.ascent
+    shapes: List[Shape] = [Text(8.0, y, title)] if title else []
+    for at, text in x_ticks(frame.x_range, frame.right - frame.left, metrics):
+        half = metrics.width(text) / 2 + 1
+        x = min(max(float(frame.x(np.float64(at))), half), width - half)
+        shapes.append(Text(x, y, text, anchor=MIDDLE))
+    return shapes
+
+
+def border(frame: Frame, role: str = "line") -> Shape:
+    """Return the frame around the plot."""
+    return rects(*frame.rect, None, Stroke(role))
+
+
+def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
+    """Return all bands, then all lines, the first curve on top, within the plot."""
+    shown = [(curve, _within(curve.x, frame.x_range, 1)) for curve in reversed(curves)]
+    bands = [
+        _band(frame, curve, part, curve.low, curve.high)
+        for curve, part in shown
+        if curve.low is not None and curve.high is not None
+    ]
+    lines = [Line(frame.x(curve.x[part]), frame.y(curve.y[part]), curve.stroke, curve.dots) for curve, part in shown]
+    return Group([band for band in bands if band is not None] + lines, frame.rect)
+
+
+def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.ndarray) -> Optional[Band]:
+    top, bottom = (np.clip(frame.y(end[part]), frame.top, frame.bottom) for end in (high, low))
+    with np.errstate(invalid="ignore"):
+        if not (bottom - top > _LEAST_BAND).any():
+            return None
+    x = np.clip(frame.x(curve.x[part]), frame.left - 1, frame.right + 1)
+    return Band(x, top, bottom, Fill(curve.stroke.role, BAND_OPACITY * curve.stroke.opacity))
+
+
+def _within(x: np.ndarray, x_range: Range, more: int = 0) -> slice:
+    begin, end = np.searchsorted(x, x_range[0], "left") - more, np.searchsorted(x, x_range[1], "right") + more
+    return slice(max(0, int(begin)), int(end))
+
+
+def marker_shapes(frame: Frame, markers: Sequence[Marker]) -> List[Shape]:
+    """Return the lines of the markers in view; the first that concern what is drawn have their titles."""
+    shown = [marker for marker in markers if frame.x_range[0] <= marker.x <= frame.x_range[1]]
+    shapes: List[Shape] = []
+    titled = 0
+    plain = {}
+    for marker in shown:
+        if marker.title and marker.emphasis != WEAK and titled < _MOST_TITLES:
+            titled += 1
+            shapes.append(Group([_marker_lines(frame, [marker])], title=marker.title))
+        else:
+            plain.setdefault((marker.emphasis, marker.role), []).append(marker)
+    # What does not concern what is drawn is below.
+    groups = sorted(plain.values(), key=lambda found: (WEAK, PLAIN, SELECTED).index(found[0].emphasis))
+    return [_marker_lines(frame, found) for found in groups] + shapes
+
+
+def _marker_lines(frame: Frame, markers: Sequence[Marker]) -> Shape:
+    x = frame.x(np.array([marker.x for marker in markers], np.float64))
+    role, emphasis = markers[0].role, markers[0].emphasis
+    stroke = {
+        PLAIN: Stroke(role, 1.0, DASHED, _MARKER_OPACITY),
+        SELECTED: Stroke(role, 2.0),
+        WEAK: Stroke("muted", 1.0, DOTTED, _MARKER_OPACITY),
+    }[emphasis]
+    return segments(x, frame.top, x, frame.bottom, stroke)
+
+
+def marker_labels(frame: Frame, markers: Sequence[Marker], metrics: Metrics) -> List[Shape]:
+    """Return the labels above the markers, as many as have room: those that concern what is drawn first."""
+    taken: List[Range] = []
+    shapes: List[Shape] = []
+    for marker in sorted(markers, key=lambda found: found.emphasis == WEAK):
+        x, half = float(frame.x(np.float64(marker.x))), (metrics.width(marker.label) + _MARKER_LABEL_GAP) / 2
+        if all(x + half <= low or high <= x - half for low, high in taken):
+            taken.append((x - half, x + half))
+            role = "muted" if marker.emphasis == WEAK else marker.role
+            shapes.append(Text(x, frame.top - 4, marker.label, role, MIDDLE))
+    return shapes

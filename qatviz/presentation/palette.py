@@ -1,0 +1,141 @@
+"""Colours by what they mean, in a dark and a light form, safe for the colour-blind (Okabe and Ito, 2008)."""
+
+from typing import Dict, NamedTuple, Tuple
+
+#: How many steps the scales of colours have.
+SCALE_STEPS = 24
+_SERIES, _DIVERGING, _SEQUENTIAL, _ON = "series", "diverging", "sequential", "on_"
+#: Relative luminance from which dark text reads better. Where the contrast ratios (WCAG 2) are equal it is 0.18, but
+#: white on blue reads better than its ratio says.
+_BRIGHT = 0.24
+_INK = ("#ffffff", "#0b0d10")
+
+
+class Palette(NamedTuple):
+    """Colours by their roles; ``#rrggbb``."""
+
+    window: str
+    base: str  # plots, tables, fields
+    raised: str  # headers, buttons
+    line: str  # borders, grids
+    text: str
+    muted: str  # labels, units
+    accent: str  # selection, focus
+    on_accent: str
+    float_values: str  # what is not quantized, and its accuracy
+    in_range: str  # quantized values
+    clipped: str
+    flushed: str  # rounded to zero
+    ghost: str  # pending, not yet in effect
+    window_edge: str  # ends of the representable range
+    good: str
+    warning: str
+    bad: str
+    #: Curves of one plot, in order.
+    series: Tuple[str, ...]
+
+
+DARK = Palette(
+    window="#16181d",
+    base="#0f1115",
+    raised="#23262e",
+    line="#353a45",
+    text="#e6e8ec",
+    muted="#9aa1ad",
+    accent="#56b4e9",
+    on_accent="#08131b",
+    float_values="#9fb3c8",
+    in_range="#56b4e9",
+    clipped="#d55e00",
+    flushed="#e69f00",
+    ghost="#cc79a7",
+    window_edge="#f0e442",
+    good="#2bb58a",
+    warning="#e69f00",
+    bad="#e8703a",
+    series=("#56b4e9", "#e69f00", "#2bb58a", "#cc79a7", "#f0e442", "#d55e00", "#8fa3ff", "#b0b7c3"),
+)
+LIGHT = Palette(
+    window="#eef0f3",
+    base="#ffffff",
+    raised="#e2e5ea",
+    line="#c3c8d1",
+    text="#15181d",
+    muted="#59616e",
+    accent="#0072b2",
+    on_accent="#ffffff",
+    float_values="#5b6b7d",
+    in_range="#0072b2",
+    clipped="#a83c00",
+    flushed="#bd8300",
+    ghost="#a8447d",
+    window_edge="#7a6a00",
+    good="#007a5a",
+    warning="#8a5f00",
+    bad="#b84a00",
+    series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"),
+)
+
+
+def series_role(index: int) -> str:
+    """Return the role of the curve number ``index`` of a plot; colours repeat."""
+    return f"{_SERIES}{index % len(DARK.series)}"
+
+
+def scale_role(place: float, diverging: bool) -> str:
+    """Return the role of a place 0..1 on a scale of colours.
+
+    A diverging scale goes from bad by way of grey to good; else from dim to bright, where no end is better.
+    """
+    return f"{_DIVERGING if diverging else _SEQUENTIAL}{round(place * SCALE_STEPS)}"
+
+
+def ink_on(role: str) -> str:
+    """Return the role of text on a colour of a scale."""
+    return _ON + role
+
+
+def color_of(palette: Palette, role: str) -> str:
+    """Return the colour of a role: a name of :class:`Palette`, or what the functions above return; ``#rrggbb``."""
+    if role in palette._fields:
+        return str(getattr(palette, role))
+    if role.startswith(_ON):
+        return _INK[_luminance(color_of(palette, role[len(_ON) :])) > _BRIGHT]
+    if role.startswith(_SERIES):
+        return palette.series[int(role[len(_SERIES) :])]
+    if role.startswith(_DIVERGING):
+        return _diverging(palette, int(role[len(_DIVERGING) :]) / SCALE_STEPS)
+    if role.startswith(_SEQUENTIAL):
+        return blend(palette.accent, palette.base, 0.15 + 0.85 * int(role[len(_SEQUENTIAL) :]) / SCALE_STEPS)
+    raise KeyError(role)
+
+
+def all_colors(palette: Palette) -> Dict[str, str]:
+    """Return the colours of all roles but those of the sequential scale."""
+    names = [name for name in palette._fields if name != _SERIES]
+    scale = [scale_role(step / SCALE_STEPS, True) for step in range(SCALE_STEPS + 1)]
+    roles = names + [series_role(i) for i in range(len(palette.series))] + scale + [ink_on(role) for role in scale]
+    return {role: color_of(palette, role) for role in roles}
+
+
+def _diverging(palette: Palette, place: float) -> str:
+    middle = blend(palette.base, palette.muted, 0.75)
+    if place < 0.5:
+        return blend(middle, palette.bad, 2 * place)
+    return blend(palette.in_range, middle, 2 * place - 1)
+
+
+def blend(color: str, onto: str, share: float) -> str:
+    """Return ``share`` (0..1) of ``color`` on ``onto``; ``#rrggbb``."""
+    mixed = (round(share * a + (1 - share) * b) for a, b in zip(_channels(color), _channels(onto)))
+    return "#{:02x}{:02x}{:02x}".format(*mixed)
+
+
+def _channels(color: str) -> Tuple[int, ...]:
+    return tuple(int(color[start : start + 2], 16) for start in (1, 3, 5))
+
+
+def _luminance(color: str) -> float:
+    """Return the relative luminance (WCAG 2), 0..1."""
+    parts = [c / 255 / 12.92 if c / 255 <= 0.03928 else ((c / 255 + 0.055) / 1.055) ** 2.4 for c in _channels(color)]
+    return 0.2126 * parts[0] + 0.7152 * parts[1] + 0.0722 * parts[2]

@@ -1,0 +1,204 @@
+"""Pictures as data: shapes and texts in pixels, with colours by their roles. Painters turn them into Qt or SVG.
+
+Coordinates are pixels from the upper left corner, y downwards. Arrays are float64 ``[n]``. Shapes are painted in their
+order, the last on top. Roles of colours are the names of :class:`qatviz.presentation.palette.Palette`.
+"""
+
+from typing import Any, Callable, Dict, NamedTuple, Optional, Sequence, Tuple, Union
+
+import numpy as np
+
+START, MIDDLE, END = "start", "middle", "end"
+#: Roles of fonts: labels of axes; names; the same in bold.
+SMALL, TITLE = "small", "title"
+DASHED, DOTTED = (5.0, 3.0), (1.5, 3.0)
+
+
+class Fill(NamedTuple):
+    """The inside of a shape: role of the colour, and its opacity 0..1."""
+
+    role: str
+    opacity: float = 1.0
+
+
+class Stroke(NamedTuple):
+    """A line: role of the colour, width in pixels, lengths of dashes and gaps (none: solid), opacity 0..1."""
+
+    role: str
+    width: float = 1.0
+    dash: Tuple[float, ...] = ()
+    opacity: float = 1.0
+
+
+class Area(NamedTuple):
+    """A closed polygon."""
+
+    x: np.ndarray
+    y: np.ndarray
+    fill: Optional[Fill]
+    stroke: Optional[Stroke] = None
+
+
+class Line(NamedTuple):
+    """A line through points; NaN interrupts it. ``dots``: the points are marked; a point between two gaps always is."""
+
+    x: np.ndarray
+    y: np.ndarray
+    stroke: Stroke
+    dots: bool = False
+
+
+class Band(NamedTuple):
+    """The space between two lines over the same ``x``, which ascends; NaN interrupts it."""
+
+    x: np.ndarray
+    top: np.ndarray
+    bottom: np.ndarray
+    fill: Fill
+
+
+class Segments(NamedTuple):
+    """Straight lines, each from ``x0, y0`` to ``x1, y1``."""
+
+    x0: np.ndarray
+    y0: np.ndarray
+    x1: np.ndarray
+    y1: np.ndarray
+    stroke: Stroke
+
+
+class Rects(NamedTuple):
+    """Upright rectangles by their edges; ``radius`` rounds their corners."""
+
+    left: np.ndarray
+    top: np.ndarray
+    right: np.ndarray
+    bottom: np.ndarray
+    fill: Optional[Fill]
+    stroke: Optional[Stroke] = None
+    radius: float = 0.0
+
+
+class Curves(NamedTuple):
+    """Smooth lines: ``[n, 2]`` points each, straight where two differ in one coordinate only.
+
+    Elsewhere a curve leaves and arrives along the flow: downwards, or to the right.
+    """
+
+    routes: Sequence[np.ndarray]
+    flow_down: bool
+    stroke: Stroke
+
+
+class Text(NamedTuple):
+    """A text on the baseline ``y``, beginning, centred or ending at ``x``."""
+
+    x: float
+    y: float
+    text: str
+    role: str = "muted"
+    anchor: str = START
+    font: str = SMALL
+
+
+class Image(NamedTuple):
+    """Numbers of colours, uint8 ``[rows, columns]``, the first row on top, in a rectangle.
+
+    ``colors`` has the colour of each number: uint8 ``[n, 4]``, RGBA.
+    """
+
+    left: float
+    top: float
+    right: float
+    bottom: float
+    pixels: np.ndarray
+    colors: np.ndarray
+
+
+class Group(NamedTuple):
+    """Shapes that belong together.
+
+    Attributes
+    ----------
+    shapes : sequence
+    clip : (left, top, right, bottom), optional
+        What is outside is not painted.
+    title : str
+        Shown where the mouse points at it.
+    """
+
+    shapes: Sequence[Any]
+    clip: Optional[Tuple[float, float, float, float]] = None
+    title: str = ""
+
+
+Shape = Union[Area, Line, Band, Segments, Rects, Curves, Text, Image, Group]
+
+
+class Scene(NamedTuple):
+    """A whole picture.
+
+    Attributes
+    ----------
+    width, height : float
+    shapes : sequence of shapes
+    title, description : str
+        For those who can't see it: what is shown, and what there is to see.
+    """
+
+    width: float
+    height: float
+    shapes: Sequence[Shape]
+    title: str = ""
+    description: str = ""
+
+
+class Metrics:
+    """Sizes of text in one font, px.
+
+    Attributes
+    ----------
+    height, ascent : float
+        Of a line, and of the part of it above the baseline.
+    width : callable
+        From a text to its width.
+    """
+
+    def __init__(self, height: float, ascent: float, width: Callable[[str], float]):
+        self.height, self.ascent, self.width = height, ascent, width
+
+    def elided(self, text: str, room: float, middle: bool = False) -> str:
+        """Return ``text``, its end (or middle: names differ at their ends) cut to an ellipsis where it has no room."""
+        if self.width(text) <= room:
+            return text
+        low, high = 0, len(text)
+        while low < high:  # the longest that fits
+            kept = (low + high + 1) // 2
+            low, high = (kept, high) if self.width(_cut(text, kept, middle)) <= room else (low, kept - 1)
+        return _cut(text, low, middle)
+
+
+def _cut(text: str, kept: int, middle: bool) -> str:
+    end = kept // 2 if middle else 0
+    return text[: kept - end] + "…" + text[len(text) - end :]
+
+
+def estimated_metrics(points: float, character: float) -> Metrics:
+    """Return sizes of text that is not measured: ``character`` is a wide guess at the mean width of a character."""
+    return Metrics(1.25 * points, points, lambda text: character * len(text))
+
+
+#: Fonts by their roles.
+Fonts = Dict[str, Metrics]
+
+
+def segments(x0: Any, y0: Any, x1: Any, y1: Any, stroke: Stroke) -> Segments:
+    """Return lines between points; numbers stand for arrays of the same value."""
+    parts = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (x0, y0, x1, y1)))
+    return Segments(*(np.atleast_1d(part) for part in parts), stroke)
+
+
+def rects(left: Any, top: Any, right: Any, bottom: Any, fill: Optional[Fill], stroke: Optional[Stroke] = None) -> Rects:
+    """Return rectangles; numbers stand for arrays of the same value."""
+    parts = np.broadcast_arrays(*(np.asarray(part, np.float64) for part in (left, top, right, bottom)))
+    return Rects(*(np.atleast_1d(part) for part in parts), fill, stroke)

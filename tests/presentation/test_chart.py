@@ -1,0 +1,167 @@
+"""Scenes of curves: what is drawn is what was measured."""
+
+import numpy as np
+import pytest
+
+from qatviz.presentation.chart import (
+    SELECTED,
+    WEAK,
+    Axis,
+    Curve,
+    Frame,
+    Marker,
+    bounds,
+    curve_of,
+    curve_shapes,
+    grid,
+    label_room,
+    marker_labels,
+    marker_shapes,
+    value_range,
+    x_labels,
+    y_ticks,
+)
+from qatviz.presentation.scene import Band, Group, Line, Segments, Stroke, estimated_metrics
+from qatviz.presentation.series import Points
+
+NAN, RED = np.nan, Stroke("bad")
+METRICS = estimated_metrics(10.0, 6.0)
+SPAN = (0.0, 100.0)
+
+
+def points(steps, mean, low=None, high=None):
+    steps, mean = np.asarray(steps), np.asarray(mean, np.float64)
+    low, high = (mean if part is None else np.asarray(part, np.float64) for part in (low, high))
+    return Points(steps, steps.astype(np.float64), low, high, mean, np.isfinite(mean).astype(np.int64))
+
+
+def curve(axis, found, minor=False):
+    return curve_of(found, found.step, axis, RED, minor)
+
+
+def framed(axis, *curves, x_range=SPAN):
+    return Frame(50.0, 10.0, 290.0, 130.0, x_range, value_range(curves, x_range, axis))
+
+
+def shapes_of(frame, curves, kind):
+    return [shape for shape in curve_shapes(frame, curves).shapes if isinstance(shape, kind)]
+
+
+@pytest.mark.parametrize("log", [False, True])
+def test_a_line_goes_through_the_values_on_the_scale_of_the_ticks(log):
+    axis, values = Axis("Loss", factor=2.0, log=log), np.geomspace(0.002, 3, 21)
+    drawn = curve(axis, points(np.arange(0, 101, 5), values))
+    frame = framed(axis, drawn)
+    (line,) = shapes_of(frame, [drawn], Line)
+    lines, *labels = grid(frame, log, METRICS, 150.0)[0], *grid(frame, log, METRICS, 150.0)[2:]
+    ticks = {float(text.text.replace("−", "-").replace("e−", "e-")): y for text, y in zip(labels, lines.y0)}
+    (low, y0), (high, y1) = min(ticks.items()), max(ticks.items())
+    place = np.log10 if log else float
+    read = place(low) + (line.y - y0) * (place(high) - place(low)) / (y1 - y0)
+    np.testing.assert_allclose(10**read if log else read, 2 * values, rtol=1e-6, atol=1e-9)
+    np.testing.assert_allclose((line.x - frame.left) / (frame.right - frame.left) * 100, np.arange(0, 101, 5))
+
+
+def test_bounds_are_of_what_is_in_view_and_finite():
+    y = np.array([9, 1, NAN, np.inf, 3, -9.0])
+    found = Curve(np.arange(6.0), y, None, None, RED)
+    assert bounds([found], (1, 4)) == (1, 3)
+    assert bounds([found._replace(low=y - 1, high=y + 1)], (1, 4)) == (0, 4)
+    assert bounds([], (0, 1)) is None
+
+
+def test_without_a_value_there_is_no_range():
+    for axis, values in ((Axis(), [NAN, NAN]), (Axis(log=True), [0, -1])):
+        assert value_range([curve(axis, points([1, 2], values))], SPAN, axis) is None
+
+
+def test_the_axis_is_not_made_for_what_is_next_to_nothing():
+    axis = Axis("Error", log=True)
+    whole = curve(axis, points([1, 50, 100], [1e-4, 1e-5, 1e-4]))
+    clipping = curve(axis, points([1, 2, 50, 100], [1e-16, NAN, 1e-7, 0]), True)
+    low, _ = value_range([whole, clipping], SPAN, axis)
+    assert -9 < low < -5
+    low, _ = value_range([whole, clipping._replace(minor=False)], SPAN, axis)
+    assert low < -16
+
+
+def test_an_axis_keeps_its_limits_and_does_not_blow_noise_up():
+    axis = Axis("Accuracy (%)", 100.0, " %", limits=(-1, 101), least=2.0)
+    low, high = value_range([curve(axis, points([1, 100], [0.999, 1.0]))], SPAN, axis)
+    assert high <= 101 and high - low >= 1
+    axis = Axis("Zero point", least=4.0)
+    low, high = value_range([curve(axis, points([1, 100], [-128, -128]))], SPAN, axis)
+    assert low < -129 and high > -127
+
+
+def test_an_axis_that_serves_is_kept():
+    axis = Axis()
+    first = value_range([curve(axis, points([0, 100], [1, 2]))], SPAN, axis)
+    assert value_range([curve(axis, points([0, 100], [1.1, 1.9]))], SPAN, axis, first) == first
+    grown = value_range([curve(axis, points([0, 100], [1, 5]))], SPAN, axis, first)
+    assert grown[1] > 5 + (grown[1] - grown[0]) / 10, "with room to spare, so that it need not grow again at once"
+
+
+def test_a_gap_is_not_bridged_and_an_infinity_leads_out_of_the_plot():
+    axis = Axis()
+    drawn = curve(axis, points([1, 2, 3, 4, 5, 6], [1, 2, NAN, 3, np.inf, 4]))
+    frame = framed(axis, drawn)
+    group = curve_shapes(frame, [drawn])
+    (line,) = (shape for shape in group.shapes if isinstance(shape, Line))
+    assert group.clip == frame.rect
+    assert np.isnan(line.y).tolist() == [False, False, True, False, False, False]
+    assert -1e5 < line.y[4] < frame.top - 100
+
+
+def test_extremes_are_a_band_where_a_point_stands_for_many_steps():
+    axis = Axis()
+    drawn = curve(axis, points([0, 50, 100], [2, 2, 2], [1, 1, 2], [3, 4, 2]))
+    frame = framed(axis, drawn)
+    (band,) = shapes_of(frame, [drawn], Band)
+    np.testing.assert_allclose(band.top, frame.y(np.array([3.0, 4, 2])))
+    np.testing.assert_allclose(band.bottom, frame.y(np.array([1.0, 1, 2])))
+    plain = curve(axis, points([0, 50, 100], [1, 2, 3]))
+    assert not shapes_of(framed(axis, plain), [plain], Band)
+
+
+def test_few_points_are_marked_and_what_is_out_of_view_is_left_out():
+    axis = Axis()
+    few, many = (curve(axis, points(np.arange(n), np.arange(n))) for n in (10, 1000))
+    assert shapes_of(framed(axis, few), [few], Line)[0].dots
+    frame = framed(axis, many, x_range=(100.0, 200.0))
+    (line,) = shapes_of(frame, [many], Line)
+    assert not line.dots and len(line.x) == 103, "and the next on both sides"
+
+
+def test_labels_stay_within_the_picture():
+    frame = Frame(40.0, 0.0, 300.0, 100.0, (0.0, 5000.0), (0.0, 1.0))
+    labels = [shape for shape in grid(frame, False, METRICS, 100.0) if not isinstance(shape, Segments)]
+    assert min(text.y for text in labels) >= METRICS.ascent - 1e-9
+    assert max(text.y for text in labels) <= 100 - METRICS.height + METRICS.ascent + 1e-9
+    below = x_labels(frame, 310.0, METRICS, "step")
+    assert below[0].text == "step" and [text.text for text in below[1:]] == ["0", "2000", "4000"]
+    assert all(text.x + METRICS.width(text.text) / 2 <= 310 for text in below[1:])
+    assert label_room(y_ticks((0.0, 1.0), False, 100.0, METRICS), METRICS) > METRICS.width("0.25")
+
+
+def test_markers_are_at_their_steps_labelled_where_there_is_room():
+    markers = [
+        Marker(step, "accent", SELECTED if i == 3 else WEAK, str(i), f"no. {i}")
+        for i, step in enumerate([10, 50, 51, 52, 90, 150], 1)
+    ]
+    frame = Frame(50.0, 10.0, 290.0, 130.0, SPAN, (0.0, 1.0))
+    weak, strong = marker_shapes(frame, markers)
+    np.testing.assert_allclose(weak.x0, frame.x(np.array([10.0, 50, 52, 90])))
+    assert isinstance(strong, Group) and strong.title == "no. 3", "what the others are is said elsewhere"
+    assert strong.shapes[0].x0 == frame.x(51.0) and strong.shapes[0].stroke.width > weak.stroke.width
+    labels = [text.text for text in marker_labels(frame, markers[:5], METRICS)]
+    assert sorted(labels) == ["1", "3", "5"], "the one that concerns what is drawn has its label"
+
+
+def test_thousands_of_markers_are_drawn_without_a_title_each():
+    markers = [Marker(step, "accent", label=str(step), title="what happened") for step in range(1, 100)] * 20
+    frame = Frame(50.0, 10.0, 290.0, 130.0, SPAN, (0.0, 1.0))
+    shapes = marker_shapes(frame, markers)
+    assert sum(isinstance(shape, Group) for shape in shapes) == 60 and len(shapes) == 61
+    x = sorted(text.x for text in marker_labels(frame, markers, METRICS))
+    assert min(np.diff(x)) >= 12
