@@ -29,7 +29,7 @@ Range = Tuple[float, float]
 _X_TICK_PX = 64.0
 #: Between a label and its axis, px.
 _LABEL_OFFSET = 5.0
-#: What lies further outside than this, px, is drawn there: painters know no infinity.
+#: What lies further outside than this, px, is drawn there: painters have limits.
 _OUTSIDE = 4000.0
 #: Curves of fewer points than these show them.
 _DOTS_BELOW = 40
@@ -77,9 +77,9 @@ class Axis(NamedTuple):
     least: float = 0.0
 
     def places(self, values: np.ndarray) -> np.ndarray:
-        """Return where values of the history are on the axis."""
-        scaled = values * self.factor
-        return exponents(scaled) if self.log else scaled
+        """Return where values of the history are on the axis; NaN for what is infinite or has no logarithm."""
+        scaled = exponents(values * self.factor) if self.log else values * self.factor
+        return np.where(np.isfinite(scaled), scaled, np.nan)
 
 
 class Curve(NamedTuple):
@@ -88,14 +88,14 @@ class Curve(NamedTuple):
     Attributes
     ----------
     x, y : np.ndarray
-        float64 ``[n]``, ``x`` ascending; NaN interrupts the curve, an infinity leads out of the plot.
+        float64 ``[n]``, ``x`` ascending; NaN interrupts the curve.
     low, high : np.ndarray or None
         The band of extremes behind it.
     stroke : Stroke
     dots : bool
         Mark the points.
     minor : bool
-        The axis need not reach all of it.
+        The axis need not reach all of it; what lies below the axis is left out.
     """
 
     x: np.ndarray
@@ -267,8 +267,16 @@ def curve_shapes(frame: Frame, curves: Sequence[Curve]) -> Group:
         for curve, part in shown
         if curve.low is not None and curve.high is not None
     ]
-    lines = [Line(frame.x(curve.x[part]), frame.y(curve.y[part]), curve.stroke, curve.dots) for curve, part in shown]
+    lines = [_line(frame, curve, part) for curve, part in shown]
     return Group([band for band in bands if band is not None] + lines, frame.rect)
+
+
+def _line(frame: Frame, curve: Curve, part: slice) -> Line:
+    y = curve.y[part]
+    if curve.minor:
+        with np.errstate(invalid="ignore"):
+            y = np.where(y < frame.y_range[0], np.nan, y)
+    return Line(frame.x(curve.x[part]), frame.y(y), curve.stroke, curve.dots)
 
 
 def _band(frame: Frame, curve: Curve, part: slice, low: np.ndarray, high: np.ndarray) -> Optional[Band]:

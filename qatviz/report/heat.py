@@ -13,7 +13,7 @@ from qatviz.report.chart import BOTTOM, RIGHT, TOP, chart_markers
 from qatviz.report.curves import markers_of
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import RunData
-from qatviz.report.svg import FONTS, svg
+from qatviz.report.svg import FONTS, shapes_markup, svg
 from qatviz.report.tables import scrolling
 from qatviz.report.words import decibels
 
@@ -102,8 +102,10 @@ def scale_legend() -> Markup:
     """Return the scale of colours of the SQNR."""
     texts = tuple(f"{sign}{decibels(value)}" for sign, value in (("≤ ", LOW), ("", (LOW + HIGH) / 2), ("≥ ", HIGH)))
     shapes = color_bar(*_LEGEND_SIZE, texts, True, FONTS[SMALL])
-    title = f"Colours of the SQNR: {' to '.join(texts)}"
-    return element("p", svg(Scene(*_LEGEND_SIZE, shapes, title, "From orange (bad) to blue (good)"), "chart"))
+    words = f"Colours of the SQNR, from bad to good: {' to '.join(texts)}"
+    width, height = _LEGEND_SIZE
+    content = shapes_markup(shapes)
+    return element("svg", content, width=width, height=height, role="img", aria_label=words, class_="key scale")
 
 
 def section(run: RunData) -> Markup:
@@ -117,6 +119,6 @@ def section(run: RunData) -> Markup:
     )
     return join(
         element("p", about),
-        scale_legend(),
+        element("p", scale_legend()),
         [scrolling("SQNR over the run", picture) for picture in pictures],
     )

@@ -8,7 +8,7 @@ from qatviz import __version__
 from qatviz.presentation import palette
 from qatviz.report import headline, heat, sections, tensor_sections
 from qatviz.report.export_section import exports
-from qatviz.report.markup import Markup, element, join
+from qatviz.report.markup import Markup, element
 from qatviz.report.run_data import RunData
 from qatviz.report.svg import color_variables
 from qatviz.report.tensor_rows import tensor_rows
@@ -27,8 +27,8 @@ class _Section(NamedTuple):
     content: Markup
 
 
-def page(run: RunData) -> Markup:
-    """The whole document."""
+def page(run: RunData) -> str:
+    """Return the whole document."""
     title = f"{run.network.name} on {run.about.get('data_name', 'data that is not named')}"
     rows = tensor_rows(run)
     parts = [
@@ -53,11 +53,8 @@ def page(run: RunData) -> Markup:
     )
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
     footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file needs nothing else.")
-    return join(
-        Markup("<!doctype html>\n"),
-        element("html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en"),
-        "\n",
-    )
+    html = element("html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en")
+    return f"<!doctype html>\n{html}\n"
 
 
 def _head(title: str) -> Markup:

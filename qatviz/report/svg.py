@@ -141,10 +141,11 @@ def _segments(lines: Segments) -> Optional[Markup]:
 def _rects(found: Rects) -> Markup:
     look = _look(found.fill, found.stroke)
     corners = zip(*(part.tolist() for part in found[:4]))
-    if found.radius:
+    if found.radius or len(found.left) == 1:
+        look["rx"] = found.radius or None
         return join(
             [
-                element("rect", x=left, y=top, width=right - left, height=bottom - top, rx=found.radius, **look)
+                element("rect", x=left, y=top, width=right - left, height=bottom - top, **look)
                 for left, top, right, bottom in corners
             ]
         )

@@ -78,7 +78,7 @@ class _Page(HTMLParser):
             self._open.append(tag)
         if tag == "section":
             self.sections.append({"id": given.get("id", ""), "figures": [], "tables": []})
-        elif tag == "svg":
+        elif tag == "svg" and self._figure is None and "viewbox" in given:  # else part of one, or a sample in a legend
             self._figure, self._marks, self._words = {}, [], ""
             self._width = float(given["viewbox"].split()[2])
         elif tag == "table":
@@ -98,7 +98,7 @@ class _Page(HTMLParser):
 
     def handle_endtag(self, tag: str) -> None:
         assert self._open.pop() == tag
-        if tag == "svg":
+        if tag == "svg" and "svg" not in self._open and self._figure is not None:
             figure, section = self._figure, self.sections[-1]
             if section["id"] not in _OTHER_PICTURES:
                 figure["outlines"] = _outlines(self._marks, _TICK * self._width)

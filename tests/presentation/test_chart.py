@@ -102,15 +102,22 @@ def test_an_axis_that_serves_is_kept():
     assert grown[1] > 5 + (grown[1] - grown[0]) / 10, "with room to spare, so that it need not grow again at once"
 
 
-def test_a_gap_is_not_bridged_and_an_infinity_leads_out_of_the_plot():
-    axis = Axis()
-    drawn = curve(axis, points([1, 2, 3, 4, 5, 6], [1, 2, NAN, 3, np.inf, 4]))
-    frame = framed(axis, drawn)
-    group = curve_shapes(frame, [drawn])
-    (line,) = (shape for shape in group.shapes if isinstance(shape, Line))
-    assert group.clip == frame.rect
-    assert np.isnan(line.y).tolist() == [False, False, True, False, False, False]
-    assert -1e5 < line.y[4] < frame.top - 100
+def test_a_gap_is_not_bridged_and_what_is_infinite_or_has_no_logarithm_is_one():
+    for axis, values in ((Axis(), [1, 2, NAN, 3, np.inf, 4]), (Axis(log=True), [1, 2, 0, 3, -1, 4])):
+        drawn = curve(axis, points([1, 2, 3, 4, 5, 6], values))
+        frame = framed(axis, drawn)
+        group = curve_shapes(frame, [drawn])
+        (line,) = (shape for shape in group.shapes if isinstance(shape, Line))
+        assert group.clip == frame.rect
+        assert np.isnan(line.y).tolist() == [False, False, True, False, True, False]
+
+
+def test_what_is_far_outside_has_coordinates_all_the_same():
+    frame = Frame(50.0, 10.0, 290.0, 130.0, SPAN, (0.0, 1.0))
+    drawn = curve(Axis(), points([1, 50, 99], [0.5, 1e30, 0.2]))
+    assert np.abs(shapes_of(frame, [drawn], Line)[0].y).max() < 1e5
+    minor = drawn._replace(y=np.array([0.5, -1e30, 0.2]), minor=True)
+    assert np.isnan(shapes_of(frame, [minor], Line)[0].y).tolist() == [False, True, False]
 
 
 def test_extremes_are_a_band_where_a_point_stands_for_many_steps():

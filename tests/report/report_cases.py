@@ -65,7 +65,7 @@ class Page(HTMLParser):
 
     def __init__(self, html):
         super().__init__(convert_charrefs=True)
-        self.html = html
+        self.html = html = str(html)
         self.ids, self.links, self.elements, self.text, self.tables = [], [], [], "", {}
         self._open, self._row, self._rows, self._caption, self._cell = [], None, [], "", None
         self.feed(html)
@@ -118,4 +118,4 @@ class Page(HTMLParser):
             depth += 1 if tag[0] == "<svg" else -1
             if not depth:
                 found.append(ElementTree.fromstring(self.html[begin : tag.end()]))
-        return [svg for svg in found if svg.get("class") != "key"]
+        return [svg for svg in found if svg.get("class").split()[0] != "key"]

@@ -25,8 +25,8 @@ def test_levels():
 
 
 def test_the_legend_shows_all_colours_from_bad_to_good():
-    (picture,) = ElementTree.fromstring(scale_legend()).findall("svg")
-    fills = [path.get("fill") for path in picture.iter("path") if path.get("fill") != "none"]
+    picture = ElementTree.fromstring(scale_legend())
+    fills = [rect.get("fill") for rect in picture.iter("rect") if rect.get("fill") != "none"]
     assert fills == [f"var(--diverging{step})" for step in range(SCALE_STEPS + 1)]
     assert [text.text for text in picture.iter("text")] == ["25.0 dB", "≤ 5.0 dB", "≥ 45.0 dB"]
 
@@ -34,12 +34,15 @@ def test_the_legend_shows_all_colours_from_bad_to_good():
 def colours(svg):
     """From a row and a place of x to the colour there, or -1."""
     found = []
-    for path in svg.iter("path"):
-        role = re.fullmatch(r"var\(--diverging(\d+)\)", path.get("fill", ""))
-        if role:
-            for part in path.get("d").split("M")[1:]:
-                left, top, right = re.match(r"(\S+) (\S+?)H(\S+?)V", part).groups()
-                found.append((round((float(top) - TOP) / _ROW), float(left), float(right), int(role[1])))
+    for part in svg.iter():
+        role = re.fullmatch(r"var\(--diverging(\d+)\)", part.get("fill", ""))
+        if role and part.tag == "rect":
+            left, top, width = (float(part.get(name)) for name in ("x", "y", "width"))
+            found.append((round((top - TOP) / _ROW), left, left + width, int(role[1])))
+        elif role:
+            for path in part.get("d").split("M")[1:]:
+                left, top, right = map(float, re.match(r"(\S+) (\S+?)H(\S+?)V", path).groups())
+                found.append((round((top - TOP) / _ROW), left, right, int(role[1])))
     return lambda row, x: next((level for r, left, right, level in found if r == row and left <= x < right), -1)
 
 
