@@ -17,8 +17,8 @@ from qatviz.data.registry import FILE_FORMATS
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.network.graph import Network
-from qatviz.network.keras_import import ImportedModel, load_model_file, script_of
-from qatviz.network.keras_import.convert import OpenShape
+from qatviz.network.keras_import import ImportedModel, load_model_file, parse_script_spec
+from qatviz.network.keras_import.convert import OpenInputShape
 from qatviz.presentation.previews import DataLook, look_at
 
 _READER = "qatviz.app.model_reader"
@@ -52,7 +52,7 @@ class ModelLooks:
         question = question._replace(
             path=os.path.expanduser(question.path), weights=question.weights and os.path.expanduser(question.weights)
         )
-        script = script_of(question.path)
+        script = parse_script_spec(question.path)
         if script is not None:
             if not os.path.isfile(script.path):
                 raise NetworkError(f"{script.path}: there is no such file")
@@ -139,7 +139,7 @@ def of_open_shape(load: Any, question: ModelQuestion) -> ModelLook:
     """Load with the shape of the data where the model leaves its own open."""
     try:
         return _look(load(None), None)
-    except OpenShape:
+    except OpenInputShape:
         if question.data_shape is None:
             raise
         return _look(load(tuple(question.data_shape)), tuple(question.data_shape))

@@ -13,7 +13,7 @@ from qatviz.app.looks import of_open_shape, record_of
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.model.looks import ModelQuestion
-from qatviz.network.keras_import import load_model_file, load_model_script, script_of
+from qatviz.network.keras_import import load_model_file, load_model_script, parse_script_spec
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
@@ -21,7 +21,7 @@ def main(answer_path: str) -> None:
     """Answer the question on standard input."""
     keep_tensorflow_quiet()
     question = ModelQuestion(**json.load(sys.stdin))
-    script = script_of(question.path)
+    script = parse_script_spec(question.path)
 
     def load(shape):
         if script is not None:

@@ -1,7 +1,6 @@
-"""What a model is: a directed acyclic graph of layers as plain data, what of it gets quantized, and a zoo."""
+"""Description of networks, independent of any framework: layers, graph, quantization plan, built-in networks."""
 
-from qatviz.network.builder import NetworkBuilder
-from qatviz.network.graph import Network, SummaryRow
+from qatviz.network.graph import Network, NetworkBuilder, SummaryRow
 from qatviz.network.layer import Layer
 from qatviz.network.layers import (
     KINDS,

@@ -1,13 +1,13 @@
-"""What of a network gets quantized, decided by TFLite's rules, apart from any framework.
+"""Quantization plan of a network by TFLite's rules, independent of any framework.
 
-A network is cut into compute units, each one operation of an integer runtime: a convolution with its folded batch
-norm and its fused activation is one unit. A quantizer sits on the network's input, on every unit's weights and on the
-output of every unit that computes new values; all other units (max-pool, reshape, ...) pass values on, which stay on
-the grid they came on.
+A network is divided into compute units, each of which is one operation of an integer runtime: a convolution with its
+folded batch norm and fused activation is one unit. There is a quantizer for the network's input, for the weights of
+each unit and for the output of each unit that computes new values. All other units (max-pool, reshape, ...) keep the
+values, or some of them, and therefore the quantization grid (scale and zero point) of their input.
 """
 
 from dataclasses import dataclass, field, replace
-from typing import Dict, List, Optional, Tuple, Union
+from typing import Dict, List, Optional, Set, Tuple, Type, TypeVar, Union
 
 from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
@@ -46,17 +46,17 @@ class Unit:
     Attributes
     ----------
     name : str
-        The name of `op`.
+        Name of `op`.
     op : Layer
-        What is computed.
+        Main layer of the unit.
     batch_norm : BatchNorm or None
-        Folded into the weights and bias of `op`.
+        Batch normalization folded into the weights and bias of `op`.
     activation : ReLU, ReLU6 or None
-        Fused: the clamp applied before the output is rounded.
+        Fused activation, applied before the output is rounded.
     inputs : tuple of str
-        Whose outputs are read: "input" or the `output` of earlier units.
+        Inputs: "input" or the `output` of earlier units.
     output : str
-        The name of the layer whose output this unit puts out: of the activation, else of the batch norm, else of `op`.
+        Name of the layer whose output is the unit's output: the activation, else the batch norm, else `op`.
     """
 
     name: str
@@ -68,37 +68,37 @@ class Unit:
 
     @property
     def layers(self) -> Tuple[Layer, ...]:
-        """The layers this unit stands for, in the order of computation."""
+        """Layers of the unit, in order of computation."""
         return tuple(layer for layer in (self.op, self.batch_norm, self.activation) if layer is not None)
 
 
 @dataclass(frozen=True)
 class QuantizedTensor:
-    """A tensor with a quantizer of its own.
+    """Tensor with its own quantizer.
 
     Attributes
     ----------
     name : str
         "<layer>.weights" or "<layer>.activations".
     layer : str
-        The name of the unit (that is, of its `op`) it belongs to, or "input".
+        Name of the unit, or "input".
     kind : str
         "weights" or "activations".
     shape : tuple of int
-        Weights: the parameter's shape; activations: without the batch axis.
+        For weights, the shape of the parameter; for activations, without the batch axis.
     num_channels : int
-        How many scales a per-channel quantizer has: for weights the layer's output channels, for activations 1.
+        Number of scales of a per-channel quantizer: for weights, the layer's output channels; for activations, 1.
     channel_axis : int or None
-        The channels are the axes from here on, taken as one: `prod(shape[channel_axis:]) == num_channels`. That is the
-        last axis, but for depthwise weights the last two [in, depth_multiplier]. None for activations.
+        First of the axes that together enumerate the channels: `prod(shape[channel_axis:]) == num_channels`. These are
+        the last axis, or for depthwise weights the last two [in, depth_multiplier]. None for activations.
     group : str
-        Tensors of the same group must share one scale and zero point; the name of the group's first tensor.
+        Name of the first tensor of the group; tensors of a group share one scale and zero point.
     nonnegative : bool
-        Whether the values are provably at least 0.
+        Whether the network guarantees values of at least 0.
     op_kind : str
-        The kind of the unit's `op`, such as "Conv2D"; "Input" for the network's input.
+        Kind of the unit's `op`, such as "Conv2D"; "Input" for the network's input.
     parameters : int
-        How many trained numbers the tensor has: the elements of weights, 0 for activations.
+        Number of trained parameters: the elements of weights; 0 for activations.
     """
 
     name: str
@@ -115,16 +115,16 @@ class QuantizedTensor:
 
 @dataclass(frozen=True)
 class QuantizationPlan:
-    """The compute units and quantized tensors of a network, as `quantization_plan` derives them.
+    """Compute units and quantized tensors of a network; `quantization_plan` derives it.
 
     Attributes
     ----------
     units : tuple of Unit
         In topological order.
     tensors : tuple of QuantizedTensor
-        "input.activations", then unit by unit its weights and its activations.
+        "input.activations", then the weights and activations of each unit in order.
     groups : tuple of tuple of int
-        The indices in `tensors` of each group's members, ascending; groups in the order of their first members.
+        Indices in `tensors` of the members of each group, ascending; groups in the order of their first members.
     """
 
     units: Tuple[Unit, ...]
@@ -133,57 +133,58 @@ class QuantizationPlan:
     _grids: Dict[str, str] = field(repr=False, compare=False)
     _indices: Dict[str, int] = field(init=False, repr=False, compare=False)
 
-    def __post_init__(self):
+    def __post_init__(self) -> None:
         object.__setattr__(self, "_indices", {tensor.name: index for index, tensor in enumerate(self.tensors)})
 
     def __contains__(self, name: str) -> bool:
-        """Whether there is a quantized tensor of this name."""
+        """Return whether there is a quantized tensor of this name."""
         return name in self._indices
 
     def index(self, name: str) -> int:
-        """The place in `tensors` of the tensor of this name; `NetworkError` when there is none."""
+        """Return the index in `tensors` of the tensor of this name; raise a `NetworkError` if there is none."""
         if name not in self._indices:
-            raise checks.refuse("quantized tensor", name, ", ".join(self._indices))
+            raise checks.invalid_value("quantized tensor", name, ", ".join(self._indices))
         return self._indices[name]
 
     def tensor(self, name: str) -> QuantizedTensor:
-        """The tensor of this name; `NetworkError` when there is none."""
+        """Return the tensor of this name; raise a `NetworkError` if there is none."""
         return self.tensors[self.index(name)]
 
     def shares_grid(self, name: str) -> bool:
-        """Whether the tensor of this name has its grid together with others."""
+        """Return whether the tensor of this name shares its grid with other tensors."""
         index = self.index(name)
         return any(index in members and len(members) > 1 for members in self.groups)
 
     def grid_of(self, layer_name: str) -> str:
-        """The name of the activations tensor on whose grid the output of a layer (or "input") lies.
+        """Return the name of the activations tensor that defines the grid of a layer's (or "input"'s) output.
 
-        For a layer that is folded or fused it is the grid of its unit's output.
+        For a folded or fused layer, this is the grid of its unit's output.
 
         Raises
         ------
         NetworkError
-            When there is no such layer, or it is a Softmax: probabilities lie on the grid of no quantizer.
+            If there is no such layer, or it is a Softmax, whose probabilities are not quantized.
         """
         if layer_name not in self._grids:
-            raise checks.refuse("layer on a grid", layer_name, ", ".join(self._grids))
+            raise checks.invalid_value("layer with a quantized output", layer_name, ", ".join(self._grids))
         return self._grids[layer_name]
 
 
 def quantization_plan(network: Network) -> QuantizationPlan:
-    """Derives what of a network gets quantized.
+    """Derive the compute units and quantized tensors of a network.
 
-    - A BatchNorm is folded into the layer it reads. A ReLU or ReLU6 is fused into a Conv2D, DepthwiseConv2D, Dense
-      (with its BatchNorm) or Add when nobody else reads that. Every other layer is a unit by itself.
-    - Activations quantizers: the input, Conv2D, DepthwiseConv2D, Dense, Add, AveragePool, GlobalAveragePool, Concat. A
-      tensor that several layers read has one quantizer.
-    - No quantizer: MaxPool, Flatten, Reshape, ZeroPad, Dropout, and a ReLU or ReLU6 that is not fused: their values
-      stay on the grid of what they read (for such a ReLU6 this means that it clips at the grid's value nearest to 6).
-      Softmax puts out probabilities on no grid.
-    - Groups: AveragePool's output is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D takes one scale).
-      Concat's inputs and output share one grid (CONCATENATION copies codes), traced back through layers without a
-      quantizer, and transitively where concats share an input. The inputs of Add keep their own grids (TFLite's ADD
-      rescales), and GlobalAveragePool has its own (it is a depthwise convolution with constant weights in an export).
+    - Folding and fusion: a BatchNorm is folded into its input layer. A ReLU or ReLU6 is fused into its input layer if
+      it is the only consumer of a Conv2D, DepthwiseConv2D, Dense (with its BatchNorm) or Add. Every other layer is a
+      separate unit.
+    - Activations are quantized at the input and at the outputs of Conv2D, DepthwiseConv2D, Dense, Add, AveragePool,
+      GlobalAveragePool and Concat. A tensor with several consumers has one quantizer.
+    - Not quantized are the outputs of MaxPool, Flatten, Reshape, ZeroPad, Dropout, and of a ReLU or ReLU6 that is not
+      fused: their values are on the grid of their input already (such a ReLU6 clips at the grid's value nearest to 6).
+      The probabilities of a Softmax are not quantized either.
+    - Groups: AveragePool is rounded on the grid of its input (TFLite's AVERAGE_POOL_2D has one scale). Inputs and
+      output of a Concat share one grid (CONCATENATION copies codes); this includes inputs behind layers without a
+      quantizer, and all Concats that have an input in common. The inputs of Add keep their own grids (TFLite's ADD
+      rescales them), and so does GlobalAveragePool (exported as a depthwise convolution with constant weights).
     """
     units = _units(network)
     nonnegative = _nonnegative(network)
@@ -211,28 +212,32 @@ def quantization_plan(network: Network) -> QuantizationPlan:
 
 def _units(network: Network) -> Tuple[Unit, ...]:
     units: List[Unit] = []
-    taken = set()
+    assigned: Set[str] = set()
     for layer in network.layers:
-        if layer.name in taken:
+        if layer.name in assigned:
             continue
-        batch_norm = activation = None
+        batch_norm: Optional[BatchNorm] = None
+        activation: Optional[Union[ReLU, ReLU6]] = None
         last = layer
         if isinstance(layer, _FUSING):
-            batch_norm = _only_reader(network, last, BatchNorm)
+            batch_norm = _sole_consumer(network, last, BatchNorm)
             last = batch_norm or last
-            activation = _only_reader(network, last, (ReLU, ReLU6))
+            activation = _sole_consumer(network, last, ReLU) or _sole_consumer(network, last, ReLU6)
             last = activation or last
         unit = Unit(layer.name, layer, batch_norm, activation, layer.inputs, last.name)
-        taken.update(part.name for part in unit.layers)
+        assigned.update(part.name for part in unit.layers)
         units.append(unit)
     return tuple(units)
 
 
-def _only_reader(network: Network, layer: Layer, kinds) -> Optional[Layer]:
-    """The one layer that reads `layer`, if it is of these kinds."""
-    readers = network.consumers(layer.name)
-    reader = network.layer(readers[0]) if len(readers) == 1 else None
-    return reader if isinstance(reader, kinds) else None
+_Kind = TypeVar("_Kind", bound=Layer)
+
+
+def _sole_consumer(network: Network, layer: Layer, kind: Type[_Kind]) -> Optional[_Kind]:
+    """Return the only consumer of `layer` if it is of this kind, else None."""
+    consumers = network.consumers(layer.name)
+    consumer = network.layer(consumers[0]) if len(consumers) == 1 else None
+    return consumer if isinstance(consumer, kind) else None
 
 
 def _nonnegative(network: Network) -> Dict[str, bool]:

@@ -14,9 +14,9 @@ from qatviz.network.keras_import import (
     import_model,
     load_model_file,
     load_model_script,
-    script_of,
+    parse_script_spec,
 )
-from qatviz.network.keras_import.convert import OpenShape
+from qatviz.network.keras_import.convert import OpenInputShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
 from qatviz.protocol.run_spec import RunSpec
@@ -75,7 +75,7 @@ def file_model(
         If it holds code, or is code, and ``allow_code`` is False.
     NetworkError
     """
-    script = script_of(os.fspath(path))
+    script = parse_script_spec(os.fspath(path))
 
     def load(shape: Optional[Shape]) -> ImportedModel:
         if script is not None:
@@ -139,7 +139,7 @@ def _of_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset
     """Imported, with the examples' shape where the model leaves its own open."""
     try:
         return load(None)
-    except OpenShape:
+    except OpenInputShape:
         return load(tuple(dataset.input_shape))
 
 

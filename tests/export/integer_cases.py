@@ -4,7 +4,7 @@ import numpy as np
 from lowering_cases import random_parameters, settings_of
 
 from qatviz.export.integers.lowering import integer_model
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, GlobalAveragePool
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.settings_book import SettingsBook

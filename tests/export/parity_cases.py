@@ -12,7 +12,7 @@ from lowering_cases import LoweredNetwork
 from qatviz.data import load
 from qatviz.export.integers.lowering import integer_model
 from qatviz.network import zoo
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     Add,
     AveragePool,

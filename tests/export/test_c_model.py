@@ -18,7 +18,7 @@ from qatviz.export.c.model import c_model
 from qatviz.export.c.runner import CRunner, NoCompiler, find_compiler
 from qatviz.export.integers.simulator import quantize_input, run_codes
 from qatviz.network import zoo
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     Add,
     AveragePool,

@@ -18,7 +18,7 @@ from qatviz.export.integers.lowering import integer_model
 from qatviz.export.integers.simulator import quantize_input, run_codes, simulate_tensors
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Concat, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6
 
 GRAPH_SETTINGS = dict(

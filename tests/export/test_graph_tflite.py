@@ -21,7 +21,7 @@ from qatviz.export.integers.simulator import simulate
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits
 from qatviz.export.tflite.litert import LitertMissing, find_litert
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Dense, ReLU
 
 

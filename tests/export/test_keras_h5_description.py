@@ -15,7 +15,7 @@ from test_tflite_lowering import everything
 from qatviz.export.keras.model import arrays_for_keras, keras_file, loaded
 from qatviz.network import zoo
 from qatviz.network.keras_export import keras_description
-from qatviz.network.keras_import.config import model_spec
+from qatviz.network.keras_import.config import parse_model
 from qatviz.network.keras_import.convert import convert
 from qatviz.network.layers import KINDS, Concat, Conv2D, Dense, Flatten, ReLU
 
@@ -30,7 +30,7 @@ def records_of(network):
 
 
 def described(network):
-    return convert(model_spec(json.loads(keras_description(network).config)), None).network
+    return convert(parse_model(json.loads(keras_description(network).config)), None).network
 
 
 def test_every_kind_of_layer_comes_back():
@@ -81,7 +81,7 @@ def test_what_keras_builds_computes_the_same(network):
     images = np.random.RandomState(0).standard_normal((5, *network.input_shape)).astype(np.float32)
     with loaded(content) as model:
         found = model.predict_on_batch(images)
-    imported = convert(model_spec(json.loads(origin.config)), None)._replace(
+    imported = convert(parse_model(json.loads(origin.config)), None)._replace(
         network=network, parameters={name: state[name] for name in origin.arrays}
     )
     expected = plain_output(imported, images)
@@ -106,7 +106,7 @@ def test_a_name_is_never_in_another():
 
 
 def test_axes_of_a_concat_are_kerases():
-    from qatviz.network.builder import NetworkBuilder
+    from qatviz.network.graph import NetworkBuilder
 
     net = NetworkBuilder("axes", (4, 4, 2))
     stem = net.add(Conv2D, "stem", filters=2)

@@ -14,7 +14,7 @@ from qatviz.export.integers.simulator import quantize_input, run_codes, simulate
 from qatviz.export.onnx.lowering import onnx_model
 from qatviz.export.onnx.runtime import OnnxRunner
 from qatviz.export.proof.parity import compare_layers, compare_logits, run_logits
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, AveragePool, Conv2D, Dense, Flatten, GlobalAveragePool, ReLU, ReLU6
 
 onnx = pytest.importorskip("onnx")

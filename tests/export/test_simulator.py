@@ -18,7 +18,7 @@ from qatviz.export.integers.simulator import (
     simulate,
     simulate_tensors,
 )
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     Add,
     AveragePool,

@@ -11,7 +11,7 @@ from qatviz.export.integers.simulator import run_codes, simulate_tensors
 from qatviz.export.proof.parity import compare_layers
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     KINDS,
     Add,

@@ -8,7 +8,7 @@ from qatviz.errors import ExportError
 from qatviz.export.integers.lowering import integer_model
 from qatviz.export.tflite.storage import remarks, storage_type
 from qatviz.export.tflite.weights import stored_weights
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Add, Conv2D, Dense, DepthwiseConv2D, Flatten, ReLU
 
 INT8, UINT8 = np.dtype(np.int8), np.dtype(np.uint8)

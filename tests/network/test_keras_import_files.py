@@ -218,9 +218,9 @@ def test_what_is_not_such_a_file(saved, tmp_path):
     folder = saved["small_model"][0]
     refused("FileNotFoundError", tmp_path / "none.h5")
     refused("folder.*SavedModel.*model.save", tmp_path)
-    refused("only weights.*JSON file.*weights_path", folder / "weights.h5")
+    refused("only weights found.*JSON file.*weights_path", folder / "weights.h5")
     refused("whole model", folder / "model.h5", folder / "weights.h5")
-    refused("weights file.*not HDF5", folder / "model.json", folder / "model.json")
+    refused("weights file.*not an HDF5 file", folder / "model.json", folder / "model.json")
     for name, content in (
         ("empty", b""),
         ("picture", b"\x89PNG\r\n\x1a\n" + bytes(100)),
@@ -230,17 +230,17 @@ def test_what_is_not_such_a_file(saved, tmp_path):
         ("deep", b"[" * 100000),
     ):
         (tmp_path / name).write_bytes(content)
-        refused("cannot be read|expected is a record", tmp_path / name)
+        refused("cannot be read|expected: an object", tmp_path / name)
     (tmp_path / "new.keras").write_bytes(b"PK\x03\x04" + bytes(50))
     refused("zip archive.*Keras 3.*model.save", tmp_path / "new.keras")
     with h5py.File(str(tmp_path / "other.h5"), "w") as file:
         file["data"] = np.arange(3)
-    refused("no architecture.*model.save", tmp_path / "other.h5")
+    refused("no architecture found.*model.save", tmp_path / "other.h5")
 
 
 def test_weights_of_another_model(saved):
     refused(
-        "weights are of 5 layers; the model has 4|weights are of .* layers; the model has",
+        "weights of 4 layers are stored; expected: 5",
         saved["small_model"][0] / "model.json",
         saved["nested_model"][0] / "weights.h5",
     )
@@ -251,9 +251,15 @@ def test_weights_of_another_model(saved):
     [
         (lambda weights: weights["conv/conv"].__delitem__("kernel:0"), "cannot be read.*KeyError.*kernel"),
         (lambda weights: weights["conv"].attrs.__setitem__("weight_names", [b"conv/bias:0"]), "cannot be read.*bias"),
-        (lambda weights: weights["logits/logits/kernel:0"].__setitem__(0, np.nan), "'logits'.*3 values .* not finite"),
-        (lambda weights: weights["bn/bn/moving_variance:0"].__setitem__(1, -1), "'bn'.*moving_variance is -1"),
-        (lambda weights: weights.attrs.__delitem__("layer_names"), "holds no architecture|holds no weights"),
+        (
+            lambda weights: weights["logits/logits/kernel:0"].__setitem__(0, np.nan),
+            "'logits'.*3 values of .*not finite",
+        ),
+        (
+            lambda weights: weights["bn/bn/moving_variance:0"].__setitem__(1, -1),
+            "'bn'.*variance has the minimum -1",
+        ),
+        (lambda weights: weights.attrs.__delitem__("layer_names"), "no weights found"),
     ],
     ids=["dataset", "names", "nan", "variance", "attribute"],
 )
@@ -272,13 +278,17 @@ def test_no_room_is_made_for_weights_that_are_declared_and_not_there(saved, tmp_
     with h5py.File(str(path), "r+") as file:
         del file["logits/logits/kernel:0"]
         file["logits/logits"].create_dataset("kernel:0", (10**7, 10**7), np.float32, **settings)
-    refused("'logits'.*declared, but the file holds 0 bytes", saved["small_model"][0] / "model.json", path)
+    refused("'logits'.*declared .*, but the file has only 0 bytes", saved["small_model"][0] / "model.json", path)
 
 
 def test_a_cycle_or_what_is_not_there(saved, tmp_path):
     text = (saved["small_model"][0] / "model.json").read_text()
     for name, change, said in (
-        ("cycle", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "logits"), "'conv'.*or read it"),
+        (
+            "cycle",
+            lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "logits"),
+            "'conv'.*do not depend on this",
+        ),
         ("lost", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(0, "nobody"), "'nobody'"),
         ("twice", lambda graph: graph.append(graph[2]), "'conv'.*two layers"),
         ("unread", lambda graph: graph[2]["inbound_nodes"][0][0].__setitem__(2, 7), "output 7"),

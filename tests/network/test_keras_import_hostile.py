@@ -13,7 +13,7 @@ from keras_import_cases import fresh_keras
 
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.network.keras_import import KerasOrigin, load_model_file
-from qatviz.network.keras_import.code import code_in, holds_code
+from qatviz.network.keras_import.code import contains_code, find_code
 
 layers = tf.keras.layers
 KERNEL = "model_weights/dense/dense/kernel:0"
@@ -199,15 +199,15 @@ HOSTILE = [
 @pytest.mark.parametrize("layer", HOSTILE, ids=lambda layer: str(layer["class_name"]))
 def test_code_is_seen_wherever_it_is(saved, tmp_path, layer):
     record = with_dead(model_record(saved), layer)
-    assert code_in(record) != ("", "") and holds_code(json.dumps(record))
+    assert find_code(record) != ("", "") and contains_code(json.dumps(record))
     nested = with_dead(record, dict(record, name="inner", config=dict(record["config"], name="inner")))
-    assert holds_code(json.dumps(nested))
+    assert contains_code(json.dumps(nested))
     # What a record of a run says of it is not believed.
     origin = KerasOrigin.from_dict({"config": json.dumps(record), "arrays": {}, "has_code": False})
     assert origin.has_code
 
 
-def test_code_in_a_part_that_is_left_out_is_not_forgotten(saved, tmp_path):
+def test_find_code_a_part_that_is_left_out_is_not_forgotten(saved, tmp_path):
     """The import runs nothing and may leave such a layer out; who builds the model in Keras again has to ask."""
     path = tmp_path / "model.json"
     path.write_text(json.dumps(with_dead(model_record(saved), LAMBDA)))
@@ -226,11 +226,11 @@ def test_code_is_refused_before_tensorflow_could_see_it(saved, tmp_path):
 
 @pytest.mark.parametrize("text", ["", "[", "[" * 100000, '{"class_name": 3}'])
 def test_what_is_no_description_may_be_code(text):
-    assert holds_code(text)
+    assert contains_code(text)
 
 
 def test_models_without_code_hold_none(saved):
-    assert not holds_code((saved / "model.json").read_text())
+    assert not contains_code((saved / "model.json").read_text())
     assert not load_model_file(saved / "model.h5").origin.has_code
     with fresh_keras():
         image = layers.Input((32, 32, 3))
@@ -244,7 +244,7 @@ def test_models_without_code_hold_none(saved):
         )(image)
         y = layers.BatchNormalization(beta_initializer=tf.keras.initializers.Constant(0.5))(y)
         model = tf.keras.Model(image, layers.Dense(3)(layers.Flatten()(tf.nn.relu6(y))))
-        assert not holds_code(model.to_json())
+        assert not contains_code(model.to_json())
 
 
 # Weights that are not what they seem
@@ -278,7 +278,7 @@ def test_weights_are_not_taken_from_other_files(whole, saved, tmp_path):
     for make in (external_raw, external_link, virtual):
         whole.write_bytes((saved / "model.h5").read_bytes())
         replaced(whole, make)
-        refused("'dense'.*is in another file|'dense'.*the file holds 0 bytes", whole)
+        refused("'dense'.*is stored in another file|'dense'.*the file has only 0 bytes", whole)
 
 
 def test_a_bomb_is_refused_before_it_is_unpacked(whole, monkeypatch):
@@ -290,7 +290,7 @@ def test_a_bomb_is_refused_before_it_is_unpacked(whole, monkeypatch):
         ),
     )
     assert os.path.getsize(str(whole)) < 100000
-    refused("take more than the 5242880 bytes", whole)
+    refused("exceed the 5242880 bytes", whole)
 
 
 def test_many_names_for_the_same_bytes_count_each(whole, monkeypatch):
@@ -299,7 +299,7 @@ def test_many_names_for_the_same_bytes_count_each(whole, monkeypatch):
         group = file["model_weights/dense"]
         assert "kernel:0" in group["dense"]
         group.attrs["weight_names"] = [b"dense/kernel:0"] * 2000
-    refused("take more than the 524288 bytes", whole)
+    refused("exceed the 524288 bytes", whole)
 
 
 @pytest.mark.parametrize(
@@ -336,9 +336,9 @@ def test_descriptions_of_another_kind_are_refused(whole, value):
 def test_what_is_no_regular_file_is_refused_unread(saved, tmp_path):
     pipe = tmp_path / "pipe.h5"
     os.mkfifo(str(pipe))  # reading it would wait for ever
-    refused("not a file", pipe)
-    refused("not a file", saved / "model.json", pipe)
-    refused("not a file", "/dev/zero")
+    refused("not a regular file", pipe)
+    refused("not a regular file", saved / "model.json", pipe)
+    refused("not a regular file", "/dev/zero")
     link = tmp_path / "link.h5"
     link.symlink_to(link)
     refused("", link)

@@ -134,12 +134,15 @@ BAD_NETWORKS = {
     "not a layer": ([CONV, "relu"], "network: layer is 'relu'"),
     "the base class": ([Layer("relu", "input")], "network: layer is Layer("),
     "unknown input": ([CONV, ReLU("relu", "convv")], "layer 'relu': input is 'convv'; allowed: input, conv"),
-    "two of one name": ([CONV, ReLU("conv", "input")], "layer 'conv': there are two layers of this name"),
-    "two outputs": ([CONV, ReLU("relu", "input")], "network 'net': layers 'conv', 'relu' are read by nobody"),
-    "reads itself": ([Add("add", ("input", "add"))], "layer 'add': it reads itself in the cycle 'add' <- 'add'"),
+    "two of one name": ([CONV, ReLU("conv", "input")], "layer 'conv': two layers have this name"),
+    "two outputs": ([CONV, ReLU("relu", "input")], "network 'net': layers 'conv', 'relu' have no consumers"),
+    "reads itself": (
+        [Add("add", ("input", "add"))],
+        "'add': its input depends on its output in the cycle 'add' <- 'add'",
+    ),
     "cycle": (
         [CONV, Add("sum", ("conv", "c")), ReLU("a", "sum"), ReLU("b", "a"), ReLU("c", "b"), ReLU("out", "c")],
-        "layer 'sum': it reads itself in the cycle 'sum' <- 'c' <- 'b' <- 'a' <- 'sum'",
+        "layer 'sum': its input depends on its output in the cycle 'sum' <- 'c' <- 'b' <- 'a' <- 'sum'",
     ),
     "downstream of a cycle": ([ReLU("out", "a"), ReLU("a", "b"), ReLU("b", "a")], "the cycle 'a' <- 'b' <- 'a'"),
     "Dense on an image": (
@@ -150,22 +153,22 @@ BAD_NETWORKS = {
         [CONV, MaxPool("pool", "conv"), Add("add", ("conv", "pool"))],
         "layer 'add': input shapes is ((8, 8, 2), (4, 4, 2))",
     ),
-    "BatchNorm on the input": ([BatchNorm("bn", "input")], "layer 'bn': this BatchNorm reads 'input' (the n"),
+    "BatchNorm on the input": ([BatchNorm("bn", "input")], "layer 'bn': the input of this BatchNorm is 'input' (the n"),
     "BatchNorm on a ReLU": (
         [CONV, ReLU("relu", "conv"), BatchNorm("bn", "relu")],
-        "layer 'bn': this BatchNorm reads 'relu' (ReLU); allowed: Conv2D, DepthwiseConv2D, Dense",
+        "layer 'bn': the input of this BatchNorm is 'relu' (ReLU); allowed: Conv2D, DepthwiseConv2D, Dense",
     ),
     "BatchNorm on a BatchNorm": (
         [CONV, BatchNorm("bn", "conv"), BatchNorm("bn2", "bn")],
-        "layer 'bn2': this BatchNorm reads 'bn' (BatchNorm)",
+        "layer 'bn2': the input of this BatchNorm is 'bn' (BatchNorm)",
     ),
     "BatchNorm on a shared layer": (
         [CONV, BatchNorm("bn", "conv"), Add("add", ("conv", "bn"))],
-        "layer 'bn': this BatchNorm reads 'conv', which is also read by 'add'",
+        "layer 'bn': the input of this BatchNorm, 'conv', is also the input of 'add'",
     ),
     "Softmax inside": (
         [Softmax("soft", "input"), Flatten("flat", "soft")],
-        "layer 'soft': this Softmax is read by 'flat'; allowed: only as the network's output",
+        "layer 'soft': this Softmax is the input of 'flat'; allowed: only as the network's output",
     ),
 }
 

@@ -263,5 +263,5 @@ def test_an_unknown_tensor_or_layer_is_answered_with_what_there_is():
     for ask in (plan.index, plan.tensor):
         with pytest.raises(NetworkError, match="quantized tensor is 'pool.activations'; allowed: input.activations"):
             ask("pool.activations")
-    with pytest.raises(NetworkError, match="layer on a grid is 'pol'; allowed: input, pool"):
+    with pytest.raises(NetworkError, match="layer with a quantized output is 'pol'; allowed: input, pool"):
         plan.grid_of("pol")

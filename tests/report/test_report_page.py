@@ -11,7 +11,7 @@ from qatviz.analysis.effects import effect
 from qatviz.errors import QatvizError, RecordError
 from qatviz.metric import ACCURACY, WAYS
 from qatviz.network import checks, zoo
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, Flatten
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings

@@ -9,7 +9,7 @@ import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, random_parameters, settings_of, state_arrays
 from training_cases import dataset
 
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten, GlobalAveragePool, ReLU, ReLU6
 from qatviz.network.plan import quantization_plan
 from qatviz.quant import affine

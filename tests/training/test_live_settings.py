@@ -5,7 +5,7 @@ import pytest
 from training_cases import Driver, convnet, dataset, graph_of, mlp, spec
 
 from qatviz.data import BatchSchedule
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import AveragePool, Conv2D, Dense, Flatten, ReLU
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events

@@ -5,7 +5,7 @@ import pytest
 import tensorflow.compat.v1 as tf
 from lowering_cases import LoweredNetwork, keras_network, random_parameters, settings_of, state_arrays
 
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import (
     KINDS,
     Add,

@@ -7,7 +7,7 @@ from integer_network import IntegerNetwork, is_weighted
 from lowering_cases import LoweredNetwork, random_parameters, settings_of, state_arrays
 from test_lowering_float import kitchen_sink, random_chain
 
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import AveragePool, Concat, Conv2D, Dense, Flatten, GlobalAveragePool, MaxPool, ReLU, ReLU6
 
 #: With scales that are powers of two float32 arithmetic is exact, and so is the comparison: ties included.

@@ -5,7 +5,7 @@ import pytest
 
 from qatviz.metric import ACCURACY
 from qatviz.network import zoo
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Conv2D, Dense, Flatten
 from qatviz.training import measuring
 from qatviz.training.measuring import LARGEST_PIECE, Evaluation, piece_size

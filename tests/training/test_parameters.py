@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from training_cases import assert_same_arrays, convnet, mlp
 
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Flatten
 from qatviz.training.parameters import initial_parameters, is_trainable
 

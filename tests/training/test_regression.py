@@ -10,7 +10,7 @@ from training_cases import Driver, dataset, graph_of, spec
 from qatviz.data import BatchSchedule, from_arrays
 from qatviz.errors import NetworkError
 from qatviz.metric import RMSE, WAYS
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU, Softmax
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate

@@ -9,7 +9,7 @@ import pytest
 from training_cases import PATIENCE_S, Driver, assert_answers, convnet, graph_of, spec
 
 from qatviz.errors import RecordError, RunStateError
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense
 from qatviz.protocol import events
 from qatviz.protocol.commands import (

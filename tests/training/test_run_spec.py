@@ -7,7 +7,7 @@ import pytest
 from training_cases import convnet, dataset, mlp, spec
 
 from qatviz.errors import NetworkError, QatvizError, RecordError, SettingError
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec

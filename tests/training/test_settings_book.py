@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 from training_cases import convnet, mlp
 
 from qatviz.errors import SettingError
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Concat, Dense
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import PRESETS

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from training_cases import Driver, dataset, spec
 
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import Dense, ReLU
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorValues

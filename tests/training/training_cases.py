@@ -5,7 +5,7 @@ import time
 import numpy as np
 
 from qatviz.data import from_arrays
-from qatviz.network.builder import NetworkBuilder
+from qatviz.network.graph import NetworkBuilder
 from qatviz.network.layers import BatchNorm, Conv2D, Dense, DepthwiseConv2D, Dropout, GlobalAveragePool, ReLU, ReLU6
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol.events import CommandApplied, CommandRejected, Event, Paused

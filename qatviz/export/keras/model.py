@@ -11,8 +11,8 @@ import tensorflow.compat.v1 as tf
 from qatviz.errors import ExportError, OptionChange, refused
 from qatviz.export.progress import Cancelled
 from qatviz.network.graph import Network
-from qatviz.network.keras_export.description import LEAST_FUSED_EPSILON
-from qatviz.network.keras_import.keras_session import own_keras
+from qatviz.network.keras_import.config import MIN_FUSED_EPSILON
+from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import BatchNorm
 
@@ -44,9 +44,9 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
                     OptionChange("rebuild", True, "which builds a model of the same layers with such an array"),
                 )
         is_fused = isinstance(layer, BatchNorm) and len(network.shapes[layer.name]) == 3
-        if is_fused and layer.epsilon < LEAST_FUSED_EPSILON:
+        if is_fused and layer.epsilon < MIN_FUSED_EPSILON:
             name = layer.name + ".moving_variance"
-            found[name] = found[name] + np.float32(layer.epsilon - LEAST_FUSED_EPSILON)
+            found[name] = found[name] + np.float32(layer.epsilon - MIN_FUSED_EPSILON)
     return found
 
 
@@ -67,7 +67,7 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
     ExportError
         If Keras can't build the model, or an array does not fit.
     """
-    with own_keras() as session, _refusals("can't build the model from its description"):
+    with isolated_keras() as session, _refusals("can't build the model from its description"):
         tf.set_random_seed(0)
         model = tf.keras.models.model_from_json(origin.config, custom_objects=CUSTOM_OBJECTS)
         fed = {}
@@ -83,7 +83,7 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
 @contextlib.contextmanager
 def loaded(content: bytes) -> Iterator[Any]:
     """A model from the content of its file, in a graph and session of its own that end with the context."""
-    with own_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
+    with isolated_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
         path = os.path.join(directory, "model.h5")
         with open(path, "wb") as file:
             file.write(content)

@@ -1,15 +1,23 @@
-"""Import of tf.keras models: Sequential and functional ones, as objects and from files.
+"""Import of Sequential and functional tf.keras models, from objects and from files.
 
-A model comes in as Keras' own description of it, which is data (`config.py`), and its weights by layer (of objects:
-`objects.py`; of files: `hdf5.py`, `weights.py`); `convert.py` and `kinds.py` write it down as a
-:class:`~qatviz.network.graph.Network`. Only objects, scripts (`scripts.py`) and files whose code the user
-allows to run need TensorFlow.
+`config.py` parses Keras' description of the architecture, which is data. `objects.py`, or `hdf5.py` and `weights.py`
+for files, provide the weights by layer. `convert.py` and `kinds.py` convert both to a
+:class:`~qatviz.network.graph.Network`. TensorFlow is needed only for objects, for scripts (`scripts.py`) and for files
+whose code the user allows to run.
 """
 
-from qatviz.network.keras_import.convert import ImportedModel
+from qatviz.network.keras_import.convert import ImportedModel, OpenInputShape
 from qatviz.network.keras_import.files import load_model_file
 from qatviz.network.keras_import.objects import import_model
 from qatviz.network.keras_import.origin import KerasOrigin
-from qatviz.network.keras_import.scripts import load_model_script, script_of
+from qatviz.network.keras_import.scripts import load_model_script, parse_script_spec
 
-__all__ = ["ImportedModel", "KerasOrigin", "import_model", "load_model_file", "load_model_script", "script_of"]
+__all__ = [
+    "ImportedModel",
+    "KerasOrigin",
+    "OpenInputShape",
+    "import_model",
+    "load_model_file",
+    "load_model_script",
+    "parse_script_spec",
+]

@@ -1,18 +1,19 @@
-"""Whether Keras would run code of the file's own when it builds a model from its description.
+"""Detection of code in a model's description, which Keras would run when it builds the model.
 
-Everything that a description names is looked at, also what the model's output does not depend on: Keras builds all of
-it. Names are allowed, not forbidden, since Keras looks them up among all that its modules import.
+All parts of a description are checked, even those that the output does not depend on, since Keras builds all of them.
+The check is an allow-list: Keras resolves a name among everything that its modules import.
 """
 
 import json
-from typing import Any, Iterator, Tuple
+from typing import Any, Dict, Iterator, Tuple
 
 from qatviz.network.keras_import.config import NESTED
-from qatviz.network.keras_import.kinds import KINDS, OPERATIONS
+from qatviz.network.keras_import.conversions import OPERATIONS
+from qatviz.network.keras_import.kinds import KINDS
 
 _LAYERS = set(KINDS) | set(NESTED) | {"InputLayer"}
 _OPERATION = "TensorFlowOpLayer"
-#: Keras' initializers, regularizers and constraints, and what Keras 3 writes about types and tensors.
+#: Keras' initializers, regularizers and constraints, and the classes of Keras 3 for types and tensors.
 _DETAILS = {
     "Constant",
     "GlorotNormal",
@@ -58,31 +59,29 @@ _DETAILS = {
 }
 
 
-def code_in(record: Any) -> Tuple[str, str]:
-    """The name and class of the first thing in a model's description that is code or could be; two empty texts if there
-    is none.
-    """
+def find_code(record: Any) -> Tuple[str, str]:
+    """Return name and class of the first object in a model's description that is or may be code; ("", "") if none."""
     for node in _dicts(record):
         if "class_name" not in node:
             continue
         kind, config = node["class_name"], node.get("config")
-        name = node.get("name") or (config.get("name") if isinstance(config, dict) else None) or "without a name"
+        name = node.get("name") or (config.get("name") if isinstance(config, dict) else None) or "unnamed"
         is_known = isinstance(kind, str) and (kind in _LAYERS or kind in _DETAILS)
         if not is_known or (kind == _OPERATION and _operation(config) not in OPERATIONS):
             return str(name), str(kind)
     return "", ""
 
 
-def holds_code(config: str) -> bool:
-    """Whether there is any in a description as text; also where it is no description."""
+def contains_code(config: str) -> bool:
+    """Return whether a description (JSON) contains or may contain code; True for invalid JSON."""
     try:
-        return code_in(json.loads(config)) != ("", "")
+        return find_code(json.loads(config)) != ("", "")
     except (ValueError, RecursionError):
         return True
 
 
-def _dicts(record: Any) -> Iterator[dict]:
-    """All records in it, at any depth."""
+def _dicts(record: Any) -> Iterator[Dict[str, Any]]:
+    """Yield all dicts in a JSON value, at any depth."""
     waiting = [record]
     while waiting:
         node = waiting.pop()
@@ -94,7 +93,7 @@ def _dicts(record: Any) -> Iterator[dict]:
 
 
 def _operation(config: Any) -> Any:
-    """The TensorFlow operation of such a layer, which Keras writes as a record or as the text of one."""
+    """Return the TensorFlow operation of a TensorFlowOpLayer, whose node_def is an object or its JSON text."""
     node = config.get("node_def") if isinstance(config, dict) else None
     if isinstance(node, str):
         try:

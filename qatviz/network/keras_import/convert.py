@@ -1,4 +1,4 @@
-"""From the flat description of a Keras model to a network."""
+"""Conversion of a parsed Keras model to a network."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -9,34 +9,33 @@ from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import Network
 from qatviz.network.keras_import.config import INPUT_PATH, ModelSpec, Path
-from qatviz.network.keras_import.draft import Draft, listed
-from qatviz.network.keras_import.keras_layer import KerasLayer
+from qatviz.network.keras_import.draft import Draft, KerasLayer, with_list
 from qatviz.network.keras_import.kinds import KINDS, check_settings
-from qatviz.network.keras_import.names import Names, spelled
+from qatviz.network.keras_import.names import Names, valid_name
 from qatviz.network.keras_import.origin import KerasOrigin
 
 Weights = Dict[Path, Dict[str, np.ndarray]]
-"""The arrays of each layer by Keras' names for them, such as "kernel"."""
+"""Arrays of each layer by Keras' names for them, such as "kernel"."""
 
 
-class OpenShape(NetworkError):
-    """The model leaves the shape of its input open, and none was given."""
+class OpenInputShape(NetworkError):
+    """The model does not fix the shape of its input, and none was given."""
 
 
 class ImportedModel(NamedTuple):
-    """A Keras model as a network.
+    """Keras model converted to a network.
 
     Attributes
     ----------
     network : Network
     parameters : dict of str to numpy.ndarray
-        float32 arrays by ``layer.parameter``, as `qatviz.training.parameters.initial_parameters` names them; empty
-        for an architecture without weights.
+        float32 arrays by ``layer.parameter``, the names of `qatviz.training.parameters.initial_parameters`; empty if
+        only the architecture was imported.
     notes : tuple of str
-        What differs from what the user wrote, one sentence each: names changed, layers put in or left out, and what
-        of the training (regularizers, frozen layers) was not taken over.
+        Differences from the Keras model, one sentence each: renamed, added and omitted layers, and ignored settings of
+        the training (regularizers, frozen layers).
     origin : KerasOrigin
-        The way back for trained weights: Keras' description of the model, and whose array each parameter is.
+        Description of the Keras model and the array of each parameter in it, for an export to Keras.
     """
 
     network: Network
@@ -46,75 +45,74 @@ class ImportedModel(NamedTuple):
 
 
 def convert(spec: ModelSpec, weights: Optional[Weights], input_shape: Optional[Shape] = None) -> ImportedModel:
-    """The network of a model.
+    """Convert a parsed Keras model to a network.
 
     Parameters
     ----------
+    spec : ModelSpec
     weights : dict or None
-        None: of the architecture alone.
+        None converts the architecture only.
     input_shape : tuple of int, optional
-        Where the model leaves it open; without the batch.
+        Shape of one example, required if the model does not fix it.
 
     Raises
     ------
+    OpenInputShape
+        If the shape of the input is not known.
     NetworkError
-        When a layer cannot be imported; the message names it, its type, the reason and what is supported.
+        If a layer cannot be converted; the message names the layer, its type, the reason and what is supported.
     """
     for layer in spec.layers:
         check_settings(layer)
     names = Names(layer.path for layer in spec.layers)
-    draft = Draft(_known_shape(spec, input_shape), names)
+    draft = Draft(_checked_input_shape(spec, input_shape), names)
     outputs = {INPUT_PATH: INPUT}
-    draft.readers[INPUT] = _reader_count(spec, INPUT_PATH)
+    draft.consumer_counts[INPUT] = _count_consumers(spec, INPUT_PATH)
     for layer in spec.layers:
-        own = None if weights is None else weights.get(layer.path, {})
-        keras_layer = KerasLayer(layer, names.of[layer.path], own)
+        arrays = None if weights is None else weights.get(layer.path, {})
+        keras_layer = KerasLayer(layer, names.by_path[layer.path], arrays)
         inputs = [outputs[path] for path in layer.inputs]
         try:
             output = KINDS[layer.kind].convert(draft, keras_layer, inputs)
         except NetworkError as error:
             raise NetworkError(f"Keras layer {layer.path[-1]!r} ({layer.kind}): {error}") from error
         outputs[layer.path] = output
-        if output in inputs:  # left out: what reads it, reads its source
-            draft.readers[output] -= 1
-        draft.readers[output] = draft.readers.get(output, 0) + _reader_count(spec, layer.path)
-    network, parameters = draft.finished(spelled(spec.name))
-    notes = draft.notes + _of_training(spec)
+        if output in inputs:  # an omitted layer: its consumers become consumers of its input
+            draft.consumer_counts[output] -= 1
+        draft.consumer_counts[output] = draft.consumer_counts.get(output, 0) + _count_consumers(spec, layer.path)
+    network, parameters = draft.build(valid_name(spec.name))
+    notes = draft.notes + _training_notes(spec)
     if names.changes:
-        notes.insert(
-            0,
-            listed(
-                "renamed, as names are unique and of letters, digits, '_', '-' and '/'",
-                names.changes,
-                len(names.changes),
-            ),
-        )
+        sentence = "renamed, since names must be unique and consist of letters, digits, '_', '-' and '/'"
+        notes.insert(0, with_list(sentence, names.changes, len(names.changes)))
     return ImportedModel(network, parameters, tuple(notes), KerasOrigin(None, draft.origins))
 
 
-def _reader_count(spec: ModelSpec, path: Path) -> int:
+def _count_consumers(spec: ModelSpec, path: Path) -> int:
     return sum(path in layer.inputs for layer in spec.layers)
 
 
-def _known_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
+def _checked_input_shape(spec: ModelSpec, given: Optional[Shape]) -> Shape:
+    """Return the shape of the input; `given` must agree with the axes that the model fixes."""
     where = f"model {spec.name!r}: input_shape"
     declared = spec.input_shape
     if given is None and (declared is None or None in declared):
-        raise OpenShape(str(checks.refuse(where, declared, "a shape without open axes; give one as input_shape")))
+        allowed = "a shape without open axes; give it as input_shape"
+        raise OpenInputShape(str(checks.invalid_value(where, declared, allowed)))
     shape = checks.shape(where, declared if given is None else given)
     if declared is not None and (
         len(declared) != len(shape) or any(axis not in (None, own) for axis, own in zip(declared, shape))
     ):
-        raise checks.refuse(where, shape, f"what fits the model's own {declared}")
+        raise checks.invalid_value(where, shape, f"a shape that agrees with the model's {declared}")
     return shape
 
 
-def _of_training(spec: ModelSpec) -> List[str]:
-    """What the model's description says on training that a network does not hold."""
+def _training_notes(spec: ModelSpec) -> List[str]:
+    """Return notes on settings of the training that a network does not have."""
     frozen = [
         repr(layer.path[-1])
         for layer in spec.layers
-        if layer.config.get("trainable") is False and KINDS[layer.kind].weights
+        if layer.config.get("trainable") is False and KINDS[layer.kind].array_names
     ]
     regularized = [
         repr(layer.path[-1])
@@ -123,11 +121,8 @@ def _of_training(spec: ModelSpec) -> List[str]:
             value is not None and key.endswith(("_regularizer", "_constraint")) for key, value in layer.config.items()
         )
     ]
-    return [
-        listed(sentence, layers)
-        for sentence, layers in (
-            ("not trainable in Keras; here every layer is trained", frozen),
-            ("regularizers and constraints are not taken over", regularized),
-        )
-        if layers
-    ]
+    notes = (
+        ("not trainable in Keras, but trained here", frozen),
+        ("regularizers and constraints are ignored", regularized),
+    )
+    return [with_list(sentence, layers) for sentence, layers in notes if layers]

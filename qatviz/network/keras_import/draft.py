@@ -1,117 +1,152 @@
-"""A network while it is being imported: its layers so far, their shapes, and the values of their parameters."""
+"""Network during its import: the Keras layer to be converted, and the layers and parameters added so far."""
 
 from typing import Any, Dict, List, Optional, Sequence, Tuple, Type, Union
 
 import numpy as np
 
 from qatviz.errors import NetworkError
+from qatviz.network import checks
 from qatviz.network.checks import INPUT, Shape
 from qatviz.network.graph import WEIGHTED, Network
-from qatviz.network.keras_import.config import Path
-from qatviz.network.keras_import.keras_layer import KerasLayer
+from qatviz.network.keras_import.config import LayerSpec, Path
 from qatviz.network.keras_import.names import Names
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Reshape
 
+_MISSING = object()
 
-def listed(sentence: str, things: Sequence[str], most: int = 5) -> str:
-    """A sentence and what it is about."""
-    more = f" and {len(things) - most} more" if len(things) > most else ""
-    return f"{sentence}: {', '.join(things[:most])}{more}"
+
+class KerasLayer:
+    """Keras layer to be converted: its description, its name in the network, and its arrays by Keras' names.
+
+    The arrays are None if only the architecture is imported.
+    """
+
+    def __init__(self, spec: LayerSpec, name: str, arrays: Optional[Dict[str, np.ndarray]]):
+        self.spec, self.name = spec, name
+        self._arrays = arrays
+
+    def setting(self, key: str, default: Any = _MISSING) -> Any:
+        """Return a setting; raise a `NetworkError` if it is missing and there is no default."""
+        value = self.spec.config.get(key, default)
+        if value is _MISSING:
+            raise NetworkError(f"setting {key} is missing")
+        return value
+
+    def flag(self, key: str, default: bool) -> bool:
+        """Return a boolean setting."""
+        return checks.boolean("setting " + key, self.setting(key, default))
+
+    def array(self, key: str) -> Optional[np.ndarray]:
+        """Return an array; None if only the architecture is imported."""
+        if self._arrays is None:
+            return None
+        if key not in self._arrays:
+            raise NetworkError(f"array {key} is missing; found: {', '.join(sorted(self._arrays)) or 'none'}")
+        return self._arrays[key]
 
 
 class Draft:
-    """Collects layers; every name that is given or returned is a layer's in the network.
+    """Network under construction; names in arguments and results are names in the network.
 
     Attributes
     ----------
     names : Names
     shapes : dict of str to tuple of int
-        Of every layer's output and of "input".
-    readers : dict of str to int
-        How many of the model's layers read a layer's output.
+        Shapes of the output of each layer and of "input".
+    consumer_counts : dict of str to int
+        Number of Keras layers that have a layer's output as an input.
     origins : dict of str to tuple
-        Whose array each ``layer.parameter`` is: the Keras layer's path and its name for it.
+        For each ``layer.parameter`` from Keras, the path of the Keras layer and Keras' name of the array.
     """
 
     def __init__(self, input_shape: Shape, names: Names):
         self.names = names
         self.shapes: Dict[str, Shape] = {INPUT: tuple(input_shape)}
-        self.readers: Dict[str, int] = {}
+        self.consumer_counts: Dict[str, int] = {}
         self.origins: Dict[str, Tuple[Path, str]] = {}
         self._notes: Dict[str, List[str]] = {}
         self._layers: Dict[str, Layer] = {}
         self._values: Dict[str, Optional[np.ndarray]] = {}
 
     def add(self, kind: Type[Layer], name: str, inputs: Union[str, Sequence[str]], **settings: Any) -> str:
-        """Adds a layer and returns its name."""
-        layer = kind(name, inputs, **settings)
+        """Add a layer and return its name."""
+        names: Any = inputs
+        layer = kind(name, names, **settings)
         self.shapes[name] = layer.output_shape([self.shapes[source] for source in layer.inputs])
         self._layers[name] = layer
         return name
 
-    def set(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
-        """The value of a parameter of the layer `name`; axes of length 1 may be more or fewer. None: not known."""
+    def set_parameter(self, name: str, parameter: str, value: Optional[np.ndarray]) -> None:
+        """Set a parameter of the layer `name`; axes of length 1 may be added or missing. None: value not known."""
         self._values[f"{name}.{parameter}"] = value
 
-    def take(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
-        """As `set`, with the Keras layer's array `key`."""
+    def copy_parameter(self, name: str, parameter: str, layer: KerasLayer, key: str) -> None:
+        """Set a parameter of the layer `name` to the array `key` of a Keras layer, and store this origin."""
         self.origins[f"{name}.{parameter}"] = layer.spec.path, key
-        self.set(name, parameter, layer.array(key))
+        self.set_parameter(name, parameter, layer.array(key))
 
-    def note(self, sentence: str, layer: str) -> None:
-        """Tells the user something of a layer; what is told of several becomes one sentence."""
+    def add_note(self, sentence: str, layer: str) -> None:
+        """Add a note for the user about a layer; the same sentence about several layers becomes one note."""
         self._notes.setdefault(sentence, []).append(repr(layer))
 
     @property
     def notes(self) -> List[str]:
-        """What the user should know."""
-        return [listed(sentence, layers) for sentence, layers in self._notes.items()]
+        """Notes for the user."""
+        return [with_list(sentence, layers) for sentence, layers in self._notes.items()]
 
-    def takes_batch_norm(self, name: str) -> bool:
-        """Whether a BatchNorm that reads the layer `name` can be folded into it."""
-        return isinstance(self._layers.get(name), WEIGHTED) and self.readers.get(name) == 1
+    def can_fold_batch_norm(self, name: str) -> bool:
+        """Return whether a BatchNorm whose input is the layer `name` can be folded into that layer."""
+        return isinstance(self._layers.get(name), WEIGHTED) and self.consumer_counts.get(name) == 1
 
-    def as_image(self, name: str, source: str) -> str:
-        """`source` with three axes, its last one kept; a Reshape derived of `name` where it has another number."""
+    def reshape_to_image(self, name: str, source: str) -> str:
+        """Add a Reshape of the output of `source` to three axes with the same last axis, unless it has three.
+
+        Returns the name of the layer with three axes: `source`, or a name derived from `name`.
+        """
         shape = self.shapes[source]
         if len(shape) == 3:
             return source
-        return self.add(
-            Reshape, self.names.derived(name, "image"), source, target_shape=(element_count(shape[:-1]), 1, shape[-1])
-        )
+        target_shape = (element_count(shape[:-1]), 1, shape[-1])
+        return self.add(Reshape, self.names.derive(name, "image"), source, target_shape=target_shape)
 
-    def as_before(self, name: str, source: str, shape: Shape) -> str:
-        """What `as_image` did to a tensor of `shape` taken back, but for the last axis, which `source` may change."""
+    def restore_shape(self, name: str, source: str, shape: Shape) -> str:
+        """Add a Reshape that reverts `reshape_to_image` of a tensor of `shape`; the last axis is that of `source`."""
         if len(shape) == 3:
             return source
-        return self.add(
-            Reshape, self.names.derived(name, "shape"), source, target_shape=shape[:-1] + self.shapes[source][-1:]
-        )
+        target_shape = shape[:-1] + self.shapes[source][-1:]
+        return self.add(Reshape, self.names.derive(name, "shape"), source, target_shape=target_shape)
 
-    def finished(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
-        """The network and float32 arrays of all of its parameters (none at all where one is not known)."""
+    def build(self, name: str) -> Tuple[Network, Dict[str, np.ndarray]]:
+        """Return the network and all of its parameters as float32; no parameters if some are not known."""
         network = Network(name, self.shapes[INPUT], tuple(self._layers.values()))
-        if any(value is None for value in self._values.values()):
+        values = {name: value for name, value in self._values.items() if value is not None}
+        if len(values) < len(self._values):
             return network, {}
         return network, {
-            f"{layer.name}.{parameter}": self._checked(layer, parameter, shape)
+            f"{layer.name}.{parameter}": _checked(values[f"{layer.name}.{parameter}"], layer, parameter, shape)
             for layer in network.layers
             for parameter, shape in network.parameter_shapes(layer.name).items()
         }
 
-    def _checked(self, layer: Layer, parameter: str, shape: Shape) -> np.ndarray:
-        where = f"layer {layer.name!r} ({layer.kind}): {parameter}"
-        value = self._values[f"{layer.name}.{parameter}"]
-        # Axes of length 1 may come and go: a Dense on an image is a 1x1 convolution here.
-        if [axis for axis in value.shape if axis != 1] != [axis for axis in shape if axis != 1]:
-            raise NetworkError(f"{where} has the shape {value.shape}; expected is {shape}")
-        if value.dtype != np.float32:
-            raise NetworkError(f"{where} is of the type {value.dtype}; allowed: float32")
-        if not np.isfinite(value).all():
-            raise NetworkError(
-                f"{where} holds {np.count_nonzero(~np.isfinite(value))} values that are not finite, of {value.size}"
-            )
-        if parameter == "moving_variance" and (value < 0).any():
-            raise NetworkError(f"{where} is {value.min()} at its lowest; allowed: at least 0")
-        return np.array(value).reshape(shape)
+
+def _checked(value: np.ndarray, layer: Layer, parameter: str, shape: Shape) -> np.ndarray:
+    """Return a copy of a parameter in its shape, or raise a `NetworkError` if it is not valid."""
+    where = f"layer {layer.name!r} ({layer.kind}): {parameter}"
+    # Axes of length 1 may be added or missing: a Dense on an image is imported as a 1×1 convolution.
+    if [axis for axis in value.shape if axis != 1] != [axis for axis in shape if axis != 1]:
+        raise NetworkError(f"{where} has shape {value.shape}; expected: {shape}")
+    if value.dtype != np.float32:
+        raise NetworkError(f"{where} has dtype {value.dtype}; allowed: float32")
+    if not np.isfinite(value).all():
+        count = np.count_nonzero(~np.isfinite(value))
+        raise NetworkError(f"{where} has {count} values of {value.size} that are not finite; allowed: none")
+    if parameter == "moving_variance" and (value < 0).any():
+        raise NetworkError(f"{where} has the minimum {value.min()}; allowed: at least 0")
+    return np.array(value).reshape(shape)
+
+
+def with_list(sentence: str, items: Sequence[str], most: int = 5) -> str:
+    """Return a sentence followed by a list, which is cut off after `most` items."""
+    more = f" and {len(items) - most} more" if len(items) > most else ""
+    return f"{sentence}: {', '.join(items[:most])}{more}"

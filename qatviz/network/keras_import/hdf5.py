@@ -1,11 +1,11 @@
-"""What is in a Keras HDF5 file, read by a process of its own (see `hdf5_reader.py`)."""
+"""Reader of Keras HDF5 files, which runs in a separate process (see `hdf5_reader.py`)."""
 
 import json
 import os
 import subprocess
 import sys
 import tempfile
-from typing import BinaryIO, List, NamedTuple, Optional, Tuple
+from typing import Any, BinaryIO, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
@@ -14,60 +14,58 @@ from qatviz.errors import NetworkError
 
 _READER = os.path.join(os.path.dirname(os.path.abspath(__file__)), "hdf5_reader.py")
 
-# Damaged files may also keep the library busy for ever. Slow disks read some 10 MB a second.
-_PATIENCE_S = 60.0
-_SLOWEST_BYTES_PER_S = 1e7
+# A damaged file may keep the HDF5 library busy forever. A slow disk reads about 10 MB/s.
+_TIMEOUT_S = 60.0
+_MIN_BYTES_PER_S = 1e7
 
 StoredLayers = List[Tuple[str, List[Tuple[str, np.ndarray]]]]
-"""Layers with their arrays, by Keras' names for both."""
+"""Layers and their arrays, both with Keras' names."""
 
 
 class KerasHdf5(NamedTuple):
-    """`config` is the model's record as text; each is None where the file has no such thing."""
+    """Contents of a file: the model's description as JSON, and the weights; None if the file does not have them."""
 
     config: Optional[str]
     layers: Optional[StoredLayers]
 
 
 def read_hdf5(path: str) -> KerasHdf5:
-    """The contents of the file at `path`.
+    """Return the contents of the file at `path`.
 
     Raises
     ------
     NetworkError
-        When it cannot be read, be it that the HDF5 library does not survive it.
+        If the file cannot be read, or crashes the HDF5 library or keeps it busy for too long.
     """
     with tempfile.TemporaryDirectory(prefix="qatviz-import-") as folder:
-        patience_s = _PATIENCE_S + os.path.getsize(path) / _SLOWEST_BYTES_PER_S
+        timeout_s = _TIMEOUT_S + os.path.getsize(path) / _MIN_BYTES_PER_S
         try:
             done = subprocess.run(
                 [sys.executable, _READER, path, folder, str(memory_limit() // 2)],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.PIPE,
-                timeout=patience_s,
+                timeout=timeout_s,
                 check=False,
             )
         except subprocess.TimeoutExpired as error:
-            raise NetworkError(
-                f"the HDF5 library did not come to an end with it in {patience_s:.0f} s; is it damaged?"
-            ) from error
+            raise NetworkError(f"reading takes more than {timeout_s:.0f} s; the file may be damaged") from error
         contents_path = os.path.join(folder, "contents.json")
         if done.returncode or not os.path.exists(contents_path):
-            told = done.stderr.decode("utf-8", "replace").strip().splitlines()
+            lines = done.stderr.decode("utf-8", "replace").strip().splitlines()
             raise NetworkError(
-                "the HDF5 library failed on it (exit code "
-                f"{done.returncode}{': ' + told[-1] if told else ''}); is it damaged?"
+                f"the HDF5 library failed (exit code {done.returncode}{': ' + lines[-1] if lines else ''}); the file "
+                "may be damaged"
             )
         with open(contents_path, encoding="utf-8") as file:
             contents = json.load(file)
         if "error" in contents:
-            raise NetworkError(f"it cannot be read ({contents['error']})")
+            raise NetworkError(f"cannot be read ({contents['error']})")
         with open(os.path.join(folder, "arrays.bin"), "rb") as arrays:
-            return KerasHdf5(contents["config"], _with_values(contents["layers"], arrays))
+            return KerasHdf5(contents["config"], _stored_layers(contents["layers"], arrays))
 
 
-def _with_values(layers, arrays: BinaryIO) -> Optional[StoredLayers]:
+def _stored_layers(layers: Any, arrays: BinaryIO) -> Optional[StoredLayers]:
     if layers is None:
         return None
     return [

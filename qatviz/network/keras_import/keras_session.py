@@ -1,26 +1,26 @@
-"""Where a user's Keras model is built: in a graph and session of its own, that leave nothing behind."""
+"""Temporary graph and session in which Keras models of the user are built."""
 
 import contextlib
 from typing import Any, Iterator
 
 
 @contextlib.contextmanager
-def own_keras() -> Iterator[Any]:
-    """A graph and a session (which it gives) that are the default until the context ends, and then are closed."""
+def isolated_keras() -> Iterator[Any]:
+    """Make a new graph and session the default, yield the session, and close it at the end."""
     import tensorflow.compat.v1 as tf
     from tensorflow.python.keras.layers import core
 
-    tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
-    kept = dict(vars(core))
+    tf.logging.set_verbosity(tf.logging.ERROR)  # hides TensorFlow's deprecation warnings
+    names_before = dict(vars(core))
     config = tf.ConfigProto()
-    # Keras reads and writes in one run a layer, each of which would have the whole graph optimized.
+    # Keras accesses the variables of each layer in a separate run, which would optimize the whole graph each time.
     config.graph_options.rewrite_options.disable_meta_optimizer = True
     with tf.Graph().as_default() as graph, tf.Session(graph=graph, config=config).as_default() as session:
         try:
             yield session
         finally:
             session.close()
-            # Keras puts all names of the module that a Lambda is from among its own layers, for good.
-            for name in set(vars(core)) - set(kept):
+            # Loading a Lambda adds all names of its module to Keras' module of layers, permanently.
+            for name in set(vars(core)) - set(names_before):
                 delattr(core, name)
-            vars(core).update(kept)
+            vars(core).update(names_before)

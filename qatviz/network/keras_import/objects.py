@@ -1,6 +1,6 @@
-"""tf.keras models as objects.
+"""Import of tf.keras models from objects.
 
-TensorFlow is imported by the functions that need it: who reads a model's file does without.
+TensorFlow is imported inside functions, since the import from files does not need it.
 """
 
 import json
@@ -9,7 +9,8 @@ from typing import Any, Dict, Iterator, Optional, Set, Tuple
 
 from qatviz.errors import NetworkError
 from qatviz.network.checks import Shape
-from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, model_spec
+from qatviz.network.keras_import.config import NESTED, Path, layer_name, layer_records, parse_model
+from qatviz.network.keras_import.conversions import ACTIVATIONS
 from qatviz.network.keras_import.convert import ImportedModel, Weights, convert
 from qatviz.network.keras_import.kinds import KINDS
 
@@ -17,39 +18,39 @@ _ARRAYS = ("kernel", "bias", "depthwise_kernel", "pointwise_kernel", "gamma", "b
 
 
 def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedModel:
-    """The network of a tf.keras model, with its weights as they are now.
+    """Import a tf.keras model with its present weights.
 
     Parameters
     ----------
     model : tf.keras.Model
-        Sequential or functional, also with models nested in it; of one input and one output.
+        Sequential or functional model with one input and one output; may contain nested models.
     input_shape : tuple of int, optional
-        Of one example, where the model leaves it open.
+        Shape of one example, required if the model does not fix it.
 
     Returns
     -------
     ImportedModel
-        ``network, parameters, notes, origin``. In float, the network computes what ``model.predict`` computes; it
-        keeps the layers' names, but for those that `notes` lists.
+        ``network, parameters, notes, origin``. In float, the network computes the same as ``model.predict``. Layers
+        keep their names, except for those listed in `notes`.
 
     Raises
     ------
     NetworkError
-        When the model is not of these kinds, or one of its layers cannot be imported; the message names the layer, its
-        type, the reason and what is supported.
+        If the model is of another type, or one of its layers cannot be imported; the message names the layer, its type,
+        the reason and what is supported.
 
     Notes
     -----
-    To be called in the thread, and under the default graph, where the model was made: there its weights are.
+    Must be called in the thread and with the default graph in which the model was created, which have its weights.
     """
     import tensorflow.compat.v1 as tf
 
     if not isinstance(model, tf.keras.Model):
-        raise NetworkError(f"the model is of the class {_class_name(model)}; allowed: tf.keras.Model")
+        raise NetworkError(f"the model's class is {_class_name(model)}; allowed: tf.keras.Model")
     if not model.built:
         raise NetworkError(
-            f"model {model.name!r}: it is not built, so it has no shapes and no weights yet; call its build or "
-            "give its first layer an input_shape"
+            f"model {model.name!r}: it is not built and has neither shapes nor weights; call its build method, or give "
+            "its first layer an input_shape"
         )
     operations: Dict[Path, str] = {}
     known_activations = _known_activations()
@@ -63,10 +64,10 @@ def import_model(model: Any, input_shape: Optional[Shape] = None) -> ImportedMod
         if type(node.outbound_layer).__name__ == "Lambda":
             operations[path] = _operation(node)
     not_fused = {path for path, layer in _layers(model, ()) if getattr(layer, "fused", None) is False}
-    config = _described(model)
+    config = _description(model)
     record = json.loads(config)
-    _complete(record, (), operations, not_fused)
-    spec = model_spec(record)
+    _add_missing(record, (), operations, not_fused)
+    spec = parse_model(record)
     if spec.input_shape is None and model.inputs:
         spec = spec._replace(input_shape=tuple(model.inputs[0].shape.as_list()[1:]))
     imported = convert(spec, _arrays(model), input_shape)
@@ -78,7 +79,7 @@ def _class_name(thing: Any) -> str:
 
 
 def _layers(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
-    """The model and all that is in it, with paths."""
+    """Yield the model and all layers and models in it, with their paths."""
     yield path, model
     for layer in getattr(model, "layers", ()) if _is_model(model) else ():
         yield from _layers(layer, (*path, layer.name))
@@ -89,7 +90,7 @@ def _is_model(layer: Any) -> bool:
 
 
 def _calls(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
-    """Every call of a layer in the model, in functional models; a Sequential's layers are called without arguments."""
+    """Yield the calls of all layers of functional models; the layers of a Sequential are called without arguments."""
     for nodes in model._nodes_by_depth.values() if model._is_graph_network else ():
         for node in nodes:
             yield (*path, node.outbound_layer.name), node
@@ -99,44 +100,43 @@ def _calls(model: Any, path: Path) -> Iterator[Tuple[Path, Any]]:
 
 
 def _check_class(layer: Any, path: Path) -> None:
-    """By its description alone, a class of the user's own could pass for one of Keras'."""
+    """Refuse classes that are not Keras'; in the description, they would look like Keras' classes of the same name."""
     where = f"layer {path[-1] if path else layer.name!r} ({type(layer).__name__})"
-    kerases = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
+    is_keras_class = type(layer).__module__.split(".")[0] in ("tensorflow", "tensorflow_core")
     if _is_model(layer):
-        if not kerases or type(layer).__name__ not in NESTED:
+        if not is_keras_class or type(layer).__name__ not in NESTED:
             raise NetworkError(
-                f"{where}: the model is of the class {_class_name(layer)}, whose code is not known here; "
-                f"supported: {', '.join(NESTED)}"
+                f"{where}: the model's class is {_class_name(layer)}, whose code cannot be imported; supported: "
+                f"{', '.join(NESTED)}"
             )
         if not layer._is_graph_network and type(layer).__name__ == "Model":
             raise NetworkError(f"{where}: it is not a functional model; supported: {', '.join(NESTED)}")
-    elif not kerases:
+    elif not is_keras_class:
         raise NetworkError(
-            f"{where}: it is of the class {_class_name(layer)}, whose code is not known here; supported: "
+            f"{where}: its class is {_class_name(layer)}, whose code cannot be imported; supported: Keras' own "
             f"{', '.join(sorted(KINDS))}"
         )
 
 
 def _check_shared(model: Any) -> None:
-    """Between models, which each describe it as their own; within one, the description tells."""
+    """Refuse layers that are shared between models; within one model, `parse_model` finds them."""
     seen: Dict[int, Path] = {}
     for path, layer in _layers(model, ()):
         first = seen.setdefault(id(layer), path)
         if first != path and layer.weights:
             raise NetworkError(
-                f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and "
-                f"as {'/'.join(path)!r}, so its weights are shared; "
-                "allowed: layers that are called once"
+                f"layer {path[-1]!r} ({type(layer).__name__}): it is in the model as {'/'.join(first)!r} and as "
+                f"{'/'.join(path)!r}, so that its weights are shared; allowed: layers that are called once"
             )
 
 
 def _check_activation(layer: Any, path: Path, known_activations: Tuple[Any, ...]) -> None:
-    """By its name alone, a function of the user's own could pass for one of Keras'."""
+    """Refuse functions that are not Keras'; in the description, they would look like Keras' of the same name."""
     activation = getattr(layer, "activation", None)
     if activation is not None and not any(activation is known for known in known_activations):
         raise NetworkError(
-            f"layer {path[-1]!r} ({type(layer).__name__}): its activation is "
-            f"{getattr(activation, '__name__', repr(activation))}; supported: linear, relu, relu6, softmax"
+            f"layer {path[-1]!r} ({type(layer).__name__}): activation is "
+            f"{getattr(activation, '__name__', repr(activation))}; supported: {', '.join(ACTIVATIONS)}"
         )
 
 
@@ -156,7 +156,7 @@ def _known_activations() -> Tuple[Any, ...]:
 
 
 def _check_arguments(node: Any, path: Path) -> None:
-    """In the description, arguments that are not data are missing."""
+    """Refuse arguments of a call; those that are not data are missing from the description."""
     for name, value in (node.arguments or {}).items():
         if value is not None and value is not False:
             raise NetworkError(
@@ -166,7 +166,7 @@ def _check_arguments(node: Any, path: Path) -> None:
 
 
 def _operation(node: Any) -> str:
-    """The TensorFlow operation that a Lambda layer consists of; of several: their types."""
+    """Return the type of the TensorFlow operation in a Lambda layer; for several operations, the outermost ones."""
     import tensorflow.compat.v1 as tf
 
     inputs = [_origin(tensor) for tensor in tf.nest.flatten(node.input_tensors)]
@@ -185,22 +185,22 @@ def _origin(tensor: Any) -> Any:
     return tensor
 
 
-def _described(model: Any) -> str:
-    """The model's record, JSON; objects of the user's own, such as initializers, may be unable to describe
-    themselves.
-    """
+def _description(model: Any) -> str:
+    """Return the model's description as JSON; raise a `NetworkError` if it contains an object without a description."""
     try:
         return model.to_json()
     except (NotImplementedError, TypeError, ValueError) as error:
         raise NetworkError(
-            f"model {model.name!r}: Keras cannot describe it ({type(error).__name__}: {error}); allowed: what "
-            "model.to_json() can"
+            f"model {model.name!r}: model.to_json() failed ({type(error).__name__}: {error}); allowed: models "
+            "that Keras can describe"
         ) from error
 
 
-def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], not_fused: Set[Path]) -> None:
-    """Adds to a model's record what Keras leaves out: the operation of a Lambda layer, which takes the place of its
-    code, and how a batch norm is computed.
+def _add_missing(record: Dict[str, Any], path: Path, operations: Dict[Path, str], not_fused: Set[Path]) -> None:
+    """Add to a model's description what Keras omits.
+
+    The code of a Lambda layer is replaced by its operation; batch norms that are not computed by
+    tf.nn.fused_batch_norm are marked.
     """
     for layer in layer_records(record):
         own = (*path, layer_name(layer))
@@ -209,13 +209,13 @@ def _complete(record: Dict[str, Any], path: Path, operations: Dict[Path, str], n
                 {"class_name": "TensorFlowOpLayer", "config": {"name": own[-1], "node_def": {"op": operations[own]}}}
             )
         elif layer["class_name"] in NESTED:
-            _complete(layer, own, operations, not_fused)
+            _add_missing(layer, own, operations, not_fused)
         elif own in not_fused:
             layer["config"]["fused"] = False
 
 
 def _arrays(model: Any) -> Weights:
-    """All arrays, fetched at once."""
+    """Return all arrays of the model, fetched in a single run."""
     import tensorflow.compat.v1 as tf
 
     variables = [
@@ -228,8 +228,8 @@ def _arrays(model: Any) -> Weights:
         values = tf.keras.backend.batch_get_value([variable for _, _, variable in variables])
     except tf.errors.FailedPreconditionError as error:
         raise NetworkError(
-            f"model {model.name!r}: its weights have no values in this thread's session; import it in the thread "
-            "where it was made"
+            f"model {model.name!r}: its weights have no values in this thread's session; import it in the thread where "
+            "it was created"
         ) from error
     weights: Weights = {}
     for (path, key, _), value in zip(variables, values):

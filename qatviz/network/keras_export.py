@@ -1,4 +1,8 @@
-"""A network as a functional Keras model (`model.to_json()`): one function for each kind of layer, names kept."""
+"""Export of a network as the description of a functional Keras model (`model.to_json()`).
+
+This is the inverse of :mod:`qatviz.network.keras_import`, for networks that were not imported from Keras. Like all
+descriptions it is plain data: no TensorFlow is needed.
+"""
 
 import json
 import re
@@ -6,32 +10,31 @@ from typing import Any, Callable, Dict, FrozenSet, List, Set, Tuple, Union
 
 from qatviz.network.checks import INPUT
 from qatviz.network.graph import Network
+from qatviz.network.keras_import.config import Path
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layer import Layer
 
-#: Keras' batch norm on images replaces a smaller epsilon by it (tf.nn.fused_batch_norm).
-LEAST_FUSED_EPSILON = 1.001e-5
-
-#: The names of parameters in Keras, where they differ, by kind.
+#: Names of parameters in Keras by kind of layer, where they differ.
 _ARRAYS = {
     "Conv2D": {"weights": "kernel"},
     "DepthwiseConv2D": {"weights": "depthwise_kernel"},
     "Dense": {"weights": "kernel"},
 }
-#: tf.keras of TensorFlow 1.15, whose form of descriptions this is.
+#: Version of tf.keras in TensorFlow 1.15, which determines the form of the description.
 _VERSION = "2.2.4-tf"
 
-Record = Tuple[str, Dict[str, Any]]
+KerasClass = Tuple[str, Dict[str, Any]]
+"""Class name and config of a Keras layer."""
 
 
 def keras_description(network: Network) -> KerasOrigin:
-    """The Keras model that computes what a network computes, and whose array each parameter is.
+    """Return the Keras model that is equivalent to a network, and the array in it of each parameter.
 
-    Layers keep their names, but for those that begin with ``_``, as TensorFlow's scopes do not, and for "a/b" where
-    there is an "a", for in HDF5 files one would be in the other.
+    Layers keep their names with two exceptions: names that begin with ``_``, which scopes of TensorFlow cannot, and
+    names such as "a/b" if there is a layer "a", since HDF5 files would have one within the other.
 
-    A BatchNorm on images whose epsilon is below ``LEAST_FUSED_EPSILON`` has that one in Keras; who sets its variance
-    takes the difference off.
+    Keras raises the epsilon of a BatchNorm on images to `qatviz.network.keras_import.config.MIN_FUSED_EPSILON` if it is
+    smaller; the caller must subtract the difference from the variance.
     """
     names = _names(network)
     layers = [
@@ -42,17 +45,17 @@ def keras_description(network: Network) -> KerasOrigin:
             [],
         )
     ]
-    arrays = {}
+    arrays: Dict[str, Tuple[Path, str]] = {}
     for layer in network.layers:
         kind, settings = _KINDS[layer.kind](layer)
-        if layer.kind == "Reshape":  # Keras would not know the shape that -1 comes to
+        if layer.kind == "Reshape":  # without -1, which Keras would not resolve
             settings = {"target_shape": list(network.shapes[layer.name])}
         layers.append(_record(names[layer.name], kind, settings, [names[source] for source in layer.inputs]))
         for parameter in network.parameter_shapes(layer.name):
             array = _ARRAYS.get(layer.kind, {}).get(parameter, parameter)
             arrays[f"{layer.name}.{parameter}"] = ((names[layer.name],), array)
     config = {
-        "name": _spelled(network.name),
+        "name": _valid_name(network.name),
         "layers": layers,
         "input_layers": [[INPUT, 0, 0]],
         "output_layers": [[names[network.output], 0, 0]],
@@ -67,13 +70,13 @@ def _record(name: str, kind: str, settings: Dict[str, Any], inputs: List[str]) -
 
 
 def _names(network: Network) -> Dict[str, str]:
-    """Keras' name of every layer; those that can stay are given out first."""
+    """Return Keras' name of each layer; names that need no change are assigned first."""
     names: Dict[str, str] = {INPUT: INPUT}
     taken: Set[str] = {INPUT}
     all_names = {layer.name for layer in network.layers}
-    spelled = {name: _spelled(name, all_names) for name in all_names}
-    for layer in sorted(network.layers, key=lambda layer: spelled[layer.name] != layer.name):
-        wanted = name = spelled[layer.name]
+    valid = {name: _valid_name(name, all_names) for name in all_names}
+    for layer in sorted(network.layers, key=lambda layer: valid[layer.name] != layer.name):
+        wanted = name = valid[layer.name]
         count = 1
         while name in taken:
             count += 1
@@ -83,7 +86,8 @@ def _names(network: Network) -> Dict[str, str]:
     return names
 
 
-def _spelled(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -> str:
+def _valid_name(name: str, others: Union[Set[str], FrozenSet[str]] = frozenset()) -> str:
+    """Return a name that is valid in Keras and, unless it has no "/", does not lie within one of `others`."""
     parts = name.split("/")
     if any("/".join(parts[:count]) in others for count in range(1, len(parts))):
         name = name.replace("/", "_")
@@ -101,19 +105,19 @@ def _convolution(layer: Any) -> Dict[str, Any]:
     }
 
 
-def _conv2d(layer: Any) -> Record:
+def _conv2d(layer: Any) -> KerasClass:
     return "Conv2D", dict(_convolution(layer), filters=layer.filters)
 
 
-def _depthwise_conv2d(layer: Any) -> Record:
+def _depthwise_conv2d(layer: Any) -> KerasClass:
     return "DepthwiseConv2D", dict(_convolution(layer), depth_multiplier=layer.depth_multiplier)
 
 
-def _dense(layer: Any) -> Record:
+def _dense(layer: Any) -> KerasClass:
     return "Dense", {"units": layer.units, "use_bias": layer.use_bias}
 
 
-def _batch_norm(layer: Any) -> Record:
+def _batch_norm(layer: Any) -> KerasClass:
     return "BatchNormalization", {
         "axis": -1,
         "momentum": layer.momentum,
@@ -123,8 +127,8 @@ def _batch_norm(layer: Any) -> Record:
     }
 
 
-def _pool(kind: str) -> Callable[[Any], Record]:
-    def record(layer: Any) -> Record:
+def _pool(kind: str) -> Callable[[Any], KerasClass]:
+    def record(layer: Any) -> KerasClass:
         return kind, {
             "pool_size": list(layer.pool_size),
             "strides": list(layer.strides),
@@ -135,16 +139,17 @@ def _pool(kind: str) -> Callable[[Any], Record]:
     return record
 
 
-def _concat(layer: Any) -> Record:
+def _concat(layer: Any) -> KerasClass:
     return "Concatenate", {"axis": layer.axis + 1 if layer.axis >= 0 else layer.axis}
 
 
-def _plain(kind: str, **settings: Any) -> Callable[[Layer], Record]:
+def _constant(kind: str, **settings: Any) -> Callable[[Layer], KerasClass]:
+    """Return the conversion of a layer whose config does not depend on the layer."""
     return lambda layer: (kind, settings)
 
 
-_KINDS: Dict[str, Callable[[Any], Record]] = {
-    "Add": _plain("Add"),
+_KINDS: Dict[str, Callable[[Any], KerasClass]] = {
+    "Add": _constant("Add"),
     "AveragePool": _pool("AveragePooling2D"),
     "BatchNorm": _batch_norm,
     "Concat": _concat,
@@ -152,13 +157,13 @@ _KINDS: Dict[str, Callable[[Any], Record]] = {
     "Dense": _dense,
     "DepthwiseConv2D": _depthwise_conv2d,
     "Dropout": lambda layer: ("Dropout", {"rate": layer.rate}),
-    "Flatten": _plain("Flatten", data_format="channels_last"),
-    "GlobalAveragePool": _plain("GlobalAveragePooling2D", data_format="channels_last"),
+    "Flatten": _constant("Flatten", data_format="channels_last"),
+    "GlobalAveragePool": _constant("GlobalAveragePooling2D", data_format="channels_last"),
     "MaxPool": _pool("MaxPooling2D"),
-    "ReLU": _plain("ReLU"),
-    "ReLU6": _plain("ReLU", max_value=6.0),
-    "Reshape": _plain("Reshape"),
-    "Softmax": _plain("Softmax", axis=-1),
+    "ReLU": _constant("ReLU"),
+    "ReLU6": _constant("ReLU", max_value=6.0),
+    "Reshape": _constant("Reshape"),
+    "Softmax": _constant("Softmax", axis=-1),
     "ZeroPad": lambda layer: (
         "ZeroPadding2D",
         {"padding": [list(pair) for pair in layer.padding], "data_format": "channels_last"},
