@@ -49,7 +49,7 @@ def load_model_script(script: Script, allow_code: bool = False, input_shape: Opt
     """
     path, where = script.path, f"model script {script.path!r}: "
     if not os.path.isfile(path):
-        raise NetworkError(where + "the file does not exist")
+        raise NetworkError(where + "no such file")
     if not script.name:
         raise NetworkError(where + "no function is named; expected: PATH.py:FUNCTION")
     if not allow_code:
