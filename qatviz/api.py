@@ -1,38 +1,53 @@
-"""What a user's own script calls: :func:`train`, and :func:`launch`, which does it in the window."""
+"""The API for scripts: :func:`train` trains in the terminal, :func:`launch` in the window."""
 
 import os
-from dataclasses import replace
+import sys
 from pathlib import Path
-from typing import Any, Dict, List, NamedTuple, Optional, Tuple, Union
+from typing import Any, Dict, Optional, Union
 
 import numpy as np
 
 from qatviz import data as data_sets
-from qatviz.atomic_files import atomic_file
-from qatviz.cli.assignments import check_change, parse_change
-from qatviz.cli.messages import say
-from qatviz.cli.progress import progress_for
-from qatviz.cli.watch import Watch
 from qatviz.data import Dataset
-from qatviz.errors import DataError, RunStateError, SettingError
+from qatviz.errors import DataError, RunStateError, SettingError, about, did_you_mean
 from qatviz.metric import ACCURACY
 from qatviz.network.graph import Network
-from qatviz.presets import DEFAULT_PRESET
-from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
-from qatviz.session.beginning import Model, file_model, new_record, new_spec, object_model, zoo_model
+from qatviz.session.begin import ARRAYS, DATA_FILE, begin
+from qatviz.session.changes import parse_change
 from qatviz.session.folders import new_run_directory
-from qatviz.settings import RunSettings
+from qatviz.session.prepared import Notice, Prepared
+from qatviz.session.progress import progress_for
+from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model
+from qatviz.session.watch import Watch
+from qatviz.settings import RUN_SETTINGS, RunSettings
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.training.handle import FAILED, Run
+from qatviz.training.handle import FAILED
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-#: Where arrays of a script are kept beside the record, so that the run can go on without it; larger ones are not.
-DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
-#: What the record calls data that only the script had.
-ARRAYS = "arrays of a script"
+__all__ = ["DATA_FILE", "Trained", "launch", "request_of", "train"]
+
+#: How long a run may take to end once the window is closed.
+_LAST_WAIT_S = 30.0
+#: Keywords that are fields of a request under the same name.
+_SAME_NAMES = (
+    "steps",
+    "batch_size",
+    "optimizer",
+    "seed",
+    "preset",
+    "weights",
+    "activations",
+    "quant_delay",
+    "from_scratch",
+    "allow_code",
+    "validation_fraction",
+    "task",
+)
+#: Other keywords, and the fields that they set.
+_OTHER_NAMES = {"weights_path": "model_weights", "changes": "changes"}
 
 
 class Trained:
@@ -108,11 +123,6 @@ class Trained:
         return format_named(format).export(source, path, options)
 
 
-class _New(NamedTuple):
-    spec: RunSpec
-    record: Optional[RunRecord]
-
-
 def train(
     model: Any = "lenet", data: Any = "mnist-5k", out: Optional[str] = None, quiet: bool = False, **options: Any
 ) -> Trained:
@@ -163,16 +173,16 @@ def train(
         If training failed.
     """
     keep_tensorflow_quiet()
-    new = _begun(model, data, out, dict(options))
-    run, outcome = Run(new.spec, new.record, recall=False), Outcome(new.spec.book, new.spec.metric)
-    watch = Watch(run, outcome, progress_for(quiet, new.spec.network.name, 0, new.spec.steps))
+    prepared = _prepared(model, data, out, options)
+    run, outcome = prepared.run, prepared.outcome
+    watch = Watch(run, outcome, progress_for(quiet, run.spec.network.name, 0, run.spec.steps))
     watch.follow()
     if watch.failed is not None:
         raise RunStateError(
             f"training failed after step {watch.failed.step}: "
             f"{watch.failed.message}\n{'' if watch.failed.explained else watch.failed.traceback}"
         )
-    return Trained(new.spec, outcome, run.final, out)
+    return Trained(run.spec, outcome, run.final, out)
 
 
 def launch(
@@ -193,105 +203,79 @@ def launch(
     QatvizError
         As of :func:`train`.
     """
-    from qatviz.app.main import show
-    from qatviz.gui.model.launcher import Prepared
+    from qatviz.app.main import show  # Qt, which training in the terminal does not need
 
     keep_tensorflow_quiet()
     options.setdefault("steps", None)
     name = model if isinstance(model, str) else getattr(model, "name", "model")
     out = out or new_run_directory("".join(c if c.isalnum() else "-" for c in os.path.basename(name)))
-    new = _begun(model, data, out, dict(options))
-    spec, run = new.spec, Run(new.spec, new.record, yields=True)
-    show(
-        Prepared(
-            run,
-            spec.network,
-            spec.book,
-            f"{spec.network.name} on {spec.dataset.name}",
-            len(spec.dataset.x_train) / spec.batch_size,
-            out,
-        )
-    )
+    prepared = _prepared(model, data, out, options, shown=True)
+    run = prepared.run
+    show(prepared)
     run.request_stop()
     if not run.wait(_LAST_WAIT_S) or run.state == FAILED or run.final is None:
         return None
-    outcome = Outcome(spec.book, spec.metric)
+    outcome = Outcome(run.spec.book, run.spec.metric)
     outcome.take_record(RunRecord.read(out))
     outcome.step, outcome.seconds = run.final.step, run.final.seconds
-    return Trained(spec, outcome, run.final, out)
+    return Trained(run.spec, outcome, run.final, out)
 
 
-#: How long a run may take to end once the window is closed.
-_LAST_WAIT_S = 30.0
-_SPEC_OPTIONS = ("steps", "batch_size", "optimizer", "seed", "preset", "weights", "activations", "quant_delay")
-_MODEL_OPTIONS = ("from_scratch", "weights_path", "allow_code")
+def request_of(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> NewRunRequest:
+    """Return what the parameters of :func:`train` ask for; objects (a model, arrays) are left out.
 
-
-def _begun(model: Any, data: Any, out: Optional[str], options: Dict[str, Any]) -> _New:
-    """The spec and the record of a run; takes all ``options``."""
-    fraction = options.pop("validation_fraction", 0.2)
-    dataset, named = _dataset(data, fraction, options.pop("task", None))
-    chosen = _model(model, dataset, {name: options.pop(name) for name in _MODEL_OPTIONS if name in options})
-    for note in chosen.notes:
-        say("note: " + note)
-    changes = [parse_change(text) for text in options.pop("changes", ())]
-    fields = {name: options.pop(name) for name in _SPEC_OPTIONS if name in options}
-    unknown = set(options) - set(RunSettings().to_dict())
+    Raises
+    ------
+    SettingError
+        If there is no such option, or a value is not allowed.
+    """
+    known = sorted({*_SAME_NAMES, *_OTHER_NAMES, *RUN_SETTINGS})
+    unknown = sorted(set(options) - set(known))
     if unknown:
-        known = {*_SPEC_OPTIONS, *_MODEL_OPTIONS, "changes", "validation_fraction", "task", *RunSettings().to_dict()}
-        raise SettingError(
-            f"there is no option {', '.join(map(repr, sorted(unknown)))}; there are {', '.join(sorted(known))}"
-        )
-    fields.setdefault("preset", DEFAULT_PRESET)
-    spec = new_spec(chosen, dataset, named or ARRAYS, run=RunSettings(**options), **fields)
-    book: Any = spec.book
-    schedule: List[Tuple[int, ChangeSettings]] = []
-    for change in sorted(changes, key=lambda change: change.step or 0):
-        book = check_change(book, change)
-        if change.step is None:
-            spec = replace(spec, book=book)
-        else:
-            schedule.append((change.step, ChangeSettings(change.assignments)))
-    spec = replace(spec, schedule=tuple(schedule))
-    if out is None:
-        return _New(spec, None)
-    keep = not named and dataset.x_train.nbytes + dataset.x_test.nbytes <= DATA_FILE_BYTES
-    if keep:
-        spec = replace(spec, data_spec=os.path.join(os.path.abspath(out), DATA_FILE))
-    record = new_record(spec, out, validation_fraction=fraction)
-    if keep:
-        _write_data(dataset, spec.data_spec)
-    return _New(spec, record)
+        hint = did_you_mean(unknown[0], known)
+        names = ", ".join(map(repr, unknown))
+        raise SettingError(f"there is no option {names}; there are {', '.join(known)}{'.' + hint if hint else ''}")
+    fields = {name: options[name] for name in _SAME_NAMES if name in options}
+    fields.update((field, options[name]) for name, field in _OTHER_NAMES.items() if name in options)
+    fields["changes"] = tuple(map(parse_change, fields.get("changes", ())))
+    if fields.get("steps", 0) is None:
+        fields["steps"] = NO_LIMIT
+    with about("run"):
+        fields["run"] = RunSettings(**{name: options[name] for name in RUN_SETTINGS if name in options})
+    name = os.fspath(model) if isinstance(model, (str, os.PathLike)) else None
+    is_file = name is not None and (names_model(name) or os.path.exists(name))
+    return NewRunRequest(
+        network=None if is_file else name,
+        model=name if is_file else None,
+        data=os.fspath(data) if isinstance(data, (str, os.PathLike)) else None,
+        out=None if out is None else os.fspath(out),
+        **fields,
+    )
 
 
-def _dataset(data: Any, fraction: float, task: Optional[str]) -> Tuple[Dataset, str]:
-    """The data, and how it is named in the record; empty if it has no name."""
+def _prepared(model: Any, data: Any, out: Optional[str], options: Dict[str, Any], shown: bool = False) -> Prepared:
+    request = request_of(model, data, out, options)
+    request.check()
+    given_model = None if isinstance(model, (str, os.PathLike)) else model
+    given_data = None
+    if request.data is None:
+        with about("data"):
+            given_data = _dataset(data, request.validation_fraction, request.task)
+    return begin(request, shown, _tell, given_model, given_data)
+
+
+def _tell(notice: Notice) -> None:
+    print(f"{'warning' if notice.is_warning else 'note'}: {notice.text}", file=sys.stderr, flush=True)
+
+
+def _dataset(data: Any, fraction: float, task: Optional[str]) -> Dataset:
     if isinstance(data, Dataset):
-        return data, ""
-    if isinstance(data, (str, os.PathLike)):
-        named = any(known.name == str(data) for known in data_sets.NAMED_DATA)
-        path = str(data) if named else os.path.abspath(os.path.expanduser(str(data)))
-        return data_sets.load(data, fraction, task=task), path
+        return data
     if not isinstance(data, (tuple, list)) or len(data) != 2:
         raise DataError(
-            f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a "
-            "Dataset, a name or a "
-            "path"
+            f"data is of the type {type(data).__name__}; expected (x, y), ((x, y), (x_test, y_test)), a Dataset, a "
+            "name or a path"
         )
     train, test = data if isinstance(data[0], (tuple, list)) and len(data[0]) == 2 else (data, None)
     arrays = [tuple(map(np.asarray, part)) if part is not None else None for part in (train, test)]
-    return data_sets.from_arrays("arrays", ARRAYS, *arrays, validation_fraction=fraction, task=task), ""
-
-
-def _model(model: Any, dataset: Dataset, options: Dict[str, Any]) -> Model:
-    if not isinstance(model, (str, os.PathLike)):
-        return object_model(model, dataset, options.get("from_scratch", False))
-    if os.path.splitext(str(model))[1] or os.path.exists(str(model)):
-        return file_model(str(model), dataset, **options)
-    return zoo_model(str(model), dataset)
-
-
-def _write_data(dataset: Dataset, path: str) -> None:
-    arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
-    with atomic_file(path) as file:
-        np.savez(file, class_names=np.array(dataset.class_names, str), task=np.array(dataset.task), **arrays)
+    return data_sets.from_arrays("arrays", ARRAYS, *arrays, validation_fraction=fraction, task=task)

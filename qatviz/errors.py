@@ -153,11 +153,11 @@ def refused(reason: str, *remedies: Remedy) -> ExportError:
 
 @contextlib.contextmanager
 def about(field: str) -> Iterator[None]:
-    """Name ``field`` as what errors raised inside are about."""
+    """Name ``field`` as what an error raised inside is about, unless it names a field itself."""
     try:
         yield
     except QatvizError as error:
-        error.field = field
+        error.field = error.field or field
         raise
 
 

@@ -1,6 +1,8 @@
-"""Runs for the window, prepared on worker threads."""
+"""Runs for the window, prepared on worker threads.
 
-import importlib
+The modules that do the work are imported when there is some: the window is on screen before.
+"""
+
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
@@ -9,10 +11,12 @@ from PyQt5 import QtCore
 
 from qatviz.errors import QatvizError
 from qatviz.gui.model.exporting import Command, ExportWanted
-from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.model.run_model import RunModel
 from qatviz.session.folders import new_run_directory
+from qatviz.session.prepared import Notice, Prepared
+from qatviz.session.request import OpenRequest, RunRequest
 
 if TYPE_CHECKING:
     from qatviz.app.looks import ModelLooks
@@ -23,11 +27,6 @@ if TYPE_CHECKING:
 
 #: What is said while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
-
-
-def _part(name: str) -> Any:
-    """A module of this package that does the work, imported when there is some: the window is on screen before."""
-    return importlib.import_module("qatviz.app." + name)
 
 
 class AppLauncher(Launcher):
@@ -45,28 +44,50 @@ class AppLauncher(Launcher):
         self._lock = threading.Lock()
         self._model_looks: Optional[ModelLooks] = None
 
-    def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
-        self._work(PREPARING, lambda: _part("jobs").prepare_run(arguments), new_window)
+    def begin(self, request: RunRequest, new_window: bool = False) -> None:
+        self._newest += 1
+        number = self._newest
 
-    def show_record(self, directory: str) -> None:
-        self._work(READING, lambda: _part("jobs").recorded_run(directory), False)
+        def prepare() -> Prepared:
+            from qatviz.session.prepare import prepare
+
+            notices: List[Notice] = []
+            return prepare(request, shown=True, notify=notices.append)._replace(notices=tuple(notices))
+
+        def deliver(prepared: Prepared) -> None:
+            if number == self._newest:
+                self.prepared.emit(prepared, new_window)
+            elif prepared.run.record is not None:
+                prepared.run.record.close()
+
+        self._start(READING if isinstance(request, OpenRequest) else PREPARING, prepare, deliver)
 
     def kind_of(self, path: str) -> str:
-        return _part("jobs").kind_of(path)
+        from qatviz.session.opening import kind_of
+
+        return kind_of(path)
 
     def checkpoints(self, directory: str) -> List[str]:
-        return _part("jobs").checkpoints(directory)
+        from qatviz.session.opening import checkpoint_names
+
+        return checkpoint_names(directory)
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
-        return _part("jobs").data_names()
+        from qatviz.data import NAMED_DATA
+
+        return [(named.name, named.help) for named in NAMED_DATA]
 
     def check_data(self, question: DataQuestion) -> "DataLook":
-        return _part("looks").look_at_data(question)
+        from qatviz.app.looks import look_at_data
+
+        return look_at_data(question)
 
     def check_model(self, question: ModelQuestion) -> ModelLook:
         with self._lock:
             if self._model_looks is None:
-                self._model_looks = _part("looks").ModelLooks()
+                from qatviz.app.looks import ModelLooks
+
+                self._model_looks = ModelLooks()
         return self._model_looks.look_at(question)
 
     def end_checks(self) -> None:
@@ -77,26 +98,38 @@ class AppLauncher(Launcher):
         return new_run_directory(network)
 
     def write_tensorboard(self, model: RunModel, directory: str) -> None:
-        self._start("Writing TensorBoard files…", _part("jobs").tensorboard_job(model, directory), self.written.emit)
+        from qatviz.session.tensorboard import tensorboard_job
+
+        self._start("Writing TensorBoard files…", tensorboard_job(model, directory), self.written.emit)
 
     def write_report(self, model: RunModel, directory: str, path: str) -> None:
+        from qatviz.session.report import report_job
+
         self._start(
             "Writing the report…",
-            _part("jobs").report_job(model, directory, path),
+            report_job(model, directory, path),
             lambda written: self.report_written.emit(str(written.path)),
         )
 
     def export_formats(self) -> Sequence["Format"]:
-        return _part("jobs").export_formats()
+        from qatviz.export.formats import FORMATS
+
+        return tuple(FORMATS.values())
 
     def export_command(self, wanted: ExportWanted) -> Command:
-        return _part("exporting").command_of(wanted)
+        from qatviz.app.exporting import command_of
+
+        return command_of(wanted)
 
     def moments(self, directory: str) -> Sequence["CheckpointInfo"]:
-        return _part("exporting").moments(directory)
+        from qatviz.app.exporting import moments
+
+        return moments(directory)
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
-        return _part("exporting").settings_at(directory, checkpoint)
+        from qatviz.app.exporting import settings_at
+
+        return settings_at(directory, checkpoint)
 
     def wait(self) -> None:
         """Until nothing is being prepared; for the end of the program."""
@@ -105,18 +138,6 @@ class AppLauncher(Launcher):
         self._pool.waitForDone()
 
     # Inside
-
-    def _work(self, what: str, job: Callable[[], Prepared], new_window: bool) -> None:
-        self._newest += 1
-        number = self._newest
-
-        def deliver(prepared: Prepared) -> None:
-            if number == self._newest:
-                self.prepared.emit(prepared, new_window)
-            elif getattr(prepared.run, "record", None) is not None:
-                prepared.run.record.close()
-
-        self._start(what, job, deliver)
 
     def _start(self, what: str, job: Callable[[], Any], deliver: Callable[[Any], None]) -> None:
         """Do ``job`` on another thread; meanwhile, say ``what`` it is."""

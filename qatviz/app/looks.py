@@ -13,22 +13,17 @@ from typing import Any, Dict, Optional
 import qatviz
 from qatviz import data
 from qatviz.data.checks import check_size
-from qatviz.data.registry import FILE_FORMATS
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.network.graph import Network
 from qatviz.network.keras_import import ImportedModel, load_model_file, parse_script_spec
 from qatviz.network.keras_import.convert import OpenInputShape
+from qatviz.network.keras_import.files import WEIGHTS_FIELD
 from qatviz.presentation.previews import DataLook, look_at
 
 _READER = "qatviz.app.model_reader"
 #: The code of a model, which is the user's own, may take so long; TensorFlow alone takes some seconds to begin.
 PATIENCE_S = 120.0
-
-
-def is_data(path: str) -> bool:
-    """Whether a path looks like data; what is in it is not read."""
-    return os.path.exists(path) and any(kind.matches(path) for kind in FILE_FORMATS)
 
 
 def look_at_data(question: DataQuestion) -> DataLook:
@@ -67,7 +62,9 @@ class ModelLooks:
             return self._by_child(question, number)
         for path in (question.path, question.weights):
             if path is not None and not os.path.exists(path):
-                raise NetworkError(f"{path}: there is no such file")
+                raise NetworkError(
+                    f"{path}: there is no such file", "model" if path is question.path else WEIGHTS_FIELD
+                )
             if path is not None:
                 check_size(path, 2 * os.path.getsize(path))
         try:  # nothing of a plain file is run
@@ -77,7 +74,7 @@ class ModelLooks:
                 # What to type on a command line to allow it is left out.
                 return ModelLook(None, code=_without_path(error, question).partition("; allowed:")[0])
         except NetworkError as error:
-            raise NetworkError(_without_path(error, question)) from error
+            raise NetworkError(_without_path(error, question), error.field) from error
         return self._by_child(question, number)
 
     def end(self) -> int:
@@ -124,7 +121,7 @@ def record_of(look: ModelLook) -> Dict[str, Any]:
 
 def _from_record(record: Dict[str, Any]) -> ModelLook:
     if "error" in record:
-        raise NetworkError(record["error"])
+        raise NetworkError(record["error"], record["field"])
     shape = record["used_shape"]
     return ModelLook(
         Network.from_dict(record["network"]),

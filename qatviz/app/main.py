@@ -5,18 +5,18 @@ import os
 import signal
 import sys
 import traceback
-from typing import List, Optional, Sequence
+from typing import List, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz import __version__
 from qatviz.app.launching import PREPARING, READING, AppLauncher
-from qatviz.gui.model.launcher import Prepared
 from qatviz.gui.widgets.theme import SYSTEM, THEMES, Theme
 from qatviz.gui.window.main_window import MainWindow
+from qatviz.session.prepared import Prepared
+from qatviz.session.request import OpenRequest, RunRequest
 from qatviz.training.quiet import keep_tensorflow_quiet
 
-NETWORK = "lenet"
 #: How long a thread may keep the interpreter lock that another waits for. Python's 5 ms are felt as lag: one key press
 #: takes it a dozen times.
 SWITCH_INTERVAL_S = 0.001
@@ -104,21 +104,13 @@ class Application:
         self.open_window().show_prepared(prepared)
 
 
-def window(arguments: Sequence[str], record: str = "") -> int:
-    """Open the window and begin the run that ``qatviz train ARGUMENTS`` would train, or show the run that is
-    recorded.
-    """
+def open_window(request: RunRequest) -> int:
+    """Open the window on what ``request`` asks for, and end the process when it is closed."""
     application = Application()
-    first = application.open_window(READING if record else PREPARING)
+    first = application.open_window(READING if isinstance(request, OpenRequest) else PREPARING)
     application.app.processEvents()  # painted before anything else is done
     gc.enable()
-    if record:
-        first.launcher.show_record(record)
-    else:
-        arguments = list(arguments)
-        if not {"--out", "--resume"} & {argument.split("=")[0] for argument in arguments}:
-            arguments += ["--out", first.launcher.new_directory(_network_of(arguments))]
-        first.launcher.begin(arguments)
+    first.launcher.begin(request)
     code = application.run()
     sys.stdout.flush()
     sys.stderr.flush()
@@ -141,12 +133,3 @@ def show(prepared: Prepared) -> int:
         sys.setswitchinterval(before[1])
         for number, handler in before[2].items():
             signal.signal(number, handler)
-
-
-def _network_of(arguments: Sequence[str]) -> str:
-    for position, argument in enumerate(arguments):
-        if argument == "--network" and position + 1 < len(arguments):
-            return arguments[position + 1]
-        if argument.startswith("--network="):
-            return argument.split("=", 1)[1]
-    return NETWORK

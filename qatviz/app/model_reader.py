@@ -31,7 +31,7 @@ def main(answer_path: str) -> None:
     try:
         answer = record_of(of_open_shape(load, question))
     except QatvizError as error:
-        answer = {"error": str(error)}
+        answer = {"error": str(error), "field": error.field}
     write_file(answer_path, json.dumps(answer).encode("utf-8"))
 
 

@@ -11,15 +11,14 @@ from qatviz.app.main import Application
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.figure import save_png
 from qatviz.gui.window.main_window import MainWindow
+from qatviz.session.request import OpenRequest, RunRequest
 
 #: A run has this long for its first steps; then, for all it was asked for.
 PATIENCE_S = 600.0
 
 
-def take(
-    path: str, size: Tuple[int, int], theme: str, record: str, arguments: Sequence[str], steps: int, show: Sequence[str]
-) -> str:
-    """Draw the window of a recorded run, or of a new one after ``steps`` steps; the path of the picture.
+def take(path: str, size: Tuple[int, int], theme: str, request: RunRequest, steps: int, show: Sequence[str]) -> str:
+    """Draw the window of a recorded run, or of a new one after ``steps`` steps, and return the path of the picture.
 
     Raises
     ------
@@ -41,11 +40,8 @@ def take(
             window.docks.open(name)
         failures = []
         window.launcher.failed.connect(lambda text, details: failures.append(details or text))
-        if record:
-            window.launcher.show_record(os.path.abspath(record))
-        else:
-            window.launcher.begin(list(arguments))
-        _wait(application, window, 0 if record else steps, failures)
+        window.launcher.begin(request)
+        _wait(application, window, 0 if isinstance(request, OpenRequest) else steps, failures)
         draw_all(application, window)
         save_png(window, path)
         window.handlers.may_close = lambda: True  # there is nobody to ask

@@ -4,7 +4,7 @@ import os
 import sys
 from typing import List, Optional
 
-from qatviz.cli.messages import FAILED, USER_ERROR, complain
+from qatviz.cli.messages import FAILED, USER_ERROR, complain, option_name
 from qatviz.cli.window import has_display, window_of_defaults, without_display
 from qatviz.errors import QatvizError
 
@@ -35,7 +35,7 @@ def main(argv: Optional[List[str]] = None) -> int:
         sys.stdout.flush()
         return code
     except QatvizError as error:
-        complain(f"error: {error}")
+        complain(f"error: {error.worded(option_name(error.field))}")
         return USER_ERROR
     except KeyboardInterrupt:
         complain("interrupted")

@@ -1,32 +1,21 @@
-"""``qatviz export``: a recorded run as a file that runs elsewhere, and the proof that it computes the same."""
+"""``qatviz export``: write a recorded run as a file that runs elsewhere, with the proof that it computes the same."""
 
 import argparse
 import contextlib
 import json
-import shutil
-from pathlib import Path
 from typing import Any, Callable, Dict
 
-from qatviz import data
-from qatviz.cli.followed import followed
-from qatviz.cli.messages import FAILED, OK, complain, say
-from qatviz.errors import RecordError, SettingError
-from qatviz.export.formats import FORMATS, Format, Written
-from qatviz.export.progress import Progress
-from qatviz.export.source import ExportSource
-from qatviz.protocol.run_spec import RunSpec
-from qatviz.report.exports import PROOF
-from qatviz.session.launch import DATA, VALIDATION_FRACTION
-from qatviz.session.resuming import starting_point
-from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.cli.followed import Followed, followed
+from qatviz.cli.messages import FAILED, OK, complain, say, tell_notice
+from qatviz.errors import SettingError
+from qatviz.export.formats import FORMATS, Format
+from qatviz.session.export import ExportRequest, export, source_of
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 DEFAULT_FORMAT = "tflite"
-#: In a run's directory: proofs of exports that were written elsewhere.
-KEPT_PROOFS = "exports-elsewhere"
 
 
-def export(options: argparse.Namespace) -> int:
+def export_run(options: argparse.Namespace) -> int:
     """Write the files and print the proof; it fails where an operation does not compute what it should.
 
     Raises
@@ -38,60 +27,26 @@ def export(options: argparse.Namespace) -> int:
     """
     if options.verify is not None and options.verify < 1:
         raise SettingError(f"--verify is {options.verify}: expected a whole number of at least 1")
-    form = FORMATS[options.format]
-    given = _given(options, form)
-    keep_tensorflow_quiet()
-    with followed() if options.progress else contextlib.nullcontext(Progress()) as progress:
-        source = _source(options)
+    with followed() if options.progress else contextlib.nullcontext(Followed()) as follower:
+        given = _given(options, FORMATS[options.format])
+        keep_tensorflow_quiet()
+        request = ExportRequest(
+            options.directory, options.format, options.out, options.checkpoint, given, options.verify, options.data
+        )
+        source = source_of(request, tell_notice)
         say("exporting checkpoint {checkpoint} (step {step}) and running it ...".format(**source.metadata))
-        written = form.export(source, options.out, given, progress)
-    _keep_proof(Path(options.directory), written)
-    if options.json or options.progress:
+        written = export(request, source, follower.progress, tell_notice)
         record = dict(written.report.to_record(), files=[str(path) for path in written.paths])
         if options.progress:
-            record["text"] = written.report.to_text()
-        print(json.dumps(record, allow_nan=False))
-    else:
-        print(written.report.to_text())
-        print("written: " + ", ".join(str(path) for path in written.paths))
+            follower.finish(dict(record, text=written.report.to_text()))
+        elif options.json:
+            print(json.dumps(record, allow_nan=False))
+        else:
+            print(written.report.to_text())
+            print("written: " + ", ".join(str(path) for path in written.paths))
     for fault in written.report.faults:
         complain(f"error: {fault}")
     return FAILED if written.report.faults else OK
-
-
-def _keep_proof(directory: Path, written: Written) -> None:
-    """A copy of the proof in the run's directory, where its report finds it; not of exports that it finds anyway."""
-    run, path = directory.resolve(), written.paths[0].resolve()
-    if path.parent == run.parent or run in path.parents:
-        return
-    copy = run / KEPT_PROOFS / f"{path.name}.{PROOF}"
-    proof = next(other for other in written.paths if other.name.endswith(PROOF))
-    try:
-        copy.parent.mkdir(exist_ok=True)
-        shutil.copyfile(str(proof), str(copy))
-    except OSError as error:
-        complain(
-            f"note: {copy}: can't be written, so the run's report will not tell of this export: "
-            f"{error.strerror or error}"
-        )
-
-
-def _source(options: argparse.Namespace) -> ExportSource:
-    reader = RunRecord.read(options.directory)
-    description = reader.description
-    dataset = data.load(
-        options.data or description.get("data", DATA),
-        description.get("validation_fraction", VALIDATION_FRACTION),
-        task=description.get("task"),
-    )
-    spec = RunSpec.from_description(description, dataset)
-    moment, _ = starting_point(reader, spec.book, options.checkpoint)
-    if moment is None:
-        raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
-    about = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
-    return ExportSource(
-        spec.network, moment.book, moment.arrays, dataset, moment.step, about, spec.keras, options.verify
-    )
 
 
 def _given(options: argparse.Namespace, form: Format) -> Dict[str, Any]:
@@ -113,7 +68,9 @@ def _all_options() -> Dict[str, Any]:
 
 def add_commands(add: Callable[..., Any]) -> None:
     """The subparser; ``add(name, function, help)`` makes one."""
-    parser = add("export", export, "write a recorded run as a file that runs elsewhere, with the proof that it does")
+    parser = add(
+        "export", export_run, "write a recorded run as a file that runs elsewhere, with the proof that it does"
+    )
     parser.add_argument("directory", metavar="RUN", help="the run's directory")
     parser.add_argument("--format", default=DEFAULT_FORMAT, choices=tuple(FORMATS), help="(default: %(default)s)")
     parser.add_argument(

@@ -1,4 +1,4 @@
-"""Work that another program follows, such as an export for the window: it reads lines of JSON, and may end it."""
+"""Work that another program follows, such as an export for the window: it reads JSON lines, and may cancel the work."""
 
 import contextlib
 import json
@@ -6,8 +6,10 @@ import os
 import signal
 import sys
 import threading
-from typing import Iterator
+import traceback
+from typing import Any, Dict, Iterator, NamedTuple
 
+from qatviz.errors import QatvizError
 from qatviz.export.progress import Progress
 
 #: Lines are written when the share has grown by so much, or something else is being done.
@@ -17,20 +19,40 @@ _NICENESS = 3
 _WINDOWS_BELOW_NORMAL = 0x4000
 
 
-@contextlib.contextmanager
-def followed() -> Iterator[Progress]:
-    """Progress as lines ``{"progress": 0.4, "what": "..."}`` on standard output, of a process that stands back.
+class Followed(NamedTuple):
+    """Where work reports its progress and, to the program that follows it, its result."""
 
-    It is cancelled by SIGTERM, and where its standard input ends: so nothing goes on that nobody waits for, whatever
-    became of the program that did. Files are not left half written, as work is only cancelled where it asks. To be used
-    on the main thread, before TensorFlow makes its threads, which inherit the priority.
+    progress: Progress = Progress()
+
+    def finish(self, result: Dict[str, Any]) -> None:
+        """Report the result."""
+        _write({"result": result})
+
+
+@contextlib.contextmanager
+def followed() -> Iterator[Followed]:
+    """Write JSON lines to standard output, and give way to other processes.
+
+    A line is ``{"progress": 0.4, "what": "..."}``, ``{"result": {...}}`` or
+    ``{"error": {"kind": "ExportError", "message": "...", "field": "", "details": ""}}``; the details of an error that
+    is a bug are its traceback.
+
+    SIGTERM cancels the work, and so does the end of standard input: no work continues after the program that follows
+    it. Files are not left half written, as work is cancelled only where it reports progress. To be used on the main
+    thread, before TensorFlow makes its threads, which inherit the priority.
     """
     cancelled = threading.Event()
     _stand_back()
     before = signal.signal(signal.SIGTERM, lambda *_: cancelled.set())
     threading.Thread(target=_wait_for_end, args=(cancelled,), name="qatviz-follower", daemon=True).start()
     try:
-        yield Progress(_Lines().at, cancelled.is_set)
+        yield Followed(Progress(_Lines().at, cancelled.is_set))
+    except QatvizError as error:
+        _write_error(error, str(error), error.field)
+        raise
+    except Exception as error:
+        _write_error(error, f"{type(error).__name__}: {error}", "", traceback.format_exc())
+        raise
     finally:
         signal.signal(signal.SIGTERM, before)
 
@@ -38,13 +60,21 @@ def followed() -> Iterator[Progress]:
 class _Lines:
     """Writes progress, but not the same line again and again."""
 
-    def __init__(self):
+    def __init__(self) -> None:
         self._last = ("", -1.0)
 
     def at(self, what: str, share: float) -> None:
         if what != self._last[0] or share >= self._last[1] + _LEAST_SHARE:
             self._last = what, share
-            print(json.dumps({"progress": round(share, 3), "what": what}), flush=True)
+            _write({"progress": round(share, 3), "what": what})
+
+
+def _write(line: Dict[str, Any]) -> None:
+    print(json.dumps(line, allow_nan=False), flush=True)
+
+
+def _write_error(error: Exception, message: str, field: str, details: str = "") -> None:
+    _write({"error": {"kind": type(error).__name__, "message": message, "field": field, "details": details}})
 
 
 def _wait_for_end(cancelled: threading.Event) -> None:

@@ -2,6 +2,9 @@
 
 import sys
 
+from qatviz.session.changes import CHANGES
+from qatviz.session.prepared import Notice
+
 OK, FAILED, USER_ERROR = 0, 1, 2
 
 
@@ -13,3 +16,13 @@ def say(text: str) -> None:
 def complain(text: str) -> None:
     """Something that is wrong, as one line that names the program."""
     say("qatviz: " + " ".join(text.splitlines()))
+
+
+def tell_notice(notice: Notice) -> None:
+    """Tell what was noticed while a run was prepared."""
+    complain(f"{'warning' if notice.is_warning else 'note'}: {notice.text}")
+
+
+def option_name(field: str) -> str:
+    """Return the option that sets a field of a request."""
+    return "--set" if field == CHANGES else "--" + field.replace("_", "-")

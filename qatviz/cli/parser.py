@@ -2,19 +2,11 @@
 
 import argparse
 import functools
-import textwrap
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import export, listing, report, show, tensorboard, train, window
-from qatviz.data import NAMED_DATA
-from qatviz.data.targets import TASK_HELP
+from qatviz.cli import export, listing, report, show, tensorboard, train, train_options, window
 from qatviz.errors import QatvizError, did_you_mean
-from qatviz.metric import TASKS
-from qatviz.network.zoo import NETWORKS
-from qatviz.presets import DEFAULT_PRESET, PRESETS
-from qatviz.session import launch
-from qatviz.settings import OPTIMIZERS, RUN_SETTINGS, Setting
 
 _EXIT_CODES = """\
 exit codes:
@@ -34,41 +26,6 @@ examples:
                                             or for longer
   qatviz networks lenet                     its layers
   qatviz data path/to/images                what is in a data set
-
-"""
-    + _EXIT_CODES
-)
-
-_TRAIN_EXAMPLES = (
-    """\
-examples:
-  qatviz train --steps 2000 --preset tflite-int8 --out runs/a
-  qatviz train --weights num_bits=4,per_channel=on --activations num_bits=8 \\
-      --set '500:conv1.weights.num_bits=3' \\
-      --set '800:*.weights.symmetric=off' --out runs/b
-  qatviz train --resume runs/b --steps 4000 --set run.learning_rate=1e-4
-  qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 \\
-      --out runs/c
-  qatviz train --network resnet8 --data path/to/images --json --quiet
-  qatviz train --model mine.h5 --data mine.npz --quant-delay 500 --out runs/d
-
-settings:
-  --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the step numbered
-  STEP (counting from 0), without STEP at once. PATH is TENSOR.SETTING or
-  run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with * and
-  ?. `qatviz settings` explains all settings, `qatviz networks NAME` lists the
-  tensors.
-
-going on:
-  A run with --out is kept in that directory. --resume goes on from its newest
-  checkpoint that can be read and makes again the changes that came after it;
-  --checkpoint goes back to another one. --fork starts a second run from a
-  checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
-  given with them take effect at once; --steps, and changes asked for at later
-  steps, are kept: another --resume goes on with them.
-
-presets:
-{presets}
 
 """
     + _EXIT_CODES
@@ -152,135 +109,14 @@ def _command(commands: Any, name: str, function: Any, summary: str, **more: Any)
 
 
 def _add_train(commands: Any) -> None:
-    presets = "\n".join(
-        textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ", subsequent_indent=" " * 15)
-        for name, preset in PRESETS.items()
-    )
     parser = _command(
         commands,
         "train",
         train.train,
-        "train with quantization, and watch",
-        epilog=_TRAIN_EXAMPLES.format(presets=presets),
+        "train with quantization, and show progress",
+        epilog=train_options.examples() + _EXIT_CODES,
     )
-    what = parser.add_argument_group("what is trained")
-    what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {launch.NETWORK})")
-    what.add_argument(
-        "--model",
-        metavar="PATH",
-        help="instead: a Keras model, .h5, .json (an architecture), or "
-        "script.py:function, which is run and needs --allow-code",
-    )
-    what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
-    what.add_argument(
-        "--allow-code",
-        action="store_true",
-        help="run the code in the model's file, with your rights: only for a file that you trust",
-    )
-    what.add_argument("--from-scratch", action="store_true", help="leave the model's weights out")
-    what.add_argument(
-        "--data",
-        metavar="NAME_OR_PATH",
-        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or directory (default: {launch.DATA})",
-    )
-    _add_task(what)
-    what.add_argument(
-        "--validation-fraction",
-        type=float,
-        metavar="SHARE",
-        help=f"share that is held out where the data has no test part (default: {launch.VALIDATION_FRACTION:g})",
-    )
-    what.add_argument(
-        "--steps",
-        type=_steps,
-        metavar="N",
-        help=f"steps in all; inf: until stopped (default: {launch.default('steps')})",
-    )
-    what.add_argument(
-        "--batch-size", type=int, metavar="N", help=f"examples a step (default: {launch.default('batch_size')})"
-    )
-    what.add_argument(
-        "--optimizer", metavar="NAME", help=f"{', '.join(OPTIMIZERS)} (default: {launch.default('optimizer')})"
-    )
-    what.add_argument(
-        "--seed",
-        type=int,
-        metavar="N",
-        help=f"decides initial weights, batches and dropout (default: {launch.default('seed')})",
-    )
-    quantization = parser.add_argument_group("quantization")
-    quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
-    quantization.add_argument(
-        "--quant-delay",
-        type=int,
-        metavar="N",
-        help="train N steps in float before quantization begins: fine-tuning (default: 0)",
-    )
-    for kind in ("weights", "activations"):
-        quantization.add_argument(
-            "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
-        )
-    quantization.add_argument(
-        "--set",
-        action="append",
-        default=[],
-        metavar="[STEP:]PATH=VALUE,...",
-        help="change settings at a step; may be repeated",
-    )
-    run = parser.add_argument_group("settings of the run")
-    for setting in RUN_SETTINGS.values():
-        _add_setting(run, setting)
-    _add_keeping(parser)
-    where = parser.add_argument_group("where it runs")
-    where.add_argument(
-        "--session-target",
-        default="",
-        metavar="URL",
-        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
-    )
-    where.add_argument(
-        "--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
-    )
-    where.add_argument(
-        "--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one a core)"
-    )
-
-
-def _add_task(group: Any) -> None:
-    group.add_argument(
-        "--task", choices=TASKS, help=f"what there is to learn (default: as the data says, else {TASK_HELP})"
-    )
-
-
-def _add_keeping(parser: argparse.ArgumentParser) -> None:
-    kept = parser.add_argument_group("record and output")
-    kept.add_argument("--out", metavar="DIR", help="keep the run in this directory (default: it is not kept)")
-    kept.add_argument("--resume", metavar="DIR", help="go on with the run in this directory")
-    kept.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
-    kept.add_argument("--checkpoint", metavar="NAME", help="with --resume: go on from this checkpoint, not the newest")
-    kept.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
-    kept.add_argument("--quiet", action="store_true", help="no progress and no table; errors are still told")
-
-
-def _add_setting(group: Any, setting: Setting) -> None:
-    """An option from a declaration; its text is checked where all other values are."""
-    option = "--" + setting.name.replace("_", "-")
-    default = {True: "on", False: "off"}[setting.default] if setting.type is bool else f"{setting.default:g}"
-    text = f"{setting.help.rstrip('.')}; {setting.allowed()} (default: {default})"
-    group.add_argument(
-        option,
-        metavar="on|off" if setting.type is bool else "X",
-        help=text.replace("%", "%%"),
-        type=lambda value: setting.parse(value, option),
-    )
-
-
-def _steps(text: str) -> Any:
-    """A number of steps, or ``inf``; a ValueError tells argparse that it is neither."""
-    return launch.UNTIL_STOPPED if text == "inf" else int(text)
-
-
-_steps.__name__ = "number of steps"  # argparse's messages name the type by it
+    train_options.add_options(parser)
 
 
 def _add_show(commands: Any) -> None:
@@ -301,7 +137,7 @@ def _add_listings(commands: Any) -> None:
     _json(parser)
     parser = _command(commands, "data", listing.data, "tell what is in a data set, and whether it can be used")
     parser.add_argument("source", nargs="?", metavar="NAME_OR_PATH", help="without it: list what can be read")
-    _add_task(parser)
+    train_options.add_task(parser)
     _json(parser)
     parser = _command(commands, "settings", listing.settings, "explain all settings of quantizers and of the run")
     _json(parser)

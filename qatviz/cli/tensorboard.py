@@ -1,11 +1,10 @@
 """``qatviz tensorboard``: a recorded run as event files."""
 
 import argparse
-from pathlib import Path
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK
-from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.session.tensorboard import write_recorded
 
 
 def add_command(command: Callable[..., Any]) -> None:
@@ -25,11 +24,7 @@ def tensorboard(options: argparse.Namespace) -> int:
     ExportError
         If they can't be written.
     """
-    reader = RunRecord.read(options.directory)
-    from qatviz.export.run_series import recorded_series
-    from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
-
-    written = write_series(options.out or Path(options.directory) / "tensorboard", recorded_series(reader))
+    written = write_recorded(options.directory, options.out)
     print(
         f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
         f"{written.bytes / 1e6:.1f} MB"

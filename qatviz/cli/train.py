@@ -2,38 +2,51 @@
 
 import argparse
 import json
-from typing import Optional
+from typing import Optional, Union
 
-from qatviz.cli.messages import FAILED, OK, complain, say
-from qatviz.cli.progress import progress_for
+from qatviz.cli.messages import FAILED, OK, complain, say, tell_notice
 from qatviz.cli.tables import score_table, tensor_table
-from qatviz.cli.watch import Watch
-from qatviz.session.launch import prepare
+from qatviz.cli.train_options import request_of
+from qatviz.session.prepare import prepare
+from qatviz.session.progress import progress_for
+from qatviz.session.request import ForkRequest, NewRunRequest, ResumeRequest
+from qatviz.session.watch import Watch
 from qatviz.telemetry.outcome import Outcome
-from qatviz.training.handle import Run
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
 def train(options: argparse.Namespace) -> int:
-    """Train as ``options`` say; the exit code.
+    """Train as the options ask for and return the exit code.
 
     Raises
     ------
     QatvizError
         If something is wrong with them.
     """
+    return train_request(request_of(options), options.quiet, options.json)
+
+
+def train_request(
+    request: Union[NewRunRequest, ResumeRequest, ForkRequest], quiet: bool = False, as_json: bool = False
+) -> int:
+    """Train what is asked for, show progress, print the result and return the exit code.
+
+    Raises
+    ------
+    QatvizError
+        If something is wrong with the request.
+    """
     keep_tensorflow_quiet()
-    launch = prepare(options)
-    run = Run(launch.spec, launch.record, recall=False)  # curves are not drawn here
-    spec, outcome = launch.spec, launch.outcome
+    prepared = prepare(request, notify=tell_notice)
+    spec, outcome = prepared.run.spec, prepared.outcome
     first = spec.start.step if spec.start else 0
-    watch = Watch(run, outcome, progress_for(options.quiet, spec.network.name, first, spec.steps))
+    watch = Watch(prepared.run, outcome, progress_for(quiet, spec.network.name, first, spec.steps))
     watch.follow()
-    directory = options.resume or options.out
+    directory = request.directory if isinstance(request, ResumeRequest) else request.out
     code = _tell_end(watch, outcome, directory)
-    if options.json:
+    if as_json:
         print(json.dumps(dict(outcome.to_dict(), out=directory), allow_nan=False), flush=True)
-    elif not options.quiet and outcome.snapshot is not None:
+    elif not quiet and outcome.snapshot is not None:
         _print_result(outcome)
     return code
 

@@ -1,17 +1,24 @@
-"""``qatviz window``, ``open`` and ``screenshot``: the commands that need Qt, which is imported when one is carried
-out.
-"""
+"""``qatviz window``, ``open`` and ``screenshot``, which need Qt: it is imported when one of them is carried out."""
 
 import argparse
 import gc
-import importlib
 import os
 import re
 import sys
+from dataclasses import replace
 from typing import Any, Callable, List, Tuple
 
 from qatviz.cli.messages import OK, complain, say
 from qatviz.errors import QatvizError, SettingError
+from qatviz.session.folders import new_run_directory
+from qatviz.session.request import (
+    ForkRequest,
+    NewRunRequest,
+    OpenRequest,
+    RunRequest,
+    TrainingRequest,
+    stem_of,
+)
 
 #: Steps that a run without a display trains before it is drawn.
 SCREENSHOT_STEPS = 300
@@ -32,38 +39,50 @@ def has_display() -> bool:
 def window_of_defaults() -> int:
     """What ``qatviz`` alone does where there is a display."""
     _need_display()
-    return _open([])
+    return _open(_recorded(NewRunRequest()))
 
 
 def window(options: argparse.Namespace) -> int:
     """Open the window on a new run, which takes the options of ``qatviz train``."""
     _need_display()
-    parse_train(options.arguments)
-    return _open(options.arguments)
+    return _open(_recorded(_train_request(options.arguments)))
 
 
 def open_record(options: argparse.Namespace) -> int:
     """Open the window on what is recorded."""
     _need_display()
-    return _open([], os.path.abspath(options.directory))
+    return _open(OpenRequest(os.path.abspath(options.directory)))
 
 
-def _open(arguments: List[str], record: str = "") -> int:
+def _open(request: RunRequest) -> int:
     gc.disable()  # what is being imported is not garbage: to look for some takes a tenth of the start
-    return _application("main").window(arguments, record)
+    from qatviz.app.main import open_window
+
+    return open_window(request)
+
+
+def _recorded(request: RunRequest) -> RunRequest:
+    """Return the request with a directory to record to: a run in the window is always recorded."""
+    if isinstance(request, NewRunRequest) and request.out is None:
+        return replace(request, out=new_run_directory(stem_of(request.network or request.model)))
+    if isinstance(request, ForkRequest) and request.out is None:
+        return replace(request, out=new_run_directory("fork"))
+    return request
 
 
 def screenshot(options: argparse.Namespace) -> int:
     """Draw the window of a run, without a display, to a PNG file."""
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     size = parse_size(options.size)
-    arguments = [
-        word for option in _TRAINED if getattr(options, option) for word in ("--" + option, getattr(options, option))
-    ]
-    parse_train(arguments)
-    take = _application("screenshot").take
-    path = take(options.out, size, options.theme, options.record, arguments, options.steps, tuple(options.show or ()))
-    print(path)
+    request: RunRequest = NewRunRequest(
+        **{name: getattr(options, name) for name in _TRAINED if getattr(options, name) is not None}
+    )
+    if options.record:
+        request = OpenRequest(os.path.abspath(options.record))
+    request.check()
+    from qatviz.app.screenshot import take
+
+    print(take(options.out, size, options.theme, request, options.steps, tuple(options.show or ())))
     return OK
 
 
@@ -73,13 +92,16 @@ def without_display() -> int:
         "no display here: training the default network in the terminal (Ctrl-C stops it), then drawing its window to a "
         "file"
     )
-    directory = _application("folders").new_run_directory("lenet")
-    options = parse_train(["--out", directory])
-    code = options.command(options)
+    from qatviz.cli.train import train_request
+
+    directory = new_run_directory(NewRunRequest().network)
+    code = train_request(NewRunRequest(out=directory))
     picture = os.path.abspath(DEFAULT_PICTURE)
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
     try:
-        path = _application("screenshot").take(picture, (1280, 800), "dark", directory, [], 0, ())
+        from qatviz.app.screenshot import take
+
+        path = take(picture, (1280, 800), "dark", OpenRequest(directory), 0, ())
     except ImportError as error:  # the training is done, and what Qt lacks is not the user's mistake
         complain(f"the window could not be drawn: {error}")
     else:
@@ -87,11 +109,14 @@ def without_display() -> int:
     return code
 
 
-def parse_train(arguments: List[str]) -> argparse.Namespace:
-    """The options of ``qatviz train``; what is wrong with them is told before a window opens."""
+def _train_request(arguments: List[str]) -> TrainingRequest:
+    """Return what the options of ``qatviz train`` ask for; mistakes are told before a window opens."""
     from qatviz.cli.parser import parse  # which knows this module
+    from qatviz.cli.train_options import request_of
 
-    return parse(["train", *list(arguments)])
+    request = request_of(parse(["train", *list(arguments)]))
+    request.check()
+    return request
 
 
 def parse_size(text: str) -> Tuple[int, int]:
@@ -128,7 +153,3 @@ def _need_display() -> None:
             "there is no display (DISPLAY and WAYLAND_DISPLAY are not set): qatviz train works in the "
             "terminal, qatviz screenshot draws the window to a file"
         )
-
-
-def _application(module: str) -> Any:
-    return importlib.import_module("qatviz.app." + module)

@@ -4,6 +4,7 @@ step was done.
 Its argument is the time (``time.time()``) at which the parent started it.
 """
 
+import gc
 import os
 import sys
 import time
@@ -13,10 +14,11 @@ START = float(sys.argv[1])
 sys.path.insert(0, str(Path(__file__).resolve().parents[2]))
 
 
-def told(application):
-    """The application's module, whose windows print when they have been painted, and close after the first step."""
+def let_windows_tell():
+    """Have the application's windows print when they have been painted, and close after the first step."""
     from PyQt5 import QtCore
 
+    from qatviz.app import main as application
     from qatviz.gui.model.run_model import STEPS
 
     class Told(application.MainWindow):
@@ -36,7 +38,6 @@ def told(application):
                 QtCore.QTimer.singleShot(0, self.close)
 
     application.MainWindow = Told
-    return application
 
 
 def main():
@@ -44,8 +45,14 @@ def main():
     from qatviz import cli
     from qatviz.cli import window
 
-    found = window._application
-    window._application = lambda name: told(found(name))
+    opened = window._open
+
+    def open_and_tell(request):
+        gc.disable()  # as the command does before it imports the application
+        let_windows_tell()
+        return opened(request)
+
+    window._open = open_and_tell
     os.environ["QATVIZ_RUNS"] = sys.argv[2]
     cli.main([])
 

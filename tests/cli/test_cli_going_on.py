@@ -13,7 +13,7 @@ from qatviz.protocol import events
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
-from qatviz.session.resuming import set_back, starting_point
+from qatviz.session.checkpoints import set_back, starting_point
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -37,6 +37,7 @@ class Script:
     def __init__(self, directory):
         self.record = RunRecord.create(directory, {"network": NETWORK.to_dict(), "settings": BOOK.to_dict()})
         self.book, self.step = BOOK, 0
+        self.notices = []
 
     def train(self, steps):
         for _ in range(steps):
@@ -65,7 +66,7 @@ class Script:
 
     def starting_point(self, name=None):
         assert self.record.flush()
-        return starting_point(self.record, BOOK, name)
+        return starting_point(self.record, BOOK, name, self.notices.append)
 
 
 @pytest.fixture
@@ -149,27 +150,27 @@ def test_a_left_checkpoint_is_not_taken_either_where_its_event_is_missing(script
         script.starting_point()
 
 
-def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script, capsys):
+def test_a_damaged_checkpoint_is_named_and_the_one_before_is_taken(script):
     for step in (10, 20):
         script.train(10)
         script.save(f"auto-{step}")
     damage(script, "auto-20")
     moment, _ = script.starting_point()
     assert moment.name == "auto-10"
-    assert "auto-20" in capsys.readouterr().err
+    assert len(script.notices) == 1 and script.notices[0].is_warning and "auto-20" in script.notices[0].text
 
 
-def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_taken(script, capsys):
+def test_a_checkpoint_that_is_not_finite_is_named_and_the_one_before_is_taken(script):
     script.train(10)
     script.save("good")
     script.train(10)
     script.save("bad", np.nan)
     moment, _ = script.starting_point()
     assert moment.name == "good"
-    assert "bad" in capsys.readouterr().err
+    assert len(script.notices) == 1 and script.notices[0].is_warning and "bad" in script.notices[0].text
 
 
-def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script, capsys):
+def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script):
     script.train(10)
     script.save("only")
     damage(script, "only")
@@ -177,7 +178,7 @@ def test_without_a_checkpoint_that_can_be_read_the_run_cannot_go_on(script, caps
         script.starting_point()
     with pytest.raises(RecordError, match="only"):
         script.starting_point("only")
-    assert "only" in capsys.readouterr().err
+    assert all(notice.is_warning and "only" in notice.text for notice in script.notices) and script.notices
 
 
 def test_before_the_first_checkpoint_the_run_begins_anew_with_its_changes(script):

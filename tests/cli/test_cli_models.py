@@ -154,7 +154,7 @@ def test_a_script_is_run_only_where_it_is_allowed(folder):
     [
         ("script.py:broken", "broken failed: RuntimeError: no such luck"),
         ("script.py:smal", "function 'smal' does not exist; found: "),
-        ("script.py", "no function is named"),
+        ("script.py", "script.py:FUNCTION, where the function returns the model"),
         ("missing.py:small", "no such file"),
         ("missing.h5", "No such file"),
         ("small.npz", "zip archive"),
@@ -173,11 +173,11 @@ def test_code_in_a_file_is_not_run_unless_allowed(folder):
     "arguments, told",
     [
         (["--network", "mlp", "--model", "x.h5"], "--network and --model: expected one of them"),
-        (["--from-scratch"], "--from-scratch: goes with --model"),
-        (["--allow-code"], "--allow-code: goes with --model"),
-        (["--model-weights", "x.h5"], "--model-weights: goes with --model"),
+        (["--from-scratch"], "--from-scratch is for a model of your own"),
+        (["--allow-code"], "--allow-code is for a model of your own"),
+        (["--model-weights", "x.h5"], "--model-weights is for a model of your own"),
         (["--model", "x.py:f", "--model-weights", "x.h5", "--allow-code"], "weights of its own"),
-        (["--quant-delay", -1], "quant_delay"),
+        (["--quant-delay", -1], "--quant-delay is -1"),
     ],
 )
 def test_options_that_do_not_go_together_are_refused(arguments, told, folder):

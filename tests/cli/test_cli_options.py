@@ -6,9 +6,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from qatviz import __version__
-from qatviz.cli.assignments import parse_change, parse_kind
+from qatviz.cli.train_options import parse_kind
 from qatviz.errors import SettingError
-from qatviz.session.launch import NETWORK
+from qatviz.session.changes import parse_change
+from qatviz.session.request import DEFAULT_NETWORK
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -22,11 +23,11 @@ from qatviz.telemetry.record.run_record import RunRecord
         (["train", "--learning-rate", "fast"], ["--learning-rate is 'fast'", "from 0 to 100"]),
         (["train", "--momentum", "1"], ["--momentum is 1.0", "0.9999"]),
         (["train", "--freeze-ranges", "perhaps"], ["'perhaps'", "on or off"]),
-        (["train", "--steps", "-1"], ["steps is -1"]),
+        (["train", "--steps", "-1"], ["--steps is -1"]),
         (["train", "--steps", "many"], ["'many'", "--steps"]),
         (["train", "--steps", "1.5"], ["'1.5'", "--steps"]),
-        (["train", "--batch-size", "0"], ["batch_size is 0", "from 1 to"]),
-        (["train", "--seed", "-1"], ["seed is -1"]),
+        (["train", "--batch-size", "0"], ["--batch-size is 0", "from 1 to"]),
+        (["train", "--seed", "-1"], ["--seed is -1"]),
         (["train", "--threads", "-1"], ["--threads is -1"]),
         (["train", "--device", "gpu0"], ["--device is 'gpu0'", "/gpu:0"]),
         (["train", "--session-target", "host"], ["session target is 'host'", "grpc://HOST:PORT"]),
@@ -110,7 +111,7 @@ def test_the_help_of_train_tells_all_settings_and_examples():
         assert "--" + setting.name.replace("_", "-") in text
         assert setting.help.split()[0] in text
     assert "examples:" in text and "exit codes:" in text and "tflite-int8" in text
-    assert f"(default: {NETWORK})" in text
+    assert f"(default: {DEFAULT_NETWORK})" in text
 
 
 def test_the_version_is_told():

@@ -6,11 +6,12 @@ import pytest
 from cli_calls import call, write_data
 
 from qatviz.cli.parser import parse
+from qatviz.cli.train_options import request_of
 from qatviz.protocol import events
 from qatviz.protocol.commands import ApplyPreset, ChangeSettings
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.snapshots import STEP_MEASURES, StepRecord
-from qatviz.session.launch import prepare
+from qatviz.session.prepare import prepare
 from qatviz.telemetry.record.run_record import RunRecord
 
 
@@ -46,10 +47,10 @@ def run(tmp_path):
 
 def prepare_and_close(*arguments):
     """What a call would run, if the process did not end before its first step."""
-    launch = prepare(parse(["train", *map(str, arguments)]))
-    if launch.record is not None:
-        launch.record.close()
-    return launch
+    run = prepare(request_of(parse(["train", *map(str, arguments)]))).run
+    if run.record is not None:
+        run.record.close()
+    return run
 
 
 def write_steps(record, launch, first, last):
@@ -68,7 +69,7 @@ def test_the_changes_to_be_made_again_are_not_lost_when_they_are_not_reached(run
     assert first.spec.start.step == 20
     assert sorted((step, command.assignments) for step, command in first.spec.schedule) == [
         (25, (("dense1.weights.num_bits", 3),)),
-        (28, (("run.beta1", "0.5"),)),
+        (28, (("run.beta1", 0.5),)),
     ]
     for _ in range(2):
         assert_same_plan(prepare_and_close("--resume", run), first)
@@ -83,7 +84,7 @@ def test_what_is_asked_for_when_a_run_goes_on_is_kept(run):
         (20, ApplyPreset("int4")),
         (20, ChangeSettings((("run.learning_rate", 0.5),))),
     ]
-    assert first.spec.schedule[-1] == (60, ChangeSettings((("*.weights.num_bits", "2"),)))
+    assert first.spec.schedule[-1] == (60, ChangeSettings((("*.weights.num_bits", 2),)))
     assert_same_plan(prepare_and_close("--resume", run), first)
     assert prepare_and_close("--resume", run, "--steps", "inf").spec.steps is None
     assert prepare_and_close("--resume", run).spec.steps is None

@@ -8,13 +8,13 @@ import threading
 import numpy as np
 import pytest
 
-from qatviz.cli import progress
-from qatviz.cli.watch import Watch
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import StepRecord
+from qatviz.session import progress
+from qatviz.session.watch import Watch
 from qatviz.telemetry.outcome import Outcome
 
 BOOK = SettingsBook.from_preset(quantization_plan(zoo.build("mlp", (6, 6, 1), 4)), "tflite-int8")

@@ -5,10 +5,10 @@ import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import call, error_of, write_data
 
-from qatviz.app.recorded import recorded_run
 from qatviz.export.run_series import recorded_series
 from qatviz.metric import RMSE, WAYS
 from qatviz.protocol.events import Evaluated
+from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
@@ -118,7 +118,7 @@ def test_the_data_is_described(folder):
 
 
 def test_the_window_is_told_the_error_of_a_record(trained, folder):
-    prepared = recorded_run(str(folder / "run"))
+    prepared = open_recorded(str(folder / "run"))
     assert metric_in(prepared.run.history) is RMSE
     assert prepared.run.history.series("rmse.quantized").last_step.tolist() == [20, 40, 60]
     told = [happening.event for happening in prepared.happenings if isinstance(happening.event, Evaluated)]

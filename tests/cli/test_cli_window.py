@@ -3,11 +3,14 @@
 import os
 import subprocess
 import sys
+import types
 
 import pytest
 
 from qatviz.cli import main, window
 from qatviz.errors import SettingError
+from qatviz.session.changes import TimedChange
+from qatviz.session.request import NewRunRequest, OpenRequest, ResumeRequest
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 PNG = b"\x89PNG\r\n\x1a\n"
@@ -22,17 +25,14 @@ def no_display(monkeypatch):
 
 @pytest.fixture
 def opened(monkeypatch):
-    """What would be opened: calls of the application, which is not loaded."""
+    """The requests for a window; the application is not loaded."""
     calls = []
 
-    class Application:
-        def __init__(self, module):
-            self.module = module
+    def open_window(request):
+        calls.append(request)
+        return 0
 
-        def __getattr__(self, name):
-            return lambda *arguments, **options: calls.append((self.module, name, arguments, options)) or 0
-
-    monkeypatch.setattr(window, "_application", Application)
+    monkeypatch.setitem(sys.modules, "qatviz.app.main", types.SimpleNamespace(open_window=open_window))
     return calls
 
 
@@ -44,18 +44,26 @@ def test_without_a_display_a_window_is_refused_with_what_works_instead(no_displa
 
 
 @pytest.mark.parametrize("variable", ["DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM"])
-def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, monkeypatch, variable):
+def test_with_a_display_the_program_alone_opens_the_window(no_display, opened, monkeypatch, tmp_path, variable):
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     monkeypatch.setenv(variable, "x")
     assert main([]) == 0
-    assert opened == [("main", "window", ([], ""), {})]
+    assert opened == [NewRunRequest(out=opened[0].out)] and opened[0].out.endswith("-lenet")
 
 
 def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_opens(
-    no_display, opened, monkeypatch, capsys
+    no_display, opened, monkeypatch, capsys, tmp_path
 ):
+    monkeypatch.setenv("QATVIZ_RUNS", str(tmp_path))
     monkeypatch.setenv("DISPLAY", ":1")
     assert main(["window", "--network", "mlp", "--set", "5:*.weights.num_bits=3"]) == 0
-    assert opened.pop()[2] == (["--network", "mlp", "--set", "5:*.weights.num_bits=3"], "")
+    changes = (TimedChange(5, (("*.weights.num_bits", 3),)),)
+    request = opened.pop()
+    assert request == NewRunRequest(network="mlp", changes=changes, out=request.out) and request.out.endswith("-mlp")
+    assert main(["window", "--out", "here"]) == 0
+    assert opened.pop() == NewRunRequest(out="here")
+    assert main(["window", "--resume", "here"]) == 0
+    assert opened.pop() == ResumeRequest(directory="here")
     assert main(["window", "--netwrok", "mlp"]) == 2
     assert "--netwrok" in capsys.readouterr().err and opened == []
 
@@ -63,7 +71,7 @@ def test_the_window_takes_the_options_of_train_and_says_what_is_wrong_before_it_
 def test_open_names_the_directory_in_full(no_display, opened, monkeypatch):
     monkeypatch.setenv("DISPLAY", ":1")
     main(["open", "runs/a"])
-    assert opened == [("main", "window", ([], os.path.abspath("runs/a")), {})]
+    assert opened == [OpenRequest(os.path.abspath("runs/a"))]
 
 
 @pytest.mark.parametrize("text", ["", "1280", "1280x", "x800", "10x10", "99999x800", "1280*800", "-1x800"])
@@ -94,9 +102,8 @@ def run(arguments, folder, **variables):
 def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_path):
     # As the user calls it, but for the number of steps, which would take a minute.
     program = (
-        "import sys; from qatviz.cli import main, window; real = window.parse_train; "
-        "window.parse_train = lambda a: real(a + ['--steps', '12', '--network', 'mlp'] if '--out' in a else "
-        "a); sys.exit(main([]))"
+        "import sys; from dataclasses import replace; from qatviz.cli import main, train; real = train.train_request; "
+        "train.train_request = lambda request: real(replace(request, steps=12, network='mlp')); sys.exit(main([]))"
     )
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"))

@@ -63,14 +63,20 @@ def at(what, share):
     print(json.dumps({"progress": share, "what": what}), flush=True)
 at("making the integers", 0.25)
 """
-WAITS = PROGRAM + "while os.read(0, 1): pass\nsys.exit('qatviz: error: cancelled: nothing was written')"
+WAITS = (
+    PROGRAM
+    + """
+while os.read(0, 1): pass
+print(json.dumps({"error": {"kind": "Cancelled", "message": "cancelled", "field": "", "details": ""}}), flush=True)
+sys.exit(2)"""
+)
 _DEAF = "import signal; signal.signal(signal.SIGTERM, signal.SIG_IGN)"
 DEAF_WAITS, STUBBORN = _DEAF + WAITS, _DEAF + PROGRAM + "signal.pause()"
 
 
 def succeeds(record):
     """A program that ends with this record; a line that is none of ours comes before."""
-    return PROGRAM + f"print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({record!r}))"
+    return PROGRAM + f"print('a library speaks')\nat('writing', 0.98)\nprint(json.dumps({{'result': {record!r}}}))"
 
 
 def few_bits(network, book, step, options):

@@ -99,10 +99,17 @@ def test_a_run_that_has_ended_is_not_asked(exporter, run):
 # How it ends
 
 
+def failing(kind, message, details=""):
+    """A program that reports an error as :mod:`qatviz.cli.followed` does."""
+    error = {"kind": kind, "message": message, "field": "", "details": details}
+    return f"import json, sys; print(json.dumps({{'error': {error!r}}})); sys.exit('qatviz: error: ' + {message!r})"
+
+
 def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter):
     exporter.launcher.program = (
         "import json, os\nline = json.dumps(dict(progress=0.5, what='halves')).encode()\n"
-        f"os.write(1, line[:9]); os.write(1, line[9:] + b'\\n' + json.dumps({RECORD!r}).encode() + b'\\n')"
+        f"os.write(1, line[:9])\nresult = json.dumps({{'result': {RECORD!r}}}).encode()\n"
+        "os.write(1, line[9:] + b'\\n' + result + b'\\n')"
     )
     progressed = QtTest.QSignalSpy(exporter.progressed)
     assert end_of(exporter).record == RECORD and ["halves", 0.5] in [list(seen) for seen in progressed]
@@ -111,7 +118,8 @@ def test_lines_that_come_in_pieces_and_after_the_end_are_read(exporter):
 @pytest.mark.parametrize(
     "program, message, details",
     [
-        ("import sys; sys.exit('exporting ...\\nqatviz: error: conv1: 9 bits')", "conv1: 9 bits", ""),
+        (failing("ExportError", "conv1: 9 bits"), "conv1: 9 bits", ""),
+        (failing("ValueError", "ValueError: a bug", "Traceback ..."), "ValueError: a bug", "Traceback"),
         ("import sys; sys.stderr.write('noise\\n'); raise ValueError('a bug')", "ValueError: a bug", "Traceback"),
         ("raise SystemExit(7)", "ended with code 7", ""),
         ("import os; os.kill(os.getpid(), 9)", "sudden end", ""),
@@ -137,7 +145,8 @@ def test_what_is_refused_before_it_begins_is_told(exporter):
 
 def test_the_environment_is_passed_on(exporter):
     exporter.launcher.program = (
-        "import json, os; print(json.dumps({'seen': os.environ['QATVIZ_TEST'], 'path': os.environ['PATH']}))"
+        "import json, os; seen = dict(seen=os.environ['QATVIZ_TEST'], path=os.environ['PATH'])\n"
+        "print(json.dumps({'result': seen}))"
     )
     assert end_of(exporter).record == {"seen": "1", "path": os.environ["PATH"]}
 
@@ -175,7 +184,8 @@ def test_a_process_that_does_not_listen_is_killed(exporter):
 
 
 def test_what_was_written_when_it_was_cancelled_is_shown(exporter):
-    exporter.launcher.program = DEAF_WAITS.replace("sys.exit(", "print(json.dumps({'files': ['x']})); sys.exit(")
+    written = "print(json.dumps({'result': {'files': ['x']}})); sys.exit("
+    exporter.launcher.program = DEAF_WAITS.replace("sys.exit(", written)
     exporter.begin(THEN)
     reached(exporter, "making the integers")
     exporter.cancel()
@@ -224,7 +234,7 @@ def test_the_window_offers_it_once_there_is_a_run(window, monkeypatch):
 
 
 def test_the_dialog_can_be_closed_while_it_goes_on(window, app):
-    dialog = start_export(window, WAITS.replace("sys.exit(", f"print(json.dumps({RECORD!r})); sys.exit("))
+    dialog = start_export(window, WAITS.replace("sys.exit(", f"print(json.dumps({{'result': {RECORD!r}}})); sys.exit("))
     assert not dialog.isModal()
     dialog.shut.click()
     assert not dialog.isVisible()
@@ -243,7 +253,7 @@ def test_the_dialog_can_be_closed_while_it_goes_on(window, app):
 
 
 def test_a_failure_is_told_where_the_dialog_is_closed(window):
-    dialog = start_export(window, WAITS.replace("cancelled: nothing was written", "the disk is full"))
+    dialog = start_export(window, WAITS.replace("cancelled", "the disk is full"))
     dialog.close()
     dialog.exporter._process.closeWriteChannel()
     wait_for(dialog.exporter.ended)

@@ -13,11 +13,11 @@ from PyQt5 import QtCore
 
 from qatviz.app import exporting
 from qatviz.app.launching import AppLauncher
-from qatviz.app.recorded import recorded_run
 from qatviz.cli.parser import parse
 from qatviz.errors import RecordError
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import Exporter, ExportWanted
+from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
@@ -26,10 +26,10 @@ TIMEOUT_S = 100
 FOLLOWED = """
 import sys
 from qatviz.cli.followed import followed
-with followed() as progress:
+with followed() as follower:
     print("ready", flush=True)
     for step in range(10**9):
-        progress.at("waiting", step // 1000 / 10**6)
+        follower.progress.at("waiting", step // 1000 / 10**6)
 """
 
 
@@ -68,7 +68,7 @@ def directory(tmp_path_factory):
 @pytest.mark.slow
 def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_path):
     launcher = AppLauncher()
-    prepared = recorded_run(directory)
+    prepared = open_recorded(directory)
     context.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title)
     exporter = Exporter(context.model, launcher.export_command)
     dialog = ExportDialog(context, launcher, exporter)
@@ -189,5 +189,8 @@ def test_followed_work_ends_where_it_is_asked_to(ending):
         process.send_signal(ending)
     out, errors = process.communicate(timeout=TIMEOUT_S)
     assert process.returncode == 1 and b"Cancelled: cancelled: nothing was written" in errors
-    shares = [json.loads(line.decode())["progress"] for line in out.splitlines()]
+    *lines, last = [json.loads(line.decode()) for line in out.splitlines()]
+    message = "cancelled: nothing was written"
+    assert last == {"error": {"kind": "Cancelled", "message": message, "field": "", "details": ""}}
+    shares = [line["progress"] for line in lines]
     assert all(later - earlier >= 0.0049 for earlier, later in zip(shares, shares[1:]))  # not a line for every step

@@ -14,10 +14,12 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.app import looks as looks_module
 from qatviz.app.launching import AppLauncher
-from qatviz.app.looks import ModelLooks, is_data, look_at_data
+from qatviz.app.looks import ModelLooks, look_at_data
 from qatviz.errors import DataError, NetworkError, QatvizError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.looks import DataQuestion, ModelQuestion
+from qatviz.session.opening import is_data
+from qatviz.session.prepare import prepare
 
 # TensorFlow takes its time to make the files.
 pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
@@ -201,12 +203,12 @@ def test_what_is_opened_is_told_apart(tmp_path, app, folder):
     assert launcher.kind_of(str(tmp_path / "some.npz")) == "data"
     assert [launcher.kind_of(str(folder / name)) for name in ("small.h5", "small.json", "models.py")] == ["model"] * 3
     for path in (str(tmp_path / "none"), __file__.replace(".py", ".txt")):
-        with pytest.raises(QatvizError, match="neither"):
+        with pytest.raises(QatvizError, match="expected the directory of a run, a Keras model or data"):
             launcher.kind_of(path)
 
 
 def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeypatch):
-    """From the file to steps, by the arguments that the dialog makes."""
+    """From the file to steps, by the request that the dialog makes."""
     monkeypatch.setenv("HOME", str(tmp_path))
     launcher = AppLauncher()
     dialog = show(NewRunDialog(context, launcher), 1180, 740)
@@ -217,10 +219,9 @@ def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeyp
     told = []
     dialog.wanted.connect(told.append)
     dialog.accept()
-    done = subprocess.run(
-        [sys.executable, "-m", "qatviz", "train", "--json", "--quiet", *told[0].arguments()], capture_output=True
-    )
-    assert done.returncode == 0, done.stderr.decode()
-    assert b'"conv_1.weights"' in done.stdout
+    run = prepare(told[0]).run
+    run.start()
+    assert run.wait(120) and run.state == "finished" and run.step == 3
+    assert "conv_1.weights" in run.final.arrays
     launcher.wait()
     assert QtWidgets.QApplication.activeModalWidget() is None

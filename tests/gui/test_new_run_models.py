@@ -6,12 +6,12 @@ import pytest
 from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, look_of, wait_until
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.cli.parser import parse
 from qatviz.errors import NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit
-from qatviz.gui.model.new_run import NewRun, is_model_path, names_model, network_problem, stem_of
+from qatviz.gui.model.new_run import problems_of
 from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
+from qatviz.session.request import NewRunRequest, is_model_path, names_model, stem_of
 
 LENET = zoo.build("lenet", (28, 28, 1), 10)
 CODE = "layer 'risky' (Lambda): it holds Python code"
@@ -30,7 +30,7 @@ def open_sized(question):
 
 def arched(question):
     if question.weights == "/m/other.h5":
-        raise NetworkError("the weights are of 5 layers; the model has 4")
+        raise NetworkError("it has 5 layers; the model has 4", "model_weights")
     return ModelLook(LENET, question.weights is not None)
 
 
@@ -93,14 +93,7 @@ def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog
     told = []
     dialog.wanted.connect(told.append)
     dialog.accept()
-    options = parse(["train", *told[0].arguments()])
-    assert (options.model, options.network, options.allow_code, options.from_scratch, options.quant_delay) == (
-        "/m/good.h5",
-        None,
-        False,
-        False,
-        None,
-    )
+    assert told[0] == NewRunRequest(network=None, model="/m/good.h5", out=told[0].out)
     assert os.path.basename(told[0].out).startswith("good-")
 
 
@@ -111,10 +104,9 @@ def test_the_way_to_begin_is_asked_for_models_only(dialog):
     assert dialog.form.fields["from_scratch"].isVisible() and not dialog.form.fields["weights"].isVisible()
     dialog.form.from_scratch.setCurrentIndex(1)
     dialog.form.numbers["quant_delay"].box.set_value(300)
-    options = parse(["train", *dialog.new_run.arguments()])
-    assert options.from_scratch and options.quant_delay == 300
+    assert dialog.request.from_scratch and dialog.request.quant_delay == 300
     dialog.form.network.set_text("lenet")
-    assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.new_run.from_scratch
+    assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.request.from_scratch
 
 
 def test_an_architecture_takes_weights_from_another_file(dialog, looks):
@@ -124,10 +116,10 @@ def test_an_architecture_takes_weights_from_another_file(dialog, looks):
     dialog.form.weights.choose("/m/weights.h5")
     wait_until(lambda: dialog.model is not None and dialog.model.has_weights)
     assert dialog.form.fields["from_scratch"].isVisible() and dialog.problems() == {}
-    assert parse(["train", *dialog.new_run.arguments()]).model_weights == "/m/weights.h5"
+    assert dialog.request.model_weights == "/m/weights.h5"
     dialog.form.weights.choose("/m/other.h5")
     wait_until(lambda: dialog._model_problem)
-    assert dialog.problems() == {"weights": "the weights are of 5 layers; the model has 4"}
+    assert dialog.problems() == {"weights": "it has 5 layers; the model has 4"}
     assert not dialog.start.isEnabled()
 
 
@@ -176,13 +168,13 @@ def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
     assert consent.defaultButton() is consent.button(QtWidgets.QMessageBox.No)
     assert not dialog.start.isEnabled() and CODE in dialog.problems()["network"] and rows(dialog) == []
     QtTest.QTest.mouseClick(consent.button(QtWidgets.QMessageBox.No), QtCore.Qt.LeftButton)
-    assert not dialog.start.isEnabled() and not dialog.new_run.allow_code
+    assert not dialog.start.isEnabled() and not dialog.request.allow_code
     assert not any(question.allow_code for question in looks.asked if isinstance(question, ModelQuestion))
     QtTest.QTest.mouseClick(dialog.form.network.allow, QtCore.Qt.LeftButton)
     QtTest.QTest.mouseClick(dialog.consent.button(QtWidgets.QMessageBox.Yes), QtCore.Qt.LeftButton)
     wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
     assert dialog.start.isEnabled() and not dialog.form.network.allow.isVisible()
-    assert parse(["train", *dialog.new_run.arguments()]).allow_code
+    assert dialog.request.allow_code
 
 
 @pytest.mark.parametrize("key", [QtCore.Qt.Key_Return, QtCore.Qt.Key_Escape])
@@ -191,7 +183,7 @@ def test_enter_and_escape_mean_no(dialog, key):
     wait_until(lambda: dialog.consent is not None)
     assert QtTest.QTest.qWaitForWindowActive(dialog.consent)
     QtTest.QTest.keyClick(dialog.consent, key)
-    assert not dialog.new_run.allow_code and not dialog.start.isEnabled()
+    assert not dialog.request.allow_code and not dialog.start.isEnabled()
 
 
 def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, show):
@@ -200,9 +192,9 @@ def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, sho
     dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
     wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
     dialog.form.network.set_text("/m/good.h5")
-    assert not dialog.new_run.allow_code
+    assert not dialog.request.allow_code
     dialog.form.network.set_text("/m/coded.h5")
-    assert not dialog.new_run.allow_code
+    assert not dialog.request.allow_code
     dialog._ask_model()
     wait_until(lambda: dialog.model is not None)
     dialog._ask_consent()
@@ -213,7 +205,7 @@ def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, sho
     again = show(NewRunDialog(context, looks), 1180, 740)
     settled(again)
     assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now
-    assert not again.new_run.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
+    assert not again.request.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
     again.reject()
     assert "allow" not in " ".join(context.settings.allKeys())
 
@@ -273,7 +265,7 @@ def test_the_task_is_asked_of_the_data(dialog, looks):
     dialog._data_delay.timeout.emit()
     wait_until(lambda: dialog.data is not None and dialog.data.is_regression)
     assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")
-    assert "3 targets" in note(dialog, "data") and parse(["train", *dialog.new_run.arguments()]).task == "regression"
+    assert "3 targets" in note(dialog, "data") and dialog.request.task == "regression"
 
 
 # What fits
@@ -309,15 +301,10 @@ def test_what_fits_and_what_does_not():
 )
 def test_names_and_paths(text, is_model, stem):
     assert names_model(text) == is_model and stem_of(text) == stem
-    assert (network_problem(text) == "") == (is_model or text in zoo.NETWORKS)
+    request = NewRunRequest(network=None, model=text) if is_model else NewRunRequest(network=text)
+    assert (problems_of(request) == {}) == (is_model or text in zoo.NETWORKS)
 
 
 def test_a_script_without_a_function_is_refused_with_what_is_missing():
-    assert "make.py:FUNCTION" in NewRun(network="/a/make.py").problems()["network"]
+    assert "make.py:FUNCTION" in problems_of(NewRunRequest(network=None, model="/a/make.py"))["network"]
     assert is_model_path("/a/make.py") and is_model_path("x.H5") and not is_model_path("/a/x.npz")
-
-
-def test_a_path_that_begins_with_a_dash_or_a_tilde_is_a_path(monkeypatch):
-    monkeypatch.setenv("HOME", "/home/me")
-    options = parse(["train", *NewRun(network="~/-x.h5", weights=None, data="--odd.npz", out="-o").arguments()])
-    assert (options.model, options.data, options.out) == ("/home/me/-x.h5", "--odd.npz", "-o")

@@ -8,12 +8,14 @@ from staging import StagedRun
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
 from qatviz.errors import QatvizError
-from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.widgets.theme import DARK, Theme
 from qatviz.gui.window import actions
 from qatviz.gui.window.main_window import MainWindow
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.session.prepared import Prepared
+from qatviz.session.request import ForkRequest, NewRunRequest, OpenRequest, ResumeRequest
 
 
 class StagedLauncher(Launcher):
@@ -21,13 +23,10 @@ class StagedLauncher(Launcher):
 
     def __init__(self):
         super().__init__()
-        self.begun, self.shown, self.kinds, self.names = [], [], {}, ["start", "step-00000003"]
+        self.begun, self.kinds, self.names = [], {}, ["start", "step-00000003"]
 
-    def begin(self, arguments, new_window=False):
-        self.begun.append((list(arguments), new_window))
-
-    def show_record(self, directory):
-        self.shown.append(directory)
+    def begin(self, request, new_window=False):
+        self.begun.append((request, new_window))
 
     def kind_of(self, path):
         if path not in self.kinds:
@@ -194,7 +193,7 @@ def test_a_failure_is_a_message_with_its_traceback_and_the_window_lives_on(stage
     window.banner._more.click()
     assert "Traceback" in shown[0][1]
     window.banner._do.click()
-    assert window.launcher.begun == [(["--resume", "/runs/a"], False)]
+    assert window.launcher.begun == [(ResumeRequest(directory="/runs/a"), False)]
     assert not window.named["pause"].isEnabled()
     draw(window, app)
 
@@ -211,7 +210,7 @@ def test_a_finished_run_can_be_trained_on(staged_window):
     run.end(events.Finished(3))
     advance(0)
     window.banner._do.click()
-    assert window.launcher.begun == [(["--resume", "/runs/a", "--steps", "2003"], False)]
+    assert window.launcher.begun == [(ResumeRequest(directory="/runs/a", steps=2003), False)]
     assert window.named["resume"].isEnabled()
 
 
@@ -239,7 +238,9 @@ def test_a_fork_opens_a_window_of_its_own(staged_window, monkeypatch):
     window, _, _ = staged_window
     monkeypatch.setattr(QtWidgets.QInputDialog, "getItem", lambda *_, **__: ("step-00000003", True))
     window.named["fork"].trigger()
-    assert window.launcher.begun == [(["--fork", "/runs/a@step-00000003", "--out", "/nowhere/lenet"], True)]
+    assert window.launcher.begun == [
+        (ForkRequest(directory="/runs/a", checkpoint="step-00000003", out="/nowhere/lenet"), True)
+    ]
     wanted = []
     window.window_wanted.connect(wanted.append)
     prepared = prepared_of(StagedRun())
@@ -262,7 +263,9 @@ def test_what_is_dropped_on_the_window_is_opened_as_what_it_is(staged_window, mo
         window.dropEvent(
             QtGui.QDropEvent(QtCore.QPointF(place), action, mime, QtCore.Qt.LeftButton, QtCore.Qt.NoModifier)
         )
-    assert proposed == [("/data/x.npz", ""), ("", "/m/mine.h5")] and window.launcher.shown == ["/runs/c"]
+    assert proposed == [("/data/x.npz", ""), ("", "/m/mine.h5")] and window.launcher.begun == [
+        (OpenRequest("/runs/c"), False)
+    ]
     assert "/tmp/song.mp3: neither a run nor a data set" in window.banner.text.text()
 
 
@@ -311,8 +314,8 @@ def test_the_launcher_says_what_it_does_until_it_is_done(app):
     launcher, said, failed = AppLauncher(), [], []
     launcher.busy.connect(said.append)
     launcher.failed.connect(lambda *what: failed.append(what))
-    launcher.begin(["--network", "no_such_network"])
-    launcher.show_record("/no/such/directory")
+    launcher.begin(NewRunRequest(network="no_such_network"))
+    launcher.begin(OpenRequest("/no/such/directory"))
     launcher.wait()
     app.processEvents()
     assert said[:2] == [PREPARING, READING] and said[-1] == "" and len(said) == 4 and len(failed) == 2

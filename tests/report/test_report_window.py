@@ -11,12 +11,13 @@ from report_cases import Page, recorded
 from staging import StagedRun
 
 from qatviz.app.launching import AppLauncher
-from qatviz.app.report import report_job
 from qatviz.errors import ExportError
-from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import RunModel
 from qatviz.gui.widgets.theme import Theme
 from qatviz.gui.window.main_window import MainWindow
+from qatviz.session.prepared import Prepared
+from qatviz.session.report import report_job
 
 TIMEOUT_S = 60.0
 

@@ -17,10 +17,10 @@ import sys
 import numpy as np
 import pytest
 
-from qatviz.app.recorded import recorded_run
-from qatviz.cli.parser import parse
 from qatviz.errors import QatvizError, RecordError
-from qatviz.session.launch import prepare
+from qatviz.session.recorded import open_recorded
+from qatviz.session.request import ResumeRequest
+from qatviz.session.resume import resume as resume_run
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record import schema
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles
@@ -69,7 +69,7 @@ def run(original, tmp_path):
 
 def look(directory):
     """All that is done with a run directory before a step is taken."""
-    recorded_run(str(directory))
+    open_recorded(str(directory))
     reader = RunRecord.read(directory)
     read_outcome(reader).to_dict()
     reader.list_checkpoints()
@@ -77,8 +77,7 @@ def look(directory):
 
 
 def resume(directory):
-    launch = prepare(parse(["train", "--resume", str(directory), "--quiet"]))
-    launch.record.close()
+    resume_run(ResumeRequest(directory=str(directory))).run.record.close()
 
 
 def is_refused(act, directory):
@@ -329,9 +328,9 @@ def test_what_a_record_says_of_code_in_its_model_is_not_believed(run):
                 body,
             ),
         )
-    launch = prepare(parse(["train", "--resume", str(run), "--quiet"]))
-    launch.record.close()
-    assert launch.spec.keras.has_code
+    resumed = resume_run(ResumeRequest(directory=str(run))).run
+    resumed.record.close()
+    assert resumed.spec.keras.has_code
 
 
 def test_headers_of_other_files_are_no_record(original, run):

@@ -1,6 +1,6 @@
 """A check that takes a while, on a worker thread; only the answer to the newest question is heard."""
 
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from PyQt5 import QtCore
 
@@ -18,8 +18,8 @@ class CheckWorker(QtCore.QObject):
 
     #: The question, and the answer to it.
     answered = QtCore.pyqtSignal(object, object)
-    #: The question, and what is wrong with it, in a sentence.
-    failed = QtCore.pyqtSignal(object, str)
+    #: The question, and the QatvizError that it led to.
+    failed = QtCore.pyqtSignal(object, object)
 
     def __init__(self, check: Callable[[Any], Any], parent: QtCore.QObject = None):
         super().__init__(parent)
@@ -44,18 +44,18 @@ class CheckWorker(QtCore.QObject):
             self._newest.is_wanted = False
             self._newest = None
 
-    def _on_done(self, told: Any, question: Any, answer: Any, problem: str) -> None:
+    def _on_done(self, told: Any, question: Any, answer: Any, problem: Optional[QatvizError]) -> None:
         if told is not self._newest:
             return
         self._newest = None
-        if problem:
+        if problem is not None:
             self.failed.emit(question, problem)
         else:
             self.answered.emit(question, answer)
 
 
 class _Told(QtCore.QObject):
-    done = QtCore.pyqtSignal(object, object, object, str)
+    done = QtCore.pyqtSignal(object, object, object, object)
     is_wanted = True
 
 
@@ -68,11 +68,12 @@ class _Task(QtCore.QRunnable):
     def run(self) -> None:
         if not self.told.is_wanted:  # asked anew before its turn came
             return
-        answer, problem = None, ""
+        answer: Any = None
+        problem: Optional[QatvizError] = None
         try:
             answer = self._check(self._question)
         except QatvizError as error:
-            problem = str(error)
+            problem = error
         except Exception as error:  # a bug, or a file that no loader foresaw: to be read by the user
-            problem = f"{type(error).__name__}: {error}"
+            problem = QatvizError(f"{type(error).__name__}: {error}")
         self.told.done.emit(self.told, self._question, answer, problem)

@@ -12,8 +12,6 @@ from qatviz.protocol.commands import SaveCheckpoint
 
 #: A process that was asked to end is ended after so long (ms); so is one whose window closes.
 PATIENCE_MS, CLOSING_MS = 4000, 500
-#: What the program says went wrong begins so.
-_PROGRAM = "qatviz: error: "
 
 
 class ExportWanted(NamedTuple):
@@ -93,6 +91,7 @@ class Exporter(QtCore.QObject):
         self._cancelled = False
         self._lines, self._errors = b"", b""
         self._record: Optional[Dict[str, Any]] = None
+        self._error: Optional[Dict[str, str]] = None
         self._patience = QtCore.QTimer(self, singleShot=True, interval=PATIENCE_MS)
         self._patience.timeout.connect(self._kill)
         model.happened.connect(self._on_event)
@@ -105,7 +104,7 @@ class Exporter(QtCore.QObject):
     def begin(self, wanted: ExportWanted) -> None:
         """Begin; ``ended`` follows, whatever comes of it. Not while there is another."""
         self.wanted, self._cancelled = wanted, False
-        self._lines, self._errors, self._record = b"", b"", None
+        self._lines, self._errors, self._record, self._error = b"", b"", None, None
         if wanted.checkpoint:
             self._start(wanted)
             return
@@ -205,8 +204,12 @@ class Exporter(QtCore.QObject):
         if isinstance(said, dict) and "progress" in said:
             if not self._cancelled:
                 self._tell(str(said.get("what", "")), float(said["progress"]))
-        elif isinstance(said, dict):
-            self._record = said
+        elif isinstance(said, dict) and "result" in said:
+            self._record = said["result"]
+        elif isinstance(said, dict) and "error" in said:
+            self._error = said["error"]
+        else:
+            self._errors += line + b"\n"
 
     def _on_errors(self) -> None:
         self._errors += bytes(self._process.readAllStandardError())
@@ -224,9 +227,8 @@ class Exporter(QtCore.QObject):
             self._end()
         else:
             text = self._errors.decode("utf-8", "replace").strip()
-            own = [line for line in text.splitlines() if line.startswith(_PROGRAM)]
-            if own:  # worded for the user
-                self._end(message=" ".join(line[len(_PROGRAM) :] for line in own))
+            if self._error is not None:
+                self._end(message=self._error["message"], details=self._error["details"])
             elif status == QtCore.QProcess.NormalExit:
                 last = text.rpartition("\n")[2]
                 self._end(message=last or f"The export ended with code {code}", details=text)

@@ -1,46 +1,22 @@
 """How the window gets runs: it asks, and what was asked for is prepared elsewhere (files are read, nothing blocks)."""
 
-from typing import Any, List, NamedTuple, Sequence, Tuple
+from typing import Any, List, Sequence, Tuple
 
 from PyQt5 import QtCore
 
 from qatviz.gui.model.exporting import Command, ExportWanted
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
-from qatviz.gui.model.run_model import Happening, RunModel
-from qatviz.network.graph import Network
+from qatviz.gui.model.run_model import RunModel
 from qatviz.presentation.previews import DataLook
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import Snapshot
+from qatviz.session.request import RunRequest
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
-
-
-class Prepared(NamedTuple):
-    """A run to be shown.
-
-    Attributes
-    ----------
-    run : object
-        The handle; not started, or one that only holds what a record tells.
-    directory : str
-        Where it is recorded; empty if it is not.
-    happenings, snapshots
-        What is known of it from before.
-    """
-
-    run: Any
-    network: Network
-    book: SettingsBook
-    title: str
-    batches_per_epoch: float
-    directory: str = ""
-    happenings: Tuple[Happening, ...] = ()
-    snapshots: Tuple[Snapshot, ...] = ()
 
 
 class Launcher(QtCore.QObject):
     """Prepares runs in the background. The application implements it; here nothing knows TensorFlow."""
 
-    #: (Prepared, whether it opens a window of its own)
+    #: A :class:`qatviz.session.prepared.Prepared`, and whether it opens a window of its own.
     prepared = QtCore.pyqtSignal(object, bool)
     #: What is being done in the background ("Preparing the run…"); empty when nothing is.
     busy = QtCore.pyqtSignal(str)
@@ -51,12 +27,8 @@ class Launcher(QtCore.QObject):
     #: Where a report was written.
     report_written = QtCore.pyqtSignal(str)
 
-    def begin(self, arguments: Sequence[str], new_window: bool = False) -> None:
-        """Prepare the run that ``qatviz train ARGUMENTS`` would train."""
-        raise NotImplementedError
-
-    def show_record(self, directory: str) -> None:
-        """Prepare to show what is recorded in ``directory``, without going on."""
+    def begin(self, request: RunRequest, new_window: bool = False) -> None:
+        """Prepare what ``request`` asks for, in the background; ``prepared`` or ``failed`` follows."""
         raise NotImplementedError
 
     def kind_of(self, path: str) -> str:

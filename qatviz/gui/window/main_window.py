@@ -9,7 +9,7 @@ from qatviz.gui.model.bridge import Bridge
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Frames
-from qatviz.gui.model.launcher import Launcher, Prepared
+from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.recent import Recent
 from qatviz.gui.model.run_model import GOING, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.events.panel import EventsPanel
@@ -30,6 +30,7 @@ from qatviz.gui.window.status import StatusBar
 from qatviz.gui.window.window_actions import WindowActions
 from qatviz.protocol import events
 from qatviz.protocol.commands import Evaluate
+from qatviz.session.prepared import Prepared
 
 PANELS = (
     QuantizationPanel,
@@ -111,6 +112,9 @@ class MainWindow(QtWidgets.QMainWindow):
                 prepared.run.send(Evaluate())
         if prepared.directory:
             self.recent.add(prepared.directory)
+        warnings = [notice.text for notice in prepared.notices if notice.is_warning]
+        if warnings:
+            self.banner.say("\n".join(warnings), WARNING)
         self._on_state()
 
     def show_failure(self, text: str, details: str = "") -> None:

@@ -12,6 +12,7 @@ from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.figures.figure import FigureError, save_csv, save_png
 from qatviz.gui.window import actions as a
 from qatviz.protocol import commands as c
+from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.settings import QUANTIZER_SETTINGS
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ class WindowActions:
             dialog.open_data(data)
         if model:
             dialog.open_model(model)
-        dialog.wanted.connect(lambda wanted: window.launcher.begin(wanted.arguments()))
+        dialog.wanted.connect(lambda request: window.launcher.begin(request))
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.open()
 
@@ -73,7 +74,7 @@ class WindowActions:
             return
         self._window.recent.add(path)
         if kind == "run":
-            self._window.launcher.show_record(path)
+            self._window.launcher.begin(OpenRequest(path))
         elif kind == "model":
             self.new_run(model=path)
         else:
@@ -170,12 +171,12 @@ class WindowActions:
         self._send(c.Redo())
 
     def resume(self) -> None:
-        self._window.launcher.begin(["--resume", self._window.prepared.directory])
+        self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory))
 
     def train_on(self) -> None:
         """Go on with a run whose steps are all done."""
         steps = self._window.model.step + MORE_STEPS
-        self._window.launcher.begin(["--resume", self._window.prepared.directory, "--steps", str(steps)])
+        self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory, steps=steps))
 
     def fork(self) -> None:
         """Choose a checkpoint; a second run from there opens in a window of its own."""
@@ -194,7 +195,7 @@ class WindowActions:
         )
         if accepted:
             out = window.launcher.new_directory(window.model.network.name)
-            window.launcher.begin(["--fork", f"{directory}@{name}", "--out", out], True)
+            window.launcher.begin(ForkRequest(directory=directory, checkpoint=name, out=out), True)
 
     # The window
 

@@ -14,6 +14,8 @@ from qatviz.network.keras_import.hdf5 import KerasHdf5, StoredLayers, read_hdf5
 from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.weights import assign_weights
 
+#: Errors about the file with the weights of an architecture name this field.
+WEIGHTS_FIELD = "model_weights"
 _HDF5 = b"\x89HDF\r\n\x1a\n"
 _ZIP = b"PK\x03\x04"
 _CODE_LAYERS = ("Lambda",)
@@ -53,7 +55,7 @@ def load_model_file(
     try:
         return _load(path, weights_path, allow_code, input_shape)
     except QatvizError as error:
-        raise type(error)(f"model file {path!r}: {error}") from error
+        raise type(error)(f"model file {path!r}: {error}", error.field) from error
     # A damaged file makes the libraries that read it raise almost any exception.
     except Exception as error:
         raise NetworkError(f"model file {path!r}: cannot be read ({type(error).__name__}: {error})") from error
@@ -63,7 +65,8 @@ def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape:
     if _first_bytes(path).startswith(_HDF5):
         if weights_path is not None:
             raise NetworkError(
-                "it is a whole model, which includes weights; allowed: a weights file only with a JSON file"
+                "it is a whole model, which includes weights; allowed: a weights file only with a JSON file",
+                WEIGHTS_FIELD,
             )
         whole = read_hdf5(path)
         if whole.config is None or whole.layers is None:
@@ -106,7 +109,7 @@ def _naming_weights_file(path: Optional[str]) -> Iterator[None]:
     except NetworkError as error:
         if path is None:
             raise
-        raise type(error)(f"weights file {path!r}: {error}") from error
+        raise type(error)(f"weights file {path!r}: {error}", WEIGHTS_FIELD) from error
 
 
 def _first_bytes(path: str) -> bytes:

@@ -234,8 +234,8 @@ class ExportForm(QtWidgets.QWidget):
         self._state = (question[1], *answer)
         self._look()
 
-    def _on_failed(self, question: Tuple[str, str], problem: str) -> None:
-        self._moment_problem, self._seen = problem, None
+    def _on_failed(self, question: Tuple[str, str], problem: QatvizError) -> None:
+        self._moment_problem, self._seen = str(problem), None
         self._say_moment()
         self._look()
 

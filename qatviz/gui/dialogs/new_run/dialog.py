@@ -5,6 +5,7 @@ from typing import Dict, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
+from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.check_worker import CheckWorker
 from qatviz.gui.dialogs.new_run.consent import ConsentDialog
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
@@ -14,13 +15,14 @@ from qatviz.gui.dialogs.path_field import dropped_path
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit, shown_zoo_network, zoo_problem
-from qatviz.gui.model.new_run import NewRun, is_model_path, network_problem
+from qatviz.gui.model.new_run import field_of, problems_of
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
 from qatviz.presentation.previews import DataLook
 from qatviz.presets import PRESETS
+from qatviz.session.request import NewRunRequest, is_model_path
 
 #: Files are looked at when nothing else is typed for so long (ms).
 CHECK_DELAY_MS = 400
@@ -28,7 +30,7 @@ _READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
 
 
 class NewRunDialog(QtWidgets.QDialog):
-    """Asks for a :class:`qatviz.gui.model.new_run.NewRun`.
+    """Asks for a :class:`qatviz.session.request.NewRunRequest`.
 
     Parameters
     ----------
@@ -44,7 +46,7 @@ class NewRunDialog(QtWidgets.QDialog):
         What is known of the user's own model; None: nothing yet, or the network is one of the zoo.
     """
 
-    #: The user wants this run.
+    #: The request that was accepted.
     wanted = QtCore.pyqtSignal(object)
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -57,7 +59,8 @@ class NewRunDialog(QtWidgets.QDialog):
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
         self._asks_consent = False  # a model was chosen as a whole, so a question is no surprise
-        self._data_problem = self._model_problem = ""
+        self._data_problem: Optional[QatvizError] = None
+        self._model_problem: Optional[QatvizError] = None
         self._model_question: Optional[ModelQuestion] = None
         self._data_worker = CheckWorker(launcher.check_data, self)
         self._model_worker = CheckWorker(launcher.check_model, self)
@@ -117,12 +120,12 @@ class NewRunDialog(QtWidgets.QDialog):
     # What is asked for
 
     @property
-    def new_run(self) -> NewRun:
-        """What the fields say, and what was found out about the model."""
-        wanted = self.form.new_run
-        if not wanted.is_model:
+    def request(self) -> NewRunRequest:
+        """What the fields ask for, with the user's consent to run a model's code."""
+        wanted = self.form.request
+        if wanted.model is None:
             return wanted
-        return replace(wanted, allow_code=self._allowed == wanted.network)
+        return replace(wanted, allow_code=self._allowed == wanted.model)
 
     def open_model(self, path: str) -> None:
         """Begin with this file as the model."""
@@ -138,23 +141,27 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _look(self) -> None:
         """Show what is known, and say under each field what is wrong with it."""
-        wanted = self.form.new_run
-        problems = dict(wanted.problems(), **self.form.refused)
+        wanted = self.form.request
+        problems = dict(problems_of(wanted), **self.form.refused)
         notes = {"preset": PRESETS[wanted.preset].description, "data": self._data_note()}
-        network = self._show_model(wanted, problems, notes) if wanted.is_model else self._show_zoo(wanted, problems)
+        network = (
+            self._show_model(wanted, problems, notes) if wanted.model is not None else self._show_zoo(wanted, problems)
+        )
         if network is not None and self.data is not None:
             unfit = misfit(network, self.data)
             if unfit:
                 problems.setdefault("network", unfit)
-            elif wanted.is_model:
+            elif wanted.model is not None:
                 notes["network"] = "fits the data"
-        if self._data_problem:
-            problems.setdefault("data", self._data_problem)
+        if self._data_problem is not None:
+            problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
         self.form.say(problems, notes)
-        self.form.network.allow.setVisible(wanted.is_model and self.model is not None and self.model.network is None)
-        self.start.setEnabled(not problems and not (wanted.is_model and self.model is None))
+        self.form.network.allow.setVisible(
+            wanted.model is not None and self.model is not None and self.model.network is None
+        )
+        self.start.setEnabled(not problems and not (wanted.model is not None and self.model is None))
 
-    def _show_zoo(self, wanted: NewRun, problems: Dict[str, str]) -> Optional[Network]:
+    def _show_zoo(self, wanted: NewRunRequest, problems: Dict[str, str]) -> Optional[Network]:
         """Show a network of the zoo, built for the data."""
         if wanted.network not in zoo.NETWORKS:
             self.network_preview.show_network(None, "")
@@ -169,15 +176,14 @@ class NewRunDialog(QtWidgets.QDialog):
         self.network_preview.show_network(network, about, (), self.data is not None)
         return network
 
-    def _show_model(self, wanted: NewRun, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
+    def _show_model(self, wanted: NewRunRequest, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
         """Show the user's own model, or why there is nothing to be shown of it."""
-        if self._model_problem:
-            about_weights = wanted.weights and "weights" in self._model_problem
-            problems.setdefault("weights" if about_weights else "network", self._model_problem)
+        if self._model_problem is not None:
+            problems.setdefault(field_of(self._model_problem.field), str(self._model_problem))
             self.network_preview.show_network(None, "")
             return None
         if self.model is None:
-            notes["network"] = "" if network_problem(wanted.network) else _READING_MODEL
+            notes["network"] = "" if "network" in problems else _READING_MODEL
             self.network_preview.show_network(None, notes["network"])
             return None
         if self.model.network is None:
@@ -203,14 +209,14 @@ class NewRunDialog(QtWidgets.QDialog):
     # The data
 
     def _on_data_changed(self) -> None:
-        self.data, self._data_problem = None, ""
+        self.data, self._data_problem = None, None
         self._data_worker.forget()
         self._data_delay.start()
         self.data_preview.show_look(None, _READING_DATA)
 
     def _ask_data(self) -> None:
         self._data_delay.stop()
-        wanted = self.form.new_run
+        wanted = self.form.request
         if wanted.data:
             self.data_preview.show_look(None, _READING_DATA)
             self._data_worker.ask(DataQuestion(wanted.data, wanted.task))
@@ -219,11 +225,13 @@ class NewRunDialog(QtWidgets.QDialog):
         self.data = data
         self.data_preview.show_look(data, "")
         # A model that leaves the size of its examples open takes that of the data.
-        if self._model_problem or (self.model is not None and self.model.used_shape not in (None, data.input_shape)):
+        if self._model_problem is not None or (
+            self.model is not None and self.model.used_shape not in (None, data.input_shape)
+        ):
             self._ask_model()
         self._look()
 
-    def _on_data_failed(self, question: DataQuestion, problem: str) -> None:
+    def _on_data_failed(self, question: DataQuestion, problem: QatvizError) -> None:
         self._data_problem = problem
         self.data_preview.show_look(None, "There is nothing to show: the data cannot be used.")
         self._look()
@@ -235,7 +243,7 @@ class NewRunDialog(QtWidgets.QDialog):
             self._allowed = ""
         self._asks_consent = False
         self._forget_model()
-        if self.form.new_run.is_model:
+        if self.form.request.model is not None:
             self._model_delay.start()
 
     def _on_model_chosen(self, path: str) -> None:
@@ -244,7 +252,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self._look()
 
     def _forget_model(self) -> None:
-        self.model, self._model_problem = None, ""
+        self.model, self._model_problem = None, None
         if self._model_worker.is_busy:
             self._launcher.end_checks()  # a model's own code may take for ever
         self._model_worker.forget()
@@ -252,11 +260,11 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _ask_model(self) -> None:
         self._forget_model()
-        wanted = self.form.new_run
-        if wanted.is_model and not network_problem(wanted.network):
+        wanted = self.form.request
+        if wanted.model is not None and "network" not in problems_of(wanted):
             shape = self.data.input_shape if self.data is not None else None
-            is_allowed = self._allowed == wanted.network
-            self._model_worker.ask(ModelQuestion(wanted.network, wanted.weights, is_allowed, shape))
+            is_allowed = self._allowed == wanted.model
+            self._model_worker.ask(ModelQuestion(wanted.model, wanted.model_weights, is_allowed, shape))
 
     def _on_model(self, question: ModelQuestion, model: ModelLook) -> None:
         self.model = model
@@ -264,7 +272,7 @@ class NewRunDialog(QtWidgets.QDialog):
         if model.network is None and self._asks_consent:
             self._ask_consent()
 
-    def _on_model_failed(self, question: ModelQuestion, problem: str) -> None:
+    def _on_model_failed(self, question: ModelQuestion, problem: QatvizError) -> None:
         self._model_problem = problem
         if question.data_shape is None and self.data is not None:  # which came meanwhile, and may help
             self._ask_model()
@@ -297,11 +305,11 @@ class NewRunDialog(QtWidgets.QDialog):
     # The end
 
     def accept(self) -> None:
-        self.form.take_texts()
+        self.form.commit_texts()
         self._look()
         if not self.start.isEnabled():
             return
-        wanted = self.new_run
+        wanted = self.request
         self.form.remember()
         self._forget()
         super().accept()

@@ -8,47 +8,23 @@ from qatviz.errors import SettingError
 from qatviz.gui.dialogs.fields import ComboBox, Field, OutField, StepsField
 from qatviz.gui.dialogs.path_field import DataField, ModelField, WeightsField
 from qatviz.gui.model.context import Context
-from qatviz.gui.model.new_run import (
-    BATCH_SIZE,
-    LEARNING_RATE,
-    OPTIMIZERS,
-    QUANT_DELAY,
-    SEED,
-    STEPS,
-    NewRun,
-    names_model,
-    stem_of,
-)
+from qatviz.gui.model.new_run import BATCH_SIZE, LABELS, LEARNING_RATE, QUANT_DELAY, SEED, STEPS
 from qatviz.gui.widgets.controls.editors import NumberEditor
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.network import zoo
 from qatviz.presets import PRESETS
-from qatviz.settings import START_SETTINGS, Setting
+from qatviz.session.request import NO_LIMIT, NewRunRequest, names_model, stem_of
+from qatviz.settings import OPTIMIZERS, START_SETTINGS, RunSettings, Setting
 
 _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SEED, "quant_delay": QUANT_DELAY}
-_LABELS = {
-    "network": "Network",
-    "weights": "Weights",
-    "from_scratch": "Start from",
-    "data": "Data",
-    "task": "Task",
-    "preset": "Preset",
-    "quant_delay": QUANT_DELAY.label,
-    "optimizer": START_SETTINGS["optimizer"].label,
-    "learning_rate": LEARNING_RATE.label,
-    "batch_size": BATCH_SIZE.label,
-    "seed": SEED.label,
-    "steps": STEPS.label,
-    "out": "Record",
-}
 #: Files of this ending hold no weights.
 _ARCHITECTURE = ".json"
-_FROM_DATA = "As the data says"
+_FROM_DATA = "Auto-detect"
 _TRAINED, _RANDOM = "The model's weights", "Random weights (from scratch)"
 
 
 class NewRunForm(QtWidgets.QWidget):
-    """Says what is asked for (:attr:`new_run`); under each field there is room for what is wrong with it."""
+    """Asks for a new run (:attr:`request`); an error is shown under the field that it is about."""
 
     #: A field has another value.
     changed = QtCore.pyqtSignal()
@@ -92,13 +68,13 @@ class NewRunForm(QtWidgets.QWidget):
         self.optimizer.setToolTip(START_SETTINGS["optimizer"].help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
         self.steps, self.out = StepsField(), OutField(self._settings)
-        widgets = dict(self.numbers, **{name: getattr(self, name) for name in _LABELS if name not in self.numbers})
-        self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in _LABELS}
+        widgets = dict(self.numbers, **{name: getattr(self, name) for name in LABELS if name not in self.numbers})
+        self.fields: Dict[str, Field] = {name: Field(widgets[name], self._theme) for name in LABELS}
         for name, editor in self.numbers.items():
-            editor.name_parts(_LABELS[name], _NUMBERS[name].help)
+            editor.name_parts(LABELS[name], _NUMBERS[name].help)
             editor.setToolTip(f"{_NUMBERS[name].help}\nAllowed: {_NUMBERS[name].allowed()}")
         for name in ("from_scratch", "task", "preset", "optimizer"):
-            widgets[name].setAccessibleName(_LABELS[name])
+            widgets[name].setAccessibleName(LABELS[name])
 
     def _layout(self) -> None:
         grid = QtWidgets.QGridLayout(self)  # a form layout leaves a gap for rows that are hidden
@@ -107,7 +83,7 @@ class NewRunForm(QtWidgets.QWidget):
         line = self.preset.sizeHint().height()
         self._labels = {}
         for row, (name, field) in enumerate(self.fields.items()):
-            label = QtWidgets.QLabel(_LABELS[name])
+            label = QtWidgets.QLabel(LABELS[name])
             label.setBuddy(field)
             label.setMinimumHeight(line)
             grid.addWidget(label, row, 0, QtCore.Qt.AlignTop)
@@ -130,20 +106,26 @@ class NewRunForm(QtWidgets.QWidget):
     # What is asked for
 
     @property
-    def new_run(self) -> NewRun:
-        """What the fields say; consent and the model's shape are not theirs to know."""
+    def request(self) -> NewRunRequest:
+        """What the fields ask for; whether a model's code may be run is not theirs to know."""
         network = self.network.text()
-        return NewRun(
-            network=network,
-            weights=(self.weights.text() or None) if _is_architecture(network) else None,
+        is_model = names_model(network)
+        numbers = {name: editor.box.value for name, editor in self.numbers.items()}
+        learning_rate = numbers.pop("learning_rate")
+        steps = self.steps.steps()
+        return NewRunRequest(
+            network=None if is_model else network,
+            model=network if is_model else None,
+            model_weights=(self.weights.text() or None) if _is_architecture(network) else None,
             from_scratch=self._starts_anew(network),
             data=self.data.text(),
             task=None if self.task.currentText() == _FROM_DATA else self.task.currentText(),
             preset=self.preset.currentText(),
             optimizer=self.optimizer.currentText(),
-            steps=self.steps.steps(),
+            steps=NO_LIMIT if steps is None else steps,
+            run=RunSettings(learning_rate=learning_rate),
             out=self.out.out(),
-            **{name: editor.box.value for name, editor in self.numbers.items()},
+            **numbers,
         )
 
     def _starts_anew(self, network: str) -> bool:
@@ -153,10 +135,10 @@ class NewRunForm(QtWidgets.QWidget):
         """The fields for numbers."""
         return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
 
-    def take_texts(self) -> None:
+    def commit_texts(self) -> None:
         """Numbers that are still being typed count now."""
         for box in self.boxes().values():
-            box.take_text()
+            box.commit_text()
 
     def set_has_weights(self, has_weights: bool) -> None:
         """Whether the model that is shown has weights to start from."""
@@ -194,24 +176,31 @@ class NewRunForm(QtWidgets.QWidget):
 
     def remember(self) -> None:
         """The next dialog begins with this. Consent to run code is not kept."""
-        wanted = self.new_run
-        for name in ("network", "data", "preset", "optimizer", *_NUMBERS):
-            self._settings.setValue("new_run/" + name, str(getattr(wanted, name)))
-        self._settings.setValue("new_run/weights", wanted.weights or "")
+        wanted = self.request
+        values = {
+            "network": wanted.network or wanted.model,
+            "data": wanted.data,
+            "preset": wanted.preset,
+            "optimizer": wanted.optimizer,
+            **{name: editor.box.value for name, editor in self.numbers.items()},
+        }
+        for name, value in values.items():
+            self._settings.setValue("new_run/" + name, str(value))
+        self._settings.setValue("new_run/weights", wanted.model_weights or "")
         self._settings.setValue("new_run/task", wanted.task or "")
         self._settings.setValue("new_run/steps", self.steps.box.value)
         self._settings.setValue("new_run/until_stopped", self.steps.endless.isChecked())
-        if wanted.is_model:
+        if wanted.model is not None:
             self._settings.setValue("new_run/from_scratch", wanted.from_scratch)
-            self.network.remember(wanted.network)
-        if wanted.weights:
-            self.weights.remember(wanted.weights)
+            self.network.remember(wanted.model)
+        if wanted.model_weights:
+            self.weights.remember(wanted.model_weights)
         if wanted.data not in self._data_names:
             self.data.remember(wanted.data)
         self.out.remember()
 
     def _restore(self) -> None:
-        first = NewRun()
+        first = NewRunRequest()
         network = self._settings.value("new_run/network", first.network)
         self.network.set_text(network if network in zoo.NETWORKS or names_model(network) else first.network)
         self.weights.set_text(self._settings.value("new_run/weights", ""))
@@ -224,15 +213,15 @@ class NewRunForm(QtWidgets.QWidget):
         self.data.set_text(self._settings.value("new_run/data", first.data))
         self.task.setCurrentText(self._settings.value("new_run/task", "") or _FROM_DATA)
         for name, editor in self.numbers.items():
-            editor.set_values([self._remembered(name, _NUMBERS[name], getattr(first, name))])
+            editor.set_values([self._remembered(name, _NUMBERS[name])])
         endless = self._settings.value("new_run/until_stopped", "false") in (True, "true")
-        self.steps.set_steps(self._remembered("steps", STEPS, first.steps), endless)
+        self.steps.set_steps(self._remembered("steps", STEPS), endless)
 
-    def _remembered(self, name: str, setting: Setting, default: Any) -> Any:
+    def _remembered(self, name: str, setting: Setting) -> Any:
         try:
-            return setting.parse(str(self._settings.value("new_run/" + name, default)))
+            return setting.parse(str(self._settings.value("new_run/" + name, setting.default)))
         except SettingError:  # the file was edited, or is another version's
-            return default
+            return setting.default
 
 
 def _is_architecture(network: str) -> bool:

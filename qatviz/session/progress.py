@@ -1,11 +1,10 @@
-"""What is seen of a run while it goes on: a bar on a terminal, lines elsewhere, or nothing."""
+"""Progress of a run on standard error: a bar on a terminal, lines elsewhere, or nothing."""
 
 import sys
 import time
 from collections import deque
 from typing import Any, Deque, Optional, Tuple
 
-from qatviz.cli.messages import say
 from qatviz.metric import METRICS
 from qatviz.protocol import events
 from qatviz.settings import setting_text
@@ -66,7 +65,7 @@ class Lines(Silent):
         self._next = time.monotonic() + LINE_INTERVAL_S
 
     def line(self, text: str) -> None:
-        say(text)
+        print(text, file=sys.stderr, flush=True)
 
     def update(self, outcome: Outcome) -> None:
         if not self._next or outcome.loss is None:

@@ -1,9 +1,8 @@
-"""The report of the run that a window shows: from its record, or from memory where it has none."""
+"""The report of a run as one HTML file: from its record, or from what a window has in memory."""
 
 from pathlib import Path
-from typing import Callable
+from typing import Any, Callable
 
-from qatviz.gui.model.run_model import RunModel
 from qatviz.report.run_data import Happening
 from qatviz.report.shown import shown_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
@@ -11,11 +10,21 @@ from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
 
 
-def report_job(model: RunModel, directory: str, path: str) -> Callable[[], WrittenReport]:
-    """What writes the report to ``path``, for a thread of its own.
+def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenReport]:
+    """Return a function that writes the report of the run in ``model`` to ``path``, for a thread of its own.
 
-    Called on the thread of ``model``: what it knows is copied at once. ``directory`` is where the run is recorded,
-    empty if it is not; the job raises QatvizError.
+    Parameters
+    ----------
+    model : qatviz.gui.model.run_model.RunModel
+        On the present thread: what it holds is copied at once.
+    directory : str
+        Where the run is recorded; empty if it is not.
+    path : str
+
+    Returns
+    -------
+    callable
+        Raises QatvizError.
     """
     if directory:
         return lambda: write_report(RunRecord.read(directory), path)

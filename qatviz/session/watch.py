@@ -1,11 +1,11 @@
-"""Following a run to its end, and stopping it when asked to."""
+"""Follow a run to its end in a terminal, and stop it when asked to."""
 
 import signal
 import threading
 from typing import Any, Dict, List, Optional
 
-from qatviz.cli.progress import Silent, tell
 from qatviz.protocol import events
+from qatviz.session.progress import Silent, tell
 from qatviz.telemetry.outcome import Outcome
 from qatviz.training.handle import Run
 

@@ -1,16 +1,16 @@
 """A run as its record tells it: shown without going on."""
 
+import os
 from typing import Any, List, Optional, Tuple
 
 import numpy as np
 
 from qatviz.errors import RunStateError
-from qatviz.gui.model.launcher import Prepared
-from qatviz.gui.model.run_model import Happening
 from qatviz.network.graph import Network
 from qatviz.protocol.commands import Command
-from qatviz.protocol.events import event_from
+from qatviz.protocol.events import Happening, event_from
 from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.session.prepared import Prepared
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.reader import RecordReader
@@ -48,14 +48,14 @@ class RecordedRun:
         return True
 
 
-def recorded_run(directory: str) -> Prepared:
+def open_recorded(directory: str) -> Prepared:
     """What the record in ``directory`` tells, to be shown.
 
     Raises
     ------
     RecordError
     """
-    reader = RunRecord.read(directory)
+    reader = RunRecord.read(os.path.expanduser(directory))
     with reading(reader.path):  # checksums tell damage, not what somebody has written there
         return _prepared(reader)
 
@@ -64,7 +64,8 @@ def _prepared(reader: RecordReader) -> Prepared:
     description = reader.description
     network = Network.from_dict(description["network"])
     title = f"{network.name} on {description['data_name']}"
-    book = read_outcome(reader).book
+    outcome = read_outcome(reader)
+    book = outcome.book
     history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)
     happenings, snapshots = recall(reader)
@@ -84,7 +85,15 @@ def _prepared(reader: RecordReader) -> Prepared:
     if snapshots:
         news.append(snapshots[-1])
     return Prepared(
-        RecordedRun(step, history, news), network, book, title, 0.0, str(reader.directory), happenings, snapshots
+        RecordedRun(step, history, news),
+        network,
+        book,
+        title,
+        0.0,
+        str(reader.directory),
+        happenings,
+        snapshots,
+        outcome,
     )
 
 

@@ -1,8 +1,7 @@
-"""Going on with a recorded run: where from, and what is to be done again."""
+"""The checkpoint that a recorded run continues from, and the changes of settings to repeat after it."""
 
 from typing import Optional, Tuple
 
-from qatviz.cli.messages import complain
 from qatviz.errors import RecordError
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
@@ -11,19 +10,29 @@ from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.protocol.schedule import Schedule, to_rows
 from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 
 
 def starting_point(
-    reader: RecordReader, book: SettingsBook, checkpoint: Optional[str] = None
+    reader: RecordReader, book: SettingsBook, checkpoint: Optional[str] = None, notify: Notify = ignore
 ) -> Tuple[Optional[RunState], Schedule]:
-    """The moment to go on from, and the changes of settings to make again. ``book`` is what the run began with.
+    """Return the state to continue from, and the changes of settings to repeat.
 
-    Without a name it is the newest checkpoint on the surviving timeline that can be read; those that can't are named on
-    stderr. What was changed after it is made again at its steps: the same changes on the same batches lead to where
-    the run was. A named checkpoint is gone back to as it is.
+    Without a name it is the newest checkpoint on the surviving timeline that can be read. Changes that were made after
+    it are repeated at their steps: the same changes on the same batches lead to where the run was. After a named
+    checkpoint nothing is repeated.
+
+    Parameters
+    ----------
+    reader : RecordReader
+    book : SettingsBook
+        Initial settings of the run.
+    checkpoint : str, optional
+    notify : callable
+        Called with a warning for each checkpoint that can't be used.
 
     Returns
     -------
@@ -38,7 +47,7 @@ def starting_point(
     """
     if checkpoint:
         return _load(reader, checkpoint, book.plan), ()
-    moment = _newest(reader, book.plan)
+    moment = _newest(reader, book.plan, notify)
     outcome = Outcome(book)
     outcome.take_record(reader)
     since = outcome.changes_from(moment.book, moment.step) if moment else outcome.changes_from(book)
@@ -46,7 +55,7 @@ def starting_point(
 
 
 def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
-    """Set a record back to where ``spec`` starts and note what is planned from there; what it tells of the run so far.
+    """Set a record back to where ``spec`` starts, note what is planned from there, and return the run's state so far.
 
     Raises
     ------
@@ -74,22 +83,24 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
     return outcome
 
 
-def _newest(reader: RecordReader, plan: QuantizationPlan) -> Optional[RunState]:
+def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Optional[RunState]:
     infos = reader.list_checkpoints()
     for info in infos:
         if info.error:
-            complain(f"warning: {info.error}; it is left out")
+            notify(Notice(f"{info.error}; it is left out", True))
     for info in reversed(infos):
         if info.error or not reader.is_surviving(info.step, info.branch):
             continue
         try:
             moment = _load(reader, info.name, plan)
         except RecordError as error:
-            complain(f"warning: {error}; the one before it is taken")
+            notify(Notice(f"{error}; the one before it is taken", True))
         else:
             if moment.is_finite:
                 return moment
-            complain(f"warning: checkpoint {info.name}: holds values that are not finite; the one before it is taken")
+            notify(
+                Notice(f"checkpoint {info.name}: holds values that are not finite; the one before it is taken", True)
+            )
     if infos:
         raise RecordError(f"{reader.directory}: none of its {len(infos)} checkpoints can be used")
     return None

@@ -1,0 +1,273 @@
+"""Options of ``qatviz train``, and the request that they make."""
+
+import argparse
+import os
+import textwrap
+from typing import Any, Callable, Dict, Iterable
+
+from qatviz.cli.messages import option_name
+from qatviz.data import NAMED_DATA
+from qatviz.data.targets import TASK_HELP
+from qatviz.errors import SettingError, did_you_mean
+from qatviz.metric import TASKS
+from qatviz.network.zoo import NETWORKS
+from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.protocol.settings_book import parse_assignment
+from qatviz.session.changes import parse_change
+from qatviz.session.request import (
+    DEFAULT_DATA,
+    DEFAULT_NETWORK,
+    DEFAULT_VALIDATION_FRACTION,
+    NO_LIMIT,
+    ForkRequest,
+    NewRunRequest,
+    ResumeRequest,
+    TrainingRequest,
+)
+from qatviz.settings import (
+    KINDS,
+    OPTIMIZERS,
+    QUANTIZER_SETTINGS,
+    RUN_SETTINGS,
+    START_SETTINGS,
+    RunSettings,
+    Setting,
+    quantizer_setting,
+    setting_text,
+)
+
+#: Options that a continued run has already decided; each is named like its field of a request.
+_DECIDED = (
+    "network",
+    "model",
+    "model_weights",
+    "quant_delay",
+    "batch_size",
+    "optimizer",
+    "seed",
+    "validation_fraction",
+    "task",
+)
+_NO_LIMIT = "inf"
+
+EXAMPLES = """\
+examples:
+  qatviz train --steps 2000 --preset tflite-int8 --out runs/a
+  qatviz train --weights num_bits=4,per_channel=on --activations num_bits=8 \\
+      --set '500:conv1.weights.num_bits=3' \\
+      --set '800:*.weights.symmetric=off' --out runs/b
+  qatviz train --resume runs/b --steps 4000 --set run.learning_rate=1e-4
+  qatviz train --fork runs/b@before-00000500 --set conv1.weights.num_bits=2 \\
+      --out runs/c
+  qatviz train --network resnet8 --data path/to/images --json --quiet
+  qatviz train --model mine.h5 --data mine.npz --quant-delay 500 --out runs/d
+
+settings:
+  --set [STEP:]PATH=VALUE[,PATH=VALUE] changes settings before the training step
+  numbered STEP (counting from 0), without STEP at once. PATH is TENSOR.SETTING
+  or run.SETTING; TENSOR is LAYER.weights, LAYER.activations or a LAYER, with *
+  and ?. `qatviz settings` explains all settings, `qatviz networks NAME` lists
+  the tensors.
+
+resume and fork:
+  A run with --out is recorded in that directory. --resume continues from its
+  newest checkpoint that can be read and repeats the changes that were made after
+  it; --checkpoint goes back to another one. --fork starts a second run from a
+  checkpoint. Both keep network, data, batch size, optimizer and seed. Settings
+  given with them take effect at once; --steps and changes at later steps are
+  recorded: another --resume follows them.
+
+presets:
+{presets}
+
+"""
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare the options of ``qatviz train``."""
+    what = parser.add_argument_group("what is trained")
+    what.add_argument("--network", metavar="NAME", help=f"{', '.join(NETWORKS)} (default: {DEFAULT_NETWORK})")
+    what.add_argument(
+        "--model",
+        metavar="PATH",
+        help="instead: a Keras model, .h5, .json (an architecture), or script.py:function, which is run and needs "
+        "--allow-code",
+    )
+    what.add_argument("--model-weights", metavar="PATH", help="with a .json: its weights, .h5")
+    what.add_argument(
+        "--allow-code",
+        action="store_true",
+        help="run the Python code in the model's file, with your rights: only for a file that you trust",
+    )
+    what.add_argument("--from-scratch", action="store_true", help="begin with random weights instead of the model's")
+    what.add_argument(
+        "--data",
+        metavar="NAME_OR_PATH",
+        help=f"{', '.join(named.name for named in NAMED_DATA)}, or a file or folder (default: {DEFAULT_DATA})",
+    )
+    add_task(what)
+    what.add_argument(
+        "--validation-fraction",
+        type=float,
+        metavar="X",
+        help="fraction of the examples that is held out where the data has no test part (default: "
+        f"{DEFAULT_VALIDATION_FRACTION:g})",
+    )
+    _add_setting(what, START_SETTINGS["steps"], _parse_steps, f"; {_NO_LIMIT}: no limit")
+    _add_setting(what, START_SETTINGS["batch_size"])
+    what.add_argument(
+        "--optimizer",
+        metavar="NAME",
+        help=f"{', '.join(OPTIMIZERS)} (default: {START_SETTINGS['optimizer'].default})",
+    )
+    _add_setting(what, START_SETTINGS["seed"])
+    quantization = parser.add_argument_group("quantization")
+    quantization.add_argument("--preset", metavar="NAME", help=f"{', '.join(PRESETS)} (default: {DEFAULT_PRESET})")
+    quantization.add_argument(
+        "--quant-delay",
+        type=_typed(QUANTIZER_SETTINGS["quant_delay"]),
+        metavar="N",
+        help="training steps in float before quantization begins: fine-tuning (default: 0)",
+    )
+    for kind in KINDS:
+        quantization.add_argument(
+            "--" + kind, action="append", default=[], metavar="NAME=VALUE,...", help=f"settings of all {kind}"
+        )
+    quantization.add_argument(
+        "--set",
+        action="append",
+        default=[],
+        metavar="[STEP:]PATH=VALUE,...",
+        help="change settings at a training step; may be repeated",
+    )
+    run = parser.add_argument_group("settings of the run")
+    for setting in RUN_SETTINGS.values():
+        _add_setting(run, setting)
+    kept = parser.add_argument_group("record and output")
+    kept.add_argument("--out", metavar="DIR", help="record the run in this directory (default: it is not recorded)")
+    kept.add_argument("--resume", metavar="DIR", help="resume the run in this directory")
+    kept.add_argument("--fork", metavar="DIR[@CHECKPOINT]", help="start a second run from a checkpoint of that run")
+    kept.add_argument("--checkpoint", metavar="NAME", help="with --resume: from this checkpoint, not the newest")
+    kept.add_argument("--json", action="store_true", help="print the result as one line of JSON, the last on stdout")
+    kept.add_argument("--quiet", action="store_true", help="print no progress and no table; errors are still printed")
+    where = parser.add_argument_group("where it runs")
+    where.add_argument(
+        "--session-target",
+        default="",
+        metavar="URL",
+        help="TensorFlow server to run on, such as grpc://host:2222 (default: in this process)",
+    )
+    where.add_argument(
+        "--device", default="", metavar="NAME", help="such as /cpu:0 or /gpu:0 (default: TensorFlow's choice)"
+    )
+    where.add_argument(
+        "--threads", type=int, default=0, metavar="N", help="threads TensorFlow may use (default: one for each core)"
+    )
+
+
+def examples() -> str:
+    """Return the examples and explanations after the options in ``qatviz train --help``."""
+    presets = "\n".join(
+        textwrap.fill(f"{name:<12} {preset.description}", 79, initial_indent="  ", subsequent_indent=" " * 15)
+        for name, preset in PRESETS.items()
+    )
+    return EXAMPLES.format(presets=presets)
+
+
+def add_task(group: Any) -> None:
+    """Declare ``--task``."""
+    group.add_argument(
+        "--task", choices=TASKS, help=f"what there is to learn (default: as the data says, else {TASK_HELP})"
+    )
+
+
+def request_of(options: argparse.Namespace) -> TrainingRequest:
+    """Return what the options of ``qatviz train`` ask for.
+
+    Raises
+    ------
+    SettingError
+        If options do not go together, or a value is not allowed.
+    """
+    if options.resume and (options.fork or options.out):
+        other = "--fork" if options.fork else "--out"
+        raise SettingError(f"--resume continues in the run's own directory: leave out {other}")
+    if options.checkpoint and not options.resume:
+        raise SettingError("--checkpoint goes with --resume; a fork names it as --fork DIR@CHECKPOINT")
+    shared: Dict[str, Any] = {
+        "weights": parse_kind(options.weights, "weights"),
+        "activations": parse_kind(options.activations, "activations"),
+        "changes": tuple(map(parse_change, options.set)),
+        "session_target": options.session_target,
+        "device": options.device,
+        "threads": options.threads,
+        **_given(options, ("data", "steps", "preset")),
+    }
+    run = _given(options, RUN_SETTINGS)
+    if options.resume or options.fork:
+        for name in _given(options, _DECIDED):
+            raise SettingError(
+                f"{option_name(name)}: a continued run keeps what it began with: leave it out, or start a new run"
+            )
+    if options.resume:
+        return ResumeRequest(directory=options.resume, checkpoint=options.checkpoint, run=run, **shared)
+    if options.fork:
+        directory, _, checkpoint = options.fork.partition("@")
+        if os.path.exists(options.fork):  # a directory may have an @ in its name
+            directory, checkpoint = options.fork, ""
+        return ForkRequest(directory=directory, checkpoint=checkpoint or None, run=run, out=options.out, **shared)
+    if options.model is not None:
+        if options.network is not None:
+            raise SettingError("--network and --model: expected one of them")
+        shared["network"] = None
+    return NewRunRequest(
+        run=RunSettings(**run),
+        allow_code=options.allow_code,
+        from_scratch=options.from_scratch,
+        out=options.out,
+        **shared,
+        **_given(options, _DECIDED),
+    )
+
+
+def parse_kind(texts: Iterable[str], kind: str) -> Dict[str, Any]:
+    """Return the settings of all tensors of ``kind`` in ``NAME=VALUE[,NAME=VALUE]``; of one named twice the last.
+
+    Raises
+    ------
+    SettingError
+    """
+    values = {}
+    for text in texts:
+        for name, value in map(parse_assignment, text.split(",")):
+            path = f"--{kind} {name}"
+            try:
+                setting = quantizer_setting(name, kind, path)
+            except SettingError as error:
+                known = [known for known, setting in QUANTIZER_SETTINGS.items() if kind in setting.kinds]
+                raise SettingError(f"{error}.{did_you_mean(name, known)}") from error
+            values[name] = setting.parse(value, path, kind)
+    return values
+
+
+def _given(options: argparse.Namespace, names: Iterable[str]) -> Dict[str, Any]:
+    return {name: getattr(options, name) for name in names if getattr(options, name) is not None}
+
+
+def _add_setting(group: Any, setting: Setting, parse: Any = None, more: str = "") -> None:
+    """Add the option of a declared setting, which checks the value and names itself where it is not allowed."""
+    text = f"{setting.help.rstrip('.')}; {setting.allowed()}{more} (default: {setting_text(setting.default)})"
+    group.add_argument(
+        option_name(setting.name),
+        metavar="on|off" if setting.type is bool else "N" if setting.type is int else "X",
+        help=text.replace("%", "%%"),
+        type=parse or _typed(setting),
+    )
+
+
+def _typed(setting: Setting) -> Callable[[str], Any]:
+    return lambda text: setting.parse(text, option_name(setting.name))
+
+
+def _parse_steps(text: str) -> float:
+    return NO_LIMIT if text.strip() == _NO_LIMIT else _typed(START_SETTINGS["steps"])(text)

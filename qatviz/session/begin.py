@@ -1,0 +1,317 @@
+"""Begin a new run: load its data and its model, check that they fit, and create its record."""
+
+import os
+from dataclasses import replace
+from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz import data
+from qatviz.atomic_files import atomic_file
+from qatviz.data import Dataset
+from qatviz.errors import NetworkError, about
+from qatviz.network import zoo
+from qatviz.network.checks import Shape
+from qatviz.network.graph import Network
+from qatviz.network.keras_import import (
+    ImportedModel,
+    KerasOrigin,
+    import_model,
+    load_model_file,
+    load_model_script,
+    parse_script_spec,
+)
+from qatviz.network.keras_import.convert import OpenInputShape
+from qatviz.network.plan import quantization_plan
+from qatviz.presets import DEFAULT_PRESET
+from qatviz.protocol.events import Happening
+from qatviz.protocol.run_spec import Placement, RunSpec
+from qatviz.protocol.run_state import Arrays
+from qatviz.protocol.schedule import Schedule
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.session.changes import TimedChange, check_change
+from qatviz.session.prepared import Notice, Notify, Prepared, ignore
+from qatviz.session.request import NewRunRequest, TrainingRequest
+from qatviz.settings import KINDS, RunSettings
+from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.handle import Run
+from qatviz.training.server import check_reachable
+
+#: Where arrays of a script are kept beside the record, so that the run can be resumed without it; larger ones are not.
+DATA_FILE, DATA_FILE_BYTES = "data.npz", 2**30
+#: What the record calls data that only a script had.
+ARRAYS = "arrays of a script"
+
+
+def begin(
+    request: NewRunRequest,
+    shown: bool = False,
+    notify: Notify = ignore,
+    model: Any = None,
+    dataset: Optional[Dataset] = None,
+) -> Prepared:
+    """Prepare a new run.
+
+    Parameters
+    ----------
+    request : NewRunRequest
+    shown : bool
+        Whether it is to be shown in a window: its curves are kept, and its threads leave the processor to the window's.
+    notify : callable
+        Called with each :class:`qatviz.session.prepared.Notice`.
+    model : tf.keras.Model, optional
+        Of the present thread and default graph, in place of what the request names.
+    dataset : Dataset, optional
+        In place of what the request names.
+
+    Raises
+    ------
+    QatvizError
+        Naming the field of the request that it is about.
+    """
+    request.check()
+    placement = placement_of(request)
+    chosen, loaded = _load(request, model, dataset)
+    for note in chosen.notes:
+        notify(Notice(note))
+    keep_data = dataset is not None and request.out is not None and _nbytes(loaded) <= DATA_FILE_BYTES
+    data_spec = ARRAYS if dataset is not None else lasting_name(request.data)
+    if keep_data:
+        data_spec = os.path.join(os.path.abspath(request.out), DATA_FILE)
+    with about("network" if request.network is not None else "model"):
+        spec = new_spec(
+            chosen,
+            loaded,
+            data_spec,
+            request.preset,
+            request.weights,
+            request.activations,
+            request.run,
+            request.quant_delay,
+            batch_size=request.batch_size,
+            optimizer=request.optimizer,
+            seed=request.seed,
+            steps=request.total_steps,
+            placement=placement,
+        )
+    with about("changes"):
+        for change in request.changes:
+            if change.step is None:
+                spec = replace(spec, book=check_change(spec.book, change))
+        spec = replace(spec, schedule=schedule_of(request.changes, spec, notify))
+    record = None
+    if request.out is not None:
+        with about("out"):
+            record = new_record(spec, request.out, validation_fraction=request.validation_fraction)
+        if keep_data:
+            _write_data(loaded, data_spec)
+    return prepared_run(spec, record, Outcome(spec.book, spec.metric), shown)
+
+
+def prepared_run(
+    spec: RunSpec,
+    record: Optional[RunRecord],
+    outcome: Outcome,
+    shown: bool,
+    happenings: Tuple[Happening, ...] = (),
+    snapshots: Tuple[Snapshot, ...] = (),
+) -> Prepared:
+    """Return a run that has all it needs; ``outcome`` is its state so far."""
+    return Prepared(
+        Run(spec, record, recall=shown, yields=shown),
+        spec.network,
+        spec.start.book if spec.start is not None else spec.book,
+        f"{spec.network.name} on {spec.dataset.name}",
+        len(spec.dataset.x_train) / spec.batch_size,
+        str(record.directory) if record is not None else "",
+        happenings,
+        snapshots,
+        outcome,
+    )
+
+
+def placement_of(request: TrainingRequest) -> Placement:
+    """Return where the graph of a run is to run; a server is tried."""
+    if request.session_target:
+        with about("session_target"):
+            check_reachable(request.session_target)
+    return Placement(request.session_target, request.device, request.threads, request.threads)
+
+
+def schedule_of(changes: Sequence[TimedChange], spec: RunSpec, notify: Notify) -> Schedule:
+    """Return the changes for the steps to come as commands, checked one after the other."""
+    book = spec.start.book if spec.start else spec.book
+    schedule: List[Any] = []
+    for step, change in sorted(
+        ((change.step, change) for change in changes if change.step is not None), key=lambda pair: pair[0]
+    ):
+        book = check_change(book, change)
+        if spec.steps is not None and step >= spec.steps:
+            notify(Notice(f"change {change.text!r} never takes effect: the run ends after {spec.steps} steps", True))
+        schedule.append((step, change.command))
+    return tuple(schedule)
+
+
+def lasting_name(source: str) -> str:
+    """Return a data set's name, or its path in full, so that the record holds from wherever the run is resumed."""
+    names = [named.name.replace("_", "-") for named in data.NAMED_DATA]
+    return source if source.replace("_", "-") in names else os.path.abspath(os.path.expanduser(source))
+
+
+def new_record(spec: RunSpec, directory: str, **about_run: Any) -> RunRecord:
+    """Create the record of a run that has not begun; ``about_run`` is kept in its description."""
+    description = dict(spec.description(), **about_run)
+    return RunRecord.create(os.path.expanduser(directory), description, parameters=spec.parameters)
+
+
+# What is trained
+
+
+class Model(NamedTuple):
+    """What is to be trained.
+
+    Attributes
+    ----------
+    network : Network
+    parameters : dict of str to np.ndarray or None
+        To begin with; None: seeded ones.
+    keras : KerasOrigin or None
+        Of an imported model.
+    notes : tuple of str
+        What the user should know of the import, a sentence each.
+    """
+
+    network: Network
+    parameters: Optional[Arrays] = None
+    keras: Optional[KerasOrigin] = None
+    notes: Sequence[str] = ()
+
+
+def zoo_model(name: str, dataset: Dataset) -> Model:
+    """A network of the zoo for a data set; `NetworkError` if there is none, or it can't take such examples."""
+    return Model(zoo.build(name, dataset.input_shape, dataset.num_outputs))
+
+
+def file_model(
+    path: str,
+    dataset: Dataset,
+    weights_path: Optional[str] = None,
+    allow_code: bool = False,
+    from_scratch: bool = False,
+) -> Model:
+    """The Keras model of a file, or of ``path.py:function``.
+
+    Parameters
+    ----------
+    dataset : Dataset
+        Where the model leaves its input's shape open, it is that of the examples.
+    weights_path, allow_code
+        As of :func:`qatviz.network.keras_import.load_model_file`.
+    from_scratch : bool
+        Leave the model's weights out, and begin with seeded ones.
+
+    Raises
+    ------
+    CodeRefused
+        If it holds code, or is code, and ``allow_code`` is False.
+    NetworkError
+    """
+    script = parse_script_spec(os.fspath(path))
+
+    def load(shape: Optional[Shape]) -> ImportedModel:
+        if script is not None:
+            return load_model_script(script, allow_code, shape)
+        return load_model_file(path, weights_path, allow_code, shape)
+
+    if script is not None and weights_path is not None:
+        raise NetworkError(
+            f"model weights {weights_path!r}: a script's model has weights of its own; allowed: weights beside a "
+            "JSON file",
+            "model_weights",
+        )
+    return _begun(_of_shape(load, dataset), from_scratch)
+
+
+def object_model(model: Any, dataset: Dataset, from_scratch: bool = False) -> Model:
+    """A tf.keras model; to be called in the thread, and under the default graph, where it was made."""
+    return _begun(_of_shape(lambda shape: import_model(model, shape), dataset), from_scratch)
+
+
+def new_spec(
+    model: Model,
+    dataset: Dataset,
+    data_spec: str,
+    preset: str = DEFAULT_PRESET,
+    weights: Optional[Dict[str, Any]] = None,
+    activations: Optional[Dict[str, Any]] = None,
+    run: RunSettings = RunSettings(),
+    quant_delay: int = 0,
+    **fields: Any,
+) -> RunSpec:
+    """A run that has not begun.
+
+    Parameters
+    ----------
+    weights, activations : dict of str to object
+        Settings of all weights and of all activations in place of the preset's.
+    quant_delay : int
+        Steps that are trained in float before quantization begins: fine-tuning from a trained model's weights.
+    **fields
+        Of :class:`qatviz.protocol.run_spec.RunSpec`.
+
+    Raises
+    ------
+    QatvizError
+        If something is not allowed, or does not fit.
+    """
+    overrides = dict(zip(KINDS, (dict(weights or {}), dict(activations or {}))))
+    if quant_delay:
+        for given in overrides.values():
+            given.setdefault("quant_delay", quant_delay)
+    book = SettingsBook.from_preset(quantization_plan(model.network), preset, *overrides.values(), run)
+    return RunSpec(model.network, dataset, data_spec, book, parameters=model.parameters, keras=model.keras, **fields)
+
+
+def _load(request: NewRunRequest, model: Any, dataset: Optional[Dataset]) -> Tuple[Model, Dataset]:
+    if dataset is None:
+        with about("data"):
+            dataset = data.load(request.data, request.validation_fraction, task=request.task)
+    if model is not None:
+        with about("model"):
+            return object_model(model, dataset, request.from_scratch), dataset
+    if request.model is None:
+        with about("network"):
+            return zoo_model(request.network, dataset), dataset
+    with about("model"):
+        weights = request.model_weights and os.path.expanduser(request.model_weights)
+        return file_model(
+            os.path.expanduser(request.model), dataset, weights, request.allow_code, request.from_scratch
+        ), dataset
+
+
+def _of_shape(load: Callable[[Optional[Shape]], ImportedModel], dataset: Dataset) -> ImportedModel:
+    """Imported, with the examples' shape where the model leaves its own open."""
+    try:
+        return load(None)
+    except OpenInputShape:
+        return load(tuple(dataset.input_shape))
+
+
+def _begun(imported: ImportedModel, from_scratch: bool) -> Model:
+    parameters = None if from_scratch or not imported.parameters else imported.parameters
+    notes = list(imported.notes)
+    if not imported.parameters and not from_scratch:
+        notes.append("there are no weights with it: training begins with seeded ones")
+    return Model(imported.network, parameters, imported.origin, tuple(notes))
+
+
+def _nbytes(dataset: Dataset) -> int:
+    return dataset.x_train.nbytes + dataset.x_test.nbytes
+
+
+def _write_data(dataset: Dataset, path: str) -> None:
+    arrays = {name: getattr(dataset, name) for name in ("x_train", "y_train", "x_test", "y_test")}
+    with atomic_file(path) as file:
+        np.savez(file, class_names=np.array(dataset.class_names, str), task=np.array(dataset.task), **arrays)

@@ -1,0 +1,107 @@
+"""Changes of settings that are asked for before a run begins, such as ``500:conv1.weights.num_bits=3``."""
+
+from dataclasses import dataclass
+from typing import Any, List, Optional, Tuple
+
+from qatviz.errors import SettingError, did_you_mean
+from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.commands import ChangeSettings
+from qatviz.protocol.settings_book import SettingsBook, parse_assignment
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN, RUN_SETTINGS, setting_text
+
+#: Name of the field of a request that holds changes.
+CHANGES = "changes"
+
+Assignments = Tuple[Tuple[str, Any], ...]
+
+
+@dataclass(frozen=True)
+class TimedChange:
+    """Settings that change together before the training step ``step`` (counting from 0); None: at once.
+
+    ``assignments`` are pairs of a path and a value; a value that its setting does not allow may be text.
+    """
+
+    step: Optional[int]
+    assignments: Assignments
+
+    @property
+    def text(self) -> str:
+        """The change as it can be typed."""
+        pairs = ",".join(f"{path}={setting_text(value)}" for path, value in self.assignments)
+        return pairs if self.step is None else f"{self.step}:{pairs}"
+
+    @property
+    def command(self) -> ChangeSettings:
+        """The command that makes the change."""
+        return ChangeSettings(self.assignments)
+
+
+def parse_change(text: str) -> TimedChange:
+    """Return the change written as ``[STEP:]PATH=VALUE[,PATH=VALUE]``.
+
+    Raises
+    ------
+    SettingError
+        If it is anything else.
+    """
+    when, colon, rest = text.partition(":")
+    if not colon:
+        return TimedChange(None, _parse_assignments(text, text))
+    if not when.strip().isdecimal():
+        raise _refusal(text, f"the step is {when!r}: expected a whole number of at least 0")
+    return TimedChange(int(when), _parse_assignments(rest, text))
+
+
+def check_change(book: SettingsBook, change: TimedChange) -> SettingsBook:
+    """Return the book after a change, so that a mistake shows before anything has begun.
+
+    Raises
+    ------
+    SettingError
+        Naming the change, and the name that may have been meant.
+    """
+    try:
+        return book.change(change.assignments)[0]
+    except SettingError as error:
+        hints = [_hint(path, book.plan) for path, _ in change.assignments]
+        hint = next((hint for hint in hints if hint), "")
+        raise _refusal(change.text, f"{error}{'.' + hint if hint else ''}") from error
+
+
+def _refusal(text: str, reason: str) -> SettingError:
+    return SettingError.of_field(CHANGES, f"{text!r}: {reason}")
+
+
+def _parse_assignments(text: str, whole: str) -> Assignments:
+    try:
+        return tuple((path, _typed(path, value)) for path, value in map(parse_assignment, text.split(",")))
+    except SettingError as error:
+        raise _refusal(whole, str(error)) from error
+
+
+def _typed(path: str, value: str) -> Any:
+    """Return the value that ``value`` stands for; unchanged where it is none of the setting, which is told later."""
+    name = path.rpartition(".")[2]
+    setting = QUANTIZER_SETTINGS.get(name) or RUN_SETTINGS.get(name)
+    try:
+        return value if setting is None else setting.parse(value)
+    except SettingError:
+        return value
+
+
+def _hint(path: str, plan: QuantizationPlan) -> str:
+    """Return what ``path`` may have meant, where it names nothing."""
+    pattern, _, name = path.rpartition(".")
+    if pattern == RUN or not pattern:
+        return "" if name in RUN_SETTINGS else did_you_mean(path, _run_paths())
+    if name not in QUANTIZER_SETTINGS:
+        return did_you_mean(name, QUANTIZER_SETTINGS)
+    layer, _, kind = pattern.rpartition(".")
+    layer = layer if kind in KINDS else pattern
+    layers = [tensor.layer for tensor in plan.tensors]
+    return "" if layer in layers or any(char in layer for char in "*?[") else did_you_mean(layer, layers)
+
+
+def _run_paths() -> List[str]:
+    return [f"{RUN}.{name}" for name in RUN_SETTINGS]

@@ -1,0 +1,118 @@
+"""Export a recorded run to a file that runs elsewhere, with the proof that it computes the same."""
+
+import os
+import shutil
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Mapping, Optional
+
+from qatviz import data
+from qatviz.errors import RecordError, SettingError, about
+from qatviz.export.formats import Written, format_named
+from qatviz.export.progress import Progress
+from qatviz.export.source import ExportSource
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.report.exports import PROOF
+from qatviz.session.checkpoints import starting_point
+from qatviz.session.prepared import Notice, Notify, ignore
+from qatviz.session.request import DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION
+from qatviz.telemetry.record.run_record import RunRecord
+
+#: In a run's directory: proofs of exports that were written elsewhere.
+KEPT_PROOFS = "exports-elsewhere"
+
+
+@dataclass(frozen=True)
+class ExportRequest:
+    """Write a recorded run in a format.
+
+    Attributes
+    ----------
+    directory : str
+        Of the recorded run.
+    format : str
+        A name of :data:`qatviz.export.formats.FORMATS`.
+    out : str
+        The file; of a format of several files, the directory.
+    checkpoint : str, optional
+        Its name; None: the newest that can be read.
+    options : mapping of str to object
+        Of the format.
+    examples : int, optional
+        Number of held-out examples to run the file on; None: 1000, or fewer for a large network.
+    data : str, optional
+        Where the data is now; None: where it was.
+    """
+
+    directory: str
+    format: str
+    out: str
+    checkpoint: Optional[str] = None
+    options: Mapping[str, Any] = field(default_factory=dict)
+    examples: Optional[int] = None
+    data: Optional[str] = None
+
+
+def source_of(request: ExportRequest, notify: Notify = ignore) -> ExportSource:
+    """Return the state to export.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, its record is damaged, or there is no checkpoint to export.
+    DataError
+        If its data can't be read.
+    """
+    if request.examples is not None and request.examples < 1:
+        raise SettingError.of_field("examples", f"is {request.examples}: expected a whole number of at least 1")
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(request.directory))
+    description = reader.description
+    with about("data"):
+        dataset = data.load(
+            request.data or description.get("data", DEFAULT_DATA),
+            description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
+            task=description.get("task"),
+        )
+    spec = RunSpec.from_description(description, dataset)
+    with about("checkpoint"):
+        moment, _ = starting_point(reader, spec.book, request.checkpoint, notify)
+        if moment is None:
+            raise RecordError(f"{reader.directory}: has no checkpoint yet: there is nothing to export")
+    origin = {"run": description.get("run_id"), "checkpoint": moment.name, "step": moment.step}
+    return ExportSource(
+        spec.network, moment.book, moment.arrays, dataset, moment.step, origin, spec.keras, request.examples
+    )
+
+
+def export(
+    request: ExportRequest, source: ExportSource, progress: Optional[Progress] = None, notify: Notify = ignore
+) -> Written:
+    """Write the files and the proof, and keep a copy of the proof in the run's directory.
+
+    Raises
+    ------
+    ExportError
+        If the format can't hold it, or the files can't be written.
+    """
+    written = format_named(request.format).export(source, request.out, dict(request.options), progress or Progress())
+    _keep_proof(Path(request.directory), written, notify)
+    return written
+
+
+def _keep_proof(directory: Path, written: Written, notify: Notify) -> None:
+    """Copy the proof to where the run's report finds it, unless it finds the export itself."""
+    run, path = directory.resolve(), written.paths[0].resolve()
+    if path.parent == run.parent or run in path.parents:
+        return
+    copy = run / KEPT_PROOFS / f"{path.name}.{PROOF}"
+    proof = next(other for other in written.paths if other.name.endswith(PROOF))
+    try:
+        copy.parent.mkdir(exist_ok=True)
+        shutil.copyfile(str(proof), str(copy))
+    except OSError as error:
+        notify(
+            Notice(
+                f"{copy}: can't be written, so the run's report will not list this export: {error.strerror or error}"
+            )
+        )

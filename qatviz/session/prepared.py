@@ -1,0 +1,59 @@
+"""Runs that are ready to be started or shown, and what is noticed while they are prepared."""
+
+from typing import Any, Callable, NamedTuple, Optional, Tuple
+
+from qatviz.network.graph import Network
+from qatviz.protocol.events import Happening
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.protocol.snapshots import Snapshot
+from qatviz.telemetry.outcome import Outcome
+
+
+class Notice(NamedTuple):
+    """Something the user should know of a run that was asked for, a sentence; a warning where something is wrong."""
+
+    text: str
+    is_warning: bool = False
+
+
+#: Called with each notice, at once: an error may follow that is explained by it.
+Notify = Callable[[Notice], None]
+
+
+def ignore(notice: Notice) -> None:
+    """Drop a notice."""
+
+
+class Prepared(NamedTuple):
+    """A run to be trained, or to be shown as it was recorded.
+
+    Attributes
+    ----------
+    run : object
+        The handle: a :class:`qatviz.training.handle.Run` that is not started, or a
+        :class:`qatviz.session.recorded.RecordedRun`.
+    network : Network
+    book : SettingsBook
+        Settings in effect.
+    title : str
+    batches_per_epoch : float
+    directory : str
+        Where it is recorded; empty if it is not.
+    happenings, snapshots
+        Its past events and snapshots.
+    outcome : Outcome or None
+        Its state so far; None where it was not asked for.
+    notices : tuple of Notice
+        What was noticed while it was prepared for the window.
+    """
+
+    run: Any
+    network: Network
+    book: SettingsBook
+    title: str
+    batches_per_epoch: float
+    directory: str = ""
+    happenings: Tuple[Happening, ...] = ()
+    snapshots: Tuple[Snapshot, ...] = ()
+    outcome: Optional[Outcome] = None
+    notices: Tuple[Notice, ...] = ()

@@ -1,0 +1,410 @@
+"""Requests for a run: to train a new one, to resume, fork or open a recorded one.
+
+The command line, the window and the API turn their input into the same requests: typed, comparable and JSON-able.
+Checks that need to read files are made when the run is prepared. Nothing here imports TensorFlow.
+"""
+
+import math
+import os
+import re
+from dataclasses import dataclass, field, fields
+from typing import Any, Callable, ClassVar, Dict, Iterable, Mapping, Optional, Tuple, Type
+
+from qatviz.errors import NetworkError, QatvizError, SettingError, about, did_you_mean
+from qatviz.metric import check_task
+from qatviz.network.zoo import NETWORKS
+from qatviz.presets import DEFAULT_PRESET, PRESETS
+from qatviz.session.changes import TimedChange
+from qatviz.settings import (
+    ACTIVATIONS,
+    KINDS,
+    OPTIMIZERS,
+    QUANTIZER_SETTINGS,
+    RUN_SETTINGS,
+    START_SETTINGS,
+    WEIGHTS,
+    RunSettings,
+    Setting,
+    quantizer_setting,
+)
+
+DEFAULT_NETWORK, DEFAULT_DATA, DEFAULT_VALIDATION_FRACTION = "lenet", "mnist-5k", 0.2
+#: The number of steps of a run that trains until it is stopped.
+NO_LIMIT = math.inf
+#: How TensorFlow names devices; where it is wrong, it says so only once the graph is being built.
+_DEVICE = re.compile(r"(/(job:\w+|(replica|task):\d+|(device:)?[A-Za-z]\w*:(\d+|\*)))+")
+
+#: Endings of files that may hold a Keras model; ``.keras`` and ``.pb`` are refused with what can be done.
+MODEL_ENDINGS = (".h5", ".hdf5", ".json", ".py", ".keras", ".pb")
+_SCRIPT = re.compile(r"(.+\.py):([A-Za-z_]\w*)")
+
+_Check = Callable[[], Any]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """Base of all requests."""
+
+    #: Names the kind of request in the JSON form.
+    kind: ClassVar[str] = ""
+
+    def problems(self) -> Dict[str, QatvizError]:
+        """Return the errors that can be found without reading files, by the name of the field."""
+        found = {}
+        for name, check in self._checks():
+            try:
+                with about(name):
+                    check()
+            except QatvizError as error:
+                found.setdefault(name, error)
+        return found
+
+    def check(self) -> None:
+        """Raise the first of :meth:`problems`."""
+        for error in self.problems().values():
+            raise error
+
+    def to_dict(self) -> Dict[str, Any]:
+        """Return the JSON-able form."""
+        return dict({f.name: _to_json(getattr(self, f.name)) for f in fields(self)}, kind=self.kind)
+
+    @staticmethod
+    def from_dict(row: Mapping[str, Any]) -> "RunRequest":
+        """Return the request that :meth:`to_dict` wrote.
+
+        Raises
+        ------
+        SettingError
+            If there is no such kind of request or field, or a value is of another type.
+        """
+        request = REQUESTS.get(str(row.get("kind")))
+        if request is None:
+            raise _refused("kind", row.get("kind"), "one of " + ", ".join(REQUESTS))
+        given = {name: value for name, value in row.items() if name != "kind"}
+        known = [f.name for f in fields(request)]
+        for name in given:
+            if name not in known:
+                raise SettingError.of_field(
+                    name, f"is no field of a request to {request.kind}.{did_you_mean(name, known)}"
+                )
+        return request(**{name: _from_json(request, name, value) for name, value in given.items()})
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        return ()
+
+
+@dataclass(frozen=True)
+class TrainingRequest(RunRequest):
+    """Base of the requests for a run that trains.
+
+    Attributes
+    ----------
+    data : str, optional
+        Name or path of the data set, see :func:`qatviz.data.load`.
+    steps : int or float, optional
+        Total steps; `NO_LIMIT`: until stopped.
+    preset : str, optional
+        Settings of all quantizers.
+    weights, activations : mapping of str to object
+        Settings of all weights and of all activations, in place of the preset's.
+    changes : tuple of TimedChange
+        Changes of settings, at once or before a step.
+    session_target : str
+        TensorFlow server to run on, such as ``grpc://host:2222``; empty: in this process.
+    device : str
+        Such as ``/gpu:0``; empty: TensorFlow's choice.
+    threads : int
+        Threads that TensorFlow may use; 0: one for each core.
+    """
+
+    data: Optional[str] = None
+    steps: Optional[float] = None
+    preset: Optional[str] = None
+    weights: Mapping[str, Any] = field(default_factory=dict)
+    activations: Mapping[str, Any] = field(default_factory=dict)
+    changes: Tuple[TimedChange, ...] = ()
+    session_target: str = ""
+    device: str = ""
+    threads: int = 0
+
+    @property
+    def total_steps(self) -> Optional[int]:
+        """``steps`` as a run takes it: None where there is no limit."""
+        return None if self.steps is None or self.steps == NO_LIMIT else int(self.steps)
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        if self.preset is not None:
+            yield "preset", lambda: check_choice("preset", self.preset, PRESETS)
+        for kind in KINDS:
+            yield kind, lambda kind=kind: _check_quantizer_settings(kind, getattr(self, kind))
+        if self.steps is not None and self.steps != NO_LIMIT:
+            yield "steps", lambda: _check_setting(START_SETTINGS["steps"], self.steps)
+        if self.data is not None:
+            yield "data", lambda: _check_text("data", self.data, "a name, or the path of a file or folder")
+        yield "threads", self._check_threads
+        yield "device", self._check_device
+
+    def _check_threads(self) -> None:
+        if isinstance(self.threads, bool) or not isinstance(self.threads, int) or self.threads < 0:
+            raise _refused("threads", self.threads, "a whole number of at least 0")
+
+    def _check_device(self) -> None:
+        if self.device and not _DEVICE.fullmatch(self.device):
+            raise _refused("device", self.device, "such as /cpu:0, /gpu:0 or /job:worker/task:0/device:GPU:1")
+
+
+@dataclass(frozen=True)
+class NewRunRequest(TrainingRequest):
+    """Train a new run.
+
+    Attributes
+    ----------
+    network : str, optional
+        Name of a network of the zoo; None where there is a model.
+    model : str, optional
+        Path of a Keras model's file, or ``path.py:function``. The API may give a model object instead of both.
+    model_weights : str, optional
+        Path of the weights for a model file without any.
+    allow_code : bool
+        Whether Python code of the model may be run.
+    from_scratch : bool
+        Whether training begins with seeded weights instead of the model's.
+    data : str, optional
+        None only where the API gives arrays.
+    task : str, optional
+        "classification" or "regression"; None: as the data says or is.
+    validation_fraction : float
+        Fraction of the examples that is held out where the data has no test part.
+    batch_size, optimizer, seed
+        As of :class:`qatviz.protocol.run_spec.RunSpec`.
+    quant_delay : int
+        Steps in float before quantization begins.
+    run : RunSettings
+    out : str, optional
+        Directory to record to; None: the run is not recorded.
+    """
+
+    kind: ClassVar[str] = "new"
+
+    data: Optional[str] = DEFAULT_DATA
+    steps: Optional[float] = START_SETTINGS["steps"].default
+    preset: Optional[str] = DEFAULT_PRESET
+    network: Optional[str] = DEFAULT_NETWORK
+    model: Optional[str] = None
+    model_weights: Optional[str] = None
+    allow_code: bool = False
+    from_scratch: bool = False
+    task: Optional[str] = None
+    validation_fraction: float = DEFAULT_VALIDATION_FRACTION
+    batch_size: int = START_SETTINGS["batch_size"].default
+    optimizer: str = START_SETTINGS["optimizer"].default
+    seed: int = START_SETTINGS["seed"].default
+    quant_delay: int = QUANTIZER_SETTINGS["quant_delay"].default
+    run: RunSettings = RunSettings()
+    out: Optional[str] = None
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        if self.network is not None:
+            yield "network", self._check_network
+        yield "model", self._check_model
+        if self.network is not None:
+            for name in ("model_weights", "allow_code", "from_scratch"):
+                if getattr(self, name):
+                    yield name, lambda name=name: _refuse_for_zoo(name)
+        if self.model_weights is not None:
+            yield "model_weights", lambda: _check_text("model_weights", self.model_weights, "the path of a file")
+        if self.task is not None:
+            yield "task", lambda: check_task(str(self.task))
+        yield "validation_fraction", self._check_validation_fraction
+        for setting in (START_SETTINGS["batch_size"], START_SETTINGS["seed"], QUANTIZER_SETTINGS["quant_delay"]):
+            yield setting.name, lambda setting=setting: _check_setting(setting, getattr(self, setting.name))
+        yield "optimizer", lambda: check_choice("optimizer", self.optimizer, OPTIMIZERS)
+        if self.out is not None:
+            yield "out", lambda: _check_text("out", self.out, "a directory that is new or empty")
+        yield from super()._checks()
+
+    def _check_network(self) -> None:
+        if self.network not in NETWORKS:
+            expected = f"one of {', '.join(NETWORKS)}{_hint(self.network, NETWORKS)}"
+            raise NetworkError.of_field("network", f"is {self.network!r}: expected {expected}")
+
+    def _check_model(self) -> None:
+        if self.model is not None:
+            if self.network is not None:
+                raise SettingError.of_field(
+                    "model", f"is {self.model!r}, but there is a network as well: expected one of them"
+                )
+            _check_text("model", self.model, "the path of a file")
+            if self.model.lower().endswith(".py"):
+                raise _refused("model", self.model, f"{self.model}:FUNCTION, where the function returns the model")
+
+    def _check_validation_fraction(self) -> None:
+        value = self.validation_fraction
+        if isinstance(value, bool) or not isinstance(value, (int, float)) or not 0 < value < 1:
+            raise _refused("validation_fraction", value, "a number above 0 and below 1")
+
+
+@dataclass(frozen=True)
+class ContinuationRequest(TrainingRequest):
+    """Base of the requests to continue from a checkpoint of a recorded run.
+
+    Network, data, batch size, optimizer and seed are those of the recorded run.
+
+    Attributes
+    ----------
+    directory : str
+        Of the recorded run.
+    checkpoint : str, optional
+        Its name; None: the newest that can be read.
+    data : str, optional
+        Where the data is now; None: where it was.
+    steps : int or float, optional
+        None: as planned.
+    run : mapping of str to object
+        Settings of the run that change at once.
+    """
+
+    directory: str = ""
+    checkpoint: Optional[str] = None
+    run: Mapping[str, Any] = field(default_factory=dict)
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        yield "directory", lambda: _check_text("directory", self.directory, "the directory of a recorded run")
+        for name, value in self.run.items():
+            yield name, lambda name=name, value=value: _check_run_setting(name, value)
+        yield from super()._checks()
+
+
+@dataclass(frozen=True)
+class ResumeRequest(ContinuationRequest):
+    """Go on with a recorded run, in its own directory."""
+
+    kind: ClassVar[str] = "resume"
+
+
+@dataclass(frozen=True)
+class ForkRequest(ContinuationRequest):
+    """Start a second run from a checkpoint of a recorded one.
+
+    Attributes
+    ----------
+    out : str, optional
+        Directory to record to; None: the run is not recorded.
+    """
+
+    kind: ClassVar[str] = "fork"
+
+    out: Optional[str] = None
+
+
+@dataclass(frozen=True)
+class OpenRequest(RunRequest):
+    """Show a recorded run without going on.
+
+    Attributes
+    ----------
+    directory : str
+    """
+
+    kind: ClassVar[str] = "open"
+
+    directory: str = ""
+
+    def _checks(self) -> Iterable[Tuple[str, _Check]]:
+        yield "directory", lambda: _check_text("directory", self.directory, "the directory of a recorded run")
+
+
+REQUESTS: Dict[str, Type[RunRequest]] = {
+    request.kind: request for request in (NewRunRequest, ResumeRequest, ForkRequest, OpenRequest)
+}
+
+
+def names_model(text: str) -> bool:
+    """Return whether ``text`` is meant as the path of a model rather than as the name of a network of the zoo."""
+    return text not in NETWORKS and (text.startswith("~") or any(sign in text for sign in (os.sep, "/", ".")))
+
+
+def is_model_path(path: str) -> bool:
+    """Return whether a file's name is that of a model, and not of data."""
+    return path.lower().endswith(MODEL_ENDINGS) or _SCRIPT.fullmatch(path) is not None
+
+
+def stem_of(network: str) -> str:
+    """Return what a run of this network or model is named after: a file's name without its ending."""
+    path = _SCRIPT.sub(r"\2", network) if _SCRIPT.fullmatch(network) else os.path.basename(network)
+    stem = os.path.splitext(path)[0] if names_model(network) else path
+    return re.sub(r"[^A-Za-z0-9_-]+", "-", stem).strip("-") or "model"
+
+
+def check_choice(name: str, word: Any, known: Iterable[str]) -> None:
+    """Raise a :class:`SettingError` about the field ``name`` where ``word`` is not one of the ``known`` ones."""
+    if word not in known:
+        raise _refused(name, word, f"one of {', '.join(known)}{_hint(word, known)}")
+
+
+def _hint(word: Any, known: Iterable[str]) -> str:
+    hint = did_you_mean(str(word), known)
+    return "." + hint if hint else ""
+
+
+def _refused(name: str, value: Any, expected: str) -> QatvizError:
+    return SettingError.of_field(name, f"is {value!r}: expected {expected}")
+
+
+def _refuse_for_zoo(name: str) -> None:
+    raise SettingError.of_field(name, "is for a model of your own: leave it out for a network of the zoo")
+
+
+def _check_setting(setting: Setting, value: Any) -> None:
+    try:
+        checked = setting.check(value)
+    except SettingError:
+        checked = None
+    # Strict about the type of whole numbers: they are recorded as they are.
+    if checked is None or (setting.type is int and not isinstance(value, int)):
+        raise _refused(setting.name, value, setting.allowed())
+
+
+def _check_text(name: str, value: Any, expected: str) -> None:
+    if not isinstance(value, (str, os.PathLike)) or not os.fspath(value).strip():
+        raise _refused(name, value, expected)
+
+
+def _check_quantizer_settings(kind: str, values: Mapping[str, Any]) -> None:
+    for name, value in values.items():
+        path = f"{kind}.{name}"
+        quantizer_setting(name, kind, path).check(value, path, kind)
+
+
+def _check_run_setting(name: str, value: Any) -> None:
+    if name not in RUN_SETTINGS:
+        raise SettingError.of_field(name, f"is no setting of the run.{did_you_mean(name, RUN_SETTINGS)}")
+    _check_setting(RUN_SETTINGS[name], value)
+
+
+# The JSON form
+
+
+def _to_json(value: Any) -> Any:
+    if isinstance(value, RunSettings):
+        return value.to_dict()
+    if isinstance(value, Mapping):
+        return dict(value)
+    if isinstance(value, tuple):
+        return [{"step": change.step, "assignments": [list(pair) for pair in change.assignments]} for change in value]
+    return "inf" if value == NO_LIMIT else value  # strict JSON has no infinity
+
+
+def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
+    try:
+        if name == "changes":
+            return tuple(
+                TimedChange(row["step"], tuple((path, new) for path, new in row["assignments"])) for row in value
+            )
+        if name == "run" and request is NewRunRequest:
+            return RunSettings(**value)
+        if name in (WEIGHTS, ACTIVATIONS, "run"):
+            return dict(value)
+    except (TypeError, KeyError, ValueError) as error:
+        raise SettingError.of_field(name, f"is {value!r}: it is not as it was written") from error
+    return NO_LIMIT if name == "steps" and value == "inf" else value

@@ -1,0 +1,150 @@
+"""Continue a recorded run from a checkpoint: resume it in its own record, or fork a second run."""
+
+import os
+from dataclasses import replace
+from typing import Any, List, Tuple
+
+from qatviz import data
+from qatviz.errors import RecordError, SettingError, about
+from qatviz.protocol.commands import ApplyPreset, ChangeSettings, Command
+from qatviz.protocol.run_spec import RunSpec
+from qatviz.protocol.schedule import planned
+from qatviz.protocol.settings_book import SettingsBook
+from qatviz.session.begin import lasting_name, new_record, placement_of, prepared_run, schedule_of
+from qatviz.session.changes import check_change
+from qatviz.session.checkpoints import set_back, starting_point
+from qatviz.session.prepared import Notify, Prepared, ignore
+from qatviz.session.recorded import recall
+from qatviz.session.request import (
+    DEFAULT_DATA,
+    DEFAULT_VALIDATION_FRACTION,
+    ContinuationRequest,
+    ForkRequest,
+    ResumeRequest,
+)
+from qatviz.settings import KINDS, RUN
+from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.reader import RecordReader
+from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.telemetry.record.schema import reading
+
+
+def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
+    """Prepare a recorded run to go on in its own directory; its record is open for writing and set back.
+
+    Parameters are those of :func:`qatviz.session.begin.begin`.
+
+    Raises
+    ------
+    QatvizError
+        Naming the field of the request that it is about.
+    """
+    request.check()
+    with about("directory"):
+        record = RunRecord.open(os.path.expanduser(request.directory))
+    try:
+        spec = _continued(record, request, notify)
+        outcome = set_back(record, spec)
+        happenings, snapshots = recall(record) if shown else ((), ())
+        return prepared_run(spec, record, outcome, shown, happenings, snapshots)
+    except BaseException:
+        record.close()
+        raise
+
+
+def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> Prepared:
+    """Prepare a second run that starts from a checkpoint of a recorded one, which it leaves alone.
+
+    Parameters are those of :func:`qatviz.session.begin.begin`.
+
+    Raises
+    ------
+    QatvizError
+        Naming the field of the request that it is about.
+    """
+    request.check()
+    with about("directory"):
+        reader = RunRecord.read(os.path.expanduser(request.directory))
+    spec = _continued(reader, request, notify)
+    if spec.start is None:
+        raise RecordError(f"{request.directory}: has no checkpoint yet: there is nothing to fork", "directory")
+    start = replace(spec.start, branch=0)
+    schedule = tuple(item for item in spec.schedule if item[0] >= start.step)
+    spec = replace(spec, start=start, book=start.book, schedule=schedule)
+    record = None
+    if request.out is not None:
+        kept = {key: reader.description[key] for key in ("validation_fraction",) if key in reader.description}
+        origin = {
+            "run_id": reader.description["run_id"],
+            "directory": str(reader.directory),
+            "checkpoint": start.name,
+            "step": start.step,
+        }
+        with about("out"):
+            record = new_record(spec, request.out, forked_from=origin, **kept)
+            record.save_checkpoint(
+                f"start-{start.step:08d}", start.arrays, dict(start.meta(), reason=f"fork of {origin['directory']}")
+            )
+    outcome = Outcome(start.book, spec.metric)
+    outcome.step, outcome.seconds = start.step, start.seconds
+    return prepared_run(spec, record, outcome, shown)
+
+
+def _continued(reader: RecordReader, request: ContinuationRequest, notify: Notify) -> RunSpec:
+    """Return the spec of a run that continues; changes that are to be made at once begin its schedule."""
+    description = reader.description
+    source = description.get("data", DEFAULT_DATA) if request.data is None else request.data
+    placement = placement_of(request)
+    with about("directory"), reading(reader.path):  # checksums tell damage, not what somebody has written there
+        with about("data"):
+            dataset = data.load(
+                source,
+                description.get("validation_fraction", DEFAULT_VALIDATION_FRACTION),
+                task=description.get("task"),
+            )
+        plan = planned(reader)
+        spec = RunSpec.from_description(
+            description,
+            dataset,
+            data_spec=lasting_name(source),
+            placement=placement,
+            parameters=reader.initial_parameters(),
+            **plan._asdict(),
+        )
+        with about("checkpoint"):
+            start, replay = starting_point(reader, spec.book, request.checkpoint, notify)
+    steps = spec.steps if request.steps is None else request.total_steps
+    step = start.step if start else 0
+    if steps is not None and steps < step:
+        raise SettingError.of_field(
+            "steps", f"is {steps}: expected at least {step}, which are done; or name an earlier checkpoint"
+        )
+    # Going back to a named checkpoint leaves behind what came after it, scheduled changes at that very step included.
+    schedule = tuple(item for item in spec.schedule if item[0] > step) if request.checkpoint else spec.schedule
+    spec = replace(spec, start=start, steps=steps, schedule=schedule)
+    with about("changes"):
+        at_once = tuple((step, command) for command in _at_once(request, start.book if start else spec.book))
+        for change in request.changes:
+            if change.step is not None and change.step < step:
+                raise SettingError.of_field("changes", f"{change.text!r}: the run continues from step {step}")
+        return replace(spec, schedule=spec.schedule + replay + at_once + schedule_of(request.changes, spec, notify))
+
+
+def _at_once(request: ContinuationRequest, book: SettingsBook) -> List[Command]:
+    """Return the commands to begin with: everything that is a setting can change when a run continues."""
+    commands: List[Command] = []
+    if request.preset is not None:
+        commands.append(ApplyPreset(request.preset))
+        book, _ = book.with_preset(request.preset)
+    assignments: List[Tuple[str, Any]] = []
+    for kind in KINDS:
+        assignments += [(f"*.{kind}.{name}", value) for name, value in getattr(request, kind).items()]
+    assignments += [(f"{RUN}.{name}", value) for name, value in request.run.items()]
+    for change in request.changes:
+        if change.step is None:
+            check_change(book, change)
+            assignments += change.assignments
+    if assignments:
+        book.change(assignments)
+        commands.append(ChangeSettings(tuple(assignments)))
+    return commands

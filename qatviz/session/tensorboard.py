@@ -1,0 +1,43 @@
+"""TensorBoard event files of a run: from its record, or from what a window has in memory."""
+
+from pathlib import Path
+from typing import Any, Callable, Optional
+
+from qatviz.telemetry.record.run_record import RunRecord
+
+
+def write_recorded(directory: str, out: Optional[str] = None) -> Any:
+    """Write a recorded run as event files to ``out``, by default to a folder in its own directory.
+
+    Returns
+    -------
+    qatviz.export.tensorboard.WrittenEvents
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If the files can't be written.
+    """
+    reader = RunRecord.read(directory)
+    from qatviz.export.run_series import recorded_series
+    from qatviz.export.tensorboard import write_series  # imports TensorFlow: only for a run that is there
+
+    return write_series(out or Path(directory) / "tensorboard", recorded_series(reader))
+
+
+def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
+    """Return a function that writes the run in ``model``, as it is now, for a thread of its own; it returns a sentence.
+
+    ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the present thread: what it holds is copied at once.
+    """
+    history, snapshots, happenings = model.history, list(model.snapshots), list(model.happenings)
+
+    def write() -> str:
+        from qatviz.export.tensorboard import write_events  # TensorFlow, which the window does without
+
+        write_events(directory, history, snapshots, [h.event for h in happenings if h.survives])
+        return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {directory}"
+
+    return write
