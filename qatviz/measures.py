@@ -12,7 +12,7 @@ from dataclasses import dataclass
 from typing import Callable, Dict, Optional, Tuple
 
 from qatviz.number_format import UNKNOWN, bytes_text, percent_text, si
-from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS
+from qatviz.settings import KINDS, QUANTIZER_SETTINGS, RUN_SETTINGS, WEIGHTS, QuantizerSettings
 
 #: Which values of a measure are better.
 LOWER, NEITHER, HIGHER = -1, 0, 1
@@ -25,7 +25,7 @@ _PERCENT, _PERCENT_LIMITS = 100.0, (-1.0, 101.0)
 
 
 @dataclass(frozen=True)
-class Axis:
+class MeasureAxis:
     """The axis of a plot of a measure.
 
     Attributes
@@ -104,11 +104,11 @@ class Measure:
         The label where there is little room.
     better : int
         HIGHER, LOWER or NEITHER.
-    axis : Axis
+    axis : MeasureAxis
     thresholds : Thresholds, optional
     colors : ColorRange, optional
     at_infinity : str
-        Text of an infinite value.
+        Text of positive infinity.
     is_of_float : bool
         Whether a tensor that is not quantized has it, too.
     """
@@ -120,10 +120,10 @@ class Measure:
     unit: str = ""
     short: str = ""
     better: int = NEITHER
-    axis: Axis = Axis()
+    axis: MeasureAxis = MeasureAxis()
     thresholds: Optional[Thresholds] = None
     colors: Optional[ColorRange] = None
-    at_infinity: str = "∞"
+    at_infinity: str = UNKNOWN
     is_of_float: bool = False
 
     @property
@@ -171,7 +171,7 @@ class Measure:
         if value is None or math.isnan(value) or not (is_quantized or self.is_of_float):
             return UNKNOWN
         if math.isinf(value):
-            return self.at_infinity if value > 0 else "-" + self.at_infinity
+            return self.at_infinity if value > 0 else UNKNOWN
         return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
 
     def change(self, before: Optional[float], after: Optional[float]) -> str:
@@ -218,11 +218,16 @@ def _digits(digits: int) -> Callable[[float], str]:
 
 def _rate_text(value: float) -> str:
     """Return a learning rate as it is typed: ``0.001``, ``1e-5``."""
-    return RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}"))
+    return RUN_SETTINGS["learning_rate"].text(float(f"{value:.4g}") + 0.0)
 
 
-_FRACTION = Axis(_PERCENT, "%", limits=_PERCENT_LIMITS, least_span=1.0)
-_LOG = Axis(can_log=True, is_log=True)
+def size_bytes(num_values: int, settings: QuantizerSettings, is_quantized: bool) -> float:
+    """Return the number of bytes that the codes of a tensor take, without scales; its floats where not quantized."""
+    return num_values * (settings.num_bits if is_quantized else FLOAT_BITS) / 8
+
+
+_FRACTION = MeasureAxis(_PERCENT, "%", limits=_PERCENT_LIMITS, least_span=1.0)
+_LOG = MeasureAxis(can_log=True, is_log=True)
 _BITS = QUANTIZER_SETTINGS["num_bits"]
 
 _ALL = (
@@ -234,7 +239,7 @@ _ALL = (
         _decimals(1),
         unit="dB",
         better=HIGHER,
-        axis=Axis(unit="dB", least_span=6.0),
+        axis=MeasureAxis(unit="dB", least_span=6.0),
         # dB. At 20 the error's RMS is a tenth of the signal's; at 10 a third, which no following layer averages away.
         thresholds=Thresholds(20.0, 10.0),
         colors=ColorRange(5.0, 45.0),
@@ -314,7 +319,7 @@ _ALL = (
         "Scale",
         "The quantization step: the distance between two neighbouring representable values; of a per-channel tensor "
         "that of the coarsest channel.",
-        _digits(3),
+        _digits(4),
         axis=_LOG,
         is_of_float=True,
     ),
@@ -323,21 +328,21 @@ _ALL = (
         "Zero point",
         "The integer code that stands for 0; always 0 on a symmetric grid.",
         _decimals(0),
-        axis=Axis(least_span=4.0),
+        axis=MeasureAxis(least_span=4.0),
         is_of_float=True,
     ),
     Measure(
         "range_min",
         "Range minimum",
         "The smallest representable value; of a per-channel tensor that of the widest channel.",
-        _digits(3),
+        _digits(4),
         is_of_float=True,
     ),
     Measure(
         "range_max",
         "Range maximum",
         "The largest representable value; of a per-channel tensor that of the widest channel.",
-        _digits(3),
+        _digits(4),
         is_of_float=True,
     ),
     Measure(
@@ -372,7 +377,7 @@ _ALL = (
         "num_bits",
         _BITS.label,
         _BITS.help,
-        _decimals(0),
+        _digits(3),
         unit="bits",
         colors=ColorRange(2.0, 16.0, is_log=True, is_neutral=True),
     ),
@@ -400,7 +405,8 @@ _ALL = (
         "step, with quantization as it is set.",
         _digits(4),
         better=LOWER,
-        axis=Axis(can_log=True),
+        axis=MeasureAxis(can_log=True),
+        at_infinity="∞",
         is_of_float=True,
     ),
     Measure(

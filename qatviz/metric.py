@@ -1,41 +1,43 @@
-"""How good a network is on held-out data, in one number: its name, its unit, how it is written; the same everywhere.
+"""The metric of a run: one number for how good a network is on held-out data, with its name, unit and number format.
 
-A run's task decides on its metric. Every evaluation measures it four ways, see `WAYS`.
+The task of the run decides which it is. Every evaluation measures it four ways, see `WAYS`.
 """
 
 import math
 from typing import Dict, NamedTuple, Optional
 
 from qatviz.errors import DataError
+from qatviz.measures import MeasureAxis
 
 CLASSIFICATION, REGRESSION = "classification", "regression"
 #: The four evaluations: nothing quantized, one of the two, both.
 WAYS = ("float", "weights_only", "activations_only", "quantized")
-WAY_NAMES = dict(zip(WAYS, ("float", "only weights quantized", "only activations quantized", "quantized")))
+#: Their names for people.
+WAY_NAMES = dict(zip(WAYS, ("float", "weights only", "activations only", "quantized")))
 
 
 class Metric(NamedTuple):
-    """One number for all held-out examples, made from the mean of something over them.
+    """One number for all held-out examples, computed from a mean over them.
 
     Attributes
     ----------
     name : str
-        In JSON, records, and the names of series.
+        Name in JSON, records, and the names of series.
     title : str
-        For people, within a sentence.
+        Name for people, within a sentence.
     heading : str
-        For people, with the unit; of a plot.
+        Title of a plot, with the unit.
     about : str
-        Explains it in a sentence.
+        One sentence that explains it.
     unit : str
         Follows a number; empty where it is that of the data.
     factor : float
-        From the number that is kept to the one that is shown.
+        Converts from the stored number to the shown one.
     higher_is_better : bool
     highest : float
-        What it can be at most, as it is kept.
+        Largest possible stored number.
     is_root : bool
-        It is the square root of a mean over the examples, not the mean itself.
+        Whether it is the square root of a mean over the examples instead of the mean itself.
     """
 
     name: str
@@ -48,14 +50,23 @@ class Metric(NamedTuple):
     highest: float
     is_root: bool = False
 
+    @property
+    def axis(self) -> MeasureAxis:
+        """The axis of a plot; of a percentage it ends a little beyond what is possible."""
+        if not self.unit:
+            return MeasureAxis(self.factor, can_log=True)
+        limits = (-1.0, self.factor * self.highest + 1.0)
+        return MeasureAxis(self.factor, self.unit.strip(), limits=limits, least_span=2.0)
+
     def of_mean(self, mean: float) -> float:
-        """The metric from the mean over the examples: of 1 for each right answer, or of the squared error."""
+        """Return the metric from a mean over the examples: of 1 for each right answer, or of the squared error."""
         return math.sqrt(mean) if self.is_root else mean
 
     def text(self, value: Optional[float], digits: int = 1) -> str:
-        """A value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash where there is none.
+        """Return a value with its unit: ``97.1 %``, ``0.02314``, ``48,213``; a dash where there is none.
 
-        ``digits`` are decimals of per cents. What has no unit may be of any size: it has three more digits in all.
+        ``digits`` is the number of decimals of a percentage; a number without a unit may be of any magnitude and has
+        that many significant digits plus three.
         """
         if value is None or math.isnan(value):
             return "-"
@@ -69,7 +80,7 @@ ACCURACY = Metric(
     "accuracy",
     "accuracy",
     "Accuracy (%)",
-    "Share of held-out examples that are classified right",
+    "Fraction of held-out examples that are classified correctly",
     " %",
     100.0,
     True,
@@ -92,7 +103,7 @@ TASKS = tuple(_OF_TASK)
 
 
 def metric_of(task: str) -> Metric:
-    """The metric of a task.
+    """Return the metric of a task.
 
     Raises
     ------
@@ -103,11 +114,12 @@ def metric_of(task: str) -> Metric:
 
 
 def check_task(task: str) -> str:
-    """``task``, if there is such a one.
+    """Return ``task``.
 
     Raises
     ------
     DataError
+        If there is no such task.
     """
     if not isinstance(task, str) or task not in _OF_TASK:
         raise DataError(f"the task is {task!r}: expected {' or '.join(TASKS)}")

@@ -24,7 +24,7 @@ def si(value: Optional[float], digits: int = 3) -> str:
     size = float(f"{abs(value):.{digits - 1}e}")  # rounded: 999.9 is shown with the digits of 1000
     if 1e-3 <= size < 1e3:
         return f"{value:.{digits}g}"
-    if 1e3 <= size < 1e4:
+    if size >= 1e3 and abs(value) < 9999.5:
         return f"{value:.0f}"
     if 1e4 <= size < 1e12:
         power = int(math.log10(size)) // 3
@@ -67,7 +67,7 @@ def bytes_text(size: Optional[float]) -> str:
     for unit, factor in (("kB", 1e3), ("MB", 1e6)):
         if size < 999.5 * factor:
             return f"{size / factor:.3g} {unit}"
-    return f"{size / 1e9:.3g} GB"
+    return f"{size / 1e9:.3g} GB" if size < 999.5e9 else f"{size / 1e9:,.0f} GB"
 
 
 def names_text(names: Sequence[str], most: int = 6) -> str:

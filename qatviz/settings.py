@@ -10,7 +10,7 @@ import contextlib
 import math
 import numbers
 from dataclasses import asdict, dataclass, field, fields, replace
-from typing import Any, Dict, Mapping, Optional, Tuple
+from typing import Any, Dict, List, Mapping, Optional, Tuple
 
 from qatviz.errors import SettingError
 
@@ -186,10 +186,7 @@ class QuantizerSettings(_Settings):
     """
 
     enabled: bool = _declared(
-        True,
-        "Quantize",
-        "Whether this tensor is quantized at all; if off, its values stay in float.",
-        kinds=_BOTH,
+        True, "Quantize", "Whether this tensor is quantized at all; if off, its values stay in float.", kinds=_BOTH
     )
     num_bits: int = _declared(
         8,
@@ -275,6 +272,35 @@ class QuantizerSettings(_Settings):
         """Return whether the tensor will be quantized, but not yet after ``step`` training steps."""
         return self.enabled and not self.is_active(step)
 
+    def text(self, name: str, kind: str, is_quantized: bool = True) -> str:
+        """Return a setting as tables show it; empty where tensors of ``kind`` do not have it."""
+        setting = QUANTIZER_SETTINGS[name]
+        if kind not in setting.kinds:
+            return ""
+        if name == "num_bits" and not is_quantized:
+            return "float"
+        if name == "range_method" and self.range_method == PERCENTILE:
+            return f"{setting.text(PERCENTILE)} {self.percentile:g} %"
+        return setting.text(getattr(self, name))
+
+    def phrases(self, kind: str, than: Optional["QuantizerSettings"] = None) -> List[str]:
+        """Return the settings of a tensor of ``kind`` in phrases: ``8 bits``, ``symmetric``, ``min–max range``.
+
+        Settings that are off go without saying. Where ``than`` is given, only what differs from it is named.
+        """
+        method = self.text("range_method", kind)
+        known = (
+            ("num_bits", f"{self.num_bits} bits", True),
+            ("symmetric", "symmetric" if self.symmetric else "affine", True),
+            ("narrow_range", "narrow range" if self.narrow_range else "full range", self.narrow_range),
+            ("per_channel", "per channel" if self.per_channel else "per tensor", kind == WEIGHTS),
+            ("power_of_two", "power-of-two scale" if self.power_of_two else "any scale", self.power_of_two),
+            ("range_method", f"{method[0].lower()}{method[1:]} range", True),
+        )
+        if than is None:
+            return [phrase for _, phrase, is_told in known if is_told]
+        return [phrase for name, phrase, _ in known if self.text(name, kind) != than.text(name, kind)]
+
     @property
     def num_codes(self) -> int:
         """Number of integer codes."""
@@ -294,25 +320,11 @@ class RunSettings(_Settings):
         log=True,
     )
     momentum: float = _declared(
-        0.9,
-        "Momentum",
-        "Fraction of the last update that the momentum optimizer carries on.",
-        low=0.0,
-        high=0.9999,
+        0.9, "Momentum", "Fraction of the last update that the momentum optimizer carries on.", low=0.0, high=0.9999
     )
-    beta1: float = _declared(
-        0.9,
-        "Beta 1",
-        "How slowly Adam's average of the gradients forgets.",
-        low=0.0,
-        high=0.9999,
-    )
+    beta1: float = _declared(0.9, "Beta 1", "How slowly Adam's average of the gradients forgets.", low=0.0, high=0.9999)
     beta2: float = _declared(
-        0.999,
-        "Beta 2",
-        "How slowly Adam's average of the squared gradients forgets.",
-        low=0.0,
-        high=0.999999,
+        0.999, "Beta 2", "How slowly Adam's average of the squared gradients forgets.", low=0.0, high=0.999999
     )
     epsilon: float = _declared(
         1e-8,
@@ -323,9 +335,7 @@ class RunSettings(_Settings):
         log=True,
     )
     freeze_ranges: bool = _declared(
-        False,
-        "Freeze ranges",
-        "All representable ranges stay as they are, of weights and activations alike.",
+        False, "Freeze ranges", "All representable ranges stay as they are, of weights and activations alike."
     )
     freeze_batch_norm: bool = _declared(
         False,

@@ -4,11 +4,13 @@ from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.measures import MEASURES
 from qatviz.metric import ACCURACY, Metric
 from qatviz.protocol.events import Change
 from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.refill import metric_in
 
+_LOSS, _SQNR = MEASURES["loss"], MEASURES["sqnr_db"]
 #: Steps over which before and after are averaged.
 WINDOW_STEPS = 50
 #: Steps right after a change that are left out: the run first has to follow the new grid.
@@ -47,15 +49,15 @@ class Effect(NamedTuple):
     metric: Metric = ACCURACY
 
     def describe(self) -> str:
-        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB``."""
+        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
         parts = []
         if self.loss is not None:
-            parts.append("loss {:.3g} → {:.3g} ({} steps)".format(*self.loss, self.steps))
+            parts.append(f"{_LOSS.name} {_LOSS.change(*self.loss)} ({self.steps} steps)")
         if self.score is not None:
             parts.append("{} {} → {}".format(self.metric.title, *map(self.metric.text, self.score)))
         if self.sqnr_db is not None:
             whose = f" (mean of {self.num_tensors} tensors)" if self.num_tensors > 1 else ""
-            parts.append("SQNR {:.0f} → {:.0f} dB{}".format(*self.sqnr_db, whose))
+            parts.append(f"{_SQNR.name} {_SQNR.change(*self.sqnr_db)}{whose}")
         if parts:
             return ", ".join(parts)
         return "not enough steps to measure an effect" if self.complete else "effect: measured some steps later"

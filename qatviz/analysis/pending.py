@@ -8,7 +8,6 @@ from typing import Optional
 
 import numpy as np
 
-from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid, choose_grid
@@ -16,7 +15,6 @@ from qatviz.quant.measures import ErrorMeasures, entropy_bits, sqnr_db
 from qatviz.quant.ranges import Range, find_range
 from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
 
-FLOAT_BITS = 32
 #: Values that are measured at a time: the work arrays of one block (float32 and float64) stay within a core's cache.
 BLOCK_VALUES = 65536
 #: Values that stand in for those of a tensor of which only the histogram is known.
@@ -92,11 +90,6 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
     for start in range(0, flat.size, block):
         sums.add(flat[start : start + block])
     return sums.measures(flat.size)
-
-
-def size_bits(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool = True) -> int:
-    """Bits that hold the tensor's codes (or floats, where not ``active``); of activations: one example's."""
-    return element_count(tensor.shape) * (settings.num_bits if active else FLOAT_BITS)
 
 
 def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:

@@ -4,18 +4,33 @@ import shutil
 import textwrap
 from typing import Any, Dict, List, Optional, Sequence
 
-from qatviz.metric import WAYS, Metric
+from qatviz.measures import MEASURES
+from qatviz.metric import WAY_NAMES, WAYS, Metric
+from qatviz.number_format import UNKNOWN
 
 #: Columns where the terminal does not tell.
 DEFAULT_WIDTH = 80
 #: A wrapped column is at least this wide, however narrow the terminal is.
 _LEAST_WRAPPED = 20
-_LEGEND = (
-    "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power of two; scale, zero: "
-    "of the coarsest channel; rmse/s: 0.289 where all of the error is rounding; clip, zeroed: % of the values; "
-    "eff: bits of information"
+#: Headers are broken into lines of this many characters.
+_HEAD_WIDTH = 7
+#: The measures of the table of tensors.
+_MEASURES = (
+    "scale",
+    "zero_point",
+    "sqnr_db",
+    "rmse_over_scale",
+    "clipped",
+    "flushed",
+    "used_codes",
+    "effective_bits",
 )
-_COLUMNS = ("tensor", "", "bits", "grid", "scale", "zero", "SQNR", "rmse/s", "clip", "zeroed", "codes", "eff")
+_FLAGS = (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
+_LEGEND = (
+    "w weights, a activations; grid: s symmetric, n narrow range, c per channel, p power-of-two scale; scale and zero "
+    "point: of the coarsest channel; RMSE/scale: 0.289 where all of the error is rounding; clipped: values beyond the "
+    "representable range; rounded to zero: of the nonzero values; eff. bits: bits of information"
+)
 
 
 def terminal_width() -> int:
@@ -26,22 +41,23 @@ def terminal_width() -> int:
 def table(
     head: Sequence[str], rows: Sequence[Sequence[str]], left: Sequence[int] = (0,), width: Optional[int] = None
 ) -> str:
-    """Rows of text in columns, those in ``left`` flush left, the others flush right.
+    """Return rows of text in columns, those in ``left`` flush left, the others flush right; headers may have lines.
 
     Where ``width`` columns are not enough, columns stand closer; then the last one is wrapped if it is flush left, else
     the first is cut (``stack1_co..``).
     """
     width = terminal_width() if width is None else width
-    sizes = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
+    heads = _head_lines(head)
+    sizes = [max(len(row[column]) for row in [*heads, *rows]) for column in range(len(head))]
     gap = "  " if sum(sizes) + 2 * (len(sizes) - 1) <= width else " "
     too_much = sum(sizes) + len(gap) * (len(sizes) - 1) - width
     last = len(head) - 1
     if last in left:
         sizes[last] = max(sizes[last] - max(too_much, 0), _LEAST_WRAPPED)
     else:
-        sizes[0] = max(sizes[0] - max(too_much, 0), len(head[0]))
-    lines = []
-    for row in [head, *rows]:
+        sizes[0] = max(sizes[0] - max(too_much, 0), *(len(line[0]) for line in heads))
+    lines = [_line(line, sizes, left, gap) for line in heads]
+    for row in rows:
         cells = [_cut(row[0], sizes[0]), *row[1:]] if last else list(row)
         wrapped = [cells[last]]
         if last in left and cells[last]:
@@ -55,12 +71,13 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
     """The rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
     width = terminal_width() if width is None else width
-    return table(_COLUMNS, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
+    head = ("tensor", "", "bits", "grid", *map(_measure_head, _MEASURES))
+    return table(head, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
 
 
 def score_table(metric: Metric, evaluations: Sequence[Dict[str, Any]], width: Optional[int] = None) -> str:
     """The metric four ways, a line for each evaluation."""
-    head = ["step"] + [way.replace("_", " ") for way in WAYS]
+    head = ["step"] + [WAY_NAMES[way] for way in WAYS]
     rows = [[str(row["step"])] + [metric.text(row.get(way)) for way in WAYS] for row in evaluations]
     return table(head, rows, (), width)
 
@@ -70,33 +87,28 @@ def shape(sizes: Sequence[int]) -> str:
     return "x".join(map(str, sizes))
 
 
+def _head_lines(head: Sequence[str]) -> List[List[str]]:
+    """Return the lines of headers that have line breaks; the last line has text in every column."""
+    columns = [name.split("\n") for name in head]
+    count = max(map(len, columns))
+    return [list(line) for line in zip(*([""] * (count - len(column)) + column for column in columns))]
+
+
+def _measure_head(key: str) -> str:
+    """Return the header of a measure in narrow lines, in lower case but for abbreviations."""
+    header = MEASURES[key].short_header
+    header = header if header[1].isupper() else header[0].lower() + header[1:]
+    return "\n".join(textwrap.wrap(header.replace("/", "/ "), _HEAD_WIDTH, break_long_words=False))
+
+
 def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     layer, _, kind = tensor["name"].rpartition(".")
     if not tensor["enabled"]:
-        return [layer, kind[0], "float"] + [""] * (len(_COLUMNS) - 3)
-    grid = "".join(
-        letter
-        for letter, name in (("s", "symmetric"), ("n", "narrow_range"), ("c", "per_channel"), ("p", "power_of_two"))
-        if tensor[name]
-    )
-    return [
-        layer,
-        kind[0],
-        str(tensor["num_bits"]),
-        grid,
-        _number("{:.3g}", tensor["scale"]),
-        _number("{:.0f}", tensor["zero_point"]),
-        _number("{:.1f}", tensor["sqnr_db"]),
-        _number("{:.3f}", tensor["rmse_over_scale"]),
-        _number("{:.1f}", tensor["clipped"], 100),
-        _number("{:.1f}", tensor["flushed"], 100),
-        _number("{:.0f}", tensor["used_codes"]),
-        _number("{:.2f}", tensor["effective_bits"]),
-    ]
-
-
-def _number(pattern: str, number: Optional[float], factor: float = 1.0) -> str:
-    return "-" if number is None else pattern.format(number * factor)
+        return [layer, kind[0], "float"] + [""] * (1 + len(_MEASURES))
+    grid = "".join(letter for letter, name in _FLAGS if tensor[name])
+    # Dashes that every terminal has.
+    texts = [MEASURES[key].cell(tensor[key]).replace(UNKNOWN, "-") for key in _MEASURES]
+    return [layer, kind[0], str(tensor["num_bits"]), grid, *texts]
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int], left: Sequence[int], gap: str) -> str:

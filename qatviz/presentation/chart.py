@@ -4,6 +4,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.measures import MeasureAxis
 from qatviz.presentation.scene import (
     DASHED,
     DOTTED,
@@ -80,6 +81,12 @@ class Axis(NamedTuple):
         """Return where values of the history are on the axis; NaN for what is infinite or has no logarithm."""
         scaled = exponents(values * self.factor) if self.log else values * self.factor
         return np.where(np.isfinite(scaled), scaled, np.nan)
+
+
+def plot_axis(title: str, axis: MeasureAxis, is_log: Optional[bool] = None) -> Axis:
+    """Return the axis of a measure; logarithmic if ``is_log``, by default as the measure has it."""
+    unit = f" {axis.unit}" if axis.unit else ""
+    return Axis(title, axis.factor, unit, axis.is_log if is_log is None else is_log, axis.limits, axis.least_span)
 
 
 class Curve(NamedTuple):

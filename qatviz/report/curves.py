@@ -4,14 +4,15 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.metric import WAY_NAMES, WAYS, Metric
+from qatviz.measures import MEASURES, Measure
+from qatviz.metric import WAY_NAMES, WAYS
 from qatviz.network.plan import QuantizedTensor
-from qatviz.presentation.chart import Axis
+from qatviz.presentation.chart import Axis, plot_axis
 from qatviz.presentation.event_texts import activated_words, changes_words
 from qatviz.presentation.series import Points, thin, width_for
 from qatviz.report.chart import Curve, Marker, chart, legend_key
 from qatviz.report.markup import Markup, element, join
-from qatviz.report.run_data import FLIP_RATE, RunData, Turn
+from qatviz.report.run_data import RunData, Turn
 from qatviz.settings import KINDS, WEIGHTS
 from qatviz.telemetry.record.refill import EVALUATIONS
 
@@ -24,11 +25,10 @@ _SAME_RATE = 1e-6
 
 
 class TensorKind(NamedTuple):
-    """A chart of a tensor: its axis, and its curves as (pattern of the series, name in the legend, style)."""
+    """A chart of a tensor: its measure, and its curves as (pattern of the series, name in the legend, style)."""
 
-    axis: Axis
+    measure: Measure
     curves: Tuple[Tuple[str, str, str], ...]
-    about: str
     size: Tuple[float, float] = SMALL
     waits_for: str = "it was not quantized"
     kinds: Tuple[str, ...] = KINDS
@@ -37,39 +37,22 @@ class TensorKind(NamedTuple):
 #: Styles of the parts of the error: where one is next to nothing, the axis is not made for it.
 _PARTS = ("clipping", "rounding")
 _EXACT = "exact, there is no error to show"
-_PERCENT_LIMITS = (-1.0, 101.0)
 TENSOR_KINDS = (
     TensorKind(
-        Axis("Error (MSE)", log=True),
+        MEASURES["mse"],
         (
             ("{}/mse", "all", "whole"),
             ("{}/mse_clipping", "clipping", "clipping"),
             ("{}/mse_rounding", "rounding", "rounding"),
         ),
-        "Mean squared error of quantizing, and its two parts, which add up to it: clipping (values outside the "
-        "range) and rounding (values between two levels).",
         MIDDLE,
     ),
+    TensorKind(MEASURES["sqnr_db"], (("{}/sqnr_db", "", "s0"),)),
+    TensorKind(MEASURES["scale"], (("{}/scale", "", "s0"),)),
+    TensorKind(MEASURES["zero_point"], (("{}/zero_point", "", "s0"),)),
     TensorKind(
-        Axis("SQNR (dB)", unit=" dB", least=6.0),
-        (("{}/sqnr_db", "", "s0"),),
-        "Signal-to-quantization-noise ratio: how much stronger the values are than the error of quantizing "
-        "them; 6 dB are one bit.",
-    ),
-    TensorKind(
-        Axis("Scale", log=True),
-        (("{}/scale", "", "s0"),),
-        "The step between two neighbouring quantized values; of the coarsest channel, where each has its own.",
-    ),
-    TensorKind(
-        Axis("Zero point", least=4.0),
-        (("{}/zero_point", "", "s0"),),
-        "The integer code that stands for 0; always 0 on a symmetric grid.",
-    ),
-    TensorKind(
-        Axis("Flip rate (%)", 100.0, " %", limits=_PERCENT_LIMITS, least=1.0),
-        (("snapshot:{}/" + FLIP_RATE, "", "s0"),),
-        "Share of the weights whose integer code changed from one snapshot to the next.",
+        MEASURES["flip_rate"],
+        (("snapshot:{}/flip_rate", "", "s0"),),
         SMALL,
         "there are no two snapshots of quantized values to compare",
         (WEIGHTS,),
@@ -134,13 +117,15 @@ def run_figures(run: RunData) -> List[Figure]:
     """Loss and metric, and the learning rate if it was not the same all the time."""
     metric = run.metric
     series = tuple((f"{metric.name}.{way}", WAY_NAMES[way], _WAY_STYLES[way]) for way in reversed(WAYS))
+    loss, rate = MEASURES["loss"], MEASURES["learning_rate"]
+    loss_axis = plot_axis(loss.axis_title, loss.axis, _spans_decades(run, "loss"))
     figures = [
-        _figure(run, Axis("Loss", log=_spans_decades(run, "loss")), (("loss", "", "s0"),), "no step was done yet"),
-        _figure(run, _axis_of(metric), series, "it was not evaluated on held-out data yet"),
+        _figure(run, loss_axis, (("loss", "", "s0"),), "no step was done yet"),
+        _figure(run, plot_axis(metric.heading, metric.axis), series, "it was not evaluated on held-out data yet"),
     ]
     rates = run.history.series("learning_rate")
     if len(rates.mean) and np.nanmax(rates.maximum) > np.nanmin(rates.minimum) * (1 + _SAME_RATE):
-        figures.append(_figure(run, Axis("Learning rate", log=True), (("learning_rate", "", "s0"),), ""))
+        figures.append(_figure(run, plot_axis(rate.axis_title, rate.axis), (("learning_rate", "", "s0"),), ""))
     return figures
 
 
@@ -150,14 +135,9 @@ def tensor_figures(run: RunData, tensor: QuantizedTensor) -> List[Figure]:
     for kind in TENSOR_KINDS:
         if tensor.kind in kind.kinds:
             series = tuple((pattern.format(tensor.name), name, style) for pattern, name, style in kind.curves)
-            figures.append(_figure(run, kind.axis, series, kind.waits_for, kind.size, tensor.name))
+            axis = plot_axis(kind.measure.axis_title, kind.measure.axis)
+            figures.append(_figure(run, axis, series, kind.waits_for, kind.size, tensor.name))
     return figures
-
-
-def _axis_of(metric: Metric) -> Axis:
-    if metric.unit == " %":
-        return Axis(metric.heading, metric.factor, metric.unit, limits=_PERCENT_LIMITS, least=2.0)
-    return Axis(metric.heading, metric.factor, metric.unit)
 
 
 def _figure(
@@ -199,4 +179,6 @@ def _spans_decades(run: RunData, key: str) -> bool:
 
 def explained() -> Markup:
     """What the charts of tensors show, as a list of terms."""
-    return element("dl", [join(element("dt", kind.axis.title), element("dd", kind.about)) for kind in TENSOR_KINDS])
+    return element(
+        "dl", [join(element("dt", kind.measure.label), element("dd", kind.measure.help)) for kind in TENSOR_KINDS]
+    )

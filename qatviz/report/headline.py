@@ -4,6 +4,7 @@ import math
 from typing import Any, Dict, List, Optional, Sequence
 
 from qatviz.analysis.verdict import BAD, GOOD, WARNING
+from qatviz.measures import MEASURES
 from qatviz.metric import Metric
 from qatviz.number_format import bytes_text, count
 from qatviz.protocol import events
@@ -129,8 +130,8 @@ def _saved(rows: Sequence[TensorRow]) -> List[str]:
     now, in_float, mean_bits = sizes(list(rows))
     if not in_float:
         return []
-    told = "The weights take {} instead of {} in float32 ({:.3g} bits each)."
-    return [told.format(bytes_text(now), bytes_text(in_float), mean_bits)]
+    told = "The weights take {} instead of {} in float32 ({} per weight)."
+    return [told.format(bytes_text(now), bytes_text(in_float), MEASURES["num_bits"].text(mean_bits))]
 
 
 def worst(rows: Sequence[TensorRow], most: int = 6) -> List[TensorRow]:

@@ -4,6 +4,7 @@ from typing import Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
 
+from qatviz.measures import MEASURES
 from qatviz.presentation.chart import Frame, marker_labels, marker_shapes, x_labels
 from qatviz.presentation.color_bar import color_bar
 from qatviz.presentation.palette import SCALE_STEPS, scale_role
@@ -15,10 +16,10 @@ from qatviz.report.markup import Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.svg import FONTS, shapes_markup, svg
 from qatviz.report.tables import scrolling
-from qatviz.report.words import decibels
 
-#: dB at the ends of the scale of colours: as the window colours the drawn network.
-LOW, HIGH = 5.0, 45.0
+_SQNR = MEASURES["sqnr_db"]
+#: dB at the ends of the colour scale, as in the window's network view.
+LOW, HIGH = _SQNR.color_value(0.0), _SQNR.color_value(1.0)
 _WIDTH, _ROW, _COLUMNS = 1080.0, 13.0, 240
 #: A picture that is higher would not fit a printed page.
 _MOST_ROWS = 50
@@ -71,7 +72,7 @@ def _picture(run: RunData, names: Sequence[str]) -> Markup:
         *marker_shapes(frame, markers),
         *marker_labels(frame, markers, metrics),
     ]
-    title = f"SQNR of {len(names)} tensors over the run"
+    title = f"{_SQNR.label} of {len(names)} tensors over the run"
     return svg(Scene(_WIDTH, height, shapes, title, "At the end: " + "; ".join(texts)), "chart heat")
 
 
@@ -95,14 +96,14 @@ def _parts(frame: Frame, points: Points, width: int) -> List[Tuple[int, float, f
 
 def _now(points: Points) -> Optional[str]:
     there = np.flatnonzero(~np.isnan(points.high))
-    return decibels(float(points.high[there[-1]])) if len(there) else "no value"
+    return _SQNR.text(float(points.high[there[-1]])) if len(there) else "no value"
 
 
 def scale_legend() -> Markup:
     """Return the scale of colours of the SQNR."""
-    texts = tuple(f"{sign}{decibels(value)}" for sign, value in (("≤ ", LOW), ("", (LOW + HIGH) / 2), ("≥ ", HIGH)))
+    texts = tuple(f"{sign}{_SQNR.text(value)}" for sign, value in (("≤ ", LOW), ("", (LOW + HIGH) / 2), ("≥ ", HIGH)))
     shapes = color_bar(*_LEGEND_SIZE, texts, True, FONTS[SMALL])
-    words = f"Colours of the SQNR, from bad to good: {' to '.join(texts)}"
+    words = f"Colours of the {_SQNR.label}, from bad to good: {' to '.join(texts)}"
     width, height = _LEGEND_SIZE
     content = shapes_markup(shapes)
     return element("svg", content, width=width, height=height, role="img", aria_label=words, class_="key scale")
@@ -113,10 +114,7 @@ def section(run: RunData) -> Markup:
     pictures = heat_pictures(run)
     if not pictures:
         return element("p", "No step was done yet.", class_="missing")
-    about = (
-        "Signal-to-quantization-noise ratio of every tensor, step by step; 6 dB are one bit. A gap: in float, or not "
-        "measured."
-    )
+    about = f"{_SQNR.label} of every tensor, step by step. {_SQNR.help} A gap: in float, or not measured."
     return join(
         element("p", about),
         element("p", scale_legend()),

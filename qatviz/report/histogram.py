@@ -7,12 +7,12 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution, distribution, extent
+from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import percent_text, si
+from qatviz.number_format import si
 from qatviz.presentation.ticks import linear_ticks
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.report.markup import Markup, element, escaped, join, number
-from qatviz.report.words import decibels
 
 #: px, with the labels of the axis.
 SIZE = (346.0, 150.0)
@@ -55,9 +55,8 @@ def shown_at(snapshot: Snapshot, tensor: QuantizedTensor, index: int) -> Optiona
     if not is_on:
         return Shown(found, (low, high), words + "; in float")
     grid = f"{snapshot.num_bits[index]} bits, representable {si(window[0])} to {si(window[1])}"
-    error = (
-        f"{decibels(measure['sqnr_db'])}; {percent_text(measure['clipped'])} clipped, "
-        f"{percent_text(measure['flushed'])} flushed to zero"
+    error = f"{MEASURES['sqnr_db'].text(measure['sqnr_db'])}; " + ", ".join(
+        f"{MEASURES[key].text(measure[key])} {MEASURES[key].name}" for key in ("clipped", "flushed")
     )
     return Shown(found, (low, high), "; ".join((words, grid, error)))
 
@@ -260,8 +259,8 @@ def legend(names: Sequence[Tuple[str, str]]) -> Markup:
 LEGEND = (
     ("float", "float values"),
     ("levels", "quantized values"),
-    ("flushed", "flushed to zero"),
-    ("clipped", "clipped"),
-    ("edge", "representable window"),
+    ("flushed", MEASURES["flushed"].name),
+    ("clipped", MEASURES["clipped"].name),
+    ("edge", "representable range"),
     ("unused", "unused level"),
 )

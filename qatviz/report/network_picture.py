@@ -9,8 +9,7 @@ from qatviz.presentation.network.drawing import NodeText, network_drawing
 from qatviz.presentation.network.layout import DOWN, GraphLayout, fitting_layout
 from qatviz.report.markup import Markup, element, join, number
 from qatviz.report.run_data import RunData
-from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
-from qatviz.report.words import decibels
+from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 
 #: Width of the page, px, and heights that a picture may have: the first in which it can be drawn at its size is taken.
 _ROOM, _HEIGHTS, _AT_SIZE = 1080.0, (240.0, 400.0, 560.0, 760.0, 1000.0, 1400.0), 0.97
@@ -77,12 +76,12 @@ def _badge(x: float, y: float, width: float, row: TensorRow) -> Markup:
     level = LEVEL_STYLES[row.verdict.level]
     told = f"{row.bits} {'bits' if row.is_active else ''}".strip()
     if row.is_active and row.is_measured:
-        told += " · " + decibels(row.measures["sqnr_db"])
+        told += " · " + row.measure_text("sqnr_db")
     return element(
         "g",
         element("title", f"{row.tensor.name}: {row.verdict.text}"),
         element("rect", x=x, y=y, width=width, height=_BADGE - 3, rx=3, class_="badge " + level),
-        element("text", SYMBOLS[row.verdict.level], x=x + 5, y=y + 12, class_="symbol " + level),
+        element("text", row.symbol, x=x + 5, y=y + 12, class_="symbol " + level),
         element("text", f"{row.tensor.kind} {told}", x=x + 19, y=y + 12),
     )
 

@@ -11,7 +11,7 @@ from qatviz.report.curves import gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import Happening, RunData, Turn
 from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
-from qatviz.report.tensor_rows import LEVEL_STYLES, SYMBOLS, TensorRow
+from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, setting_text
 
@@ -28,7 +28,7 @@ def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     told = [element("p", text) for text in headline.sentences(run, rows)]
     worst = [
         join(
-            element("b", SYMBOLS[row.verdict.level] + " ", class_=LEVEL_STYLES[row.verdict.level]),
+            element("b", row.symbol + " ", class_=LEVEL_STYLES[row.verdict.level]),
             element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
             ": ",
             row.verdict.text,

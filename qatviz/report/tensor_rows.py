@@ -1,30 +1,18 @@
-"""What is known of each quantized tensor at the end of the run: settings, newest measures, what to think of them."""
+"""The state of each quantized tensor at the end of the run: settings, newest measures, verdict."""
 
 from dataclasses import replace
 from typing import Callable, Dict, List, NamedTuple, Tuple
 
 import numpy as np
 
-from qatviz.analysis.verdict import (
-    BAD,
-    GOOD,
-    JUDGED,
-    LEVEL_NAMES,
-    NO_LEVEL,
-    WARNING,
-    Verdict,
-    levels,
-    verdict,
-)
+from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, Verdict, levels, verdict
+from qatviz.measures import MEASURES, size_bytes
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import bytes_text, percent_text, si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.report.run_data import RunData
-from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
+from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings
 
-SYMBOLS = {NO_LEVEL: "○", GOOD: "●", WARNING: "▲", BAD: "✖"}
 LEVEL_STYLES = {level: name or "none" for level, name in enumerate(LEVEL_NAMES)}
-_FLOAT_BITS = 32
 
 
 class TensorRow(NamedTuple):
@@ -58,12 +46,23 @@ class TensorRow(NamedTuple):
 
     @property
     def bits(self) -> str:
-        return str(self.settings.num_bits) if self.is_active else "float"
+        return self.settings.text("num_bits", self.tensor.kind, self.is_active)
 
     @property
     def size(self) -> float:
         """Bytes that the codes of weights take; 0 for activations, which are not stored."""
-        return self.tensor.parameters * (self.settings.num_bits if self.is_active else _FLOAT_BITS) / 8
+        return size_bytes(self.tensor.parameters, self.settings, self.is_active)
+
+    @property
+    def symbol(self) -> str:
+        """The mark of the verdict."""
+        return LEVEL_SYMBOLS[self.verdict.level]
+
+    def measure_text(self, key: str, with_unit: bool = True) -> str:
+        """Return a measure as it is shown everywhere."""
+        codes = self.measured_with.num_codes if key == "used_codes" else None
+        show = MEASURES[key].text if with_unit else MEASURES[key].cell
+        return show(self.measures[key], self.is_active, codes)
 
 
 def tensor_rows(run: RunData) -> List[TensorRow]:
@@ -92,7 +91,7 @@ def tensor_rows(run: RunData) -> List[TensorRow]:
 
 
 class Column(NamedTuple):
-    """One column of the table: its header, what it means, and the text of a cell."""
+    """One column of the table: its header, its meaning, and the text of a cell."""
 
     key: str
     header: str
@@ -101,86 +100,46 @@ class Column(NamedTuple):
     is_number: bool = True
 
 
-def _measure(key: str, header: str, about: str, show: Callable[[float], str], always: bool = False) -> Column:
-    def text(row: TensorRow) -> str:
-        value = row.measures[key]
-        if key == "sqnr_db" and value == np.inf and row.is_active:
-            return "exact"
-        if not np.isfinite(value) or not (row.is_active or always):
-            return "–"
-        return f"{value:,.0f} / {row.measured_with.num_codes:,}" if key == "used_codes" else show(value)
-
-    return Column(key, header, about, text)
+def _measure(key: str) -> Column:
+    measure = MEASURES[key]
+    return Column(key, measure.header, measure.help, lambda row: row.measure_text(key, with_unit=False))
 
 
-def _setting(key: str, header: str) -> Column:
-    def text(row: TensorRow) -> str:
-        return setting_text(getattr(row.settings, key)) if row.tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
+def _setting(key: str, is_number: bool = False) -> Column:
+    setting = QUANTIZER_SETTINGS[key]
+    return Column(
+        key, setting.label, setting.help, lambda row: row.settings.text(key, row.tensor.kind, row.is_active), is_number
+    )
 
-    return Column(key, header, QUANTIZER_SETTINGS[key].help, text, False)
 
-
-def _range(row: TensorRow) -> str:
-    if row.settings.range_method == PERCENTILE:
-        return f"{row.settings.percentile:g} %"
-    return row.settings.range_method.replace("_", " ")
+def _size(row: TensorRow) -> str:
+    return MEASURES["size"].cell(row.size) if row.tensor.parameters else ""
 
 
 #: The columns of the window's table, in its order; the verdict and the name come before them.
 COLUMNS = (
-    Column("num_bits", "Bits", QUANTIZER_SETTINGS["num_bits"].help, lambda row: row.bits),
-    _measure(
-        "sqnr_db",
-        "SQNR dB",
-        "Signal-to-quantization-noise ratio: how much stronger the values are than the "
-        "error that quantization makes; 6 dB more is half the error.",
-        "{:.1f}".format,
+    _setting("num_bits", is_number=True),
+    *map(
+        _measure,
+        (
+            "sqnr_db",
+            "rmse_over_scale",
+            "clipped",
+            "flushed",
+            "used_codes",
+            "effective_bits",
+            "flip_rate",
+            "scale",
+            "zero_point",
+        ),
     ),
-    _measure(
-        "rmse_over_scale",
-        "RMSE/scale",
-        "The typical error divided by the scale. 0.289 is what rounding alone must make; much more means clipping.",
-        "{:.3f}".format,
-    ),
-    _measure("clipped", "Clipped", "Share of the values that lie outside the representable range.", percent_text),
-    _measure("flushed", "To 0", "Share of the nonzero values that become 0.", percent_text),
-    _measure("used_codes", "Codes used", "How many different integer codes occur, of all there are.", str),
-    _measure(
-        "effective_bits",
-        "Eff. bits",
-        "Entropy of the codes: how many bits of information a value carries on average.",
-        "{:.2f}".format,
-    ),
-    _measure(
-        "flip_rate",
-        "Flips",
-        "Share of the values whose code changed since the last snapshot. At few bits, many flips are oscillation.",
-        percent_text,
-    ),
-    _measure(
-        "scale",
-        "Scale",
-        "Distance between two neighbouring levels; of a per-channel tensor the largest.",
-        lambda value: si(value, 4),
-        True,
-    ),
-    _measure("zero_point", "Zero point", "The integer code that stands for 0.", "{:,.0f}".format, True),
-    _setting("symmetric", "Symmetric"),
-    _setting("narrow_range", "Narrow"),
-    _setting("per_channel", "Per channel"),
-    _setting("power_of_two", "Power of 2"),
-    Column("range_method", "Range", QUANTIZER_SETTINGS["range_method"].help, _range, False),
-    Column(
-        "size",
-        "Size",
-        "Memory that the codes of these weights take: parameters × bits / 8.",
-        lambda row: bytes_text(row.size) if row.tensor.parameters else "",
-    ),
+    *map(_setting, ("symmetric", "narrow_range", "per_channel", "power_of_two", "range_method")),
+    Column("size", MEASURES["size"].header, MEASURES["size"].help, _size),
 )
 
 
 def sizes(rows: List[TensorRow]) -> Tuple[float, float, float]:
-    """Of all weights: bytes as they are, bytes in float32, mean bits of a parameter (NaN without parameters)."""
+    """Return of all weights the bytes, the bytes in float32, and the mean bits of a weight (NaN without weights)."""
     parameters = sum(row.tensor.parameters for row in rows)
     now = sum(row.size for row in rows)
     return now, 4.0 * parameters, 8 * now / parameters if parameters else float("nan")

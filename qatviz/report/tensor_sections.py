@@ -2,6 +2,7 @@
 
 from typing import List, Optional, Sequence
 
+from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
 from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
@@ -10,8 +11,7 @@ from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
 from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
-from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, SYMBOLS, TensorRow, sizes
-from qatviz.settings import QUANTIZER_SETTINGS, applicable, setting_text
+from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
 
 _KEY = (
     "● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
@@ -38,7 +38,8 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         for row in rows
     ]
     total = (
-        f"All weights: {bytes_text(now)} instead of {bytes_text(in_float)} in float32, {mean_bits:.3g} bits each."
+        f"All weights: {bytes_text(now)} instead of {bytes_text(in_float)} in float32, "
+        f"{MEASURES['num_bits'].text(mean_bits)} per weight."
         if in_float
         else "There are no weights."
     )
@@ -51,7 +52,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
 
 
 def _symbol(row: TensorRow) -> Cell:
-    return Cell(SYMBOLS[row.verdict.level], LEVEL_STYLES[row.verdict.level])
+    return Cell(row.symbol, LEVEL_STYLES[row.verdict.level])
 
 
 def _level_style(row: TensorRow, key: str) -> Optional[str]:
@@ -100,12 +101,12 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
         else f"activations {shape} of {tensor.op_kind}"
     ]
     if row.is_active:
-        what.append(", ".join([f"{row.settings.num_bits} bits", *_flags(row)]))
+        what.append(", ".join(row.settings.phrases(tensor.kind)))
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
     if same_grid:
         what.append("has one scale and zero point with " + ", ".join(same_grid))
     level = row.verdict.level
-    head = element("h3", element("span", SYMBOLS[level], class_=LEVEL_STYLES[level]), " ", tensor.name)
+    head = element("h3", element("span", row.symbol, class_=LEVEL_STYLES[level]), " ", tensor.name)
     figures = _histograms(run, index, row) + tensor_figures(run, tensor)
     return element(
         "section",
@@ -116,13 +117,6 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
         id=anchor(run, tensor.name),
         class_="card",
     )
-
-
-def _flags(row: TensorRow) -> List[str]:
-    own = applicable(row.settings, row.tensor.kind)
-    switched_on = [name for name, value in own.items() if value is True and name != "enabled"]
-    method = setting_text(own["range_method"]).replace("_", " ")
-    return [QUANTIZER_SETTINGS[name].label.lower() for name in switched_on] + [method + " range"]
 
 
 def _histograms(run: RunData, index: int, row: TensorRow) -> List[Figure]:

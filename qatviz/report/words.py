@@ -1,18 +1,9 @@
-"""Numbers and settings in words."""
+"""Times in words."""
 
 import time
 from typing import Optional
 
-import numpy as np
-
 from qatviz.number_format import UNKNOWN
-
-
-def decibels(value: Optional[float]) -> str:
-    """``31.4 dB``, or ``exact`` where there is no error."""
-    if value == np.inf:
-        return "exact"
-    return UNKNOWN if value is None or not np.isfinite(value) else f"{value:.1f} dB"
 
 
 def date(unix: Optional[float]) -> str:

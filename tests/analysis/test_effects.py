@@ -96,7 +96,7 @@ def test_it_is_told_in_a_line():
     evaluate(history, 100, 0.971)
     evaluate(history, 200, 0.958)
     assert effect(history, 100, ["a.weights"]).describe() == (
-        "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31 → 12 dB"
+        "loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB"
     )
 
 

@@ -115,13 +115,6 @@ def test_activations_keep_their_average():
     assert grid.scale == choose_grid(*PRESENT, num_bits=5, symmetric=True).scale and grid.zero_point == 0
 
 
-def test_size_counts_codes_or_floats():
-    settings = quantizer_settings("weights", num_bits=3)
-    assert pending.size_bits(WEIGHTS, settings) == 3 * WEIGHTS.parameters
-    assert pending.size_bits(WEIGHTS, settings, active=False) == 32 * WEIGHTS.parameters
-    assert pending.size_bits(ACTIVATIONS, settings) == 3 * 28 * 28
-
-
 def histogram_of(values, bins=128):
     counts, edges = np.histogram(values, bins)
     return TensorHistogram(

@@ -14,6 +14,8 @@ from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 from qatviz.telemetry.outcome import Outcome
 
+#: The headers of the table of tensors have two lines.
+HEAD_LINES = 2
 #: What makes each column of the table as wide as it gets.
 WIDEST = {
     "scale": 1.23e-10,
@@ -56,9 +58,9 @@ def test_the_table_of_tensors_fits_80_columns(network, measures):
     text = tensor_table(outcome.tensors(), 80)
     assert max(map(len, text.splitlines())) <= 80
     legends = [line.startswith("w weights,") for line in text.splitlines()]
-    assert legends.index(True) == 1 + len(outcome.book.plan.tensors)
+    assert legends.index(True) == HEAD_LINES + len(outcome.book.plan.tensors)
     if not measures:
-        for tensor, line in zip(outcome.book.plan.tensors, text.splitlines()[1:]):
+        for tensor, line in zip(outcome.book.plan.tensors, text.splitlines()[HEAD_LINES:]):
             assert line.split()[:2] == [tensor.layer, tensor.kind[0]]
 
 
@@ -76,13 +78,14 @@ def test_the_table_of_tensors_tells_grid_and_errors():
         effective_bits=3.75,
     )
     lines = tensor_table(outcome.tensors(), 80).splitlines()
-    assert lines[2].split() == ["dense1", "w", "4", "snc", "0.5", "-3", "12.3", "0.289", "25.0", "50.0", "15", "3.75"]
-    assert lines[1].split()[:4] == ["input", "a", "8", "0.5"]
+    cells = lines[3].replace(" %", "%").split()
+    assert cells == ["dense1", "w", "4", "snc", "0.5", "-3", "12.3", "0.289", "25.0%", "50.0%", "15", "3.75"]
+    assert lines[2].split()[:4] == ["input", "a", "8", "0.5"]
 
 
 def test_tensors_in_float_are_said_to_be():
     lines = tensor_table(outcome_of("mlp", "float").tensors(), 80).splitlines()
-    assert all(line.split()[2:] == ["float"] for line in lines[1:8])
+    assert all(line.split()[2:] == ["float"] for line in lines[2:9])
 
 
 @pytest.mark.parametrize("preset", PRESETS)
@@ -90,7 +93,7 @@ def test_without_a_snapshot_the_grid_is_told_alone(preset):
     outcome = outcome_of("lenet", preset)
     outcome.snapshot = None
     assert all(row["scale"] is None and row["used_codes"] is None for row in outcome.tensors())
-    lines = tensor_table(outcome.tensors(), 80).splitlines()[1:10]
+    lines = tensor_table(outcome.tensors(), 80).splitlines()[HEAD_LINES:11]
     assert [line.split()[0] for line in lines] == [tensor.layer for tensor in outcome.book.plan.tensors]
 
 

@@ -91,7 +91,7 @@ def test_evaluations_refusals_and_ends_are_sentences(context, panel, staged):
     change(context, run, ("conv1.weights.num_bits", 99))
     assert lines(panel)[:2] == ["evaluated: 97.1 % float, 96.8 % quantized", "finished: all steps are done"]
     assert lines(panel)[2].startswith("not applied: conv1.weights.num_bits is 99: expected")
-    assert "only weights quantized: 97.00 %" in panel.source.index(0, WHAT).data(Qt.ToolTipRole)
+    assert "weights only: 97.00 %" in panel.source.index(0, WHAT).data(Qt.ToolTipRole)
 
 
 @pytest.mark.parametrize("kind", sorted(events.EVENT_KINDS))

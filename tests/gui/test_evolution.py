@@ -78,10 +78,10 @@ def test_every_plot_draws_what_the_history_has(context, panel, staged):
     }
     for kind in KINDS:
         known = run.history.series(series[kind.key])
-        wanted = known.mean.astype(np.float64) * kind.factor
+        wanted = known.mean.astype(np.float64) * kind.axis.factor
         drawn = curve(shown.plots[kind.key])
         np.testing.assert_array_equal(drawn.x, known.last_step)
-        np.testing.assert_allclose(drawn.y, np.log10(wanted) if kind.log else wanted, rtol=1e-6)
+        np.testing.assert_allclose(drawn.y, np.log10(wanted) if kind.axis.is_log else wanted, rtol=1e-6)
     assert len(shown.plots["error"].canvas.curves) == 6, "total, clipping and rounding of two tensors"
 
 

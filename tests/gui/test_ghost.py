@@ -86,7 +86,7 @@ def test_it_is_the_window_that_the_run_adopts(context, staged, edits, known, pre
             assert getattr(seen.measures, name) == pytest.approx(context.model.measure(NAME, name), rel=1e-4), name
     else:
         assert seen.measures.sqnr_db == pytest.approx(context.model.measure(NAME, "sqnr_db"), abs=5.0)  # dB
-    assert seen.size_bits == context.model.settings_of(NAME).num_bits * context.model.plan.tensor(NAME).parameters
+    assert seen.size == context.model.settings_of(NAME).num_bits * context.model.plan.tensor(NAME).parameters / 8
 
 
 def test_switching_off_leaves_no_grid_and_no_error(context, held):
@@ -94,7 +94,7 @@ def test_switching_off_leaves_no_grid_and_no_error(context, held):
     seen = ghost(context)
     assert not seen.active and seen.grid is None and np.isnan([seen.low, seen.high, seen.scale]).all()
     assert seen.measures.mse == 0 and seen.measures.sqnr_db == np.inf
-    assert seen.size_bits == 32 * context.model.plan.tensor(NAME).parameters
+    assert seen.size == 4 * context.model.plan.tensor(NAME).parameters
 
 
 def test_a_delay_that_is_not_over_counts_as_off(context, held):

@@ -50,7 +50,7 @@ def test_each_tensor_has_a_row_the_input_first_with_its_settings_and_measures(co
         assert texts["sqnr_db"] == f"{measure['sqnr_db']:.1f}"
         assert texts["clipped"] == percent_text(measure["clipped"])
         codes = 256 - settings.narrow_range
-        assert texts["used_codes"] == f"{measure['used_codes']:.0f} / {codes}"
+        assert texts["used_codes"] == f"{measure['used_codes']:.0f}/{codes}"
         assert texts["size"] == (bytes_text(tensor.parameters) if tensor.parameters else "")
 
 
@@ -59,7 +59,7 @@ def test_the_plain_words_are_in_the_tooltip_with_the_term(context, panel, staged
     change(context, run, ("dense1.weights.num_bits", 2))
     panel.refresh()
     index = panel.shown.index(panel.shown.row_of("dense1.weights"), INDEX["flushed"])
-    assert "Most values become 0" in index.data(Qt.ToolTipRole) and "nonzero values" in index.data(Qt.ToolTipRole)
+    assert "Most values become 0" in index.data(Qt.ToolTipRole) and "not 0 but become 0" in index.data(Qt.ToolTipRole)
     assert index.data(Qt.ForegroundRole) == context.theme.color("bad")
     assert "bad" in index.data(Qt.AccessibleTextRole)
     assert row_texts(panel, "dense1.weights")["verdict"] == "✖"
@@ -114,7 +114,7 @@ def test_codes_are_those_of_the_bits(context, panel, staged, bits):
     run = staged()
     change(context, run, ("conv2.weights.num_bits", bits), ("conv2.weights.narrow_range", False))
     panel.refresh()
-    assert row_texts(panel, "conv2.weights")["used_codes"].endswith(f" / {2**bits:,}")
+    assert row_texts(panel, "conv2.weights")["used_codes"].endswith(f"/{2**bits:,}")
 
 
 def test_what_is_pending_is_shown_beside_what_is_in_effect(context, panel, staged):
@@ -148,7 +148,7 @@ def test_the_summary_tells_tensors_size_and_bits(context, panel, staged):
     parameters = sum(t.parameters for t in run.plan.tensors)
     text = panel.summary.text()
     assert f"{len(run.plan.tensors)} tensors" in text and bytes_text(parameters / 2) in text
-    assert bytes_text(4 * parameters) in text and "4.0 bits each" in text
+    assert bytes_text(4 * parameters) in text and "4 bits per weight" in text
 
 
 @pytest.mark.parametrize("key", ["sqnr_db", "clipped", "num_bits", "used_codes", "scale", "size"])

@@ -9,8 +9,9 @@ from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from qatviz.gui.model.run_model import replace
 from qatviz.gui.panels.network.items import Edges
 from qatviz.gui.panels.network.legend import color_at
-from qatviz.gui.panels.network.measures import BAD, GOOD, MEASURES, NEUTRAL
+from qatviz.gui.panels.network.measures import SHOWN
 from qatviz.gui.panels.network.panel import NetworkPanel
+from qatviz.measures import HIGHER, LOWER, MEASURES, NEITHER
 from qatviz.presentation.network.layout import DOWN, RIGHT
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
@@ -85,7 +86,7 @@ def test_branches_are_drawn_as_branches(panel, staged):
         assert outline.contains(QtCore.QPointF(*start)) and outline.contains(QtCore.QPointF(*end))
 
 
-@pytest.mark.parametrize("measure", sorted(set(SNAPSHOT_MEASURES) & set(MEASURES)))
+@pytest.mark.parametrize("measure", sorted(set(SNAPSHOT_MEASURES) & set(SHOWN)))
 def test_nodes_show_the_chosen_measure_of_the_newest_snapshot(panel, context, staged, measure):
     run = staged("lenet")
     shown = panel()
@@ -99,8 +100,9 @@ def test_nodes_show_the_chosen_measure_of_the_newest_snapshot(panel, context, st
         if math.isnan(value):
             assert badge.text == "–" and badge.color is None
         else:
-            assert badge.text == MEASURES[measure].show(value)
-            assert badge.color == color_at(MEASURES[measure].place(value), MEASURES[measure].high_is, context.theme)
+            shown_as = MEASURES[measure]
+            assert badge.text == shown_as.text(value)
+            assert badge.color == color_at(shown_as.color_place(value), shown_as.color_direction, context.theme)
 
 
 def test_before_the_first_snapshot_values_are_awaited(panel, context, staged):
@@ -134,11 +136,11 @@ def test_settings_are_shown_as_soon_as_they_are_in_effect(panel, context, staged
     assert now["logits.weights"].text == "float" and now["logits.weights"].color is None
     choose(shown.measure_box, "size")
     assert badges(shown)["conv1.weights"].text == f"{5 * 5 * 16 * 2 / 8:.0f} B"
-    assert badges(shown)["logits.weights"].text == "5 KiB", "1280 floats of 4 bytes"
+    assert badges(shown)["logits.weights"].text == "5.12 kB", "1280 floats of 4 bytes"
 
 
-@pytest.mark.parametrize("value, text", [(np.nan, "–"), (np.inf, "exact"), (-np.inf, "-inf dB")])
-@pytest.mark.parametrize("measure", list(MEASURES))
+@pytest.mark.parametrize("value, text", [(np.nan, "–"), (np.inf, "exact"), (-np.inf, "–")])
+@pytest.mark.parametrize("measure", SHOWN)
 def test_values_that_are_no_numbers_are_drawn(panel, context, staged, value, text, measure):
     staged("lenet")
     odd = replace(context.model.snapshot, values=np.full_like(context.model.snapshot.values, value))
@@ -345,7 +347,7 @@ def test_the_tooltip_tells_settings_and_measures(panel, context, staged):
     QtWidgets.QApplication.sendEvent(shown.view.viewport(), event)
     text = QtWidgets.QToolTip.text()
     assert "conv1.weights" in text and "8 bits, symmetric" in text and "conv1.activations" not in text
-    assert MEASURES["sqnr_db"].show(context.model.measure("conv1.weights", "sqnr_db")) in text
+    assert MEASURES["sqnr_db"].text(context.model.measure("conv1.weights", "sqnr_db")) in text
     QtWidgets.QToolTip.hideText()
     whole = shown.view.tooltip_of(node, None)
     assert "conv1.activations" in whole and "quantization is off" in whole and "416 params" in whole
@@ -389,24 +391,26 @@ def test_the_legend_says_which_values_its_colours_stand_for(panel, context, stag
     assert "representable" in shown.legend.toolTip() or "integer codes" in shown.legend.toolTip()
 
 
-@pytest.mark.parametrize("measure", list(MEASURES.values()), ids=list(MEASURES))
+@pytest.mark.parametrize("measure", [MEASURES[key] for key in SHOWN], ids=SHOWN)
 def test_a_place_on_the_colour_bar_is_that_of_its_value(measure):
     for place in (0.0, 0.25, 1.0):
-        assert measure.place(measure.at(place)) == pytest.approx(place)
-    assert measure.place(measure.low - 1e9) == 0.0 and measure.place(math.inf) == 1.0
-    assert measure.place(math.nan) is None
+        assert measure.color_place(measure.color_value(place)) == pytest.approx(place)
+    assert measure.color_place(measure.colors.low - 1e9) == 0.0 and measure.color_place(math.inf) == 1.0
+    assert measure.color_place(math.nan) is None
 
 
 def test_good_is_blue_whichever_end_it_is_at(context):
-    assert color_at(1.0, GOOD, context.theme) == color_at(0.0, BAD, context.theme) == context.theme.color("in_range")
-    assert color_at(0.0, GOOD, context.theme) == context.theme.color("bad")
-    bright = [color_at(place, NEUTRAL, context.theme).lightness() for place in (0, 0.5, 1)]
+    assert (
+        color_at(1.0, HIGHER, context.theme) == color_at(0.0, LOWER, context.theme) == context.theme.color("in_range")
+    )
+    assert color_at(0.0, HIGHER, context.theme) == context.theme.color("bad")
+    bright = [color_at(place, NEITHER, context.theme).lightness() for place in (0, 0.5, 1)]
     assert bright == sorted(bright)
 
 
 def test_the_numbers_of_all_tensors_can_be_taken_along(panel, context, staged):
     run = staged("lenet")
     table = panel().view.table()
-    assert table["tensor"] == [tensor.name for tensor in run.plan.tensors] and set(MEASURES) < set(table)
+    assert table["tensor"] == [tensor.name for tensor in run.plan.tensors] and set(SHOWN) < set(table)
     row = SNAPSHOT_MEASURES.index("sqnr_db")
     np.testing.assert_array_equal(table["sqnr_db"], context.model.snapshot.values[row])

@@ -24,7 +24,12 @@ def test_the_plot_of_accuracy_shows_the_error(context, panel, staged):
     go_on(context, run)
     shown.refresh()
     assert plot.canvas.note == "" and plot.legend.title == plot.canvas.accessibleName() == "RMSE"
-    assert values(plot) == {"float": "0.0213", "weights": "0.0251", "activations": "0.0248", "quantized": "0.0302"}
+    assert values(plot) == {
+        "float": "0.0213",
+        "weights only": "0.0251",
+        "activations only": "0.0248",
+        "quantized": "0.0302",
+    }
     assert (
         shown.bar.plots["accuracy"].text() == "RMSE" and "unit of the targets" in shown.bar.plots["accuracy"].toolTip()
     )
@@ -90,7 +95,7 @@ def test_events_and_news_tell_the_error(context, show, staged):
         8, dict(zip(("float", "weights_only", "activations_only", "quantized"), ERRORS)), 9, 0.1, "rmse"
     )
     assert sentence(event) == "evaluated: RMSE 0.0213 float, 0.0302 quantized"
-    assert "only weights quantized: 0.0251" in details(event).splitlines() and "%" not in details(event)
+    assert "weights only: 0.0251" in details(event).splitlines() and "%" not in details(event)
     news = show(RunSettingsPanel(context))
     run = staged(metric=RMSE)
     run.evaluate(ERRORS)

@@ -271,7 +271,7 @@ def test_switching_off_is_a_ghost_without_a_grid(context, staged, make):
     context.edits.edit([NAME], "enabled", False)
     panel.refresh()
     assert not panel.overlay._ghost_window.isVisible()
-    assert "→ float" in panel.header.about.text() and "exact" in panel.header.cells["sqnr_db"].value.text()
+    assert "→ float" in panel.header.about.text() and "→ –<" in panel.header.cells["sqnr_db"].value.text()
 
 
 def test_measures_and_size_are_told(context, staged, make):
@@ -281,7 +281,7 @@ def test_measures_and_size_are_told(context, staged, make):
     cells = {name: cell.value.text() for name, cell in panel.header.cells.items()}
     assert cells["sqnr_db"] == f"<b>{context.model.measure(NAME, 'sqnr_db'):.1f} dB</b>"
     assert cells["used_codes"] == f"<b>{context.model.measure(NAME, 'used_codes'):.0f}/15</b>"
-    assert cells["size_bits"] == f"<b>{run.plan.tensor(NAME).parameters / 2:g} B</b>"
+    assert cells["size"] == f"<b>{run.plan.tensor(NAME).parameters / 2:g} B</b>"
 
 
 def test_a_share_too_small_for_its_digits_is_told_as_such(context, staged, make):

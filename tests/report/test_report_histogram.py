@@ -81,7 +81,7 @@ def test_what_is_lost_is_marked_and_told():
         values[:] = np.where(np.abs(values) > 0.05, values * 4, values)
 
     found, _ = shown(("dense1.weights.num_bits", 3), ("dense1.weights.per_channel", False), change=stretch)
-    assert path_of(picture(found), "flushed") and "flushed to zero" in found.words and "3 bits" in found.words
+    assert path_of(picture(found), "flushed") and "rounded to zero" in found.words and "3 bits" in found.words
     assert not found.distribution.clipped.any() and path_of(picture(found), "clipped") is None
     clipped = found._replace(
         distribution=found.distribution.__class__(

@@ -132,12 +132,12 @@ def test_the_table_of_tensors_is_that_of_the_last_snapshot(found, run, directory
     for index, (row, tensor) in enumerate(zip(rows[1:], run.book.plan.tensors)):
         measure = dict(zip(SNAPSHOT_MEASURES, snapshot.values[:, index]))
         assert row[0] == tensor.name and row[at["Bits"]] == str(snapshot.num_bits[index])
-        assert float(row[at["SQNR dB"]]) == pytest.approx(measure["sqnr_db"], abs=0.051)
+        assert float(row[at["SQNR (dB)"]]) == pytest.approx(measure["sqnr_db"], abs=0.051)
         assert float(row[at["RMSE/scale"]]) == pytest.approx(measure["rmse_over_scale"], abs=5.1e-4)
         assert float(row[at["Scale"]]) == pytest.approx(measure["scale"], rel=1e-3)
         assert int(row[at["Zero point"]]) == measure["zero_point"]
-        assert int(row[at["Codes used"]].split(" / ")[0].replace(",", "")) == measure["used_codes"]
-        assert float(row[at["Eff. bits"]]) == pytest.approx(measure["effective_bits"], abs=0.0051)
+        assert int(row[at["Codes used"]].split("/")[0].replace(",", "")) == measure["used_codes"]
+        assert float(row[at["Effective bits"]]) == pytest.approx(measure["effective_bits"], abs=0.0051)
     assert {row[at["Symmetric"]] for row in rows[1:] if row[0] == "dense1.weights"} == {"off"}
     judged = tensor_rows(run)
     assert [row[-1] for row in rows[1:]] == [row.verdict.text for row in judged]

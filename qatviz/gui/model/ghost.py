@@ -9,6 +9,8 @@ import numpy as np
 from qatviz.analysis import pending
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.run_model import RunModel
+from qatviz.measures import size_bytes
+from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import TensorHistogram
@@ -78,9 +80,9 @@ class Ghost:
         return self.__dict__["_measures"]
 
     @property
-    def size_bits(self) -> int:
-        """Size in bits of the codes, or of the floats if not ``active``."""
-        return pending.size_bits(self.tensor, self.settings, self.active)
+    def size(self) -> float:
+        """Number of bytes that the codes (or floats) would take; of activations, those of one example."""
+        return size_bytes(element_count(self.tensor.shape), self.settings, self.active)
 
 
 def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:

@@ -1,13 +1,16 @@
-"""The plots of the evolution panel: what each draws of a run's history."""
+"""The plots of the evolution panel: which measures they draw, and of which curves they consist."""
 
-from typing import List, NamedTuple, Optional, Sequence, Tuple
+from typing import Callable, List, NamedTuple, Optional, Sequence
 
 from PyQt5 import QtCore
 
-from qatviz.metric import ACCURACY, WAYS, Metric
+from qatviz.measures import MEASURES, MeasureAxis
+from qatviz.metric import ACCURACY, WAY_NAMES, WAYS, Metric
 
 #: With more tensors than these, only the current one's parts of the error are drawn.
 _PARTS_OF_AT_MOST = 2
+_SAMPLED = " Of each training step, on a fixed sample of the tensor; snapshots have it exactly."
+_FIRST_STEP = "waits for the first training step"
 
 
 class PlotKind(NamedTuple):
@@ -17,41 +20,27 @@ class PlotKind(NamedTuple):
     ----------
     key, button, title : str
         Name in the settings; text of the toggle; heading, with the unit.
-    pattern : str
-        Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
-    ways : str
-        Series of the four evaluations, with the names of :data:`qatviz.metric.WAYS` for ``{}``; else empty.
     about : str
         Explains the term in a sentence.
-    unit : str
-        Follows a value.
-    factor : float
-        From the history's unit to the shown one.
-    can_log, log : bool
-        Whether a logarithmic axis makes sense, and is the default.
-    limits : tuple
-        The axis never reaches beyond.
-    least : float
-        Smallest height of the axis in the shown unit: noise shall not look like news.
-    digits : int or None
-        Decimals of a value; None: as many as it needs.
+    axis : MeasureAxis
+    text : callable
+        From a stored value to its text with the unit.
+    pattern : str
+        Series of a tensor, with its name for ``{}``; empty for plots of the whole run.
     waits_for : str
-        Said while there is nothing to draw.
+        Shown while there is nothing to draw.
+    ways : str
+        Series of the four evaluations, with the names of :data:`qatviz.metric.WAYS` for ``{}``; else empty.
     """
 
     key: str
     button: str
     title: str
+    about: str
+    axis: MeasureAxis
+    text: Callable[[Optional[float]], str]
     pattern: str = ""
-    about: str = ""
-    unit: str = ""
-    factor: float = 1.0
-    can_log: bool = False
-    log: bool = False
-    limits: Tuple[float, float] = (-float("inf"), float("inf"))
-    least: float = 0.0
-    digits: Optional[int] = None
-    waits_for: str = "waits for the first step"
+    waits_for: str = _FIRST_STEP
     ways: str = ""
 
 
@@ -74,96 +63,37 @@ LOSS, SCORE, ERROR, RATE = "loss", "accuracy", "error", "learning_rate"
 
 
 def score_kind(metric: Metric) -> PlotKind:
-    """The plot of what evaluations measure."""
-    shares = metric.factor * metric.highest
+    """Return the plot of what evaluations measure."""
     return PlotKind(
         SCORE,
         metric.title[0].upper() + metric.title[1:],
         metric.heading,
-        unit=metric.unit,
-        factor=metric.factor,
-        can_log=not metric.unit,
-        limits=(-1.0, shares + 1.0) if metric.unit else (-float("inf"), float("inf")),
-        least=2.0 if metric.unit else 0.0,
-        digits=1 if metric.unit else None,
+        f"{metric.about}: with float values, with only the weights quantized, only the activations, and both.",
+        metric.axis,
+        metric.text,
         waits_for="waits for the first evaluation on held-out data",
-        about=f"{metric.about}: with float values, with only the weights quantized, only the activations, and both.",
         ways=metric.name + ".{}",
     )
 
 
+def _kind(key: str, measure: str, pattern: str = "", waits_for: str = _FIRST_STEP) -> PlotKind:
+    shown = MEASURES[measure]
+    is_sampled = pattern.startswith("{}") and measure not in ("scale", "zero_point")
+    about = shown.help + (_SAMPLED if is_sampled else "")
+    return PlotKind(
+        key, shown.short or shown.label, shown.axis_title, about, shown.axis, shown.text, pattern, waits_for
+    )
+
+
 KINDS = (
-    PlotKind(
-        LOSS,
-        "Loss",
-        "Loss",
-        can_log=True,
-        about="What training makes small: how far the network's answers are from the right ones, on the batch of "
-        "each step, with quantization as it is set.",
-    ),
+    _kind(LOSS, "loss"),
     score_kind(ACCURACY),
-    PlotKind(
-        "sqnr",
-        "SQNR",
-        "SQNR (dB)",
-        "{}/sqnr_db",
-        unit=" dB",
-        least=6.0,
-        digits=1,
-        about="Signal-to-quantization-noise ratio: how much larger the values are than the error of quantizing "
-        "them; one bit more gives about 6 dB.",
-    ),
-    PlotKind(
-        ERROR,
-        "Error",
-        "Error (MSE)",
-        "{}/mse",
-        can_log=True,
-        log=True,
-        about="Mean squared difference of float and quantized values. It is the sum of a clipping part (values "
-        "outside the range) and a rounding part (between two levels).",
-    ),
-    PlotKind(
-        "scale",
-        "Scale",
-        "Scale",
-        "{}/scale",
-        can_log=True,
-        log=True,
-        about="The step between two neighbouring quantized values (of the coarsest channel, where quantized per "
-        "channel).",
-    ),
-    PlotKind(
-        "zero_point",
-        "Zero point",
-        "Zero point",
-        "{}/zero_point",
-        least=4.0,
-        digits=0,
-        about="The integer code that stands for the value 0; 0 where the grid is symmetric.",
-    ),
-    PlotKind(
-        "flip_rate",
-        "Flips",
-        "Flip rate (%)",
-        "snapshot:{}/flip_rate",
-        unit=" %",
-        factor=100.0,
-        limits=(-1.0, 101.0),
-        least=1.0,
-        digits=2,
-        waits_for="waits for a second snapshot to compare with",
-        about="Share of the integer codes that changed from one snapshot to the next: weights that swing between "
-        "two codes keep it high.",
-    ),
-    PlotKind(
-        RATE,
-        "Rate",
-        "Learning rate",
-        can_log=True,
-        log=True,
-        about="The factor that turns a gradient into a step of the weights.",
-    ),
+    _kind("sqnr", "sqnr_db", "{}/sqnr_db"),
+    _kind(ERROR, "mse", "{}/mse"),
+    _kind("scale", "scale", "{}/scale"),
+    _kind("zero_point", "zero_point", "{}/zero_point"),
+    _kind("flip_rate", "flip_rate", "snapshot:{}/flip_rate", "waits for a second snapshot to compare with"),
+    _kind(RATE, "learning_rate"),
 )
 DEFAULT_SHOWN = (LOSS, SCORE, "sqnr")
 
@@ -180,8 +110,8 @@ _WAY_ABOUT = dict(
     )
 )
 _PARTS = (
-    ("clipping", QtCore.Qt.DashLine, "Part of the error from values outside the range (dashed)."),
-    ("rounding", QtCore.Qt.DotLine, "Part of the error from values between two levels (dotted)."),
+    ("clipping", QtCore.Qt.DashLine, MEASURES["mse_clipping"].help + " (Dashed.)"),
+    ("rounding", QtCore.Qt.DotLine, MEASURES["mse_rounding"].help + " (Dotted.)"),
 )
 
 
@@ -192,7 +122,7 @@ def curves_of(kind: PlotKind, tensors: Sequence[str], current: str) -> List[Curv
             CurveSpec(
                 kind.ways.format(way),
                 "way." + way,
-                way.replace("_only", ""),
+                WAY_NAMES[way],
                 _WAY_COLORS[way],
                 _WAY_ABOUT[way],
                 width=2 if way == "quantized" else 1,

@@ -14,8 +14,7 @@ from qatviz.gui.panels.evolution.time_axis import TimeAxis
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.scene_painter import small_font
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import si
-from qatviz.presentation.chart import Axis, Curve, curve_of
+from qatviz.presentation.chart import Axis, Curve, curve_of, plot_axis
 from qatviz.presentation.palette import series_role
 from qatviz.presentation.scene import DASHED, DOTTED, Stroke
 from qatviz.presentation.series import Clock, Points, SeriesReader, smooth, width_for
@@ -118,8 +117,9 @@ class EvolutionPlot(QtWidgets.QWidget):
         self.legend.set_title(kind.title, kind.about)
         self.canvas.setAccessibleName(kind.title)
         self.log.setAccessibleName(f"{kind.title}: logarithmic axis")
-        self.log.setChecked(kind.can_log and self._settings.value("evolution/log_" + kind.key, kind.log, bool))
-        self.log.setVisible(kind.can_log)
+        can_log, is_log = kind.axis.can_log, kind.axis.is_log
+        self.log.setChecked(can_log and self._settings.value("evolution/log_" + kind.key, is_log, bool))
+        self.log.setVisible(can_log)
 
     def apply_theme(self) -> None:
         """Take the theme's colours."""
@@ -209,7 +209,7 @@ class EvolutionPlot(QtWidgets.QWidget):
                 Entry(
                     spec.key,
                     spec.name,
-                    self._text(values.get(spec.series)),
+                    self.kind.text(values.get(spec.series)),
                     _stroke(spec),
                     spec.key in view.hidden,
                     spec.about,
@@ -229,10 +229,10 @@ class EvolutionPlot(QtWidgets.QWidget):
         for drawn in self._drawn:
             series, name = view.history.series(drawn.spec.series, start, stop + 1), drawn.spec.series
             columns.setdefault("step", series.last_step)
-            columns[name] = series.mean * np.float32(self.kind.factor)
+            columns[name] = series.mean * np.float32(self.kind.axis.factor)
             if (series.count > 1).any():
-                columns[name + " minimum"] = series.minimum * np.float32(self.kind.factor)
-                columns[name + " maximum"] = series.maximum * np.float32(self.kind.factor)
+                columns[name + " minimum"] = series.minimum * np.float32(self.kind.axis.factor)
+                columns[name + " maximum"] = series.maximum * np.float32(self.kind.axis.factor)
         return columns
 
     def _faint_points(self, view: View, start: float, stop: float, room: float) -> List[Points]:
@@ -264,15 +264,7 @@ class EvolutionPlot(QtWidgets.QWidget):
         return curve._replace(y=axis.places(drawn.values), low=low, high=high, stroke=curve.stroke._replace(width=2.0))
 
     def _axis(self) -> Axis:
-        kind = self.kind
-        return Axis(kind.title, kind.factor, kind.unit, self.log.isChecked(), kind.limits, kind.least)
-
-    def _text(self, value: Optional[float]) -> str:
-        if value is None or not np.isfinite(value):
-            return "–" if value is None or np.isnan(value) else ("∞" if value > 0 else "-∞")
-        value *= self.kind.factor
-        text = si(value) if self.kind.digits is None else f"{value:.{self.kind.digits}f}"
-        return text + self.kind.unit
+        return plot_axis(self.kind.title, self.kind.axis, self.log.isChecked())
 
     def _on_log(self) -> None:
         self._settings.setValue("evolution/log_" + self.kind.key, self.log.isChecked())

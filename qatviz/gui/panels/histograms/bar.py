@@ -7,6 +7,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.histograms.flow import FlowLayout
 from qatviz.gui.panels.histograms.layout import FIT, LARGE, MEDIUM, SMALL
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import MEASURES
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 ALL, SELECTION, BOTH = "all", "selection", "both"
@@ -84,18 +85,18 @@ _LEGEND = (
         "apart, or each "
         "channel has levels of its own.",
     ),
-    ("clipped", "clipped", "Float values outside the representable window: they end on the outermost level."),
-    ("flushed", "flushed", "Float values nearer to 0 than half a step of the grid: they become 0."),
+    *((MEASURES[key].name, key, MEASURES[key].help) for key in ("clipped", "flushed")),
     (
-        "window",
+        "representable range",
         "window_edge",
-        "The representable window: from the smallest to the largest value that the grid has (of a tensor quantized per "
-        "channel, the widest). On the log₂ axis, from half a step of the grid on.",
+        "From the smallest to the largest value that the grid has (of a tensor quantized per channel, the widest). On "
+        "the log₂ axis, from half a quantization step on.",
     ),
     (
         "pending",
         "ghost",
-        "The grid that settings which are not in effect yet would give: its window, and its levels as small ticks.",
+        "The grid that settings which are not in effect yet would give: its representable range, and its levels as "
+        "small ticks.",
     ),
 )
 

@@ -17,11 +17,13 @@ from qatviz.gui.panels.histograms.style import GhostWindow, TileContent, TileVie
 from qatviz.gui.panels.histograms.tile import highest
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
+from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.settings import QuantizerSettings
 
 #: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
 BUDGET_S = 0.006
+_SQNR, _CLIPPED = MEASURES["sqnr_db"], MEASURES["clipped"]
 
 
 class HistogramsPanel(Panel):
@@ -144,7 +146,7 @@ class HistogramsPanel(Panel):
         if self.bar.options.log2_values:
             shown = to_log2(shown)
         badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
-        readout = (_decibels(measure(name, "sqnr_db")), _percent(clipped) + " clipped") if is_on else ()
+        readout = (_SQNR.text(measure(name, "sqnr_db")), f"{_CLIPPED.text(clipped)} {_CLIPPED.name}") if is_on else ()
         return TileContent(name, badge, readout, shown, self._ghost(name)), self._view(tensor, shown)
 
     def _ghost(self, name: str) -> Optional[GhostWindow]:
@@ -154,7 +156,7 @@ class HistogramsPanel(Panel):
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
         if not ghost.active:
             return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
-        error = ("≈ " if ghost.approximate else "") + _decibels(ghost.measures.sqnr_db)
+        error = ("≈ " if ghost.approximate else "") + _SQNR.text(ghost.measures.sqnr_db)
         return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
 
     # Axes
@@ -211,18 +213,3 @@ def _badge(kind: str, num_bits: int, settings: QuantizerSettings, is_on: bool) -
         (settings.power_of_two, "2ⁿ"),
     )
     return " ".join([kind[0] + str(num_bits)] + [text for is_set, text in flags if is_set])
-
-
-def _decibels(value: float) -> str:
-    if np.isnan(value):
-        return "SQNR –"
-    return "exact" if np.isinf(value) and value > 0 else f"{value:.1f} dB"
-
-
-def _percent(share: float) -> str:
-    percent = 100.0 * share
-    if not np.isfinite(percent):
-        return "–"
-    if percent == 0:
-        return "0 %"
-    return "< 0.01 %" if percent < 0.01 else f"{percent:.2g} %" if percent < 10 else f"{percent:.0f} %"

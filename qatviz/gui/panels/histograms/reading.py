@@ -6,6 +6,7 @@ import numpy as np
 
 from qatviz.analysis.distribution import Distribution
 from qatviz.gui.panels.histograms.style import TileContent
+from qatviz.measures import MEASURES
 from qatviz.number_format import si
 
 
@@ -17,9 +18,9 @@ def reading(content: TileContent, x: float) -> str:
     if 0 <= index < len(shown.counts):
         total = shown.counts.sum()
         lines.append(f"{_extent(shown, index)}: {shown.counts[index]:,.0f} of {total:,.0f} values")
-        for count, what in ((shown.clipped[index], "clipped"), (shown.flushed[index], "flushed to zero")):
-            if count >= 0.5:
-                lines.append(f"about {count:,.0f} of them {what}")
+        for key, counts in (("clipped", shown.clipped), ("flushed", shown.flushed)):
+            if counts[index] >= 0.5:
+                lines.append(f"about {counts[index]:,.0f} of them {MEASURES[key].name}")
     if shown.levels is not None and len(shown.levels):
         nearest = int(np.argmin(np.abs(shown.levels - x)))
         lines.append(f"level {_level(shown, nearest)}: {shown.level_counts[nearest]:,.0f} values")

@@ -1,7 +1,8 @@
-"""The columns of the table of layers: what each is called, what it means, and how wide it has to be."""
+"""The columns of the table of layers: which measures and settings it shows, in which order, and how wide."""
 
 from typing import NamedTuple
 
+from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.settings import QUANTIZER_SETTINGS
 
@@ -18,9 +19,14 @@ class Column(NamedTuple):
     by_default: bool = True
 
 
-def _setting(key: str, header: str, sample: str, is_number: bool = False, by_default: bool = True) -> Column:
+def _setting(key: str, sample: str, is_number: bool = False, by_default: bool = True) -> Column:
     setting = QUANTIZER_SETTINGS[key]
-    return Column(key, header, setting.label, setting.help, sample, is_number, by_default)
+    return Column(key, setting.label, setting.label, setting.help, sample, is_number, by_default)
+
+
+def _measure(key: str, sample: str, by_default: bool = True) -> Column:
+    measure = CATALOGUE[key]
+    return Column(key, measure.header, measure.label, measure.help, sample, True, by_default)
 
 
 #: All columns, in the order in which they are shown at first.
@@ -45,15 +51,11 @@ COLUMNS = (
         False,
         False,
     ),
-    Column("op", "Layer kind", "Layer kind", "What the layer computes.", "GlobalAveragePool", False, False),
-    _setting("num_bits", "Bits", "16 → 16"),
     Column(
-        "sqnr_db",
-        "SQNR dB",
-        "Signal-to-quantization-noise ratio",
-        "How much stronger the values are than the error that quantization makes; 6 dB more is half the error.",
-        "-12.3",
+        "op", "Layer kind", "Layer kind", "The operation that the layer computes.", "GlobalAveragePool", False, False
     ),
+    _setting("num_bits", "16 → 16"),
+    _measure("sqnr_db", "-12.3"),
     Column(
         "trend",
         "SQNR so far",
@@ -62,66 +64,24 @@ COLUMNS = (
         "0000000000",
         False,
     ),
-    Column(
-        "rmse_over_scale",
-        "RMSE/scale",
-        "Error in steps of the grid",
-        "The typical error divided by the scale. 0.289 is what rounding alone must make; much more means clipping.",
-        "0.2890",
-    ),
-    Column("clipped", "Clipped", "Clipped", "Share of the values that lie outside the representable range.", "12.34 %"),
-    Column("flushed", "To 0", "Flushed to zero", "Share of the nonzero values that become 0.", "12.34 %"),
-    Column(
-        "used_codes",
-        "Codes used",
-        "Codes used",
-        "How many different integer codes occur, of all there are.",
-        "9,999 / 65,535",
-    ),
-    Column(
-        "effective_bits",
-        "Eff. bits",
-        "Effective bits",
-        "Entropy of the codes: how many bits of information a value carries on average.",
-        "12.34",
-    ),
-    Column(
-        "flip_rate",
-        "Flips",
-        "Flip rate",
-        "Share of the values whose code changed since the last snapshot. At few bits, many flips are oscillation.",
-        "12.34 %",
-    ),
-    Column(
-        "scale",
-        "Scale",
-        "Scale",
-        "Distance between two neighbouring levels; of a per-channel tensor the largest.",
-        "1.234e-10",
-    ),
-    Column("zero_point", "Zero point", "Zero point", "The integer code that stands for 0.", "-32,768"),
-    _setting("symmetric", "Symmetric", "on → off"),
-    _setting("narrow_range", "Narrow", "on → off"),
-    _setting("per_channel", "Per channel", "on → off"),
-    _setting("power_of_two", "Power of 2", "on → off", by_default=False),
-    _setting("range_method", "Range", "moving average"),
-    Column(
-        "size",
-        "Size",
-        "Size",
-        "Memory that the codes of these weights take: parameters × bits / 8.",
-        "1.23 MB → 1.23 MB",
-    ),
-    Column(
-        "float_size",
-        "In float32",
-        "Size in float32",
-        "Memory that these weights take without quantization.",
-        "1.23 MB",
-        by_default=False,
-    ),
+    _measure("rmse_over_scale", "0.2890"),
+    _measure("clipped", "12.34 %"),
+    _measure("flushed", "12.34 %"),
+    _measure("used_codes", "9,999/65,535"),
+    _measure("effective_bits", "12.34"),
+    _measure("flip_rate", "12.34 %"),
+    _measure("scale", "1.234e-10"),
+    _measure("zero_point", "-32,768"),
+    _setting("symmetric", "on → off"),
+    _setting("narrow_range", "on → off"),
+    _setting("per_channel", "on → off"),
+    _setting("power_of_two", "on → off", by_default=False),
+    _setting("range_method", "Moving average"),
+    _measure("size", "1.23 MB → 1.23 MB"),
+    _measure("float_size", "1.23 MB", by_default=False),
 )
 KEYS = tuple(column.key for column in COLUMNS)
 INDEX = {key: index for index, key in enumerate(KEYS)}
+#: The columns that show a measure of the newest snapshot, and those that show a setting.
 MEASURES = frozenset(KEYS) & frozenset(SNAPSHOT_MEASURES)
 SETTINGS = frozenset(KEYS) & frozenset(QUANTIZER_SETTINGS)

@@ -13,7 +13,8 @@ from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
-from qatviz.number_format import bytes_text
+from qatviz.measures import MEASURES
+from qatviz.number_format import bytes_text, percent_text
 from qatviz.settings import ACTIVATIONS, WEIGHTS
 
 _KIND_KEY = "layers/kind"
@@ -229,8 +230,8 @@ def _size_texts(totals: Totals, ghost: str) -> List[str]:
         return now if now == then else f'{now} <span style="color:{ghost}">→ {then}</span>'
 
     size = pending(bytes_text(totals.size), bytes_text(totals.pending_size))
-    share = pending(
-        f"{100 * totals.size / totals.float_size:.0f} %", f"{100 * totals.pending_size / totals.float_size:.0f} %"
+    fraction = pending(
+        percent_text(totals.size / totals.float_size), percent_text(totals.pending_size / totals.float_size)
     )
-    bits = pending(f"{totals.mean_bits:.1f}", f"{totals.pending_mean_bits:.1f}")
-    return [f"weights {size} of {bytes_text(totals.float_size)} in float32 ({share})", bits + " bits each"]
+    bits = pending(*map(MEASURES["num_bits"].text, (totals.mean_bits, totals.pending_mean_bits)))
+    return [f"weights {size} of {bytes_text(totals.float_size)} in float32 ({fraction})", f"{bits} per weight"]

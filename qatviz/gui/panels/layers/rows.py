@@ -1,30 +1,19 @@
-"""What the table of layers says, cell by cell: a tensor's settings, wanted and in effect, and its newest measures."""
+"""The contents of the table of layers, cell by cell: settings, in effect and pending, and the newest measures."""
 
 import re
 from dataclasses import replace
-from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.analysis.verdict import (
-    BAD,
-    GOOD,
-    JUDGED,
-    LEVEL_NAMES,
-    NO_LEVEL,
-    WARNING,
-    Verdict,
-    levels,
-    verdict,
-)
+from qatviz.analysis.verdict import JUDGED, LEVEL_NAMES, LEVEL_SYMBOLS, NO_LEVEL, Verdict, levels, verdict
 from qatviz.gui.panels.layers.columns import COLUMNS, MEASURES, SETTINGS, Column
+from qatviz.measures import FLOAT_BITS, size_bytes
+from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.network.plan import QuantizedTensor
-from qatviz.number_format import bytes_text, percent_text, si
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
-from qatviz.settings import PERCENTILE, QUANTIZER_SETTINGS, QuantizerSettings, setting_text
+from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings
 
-FLOAT_BITS = 32
-SYMBOLS = {NO_LEVEL: "○", GOOD: "●", WARNING: "▲", BAD: "✖"}
 _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 _NAN = float("nan")
 
@@ -128,12 +117,12 @@ class Rows:
         if key == "verdict":
             return LEVEL_NAMES[self.verdict(row).level]
         if key == "size":
-            return size_bytes(tensor, settings, self.active[row])
+            return size_bytes(tensor.parameters, settings, self.active[row])
         return {
             "name": tensor.name,
             "kind": tensor.kind,
             "op": tensor.op_kind,
-            "float_size": 4 * tensor.parameters,
+            "float_size": size_bytes(tensor.parameters, settings, False),
             "trend": self.measure(row, "sqnr_db"),
         }[key]
 
@@ -164,8 +153,9 @@ class Rows:
     def totals(self) -> Totals:
         """What all weights take together."""
         parameters = float(sum(t.parameters for t in self.tensors)) or _NAN
-        now = sum(map(size_bytes, self.tensors, self.settings, self.active))
-        then = sum(map(size_bytes, self.tensors, self.wanted, self.wanted_active))
+        counts = [t.parameters for t in self.tensors]
+        now = sum(map(size_bytes, counts, self.settings, self.active))
+        then = sum(map(size_bytes, counts, self.wanted, self.wanted_active))
         return Totals(now, then, 4 * parameters, 8 * now / parameters, 8 * then / parameters)
 
     def table(self, rows: Sequence[int]) -> Dict[str, List[Any]]:
@@ -179,27 +169,19 @@ class Rows:
         self._cells.clear()
 
     def _make_cell(self, row: int, key: str) -> Cell:
+        tensor, active = self.tensors[row], self.active[row]
         if key in MEASURES:
-            level = int(self._levels[_ROW[key], row])
-            return Cell(self._measure_text(row, key), "", level)
+            codes = self._as_measured(row).num_codes if key == "used_codes" else None
+            text = CATALOGUE[key].cell(self.measure(row, key), active, codes)
+            return Cell(text, "", int(self._levels[_ROW[key], row]))
         if key == "verdict":
             level = self.verdict(row).level
-            return Cell(SYMBOLS[level], "", level)
-        if key in SETTINGS or key == "size":
-            text = _SETTING_TEXTS.get(key, _plain)
-            now = text(self.tensors[row], self.settings[row], self.active[row], key)
-            then = text(self.tensors[row], self.wanted[row], self.wanted_active[row], key)
+            return Cell(LEVEL_SYMBOLS[level], "", level)
+        if key in SETTINGS or key in ("size", "float_size"):
+            now = _setting_text(tensor, self.settings[row], active, key)
+            then = _setting_text(tensor, self.wanted[row], self.wanted_active[row], key)
             return Cell(now, then if then != now else "")
-        tensor = self.tensors[row]
-        return Cell(
-            {
-                "name": tensor.name,
-                "kind": tensor.kind,
-                "op": tensor.op_kind,
-                "trend": "",
-                "float_size": bytes_text(4 * tensor.parameters) if tensor.parameters else "",
-            }[key]
-        )
+        return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
         """Its settings when the snapshot was taken: newer ones have no measures yet."""
@@ -207,52 +189,10 @@ class Rows:
         bits = self._measured_bits[row] if self._measured_bits else settings.num_bits
         return settings if settings.num_bits == bits else replace(settings, num_bits=bits)
 
-    def _measure_text(self, row: int, key: str) -> str:
-        value = float(self._values[_ROW[key], row])
-        if key == "sqnr_db" and value == np.inf:
-            return "exact" if self.active[row] else "–"
-        if not np.isfinite(value) or (not self.active[row] and key not in ("scale", "zero_point")):
-            return "–"
-        if key == "used_codes":
-            return f"{value:,.0f} / {self._as_measured(row).num_codes:,}"
-        return _MEASURE_TEXTS[key](value)
 
-
-def size_bytes(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool) -> float:
-    """Bytes that the codes of weights take; 0 for activations, which are not stored."""
-    return tensor.parameters * (settings.num_bits if active else FLOAT_BITS) / 8
-
-
-def _plain(tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, key: str) -> str:
-    return setting_text(getattr(settings, key)) if tensor.kind in QUANTIZER_SETTINGS[key].kinds else ""
-
-
-def _bits_text(_tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, _key: str) -> str:
-    return str(settings.num_bits) if active else "float"
-
-
-def _range_text(_tensor: QuantizedTensor, settings: QuantizerSettings, _active: bool, _key: str) -> str:
-    if settings.range_method == PERCENTILE:
-        return f"{settings.percentile:g} %"
-    return settings.range_method.replace("_", " ")
-
-
-def _size_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, _key: str) -> str:
-    return bytes_text(size_bytes(tensor, settings, active)) if tensor.parameters else ""
-
-
-_SETTING_TEXTS: Dict[str, Callable[[QuantizedTensor, QuantizerSettings, bool, str], str]] = {
-    "num_bits": _bits_text,
-    "range_method": _range_text,
-    "size": _size_text,
-}
-_MEASURE_TEXTS: Dict[str, Callable[[float], str]] = {
-    "scale": lambda value: si(value, 4),
-    "zero_point": "{:,.0f}".format,
-    "sqnr_db": "{:.1f}".format,
-    "rmse_over_scale": "{:.3f}".format,
-    "clipped": percent_text,
-    "flushed": percent_text,
-    "effective_bits": "{:.2f}".format,
-    "flip_rate": percent_text,
-}
+def _setting_text(tensor: QuantizedTensor, settings: QuantizerSettings, active: bool, key: str) -> str:
+    """Return a setting, or the size that follows from it; only weights are stored and have a size."""
+    if key in SETTINGS:
+        return settings.text(key, tensor.kind, active)
+    size = size_bytes(tensor.parameters, settings, active and key == "size")
+    return CATALOGUE[key].cell(size) if tensor.parameters else ""

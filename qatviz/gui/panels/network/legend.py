@@ -4,17 +4,17 @@ from typing import Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.network.measures import GOOD, NEUTRAL, Measure
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import HIGHER, NEITHER, Measure
 
 _STOPS = 24
 
 
-def color_at(place: float, high_is: int, theme: Theme) -> QtGui.QColor:
-    """The colour of a place 0..1: from bad by way of grey to good, or from dim to bright where no end is better."""
-    if high_is == NEUTRAL:
+def color_at(place: float, better: int, theme: Theme) -> QtGui.QColor:
+    """Return the colour of a place 0..1: from bad over grey to good, or from dim to bright on a neutral scale."""
+    if better == NEITHER:
         return _blend(theme.color("base"), theme.color("accent"), 0.15 + 0.85 * place)
-    goodness = place if high_is == GOOD else 1.0 - place
+    goodness = place if better == HIGHER else 1.0 - place
     middle = _blend(theme.color("muted"), theme.color("base"), 0.55)
     if goodness < 0.5:
         return _blend(theme.color("bad"), middle, 2 * goodness)
@@ -39,14 +39,14 @@ class ColorBar(QtWidgets.QWidget):
 
     def set_measure(self, measure: Measure) -> None:
         self._measure = measure
-        words = "" if measure.high_is == NEUTRAL else " Orange is bad, blue is good."
+        words = "" if measure.color_direction == NEITHER else " Orange is bad, blue is good."
         self.setToolTip(measure.help + words)
         self.setAccessibleName(f"Colours of {measure.label}: {' to '.join(self.texts())}")
         self.update()
 
     def texts(self) -> Tuple[str, str, str]:
         """What is written at the left end, in the middle, at the right end."""
-        low, middle, high = (self._measure.show(self._measure.at(place)) for place in (0.0, 0.5, 1.0))
+        low, middle, high = (self._measure.text(self._measure.color_value(place)) for place in (0.0, 0.5, 1.0))
         return "≤ " + low, middle, "≥ " + high
 
     def sizeHint(self) -> QtCore.QSize:
@@ -65,7 +65,7 @@ class ColorBar(QtWidgets.QWidget):
         bar = QtCore.QRectF(left, 3, max(20, self.width() - left - right), self.height() - 6)
         gradient = QtGui.QLinearGradient(bar.topLeft(), bar.topRight())
         for stop in range(_STOPS + 1):
-            gradient.setColorAt(stop / _STOPS, color_at(stop / _STOPS, self._measure.high_is, self._theme))
+            gradient.setColorAt(stop / _STOPS, color_at(stop / _STOPS, self._measure.color_direction, self._theme))
         painter.setPen(QtGui.QPen(self._theme.color("line")))
         painter.setBrush(gradient)
         painter.drawRect(bar)

@@ -7,11 +7,12 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.run_model import RUN, SELECTION, SETTINGS, SNAPSHOT
 from qatviz.gui.panels.network.items import Badge, Edges, Node, node_size
 from qatviz.gui.panels.network.legend import ColorBar, color_at
-from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, MEASURES, Measure, table_of, text_of, tooltip, value_of
+from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_text, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import NetworkView
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
+from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor
 from qatviz.presentation.network.drawing import network_drawing
@@ -36,9 +37,9 @@ class NetworkPanel(Panel):
         self.menu = FigureMenu(self.view)
         self.empty = EmptyText(self.view)
         self.measure_box, self.flow_box = QtWidgets.QComboBox(), QtWidgets.QComboBox()
-        for number, measure in enumerate(MEASURES.values()):
-            self.measure_box.addItem(measure.label, measure.name)
-            self.measure_box.setItemData(number, measure.help, QtCore.Qt.ToolTipRole)
+        for number, key in enumerate(SHOWN):
+            self.measure_box.addItem(MEASURES[key].label, key)
+            self.measure_box.setItemData(number, MEASURES[key].help, QtCore.Qt.ToolTipRole)
         self.measure_box.setAccessibleName("Colour by")
         for label, flow in _FLOWS:
             self.flow_box.addItem(label, flow)
@@ -162,10 +163,10 @@ class NetworkPanel(Panel):
             self.view.scene().addItem(self.nodes[name])
 
     def _badge(self, tensor: QuantizedTensor, measure: Measure) -> Badge:
-        place = measure.place(value_of(self.model, tensor, measure.name))
-        color = None if place is None else color_at(place, measure.high_is, self.theme)
+        place = measure.color_place(value_of(self.model, tensor, measure.key))
+        color = None if place is None else color_at(place, measure.color_direction, self.theme)
         return Badge(
-            text_of(self.model, tensor, measure.name),
+            badge_text(self.model, tensor, measure.key),
             color,
             tensor.name in self.model.selected,
             tensor.name == self.model.current,

@@ -7,8 +7,9 @@ from PyQt5 import QtCore
 from qatviz.gui.panels.tensor.bars import Bars
 from qatviz.gui.panels.tensor.plot import TensorPlot, few_ticks
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import percent, signed, span
+from qatviz.gui.panels.tensor.words import signed, span
 from qatviz.gui.widgets.theme import Theme
+from qatviz.number_format import percent_text
 from qatviz.quant.affine import AffineGrid
 
 #: Half the width of a bar; bars of more channels than FEW touch.
@@ -127,7 +128,7 @@ class ChannelsPlot(TensorPlot):
         scale = histogram.scale[channel if histogram.scale.size > 1 else 0]
         return text + (
             f"\ngrid {span(window[0][channel], window[1][channel])}, scale {signed(float(scale))}, "
-            f"{percent(_use(low, high, *[end[channel] for end in window]))} of it used"
+            f"{percent_text(_use(low, high, *[end[channel] for end in window]))} of it used"
         )
 
     def _columns(self):
@@ -171,8 +172,8 @@ def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, window) -> str
         return f"A scale for each of {scale.size} channels, {signed(float(scale.min()))} … {signed(float(scale.max()))}"
     use = _use(low, high, *window)
     if len(low) == 1:
-        return f"One scale, {signed(float(scale[0]))} · values use {percent(float(use[0]))} of the window"
+        return f"One scale, {signed(float(scale[0]))} · values use {percent_text(float(use[0]))} of the window"
     return (
         f"One scale for {len(low)} channels, {signed(float(scale[0]))} · the narrowest (channel "
-        f"{int(np.argmin(use))}) uses {percent(float(use.min()))} of the window"
+        f"{int(np.argmin(use))}) uses {percent_text(float(use.min()))} of the window"
     )

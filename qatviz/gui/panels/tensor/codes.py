@@ -8,8 +8,10 @@ import pyqtgraph as pg
 from qatviz.gui.panels.tensor.bars import Bars
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import percent, signed
+from qatviz.gui.panels.tensor.words import signed
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import MEASURES
+from qatviz.number_format import percent_text
 from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Codes are counted one by one up to this width.
@@ -54,7 +56,6 @@ class CodesPlot(TensorPlot):
         known = view.is_active and counts is not None
         for item in (self._inner, self._edges, self._unused, self._zero):
             item.setVisible(known)
-        used, bits = view.measure("used_codes"), view.measure("effective_bits")
         if not known:
             self.codes = self.counts = np.zeros(0, np.int64)
             self.caption = ""
@@ -63,7 +64,7 @@ class CodesPlot(TensorPlot):
                 if not view.is_active
                 else f"{view.num_bits} bits have {2**view.num_bits:,} codes, too many for a bar each (at most "
                 f"{MOST_BITS} bits are drawn).\n"
-                f"{used:,.0f} of them are used, as much as {bits:.1f} bits would hold."
+                f"{view.measure('used_codes'):,.0f} of them are used; they carry {view.text('effective_bits')}."
             )
             return
         self.empty_text("")
@@ -77,10 +78,11 @@ class CodesPlot(TensorPlot):
         self._draw_bars(low, high)
         self._zero.setVisible(zeros.size == 1)
         self._zero.setValue(int(zeros.flat[0]))
+        bits = MEASURES["effective_bits"].cell(view.measure("effective_bits"))
         edges = self.counts[self._edge_codes()].sum() / max(self.counts.sum(), 1)
         self.caption = (
             f"{np.count_nonzero(self.counts)} of {len(self.codes)} codes used · "
-            f"effective {bits:.1f} of {view.num_bits} bits · edge codes hold {percent(edges)}"
+            f"effective bits {bits} of {view.num_bits} · edge codes hold {percent_text(edges)}"
             f"{'' if zeros.size == 1 else ' · all channels together'}"
         )
 
@@ -129,6 +131,6 @@ class CodesPlot(TensorPlot):
         if self._value_of is not None:
             grid = self._value_of
             value = f" = {signed(float((code - int(grid.zero_point.flat[0])) * grid.scale.flat[0]))}"
-        share = percent(count / max(self.counts.sum(), 1))
+        share = percent_text(count / max(self.counts.sum(), 1))
         text = f"code {str(code).replace('-', '−')}{value}: {count:,} values ({share})"
         return text + (", unused" if count == 0 else ", edge of the grid" if self._edge_codes()[index] else "")

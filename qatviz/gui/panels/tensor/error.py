@@ -1,4 +1,4 @@
-"""How the error of a tensor's values is distributed, in steps of the grid: rounding apart from clipping."""
+"""The distribution of the quantization error, in quantization steps: rounding apart from clipping."""
 
 from typing import Optional
 
@@ -10,12 +10,13 @@ from qatviz.analysis.error_distribution import BINS_PER_STEP, LARGEST, ErrorDist
 from qatviz.gui.model.ghost import Ghost
 from qatviz.gui.panels.tensor.bars import Bars
 from qatviz.gui.panels.tensor.plot import TensorPlot
-from qatviz.gui.panels.tensor.words import percent, signed
+from qatviz.gui.panels.tensor.words import signed
 from qatviz.gui.widgets.plot import outline
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import IDEAL_RMSE_OVER_SCALE, MEASURES
+from qatviz.number_format import percent_text
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import AffineGrid
-from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
 
 #: Without clipping no error is larger than half a step: so much of the axis is shown then.
 ROUNDING_REACH = 0.6
@@ -42,7 +43,7 @@ class ErrorPlot(TensorPlot):
         super().__init__(theme, "tensor-error", "Distribution of the quantization error", parent)
         for item in (self._rounding, self._clipping, self._ideal, self._ghost):
             self.addItem(item, ignoreBounds=True)
-        self.set_labels(bottom="error (steps of the grid)", left="values")
+        self.set_labels(bottom="error (quantization steps)", left="values")
         self.set_table(self._columns)
 
     def dress(self) -> None:
@@ -101,9 +102,11 @@ class ErrorPlot(TensorPlot):
         if ghost is not None:
             self._ghost.setData(*outline(self.pending.edges, self.heights(ghost)))
         sampled = "" if found.values == found.total else f", {found.values:,} of {found.total:,}"
-        self.caption = "values of step {:,}{} · RMSE/scale {:.3f} (ideal {:.3f}) · {} of the squared error is clipping"
-        self.caption = self.caption.format(
-            values.step, sampled, found.rmse_over_scale, IDEAL_RMSE_OVER_SCALE, percent(found.clipping_share)
+        rmse = MEASURES["rmse_over_scale"]
+        clipping = percent_text(found.clipping_share)
+        self.caption = (
+            f"values of step {values.step:,}{sampled} · {rmse.label} {rmse.text(found.rmse_over_scale)} (ideal "
+            f"{rmse.text(IDEAL_RMSE_OVER_SCALE)}) · {clipping} of the squared error is clipping"
         )
 
     def read(self, x: float, y: float) -> str:

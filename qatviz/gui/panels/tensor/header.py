@@ -1,47 +1,19 @@
-"""What a tensor is, how it is quantized, and how well: now and, while something is pending, as it would be."""
+"""The tensor, its settings and its measures: in effect and, while something is pending, with the pending settings."""
 
 from html import escape
-from typing import List, NamedTuple, Optional, Tuple
+from typing import List, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.panels.tensor.view import TensorView
-from qatviz.gui.panels.tensor.words import describe, describe_now, describe_tensor, measured, pending_texts
+from qatviz.gui.panels.tensor.words import SHOWN, describe, describe_now, describe_tensor, measured, pending_texts
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import LOWER, MEASURES, Measure
 from qatviz.network.plan import QuantizedTensor
-from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE
 
-
-class Cell(NamedTuple):
-    """A measure in the header; ``is_better_low``: whether less is better, None where that can't be said."""
-
-    name: str
-    label: str
-    tip: str
-    is_better_low: Optional[bool]
-
-
-CELLS = (
-    Cell(
-        "sqnr_db",
-        "SQNR",
-        "Signal-to-quantization-noise ratio: how far the tensor stands out of its quantization "
-        "error, in dB. Each bit is worth about 6 dB.",
-        False,
-    ),
-    Cell(
-        "rmse_over_scale",
-        "RMSE/scale",
-        f"The typical error in steps of the grid. Ideal rounding has {IDEAL_RMSE_OVER_SCALE:.3f}; much "
-        "more means that values are clipped, much less that many values lie on the grid, such as zeros.",
-        None,
-    ),
-    Cell("clipped", "Clipped", "Share of the values outside the representable window: they are set to its edge.", True),
-    Cell("flushed", "Flushed", "Share of the values that are not 0 but become 0: too small for the grid.", True),
-    Cell("used_codes", "Codes used", "How many of the integer codes occur at all, of all that the bits allow.", None),
-    Cell("size_bits", "Size", "Memory that the codes take (of activations: for one example), without scales.", True),
-)
+#: Measures whose pending value is better or worse by itself: the others depend on the scale or the bits.
+_COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
 #: Width of a cell's text, pixels at the default font: where six have no room, there are rows of three, or of two.
 CELL_WIDTH = 128
@@ -81,7 +53,7 @@ class Header(QtWidgets.QWidget):
         self.log = QtWidgets.QToolButton(text="Log", checkable=True)
         self.log.setToolTip("Counts on a logarithmic axis, so that rare values are seen beside frequent ones.")
         self.log.setAccessibleName("Logarithmic counts")
-        self.cells = {cell.name: _CellLabels(cell) for cell in CELLS}
+        self.cells = {key: _CellLabels(MEASURES[key]) for key in SHOWN}
         top = QtWidgets.QHBoxLayout()
         top.addWidget(self.chooser)
         for widget, stretch in ((self.moment, 1), (self.back, 0), (self.log, 0)):
@@ -122,15 +94,14 @@ class Header(QtWidgets.QWidget):
         texts = measured(view)
         would_be = {} if ghost is None else pending_texts(view)
         about = "≈ " if ghost is not None and ghost.approximate else ""
-        for cell in CELLS:
-            text, value = texts[cell.name]
-            ghost_text, ghost_value = would_be.get(cell.name, ("", None))
+        for key in SHOWN:
+            text, value = texts[key]
+            ghost_text, ghost_value = would_be.get(key, ("", None))
             better = None
-            can_tell = cell.is_better_low is not None and ghost_text not in ("", text)
-            if can_tell and np.isfinite([value, ghost_value]).all():
-                better = (ghost_value < value) == cell.is_better_low
-            mark = about if ghost_text and cell.name != "size_bits" else ""
-            self.cells[cell.name].show_values(text, mark + ghost_text, better)
+            if key in _COMPARED and ghost_text not in ("", text) and np.isfinite([value, ghost_value]).all():
+                better = (ghost_value < value) == (MEASURES[key].better == LOWER)
+            mark = about if ghost_text and key != "size" else ""
+            self.cells[key].show_values(text, mark + ghost_text, better)
 
     def _about(self, view: TensorView) -> str:
         """Tensor and settings; while something is pending the settings alone, and what they would be."""
@@ -138,9 +109,10 @@ class Header(QtWidgets.QWidget):
         tensor = f"<span style='color:{colors.muted}'>{describe_tensor(view.tensor)} ·</span> "
         if ghost is None:
             return tensor + describe_now(view)
+        now = view.settings if view.is_active else None
         return (
             f"{describe_now(view)} <span style='color:{colors.ghost}'>→ "
-            f"{describe(ghost.settings, ghost.active, view.settings if view.is_active else None)}</span>"
+            f"{describe(ghost.settings, view.tensor.kind, ghost.active, now)}</span>"
         )
 
     def _draw_moment(self, view: TensorView) -> None:
@@ -164,8 +136,8 @@ class Header(QtWidgets.QWidget):
         self.about.setFixedHeight((1 if columns == 6 else 2) * self.about.fontMetrics().lineSpacing() + 2)
         if columns != self._columns:
             self._columns = columns
-            for place, cell in enumerate(CELLS):
-                self._grid.addWidget(self.cells[cell.name], place // columns, place % columns)
+            for place, key in enumerate(SHOWN):
+                self._grid.addWidget(self.cells[key], place // columns, place % columns)
             for column in range(6):
                 self._grid.setColumnStretch(column, 1 if column < columns else 0)
 
@@ -173,13 +145,13 @@ class Header(QtWidgets.QWidget):
 class _CellLabels(QtWidgets.QWidget):
     """Name of a measure above its value and, in the ghost's colour, what it would be."""
 
-    def __init__(self, cell: Cell):
+    def __init__(self, measure: Measure):
         super().__init__()
-        self.setToolTip(cell.tip + _ARROWS)
+        self.setToolTip(measure.help + _ARROWS)
         self._theme: Optional[Theme] = None
-        self._name, self.value = QtWidgets.QLabel(cell.label), QtWidgets.QLabel("–")
+        self._name, self.value = QtWidgets.QLabel(measure.label), QtWidgets.QLabel("–")
         self.value.setTextFormat(QtCore.Qt.RichText)
-        self.setAccessibleName(cell.label)
+        self.setAccessibleName(measure.label)
         layout = QtWidgets.QVBoxLayout(self)
         layout.setContentsMargins(0, 0, 0, 0)
         layout.setSpacing(0)

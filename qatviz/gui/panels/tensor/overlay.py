@@ -8,9 +8,11 @@ from qatviz.analysis.distribution import Distribution, distribution
 from qatviz.gui.panels.tensor.bars import Bars, lines
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.view import TensorView, levels_of
-from qatviz.gui.panels.tensor.words import percent, signed, span
+from qatviz.gui.panels.tensor.words import signed, span
 from qatviz.gui.widgets.plot import outline
 from qatviz.gui.widgets.theme import Theme
+from qatviz.measures import MEASURES
+from qatviz.number_format import percent_text
 
 #: Up to this many levels are drawn broad enough to be counted.
 BROAD_LEVELS = 32
@@ -127,11 +129,11 @@ class OverlayPlot(TensorPlot):
         total = max(found.counts.sum(), 1.0)
         text = (
             f"{span(found.edges[index], found.edges[index + 1])}: {found.counts[index]:,.0f} values "
-            f"({percent(found.counts[index] / total)})"
+            f"({percent_text(found.counts[index] / total)})"
         )
-        for part, name in ((found.clipped, "clipped"), (found.flushed, "flushed to zero")):
-            if part[index] >= 0.5:
-                text += f", {part[index]:,.0f} {name}"
+        for key, counts in (("clipped", found.clipped), ("flushed", found.flushed)):
+            if counts[index] >= 0.5:
+                text += f", {counts[index]:,.0f} {MEASURES[key].name}"
         if found.levels is not None:
             near = int(np.argmin(np.abs(found.levels - x)))
             text += f"\nlevel {signed(found.levels[near])}: {found.level_counts[near]:,.0f} values"

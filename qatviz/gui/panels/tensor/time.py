@@ -7,9 +7,9 @@ import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui
 
 from qatviz.gui.panels.tensor.plot import TensorPlot, few_ticks
-from qatviz.gui.panels.tensor.words import percent, span
+from qatviz.gui.panels.tensor.words import span
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import si
+from qatviz.number_format import percent_text, si
 from qatviz.presentation.heat_map import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, rebinned
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
@@ -141,7 +141,7 @@ class TimePlot(TensorPlot):
         low = self._heatmap.low + size * np.floor((y - self._heatmap.low) / size)
         share = float(rebinned(snapshot.histograms[self._name], np.array([low, low + size]))[0])
         ends = [0.0 if abs(end) < 1e-3 * size else end for end in (low, low + size)]
-        return f"step {snapshot.step:,}, {span(*ends)}: {percent(share)} of the values"
+        return f"step {snapshot.step:,}, {span(*ends)}: {percent_text(share)} of the values"
 
     def legend(self, width: int, height: int) -> QtGui.QPixmap:
         """The colours from :data:`LEAST_SHARE` to :data:`MOST_SHARE`."""
@@ -150,7 +150,7 @@ class TimePlot(TensorPlot):
         image = QtGui.QImage(pixels.data, width, height, 4 * width, QtGui.QImage.Format_RGBA8888)
         return QtGui.QPixmap.fromImage(image)
 
-    legend_ends = percent(LEAST_SHARE), percent(MOST_SHARE)
+    legend_ends = percent_text(LEAST_SHARE), percent_text(MOST_SHARE)
 
     def forget_ranges(self) -> None:
         super().forget_ranges()

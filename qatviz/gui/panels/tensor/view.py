@@ -1,15 +1,16 @@
 """What the Tensor panel shows at one moment: gathered once from the model, drawn by each of its plots."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Optional
 
 import numpy as np
 
 from qatviz.analysis.distribution import grid_of
-from qatviz.analysis.pending import size_bits
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import Ghost, ghost_of
 from qatviz.gui.model.run_model import RunModel
+from qatviz.measures import MEASURES, size_bytes
+from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
@@ -60,12 +61,21 @@ class TensorView:
         """The grid then; None in float."""
         return grid_of(self.histogram, self.num_bits, self.measure("range_min")) if self.is_active else None
 
-    @property
-    def size_bits(self) -> int:
-        return size_bits(self.tensor, self.settings, self.is_active)
+    def measure(self, key: str) -> float:
+        """Return a measure of the snapshot, or the size."""
+        if key == "size":
+            return size_bytes(element_count(self.tensor.shape), self._measured_with, self.is_active)
+        return float(self.snapshot.values[_ROW[key], self.index])
 
-    def measure(self, name: str) -> float:
-        return float(self.snapshot.values[_ROW[name], self.index])
+    def text(self, key: str) -> str:
+        """Return a measure with its unit."""
+        codes = self._measured_with.num_codes if key == "used_codes" else None
+        return MEASURES[key].text(self.measure(key), self.is_active, codes)
+
+    @property
+    def _measured_with(self) -> QuantizerSettings:
+        narrow = self.grid.narrow_range if self.is_active else self.settings.narrow_range
+        return replace(self.settings, num_bits=self.num_bits, narrow_range=narrow)
 
 
 def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:
