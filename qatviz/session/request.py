@@ -402,7 +402,8 @@ def _from_json(request: Type[RunRequest], name: str, value: Any) -> Any:
                 TimedChange(row["step"], tuple((path, new) for path, new in row["assignments"])) for row in value
             )
         if name == "run" and request is NewRunRequest:
-            return RunSettings(**value)
+            with about(name):
+                return RunSettings(**value)
         if name in (WEIGHTS, ACTIVATIONS, "run"):
             return dict(value)
     except (TypeError, KeyError, ValueError) as error:

@@ -1,0 +1,123 @@
+"""Command line, window and API make the same request of the same input."""
+
+from dataclasses import replace
+
+import pytest
+from PyQt5 import QtCore, QtWidgets
+
+from qatviz import api
+from qatviz.cli.parser import parse
+from qatviz.cli.train_options import request_of
+from qatviz.gui.dialogs.new_run.form import NewRunForm
+from qatviz.gui.model.context import Context
+from qatviz.gui.model.edits import Edits
+from qatviz.gui.model.run_model import RunModel
+from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.session.changes import TimedChange
+from qatviz.session.request import NO_LIMIT, NewRunRequest
+from qatviz.settings import RunSettings
+
+DATA_NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
+
+
+@pytest.fixture(scope="module")
+def app():
+    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
+
+
+@pytest.fixture
+def form(app, tmp_path):
+    """The form of the New run dialog, with its defaults and nothing remembered."""
+    settings = QtCore.QSettings(str(tmp_path / "settings.ini"), QtCore.QSettings.IniFormat)
+    model = RunModel()
+    form = NewRunForm(Context(model, Edits(model), Theme(DARK), settings), DATA_NAMES)
+    form.out.record.setChecked(False)
+    return form
+
+
+def typed(*arguments):
+    return request_of(parse(["train", *map(str, arguments)]))
+
+
+def called(model="lenet", data="mnist-5k", out=None, **options):
+    return api.request_of(model, data, out, options)
+
+
+def test_without_any_input_the_requests_are_equal(form):
+    assert typed() == called() == form.request == NewRunRequest()
+
+
+def test_what_the_window_can_ask_for_is_the_same_from_all_doors(form, tmp_path):
+    out = str(tmp_path / "run")
+    form.network.set_text("dscnn")
+    form.data.set_text("cifar10")
+    form.task.setCurrentText("classification")
+    form.preset.setCurrentText("int4")
+    form.optimizer.setCurrentText("momentum")
+    for name, value in (("learning_rate", 0.02), ("batch_size", 32), ("seed", 7), ("quant_delay", 300)):
+        form.numbers[name].box.set_value(value)
+    form.steps.set_steps(500, False)
+    form.out.record.setChecked(True)
+    form.out.path.setText(out)
+    given = {"preset": "int4", "optimizer": "momentum", "batch_size": 32, "seed": 7, "quant_delay": 300, "steps": 500}
+    expected = NewRunRequest(
+        network="dscnn",
+        data="cifar10",
+        task="classification",
+        run=RunSettings(learning_rate=0.02),
+        out=out,
+        **given,
+    )
+    assert form.request == expected
+    assert called("dscnn", "cifar10", out, task="classification", learning_rate=0.02, **given) == expected
+    options = [word for name, value in given.items() for word in ("--" + name.replace("_", "-"), value)]
+    assert expected == typed(
+        *("--network", "dscnn", "--data", "cifar10", "--task", "classification"),
+        *("--learning-rate", 0.02, "--out", out),
+        *options,
+    )
+
+
+def test_a_model_of_the_user_s_own(form):
+    form.network.set_text("/m/layers.json")
+    form.weights.set_text("/m/weights.h5")
+    form.from_scratch.setCurrentIndex(1)
+    form.steps.set_steps(0, True)
+    expected = NewRunRequest(
+        network=None, model="/m/layers.json", model_weights="/m/weights.h5", from_scratch=True, steps=NO_LIMIT
+    )
+    assert form.request == expected
+    assert called("/m/layers.json", weights_path="/m/weights.h5", from_scratch=True, steps=None) == expected
+    files = ("--model", "/m/layers.json", "--model-weights", "/m/weights.h5")
+    assert typed(*files, "--from-scratch", "--steps", "inf") == expected
+    # Consent is the dialog's to ask for: the form has none.
+    assert called("/m/layers.json", allow_code=True, weights_path="/m/weights.h5") == replace(
+        expected, allow_code=True, from_scratch=False, steps=2000
+    )
+
+
+def test_changes_and_settings_of_all_quantizers_are_the_same_from_the_command_line_and_the_api():
+    expected = NewRunRequest(
+        weights={"num_bits": 4, "per_channel": True},
+        activations={"range_method": "frozen"},
+        changes=(
+            TimedChange(500, (("conv1.weights.num_bits", 3),)),
+            TimedChange(None, (("*.weights.symmetric", False), ("run.learning_rate", 0.0005))),
+        ),
+        run=RunSettings(evaluation_interval=50, freeze_batch_norm=True),
+        validation_fraction=0.1,
+    )
+    changes = ["500:conv1.weights.num_bits=3", "*.weights.symmetric=off,run.learning_rate=5e-4"]
+    assert expected == typed(
+        *("--weights", "num_bits=4,per_channel=on", "--activations", "range_method=frozen"),
+        *("--set", changes[0], "--set", changes[1]),
+        *("--evaluation-interval", 50, "--freeze-batch-norm", "on", "--validation-fraction", 0.1),
+    )
+    assert expected == called(
+        weights={"num_bits": 4, "per_channel": True},
+        activations={"range_method": "frozen"},
+        changes=changes,
+        evaluation_interval=50,
+        freeze_batch_norm=True,
+        validation_fraction=0.1,
+    )
