@@ -1,29 +1,23 @@
-"""Where runs are kept that were given no directory. No Qt: the terminal asks, too."""
+"""Where runs are recorded that were given no directory."""
 
 import os
-import sys
 import time
 
-#: Names another folder for them.
+#: Environment variable that names another folder.
 RUNS_VARIABLE = "QATVIZ_RUNS"
 
 
 def runs_folder() -> str:
-    """``$QATVIZ_RUNS``, else a folder of the user's data."""
+    """Return ``$QATVIZ_RUNS``, else the folder "runs" in the user's data of this program."""
     if os.environ.get(RUNS_VARIABLE):
         return os.environ[RUNS_VARIABLE]
-    home = os.path.expanduser("~")
-    if os.name == "nt":
-        base = os.environ.get("LOCALAPPDATA", os.path.join(home, "AppData", "Local"))
-    elif sys.platform == "darwin":
-        base = os.path.join(home, "Library", "Application Support")
-    else:
-        base = os.environ.get("XDG_DATA_HOME") or os.path.join(home, ".local", "share")
-    return os.path.join(base, "qatviz", "runs")
+    import platformdirs
+
+    return os.path.join(platformdirs.user_data_dir("qatviz", appauthor=False), "runs")
 
 
 def new_run_directory(network: str) -> str:
-    """A directory that does not exist yet, named after the time and the network."""
+    """Return a directory that does not exist yet, named after the time and the network."""
     folder = runs_folder()
     os.makedirs(folder, exist_ok=True)
     stem = os.path.join(folder, f"{time.strftime('%Y%m%d-%H%M%S')}-{network}")

@@ -1,7 +1,5 @@
 """The window around the panels: actions, keys, messages, docks, what is remembered, what is opened."""
 
-import os
-
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
@@ -383,16 +381,6 @@ def test_every_action_has_a_help_text_and_no_key_twice():
     assert all(declared.help.endswith(".") for declared in actions.DECLARATIONS.values())
     in_menus = {name for names in actions.MENUS.values() for name in names} - {actions.SEPARATOR}
     assert in_menus == set(actions.DECLARATIONS)
-
-
-def test_the_folder_of_runs_can_be_chosen(monkeypatch, tmp_path):
-    from qatviz.session.folders import RUNS_VARIABLE, new_run_directory
-
-    monkeypatch.setenv(RUNS_VARIABLE, str(tmp_path / "mine"))
-    first = new_run_directory("lenet")
-    os.makedirs(first)
-    second = new_run_directory("lenet")
-    assert os.path.dirname(first) == str(tmp_path / "mine") and first != second and not os.path.exists(second)
 
 
 def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, app):

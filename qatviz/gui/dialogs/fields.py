@@ -10,6 +10,7 @@ from qatviz.gui.model.new_run import STEPS
 from qatviz.gui.widgets.controls.check_box import CheckBox
 from qatviz.gui.widgets.controls.number_box import NumberBox
 from qatviz.gui.widgets.theme import Theme
+from qatviz.session.folders import RUNS_VARIABLE
 
 
 class ComboBox(QtWidgets.QComboBox):
@@ -119,7 +120,8 @@ class OutField(QtWidgets.QWidget):
             self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(self.out()))))
 
     def _place(self) -> str:
-        return self._settings.value("new_run/place", os.path.join(os.path.expanduser("~"), "qatviz-runs"))
+        first = os.environ.get(RUNS_VARIABLE) or os.path.join(os.path.expanduser("~"), "qatviz-runs")
+        return self._settings.value("new_run/place", first)
 
     def _on_typed(self) -> None:
         self._is_ours = False

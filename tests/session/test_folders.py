@@ -1,0 +1,46 @@
+"""The folder for runs is where it always was, on every platform."""
+
+import os
+
+import platformdirs
+import pytest
+from platformdirs import macos, unix, windows
+
+from qatviz.session.folders import RUNS_VARIABLE, new_run_directory, runs_folder
+
+
+@pytest.fixture(autouse=True)
+def home(monkeypatch, tmp_path):
+    for name in (RUNS_VARIABLE, "XDG_DATA_HOME"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(tmp_path))
+    return tmp_path
+
+
+def test_on_linux_it_is_in_the_user_s_data(home, monkeypatch):
+    monkeypatch.setattr(platformdirs, "PlatformDirs", unix.Unix)
+    assert runs_folder() == str(home / ".local" / "share" / "qatviz" / "runs")
+    monkeypatch.setenv("XDG_DATA_HOME", str(home / "elsewhere"))
+    assert runs_folder() == str(home / "elsewhere" / "qatviz" / "runs")
+
+
+def test_on_macos_it_is_in_the_application_support(home, monkeypatch):
+    monkeypatch.setattr(platformdirs, "PlatformDirs", macos.MacOS)
+    assert runs_folder() == str(home / "Library" / "Application Support" / "qatviz" / "runs")
+
+
+def test_on_windows_it_is_in_the_local_application_data(home, monkeypatch):
+    monkeypatch.setattr(platformdirs, "PlatformDirs", windows.Windows)
+    monkeypatch.setattr(windows, "get_win_folder", windows.get_win_folder_from_env_vars)
+    monkeypatch.setenv("LOCALAPPDATA", str(home / "AppData" / "Local"))
+    assert runs_folder() == str(home / "AppData" / "Local" / "qatviz" / "runs")
+
+
+def test_it_can_be_chosen_and_no_directory_is_taken_twice(home, monkeypatch):
+    monkeypatch.setenv(RUNS_VARIABLE, str(home / "mine"))
+    first = new_run_directory("lenet")
+    assert not os.path.exists(first) and os.path.basename(first).endswith("-lenet")
+    os.makedirs(first)
+    second = new_run_directory("lenet")
+    assert os.path.dirname(first) == os.path.dirname(second) == str(home / "mine")
+    assert first != second and not os.path.exists(second)
