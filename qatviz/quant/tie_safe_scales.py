@@ -1,14 +1,14 @@
-"""Scales of weights with which runtimes that multiply in float32 and those that multiply integers round alike.
+"""Nudge weight scales by a few ULPs so that float32 and fixed-point requantization agree at every tie.
 
-A sum of products is a whole number ``k`` of input scale times weight scale. Taken to steps of the output it is ``k *
-input_scale * weight_scale / output_scale``, rounded. Kernels of XNNPACK (LiteRT) and onnxruntime have that factor, and
-its product with ``k``, in float32, and round ties to even; kernels in integers have more digits and round ties up. The
-two differ where a product lies closer to a tie than float32 can tell: at a few of the ``k`` just before or just after
-one of the at most 255 ties of a channel. In a deep network that makes 2 of 100 logits another (measured: a trained
-mobilenet with 8 bits per channel), by up to 21 codes.
+An accumulator is a whole number ``k`` of input scale times weight scale. Requantization multiplies it: the output's
+code is ``k * input_scale * weight_scale / output_scale``, rounded. Kernels of XNNPACK (LiteRT) and onnxruntime have the
+requantization multiplier, and its product with ``k``, in float32, and round ties to even; integer kernels have more
+digits and round ties up. The two differ where a product lies closer to a tie than float32 can resolve: at a few of the
+``k`` just before or after one of the at most 255 ties of a channel. In a deep network that changes 2 of 100 logits
+(measured: a trained mobilenet with 8 bits per channel), by up to 21 codes.
 
-But which ``k`` those are depends on the last digits of the factor, which mean nothing. So the scale of each channel is
-moved by as few units in its last place as it takes to have none: one on average, for 8 bits.
+Which ``k`` those are depends on the last digits of the multiplier, which mean nothing. So the scale of each channel is
+moved to the closest one that has no such ``k``: by one unit in the last place (ULP) on average, for 8 bits.
 """
 
 from functools import lru_cache
@@ -16,28 +16,29 @@ from typing import Union
 
 import numpy as np
 
-#: How far a scale may be moved, in units in the last place: 3 of 100,000 at most.
-FARTHEST = 256
-#: By what is tried, the closest first; how many scales are looked at together.
-DISTANCES = np.array(sorted(range(-FARTHEST, FARTHEST + 1), key=abs), np.int32)
-_AT_ONCE = 512
-#: A factor in integers may be off by a share of less than 2**-31.
+#: Largest distance that a scale is moved, in ULPs: 3 of 100,000 at most.
+MAX_ULPS = 256
+#: Distances to try, the smallest first.
+ULPS = np.array(sorted(range(-MAX_ULPS, MAX_ULPS + 1), key=abs), np.int32)
+#: Number of candidates that are tried together.
+_BATCH = 512
+#: Bound on the relative error of an integer multiplier, which is below 2**-31.
 _INTEGER_ERROR = 2.0**-30
-#: float32 has all integers up to here.
+#: Bound below which float32 represents every integer.
 _WHOLE = 2**24
-#: Of 8 bits. Runtimes that take sums to more do not do it in float32.
+#: Half the number of codes of 8 bits. Runtimes that requantize to more bits do not do so in float32.
 LARGEST_HALF = 128
-#: Ties are looked at in so many parts.
+#: Number of parts in which the ties of a channel are tested.
 _PARTS = 6
 
 
-def agreeing_scales(
+def tie_safe_scales(
     input_scale: float, weight_scales: np.ndarray, output_scale: float, output_zero_point: int, output_half: int
 ) -> np.ndarray:
-    """``weight_scales``, moved to the closest ones with which all products are rounded alike.
+    """Return ``weight_scales``, each moved to the closest scale at which all accumulators are rounded alike.
 
-    A scale stays as it is where it is a power of two, where there is none close enough (with very small factors), and
-    where input, weights or output have no scale.
+    A scale is left as it is if it is a power of two, if no scale within :data:`MAX_ULPS` will do (very small
+    multipliers), or if input, weights or output have no scale.
 
     Parameters
     ----------
@@ -47,7 +48,7 @@ def agreeing_scales(
         float32 ``[n]`` or ``[]``.
     output_zero_point : int
     output_half : int
-        ``2**(num_bits - 1)`` of the output; with more than 8 bits, scales stay.
+        ``2**(num_bits - 1)`` of the output; for more than 8 bits, all scales are left.
 
     Returns
     -------
@@ -56,18 +57,18 @@ def agreeing_scales(
 
     Examples
     --------
-    >>> agreeing_scales(0.1, np.float32([0.003, 0.25]), 0.05, -128, 128)
+    >>> tie_safe_scales(0.1, np.float32([0.003, 0.25]), 0.05, -128, 128)
     array([0.003, 0.25 ], dtype=float32)
     """
     scales = np.asarray(weight_scales, np.float32)
     if not (0 < input_scale < np.inf and 0 < output_scale < np.inf and output_half <= LARGEST_HALF):
         return scales
-    steps = _steps(output_zero_point, output_half)
-    found = _moved(float(input_scale), scales.tobytes(), float(output_scale), steps)
+    reach = _reach(output_zero_point, output_half)
+    found = _moved(float(input_scale), scales.tobytes(), float(output_scale), reach)
     return np.frombuffer(found, np.float32).reshape(scales.shape)
 
 
-def round_alike(
+def are_tie_safe(
     input_scale: float,
     weight_scales: np.ndarray,
     output_scale: float,
@@ -75,62 +76,63 @@ def round_alike(
     output_half: int,
     times: np.ndarray,
 ) -> np.ndarray:
-    """Bool ``[n]``: whether products are rounded alike where a kernel in float32 has ``times`` (integers ``[n]``) the
-    codes of the weights and as much smaller scales, and where integers have neither. Else as
-    :func:`agreeing_scales`.
+    """Return whether all accumulators are rounded alike although a float32 kernel has other weights, bool ``[n]``.
+
+    The float32 kernel has weight codes that are ``times`` (integers ``[n]``) as large, and scales as much smaller; the
+    integer kernel has neither. All else is as for :func:`tie_safe_scales`.
     """
     scales = np.asarray(weight_scales, np.float32)
     if output_half > LARGEST_HALF:
         return np.ones(scales.shape, bool)
-    return _alike(input_scale, scales, output_scale, _steps(output_zero_point, output_half), times)
+    return _are_safe(input_scale, scales, output_scale, _reach(output_zero_point, output_half), times)
 
 
-def _steps(zero_point: int, half: int) -> int:
-    """How far a code can be from the zero point."""
+def _reach(zero_point: int, half: int) -> int:
+    """Return the largest distance of a code from the zero point."""
     return int(max(half - 1 - zero_point, zero_point + half))
 
 
 @lru_cache(maxsize=1024)  # all layers of a large network: an evaluation asks for each of its batches
-def _moved(input_scale: float, weight_scales: bytes, output_scale: float, steps: int) -> bytes:
+def _moved(input_scale: float, weight_scales: bytes, output_scale: float, reach: int) -> bytes:
     scales = np.frombuffer(weight_scales, np.float32).copy()
     movable = np.isfinite(scales) & (scales > 0) & (np.frexp(scales)[0] != 0.5)
     left, first = np.flatnonzero(movable), 0
-    while len(left) and first < len(DISTANCES):
-        # One try for many scales, many tries for a few.
-        tried = DISTANCES[first : first + 1 + (first > 0) * (_AT_ONCE // len(left))]
+    while len(left) and first < len(ULPS):
+        # One distance for many scales, many distances for a few.
+        tried = ULPS[first : first + 1 + (first > 0) * (_BATCH // len(left))]
         candidates = (scales.view(np.int32)[left, np.newaxis] + tried).view(np.float32)
-        alike = _alike(input_scale, candidates.ravel(), output_scale, steps).reshape(candidates.shape)
-        found, which = alike.any(axis=1), alike.argmax(axis=1)
+        safe = _are_safe(input_scale, candidates.ravel(), output_scale, reach).reshape(candidates.shape)
+        found, which = safe.any(axis=1), safe.argmax(axis=1)
         scales[left[found]] = candidates[found, which[found]]
         left, first = left[~found], first + len(tried)
     return scales.tobytes()
 
 
-def _alike(
-    input_scale: float, weight_scales: np.ndarray, output_scale: float, steps: int, times: Union[int, np.ndarray] = 1
+def _are_safe(
+    input_scale: float, weight_scales: np.ndarray, output_scale: float, reach: int, times: Union[int, np.ndarray] = 1
 ) -> np.ndarray:
-    """Bool ``[n]``: whether the sums before and after each tie are so in float32 and in integers."""
-    factors = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
-    # In the kernels' order.
+    """Return whether float32 and integers put the accumulators before and after each tie on the same side of it."""
+    multipliers = (input_scale * weight_scales.astype(np.float64) / output_scale)[:, np.newaxis]
+    # In the order of the kernels.
     in_float32 = np.float32(input_scale) * (weight_scales / times).astype(np.float32) / np.float32(output_scale)
-    counts = np.broadcast_to(times, len(factors))[:, np.newaxis]
-    alike = np.ones(len(factors), bool)
-    # Most of those that are not, are not at large ties, after which there is no need to look at the others.
-    for ties in np.array_split(np.arange(steps)[::-1] + 0.5, _PARTS):
-        alike[alike] = _alike_at(ties, factors[alike], in_float32[alike, np.newaxis], counts[alike])
-    return alike
+    counts = np.broadcast_to(times, len(multipliers))[:, np.newaxis]
+    safe = np.ones(len(multipliers), bool)
+    # Most scales that fail do so at large ties: the other ties need not be tested then.
+    for ties in np.array_split(np.arange(reach)[::-1] + 0.5, _PARTS):
+        safe[safe] = _are_safe_at(ties, multipliers[safe], in_float32[safe, np.newaxis], counts[safe])
+    return safe
 
 
-def _alike_at(ties: np.ndarray, factors: np.ndarray, in_float32: np.ndarray, times: np.ndarray) -> np.ndarray:
+def _are_safe_at(ties: np.ndarray, multipliers: np.ndarray, in_float32: np.ndarray, times: np.ndarray) -> np.ndarray:
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
-        before = np.floor(ties / factors)
+        before = np.floor(ties / multipliers)
         after = before + 1
-        # What float32 can't count is beyond all sums that kernels take without loss.
-        alike = ~(after * times < _WHOLE)
-        alike |= (
-            (before * factors < ties * (1 - _INTEGER_ERROR))
-            & (after * factors > ties * (1 + _INTEGER_ERROR))
+        # Integers that float32 can't represent are larger than the accumulators that kernels take without loss.
+        safe = ~(after * times < _WHOLE)
+        safe |= (
+            (before * multipliers < ties * (1 - _INTEGER_ERROR))
+            & (after * multipliers > ties * (1 + _INTEGER_ERROR))
             & ((before * times).astype(np.float32) * in_float32 < ties)
             & ((after * times).astype(np.float32) * in_float32 > ties)
         )
-    return alike.all(axis=1)
+    return safe.all(axis=1)

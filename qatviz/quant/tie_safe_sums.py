@@ -1,38 +1,63 @@
-"""Scales of a sum of two tensors with which all runtimes round it alike.
+"""Nudge the scales of sums of two tensors by a few ULPs so that all runtimes round the sums alike.
 
-An Add has the codes of two tensors, in steps of its output: ``a * scale_a / scale + b * scale_b / scale``, rounded.
-XNNPACK (LiteRT) has these factors in 21 bits, onnxruntime in 22 bits or in float32, kernels in integers in 31 bits, and
-of 65,536 pairs of codes a few lie so close to a tie that it makes a difference. As with the weights
-(:mod:`qatviz.quant.tie_safe_scales`), which ones depends on the last digits of a scale, and so the output's is moved by
-as few units in the last place as it takes to have none.
+An Add computes ``a * scale_a / scale + b * scale_b / scale``, rounded, from the codes of two tensors. XNNPACK (LiteRT)
+has these multipliers in 21 bits, onnxruntime in 22 bits or in float32, integer kernels in 31 bits, and of 65,536 pairs
+of codes a few lie so close to a tie that it makes a difference. As with weights (:mod:`qatviz.quant.tie_safe_scales`),
+which ones depends on the last digits of a scale, so the output's is moved to the closest one that has none.
 """
 
 from functools import lru_cache
-from typing import Sequence, Tuple
+from typing import Callable, Dict, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.quant.tie_safe_scales import DISTANCES, LARGEST_HALF
+from qatviz.network.layers import Add
+from qatviz.network.plan import QuantizationPlan
+from qatviz.quant.affine import AffineGrid
+from qatviz.quant.tie_safe_scales import LARGEST_HALF, ULPS
 
-#: Bits of the factors of runtimes that have few.
+#: Bits of the multipliers of runtimes that have few.
 _BITS = (21, 22)
-#: How far from a tie a sum may be, in steps, for it to be looked at; and how far it has to be for float32.
+#: Distance from a tie, in quantization steps, below which a sum is tested; and the least one that float32 can resolve.
 _NEAR, _FLOAT32_ERROR = 2.0**-12, 2.0**-14.5
-#: Codes of the first tensor are looked at in so many parts.
+#: Number of parts in which the codes of the first tensor are tested.
 _PARTS = 8
 
 
-def agreeing_sum_scale(
+def tie_safe_sum_scales(
+    plan: QuantizationPlan, grid_in_use: Callable[[str], Optional[AffineGrid]]
+) -> Dict[str, np.float32]:
+    """Return the tie-safe scale of each Add whose inputs and output are quantized, by its quantizer.
+
+    ``grid_in_use`` returns the grid of an activations tensor, None if that is left in float.
+    """
+    moved: Dict[str, np.float32] = {}
+    for unit in plan.units:
+        if isinstance(unit.op, Add) and not plan.shares_grid(plan.grid_of(unit.output)):
+            names, output = [plan.grid_of(name) for name in unit.inputs], grid_in_use(plan.grid_of(unit.output))
+            grids = [grid for grid in map(grid_in_use, names) if grid is not None]
+            if output is not None and len(grids) == len(names):
+                moved[plan.grid_of(unit.output)] = tie_safe_sum_scale(
+                    [moved.get(name, grid.scale) for name, grid in zip(names, grids)],
+                    [int(grid.zero_point) for grid in grids],
+                    [2 ** (grid.num_bits - 1) for grid in grids],
+                    output.scale,
+                    2 ** (output.num_bits - 1),
+                )
+    return moved
+
+
+def tie_safe_sum_scale(
     input_scales: Sequence[float],
     input_zero_points: Sequence[int],
     input_halves: Sequence[int],
     output_scale: float,
     output_half: int,
 ) -> np.float32:
-    """``output_scale``, moved to the closest one with which all sums are rounded alike.
+    """Return ``output_scale``, moved to the closest scale at which all sums are rounded alike.
 
-    It stays as it is where it is a power of two, where there is none close enough, of more than two tensors, with more
-    than 8 bits, and where a tensor has no scale.
+    It is left as it is if it is a power of two, if no scale close enough will do, for more than two tensors or more
+    than 8 bits, and if a tensor has no scale.
 
     Parameters
     ----------
@@ -44,7 +69,7 @@ def agreeing_sum_scale(
 
     Examples
     --------
-    >>> agreeing_sum_scale([0.1, 0.2], [0, -128], [128, 128], 0.25, 128)
+    >>> tie_safe_sum_scale([0.1, 0.2], [0, -128], [128, 128], 0.25, 128)
     0.25
     """
     scale, sources = np.float32(output_scale), np.asarray(input_scales, np.float32)
@@ -55,31 +80,31 @@ def agreeing_sum_scale(
         or np.frexp(scale)[0] == 0.5
     ):
         return scale
-    reaches = tuple((int(-half - zero), int(half - zero)) for half, zero in zip(input_halves, input_zero_points))
-    return _moved(tuple(map(float, sources)), reaches, scale, int(output_half))
+    ranges = tuple((int(-half - zero), int(half - zero)) for half, zero in zip(input_halves, input_zero_points))
+    return _moved(tuple(map(float, sources)), ranges, scale, int(output_half))
 
 
 @lru_cache(maxsize=256)
 def _moved(
-    input_scales: Tuple[float, float], reaches: Tuple[Tuple[int, int], ...], scale: np.float32, half: int
+    input_scales: Tuple[float, ...], ranges: Tuple[Tuple[int, int], ...], scale: np.float32, half: int
 ) -> np.float32:
-    first, second = (np.arange(*reach) for reach in reaches)
-    for distance in DISTANCES:
+    first, second = (np.arange(*ends) for ends in ranges)
+    for distance in ULPS:
         candidate = (scale.view(np.int32) + distance).view(np.float32)
         # Most candidates fail in the first part already.
-        if all(_alike(input_scales, first[part::_PARTS], second, candidate, 2 * half) for part in range(_PARTS)):
+        if all(_is_safe(input_scales, first[part::_PARTS], second, candidate, 2 * half) for part in range(_PARTS)):
             return candidate
     return scale
 
 
-def _alike(
-    input_scales: Tuple[float, float], first: np.ndarray, second: np.ndarray, scale: np.float32, steps: int
+def _is_safe(
+    input_scales: Tuple[float, ...], first: np.ndarray, second: np.ndarray, scale: np.float32, reach: int
 ) -> bool:
-    """Whether the sums of these codes are the same for all runtimes, as far as they are below ``steps``."""
-    factors = np.array(input_scales) / np.float64(scale)
-    sums = (first * factors[0])[:, np.newaxis] + second * factors[1]
+    """Return whether all runtimes round the sums of these codes alike, as far as they are below ``reach``."""
+    multipliers = np.array(input_scales) / np.float64(scale)
+    sums = (first * multipliers[0])[:, np.newaxis] + second * multipliers[1]
     distance = np.abs(sums - np.floor(sums) - 0.5)
-    rows, columns = np.nonzero((distance < _NEAR) & (np.abs(sums) < steps))
+    rows, columns = np.nonzero((distance < _NEAR) & (np.abs(sums) < reach))
     if (distance[rows, columns] < _FLOAT32_ERROR).any():
         return False
     codes = np.floor(sums[rows, columns] + 0.5)
@@ -89,11 +114,11 @@ def _alike(
     )
 
 
-def _in_few_bits(first: np.ndarray, second: np.ndarray, factors: np.ndarray, bits: int) -> np.ndarray:
-    """int64: sums, with the larger factor in so many bits, as ``xnn_init_qs8_add_minmax_params`` of XNNPACK and
-    ``MlasCalcQLinearAddParameters`` of onnxruntime have them.
+def _in_few_bits(first: np.ndarray, second: np.ndarray, multipliers: np.ndarray, bits: int) -> np.ndarray:
+    """Return the sums, int64, with the larger multiplier in so many bits, as ``xnn_init_qs8_add_minmax_params`` of
+    XNNPACK and ``MlasCalcQLinearAddParameters`` of onnxruntime have them.
     """
-    shift = bits - int(np.frexp(factors.max())[1])
-    multipliers = np.rint(np.ldexp(factors.astype(np.float64), shift)).astype(np.int64)
-    sums = first * multipliers[0] + second * multipliers[1]
+    shift = bits - int(np.frexp(multipliers.max())[1])
+    fixed = np.rint(np.ldexp(multipliers.astype(np.float64), shift)).astype(np.int64)
+    sums = first * fixed[0] + second * fixed[1]
     return (sums + (1 << (shift - 1))) >> shift if shift > 0 else sums << -shift

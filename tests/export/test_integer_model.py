@@ -11,7 +11,6 @@ from test_lowering_float import kitchen_sink
 from qatviz.errors import ExportError
 from qatviz.export.integers.biases import fit_scales
 from qatviz.export.integers.lowering import integer_model
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.export.integers.simulator import dequantize, quantize_input, simulate, simulate_tensors
 from qatviz.network.layers import (
     BatchNorm,
@@ -27,6 +26,7 @@ from qatviz.network.layers import (
 )
 from qatviz.quant.affine import choose_grid, quantize
 from qatviz.quant.affine import dequantize as dequantize_grid
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 CHAIN = (
     (Conv2D, "conv", {"filters": 4, "use_bias": False}),

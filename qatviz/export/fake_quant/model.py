@@ -12,15 +12,15 @@ import numpy as np
 
 from qatviz.export.fake_quant.state import PartlyQuantizedState
 from qatviz.export.integers.frozen_state import Arrays
-from qatviz.export.integers.model import MEAN_WEIGHT
-from qatviz.export.integers.sum_scales import moved_sum_scales
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, ReLU6
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, fake_quant, quantize, round_half_up
-from qatviz.quant.tie_safe_scales import agreeing_scales
+from qatviz.quant.exact_sums import MEAN_WEIGHT
+from qatviz.quant.tie_safe_scales import tie_safe_scales
+from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
 
 class ExactSums(NamedTuple):
@@ -152,7 +152,7 @@ class _Grids:
 
     def __init__(self, state: PartlyQuantizedState):
         self.state = state
-        self._moved = moved_sum_scales(state.plan, state.grid_in_use)
+        self._moved = tie_safe_sum_scales(state.plan, state.grid_in_use)
 
     def of(self, quantizer: str) -> Optional[AffineGrid]:
         """What values are rounded to."""
@@ -221,7 +221,7 @@ def _exact_products(
     """Of an operation with weights."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
-    chosen = agreeing_scales(source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+    chosen = tie_safe_scales(source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
     units, in_steps = (
         np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
         for scales in (weights.scale, chosen)

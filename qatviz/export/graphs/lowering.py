@@ -9,17 +9,17 @@ The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``l
 """
 
 import json
-from typing import Any, Dict, NamedTuple, Optional
+from typing import Any, Dict, NamedTuple, Optional, Sequence
 
 import numpy as np
 import tensorflow.compat.v1 as tf
 
-from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
+from qatviz.export.fake_quant.model import ExactSums, FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
-from qatviz.export.graphs.exact import settled_addition, settled_sum
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Add
 from qatviz.quant.affine import AffineGrid
+from qatviz.quant.exact_sums import SNAP_REACH
 
 INPUT, LOGITS, PROBABILITIES, CLASS, ABOUT = "input", "logits", "probabilities", "class", "about"
 _SCOPE = "network"
@@ -93,11 +93,9 @@ class _Builder:
             result = tf.add(result, np.float32(part.tie), name="tie")
         if self._exact and part.exact is not None:
             with tf.name_scope("exact"):
-                result = (
-                    settled_addition(result, inputs, part.exact)
-                    if isinstance(unit.op, Add)
-                    else settled_sum(result, part.exact)
-                )
+                # Of an Add each input is a whole number of units; of other operations the result is.
+                parts = inputs if isinstance(unit.op, Add) else None
+                result = _snap_to_exact_code(result, part.exact, parts)
         if unit.activation is not None:
             result = {"ReLU": tf.nn.relu, "ReLU6": tf.nn.relu6}[unit.activation.kind](result)
         return _rounded(result, part.grid)
@@ -192,3 +190,23 @@ def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
     return operation(
         x, tf.constant(low, name="min"), tf.constant(high, name="max"), num_bits=num_bits, narrow_range=narrow_range
     )
+
+
+def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[tf.Tensor]] = None) -> tf.Tensor:
+    """Clamp ``x``, or the sum of ``parts``, into the rounding interval of the exact result.
+
+    As :func:`qatviz.training.lowering.exact.snap_to_exact_code`, with constants for what may change there.
+    """
+    if parts is None:
+        position = _exact_value(x, sums.units, sums.factors)
+    else:
+        position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.factors)])
+    value = tf.cast(tf.floor(position + 0.5), tf.float32) * sums.steps
+    reach = np.float32(SNAP_REACH) * sums.steps
+    return tf.maximum(tf.minimum(x, value + reach), value - reach)
+
+
+def _exact_value(x: tf.Tensor, units: np.ndarray, multipliers: np.ndarray) -> tf.Tensor:
+    """Return the exact value of ``x``, a whole number of ``units``, in quantization steps, float64."""
+    whole = tf.floor(x * np.float32(1.0 / units) + np.float32(0.5))
+    return tf.cast(whole, tf.float64) * tf.constant(multipliers)

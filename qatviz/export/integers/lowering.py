@@ -22,8 +22,6 @@ from qatviz.export.integers.fixed_point import (
 from qatviz.export.integers.frozen_state import Arrays, FrozenState
 from qatviz.export.integers.model import (
     FEWER_BITS,
-    MEAN_BIAS,
-    MEAN_WEIGHT,
     IntegerModel,
     IntegerOp,
     IntegerTensor,
@@ -32,7 +30,6 @@ from qatviz.export.integers.model import (
     channel_shape,
     storage_dtype,
 )
-from qatviz.export.integers.sum_scales import moved_sum_scales
 from qatviz.network.graph import WEIGHTED, Network
 from qatviz.network.layer import element_count
 from qatviz.network.layers import (
@@ -50,7 +47,9 @@ from qatviz.network.layers import (
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
-from qatviz.quant.tie_safe_scales import agreeing_scales
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+from qatviz.quant.tie_safe_scales import tie_safe_scales
+from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
 _WINDOWED = (Conv2D, DepthwiseConv2D, MaxPool, AveragePool)
 #: Of a bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.
@@ -98,7 +97,7 @@ class _Lowering:
         self._aliases: Dict[str, str] = {}
         self._notes: List[str] = []
         self._always_zero: Set[str] = set()
-        self._sum_scales = moved_sum_scales(state.plan, state.activation_grid)
+        self._sum_scales = tie_safe_sum_scales(state.plan, state.activation_grid)
 
     def model(self, metadata: Dict[str, Any]) -> IntegerModel:
         softmax = None
@@ -192,7 +191,7 @@ class _Lowering:
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
         bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
         bound = int((products + np.abs(bias)).max())
-        chosen = agreeing_scales(source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
+        chosen = tie_safe_scales(source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
         weights = IntegerWeights(
             unit.name + ".weights",
             _read_only(codes.astype(storage_dtype(grid.num_bits))),

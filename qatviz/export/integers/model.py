@@ -15,11 +15,6 @@ from qatviz.export.integers.fixed_point import FixedPoint
 from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: A mean of ``n`` codes is ``(MEAN_WEIGHT * sum + MEAN_BIAS) / (MEAN_WEIGHT * n)``: a third of a unit of the sum more,
-#: so that ties are rounded up. As a depthwise convolution: its weights and its bias. Why a third, and no quarter, says
-#: :data:`qatviz.training.lowering.evaluation.MEAN_WEIGHT`.
-MEAN_WEIGHT, MEAN_BIAS = 3, 1
-
 #: Remedy for an accumulator that gets too large.
 FEWER_BITS = Advice("with fewer bits for its weights or its input")
 

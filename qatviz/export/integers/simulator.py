@@ -17,9 +17,10 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import requantize, round_shift
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layers import Pair
 from qatviz.quant.affine import quantize
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Examples that go through the network together: enough for BLAS, few enough for its columns to stay in memory.
 BATCH = 64

@@ -6,9 +6,10 @@ import numpy as np
 
 from qatviz.errors import ExportError
 from qatviz.export.integers.fixed_point import PRODUCT_BITS
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerOp, IntegerTensor, Pads, channel_shape
+from qatviz.export.integers.model import IntegerOp, IntegerTensor, Pads, channel_shape
 from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import Add, AveragePool, Conv2D, Dense, DepthwiseConv2D, GlobalAveragePool, MaxPool
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 _WEIGHTED = (Conv2D, DepthwiseConv2D, Dense)
 #: Share that a multiplier may be off: it has 18 bits at least. Of an Add, of the largest.

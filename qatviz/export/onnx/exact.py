@@ -15,11 +15,12 @@ from typing import Any, Callable, Optional
 
 import numpy as np
 
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp
+from qatviz.export.integers.model import IntegerModel, IntegerOp
 from qatviz.export.onnx.file import DOUBLE, INT32, UINT8, OnnxFile
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.storage import Storage, computed_in_float
 from qatviz.network.layer import element_count
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 _KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add")
 

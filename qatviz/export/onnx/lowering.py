@@ -27,7 +27,7 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.errors import ExportError
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.onnx.exact import ExactOperations
 from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
@@ -37,6 +37,7 @@ from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: What the input of a file is called, and probabilities that are put out.
 IMAGES, SOFTMAX = "images", "softmax"

@@ -39,7 +39,7 @@ def multiplied_twice(sums: np.ndarray, factors: np.ndarray) -> np.ndarray:
     return np.where(negative, -codes, codes)
 
 
-def suited(
+def minimize_double_rounding_error(
     op: IntegerOp, source: IntegerTensor, output: IntegerTensor, scale: np.ndarray, times: np.ndarray
 ) -> Tuple[np.ndarray, np.ndarray]:
     """Scales and changes of biases for the weights of ``op``.

@@ -19,7 +19,7 @@ from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz import __version__
-from qatviz.export.integers.model import MEAN_BIAS, MEAN_WEIGHT, IntegerModel, IntegerOp, IntegerTensor
+from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
@@ -36,6 +36,7 @@ from qatviz.export.tflite.weights import bias_scale, stored_weights
 from qatviz.export.tflite.written import TfliteModel
 from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
 #: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
 #: 1.

@@ -5,7 +5,7 @@ from typing import NamedTuple
 import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite.double_rounding import suited
+from qatviz.export.tflite.double_rounding import minimize_double_rounding_error
 from qatviz.export.tflite.storage import (
     ACCUMULATOR_BITS,
     INT4_RANGE,
@@ -15,7 +15,7 @@ from qatviz.export.tflite.storage import (
     fits_int8,
     weights_type,
 )
-from qatviz.quant.tie_safe_scales import round_alike
+from qatviz.quant.tie_safe_scales import are_tie_safe
 
 
 class StoredWeights(NamedTuple):
@@ -81,7 +81,7 @@ def stored_weights(
     count = out if per_channel else 1
     bias, stored_scale = bias * factor, (scale / factor).astype(np.float32)[:count]
     if double_rounding:
-        stored_scale, change = suited(
+        stored_scale, change = minimize_double_rounding_error(
             op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, factor[:count]
         )
         bias += change
@@ -125,7 +125,7 @@ def _multipliers(
     for number in range(most.max(), 0, -1):
         tried = np.flatnonzero((number <= most) & (number > found))
         if len(tried):
-            alike = round_alike(
+            alike = are_tie_safe(
                 source.scale,
                 scale[tried].astype(np.float32),
                 output.scale,

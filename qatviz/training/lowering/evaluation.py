@@ -7,6 +7,7 @@ from tensorflow.python.ops.control_flow_ops import switch
 
 from qatviz.network.layers import GlobalAveragePool
 from qatviz.network.plan import Unit
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT
 from qatviz.training.lowering.exact import (
     snap_to_exact_code,
     tie_safe_scales,
@@ -14,13 +15,6 @@ from qatviz.training.lowering.exact import (
     whole_units,
 )
 from qatviz.training.lowering.layers import LayerLowering
-
-#: To an accumulator of codes whose mean is taken, one by this is added, so that ties go up. The mean of ``n`` codes, in
-#: quantization steps that are a fraction ``1/r`` of its input's, is a tie where the accumulator is ``(2j + 1) * n /
-#: 2r``. Where ``r`` is a power of two, as with scales that are, these are halves, quarters, eighths ..., among which no
-#: third is. A quarter is: 49 codes and steps of half the size have ties a quarter above whole accumulators, and what is
-#: raised to a tie is rounded by chance.
-MEAN_WEIGHT = 3.0
 
 
 class EvaluationLowering(LayerLowering):
@@ -48,7 +42,7 @@ class EvaluationLowering(LayerLowering):
         units = self._double(unit.inputs[0]) * tf.cast(weight_scales, tf.float64)
         factors = self._moved_double(unit.inputs[0]) * tf.cast(chosen, tf.float64) / self._double(unit.output)
         # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
-        fine = tf.fill(tf.shape(units), tf.constant(2.0**-20, tf.float64))
+        fine = tf.fill(tf.shape(units), tf.constant(FINE_UNIT, tf.float64))
         units = tf.where(units > 0, units, fine * self._double(unit.output))
         factors = tf.where(factors > 0, factors, fine)
         known = tf.logical_and(tf.reduce_max(weight_scales) * self._scale(source) > 0, scale > 0)

@@ -17,11 +17,9 @@ from typing import Callable
 import tensorflow.compat.v1 as tf
 from tensorflow.python.ops.control_flow_ops import merge, switch
 
-from qatviz.quant.tie_safe_scales import agreeing_scales
-from qatviz.quant.tie_safe_sums import agreeing_sum_scale
-
-#: Largest distance from a code, in quantization steps, of a value that is rounded to it: a thousandth before the tie.
-_REACH = 0.499
+from qatviz.quant import tie_safe_scales as scales
+from qatviz.quant import tie_safe_sums as sums
+from qatviz.quant.exact_sums import SNAP_REACH
 
 
 def whole_units(x: tf.Tensor, unit: tf.Tensor) -> tf.Tensor:
@@ -36,11 +34,11 @@ def tie_safe_scales(
     output_zero_point: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """Call :func:`qatviz.quant.tie_safe_scales.agreeing_scales` in the graph; all but ``weight_scales`` ``[n]`` are
+    """Call :func:`qatviz.quant.tie_safe_scales.tie_safe_scales` in the graph; all but ``weight_scales`` ``[n]`` are
     scalars.
     """
     found = tf.py_func(
-        agreeing_scales,
+        scales.tie_safe_scales,
         [input_scale, weight_scales, output_scale, output_zero_point, output_half],
         tf.float32,
         stateful=False,
@@ -56,11 +54,11 @@ def tie_safe_sum_scale(
     output_scale: tf.Tensor,
     output_half: tf.Tensor,
 ) -> tf.Tensor:
-    """Call :func:`qatviz.quant.tie_safe_sums.agreeing_sum_scale` in the graph; the inputs' are vectors, the others
+    """Call :func:`qatviz.quant.tie_safe_sums.tie_safe_sum_scale` in the graph; the inputs' are vectors, the others
     scalars.
     """
     found = tf.py_func(
-        agreeing_sum_scale,
+        sums.tie_safe_sum_scale,
         [input_scales, input_zero_points, input_halves, output_scale, output_half],
         tf.float32,
         stateful=False,
@@ -87,7 +85,7 @@ def snap_to_exact_code(
     """
     off, on = switch(x, known)
     value = tf.cast(tf.floor(position(on) + 0.5), tf.float32) * scale
-    reach = _REACH * scale
+    reach = SNAP_REACH * scale
     result = merge([off, tf.raw_ops.ClipByValue(t=on, clip_value_min=value - reach, clip_value_max=value + reach)])[0]
     result.set_shape(x.shape)
     return result

@@ -6,7 +6,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.export.integers.fixed_point import fixed_point, requantize
-from qatviz.quant.tie_safe_scales import FARTHEST, agreeing_scales, round_alike
+from qatviz.quant.tie_safe_scales import MAX_ULPS, are_tie_safe, tie_safe_scales
 
 INPUT, OUTPUT = np.float32(0.0237), np.float32(0.0411)
 
@@ -40,7 +40,7 @@ def all_sums(weight_scales, steps, factor=INPUT.astype(np.float64) / OUTPUT):
 @pytest.mark.parametrize("zero_point, steps", [(-128, 255), (0, 128), (17, 145)])
 def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
     given = scales_from(exponent)
-    found = agreeing_scales(INPUT, given, OUTPUT, zero_point, 128)
+    found = tie_safe_scales(INPUT, given, OUTPUT, zero_point, 128)
     sums = all_sums(found, steps)
 
     def clip(codes):
@@ -49,7 +49,7 @@ def test_with_them_every_sum_gets_the_same_code(exponent, zero_point, steps):
     np.testing.assert_array_equal(
         clip(in_float32(sums, INPUT, found, OUTPUT)), clip(in_integers(sums, INPUT, found, OUTPUT))
     )
-    assert last_places(found, given).max() <= FARTHEST
+    assert last_places(found, given).max() <= MAX_ULPS
 
 
 def test_without_some_sums_do_not():
@@ -57,7 +57,7 @@ def test_without_some_sums_do_not():
     sums = all_sums(given, 255)
     expected = in_integers(sums, INPUT, given, OUTPUT)
     different = (expected != in_float32(sums, INPUT, given, OUTPUT)) & (np.abs(expected) < 255)
-    moved = agreeing_scales(INPUT, given, OUTPUT, -128, 128) != given
+    moved = tie_safe_scales(INPUT, given, OUTPUT, -128, 128) != given
     assert different.any() and moved[different.any(axis=0)].all() and not moved.all()
 
 
@@ -72,15 +72,15 @@ def test_without_some_sums_do_not():
 def test_scales_are_moved_by_little_or_not_at_all(input_scale, weights, output_scale, bits, zero_point):
     given, half = np.float32(weights), 2 ** (bits - 1)
     zero_point = int(np.clip(zero_point, -half, half - 1))
-    found = agreeing_scales(input_scale, given, output_scale, zero_point, half)
-    assert found.dtype == np.float32 and last_places(found, given).max() <= FARTHEST
-    again = agreeing_scales(input_scale, found, output_scale, zero_point, half)
+    found = tie_safe_scales(input_scale, given, output_scale, zero_point, half)
+    assert found.dtype == np.float32 and last_places(found, given).max() <= MAX_ULPS
+    again = tie_safe_scales(input_scale, found, output_scale, zero_point, half)
     np.testing.assert_array_equal(again, found)
 
 
 def test_powers_of_two_stay():
     given = np.float32([0.25, 2.0**-9, 1.0])
-    np.testing.assert_array_equal(agreeing_scales(INPUT, given, OUTPUT, -128, 128), given)
+    np.testing.assert_array_equal(tie_safe_scales(INPUT, given, OUTPUT, -128, 128), given)
 
 
 @pytest.mark.parametrize(
@@ -88,29 +88,29 @@ def test_powers_of_two_stay():
 )
 def test_where_no_runtime_multiplies_in_float32_they_stay(input_scale, output_scale, half):
     given = scales_from(-11)
-    np.testing.assert_array_equal(agreeing_scales(input_scale, given, output_scale, -half, half), given)
+    np.testing.assert_array_equal(tie_safe_scales(input_scale, given, output_scale, -half, half), given)
 
 
 def test_channels_without_a_scale_stay_and_do_not_keep_others_from_moving():
     given = scales_from(-11)
     with_zero = np.concatenate([np.float32([0]), given])
-    found = agreeing_scales(INPUT, with_zero, OUTPUT, -128, 128)
+    found = tie_safe_scales(INPUT, with_zero, OUTPUT, -128, 128)
     assert found[0] == 0
-    np.testing.assert_array_equal(found[1:], agreeing_scales(INPUT, given, OUTPUT, -128, 128))
+    np.testing.assert_array_equal(found[1:], tie_safe_scales(INPUT, given, OUTPUT, -128, 128))
 
 
 def test_a_scale_of_a_whole_tensor_has_no_axis():
-    found = agreeing_scales(INPUT, np.float32(0.0031), OUTPUT, -128, 128)
-    assert found.shape == () and found == agreeing_scales(INPUT, np.float32([0.0031]), OUTPUT, -128, 128)[0]
+    found = tie_safe_scales(INPUT, np.float32(0.0031), OUTPUT, -128, 128)
+    assert found.shape == () and found == tie_safe_scales(INPUT, np.float32([0.0031]), OUTPUT, -128, 128)[0]
 
 
 @pytest.mark.parametrize("times", [2, 7, 16])
 def test_what_codes_may_be_multiplied_with_is_what_kernels_do_not_notice(times):
-    scales = agreeing_scales(INPUT, scales_from(-9, 32), OUTPUT, -128, 128)
+    scales = tie_safe_scales(INPUT, scales_from(-9, 32), OUTPUT, -128, 128)
     sums = all_sums(scales, 255)
     expected = in_integers(sums, INPUT, scales, OUTPUT)
     found = in_float32(times * sums, INPUT, (scales / times).astype(np.float32), OUTPUT)
-    alike = round_alike(INPUT, scales, OUTPUT, -128, 128, np.full(32, times))
+    alike = are_tie_safe(INPUT, scales, OUTPUT, -128, 128, np.full(32, times))
     assert alike.all() if times in (2, 16) else 0 < alike.sum() < 32
     different = (found != expected) & (np.abs(expected) < 255)
     assert not different[:, alike].any()

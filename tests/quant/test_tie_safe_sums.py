@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from qatviz.export.integers.fixed_point import common_fixed_point, round_shift
-from qatviz.quant.tie_safe_scales import FARTHEST
-from qatviz.quant.tie_safe_sums import agreeing_sum_scale
+from qatviz.quant.tie_safe_scales import MAX_ULPS
+from qatviz.quant.tie_safe_sums import tie_safe_sum_scale
 
 ZERO_POINTS = [(0, 0), (-128, -128), (-128, 10)]
 
@@ -55,9 +55,9 @@ def different(codes, scales, output):
 @pytest.mark.parametrize("zero_points", ZERO_POINTS[:2])
 def test_with_it_all_sums_are_the_same(zero_points, seed):
     scales, output = scales_from(seed)
-    found = agreeing_sum_scale(scales, zero_points, (128, 128), output, 128)
+    found = tie_safe_sum_scale(scales, zero_points, (128, 128), output, 128)
     assert different(all_codes(zero_points), scales, found) == 0
-    assert abs(int(found.view(np.int32)) - int(output.view(np.int32))) <= FARTHEST
+    assert abs(int(found.view(np.int32)) - int(output.view(np.int32))) <= MAX_ULPS
 
 
 def test_without_some_are_not():
@@ -69,7 +69,7 @@ def test_what_differs_is_less_where_there_is_none_close_enough():
     """Or the scale is as it was: with many more sums, not all can be far enough from a tie."""
     for seed in range(4):
         scales, output = scales_from(seed)
-        found = agreeing_sum_scale(scales, ZERO_POINTS[2], (128, 128), output, 128)
+        found = tie_safe_sum_scale(scales, ZERO_POINTS[2], (128, 128), output, 128)
         assert found == output or different(all_codes(ZERO_POINTS[2]), scales, found) == 0
 
 
@@ -86,5 +86,5 @@ def test_what_differs_is_less_where_there_is_none_close_enough():
     ],
 )
 def test_where_nothing_is_to_be_chosen_it_stays(scales, halves, output, output_half):
-    found = agreeing_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
+    found = tie_safe_sum_scale(scales, (0,) * len(scales), halves, output, output_half)
     assert isinstance(found, np.float32) and found == np.float32(output)
