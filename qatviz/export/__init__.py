@@ -1,1 +1,1 @@
-"""What leaves the program: one neutral integer model of a trained network, and the formats written from it."""
+"""Exports: an integer model of a trained network, independent of any format, and the formats written from it."""

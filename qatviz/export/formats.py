@@ -1,7 +1,7 @@
-"""The formats that a run can be exported to: what they are called, what they take, and where they are written.
+"""Registry of the formats that a run can be exported to: names, options, limits and the module that writes each.
 
-No TensorFlow: who shows or checks what is possible does without. A format's module is imported when it writes; it has
-``export(source, path, options, progress) -> Written``.
+It imports no TensorFlow, so that formats can be listed and checked without it. A format's module is imported when it is
+written; it has ``export(source, path, options, progress) -> Written``.
 """
 
 import importlib
@@ -22,18 +22,18 @@ Options = Dict[str, Any]
 
 
 class Option(NamedTuple):
-    """A choice that a format offers.
+    """Option of a format.
 
     Attributes
     ----------
     name : str
-        As the writer takes it; with ``-`` for ``_`` the option of the command line.
+        Name in the API; with ``-`` for ``_``, the option of the command line.
     label, help : str
-        For a dialog; a sentence on what it does.
+        Label in a dialog; a sentence that says what the option does.
     default : bool or str
-        A bool is a switch.
+        Default value; a bool for a switch.
     choices : tuple of str
-        Of an option that is no switch.
+        Allowed values of an option that is not a switch.
     """
 
     name: str
@@ -45,16 +45,16 @@ class Option(NamedTuple):
 
 @dataclass(frozen=True)
 class Format:
-    """A format.
+    """Export format.
 
     Attributes
     ----------
     name, title, about : str
-        For the command line; for people; a sentence on what it is for.
+        Name on the command line; display name; a sentence that says what the format is for.
     suffix : str
-        Of the file's name; empty: it is a directory.
+        Suffix of the file; empty if the export is a directory.
     module : str
-        Who writes it, in `qatviz.export`.
+        Module in `qatviz.export` that writes the format.
     options : tuple of Option
     limits : Limits
         Finds the reasons why the format can't hold a network with given settings, quickly and without TensorFlow.
@@ -70,12 +70,12 @@ class Format:
     limits: Limits = limits.none
 
     def with_defaults(self, given: Optional[Mapping[str, Any]] = None) -> Options:
-        """All options with their values: the given ones, defaults else.
+        """Return the values of all options: the given ones, and defaults for the others.
 
         Raises
         ------
         ExportError
-            For an option that there is not, or a value that is not allowed.
+            For an unknown option, or a value that is not allowed.
         """
         values = {option.name: option.default for option in self.options}
         for name, value in (given or {}).items():
@@ -100,12 +100,12 @@ class Format:
         options: Optional[Mapping[str, Any]] = None,
         progress: Progress = Progress(),
     ) -> "Written":
-        """Write it, with its proof; any thread, beside a training run.
+        """Write an export with its proof. Any thread, also while training goes on.
 
         Raises
         ------
         ExportError
-            If the format can't hold it, or a file can't be written; then none is.
+            If the format can't hold the network, or a file can't be written; then none is.
         Cancelled
         """
         values = self.with_defaults(options)
@@ -117,7 +117,9 @@ class Format:
 
 
 class Written(NamedTuple):
-    """The files, the export first, and the proof: with ``to_text()``, ``to_record()``, ``faults``, ``as_expected``."""
+    """Paths of the files written, the export first, and the proof's report, which has ``to_text()``, ``to_record()``,
+    ``faults`` and ``as_expected``.
+    """
 
     paths: List[Path]
     report: Any
@@ -130,41 +132,49 @@ TFLITE = Format(
     ".tflite",
     "tflite.export",
     (
-        Option("softmax", "Put out probabilities", "Put out probabilities, in steps of 1/256, instead of logits"),
+        Option(
+            "softmax",
+            "Append softmax (output probabilities)",
+            "The output is probabilities, in steps of 1/256, instead of logits",
+        ),
         Option(
             "plain_codes",
-            "Keep codes of few bits as they are",
-            "Codes of fewer than 8 bits are not multiplied to "
-            "fill 8: smaller once compressed, less exact in runtimes that round twice",
+            "Don't widen low-bit codes to int8",
+            "Codes of fewer than 8 bits are not multiplied to fill 8 bits: the file compresses better, but is less "
+            "exact in runtimes that round twice",
         ),
         Option(
             "int4",
             "Weights of up to 4 bits as INT4",
-            "Weights of up to 4 bits are INT4 tensors, two a byte: half the "
-            "size, less exact, and for LiteRT, not for older runtimes",
+            "Weights of up to 4 bits are INT4 tensors, two codes per byte: half the size, but less exact, and only for "
+            "LiteRT, not for older runtimes",
         ),
         Option(
             "int16",
             "Activations of more than 8 bits as int16",
-            "Activations may have 9 to 16 bits, as int16: for LiteRT, not for older runtimes",
+            "Activations may have 9 to 16 bits, as int16; only for LiteRT, not for older runtimes",
         ),
         Option(
             "double_rounding",
             "For kernels that round twice",
-            "Scales and biases are off by what such kernels add: "
-            "more exact in TensorFlow 1.15, TFLite Micro and CMSIS-NN as they are built by default, less in LiteRT",
+            "Scales and biases compensate for the second rounding: more exact in TensorFlow 1.15, TFLite Micro and "
+            "CMSIS-NN as they are built by default, less exact in LiteRT",
         ),
-        Option("litert", "Prove it in LiteRT too", "Run it in LiteRT too, if a newer Python here has ai-edge-litert"),
+        Option(
+            "litert",
+            "Run the proof in LiteRT too",
+            "Run the file in LiteRT too, if a newer Python on this machine has the package ai-edge-litert",
+        ),
     ),
     tflite_limits.tflite,
 )
 
+_SOFTMAX = Option("softmax", "Append softmax (output probabilities)", "The output is probabilities instead of logits")
 _FORM = Option(
     "form",
     "Form",
-    "With the rounding that was trained (fake-quant); the same with sums in double "
-    "precision, so that deep networks have every code too (exact, for TensorFlow alone); or not rounded "
-    "(float)",
+    "Rounded as in training (fake-quant); the same with sums in double precision, so that every code of a deep network "
+    "is exact too (exact; only for TensorFlow itself); or not rounded (float)",
     "fake-quant",
     ("fake-quant", "exact", "float"),
 )
@@ -172,8 +182,8 @@ _FORM = Option(
 SAVEDMODEL = Format(
     "savedmodel",
     "TensorFlow SavedModel",
-    "An inference graph for TensorFlow, Serving and converters: a directory "
-    "with constants, fake-quant operations and a signature",
+    "An inference graph for TensorFlow, TensorFlow Serving and converters: a directory with constants, fake-quant "
+    "operations and a signature",
     "",
     "graphs.savedmodel",
     (_FORM,),
@@ -182,7 +192,7 @@ SAVEDMODEL = Format(
 FROZEN = Format(
     "frozen",
     "TensorFlow frozen graph",
-    "The same graph as one file, for converters and viewers that take a GraphDef",
+    "The same graph as a single file, for converters and viewers that read a GraphDef",
     ".pb",
     "graphs.frozen",
     (_FORM,),
@@ -191,15 +201,15 @@ FROZEN = Format(
 C = Format(
     "c",
     "C source",
-    "C99 for microcontrollers: the integers, and a reference runtime that computes them without "
-    "allocation; a directory",
+    "C99 for microcontrollers: a directory with the integers and a reference runtime that allocates no memory",
     "",
     "c.export",
     (
         Option(
             "pack_int4",
             "Pack 4-bit weights",
-            "Weights of up to 4 bits are stored two in a byte: half the memory, but the runtime has to unpack them",
+            "Weights of up to 4 bits are stored two codes per byte: half the memory, but the runtime has to unpack "
+            "them",
         ),
     ),
     limits.integer,
@@ -208,17 +218,19 @@ C = Format(
 KERAS = Format(
     "keras",
     "Keras model",
-    "The trained weights, in float, back in your own Keras model, or in one of the same layers",
+    "The trained float weights in your own Keras model, or in a new one of the same layers",
     ".h5",
     "keras.export",
     (
         Option(
-            "rebuild", "Build the model anew", "Write a Keras model of the network's layers, not the one it came from"
+            "rebuild",
+            "Build a new model",
+            "Write a new Keras model of the network's layers instead of the model that was imported",
         ),
         Option(
             "allow_code",
             "Allow the model's code to run",
-            "Build the imported model although it holds Python code, which runs with your rights",
+            "Build the imported model although it contains Python code, which runs with your rights",
         ),
     ),
 )
@@ -226,41 +238,41 @@ KERAS = Format(
 TFLITE_FAKE_QUANT = Format(
     "tflite-fakequant",
     "TensorFlow Lite, simulated",
-    "A float file that simulates the rounding with FAKE_QUANT "
-    "operations: takes any setting and runs everywhere, but is no smaller or faster than float",
+    "A float file that simulates the rounding with FAKE_QUANT operations: supports all settings and runs everywhere, "
+    "but is no smaller or faster than float",
     ".tflite",
     "fake_quant.export",
-    (Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),),
+    (_SOFTMAX,),
 )
 
 ONNX = Format(
     "onnx",
     "ONNX",
-    "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and "
-    "DequantizeLinear; what has more bits is rounded in float",
+    "For onnxruntime and compilers that read ONNX: 8-bit codes between QuantizeLinear and DequantizeLinear; tensors of "
+    "more bits are rounded in float",
     ".onnx",
     "onnx.export",
     (
-        Option("softmax", "Put out probabilities", "Put out probabilities instead of logits"),
+        _SOFTMAX,
         Option(
             "layout",
             "Order of image axes",
-            "Whether it takes images with their channels last (nhwc), as here, or first (nchw)",
+            "Whether images are fed with channels last (nhwc), as in training, or first (nchw)",
             onnx_limits.NHWC,
             (onnx_limits.NHWC, onnx_limits.NCHW),
         ),
         Option(
             "storage",
             "Type of codes",
-            "uint8 never saturates in onnxruntime, on any processor; int8 is what some accelerators ask for",
+            "uint8 does not saturate in onnxruntime on any processor; some accelerators require int8",
             onnx_limits.UINT8,
             (onnx_limits.UINT8, onnx_limits.INT8),
         ),
         Option(
             "exact",
-            "Every code, in deep networks too",
-            "Sums come from integer operators and are multiplied in "
-            "double precision: every code is that of the app, but it is slower, and compilers may not know the form",
+            "Exact codes in deep networks too",
+            "Accumulators come from integer operators and are multiplied in double precision: every code is that of "
+            "the evaluation, but the file is slower, and compilers may not support its operators",
         ),
     ),
     onnx_limits.onnx,
@@ -269,8 +281,7 @@ ONNX = Format(
 NPZ = Format(
     "npz",
     "NumPy arrays and JSON",
-    "All integers, for programs of your own: arrays of codes, biases and multipliers, "
-    "and a description of the layers beside them",
+    "All integers, for your own programs: arrays of codes, biases and multipliers, and a description of the layers",
     ".npz",
     "npz.export",
     (),
@@ -280,16 +291,16 @@ NPZ = Format(
 ENCODINGS = Format(
     "encodings",
     "AIMET encodings",
-    "Scales and offsets of all tensors, for tools that quantize a float model "
-    "themselves (AIMET, Qualcomm's); tensors in float are held too",
+    "Scales and offsets of all tensors, for tools that quantize a float model themselves (AIMET, Qualcomm's); tensors "
+    "may be in float",
     ".encodings",
     "encodings.export",
     (
         Option(
             "encodings_version",
             "Version",
-            "The version of the form: 1.0.0; 2.0.0, in the words of ONNX' "
-            "QuantizeLinear; 0.6.1, deprecated, with the ends of ranges",
+            "Version of the file format: 1.0.0; 2.0.0, in terms of ONNX' QuantizeLinear; 0.6.1, deprecated, with the "
+            "ends of ranges",
             encodings_limits.LISTS,
             encodings_limits.VERSIONS,
         ),
@@ -303,7 +314,7 @@ FORMATS: Dict[str, Format] = {
 
 
 def format_named(name: str) -> Format:
-    """The format of this name; :class:`ExportError` that lists them if there is none."""
+    """Return the format of this name; raise :class:`ExportError`, which lists the formats, if there is none."""
     if name not in FORMATS:
         raise ExportError(f"there is no format {name!r}; there are {', '.join(FORMATS)}")
     return FORMATS[name]

@@ -1,4 +1,4 @@
-"""How far an export is, and whether it is still wanted."""
+"""Progress and cancellation of an export."""
 
 from typing import Callable, Optional
 
@@ -6,17 +6,19 @@ from qatviz.errors import QatvizError
 
 
 class Cancelled(QatvizError):
-    """The user did not want it any more; nothing was written."""
+    """The user has cancelled an export; nothing was written."""
 
 
 class Progress:
-    """Told by those who work, heard by those who wait; on the working thread.
+    """Reporter of progress, which also raises when the user has cancelled. Callbacks run on the working thread.
 
     Parameters
     ----------
     on_progress : callable (str, float), optional
-        Told what is being done, and the share of all that is done, 0 to 1.
+        Called with the current activity and the fraction of the whole work that is done, 0 to 1.
     is_cancelled : callable () -> bool, optional
+    low, high : float
+        Fractions of the whole work at which this part of it begins and ends.
     """
 
     def __init__(
@@ -29,8 +31,8 @@ class Progress:
         self._on_progress, self._is_cancelled = on_progress, is_cancelled
         self._low, self._high = low, high
 
-    def at(self, what: str, share: float) -> None:
-        """Say what is being done and how far it is, 0 to 1.
+    def at(self, what: str, fraction: float) -> None:
+        """Report the current activity and the fraction of this part that is done, 0 to 1.
 
         Raises
         ------
@@ -39,9 +41,9 @@ class Progress:
         if self._is_cancelled is not None and self._is_cancelled():
             raise Cancelled("cancelled: nothing was written")
         if self._on_progress is not None:
-            self._on_progress(what, self._low + (self._high - self._low) * share)
+            self._on_progress(what, self._low + (self._high - self._low) * fraction)
 
     def part(self, low: float, high: float) -> "Progress":
-        """For a piece of the work that takes it from ``low`` to ``high``."""
+        """Return the progress of the part of the work from ``low`` to ``high``."""
         span = self._high - self._low
         return Progress(self._on_progress, self._is_cancelled, self._low + span * low, self._low + span * high)

@@ -1,4 +1,4 @@
-"""What a run measured, by series, for other tools: from the record of a run, or from what the window has in memory."""
+"""Measurements of a run as series, for other tools: from the record of a run, or from the memory of the window."""
 
 from typing import Any, Dict, Iterable, Iterator, List, NamedTuple, Optional, Sequence, Tuple
 
@@ -14,13 +14,15 @@ from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import STEPS
 
-#: Points kept of a series, evenly over the run with the first and the last: more than a screen or TensorBoard shows
-#: (1.15 keeps 1,000 of a series). Snapshots, each a distribution of every tensor, weigh more.
+#: Largest number of points of a series, spread evenly from the first to the last: more than a screen or TensorBoard
+#: shows (1.15 keeps 1,000 per series); and of snapshots, each of which has a distribution of every tensor.
 MOST_POINTS, MOST_SNAPSHOTS = 4000, 120
 
 
 class Track(NamedTuple):
-    """Series measured at the same steps: ``steps`` int64 ``[n]`` ascending, ``values`` ``[n, len(names)]``."""
+    """Series measured at the same training steps: ``steps`` int64 ``[n]``, ascending, and ``values``
+    ``[n, len(names)]``.
+    """
 
     names: Tuple[str, ...]
     steps: np.ndarray
@@ -28,21 +30,21 @@ class Track(NamedTuple):
 
 
 class RunSeries(NamedTuple):
-    """What a run measured.
+    """Measurements of a run.
 
     Attributes
     ----------
     name : str
-        What is trained.
+        Name of the network.
     created : float
-        When the run began; Unix time, seconds.
+        Start of the run; Unix time, seconds.
     clock : (np.ndarray, np.ndarray)
-        Steps, ascending, and the seconds of training that they had taken; others lie between.
+        Training steps, ascending, and the seconds of training up to each; to be interpolated for others.
     tensors : tuple of str
-        In the order of the snapshots' values.
+        Tensors in the order of the snapshots' values.
     tracks : tuple of Track
-        ``loss``, ``scale/conv1.weights``, ``accuracy/quantized`` (for regression ``rmse/quantized``): a measure first,
-        then of what.
+        Series such as ``loss``, ``scale/conv1.weights``, ``accuracy/quantized`` (for regression ``rmse/quantized``):
+        the measure, then its subject.
     snapshots : iterable of Snapshot
         By step.
     events : sequence of dict
@@ -61,7 +63,7 @@ class RunSeries(NamedTuple):
 def recorded_series(
     reader: RecordReader, most_points: int = MOST_POINTS, most_snapshots: int = MOST_SNAPSHOTS
 ) -> RunSeries:
-    """What is in the record of a run, on the timeline that survives; the run may be going on.
+    """Return the series of a recorded run on its present branch; the run may be going on.
 
     Raises
     ------
@@ -111,7 +113,8 @@ def shown_series(
     most_points: int = MOST_POINTS,
     most_snapshots: int = MOST_SNAPSHOTS,
 ) -> RunSeries:
-    """The same of a run without a record: from its history, where old steps are means of some, and the snapshots kept.
+    """Return the series of a run without a record: from its history, where old points are means of several training
+    steps, and the snapshots in memory.
 
     Parameters
     ----------
@@ -121,9 +124,9 @@ def shown_series(
     history : History
         With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
-        Of the timeline that survives, by step.
+        Snapshots of the present branch, by step.
     events : sequence of dict
-        Those that survive.
+        Events of the present branch.
     """
     events = sorted(events, key=lambda event: event["step"])
     ending = "/" + STEP_MEASURES[0]
@@ -142,17 +145,17 @@ def shown_series(
 
 
 def _together(history: History) -> List[Series]:
-    """All series of the training steps, at the same steps but for some at the end of the longer ones."""
+    """Return all series of the training steps, at the same steps except for some at the end of the longer ones."""
     while True:
         columns = [history.series(series) for series in history.names(STEPS)]
         shortest = min((column.last_step for column in columns), key=len)
         if all((column.last_step[: len(shortest)] == shortest).all() for column in columns):
             return columns
-        # Between two of them the run has folded old steps into buckets, which it seldom does.
+        # The run has merged old steps between two of them, which it seldom does.
 
 
 class _Snapshots:
-    """Read one by one as they are needed; one that the run has thinned out meanwhile is left out."""
+    """Snapshots that are read one by one as they are needed; one that the run has deleted meanwhile is left out."""
 
     def __init__(self, reader: RecordReader, steps: np.ndarray):
         self._reader, self._steps = reader, steps
@@ -186,14 +189,14 @@ def _evaluations(events: Sequence[Dict[str, Any]]) -> Tuple[Track, ...]:
 
 
 def _evenly(items: np.ndarray, most: int) -> np.ndarray:
-    """At most so many of them, with the first and the last."""
+    """Return at most ``most`` of the items, evenly spaced, with the first and the last."""
     if len(items) <= most:
         return items
     return items[np.unique(np.linspace(0, len(items) - 1, most).round().astype(int))]
 
 
 def event_texts(events: Sequence[Dict[str, Any]]) -> List[Tuple[int, str]]:
-    """What happened, in words, by step: changes of settings, and what began, ended, failed or was set back."""
+    """Return texts of events with their steps: changes of settings, and what began, ended, failed or was undone."""
     texts = []
     for event in events:
         said = ["`{setting}` {old} → {new}".format(**change) for change in event.get("changes", ())]

@@ -1,4 +1,4 @@
-"""What exports are made from: one moment of a run, and the data that proves them."""
+"""Input of an export: a state of a run, and held-out examples for the proof."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, NamedTuple, Optional
@@ -12,13 +12,13 @@ from qatviz.network.graph import Network
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.protocol.settings_book import SettingsBook
 
-#: Held-out examples that a file is run on by default: at most, at least, and multiplications of all together. (TFLite's
-#: interpreter does some 150 million a second.)
+#: Number of held-out examples that a file is run on by default: at most, at least, and multiplications of all together.
+#: (TFLite's interpreter does some 150 million a second.)
 _MOST, _FEWEST, _MACS = 1000, 16, 10**9
 
 
 class HeldOut(NamedTuple):
-    """float32 ``[n] + input shape``, as the network sees them, and what belongs to them, ``[n]``."""
+    """Examples as the network is fed them, float32 ``[n] + input shape``, and their targets ``[n]``."""
 
     images: np.ndarray
     labels: np.ndarray
@@ -26,26 +26,26 @@ class HeldOut(NamedTuple):
 
 @dataclass(frozen=True, eq=False)
 class ExportSource:
-    """A moment of a run.
+    """A state of a run.
 
     Attributes
     ----------
     network : Network
     book : SettingsBook
-        The settings at that moment.
+        The settings in that state.
     arrays : dict of str to np.ndarray
         Parameters, statistics and ranges, as checkpoints hold them; never changed.
     dataset : Dataset
-        Its held-out part proves the export.
+        The proof uses its held-out part.
     step : int, optional
-        Steps done; without it, delays of quantization count as over.
+        Number of training steps done; without it, delays of quantization count as over.
     metadata : dict
-        JSON-able; kept with the export where it has a place for it.
+        JSON-able; stored in exports whose format has a place for it.
     keras : KerasOrigin, optional
         Of a network that was imported from Keras.
     examples : int, optional
-        How many held-out examples to run it on, from 1; by default 1,000, or fewer where the network is large. Where
-        there are fewer, all.
+        Number of held-out examples to run the export on, from 1, or all if there are fewer; by default 1,000, or fewer
+        if the network is large.
 
     Raises
     ------
@@ -67,7 +67,7 @@ class ExportSource:
             raise ExportError(f"examples is {self.examples}: expected a whole number of at least 1")
 
     def held_out(self) -> HeldOut:
-        """The examples to run it on."""
+        """Return the examples to run the export on."""
         count = self.examples or min(_MOST, max(_FEWEST, _MACS // max(self.network.macs, 1)))
         images = self.dataset.x_test[:count].astype(np.float32)
         if self.dataset.pixel_scale != 1.0:

@@ -1,8 +1,8 @@
-"""A run as TensorBoard's event files: scalars, histograms and what happened, as TensorBoard 1.15 and later read them.
+"""Export of a run to TensorBoard's event files: scalars, histograms and events, for TensorBoard 1.15 and later.
 
-Tags are ``loss``, ``accuracy/quantized``, ``scale/conv1.weights``: TensorBoard groups them by what is before the slash.
-Histograms are ``float/conv1.weights``, ``quantized/conv1.weights`` and, up to 8 bits, ``codes/conv1.weights`` with a
-bucket for each code. What happened is the text ``events``.
+Tags are ``loss``, ``accuracy/quantized``, ``scale/conv1.weights``: TensorBoard groups them by the part before the
+slash. Histograms are ``float/conv1.weights``, ``quantized/conv1.weights`` and, up to 8 bits, ``codes/conv1.weights``
+with a bucket for each code. Events of the run are the text ``events``.
 """
 
 import heapq
@@ -21,18 +21,18 @@ from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
 from qatviz.telemetry.history import History
 
-#: The version of the format, as TensorFlow's own writers put it at the head of a file.
+#: Version of the format, which TensorFlow's own writers put at the head of a file.
 _FILE_VERSION = "brain.Event:2"
-#: What only a snapshot measures is written from there; the rest is there for every step.
+#: Measures that only snapshots have; all others are written for every training step.
 _OF_SNAPSHOTS = [(row, name) for row, name in enumerate(SNAPSHOT_MEASURES) if name not in STEP_MEASURES]
-#: 0.0 is not a valid wall time in all of TensorBoard's views.
+#: Least wall time: 0.0 is not valid in all of TensorBoard's views.
 _AT_LEAST = 1.0
 
 Values = Tuple[int, tf.Summary]
 
 
 class Written(NamedTuple):
-    """What was written: ``steps`` with scalars, ``snapshots`` with histograms, ``texts`` of events, ``bytes``."""
+    """Path of the file, and numbers of steps with scalars, snapshots with histograms, texts and bytes in it."""
 
     path: Path
     steps: int
@@ -49,21 +49,21 @@ def write_events(
     name: str = "run",
     created: Optional[float] = None,
 ) -> Written:
-    """Write a run of which there is no record: from what is in memory of it. Any thread.
+    """Write a run that is not recorded, from what is in memory. Any thread.
 
     Parameters
     ----------
     directory : str or Path
-        If it is not empty, a new directory called ``name`` in it is written: TensorBoard shows both.
+        If it is not empty, a new directory ``name`` in it is written: TensorBoard shows both.
     history, snapshots, created
         As :func:`qatviz.export.run_series.shown_series` takes them; by default the run began as long ago as it trained.
     happened : sequence of Event
-        Those that survive.
+        Events of the present branch.
 
     Raises
     ------
     ExportError
-        If it can't be written.
+        If the files can't be written.
     """
     if created is None:
         created = time.time() - (snapshots[-1].seconds if snapshots else 0.0)
@@ -72,15 +72,15 @@ def write_events(
 
 
 def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
-    """Write a run as one event file in a directory of its own: whole or not at all.
+    """Write a run as one event file in a directory of its own, as a whole or not at all.
 
-    Any thread; takes about 1 s for 1,000 steps of 10 tensors. TensorBoard shows several runs when their directories
-    are side by side.
+    Any thread; takes about 1 s for 1,000 steps of 10 tensors. TensorBoard shows several runs if their directories are
+    side by side.
 
     Parameters
     ----------
     directory : str or Path
-        Made where it is missing; has to be empty.
+        Created if it is missing; has to be empty.
     series : RunSeries
 
     Raises
@@ -104,7 +104,7 @@ def write_series(directory: Union[str, Path], series: RunSeries) -> Written:
 
 
 def _free_directory(directory: Path, name: str) -> Path:
-    """The directory, or one in it that isn't there yet."""
+    """Return the directory if it is empty, else the path of a new one in it."""
     if not directory.is_dir() or not any(directory.iterdir()):
         return directory
     names = itertools.chain([name], (f"{name}-{number}" for number in itertools.count(2)))
@@ -138,13 +138,13 @@ def _write_file(directory: Path, series: RunSeries) -> Written:
 
 
 def _numbered(source: int, values: Iterator[Values]) -> Iterator[Tuple[int, int, int, tf.Summary]]:
-    """Sortable by step, then by source and order in it."""
+    """Yield values with keys that sort by step, then by source, then by order in it."""
     count = itertools.count()
     return ((step, source, next(count), summary) for step, summary in values)
 
 
 def _wall_time(series: RunSeries, step: int) -> float:
-    """When a step was done, if training had never paused; never before an earlier step."""
+    """Return the time at which a step would have been done if training had never paused; it never decreases."""
     steps, seconds = series.clock
     elapsed = float(np.interp(step, steps, seconds)) if len(steps) else 0.0
     return max(series.created, _AT_LEAST) + elapsed
@@ -174,7 +174,7 @@ def _snapshot(snapshot: Snapshot, tensors: Tuple[str, ...]) -> Values:
 
 
 def _histogram(tag: str, edges: np.ndarray, counts: np.ndarray) -> tf.Summary.Value:
-    """Counts between edges; the sums, which a snapshot doesn't have, as if all values were in the middle of theirs."""
+    """Return a histogram. Its sums, which a snapshot doesn't have, are computed from the middles of the bins."""
     edges, counts = np.asarray(edges, np.float64), np.asarray(counts, np.float64)
     middles = (edges[:-1] + edges[1:]) / 2
     histogram = tf.HistogramProto(

@@ -184,7 +184,7 @@ def _npz(source, model, options):
 def _in_tensorflow(source, model, options, packing):
     from qatviz.export.fake_quant.model import fake_quant_model
     from qatviz.export.fake_quant.proof import REACHED, codes_runtime
-    from qatviz.export.graphs.about import EXACT, graph_about
+    from qatviz.export.graphs.export import EXACT, graph_about
     from qatviz.export.graphs.lowering import inference_graph
     from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 

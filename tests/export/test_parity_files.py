@@ -49,7 +49,7 @@ def test_nothing_else_is_replaced(kind, tmp_path):
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
     target = tmp_path / "mine" / ("thesis.txt" if kind == "file" else "")
-    with pytest.raises(ExportError, match="is there already, and no earlier export"):
+    with pytest.raises(ExportError, match="exists and is not an earlier export"):
         write_export(target, {"a.c": b"1"}, Report())
     assert files(tmp_path) == {"mine/thesis.txt": b"years"}
 

@@ -19,7 +19,7 @@ from qatviz.export.proof.parity import codes_of, compare_layers, compare_logits,
 from qatviz.export.source import ExportSource
 from qatviz.export.tflite.litert import (
     BUILTIN,
-    INT16_FACTOR_ERROR,
+    INT16_MULTIPLIER_ERROR,
     REACHED,
     XNNPACK,
     LitertMissing,
@@ -53,9 +53,9 @@ def litert():
 
 def check_layers(litert, model, kernels, **options):
     file = tflite_model(model, outputs=[op.output for op in model.ops], **options)
-    error = INT16_FACTOR_ERROR if file.dtype == np.int16 else 0.0
+    error = INT16_MULTIPLIER_ERROR if file.dtype == np.int16 else 0.0
     with LitertRunner(litert, file, kernels) as runner:
-        for layer in compare_layers(model, runner.run, images_for(model, 24), factor_error=error):
+        for layer in compare_layers(model, runner.run, images_for(model, 24), multiplier_error=error):
             assert layer.unexplained == 0 and layer.own.largest <= 1, layer
     return file
 

@@ -1,4 +1,3 @@
-"""A network in float whose tensors are rounded by TensorFlow's fake-quant operations.
-
-Graphs and files that simulate are written from it.
+"""A network in float whose tensors are rounded by TensorFlow's fake-quant operations, for graphs and files that
+simulate quantization.
 """

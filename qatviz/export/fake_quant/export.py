@@ -1,4 +1,4 @@
-"""Export to a float TFLite file that simulates quantization: the file, its proof, both written."""
+"""Export to a float TFLite file that simulates quantization."""
 
 from pathlib import Path
 from typing import Dict, Sequence
@@ -21,32 +21,32 @@ _NOTE = (
 
 
 class FloatRunner:
-    """A float TFLite file in the interpreter that TensorFlow 1.15 brings. One thread at a time.
+    """Runner of a float TFLite file in TensorFlow 1.15's own interpreter. One thread at a time.
 
     Raises
     ------
     ExportError
-        If the interpreter refuses it.
+        If the interpreter refuses the file.
     """
 
     def __init__(self, file: FakeQuantFile):
         self._file, self._interpreter = file, Interpreter(file.content)
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
-        """float32 values of the outputs of these names for float32 ``images`` ``[n] + input shape``."""
+        """Return the float32 values of the named outputs for float32 ``images`` ``[n] + input shape``."""
         found = zip(self._file.outputs, self._interpreter.run(images))
         return {name: values for name, values in found if name in names}
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as a float TFLite file with FAKE_QUANT operations, with the proof of it.
+    """Write a state of a run as a float TFLite file with FAKE_QUANT operations, with its proof.
 
-    Any thread; it has its own session and touches no run. The proof compares logits, whatever is put out.
+    Any thread; it has its own session and touches no run. The proof compares logits, whatever the file's output is.
 
     Raises
     ------
     ExportError
-        If an array is missing, nothing has been seen yet, or a file can't be written; then none is.
+        If an array is missing, no ranges were observed yet, or a file can't be written; then none is.
     Cancelled
     """
     progress.at("folding the parameters", 0.0)

@@ -1,8 +1,8 @@
-"""A trained network with its quantization as float arithmetic: what graphs and simulating files are written from.
+"""A trained network with its quantization as float arithmetic, from which graphs and simulating files are written.
 
-The same as the quantized evaluation graph (:mod:`qatviz.training.lowering`), apart from any framework: batch norm
-folded, biases on the grid of input scale times weight scale, pool ties broken upwards, and after each operation the
-grid that its output is rounded to. Tensors that are left in float have no grid.
+It describes the quantized evaluation graph (:mod:`qatviz.training.lowering`) without any framework: batch norm folded,
+biases on the grid of input scale times weight scale, pool ties broken upwards, and after each operation the grid that
+its output is rounded to. Tensors that are left in float have no grid.
 """
 
 from dataclasses import dataclass, field, replace
@@ -18,28 +18,27 @@ from qatviz.network.layers import Add, AveragePool, Concat, GlobalAveragePool, R
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, fake_quant, quantize, round_half_up
-from qatviz.quant.exact_sums import MEAN_WEIGHT
+from qatviz.quant.exact_sums import FINE_UNIT, MEAN_WEIGHT
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
 
 
 class ExactSums(NamedTuple):
-    """What makes the exact result of an operation known (see :mod:`qatviz.training.lowering.exact`).
+    """Constants from which the exact result of an operation follows (see :mod:`qatviz.training.lowering.exact`).
 
     Attributes
     ----------
     units : np.ndarray
-        float64: what the sum is a whole number of, ``[out]`` of an operation with weights, ``[1]`` of a mean; of an Add
-        what each of its inputs is.
-    factors : np.ndarray
-        float64, the same shape: what takes these numbers to steps of the output's grid.
-    steps : np.float32
-        The scale of that grid.
+        float64: the sum is a whole number of units, ``[out]`` for an operation with weights, ``[1]`` for a mean; for an
+        Add, each of its inputs is.
+    multipliers : np.ndarray
+        float64, the same shape: from whole numbers of units to quantization steps of the output.
+    output_scale : np.float32
     """
 
     units: np.ndarray
-    factors: np.ndarray
-    steps: np.float32
+    multipliers: np.ndarray
+    output_scale: np.float32
 
 
 @dataclass(frozen=True, eq=False)
@@ -49,21 +48,21 @@ class FakeQuantUnit:
     Attributes
     ----------
     unit : Unit
-        What is computed: layer, fused activation, names of inputs and output. Its batch norm is folded.
+        Layer, fused activation, names of inputs and output. Its batch norm is folded.
     weights : np.ndarray or None
         float32, in the layer's shape, batch norm folded in, not rounded.
     weight_grid : AffineGrid or None
-        What they are rounded to; scale ``[]`` or ``[out]``.
+        Grid of the weights; scale ``[]`` or ``[out]``.
     bias : np.ndarray or None
         float32 ``[out]``, on its grid.
     grid : AffineGrid or None
-        What the output is rounded to; None where it is in float, or on its input's grid as it is.
+        Grid of the output; None if it is in float, or on its input's grid already.
     tie : float
-        What is added to a mean before it is rounded; 0 where nothing is.
+        Added to a mean before it is rounded; 0 if nothing is.
     limit : float or None
-        Where a ReLU6 that is not fused clips: the value closest to 6 on its input's grid.
+        Upper bound of a ReLU6 that is not fused: the value closest to 6 on its input's grid.
     exact : ExactSums or None
-        Where all that takes part is quantized.
+        None if any operand is in float.
     """
 
     unit: Unit
@@ -77,7 +76,7 @@ class FakeQuantUnit:
 
     @property
     def rounded_weights(self) -> np.ndarray:
-        """float32, in the layer's shape: the values of the weights' codes."""
+        """Values of the weights' codes, float32, in the layer's shape."""
         if self.weight_grid is None:
             return self.weights
         columns = self.weights.reshape(-1, len(self.bias))
@@ -86,17 +85,17 @@ class FakeQuantUnit:
 
 @dataclass(frozen=True, eq=False)
 class FakeQuantModel:
-    """A network and what it computes with.
+    """A network and the constants it computes with.
 
     Attributes
     ----------
     network : Network
     input_grid : AffineGrid or None
-        What the input is rounded to first.
+        Grid that the input is rounded to first.
     units : tuple of FakeQuantUnit
         In order of computation.
     everything_quantized : bool
-        Whether no tensor is left in float.
+        No tensor is left in float.
     metadata : dict
         JSON-able.
     """
@@ -109,7 +108,7 @@ class FakeQuantModel:
 
     @property
     def float_bytes(self) -> int:
-        """What weights and biases take in float32."""
+        """Size of weights and biases in float32."""
         return 4 * sum(part.weights.size + part.bias.size for part in self.units if part.weights is not None)
 
 
@@ -121,7 +120,7 @@ def fake_quant_model(
     quantized: bool = True,
     metadata: Optional[Dict[str, Any]] = None,
 ) -> FakeQuantModel:
-    """What a network computes with at one moment of its run.
+    """Return the model of a network in a state of its run.
 
     Parameters
     ----------
@@ -135,7 +134,7 @@ def fake_quant_model(
     Raises
     ------
     ExportError
-        If an array is missing or not finite, or nothing has been seen yet.
+        If an array is missing or not finite, or no ranges were observed yet.
     """
     grids = _Grids(PartlyQuantizedState(network, book, arrays, step, quantized))
     return FakeQuantModel(
@@ -148,14 +147,14 @@ def fake_quant_model(
 
 
 class _Grids:
-    """Grids of activations: as the run has them, and with scales of sums as they were moved."""
+    """Grids of activations: as the run has them, and with tie-safe scales of sums."""
 
     def __init__(self, state: PartlyQuantizedState):
         self.state = state
         self._moved = tie_safe_sum_scales(state.plan, state.grid_in_use)
 
     def of(self, quantizer: str) -> Optional[AffineGrid]:
-        """What values are rounded to."""
+        """Return the grid that values are rounded to, with its tie-safe scale."""
         grid = self.state.grid_in_use(quantizer)
         return grid if grid is None else replace(grid, scale=self._moved.get(quantizer, grid.scale))
 
@@ -163,7 +162,7 @@ class _Grids:
         return self.of(self.state.plan.grid_of(unit.inputs[place]))
 
     def plain_of_input(self, unit: Unit) -> Optional[AffineGrid]:
-        """As the run has it, and chooses codes by."""
+        """Return the grid as the run has it, by which biases get their codes."""
         return self.state.grid_in_use(self.state.plan.grid_of(unit.inputs[0]))
 
 
@@ -201,9 +200,9 @@ def _unit(grids: _Grids, unit: Unit) -> FakeQuantUnit:
 def _on_grid(
     bias: np.ndarray, plain: Optional[AffineGrid], source: Optional[AffineGrid], weights: Optional[AffineGrid]
 ) -> np.ndarray:
-    """``bias`` rounded to multiples of ``scale_in * scale_weights``, in float32; as it is where either is in float.
+    """Return ``bias`` rounded to multiples of ``scale_in * scale_weights``, float32; unchanged if either is in float.
 
-    To as many as of the scale ``plain`` is the input's; of that of ``source``, they are.
+    The codes are chosen by the input scale of ``plain``; their values are multiples of that of ``source``.
     """
     if source is None or weights is None:
         return bias.astype(np.float32)
@@ -218,34 +217,36 @@ def _on_grid(
 def _exact_products(
     source: Optional[AffineGrid], weights: Optional[AffineGrid], output: Optional[AffineGrid], channels: int
 ) -> Optional[ExactSums]:
-    """Of an operation with weights."""
+    """Return the constants of an operation with weights."""
     if source is None or weights is None or output is None or not output.scale > 0:
         return None
     chosen = tie_safe_scales(source.scale, weights.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
-    units, in_steps = (
+    units, tie_safe_units = (
         np.float64(source.scale) * np.broadcast_to(scales, channels).astype(np.float64)
         for scales in (weights.scale, chosen)
     )
     if not units.max() > 0:
         return None
-    # Weights that are all zero have no such unit; of so fine a one every bias is a whole number.
-    steps, fine = np.float64(output.scale), 2.0**-20
+    scale = np.float64(output.scale)
     return ExactSums(
-        np.where(units > 0, units, fine * steps), np.where(units > 0, in_steps / steps, fine), np.float32(output.scale)
+        np.where(units > 0, units, FINE_UNIT * scale),
+        np.where(units > 0, tie_safe_units / scale, FINE_UNIT),
+        np.float32(output.scale),
     )
 
 
 def _exact(
-    sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], share: float = 1.0
+    sources: Sequence[Optional[AffineGrid]], output: Optional[AffineGrid], fraction: float = 1.0
 ) -> Optional[ExactSums]:
-    """Of an operation whose inputs count as whole numbers of ``share`` of their scales."""
+    """Return the constants of an operation whose inputs are whole numbers of ``fraction`` of their scales."""
     if any(grid is None or not grid.scale > 0 for grid in (*sources, output)):
         return None
-    units = np.array([float(grid.scale) for grid in sources]) * share
+    units = np.array([float(grid.scale) for grid in sources]) * fraction
     return ExactSums(units, units / np.float64(output.scale), np.float32(output.scale))
 
 
 def _tie(grids: _Grids, unit: Unit) -> float:
+    """Return a third of a unit of the sum of a mean, which takes ties up."""
     source = grids.of_input(unit)
     if source is None:
         return 0.0

@@ -1,4 +1,4 @@
-"""The proof of exports that compute in float: code by code where everything is quantized, by values elsewhere."""
+"""Proof of exports that compute in float: code by code if everything is quantized, else value by value."""
 
 from dataclasses import replace
 from typing import Callable, Dict, NamedTuple, Optional, Sequence, Tuple
@@ -17,26 +17,26 @@ from qatviz.export.proof.values import Bar, value_report
 from qatviz.export.source import ExportSource
 from qatviz.quant.affine import dequantize
 
-#: Values of layers by name, for float32 examples and names.
+#: From float32 examples and names of layers to the values of these layers, by name.
 Values = Callable[[np.ndarray, Sequence[str]], Dict[str, np.ndarray]]
 
-#: What float arithmetic reaches in networks of a few layers, up to 8 bits of activations and above. Sums in float32 are
-#: off by some 1e-7 of their terms; where one lies that close to the middle of two codes, it gets the other.
+#: Agreement that float arithmetic reaches in networks of a few layers, with activations of up to 8 bits and of more.
+#: Sums in float32 are off by some 1e-7 of their terms; one that lies that close to a tie may get the other code.
 REACHED, REACHED_WIDE = Agreement(0.995, 1, 0.999), Agreement(0.5, 3, 0.999)
 _MANTISSA_BITS = 24
-#: Of a network in float; and with some tensors in float and others rounded, a few of which get other codes.
+#: Bars for a network in float, and for one with some tensors in float and others rounded, a few of which differ.
 FLOAT_BAR, PARTLY_BAR = Bar(1e-5), Bar(1e-3, 0.98, 0.98)
 
 
 class Simulation(NamedTuple):
-    """A file that computes in float, in the words of the proof.
+    """A file that computes in float, as the proof needs it.
 
     Attributes
     ----------
     format, runtime : str
-        For people.
+        Display names.
     values : callable
-        What it puts out, and its layers, for examples as the network sees them.
+        Computes its output and its layers from examples as the network is fed them.
     nbytes : int
     notes : tuple of str
     """
@@ -51,12 +51,12 @@ class Simulation(NamedTuple):
 def prove_simulation(
     model: FakeQuantModel, simulation: Simulation, source: ExportSource, quantized: bool, progress: Progress
 ):
-    """Run a file and hold it against the evaluation graph, with quantization or without.
+    """Run a file and compare it with the evaluation graph, with quantization or without.
 
     Returns
     -------
     ParityReport or ValueReport
-        The first where everything is quantized and there are integers to compare with.
+        A parity report if everything is quantized and there are integers to compare with.
     """
     held_out = source.held_out()
     progress.at("building the evaluation graph", 0.0)
@@ -101,9 +101,9 @@ def prove_simulation(
 
 
 def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tuple[LayerAgreement, ...]:
-    """What was found of layers, but for differences of one code that float arithmetic explains.
+    """Return the agreement of layers without the differences of one code that float arithmetic explains.
 
-    Sums of more bits than float32's mantissa are off by more than the unit that integer arithmetic may be.
+    Accumulators of more bits than float32's mantissa are off by more than the one unit that is allowed otherwise.
     """
     long_sums = {op.output for op in model.ops if op.accumulator_bits > _MANTISSA_BITS}
     return tuple(
@@ -113,7 +113,7 @@ def forgive_float(model: IntegerModel, layers: Sequence[LayerAgreement]) -> Tupl
 
 
 def codes_runtime(model: IntegerModel, values: Values, names: Sequence[str]) -> Runtime:
-    """From codes to codes, by way of their values."""
+    """Return a runtime from codes to codes that computes with their values."""
 
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         found = values(dequantize(codes, model.tensor(model.input).grid), names)

@@ -2,8 +2,8 @@
 
 ``FakeQuantWithMinMaxVars`` takes a range, not a scale: it computes ``scale = (max - min) / (qmax - qmin)`` in float32
 and the zero point from ``min / scale`` (``tensorflow/core/kernels/fake_quant_ops_functor.h``; TFLite's FAKE_QUANT does
-the same). The ends of an affine grid, put in, give a scale that is an ulp off for one grid in seven; an end moved by a
-few ulps gives the scale itself.
+the same). From the ends of an affine grid it computes a scale that is one ULP off for one grid in seven; from an end
+that is moved by a few ULPs it computes the scale itself.
 """
 
 from typing import NamedTuple, Tuple
@@ -12,12 +12,12 @@ import numpy as np
 
 from qatviz.quant.affine import AffineGrid, round_half_up
 
-#: By how many ulps an end is moved at most.
-_MOST_ULPS = 8
+#: Largest distance that an end is moved.
+_MAX_ULPS = 8
 
 
 class Range(NamedTuple):
-    """What a kernel is given: float32 ``[]`` or ``[channels]``, both 0 where all values are 0, and its attributes."""
+    """Inputs of a kernel, float32 ``[]`` or ``[channels]``, both 0 where all values are 0, and its attributes."""
 
     minimum: np.ndarray
     maximum: np.ndarray
@@ -26,7 +26,7 @@ class Range(NamedTuple):
 
 
 def kernel_range(grid: AffineGrid) -> Range:
-    """The range of a grid.
+    """Return the range that a kernel nudges to a grid.
 
     >>> kernel_range(AffineGrid(np.float32(0.1), np.int32(0), 8, True))[:2]
     (array(-12.7, dtype=float32), array(12.7, dtype=float32))
@@ -36,7 +36,7 @@ def kernel_range(grid: AffineGrid) -> Range:
     zero = zero + np.int32(2 ** (grid.num_bits - 1))
     best = [low, high]
     found = np.zeros(low.shape, bool)
-    for distance in range(_MOST_ULPS + 1):
+    for distance in range(_MAX_ULPS + 1):
         for side in (1, 0):
             for toward in (np.inf, -np.inf):
                 ends = [low, high]
@@ -54,7 +54,9 @@ def kernel_range(grid: AffineGrid) -> Range:
 def nudged(
     minimum: np.ndarray, maximum: np.ndarray, num_bits: int, narrow_range: bool
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """float32 scale and int32 unsigned zero point that the kernel makes of a range ``minimum <= 0 <= maximum``."""
+    """Return scale (float32) and unsigned zero point (int32) as the kernel computes them from a range
+    ``minimum <= 0 <= maximum``.
+    """
     first, last = np.float32(int(narrow_range)), np.float32(2**num_bits - 1)
     scale = ((maximum - minimum) / (last - first)).astype(np.float32)
     with np.errstate(divide="ignore", invalid="ignore"):
@@ -63,7 +65,7 @@ def nudged(
 
 
 def _moved(end: np.ndarray, toward: float, ulps: int) -> np.ndarray:
-    """``end`` moved by ``ulps``; an end that is 0 stays, so that ranges contain 0."""
+    """Return ``end`` moved by ``ulps``; an end that is 0 stays, so that ranges contain 0."""
     moved = end
     for _ in range(ulps):
         moved = np.nextafter(moved, np.float32(toward), dtype=np.float32)

@@ -1,4 +1,4 @@
-"""A run's moment in which some tensors may be left in float: what fake-quant and float exports are made from."""
+"""State of a run in which some tensors may be left in float, for fake-quant and float exports."""
 
 from typing import Optional
 
@@ -11,7 +11,7 @@ from qatviz.settings import WEIGHTS
 
 
 class PartlyQuantizedState(FrozenState):
-    """One moment of a run; as :class:`FrozenState`, but tensors may be in float.
+    """State of a run as :class:`FrozenState`, except that tensors may be in float.
 
     Parameters
     ----------
@@ -23,8 +23,8 @@ class PartlyQuantizedState(FrozenState):
     Raises
     ------
     ExportError
-        If an array is missing, of another shape or not finite, or if activations are quantized whose ranges have never
-        been seen.
+        If an array is missing, of another shape or not finite, or if activations are quantized whose ranges were never
+        observed.
     """
 
     def __init__(
@@ -34,16 +34,16 @@ class PartlyQuantizedState(FrozenState):
         super().__init__(network, book, arrays, step)
 
     def is_quantized(self, tensor: str) -> bool:
-        """Whether the quantizer of a tensor is on at that moment."""
+        """Return whether the quantizer of a tensor is on in that state."""
         return self._quantized and self.book.of(tensor).is_active(self._step)
 
     def grid_in_use(self, tensor: str) -> Optional[AffineGrid]:
-        """The grid of an activations tensor, None where it is in float."""
+        """Return the grid of an activations tensor, None if it is in float."""
         return self.activation_grid(tensor) if self.is_quantized(tensor) else None
 
     @property
     def everything_quantized(self) -> bool:
-        """Whether no tensor is left in float."""
+        """Return whether no tensor is left in float."""
         return all(self.is_quantized(tensor.name) for tensor in self.plan.tensors)
 
     def _check_quantized(self, step: Optional[int]) -> None:

@@ -1,7 +1,7 @@
-"""From a trained network to a float TFLite file that simulates its quantization with FAKE_QUANT operations.
+"""Lowering of a trained network to a float TFLite file that simulates its quantization with FAKE_QUANT operations.
 
-Any number of bits from 2 to 16, and any grid. Weights are the values of their codes: FAKE_QUANT knows no scales by
-channel. Its kernel knows no narrow range (it refuses files that have one); there a MAXIMUM comes first.
+It supports 2 to 16 bits and any grid. Weights are stored as the values of their codes, for FAKE_QUANT has no scales by
+channel. Its kernel refuses files with a narrow range, so such an operation is preceded by a MAXIMUM.
 """
 
 from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -11,7 +11,7 @@ import numpy as np
 from qatviz import __version__
 from qatviz.export.fake_quant.model import FakeQuantModel, FakeQuantUnit
 from qatviz.export.fake_quant.ranges import kernel_range
-from qatviz.export.tflite.file import PADDING, TfliteFile
+from qatviz.export.tflite.file import TfliteFile, convolution_options, pool_options
 from qatviz.network.checks import INPUT
 from qatviz.quant.affine import AffineGrid
 
@@ -22,7 +22,7 @@ _FUSED = {None: 0, "ReLU": 1, "ReLU6": 3}
 
 
 class FakeQuantFile(NamedTuple):
-    """A file, and the names here of the tensors that it puts out, in order."""
+    """A file, and the network's names of its outputs, in order."""
 
     content: bytes
     outputs: Tuple[str, ...]
@@ -31,21 +31,21 @@ class FakeQuantFile(NamedTuple):
 def fake_quant_file(
     model: FakeQuantModel, softmax: bool = False, outputs: Optional[Sequence[str]] = None
 ) -> FakeQuantFile:
-    """The TFLite file of a model.
+    """Return the TFLite file of a model.
 
     Parameters
     ----------
     model : FakeQuantModel
     softmax : bool
-        Put out probabilities and not the logits.
+        Append a softmax: the output is probabilities instead of logits.
     outputs : sequence of str, optional
-        Layers whose outputs to put out instead, for a look inside.
+        Layers that are the outputs instead, for inspection.
     """
     return _Lowering(model).run(softmax, outputs)
 
 
 class _Lowering:
-    """A file under construction; each ``_<kind>`` method adds one kind of operation."""
+    """Builder of a file; each ``_<kind>`` method adds one kind of operation."""
 
     def __init__(self, model: FakeQuantModel):
         self._model, self._network = model, model.network
@@ -92,7 +92,7 @@ class _Lowering:
         version: int = 1,
         **fields: Any,
     ) -> int:
-        """The tensor that a new operation puts out."""
+        """Append an operation; return its output."""
         result = self._new(name, shape)
         self._file.add_operation(operation, version, inputs, [result], None if kind is None else (kind, fields))
         return result
@@ -109,7 +109,7 @@ class _Lowering:
         version: int = 1,
         **fields: Any,
     ) -> None:
-        """Append an operation, what breaks its ties, and what rounds its output."""
+        """Append the operation of a unit, followed by those that break its ties and round its output."""
         name = part.unit.output
         shape = self._network.shapes[name]
         rest = ["computed"] if part.tie or part.grid is not None else []
@@ -177,11 +177,7 @@ class _Lowering:
             self._inputs(part, weights),
             kind,
             version,
-            Padding=PADDING[op.padding],
-            StrideH=op.strides[0],
-            StrideW=op.strides[1],
-            DilationHFactor=op.dilation[0],
-            DilationWFactor=op.dilation[1],
+            **convolution_options(op.strides, op.padding, op.dilation),
             FusedActivationFunction=_fused(part),
             **fields,
         )
@@ -223,25 +219,14 @@ class _Lowering:
         self._pool(part, "AVERAGE_POOL_2D")
 
     def _pool(self, part: FakeQuantUnit, operation: str) -> None:
-        op = part.unit.op
-        self._put(
-            part,
-            operation,
-            self._sources(part),
-            "Pool2DOptions",
-            Padding=PADDING[op.padding],
-            StrideH=op.strides[0],
-            StrideW=op.strides[1],
-            FilterHeight=op.pool_size[0],
-            FilterWidth=op.pool_size[1],
-        )
+        self._put(part, operation, self._sources(part), "Pool2DOptions", **pool_options(part.unit.op))
 
     def _globalaveragepool(self, part: FakeQuantUnit) -> None:
         axes = self._file.add_constant(part.unit.name + "/axes", np.array([1, 2], np.int32))
         self._put(part, "MEAN", [*self._sources(part), axes], "ReducerOptions", KeepDims=False)
 
     def _add(self, part: FakeQuantUnit) -> None:
-        """Of more than two, a chain."""
+        """Append an ADD, or a chain of them for more than two inputs."""
         name, sources = part.unit.output, self._sources(part)
         total = sources[0]
         for position, source in enumerate(sources[1:-1]):
@@ -271,7 +256,7 @@ class _Lowering:
     _flatten = _reshape
 
     def _dropout(self, part: FakeQuantUnit) -> None:
-        """No operation; a softmax is one of the file's output."""
+        """Append nothing; a softmax may be appended to the output."""
         self._index[part.unit.output] = self._index[part.unit.inputs[0]]
 
     _softmax = _dropout

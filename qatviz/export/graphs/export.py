@@ -1,31 +1,41 @@
-"""What exports of graphs for TensorFlow have in common: the graph, its proof, both written."""
+"""Export of a graph for TensorFlow, whatever file it is written to."""
 
 from pathlib import Path
 from typing import Any, Callable, Dict, NamedTuple, Union
 
+from qatviz import __version__
 from qatviz.export.fake_quant.model import fake_quant_model
 from qatviz.export.fake_quant.proof import Simulation, prove_simulation
 from qatviz.export.formats import Options, Written
-from qatviz.export.graphs.about import EXACT, FLOAT, graph_about, notes_on
-from qatviz.export.graphs.lowering import InferenceGraph, inference_graph
+from qatviz.export.graphs.lowering import CLASS, INPUT, LOGITS, PROBABILITIES, InferenceGraph, inference_graph
 from qatviz.export.graphs.runtime import RUNTIME, GraphRunner
 from qatviz.export.progress import Progress
 from qatviz.export.proof.files import write_export
 from qatviz.export.source import ExportSource
 from qatviz.metric import CLASSIFICATION
 
+#: Forms of a graph: rounded as in training; the same with exact sums; not rounded.
+FAKE_QUANT, EXACT, FLOAT = "fake-quant", "exact", "float"
+#: Notes in the proof of a form.
+_NOTES = {
+    FAKE_QUANT: (
+        "sums in float32 are off by a ten-millionth or so, and one that falls to the other side of a tie gets the next "
+        'code: in deep networks some logits of a hundred differ; with the form "exact" they are the same',
+    )
+}
+
 
 class Packed(NamedTuple):
-    """A graph in the form that is written.
+    """A graph as it is written.
 
     Attributes
     ----------
     content : bytes or dict of str to bytes
-        Of the file, or of the files of a directory by their paths in it.
+        Content of the file, or of the files of a directory by their paths in it.
     definition : bytes
-        The serialized GraphDef that is in there: what the proof runs.
+        The serialized GraphDef in it, which the proof runs.
     nbytes : int
-        Size of the graph and what it needs to be loaded.
+        Size of the graph and all that is needed to load it.
     """
 
     content: Union[bytes, Dict[str, bytes]]
@@ -41,22 +51,22 @@ def export_graph(
     title: str,
     pack: Callable[[InferenceGraph, Dict[str, Any]], Packed],
 ) -> Written:
-    """Write a moment of a run as a graph of :mod:`qatviz.export.graphs.lowering`, with the proof of what was seen.
+    """Write a state of a run as a graph of :mod:`qatviz.export.graphs.lowering`, with its proof.
 
     Any thread; it has its own graphs and sessions and touches no run. The option ``form`` says whether the graph rounds
-    ("fake-quant"), rounds exact sums ("exact"), or does not ("float").
+    ("fake-quant"), rounds exact sums ("exact"), or does not round ("float").
 
     Parameters
     ----------
     title : str
-        What the proof calls the format.
+        Name of the format in the proof.
     pack : callable
-        Makes what is written of the graph and of what it says of itself.
+        Returns what is written, from the graph and its description.
 
     Raises
     ------
     ExportError
-        If an array is missing, nothing has been seen yet, or something can't be written; then nothing is.
+        If an array is missing, no ranges were observed yet, or something can't be written; then nothing is.
     Cancelled
     """
     progress.at("folding the parameters", 0.0)
@@ -68,7 +78,30 @@ def export_graph(
     graph = inference_graph(model, about, source.dataset.task == CLASSIFICATION, form == EXACT)
     packed = pack(graph, about)
     with GraphRunner(packed.definition, graph.tensors) as runner:
-        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, notes_on(form))
+        simulation = Simulation(f"{title} ({form})", RUNTIME, runner.values, packed.nbytes, _NOTES.get(form, ()))
         report = prove_simulation(model, simulation, source, quantized, progress.part(0.1, 0.98))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, packed.content, report), report)
+
+
+def graph_about(source: ExportSource, form: str) -> Dict[str, Any]:
+    """Return the graph's description, JSON-able: its inputs, its outputs and its source."""
+    scale = source.dataset.pixel_scale
+    values = "examples as they are in the data"
+    if scale != 1.0:
+        values = f"pixels 0 to 255, multiplied by {float(scale)!r}: 0 to 1"
+    shape = [None, *list(source.network.input_shape)]
+    outputs = {LOGITS: f"float32 [batch, {source.network.num_outputs}]"}
+    if source.dataset.task == CLASSIFICATION:
+        outputs[PROBABILITIES] = "softmax of the logits"
+        outputs[CLASS] = "int64 [batch], index of the largest logit"
+    return {
+        "made_by": f"qatviz {__version__}",
+        "network": source.network.name,
+        "form": form,
+        "input": {"name": INPUT + ":0", "dtype": "float32", "shape": shape, "values": values},
+        "task": source.dataset.task,
+        "outputs": outputs,
+        "classes": list(source.dataset.class_names),
+        "source": dict(source.metadata),
+    }

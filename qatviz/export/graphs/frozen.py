@@ -1,4 +1,6 @@
-"""Export to a frozen TensorFlow graph: one ``.pb`` file, its proof, both written."""
+"""Export to a frozen TensorFlow graph: a single ``.pb`` file."""
+
+# A module of its own because the registry of formats names it.
 
 from pathlib import Path
 from typing import Any, Dict
@@ -11,7 +13,7 @@ from qatviz.export.source import ExportSource
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as a serialized GraphDef: see :func:`qatviz.export.graphs.export.export_graph`."""
+    """Write a state of a run as a serialized GraphDef; see :func:`qatviz.export.graphs.export.export_graph`."""
     return export_graph(source, path, options, progress, "Frozen graph", _packed)
 
 

@@ -1,10 +1,10 @@
-"""From a trained network to a TensorFlow inference graph of constants and common operations.
+"""Lowering of a trained network to a TensorFlow inference graph of constants and common operations.
 
-Rounding is done by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
-ranges, which converters and viewers know; not by the operations that let settings change while a run goes on.
+The graph rounds by TensorFlow's own ``FakeQuantWithMinMaxVars`` and ``FakeQuantWithMinMaxVarsPerChannel`` with constant
+ranges, which converters and viewers know, instead of the operations that let settings change during training.
 
-The graph: placeholder ``input``, float32 ``[batch] + input shape``; outputs ``logits``, and where these are of classes
-``probabilities`` and ``class``; ``about``, a string constant with what there is to know (JSON). Layers are in the scope
+It has a placeholder ``input``, float32 ``[batch] + input shape``; the output ``logits`` and, for classes, the outputs
+``probabilities`` and ``class``; and a string constant ``about`` with its description (JSON). Layers are in the scope
 ``network``, under their names.
 """
 
@@ -26,7 +26,7 @@ _SCOPE = "network"
 
 
 class InferenceGraph(NamedTuple):
-    """A graph, and what has to be known of it.
+    """A graph with the names in it.
 
     Attributes
     ----------
@@ -34,7 +34,7 @@ class InferenceGraph(NamedTuple):
     outputs : tuple of str
         Names of its output nodes.
     tensors : dict of str to str
-        The name of the tensor that each unit of the network puts out, by the layer's name; of the input too.
+        Name of the output tensor of each unit of the network, by the layer's name, and of the input.
     """
 
     definition: Any
@@ -45,17 +45,17 @@ class InferenceGraph(NamedTuple):
 def inference_graph(
     model: FakeQuantModel, about: Dict[str, Any], classes: bool = True, exact: bool = False
 ) -> InferenceGraph:
-    """The graph of a model.
+    """Return the graph of a model.
 
     Parameters
     ----------
     model : FakeQuantModel
     about : dict
-        JSON-able: what the constant ``about`` says.
+        JSON-able: value of the constant ``about``.
     classes : bool
-        Whether its outputs are classes, and not numbers of their own.
+        The outputs are logits of classes, not numbers to predict.
     exact : bool
-        With operations in double precision that take sums to the codes that exact sums have.
+        Add operations in double precision that snap sums to the codes of the exact sums.
     """
     network = model.network
     graph = tf.Graph()
@@ -80,7 +80,7 @@ def inference_graph(
 
 
 class _Builder:
-    """One graph under construction; each ``_<kind>`` method adds one kind of layer."""
+    """Builder of a graph; each ``_<kind>`` method adds one kind of layer."""
 
     def __init__(self, model: FakeQuantModel, outputs: Dict[str, tf.Tensor], exact: bool):
         self._network, self._outputs, self._exact = model.network, outputs, exact
@@ -124,7 +124,7 @@ class _Builder:
         return self._biased(part, tf.matmul(inputs[0], self._weights(part)))
 
     def _weights(self, part: FakeQuantUnit) -> tf.Tensor:
-        """The rounded weights, in the layer's shape; kernels by channel take channels as one axis, the last."""
+        """Return the rounded weights in the layer's shape; per-channel kernels take channels as the last axis."""
         with tf.name_scope("weights"):
             shape, grid = part.weights.shape, part.weight_grid
             columns = shape
@@ -175,12 +175,14 @@ class _Builder:
         return tf.identity(inputs[0])
 
     def _softmax(self, part, inputs):
-        """The graph's own output ``probabilities`` is one."""
+        """Return the logits; the graph's output ``probabilities`` is their softmax."""
         return tf.identity(inputs[0])
 
 
 def _rounded(x: tf.Tensor, grid: Optional[AffineGrid]) -> tf.Tensor:
-    """``x`` rounded to a grid, of its last axis' channels where there is a scale for each; as it is without one."""
+    """Return ``x`` rounded to a grid, whose scales, if there are several, are those of the last axis' channels; without
+    a grid, ``x`` itself.
+    """
     if grid is None:
         return x
     low, high, num_bits, narrow_range = kernel_range(grid)
@@ -198,11 +200,11 @@ def _snap_to_exact_code(x: tf.Tensor, sums: ExactSums, parts: Optional[Sequence[
     As :func:`qatviz.training.lowering.exact.snap_to_exact_code`, with constants for what may change there.
     """
     if parts is None:
-        position = _exact_value(x, sums.units, sums.factors)
+        position = _exact_value(x, sums.units, sums.multipliers)
     else:
-        position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.factors)])
-    value = tf.cast(tf.floor(position + 0.5), tf.float32) * sums.steps
-    reach = np.float32(SNAP_REACH) * sums.steps
+        position = tf.add_n([_exact_value(*part) for part in zip(parts, sums.units, sums.multipliers)])
+    value = tf.cast(tf.floor(position + 0.5), tf.float32) * sums.output_scale
+    reach = np.float32(SNAP_REACH) * sums.output_scale
     return tf.maximum(tf.minimum(x, value + reach), value - reach)
 
 

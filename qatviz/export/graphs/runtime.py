@@ -1,4 +1,6 @@
-"""Running an exported graph in TensorFlow: from examples to values of its tensors."""
+"""Runtime of exported graphs: TensorFlow, from examples to values of tensors."""
+
+# A module of its own, as the runtime of every format.
 
 from typing import Dict, Mapping, Sequence
 
@@ -7,19 +9,19 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.export.graphs.lowering import INPUT
 
-#: What the proof calls it.
+#: Name of the runtime in the proof.
 RUNTIME = f"TensorFlow {tf.__version__}"
 
 
 class GraphRunner:
-    """A graph in a session of its own, as its users run it. One thread at a time; use as a context manager.
+    """Runner of a graph in a session of its own. One thread at a time; use as a context manager.
 
     Parameters
     ----------
     content : bytes
         A serialized GraphDef.
     tensors : dict of str to str
-        Names of the graph's tensors by those they go by here.
+        Names of the graph's tensors, by the network's names.
     """
 
     def __init__(self, content: bytes, tensors: Mapping[str, str]):
@@ -32,7 +34,7 @@ class GraphRunner:
         self._session = tf.Session(graph=graph)
 
     def values(self, images: np.ndarray, names: Sequence[str]) -> Dict[str, np.ndarray]:
-        """Values of tensors by name for float32 ``images`` ``[n] + input shape``."""
+        """Return the values of tensors by name for float32 ``images`` ``[n] + input shape``."""
         return self._session.run({name: self._tensors[name] for name in names}, {INPUT + ":0": images})
 
     def __enter__(self) -> "GraphRunner":

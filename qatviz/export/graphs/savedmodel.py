@@ -1,4 +1,4 @@
-"""Export to a TensorFlow SavedModel: a directory, its proof in it."""
+"""Export to a TensorFlow SavedModel: a directory that also contains its proof."""
 
 import json
 import tempfile
@@ -14,12 +14,12 @@ from qatviz.export.graphs.lowering import INPUT, InferenceGraph
 from qatviz.export.progress import Progress
 from qatviz.export.source import ExportSource
 
-#: What the directory says of itself, besides the graph's own constant ``about``.
+#: File with the same description as the graph's constant ``about``.
 _ABOUT = "about.json"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as a SavedModel with the signature ``serving_default``.
+    """Write a state of a run as a SavedModel with the signature ``serving_default``.
 
     See :func:`qatviz.export.graphs.export.export_graph`.
     """
@@ -33,7 +33,7 @@ def _packed(graph: InferenceGraph, about: Dict[str, Any]) -> Packed:
 
 
 def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
-    """The files of a SavedModel, by their paths in it."""
+    """Return the files of a SavedModel, by their paths in it."""
     saved = tf.saved_model
     with tempfile.TemporaryDirectory() as parent, tf.Graph().as_default() as own, tf.Session(graph=own) as session:
         directory = Path(parent) / "model"
@@ -58,7 +58,7 @@ def _saved(graph: InferenceGraph) -> Dict[str, bytes]:
 
 
 def _graph_in(contents: Dict[str, bytes]) -> bytes:
-    """The serialized graph of a SavedModel; TensorFlow 1.15's loader would do, but for warnings of what it imports."""
+    """Return the serialized graph of a SavedModel. (TensorFlow 1.15's loader imports what raises warnings.)"""
     model = saved_model_pb2.SavedModel()
     model.ParseFromString(contents[tf.saved_model.constants.SAVED_MODEL_FILENAME_PB])
     return model.meta_graphs[0].graph_def.SerializeToString()

@@ -1,1 +1,1 @@
-"""Whether what was written computes what was seen: comparisons, reports, and the files that they go into."""
+"""Proof that an export computes what the evaluation computes: comparisons, reports, and writing their files."""

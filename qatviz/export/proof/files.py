@@ -1,4 +1,4 @@
-"""An export and its proof on disk: all of it, or nothing."""
+"""Writing an export and its proof: all files, or none."""
 
 import io
 import json
@@ -11,29 +11,28 @@ import numpy as np
 from qatviz.atomic_files import atomic_directory, write_files
 from qatviz.errors import ExportError
 
-#: What tells a directory that was exported from any other: only such a one is replaced.
+#: File that marks a directory as an earlier export: only such a directory is replaced.
 _MARK = "parity.json"
 
 
 def write_export(
     path: Union[str, Path], content: Union[bytes, Mapping[str, bytes]], report: Any, beside: Mapping[str, bytes] = {}
 ) -> List[Path]:
-    """Write a file, and beside it its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
+    """Write a file and, beside it, its proof: ``<name>.parity.json``, ``<name>.parity.txt`` and ``<name>.golden.npz``.
 
-    ``<name>`` is the file's whole name, such as ``net.tflite``. Files that are there are replaced. The export itself
-    comes last: where it is, there is its proof. A format of several files is a directory, with the proof in it as
-    ``parity.json``, ``parity.txt`` and ``golden.npz``; an earlier export of that name is replaced, no other directory
-    is.
+    ``<name>`` is the file's whole name, such as ``net.tflite``. Existing files are replaced. The export itself comes
+    last: where there is an export, there is its proof. A format of several files is a directory, with the proof in it
+    as ``parity.json``, ``parity.txt`` and ``golden.npz``; it replaces an earlier export, but no other directory.
 
     Parameters
     ----------
     path : str or Path
     content : bytes, or dict of str to bytes
-        Of the file; of the files of a directory, by their paths in it, with ``/``.
-    report : ParityReport, or alike
-        With ``to_record()``, ``to_text()``, and ``golden``: arrays by name, none if there are no such vectors.
+        Content of the file, or of the files of a directory by their paths in it, with ``/``.
+    report : ParityReport, or similar
+        With ``to_record()``, ``to_text()``, and ``golden``: arrays by name, which may be empty.
     beside : dict of str to bytes
-        Further files of the export by the suffix that takes the place of the file's own, such as ``.json``.
+        Further files of the export, by the suffix that replaces that of the file, such as ``.json``.
 
     Returns
     -------
@@ -43,7 +42,7 @@ def write_export(
     Raises
     ------
     ExportError
-        If they can't be written; then none of them is, and what was there stays.
+        If a file can't be written; then none is, and existing files stay.
     """
     path = Path(path).absolute()
     proof = _proof(report)
@@ -75,9 +74,7 @@ def _proof(report: Any) -> Dict[str, bytes]:
 
 def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
     if path.exists() and not (path / _MARK).is_file() and not (path.is_dir() and not any(path.iterdir())):
-        raise ExportError(
-            f"{path}: is there already, and no earlier export; expected a new name, or an empty directory"
-        )
+        raise ExportError(f"{path}: exists and is not an earlier export; expected a new name, or an empty directory")
     with _export_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
         with atomic_directory(path) as temporary:
@@ -88,7 +85,7 @@ def _write_directory(path: Path, contents: Dict[str, bytes]) -> None:
 
 @contextmanager
 def _export_errors(path: Path) -> Iterator[None]:
-    """Raise an :class:`ExportError` for what can't be written."""
+    """Raise an :class:`ExportError` for an OSError."""
     try:
         yield
     except OSError as error:

@@ -1,4 +1,4 @@
-"""The evaluation graph of a run's moment, built anew from its state: what the user saw, to hold an export against."""
+"""Evaluation graph of a state of a run, with which exports are compared."""
 
 from typing import Dict, Optional, Tuple
 
@@ -21,9 +21,10 @@ Rounded = Tuple[np.ndarray, np.ndarray]
 
 
 class EvaluationGraph:
-    """A network in inference form, with parameters, ranges and settings of one moment as constants.
+    """A network in inference form, with parameters, ranges and settings of one state as constants.
 
-    Has a session of its own, so it may be used while the run goes on; one thread at a time. Use as a context manager.
+    It has a session of its own, so it may be used while the run goes on; one thread at a time. Use as a context
+    manager.
 
     Parameters
     ----------
@@ -32,7 +33,7 @@ class EvaluationGraph:
     arrays : dict of str to np.ndarray
         As :func:`qatviz.export.integers.lowering.integer_model` takes them.
     step : int, optional
-        Steps done; without it, delays of quantization count as over.
+        Number of training steps done; without it, delays of quantization count as over.
     """
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
@@ -42,7 +43,7 @@ class EvaluationGraph:
         state.update(live_state.settings_arrays(place, book.quantizers, book.run, last))
         self._graph = tf.Graph()
         with self._graph.as_default(), quick_building():
-            tf.logging.set_verbosity(tf.logging.ERROR)  # warnings about TensorFlow's own deprecations are nobody's here
+            tf.logging.set_verbosity(tf.logging.ERROR)  # TensorFlow warns of its own deprecations
             self._images = tf.placeholder(tf.float32, (None, *tuple(network.input_shape)))
             self._quantized = tf.placeholder(tf.bool, [])
             parameters = {name: tf.constant(arrays[name]) for name in network.all_parameter_shapes()}
@@ -56,12 +57,14 @@ class EvaluationGraph:
                 modes=Modes(self._quantized, self._quantized),
             )
         config = tf.ConfigProto()
-        # The app's graph is run as it is written, and so is this one.
+        # As in training, where the graph runs as it is written.
         config.graph_options.rewrite_options.disable_meta_optimizer = True
         self._session = tf.Session(graph=self._graph, config=config)
 
     def logits(self, images: np.ndarray, quantized: bool = True) -> np.ndarray:
-        """float32 ``[n, classes]`` for float32 ``images`` ``[n] + input shape``; in float if not ``quantized``."""
+        """Return logits, float32 ``[n, classes]``, of float32 ``images`` ``[n] + input shape``; computed without
+        quantization if not ``quantized``.
+        """
         batches = [images[start : start + BATCH] for start in range(0, len(images), BATCH)]
         return np.concatenate(
             [
@@ -71,7 +74,7 @@ class EvaluationGraph:
         )
 
     def rounded(self, images: np.ndarray) -> Dict[str, Rounded]:
-        """All quantized tensors by their names (``conv1.weights``, ``conv1.activations``) for one batch of examples."""
+        """Return all quantized tensors by name (``conv1.weights``, ``conv1.activations``) for one batch of examples."""
         tensors = {name: (known.source, known.values) for name, known in self._lowered.quantizers.quantized.items()}
         return self._session.run(tensors, {self._images: images, self._quantized: True})
 

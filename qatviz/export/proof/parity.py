@@ -1,4 +1,4 @@
-"""How far what a file computes is from what was seen in training: codes against codes, by output and by layer."""
+"""Comparison of the codes that a file computes with those of the evaluation, for the output and for each layer."""
 
 from dataclasses import replace
 from typing import Any, Callable, Dict, Iterator, List, NamedTuple, Optional, Tuple
@@ -11,32 +11,32 @@ from qatviz.export.progress import Progress
 from qatviz.network.layers import Add, AveragePool
 from qatviz.number_format import share_text
 
-#: Codes of the input, ``[n] + shape``, to codes of tensors by name; at least those of the logits.
+#: From codes of the input, ``[n] + shape``, to codes of tensors by name, at least those of the logits.
 Runtime = Callable[[np.ndarray], Dict[str, np.ndarray]]
 
 #: Examples that are run together: layers of large networks have many codes.
 BATCH = 32
-#: Examples whose inner layers are compared at most.
+#: Largest number of examples whose inner layers are compared.
 LAYER_EXAMPLES = 256
-#: How many times finer, as a power of two, results are looked at to tell whether they are in the middle of two codes.
+#: Further bits to which results are computed, to tell how close to a tie they are.
 _FINER_BITS = 10
-#: Of what a unit of the accumulator is taken to explain, in steps of the output: where it is more, rounding makes less.
+#: Largest difference, in quantization steps of the output, that one unit of the accumulator is taken to explain.
 _LARGEST_DOUBT = 0.75
 _NO_CLAMP = (-(2**31), 2**31 - 1)
 
 
 class Agreement(NamedTuple):
-    """How much of what was found is what was expected.
+    """Agreement of the codes that were computed with those that were expected.
 
     Attributes
     ----------
     identical : float
-        Share of equal codes.
+        Fraction of equal codes.
     largest : int
         Largest difference, in codes.
     top1 : float or None
-        Share of examples whose largest logit is the same one, ties counted as equal; None for inner layers, and where
-        outputs are no classes.
+        Fraction of examples whose largest logit is the same one, ties counted as equal; None for inner layers, and if
+        the outputs are not classes.
     """
 
     identical: float
@@ -44,34 +44,35 @@ class Agreement(NamedTuple):
     top1: Optional[float] = None
 
     def reaches(self, bar: "Agreement") -> bool:
-        """Whether it is as close as ``bar`` at least."""
+        """Return whether the agreement is at least as close as ``bar``."""
         is_same = self.top1 is None or bar.top1 is None or self.top1 >= bar.top1
         return self.identical >= bar.identical and self.largest <= bar.largest and is_same
 
     def to_record(self) -> Dict[str, Any]:
-        """JSON-able, with what it has."""
+        """Return the fields that are not None, JSON-able."""
         return {name: value for name, value in self._asdict().items() if value is not None}
 
     def in_words(self) -> str:
-        """``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
+        """Return a text such as ``99.90 % identical, 1 as the largest difference, 100.00 % top-1``."""
         top1 = "" if self.top1 is None else f", {share_text(self.top1)} top-1"
         return f"{share_text(self.identical)} identical, {self.largest} as the largest difference{top1}"
 
 
 class LayerAgreement(NamedTuple):
-    """One layer.
+    """Agreement of one layer.
 
     Attributes
     ----------
     layer, kind : str
-        The tensor's name in the integer model; the kind of the operation.
+        Name of the tensor in the integer model; kind of the operation.
     whole : Agreement
-        With the network computed from its input, so with what the layers before it did.
+        If the network is computed from its input, so that differences of earlier layers add up.
     own : Agreement
-        Of this operation alone: with the same codes as its inputs.
+        Of this operation alone, computed from the codes that the file has for its inputs.
     unexplained : int
-        Codes of ``own`` that differ and are not explained by another way of rounding: they are farther from the exact
-        result than half a step, a unit of the accumulator, and what the runtime's factors may be off.
+        Number of codes of ``own`` that differ by more than another way of rounding explains: they are farther from the
+        exact result than half a quantization step, one unit of the accumulator, and the error of the runtime's
+        requantization multipliers together.
     """
 
     layer: str
@@ -82,7 +83,7 @@ class LayerAgreement(NamedTuple):
 
 
 class Tally:
-    """An :class:`Agreement` in the making, batch by batch."""
+    """Counter that makes an :class:`Agreement` of batches."""
 
     def __init__(self):
         self._identical = self._total = self._largest = 0
@@ -99,14 +100,14 @@ class Tally:
 
 
 def compare_logits(expected: np.ndarray, found: np.ndarray, classes: bool = True) -> Agreement:
-    """Codes of the network's output, ``[n, outputs]`` each; ``classes``: they are logits of classes."""
+    """Compare codes of the network's output, ``[n, outputs]`` each; ``classes``: they are logits of classes."""
     tally = Tally()
     tally.add(expected, found)
     return tally.result()._replace(top1=float(np.mean(same_top1(expected, found))) if classes else None)
 
 
 def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
-    """Bool ``[n]``: what is largest of one is largest of the other too, be it with others."""
+    """Return, bool ``[n]``, whether a largest value of one is a largest value of the other too."""
     rows = np.arange(len(expected))
     return (expected[rows, found.argmax(axis=1)] == expected.max(axis=1)) | (
         found[rows, expected.argmax(axis=1)] == found.max(axis=1)
@@ -114,14 +115,14 @@ def same_top1(expected: np.ndarray, found: np.ndarray) -> np.ndarray:
 
 
 def codes_of(values: np.ndarray, tensor: IntegerTensor) -> np.ndarray:
-    """int64 codes of float32 values that are on the tensor's grid, but for float32's own error."""
+    """Return the codes, int64, of float32 values that are on the tensor's grid except for float32's own error."""
     return np.floor(values.astype(np.float64) / tensor.scale + tensor.zero_point + 0.5).astype(np.int64)
 
 
 def run_logits(
     model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress()
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Codes of the logits ``[n, classes]`` that the simulator and ``run`` find for float32 images."""
+    """Return the codes of the logits ``[n, classes]`` that the simulator and ``run`` compute from float32 images."""
     expected, found = [], []
     for codes in _batches(quantize_input(model, images), progress, "comparing the outputs"):
         expected.append(run_codes(model, codes, [model.output])[model.output])
@@ -130,11 +131,16 @@ def run_logits(
 
 
 def compare_layers(
-    model: IntegerModel, run: Runtime, images: np.ndarray, progress: Progress = Progress(), factor_error: float = 0.0
+    model: IntegerModel,
+    run: Runtime,
+    images: np.ndarray,
+    progress: Progress = Progress(),
+    multiplier_error: float = 0.0,
 ) -> List[LayerAgreement]:
-    """Every layer of ``run``, which gives all tensors of the model, against the simulator.
+    """Compare every layer of ``run``, which computes all tensors of the model, with the simulator.
 
-    ``factor_error`` is the share that factors of the runtime may be off, because they have fewer bits than the model's.
+    ``multiplier_error`` is the relative error of the runtime's requantization multipliers, if they have fewer bits than
+    the model's.
     """
     whole, own = ({op.output: Tally() for op in model.ops} for _ in range(2))
     unexplained = {op.output: 0 for op in model.ops}
@@ -145,7 +151,7 @@ def compare_layers(
             whole[op.output].add(expected[op.output], found[op.output])
             alone = run_op(model, op, found)
             own[op.output].add(alone, found[op.output])
-            unexplained[op.output] += _unexplained(model, op, found, alone, factor_error)
+            unexplained[op.output] += _unexplained(model, op, found, alone, multiplier_error)
     return [
         LayerAgreement(name, op.kind, whole[name].result(), own[name].result(), unexplained[name])
         for name, op in ((op.output, op) for op in model.ops)
@@ -153,24 +159,24 @@ def compare_layers(
 
 
 def _unexplained(
-    model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray, factor_error: float
+    model: IntegerModel, op: IntegerOp, found: Dict[str, np.ndarray], alone: np.ndarray, multiplier_error: float
 ) -> int:
-    """How many codes differ by more than rounding, or the runtime's factors, can explain."""
+    """Return the number of codes that differ by more than rounding and the runtime's multipliers explain."""
     difference = np.abs(alone - found[op.output])
     if not difference.any():
         return 0
     if isinstance(op.layer, AveragePool):
-        return int(np.count_nonzero(difference > 1))  # whose ties are exact
+        return int(np.count_nonzero(difference > 1))  # a mean may be an exact tie
     if op.factors is None:
         return int(np.count_nonzero(difference))
-    # The same operation with an output of so many times finer steps.
+    # The same operation with finer quantization steps of its output.
     bits = int(min(_FINER_BITS, op.factors.right_shift.min() - 1))
     factors = op.factors._replace(right_shift=op.factors.right_shift - bits)
     zero = model.tensor(op.output).zero_point
     results = (run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - zero) / 2**bits
     doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real), _LARGEST_DOUBT)
     off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
-    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + factor_error * np.abs(results))))
+    return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + multiplier_error * np.abs(results))))
 
 
 def _batches(codes: np.ndarray, progress: Progress, what: str) -> Iterator[np.ndarray]:

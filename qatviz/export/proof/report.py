@@ -1,4 +1,4 @@
-"""The proof that goes with an export: what was compared, what came out, and vectors to check another runtime with."""
+"""Report of a proof: what was compared, with which result, and golden vectors to check another runtime with."""
 
 from dataclasses import dataclass, field, replace
 from typing import Any, Dict, List, NamedTuple, Sequence, Tuple
@@ -23,29 +23,30 @@ from qatviz.export.proof.scores import metric_for, score, score_codes, scores_in
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
 
-#: Examples that golden vectors are kept of.
+#: Number of examples in the golden vectors.
 GOLDEN_EXAMPLES = 16
 
 
 class Exported(NamedTuple):
-    """A file in the words of the proof: its format, what runs it, and its content's size.
+    """A file as the proof needs it.
 
     Attributes
     ----------
     format : str
-        For people: "TFLite int8".
+        Display name, such as "TFLite int8".
     runtime : str
-        What it was run in.
+        Name of the runtime that runs it.
     run : callable
-        The file, from codes of the input to codes of its output.
+        Runs the file, from codes of the input to codes of its output.
     run_layers : callable
-        The same operations, with all tensors put out.
+        Runs the same operations and returns all tensors.
     nbytes : int
+        Size of the file.
     reached : Agreement
-        What the runtime is known to reach, at least, at most and at least, in networks of a few layers.
+        Agreement that the runtime is known to reach in networks of a few layers.
     notes : tuple of str
-    factor_error : float
-        The share that factors of the runtime may be off, because they have fewer bits than the model's.
+    multiplier_error : float
+        Relative error of the runtime's requantization multipliers, if they have fewer bits than the model's.
     """
 
     format: str
@@ -55,19 +56,19 @@ class Exported(NamedTuple):
     nbytes: int
     reached: Agreement
     notes: Tuple[str, ...] = ()
-    factor_error: float = 0.0
+    multiplier_error: float = 0.0
 
 
 @dataclass(frozen=True)
 class ParityReport:
-    """What the proof found.
+    """Result of a proof.
 
     Attributes
     ----------
     about : dict
-        JSON-able: format, runtime, network, and what the integer model's metadata has.
+        JSON-able: format, runtime, network, and the integer model's metadata.
     examples, layer_examples : int
-        Held-out examples that outputs, and inner layers, were compared on.
+        Number of held-out examples on which outputs and inner layers were compared.
     outputs : dict of str to Agreement
         Codes of the network's output: "file to simulator", "file to evaluation graph", "simulator to evaluation graph".
     layers : tuple of LayerAgreement
@@ -75,9 +76,9 @@ class ParityReport:
     scores : dict of str to float
         The metric on the same examples: "float", "evaluation graph", "simulator", "file".
     nbytes : dict of str to int
-        "file", and "float32 parameters": what weights and biases take in float.
+        "file", and "float32 parameters": the size of weights and biases in float.
     reached : Agreement
-        What was to be expected of "file to evaluation graph" (see :class:`Exported`).
+        Agreement that is expected of "file to evaluation graph" (see :class:`Exported`).
     notes : tuple of str
     golden : dict of str to np.ndarray
     metric : Metric
@@ -97,7 +98,7 @@ class ParityReport:
 
     @property
     def faults(self) -> List[str]:
-        """Operations that don't compute what they should, in words; none in a good file."""
+        """Texts on operations that compute something else than they should; empty for a correct file."""
         return [
             f"layer {layer.layer!r}: alone, {layer.unexplained:,} of its codes differ by more than rounding "
             f"explains, by up to {layer.own.largest}"
@@ -107,15 +108,15 @@ class ParityReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the output agrees with the evaluation graph's as far as the runtime is known to reach."""
+        """Whether the output agrees with the evaluation graph's as closely as the runtime is known to reach."""
         return self.outputs["file to evaluation graph"].reaches(self.reached)
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "ParityReport":
-        """With further vectors."""
+        """Return a report with further golden vectors."""
         return replace(self, golden={**self.golden, **more})
 
     def to_record(self) -> Dict[str, Any]:
-        """JSON-able."""
+        """Return the report as a JSON-able dict."""
         return {
             "about": self.about,
             "examples": self.examples,
@@ -141,7 +142,7 @@ class ParityReport:
         }
 
     def to_text(self) -> str:
-        """Tables for a terminal, at most 80 columns where names are short."""
+        """Return tables for a terminal, of at most 80 columns if names are short."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         output, top1 = ("logits", ("top-1",)) if self.metric is ACCURACY else ("outputs", ())
         lines += _table(
@@ -186,7 +187,7 @@ class ParityReport:
         return "\n".join(lines)
 
     def scores_in_words(self) -> str:
-        """``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
+        """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``."""
         return scores_in_words(self.metric, self.scores)
 
 
@@ -198,26 +199,25 @@ def prove(
     labels: np.ndarray,
     progress: Progress = Progress(),
 ) -> ParityReport:
-    """Run a file on examples, and hold it against the simulator and the evaluation graph.
+    """Run a file on examples, and compare it with the simulator and the evaluation graph.
 
     Parameters
     ----------
     model : IntegerModel
-        What it was written from.
+        Model that the file was written from.
     exported : Exported
     graph : EvaluationGraph
-        Of the same moment.
+        Graph of the same state.
     images, labels : np.ndarray
         Held-out examples, float32 ``[n] + input shape``, at least one, and their classes, int32 ``[n]``, or the numbers
         to predict, float32 ``[n, outputs]``.
     progress : Progress
-        Told of it; where the export is not wanted any more, it ends with `Cancelled`.
     """
     progress.at("running the evaluation graph", 0.0)
     in_float = graph.logits(images, quantized=False)
     seen = codes_of(graph.logits(images), model.logits)
     simulated, found = run_logits(model, exported.run, images, progress.part(0.1, 0.5))
-    # A quarter: each layer is computed three times.
+    # A quarter of the examples, for each layer is computed three times.
     inner = images[: min(LAYER_EXAMPLES, -(-len(images) // 4))]
     about = dict(model.metadata, format=exported.format, runtime=exported.runtime, network=model.name)
     metric, scores = metric_for(labels), {"float": score(in_float, labels)}
@@ -239,7 +239,7 @@ def prove(
                 ("simulator to evaluation graph", (seen, simulated)),
             )
         },
-        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.factor_error)),
+        tuple(compare_layers(model, exported.run_layers, inner, progress.part(0.5, 1.0), exported.multiplier_error)),
         scores,
         {"file": exported.nbytes, "float32 parameters": _float_bytes(model)},
         exported.reached,
@@ -252,7 +252,7 @@ def prove(
 def _golden(
     model: IntegerModel, images: np.ndarray, labels: np.ndarray, simulated: np.ndarray, found: np.ndarray
 ) -> Dict[str, np.ndarray]:
-    """Vectors of the first examples, in codes of the integer model."""
+    """Return golden vectors of the first examples, in codes of the integer model."""
     first = slice(GOLDEN_EXAMPLES)
     source, logits = model.tensor(model.input), model.logits
     return {
@@ -278,7 +278,7 @@ def _plain(found: Agreement) -> Dict[str, Any]:
 
 
 def _table(head: Sequence[str], rows: Sequence[Sequence[str]], left: int = 1) -> List[str]:
-    """Columns as wide as what is in them, the first ``left`` flush left."""
+    """Return lines of columns that are as wide as their cells; the first ``left`` columns are flush left."""
     widths = [max(len(row[column]) for row in [head, *rows]) for column in range(len(head))]
     return [
         "  ".join(

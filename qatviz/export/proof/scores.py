@@ -1,4 +1,4 @@
-"""How good outputs are, by the metric of the run's task, in NumPy: of files, simulator and graphs alike."""
+"""The metric of a run's task for outputs of files, simulator and graphs, in NumPy."""
 
 from typing import Mapping
 
@@ -10,24 +10,24 @@ from qatviz.number_format import share_text
 
 
 def metric_for(labels: np.ndarray) -> Metric:
-    """The metric that goes with labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, outputs]``."""
+    """Return the metric for labels: classes are int32 ``[n]``, numbers to predict float32 ``[n, outputs]``."""
     return RMSE if labels.ndim == 2 else ACCURACY
 
 
 def score(outputs: np.ndarray, labels: np.ndarray) -> float:
-    """The metric of real outputs ``[n, outputs]``; of equal logits the first counts."""
+    """Return the metric of real outputs ``[n, outputs]``; among equal logits, the first counts."""
     if metric_for(labels) is ACCURACY:
         return ACCURACY.of_mean(float(np.mean(outputs.argmax(axis=1) == labels)))
     return RMSE.of_mean(float(np.mean(np.square(outputs.astype(np.float64) - labels))))
 
 
 def score_codes(codes: np.ndarray, tensor: IntegerTensor, labels: np.ndarray) -> float:
-    """The same of integer codes on the tensor's grid."""
+    """Return the metric of integer codes on the tensor's grid."""
     return score((codes.astype(np.float64) - tensor.zero_point) * np.float64(tensor.scale), labels)
 
 
 def scores_in_words(metric: Metric, scores: Mapping[str, float]) -> str:
-    """``accuracy: float 97.12 %, evaluation graph 97.02 %``; of what is not all, no 100.00 %."""
+    """Return a text such as ``accuracy: float 97.12 %, evaluation graph 97.02 %``, with 100.00 % only for all."""
     return "{}: {}".format(
         metric.title,
         ", ".join(

@@ -1,4 +1,4 @@
-"""The report of a file that could not be run where it was written: what is known all the same, what is not, and why."""
+"""Report of a proof whose file could not be run on the machine that wrote it."""
 
 from dataclasses import dataclass, replace
 from typing import Any, Dict, List
@@ -11,22 +11,22 @@ from qatviz.export.progress import Progress
 from qatviz.export.proof.graph import EvaluationGraph
 from qatviz.export.proof.report import Exported, ParityReport, prove
 
-#: The comparison that needs nothing to run the file.
+#: The comparison that needs no runtime for the file.
 _KNOWN = "simulator to evaluation graph"
 
 
 @dataclass(frozen=True)
 class UnrunReport:
-    """A proof that lacks what only running the file tells.
+    """Result of a proof without the comparisons that need to run the file.
 
     Attributes
     ----------
     report : ParityReport
-        With the simulator in the place of the file.
+        Report with the simulator in place of the file.
     why : str
-        Why it was not run.
+        Reason why the file was not run.
     advice : str
-        Where it has to be seen what the file computes.
+        Sentence that says where the file should be run.
     """
 
     report: ParityReport
@@ -35,11 +35,11 @@ class UnrunReport:
 
     @property
     def golden(self) -> Dict[str, np.ndarray]:
-        """Vectors to check a runtime with; there is no "file_output"."""
+        """Vectors to check a runtime with, without "file_output"."""
         return {name: values for name, values in self.report.golden.items() if name != "file_output"}
 
     def with_golden(self, more: Dict[str, np.ndarray]) -> "UnrunReport":
-        """With further vectors."""
+        """Return a report with further golden vectors."""
         return replace(self, report=self.report.with_golden(more))
 
     @property
@@ -49,11 +49,11 @@ class UnrunReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether the integers that were written are as close to the evaluation graph as they should be."""
+        """Whether the integers in the file agree with the evaluation graph as closely as they should."""
         return self.report.outputs[_KNOWN].reaches(self.report.reached)
 
     def to_record(self) -> Dict[str, Any]:
-        """JSON-able: as of a proof, without what is not known, and with "not_run", why."""
+        """Return the report as a JSON-able dict, without what is unknown, and with the reason as "not_run"."""
         record = self._known.to_record()
         record.update(
             outputs={_KNOWN: record["outputs"][_KNOWN]},
@@ -66,7 +66,7 @@ class UnrunReport:
         return record
 
     def to_text(self) -> str:
-        """For a terminal."""
+        """Return a text for a terminal."""
         found = self.report.outputs[_KNOWN]
         lines = [
             "{format} of {network}, NOT RUN: {why}".format(why=self.why, **self.report.about),
@@ -83,7 +83,7 @@ class UnrunReport:
 
     @property
     def _known(self) -> ParityReport:
-        """Without how good the file is."""
+        """The report without the score of the file."""
         return replace(
             self.report, scores={name: value for name, value in self.report.scores.items() if name != "file"}
         )
@@ -99,7 +99,7 @@ def prove_unrun(
     labels: np.ndarray,
     progress: Progress = Progress(),
 ) -> UnrunReport:
-    """As :func:`qatviz.export.proof.report.prove`, for a file that can't be run: what would run it is not asked."""
+    """Prove as :func:`qatviz.export.proof.report.prove` does, for a file that can't be run."""
 
     def run(codes: np.ndarray) -> Dict[str, np.ndarray]:
         return run_codes(model, codes, [op.output for op in model.ops])

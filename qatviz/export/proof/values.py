@@ -1,4 +1,4 @@
-"""The proof of an export that puts out real numbers where there are no integer codes to compare: values with values."""
+"""Proof by values, for exports whose outputs are real numbers without integer codes to compare."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -12,23 +12,24 @@ from qatviz.export.source import HeldOut
 from qatviz.metric import ACCURACY, Metric
 from qatviz.number_format import share_text
 
-#: Beyond this share of the range of values, a difference is no matter of rounding; see `ValueReport.faults`.
+#: Fraction of the largest value beyond which a difference can't be due to rounding; see `ValueReport.faults`.
 _FAULT = 0.25
 
 
 class ValueAgreement(NamedTuple):
-    """How close values are to what was expected.
+    """Agreement of the values that were computed with those that were expected.
 
     Attributes
     ----------
     largest : float
         Largest difference.
     relative : float
-        The same, in units of the largest absolute value that was expected.
+        Largest difference in units of the largest absolute value that was expected.
     close : float
-        Share of values that differ by no more than `Bar.relative` of that.
+        Fraction of values whose difference, in these units, is at most `Bar.relative`.
     top1 : float or None
-        Share of examples whose largest value is the same one, ties counted as equal; None where they are no classes.
+        Fraction of examples whose largest value is the same one, ties counted as equal; None if the outputs are not
+        classes.
     """
 
     largest: float
@@ -38,9 +39,7 @@ class ValueAgreement(NamedTuple):
 
 
 class Bar(NamedTuple):
-    """What is to be expected: ``close`` of all values within ``relative`` of the largest, and ``top1`` of the
-    examples.
-    """
+    """Expected agreement: the fraction ``close`` of all values is within ``relative``; and ``top1``."""
 
     relative: float
     close: float = 1.0
@@ -49,20 +48,20 @@ class Bar(NamedTuple):
 
 @dataclass(frozen=True)
 class ValueReport:
-    """What a proof by values found; used as :class:`qatviz.export.proof.report.ParityReport` is.
+    """Result of a proof by values; used like :class:`qatviz.export.proof.report.ParityReport`.
 
     Attributes
     ----------
     about : dict
-        JSON-able: format, runtime, network, and what the caller wants to keep with it.
+        JSON-able: format, runtime, network, and metadata of the run.
     examples : int
-        Held-out examples that it was run on.
+        Number of held-out examples.
     outputs : dict of str to ValueAgreement
-        What was compared.
+        Agreement by the names of what was compared.
     metric : Metric
-        Of the run's task.
+        Metric of the run's task.
     scores : dict of str to float
-        That metric on the same examples: of the "file", and of what it was compared with.
+        That metric on the same examples, for the "file" and its references.
     nbytes : dict of str to int
         "file", and "float32 parameters".
     bar : Bar
@@ -82,7 +81,7 @@ class ValueReport:
 
     @property
     def faults(self) -> List[str]:
-        """What can't be put down to rounding, in words; none in a good file."""
+        """Texts on differences that can't be due to rounding; empty for a correct file."""
         return [
             f"{name}: values differ by up to {found.largest:.3g}, {found.relative:.3g} of the largest value"
             for name, found in self.outputs.items()
@@ -91,14 +90,14 @@ class ValueReport:
 
     @property
     def as_expected(self) -> bool:
-        """Whether all outputs are as close as this kind of export is known to be."""
+        """Whether all outputs agree as closely as those of this kind of export are known to."""
         return all(
             found.close >= self.bar.close and (found.top1 is None or found.top1 >= self.bar.top1)
             for found in self.outputs.values()
         )
 
     def to_record(self) -> Dict[str, Any]:
-        """JSON-able."""
+        """Return the report as a JSON-able dict."""
         return {
             "about": self.about,
             "examples": self.examples,
@@ -113,7 +112,7 @@ class ValueReport:
         }
 
     def to_text(self) -> str:
-        """A table for a terminal."""
+        """Return a table for a terminal."""
         lines = ["{format} of {network}, run in {runtime}".format(**self.about), ""]
         width = max(map(len, self.outputs))
         row = "{:<" + str(width) + "}  {:>10}  {:>10}  {:>14}" + ("  {:>8}" if self._has_classes else "")
@@ -157,7 +156,7 @@ class ValueReport:
 
 
 def compare_values(expected: np.ndarray, found: np.ndarray, relative: float, classes: bool = True) -> ValueAgreement:
-    """Real numbers ``[n, values]`` each; not finite ones are infinitely far from any other."""
+    """Compare real numbers, ``[n, values]`` each; one that is not finite differs by infinity from any other."""
     with np.errstate(invalid="ignore"):
         difference = np.abs(expected.astype(np.float64) - found.astype(np.float64))
     difference = np.where(np.isfinite(difference), difference, np.inf)
@@ -180,16 +179,16 @@ def value_report(
     bar: Bar,
     notes: Tuple[str, ...] = (),
 ) -> ValueReport:
-    """The report on values that were computed.
+    """Return the report on values that were computed.
 
     Parameters
     ----------
     reference : str
-        What the file is compared with, such as "evaluation graph".
+        Name of what the file is compared with, such as "evaluation graph".
     values : dict of str to np.ndarray
-        What was put out, ``[n, outputs]``: of the reference, of the "file", and of others whose score is of interest.
+        Outputs, ``[n, outputs]``, of the reference, the "file", and others whose score is to be reported.
     held_out : HeldOut
-        What it was run on.
+        Examples that the values were computed from.
     """
     images, labels = held_out
     metric, first = metric_for(labels), slice(GOLDEN_EXAMPLES)
@@ -216,5 +215,5 @@ def value_report(
 
 
 def _finite(record: Dict[str, Optional[float]]) -> Dict[str, Any]:
-    """Infinity as text, for JSON has none."""
+    """Return the record with infinities as text, for JSON has none."""
     return {name: value if value is None or np.isfinite(value) else str(value) for name, value in record.items()}

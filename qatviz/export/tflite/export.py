@@ -72,7 +72,7 @@ class _Files:
         self.layers = made(outputs=[op.output for op in model.ops])
 
     def exported(
-        self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, factor_error: float = 0.0
+        self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, multiplier_error: float = 0.0
     ) -> Exported:
         """In the words of the proof."""
         title = (
@@ -81,7 +81,7 @@ class _Files:
             f"{', for kernels that round twice' if self.double_rounding else ''}"
         )
         return Exported(
-            title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes, factor_error
+            title, runtime, run, run_layers, len(self.shipped.content), reached, self.shipped.notes, multiplier_error
         )
 
 
@@ -129,7 +129,7 @@ def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, p
     """Of a file that nothing else runs."""
     reached, error = litert_runtime.REACHED_INT4, 0.0
     if not files.shipped.int4:
-        reached, error = litert_runtime.REACHED_INT16, litert_runtime.INT16_FACTOR_ERROR
+        reached, error = litert_runtime.REACHED_INT16, litert_runtime.INT16_MULTIPLIER_ERROR
     try:
         litert = find_litert()
     except LitertMissing as missing:

@@ -3,11 +3,13 @@
 The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
 """
 
-from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple, Union
 
 import flatbuffers
 import numpy as np
 import tflite
+
+from qatviz.network.layers import AveragePool, MaxPool, Pair
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
@@ -47,6 +49,28 @@ class Operation(NamedTuple):
     inputs: Tuple[int, ...]
     outputs: Tuple[int, ...]
     options: Optional[Tuple[str, Dict[str, int]]]
+
+
+def convolution_options(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
+    """Return the fields of a convolution's options that describe its windows."""
+    return {
+        "Padding": PADDING[padding],
+        "StrideH": strides[0],
+        "StrideW": strides[1],
+        "DilationHFactor": dilation[0],
+        "DilationWFactor": dilation[1],
+    }
+
+
+def pool_options(layer: Union[MaxPool, AveragePool]) -> Dict[str, int]:
+    """Return the fields of a pool's options."""
+    return {
+        "Padding": PADDING[layer.padding],
+        "StrideH": layer.strides[0],
+        "StrideW": layer.strides[1],
+        "FilterHeight": layer.pool_size[0],
+        "FilterWidth": layer.pool_size[1],
+    }
 
 
 class _Tensor(NamedTuple):

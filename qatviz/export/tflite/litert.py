@@ -29,7 +29,7 @@ XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
 #: kernels round twice, the first time to coarse steps; with int16, whose factors have 16 bits.
 REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75, 2, 0.98), Agreement(0.5, 3, 1.0)
 #: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
-INT16_FACTOR_ERROR = 2.0**-15
+INT16_MULTIPLIER_ERROR = 2.0**-15
 
 _CANDIDATES = (*tuple(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300

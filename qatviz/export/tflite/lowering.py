@@ -20,7 +20,7 @@ import numpy as np
 
 from qatviz import __version__
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
-from qatviz.export.tflite.file import PADDING, Quantization, TfliteFile
+from qatviz.export.tflite.file import Quantization, TfliteFile, convolution_options, pool_options
 from qatviz.export.tflite.storage import (
     UINT8_OFFSET,
     bias_type,
@@ -249,7 +249,7 @@ class _Lowering:
                 index,
                 "Conv2DOptions",
                 op.name in self._int4,
-                **_window(op.layer.strides, op.layer.padding, op.layer.dilation),
+                **convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation),
             ),
         )
 
@@ -264,7 +264,7 @@ class _Lowering:
                 "DepthwiseConv2DOptions",
                 op.name in self._int4,
                 DepthMultiplier=op.layer.depth_multiplier,
-                **_window(op.layer.strides, op.layer.padding, op.layer.dilation),
+                **convolution_options(op.layer.strides, op.layer.padding, op.layer.dilation),
             ),
         )
 
@@ -293,7 +293,7 @@ class _Lowering:
                 index,
                 "Conv2DOptions",
                 op.name in self._int4,
-                **_window((1, 1), "VALID", (1, 1)),
+                **convolution_options((1, 1), "VALID", (1, 1)),
             ),
             shape=(1, 1, *self._model.tensor(op.output).shape),
         )
@@ -369,7 +369,7 @@ class _Lowering:
                 index,
                 "DepthwiseConv2DOptions",
                 DepthMultiplier=1,
-                **_window(strides, "VALID", (1, 1)),
+                **convolution_options(strides, "VALID", (1, 1)),
             ),
             shape,
         )
@@ -380,7 +380,6 @@ class _Lowering:
         self._pool(op, "MAX_POOL_2D")
 
     def _pool(self, op: IntegerOp, name: str) -> None:
-        rows, columns = op.layer.pool_size
         self._put(
             op,
             lambda index: self._append(
@@ -388,11 +387,7 @@ class _Lowering:
                 [self._index[op.inputs[0]]],
                 index,
                 "Pool2DOptions",
-                Padding=PADDING[op.layer.padding],
-                StrideH=op.layer.strides[0],
-                StrideW=op.layer.strides[1],
-                FilterHeight=rows,
-                FilterWidth=columns,
+                **pool_options(op.layer),
             ),
             done=op.clamp,
         )
@@ -440,13 +435,3 @@ class _Lowering:
         output = self._file.add_tensor("softmax", (1, *shape), self._dtype, grid)
         self._append("SOFTMAX", [index], output, "SoftmaxOptions", Beta=1.0)
         return output
-
-
-def _window(strides: Pair, padding: str, dilation: Pair) -> Dict[str, int]:
-    return {
-        "Padding": PADDING[padding],
-        "StrideH": strides[0],
-        "StrideW": strides[1],
-        "DilationHFactor": dilation[0],
-        "DilationWFactor": dilation[1],
-    }
