@@ -10,9 +10,9 @@ from telemetry_samples import assert_steps, snapshot, step_record
 
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Finished, Paused
-from qatviz.telemetry.record import database, writer
+from qatviz.telemetry.record import database
 from qatviz.telemetry.record.run_record import RunRecord
-from qatviz.telemetry.record.writer import RecordWriter
+from qatviz.telemetry.record.writer import _MAX_LOAD, RecordWriter
 
 TIMEOUT_S = 30
 
@@ -256,7 +256,7 @@ class StagedDatabase:
 @pytest.fixture
 def staged(monkeypatch):
     database = StagedDatabase()
-    monkeypatch.setattr(writer, "RecordDatabase", database)
+    monkeypatch.setattr("qatviz.telemetry.record.writer.RecordDatabase", database)
     return database
 
 
@@ -264,7 +264,7 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
     assert staged.entered.wait(TIMEOUT_S)
-    n = 2 * writer._MAX_LOAD
+    n = 2 * _MAX_LOAD
     progress = []
 
     def produce():
@@ -275,7 +275,7 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     producer = threading.Thread(target=produce)
     producer.start()
     producer.join(0.5)  # it can't end: the disk is stuck
-    assert producer.is_alive() and len(progress) == writer._MAX_LOAD
+    assert producer.is_alive() and len(progress) == _MAX_LOAD
     assert not writer.flush(0.01)
     staged.gate.set()
     producer.join(TIMEOUT_S)
@@ -287,7 +287,7 @@ def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
     writer.put((0, 0), urgent=True)
     assert staged.entered.wait(TIMEOUT_S)
-    n = 2 * writer._MAX_LOAD
+    n = 2 * _MAX_LOAD
     producer = threading.Thread(target=lambda: [writer.put((0, i)) for i in range(1, n)])
     producer.start()
     staged.error = OSError(28, "No space left on device")
