@@ -1,4 +1,4 @@
-"""What holds for every test: TensorFlow keeps quiet, and no test leaves a thread running."""
+"""What holds for every test: TensorFlow keeps quiet, no time-out decides, and no test leaves a thread running."""
 
 import os
 import threading
@@ -6,11 +6,10 @@ import threading
 import hypothesis
 import pytest
 from thread_leaks import still_running
+from waiting import ENDLESS_S
 
 # Before any import of TensorFlow, whose C++ side reads it once: errors only.
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
-
-ENDING_TIMEOUT_S = 5.0
 
 # The same examples each time: what passed once passes again. `--hypothesis-profile=search` looks for new ones.
 hypothesis.settings.register_profile("fixed", derandomize=True)
@@ -18,10 +17,30 @@ hypothesis.settings.register_profile("search", derandomize=False)
 hypothesis.settings.load_profile("fixed")
 
 
+@pytest.fixture(autouse=True, scope="session")
+def patient_product():
+    """Raise the time-outs of the package that a user should not wait for but a loaded machine may run into.
+
+    Tests of what happens when they run out set their own.
+    """
+    from qatviz.telemetry import history_feed
+    from qatviz.telemetry.record import schema
+    from qatviz.telemetry.record.run_record import RunRecord
+    from qatviz.training import server
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(history_feed, "PATIENCE_S", ENDLESS_S)
+        patch.setattr(schema, "BUSY_TIMEOUT_S", ENDLESS_S)
+        patch.setattr(server, "SESSION_TIMEOUT_S", ENDLESS_S)
+        patch.setattr(RunRecord.flush, "__defaults__", (ENDLESS_S,))
+        patch.setattr(RunRecord.close, "__defaults__", (ENDLESS_S,))
+        yield
+
+
 @pytest.fixture(autouse=True)
 def no_thread_left_running():
     """Fail the test that leaves a thread running, daemon or not."""
     before = set(threading.enumerate())
     yield
-    left = still_running(before, ENDING_TIMEOUT_S)
+    left = still_running(before)
     assert not left, f"the test left threads running: {', '.join(repr(thread.name) for thread in left)}"

@@ -13,8 +13,8 @@ def test_a_thread_that_goes_on_is_reported_and_one_that_ends_is_not():
     lasting.start()
     ending.start()
     try:
-        assert still_running(before, 0.05) == [lasting]
+        assert still_running(before, stall_s=0.05) == [lasting]
     finally:
         end.set()
         lasting.join()
-    assert still_running(before, 0.05) == []
+    assert still_running(before) == []

@@ -3,7 +3,8 @@
 import os
 import sys
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if not os.environ.get("QT_QPA_PLATFORM"):  # empty is as good as unset
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets

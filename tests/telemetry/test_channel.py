@@ -5,6 +5,7 @@ import threading
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import ENDLESS_S, join
 
 from qatviz.protocol.events import Paused
 from qatviz.telemetry.channel import Channel
@@ -66,13 +67,13 @@ def test_wait_returns_at_once_where_something_waits():
     channel = Channel(1)
     assert channel.wait(0) is False
     channel.put_event(event(0))
-    assert channel.wait(60) is True
+    assert channel.wait(ENDLESS_S) is True
     channel.drain()
     channel.put(1)
-    assert channel.wait(60) is True
+    assert channel.wait(ENDLESS_S) is True
     channel.drain()
     channel.put_snapshot(1)
-    assert channel.wait(60) is True
+    assert channel.wait(ENDLESS_S) is True
 
 
 @pytest.mark.parametrize(
@@ -86,10 +87,10 @@ def test_wait_returns_at_once_where_something_waits():
 def test_wait_is_ended_by_an_arrival(put):
     channel = Channel(1)
     waited = []
-    reader = threading.Thread(target=lambda: waited.append(channel.wait(60)))
+    reader = threading.Thread(target=lambda: waited.append(channel.wait(ENDLESS_S)))
     reader.start()
     put(channel)
-    reader.join(30)
+    join(reader)
     assert waited == [True]
 
 
@@ -113,11 +114,9 @@ def test_many_writers_and_readers_neither_lose_nor_double_nor_reorder():
     writers = [threading.Thread(target=write, args=(writer,)) for writer in range(n_writers)]
     for thread in readers + writers:
         thread.start()
-    for thread in writers:
-        thread.join(60)
+    join(*writers)
     done.set()
-    for thread in readers:
-        thread.join(60)
+    join(*readers)
     batches = received[0] + received[1] + [channel.drain()]
     items = [item for batch in batches for item in batch]
     events = [item for item in items if isinstance(item, Paused)]

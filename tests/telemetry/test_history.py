@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from waiting import join
 
 from qatviz.telemetry.history import History
 
@@ -226,6 +227,5 @@ def test_readers_see_whole_rows_while_one_writes():
     for step in range(1, 5001):
         history.append("track", step, np.array([step, -step], np.float32))
     done.set()
-    for thread in readers:
-        thread.join(30)
+    join(*readers)
     assert not errors

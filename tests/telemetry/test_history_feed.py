@@ -7,6 +7,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from telemetry_samples import NUM_TENSORS, snapshot, step_record, step_values
+from waiting import wait_for
 
 from qatviz.errors import RecordError
 from qatviz.metric import WAYS
@@ -69,7 +70,7 @@ class Staged:
             while True:
                 step += 1
                 yield self._piece(step, step)
-        assert self.go_on.wait(30)
+        wait_for(self.go_on)
         if self._error:
             raise self._error
         yield self._piece(1, 3)
@@ -153,7 +154,7 @@ def test_the_end_of_a_run_does_not_wait_for_a_long_record(monkeypatch):
     monkeypatch.setattr(history_feed, "PATIENCE_S", 0.01)
     record, history, failures = Staged(endless=True), History(NAMES), []
     feed = HistoryFeed(history, Recall(record, 10**9), failures.append)
-    assert record.reading.wait(30)
+    wait_for(record.reading)
     add_steps(feed, 10**9 + 1, 10**9 + 1)
     feed.close()
     assert history.last_step("steps") == 10**9 + 1 and not failures

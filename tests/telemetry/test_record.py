@@ -11,6 +11,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step_record
+from waiting import join, wait_until
 
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Change, CommandApplied, Evaluated, Paused, Started
@@ -120,9 +121,10 @@ def test_readers_see_whole_commits_while_one_writes(tmp_path):
                     record.append_snapshot(snapshot(step))
                     record.append_event(Paused(step, ""))
             assert record.flush()
+            seen = len(n_read)
+            wait_until(lambda: len(n_read) > seen or errors, "a reader")
     done.set()
-    for thread in readers:
-        thread.join(60)
+    join(*readers)
     assert not errors
     assert_steps(RunRecord.read(directory).steps(), range(1, 601))
     assert len(set(n_read)) > 1

@@ -7,14 +7,13 @@ import threading
 
 import pytest
 from telemetry_samples import assert_steps, snapshot, step_record
+from waiting import ENDLESS_S, join, wait_for, wait_until
 
 from qatviz.errors import RecordError
 from qatviz.protocol.events import Finished, Paused
 from qatviz.telemetry.record import database
 from qatviz.telemetry.record.run_record import RunRecord
 from qatviz.telemetry.record.writer import _MAX_LOAD, RecordWriter
-
-TIMEOUT_S = 30
 
 
 class Failures(list):
@@ -44,7 +43,7 @@ def record(tmp_path, failures):
 
 def assert_failed(record, failures, reason):
     """One failure, told once, that names the file and the reason; appending is counted and does not wait."""
-    assert failures.arrived.wait(TIMEOUT_S)
+    wait_for(failures.arrived)
     assert isinstance(record.failure, RecordError)
     assert str(record.path) in str(record.failure) and reason in str(record.failure)
     lost = record.lost
@@ -130,7 +129,7 @@ assert record.failure is None, record.failure
 def test_a_refusing_operating_system(tmp_path):
     import_path = [path for path in sys.path if path]
     script = f"import sys; sys.path[:0] = {import_path!r}\n{LIMITED_WRITER}"
-    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE, timeout=60)
+    done = subprocess.run([sys.executable, "-c", script, str(tmp_path)], stderr=subprocess.PIPE)
     assert done.returncode == 0, done.stderr.decode()
     series = RunRecord.read(tmp_path).steps()
     assert series.steps[:50].tolist() == list(range(1, 51)) and series.steps[-1] == 1000
@@ -208,7 +207,7 @@ def test_a_directory_that_cannot_come_back(record, failures):
     shutil.rmtree(str(record.directory))
     record.directory.write_text("in the way")
     record.append_event(Paused(1, ""))
-    assert failures.arrived.wait(TIMEOUT_S)
+    wait_for(failures.arrived)
     assert not record.retry() and "File exists" in str(record.failure)
     record.directory.unlink()
     assert record.retry() and len(failures) == 1
@@ -244,7 +243,7 @@ class StagedDatabase:
 
     def write(self, items):
         self.entered.set()
-        assert self.gate.wait(TIMEOUT_S)
+        wait_for(self.gate)
         if self.error is not None:
             raise self.error
         self.written.extend(items)
@@ -263,7 +262,7 @@ def staged(monkeypatch):
 def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
-    assert staged.entered.wait(TIMEOUT_S)
+    wait_for(staged.entered)
     n = 2 * _MAX_LOAD
     progress = []
 
@@ -274,34 +273,35 @@ def test_a_slow_disk_makes_the_run_wait_and_loses_nothing(staged, tmp_path):
 
     producer = threading.Thread(target=produce)
     producer.start()
-    producer.join(0.5)  # it can't end: the disk is stuck
+    wait_until(lambda: len(progress) == _MAX_LOAD)
+    producer.join(0.1)  # it can't end: the disk is stuck
     assert producer.is_alive() and len(progress) == _MAX_LOAD
     assert not writer.flush(0.01)
     staged.gate.set()
-    producer.join(TIMEOUT_S)
-    assert writer.flush(TIMEOUT_S) and writer.close(TIMEOUT_S)
+    join(producer)
+    assert writer.flush(ENDLESS_S) and writer.close(ENDLESS_S)
     assert [item for _, item in staged.written] == list(range(n)) and writer.lost == 0
 
 
 def test_a_failure_frees_a_run_that_waits(staged, tmp_path, failures):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], failures)
     writer.put((0, 0), urgent=True)
-    assert staged.entered.wait(TIMEOUT_S)
+    wait_for(staged.entered)
     n = 2 * _MAX_LOAD
     producer = threading.Thread(target=lambda: [writer.put((0, i)) for i in range(1, n)])
     producer.start()
     staged.error = OSError(28, "No space left on device")
     staged.gate.set()
-    producer.join(TIMEOUT_S)
-    assert not producer.is_alive() and failures.arrived.wait(TIMEOUT_S)
+    join(producer)
+    wait_for(failures.arrived)
     assert writer.lost == n and "No space left" in str(writer.failure) and failures == [writer.failure]
-    assert writer.close(TIMEOUT_S)
+    assert writer.close(ENDLESS_S)
 
 
 def test_a_disk_that_does_not_answer_can_be_left(staged, tmp_path):
     writer = RecordWriter(tmp_path / "run.sqlite", {}, [], None)
     writer.put((0, 0), urgent=True)
-    assert staged.entered.wait(TIMEOUT_S)
+    wait_for(staged.entered)
     assert not writer.close(0.01)
     staged.gate.set()
-    assert writer.close(TIMEOUT_S)
+    assert writer.close(ENDLESS_S)

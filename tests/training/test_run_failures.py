@@ -6,7 +6,8 @@ import types
 
 import numpy as np
 import pytest
-from training_cases import PATIENCE_S, Driver, assert_answers, convnet, graph_of, spec
+from training_cases import Driver, assert_answers, convnet, graph_of, spec
+from waiting import wait_for
 
 from qatviz.errors import RecordError, RunStateError
 from qatviz.network.graph import NetworkBuilder
@@ -238,12 +239,12 @@ def test_commands_that_wait_when_a_run_fails_are_answered(graphs, monkeypatch):
 
     def step(indices, number):
         entered.set()
-        assert sent.wait(PATIENCE_S)
+        wait_for(sent)
         raise ValueError("broken")
 
     monkeypatch.setattr(graph, "step", step)
     with driver:
-        assert entered.wait(PATIENCE_S)
+        wait_for(entered)
         sequences = [driver.run.send(command) for command in (Pause(), Undo())]
         sent.set()
         assert isinstance(driver.finish(), events.Failed)

@@ -5,6 +5,7 @@ import threading
 import numpy as np
 import pytest
 from training_cases import Driver, assert_same_arrays, graph_of, spec
+from waiting import wait_for
 
 from qatviz.errors import RecordError
 from qatviz.protocol import events
@@ -202,7 +203,7 @@ def test_what_is_read_back_does_not_keep_the_first_step_waiting(monkeypatch, tmp
     read, go_on = record.iter_steps, threading.Event()
 
     def slow(*arguments, **named):
-        assert go_on.wait(60)
+        wait_for(go_on)
         return read(*arguments, **named)
 
     monkeypatch.setattr(record, "iter_steps", slow)

@@ -3,7 +3,6 @@ run."""
 
 import contextlib
 import socket
-import time
 
 import pytest
 import tensorflow.compat.v1 as tf
@@ -80,10 +79,8 @@ def test_a_run_on_a_server_that_does_not_answer_ends_in_a_sentence(monkeypatch, 
     monkeypatch.setattr("qatviz.training.graph.SESSION_TIMEOUT_S", 0.5)
     with contextlib.ExitStack() as stack:
         target = stack.enter_context(mute_server()) if is_mute else closed_port()
-        began = time.monotonic()
         with Driver(spec(placement=Placement(target=target))) as driver:
             failed = driver.finish()
-        assert time.monotonic() - began < 15
     assert isinstance(failed, events.Failed) and failed.explained
     assert failed.message.startswith(f"session target {target}: ")
     assert ("no TensorFlow server answers there" if is_mute else "refused") in failed.message

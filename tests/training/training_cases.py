@@ -1,8 +1,7 @@
 """Small data sets, networks and runs for the tests of training: a step takes a millisecond."""
 
-import time
-
 import numpy as np
+from waiting import Patience
 
 from qatviz.data import from_arrays
 from qatviz.network.graph import NetworkBuilder
@@ -15,8 +14,8 @@ from qatviz.protocol.snapshots import StepRecord
 from qatviz.settings import RunSettings
 from qatviz.training.handle import Run
 
-#: Seconds after which a run that does not answer has hung.
-PATIENCE_S = 60.0
+#: Steps after which a run that goes on has not done what was waited for.
+MOST_STEPS = 100_000
 
 
 def dataset(shape=(6,), classes=3, train=96, test=40, seed=0):
@@ -90,21 +89,20 @@ class Driver:
 
     def __exit__(self, *_):
         self.run.request_stop()
-        assert self.run.wait(PATIENCE_S), "the run does not end"
-        self.news.extend(self.run.drain())
+        self.until_end()
 
     def until(self, wanted, since=0):
         """Read until something for which ``wanted(item)`` is true comes after the first ``since`` items; that item."""
-        deadline = time.monotonic() + PATIENCE_S
+        patience = self._patience("news")
         seen = since
         while True:
             for item in self.news[seen:]:
                 if wanted(item):
                     return item
             seen = len(self.news)
-            assert time.monotonic() < deadline, f"it did not come; last: {self.events()[-5:]}"
             assert not (self.run.wait(0) and not self.run.wait_for_news(0)), f"the run ended: {self.events()[-3:]}"
-            self.run.wait_for_news(1.0)
+            patience.look()
+            self.run.wait_for_news(0.1)
             self.news.extend(self.run.drain())
 
     def until_event(self, *kinds, since=0):
@@ -125,9 +123,18 @@ class Driver:
 
     def finish(self):
         """Wait for the end of the run; its last event."""
-        assert self.run.wait(PATIENCE_S), "the run does not end"
-        self.news.extend(self.run.drain())
+        self.until_end()
         return self.events()[-1]
+
+    def until_end(self):
+        """Wait for the end of the run and read what came before it."""
+        patience = self._patience("the end of the run")
+        while not self.run.wait(0.1):
+            patience.look()
+        self.news.extend(self.run.drain())
+
+    def _patience(self, what):
+        return Patience(lambda: f"{what}; last: {self.events()[-5:]}", (lambda: self.run.step, MOST_STEPS))
 
     def events(self, *kinds):
         """The events so far, of these classes."""

@@ -1,0 +1,77 @@
+"""The waits of the other tests: they outlast work of any length, and end when nothing moves."""
+
+import subprocess
+import sys
+import threading
+import time
+
+import pytest
+from waiting import Stalled, communicate, join, run_process, wait_for, wait_until
+
+linux = pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells what threads and processes do")
+
+
+def test_what_has_come_is_returned_at_once_and_what_comes_later_is_waited_for():
+    assert wait_until(lambda: "here") == "here"
+    event = threading.Event()
+    thread = threading.Timer(0.05, event.set)
+    thread.start()
+    assert wait_for(event) is True
+    join(thread)
+    assert not thread.is_alive()
+
+
+def test_where_nothing_moves_the_wait_ends_and_says_for_what():
+    with pytest.raises(Stalled, match=r"waited in vain for Godot: nothing has moved for 0\.2 s"):
+        wait_until(lambda: False, "Godot", stall_s=0.2)
+
+
+def test_a_counter_that_moves_prolongs_the_wait_up_to_what_can_be_needed():
+    counts = iter(range(10**6))
+    with pytest.raises(Stalled, match="it advanced from 0 to 41"):
+        wait_until(lambda: False, "", (lambda: next(counts), 40), stall_s=0.1, pause=lambda: time.sleep(0.02))
+
+
+@linux
+def test_work_on_another_thread_prolongs_the_wait_up_to_what_can_be_needed():
+    end = threading.Event()
+
+    def work():
+        while not end.is_set():
+            sum(range(1000))
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    try:
+        with pytest.raises(Stalled, match=r"1 s of processor time"):
+            wait_until(lambda: False, stall_s=0.1, most_work_s=1.0)
+    finally:
+        end.set()
+        thread.join()
+
+
+@linux
+def test_work_of_a_child_process_prolongs_the_wait_and_sleep_does_not():
+    for program, message in (("while True: pass", "processor time"), ("import time; time.sleep(600)", "moved")):
+        child = subprocess.Popen([sys.executable, "-S", "-c", program])
+        try:
+            with pytest.raises(Stalled, match=message):
+                wait_until(lambda: False, stall_s=1.0, most_work_s=1.5)
+        finally:
+            child.kill()
+            child.wait()
+
+
+def test_a_process_that_hangs_is_killed_and_what_it_said_is_told():
+    program = "import time; print('so far', flush=True); time.sleep(600)"
+    process = subprocess.Popen([sys.executable, "-S", "-c", program], stdout=subprocess.PIPE, text=True)
+    with pytest.raises(Stalled, match="so far"):
+        communicate(process, stall_s=1.0)
+    assert process.returncode is not None
+
+
+def test_a_process_that_ends_is_told_as_subprocess_tells_it():
+    done = run_process([sys.executable, "-S", "-c", "import sys; print(1); sys.exit('two')"], text=True)
+    assert (done.returncode, done.stdout, done.stderr) == (1, "1\n", "two\n")
+    with pytest.raises(AssertionError, match="two"):
+        run_process([sys.executable, "-S", "-c", "import sys; sys.exit('two')"], check=True, text=True)
