@@ -12,7 +12,7 @@ from typing import Any, Dict, Optional
 
 import qatviz
 from qatviz import data
-from qatviz.data.checks import check_size
+from qatviz.data.checks import check_memory
 from qatviz.errors import CodeRefused, NetworkError
 from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.network.graph import Network
@@ -66,7 +66,7 @@ class ModelLooks:
                     f"{path}: there is no such file", "model" if path is question.path else WEIGHTS_FIELD
                 )
             if path is not None:
-                check_size(path, 2 * os.path.getsize(path))
+                check_memory(path, 2 * os.path.getsize(path))
         try:  # nothing of a plain file is run
             return of_open_shape(lambda shape: load_model_file(question.path, question.weights, False, shape), question)
         except CodeRefused as error:

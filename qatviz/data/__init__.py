@@ -1,10 +1,9 @@
-"""Data sets in memory and replayable minibatches. Standard library and NumPy; Pillow only for folders of images."""
+"""Data sets in memory and reproducible minibatches. Standard library and NumPy; Pillow only for folders of images."""
 
-from qatviz.data.assets import asset_path
 from qatviz.data.batches import BatchSchedule
 from qatviz.data.build import from_arrays
 from qatviz.data.dataset import Dataset
-from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, load
+from qatviz.data.registry import FILE_FORMATS, NAMED_DATA, asset_path, load
 from qatviz.data.summary import describe, format_description
 
 __all__ = [

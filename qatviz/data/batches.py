@@ -1,32 +1,34 @@
-"""Minibatches that are a pure function of (seed, step), so that resume, undo and forks see the same ones."""
+"""Minibatches as a pure function of (seed, step), so that resumed, rewound and forked runs see the same ones."""
 
 import operator
+from typing import Any, Dict
 
 import numpy as np
 
 from qatviz.data.split import seed_words
 from qatviz.errors import SettingError
 
-# Keeps this random stream apart from others under the same seed ("batc" in ASCII).
+# Separates this random stream from others with the same seed ("batc" in ASCII).
 _STREAM = 0x62617463
 
 
 class BatchSchedule:
-    """Which examples every step trains on.
+    """Order in which the training examples are used.
 
-    The steps walk through one endless sequence: epoch 0's permutation of all examples, epoch 1's, and so on. Step `s`
-    takes the places ``s * batch_size`` to ``(s + 1) * batch_size - 1`` of it, so that a batch may cross the border of
-    two epochs and no example is dropped or repeated within an epoch. The permutation of epoch `e` is drawn from
-    ``np.random.RandomState`` keyed with (seed, e): the stream is frozen by NumPy and equal on every platform.
+    All steps together traverse one infinite sequence of examples: a permutation of all examples for epoch 0, another
+    one for epoch 1, and so on. Step `s` uses the elements ``s * batch_size`` to ``(s + 1) * batch_size - 1`` of it. A
+    batch may therefore span two epochs, and no example is omitted or repeated within an epoch. The permutation of epoch
+    `e` is drawn from ``np.random.RandomState`` with the key (seed, e), a stream that is the same in all versions of
+    NumPy and on all platforms.
 
-    Calls from several threads are allowed: there is no state but a cache that is replaced as a whole.
+    Thread-safe: the only state is a cache that is replaced as a whole.
 
     Parameters
     ----------
     num_examples : int
         Size of the training part, at least 1.
     batch_size : int
-        Examples a step, at least 1. It may exceed `num_examples`: a batch then spans several epochs.
+        Examples per step, at least 1. May exceed `num_examples`: a batch then spans several epochs.
     seed : int
         At least 0.
 
@@ -42,15 +44,15 @@ class BatchSchedule:
     [0, 1, 2, 3]
     """
 
-    def __init__(self, num_examples, batch_size, seed=0):
+    def __init__(self, num_examples: int, batch_size: int, seed: int = 0):
         self.num_examples = _positive("number of examples", num_examples)
         self.batch_size = _positive("batch size", batch_size)
         self.seed = seed
         self._key = [_STREAM, *seed_words(seed)]
-        self._permutations = {}
+        self._permutations: Dict[int, np.ndarray] = {}
 
-    def indices(self, step):
-        """Return the examples of a step.
+    def indices(self, step: int) -> np.ndarray:
+        """Return the indices of the examples of a training step.
 
         Parameters
         ----------
@@ -81,26 +83,26 @@ class BatchSchedule:
         batch.setflags(write=False)
         return batch
 
-    def _start(self, step):
+    def _start(self, step: int) -> int:
         step = operator.index(step)
         if step < 0:
-            raise ValueError(f"step is {step}: steps are counted from 0")
+            raise ValueError(f"step is {step}; expected an integer of at least 0")
         return step * self.batch_size
 
-    def _permutation(self, epoch):
+    def _permutation(self, epoch: int) -> np.ndarray:
         cached = self._permutations.get(epoch)
         if cached is None:
             words = seed_words(epoch)
             cached = np.random.RandomState(self._key + words).permutation(self.num_examples).astype(np.int32)
             cached.setflags(write=False)
-            # The neighbour stays: a batch that crosses the border needs both. Replaced as a whole for other threads.
-            kept = {other: order for other, order in self._permutations.items() if abs(other - epoch) <= 1}
-            kept[epoch] = cached
-            self._permutations = kept
+            # A batch may span two epochs: keep the neighbours. The dict is replaced as a whole for other threads.
+            permutations = {other: order for other, order in self._permutations.items() if abs(other - epoch) <= 1}
+            permutations[epoch] = cached
+            self._permutations = permutations
         return cached
 
 
-def _positive(what, value):
+def _positive(name: str, value: Any) -> int:
     if isinstance(value, bool) or not isinstance(value, (int, np.integer)) or not 1 <= value < 2**31:
-        raise SettingError(f"{what} is {value!r}: expected an integer from 1 to {2**31 - 1}")
+        raise SettingError(f"{name} is {value!r}; expected an integer from 1 to {2**31 - 1}")
     return int(value)

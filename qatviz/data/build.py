@@ -1,43 +1,62 @@
-"""From raw arrays to a checked `Dataset`, split where there is no test part."""
+"""Conversion of raw arrays to a `Dataset`, with a random split if there is no test part."""
 
 import os
+from typing import Any, Dict, List, NamedTuple, Optional, Sequence, Tuple
 
 import numpy as np
 
-from qatviz.data.checks import as_examples, check_size
+from qatviz.data.checks import check_memory, convert_examples
 from qatviz.data.dataset import Dataset
 from qatviz.data.split import random_split, stratified_split
-from qatviz.data.targets import as_labels, as_targets, task_of
+from qatviz.data.targets import convert_labels, convert_targets, infer_task
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION, check_task
 
+Part = Tuple[Any, Any]
+"""Examples and labels of the training or test part."""
+
+
+class _Labels(NamedTuple):
+    """Labels before their conversion; `where` names them in messages."""
+
+    array: Any
+    n_examples: int
+    where: str
+
 
 def from_arrays(
-    name, source, train, test=None, class_names=None, validation_fraction=0.2, seed=0, where=None, task=None
-):
-    """Check and convert raw arrays, and hold out a part of them where no test part is given.
+    name: str,
+    source: str,
+    train: Part,
+    test: Optional[Part] = None,
+    class_names: Optional[Sequence[str]] = None,
+    validation_fraction: float = 0.2,
+    seed: int = 0,
+    where: Optional[Dict[str, str]] = None,
+    task: Optional[str] = None,
+) -> Dataset:
+    """Check and convert raw arrays, and hold out a part of them if no test part is given.
 
     Parameters
     ----------
     name, source : str
         See `Dataset`.
     train, test : (ndarray, ndarray)
-        Examples and labels: the examples in any form that :func:`qatviz.data.checks.as_examples` takes, classes in any
-        that :func:`~qatviz.data.targets.as_labels` takes (indices or one-hot rows), numbers to predict as
-        :func:`~qatviz.data.targets.as_targets` takes them. Without `test`, a part of `train` becomes the test part:
-        stratified by class, or at random for regression.
+        Examples in a form that :func:`qatviz.data.checks.convert_examples` accepts, and labels in a form that
+        :func:`~qatviz.data.targets.convert_labels` (class indices or one-hot rows) or
+        :func:`~qatviz.data.targets.convert_targets` (regression targets) accepts. Without `test`, a part of `train`
+        becomes the test part: stratified by class, or at random for regression.
     class_names : sequence of str, optional
-        Names in the order of the labels; the digits 0, 1, ... by default.
+        Names in the order of the class indices; by default the numbers 0, 1, ....
     validation_fraction : float
-        Share that is held out where `test` is None, above 0 and below 1.
+        Fraction that is held out if `test` is None, above 0 and below 1.
     seed : int
-        Of the split, at least 0.
+        Seed of the split, at least 0.
     where : dict of str, optional
-        What messages call "x_train", "y_train", "x_test" and "y_test": by default ``"<source>: <key>"``.
+        Names for "x_train", "y_train", "x_test" and "y_test" in messages; by default ``"<source>: <key>"``.
     task : str, optional
-        ``"classification"`` or ``"regression"``; by default it is told from the labels for training: floating-point
-        numbers that are not all whole are to be predicted (see :func:`qatviz.data.targets.task_of`), all others, and
-        those with `class_names`, are classes.
+        ``"classification"`` or ``"regression"``. By default it is classification if there are `class_names`, and
+        otherwise inferred from the training labels, see :func:`qatviz.data.targets.infer_task`.
 
     Returns
     -------
@@ -53,21 +72,22 @@ def from_arrays(
     names = {key: f"{source}: {key}" for key in ("x_train", "y_train", "x_test", "y_test")}
     names.update(where or {})
     if task is None:
-        task = CLASSIFICATION if class_names is not None else task_of(train[1])
-    x_train = as_examples(train[0], names["x_train"])
-    given = [(train[1], len(x_train), names["y_train"])]
+        task = CLASSIFICATION if class_names is not None else infer_task(train[1])
+    x_train = convert_examples(train[0], names["x_train"])
+    labels = [_Labels(train[1], len(x_train), names["y_train"])]
     if test is not None:
-        x_test = as_examples(test[0], names["x_test"])
-        given.append((test[1], len(x_test), names["y_test"]))
-    labels, class_names = (_targets if check_task(task) == REGRESSION else _labels)(given, class_names, source)
-    y_train, y_test = labels[0], labels[-1]
+        x_test = convert_examples(test[0], names["x_test"])
+        labels.append(_Labels(test[1], len(x_test), names["y_test"]))
+    convert = _regression_targets if check_task(task) == REGRESSION else _class_labels
+    converted, checked_names = convert(labels, class_names, source)
+    y_train, y_test = converted[0], converted[-1]
     if test is None:
-        x_train, y_train, x_test, y_test = _held_out(
+        x_train, y_train, x_test, y_test = _hold_out(
             x_train, y_train, task, validation_fraction, seed, names["y_train"]
         )
     elif x_test.shape[1:] != x_train.shape[1:] or x_test.dtype != x_train.dtype:
         raise DataError(
-            f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}: expected "
+            f"{names['x_test']}: found {x_test.dtype} examples of shape {list(x_test.shape[1:])}; expected "
             f"{x_train.dtype} of shape {list(x_train.shape[1:])} as in {names['x_train']}"
         )
     return Dataset(
@@ -77,58 +97,65 @@ def from_arrays(
         x_test=x_test,
         y_test=y_test,
         source=source,
-        class_names=class_names,
+        class_names=checked_names,
         task=task,
     )
 
 
-def name_of(path):
-    """Return the short name of a data set in a file or directory: its last part without the ending."""
+def name_from_path(path: str) -> str:
+    """Return the name of a data set in a file or directory: the last part of the path without its extension."""
     last = os.path.basename(os.path.abspath(path))
-    for ending in (".npz", ".tar.gz", ".gz"):
-        if last.endswith(ending) and last != ending:
-            return last[: -len(ending)]
+    for extension in (".npz", ".tar.gz", ".gz"):
+        if last.endswith(extension) and last != extension:
+            return last[: -len(extension)]
     return last
 
 
-def _labels(given, class_names, source):
-    """Return the class indices of each part that is given (labels, number of examples, where), and names of classes."""
-    (y_train, num_classes), *others = [as_labels(*part) for part in given]
-    where = given[0][2]
-    if class_names is not None:
-        class_names = _checked_names(class_names, num_classes, source)
-        num_classes = len(class_names)
-    num_classes = num_classes or int(y_train.max()) + 1
+def _class_labels(
+    parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
+) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
+    """Return the class indices of each part, and the class names."""
+    (y_train, num_classes), *others = [convert_labels(*part) for part in parts]
+    where = parts[0].where
+    names = None if class_names is None else _checked_names(class_names, num_classes, source)
+    num_classes = (num_classes if names is None else len(names)) or int(y_train.max()) + 1
     _check_range(y_train, num_classes, where)
     if np.ptp(y_train) == 0:
-        raise DataError(f"{where}: found the single class {y_train[0]}: expected at least two classes to tell apart")
-    for (labels, classes), (_, _, place) in zip(others, given[1:]):
+        raise DataError(f"{where}: found the single class {y_train[0]}; expected at least two classes")
+    for (labels, classes), part in zip(others, parts[1:]):
         if classes not in (None, num_classes):
-            raise DataError(f"{place}: found one-hot rows of {classes} classes: expected {num_classes} as in {where}")
-        _check_range(labels, num_classes, place)
-    return [y_train] + [labels for labels, _ in others], class_names or tuple(map(str, range(num_classes)))
+            raise DataError(
+                f"{part.where}: found one-hot rows of {classes} classes; expected {num_classes} classes as in {where}"
+            )
+        _check_range(labels, num_classes, part.where)
+    return [y_train] + [labels for labels, _ in others], names or tuple(map(str, range(num_classes)))
 
 
-def _targets(given, class_names, source):
-    """Return the numbers to predict of each part that is given (targets, number of examples, where), and no names."""
+def _regression_targets(
+    parts: Sequence[_Labels], class_names: Optional[Sequence[str]], source: str
+) -> Tuple[List[np.ndarray], Tuple[str, ...]]:
+    """Return the regression targets of each part, and an empty tuple of class names."""
     if class_names is not None:
-        raise DataError(f"{source}: found class names for numbers to predict: expected none for regression")
-    targets = [as_targets(*part) for part in given]
-    where, first = given[0][2], targets[0]
+        raise DataError(f"{source}: found class names for regression; expected none")
+    targets = [convert_targets(*part) for part in parts]
+    where, first = parts[0].where, targets[0]
     if (first == first[0]).all():
         raise DataError(
-            f"{where}: found the same numbers in all examples ({np.array2string(first[0], threshold=8)}): "
-            "expected some to predict"
+            f"{where}: found the same targets in all examples ({np.array2string(first[0], threshold=8)}); expected "
+            "different ones"
         )
-    for others, (_, _, place) in zip(targets[1:], given[1:]):
+    for others, part in zip(targets[1:], parts[1:]):
         if others.shape[1] != first.shape[1]:
             raise DataError(
-                f"{place}: found {others.shape[1]} numbers an example: expected {first.shape[1]} as in {where}"
+                f"{part.where}: found shape [N, {others.shape[1]}]; expected [N, {first.shape[1]}] as in {where}"
             )
     return targets, ()
 
 
-def _held_out(examples, labels, task, fraction, seed, where):
+def _hold_out(
+    examples: np.ndarray, labels: np.ndarray, task: str, fraction: float, seed: int, where: str
+) -> Tuple[np.ndarray, np.ndarray, np.ndarray, np.ndarray]:
+    """Split examples and labels; return x_train, y_train, x_test, y_test."""
     try:
         if task == REGRESSION:
             train, test = random_split(len(labels), fraction, seed)
@@ -136,26 +163,26 @@ def _held_out(examples, labels, task, fraction, seed, where):
             train, test = stratified_split(labels, fraction, seed)
     except DataError as error:
         raise DataError(f"{where}: {error}") from error
-    # Both parts are copies, made while the whole is still there.
-    check_size(where, examples.nbytes, "holding out a part of the examples")
+    # Both parts are copies, made while the original still exists.
+    check_memory(where, examples.nbytes, "holding out a part of the examples")
     return examples[train], labels[train], examples[test], labels[test]
 
 
-def _checked_names(class_names, num_classes, source):
-    class_names = tuple(str(name) for name in class_names)
-    if num_classes is not None and len(class_names) != num_classes:
+def _checked_names(class_names: Sequence[str], num_classes: Optional[int], source: str) -> Tuple[str, ...]:
+    names = tuple(str(name) for name in class_names)
+    if num_classes is not None and len(names) != num_classes:
         raise DataError(
-            f"{source}: found {len(class_names)} class names for one-hot labels of {num_classes} classes: "
-            "expected one name a class"
+            f"{source}: found {len(names)} class names for one-hot labels of {num_classes} classes; expected one name "
+            "per class"
         )
-    if len(set(class_names)) != len(class_names):
-        raise DataError(f"{source}: found class names {list(class_names)} with a duplicate: expected them to differ")
-    return class_names
+    if len(set(names)) != len(names):
+        raise DataError(f"{source}: found class names {list(names)} with a duplicate; expected unique names")
+    return names
 
 
-def _check_range(labels, num_classes, where):
+def _check_range(labels: np.ndarray, num_classes: int, where: str) -> None:
     if labels.max() >= num_classes:
         raise DataError(
-            f"{where}: found label {labels.max()} in example {int(labels.argmax())}: expected 0 to "
-            f"{num_classes - 1}, as there are {num_classes} classes"
+            f"{where}: found label {labels.max()} in example {int(labels.argmax())}; expected 0 to {num_classes - 1} "
+            f"for {num_classes} classes"
         )

@@ -1,4 +1,4 @@
-"""What every loader checks: memory, damage, and that arrays are usable examples; labels: see `qatviz.data.targets`."""
+"""Checks shared by all loaders: memory, damaged files, examples; see `qatviz.data.targets` for labels."""
 
 import lzma
 import os
@@ -8,16 +8,17 @@ import tarfile
 import zipfile
 import zlib
 from contextlib import contextmanager
+from typing import IO, Any, Iterator, List, Tuple
 
 import numpy as np
 
 from qatviz.errors import DataError
 
-# Larger data belongs in an input pipeline, not in memory; and a header of a few bytes can claim anything.
+# Larger data needs an input pipeline; and a header of a few bytes can declare any size.
 MAX_BYTES = 8 * 2**30
 
-# What parsers of the standard library and Pillow are known to raise at damaged input, MemoryError and RecursionError
-# (a RuntimeError) for absurd lengths and nesting included.
+# Exceptions that parsers of the standard library and Pillow raise for damaged input. MemoryError and RecursionError (a
+# RuntimeError) result from absurd lengths and depths.
 _DAMAGE = (
     OSError,
     EOFError,
@@ -41,44 +42,44 @@ _DAMAGE = (
 
 
 @contextmanager
-def reading(path, what):
-    """Turn whatever a parser raises at a missing, unreadable or damaged file into a `DataError` that names it.
+def wrap_read_errors(path: str, expected: str) -> Iterator[None]:
+    """Convert exceptions due to a missing, unreadable or damaged file to a `DataError` that names the file.
 
     Parameters
     ----------
     path : str
         The file.
-    what : str
-        What was expected of it, for the message: "an .npz archive".
+    expected : str
+        Expected format, for the message, such as "an .npz archive".
     """
     try:
         yield
     except _DAMAGE as error:
         raise DataError(
-            f"{path}: cannot be read as {what}: {type(error).__name__}: {str(error) or 'no details'}"
+            f"{path}: cannot be read as {expected}: {type(error).__name__}: {str(error) or 'no details'}"
         ) from error
 
 
-def list_directory(path):
-    """Return the sorted names in a directory; raise `DataError` if it cannot be listed."""
-    with reading(path, "a directory"):
+def list_directory(path: str) -> List[str]:
+    """Return the sorted names in a directory; raise a `DataError` if it cannot be listed."""
+    with wrap_read_errors(path, "a directory"):
         return sorted(os.listdir(path))
 
 
-def check_size(path, n_bytes, what="its contents"):
-    """Raise `DataError` if loading `n_bytes` bytes cannot end well: above 8 GiB or the memory that is available."""
+def check_memory(path: str, n_bytes: int, what: str = "loading it") -> None:
+    """Raise a `DataError` if `n_bytes` exceed the `memory_limit`; `what` needs them."""
     limit = memory_limit()
     if n_bytes > limit:
-        raise DataError(f"{path}: {what} would take {n_bytes:,} bytes of memory: at most {limit:,} are possible here")
+        raise DataError(f"{path}: {what} needs {n_bytes:,} bytes of memory; available: {limit:,}")
 
 
-def memory_limit():
-    """Return how many bytes may be read into memory: 8 GiB, or the memory that is available."""
+def memory_limit() -> int:
+    """Return the maximum number of bytes to read into memory: the available memory, at most 8 GiB."""
     return min(MAX_BYTES, _available_bytes())
 
 
-def _available_bytes():
-    """Return the bytes of memory that can be had without swapping; `MAX_BYTES` where the system does not tell."""
+def _available_bytes() -> int:
+    """Return the bytes of memory that are available without swapping; `MAX_BYTES` if that is not known."""
     if not os.path.exists("/proc/meminfo"):
         return MAX_BYTES
     with open("/proc/meminfo") as meminfo:
@@ -88,8 +89,8 @@ def _available_bytes():
     return MAX_BYTES
 
 
-def read_exactly(stream, shape, dtype, path, what):
-    """Read an array of C order from a binary stream, never allocating more than arrives.
+def read_exactly(stream: IO[bytes], shape: Tuple[int, ...], dtype: np.dtype, path: str, what: str) -> np.ndarray:
+    """Read an array in C order from a binary stream, without allocating more than the stream delivers.
 
     Raises
     ------
@@ -99,31 +100,36 @@ def read_exactly(stream, shape, dtype, path, what):
     n_bytes = dtype.itemsize
     for size in shape:
         n_bytes *= size
-    check_size(path, n_bytes, what)
+    check_memory(path, n_bytes, what)
     chunks = bytearray()
     while len(chunks) < n_bytes:
-        # Small requests: a stream may allocate what it is asked for before it finds that it has less.
+        # In small pieces: a stream may allocate the requested size before it finds that it has less.
         chunk = stream.read(min(n_bytes - len(chunks), 2**20))
         if not chunk:
             raise DataError(
-                f"{path}: {what} ends after {len(chunks):,} bytes: its header promises {n_bytes:,} "
+                f"{path}: {what} ends after {len(chunks):,} bytes; expected {n_bytes:,} according to its header "
                 f"({dtype.name} of shape {list(shape)})"
             )
         chunks += chunk
     return np.frombuffer(chunks, dtype=dtype).reshape(shape)
 
 
-def as_examples(array, where):
-    """Return examples in the form that `Dataset` holds.
+def to_native_byte_order(array: np.ndarray) -> np.ndarray:
+    """Return an array in native byte order; the same array if it has it already."""
+    return array.astype(array.dtype.newbyteorder("="), copy=False)
+
+
+def convert_examples(array: Any, where: str) -> np.ndarray:
+    """Convert examples to the form that `Dataset` requires.
 
     Parameters
     ----------
     array : ndarray
-        [N, height, width, channels], [N, height, width] (one channel is added) or [N, features]; uint8, a float type
-        (becomes float32), bool (becomes float32 0 and 1), or another integer type with all values in 0-255 (becomes
-        uint8).
+        Shape [N, height, width, channels], [N, height, width] (one channel) or [N, features]. dtype uint8, a float type
+        (converted to float32), bool (converted to float32 0 and 1), or another integer type with all values in 0-255
+        (converted to uint8).
     where : str
-        File and key, for messages.
+        Name in messages: file and key.
 
     Returns
     -------
@@ -132,18 +138,18 @@ def as_examples(array, where):
     Raises
     ------
     DataError
-        If shape, dtype or values do not fit, or nothing is there.
+        If shape, dtype or values are not allowed, or there are no examples.
     """
     array = np.asarray(array)
     if array.ndim not in (2, 3, 4):
         raise DataError(
-            f"{where}: found shape {list(array.shape)}: expected [N, height, width, channels], [N, height, width] or "
+            f"{where}: found shape {list(array.shape)}; expected [N, height, width, channels], [N, height, width] or "
             "[N, features]"
         )
     if array.size == 0:
         raise DataError(
-            f"{where}: found shape {list(array.shape)}, which is empty: expected at least one example with at "
-            "least one value"
+            f"{where}: found shape {list(array.shape)}, which is empty; expected at least one example with at least "
+            "one value"
         )
     if array.ndim == 3:
         array = array[..., np.newaxis]
@@ -152,32 +158,31 @@ def as_examples(array, where):
     if array.dtype.kind in "iu":
         return _pixels_from_integers(array, where)
     if array.dtype.kind not in "fb":
-        raise DataError(f"{where}: found dtype {array.dtype}: expected uint8 pixels or floating-point values")
-    return as_float32(array, where)
+        raise DataError(f"{where}: found dtype {array.dtype}; expected uint8 pixels or floating-point values")
+    return convert_to_float32(array, where)
 
 
-def _pixels_from_integers(array, where):
+def _pixels_from_integers(array: np.ndarray, where: str) -> np.ndarray:
     lowest, highest = array.min(), array.max()
     if lowest < 0 or highest > 255:
         raise DataError(
-            f"{where}: found {array.dtype} values from {lowest} to {highest}: expected integers to be pixels "
-            "in 0 to 255; scale others "
-            "to a floating-point type"
+            f"{where}: found {array.dtype} values from {lowest} to {highest}; expected integers from 0 to 255 "
+            "(pixels) or floating-point values"
         )
     return np.ascontiguousarray(array, dtype=np.uint8)
 
 
-def as_float32(array, where):
-    """Return `array` as float32, in C order; raise `DataError` with the value where that is not finite."""
+def convert_to_float32(array: np.ndarray, where: str) -> np.ndarray:
+    """Convert an array to float32 in C order; raise a `DataError` if a value is not finite in float32."""
     with np.errstate(over="ignore"):
         converted = np.ascontiguousarray(array, dtype=np.float32)
-    # In slices of rows, so that the mask of a large array does not add a quarter to its memory.
+    # In slices of rows: the mask of a whole array would increase its memory by a quarter.
     for start in range(0, len(converted), 4096):
         bad = ~np.isfinite(converted[start : start + 4096])
         if bad.any():
             place = tuple(np.argwhere(bad)[0] + np.array([start] + [0] * (bad.ndim - 1)))
             raise DataError(
-                f"{where}: found {array[place].item()!r} in example {place[0]}: expected finite values within "
-                "float32's range"
+                f"{where}: found {array[place].item()!r} in example {place[0]}; expected finite values in the range of "
+                "float32"
             )
     return converted

@@ -1,42 +1,49 @@
-"""CIFAR-10 as its authors distribute it for Python: https://www.cs.toronto.edu/~kriz/cifar.html."""
+"""CIFAR-10 in its authors' version for Python: https://www.cs.toronto.edu/~kriz/cifar.html."""
 
 import gzip
 import os
 import tarfile
+from typing import IO, Any, Dict, Optional, Tuple
 
 import numpy as np
 
 from qatviz.data.build import from_arrays
-from qatviz.data.checks import reading
+from qatviz.data.checks import wrap_read_errors
+from qatviz.data.dataset import Dataset
 from qatviz.data.pickles import read_pickled_arrays
 from qatviz.errors import DataError
+
+Batch = Tuple[np.ndarray, np.ndarray]
+"""Images and labels."""
 
 CLASS_NAMES = ("airplane", "automobile", "bird", "cat", "deer", "dog", "frog", "horse", "ship", "truck")
 
 _TRAINING = tuple(f"data_batch_{index}" for index in range(1, 6))
 _TEST = "test_batch"
 _IMAGE_SHAPE = (3, 32, 32)
-# Unpacked; CIFAR-10's is a fifth of it.
-LARGEST_ARCHIVE = 2**30
+# Unpacked size; that of CIFAR-10 is a fifth of it.
+MAX_ARCHIVE_BYTES = 2**30
 
 
-def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=None):
-    """Load CIFAR-10 from its directory ``cifar-10-batches-py`` or the archive ``cifar-10-python.tar.gz`` of it.
+def load_cifar10(
+    path: str, validation_fraction: float = 0.2, seed: int = 0, name: str = "cifar10", source: Optional[str] = None
+) -> Dataset:
+    """Load CIFAR-10 from its directory ``cifar-10-batches-py`` or its archive ``cifar-10-python.tar.gz``.
 
-    The archive is read in place; nothing is extracted, and no pickle is executed.
+    The archive is not extracted, and no pickle is executed.
 
     Parameters
     ----------
     path : str
     validation_fraction, seed
-        Unused, as there is a test part of its own; here so that all loaders are called alike.
+        Not used, since CIFAR-10 has a test part; all loaders have these parameters.
     name, source : str, optional
-        See `Dataset`; the source is the path by default.
+        See `Dataset`; the default source is the path.
 
     Returns
     -------
     Dataset
-        Images [N, 32, 32, 3] of uint8.
+        Images of shape [N, 32, 32, 3], uint8.
 
     Raises
     ------
@@ -46,81 +53,76 @@ def load_cifar10(path, validation_fraction=0.2, seed=0, name="cifar10", source=N
     batches = _from_directory(path) if os.path.isdir(path) else _from_archive(path)
     missing = [batch for batch in (*_TRAINING, _TEST) if batch not in batches]
     if missing:
-        raise DataError(f"{path}: {missing[0]} is missing: expected {', '.join(_TRAINING)} and {_TEST}")
-    train = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
-    return from_arrays(name, source or path, train, batches[_TEST], CLASS_NAMES, validation_fraction, seed)
+        raise DataError(f"{path}: {missing[0]} is missing; expected {', '.join(_TRAINING)} and {_TEST}")
+    images, labels = [np.concatenate(parts) for parts in zip(*(batches[batch] for batch in _TRAINING))]
+    return from_arrays(name, source or path, (images, labels), batches[_TEST], CLASS_NAMES, validation_fraction, seed)
 
 
-def is_cifar10(path):
-    """Return whether a path is a directory with the batches, or a .tar.gz file."""
+def is_cifar10(path: str) -> bool:
+    """Return whether a path is a directory of CIFAR-10 batches, or a .tar.gz file."""
     if os.path.isdir(path):
         return os.path.isfile(os.path.join(path, _TRAINING[0]))
     return path.lower().endswith((".tar.gz", ".tgz"))
 
 
-def _from_directory(directory):
-    batches = {}
+def _from_directory(directory: str) -> Dict[str, Batch]:
+    batches: Dict[str, Batch] = {}
     for batch in (*_TRAINING, _TEST):
         path = os.path.join(directory, batch)
         if os.path.isfile(path):
-            with reading(path, "a CIFAR-10 batch"), open(path, "rb") as stream:
+            with wrap_read_errors(path, "a CIFAR-10 batch"), open(path, "rb") as stream:
                 batches[batch] = _read_batch(path, stream, os.path.getsize(path))
     return batches
 
 
-def _from_archive(path):
-    batches = {}
-    with reading(path, "a .tar.gz archive"), gzip.open(path, "rb") as unpacked:
-        stream = _Limited(unpacked, path)
+def _from_archive(path: str) -> Dict[str, Batch]:
+    batches: Dict[str, Batch] = {}
+    with wrap_read_errors(path, "a .tar.gz archive"), gzip.open(path, "rb") as unpacked:
+        stream: Any = _LimitedStream(unpacked, path)
         with tarfile.open(fileobj=stream, mode="r:") as archive:
             for member in archive:
                 batch = os.path.basename(member.name)
-                if member.isfile() and batch in (*_TRAINING, _TEST):
-                    batches[batch] = _read_batch(f"{path}: {member.name}", archive.extractfile(member), member.size)
-        # The archive's end comes before that of the gzip stream, whose checksum covers all of it.
+                content = archive.extractfile(member) if member.isfile() and batch in (*_TRAINING, _TEST) else None
+                if content is not None:
+                    batches[batch] = _read_batch(f"{path}: {member.name}", content, member.size)
+        # Read to the end of the gzip stream, which lies behind that of the archive, to verify the checksum.
         while stream.read(2**20):
             pass
     return batches
 
 
-class _Limited:
-    """A stream that goes no further than an archive of CIFAR-10 could: a few bytes unpack to as much as one likes."""
+class _LimitedStream:
+    """Stream that raises a `DataError` beyond `MAX_ARCHIVE_BYTES`: a few bytes can unpack to any size."""
 
-    def __init__(self, stream, path):
+    def __init__(self, stream: Any, path: str):
         self._stream, self._path = stream, path
         self.tell = stream.tell
 
-    def read(self, n_bytes):
+    def read(self, n_bytes: int) -> bytes:
         self._check(self.tell() + n_bytes if n_bytes > 2**20 else self.tell())
         return self._stream.read(n_bytes)
 
-    def seek(self, place, whence=os.SEEK_SET):
+    def seek(self, place: int, whence: int = os.SEEK_SET) -> int:
         self._check(place if whence == os.SEEK_SET else self.tell())
         return self._stream.seek(place, whence)
 
-    def _check(self, place):
-        if place > LARGEST_ARCHIVE:
+    def _check(self, place: int) -> None:
+        if place > MAX_ARCHIVE_BYTES:
             raise DataError(
-                f"{self._path}: found more than {LARGEST_ARCHIVE:,} bytes in the archive: expected CIFAR-10, "
-                "186,000,000"
+                f"{self._path}: found more than {MAX_ARCHIVE_BYTES:,} bytes in the archive; expected the 186,000,000 "
+                "of CIFAR-10"
             )
 
 
-def _read_batch(where, stream, n_bytes):
-    """Return images [N, 32, 32, 3] and labels [N] of one batch: rows of 1024 red, 1024 green and 1024 blue values."""
+def _read_batch(where: str, stream: IO[bytes], n_bytes: int) -> Batch:
+    """Return images [N, 32, 32, 3] and labels [N] of a batch, whose rows have 1024 values each of red, green, blue."""
     content = read_pickled_arrays(where, stream, n_bytes)
     data, labels = content.get("data"), content.get("labels")
     n_values = int(np.prod(_IMAGE_SHAPE))
     if not isinstance(data, np.ndarray) or data.ndim != 2 or data.shape[1] != n_values:
-        raise DataError(
-            f"{where}: data: found "
-            f"{list(data.shape) if isinstance(data, np.ndarray) else type(data).__name__}: expected uint8 of "
-            f"shape [N, {n_values}]"
-        )
+        found = f"shape {list(data.shape)}" if isinstance(data, np.ndarray) else type(data).__name__
+        raise DataError(f"{where}: data: found {found}; expected uint8 of shape [N, {n_values}]")
     if not isinstance(labels, list) or len(labels) != len(data) or not all(type(label) is int for label in labels):
-        raise DataError(
-            "{}: labels: found {}: expected a list of {} integers".format(
-                where, f"a list of {len(labels)}" if isinstance(labels, list) else type(labels).__name__, len(data)
-            )
-        )
+        found = f"a list of {len(labels)} values" if isinstance(labels, list) else type(labels).__name__
+        raise DataError(f"{where}: labels: found {found}; expected a list of {len(data)} integers")
     return data.reshape((-1, *_IMAGE_SHAPE)).transpose(0, 2, 3, 1), np.array(labels, dtype=np.int64)

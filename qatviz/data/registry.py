@@ -1,102 +1,105 @@
-"""One entry for every way to name data: `load` picks by name or by what a path holds."""
+"""Registry of named data sets and file formats, and `load`, which selects one by name or by the content of a path."""
 
 import difflib
 import os
 from dataclasses import dataclass
-from typing import Callable
+from typing import Callable, Optional, Tuple, Union
 
-from qatviz.data.assets import asset_path
 from qatviz.data.cifar import is_cifar10, load_cifar10
-from qatviz.data.folder import ENDINGS, is_folder, load_folder
+from qatviz.data.dataset import Dataset
+from qatviz.data.folder import EXTENSIONS, is_folder, load_folder
 from qatviz.data.idx import NAMES_HELP, is_idx, load_idx
 from qatviz.data.keras_cache import load_cifar10_cache, load_fashion_mnist, load_mnist
 from qatviz.data.npz import KEYS_HELP, is_npz, load_npz
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, check_task
 
+_PACKAGE_DIR = os.path.dirname(os.path.dirname(os.path.abspath(__file__)))
+
 
 @dataclass(frozen=True)
 class NamedData:
-    """A data set that is loaded by name.
+    """Data set that is loaded by name.
 
     Attributes
     ----------
     name : str
-        What the user types.
+        Name on the command line.
     help : str
-        One line on what it is.
+        Description in one line.
     load : callable (validation_fraction, seed) -> Dataset
     """
 
     name: str
     help: str
-    load: Callable
+    load: Callable[..., Dataset]
 
 
 @dataclass(frozen=True)
 class FileFormat:
-    """A kind of file or directory that is loaded by path.
+    """Format of a file or directory that is loaded by path.
 
     Attributes
     ----------
     name : str
-        Short name of the format.
+        Short name.
     help : str
-        One line on what is expected.
+        Expected content in one line.
     matches : callable (path) -> bool
-        Whether an existing path looks like it; the first match of `FILE_FORMATS` loads it.
+        Returns whether an existing path has this format; the first match in `FILE_FORMATS` is used.
     load : callable (path, validation_fraction, seed) -> Dataset
-    takes_task : bool
-        Whether it can hold numbers to predict too: then `load` takes a `task`.
+    supports_regression : bool
+        Whether the format supports regression; `load` then has a parameter `task`.
     """
 
     name: str
     help: str
-    matches: Callable
-    load: Callable
-    takes_task: bool = False
+    matches: Callable[[str], bool]
+    load: Callable[..., Dataset]
+    supports_regression: bool = False
 
 
-def _load_mnist_5k(validation_fraction, seed):
+def _load_mnist_5k(validation_fraction: float, seed: int) -> Dataset:
     return load_npz(asset_path("mnist_5k.npz"), validation_fraction, seed, "mnist-5k", "bundled MNIST digits")
 
 
 NAMED_DATA = (
     NamedData("mnist-5k", "5,000 MNIST digits, 28x28 grey, bundled with qatviz", _load_mnist_5k),
-    NamedData("mnist", "70,000 digits, 28x28 grey, where tf.keras has cached them", load_mnist),
-    NamedData(
-        "fashion_mnist", "70,000 pieces of clothing, 28x28 grey, where tf.keras has cached them", load_fashion_mnist
-    ),
-    NamedData("cifar10", "60,000 photographs, 32x32 RGB, where tf.keras has cached them", load_cifar10_cache),
+    NamedData("mnist", "70,000 digits, 28x28 grey, from the cache of tf.keras", load_mnist),
+    NamedData("fashion_mnist", "70,000 pieces of clothing, 28x28 grey, from the cache of tf.keras", load_fashion_mnist),
+    NamedData("cifar10", "60,000 photographs, 32x32 RGB, from the cache of tf.keras", load_cifar10_cache),
 )
 
 FILE_FORMATS = (
     FileFormat("npz", "a NumPy archive with " + KEYS_HELP, is_npz, load_npz, True),
-    FileFormat("cifar10", "the directory cifar-10-batches-py or the .tar.gz archive of it", is_cifar10, load_cifar10),
+    FileFormat("cifar10", "the directory cifar-10-batches-py or its .tar.gz archive", is_cifar10, load_cifar10),
     FileFormat("idx", "a file or directory with " + NAMES_HELP, is_idx, load_idx, True),
     FileFormat(
         "folder",
-        f"a directory with one sub-folder of images ({' '.join(ENDINGS)}) a class, or train and test with such folders",
+        f"a directory with one subfolder of images ({' '.join(EXTENSIONS)}) per class, or with train and test folders "
+        "of this form",
         is_folder,
         load_folder,
     ),
 )
 
 
-def load(spec, validation_fraction=0.2, seed=0, task=None):
+def load(
+    spec: Union[str, "os.PathLike[str]"], validation_fraction: float = 0.2, seed: int = 0, task: Optional[str] = None
+) -> Dataset:
     """Load a data set by name or by path.
 
     Parameters
     ----------
     spec : str
-        A name of `NAMED_DATA` (hyphens and underscores are the same), else a path to what `FILE_FORMATS` lists. A file
-        that has such a name is reached as ``./name``.
+        Name in `NAMED_DATA` (hyphens and underscores are equivalent) or path of data in one of the `FILE_FORMATS`. If a
+        file has such a name, load it as ``./name``.
     validation_fraction : float
-        Share that is held out for testing where the data has no test part of its own, above 0 and below 1.
+        Fraction that is held out for testing if the data has no test part, above 0 and below 1.
     seed : int
-        Of that split, at least 0.
+        Seed of that split, at least 0.
     task : str, optional
-        ``"classification"`` or ``"regression"``; by default it is what the data says or is, see
+        ``"classification"`` or ``"regression"``; by default, the task in the data, else the inferred one, see
         :func:`qatviz.data.build.from_arrays`.
 
     Returns
@@ -106,8 +109,8 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
     Raises
     ------
     DataError
-        If there is nothing of that name, or it cannot be used; the message names the file, what was found and what is
-        expected. Damaged files raise no other error.
+        If there is no such data set, or it cannot be used; the message names the file, what was found and what is
+        expected. Damaged files raise no other exception.
     SettingError
         If `validation_fraction` or `seed` is out of range.
     """
@@ -117,34 +120,67 @@ def load(spec, validation_fraction=0.2, seed=0, task=None):
         if spec.replace("_", "-") == named.name.replace("_", "-"):
             if only_classes:
                 return named.load(validation_fraction, seed)
-            raise DataError(_no_numbers(spec))
+            raise DataError(_no_regression(spec))
     path = os.path.expanduser(spec)
     if not os.path.exists(path):
         raise DataError(_not_found(spec))
-    if not os.path.isfile(path) and not os.path.isdir(path):  # a pipe or a device: reading it may take for ever
-        raise DataError(f"{path}: is neither a file nor a directory")
+    if not os.path.isfile(path) and not os.path.isdir(path):  # a pipe or device, from which reading may block forever
+        raise DataError(f"{path}: found a pipe or device; expected a file or directory")
     for file_format in FILE_FORMATS:
         if file_format.matches(path):
-            if file_format.takes_task:
+            if file_format.supports_regression:
                 return file_format.load(path, validation_fraction, seed, task=task)
             if only_classes:
                 return file_format.load(path, validation_fraction, seed)
-            raise DataError(_no_numbers(path))
+            raise DataError(_no_regression(path))
     raise DataError(
-        "{}: is none of the kinds of data that can be read: expected {}".format(
+        "{}: unknown format; expected one of: {}".format(
             path, "; ".join(f"{kind.name} ({kind.help})" for kind in FILE_FORMATS)
         )
     )
 
 
-def _no_numbers(spec):
+def asset_dirs() -> Tuple[str, str]:
+    """Return the directories that may contain the bundled files, that of an installation first.
+
+    Returns
+    -------
+    tuple of str
+        ``<package>/assets`` (installation from a wheel) and ``<repository>/assets`` (checkout or editable
+        installation).
+    """
+    return os.path.join(_PACKAGE_DIR, "assets"), os.path.join(os.path.dirname(_PACKAGE_DIR), "assets")
+
+
+def asset_path(name: str) -> str:
+    """Return the absolute path of a bundled file.
+
+    Parameters
+    ----------
+    name : str
+        Path below the directory of bundled files, such as ``"mnist_5k.npz"``.
+
+    Raises
+    ------
+    DataError
+        If neither directory has the file; the message names both paths.
+    """
+    candidates = [os.path.join(directory, name) for directory in asset_dirs()]
+    for path in candidates:
+        if os.path.isfile(path):
+            return path
+    raise DataError(f"bundled file {name!r} is missing; expected {' or '.join(candidates)}; install qatviz again")
+
+
+def _no_regression(spec: str) -> str:
+    formats = ", ".join(kind.name for kind in FILE_FORMATS if kind.supports_regression)
     return (
-        f"{spec}: has classes, and no numbers to predict: expected the task {CLASSIFICATION!r}, or one of "
-        f"{', '.join(kind.name for kind in FILE_FORMATS if kind.takes_task)}"
+        f"{spec}: the task is 'regression', but the data has classes; expected the task {CLASSIFICATION!r}, or data in "
+        f"one of the formats {formats}"
     )
 
 
-def _not_found(spec):
+def _not_found(spec: str) -> str:
     names = [named.name for named in NAMED_DATA]
     close = difflib.get_close_matches(spec, names, n=1)
     hint = f" Did you mean {close[0]}?" if close else ""

@@ -1,69 +1,71 @@
-"""A fixed split of examples into a training and a test part: stratified by class, or at random where there are none."""
+"""Reproducible split of examples into training and test part: stratified by class, or at random for regression."""
+
+from typing import Any, List, Tuple
 
 import numpy as np
 
 from qatviz.errors import DataError, SettingError
 
-# Keeps the random stream of the split apart from that of the minibatches under the same seed ("spli" in ASCII).
+# Separates the random stream of the split from that of the minibatches with the same seed ("spli" in ASCII).
 _STREAM = 0x73706C69
 
 
-def seed_words(seed):
+def seed_words(seed: Any) -> List[int]:
     """Return a non-negative seed as a list of 32-bit words, least significant first.
 
-    This is the form that ``np.random.RandomState`` takes for seeds of any size. Its streams are frozen by NumPy's
-    compatibility policy and do not depend on the platform.
+    ``np.random.RandomState`` accepts this form for seeds of any size. NumPy guarantees that its streams do not depend
+    on the version or the platform.
 
     Raises
     ------
     SettingError
-        If the seed is no integer or is negative.
+        If the seed is not an integer or negative.
     """
     if isinstance(seed, bool) or not isinstance(seed, (int, np.integer)) or seed < 0:
-        raise SettingError(f"seed is {seed!r}: expected an integer of at least 0")
-    seed = int(seed)
-    words = [seed & 0xFFFFFFFF]
-    while seed >> 32:
-        seed >>= 32
-        words.append(seed & 0xFFFFFFFF)
+        raise SettingError(f"seed is {seed!r}; expected an integer of at least 0")
+    rest = int(seed)
+    words = [rest & 0xFFFFFFFF]
+    while rest >> 32:
+        rest >>= 32
+        words.append(rest & 0xFFFFFFFF)
     return words
 
 
-def stratified_split(labels, test_fraction, seed=0):
-    """Split examples so that every class has about the same share in both parts.
+def stratified_split(labels: Any, test_fraction: float, seed: int = 0) -> Tuple[np.ndarray, np.ndarray]:
+    """Split examples so that each class has about the same fraction in both parts.
 
-    The test part has ``round(test_fraction * N)`` examples where the classes allow it. Its size in each class is
-    ``test_fraction * n_class`` rounded by the method of largest remainders, held within 1 and ``n_class - 1`` for every
-    class of two or more examples; a class of one example stays in the training part.
+    The test part has ``round(test_fraction * N)`` examples if the classes allow it. Its number of examples per class is
+    ``test_fraction * n_class``, rounded by the method of largest remainders and limited to 1 to ``n_class - 1`` for
+    classes of two or more examples. A class of one example stays in the training part.
 
     Parameters
     ----------
     labels : ndarray of int, shape [N]
         Class indices.
     test_fraction : float
-        Share of the test part, above 0 and below 1.
+        Fraction of the test part, above 0 and below 1.
     seed : int
-        The split is a pure function of (labels, test_fraction, seed), on every platform.
+        The split is a pure function of (labels, test_fraction, seed) on all platforms.
 
     Returns
     -------
     train, test : ndarray of int64
-        Indices into `labels`, ascending, disjoint, together all of them; neither is empty.
+        Ascending indices into `labels`: two disjoint, non-empty sets that together have all of them.
 
     Raises
     ------
     SettingError
         If `test_fraction` or `seed` is out of range.
     DataError
-        If no class has two examples, so that nothing can be held out.
+        If no class has two examples.
     """
     _check_fraction(test_fraction)
     labels = np.asarray(labels)
     classes, counts = np.unique(labels, return_counts=True)
     if counts.size == 0 or counts.max() < 2:
         raise DataError(
-            f"nothing can be held out of {labels.size} examples in {classes.size} classes: at least one class "
-            "needs two examples"
+            f"found {labels.size} examples in {classes.size} classes; expected a class with two examples, one of which "
+            "can be held out"
         )
     held_out = _held_out_counts(counts, float(test_fraction))
     random = np.random.RandomState([_STREAM, *seed_words(seed)])
@@ -74,10 +76,10 @@ def stratified_split(labels, test_fraction, seed=0):
     return np.flatnonzero(~is_test), np.flatnonzero(is_test)
 
 
-def random_split(n_examples, test_fraction, seed=0):
-    """Split examples at random, whatever they are.
+def random_split(n_examples: int, test_fraction: float, seed: int = 0) -> Tuple[np.ndarray, np.ndarray]:
+    """Split examples at random.
 
-    The test part has ``round(test_fraction * N)`` examples, held within 1 and ``N - 1``.
+    The test part has ``round(test_fraction * N)`` examples, limited to 1 to ``N - 1``.
 
     Parameters
     ----------
@@ -88,7 +90,7 @@ def random_split(n_examples, test_fraction, seed=0):
     Returns
     -------
     train, test : ndarray of int64
-        Indices, ascending, disjoint, together all of them; neither is empty.
+        Ascending indices: two disjoint, non-empty sets that together have all of them.
 
     Raises
     ------
@@ -99,25 +101,25 @@ def random_split(n_examples, test_fraction, seed=0):
     """
     _check_fraction(test_fraction)
     if n_examples < 2:
-        raise DataError(f"nothing can be held out of {n_examples} examples: at least two are needed")
+        raise DataError(f"found {n_examples} examples; expected at least two, one of which can be held out")
     n_test = int(min(max(np.floor(float(test_fraction) * n_examples + 0.5), 1), n_examples - 1))
     order = np.random.RandomState([_STREAM, *seed_words(seed)]).permutation(n_examples)
     return np.sort(order[n_test:]), np.sort(order[:n_test])
 
 
-def _check_fraction(test_fraction):
+def _check_fraction(test_fraction: float) -> None:
     if not 0.0 < float(test_fraction) < 1.0:
-        raise SettingError(f"the held-out fraction is {test_fraction!r}: expected a number above 0 and below 1")
+        raise SettingError(f"held-out fraction is {test_fraction!r}; expected a number above 0 and below 1")
 
 
-def _held_out_counts(counts, fraction):
-    """Return how many examples of each class are held out, by largest remainders within the bounds."""
+def _held_out_counts(counts: np.ndarray, fraction: float) -> np.ndarray:
+    """Return the number of held-out examples per class, by largest remainders within the bounds."""
     exact = counts * fraction
     lowest = np.minimum(counts - 1, 1)
     highest = counts - 1
     result = np.clip(np.floor(exact).astype(np.int64), lowest, highest)
     missing = int(np.floor(fraction * counts.sum() + 0.5)) - int(result.sum())
-    # A stable sort, so that equal remainders go to the lower class on every platform.
+    # The sort is stable so that of equal remainders, the lower class comes first on all platforms.
     for index in np.argsort(result - exact, kind="stable")[: max(missing, 0)]:
         result[index] = min(result[index] + 1, highest[index])
     return result

@@ -1,26 +1,28 @@
-"""What is to be learned: whether labels are classes or numbers to predict, and the final form of both."""
+"""Labels: class indices or regression targets, and their conversion to the form that `Dataset` requires."""
+
+from typing import Any, Optional, Tuple
 
 import numpy as np
 
-from qatviz.data.checks import as_float32
+from qatviz.data.checks import convert_to_float32
 from qatviz.errors import DataError
 from qatviz.metric import CLASSIFICATION, REGRESSION
 
-# A label such as 5,000,000 is a mistake (an identifier, a pixel), not a class: it would size the last layer.
+# The largest label determines the size of the last layer; 5,000,000 is a mistake (an identifier, a pixel).
 MAX_CLASSES = 10000
-_OR_REGRESSION = " for classes; for numbers to predict, give the task: regression"
-#: Rows of shares add up to 1 to within so much, as float32 or printed with few decimals.
+_REGRESSION_HINT = "; for regression targets, set the task to regression"
+#: Tolerance for sums of probabilities in float32 or printed with few decimals.
 _SUM_TOLERANCE = 1e-3
 
-TASK_HELP = "labels of whole numbers or one-hot rows are classes, other floating-point numbers are to be predicted"
+TASK_HELP = "whole-number labels and one-hot rows are classes, other floating-point numbers are regression targets"
 
 
-def task_of(array):
-    """Tell from labels what there is to learn.
+def infer_task(array: Any) -> str:
+    """Infer the task from labels.
 
-    Floating-point numbers, [N] or [N, outputs], of which some are not whole are numbers to predict. All else are
-    classes, or a mistake in them: integers, numbers that are whole, one-hot rows, and rows of shares that add up to 1
-    (which would be distributions over classes, and are not supported).
+    Floating-point labels of shape [N] or [N, outputs], not all of them whole numbers, are regression targets. All other
+    labels are classes, or an error in them: integers, whole numbers, one-hot rows, and rows of probabilities, which sum
+    to 1 (soft labels, which are not supported).
 
     Returns
     -------
@@ -39,17 +41,17 @@ def task_of(array):
     return REGRESSION
 
 
-def as_targets(array, n_examples, where):
-    """Return numbers to predict in the form that `Dataset` holds.
+def convert_targets(array: Any, n_examples: int, where: str) -> np.ndarray:
+    """Convert regression targets to the form that `Dataset` requires.
 
     Parameters
     ----------
     array : ndarray
-        [N] or [N, outputs] of any numeric type.
+        Shape [N] or [N, outputs], any numeric type.
     n_examples : int
-        How many there must be.
+        Expected length N.
     where : str
-        File and key, for messages.
+        Name in messages: file and key.
 
     Returns
     -------
@@ -58,44 +60,42 @@ def as_targets(array, n_examples, where):
     Raises
     ------
     DataError
-        If shape, dtype or values do not fit.
+        If shape, dtype or values are not allowed.
     """
-    array = _one_an_example(
+    array = _checked_array(
         array,
         n_examples,
         where,
         "row",
-        "numbers to predict",
-        f"[N] or [N, outputs] with 1 to {MAX_CLASSES} numbers to predict",
+        "numbers",
+        f"[N] or [N, outputs] with 1 to {MAX_CLASSES} regression targets",
         MAX_CLASSES,
     )
-    return as_float32(array.reshape(n_examples, -1), where)
+    return convert_to_float32(array.reshape(n_examples, -1), where)
 
 
-def as_labels(array, n_examples, where):
-    """Return labels as class indices.
+def convert_labels(array: Any, n_examples: int, where: str) -> Tuple[np.ndarray, Optional[int]]:
+    """Convert labels to class indices.
 
     Parameters
     ----------
     array : ndarray
-        [N] or [N, 1] whole numbers of any numeric type, or one-hot rows [N, classes].
-    n_examples : int
-        How many there must be.
-    where : str
-        File and key, for messages.
+        Whole numbers of any numeric type, shape [N] or [N, 1], or one-hot rows [N, classes].
+    n_examples, where
+        See `convert_targets`.
 
     Returns
     -------
     labels : ndarray of int32, shape [N]
     num_classes : int or None
-        The width of one-hot rows, None for class indices.
+        Number of columns of one-hot rows; None for class indices.
 
     Raises
     ------
     DataError
-        If shape, dtype or range do not fit.
+        If shape, dtype or values are not allowed.
     """
-    array = _one_an_example(
+    array = _checked_array(
         array,
         n_examples,
         where,
@@ -109,7 +109,7 @@ def as_labels(array, n_examples, where):
         num_classes = array.shape[1]
         array = array.argmax(axis=1)
     array = array.reshape(-1)
-    # A comparison with NaN is false (and warns, in some versions of NumPy), so that it is refused as well.
+    # Comparisons with NaN are false, so that NaN is refused; some versions of NumPy warn.
     with np.errstate(invalid="ignore"):
         wrong = ~((array >= 0) & (array < MAX_CLASSES))
         if array.dtype.kind == "f":
@@ -117,32 +117,38 @@ def as_labels(array, n_examples, where):
     if wrong.any():
         place = int(np.flatnonzero(wrong)[0])
         raise DataError(
-            f"{where}: found label {array[place].item()!r} in example {place}: expected whole numbers from 0 "
-            f"to {MAX_CLASSES - 1}{_OR_REGRESSION}"
+            f"{where}: found label {array[place].item()!r} in example {place}; expected class indices from 0 to "
+            f"{MAX_CLASSES - 1}{_REGRESSION_HINT}"
         )
     return array.astype(np.int32), num_classes
 
 
-def _check_one_hot(array, where):
+def _check_one_hot(array: np.ndarray, where: str) -> None:
     if array.shape[1] > MAX_CLASSES:
-        raise DataError(f"{where}: found {array.shape[1]} columns: expected at most {MAX_CLASSES} classes")
+        raise DataError(f"{where}: found {array.shape[1]} columns; expected at most {MAX_CLASSES} classes")
     right = ((array == 0) | (array == 1)).all(axis=1) & (np.count_nonzero(array, axis=1) == 1)
     if not right.all():
         place = int(np.flatnonzero(~right)[0])
         raise DataError(
-            f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}: expected "
-            "one-hot rows (a single 1, else 0), or shape [N] for "
-            f"class indices{_OR_REGRESSION[len(' for classes') :]}"
+            f"{where}: found row {np.array2string(array[place], threshold=8)} in example {place}; expected one-hot "
+            f"rows (a single 1, else 0), or class indices of shape [N]{_REGRESSION_HINT}"
         )
 
 
-def _one_an_example(array, n_examples, where, one, values, shape, most=None):
-    """Return `array`, [N] or [N, 1 to `most`] of a numeric type; raise `DataError` if it is not that."""
+def _checked_array(
+    array: Any, n_examples: int, where: str, item: str, values: str, shape: str, max_columns: Optional[int] = None
+) -> np.ndarray:
+    """Return an array of shape [N] or [N, 1 to `max_columns`] and numeric dtype; raise a `DataError` for any other.
+
+    `item` (the label of an example), `values` (allowed dtypes) and `shape` (allowed shapes) describe it in messages.
+    """
     array = np.asarray(array)
     if array.dtype.kind not in "iufb":
-        raise DataError(f"{where}: found dtype {array.dtype}: expected {values}")
-    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= (most or array.shape[1])):
-        raise DataError(f"{where}: found shape {list(array.shape)}: expected {shape}")
+        raise DataError(f"{where}: found dtype {array.dtype}; expected {values}")
+    if array.ndim not in (1, 2) or (array.ndim == 2 and not 1 <= array.shape[1] <= (max_columns or array.shape[1])):
+        raise DataError(f"{where}: found shape {list(array.shape)}; expected {shape}")
     if len(array) != n_examples:
-        raise DataError(f"{where}: found {len(array)} {one}s for {n_examples} examples: expected one {one} an example")
+        raise DataError(
+            f"{where}: found {len(array)} {item}s for {n_examples} examples; expected one {item} per example"
+        )
     return array

@@ -9,8 +9,8 @@ from hypothesis import strategies as st
 from hypothesis.extra import numpy as hnp
 
 from qatviz.data import Dataset, from_arrays
-from qatviz.data.checks import as_examples, read_exactly
-from qatviz.data.targets import as_labels
+from qatviz.data.checks import convert_examples, read_exactly
+from qatviz.data.targets import convert_labels
 from qatviz.errors import DataError
 
 X = np.arange(4 * 3 * 2, dtype=np.uint8).reshape(4, 3, 2, 1)
@@ -88,7 +88,7 @@ def test_labels_of_every_form_become_class_indices(labels):
 @settings(max_examples=100, deadline=None)
 def test_one_hot_rows_are_the_indices_they_stand_for(labels, extra):
     width = max(labels.max() + 1 + extra, 2)
-    indices, n_classes = as_labels(np.eye(width)[labels], labels.size, "file")
+    indices, n_classes = convert_labels(np.eye(width)[labels], labels.size, "file")
     np.testing.assert_array_equal(indices, labels)
     assert n_classes == width
 
@@ -112,16 +112,16 @@ def test_without_a_test_part_one_is_held_out_with_its_labels():
 @pytest.mark.parametrize(
     "x, message",
     [
-        (X.reshape(-1), r"x_train: found shape \[24\]: expected \[N, height"),
+        (X.reshape(-1), r"x_train: found shape \[24\]; expected \[N, height"),
         (X[np.newaxis], r"found shape \[1, 4, 3, 2, 1\]"),
         (X[:0], r"found shape \[0, 3, 2, 1\], which is empty"),
         (X[:, :0], r"found shape \[4, 0, 2, 1\], which is empty"),
-        (X.astype(np.int32) - 1, "found int32 values from -1 to 22: expected integers to be pixels"),
+        (X.astype(np.int32) - 1, "found int32 values from -1 to 22; expected integers from 0 to 255"),
         (X.astype(np.uint16) + 250, "found uint16 values from 250 to 273"),
         (X.astype(np.complex64), "found dtype complex64"),
         (X.astype("U3"), "found dtype <U3"),
         (X.astype(object), "found dtype object"),
-        (np.where(X == 13, np.nan, 1.0), "found nan in example 2: expected finite"),
+        (np.where(X == 13, np.nan, 1.0), "found nan in example 2; expected finite"),
         (np.where(X == 23, -np.inf, 1.0), "found -inf in example 3"),
         (np.where(X == 0, 1e300, 1.0), r"found 1e\+300 in example 0"),
     ],
@@ -144,11 +144,11 @@ def test_examples_that_do_not_fit_are_refused(x, message):
         (np.zeros((4, 0)), r"found shape \[4, 0\]"),
         (np.array(["a", "b", "a", "b"]), "found dtype <U1"),
         (np.array([0, 1, None, 1]), "found dtype object"),
-        (np.array([0, -1, 0, 1]), "found label -1 in example 1: expected whole numbers from 0"),
+        (np.array([0, -1, 0, 1]), "found label -1 in example 1; expected class indices from 0 to"),
         (np.array([0, 1, 0, 10000]), "found label 10000 in example 3"),
         (np.array([0, 1, np.nan, 1]), "found label nan in example 2"),
         (np.array([np.inf, 1, 0, 1]), "found label inf in example 0"),
-        (np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), r"found row \[1 1\] in example 1: expected one-hot"),
+        (np.array([[1, 0], [1, 1], [0, 1], [0, 1]]), r"found row \[1 1\] in example 1; expected one-hot"),
         (np.array([[1, 0], [0, 0], [0, 1], [0, 1]]), r"found row \[0 0\] in example 1"),
         (np.array([[1, 0], [0.3, 0.7], [0, 1], [0, 1]]), r"found row \[0.3 0.7\] in example 1"),
         (np.array([[1, 0], [np.nan, 1], [0, 1], [0, 1]]), r"found row \[nan  ?1.\] in example 1"),
@@ -166,19 +166,22 @@ def test_labels_that_do_not_fit_are_refused(y, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"y": np.zeros(4, int)}, "y_train: found the single class 0: expected at least two"),
+        ({"y": np.zeros(4, int)}, "y_train: found the single class 0; expected at least two"),
         ({"y": np.full(4, 3)}, "y_train: found the single class 3"),
-        ({"class_names": ["a"]}, "y_train: found label 1 in example 1: expected 0 to 0"),
+        ({"class_names": ["a"]}, "y_train: found label 1 in example 1; expected 0 to 0"),
         ({"class_names": ["a", "a"]}, "found class names .* with a duplicate"),
         ({"class_names": ["a", "b", "c"], "y": np.eye(2)[Y]}, "found 3 class names for one-hot labels of 2 classes"),
-        ({"test": (X, [0, 1, 2, 1])}, "y_test: found label 2 in example 2: expected 0 to 1"),
-        ({"test": (X, np.eye(3)[Y])}, "y_test: found one-hot rows of 3 classes: expected 2 as in file.npz: y_train"),
+        ({"test": (X, [0, 1, 2, 1])}, "y_test: found label 2 in example 2; expected 0 to 1"),
+        (
+            {"test": (X, np.eye(3)[Y])},
+            "y_test: found one-hot rows of 3 classes; expected 2 classes as in file.npz: y_train",
+        ),
         (
             {"test": (X[:, :2], Y)},
-            r"x_test: found uint8 examples of shape \[2, 2, 1\]: expected uint8 of shape \[3, 2",
+            r"x_test: found uint8 examples of shape \[2, 2, 1\]; expected uint8 of shape \[3, 2",
         ),
         ({"test": (X / 255, Y)}, "x_test: found float32 examples .* expected uint8"),
-        ({"y": [0, 1, 2, 3]}, "y_train: nothing can be held out of 4 examples in 4 classes"),
+        ({"y": [0, 1, 2, 3]}, "y_train: found 4 examples in 4 classes; expected a class with two examples"),
     ],
 )
 def test_parts_that_do_not_fit_together_are_refused(changes, message):
@@ -204,9 +207,9 @@ def test_a_data_set_is_frozen_and_read_only_but_the_callers_array_is_not():
         ({"x_train": X.astype(np.float64)}, "x_train is float64"),
         ({"x_test": X[..., 0]}, r"x_test is uint8 of shape \(4, 3, 2\)"),
         ({"y_train": Y.astype(np.int64)}, "y_train is int64"),
-        ({"y_test": Y[:3]}, r"y_test is int32 of shape \(3,\): expected int32 of shape \[4\]"),
+        ({"y_test": Y[:3]}, r"y_test is int32 of shape \(3,\); expected int32 of shape \[4\]"),
         ({"x_test": X[:0], "y_test": Y[:0]}, "y_test is int32 .* not empty"),
-        ({"class_names": ("a",)}, "y_train has labels from 0 to 1: expected 0 to 0"),
+        ({"class_names": ("a",)}, "y_train has labels from 0 to 1; expected 0 to 0"),
         ({"y_train": Y - 1}, "y_train has labels from -1 to 0"),
         ({"x_test": X[:, :2]}, r"x_train has uint8 \(4, 3, 2, 1\) but x_test uint8 \(4, 2, 2, 1\)"),
         ({"x_test": X.astype(np.float32)}, "x_train has uint8 .* but x_test float32"),
@@ -257,14 +260,14 @@ def test_a_header_that_promises_much_makes_nothing_allocate_it():
             return next(self.parts, b"")
 
     stream = Stream()
-    with pytest.raises(DataError, match=r"file: the array ends after 10 bytes: its header promises 100,000,000"):
+    with pytest.raises(DataError, match=r"file: the array ends after 10 bytes; expected 100,000,000"):
         read_exactly(stream, (10**8,), np.dtype(np.uint8), "file", "the array")
     assert stream.largest <= 2**20
 
 
 def test_holding_out_a_part_needs_memory_for_the_copy(monkeypatch):
     monkeypatch.setattr("qatviz.data.checks._available_bytes", lambda: X.nbytes - 1)
-    with pytest.raises(DataError, match="file.npz: y_train: holding out a part of the examples would take 24 bytes"):
+    with pytest.raises(DataError, match="file.npz: y_train: holding out a part of the examples needs 24 bytes"):
         build()
     assert len(build(test=(X, Y)).x_train) == 4
 
@@ -278,7 +281,7 @@ def test_holding_out_a_part_needs_memory_for_the_copy(monkeypatch):
 @settings(max_examples=200, deadline=None)
 def test_any_array_is_converted_or_refused(array):
     try:
-        examples = as_examples(array, "file")
+        examples = convert_examples(array, "file")
     except DataError:
         return
     assert examples.dtype in (np.uint8, np.float32) and examples.ndim in (2, 4) and examples.size

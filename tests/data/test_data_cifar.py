@@ -125,13 +125,13 @@ def test_crafted_pickles_are_refused_without_effect(content):
 @pytest.mark.parametrize(
     "change, message",
     [
-        ({"data": None}, r"data_batch_2: data: found NoneType: expected uint8 of shape \[N, 3072\]"),
-        ({"data": np.zeros((4, 3071), np.uint8)}, r"data: found \[4, 3071\]: expected uint8"),
-        ({"data": np.zeros((4, 3072), np.float32)}, "found a pickled array of dtype .*f4.*: expected uint8"),
-        ({"labels": [1, 2, 3]}, "labels: found a list of 3: expected a list of 4 integers"),
+        ({"data": None}, r"data_batch_2: data: found NoneType; expected uint8 of shape \[N, 3072\]"),
+        ({"data": np.zeros((4, 3071), np.uint8)}, r"data: found shape \[4, 3071\]; expected uint8"),
+        ({"data": np.zeros((4, 3072), np.float32)}, "found a pickled array of dtype .*f4.*; expected uint8"),
+        ({"labels": [1, 2, 3]}, "labels: found a list of 3 values; expected a list of 4 integers"),
         ({"labels": (1, 2, 3, 4)}, "labels: found tuple"),
-        ({"labels": [1, 2, 3, "4"]}, "labels: found a list of 4: expected a list of 4 integers"),
-        ({"labels": [1, 2, 3, 10]}, "y_train: found label 10 in example 7: expected 0 to 9"),
+        ({"labels": [1, 2, 3, "4"]}, "labels: found a list of 4 values; expected a list of 4 integers"),
+        ({"labels": [1, 2, 3, 10]}, "y_train: found label 10 in example 7; expected 0 to 9"),
     ],
 )
 def test_batches_of_another_content_are_refused(files, photographs, change, message):
@@ -146,7 +146,7 @@ def test_batches_of_another_content_are_refused(files, photographs, change, mess
 def test_a_missing_batch_is_named(files, photographs):
     directory = files.cifar(*photographs)
     files.path("cifar-10-batches-py/data_batch_4").unlink()
-    with pytest.raises(DataError, match="cifar-10-batches-py: data_batch_4 is missing: expected data_batch_1"):
+    with pytest.raises(DataError, match="cifar-10-batches-py: data_batch_4 is missing; expected data_batch_1"):
         load(directory)
 
 
@@ -163,7 +163,7 @@ def test_damaged_archives_are_refused(files, photographs):
 def test_an_oversized_batch_is_refused(files, photographs, monkeypatch):
     directory = files.cifar(*photographs)
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 1000)
-    with pytest.raises(DataError, match="data_batch_1: its contents would take .* at most 1,000"):
+    with pytest.raises(DataError, match="data_batch_1: loading it needs .* available: 1,000"):
         load(directory)
 
 

@@ -35,10 +35,10 @@ def test_the_mean_of_many_rows(monkeypatch):
 @pytest.mark.parametrize(
     "x, note",
     [
-        (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed as they are"),
+        (np.linspace(0, 255, 40).reshape(20, 2), "floating-point values reach 255 and are fed unchanged"),
         (np.arange(40).reshape(20, 2) % 2, "integer values reach only 1 of 255"),
-        (np.ones((20, 2)), "all training examples are the same"),
-        (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "read as 3 pixels high with 8 channels"),
+        (np.ones((20, 2)), "all training examples are identical"),
+        (np.linspace(0, 1, 20 * 3 * 8 * 8).reshape(20, 3, 8, 8), "images are 3 pixels high with 8 channels"),
         (np.linspace(-3, 3, 40).reshape(20, 2), None),
         (np.linspace(0, 1, 40).reshape(20, 2), None),
     ],
@@ -52,8 +52,8 @@ def test_classes_without_examples_are_noted(digits):
     x, y = digits
     dataset = from_arrays("n", "s", (x, y), (x[y == 0], y[y == 0]), class_names=list("abcdefghijkl"))
     assert describe(dataset)["notes"][:2] == [
-        "no train examples of 8 of 12 classes: e, f, g, h, i ...",
-        "no test examples of 11 of 12 classes: b, c, d, e, f ...",
+        "no train examples for 8 of 12 classes: e, f, g, h, i ...",
+        "no test examples for 11 of 12 classes: b, c, d, e, f ...",
     ]
 
 
@@ -74,7 +74,7 @@ def test_the_text_has_every_class_and_note(digits):
     assert lines[1] == "examples   6x5x1 uint8, fed to the network as x / 255"
     assert lines[-1].split() == ["four!", "10", "10"] and len({len(line) for line in lines[-5:]}) == 1
     noted = format_description(describe(from_arrays("n", "s", (np.ones((20, 2)), np.arange(20) % 2))))
-    assert noted.split("\n")[-1] == "note: all training examples are the same"
+    assert noted.split("\n")[-1] == "note: all training examples are identical"
 
 
 def test_what_can_be_loaded_is_listed_for_help_texts():
@@ -96,7 +96,7 @@ def test_a_path_of_no_known_kind_lists_the_kinds(files, tmp_path):
     files.path("table.csv").write_text("1,2,3")
     files.path("empty/x").write_text("")
     for path in ("table.csv", "empty"):
-        with pytest.raises(DataError, match=path + ": is none of the kinds .*npz .*cifar10 .*idx .*folder"):
+        with pytest.raises(DataError, match=path + ": unknown format; expected one of: npz .*cifar10 .*idx .*folder"):
             load(str(tmp_path / path))
 
 

@@ -97,14 +97,18 @@ def test_the_first_two_images_of_different_size_are_named(files, digits):
     files.image("folder/2/wide.png", np.zeros((6, 9), np.uint8))
     with pytest.raises(DataError) as caught:
         load(path)
-    assert caught.match(r"wide.png is 9x6 pixels, but .*00\d\d.png is 5x6: expected all images to have the same size")
+    assert caught.match(r"wide.png has 9x6 pixels, but .*00\d\d.png has 5x6; expected images of the same size")
 
 
 @pytest.mark.parametrize(
     "array, mode, message",
     [
-        (np.zeros((6, 5), np.uint16), None, "found an image of Pillow's mode 'I.*': expected grey or RGB with 8 bits"),
-        (np.zeros((6, 5, 4), np.uint8), None, "found transparent pixels: expected an opaque image"),
+        (
+            np.zeros((6, 5), np.uint16),
+            None,
+            "found an image with Pillow's mode 'I.*'; expected grey or RGB with 8 bits",
+        ),
+        (np.zeros((6, 5, 4), np.uint8), None, "found transparent pixels; expected an opaque image"),
         (np.zeros((6, 5, 2), np.uint8), "LA", "found transparent pixels"),
     ],
 )
@@ -147,17 +151,17 @@ def test_an_image_that_claims_to_be_huge_is_refused(files, monkeypatch):
         load(path)
     monkeypatch.undo()
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 6000)
-    with pytest.raises(DataError, match="4 images of 40x40 would take 6,400 bytes of memory: at most 6,000"):
+    with pytest.raises(DataError, match="4 images of 40x40 pixels needs 6,400 bytes of memory; available: 6,000"):
         load(path)
 
 
 def test_empty_and_single_folders_are_refused(files, digits):
     x, y = digits
-    with pytest.raises(DataError, match=r"found 1 folders \(only\): expected at least two, one a class"):
+    with pytest.raises(DataError, match=r"found 1 folders \(only\); expected at least two, one per class"):
         load(files.folder(x, ["only"] * 40, "single"))
     path = files.folder(x, y, "empty")
     files.path("empty/4/notes.txt").write_text("text")
-    with pytest.raises(DataError, match="4: found no images: expected files with one of the endings .png"):
+    with pytest.raises(DataError, match="4: found no images; expected files with the extensions .png"):
         load(path)
 
 
@@ -165,16 +169,16 @@ def test_test_classes_must_be_among_those_for_training(files, digits):
     x, y = digits
     files.folder(x, y, "folder/train")
     files.folder(x[:3], ["0", "1", "9"], "folder/test")
-    with pytest.raises(DataError, match="test: found the class '9': expected 0, 1, 2, 3, the folders for training"):
+    with pytest.raises(DataError, match="test: found the class '9'; expected 0, 1, 2, 3, the classes for training"):
         load(str(files.directory / "folder"))
     files.folder(x, y, "other/train")
     files.path("other/test/note").write_text("no folders here")
-    with pytest.raises(DataError, match="test: found no class folders: expected at least one of 0, 1, 2, 3"):
+    with pytest.raises(DataError, match="test: found no class folders; expected at least one of 0, 1, 2, 3"):
         load(str(files.directory / "other"))
 
 
 def test_without_pillow_the_message_says_so(files, digits, monkeypatch):
     path = files.folder(*digits)
     monkeypatch.setitem(sys.modules, "PIL", None)
-    with pytest.raises(DataError, match="needs Pillow, which is not installed: pip install Pillow"):
+    with pytest.raises(DataError, match="require Pillow, which is not installed: pip install Pillow"):
         load(path)

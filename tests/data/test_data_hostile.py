@@ -189,12 +189,12 @@ def test_gzip_that_unpacks_to_more_than_its_header_says_is_refused_at_once(files
         content = stream.read()
     with open(path, "wb") as stream:
         stream.write(gzip.compress(content + bytes(2**26)))
-    with pytest.raises(DataError, match="more bytes than its header tells"):
+    with pytest.raises(DataError, match="more bytes than its header declares"):
         load(path)
 
 
 def test_a_tar_archive_that_never_ends_is_refused(tmp_path, monkeypatch):
-    monkeypatch.setattr("qatviz.data.cifar.LARGEST_ARCHIVE", 2**22)
+    monkeypatch.setattr("qatviz.data.cifar.MAX_ARCHIVE_BYTES", 2**22)
     path = str(tmp_path / "cifar-10-python.tar.gz")
     for place in ("before", "after"):
         with gzip.open(path, "wb", compresslevel=1) as stream:

@@ -78,22 +78,24 @@ def test_colour_images_have_four_axes(files, digits):
 
 def test_missing_labels_are_named(files, digits):
     path = files.idx("train-images-idx3-ubyte.gz", digits[0], zipped=True)
-    with pytest.raises(DataError, match="no labels for these images: expected train-labels-idx1-ubyte.gz beside it"):
+    with pytest.raises(DataError, match="labels not found; expected train-labels-idx1-ubyte.gz in the same directory"):
         load(path)
 
 
 def test_labels_or_other_names_in_place_of_images_are_refused(files, digits):
     files.idx_set(*digits)
-    with pytest.raises(DataError, match="name does not tell where the labels are: expected an images file such as"):
+    with pytest.raises(
+        DataError, match="not the name of an images file, from which that of the labels follows; expected train"
+    ):
         load(str(files.path("set/train-labels-idx1-ubyte")))
-    with pytest.raises(DataError, match="name does not tell where the labels are"):
+    with pytest.raises(DataError, match="not the name of an images file"):
         load(files.idx("digits.bin", digits[0]))
 
 
 def test_several_sets_in_one_directory_are_refused(files, digits):
     files.idx_set(*digits, prefix="a-train")
     path = files.idx_set(*digits, prefix="b-train")
-    with pytest.raises(DataError, match=r"found 2 files of training images \(a-train-.*, b-train-.*\): expected one"):
+    with pytest.raises(DataError, match=r"found 2 files of training images \(a-train-.*, b-train-.*\); expected one"):
         load(str(files.directory / "set"))
     assert load(path).num_classes == 4
 
@@ -116,16 +118,16 @@ def header(*sizes, code=8, axes=None):
 @pytest.mark.parametrize(
     "content, message",
     [
-        (b"", "found b'' at its start: expected an IDX magic number"),
+        (b"", "found b'' at its start; expected an IDX magic number"),
         (b"\0\0\x08", "expected an IDX magic number"),
         (b"\1\0\x08\x01", "expected an IDX magic number"),
         (header(1, code=7) + b"1", "expected an IDX magic number"),
         (header(), "expected an IDX magic number"),
         (header(1, 1, 1, 1, 1) + b"1", "expected an IDX magic number"),
-        (header(2, axes=2), "the header ends after 4 bytes: its header promises 8"),
-        (header(2, 3) + b"12345", "the array ends after 5 bytes: its header promises 6"),
-        (header(2, 3) + b"1234567", "found more bytes than its header tells"),
-        (header(*[2**32 - 1] * 4) + b"1", "the array would take .* bytes of memory"),
+        (header(2, axes=2), "the header ends after 4 bytes; expected 8"),
+        (header(2, 3) + b"12345", "the array ends after 5 bytes; expected 6"),
+        (header(2, 3) + b"1234567", "found more bytes than its header declares"),
+        (header(*[2**32 - 1] * 4) + b"1", "the array needs .* bytes of memory"),
     ],
 )
 def test_files_that_lie_are_refused(files, zipped, content, message):

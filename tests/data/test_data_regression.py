@@ -11,7 +11,7 @@ from hypothesis.extra import numpy as hnp
 
 from qatviz.data import Dataset, describe, format_description, from_arrays, load
 from qatviz.data.split import random_split
-from qatviz.data.targets import as_targets, task_of
+from qatviz.data.targets import convert_targets, infer_task
 from qatviz.errors import DataError, SettingError
 
 X = np.linspace(-1, 1, 60).reshape(20, 3)
@@ -26,7 +26,7 @@ def build(y=Y, test=None, x=X, **more):
 
 @pytest.mark.parametrize("dtype", [np.float16, np.float32, np.float64, ">f4"])
 @pytest.mark.parametrize("shape", [(20,), (20, 1), (10, 2)])
-def test_fractions_are_numbers_to_predict_and_keep_their_values(dtype, shape):
+def test_fractions_are_regression_targets_and_keep_their_values(dtype, shape):
     y = Y.astype(dtype).reshape(shape)
     dataset = build(y, (X[:5], y[:5]), X[: len(y)])
     assert dataset.task == "regression" and dataset.num_outputs == y.size // len(y)
@@ -65,24 +65,27 @@ def test_whole_numbers_and_one_hot_rows_are_classes_unless_told_otherwise(y):
     )
 )
 @settings(max_examples=200, deadline=None)
-def test_whatever_is_taken_for_numbers_to_predict_is_float_and_not_whole(y):
-    if task_of(y) == "regression":
+def test_inferred_regression_targets_are_float_and_not_whole(y):
+    if infer_task(y) == "regression":
         finite = y[np.isfinite(y)]
         assert (finite != np.round(finite)).any()
         if np.isfinite(y).all() and np.abs(y).max() < 1e38:
-            np.testing.assert_array_equal(as_targets(y, len(y), "y"), y.reshape(len(y), -1).astype(np.float32))
+            np.testing.assert_array_equal(convert_targets(y, len(y), "y"), y.reshape(len(y), -1).astype(np.float32))
 
 
 @pytest.mark.parametrize(
     "y, message",
     [
-        (np.array([[0.5, 0.5], [0.3, 0.7]] * 10), r"found row \[0.5 0.5\] in example 0: expected one-hot rows"),
-        (np.array([[1, 0], [1, 1]] * 10), r"found row \[1 1\] in example 1: .*numbers to predict, give the task"),
-        (np.arange(20) * 1e5, "found label 100000.0 in example 1: .*for numbers to predict, give the task: regression"),
-        (np.where(np.arange(20) == 3, np.nan, Y), "found nan in example 3: expected finite"),
-        (np.where(np.arange(20) == 4, 1e300, Y), r"found 1e\+300 in example 4: expected finite"),
-        (np.where(np.arange(20) == 4, -np.inf, Y), "found -inf in example 4: expected finite"),
-        (Y[:19], "found 19 rows for 20 examples: expected one row an example"),
+        (np.array([[0.5, 0.5], [0.3, 0.7]] * 10), r"found row \[0.5 0.5\] in example 0; expected one-hot rows"),
+        (np.array([[1, 0], [1, 1]] * 10), r"found row \[1 1\] in example 1; .*for regression targets, set the task"),
+        (
+            np.arange(20) * 1e5,
+            "found label 100000.0 in example 1; .*for regression targets, set the task to regression",
+        ),
+        (np.where(np.arange(20) == 3, np.nan, Y), "found nan in example 3; expected finite"),
+        (np.where(np.arange(20) == 4, 1e300, Y), r"found 1e\+300 in example 4; expected finite"),
+        (np.where(np.arange(20) == 4, -np.inf, Y), "found -inf in example 4; expected finite"),
+        (Y[:19], "found 19 rows for 20 examples; expected one row per example"),
     ],
 )
 def test_what_is_neither_is_refused(y, message):
@@ -93,16 +96,16 @@ def test_what_is_neither_is_refused(y, message):
 @pytest.mark.parametrize(
     "changes, message",
     [
-        ({"y": np.zeros((20, 2, 2)), "task": "regression"}, r"y_train: found shape \[20, 2, 2\]: expected \[N\] or"),
+        ({"y": np.zeros((20, 2, 2)), "task": "regression"}, r"y_train: found shape \[20, 2, 2\]; expected \[N\] or"),
         ({"y": np.zeros((20, 0)), "task": "regression"}, r"y_train: found shape \[20, 0\]"),
-        ({"y": np.array(["a"] * 20), "task": "regression"}, "y_train: found dtype <U1: expected numbers"),
-        ({"y": np.full(20, 0.5)}, r"y_train: found the same numbers in all examples \(\[0.5\]\)"),
+        ({"y": np.array(["a"] * 20), "task": "regression"}, "y_train: found dtype <U1; expected numbers"),
+        ({"y": np.full(20, 0.5)}, r"y_train: found the same targets in all examples \(\[0.5\]\)"),
         (
             {"test": (X, np.stack([Y, Y], axis=1))},
-            "y_test: found 2 numbers an example: expected 1 as in file.npz: y_tr",
+            r"y_test: found shape \[N, 2\]; expected \[N, 1\] as in file.npz: y_tr",
         ),
-        ({"class_names": ["a", "b"], "task": "regression"}, "found class names for numbers to predict: expected none"),
-        ({"x": X[:1], "y": Y[:1] * [[1, 2]], "task": "regression"}, "y_train: found the same numbers"),
+        ({"class_names": ["a", "b"], "task": "regression"}, "found class names for regression; expected none"),
+        ({"x": X[:1], "y": Y[:1] * [[1, 2]], "task": "regression"}, "y_train: found the same targets"),
         ({"test": (X, Y), "y": INDICES}, "y_test: found label -0.4.* in example 0"),
         ({"task": "ranking"}, "the task is 'ranking': expected classification or regression"),
     ],
@@ -113,7 +116,7 @@ def test_arrays_that_do_not_fit_are_refused(changes, message):
 
 
 def test_class_names_say_that_labels_are_classes():
-    with pytest.raises(DataError, match="y_train: found label .* in example 0: expected whole numbers"):
+    with pytest.raises(DataError, match="y_train: found label .* in example 0; expected class indices"):
         build(class_names=["a", "b"])
 
 
@@ -131,14 +134,14 @@ def test_a_random_split_is_disjoint_complete_and_of_the_size_asked_for(count, fr
 def test_a_random_split_depends_on_the_seed_and_never_changes():
     assert random_split(20, 0.25, 3)[1].tolist() == [7, 8, 14, 16, 17]
     assert len({tuple(random_split(100, 0.2, seed)[1]) for seed in range(20)}) == 20
-    with pytest.raises(DataError, match="nothing can be held out of 1 examples"):
+    with pytest.raises(DataError, match="found 1 examples; expected at least two"):
         random_split(1, 0.5)
     for fraction in (0.0, 1.0, -1.0):
         with pytest.raises(SettingError, match="held-out fraction"):
             random_split(10, fraction)
 
 
-def test_examples_stay_with_their_numbers_when_a_part_is_held_out():
+def test_examples_keep_their_targets_when_a_part_is_held_out():
     dataset = build(X[:, :2].copy(), validation_fraction=0.3)
     assert len(dataset.x_test) == 6
     for examples, targets in ((dataset.x_train, dataset.y_train), (dataset.x_test, dataset.y_test)):
@@ -161,11 +164,11 @@ def test_the_fingerprint_covers_every_number(monkeypatch):
     [
         (
             {"y_test": Y.astype(np.float32)},
-            r"y_test is float32 of shape \(20,\): expected float32 of shape \[20, outp",
+            r"y_test is float32 of shape \(20,\); expected float32 of shape \[20, outp",
         ),
         ({"y_test": INDICES.astype(np.int32)}, "y_test is int32"),
         ({"y_test": np.full((20, 1), np.nan, np.float32)}, "y_test has values that are not finite"),
-        ({"y_test": np.zeros((20, 2), np.float32)}, "y_train has 1 numbers an example but y_test 2"),
+        ({"y_test": np.zeros((20, 2), np.float32)}, "number of targets per example is 1 in y_train but 2 in y_test"),
         ({"class_names": ("a",)}, r"found class names \['a'\] for regression"),
         ({"task": "x"}, "the task is 'x'"),
     ],
@@ -226,7 +229,7 @@ def test_a_task_of_another_kind_is_refused(files, task, message):
         load(files.npz(x=X, y=Y, task=task))
 
 
-def test_idx_files_may_hold_numbers_to_predict(files, digits):
+def test_idx_files_may_have_regression_targets(files, digits):
     x, y = digits
     path = files.idx("set/train-images-idx3-ubyte", x)
     files.idx("set/train-labels-idx1-ubyte", np.linspace(0, 1, 40).astype(np.float32))
@@ -238,7 +241,9 @@ def test_idx_files_may_hold_numbers_to_predict(files, digits):
 def test_data_that_only_has_classes_says_so(files, digits):
     folder = files.folder(digits[0], digits[1])
     for source in (folder, "mnist-5k"):
-        with pytest.raises(DataError, match="has classes, and no numbers to predict: expected .*'classification'"):
+        with pytest.raises(
+            DataError, match="the task is 'regression', but the data has classes; expected .*'classification'"
+        ):
             load(source, task="regression")
     assert load(folder, task="classification").num_classes == 4
     with pytest.raises(DataError, match="the task is 'x'"):
@@ -258,8 +263,8 @@ def test_the_summary_agrees_with_numpy_and_is_json():
                 {"min": column.min(), "max": column.max(), "mean": column.mean(), "std": column.std()}
             )
     lines = format_description(summary).split("\n")
-    assert "to predict 2 numbers an example" in lines
-    start = lines.index("to predict 2 numbers an example")
+    assert "targets    2 per example" in lines
+    start = lines.index("targets    2 per example")
     assert [len(line) for line in lines[start + 1 : start + 4]] == [68] * 3
     shown = [float(cell) for cell in lines[start + 3].split()]
     assert shown[:5] == pytest.approx([1, *list(summary["targets"][1]["train"].values())], rel=1e-4)
@@ -274,11 +279,11 @@ def test_of_many_outputs_some_are_listed():
 @pytest.mark.parametrize(
     "y, note",
     [
-        (Y * 1e4, r"numbers to predict reach 1.25e\+04 in size, far from the 1"),
-        (Y * 1e-4, "numbers to predict reach 0.000125 in size"),
-        (np.stack([Y, np.full(20, 2.0)], axis=1), "the same number in all training examples for output 1"),
-        (Y + 10, r"numbers to predict of output 0 lie from 9.\d+ to 11.\d+, far from 0, which .* some 4\d are left"),
-        (np.stack([Y, -10 - Y], axis=1), "numbers to predict of output 1 lie from -11"),
+        (Y * 1e4, r"the largest absolute target is 1.25e\+04, while outputs"),
+        (Y * 1e-4, "the largest absolute target is 0.000125"),
+        (np.stack([Y, np.full(20, 2.0)], axis=1), "all training examples have the same target for output 1"),
+        (Y + 10, r"targets of output 0 are between 9.\d+ and 11.\d+, far from 0, which .* about 4\d of 256 codes"),
+        (np.stack([Y, -10 - Y], axis=1), "targets of output 1 are between -11"),
         (Y, None),
         (np.abs(Y), None),
     ],
@@ -288,7 +293,7 @@ def test_what_looks_unintended_is_noted(y, note):
     assert not notes if note is None else re.match(note, notes[0])
 
 
-def test_classes_with_few_examples_may_be_numbers():
+def test_classes_with_few_examples_may_be_targets():
     x = np.random.RandomState(0).rand(120, 3)
     notes = describe(build(np.arange(120.0) // 2, (x, np.arange(120.0) // 2), x))["notes"]
-    assert notes == ["60 classes for 120 examples: if the labels are numbers to predict, give the task: regression"]
+    assert notes == ["60 classes for 120 examples: if the labels are regression targets, set the task to regression"]

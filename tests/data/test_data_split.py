@@ -69,7 +69,7 @@ def test_fractions_out_of_range_are_refused(fraction):
 
 @pytest.mark.parametrize("labels", [[], [0], [0, 1, 2]])
 def test_nothing_can_be_held_out_of_single_examples(labels):
-    with pytest.raises(DataError, match="at least one class needs two examples"):
+    with pytest.raises(DataError, match="expected a class with two examples"):
         stratified_split(labels, 0.5)
 
 

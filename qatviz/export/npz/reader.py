@@ -6,7 +6,7 @@ from typing import Any, Dict, List, Tuple, Union
 
 import numpy as np
 
-from qatviz.data.checks import reading
+from qatviz.data.checks import wrap_read_errors
 from qatviz.data.npz import read_npz
 from qatviz.errors import DataError, ExportError, NetworkError
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
@@ -43,7 +43,9 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
     path = Path(path)
     described = path.with_suffix(".json")
     try:
-        with reading(str(described), "the description of an integer model"), open(str(described), "rb") as file:
+        with wrap_read_errors(str(described), "the description of an integer model"), open(
+            str(described), "rb"
+        ) as file:
             content = file.read(_MOST_TEXT + 1)
         if len(content) > _MOST_TEXT:
             raise ExportError(f"{described}: is larger than {_MOST_TEXT:,} bytes")
@@ -159,7 +161,7 @@ class _Reader:
 
     def _arrays(self, expected: Shapes) -> Dict[str, np.ndarray]:
         """The archive's, of the types and shapes that the description tells."""
-        with reading(self._path, "an .npz archive"), zipfile.ZipFile(self._path) as archive:
+        with wrap_read_errors(self._path, "an .npz archive"), zipfile.ZipFile(self._path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
         if set(sizes) != {name + ".npy" for name in expected}:
             odd = sorted(set(sizes) ^ {name + ".npy" for name in expected})
