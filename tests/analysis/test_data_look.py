@@ -132,4 +132,4 @@ def test_what_is_known_is_taken_over():
     data = dataset(np.zeros((10, 4, 4), np.uint8), classes_of(10, 2))
     summary = describe(data)
     look = look_at(data, (summary["train"]["min"], summary["train"]["max"]), summary["notes"])
-    assert look.values.startswith("uint8 from 0 to 0") and "all training examples are the same" in look.notes
+    assert look.values.startswith("uint8 from 0 to 0") and "all training examples are identical" in look.notes

@@ -108,7 +108,7 @@ def test_a_run_from_before_there_were_tasks_is_one_of_classes(tmp_path):
 
 def test_the_data_is_described(folder):
     text = call("data", folder / "numbers.npz").out
-    assert "to predict 2 numbers an example" in text and "class" not in text
+    assert "targets    2 per example" in text and "class" not in text
     assert call("data", folder / "numbers.npz", "--json").json["task"] == "regression"
     assert call("data", folder / "counts.npz", "--json").json["task"] == "classification"
     told = call("data", folder / "counts.npz", "--task", "regression", "--json").json
