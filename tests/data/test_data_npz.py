@@ -184,9 +184,7 @@ def test_members_that_lie_or_are_damaged_are_refused(tmp_path, content, message)
 def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2**20)
     path = archive(tmp_path / "bomb.npz", x=bytes(2**21), y=b"")
-    with pytest.raises(
-        DataError, match="bomb.npz: loading it needs 2,097,152 bytes of memory; available: 1,048,5"
-    ):
+    with pytest.raises(DataError, match="bomb.npz: loading it needs 2,097,152 bytes of memory; available: 1,048,5"):
         load(path)
 
 
