@@ -414,6 +414,7 @@ _ALL = (
         RUN_SETTINGS["learning_rate"].label,
         RUN_SETTINGS["learning_rate"].help,
         _rate_text,
+        short="LR",
         axis=_LOG,
         is_of_float=True,
     ),

@@ -178,6 +178,16 @@ class _Settings:
         return dict(asdict(self))
 
 
+#: Short phrases for the ways to find the range; ``{}`` is the percentile.
+_RANGE_PHRASES = {
+    MIN_MAX: "min–max range",
+    PERCENTILE: "{:g} % range",
+    MSE: "least-MSE range",
+    MOVING_AVERAGE: "averaged range",
+    FROZEN: "frozen range",
+}
+
+
 @dataclass(frozen=True)
 class QuantizerSettings(_Settings):
     """Settings of one quantizer; fields that do not apply to its kind of tensor keep their defaults.
@@ -288,14 +298,13 @@ class QuantizerSettings(_Settings):
 
         Settings that are off go without saying. Where ``than`` is given, only what differs from it is named.
         """
-        method = self.text("range_method", kind)
         known = (
             ("num_bits", f"{self.num_bits} bits", True),
             ("symmetric", "symmetric" if self.symmetric else "affine", True),
             ("narrow_range", "narrow range" if self.narrow_range else "full range", self.narrow_range),
             ("per_channel", "per channel" if self.per_channel else "per tensor", kind == WEIGHTS),
             ("power_of_two", "power-of-two scale" if self.power_of_two else "any scale", self.power_of_two),
-            ("range_method", f"{method[0].lower()}{method[1:]} range", True),
+            ("range_method", _RANGE_PHRASES[self.range_method].format(self.percentile), True),
         )
         if than is None:
             return [phrase for _, phrase, is_told in known if is_told]

@@ -12,6 +12,13 @@ from qatviz.presentation.scene import SMALL, Stroke
 _SWATCH, _GAP = 16, 12
 #: A name is cut to no less than this, in pixels.
 _LEAST_NAME = 40
+#: Endings of names, and what stands for them where there is little room.
+_SHORT_NAMES = (
+    (".weights", ".w"),
+    (".activations", ".a"),
+    ("weights only", "w only"),
+    ("activations only", "a only"),
+)
 
 
 class Entry(NamedTuple):
@@ -193,8 +200,8 @@ class _Fit:
 
 
 def _shortened(name: str) -> str:
-    """``conv1.weights`` is ``conv1.w`` where there is little room."""
-    for long, short in ((".weights", ".w"), (".activations", ".a")):
+    """Return a name for little room: ``conv1.w`` for ``conv1.weights``, ``w only`` for ``weights only``."""
+    for long, short in _SHORT_NAMES:
         if name.endswith(long):
             return name[: -len(long)] + short
     return name

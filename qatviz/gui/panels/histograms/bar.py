@@ -87,10 +87,10 @@ _LEGEND = (
     ),
     *((MEASURES[key].name, key, MEASURES[key].help) for key in ("clipped", "flushed")),
     (
-        "representable range",
+        "range",
         "window_edge",
-        "From the smallest to the largest value that the grid has (of a tensor quantized per channel, the widest). On "
-        "the log₂ axis, from half a quantization step on.",
+        "The representable range: from the smallest to the largest value that the grid has (of a tensor quantized per "
+        "channel, the widest). On the log₂ axis, from half a quantization step on.",
     ),
     (
         "pending",

@@ -61,7 +61,7 @@ COLUMNS = (
         "SQNR so far",
         "SQNR over the run",
         "From the first step to now; the height of the row is at least 6 dB, which is one bit.",
-        "0000000000",
+        "00000000",
         False,
     ),
     _measure("rmse_over_scale", "0.2890"),

@@ -46,9 +46,9 @@ class CodesPlot(TensorPlot):
     def dress(self) -> None:
         super().dress()
         self._inner.set_brush(self.theme.color("in_range"))
-        self._edges.set_brush(self.theme.color("clipped"))
+        self._edges.set_brush(self.theme.color("window_edge"))
         self._unused.set_brush(self.theme.color("line", 130))
-        self._zero.setPen(pg.mkPen(self.theme.color("window_edge", 170)))
+        self._zero.setPen(pg.mkPen(self.theme.color("muted", 170)))
 
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
@@ -103,7 +103,10 @@ class CodesPlot(TensorPlot):
             bars.set_bars(self.codes[chosen] - half, self.codes[chosen] + half, 0.0, tops[chosen])
 
     def _edge_codes(self) -> np.ndarray:
-        """Bool ``[codes]``: where values are clipped to. The code of 0 is none where no value is below."""
+        """Return which codes are edge codes, bool ``[codes]``: the lowest and the highest; clipped values get them.
+
+        The code of 0 is none where no value is below 0.
+        """
         edges = (self.codes == self.codes[0]) | (self.codes == self.codes[-1])
         return edges & (self.codes != self._harmless)
 

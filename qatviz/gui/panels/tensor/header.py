@@ -17,6 +17,11 @@ _COMPARED = ("sqnr_db", "clipped", "flushed", "size")
 _ARROWS = " While something is pending, an arrow leads to what it would be: ▲ better, ▼ worse."
 #: Width of a cell's text, pixels at the default font: where six have no room, there are rows of three, or of two.
 CELL_WIDTH = 128
+#: The line above the cells has room for this description, on no more than so many lines.
+_LONGEST_ABOUT = (
+    "DepthwiseConv2D · 3×3×512×1 · 4.61k weights · 8 bits · symmetric · narrow range · per channel · 99.9 % range"
+)
+_MOST_LINES = 3
 
 
 class Header(QtWidgets.QWidget):
@@ -132,8 +137,11 @@ class Header(QtWidgets.QWidget):
     def _arrange(self) -> None:
         unit = CELL_WIDTH * self.fontMetrics().averageCharWidth() / 7.0
         columns = next((count for count in (6, 3) if self.width() >= count * unit), 2)
-        # Of one height, whatever it says: the plots below are not to move.
-        self.about.setFixedHeight((1 if columns == 6 else 2) * self.about.fontMetrics().lineSpacing() + 2)
+        # The height does not depend on the text: the plots below must not move.
+        metrics = self.about.fontMetrics()
+        room = QtCore.QRect(0, 0, max(self.width() - 16, 1), 1000)
+        height = metrics.boundingRect(room, QtCore.Qt.TextWordWrap, _LONGEST_ABOUT).height()
+        self.about.setFixedHeight(min(height, _MOST_LINES * metrics.lineSpacing()) + 2)
         if columns != self._columns:
             self._columns = columns
             for place, key in enumerate(SHOWN):
