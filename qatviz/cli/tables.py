@@ -1,10 +1,11 @@
 """Tables of text that fit a terminal."""
 
+import math
 import shutil
 import textwrap
 from typing import Any, Dict, List, Optional, Sequence
 
-from qatviz.measures import MEASURES
+from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.metric import WAY_NAMES, WAYS, Metric
 from qatviz.number_format import UNKNOWN
 
@@ -15,7 +16,7 @@ _LEAST_WRAPPED = 20
 #: Headers are broken into lines of this many characters.
 _HEAD_WIDTH = 7
 #: The measures of the table of tensors.
-_MEASURES = (
+MEASURES = (
     "scale",
     "zero_point",
     "sqnr_db",
@@ -71,7 +72,7 @@ def tensor_table(tensors: Sequence[Dict[str, Any]], width: Optional[int] = None)
     """The rows of :meth:`Outcome.tensors` as a table with its legend."""
     rows = [_tensor_row(tensor) for tensor in tensors]
     width = terminal_width() if width is None else width
-    head = ("tensor", "", "bits", "grid", *map(_measure_head, _MEASURES))
+    head = ("tensor", "", "bits", "grid", *map(_measure_head, MEASURES))
     return table(head, rows, (0, 1, 3), width) + "\n" + textwrap.fill(_LEGEND, max(width, _LEAST_WRAPPED))
 
 
@@ -96,7 +97,7 @@ def _head_lines(head: Sequence[str]) -> List[List[str]]:
 
 def _measure_head(key: str) -> str:
     """Return the header of a measure in narrow lines, in lower case but for abbreviations."""
-    header = MEASURES[key].short_header
+    header = CATALOGUE[key].short_header
     header = header if header[1].isupper() else header[0].lower() + header[1:]
     return "\n".join(textwrap.wrap(header.replace("/", "/ "), _HEAD_WIDTH, break_long_words=False))
 
@@ -104,11 +105,18 @@ def _measure_head(key: str) -> str:
 def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     layer, _, kind = tensor["name"].rpartition(".")
     if not tensor["enabled"]:
-        return [layer, kind[0], "float"] + [""] * (1 + len(_MEASURES))
+        return [layer, kind[0], "float"] + [""] * (1 + len(MEASURES))
     grid = "".join(letter for letter, name in _FLAGS if tensor[name])
     # Dashes that every terminal has.
-    texts = [MEASURES[key].cell(tensor[key]).replace(UNKNOWN, "-") for key in _MEASURES]
+    texts = [CATALOGUE[key].cell(_value(tensor, key)).replace(UNKNOWN, "-") for key in MEASURES]
     return [layer, kind[0], str(tensor["num_bits"]), grid, *texts]
+
+
+def _value(tensor: Dict[str, Any], key: str) -> Optional[float]:
+    """Return a measure of a row of JSON, which has no infinity: that of an exact tensor, which has several codes."""
+    if key == "sqnr_db" and tensor[key] is None and tensor["mse"] == 0 and (tensor["used_codes"] or 0) > 1:
+        return math.inf
+    return tensor[key]
 
 
 def _line(cells: Sequence[str], sizes: Sequence[int], left: Sequence[int], gap: str) -> str:
