@@ -15,6 +15,9 @@ from qatviz.telemetry.outcome import Outcome, finite, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
 
+#: What JSON says of a checkpoint.
+_CHECKPOINT_KEYS = ("name", "step", "reason", "created", "nbytes", "error", "branch")
+
 
 def show(options: argparse.Namespace) -> int:
     """Print what happened in a run; it may be going on.
@@ -32,7 +35,7 @@ def show(options: argparse.Namespace) -> int:
         evaluations=evaluations,
         settings=outcome.book.to_dict(),
         description=reader.description,
-        checkpoints=[info._asdict() for info in reader.list_checkpoints()],
+        checkpoints=[{key: getattr(info, key) for key in _CHECKPOINT_KEYS} for info in reader.list_checkpoints()],
     )
     if options.json:
         print(json.dumps(result, allow_nan=False))

@@ -170,11 +170,6 @@ class Clock:
             # Every other pair goes; the first and the last stay.
             self._steps, self._seconds = (column[:-1:2] + column[-1:] for column in (self._steps, self._seconds))
 
-    def rewind(self, step: int) -> None:
-        """Forget what came after ``step``."""
-        kept = max(1, int(np.searchsorted(self._steps, step, side="right")))
-        del self._steps[kept:], self._seconds[kept:]
-
     def seconds(self, step: np.ndarray) -> np.ndarray:
         """Seconds of training after ``step`` steps."""
         return _piecewise(np.asarray(step, np.float64), self._steps, self._seconds)

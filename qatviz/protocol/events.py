@@ -1,40 +1,70 @@
-"""What a run says about itself: frozen events that are never dropped.
+"""What a run reports about itself: frozen events that are never dropped.
 
-Every event carries the step at which it happened: the number of training steps that were complete.
+Every event carries the step at which it happened, the number of training steps that were complete, and its place on the
+branches of the run.
 """
 
-from dataclasses import MISSING, dataclass, fields
-from typing import Any, Dict, Optional, Sequence, Tuple
+import copy
+from dataclasses import MISSING, dataclass, field, fields
+from typing import Any, ClassVar, Dict, Optional, Sequence, Tuple
 
 from qatviz.errors import RecordError
 from qatviz.metric import ACCURACY, METRICS
+from qatviz.protocol.branches import UNPLACED, BranchPoint
 
 
 @dataclass(frozen=True)
 class Event:
-    """Base of all events; ``step`` counts the training steps completed when it happened."""
+    """Base of all events.
+
+    Two events are equal if they say the same, wherever they are placed.
+
+    Attributes
+    ----------
+    step : int
+        Number of training steps complete when it happened.
+    branch : int
+        The branch of the run that it belongs to; ``UNPLACED`` before :meth:`placed`.
+    position : int
+        Number of events of that branch before it, reports not counted.
+    parent : BranchPoint or None
+        The state that its branch goes on from; None on the first branch.
+    is_report : bool
+        Whether it reports something of a state that the run was in, rather than lead to another one.
+    """
 
     step: int
+    branch: int = field(default=UNPLACED, init=False, compare=False)
+    position: int = field(default=0, init=False, compare=False)
+    parent: Optional[BranchPoint] = field(default=None, init=False, compare=False)
+
+    is_report: ClassVar[bool] = False
 
     @property
     def kind(self) -> str:
+        """The name of its class."""
         return type(self).__name__
 
+    @property
+    def point(self) -> BranchPoint:
+        """The first state that the event is part of the past of."""
+        return BranchPoint(self.branch, self.step, self.position + (0 if self.is_report else 1))
+
+    def placed(self, branch: int, position: int, parent: Optional[BranchPoint]) -> "Event":
+        """Return the same event at a place on the branches of a run."""
+        event = copy.copy(self)
+        for name, value in (("branch", branch), ("position", position), ("parent", parent)):
+            object.__setattr__(event, name, value)
+        return event
+
     def to_dict(self) -> Dict[str, Any]:
-        """JSON-able form: the fields plus ``kind``."""
+        """Return a JSON-able form: the fields plus ``kind``."""
         row = {field.name: getattr(self, field.name) for field in fields(self)}
         row["kind"] = self.kind
+        row["parent"] = None if self.parent is None else list(self.parent)
         if "changes" in row:
             row["changes"] = [vars(change).copy() for change in self.changes]  # type: ignore[attr-defined]
         return row
-
-
-@dataclass(frozen=True)
-class Happening:
-    """An event of the run; ``survives`` is False where the run was set back to before it."""
-
-    event: Event
-    survives: bool = True
 
 
 @dataclass(frozen=True)
@@ -104,6 +134,8 @@ class Evaluated(Event):
     seconds: float
     metric: str = ACCURACY.name
 
+    is_report: ClassVar[bool] = True
+
     def to_dict(self) -> Dict[str, Any]:
         row = super().to_dict()
         row[self.metric] = row.pop("scores")
@@ -116,6 +148,8 @@ class CheckpointSaved(Event):
 
     name: str
     reason: str
+
+    is_report: ClassVar[bool] = True
 
 
 @dataclass(frozen=True)
@@ -153,6 +187,8 @@ class RecordFailed(Event):
 
     message: str
 
+    is_report: ClassVar[bool] = True
+
 
 @dataclass(frozen=True)
 class Finished(Event):
@@ -183,9 +219,9 @@ def scores_of(row: Dict[str, Any]) -> Dict[str, float]:
 
 
 def event_from(row: Dict[str, Any]) -> Event:
-    """The event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
+    """Return the event that :meth:`Event.to_dict` wrote, whatever else ``row`` has (a record adds its own columns).
 
-    What an older version did not write is what it is by default.
+    What an older version did not write gets its default.
 
     Raises
     ------
@@ -196,9 +232,17 @@ def event_from(row: Dict[str, Any]) -> Event:
         cls = EVENT_KINDS[row["kind"]]
         if cls is Evaluated:
             row = dict(row, scores=scores_of(row))
-        values = {field.name: row[field.name] for field in fields(cls) if field.name in row or field.default is MISSING}
+        values = {
+            field.name: row[field.name]
+            for field in fields(cls)
+            if field.init and (field.name in row or field.default is MISSING)
+        }
     except KeyError as error:
         raise RecordError(f"an event of the record can't be read: it lacks, or does not know, {error}") from error
     if "changes" in values:
         values["changes"] = tuple(Change(**change) for change in values["changes"])
-    return cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    event = cls(**{name: tuple(value) if isinstance(value, list) else value for name, value in values.items()})
+    parent = row.get("parent")
+    return event.placed(
+        row.get("branch", UNPLACED), row.get("position", 0), None if parent is None else BranchPoint(*parent)
+    )

@@ -1,12 +1,13 @@
 """The whole state of a run after some number of steps: what a checkpoint holds, and what a run can be set to."""
 
 from dataclasses import dataclass
-from typing import Any, Dict
+from typing import Any, Dict, Optional
 
 import numpy as np
 
 from qatviz.errors import RecordError
 from qatviz.network.plan import QuantizationPlan
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 
 Arrays = Dict[str, np.ndarray]
@@ -33,6 +34,8 @@ class RunState:
         Why it was saved.
     branch : int
         Branch of the run that it lies on.
+    position : int or None
+        Number of events of that branch that came before it; see :class:`qatviz.protocol.branches.BranchPoint`.
     """
 
     step: int
@@ -42,6 +45,12 @@ class RunState:
     name: str
     reason: str
     branch: int = 0
+    position: Optional[int] = None
+
+    @property
+    def point(self) -> BranchPoint:
+        """Its place on the branches of the run."""
+        return BranchPoint(self.branch, self.step, self.position)
 
     @property
     def nbytes(self) -> int:
@@ -61,6 +70,7 @@ class RunState:
             "reason": self.reason,
             "settings": self.book.to_dict(),
             "branch": self.branch,
+            "position": self.position,
         }
 
     @classmethod
@@ -81,6 +91,7 @@ class RunState:
                 name,
                 str(meta["reason"]),
                 int(meta.get("branch", 0)),
+                None if meta.get("position") is None else int(meta["position"]),
             )
         except (KeyError, TypeError, ValueError) as error:
             raise RecordError(f"checkpoint {name}: its description is incomplete: {error!r}") from error

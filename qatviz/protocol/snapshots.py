@@ -5,6 +5,8 @@ from typing import Dict, Optional, Tuple
 
 import numpy as np
 
+from qatviz.protocol.branches import UNPLACED, BranchPoint
+
 #: Measures of every quantized tensor that ride each training step, in the order of ``StepRecord.values``.
 #: ``scale`` and ``zero_point`` of a per-channel tensor are those of its coarsest (largest-scale) channel. The error
 #: measures (from ``mse`` on) of a step are taken on a fixed sample of the tensor; a ``Snapshot`` has them exactly.
@@ -101,6 +103,8 @@ class TensorValues:
 class Snapshot:
     """Measures and histograms of all quantized tensors after ``step`` steps.
 
+    ``branch`` and ``position`` place the state that was measured (:class:`qatviz.protocol.branches.BranchPoint`).
+
     Ranges, grids and weights up to :data:`qatviz.training.probes.SNAPSHOT_WEIGHTS` are exact; of larger tensors, and of
     activations, the rest is that of a large sample.
 
@@ -114,3 +118,10 @@ class Snapshot:
     histograms: Dict[str, TensorHistogram]
     num_bits: Tuple[int, ...]
     enabled: Tuple[bool, ...]
+    branch: int = UNPLACED
+    position: Optional[int] = None
+
+    @property
+    def point(self) -> BranchPoint:
+        """The place of the state that was measured."""
+        return BranchPoint(self.branch, self.step, self.position)

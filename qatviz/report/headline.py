@@ -25,7 +25,7 @@ def state(run: RunData) -> str:
     if outcome.ending == "finished":
         return f"{steps}{of}: finished"
     if outcome.ending == "failed":
-        failure = [h.event for h in run.happenings if isinstance(h.event, events.Failed)]
+        failure = [h.event for h in run.log if isinstance(h.event, events.Failed)]
         return f"{steps}{of}: failed{': ' + failure[-1].message if failure else ''}"
     if outcome.ending:
         return f"{steps}{of}: {outcome.ending}"

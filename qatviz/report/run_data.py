@@ -14,6 +14,7 @@ from qatviz.protocol import events
 from qatviz.protocol.schedule import planned
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report.exports import FoundExport, find_exports
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome, read_outcome
@@ -26,17 +27,6 @@ FLIP_RATE = "flip_rate"
 #: Points kept of a curve: more than a picture has room for.
 _CAPACITY, _RECENT = 2048, 512
 _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
-
-
-class Happening(NamedTuple):
-    """An event with the wall clock (Unix time, seconds; None where nobody noted it).
-
-    ``survives``: it is part of what led to the run's present state.
-    """
-
-    event: events.Event
-    time: Optional[float]
-    survives: bool
 
 
 class Turn(NamedTuple):
@@ -74,7 +64,7 @@ class RunData:
         ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
         metric four ways, such as ``accuracy.quantized``.
     first, last : Snapshot or None
-    happenings : tuple of Happening
+    log : tuple of LoggedEvent
     turns : tuple of Turn
         By step.
     exports : tuple of FoundExport
@@ -92,7 +82,7 @@ class RunData:
     history: History = field(repr=False)
     first: Optional[Snapshot] = field(repr=False)
     last: Optional[Snapshot] = field(repr=False)
-    happenings: Tuple[Happening, ...] = field(repr=False)
+    log: Tuple[LoggedEvent, ...] = field(repr=False)
     turns: Tuple[Turn, ...] = field(repr=False)
     exports: Tuple[FoundExport, ...] = field(repr=False)
     missing: Tuple[str, ...] = ()
@@ -105,7 +95,7 @@ class RunData:
     @property
     def num_examples(self) -> int:
         """Held-out examples of the newest evaluation; 0 where there is none."""
-        found = [h.event.num_examples for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
+        found = [h.event.num_examples for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]
         return found[-1] if found else 0
 
     def is_active(self, tensor: str) -> bool:
@@ -142,10 +132,10 @@ def _read_run(reader: RecordReader) -> RunData:
     outcome = read_outcome(reader)
     plan = outcome.book.plan
     first_book = SettingsBook.from_dict(plan, about["settings"])
-    happenings, missing = _happenings(reader)
+    log, missing = _log(reader)
     names = [tensor.name for tensor in plan.tensors]
     first, last = _first_and_last(reader, outcome.step)
-    turns = turns_of(outcome, first_book, happenings, lambda *where: _near(reader, outcome, names, *where))
+    turns = turns_of(outcome, first_book, log, lambda *where: _near(reader, outcome, names, *where))
     return RunData(
         about,
         reader.directory.resolve().name,
@@ -157,23 +147,15 @@ def _read_run(reader: RecordReader) -> RunData:
         _history(reader, names, outcome),
         first,
         last,
-        happenings,
+        log,
         turns,
         tuple(find_exports(reader.directory, about.get("run_id"))),
         missing,
     )
 
 
-def _happenings(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[str, ...]]:
-    rows = reader.events()
-    # Asked for last: what a run that goes on adds meanwhile is not taken for left behind.
-    surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
-    found, unknown = [], 0
-    for row in rows:
-        try:
-            found.append(Happening(events.event_from(row), row["time"], row["sequence"] in surviving))
-        except RecordError:  # a later version's
-            unknown += 1
+def _log(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[str, ...]]:
+    found, unknown = reader.log()
     told = f"{count(unknown, 'event')} of the record can't be told: of a kind that this version does not know."
     return tuple(found), (told,) if unknown else ()
 
@@ -220,7 +202,7 @@ def _add_evaluations(history: History, outcome: Outcome) -> None:
 def turns_of(
     outcome: Outcome,
     first_book: SettingsBook,
-    happenings: Sequence[Happening],
+    log: Sequence[LoggedEvent],
     near: Callable[[int, Sequence[str]], History],
 ) -> Tuple[Turn, ...]:
     """What changed when, with its effect.
@@ -233,7 +215,7 @@ def turns_of(
     names = [tensor.name for tensor in first_book.plan.tensors]
     changes = dict(outcome.changes_from(first_book))
     activated: Dict[int, Dict[str, None]] = {}
-    for h in happenings:
+    for h in log:
         if h.survives and isinstance(h.event, events.SettingsActivated):
             activated.setdefault(h.event.step, {}).update(dict.fromkeys(h.event.tensors))
     steps = sorted(set(changes) | set(activated))

@@ -6,10 +6,11 @@ from qatviz.metric import WAY_NAMES, WAYS
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import change_words, sentence
 from qatviz.protocol import events
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import headline
 from qatviz.report.curves import gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
-from qatviz.report.run_data import Happening, RunData, Turn
+from qatviz.report.run_data import RunData, Turn
 from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
@@ -156,7 +157,7 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
 
 def timeline(run: RunData) -> Markup:
     """All that happened, and all evaluations."""
-    told = [h for h in run.happenings if _is_told(h.event)]
+    told = [h for h in run.log if _is_told(h.event)]
     heads = [Head("After step", is_number=True), "When", "What happened"]
     rows = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in told]
     shown = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
@@ -183,11 +184,11 @@ def _is_told(event: events.Event) -> bool:
     return not isinstance(event, events.Evaluated)
 
 
-def _event(happening: Happening) -> Cell:
-    told = sentence(happening.event)
-    if not happening.survives:
+def _event(logged: LoggedEvent) -> Cell:
+    told = sentence(logged.event)
+    if not logged.survives:
         return Cell(join(element("s", told), " (left behind: the run was set back)"), "left")
-    is_grave = isinstance(happening.event, (events.Failed, events.NonFinite, events.RecordFailed))
+    is_grave = isinstance(logged.event, (events.Failed, events.NonFinite, events.RecordFailed))
     return Cell(told, "grave" if is_grave else None)
 
 

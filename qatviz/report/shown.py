@@ -6,7 +6,8 @@ from qatviz.metric import Metric
 from qatviz.network.graph import Network
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot, StepRecord
-from qatviz.report.run_data import Happening, RunData, turns_of
+from qatviz.protocol.timeline import LoggedEvent
+from qatviz.report.run_data import RunData, turns_of
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import STEPS
@@ -21,7 +22,7 @@ def shown_run(
     metric: Metric,
     history: History,
     snapshots: Sequence[Snapshot],
-    happenings: Sequence[Happening],
+    log: Sequence[LoggedEvent],
     newest: Optional[StepRecord],
 ) -> RunData:
     """Gather what there is to tell.
@@ -38,18 +39,18 @@ def shown_run(
         With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
         Of the timeline that survives, by step.
-    happenings : sequence of Happening
+    log : sequence of LoggedEvent
         All that happened, in order.
     newest : StepRecord, optional
         The last step.
     """
     first_book = book
-    for happening in reversed(happenings):
-        changes = getattr(happening.event, "changes", ())
+    for logged in reversed(log):
+        changes = getattr(logged.event, "changes", ())
         first_book, _ = first_book.change([(change.setting, change.old) for change in reversed(changes)])
     outcome = Outcome(first_book, metric)
-    for happening in happenings:
-        outcome.take_event(happening.event.to_dict(), happening.survives)
+    for logged in log:
+        outcome.take(logged.event)
     if snapshots:
         outcome.take(snapshots[-1])
     if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # else of a timeline that was left
@@ -65,8 +66,8 @@ def shown_run(
         history,
         snapshots[0] if snapshots else None,
         snapshots[-1] if snapshots else None,
-        tuple(happenings),
-        turns_of(outcome, first_book, happenings, lambda step, tensors: history),
+        tuple(log),
+        turns_of(outcome, first_book, log, lambda step, tensors: history),
         (),
         (_NOT_RECORDED,),
     )

@@ -24,12 +24,12 @@ from qatviz.network.keras_import import (
 from qatviz.network.keras_import.convert import OpenInputShape
 from qatviz.network.plan import quantization_plan
 from qatviz.presets import DEFAULT_PRESET
-from qatviz.protocol.events import Happening
 from qatviz.protocol.run_spec import Placement, RunSpec
 from qatviz.protocol.run_state import Arrays
 from qatviz.protocol.schedule import Schedule
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.session.changes import TimedChange, check_change
 from qatviz.session.prepared import Notice, Notify, Prepared, ignore
 from qatviz.session.request import NewRunRequest, TrainingRequest
@@ -115,7 +115,7 @@ def prepared_run(
     record: Optional[RunRecord],
     outcome: Outcome,
     shown: bool,
-    happenings: Tuple[Happening, ...] = (),
+    log: Tuple[LoggedEvent, ...] = (),
     snapshots: Tuple[Snapshot, ...] = (),
 ) -> Prepared:
     """Return a run that has all it needs; ``outcome`` is its state so far."""
@@ -126,7 +126,7 @@ def prepared_run(
         f"{spec.network.name} on {spec.dataset.name}",
         len(spec.dataset.x_train) / spec.batch_size,
         str(record.directory) if record is not None else "",
-        happenings,
+        log,
         snapshots,
         outcome,
     )

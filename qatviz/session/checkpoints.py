@@ -5,6 +5,7 @@ from typing import Optional, Tuple
 from qatviz.errors import RecordError
 from qatviz.network.plan import QuantizationPlan
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
@@ -63,7 +64,7 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
         If the record can't be written or read.
     """
     start = spec.start
-    step, book, branch = (start.step, start.book, start.branch) if start else (0, spec.book, 0)
+    book, (branch, step, position) = (start.book, start.point) if start else (spec.book, BranchPoint(0, 0, 0))
     before = Outcome(spec.book)
     before.take_record(record)
     # By the step alone the record can't tell whether changes at that very step are part of the checkpoint.
@@ -71,7 +72,8 @@ def set_back(record: RunRecord, spec: RunSpec) -> Outcome:
         step, start.name if start else "start", "resumed", record.last_step, before.book.differences(book)
     )
     # Together: what is set back is told by the plan as what is to be done again, or else it is not set back.
-    record.append_rewind(step, branch, [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))])
+    told_by = [restored, events.Planned(step, spec.steps, to_rows(spec.schedule))]
+    record.append_rewind(step, branch, told_by, position)
     if not record.flush():
         raise record.failure or RecordError(f"{record.path}: could not be written: the disk does not answer")
     outcome = Outcome(spec.book, spec.metric)
@@ -89,7 +91,7 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
         if info.error:
             notify(Notice(f"{info.error}; it is left out", True))
     for info in reversed(infos):
-        if info.error or not reader.is_surviving(info.step, info.branch):
+        if info.error or not reader.is_surviving(info.point):
             continue
         try:
             moment = _load(reader, info.name, plan)

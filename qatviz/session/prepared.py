@@ -3,9 +3,9 @@
 from typing import Any, Callable, NamedTuple, Optional, Tuple
 
 from qatviz.network.graph import Network
-from qatviz.protocol.events import Happening
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import Snapshot
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.outcome import Outcome
 
 
@@ -39,7 +39,7 @@ class Prepared(NamedTuple):
     batches_per_epoch : float
     directory : str
         Where it is recorded; empty if it is not.
-    happenings, snapshots
+    log, snapshots
         Its past events and snapshots.
     outcome : Outcome or None
         Its state so far; None where it was not asked for.
@@ -53,7 +53,7 @@ class Prepared(NamedTuple):
     title: str
     batches_per_epoch: float
     directory: str = ""
-    happenings: Tuple[Happening, ...] = ()
+    log: Tuple[LoggedEvent, ...] = ()
     snapshots: Tuple[Snapshot, ...] = ()
     outcome: Optional[Outcome] = None
     notices: Tuple[Notice, ...] = ()

@@ -8,8 +8,8 @@ import numpy as np
 from qatviz.errors import RunStateError
 from qatviz.network.graph import Network
 from qatviz.protocol.commands import Command
-from qatviz.protocol.events import Happening, event_from
 from qatviz.protocol.snapshots import Snapshot, StepRecord
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.session.prepared import Prepared
 from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import read_outcome
@@ -68,7 +68,7 @@ def _prepared(reader: RecordReader) -> Prepared:
     book = outcome.book
     history = History(history_names([tensor.name for tensor in book.plan.tensors], recorded_metric(description)))
     refill(history, reader)
-    happenings, snapshots = recall(reader)
+    log, snapshots = recall(reader)
     news: List[Any] = []
     step = reader.last_step
     newest = reader.steps(step, step)
@@ -91,16 +91,15 @@ def _prepared(reader: RecordReader) -> Prepared:
         title,
         0.0,
         str(reader.directory),
-        happenings,
+        log,
         snapshots,
         outcome,
     )
 
 
-def recall(reader: RecordReader) -> Tuple[Tuple[Happening, ...], Tuple[Snapshot, ...]]:
+def recall(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[Snapshot, ...]]:
     """The events of a record, and snapshots spread over the whole run, the newest among them."""
-    surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
-    happenings = tuple(Happening(event_from(row), row["sequence"] in surviving) for row in reader.events())
+    log, _ = reader.log()
     steps = reader.snapshots()
     chosen = sorted({steps[i] for i in np.linspace(0, len(steps) - 1, min(len(steps), SNAPSHOTS_READ)).astype(int)})
-    return happenings, tuple(reader.snapshot(step) for step in chosen)
+    return tuple(log), tuple(reader.snapshot(step) for step in chosen)

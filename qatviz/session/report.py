@@ -3,7 +3,6 @@
 from pathlib import Path
 from typing import Any, Callable
 
-from qatviz.report.run_data import Happening
 from qatviz.report.shown import shown_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.telemetry.record.refill import metric_in
@@ -30,14 +29,13 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
         return lambda: write_report(RunRecord.read(directory), path)
     spec = getattr(model.run, "spec", None)
     about = spec.description() if spec is not None else {}
-    happenings = tuple(Happening(happening.event, None, happening.survives) for happening in model.happenings)
     known = (
         model.network,
         model.book,
         metric_in(model.history),
         model.history,
         tuple(model.snapshots),
-        happenings,
+        tuple(model.log),
         model.last_step,
     )
 

@@ -45,8 +45,8 @@ def resume(request: ResumeRequest, shown: bool = False, notify: Notify = ignore)
     try:
         spec = _continued(record, request, notify)
         outcome = set_back(record, spec)
-        happenings, snapshots = recall(record) if shown else ((), ())
-        return prepared_run(spec, record, outcome, shown, happenings, snapshots)
+        log, snapshots = recall(record) if shown else ((), ())
+        return prepared_run(spec, record, outcome, shown, log, snapshots)
     except BaseException:
         record.close()
         raise
@@ -68,7 +68,7 @@ def fork(request: ForkRequest, shown: bool = False, notify: Notify = ignore) -> 
     spec = _continued(reader, request, notify)
     if spec.start is None:
         raise RecordError(f"{request.directory}: has no checkpoint yet: there is nothing to fork", "directory")
-    start = replace(spec.start, branch=0)
+    start = replace(spec.start, branch=0, position=0)
     schedule = tuple(item for item in spec.schedule if item[0] >= start.step)
     spec = replace(spec, start=start, book=start.book, schedule=schedule)
     record = None

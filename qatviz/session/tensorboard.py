@@ -32,12 +32,12 @@ def tensorboard_job(model: Any, directory: str) -> Callable[[], str]:
 
     ``model`` is a :class:`qatviz.gui.model.run_model.RunModel` of the present thread: what it holds is copied at once.
     """
-    history, snapshots, happenings = model.history, list(model.snapshots), list(model.happenings)
+    history, snapshots, log = model.history, list(model.snapshots), list(model.log)
 
     def write() -> str:
         from qatviz.export.tensorboard import write_events  # TensorFlow, which the window does without
 
-        write_events(directory, history, snapshots, [h.event for h in happenings if h.survives])
+        write_events(directory, history, snapshots, [h.event for h in log if h.survives])
         return f"Wrote TensorBoard files to {directory}; show them with tensorboard --logdir {directory}"
 
     return write

@@ -11,6 +11,7 @@ from typing import Any, Callable, Deque, List, NamedTuple, Optional, Sequence, U
 import numpy as np
 
 from qatviz.metric import WAYS
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Evaluated, Event
 from qatviz.protocol.snapshots import STEP_MEASURES, Snapshot, StepRecord, TensorValues, read_only
 from qatviz.telemetry.channel import Channel
@@ -33,10 +34,10 @@ class RawStep(NamedTuple):
 
 
 class Rewind(NamedTuple):
-    """The run was set to the state it had after ``step`` steps on ``branch`` of the record."""
+    """The run was set to the state at ``parent``, and continues from there on the new ``branch``."""
 
-    step: int
-    branch: Optional[int]
+    parent: BranchPoint
+    branch: int
 
 
 class Collector:
@@ -139,9 +140,9 @@ class Collector:
 
     def _pass_on(self, item: Union[Snapshot, TensorValues, Rewind, Event]) -> None:
         if isinstance(item, Rewind):
-            self._feed.rewind(item.step)
+            self._feed.rewind(item.parent.step)
             if self._record is not None:
-                self._record.append_rewind(item.step, item.branch)
+                self._record.append_rewind(item.parent.step, item.parent.branch, position=item.parent.position)
             return
         if isinstance(item, Snapshot):
             self._feed.add_snapshot(item.step, item.values)

@@ -9,6 +9,7 @@ from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
+from qatviz.protocol.timeline import Timeline
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import recorded_metric
 from qatviz.telemetry.record.schema import reading
@@ -20,9 +21,8 @@ TENSOR_SETTINGS = ("num_bits", "symmetric", "narrow_range", "per_channel", "powe
 TENSOR_MEASURES = tuple(name for name in SNAPSHOT_MEASURES if name not in ("range_min", "range_max", "flip_rate"))
 _WHOLE = ("zero_point", "used_codes")
 #: Events after which settings may be others.
-_CHANGING = {events.CommandApplied.__name__, events.Restored.__name__}
-_ENDINGS = {kind.__name__ for kind in events.ENDINGS}
-_BEGINNINGS = {events.Started.__name__, events.Restored.__name__}
+_CHANGING = (events.CommandApplied, events.Restored)
+_BEGINNINGS = (events.Started, events.Restored)
 
 
 class Outcome:
@@ -59,11 +59,13 @@ class Outcome:
         self.evaluations: List[Dict[str, Any]] = []
         self.timeline: List[Tuple[int, SettingsBook]] = []
         self.ending = ""
+        self._log = Timeline()
+        self._books: List[SettingsBook] = []  # after each event of the log
 
     def take(self, item: Any) -> None:
         """Take in an event, a step record or a snapshot."""
         if isinstance(item, events.Event):
-            self.take_event(item.to_dict())
+            self._take_event(item)
         elif isinstance(item, StepRecord):
             self.step, self.seconds, self.loss = item.step, item.seconds, item.loss
         elif isinstance(item, Snapshot):
@@ -71,31 +73,35 @@ class Outcome:
             self.step, self.seconds = item.step, item.seconds
 
     def take_record(self, reader: RecordReader) -> None:
-        """Take in all events of a record. Of those of a timeline that was left only the changes of settings count: the
-        event that led away from there tells how it changed them in turn.
-        """
-        rows = reader.events()  # first: what comes in between is in neither
-        surviving = {row["sequence"] for row in reader.events(surviving_only=True)}
-        for row in rows:
-            self.take_event(row, row["sequence"] in surviving)
+        """Take in all events of a record."""
+        for logged in reader.log()[0]:
+            self._take_event(logged.event)
 
-    def take_event(self, row: Dict[str, Any], surviving: bool = True) -> None:
-        """Take in an event as the record holds it."""
-        assignments = [(change["setting"], change["new"]) for change in row.get("changes", ())]
-        self.book, _ = self.book.change(assignments)
-        if not surviving:
-            return
-        kind, step = row["kind"], row["step"]
-        if kind in _ENDINGS:
-            self.ending = kind.lower()
-        elif kind in _BEGINNINGS:
+    def _take_event(self, event: events.Event) -> None:
+        # Changes on branches that were left count, too: the event that led away from there reverses them.
+        changes = getattr(event, "changes", ())
+        if changes:
+            self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
+        moved = self._log.add(event)
+        self._books.append(self.book)
+        if isinstance(event, events.ENDINGS):
+            self.ending = event.kind.lower()
+        elif isinstance(event, _BEGINNINGS):
             self.ending = ""
-        if kind == events.Restored.__name__:
-            self.evaluations = [known for known in self.evaluations if known["step"] <= step]
-        elif kind == events.Evaluated.__name__:
-            self.evaluations.append({"step": step, **events.scores_of(row)})
-        if kind in _CHANGING:
-            self.timeline = [known for known in self.timeline if known[0] < step] + [(step, self.book)]
+        if moved:  # other events survive
+            self.evaluations, self.timeline = [], []
+            for logged, book in zip(self._log.log, self._books):
+                if logged.survives:
+                    self._note(logged.event, book)
+        elif self._log.log[-1].survives:
+            self._note(event, self.book)
+
+    def _note(self, event: events.Event, book: SettingsBook) -> None:
+        """Take in an event that is part of what led to the present state, with the settings after it."""
+        if isinstance(event, events.Evaluated):
+            self.evaluations.append({"step": event.step, **event.scores})
+        elif isinstance(event, _CHANGING):
+            self.timeline = [known for known in self.timeline if known[0] < event.step] + [(event.step, book)]
 
     @property
     def changes(self) -> List[Dict[str, Any]]:

@@ -26,10 +26,10 @@ def checkpoint_name(prefix: str, step: int, sequence: int = 0) -> str:
 class Checkpointer:
     """Writes states to the record of a run; without a record it does nothing.
 
-    ``announce`` is called with an event for each checkpoint, on the writing thread.
+    ``announce`` is called with an event for each checkpoint and the state that it holds, on the writing thread.
     """
 
-    def __init__(self, record: Optional[RunRecord], announce: Callable[[Event], None]):
+    def __init__(self, record: Optional[RunRecord], announce: Callable[[Event, RunState], None]):
         self._record, self._announce = record, announce
         self._waiting: Deque[RunState] = deque()
         self._changed = threading.Condition()
@@ -88,9 +88,9 @@ class Checkpointer:
             self._record.save_checkpoint(state.name, state.arrays, state.meta())
             self._prune(_prefix(state.name))
         except RecordError as error:
-            self._announce(RecordFailed(state.step, str(error)))
+            self._announce(RecordFailed(state.step, str(error)), state)
         else:
-            self._announce(CheckpointSaved(state.step, state.name, state.reason))
+            self._announce(CheckpointSaved(state.step, state.name, state.reason), state)
 
     def _prune(self, prefix: str) -> None:
         if prefix not in KEPT_ON_DISK:

@@ -102,10 +102,10 @@ class CommandExecutor:
         """Set the run to another state, from which it continues on a new branch."""
         self._measuring.drop_evaluation()  # it speaks of a state that was left
         self._recovery.propose(state)
-        self._live.set_to(state)
+        branch = self._live.set_to(state)
         # The schedule's changes at this very step are part of what was left: going back must not bring them again.
         self._scheduled = bisect_left(self._schedule_steps, state.step + 1)
-        self._collector.put(Rewind(state.step, state.branch))
+        self._collector.put(Rewind(state.point, branch))
         self._control.report_state()
         self._measuring.hurry()
 

@@ -13,6 +13,7 @@ from typing import Any, List, Optional
 from qatviz.errors import QatvizError, RunStateError
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.channel import Channel
@@ -161,13 +162,15 @@ class Run:
             StepDecoder(self.spec.plan, self.spec.batch_size),
             self._recall,
         )
-        trainer = None
+        trainer, cursor = None, BranchCursor()
         if self._yields:
             _leave_the_processor()
         try:
             from qatviz.training.trainer import Trainer
 
-            trainer = Trainer(self.spec, self._inbox, collector, self.record, self._set_state)
+            if self.record is not None:
+                cursor = self.record.cursor()
+            trainer = Trainer(self.spec, self._inbox, collector, self.record, cursor, self._set_state)
             ending = trainer.run()
             self.final = trainer.final
         except BaseException as error:  # whatever it is, it has to reach the user
@@ -180,10 +183,9 @@ class Run:
         except BaseException as error:
             ending = _failure(self._step, error)
         for sent in late:
-            collector.put(
-                events.CommandRejected(self._step, sent.sequence, sent.command.describe(), "the run has ended")
-            )
-        collector.put(ending)
+            rejected = events.CommandRejected(self._step, sent.sequence, sent.command.describe(), "the run has ended")
+            collector.put(cursor.place(rejected))
+        collector.put(cursor.place(ending))
         collector.close()
         self._close_record()
         self._state = _STATES_AT_END[type(ending)]

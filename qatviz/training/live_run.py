@@ -4,6 +4,7 @@ import time
 from typing import Any, Callable, List, Optional, Tuple
 
 from qatviz.data import BatchSchedule
+from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event, SettingsActivated
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
@@ -21,9 +22,9 @@ class LiveRun:
     graph : TrainingGraph
     spec : RunSpec
         The graph is set to its ``start``, or to a state that no step was taken from.
-    branch : int
-        The branch that the run begins on.
-    emit : callable
+    cursor : BranchCursor
+        Places events on the branches of the run.
+    put : callable
         Called with each event.
 
     Attributes
@@ -36,11 +37,11 @@ class LiveRun:
         Settings in effect.
     """
 
-    def __init__(self, graph: TrainingGraph, spec: RunSpec, branch: int, emit: Callable[[Event], None]):
-        self.graph, self.plan, self.emit = graph, spec.plan, emit
+    def __init__(self, graph: TrainingGraph, spec: RunSpec, cursor: BranchCursor, put: Callable[[Event], None]):
+        self.graph, self.plan = graph, spec.plan
+        self._cursor, self._put = cursor, put
         self._layout = graph.layout
         self._batches = BatchSchedule(len(spec.dataset.x_train), spec.batch_size, spec.seed)
-        self._branch = self._newest_branch = branch
         start = spec.start
         if start is not None:
             graph.check_state(start.name, start.arrays)
@@ -78,15 +79,28 @@ class LiveRun:
 
     def capture(self, name: str, reason: str) -> RunState:
         """Return a copy of the present state."""
-        return RunState(self.step, self.seconds, self.book, self.graph.read_state(), name, reason, self._branch)
+        branch, step, position = self.point
+        return RunState(step, self.seconds, self.book, self.graph.read_state(), name, reason, branch, position)
 
-    def set_to(self, state: RunState) -> None:
-        """Replace the present state; what follows belongs to a new branch."""
+    def set_to(self, state: RunState) -> int:
+        """Replace the present state; return the number of the new branch, to which all that follows belongs."""
         self.step, self.seconds, self.book = state.step, state.seconds, state.book
         self.graph.write_state(state.arrays)
         self._write_settings()
-        self._newest_branch += 1
-        self._branch = self._newest_branch
+        return self._cursor.fork(state.point)
+
+    @property
+    def point(self) -> BranchPoint:
+        """The place of the present state on the branches of the run."""
+        return self._cursor.point(self.step)
+
+    def emit(self, event: Event) -> None:
+        """Report what happened just now."""
+        self._put(self._cursor.place(event))
+
+    def report(self, event: Event, point: BranchPoint) -> None:
+        """Report something of an earlier state, on any thread."""
+        self._put(self._cursor.place_at(event, point))
 
     def _write_settings(self) -> None:
         self.graph.write_settings(self.book.quantizers, self.book.run, self.step)

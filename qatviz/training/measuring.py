@@ -45,6 +45,7 @@ class Measuring:
     def __init__(self, live: LiveRun, spec: RunSpec, put: Callable[[Any], None]):
         self._live, self._spec, self._put = live, spec, put
         self._evaluation: Optional[Evaluation] = None
+        self._evaluated = live.point
         self._inspected: Set[str] = set()
         self.is_snapshot_wanted = False
         self._pace = SnapshotPace(time.perf_counter(), 1 / SNAPSHOT_SHARE)
@@ -69,7 +70,7 @@ class Measuring:
         live, graph = self._live, self._live.graph
         started = time.perf_counter()
         with graph.published(put_back=self.is_evaluating):
-            self._put(make_snapshot(graph.snapshot(), live.book, live.step, live.seconds))
+            self._put(make_snapshot(graph.snapshot(), live.book, live.point, live.seconds))
             for name in sorted(self._inspected):
                 self._put(TensorValues(live.step, name, read_only(graph.tensor_values(name))))
         self._inspected.clear()
@@ -87,7 +88,11 @@ class Measuring:
     def begin_evaluation(self) -> None:
         """Begin an evaluation of the present state; one that is under way is dropped."""
         spec = self._spec
-        self._evaluation = Evaluation(self._live.graph, spec.metric, len(spec.dataset.x_test), self._live.step)
+        live = self._live
+        self._evaluation, self._evaluated = (
+            Evaluation(live.graph, spec.metric, len(spec.dataset.x_test), live.step),
+            live.point,
+        )
 
     def advance_evaluation(self) -> None:
         """Run a piece of the evaluation that is under way, and emit the result once all are done."""
@@ -95,7 +100,7 @@ class Measuring:
         result = self._evaluation.advance()
         if result is not None:
             self._evaluation = None
-            self._live.emit(result)
+            self._live.report(result, self._evaluated)
 
     def drop_evaluation(self) -> None:
         """Forget the evaluation that is under way, if there is one."""

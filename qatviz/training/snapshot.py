@@ -4,6 +4,7 @@ from typing import List
 
 import numpy as np
 
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, TensorHistogram, read_only
 from qatviz.quant.affine import AffineGrid
@@ -12,15 +13,17 @@ from qatviz.settings import QuantizerSettings
 from qatviz.training.probes import HISTOGRAM_BINS, MAX_CODE_BITS, SNAPSHOT_SUMS, SnapshotTensors
 
 
-def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, step: int, seconds: float) -> Snapshot:
-    """The :class:`Snapshot` of what :meth:`TrainingGraph.snapshot` returned, under the settings ``book``."""
+def make_snapshot(fetched: List[SnapshotTensors], book: SettingsBook, point: BranchPoint, seconds: float) -> Snapshot:
+    """Return the record of what :meth:`TrainingGraph.snapshot` returned of the state at ``point``."""
     tensors = book.plan.tensors
     settings = [book.of(tensor.name) for tensor in tensors]
-    enabled = tuple(s.is_active(step) for s in settings)
+    enabled = tuple(s.is_active(point.step) for s in settings)
     columns = [_measures(f, s, on) for f, s, on in zip(fetched, settings, enabled)]
     values = np.array([[column[name] for column in columns] for name in SNAPSHOT_MEASURES], np.float32)
     histograms = {t.name: _histogram(f, s, on) for t, f, s, on in zip(tensors, fetched, settings, enabled)}
-    return Snapshot(step, seconds, read_only(values), histograms, tuple(s.num_bits for s in settings), enabled)
+    num_bits = tuple(s.num_bits for s in settings)
+    branch, step, position = point
+    return Snapshot(step, seconds, read_only(values), histograms, num_bits, enabled, branch, position)
 
 
 def _grid(fetched: SnapshotTensors, settings: QuantizerSettings) -> AffineGrid:

@@ -8,6 +8,7 @@ import time
 from typing import Callable, Optional, Tuple
 
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchCursor
 from qatviz.protocol.run_spec import RunSpec
 from qatviz.protocol.run_state import RunState
 from qatviz.telemetry.collector import Collector, RawStep
@@ -35,6 +36,8 @@ class Trainer:
     inbox : Inbox
     collector : Collector
     record : RunRecord, optional
+    cursor : BranchCursor
+        Where the run goes on.
     on_state : callable (str, int)
         Called with the state (``running``, ``paused``) and the step whenever they change.
 
@@ -50,6 +53,7 @@ class Trainer:
         inbox: Inbox,
         collector: Collector,
         record: Optional[RunRecord],
+        cursor: BranchCursor,
         on_state: Callable[[str, int], None],
     ):
         self._inbox, self._collector, self._record = inbox, collector, record
@@ -66,10 +70,12 @@ class Trainer:
             spec.fixed,
         )
         self.final: Optional[RunState] = None
-        self._checkpointer = Checkpointer(record, collector.put)
+        self._checkpointer = Checkpointer(
+            record, lambda event, state: collector.put(cursor.place_at(event, state.point))
+        )
         self._reported: Tuple[Optional[BaseException], Optional[BaseException]] = (None, None)
         try:
-            self._live = LiveRun(self._graph, spec, 0 if record is None else record.branch, collector.put)
+            self._live = LiveRun(self._graph, spec, cursor, collector.put)
             self._live.emit(events.Started(self._live.step, time.perf_counter() - started, self._graph.device))
             self._measuring = Measuring(self._live, spec, collector.put)
             self._control = Control(self._live, self._measuring, spec.steps, on_state)

@@ -10,6 +10,7 @@ from qatviz.errors import RecordError
 from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, STEP_MEASURES, Snapshot, StepRecord
 from qatviz.telemetry.outcome import Outcome, read_outcome
@@ -55,7 +56,8 @@ def test_going_back_forgets_what_was_measured_and_changed_later():
         outcome.take(events.Evaluated(step, {"float": step / 10}, 10, 0.1))
     outcome.take(events.Finished(6))
     assert outcome.ending == "finished" and outcome.changes_from(book, 5) == []
-    outcome.take(events.Restored(4, "x", "restored", 6, book.differences(BOOK)))
+    restored = events.Restored(4, "x", "restored", 6, book.differences(BOOK))
+    outcome.take(restored.placed(1, 0, BranchPoint(0, 4)))
     assert [row["step"] for row in outcome.evaluations] == [4]
     assert (outcome.changes, outcome.book, outcome.ending) == ([], BOOK, "")
 

@@ -121,7 +121,7 @@ def test_the_window_is_told_the_error_of_a_record(trained, folder):
     prepared = open_recorded(str(folder / "run"))
     assert metric_in(prepared.run.history) is RMSE
     assert prepared.run.history.series("rmse.quantized").last_step.tolist() == [20, 40, 60]
-    told = [happening.event for happening in prepared.happenings if isinstance(happening.event, Evaluated)]
+    told = [logged.event for logged in prepared.log if isinstance(logged.event, Evaluated)]
     assert told[-1].metric == "rmse" and told[-1].scores == pytest.approx(trained.json["rmse"])
 
 

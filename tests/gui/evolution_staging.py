@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore
 from PyQt5.QtTest import QTest
+from staging import set_back
 
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
 from qatviz.protocol import events
@@ -73,7 +74,7 @@ def restore(context, run, step, name="", changes=()):
     """As the trainer does it: the history is rewound, then the event tells."""
     run.history.rewind(step)
     left, run.step, run.seconds = run.step, step, step * 0.01
-    context.model.take([events.Restored(step, name, "asked for", left, tuple(changes))])
+    context.model.take([set_back(events.Restored(step, name, "asked for", left, tuple(changes)))])
 
 
 def values(plot):

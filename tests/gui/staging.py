@@ -10,6 +10,7 @@ from qatviz.network import zoo
 from qatviz.network.plan import quantization_plan
 from qatviz.protocol import commands as c
 from qatviz.protocol import events
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import (
     SNAPSHOT_MEASURES,
@@ -28,6 +29,11 @@ from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, histor
 INPUT_SHAPES = {"mlp": (28, 28, 1), "lenet": (28, 28, 1)}
 MAX_VALUES = 20000
 BINS = 128
+
+
+def set_back(event, before=None, branch=1, parent=0):
+    """Place what tells that the run was set back: to where ``before`` happened, else to the end of the event's step."""
+    return event.placed(branch, 0, BranchPoint(parent, event.step, None if before is None else before.position))
 
 
 class StagedRun:

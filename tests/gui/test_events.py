@@ -6,6 +6,7 @@ import pytest
 from PyQt5 import QtWidgets
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
+from staging import set_back
 
 from qatviz.errors import RunStateError
 from qatviz.gui.dialogs.details import DetailsDialog
@@ -140,17 +141,17 @@ def test_what_was_left_behind_is_struck_through_and_greyed(context, panel, stage
     change(context, run, ("conv1.weights.num_bits", 4))
     panel.refresh()
     back = Change("conv1.weights.num_bits", 4, 8)
-    checkpoint = context.model.happenings[-1].event.checkpoint
+    applied = context.model.log[-1].event
     context.model.take(
         [
-            events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)),
-            events.Restored(4, checkpoint, "restored", 5, (back,)),
+            set_back(events.CommandApplied(4, 9, "RestoreCheckpoint", (back,)), before=applied),
+            events.Restored(4, applied.checkpoint, "restored", 5, (back,)),
         ]
     )
     assert lines(panel) == ["conv1.weights.num_bits 8 → 4", "the run was set back from step 5 to 4"]
-    left, set_back = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
+    left, told = panel.source.index(0, WHAT), panel.source.index(1, WHAT)
     assert left.data(Qt.FontRole).strikeOut() and left.data(Qt.ForegroundRole) == context.theme.color("muted")
-    assert set_back.data(Qt.FontRole) is None and "not part" in left.data(Qt.ToolTipRole)
+    assert told.data(Qt.FontRole) is None and "not part" in left.data(Qt.ToolTipRole)
     assert "left behind" in panel.source.index(0, MARK).data(Qt.AccessibleTextRole)
 
 
@@ -207,7 +208,7 @@ def test_the_run_can_be_set_back_to_before_a_change(context, panel, staged):
     change(context, run, ("conv1.weights.num_bits", 4))
     choose(panel, "num_bits")
     panel.back_action.trigger()
-    checkpoint = next(h.event.checkpoint for h in context.model.happenings if getattr(h.event, "checkpoint", ""))
+    checkpoint = next(h.event.checkpoint for h in context.model.log if getattr(h.event, "checkpoint", ""))
     assert run.sent[-1] == RestoreCheckpoint(checkpoint)
     context.model.take([events.CommandRejected(5, len(run.sent), "RestoreCheckpoint", "there is no checkpoint")])
     panel.refresh()

@@ -6,8 +6,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from PyQt5 import QtCore, QtGui
 from PyQt5.QtTest import QTest
+from staging import set_back
 
-from qatviz.gui.model.run_model import Happening
 from qatviz.gui.panels.evolution.canvas import Canvas
 from qatviz.gui.panels.evolution.kinds import KINDS, curves_of
 from qatviz.gui.panels.evolution.legend import Entry, Legend
@@ -18,6 +18,7 @@ from qatviz.presentation.chart import SELECTED, Axis, Curve, Marker
 from qatviz.presentation.scene import Stroke
 from qatviz.protocol import events
 from qatviz.protocol.events import Change
+from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.telemetry.record.refill import history_names
 
 RED = Stroke("bad")
@@ -295,7 +296,7 @@ def applied(step, *changes, command="x", checkpoint="before"):
 
 
 def labels(*found, **left):
-    return [marker.label for marker in markers_of([Happening(event) for event in found])]
+    return [marker.label for marker in markers_of([LoggedEvent(event) for event in found])]
 
 
 def test_changes_are_told_in_a_word():
@@ -314,12 +315,12 @@ def test_changes_are_told_in_a_word():
 def test_other_events_have_no_marker_and_those_of_one_step_share_it():
     found = markers_of(
         [
-            Happening(events.Evaluated(3, {}, 1, 0.0)),
-            Happening(applied(5)),
-            Happening(events.Paused(6, "")),
-            Happening(applied(7, ("a.weights.num_bits", 8, 4))),
-            Happening(applied(7, ("a.weights.symmetric", False, True))),
-            Happening(events.SettingsActivated(9, ("a.weights",))),
+            LoggedEvent(events.Evaluated(3, {}, 1, 0.0)),
+            LoggedEvent(applied(5)),
+            LoggedEvent(events.Paused(6, "")),
+            LoggedEvent(applied(7, ("a.weights.num_bits", 8, 4))),
+            LoggedEvent(applied(7, ("a.weights.symmetric", False, True))),
+            LoggedEvent(events.SettingsActivated(9, ("a.weights",))),
         ]
     )
     assert [(marker.step, marker.label) for marker in found] == [(7, "2 changes"), (9, "quantized")]
@@ -327,26 +328,26 @@ def test_other_events_have_no_marker_and_those_of_one_step_share_it():
 
 def test_what_was_left_behind_has_no_marker():
     change = applied(7, ("a.weights.num_bits", 8, 4))
-    assert markers_of([Happening(change, survives=False)]) == []
+    assert markers_of([LoggedEvent(change, survives=False)]) == []
 
 
 def test_going_back_to_before_a_change_takes_its_marker_away():
     change, back = ("a.weights.num_bits", 8, 4), Change("a.weights.num_bits", 4, 8)
-    happenings = [
-        applied(3, ("a.weights.symmetric", False, True)),
-        applied(7, change),
-        applied(7, ("b.weights.num_bits", 8, 4)),
-        events.CommandApplied(7, 2, "Undo", (back,)),
-        events.Restored(7, "before-7", "undo", 20, (back,)),
-    ]
-    found = markers_of([Happening(event) for event in happenings])
+    timeline = Timeline()
+    timeline.add(applied(3, ("a.weights.symmetric", False, True)))
+    timeline.add(applied(7, change))
+    before = timeline.log[-1].event
+    timeline.add(applied(7, ("b.weights.num_bits", 8, 4)))
+    timeline.add(set_back(events.CommandApplied(7, 2, "Undo", (back,)), before))
+    timeline.add(events.Restored(7, "before-7", "undo", 20, (back,)))
+    found = markers_of(timeline.log)
     assert [(marker.step, marker.label) for marker in found] == [(3, "symmetric"), (7, "back")]
     assert found[1].changes == (back,), "once, not again from the command's answer"
 
 
 def test_a_bad_step_is_where_the_run_goes_on_from():
     found = markers_of(
-        [Happening(events.Restored(10, "good", "loss", 14)), Happening(events.NonFinite(14, "loss is NaN", 10))]
+        [LoggedEvent(events.Restored(10, "good", "loss", 14)), LoggedEvent(events.NonFinite(14, "loss is NaN", 10))]
     )
     assert [(marker.step, marker.label, marker.color) for marker in found] == [(10, "NaN", "bad")]
     assert "step 14" in " ".join(sentences(found[0].events[1]))
@@ -363,7 +364,7 @@ def test_a_change_is_told_in_full_but_not_endlessly():
 
 def strip_of(context, show, places, width=600):
     changes = (applied(step, ("a.weights.num_bits", 8, 2 + i % 8)) for i, step in enumerate(places))
-    markers = markers_of([Happening(change) for change in changes])
+    markers = markers_of([LoggedEvent(change) for change in changes])
     strip = show(MarkerStrip(context.theme, lambda found: ""), width, 18)
     strip.set_markers(markers, [float(place) for place in places], 54, width - 6, None)
     return strip

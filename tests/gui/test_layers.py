@@ -7,6 +7,7 @@ from layers_stage import change, click, names, row_texts, selected_names, with_m
 from PyQt5 import QtCore
 from PyQt5.QtCore import Qt
 from PyQt5.QtTest import QTest
+from staging import set_back
 
 from qatviz.analysis.verdict import GOOD
 from qatviz.gui.panels.layers.columns import COLUMNS, INDEX, MEASURES
@@ -363,7 +364,7 @@ def test_another_run_has_other_rows_and_going_back_older_numbers(context, panel,
     context.model.take(run.drain())
     panel.refresh()
     assert row_texts(panel, "conv1.weights") != texts
-    context.model.take([events.Restored(3, "before-3", "undo", 7), older])
+    context.model.take([set_back(events.Restored(3, "before-3", "undo", 7)), older])
     panel.refresh()
     assert row_texts(panel, "conv1.weights") == texts
     run = staged("mobilenet", steps=1)

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from staging import set_back
 
 from qatviz.gui.model import run_model
 from qatviz.protocol import events
@@ -60,11 +61,11 @@ def test_going_back_leaves_later_news_behind(context, staged):
     run.evaluate()
     context.model.take(run.drain())
     assert context.model.evaluation is not None
-    context.model.take([events.Restored(6, "before-6", "undo", 10)])
+    context.model.take([set_back(events.Restored(6, "before-6", "undo", 10))])
     assert max(s.step for s in context.model.snapshots) <= 6
     assert all(step.step <= 6 for step in context.model.recent_steps)
     assert context.model.evaluation is None
-    assert [h.survives for h in context.model.happenings] == [False, True]
+    assert [h.survives for h in context.model.log] == [False, True]
 
 
 def test_of_one_step_there_is_one_snapshot_the_newest(context, staged):
@@ -82,7 +83,7 @@ def test_snapshots_of_a_long_run_are_thinned_and_the_first_survives(context, sta
     staged()
     first = context.model.snapshots[0]
     for step in range(10, 3000):
-        context.model.take([run_model.replace(first, step=step)])
+        context.model.take([replace(first, step=step)])
     steps = [s.step for s in context.model.snapshots]
     assert steps[0] == first.step and len(steps) <= run_model.SNAPSHOTS_KEPT
     gaps = np.diff(steps[1:])
@@ -124,5 +125,5 @@ def test_values_from_after_the_point_it_goes_back_to_are_forgotten(context, stag
     staged(steps=2)
     for name, step in (("conv1.weights", 2), ("conv2.weights", 9)):
         context.model.take([TensorValues(step, name, np.zeros((1, 1), np.float32))])
-    context.model.take([events.Restored(6, "before-6", "undo", 10)])
+    context.model.take([set_back(events.Restored(6, "before-6", "undo", 10))])
     assert list(context.model.values) == ["conv1.weights"]

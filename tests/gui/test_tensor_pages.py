@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest
+from staging import set_back
 from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
 
 from qatviz.errors import RunStateError
@@ -231,7 +232,7 @@ def test_keys_move_the_cursor_and_leave_the_past(past):
 def test_what_the_run_gave_up_can_no_longer_be_looked_at(context, past):
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
     past.run.step = 9
-    context.model.take([events.Restored(9, "before-9", "undo", 1)])
+    context.model.take([set_back(events.Restored(9, "before-9", "undo", 1))])
     past.refresh()
     assert past._cursor.step == 9 and max(steps_shown(past)) == 9
 

@@ -162,15 +162,6 @@ def test_the_clock_knows_its_pairs_and_inverts_itself(increments):
     np.testing.assert_allclose(clock.steps(clock.seconds(everywhere)), everywhere, rtol=1e-6, atol=1e-6)
 
 
-def test_the_clock_goes_back_with_the_run():
-    clock = Clock()
-    for step in range(1, 101):
-        clock.add(step, step * 0.1)
-    clock.rewind(50)
-    clock.add(51, 5.5)
-    assert clock.seconds(51) == pytest.approx(5.5) and clock.seconds(50) == pytest.approx(5.0)
-
-
 def test_the_clock_is_bounded_and_keeps_its_ends():
     clock = Clock()
     for step in range(1, 20001):

@@ -16,9 +16,10 @@ from qatviz.network.layers import Dense, Flatten
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.report import sections
 from qatviz.report.page import page
-from qatviz.report.run_data import Happening, read_run
+from qatviz.report.run_data import read_run
 from qatviz.report.shown import shown_run
 from qatviz.report.tensor_rows import COLUMNS, tensor_rows
 from qatviz.telemetry.history import History
@@ -268,7 +269,7 @@ def test_a_run_that_goes_on_while_it_is_read_is_told_as_of_one_step(tmp_path):
         assert record.flush()
         data = read_run(GoingOn(tmp_path / "run", run, record))
     step = data.outcome.step
-    assert 4 < step < run.step and all(happening.survives for happening in data.happenings)
+    assert 4 < step < run.step and all(logged.survives for logged in data.log)
     assert data.history.last_step(STEPS_TRACK) == step == data.last.step and data.first.step == 4
     Page(page(data))
 
@@ -433,7 +434,7 @@ def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
         ACCURACY,
         staged.history,
         [item for item in news if isinstance(item, Snapshot)],
-        [Happening(item, None, True) for item in news if isinstance(item, events.Event)],
+        [LoggedEvent(item) for item in news if isinstance(item, events.Event)],
         [item for item in news if isinstance(item, StepRecord)][-1],
     )
     assert (shown.first_book, shown.book, shown.outcome.step) == (run.first_book, run.book, STEPS)

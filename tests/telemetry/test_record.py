@@ -14,6 +14,7 @@ from telemetry_samples import assert_same_snapshot, assert_steps, snapshot, step
 from waiting import join, wait_until
 
 from qatviz.errors import RecordError
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.events import Change, CommandApplied, Evaluated, Paused, Started
 from qatviz.telemetry.record.database import SNAPSHOTS_KEPT_WHOLE, is_kept
 from qatviz.telemetry.record.reader import RecordReader
@@ -213,7 +214,7 @@ def test_undo_and_redo_leave_the_surviving_timeline(tmp_path_factory, actions, s
         assert [(e["step"], e["reason"]) for e in record.events(surviving_only=True)] == model.events
         assert record.last_step == step
         for branch, at, marked in marks:  # a state that survives is one that all of its steps lead to
-            assert not record.is_surviving(at, branch) or model.rewound(at).steps == marked.steps
+            assert not record.is_surviving(BranchPoint(branch, at)) or model.rewound(at).steps == marked.steps
         first, last = int(start * (step + 2)), int(stop * (step + 2))
         part = record.steps(first, last)
         assert list(zip(part.steps.tolist(), part.loss.tolist())) == [r for r in model.steps if first <= r[0] <= last]
@@ -241,12 +242,12 @@ def test_what_an_undo_left_does_not_survive_until_a_redo_brings_it_back(record):
     record.append_rewind(80)
     record.append_rewind(50)
     assert record.flush()
-    assert [record.is_surviving(step, 0) for step in (0, 50, 51, 80)] == [True, True, False, False]
-    assert [record.is_surviving(step, 1) for step in (50, 51)] == [True, False]
-    assert record.is_surviving(999, 2) and not record.is_surviving(0, 3)
+    assert [record.is_surviving(BranchPoint(0, step)) for step in (0, 50, 51, 80)] == [True, True, False, False]
+    assert [record.is_surviving(BranchPoint(1, step)) for step in (50, 51)] == [True, False]
+    assert record.is_surviving(BranchPoint(2, 999)) and not record.is_surviving(BranchPoint(3, 0))
     record.append_rewind(90, 1)
     assert record.flush()
-    assert [record.is_surviving(*state) for state in [(80, 0), (81, 0), (90, 1), (91, 1), (50, 2)]] == [
+    assert [record.is_surviving(BranchPoint(*state)) for state in [(0, 80), (0, 81), (1, 90), (1, 91), (2, 50)]] == [
         True,
         False,
         True,

@@ -5,7 +5,6 @@ keep a run's state of their own, so that they can be closed, opened and tested w
 """
 
 from collections import deque
-from dataclasses import replace
 from typing import Any, Deque, Dict, Iterable, List, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
@@ -13,10 +12,10 @@ from PyQt5 import QtCore
 from qatviz.network.graph import Network
 from qatviz.network.plan import QuantizationPlan, QuantizedTensor
 from qatviz.protocol import events
-from qatviz.protocol.events import Happening
+from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot, StepRecord, TensorValues
-from qatviz.protocol.timeline import Timeline
+from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 
@@ -58,7 +57,7 @@ class RunModel(QtCore.QObject):
     last_step : StepRecord or None
     values : dict of str to TensorValues
         The float values of the tensors that were asked for.
-    happenings : list of Happening
+    log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
         Step at which a setting (tensor or ``run``, name) last took effect.
@@ -86,11 +85,11 @@ class RunModel(QtCore.QObject):
         self.total_steps: Optional[int] = None
         self.snapshot: Optional[Snapshot] = None
         self.snapshots: List[Snapshot] = []
+        self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # those of branches that were left, too
         self._stride, self._skipped = 1, 0
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
         self.values: Dict[str, TensorValues] = {}
-        self.happenings: List[Happening] = []
         self._timeline = Timeline()
         self.evaluation: Optional[events.Evaluated] = None
         self.applied_at: Dict[Tuple[str, str], int] = {}
@@ -108,16 +107,16 @@ class RunModel(QtCore.QObject):
         book: SettingsBook,
         title: str,
         batches_per_epoch: float = 0.0,
-        happenings: Sequence[Happening] = (),
+        log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
     ) -> None:
-        """Show another run, from its beginning (``happenings``, ``snapshots``: what is known of it from before)."""
+        """Show another run, from its beginning (``log``, ``snapshots``: what is known of it from before)."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
         self.total_steps = getattr(getattr(run, "spec", None), "steps", None)
         self.ended = run.state not in GOING
-        self._recall(happenings, snapshots)
+        self._recall(log, snapshots)
         weights = [t.name for t in self.plan.tensors if t.kind == "weights"]
         self.current = (weights or [t.name for t in self.plan.tensors])[0]
         self.selected = (self.current,)
@@ -134,16 +133,19 @@ class RunModel(QtCore.QObject):
         """What a panel says while there is no run: what is waited for, else ``text``."""
         return self._awaited or text
 
-    def _recall(self, happenings: Sequence[Happening], snapshots: Sequence[Snapshot]) -> None:
-        self.happenings = list(happenings)
-        for happening in self.happenings:
-            self._timeline.recall(happening.event, happening.survives)
-            for change in getattr(happening.event, "changes", ()):
-                self._note(change, happening.event.step)
-            if happening.survives and isinstance(happening.event, events.Evaluated):
-                self.evaluation = happening.event
+    def _recall(self, log: Sequence[LoggedEvent], snapshots: Sequence[Snapshot]) -> None:
+        for logged in log:
+            self._timeline.add(logged.event, logged.time)
+            for change in getattr(logged.event, "changes", ()):
+                self._note(change, logged.event.step)
+        self.evaluation = self._newest_evaluation()
         for snapshot in snapshots:
             self._keep_snapshot(snapshot)
+
+    @property
+    def log(self) -> List[LoggedEvent]:
+        """All events; another list once some no longer survive, or survive again."""
+        return self._timeline.log
 
     def close_run(self) -> None:
         """Show no run."""
@@ -225,24 +227,30 @@ class RunModel(QtCore.QObject):
 
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
+        kept = (self._timeline.place(snapshot.point), snapshot)
         if self.snapshots and self.snapshots[-1].step == snapshot.step:  # of a paused run, after a change
-            self.snapshots[-1] = snapshot
+            self._kept[-1], self.snapshots[-1] = kept, snapshot
             return
         self._skipped += 1
         if self._skipped < self._stride:
             return
         self._skipped = 0
+        self._kept.append(kept)
         self.snapshots.append(snapshot)
-        if len(self.snapshots) > SNAPSHOTS_KEPT:
-            self.snapshots = self.snapshots[::2]
+        if len(self._kept) > SNAPSHOTS_KEPT:
+            self._kept = self._kept[::2]
             self._stride *= 2
+            self._select_snapshots()
+
+    def _select_snapshots(self) -> None:
+        self.snapshots = [snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)]
 
     def _take_event(self, event: events.Event) -> Tuple[str, ...]:
         topics = (EVENTS,)
         changes = getattr(event, "changes", ())
-        self._timeline.add(event)
-        if isinstance(event, events.Restored):
-            self._set_back(event)
+        path = self._timeline.path
+        if self._timeline.add(event):
+            self._set_back(path.common_step(self._timeline.path))
             topics += (STEPS, SNAPSHOT)
         if changes:
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
@@ -256,7 +264,6 @@ class RunModel(QtCore.QObject):
         elif isinstance(event, events.Failed):
             self.failure = event
         self.ended = self.ended or isinstance(event, events.ENDINGS)
-        self.happenings.append(Happening(event))
         self.happened.emit(event)
         return (*topics, STATE)
 
@@ -264,17 +271,17 @@ class RunModel(QtCore.QObject):
         tensor, _, name = change.setting.rpartition(".")
         self.applied_at[tensor, name] = step
 
-    def _set_back(self, event: events.Restored) -> None:
-        """The run was set to another state: what does not lead there is no longer part of its past."""
-        step = event.step
-        self.happenings = [
-            h if h.survives == survives else replace(h, survives=survives)
-            for h, survives in zip(self.happenings, self._timeline.surviving())
-        ]
-        self.snapshots = [s for s in self.snapshots if s.step <= step]
+    def _set_back(self, step: float) -> None:
+        """Forget what no longer led to the present state, which has the past up to ``step`` in common with the one
+        before. What led to it on a branch that was left before comes back.
+        """
+        self._select_snapshots()
         self.values = {name: known for name, known in self.values.items() if known.step <= step}
         steps = [s for s in self.recent_steps if s.step <= step]
         self.recent_steps.clear()
         self.recent_steps.extend(steps)
-        past = [h.event for h in self.happenings if h.survives and isinstance(h.event, events.Evaluated)]
-        self.evaluation = past[-1] if past else None
+        self.evaluation = self._newest_evaluation()
+
+    def _newest_evaluation(self) -> Optional[events.Evaluated]:
+        past = [h.event for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]
+        return past[-1] if past else None

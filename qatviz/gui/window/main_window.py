@@ -103,7 +103,7 @@ class MainWindow(QtWidgets.QMainWindow):
             prepared.book,
             prepared.title,
             prepared.batches_per_epoch,
-            prepared.happenings,
+            prepared.log,
             prepared.snapshots,
         )
         if prepared.run.state == "new":

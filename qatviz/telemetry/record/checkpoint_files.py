@@ -12,12 +12,13 @@ import zipfile
 import zlib
 from contextlib import contextmanager, suppress
 from pathlib import Path
-from typing import Any, Dict, Iterator, List, NamedTuple, Tuple
+from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple
 
 import numpy as np
 
 from qatviz.atomic_files import atomic_file, remove_leftovers
 from qatviz.errors import RecordError
+from qatviz.protocol.branches import BranchPoint
 from qatviz.telemetry.record.codec import to_json
 
 SUBDIRECTORY = "checkpoints"
@@ -44,8 +45,8 @@ _DAMAGE += (ArithmeticError, AttributeError, EOFError, MemoryError)
 class CheckpointInfo(NamedTuple):
     """What a checkpoint is, without its arrays.
 
-    ``created`` is Unix time in seconds; ``branch`` is that of the record it was taken on. ``error`` is empty, or says
-    why the file can't be used; ``step`` is -1 then.
+    ``created`` is Unix time in seconds; ``branch`` and ``position`` place the state on the branches of the run.
+    ``error`` is empty, or says why the file can't be used; ``step`` is -1 then.
     """
 
     name: str
@@ -55,6 +56,12 @@ class CheckpointInfo(NamedTuple):
     nbytes: int
     error: str = ""
     branch: int = 0
+    position: Optional[int] = None
+
+    @property
+    def point(self) -> BranchPoint:
+        """The place of the state on the branches of the run."""
+        return BranchPoint(self.branch, self.step, self.position)
 
 
 class CheckpointFiles:
@@ -169,8 +176,15 @@ class CheckpointFiles:
 
 
 def _info(name: str, meta: Dict[str, Any], nbytes: int) -> CheckpointInfo:
+    position = meta.get("position")
     return CheckpointInfo(
-        name, int(meta["step"]), str(meta["reason"]), float(meta["created"]), nbytes, branch=int(meta.get("branch", 0))
+        name,
+        int(meta["step"]),
+        str(meta["reason"]),
+        float(meta["created"]),
+        nbytes,
+        branch=int(meta.get("branch", 0)),
+        position=None if position is None else int(position),
     )
 
 

@@ -133,6 +133,7 @@ def pack_snapshot(snapshot: Snapshot) -> bytes:
         "seconds": snapshot.seconds,
         "num_bits": list(snapshot.num_bits),
         "enabled": list(snapshot.enabled),
+        "position": snapshot.position,
         "histograms": [[name, histogram.code_min] for name, histogram in snapshot.histograms.items()],
     }
     arrays = {"values": snapshot.values}
@@ -161,6 +162,7 @@ def unpack_snapshot(blob: bytes) -> Snapshot:
         histograms=histograms,
         num_bits=tuple(int(bits) for bits in header["num_bits"]),
         enabled=tuple(bool(enabled) for enabled in header["enabled"]),
+        position=None if header.get("position") is None else int(header["position"]),
     )
 
 

@@ -2,15 +2,20 @@
 
 import json
 import sqlite3
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Dict, Iterator, List, NamedTuple, Optional, Tuple, Union
 
 import numpy as np
 
 from qatviz.errors import RecordError
+from qatviz.protocol.branches import BranchPoint
+from qatviz.protocol.events import EVENT_KINDS, event_from
 from qatviz.protocol.snapshots import Snapshot, read_only
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
 from qatviz.telemetry.record.codec import unpack_snapshot, unpack_steps
+from qatviz.telemetry.record.event_log import EventLog, read_log
 from qatviz.telemetry.record.schema import (
     DATABASE_NAME,
     State,
@@ -58,8 +63,8 @@ class RecordReader:
 
     Nothing stays open between two calls, and each call sees what was committed when it began. *The surviving
     timeline* is what led to the run's present state: steps, snapshots and events that an undo left behind are not
-    part of it, unless a redo brought them back. It goes by steps: of what came at the very step to which the run was
-    set back, it can't tell what came before the moment that was restored and what after; all of that survives.
+    part of it, unless a redo brought them back. Of snapshots it goes by steps: one of the very step to which the run
+    was set back survives until there is another one of that step.
 
     Parameters
     ----------
@@ -98,25 +103,36 @@ class RecordReader:
         Parameters
         ----------
         surviving_only : bool
-            Only those on the surviving timeline. The command that an undo took back is among them, as it came at the
-            very step of the undo; the `Restored` event that follows it tells.
+            Only those on the surviving timeline.
 
         Returns
         -------
         list of dict
-            `Event.to_dict` of each with ``sequence`` (from 1), ``branch`` and ``time`` (Unix time, seconds).
+            `Event.to_dict` of each, with ``sequence`` (its number, from 1) and ``time`` (Unix time, seconds).
         """
+        log = self._log()
+        if not surviving_only:
+            return log.rows
+        path = log.tree.path()
+        return [row for row in log.rows if path.includes(_point_of(row))]
+
+    def log(self) -> Tuple[List[LoggedEvent], int]:
+        """Return all events in the order in which they happened, and the number of those of kinds that are not known.
+
+        Such are the events of a later version.
+        """
+        log = self._log()
+        path = log.tree.path()
+        known = [row for row in log.rows if row["kind"] in EVENT_KINDS]
+        with reading(self.path):
+            found = [LoggedEvent(event_from(row), path.includes(_point_of(row)), row["time"]) for row in known]
+        return found, len(log.rows) - len(known)
+
+    def _log(self) -> EventLog:
         with open_for_reading(self.path) as connection:
             state = read_state(connection)
-            limits = _surviving(connection, state)
-            rows = list(read_rows(connection, "events", range(1, state.events + 1)))
-            events = []
-            for sequence, branch, step, time, kind, body in rows:
-                if surviving_only and not step <= limits.get(branch, -1):
-                    continue
-                numbers = {"sequence": sequence, "branch": int(branch), "time": float(time)}
-                events.append({**json.loads(body), "step": int(step), "kind": str(kind), **numbers})
-        return events
+            rows = read_rows(connection, "events", range(1, state.events + 1))
+            return read_log(list(rows), read_rows(connection, "branches", range(state.branches)))
 
     def steps(self, start: Optional[int] = None, stop: Optional[int] = None) -> StepSeries:
         """Step records of the surviving timeline with ``start <= step <= stop``, all at once.
@@ -163,7 +179,8 @@ class RecordReader:
             if step not in ids:
                 nearest = sorted(sorted(ids, key=lambda other: abs(other - step))[:2])
                 raise RecordError(f"{self.path}: no snapshot of step {step}; the nearest are of {nearest or 'no step'}")
-            return unpack_snapshot(read_body(connection, "snapshots", *ids[step]))
+            row, body_crc, branch = ids[step]
+            return replace(unpack_snapshot(read_body(connection, "snapshots", row, body_crc)), branch=branch)
 
     def iter_snapshots(self, start: Optional[int] = None, stop: Optional[int] = None) -> Iterator[Snapshot]:
         """The snapshots on the surviving timeline with ``start <= step <= stop``, one after the other.
@@ -177,14 +194,22 @@ class RecordReader:
             with open_for_reading(self.path) as connection:
                 some = [ids[step] for step in wanted[begin : begin + _SNAPSHOTS_AT_ONCE]]
                 kept = {row[0] for row in connection.execute("SELECT id FROM snapshots")}
-                bodies = [read_body(connection, "snapshots", *numbers) for numbers in some if numbers[0] in kept]
+                bodies = [
+                    (read_body(connection, "snapshots", row, body_crc), branch)
+                    for row, body_crc, branch in some
+                    if row in kept
+                ]
             with reading(self.path):
-                snapshots = [unpack_snapshot(body) for body in bodies]
+                snapshots = [replace(unpack_snapshot(body), branch=branch) for body, branch in bodies]
             yield from snapshots
 
     def load_checkpoint(self, name: str) -> Tuple[Dict[str, np.ndarray], Dict[str, Any]]:
         """Arrays and meta data of a checkpoint; see `CheckpointFiles.load`."""
-        return self._checkpoints.load(name)
+        arrays, meta = self._checkpoints.load(name)
+        if "position" not in meta:  # of version 0.1
+            with reading(self.path):
+                meta["position"] = self._log().position_of(name, int(meta.get("branch", 0)))
+        return arrays, meta
 
     def initial_parameters(self) -> Optional[Dict[str, np.ndarray]]:
         """What the run was given to begin with, by ``layer.parameter``; None if it began with seeded values."""
@@ -196,14 +221,12 @@ class RecordReader:
         """All checkpoints by step, damaged ones included; see `CheckpointFiles.list`."""
         return self._checkpoints.list()
 
-    def is_surviving(self, step: int, branch: int) -> bool:
-        """Whether the state that the run had after ``step`` steps on ``branch`` lies on the surviving timeline.
+    def is_surviving(self, point: BranchPoint) -> bool:
+        """Whether a state, such as that of a checkpoint (`CheckpointInfo.point`), lies on the surviving timeline.
 
-        A checkpoint tells both (`CheckpointInfo`). False for a branch of which the record knows nothing: the process
-        ended before it could be written.
+        False for a branch of which the record knows nothing: the process ended before it could be written.
         """
-        with open_for_reading(self.path) as connection:
-            return step <= _surviving(connection, read_state(connection)).get(branch, -1)
+        return self._log().tree.path().includes(point)
 
     def _read_blocks(self, connection: sqlite3.Connection, done: int, state: State, first, last, limits):
         """The pieces of the next blocks after the id ``done`` that are asked for, and the new ``done``."""
@@ -224,14 +247,21 @@ class RecordReader:
                 pieces.append(StepSeries(*(read_only(column[chosen]) for column in columns)))
         return pieces, end
 
-    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int]]:
-        """Row and CRC of the body of each surviving snapshot by step; of two of one step the newer."""
+    def _snapshot_ids(self, connection: sqlite3.Connection) -> Dict[int, Tuple[int, int, int]]:
+        """Return row, CRC of the body and branch of each surviving snapshot by step; of two of one step the newer."""
         state = read_state(connection)
         limits = _surviving(connection, state)
         rows = list(checked_rows(connection, "snapshots"))
         if len(rows) != state.kept:
             raise ValueError(f"table snapshots has {len(rows)} rows, expected {state.kept}")
-        return {step: (row, body_crc) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+        return {step: (row, body_crc, branch) for row, branch, step, body_crc in rows if step <= limits.get(branch, -1)}
+
+
+def _point_of(row: Dict[str, Any]) -> BranchPoint:
+    """Return the first state that an event is part of the past of."""
+    kind = EVENT_KINDS.get(row["kind"])
+    position = row["position"] + (0 if kind is not None and kind.is_report else 1)
+    return BranchPoint(row["branch"], row["step"], position)
 
 
 def _surviving(connection: sqlite3.Connection, state: State) -> Dict[int, float]:

@@ -10,6 +10,7 @@ from typing import Any, Callable, Dict, Optional, Sequence, Union
 import numpy as np
 
 from qatviz.errors import RecordError
+from qatviz.protocol.branches import BranchCursor, BranchPoint
 from qatviz.protocol.events import Event
 from qatviz.protocol.snapshots import Snapshot, StepRecord
 from qatviz.telemetry.record.checkpoint_files import CheckpointFiles, CheckpointInfo
@@ -45,6 +46,8 @@ class RunRecord(RecordReader):
             rows = read_rows(connection, "branches", range(state.branches))
             self._branches = [Branch(*row) for row in rows]
         self._branch = state.branch
+        log = self._log()
+        self._cursor = BranchCursor(log.tree, log.next_position())
         self._shape = state.shape
         self._last_step = state.last_step if state.blocks else None
         self._checkpoints.remove_unfinished()
@@ -146,12 +149,32 @@ class RunRecord(RecordReader):
             self._writer.put((self._branch, snapshot), SNAPSHOT_WEIGHT)
 
     def append_event(self, event: Event) -> None:
-        """Add an event, committed at once."""
-        with self._appending:
-            self._writer.put((self._branch, Timed(event, time.time())), urgent=True)
+        """Add an event, committed at once; one that is not placed belongs to the present.
 
-    def append_rewind(self, step: int, branch: Optional[int] = None, told_by: Sequence[Event] = ()) -> int:
-        """The run was set to the state it had after ``step`` steps, and goes on from there.
+        Raises
+        ------
+        ValueError
+            If there is no such branch.
+        """
+        with self._appending:
+            if event.branch >= len(self._branches):
+                raise ValueError(f"an event of branch {event.branch}, expected 0 to {len(self._branches) - 1}")
+            event = self._cursor.place(event)
+            self._writer.put((event.branch, Timed(event, time.time())), urgent=True)
+
+    def cursor(self) -> BranchCursor:
+        """Return where the run goes on: on the branch that is being written, after all that was added."""
+        with self._appending:
+            return self._cursor.copy()
+
+    def append_rewind(
+        self,
+        step: int,
+        branch: Optional[int] = None,
+        told_by: Sequence[Event] = (),
+        position: Optional[int] = None,
+    ) -> int:
+        """Note that the run was set to the state it had after ``step`` steps, and goes on from there.
 
         Parameters
         ----------
@@ -159,7 +182,10 @@ class RunRecord(RecordReader):
             The branch in which it had that state (the entry ``branch`` of a checkpoint's meta data); by default the
             present one and those it comes from. Redo needs it: that state is on a branch that was left.
         told_by : sequence of Event
-            What tells of it; committed together with it. Without, it is committed with what comes next.
+            What tells of it; placed on the new branch, and committed together with it. Without, it is committed with
+            what comes next.
+        position : int, optional
+            Number of events of that branch before the state.
 
         Returns
         -------
@@ -176,8 +202,9 @@ class RunRecord(RecordReader):
             if not 0 <= parent < len(self._branches):
                 raise ValueError(f"branch {parent} of the record, expected 0 to {len(self._branches) - 1}")
             new = Branch(len(self._branches), parent, int(step))
+            self._cursor.fork(BranchPoint(parent, new.fork_step, position))
             now = time.time()
-            items = [(new.id, new)] + [(new.id, Timed(event, now)) for event in told_by]
+            items = [(new.id, new)] + [(new.id, Timed(self._cursor.place(event), now)) for event in told_by]
             self._writer.put_together(items, urgent=bool(told_by))
             self._branches.append(new)
             self._branch, self._last_step = new.id, new.fork_step

@@ -7,7 +7,7 @@ from PyQt5.QtCore import Qt
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.details import DetailsDialog
-from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE, Happening
+from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, details, is_change
 from qatviz.gui.widgets.figures.figure import FigureMenu
@@ -17,6 +17,7 @@ from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events
 from qatviz.protocol.commands import ChangeSettings, Command, RestoreCheckpoint
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import RUN as RUN_PREFIX
 
 _NARROWED_KEY = "events/narrowed_to"
@@ -78,7 +79,7 @@ class EventsPanel(Panel):
             self._narrowed_to = ALL
         self.filters[self._narrowed_to].setChecked(True)
         self.source.narrow_to(self._narrowed_to)
-        self._happenings: Optional[List[Happening]] = None
+        self._log: Optional[List[LoggedEvent]] = None
         self._run: Any = None
         self._asked: Dict[int, str] = {}
         self._gone: Set[str] = set()
@@ -128,12 +129,12 @@ class EventsPanel(Panel):
         follows = self.view.is_at_end()
         if model.run is not self._run:
             self._run, self._gone, self._asked = model.run, set(), {}
-            self.source.show_happenings(model.happenings, is_same_run=False)
+            self.source.show_log(model.log, is_same_run=False)
         else:
-            self.source.show_happenings(model.happenings)
-            if model.happenings is not self._happenings:
+            self.source.show_log(model.log)
+            if model.log is not self._log:
                 self.view.viewport().update()  # the run was set back: other rows survive
-        self._happenings = model.happenings
+        self._log = model.log
         if follows:
             self.view.scrollToBottom()
         self._say_what_is_missing()
@@ -151,8 +152,8 @@ class EventsPanel(Panel):
         index = self.view.currentIndex()
         if not index.isValid():
             return None, False
-        happening = self.source.happening(index.row())
-        return happening.event, happening.survives
+        logged = self.source.logged(index.row())
+        return logged.event, logged.survives
 
     def _enable(self, *_: Any) -> None:
         event, survives = self._event()
@@ -222,7 +223,7 @@ class EventsPanel(Panel):
             QtWidgets.QApplication.clipboard().setText(f"step {event.step:,}: {sentence(event)}")
 
     def _on_activated(self, index: QtCore.QModelIndex) -> None:
-        self.step_chosen.emit(self.source.happening(index.row()).event.step)
+        self.step_chosen.emit(self.source.logged(index.row()).event.step)
 
     def _on_filter(self, button: QtWidgets.QToolButton) -> None:
         self._narrowed_to = next(what for what, known in self.filters.items() if known is button)

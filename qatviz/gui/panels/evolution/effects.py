@@ -43,7 +43,7 @@ class MarkerEffects:
     def renew(self) -> None:
         """Find the markers again, if something happened."""
         if self._due:
-            self._due, self.markers = False, markers_of(self._model.happenings)
+            self._due, self.markers = False, markers_of(self._model.log)
 
     def measure(self) -> None:
         """Look at the newest changes while their steps are still there one by one: what has been folded tells

@@ -2,9 +2,9 @@
 
 from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 
-from qatviz.gui.model.run_model import Happening
 from qatviz.presentation.event_texts import change_words
 from qatviz.protocol import events
+from qatviz.protocol.timeline import LoggedEvent
 from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, setting_text
 
 #: Events that can become markers.
@@ -47,10 +47,10 @@ class Marker(NamedTuple):
         return not _any(self.events, events.Restored)
 
 
-def markers_of(happenings: Sequence[Happening]) -> List[Marker]:
+def markers_of(log: Sequence[LoggedEvent]) -> List[Marker]:
     """The markers of a run, by step. What was left behind when the run was set back has none."""
     by_step = {}
-    for event in _marked(happenings):
+    for event in _marked(log):
         by_step.setdefault(step_of(event), []).append(event)
     return [
         Marker(step, tuple(found), _label_of(found), next(c for kind, c in _COLORS if _any(found, kind)))
@@ -63,34 +63,17 @@ def step_of(event: events.Event) -> int:
     return event.restored_step if isinstance(event, events.NonFinite) else event.step
 
 
-def _marked(happenings: Sequence[Happening]) -> List[events.Event]:
-    found: List[events.Event] = []
-    for happening in happenings:
-        event = happening.event
-        if not happening.survives or not isinstance(event, MARKED):
-            continue
-        if isinstance(event, events.CommandApplied) and not event.changes:
-            continue
-        if isinstance(event, events.Restored):
-            found = _before(found, event)
-        found.append(event)
-    return found
-
-
-def _before(found: List[events.Event], restored: events.Restored) -> List[events.Event]:
-    """Without what the run was set back to before, at the very step: the change that this checkpoint was kept for, and
-    what came after it; and without the answer to the command that set it back, which repeats the changes.
+def _marked(log: Sequence[LoggedEvent]) -> List[events.Event]:
+    """Return the events that become markers. The answer to a command that set the run back is none: the event that
+    follows it repeats its changes.
     """
-    for i, event in enumerate(found):
-        if event.step == restored.step and getattr(event, "checkpoint", "") == restored.name != "":
-            return found[:i]
-    repeats = (
-        found
-        and isinstance(found[-1], events.CommandApplied)
-        and found[-1].step == restored.step
-        and (found[-1].changes == restored.changes and not found[-1].checkpoint)
-    )
-    return found[:-1] if repeats else found
+    return [
+        logged.event
+        for logged in log
+        if logged.survives
+        and isinstance(logged.event, MARKED)
+        and (not isinstance(logged.event, events.CommandApplied) or (logged.event.changes and logged.event.checkpoint))
+    ]
 
 
 def _any(found: Iterable[events.Event], kind: type) -> bool:

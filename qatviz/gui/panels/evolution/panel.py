@@ -213,10 +213,17 @@ class EvolutionPanel(Panel):
         self.plots[kind.key].set_kind(kind)
         self.bar.name_plot(kind)
         self._reader = SeriesReader(self._history)
-        for snapshot in self.model.snapshots:
-            self._clock.add(snapshot.step, snapshot.seconds)
+        self._start_clock()
         self.axis.begin = self.axis.newest = 0.0
         self.axis.reset()
+
+    def _start_clock(self) -> None:
+        """Begin with what is known of the time that led to the present state."""
+        self._clock = Clock()
+        for snapshot in self.model.snapshots:
+            self._clock.add(snapshot.step, snapshot.seconds)
+        for record in self.model.recent_steps:
+            self._clock.add(record.step, record.seconds)
 
     def _update_axis(self) -> None:
         newest = self._history.last_step(STEP_TRACK) or 0
@@ -330,7 +337,7 @@ class EvolutionPanel(Panel):
     def _on_happened(self, event: events.Event) -> None:
         if isinstance(event, events.Restored) and self._history is self.model.history and self._history is not None:
             self._reader.forget()
-            self._clock.rewind(event.step)
+            self._start_clock()
             self.effects.measure_anew()
             self._first_step = None
         if isinstance(event, MARKED):

@@ -7,6 +7,7 @@ import pytest
 
 from qatviz.errors import RecordError
 from qatviz.protocol import events
+from qatviz.protocol.branches import UNPLACED, BranchPoint
 from qatviz.protocol.events import ENDINGS, EVENT_KINDS, Change, Evaluated, Event, Failed, event_from
 
 SAMPLES = {
@@ -29,7 +30,8 @@ def sample(cls):
         name = getattr(field.type, "__name__", None) or str(field.type)
         return SAMPLES[name.replace("typing.", "").replace("qatviz.protocol.", "")]
 
-    return cls(**{field.name: value(field) for field in dataclasses.fields(cls)})
+    event = cls(**{field.name: value(field) for field in dataclasses.fields(cls) if field.init})
+    return event.placed(2, 5, BranchPoint(1, 40, 3))
 
 
 @pytest.mark.parametrize("cls", EVENT_KINDS.values())
@@ -42,7 +44,9 @@ def test_has_a_json_form_that_keeps_all(cls):
     assert set(row) == {field.name for field in dataclasses.fields(cls)}
     for name, value in row.items():
         expected = getattr(event, name)
-        if name == "changes":
+        if name == "parent":
+            assert value == [1, 40, 3]
+        elif name == "changes":
             assert value == [{"setting": change.setting, "old": change.old, "new": change.new} for change in expected]
         else:
             assert value == (list(expected) if isinstance(expected, tuple) else expected)
@@ -51,8 +55,17 @@ def test_has_a_json_form_that_keeps_all(cls):
 @pytest.mark.parametrize("cls", EVENT_KINDS.values())
 def test_comes_back_from_its_json_form(cls):
     event = sample(cls)
-    row = dict(json.loads(json.dumps(event.to_dict())), branch=0, time=1.5)
-    assert event_from(row) == event
+    row = dict(json.loads(json.dumps(event.to_dict())), time=1.5)
+    again = event_from(row)
+    assert again == event and again.to_dict() == event.to_dict()
+    assert (again.branch, again.position, again.parent) == (2, 5, BranchPoint(1, 40, 3))
+
+
+def test_events_that_say_the_same_are_equal_wherever_they_are_placed():
+    event = events.Resumed(3)
+    assert event.branch == UNPLACED and event.placed(1, 2, None) == event != events.Resumed(4)
+    assert event.placed(1, 2, None).point == BranchPoint(1, 3, 3)
+    assert events.CheckpointSaved(3, "a", "b").placed(1, 2, None).point == BranchPoint(1, 3, 2)
 
 
 def test_an_event_of_an_older_record_lacks_what_has_a_default():
@@ -64,7 +77,8 @@ def test_an_event_of_an_older_record_lacks_what_has_a_default():
 def test_an_evaluation_of_an_older_record_is_of_accuracy():
     row = {"kind": "Evaluated", "step": 5, "accuracy": {"float": 0.9}, "num_examples": 10, "seconds": 0.1}
     assert event_from(row) == Evaluated(5, {"float": 0.9}, 10, 0.1, "accuracy")
-    assert Evaluated(5, {"float": 0.9}, 10, 0.1).to_dict() == dict(row, metric="accuracy")
+    told = Evaluated(5, {"float": 0.9}, 10, 0.1).to_dict()
+    assert told == dict(row, metric="accuracy", branch=UNPLACED, position=0, parent=None)
 
 
 @pytest.mark.parametrize("metric", ["", "step", "seconds", "rmse", None, ["accuracy"], {"accuracy": 1}])

@@ -1,0 +1,211 @@
+"""Which events led to where the run is, after it was set back and forward."""
+
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from qatviz.protocol import events
+from qatviz.protocol.branches import BranchCursor, BranchPoint, BranchTree
+from qatviz.protocol.events import Change
+from qatviz.protocol.timeline import Timeline
+
+
+class Staged:
+    """Reports what a run reports, and remembers what is true: the events that led to the present state."""
+
+    def __init__(self):
+        self.timeline, self.cursor, self.past = Timeline(), BranchCursor(), []
+        self.step = self.sequence = 0
+        self.undo, self.redo, self.named = [], [], {}
+
+    def put(self, event):
+        self.timeline.add(self.cursor.place(event))
+        self.past = [*self.past, self.timeline.log[-1].event]
+
+    def state(self, name):
+        return name, self.cursor.point(self.step), self.past
+
+    def train(self, steps):
+        for _ in range(steps):
+            self.step += 1
+        self.put(events.SettingsActivated(self.step, ()))
+
+    def change(self):
+        self.sequence += 1
+        kept = self.state(f"before-{self.step:08d}-{self.sequence}")
+        self.undo.append(kept)
+        self.redo.clear()
+        self.put(events.CommandApplied(self.step, self.sequence, "x=1", (Change("x", 0, 1),), kept[0]))
+
+    def save(self, name):
+        self.sequence += 1
+        self.named[name] = self.state(name)
+        self.put(events.CommandApplied(self.step, self.sequence, "SaveCheckpoint", (), name))
+
+    def jump(self, state, command):
+        """As the trainer does: the answer, then the event, both on the new branch."""
+        left, (name, point, past) = self.step, state
+        self.step, self.past = point.step, past
+        self.cursor.fork(point)
+        self.put(events.CommandApplied(self.step, self.sequence, command, (Change("x", 1, 0),)))
+        self.put(events.Restored(self.step, name, command, left, (Change("x", 1, 0),)))
+
+    def go_back(self):
+        if self.undo:
+            self.sequence += 1
+            self.redo.append(self.state("undone"))
+            self.jump(self.undo.pop(), "undo")
+
+    def go_forward(self):
+        if self.redo:
+            self.sequence += 1
+            self.undo.append(self.state("redone"))
+            self.jump(self.redo.pop(), "redo")
+
+    def restore(self, name):
+        if name in self.named:
+            self.sequence += 1
+            self.undo.append(self.state("before"))
+            self.redo.clear()
+            self.jump(self.named[name], "restored")
+
+    def survivors(self):
+        return [logged.event for logged in self.timeline.log if logged.survives]
+
+
+ACTIONS = st.lists(
+    st.one_of(
+        st.tuples(st.just("train"), st.integers(0, 3)),
+        st.tuples(st.just("change")),
+        st.tuples(st.just("go_back")),
+        st.tuples(st.just("go_forward")),
+        st.tuples(st.just("save"), st.sampled_from("ab")),
+        st.tuples(st.just("restore"), st.sampled_from("ab")),
+    ),
+    max_size=30,
+)
+
+
+def ids(found):
+    return sorted(map(id, found))
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])  # of a loaded machine
+@given(ACTIONS)
+def test_survivors_are_those_that_led_to_the_present_state_whatever_was_undone_and_redone(actions):
+    staged = Staged()
+    for name, *arguments in actions:
+        getattr(staged, name)(*arguments)
+        assert [id(event) for event in staged.survivors()] == [id(event) for event in staged.past]
+
+
+@settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
+@given(ACTIONS, st.data())
+def test_reports_that_come_late_belong_to_the_state_that_they_are_about(actions, data):
+    staged, states = Staged(), []
+    for name, *arguments in actions:
+        getattr(staged, name)(*arguments)
+        states.append(staged.state(name))
+        if data.draw(st.booleans()):
+            state = data.draw(st.sampled_from(states))
+            staged.timeline.add(staged.cursor.place_at(events.Evaluated(state[1].step, {}, 10, 0.1), state[1]))
+            led = [event for event in state[2] if not event.is_report]
+            past = [event for event in staged.past if not event.is_report]
+            assert staged.timeline.log[-1].survives == (ids(led) == ids(past[: len(led)]))
+
+
+def add_placed(timeline, cursor, *found):
+    for event in found:
+        timeline.add(cursor.place(event))
+
+
+def survivals(timeline):
+    return [logged.survives for logged in timeline.log]
+
+
+def test_a_change_that_was_gone_back_before_does_not_survive_though_it_is_of_the_same_step():
+    staged = Staged()
+    staged.train(10)
+    staged.change()
+    staged.go_back()
+    assert [event.kind for event in staged.survivors()] == ["SettingsActivated", "CommandApplied", "Restored"]
+    assert not staged.survivors()[1].checkpoint, "the answer to the undo, not the change"
+
+
+def test_redoing_brings_back_what_was_left():
+    staged = Staged()
+    staged.change()
+    staged.train(5)
+    staged.go_back()
+    staged.go_forward()
+    expected = ["CommandApplied", "SettingsActivated", "CommandApplied", "Restored"]
+    assert [event.kind for event in staged.survivors()] == expected
+
+
+def test_a_state_that_does_not_know_its_position_goes_by_steps():
+    timeline, cursor = Timeline(), BranchCursor()
+    add_placed(timeline, cursor, events.Resumed(3), events.Resumed(5), events.Resumed(8))
+    cursor.fork(BranchPoint(0, 5))
+    add_placed(timeline, cursor, events.Restored(5, "good", "x", 8))
+    assert survivals(timeline) == [True, True, False, True]
+
+
+def test_an_evaluation_that_is_told_late_belongs_to_the_state_it_measured():
+    timeline, cursor = Timeline(), BranchCursor()
+    add_placed(timeline, cursor, events.Resumed(3))
+    measured, before = cursor.point(6), cursor.point(8)
+    add_placed(timeline, cursor, events.CommandApplied(8, 1, "x=1", (Change("x", 0, 1),), "before"))
+    after = cursor.point(8)
+    for point in (measured, before, after, cursor.point(9)):
+        timeline.add(cursor.place_at(events.Evaluated(point.step, {}, 10, 0.1), point))
+    cursor.fork(before)
+    add_placed(timeline, cursor, events.Restored(8, "before", "undo", 12))
+    assert survivals(timeline) == [True, False, True, True, False, False, True]
+
+
+def test_what_comes_of_a_branch_that_was_left_does_not_survive_and_leads_nowhere():
+    timeline, cursor = Timeline(), BranchCursor()
+    add_placed(timeline, cursor, events.Resumed(3))
+    saved = cursor.point(8)
+    cursor.fork(BranchPoint(0, 3, 1))
+    add_placed(timeline, cursor, events.Restored(3, "start", "x", 8))
+    timeline.add(cursor.place_at(events.CheckpointSaved(8, "late", "automatic"), saved))
+    assert survivals(timeline) == [True, True, False]
+    cursor.fork(saved)
+    assert timeline.add(cursor.place(events.Restored(8, "late", "x", 3)))
+    assert survivals(timeline) == [True, False, True, True]
+
+
+def test_an_event_without_a_place_belongs_to_the_present():
+    timeline = Timeline()
+    timeline.add(events.Resumed(3))
+    timeline.add(events.Restored(1, "x", "undo", 3).placed(4, 0, BranchPoint(0, 1)))
+    timeline.add(events.Resumed(2))
+    assert [(logged.event.branch, logged.event.position) for logged in timeline.log] == [(0, 0), (4, 0), (4, 1)]
+    assert survivals(timeline) == [False, True, True]
+
+
+def test_the_log_is_another_list_only_where_survival_changes():
+    timeline = Timeline()
+    log = timeline.log
+    assert not timeline.add(events.Resumed(3)) and timeline.log is log
+    assert timeline.add(events.Restored(1, "x", "undo", 3).placed(1, 0, BranchPoint(0, 1))) and timeline.log is not log
+
+
+def test_going_back_to_before_the_branch_began_goes_back_on_the_one_before():
+    tree = BranchTree()
+    tree.add(1, BranchPoint(0, 80, 4))
+    tree.add(2, BranchPoint(1, 50))
+    path = tree.path()
+    assert path.pieces == ((0, BranchPoint(0, 50)), (1, BranchPoint(1, 50)), (2, None))
+    assert path.includes(BranchPoint(0, 50, 9)) and not path.includes(BranchPoint(0, 51, 0))
+
+
+def test_paths_know_how_far_they_are_the_same():
+    tree = BranchTree()
+    tree.add(1, BranchPoint(0, 10, 3))
+    first = tree.path()
+    assert first.common_step(first) == float("inf")
+    tree.add(2, BranchPoint(0, 15, 4))
+    assert tree.path().common_step(first) == first.common_step(tree.path()) == 10
+    tree.add(3, BranchPoint(1, 12, 2))
+    assert tree.path().common_step(first) == 12
