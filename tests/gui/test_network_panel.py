@@ -1,12 +1,12 @@
 """The drawn network: what it shows, what a click, a key, the wheel does."""
 
 import math
+from dataclasses import replace
 
 import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-from qatviz.gui.model.run_model import replace
 from qatviz.gui.panels.network.items import Edges
 from qatviz.gui.panels.network.legend import color_at
 from qatviz.gui.panels.network.measures import SHOWN
