@@ -15,9 +15,9 @@ import numpy as np
 from golden_cases import HERE
 from golden_program import Program
 
-#: Number of points at which outlines are compared, and largest mean distance there: coordinates of figures that are
-#: some 100 pixels high have one decimal.
-SAMPLES, TOLERANCE = 24, 0.02
+#: An outline is a number of mean heights, each over the same number of places. Outlines are equal up to this mean
+#: distance: coordinates of figures that are some 100 pixels high have one decimal.
+HEIGHTS, PLACES, TOLERANCE = 24, 16, 0.02
 
 #: A cell with more words is a sentence.
 _MOST_WORDS = 3
@@ -185,8 +185,10 @@ def _outlines(marks: Sequence[Tuple[str, str, List[Points]]], tick: float) -> Li
         low, high = np.concatenate(arrays).min(axis=0), np.concatenate(arrays).max(axis=0)
         if high[0] - low[0] < tick:
             continue
-        places = low[0] + (high[0] - low[0]) * (np.arange(SAMPLES) + 0.5) / SAMPLES
+        count = HEIGHTS * PLACES
+        places = low[0] + (high[0] - low[0]) * (np.arange(count) + 0.5) / count
         heights = np.max([_heights(part, places, high[1]) for part in arrays], axis=0)
+        heights = heights.reshape(HEIGHTS, PLACES).mean(axis=1)
         found.append([round(float(height), 2) for height in heights / (high[1] - low[1])])
     return found
 
