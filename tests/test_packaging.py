@@ -104,6 +104,8 @@ def test_the_source_distribution_can_be_built_from(tree, tmp_path):
         "qatviz/__init__.py",
         "tests/conftest.py",
         "pytest.ini",
+        "tests/golden/records/shapes.zip",
+        "tests/golden/texts/shapes-c/shapes/Makefile",
     } <= names
 
 

@@ -93,7 +93,7 @@ CASES = {
         ),
         *_exports("shapes", "good", encodings=["", "--encodings-version 2.0.0"]),
         *_exports("shapes", "wide", tflite=["--int16"], onnx=[""], c=[""], npz=[""]),
-        *_exports("shapes", "channels", tflite_fakequant=[""], onnx=[""], c=["--pack-int4"], npz=[""], encodings=[""]),
+        *_exports("shapes", "channels", tflite_fakequant=[""], onnx=[""], npz=[""], encodings=[""]),
         *_exports(
             "pairs",
             "",

@@ -5,8 +5,18 @@ from itertools import zip_longest
 from pathlib import Path
 from typing import Any, Dict, List
 
+#: Number of differences in the message of a failed test.
+MOST_LINES = 30
 #: Relative tolerance of floating-point numbers that are read from a record.
 TOLERANCE = 1e-6
+
+
+class _Missing:
+    def __repr__(self) -> str:
+        return "missing"
+
+
+_MISSING = _Missing()
 
 
 def file_differences(
@@ -75,10 +85,21 @@ def schema_differences(stored: Any, found: Any, where: str = "") -> List[str]:
     return [] if stored == found else [f"{where or 'JSON'} is {found!r} instead of {stored!r}"]
 
 
+def expect_none(differences: List[str], title: str) -> None:
+    """Fail with a readable list if there are differences."""
+    if differences:
+        more = len(differences) - MOST_LINES
+        shown = [*differences[:MOST_LINES], *([f"and {more} more"] if more > 0 else [])]
+        raise AssertionError("\n  ".join([title, *shown]))
+
+
 def value_differences(stored: Any, found: Any, where: str = "") -> List[str]:
     """Compare values of JSON, floating-point numbers up to `TOLERANCE`."""
-    if isinstance(stored, dict) and isinstance(found, dict) and list(stored) == list(found):
-        pairs = [(f"{where}.{key}" if where else key, stored[key], found[key]) for key in stored]
+    if isinstance(stored, dict) and isinstance(found, dict):
+        keys = dict.fromkeys([*stored, *found])
+        pairs = [
+            (f"{where}.{key}" if where else key, stored.get(key, _MISSING), found.get(key, _MISSING)) for key in keys
+        ]
     elif isinstance(stored, list) and isinstance(found, list) and len(stored) == len(found):
         pairs = [(f"{where}[{index}]", *pair) for index, pair in enumerate(zip(stored, found))]
     elif isinstance(stored, float) and isinstance(found, float):

@@ -38,7 +38,7 @@ def _usage(text: str, command: str) -> Dict[str, str]:
 
 def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
     """Return calls with JSON output, by name."""
-    train = ["train", "--network", "dscnn", "--steps", "2", "--batch-size", "4", "--quiet", "--json", "--data"]
+    train = ["train", "--network", "mlp", "--steps", "2", "--batch-size", "4", "--quiet", "--json", "--data"]
     exports = {
         "export": Export("shapes", "", "npz"),
         "export float": Export("shapes", "", "frozen", ("--form", "float")),
@@ -56,7 +56,6 @@ def json_calls(records: Path, folder: Path) -> Dict[str, List[Any]]:
         "show shapes": ["show", records / "shapes", "--json"],
         "show pairs": ["show", records / "pairs", "--json"],
         "report": ["report", records / "shapes", "--out", folder / "report.html", "--json"],
-        "train": [*train, data_of("shapes")],
         "train recorded": [*train, data_of("shapes"), "--evaluation-interval", 1, "--out", folder / "run"],
         "train regression": [*train, data_of("pairs"), "--preset", "uint8-affine"],
         **{name: [*case.arguments(records, folder), "--json"] for name, case in exports.items()},

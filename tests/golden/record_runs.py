@@ -141,34 +141,32 @@ class Driver:
             self._seen.extend(self.run.drain())
 
 
-def _begun(directory: Path, model, data: Path, changes, **options):
-    """Return a run as `qatviz.train` would begin it."""
-    from qatviz.api import _begun as begun
-    from qatviz.training.handle import Run
+def _new_run(name: str, **fields):
+    """Return a run, not started, that is recorded to the folder of its name."""
+    from qatviz.session.prepare import prepare
+    from qatviz.session.request import NewRunRequest
+    from qatviz.settings import RunSettings
 
-    new = begun(model, str(data), str(directory), dict(options, changes=changes))
-    return Run(new.spec, new.record, recall=False)
+    run = RunSettings(snapshot_interval=3600.0, checkpoint_interval=86400.0, **fields.pop("run"))
+    data, out = str(WORKPLACE / (name + ".npz")), str(WORKPLACE / name)
+    return prepare(NewRunRequest(network=None, data=data, out=out, run=run, **fields)).run
 
 
 def record_shapes() -> None:
     """Record the run that is stopped."""
     from qatviz.protocol import commands as c
+    from qatviz.session.changes import parse_change
 
-    directory = WORKPLACE / "shapes"
     driver = Driver(
-        _begun(
-            directory,
-            str(WORKPLACE / "shapes.h5"),
-            WORKPLACE / "shapes.npz",
-            SHAPES_SCHEDULE,
+        _new_run(
+            "shapes",
+            model=str(WORKPLACE / "shapes.h5"),
+            changes=tuple(map(parse_change, SHAPES_SCHEDULE)),
             steps=60,
             batch_size=16,
             seed=5,
             quant_delay=3,
-            learning_rate=5e-3,
-            evaluation_interval=15,
-            snapshot_interval=3600.0,
-            checkpoint_interval=86400.0,
+            run={"learning_rate": 5e-3, "evaluation_interval": 15},
         )
     )
     driver.go_to(8)
@@ -209,22 +207,19 @@ def record_shapes() -> None:
 def record_pairs() -> None:
     """Record the run that is killed; does not come back."""
     from qatviz.protocol import commands as c
+    from qatviz.session.changes import parse_change
 
     driver = Driver(
-        _begun(
-            WORKPLACE / "pairs",
-            str(WORKPLACE / "pairs.json"),
-            WORKPLACE / "pairs.npz",
-            PAIRS_SCHEDULE,
+        _new_run(
+            "pairs",
+            model=str(WORKPLACE / "pairs.json"),
+            changes=tuple(map(parse_change, PAIRS_SCHEDULE)),
             steps=45,
             batch_size=10,
             seed=6,
             preset="uint8-affine",
             optimizer="momentum",
-            learning_rate=1e-2,
-            evaluation_interval=10,
-            snapshot_interval=3600.0,
-            checkpoint_interval=86400.0,
+            run={"learning_rate": 1e-2, "evaluation_interval": 10},
         )
     )
     driver.go_to(12)

@@ -96,7 +96,19 @@ def test_values_are_compared_with_a_tolerance():
         "loss is 1.001 instead of 1.0",
         "steps[1] is 3 instead of 2",
     ]
-    assert golden_compare.value_differences(stored, {"loss": 1.0}) and golden_compare.value_differences([1], [1, 2])
+    assert golden_compare.value_differences(stored, {"loss": 1.0, "steps": [1], "rate": 2.0}) == [
+        "steps is [1] instead of [1, 2]",
+        "name is missing instead of 'a'",
+        "rate is 2.0 instead of missing",
+    ]
+
+
+def test_a_failed_test_lists_the_first_differences():
+    golden_compare.expect_none([], "it has changed")
+    with pytest.raises(AssertionError) as failed:
+        golden_compare.expect_none([f"line {number}" for number in range(40)], "it has changed:")
+    lines = str(failed.value).splitlines()
+    assert lines[0] == "it has changed:" and lines[-2:] == ["  line 29", "  and 10 more"]
 
 
 def test_archives_are_compared_without_their_compression(tmp_path):

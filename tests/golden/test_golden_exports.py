@@ -2,7 +2,7 @@
 
 import golden_cases
 import pytest
-from golden_compare import file_differences
+from golden_compare import expect_none, file_differences
 
 STORED = golden_cases.load(golden_cases.EXPORTS)
 
@@ -20,4 +20,4 @@ def test_an_export_keeps_its_bytes(name, program, exported_records, tmp_path):
             pytest.importorskip(package)
     found = golden_cases.export(program, exported_records, golden_cases.CASES[name], tmp_path)
     lines = file_differences(STORED[name], found, golden_cases.TEXTS, tmp_path)
-    assert not lines, "\n".join([f"the export {name} has changed:", *lines])
+    expect_none(lines, f"the export {name} has changed:")

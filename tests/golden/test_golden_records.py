@@ -6,7 +6,7 @@ import zlib
 
 import golden_cases
 import pytest
-from golden_compare import value_differences
+from golden_compare import expect_none, value_differences
 
 #: Relative tolerance of losses that are computed again: the last digits of sums depend on threads and processor, and
 #: rounding amplifies them.
@@ -35,7 +35,7 @@ def changes_in(told, first=0):
 @pytest.mark.parametrize("run", golden_cases.RUNS)
 def test_all_that_is_recorded_is_read(run, program, records):
     lines = value_differences(golden_cases.load(golden_cases.shown(run)), shown(program, records / run))
-    assert not lines, "\n".join([f"`qatviz show` of {run} has changed:", *lines])
+    expect_none(lines, f"`qatviz show` of {run} has changed:")
     assert program.call("show", records / run).code == 0
 
 

@@ -3,6 +3,7 @@
 import golden_cases
 import golden_page
 import pytest
+from golden_compare import expect_none
 
 
 @pytest.mark.parametrize("run", golden_cases.RUNS)
@@ -10,4 +11,4 @@ def test_the_report_has_the_figures_and_numbers_it_had(run, program, records, tm
     found = golden_page.report(program, records / run, tmp_path / "report.html")
     stored = golden_cases.load(golden_page.stored(run))
     lines = golden_page.differences(stored, found)
-    assert not lines, "\n".join([f"the report of {run} has changed:", *lines])
+    expect_none(lines, f"the report of {run} has changed:")
