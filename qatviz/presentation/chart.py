@@ -5,6 +5,7 @@ from typing import List, NamedTuple, Optional, Sequence, Tuple
 import numpy as np
 
 from qatviz.measures import MeasureAxis
+from qatviz.presentation.axis_range import Range, steady_range
 from qatviz.presentation.scene import (
     DASHED,
     DOTTED,
@@ -21,10 +22,8 @@ from qatviz.presentation.scene import (
     rects,
     segments,
 )
-from qatviz.presentation.series import Points, steady_range
+from qatviz.presentation.series import Points
 from qatviz.presentation.ticks import Tick, exponents, fitting_ticks, linear_ticks, log_ticks, ticks_upright
-
-Range = Tuple[float, float]
 
 #: Distance of two ticks of the axis of steps, px; there are fewer where their labels are longer.
 _X_TICK_PX = 64.0

@@ -133,27 +133,6 @@ def nearest(x: np.ndarray, wanted: float) -> Optional[int]:
     return right - 1
 
 
-def steady_range(present: Optional[Tuple[float, float]], low: float, high: float) -> Tuple[float, float]:
-    """Range of an axis for values from ``low`` to ``high``: the present one as long as it serves.
-
-    It grows at once, and with room to spare, where a value lies outside; it shrinks when the values use less than a
-    third of it. So an axis does not move with every value.
-    """
-    size = high - low
-    if not size > 0:
-        size = abs(high) * 0.2 or 1.0
-        low, high = low - size / 2, high + size / 2
-    if present is not None and present[0] <= low and high <= present[1] and size * 3 >= present[1] - present[0]:
-        return present
-    if present is None:
-        return low - 0.06 * size, high + 0.06 * size
-    grown = size * 0.35
-    return (
-        low - grown if low < present[0] else low - 0.06 * size,
-        high + grown if high > present[1] else high + 0.06 * size,
-    )
-
-
 class Clock:
     """Seconds of training at a step and the other way round, from pairs as they come; linear in between and beyond."""
 

@@ -15,6 +15,8 @@ LABEL_GAP = 9.0
 #: Distance of two ticks of an upright axis, in heights of its labels.
 _LINES_PER_TICK = 1.5
 _MULTIPLES = (1.0, 2.0, 5.0)
+#: First digits of ticks of an axis that shows less than a factor of 100, the rounder ones first.
+_DIGITS = (1.0, 2.0, 5.0, 3.0, 1.5, 4.0, 7.0, 6.0, 8.0, 9.0)
 #: Octaves between two ticks of an axis of powers of two.
 _OCTAVE_STEPS = (1, 2, 4, 8, 16, 32, 64)
 #: Beyond these sizes an axis is labelled with units, or with powers of ten.
@@ -102,14 +104,16 @@ def log_ticks(low: float, high: float, at_most: int) -> List[Tick]:
         powers = range(math.ceil(low / stride) * stride, math.floor(high) + 1, stride)
         if len(powers) <= at_most:
             break
-    if len(powers) >= 2:
+    if len(powers) >= 2 and (stride > 1 or 3 * len(powers) > at_most):
         return [(float(i), _short(10.0**i)) for i in powers]
-    for steps in ((1, 2, 5), (1, 1.5, 2, 3, 4, 5, 6, 7, 8, 9)):
-        values = [s * 10.0**e for e in range(math.floor(low), math.ceil(high) + 1) for s in steps]
-        found = [v for v in values if low <= math.log10(v) <= high]
-        if len(found) >= 2:
-            every = math.ceil(len(found) / at_most)
-            return [(math.log10(v), _short(v)) for v in found[::every]]
+    values = [digit * 10.0**e for digit in _DIGITS for e in range(math.floor(low), math.ceil(high) + 1)]
+    chosen: List[float] = []
+    for value in values:  # the rounder ones first, where there is room for them
+        place = math.log10(value)
+        if low <= place <= high and all(abs(place - other) >= (high - low) / at_most for other in chosen):
+            chosen.append(place)
+    if len(chosen) >= 2:
+        return [(place, _short(10.0**place)) for place in sorted(chosen)[:at_most]]
     return [(math.log10(value), text) for value, text in linear_ticks(10.0**low, 10.0**high, at_most) if value > 0]
 
 

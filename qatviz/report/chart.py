@@ -93,7 +93,7 @@ def legend_key(style: str) -> Markup:
     """Return a sample of a line for legends."""
     middle = _KEY_SIZE[1] / 2
     line = Line(np.array([0.0, _KEY_SIZE[0]]), np.array([middle, middle]), STYLES[style])
-    return element("svg", shapes_markup([line]), class_="key", aria_hidden="true")
+    return element("svg", shapes_markup([line]), class_="key line", aria_hidden="true")
 
 
 def chart_markers(markers: Sequence[Marker]) -> Sequence[scenes.Marker]:

@@ -5,7 +5,7 @@ from typing import List, Optional, Sequence
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, count, shape_text
 from qatviz.report.curves import Figure, explained, gallery, tensor_figures
-from qatviz.report.histogram import LEGEND, SIZE, common_axis, histogram, legend, shown_at
+from qatviz.report.histogram import SIZE, common_axis, histogram, legend, shown_at
 from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
@@ -86,7 +86,7 @@ def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         )
     return join(
         told,
-        legend(LEGEND) if run.first is not None else None,
+        legend() if run.first is not None else None,
         terms,
         [_card(run, index, row) for index, row in enumerate(rows)],
     )

@@ -75,9 +75,7 @@ def _canvas(app: Any, values: np.ndarray, name: str) -> Callable[[int], None]:
         low, high = _view(name, frame)
         width = width_for(high - low, canvas.width() / 2)
         found = [reader.points(key, low, high, width) for key in series]
-        curves = [
-            curve_of(points, points.step, axis, Stroke(series_role(index))) for index, points in enumerate(found)
-        ]
+        curves = [curve_of(points, points.step, axis, Stroke(series_role(index))) for index, points in enumerate(found)]
         canvas.set_curves(curves, (low, high), axis)
         canvas.show_all_values()
         canvas.grab()

@@ -26,7 +26,10 @@ _TICK = 0.06
 #: Sections with figures other than curves and histograms: the heat map of all tensors, the network.
 _OTHER_PICTURES = {"over-time", "network"}
 _NUMBER = re.compile(r"(?<![\w.])[-+−]?\d[\d,]*(?:\.\d+)?(?:[eE][-+−]?\d+)?")
-_LEFT_OUT = re.compile(r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [+-]\d{4})?|\b[0-9a-f]{12,}\b|\S*/\S+")
+#: Times, identifiers, and paths, but for a number of another: 241/256.
+_LEFT_OUT = re.compile(
+    r"\d{4}-\d\d-\d\d \d\d:\d\d:\d\d( [+-]\d{4})?|\b[0-9a-f]{12,}\b|(?<!\S)(?!\d[\d,]*/[\d,]+(?!\S))\S*/\S+"
+)
 _TENSOR = re.compile(r"\b\w+\.(?:weights|activations)\b")
 _WORD = re.compile(r"[^\W\d_]{2,}[\w.]*")
 _VOID = {"br", "hr", "img", "meta", "col", "link"}

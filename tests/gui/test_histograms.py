@@ -11,7 +11,6 @@ from staging import StagedRun
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.panels.histograms import panel as histograms
 from qatviz.gui.panels.histograms.panel import HistogramsPanel
-from qatviz.gui.panels.histograms.tile import TilePainter
 from qatviz.gui.widgets.figures.files import picture, save_csv, save_svg
 from qatviz.gui.widgets.theme import LIGHT
 from qatviz.protocol.commands import ChangeSettings
@@ -149,11 +148,8 @@ def test_windows_far_beyond_the_axis_are_painted_up_to_its_edge(panel, window, w
     made, _ = panel()
     tile = made.canvas.tile("conv1.weights")
     content = tile.content._replace(shown=replace(tile.content.shown, window=window))
-    image = QtGui.QImage(200, 100, QtGui.QImage.Format_RGB32)
-    painter = QtGui.QPainter(image)
-    view = tile.view._replace(low=0.0, high=width)
-    TilePainter(painter, QtCore.QRectF(0, 0, 200, 100), content, view, made.canvas._style).paint_news()
-    painter.end()
+    tile.paint(content, tile.view._replace(low=0.0, high=width), made.canvas._scenes, QtCore.QSize(200, 100), 1.0)
+    assert not tile.picture.isNull()
 
 
 def lenet_tensors():
@@ -360,16 +356,16 @@ def test_what_is_pending_is_drawn_as_a_ghost_on_its_tile_alone(context, panel):
     drawn = made.canvas.tile("conv2.weights").drawn
     context.edits.edit(["conv1.weights"], "num_bits", 3)
     settle(made)
-    ghost = shown(made, "conv1.weights").ghost
-    assert ghost.text.startswith("→ w3 sym narrow ch") and "dB" in ghost.text and ghost.low < 0 < ghost.high
+    ghost = shown(made, "conv1.weights").pending
+    assert ghost.text.startswith("→ w3 sym narrow ch") and "dB" in ghost.text and ghost.grid.low < 0 < ghost.grid.high
     assert color_count(made, "conv1.weights", "ghost") > 20
-    assert shown(made, "conv2.weights").ghost is None and made.canvas.tile("conv2.weights").drawn == drawn
+    assert shown(made, "conv2.weights").pending is None and made.canvas.tile("conv2.weights").drawn == drawn
     context.edits.edit(["conv2.weights"], "enabled", False)
     settle(made)
-    assert shown(made, "conv2.weights").ghost.brief == "→ float"
+    assert shown(made, "conv2.weights").pending.brief == "→ float"
     context.edits.discard()
     settle(made)
-    assert shown(made, "conv1.weights").ghost is None
+    assert shown(made, "conv1.weights").pending is None
     assert color_count(made, "conv1.weights", "ghost") == 0
 
 

@@ -5,7 +5,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.presentation.series import Clock, SeriesReader, nearest, smooth, steady_range, thin, width_for
+from qatviz.presentation.series import Clock, SeriesReader, nearest, smooth, thin, width_for
 from qatviz.telemetry.history import History
 
 
@@ -128,25 +128,6 @@ def test_the_nearest_is_the_nearest(values, wanted):
 
 def test_of_nothing_nothing_is_nearest():
     assert nearest(np.zeros(0), 1.0) is None
-
-
-finite = st.floats(-1e6, 1e6)
-
-
-@given(st.one_of(st.none(), st.tuples(finite, finite).map(sorted).map(tuple)), finite, finite)
-def test_an_axis_always_holds_the_values_and_stays_when_asked_again(present, a, b):
-    low, high = min(a, b), max(a, b)
-    found = steady_range(present, low, high)
-    assert found[0] <= low and high <= found[1] and found[0] < found[1]
-    assert steady_range(found, low, high) == found
-
-
-def test_an_axis_grows_at_once_and_shrinks_only_when_well_too_large():
-    present = (0.0, 1.0)
-    assert steady_range(present, 0.3, 0.7) == present
-    assert steady_range(present, 0.3, 1.1)[1] > 1.1 and steady_range(present, 0.3, 1.1)[0] <= 0.3
-    shrunk = steady_range(present, 0.4, 0.5)
-    assert 0.35 < shrunk[0] < 0.4 and 0.5 < shrunk[1] < 0.55
 
 
 @given(st.lists(st.tuples(st.integers(1, 50), st.floats(0.01, 9)), min_size=1, max_size=60))

@@ -5,7 +5,7 @@ from typing import Dict, Optional, Sequence
 from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS, PlotKind
-from qatviz.gui.panels.histograms.flow import FlowLayout
+from qatviz.gui.widgets.flow_layout import FlowLayout
 from qatviz.gui.widgets.scene_painter import small_font
 
 #: Time constants that can be chosen, in steps; 0: no smoothing.

@@ -4,11 +4,15 @@ from typing import Any, NamedTuple, Sequence, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.histograms.flow import FlowLayout
-from qatviz.gui.panels.histograms.layout import FIT, LARGE, MEDIUM, SMALL
+from qatviz.gui.panels.histograms.grid import FIT, LARGE, MEDIUM, SMALL
+from qatviz.gui.widgets.flow_layout import FlowLayout
+from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
-from qatviz.measures import MEASURES
+from qatviz.presentation.histogram import LEGEND, SAMPLE_SIZE, LegendEntry, sample
 from qatviz.settings import ACTIVATIONS, WEIGHTS
+
+#: Between a sample and its name, px.
+_SAMPLE_GAP = 5.0
 
 ALL, SELECTION, BOTH = "all", "selection", "both"
 
@@ -67,38 +71,6 @@ _TOGGLES = (
         "an axis of its own.",
     ),
 )
-#: (name, colour, what it stands for)
-_LEGEND = (
-    (
-        "float",
-        "float_values",
-        "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a "
-        "rounded copy "
-        "of it. So weights that are read out still look like floats.",
-    ),
-    (
-        "quantized",
-        "in_range",
-        "What the network computes with: the values rounded to the levels of the grid. A spike for each level, "
-        "as high as "
-        "many values are on it compared with the others; an outline where the levels are too dense to tell "
-        "apart, or each "
-        "channel has levels of its own.",
-    ),
-    *((MEASURES[key].name, key, MEASURES[key].help) for key in ("clipped", "flushed")),
-    (
-        "range",
-        "window_edge",
-        "The representable range: from the smallest to the largest value that the grid has (of a tensor quantized per "
-        "channel, the widest). On the log₂ axis, from half a quantization step on.",
-    ),
-    (
-        "pending",
-        "ghost",
-        "The grid that settings which are not in effect yet would give: its representable range, and its levels as "
-        "small ticks.",
-    ),
-)
 
 
 class HistogramsBar(QtWidgets.QWidget):
@@ -117,8 +89,8 @@ class HistogramsBar(QtWidgets.QWidget):
             layout.addWidget(self._choice(name, title, about, choices))
         for name, title, about in _TOGGLES:
             layout.addWidget(self._toggle(name, title, about))
-        for text, color, about in _LEGEND:
-            layout.addWidget(LegendEntry(theme, text, color, about))
+        for entry in LEGEND:
+            layout.addWidget(LegendSample(theme, entry))
         self.apply_theme()
 
     def apply_theme(self) -> None:
@@ -167,36 +139,24 @@ class HistogramsBar(QtWidgets.QWidget):
         return Options(**known)
 
 
-class LegendEntry(QtWidgets.QWidget):
-    """A sample of a colour as it is drawn in the tiles, and its name."""
+class LegendSample(QtWidgets.QWidget):
+    """A sample of what is drawn in the tiles, and its name."""
 
-    SAMPLE_PX = 16
-
-    def __init__(self, theme: Theme, text: str, color: str, about: str):
+    def __init__(self, theme: Theme, entry: LegendEntry):
         super().__init__()
-        self._theme, self._text, self._color = theme, text, color
-        self.setToolTip(about)
-        self.setAccessibleName(text)
-        self.setAccessibleDescription(about)
+        self._theme, self._entry = theme, entry
+        self.setToolTip(entry.about)
+        self.setAccessibleName(entry.label)
+        self.setAccessibleDescription(entry.about)
 
     def sizeHint(self) -> QtCore.QSize:
-        metrics = self.fontMetrics()
-        return QtCore.QSize(self.SAMPLE_PX + 4 + metrics.horizontalAdvance(self._text) + 4, metrics.height() + 4)
+        width = SAMPLE_SIZE[0] + _SAMPLE_GAP + self.fontMetrics().horizontalAdvance(self._entry.label)
+        return QtCore.QSize(int(width) + 4, self.fontMetrics().height() + 4)
 
     def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        painter, color, height = QtGui.QPainter(self), self._theme.color(self._color), self.height()
-        top, bottom, width = (height - 12) // 2, (height + 12) // 2, self.SAMPLE_PX - 2
-        if self._color == "in_range":
-            for x, tall in ((1, 5), (6, 11), (11, 7)):
-                painter.fillRect(x, bottom - tall, 3, tall, color)
-        elif self._color in ("window_edge", "ghost"):
-            painter.setPen(QtGui.QPen(color, 1, QtCore.Qt.DashLine if self._color == "ghost" else QtCore.Qt.SolidLine))
-            for x, foot in ((1, 4), (width - 1, width - 4)):
-                painter.drawLine(x, top, x, bottom)
-                painter.drawLine(x, top, foot, top)
-        else:
-            if self._color == "float_values":
-                color.setAlpha(130)
-            painter.fillRect(0, top + 1, width - 1, 10, color)
+        painter = QtGui.QPainter(self)
+        left = int(SAMPLE_SIZE[0] + _SAMPLE_GAP)
         painter.setPen(self._theme.color("muted"))
-        painter.drawText(self.rect().adjusted(self.SAMPLE_PX + 2, 0, 0, 0), QtCore.Qt.AlignVCenter, self._text)
+        painter.drawText(self.rect().adjusted(left, 0, 0, 0), QtCore.Qt.AlignVCenter, self._entry.label)
+        painter.translate(0, (self.height() - int(SAMPLE_SIZE[1])) // 2)
+        scene_painter(self._theme, self.font(), "window").paint(painter, sample(self._entry.key))

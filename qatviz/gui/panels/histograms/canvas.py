@@ -1,23 +1,22 @@
-"""A scrolling grid of tiles, each kept as a picture and painted anew only when what it shows has changed."""
+"""A scrolling grid of tiles, each kept as a picture and painted again only when what it shows has changed."""
 
 from typing import Any, Callable, Dict, Iterable, List, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.histograms.layout import FIT, GAP_PX, TileGrid, arrange
-from qatviz.gui.panels.histograms.picking import picked
-from qatviz.gui.panels.histograms.picture import Tile
+from qatviz.gui.panels.histograms.grid import FIT, GAP_PX, TileGrid, arrange, picked
 from qatviz.gui.panels.histograms.reading import columns, reading, sentence
-from qatviz.gui.panels.histograms.style import TileContent, TileStyle, TileView
-from qatviz.gui.panels.histograms.tile import TilePainter
+from qatviz.gui.panels.histograms.tile import Tile, TileContent, plot_area
 from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.scene_painter import scene_painter
 from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.histogram import HistogramView
 
 Qt = QtCore.Qt
 
 
 class HistogramCanvas(QtWidgets.QAbstractScrollArea):
-    """Tiles by name. It knows how to paint, place and select them.
+    """Tiles by name: paints, places and selects them.
 
     Parameters
     ----------
@@ -36,7 +35,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
     def __init__(
         self,
         theme: Theme,
-        source: Callable[[str], Tuple[TileContent, TileView]],
+        source: Callable[[str], Tuple[TileContent, HistogramView]],
         parent: Optional[QtWidgets.QWidget] = None,
     ):
         super().__init__(parent)
@@ -58,14 +57,14 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        """Take colours and fonts; what was painted before is out of date."""
-        self._style = TileStyle(self.theme, self.font())
+        """Apply colours and fonts; what was painted before is out of date."""
+        self._scenes = scene_painter(self.theme, self.font())
         self._forget_pictures()
 
     # What its owner does
 
     def set_names(self, names: Iterable[str]) -> None:
-        """Which tiles there are, in order."""
+        """Set which tiles there are, in order."""
         names = list(names)
         if names != self._names:
             self._names = names
@@ -74,13 +73,13 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             self._arrange()
 
     def set_size(self, size: str) -> None:
-        """A size of :mod:`qatviz.gui.panels.histograms.layout`."""
+        """Set the size of tiles: one of :mod:`qatviz.gui.panels.histograms.grid`."""
         if size != self._size:
             self._size = size
             self._arrange()
 
     def set_selected(self, names: Tuple[str, ...], current: str) -> None:
-        """Which tiles have the border of the selection."""
+        """Set which tiles have the border of the selection."""
         if (names, current) != (self._selected, self.current):
             self._selected, self.current = names, current
             self._describe()
@@ -90,7 +89,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return list(self._names)
 
     def visible_names(self) -> List[str]:
-        """The tiles that can be seen, if only in part."""
+        """Return the tiles that are at least partly visible."""
         top = self.verticalScrollBar().value()
         return [self._names[i] for i in self._grid.rows_between(top, top + self.viewport().height())]
 
@@ -98,7 +97,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return self._tiles[name]
 
     def draw(self, name: str, key: Any) -> None:
-        """Paint a tile anew; ``key`` tells its owner later what it was painted from."""
+        """Paint a tile again; by ``key`` its owner finds out later what it was painted from."""
         self._paint_tile(name, key)
         self.viewport().update(self.rect_of(name))
         if name == self.current:
@@ -108,12 +107,12 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
 
     def _paint_tile(self, name: str, key: Any) -> None:
         tile = self._tiles[name]
-        tile.paint(*self._source(name), self._style, self._grid.size, self.devicePixelRatioF())
+        tile.paint(*self._source(name), self._scenes, self._grid.size, self.devicePixelRatioF())
         self._count += 1
         tile.key, tile.drawn = key, self._count
 
     def rect_of(self, name: str) -> QtCore.QRect:
-        """Where a tile is in the viewport."""
+        """Return where a tile is in the viewport."""
         x, y = self._grid.place(self._names.index(name))
         return QtCore.QRect(x, y - self.verticalScrollBar().value(), self._grid.width, self._grid.height)
 
@@ -124,7 +123,7 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         return f"histogram-{self.current}" if self._current_content() else "histograms"
 
     def table(self) -> Dict[str, Any]:
-        """The numbers of the current tile, by column."""
+        """Return the numbers of the current tile, by column."""
         content = self._current_content()
         return columns(content) if content else {}
 
@@ -193,15 +192,15 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
             if is_plain and tile.fits(self._grid.size, self.devicePixelRatioF()):
                 painter.drawPixmap(rect, tile.picture)
             else:
-                TilePainter(painter, QtCore.QRectF(rect), tile.content, tile.view, self._style).paint()
+                tile.paint_shapes(painter, self._scenes, rect)
             self._paint_border(painter, rect, name)
 
     def _paint_border(self, painter: QtGui.QPainter, rect: QtCore.QRect, name: str) -> None:
         if self._hover is not None and self._hover[0] == name:
-            area = self._style.plot_area(QtCore.QRectF(rect))
-            x = min(max(float(self._hover[1].x()), area.left()), area.right())
-            painter.setPen(self._style.muted)
-            painter.drawLine(QtCore.QLineF(x, area.top(), x, area.bottom()))
+            left, top, right, bottom = self._plot_area(rect)
+            x = min(max(self._hover[1].x(), left), right)
+            painter.setPen(self.theme.color("muted"))
+            painter.drawLine(QtCore.QLineF(x, top, x, bottom))
         if name in self._selected or name == self.current:
             width = 2 if name == self.current else 1
             painter.setPen(QtGui.QPen(self.theme.color("accent"), width, join=Qt.MiterJoin))
@@ -236,14 +235,18 @@ class HistogramCanvas(QtWidgets.QAbstractScrollArea):
         self._read()
 
     def _read(self) -> None:
-        """Say what is under the mouse."""
+        """Show what is under the mouse in a tooltip."""
         name, point = self._hover
         rect, tile = self.rect_of(name), self._tiles[name]
-        area = self._style.plot_area(QtCore.QRectF(rect))
-        share = (point.x() + 0.5 - area.left()) / max(area.width(), 1.0)
+        left, _, right, _ = self._plot_area(rect)
+        share = (point.x() + 0.5 - left) / max(right - left, 1.0)
         text = reading(tile.content, tile.view.low + share * (tile.view.high - tile.view.low))
         place = self.viewport().mapToGlobal(point) + QtCore.QPoint(14, 10)
         QtWidgets.QToolTip.showText(place, text, self.viewport(), rect)
+
+    def _plot_area(self, rect: QtCore.QRect) -> Tuple[float, float, float, float]:
+        left, top, right, bottom = plot_area((rect.width(), rect.height()), self._scenes.metrics)
+        return rect.left() + left, rect.top() + top, rect.left() + right, rect.top() + bottom
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         self._set_hover(None)

@@ -1,4 +1,4 @@
-"""Histograms: a tile for each tensor, what it is in float and what quantization makes of it, drawn over each other."""
+"""The histograms panel: a tile for each tensor with its float values and their quantized levels over each other."""
 
 import time
 from typing import Any, Dict, List, Optional, Tuple
@@ -10,15 +10,15 @@ from qatviz.analysis.distribution import Distribution, distribution, extent, to_
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.model.run_model import RUN, SETTINGS, SNAPSHOT, VALUES
 from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
-from qatviz.gui.panels.histograms.axis import HeldRange, HeldTop
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
-from qatviz.gui.panels.histograms.style import GhostWindow, TileContent, TileView
-from qatviz.gui.panels.histograms.tile import highest
+from qatviz.gui.panels.histograms.tile import Pending, TileContent
 from qatviz.gui.widgets.panel import Panel
 from qatviz.gui.widgets.plot import EmptyText
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
+from qatviz.presentation.axis_range import steady_extent, steady_top
+from qatviz.presentation.histogram import HistogramView, PendingGrid, top_count
 from qatviz.settings import QuantizerSettings
 
 #: Tiles are painted for this long at a time; those that are left have their turn in the next frame.
@@ -45,8 +45,8 @@ class HistogramsPanel(Panel):
         self._snapshot: Any = None
         self._serial: int = 0
         self._pending_serial: int = 0
-        self._ranges: Dict[str, HeldRange] = {}
-        self._tops: Dict[str, HeldTop] = {}
+        self._ranges: Dict[str, Tuple[float, float]] = {}
+        self._tops: Dict[str, float] = {}
         self._common: Dict[str, Tuple[float, float]] = {}
 
     def _layout(self) -> None:
@@ -129,14 +129,19 @@ class HistogramsPanel(Panel):
                 continue
             if has_painted and time.perf_counter() - started > BUDGET_S:
                 return False
-            if tile.key is not None and tile.key[0] == key and tile.content.ghost is None and self._ghost(name) is None:
+            if (
+                tile.key is not None
+                and tile.key[0] == key
+                and tile.content.pending is None
+                and self._pending(name) is None
+            ):
                 tile.key = (key, pending)
             else:
                 self.canvas.draw(name, (key, pending))
                 has_painted = True
         return True
 
-    def _tile(self, name: str) -> Tuple[TileContent, TileView]:
+    def _tile(self, name: str) -> Tuple[TileContent, HistogramView]:
         """What is in the tile of a tensor, and its axes."""
         tensor, snapshot, measure = self.model.plan.tensor(name), self.model.snapshot, self.model.measure
         index = self.model.plan.index(name)
@@ -147,17 +152,18 @@ class HistogramsPanel(Panel):
             shown = to_log2(shown)
         badge = _badge(tensor.kind, snapshot.num_bits[index], self.model.settings_of(name), is_on)
         readout = (_SQNR.text(measure(name, "sqnr_db")), f"{_CLIPPED.text(clipped)} {_CLIPPED.name}") if is_on else ()
-        return TileContent(name, badge, readout, shown, self._ghost(name)), self._view(tensor, shown)
+        return TileContent(name, badge, readout, shown, self._pending(name)), self._view(tensor, shown)
 
-    def _ghost(self, name: str) -> Optional[GhostWindow]:
+    def _pending(self, name: str) -> Optional[Pending]:
         ghost = ghost_of(self.model, self.edits, name) if self.edits.pending else None
         if ghost is None:
             return None
         badge = _badge(ghost.tensor.kind, ghost.settings.num_bits, ghost.settings, ghost.active)
         if not ghost.active:
-            return GhostWindow(np.nan, np.nan, np.nan, "→ " + badge, "→ float")
+            return Pending(PendingGrid(np.nan, np.nan, np.nan), "→ " + badge, "→ float")
         error = ("≈ " if ghost.approximate else "") + _SQNR.text(ghost.measures.sqnr_db)
-        return GhostWindow(ghost.low, ghost.high, ghost.scale, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
+        grid = PendingGrid(ghost.low, ghost.high, ghost.scale)
+        return Pending(grid, f"→ {badge} {error}", f"→ {badge.split(' ')[0]} {error}")
 
     # Axes
 
@@ -173,16 +179,17 @@ class HistogramsPanel(Panel):
         tensors = [self.model.plan.tensor(name) for name in names]
         for kind in {tensor.kind for tensor in tensors}:
             lows, highs = zip(*(self._extent(tensor) for tensor in tensors if tensor.kind == kind))
-            ranges[kind] = self._ranges.setdefault(kind, HeldRange()).hold(min(lows), max(highs))
+            ranges[kind] = self._ranges[kind] = steady_extent(self._ranges.get(kind), min(lows), max(highs))
         return ranges
 
-    def _view(self, tensor: QuantizedTensor, shown: Distribution) -> TileView:
+    def _view(self, tensor: QuantizedTensor, shown: Distribution) -> HistogramView:
         name, is_log = tensor.name, self.bar.options.log_counts
         if tensor.kind in self._common:
             low, high = self._common[tensor.kind]
         else:
-            low, high = self._ranges.setdefault(name, HeldRange()).hold(*self._extent(tensor))
-        return TileView(low, high, self._tops.setdefault(name, HeldTop()).hold(highest(shown, is_log)), is_log)
+            low, high = self._ranges[name] = steady_extent(self._ranges.get(name), *self._extent(tensor))
+        self._tops[name] = steady_top(self._tops.get(name, 0.0), top_count(shown, is_log))
+        return HistogramView(low, high, self._tops[name], is_log)
 
     # What the user does
 

@@ -1,17 +1,17 @@
-"""What a tile says in words and numbers: what is under the cursor, a sentence for those who do not see it, a table."""
+"""A tile in words and numbers: what is under the mouse, a sentence for those who do not see it, a table."""
 
 from typing import Dict
 
 import numpy as np
 
 from qatviz.analysis.distribution import Distribution
-from qatviz.gui.panels.histograms.style import TileContent
+from qatviz.gui.panels.histograms.tile import TileContent
 from qatviz.measures import MEASURES
 from qatviz.number_format import si
 
 
 def reading(content: TileContent, x: float) -> str:
-    """The bin at ``x`` (on the tile's axis): from where to where, and how many values."""
+    """Return the bin at ``x`` (on the tile's axis) in words: its ends and its number of values."""
     shown = content.shown
     lines = [f"{content.name}  ({content.badge})"]
     index = int(np.searchsorted(shown.edges, x, side="right")) - 1
@@ -28,8 +28,8 @@ def reading(content: TileContent, x: float) -> str:
         lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
     if shown.window is not None and not shown.is_log2:
         lines.append(f"representable: {si(shown.window[0], 4)} to {si(shown.window[1], 4)}")
-    if content.ghost is not None:
-        lines.append(f"pending {content.ghost.text}")
+    if content.pending is not None:
+        lines.append(f"pending {content.pending.text}")
     return "\n".join(lines)
 
 
@@ -49,12 +49,12 @@ def _level(shown: Distribution, index: int) -> str:
 
 
 def sentence(content: TileContent) -> str:
-    """The tile in a sentence."""
+    """Return the tile in a sentence."""
     return ", ".join((content.name, content.badge, *content.readout))
 
 
 def columns(content: TileContent) -> Dict[str, np.ndarray]:
-    """The numbers that are drawn, by column: the bins, then the levels where they are known."""
+    """Return the numbers that are drawn, by column: the bins, then the levels where they are known."""
     shown, axis = content.shown, "log2_value" if content.shown.is_log2 else "value"
     table = {
         axis + "_from": shown.edges[:-1],

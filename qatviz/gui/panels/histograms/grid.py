@@ -1,6 +1,6 @@
-"""Where tiles are: a grid that fills the width, and the height too where that leaves the tiles in shape."""
+"""The grid of tiles, which fills the width and, where tiles stay in shape, the height; and their selection."""
 
-from typing import NamedTuple, Optional, Tuple
+from typing import NamedTuple, Optional, Sequence, Tuple
 
 from PyQt5 import QtCore
 
@@ -32,12 +32,12 @@ class TileGrid(NamedTuple):
         return rows * (self.height + GAP_PX) + GAP_PX
 
     def place(self, index: int) -> Tuple[int, int]:
-        """``x, y`` of a tile's upper left corner."""
+        """Return ``x, y`` of a tile's upper left corner."""
         row, column = divmod(index, self.columns)
         return GAP_PX + column * (self.width + GAP_PX), GAP_PX + row * (self.height + GAP_PX)
 
     def index_at(self, x: int, y: int) -> Optional[int]:
-        """Which tile is there; None between tiles and beyond them."""
+        """Return the index of the tile at a point; None between tiles and beyond them."""
         column, in_x = divmod(x - GAP_PX, self.width + GAP_PX)
         row, in_y = divmod(y - GAP_PX, self.height + GAP_PX)
         index = row * self.columns + column
@@ -45,7 +45,7 @@ class TileGrid(NamedTuple):
         return index if is_cell and in_x < self.width and in_y < self.height else None
 
     def rows_between(self, top: int, bottom: int) -> range:
-        """Indices of the tiles that can be seen between two heights."""
+        """Return the indices of the tiles that are at least partly between two heights."""
         pitch = self.height + GAP_PX
         first = max(0, top // pitch) * self.columns
         last = min(self.count, (max(bottom - GAP_PX, 0) // pitch + 1) * self.columns)
@@ -53,7 +53,7 @@ class TileGrid(NamedTuple):
 
 
 def arrange(count: int, size: str, width: int, height: int) -> TileGrid:
-    """The grid for ``count`` tiles of a ``size`` in a view of ``width`` by ``height`` pixels.
+    """Return the grid for ``count`` tiles of a ``size`` in a view of ``width`` by ``height`` pixels.
 
     ``fit`` makes tiles as large as they can be with all of them visible, and small where they cannot all be.
     """
@@ -84,3 +84,32 @@ def _fitting(count: int, width: int, height: int) -> Optional[TileGrid]:
         if score > best_score:
             best, best_score = TileGrid(count, columns, tile_width, tile_height), score
     return best
+
+
+def picked(
+    names: Sequence[str], selected: Sequence[str], start: str, name: str, is_range: bool, is_addition: bool
+) -> Tuple[Tuple[str, ...], str]:
+    """Return the selection after a click, by the rules of lists, and the tile in it that is current.
+
+    Parameters
+    ----------
+    names : sequence of str
+        In the order in which they are shown.
+    selected : sequence of str
+        The selection so far; it may have names that are not shown.
+    start : str
+        Where a range begins; a name that is not shown begins none.
+    name : str
+        What was clicked.
+    is_range, is_addition : bool
+        Whether Shift was held: all from ``start`` on; or Ctrl: in addition, or not any more. The last one stays.
+    """
+    if is_range and start in names:
+        first, last = sorted((names.index(start), names.index(name)))
+        return tuple(names[first : last + 1]), name
+    if not is_addition:
+        return (name,), name
+    others = tuple(other for other in selected if other != name)
+    if name in selected and others:
+        return others, others[-1]
+    return (*others, name), name

@@ -1,0 +1,375 @@
+"""Scenes of distributions: float values, those that are clipped or rounded to zero, levels, the representable range."""
+
+import sys
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.analysis.distribution import Distribution
+from qatviz.measures import MEASURES
+from qatviz.number_format import si
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.scene import (
+    DASHED,
+    END,
+    Area,
+    Fill,
+    Group,
+    Metrics,
+    Shape,
+    Stroke,
+    Text,
+    rects,
+    segments,
+)
+from qatviz.presentation.ticks import Tick, count_ticks, fitting_ticks, linear_ticks, octave_ticks, ticks_upright
+
+#: Levels nearer than this many pixels run into one another: their outline is drawn.
+SPIKE_SPACING_PX = 3.5
+#: The least height of what holds a value at all, px, and of a level that does.
+VISIBLE_PX, _LEVEL_PX = 2.0, 3.0
+#: In linear counts the bin of 0 is cut off where it is higher than this many times the next.
+ZERO_TOWERS = 1.5
+#: A smaller plot is left out, px; a larger one has the count of a bin that is cut off.
+SMALLEST_PX, _COUNT_PX = 8.0, 220.0
+_TICK_PX = 40.0
+#: Of labels: their distance from the axis, and what they keep free at the edges of the picture, px.
+_LABEL_OFFSET, _EDGE = 2.0, 2.0
+#: Pixels that a unit of the x axis takes at most: numbers beyond would be none any more.
+_MOST_PER_UNIT_PX = 1e100
+#: What lies further outside than this, px, is drawn there: painters have limits.
+_OUTSIDE = 1e4
+
+_FLOAT, _FLOAT_OUTLINE = Fill("float_values", 0.38), Stroke("float_values", opacity=0.67)
+_CLIPPED, _ZERO = Fill("clipped", 0.92), Fill("flushed", 0.7)
+_BEYOND = Fill("clipped", 0.08)
+_LEVEL, _UNUSED = Fill("in_range"), Fill("in_range", 0.6)
+_OUTLINE, _OUTLINE_FILL = Stroke("in_range"), Fill("in_range", 0.18)
+_RANGE, _CUT = Stroke("window_edge"), Stroke("base", 2.0)
+_PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
+_GRID, _AXIS = Stroke("line", opacity=0.6), Stroke("line")
+
+#: Keys of :data:`LEGEND`.
+FLOAT, QUANTIZED, CLIPPED, ZERO, RANGE, PENDING = "float", "quantized", "clipped", "zero", "range", "pending"
+
+
+class HistogramView(NamedTuple):
+    """The axes: range of x, count at the top of y, and whether counts are logarithmic."""
+
+    low: float
+    high: float
+    top: float
+    is_log: bool = False
+
+
+class PendingGrid(NamedTuple):
+    """A grid that is not in effect yet: its range and its step as values."""
+
+    low: float
+    high: float
+    scale: float
+
+
+class LegendEntry(NamedTuple):
+    """One of the things that are drawn: ``key`` for :func:`sample`, its name, and what it means."""
+
+    key: str
+    label: str
+    about: str
+
+
+_OF_MEASURES = ((CLIPPED, "clipped"), (ZERO, "flushed"))
+LEGEND = (
+    LegendEntry(
+        FLOAT,
+        "float",
+        "Distribution of the values as they are trained: QAT keeps every weight in float and computes with a rounded "
+        "copy of it. So weights that are read out still look like floats.",
+    ),
+    LegendEntry(
+        QUANTIZED,
+        "quantized",
+        "What the network computes with: the values rounded to the levels of the grid. A spike for each level, as high "
+        "as many values are on it compared with the others; an outline where the levels are too dense to tell apart, "
+        "or each channel has levels of its own.",
+    ),
+    *(LegendEntry(key, MEASURES[measure].name, MEASURES[measure].help) for key, measure in _OF_MEASURES),
+    LegendEntry(
+        RANGE,
+        "range",
+        "The representable range: from the smallest to the largest value that the grid has (of a tensor quantized per "
+        "channel, the widest). On the log₂ axis, from half a quantization step on.",
+    ),
+    LegendEntry(
+        PENDING,
+        "pending",
+        "The grid that settings which are not in effect yet would give: its representable range, and its levels as "
+        "small ticks.",
+    ),
+)
+#: Width and height of a sample in a legend, px.
+SAMPLE_SIZE = (14.0, 12.0)
+
+
+def sample(key: str) -> List[Shape]:
+    """Return a sample of what is drawn, for a legend: as large as :data:`SAMPLE_SIZE`."""
+    width, height = SAMPLE_SIZE
+    if key == QUANTIZED:
+        return [rects([1, 6, 11], [height - tall for tall in (5, 11, 7)], [4, 9, 14], height, _LEVEL)]
+    if key in (RANGE, PENDING):
+        return [_brackets((0.0, 0.0, width - 1, height), 0.0, width, _RANGE if key == RANGE else _PENDING_RANGE, 4.0)]
+    return [rects(0, 1, width - 1, height - 1, {FLOAT: _FLOAT, CLIPPED: _CLIPPED, ZERO: _ZERO}[key])]
+
+
+def top_count(shown: Distribution, is_log: bool) -> float:
+    """Return the count that the top of the y axis has to reach."""
+    counts, at_zero = shown.counts, shown.zero_bin
+    if at_zero < 0:
+        top = zero = float(counts.max())
+    else:
+        others = (counts[:at_zero], counts[at_zero + 1 :])
+        top, zero = max((float(part.max()) for part in others if part.size), default=0.0), float(counts[at_zero])
+    if is_log:
+        heights = shown.level_heights if shown.level_heights is not None else shown.quantized
+        return max(top, zero, float(heights.max()), 1.0)
+    return max(top if top > 0 and zero > ZERO_TOWERS * top else max(top, zero), 1.0)
+
+
+class HistogramScene:
+    """The shapes of one distribution.
+
+    What follows from the axes alone is apart from what changes with every snapshot: most of the time goes into text.
+
+    Parameters
+    ----------
+    area : (left, top, right, bottom)
+        Where the plot is, px.
+    shown : Distribution
+    view : HistogramView
+    pending : PendingGrid, optional
+    """
+
+    def __init__(
+        self,
+        area: Tuple[float, float, float, float],
+        shown: Distribution,
+        view: HistogramView,
+        pending: Optional[PendingGrid] = None,
+    ):
+        self._area, self._shown, self._view, self._pending = area, shown, view, pending
+        self.left, self.top, self.right, self.bottom = map(float, area)
+        # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
+        width = max(view.high - view.low, sys.float_info.min)
+        self.per_unit = min(max(self.right - self.left, 1.0) / width, _MOST_PER_UNIT_PX)
+
+    @property
+    def is_drawn(self) -> bool:
+        """Whether there is room for a plot."""
+        return min(self.right - self.left, self.bottom - self.top) >= SMALLEST_PX
+
+    def axis(self, metrics: Metrics, edges: Range) -> List[Shape]:
+        """Return the axis of values below the plot; labels keep between the left and right ``edges`` of the picture."""
+        ticks = self._ticks(metrics)
+        x = self._x(np.array([at for at, _ in ticks], np.float64))
+        is_within = (x >= self.left - 1) & (x <= self.right + 1)
+        shapes: List[Shape] = [segments(x[is_within], self.top, x[is_within], self.bottom + 2, _GRID)]
+        baseline = self.bottom + _LABEL_OFFSET + metrics.ascent
+        for at, (_, text), within in zip(x.tolist(), ticks, is_within):
+            if within:
+                width = metrics.width(text)
+                left = min(max(at - width / 2, edges[0] + _EDGE), edges[1] - _EDGE - width)
+                shapes.append(Text(left, baseline, text))
+        return [*shapes, segments(self.left, self.bottom, self.right, self.bottom, _AXIS)]
+
+    def count_axis(self, metrics: Metrics) -> List[Shape]:
+        """Return the axis of counts at the left of the plot."""
+        at_most, top = ticks_upright(self.bottom - self.top, metrics.height), self._view.top
+        if self._view.is_log:
+            ticks = [(np.expm1(at), text) for at, text in count_ticks(top, at_most)]
+        else:
+            ticks = [(at, text) for at, text in linear_ticks(0.0, top, at_most) if at == int(at)]
+        y = self.bottom - self._scaled(np.array([at for at, _ in ticks], np.float64))
+        shapes: List[Shape] = [segments(self.left, y, self.right, y, _GRID)]
+        half = metrics.ascent - metrics.height / 2
+        shapes += [Text(self.left - 5, at + half, text, anchor=END) for at, (_, text) in zip(y.tolist(), ticks)]
+        return [*shapes, segments(self.left, self.top, self.left, self.bottom, _AXIS)]
+
+    def content(self, metrics: Metrics) -> Group:
+        """Return the distribution with its range, and what is pending."""
+        parts = self._beyond() + self._floats() + self._range() + self._quantized() + self._cut(metrics)
+        return Group(parts + self._pending_shapes(), self._area)
+
+    # Places
+
+    def _x(self, values: np.ndarray) -> np.ndarray:
+        with np.errstate(over="ignore"):  # far outside is as good as infinitely far
+            x = values * self.per_unit + (self.left - self._view.low * self.per_unit)
+        return np.clip(x, self.left - _OUTSIDE, self.right + _OUTSIDE)
+
+    def _scaled(self, counts: np.ndarray) -> np.ndarray:
+        view, room = self._view, self.bottom - self.top
+        return np.log1p(counts) * (room / np.log1p(view.top)) if view.is_log else counts * (room / view.top)
+
+    def _height(self, counts: np.ndarray) -> np.ndarray:
+        """Return pixels above the baseline: a little where there is a value at all, at most the plot's."""
+        return _visible(np.minimum(self._scaled(counts), self.bottom - self.top), counts)
+
+    def _ends(self, low: float, high: float) -> Tuple[float, float]:
+        """Return where the ends of a range are, px: beyond the plot no further than painters can draw."""
+        low, high = self._x(np.array([low, high])).tolist()
+        return low, high
+
+    # Shapes
+
+    def _floats(self) -> List[Shape]:
+        """Return the float values, and over them those that are rounded to zero or clipped."""
+        shown = self._shown
+        heights, x = self._height(shown.counts), np.repeat(self._x(shown.edges), 2)
+        share = heights / np.maximum(shown.counts, 1.0)
+        lost = shown.clipped + shown.flushed
+        shapes: List[Shape] = [self._steps(x, heights, _FLOAT)]
+        if lost.any():
+            shapes.append(self._steps(x, _visible(lost * share, lost), _ZERO))
+        if shown.clipped.any():
+            shapes.append(self._steps(x, _visible(shown.clipped * share, shown.clipped), _CLIPPED))
+        if shown.window is None:
+            shapes.append(self._steps(x, heights, None, _FLOAT_OUTLINE))
+        return shapes
+
+    def _steps(self, x: np.ndarray, heights: np.ndarray, fill: Optional[Fill], stroke: Optional[Stroke] = None) -> Area:
+        """Return the area of a histogram; ``x`` has each edge twice."""
+        y = np.full(len(x), self.bottom)
+        y[1:-1] -= np.repeat(heights, 2)
+        return Area(x, y, fill, stroke)
+
+    def _quantized(self) -> List[Shape]:
+        shown = self._shown
+        if shown.window is None:
+            return []
+        if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
+            x = np.repeat(self._x(shown.edges), 2)
+            return [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
+        low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
+        is_wide = high - low >= SPIKE_SPACING_PX
+        heights = self._height(shown.level_heights * self._raised(shown.level_heights))
+        shapes: List[Shape] = []
+        if not is_wide.all():
+            dense = ~is_wide
+            x = np.repeat(np.append(low[dense], high[dense][-1]), 2)
+            shapes.append(self._steps(x, heights[dense], _OUTLINE_FILL, _OUTLINE))
+        if is_wide.any():
+            shapes += self._spikes(shown.levels[is_wide], (high - low)[is_wide], heights[is_wide])
+        return shapes
+
+    def _raised(self, level_heights: np.ndarray) -> float:
+        """Return by how much levels are drawn higher than their density, so that the highest is not below the floats.
+
+        Wide steps gather values from afar: as a density, the few levels of 2 bits would be lost at the foot of it all.
+        """
+        highest = float(level_heights.max())
+        return max(1.0, top_count(self._shown, False) / highest) if highest > 0 else 1.0
+
+    def _spikes(self, levels: np.ndarray, spacing: np.ndarray, heights: np.ndarray) -> List[Shape]:
+        """Return bars at the levels, and a mark on the baseline for those that no value is on."""
+        widest = 3.0 + (self.right - self.left) // 100
+        width = np.minimum(np.maximum(np.floor(spacing * 0.35), 1.0), widest)
+        left = self._x(levels) - np.floor(width / 2)
+        used = heights > 0
+        return [
+            rects(part_left, self.bottom - height, part_left + part_width, self.bottom, fill)
+            for fill, part_left, part_width, height in (
+                (_UNUSED, left[~used], width[~used], VISIBLE_PX),
+                (_LEVEL, left[used], width[used], np.maximum(heights[used], _LEVEL_PX)),
+            )
+            if len(part_left)
+        ]
+
+    def _cut(self, metrics: Metrics) -> List[Shape]:
+        """Return two slanted lines over the bin of 0 where it is higher than the plot, with its count beside them."""
+        shown, at_zero = self._shown, self._shown.zero_bin
+        if self._view.is_log or at_zero < 0 or shown.counts[at_zero] <= self._view.top:
+            return []
+        x = float(self._x(shown.edges[at_zero : at_zero + 2]).mean())
+        shapes: List[Shape] = [
+            segments(x - 7, [self.top + 8, self.top + 12], x + 7, [self.top + 2, self.top + 6], _CUT)
+        ]
+        if self.right - self.left >= _COUNT_PX:
+            text = f"▲ {si(float(shown.counts[at_zero]))}"
+            is_left = x < (self.left + self.right) / 2
+            at = x + 11 if is_left else x - 11 - metrics.width(text)
+            shapes.append(Text(at, self.top + 1 + metrics.ascent, text, "text"))
+        return shapes
+
+    def _beyond(self) -> List[Shape]:
+        """Return what the grid does not reach."""
+        shown = self._shown
+        if shown.window is None:
+            return []
+        low, high = self._ends(*shown.window)
+        spans = [(self.left, min(low, self.right))] if not shown.is_log2 else []
+        spans.append((max(high, self.left), self.right))
+        return [rects(begin, self.top, end, self.bottom, _BEYOND) for begin, end in spans if end > begin]
+
+    def _range(self) -> List[Shape]:
+        window = self._shown.window
+        return [self._brackets(window, _RANGE, 0.0)] if window is not None else []
+
+    def _brackets(self, window: Range, stroke: Stroke, offset: float) -> Shape:
+        area = (self.left, self.top + offset, self.right, self.bottom)
+        low, high = self._ends(*window)
+        is_known = np.isfinite(window)
+        return _brackets(area, low, high, stroke, 5.0, bool(is_known[0]), bool(is_known[1]))
+
+    def _pending_shapes(self) -> List[Shape]:
+        pending, view = self._pending, self._view
+        if pending is None or not pending.scale > 0:
+            return []
+        if self._shown.is_log2:
+            ends = np.log2([pending.scale / 2, max(abs(pending.low), abs(pending.high))])
+            return [self._brackets((float(ends[0]), float(ends[1])), _PENDING_RANGE, 3.0)]
+        shapes = [self._brackets((pending.low, pending.high), _PENDING_RANGE, 3.0)]
+        if pending.scale * self.per_unit >= SPIKE_SPACING_PX:
+            first = np.ceil((max(pending.low, view.low) - pending.low) / pending.scale - 1e-6)
+            last = np.floor((min(pending.high, view.high) - pending.low) / pending.scale + 1e-6)
+            x = self._x(pending.low + np.arange(first, last + 1) * pending.scale)
+            shapes.append(rects(x - 1, self.bottom - 6, x + 1, self.bottom, _PENDING_LEVEL))
+        return shapes
+
+    def _ticks(self, metrics: Metrics) -> List[Tick]:
+        """Return as many ticks of the axis of values as have room."""
+        view, edges = self._view, self._shown.edges
+
+        def make(at_most: int) -> List[Tick]:
+            if self._shown.is_log2:
+                return octave_ticks(float(edges[0]), view.high, at_most, float(edges[1]))
+            return linear_ticks(view.low, view.high, at_most)
+
+        return fitting_ticks(make, int((self.right - self.left) / _TICK_PX), self.per_unit, metrics.width)
+
+
+def _brackets(
+    area: Tuple[float, float, float, float],
+    low: float,
+    high: float,
+    stroke: Stroke,
+    foot: float,
+    has_low: bool = True,
+    has_high: bool = True,
+) -> Shape:
+    """Return a bracket at each end of a range; an arrow where the end is outside the area."""
+    left, top, right, bottom = area
+    lines: List[Tuple[float, float, float, float]] = []
+    for x, inward, is_known in ((low, 1, has_low), (high, -1, has_high)):
+        if left - 1 <= x <= right + 1:
+            x = min(max(x, left), right - 1)
+            lines += [(x, top, x, bottom), (x, top, x + inward * foot, top)]
+        elif is_known:
+            tip = left + 1 if inward > 0 else right - 2
+            lines += [(tip, top + 4, tip + inward * 4, top + 4 + slant) for slant in (-3, 3)]
+    corners = np.array(lines, np.float64).reshape(-1, 4).T
+    return segments(*corners, stroke)
+
+
+def _visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return at least a little where there is a value at all."""
+    return np.maximum(heights, VISIBLE_PX * (counts >= 0.5))

@@ -1,0 +1,6 @@
+"""Scenes are tested on the window's staged runs, which need neither Qt nor TensorFlow."""
+
+import os
+import sys
+
+sys.path.append(os.path.join(os.path.dirname(os.path.dirname(os.path.abspath(__file__))), "gui"))
