@@ -10,6 +10,7 @@ from qatviz.gui.panels.tensor.view import TensorView
 from qatviz.gui.panels.tensor.words import signed, span
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import percent_text
+from qatviz.presentation.axis_range import steady_extent
 from qatviz.quant.affine import AffineGrid
 
 #: Half the width of a bar; bars of more channels than FEW touch.
@@ -27,7 +28,7 @@ class ChannelsPlot(TensorPlot):
         self._y = (0.0, 1.0)
         self.caption = ""
         super().__init__(theme, "tensor-channels", "Range of each channel against its grid", parent)
-        self._held_y = type(self._held_x)()
+        self._held_y = None
         for item in (self._inside, self._outside, *self._windows()):
             self.addItem(item, ignoreBounds=True)
         self.set_labels(bottom="output channel", left="value")
@@ -47,7 +48,7 @@ class ChannelsPlot(TensorPlot):
 
     def forget_ranges(self) -> None:
         super().forget_ranges()
-        self._held_y = type(self._held_x)()
+        self._held_y = None
 
     def draw(self, view: TensorView) -> None:
         """Show ``view``."""
@@ -65,8 +66,8 @@ class ChannelsPlot(TensorPlot):
         self._draw_bars(low, high, windows[0])
         self._draw_windows(windows)
         ends = [low, high] + [end for window in windows if window is not None for end in window]
-        self._y = self._held_y.hold(
-            min(0.0, *[float(end.min()) for end in ends]), max(float(end.max()) for end in ends)
+        self._held_y = self._y = steady_extent(
+            self._held_y, min(0.0, *[float(end.min()) for end in ends]), max(float(end.max()) for end in ends)
         )
         self.setYRange(*self._y, padding=0)
         self._x = (-0.7, len(low) - 0.3)

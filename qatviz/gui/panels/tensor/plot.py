@@ -6,10 +6,11 @@ import numpy as np
 import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.histograms.axis import HeldRange, HeldTop, ticks
 from qatviz.gui.widgets.plot import EmptyText, Plot
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import si
+from qatviz.presentation.axis_range import Range, steady_extent, steady_top
+from qatviz.presentation.ticks import linear_ticks
 
 #: Room above the largest count.
 HEADROOM = 1.12
@@ -37,7 +38,7 @@ class TensorPlot(Plot):
         super().__init__(theme, name, parent)
         self.setAccessibleName(accessible)
         self.is_log = False
-        self._held_x = HeldRange()
+        self._held_x: Optional[Range] = None
         self._x, self._top = (0.0, 1.0), 1.0
         self._zoomed = False
         self._readout = QtWidgets.QLabel(self.viewport())
@@ -91,7 +92,7 @@ class TensorPlot(Plot):
 
     def show_x(self, low: float, high: float) -> None:
         """Have at least ``low .. high`` in view, without a jump where there is no need."""
-        self._x = self._held_x.hold(low, high)
+        self._x = self._held_x = steady_extent(self._held_x, low, high)
         if not self._zoomed:
             self.setXRange(*self._x, padding=0)
 
@@ -103,7 +104,7 @@ class TensorPlot(Plot):
         wanted = max(largest, 1.0) * HEADROOM
         # Counts of a few hundred values jump about: only what is far too high comes down.
         if not LOW <= wanted / self._top <= 1.0:
-            self._top = HeldTop().hold(wanted)
+            self._top = steady_top(0.0, wanted)
         top = float(self.heights(self._top))
         self.setYRange(0, top, padding=0)
         self._tick_counts(top)
@@ -121,7 +122,7 @@ class TensorPlot(Plot):
 
     def forget_ranges(self) -> None:
         """Another tensor is shown: its axes are its own."""
-        self._held_x, self._top = HeldRange(), 1e-9
+        self._held_x, self._top = None, 1e-9
         self._zoomed = False
 
     @property
@@ -213,9 +214,5 @@ def _second_of(counts: np.ndarray) -> float:
 
 
 def few_ticks(low: float, high: float, most: int):
-    """About ``most`` round numbers in ``low .. high`` and their labels, three at least where that is possible."""
-    for count in (most, most + 1, most + 2):
-        found = ticks(low, high, count)
-        if len(found) >= 3:
-            break
-    return found
+    """Return about ``most`` ticks at round numbers in ``low .. high``, three at least where that is possible."""
+    return linear_ticks(low, high, most, at_least=3)

@@ -10,6 +10,7 @@ from qatviz.gui.panels.tensor.plot import TensorPlot, few_ticks
 from qatviz.gui.panels.tensor.words import span
 from qatviz.gui.widgets.theme import Theme
 from qatviz.number_format import percent_text, si
+from qatviz.presentation.axis_range import steady_extent
 from qatviz.presentation.heat_map import COLORS, LEAST_SHARE, MOST_SHARE, ROWS, Heatmap, rebinned
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES, Snapshot
 
@@ -76,7 +77,7 @@ class TimePlot(TensorPlot):
             self.caption = ""
             return
         ends = self._ends()
-        low, high = self._held_x.hold(float(np.nanmin(ends)), float(np.nanmax(ends)))
+        low, high = self._held_x = steady_extent(self._held_x, float(np.nanmin(ends)), float(np.nanmax(ends)))
         histograms = [snapshot.histograms[name] for snapshot in snapshots]
         image = self._heatmap.image(histograms, low, high)
         self._image.setImage(image, autoLevels=False, levels=(0, COLORS))
