@@ -174,6 +174,10 @@ class Measure:
             return self.at_infinity if value > 0 else UNKNOWN
         return self.number(value) if of is None else f"{self.number(value)}/{of:,}"
 
+    def plain(self, value: Optional[float]) -> str:
+        """Return :meth:`cell` in ASCII: not every terminal has more."""
+        return self.cell(value).replace(UNKNOWN, "-").replace("∞", "inf")
+
     def change(self, before: Optional[float], after: Optional[float]) -> str:
         """Return two values with their units: ``31.4 dB → 12.0 dB``."""
         return f"{self.text(before)} → {self.text(after)}"

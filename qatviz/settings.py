@@ -484,6 +484,12 @@ def applicable(settings: QuantizerSettings, kind: str) -> Dict[str, Any]:
     return {name: getattr(settings, name) for name, s in QUANTIZER_SETTINGS.items() if kind in s.kinds}
 
 
+def value_text(path: str, value: Any) -> str:
+    """Return the value of the setting that ``path`` ends in as the window shows it: ``Moving average``, ``0.001``."""
+    name = path.rpartition(".")[2]
+    return {**QUANTIZER_SETTINGS, **RUN_SETTINGS}[name].text(value)
+
+
 def setting_text(value: Any) -> str:
     """Return the value of any setting as it is typed and as :meth:`Setting.parse` reads it: ``on``, ``0.001``."""
     if isinstance(value, bool):

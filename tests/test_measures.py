@@ -102,6 +102,12 @@ def test_texts_of_values(key, value, text):
     assert MEASURES[key].text(value) == text
 
 
+@EVERY
+@given(value=st.none() | st.floats())
+def test_plain_texts_are_ascii(measure, value):
+    assert measure.plain(value).isascii()
+
+
 def test_codes_used_are_told_of_all_codes():
     assert MEASURES["used_codes"].text(9999, of=65535) == "9,999/65,535"
     assert MEASURES["sqnr_db"].change(31.44, 12.0) == "31.4 dB → 12.0 dB"

@@ -5,6 +5,7 @@ import json
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK
+from qatviz.number_format import bytes_text
 from qatviz.telemetry.record.run_record import RunRecord
 
 
@@ -34,5 +35,5 @@ def report(options: argparse.Namespace) -> int:
     if options.json:
         print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
     else:
-        print(f"{written.path}: the run up to step {written.step:,}, {written.nbytes / 1e6:.1f} MB")
+        print(f"{written.path}: the run up to step {written.step:,}, {bytes_text(written.nbytes)}")
     return OK

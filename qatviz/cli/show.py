@@ -8,6 +8,8 @@ from typing import Any, Dict, List
 
 from qatviz.cli.messages import OK
 from qatviz.cli.tables import score_table, table, tensor_table, terminal_width
+from qatviz.measures import MEASURES
+from qatviz.number_format import bytes_text
 from qatviz.protocol import events
 from qatviz.protocol.schedule import planned
 from qatviz.settings import setting_text
@@ -64,7 +66,7 @@ def _headline(reader: RecordReader, outcome: Outcome) -> str:
     state = outcome.ending or "not ended: it goes on, or was cut off"
     steps = planned(reader).steps
     total = "" if steps is None else f" of {steps}"
-    loss = "" if outcome.loss is None else f", loss {outcome.loss:.4f}"
+    loss = "" if outcome.loss is None else f", loss {MEASURES['loss'].plain(outcome.loss)}"
     lines.append(f"step {outcome.step}{total}, {outcome.seconds:.1f} s of training{loss}; {state}")
     if "forked_from" in about:
         lines.append("forked from {directory} at {checkpoint}".format(**about["forked_from"]))
@@ -104,7 +106,7 @@ def _checkpoints(infos: List[Dict[str, Any]]) -> str:
         [
             info["name"],
             str(info["step"]),
-            f"{info['nbytes'] / 1e6:.1f} MB",
+            bytes_text(info["nbytes"]),
             time.strftime("%Y-%m-%d %H:%M:%S", time.localtime(info["created"])),
             info["reason"],
         ]

@@ -7,7 +7,6 @@ from typing import Any, Dict, List, Optional, Sequence
 
 from qatviz.measures import MEASURES as CATALOGUE
 from qatviz.metric import WAY_NAMES, WAYS, Metric
-from qatviz.number_format import UNKNOWN
 
 #: Columns where the terminal does not tell.
 DEFAULT_WIDTH = 80
@@ -107,8 +106,7 @@ def _tensor_row(tensor: Dict[str, Any]) -> List[str]:
     if not tensor["enabled"]:
         return [layer, kind[0], "float"] + [""] * (1 + len(MEASURES))
     grid = "".join(letter for letter, name in _FLAGS if tensor[name])
-    # Dashes that every terminal has.
-    texts = [CATALOGUE[key].cell(_value(tensor, key)).replace(UNKNOWN, "-") for key in MEASURES]
+    texts = [CATALOGUE[key].plain(_value(tensor, key)) for key in MEASURES]
     return [layer, kind[0], str(tensor["num_bits"]), grid, *texts]
 
 

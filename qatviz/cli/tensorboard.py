@@ -4,6 +4,7 @@ import argparse
 from typing import Any, Callable
 
 from qatviz.cli.messages import OK
+from qatviz.number_format import bytes_text
 from qatviz.session.tensorboard import write_recorded
 
 
@@ -27,7 +28,7 @@ def tensorboard(options: argparse.Namespace) -> int:
     written = write_recorded(options.directory, options.out)
     print(
         f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
-        f"{written.bytes / 1e6:.1f} MB"
+        f"{bytes_text(written.bytes)}"
     )
     print(f"to look at it: tensorboard --logdir {written.path.parent}")
     return OK

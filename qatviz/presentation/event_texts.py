@@ -5,7 +5,7 @@ from typing import Sequence
 from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.number_format import count
 from qatviz.protocol import events
-from qatviz.settings import setting_text
+from qatviz.settings import value_text
 
 #: Changes, and tensors, that are named in one sentence.
 NAMED = 2
@@ -19,7 +19,7 @@ def sentence(event: events.Event) -> str:
 
 def change_words(change: events.Change) -> str:
     """``conv1.weights.num_bits 8 → 4``"""
-    return f"{change.setting} {setting_text(change.old)} → {setting_text(change.new)}"
+    return f"{change.setting} {value_text(change.setting, change.old)} → {value_text(change.setting, change.new)}"
 
 
 def changes_words(changes: Sequence[events.Change]) -> str:
@@ -30,8 +30,8 @@ def changes_words(changes: Sequence[events.Change]) -> str:
     name = first.setting.rpartition(".")[2]
     if len({(c.setting.rpartition(".")[2], repr(c.new)) for c in changes}) > 1:
         return f"{change_words(first)} and {len(changes) - 1} more"
-    old = setting_text(first.old) + " " if len({repr(c.old) for c in changes}) == 1 else ""
-    return f"{name} {old}→ {setting_text(first.new)} of {len(changes)} tensors"
+    old = value_text(name, first.old) + " " if len({repr(c.old) for c in changes}) == 1 else ""
+    return f"{name} {old}→ {value_text(name, first.new)} of {len(changes)} tensors"
 
 
 def activated_words(tensors: Sequence[str]) -> str:

@@ -2,6 +2,7 @@
 
 from typing import Any, Dict, List, Sequence
 
+from qatviz.measures import MEASURES
 from qatviz.metric import WAY_NAMES, WAYS
 from qatviz.number_format import count, shape_text
 from qatviz.presentation.event_texts import change_words, sentence
@@ -14,7 +15,7 @@ from qatviz.report.run_data import RunData, Turn
 from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, setting_text
+from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
 
 #: Rows of a table beyond which those in the middle are left out: it is said how many.
 MOST_ROWS = 1000
@@ -62,7 +63,7 @@ def facts_of(run: RunData) -> Markup:
     """What was trained on what, and how."""
     about, network = run.about, run.network
     parameters = sum(row.parameters for row in network.summary())
-    loss = "" if run.outcome.loss is None else f", last loss {run.outcome.loss:.4g}"
+    loss = "" if run.outcome.loss is None else f", last loss {MEASURES['loss'].text(run.outcome.loss)}"
     pairs = [
         (
             "Network",
@@ -124,8 +125,8 @@ def settings(run: RunData) -> Markup:
     rows = [
         [
             _named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help),
-            setting_text(first[name]),
-            Cell(setting_text(last[name]), "changed" if first[name] != last[name] else None),
+            value_text(name, first[name]),
+            Cell(value_text(name, last[name]), "changed" if first[name] != last[name] else None),
         ]
         for name in RUN_SETTINGS
     ]
@@ -151,8 +152,8 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
     if name not in last:
         return ""
     if first[name] == last[name]:
-        return setting_text(last[name])
-    return Cell(f"{setting_text(first[name])} → {setting_text(last[name])}", "changed")
+        return value_text(name, last[name])
+    return Cell(f"{value_text(name, first[name])} → {value_text(name, last[name])}", "changed")
 
 
 def timeline(run: RunData) -> Markup:

@@ -5,7 +5,8 @@ import time
 from collections import deque
 from typing import Any, Deque, Optional, Tuple
 
-from qatviz.metric import METRICS
+from qatviz.measures import MEASURES
+from qatviz.metric import METRICS, WAY_NAMES
 from qatviz.protocol import events
 from qatviz.settings import setting_text
 from qatviz.telemetry.outcome import Outcome
@@ -144,7 +145,7 @@ def progress_for(quiet: bool, name: str, first: int, total: Optional[int]) -> Si
 
 def summary(outcome: Outcome, rate: Optional[float]) -> str:
     """``loss 0.0312, float 97.1 %, quantized 96.9 %, 33.1/s``: each once it is known; an error by its name."""
-    parts = [f"loss {outcome.loss:.4f}"]
+    parts = [f"loss {MEASURES['loss'].plain(outcome.loss)}"]
     if outcome.evaluations:
         newest = outcome.evaluations[-1]
         metric = outcome.metric
@@ -173,7 +174,7 @@ def _changes(event: Any) -> Optional[str]:
 def _evaluated(event: events.Evaluated) -> str:
     metric = METRICS[event.metric]
     return "{} {}".format(
-        metric.title, ", ".join(f"{way.replace('_', ' ')} {metric.text(score)}" for way, score in event.scores.items())
+        metric.title, ", ".join(f"{WAY_NAMES[way]} {metric.text(score)}" for way, score in event.scores.items())
     )
 
 

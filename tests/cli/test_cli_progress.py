@@ -178,7 +178,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     for words in (
         "starting TensorFlow",
         "20/100",
-        "loss 0.5000",
+        "loss 0.5",
         "float 97.1 %",
         "quantized 94.0 %",
         "10/s",
@@ -188,7 +188,7 @@ def test_a_terminal_gets_a_bar(monkeypatch):
     assert "something between\n" in text
 
 
-@pytest.mark.parametrize("total, words", [(100, "step 20/100: loss 0.5000"), (None, "step 20: loss 0.5000")])
+@pytest.mark.parametrize("total, words", [(100, "step 20/100: loss 0.5"), (None, "step 20: loss 0.5")])
 def test_elsewhere_there_are_lines_now_and_then(monkeypatch, capsys, total, words):
     clock = [100.0]
     monkeypatch.setattr(progress.time, "monotonic", lambda: clock[0])

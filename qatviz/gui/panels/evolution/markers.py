@@ -5,7 +5,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 from qatviz.presentation.event_texts import change_words
 from qatviz.protocol import events
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, setting_text
+from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, value_text
 
 #: Events that can become markers.
 MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
@@ -116,8 +116,8 @@ def _short_change(change: events.Change) -> str:
     if name in _SWITCHES:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
-        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {setting_text(change.new)}"
-    new = setting_text(change.new)
+        return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {value_text(name, change.new)}"
+    new = value_text(name, change.new)
     return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
 
 
