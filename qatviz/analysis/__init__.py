@@ -1,1 +1,1 @@
-"""What can be concluded from what a run told; needs neither TensorFlow nor a window."""
+"""Conclusions from the measurements of a run, without TensorFlow and Qt: verdicts, effects, pending settings."""

@@ -1,9 +1,11 @@
-"""The distribution of one tensor as it is looked at: what is in range, clipped, flushed to zero, and the levels.
+"""The distribution of one tensor for drawing: values in range, clipped, rounded to zero, and the quantization levels.
 
-Histograms come from a snapshot, in bins; what became of the values in a bin follows from the grid. Within a bin, values
-are taken as evenly spread. Where the snapshot has an exact share (clipped, flushed), bins are scaled to add up to it.
+A snapshot has histograms; how quantization changes the values of a bin follows from the grid, with the values taken as
+evenly spread within the bin. Where the snapshot has the exact fraction (clipped, rounded to zero), bins are scaled to
+add up to it.
 """
 
+import math
 from dataclasses import dataclass, replace
 from typing import List, Optional, Tuple
 
@@ -12,36 +14,37 @@ import numpy as np
 from qatviz.protocol.snapshots import TensorHistogram
 from qatviz.quant.affine import AffineGrid
 
-#: A per-channel tensor's bins are split by at most this many of its channels, evenly chosen.
+#: The bins of a per-channel tensor are split by at most this many of its channels, evenly chosen.
 CHANNELS_LOOKED_AT = 128
-#: Bins of the axis of log2 |value|, and the width of the one at the left that holds all that is smaller, in octaves.
+#: Bins per octave of the axis of log2 |value|, and the width in octaves of the first bin, with all smaller values.
 BINS_PER_OCTAVE, REST_OCTAVES = 6, 0.5
-#: An axis of values reaches this many times their width beyond them to show the end of the window.
+#: An axis of values extends beyond them by at most this many times their span to show the representable range.
 WINDOW_ROOM = 1.0
 
 
 @dataclass(frozen=True)
 class Distribution:
-    """What a tile draws; ``x`` is a value, or log2 of its absolute.
+    """A distribution to be drawn over an axis of values, or of log2 of absolute values.
 
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, on the axis of ``x``.
+        float64 ``[n_bins + 1]``, in the unit of the axis.
     counts, clipped, flushed, quantized : np.ndarray
-        float64 ``[n_bins]``: all float values, those of them outside the representable window, those inside that become
-        0, and the values after quantization.
+        float64 ``[n_bins]``: number of all float values, of those beyond the representable range, of those within it
+        that are rounded to zero, and of the values after quantization.
     zero_bin : int
         The bin that holds 0, or -1; it often towers over all others.
     levels : np.ndarray or None
-        float64, ascending: the used and unused levels of the grid; None where they are not known one by one (per
-        channel, more than 8 bits, float).
+        float64, ascending: the used and unused levels of the grid; None where the codes are not counted one by one
+        (per channel, more than 8 bits, float).
     level_edges : np.ndarray or None
-        float64 ``[n_levels, 2]``: from where to where values are rounded to the level.
+        float64 ``[n_levels, 2]``: ends of the interval that is rounded to the level.
     level_counts, level_heights : np.ndarray or None
-        Values on each level; and the same as a density, comparable with ``counts``: values per bin.
+        Number of values on each level, and the same as a density in values per bin, comparable with ``counts``.
     window : (float, float) or None
-        The representable window; on the log2 axis from half a step to the largest absolute value. None in float.
+        The representable range; on the log2 axis from half a quantization step to the largest absolute value. None in
+        float.
     is_log2 : bool
     """
 
@@ -67,7 +70,7 @@ def distribution(
     clipped: float = np.nan,
     flushed: float = np.nan,
 ) -> Distribution:
-    """The distribution on the axis of values.
+    """Return the distribution on the axis of values.
 
     Parameters
     ----------
@@ -77,7 +80,7 @@ def distribution(
     window : (float, float)
         Its ``range_min`` and ``range_max``: of a per-channel tensor the widest.
     clipped, flushed : float
-        Its exact shares, 0..1; NaN where not known.
+        Its exact fractions, 0..1; NaN where not known.
     """
     edges, counts = histogram.edges.astype(np.float64), histogram.float_counts.astype(np.float64)
     zero_bin = _zero_bin(edges)
@@ -93,7 +96,7 @@ def distribution(
 
 
 def grid_of(histogram: TensorHistogram, num_bits: int, range_min: float) -> AffineGrid:
-    """The grid that a histogram was taken with; whether its range is narrow is read off ``range_min``."""
+    """Return the grid that a histogram was taken with; ``range_min`` tells whether its range is narrow."""
     grids = [AffineGrid(histogram.scale, histogram.zero_point, num_bits, narrow) for narrow in (False, True)]
     return min(grids, key=lambda grid: abs(float(grid.minimum.min()) - range_min))
 
@@ -107,11 +110,11 @@ def split(
     clipped: float = np.nan,
     flushed: float = np.nan,
 ) -> Tuple[np.ndarray, np.ndarray]:
-    """Of each bin's values, how many are clipped, and how many are in range and flushed to zero.
+    """Return the number of clipped values of each bin, and of values in range that are rounded to zero.
 
-    A value is clipped outside ``grid.minimum .. grid.maximum``, and flushed where ``|x| < scale / 2``. Per channel, all
-    channels whose range reaches into a bin are taken to share it evenly: where an exact share is given, this only
-    decides which bins it is spread over. Both are float64 ``[n_bins]``.
+    A value is clipped outside ``grid.minimum .. grid.maximum``, and rounded to zero where ``|x| < scale / 2``. Per
+    channel, all channels whose range extends into a bin are taken to have equal parts of it: where an exact fraction is
+    given, this decides only over which bins it is spread. Both are float64 ``[n_bins]``.
     """
     low, high, minimum, maximum, scale = _channels(edges, grid, channel_min, channel_max)
     # What a bin has in common with an interval is how far its edges are apart once they are limited to it.
@@ -132,7 +135,7 @@ def split(
 def _channels(
     edges: np.ndarray, grid: AffineGrid, channel_min: np.ndarray, channel_max: np.ndarray
 ) -> List[np.ndarray]:
-    """Where the values of each channel lie (anywhere in the histogram where that is unknown), its window, its scale."""
+    """Return the range of each channel's values (of the histogram if unknown), its representable range and scale."""
     low, high = channel_min.astype(np.float64), channel_max.astype(np.float64)
     if grid.scale.size != low.size:
         low, high = low.min(keepdims=True), high.max(keepdims=True)
@@ -150,11 +153,11 @@ def _limited(x: np.ndarray, low: np.ndarray, high: np.ndarray) -> np.ndarray:
 
 
 def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
-    """``part`` of ``counts`` so that it adds up to ``share`` of them: bins that are part wholly stay so."""
+    """Return ``part`` scaled to the fraction ``share`` of all ``counts``; bins that are in it wholly stay so."""
     part = np.minimum(part, counts)
     if not np.isfinite(share):
         return part
-    # Summing up intervals leaves a rounding error.
+    # The sum of intervals has a rounding error.
     wholly = part >= counts * (1 - 1e-9)
     missing = max(share * counts.sum() - counts[wholly].sum(), 0.0)
     total = part[~wholly].sum()
@@ -164,7 +167,7 @@ def _scaled(part: np.ndarray, counts: np.ndarray, share: float) -> np.ndarray:
 
 
 def _without_zeros(to_zero: np.ndarray, edges: np.ndarray, exact: float) -> np.ndarray:
-    """What is too many are values that were 0 before, which are not flushed."""
+    """Return ``to_zero`` without the excess over the exact number: values that were 0 before."""
     excess = to_zero.sum() - exact
     if excess > 0:
         at_zero = _zero_bin(edges)
@@ -176,7 +179,7 @@ def _without_zeros(to_zero: np.ndarray, edges: np.ndarray, exact: float) -> np.n
 
 
 def _zero_bin(edges: np.ndarray) -> int:
-    """The bin that holds 0, or -1."""
+    """Return the index of the bin that holds 0, or -1."""
     index = int(np.searchsorted(edges, 0.0, side="right")) - 1
     return index if 0 <= index < len(edges) - 1 else -1
 
@@ -196,10 +199,10 @@ def _with_levels(plain: Distribution, histogram: TensorHistogram, grid: AffineGr
 
 
 def to_log2(plain: Distribution) -> Distribution:
-    """The same on the axis of log2 |value|, both signs together.
+    """Return the same distribution on the axis of log2 |value|, both signs together.
 
-    Bins are ``1 / BINS_PER_OCTAVE`` wide and reach down to the width of a bin of values, below which nothing is told
-    apart; the first bin holds all that is smaller, 0 included.
+    Bins are ``1 / BINS_PER_OCTAVE`` wide, down to the width of a bin of values, below which nothing is resolved; the
+    first bin holds all smaller values, 0 included.
     """
     bottom, top = _log2_range(plain.edges)
     exponents = np.arange(bottom, top + 1) / BINS_PER_OCTAVE
@@ -211,12 +214,13 @@ def to_log2(plain: Distribution) -> Distribution:
     window = None
     if plain.window is not None:
         window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
-    result = Distribution(edges, counts, clipped, flushed, quantized, 0, window=window, is_log2=True)
-    return result if plain.levels is None else _log2_levels(result, plain)
+    return _with_log2_levels(
+        Distribution(edges, counts, clipped, flushed, quantized, 0, window=window, is_log2=True), plain
+    )
 
 
 def _log2_range(edges: np.ndarray) -> Tuple[int, int]:
-    """Exponents of the width of a bin, and of the largest absolute value as the next whole octave, in bins."""
+    """Return the exponents of a bin's width and of the largest absolute value (as the next whole octave), in bins."""
     reach = max(abs(float(edges[0])), abs(float(edges[-1])))
     width = float(edges[1]) - float(edges[0])
     top = int(np.ceil(np.log2(reach))) if reach > 0 else 0
@@ -225,20 +229,22 @@ def _log2_range(edges: np.ndarray) -> Tuple[int, int]:
 
 
 def _log2(value: float) -> float:
-    return float(np.log2(value)) if value > 0 else -np.inf
+    return float(np.log2(value)) if value > 0 else -math.inf
 
 
 def _by_size(edges: np.ndarray, counts: np.ndarray, sizes: np.ndarray) -> np.ndarray:
-    """Counts of ``|x|`` up to ``sizes[0]``, and between each two of ``sizes``."""
+    """Return the counts of ``|x|`` up to ``sizes[0]``, and between each two of ``sizes``."""
     below = np.concatenate([[0.0], np.cumsum(counts)])
     up_to = np.interp(sizes, edges, below) - np.interp(-sizes, edges, below)
-    # The last size holds all there is, whatever the arithmetic of the last digit says.
+    # The last size includes all values, whatever the last digit says.
     up_to[-1] = below[-1]
     return np.maximum(np.diff(np.concatenate([[0.0], up_to])), 0.0)
 
 
-def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
-    """Levels of both signs come together; those that are too small for the axis stand in the first bin, with 0."""
+def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution:
+    """Add the levels, both signs together; those that are too small for the axis are in the first bin, with 0."""
+    if plain.levels is None or plain.level_edges is None:
+        return result
     scale = float(plain.level_edges[0, 1] - plain.level_edges[0, 0])
     multiples = np.rint(np.abs(plain.levels) / scale).astype(int)
     counts, exists = np.bincount(multiples, plain.level_counts), np.bincount(multiples) > 0
@@ -253,7 +259,7 @@ def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
         cells = np.concatenate([[[rest_low, rest_high]], cells])
         on_levels = np.append(counts[is_rest].sum(), on_levels)
     bins_wide = np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE
-    # The first bin is a bin, however wide it is drawn.
+    # The first bin counts as one bin, however wide it is drawn.
     bins_wide[cells[:, 0] < rest_high] = 1.0
     window = result.window and (_log2(scale / 2), result.window[1])
     return replace(
@@ -269,9 +275,9 @@ def _log2_levels(result: Distribution, plain: Distribution) -> Distribution:
 def extent(
     histogram: TensorHistogram, window: Optional[Tuple[float, float]], log2: bool = False
 ) -> Tuple[float, float]:
-    """From where to where the axis has to reach: the values and the window, as far as that is not far from all values.
+    """Return the ends of the axis: of the values, and of the representable range if that is not far from all values.
 
-    ``window`` is None in float; ``log2`` asks for the axis of :func:`to_log2`.
+    ``window`` is the representable range, None in float; ``log2``: for the axis of :func:`to_log2`.
     """
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
     if log2:

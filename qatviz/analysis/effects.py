@@ -1,4 +1,4 @@
-"""What a change of settings did, as it was measured: loss, the metric and SQNR before it and some steps later."""
+"""The measured effect of a change of settings: loss, the metric and SQNR before it and some training steps later."""
 
 from typing import Iterable, NamedTuple, Optional, Sequence, Tuple
 
@@ -11,32 +11,33 @@ from qatviz.telemetry.history import History, Series
 from qatviz.telemetry.record.refill import metric_in
 
 _LOSS, _SQNR = MEASURES["loss"], MEASURES["sqnr_db"]
-#: Steps over which before and after are averaged.
+#: Training steps over which the values before and after are averaged.
 WINDOW_STEPS = 50
-#: Steps right after a change that are left out: the run first has to follow the new grid.
+#: Training steps right after a change that are left out: the run first has to adapt to the new grid.
 TRANSIENT_STEPS = 10
-#: Fewer steps than these say nothing.
+#: Means over fewer training steps are not compared.
 MIN_STEPS = 5
 
 Pair = Tuple[float, float]
+Span = Tuple[int, int]
 
 
 class Effect(NamedTuple):
-    """Before and after; None where it could not be measured (yet).
+    """Values before and after; None where they could not be measured (yet).
 
     Attributes
     ----------
     loss : (float, float) or None
-        Means over ``steps`` steps.
+        Means over ``steps`` training steps.
     score : (float, float) or None
         The metric, quantized: the last evaluation before, the first after the transient.
     sqnr_db : (float, float) or None
         Mean over the same steps and over ``num_tensors`` tensors.
     steps : int
-        Steps that the means after the change stand for.
+        Number of training steps in the means after the change.
     complete : bool
-        Nothing more will come: the window after is full or the next change has come, and there is an evaluation (or
-        none will count any more).
+        Whether it is final: all steps after the change are done or the next change has come, and there is an evaluation
+        (or none will count any more).
     metric : Metric
     """
 
@@ -49,7 +50,7 @@ class Effect(NamedTuple):
     metric: Metric = ACCURACY
 
     def describe(self) -> str:
-        """In a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
+        """Return a line: ``loss 0.21 → 0.34 (50 steps), accuracy 97.1 % → 95.8 %, SQNR 31.0 dB → 12.0 dB``."""
         parts = []
         if self.loss is not None:
             parts.append(f"{_LOSS.name} {_LOSS.change(*self.loss)} ({self.steps} steps)")
@@ -64,7 +65,7 @@ class Effect(NamedTuple):
 
 
 def tensors_of(changes: Iterable[Change], known: Sequence[str]) -> Tuple[str, ...]:
-    """The tensors of ``known`` whose settings changed, each once."""
+    """Return the tensors of ``known`` whose settings changed, each once."""
     changed = {change.setting.rpartition(".")[0] for change in changes}
     return tuple(name for name in known if name in changed)
 
@@ -76,16 +77,16 @@ def effect(
     previous: Optional[int] = None,
     following: Optional[int] = None,
 ) -> Effect:
-    """The effect of what happened between the steps ``step`` and ``step + 1``.
+    """Return the effect of what happened between the training steps ``step`` and ``step + 1``.
 
     Parameters
     ----------
     history : History
         With the series of :func:`qatviz.telemetry.record.refill.history_names`.
     tensors : sequence of str
-        The tensors whose SQNR is compared.
+        Tensors whose SQNR is compared.
     previous, following : int, optional
-        Steps of the changes before and after this one: what they did is not counted here.
+        Steps of the changes before and after this one: their effects are not counted.
     """
     before = max(step - WINDOW_STEPS + 1, 1 if previous is None else previous + 1), step
     after = step + TRANSIENT_STEPS + 1, step + TRANSIENT_STEPS + WINDOW_STEPS
@@ -94,7 +95,7 @@ def effect(
     loss, steps = _compare(history, "loss", before, after)
     pairs = [_compare(history, tensor + "/sqnr_db", before, after)[0] for tensor in tensors]
     measured = [pair for pair in pairs if pair is not None]
-    sqnr_db = tuple(np.mean(measured, axis=0).tolist()) if measured else None
+    sqnr_db = _mean_pair(measured) if measured else None
     metric = metric_in(history)
     score = _score(history, metric, step, following)
     newest = history.series("loss", max(step, 0)).last_step
@@ -103,17 +104,22 @@ def effect(
     return Effect(loss, score, sqnr_db, len(measured), steps, complete, metric)
 
 
-def _compare(history: History, name: str, before: Pair, after: Pair) -> Tuple[Optional[Pair], int]:
+def _mean_pair(pairs: Sequence[Pair]) -> Pair:
+    before, after = np.mean(pairs, axis=0).tolist()
+    return before, after
+
+
+def _compare(history: History, name: str, before: Span, after: Span) -> Tuple[Optional[Pair], int]:
     first, last = _mean(history.series(name, *before), *before), _mean(history.series(name, *after), *after)
     if first is None or last is None:
         return None, 0
     return (first[0], last[0]), last[1]
 
 
-def _mean(series: Series, start: float, stop: float) -> Optional[Tuple[float, int]]:
-    """Mean of the values from ``start`` to ``stop`` and their number; None where there are too few.
+def _mean(series: Series, start: int, stop: int) -> Optional[Tuple[float, int]]:
+    """Return the mean of the values from ``start`` to ``stop`` and their number; None where there are too few.
 
-    Only buckets that lie within count: one that straddles a change holds both.
+    A bucket that extends beyond them is left out: it may hold values of before and after.
     """
     within = (series.first_step >= start) & (series.last_step <= stop) & np.isfinite(series.mean)
     count = series.count[within]

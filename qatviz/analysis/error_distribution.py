@@ -1,4 +1,4 @@
-"""The error of each value of a tensor in units of its step, and how it is distributed: rounding apart from clipping."""
+"""The distribution of a tensor's quantization errors, in quantization steps: rounding apart from clipping."""
 
 from dataclasses import dataclass
 
@@ -6,9 +6,9 @@ import numpy as np
 
 from qatviz.quant.affine import AffineGrid, clip, fake_quant
 
-#: Values looked at: rows of a larger tensor are taken evenly spaced, so that this costs no more than a frame.
+#: Number of values that are evaluated: of a larger tensor evenly spaced rows, so that this takes no more than a frame.
 SAMPLE = 65536
-#: Bins in one step of the grid, and the largest error that is told from larger ones, in steps.
+#: Bins per quantization step, and the largest error that has a bin of its own, in quantization steps.
 BINS_PER_STEP, LARGEST = 32, 2
 
 
@@ -19,18 +19,18 @@ class ErrorDistribution:
     Attributes
     ----------
     edges : np.ndarray
-        float64 ``[n_bins + 1]``, symmetric about 0, 1 or :data:`LARGEST` steps wide on each side; the outer bins
-        hold what is beyond, too.
+        float64 ``[n_bins + 1]``, symmetric about 0, 1 or :data:`LARGEST` quantization steps wide on each side; the
+        outer bins include larger errors.
     rounding, clipping : np.ndarray
-        int64 ``[n_bins]``: values inside the representable window, and those outside of it.
+        int64 ``[n_bins]``: number of values within the representable range, and beyond it.
     values, total : int
-        How many were looked at, and how many there are.
+        Number of values that were evaluated, and of all.
     rmse_over_scale : float
-        Of those looked at; 0.289 is ideal.
+        Of the evaluated values; 0.289 is ideal.
     largest : float
-        Largest absolute error, in steps.
+        Largest absolute error, in quantization steps.
     clipping_share : float
-        Part of the squared error that is clipping's, 0..1; NaN without error.
+        Fraction of the squared error from clipping, 0..1; NaN without error.
     """
 
     edges: np.ndarray
@@ -44,7 +44,7 @@ class ErrorDistribution:
 
 
 def error_distribution(values: np.ndarray, grid: AffineGrid) -> ErrorDistribution:
-    """The errors of ``values`` (float32 ``[n, channels]``) on ``grid``; values that are not finite are left out."""
+    """Return the errors of ``values`` (float32 ``[n, channels]``) on ``grid``, without values that are not finite."""
     values = np.asarray(values, np.float32)
     stride = max(1, -(-values.size // SAMPLE))
     x = values[::stride]

@@ -1,7 +1,7 @@
-"""What settings that are not in effect yet would give: the grid, the error on it and the size, in NumPy.
+"""The grid that pending settings would give, and the error on it, in NumPy.
 
-The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`): so for weights whose values
-are known the answer is the grid that the run will use.
+The rules are those by which the run adopts a change (:mod:`qatviz.training.range_policy`), so that for weights with
+known values the result is the grid that the run will use.
 """
 
 from typing import Optional
@@ -15,9 +15,9 @@ from qatviz.quant.measures import ErrorMeasures, entropy_bits, sqnr_db
 from qatviz.quant.ranges import Range, find_range
 from qatviz.settings import FROZEN, WEIGHTS, QuantizerSettings
 
-#: Values that are measured at a time: the work arrays of one block (float32 and float64) stay within a core's cache.
+#: Number of values that are measured at a time: the work arrays of one block (float32 and float64) fit a core's cache.
 BLOCK_VALUES = 65536
-#: Values that stand in for those of a tensor of which only the histogram is known.
+#: Number of substitutes for the values of a tensor of which only the histogram is known.
 SUBSTITUTES = 4096
 _NAN = float("nan")
 #: Measures of a tensor that is not quantized: no error, and no codes to speak of (as in a snapshot).
@@ -33,17 +33,17 @@ def pending_grid(
     values: Optional[np.ndarray] = None,
     held: bool = False,
 ) -> AffineGrid:
-    """The grid that ``settings`` would give ``tensor``.
+    """Return the grid that ``settings`` would give ``tensor``.
 
-    Activations keep the range that they have (their moving average goes on from there), and so do weights that are
-    frozen. Other weights are given the range that ``settings.range_method`` finds in ``values``, by channel where
-    ``settings.per_channel``; without values they are taken to keep the range, too.
+    Activations keep their range (the moving average continues from there), and so do weights that are frozen. Other
+    weights get the range that ``settings.range_method`` finds in ``values``, by channel where ``settings.per_channel``;
+    without values they keep the range, too.
 
     Parameters
     ----------
     present_range : tuple of np.ndarray
-        Lower and upper end as they are, ``[]`` or ``[num_channels]``. Where the settings want one grid for all channels
-        the widest is taken, where they want one for each a single range is every channel's.
+        Present lower and upper end, ``[]`` or ``[num_channels]``. One grid for all channels gets the widest range; with
+        a grid for each channel, a single range is that of every channel.
     values : np.ndarray, optional
         float32 ``[n, num_channels]``.
     held : bool
@@ -55,8 +55,8 @@ def pending_grid(
         ``scale`` and ``zero_point`` are ``[num_channels]`` where quantized per channel, else ``[1]``.
     """
     by_channel = settings.per_channel and tensor.kind == WEIGHTS
-    follows = tensor.kind == WEIGHTS and not held and settings.range_method != FROZEN and values is not None
-    if follows:
+    follows = tensor.kind == WEIGHTS and not held and settings.range_method != FROZEN
+    if follows and values is not None:
         low, high = find_range(values if by_channel else values.reshape(-1, 1), settings)
     else:
         low, high = [np.atleast_1d(np.asarray(end, np.float32)) for end in present_range]
@@ -68,10 +68,10 @@ def pending_grid(
 
 
 def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
-    """:func:`qatviz.quant.measures.measure` for a million values within a few frames.
+    """Return the measures of :func:`qatviz.quant.measures.measure`, of a million values within a few frames.
 
-    Value by value the arithmetic is the same, so counts and codes are equal; sums are taken block by block and agree to
-    about 1e-6. NaN throughout where values are not finite.
+    The arithmetic is the same for each value, so counts and codes are equal; sums are computed block by block and agree
+    to about 1e-6. All measures are NaN where values are not finite.
 
     Parameters
     ----------
@@ -93,11 +93,11 @@ def pending_measures(values: np.ndarray, grid: AffineGrid) -> ErrorMeasures:
 
 
 def likely_values(histogram: TensorHistogram, by_channel: bool, count: int = SUBSTITUTES) -> np.ndarray:
-    """About ``count`` values distributed as ``histogram`` says, for when the values themselves are not known.
+    """Return about ``count`` values with the distribution of ``histogram``, for when the values are not known.
 
-    They are evenly spaced quantiles, with the values within a bin taken to be spread evenly, between the smallest and
-    the largest value. By channel, every channel is given the same distribution stretched to its own range. Of a tensor
-    that is not finite they are NaN.
+    They are evenly spaced quantiles between the smallest and the largest value, with the values of a bin taken as
+    evenly spread. By channel, every channel has the same distribution, stretched to its own range. They are NaN for a
+    tensor that is not finite.
 
     Returns
     -------

@@ -25,8 +25,13 @@ _DOMINATES = 0.5
 _MATTERS = 0.1
 
 _ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
+_THRESHOLDS = {
+    name: thresholds
+    for name, thresholds in ((name, MEASURES[name].thresholds) for name in SNAPSHOT_MEASURES)
+    if thresholds is not None
+}
 #: The measures that have a level.
-JUDGED = tuple(name for name in SNAPSHOT_MEASURES if MEASURES[name].thresholds is not None)
+JUDGED = tuple(_THRESHOLDS)
 
 
 class Verdict(NamedTuple):
@@ -59,12 +64,11 @@ def levels(
     """
     found = np.zeros(values.shape, np.int8)
     bits = np.array([s.num_bits for s in settings], np.int64)
-    for name in JUDGED:
-        measure, row = MEASURES[name], values[_ROW[name]]
-        thresholds = measure.thresholds
+    for name, thresholds in _THRESHOLDS.items():
+        row = values[_ROW[name]]
         if name == "used_codes":
             row = row / _attainable_codes(tensors, settings)
-        sign = -1 if measure.better == HIGHER else 1
+        sign = -1 if MEASURES[name].better == HIGHER else 1
         with np.errstate(invalid="ignore"):  # comparisons with NaN are False, which is the level of no value
             level = np.where(np.isnan(row), NO_LEVEL, GOOD)
             level[sign * row > sign * thresholds.warning] = WARNING

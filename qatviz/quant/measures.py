@@ -20,7 +20,7 @@ class ErrorMeasures(NamedTuple):
     rmse_over_scale: float
     clipped: float
     flushed: float
-    used_codes: int
+    used_codes: float
     effective_bits: float
 
 
