@@ -2,8 +2,9 @@
 
 Words, styles, sizes and SVG elements of a report may change. A figure is reduced to the tensors in its title, the
 numbers in its description, and the outlines of its curves and areas, each scaled to a box of 1 by 1: positions of axes
-and labels do not matter. A table is reduced to the numbers in its cells; cells with sentences are left out. Numbers are
-equal if they agree in the digits that both show. Dates, identifiers and paths are left out.
+and labels do not matter. A table is reduced to the numbers in its cells; columns with
+sentences are left out. Numbers are equal if they agree in the digits that both show. Dates, identifiers and paths are
+left out.
 """
 
 import re
@@ -85,9 +86,9 @@ class _Page(HTMLParser):
             self._figure, self._marks, self._words = {}, [], ""
             self._width = float(given["viewbox"].split()[2])
         elif tag == "table":
-            self.sections[-1]["tables"].append([])
+            self.sections[-1]["tables"].append({"prose": [], "rows": []})
         elif tag == "tr":
-            self.sections[-1]["tables"][-1].append([])
+            self.sections[-1]["tables"][-1]["rows"].append([])
         elif tag in ("td", "th") and "thead" not in self._open:
             self._cell = ""
         elif self._cell is not None:
@@ -112,7 +113,11 @@ class _Page(HTMLParser):
         elif self._figure is not None and tag == "desc":
             self._figure["numbers"], self._words = numbers(self._words), ""
         elif self._cell is not None and tag in ("td", "th"):
-            self.sections[-1]["tables"][-1][-1].append(_cell(self._cell))
+            row = self.sections[-1]["tables"][-1]["rows"][-1]
+            row.append(" ".join([*_TENSOR.findall(self._cell), *numbers(self._cell)]))
+            prose = self.sections[-1]["tables"][-1]["prose"]
+            if len(_WORD.findall(_TENSOR.sub("", self._cell))) > _MOST_WORDS and len(row) not in prose:
+                prose.append(len(row))
             self._cell = None
         elif self._cell is not None:
             self._cell += " "
@@ -170,24 +175,17 @@ def path_points(text: str) -> List[Points]:
     return parts
 
 
-def _cell(text: str) -> str:
-    """Return the names of tensors and the numbers in a cell; nothing if it is a sentence."""
-    tensors = _TENSOR.findall(text)
-    is_sentence = len(_WORD.findall(_TENSOR.sub("", text))) > _MOST_WORDS
-    return " ".join(tensors + numbers(text)) if not is_sentence else ""
-
-
 def _outlines(marks: Sequence[Tuple[str, str, List[Points]]], tick: float) -> List[List[float]]:
     """Return the upper outline of each mark, with heights from 0 to 1, but for axes, grids, ticks and frames."""
     found = []
     for tag, _, parts in marks:
         arrays = [np.array(part) for part in parts]
         arrays = [part for part in arrays if (part.max(axis=0) > part.min(axis=0)).all()]
-        if not arrays or (tag == "rect" and len(arrays) < 3):
+        # One or two narrow parts are ticks or brackets, one or two rectangles are frames; more are bars.
+        is_narrow = all(np.ptp(part[:, 0]) < tick for part in arrays)
+        if len(arrays) < 3 and (not arrays or is_narrow or tag == "rect"):
             continue
         low, high = np.concatenate(arrays).min(axis=0), np.concatenate(arrays).max(axis=0)
-        if high[0] - low[0] < tick:
-            continue
         count = HEIGHTS * PLACES
         places = low[0] + (high[0] - low[0]) * (np.arange(count) + 0.5) / count
         heights = np.max([_heights(part, places, high[1]) for part in arrays], axis=0)
@@ -212,49 +210,52 @@ def differences(before: List[Dict[str, Any]], now: List[Dict[str, Any]]) -> List
     names = [[section["id"] for section in sections] for sections in (before, now)]
     if names[0] != names[1]:
         return [f"the sections are {names[1]} instead of {names[0]}"]
-    told = []
+    lines = []
     for section, found in zip(before, now):
         where = section["id"]
         for what in ("figures", "tables"):
             if len(section[what]) != len(found[what]):
-                told.append(f"{where}: there are {len(found[what])} {what} instead of {len(section[what])}")
+                lines.append(f"{where}: there are {len(found[what])} {what} instead of {len(section[what])}")
         for index, pair in enumerate(zip(section["figures"], found["figures"]), 1):
-            told += [f"{where}, figure {index} of {pair[0].get('tensors')}: {line}" for line in _in_figure(*pair)]
+            lines += [f"{where}, figure {index} of {pair[0].get('tensors')}: {line}" for line in _in_figure(*pair)]
         for index, pair in enumerate(zip(section["tables"], found["tables"]), 1):
-            told += [f"{where}, table {index}, {line}" for line in _in_table(*pair)]
-    return told
+            lines += [f"{where}, table {index}, {line}" for line in _in_table(*pair)]
+    return lines
 
 
 def _in_figure(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
-    told = []
+    lines = []
     if before.get("tensors") != now.get("tensors"):
-        told.append(f"it is of {now.get('tensors')}")
+        lines.append(f"it is of {now.get('tensors')}")
     # A description may tell them in another order.
     if not _same_numbers(*(sorted(figure.get("numbers", []), key=float) for figure in (before, now))):
-        told.append(f"it is described by the numbers {now.get('numbers')} instead of {before.get('numbers')}")
+        lines.append(f"it is described by the numbers {now.get('numbers')} instead of {before.get('numbers')}")
     left = [np.array(outline) for outline in now.get("outlines", [])]
     for index, outline in enumerate(before.get("outlines", []), 1):
         distances = [float(np.abs(np.array(outline) - other).mean()) for other in left]
         if not distances or min(distances) > TOLERANCE:
-            told.append(
+            lines.append(
                 f"nothing in it has outline {index} of {len(before['outlines'])}, {outline}; of what is there "
                 f"the nearest is {min(distances, default=1):.3f} off on average"
             )
         else:
             del left[int(np.argmin(distances))]
-    if left and not told:
-        told.append(f"{len(left)} outlines in it are new")
-    return told
+    if left and not lines:
+        lines.append(f"{len(left)} outlines in it are new")
+    return lines
 
 
-def _in_table(before: List[List[str]], now: List[List[str]]) -> List[str]:
-    if len(before) != len(now):
-        return [f"which has {len(now)} rows instead of {len(before)}"]
-    return [
-        f"row {index}: {found} instead of {row}"
-        for index, (row, found) in enumerate(zip(before, now))
-        if len(row) != len(found) or not all(_same_numbers(a.split(), b.split()) for a, b in zip(row, found))
-    ]
+def _in_table(before: Dict[str, Any], now: Dict[str, Any]) -> List[str]:
+    if len(before["rows"]) != len(now["rows"]):
+        return [f"which has {len(now['rows'])} rows instead of {len(before['rows'])}"]
+    lines = []
+    for index, (row, found) in enumerate(zip(before["rows"], now["rows"])):
+        if len(row) != len(found):
+            lines.append(f"row {index} has {len(found)} cells instead of {len(row)}")
+        for column, (cell, other) in enumerate(zip(row, found), 1):
+            if column not in before["prose"] and not _same_numbers(cell.split(), other.split()):
+                lines.append(f"row {index} ({row[0]}), column {column}: {other!r} instead of {cell!r}")
+    return lines
 
 
 def _same_numbers(before: Sequence[str], now: Sequence[str]) -> bool:
