@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 from export_cases import NETWORK
+from file_damage import damaged_copies
 from integer_cases import model_of
 from test_npz_export import write
 from test_tflite_lowering import SETTINGS, everything, images_for
@@ -49,28 +50,6 @@ def replaced(path, **arrays):
     return path
 
 
-def mutations(content, seed):
-    """Damaged copies of a file."""
-    random = np.random.RandomState(seed)
-    for index in range(N_MUTATIONS):
-        damaged = bytearray(content)
-        place = random.randint(len(damaged) if index % 2 else min(len(damaged), 200))
-        if index % 4 == 2:  # archives keep their directory at the end
-            place = len(damaged) - 1 - place
-        kind = random.randint(5)
-        if kind == 0:
-            damaged[place] ^= 1 << random.randint(8)
-        elif kind == 1:
-            damaged[place : place + 1] = bytes([random.choice(list(b'09-{}[],:"\x00\xff'))])
-        elif kind == 2:
-            del damaged[place:]
-        elif kind == 3:
-            damaged[place:place] = random.bytes(random.randint(1, 9))
-        else:
-            damaged[place : place + 8] = random.bytes(random.randint(0, 9))
-        yield bytes(damaged)
-
-
 @pytest.mark.parametrize("suffix", [".npz", ".json"])
 def test_damage_is_an_error_or_does_not_matter(suffix, tmp_path):
     model = model_of(NETWORK, *SETTINGS["int8"])
@@ -78,7 +57,7 @@ def test_damage_is_an_error_or_does_not_matter(suffix, tmp_path):
     damaged = path.with_suffix(suffix)
     content, images = damaged.read_bytes(), images_for(model, 2)
     expected, refused = simulate(model, images), 0
-    for mutated in mutations(content, 0):
+    for mutated in damaged_copies(content, 0, N_MUTATIONS, 200, b'09-{}[],:"\x00\xff'):
         damaged.write_bytes(mutated)
         try:
             found = load_integer_model(path)
