@@ -234,6 +234,7 @@ def _quoted(names: Sequence[str]) -> str:
 
 
 def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
+    """Return layers by name; names must be unique."""
     by_name: Dict[str, Layer] = {}
     for layer in layers:
         if type(layer) not in KINDS.values():
@@ -248,6 +249,7 @@ def _by_name(layers: Sequence[Layer]) -> Dict[str, Layer]:
 
 
 def _consumers(layers: Sequence[Layer]) -> Dict[str, Tuple[str, ...]]:
+    """Return the consumers of each layer and of "input"; the inputs of all layers must exist."""
     consumers: Dict[str, List[str]] = {name: [] for name in [INPUT] + [layer.name for layer in layers]}
     for layer in layers:
         for source in dict.fromkeys(layer.inputs):

@@ -211,6 +211,7 @@ def quantization_plan(network: Network) -> QuantizationPlan:
 
 
 def _units(network: Network) -> Tuple[Unit, ...]:
+    """Divide the layers into units."""
     units: List[Unit] = []
     assigned: Set[str] = set()
     for layer in network.layers:
@@ -241,6 +242,7 @@ def _sole_consumer(network: Network, layer: Layer, kind: Type[_Kind]) -> Optiona
 
 
 def _nonnegative(network: Network) -> Dict[str, bool]:
+    """Return for each layer, and for "input", whether its output is guaranteed to be at least 0."""
     known = {INPUT: False}
     for layer in network.layers:
         known[layer.name] = isinstance(layer, _NEVER_NEGATIVE) or (
@@ -264,18 +266,21 @@ def _weights(op: Layer, shape: Shape) -> QuantizedTensor:
 
 
 def _root(parents: Dict[str, str], name: str) -> str:
+    """Return the representative of a tensor's group in a union-find structure."""
     while parents[name] != name:
         name = parents[name]
     return name
 
 
 def _unite(parents: Dict[str, str], one: str, other: str) -> None:
+    """Merge the groups of two tensors."""
     parents[_root(parents, one)] = _root(parents, other)
 
 
 def _with_groups(
     units: Tuple[Unit, ...], tensors: List[QuantizedTensor], parents: Dict[str, str], grids: Dict[str, str]
 ) -> QuantizationPlan:
+    """Return the plan with the groups of a union-find structure."""
     members: Dict[str, List[int]] = {}
     for index, tensor in enumerate(tensors):
         members.setdefault(_root(parents, tensor.name), []).append(index)

@@ -14,7 +14,7 @@ CIFAR_BATCHES = [f"data_batch_{index}" for index in range(1, 6)] + ["test_batch"
 
 
 class Files:
-    """Writes data files below one directory."""
+    """Writer of data files below one directory."""
 
     def __init__(self, directory):
         self.directory = directory
@@ -81,21 +81,21 @@ def files(tmp_path):
 
 @pytest.fixture(scope="session")
 def digits():
-    """Forty 6x5 grey images (not square) of four classes, ten each, in mixed order."""
+    """Return forty 6x5 grey images of four classes, ten each, in mixed order."""
     random = np.random.RandomState(7)
     return random.randint(0, 256, (40, 6, 5)).astype(np.uint8), random.permutation(np.arange(40) % 4).astype(np.uint8)
 
 
 @pytest.fixture(scope="session")
 def photographs():
-    """Six batches of four 32x32 RGB images with labels in 0 to 9."""
+    """Return six batches of four 32x32 RGB images with labels from 0 to 9."""
     random = np.random.RandomState(8)
     return random.randint(0, 256, (6, 4, 32, 32, 3)).astype(np.uint8), random.randint(0, 10, (6, 4))
 
 
 @pytest.fixture
 def png_bytes():
-    """A function that returns an array as the bytes of a PNG file."""
+    """Return a function that encodes an array as a PNG file."""
 
     def encode(array):
         stream = io.BytesIO()

@@ -1,4 +1,4 @@
-"""From arrays to a data set: conversions, and every reason to refuse one."""
+"""Conversion of arrays to a data set, and the errors of invalid arrays."""
 
 import dataclasses
 
@@ -86,7 +86,7 @@ def test_labels_of_every_form_become_class_indices(labels):
 
 @given(labels=hnp.arrays(np.int64, st.integers(1, 40), elements=st.integers(0, 9)), extra=st.integers(0, 3))
 @settings(max_examples=100, deadline=None)
-def test_one_hot_rows_are_the_indices_they_stand_for(labels, extra):
+def test_one_hot_rows_become_class_indices(labels, extra):
     width = max(labels.max() + 1 + extra, 2)
     indices, n_classes = convert_labels(np.eye(width)[labels], labels.size, "file")
     np.testing.assert_array_equal(indices, labels)
@@ -215,7 +215,7 @@ def test_a_data_set_is_frozen_and_read_only_but_the_callers_array_is_not():
         ({"x_test": X.astype(np.float32)}, "x_train has uint8 .* but x_test float32"),
     ],
 )
-def test_the_class_itself_refuses_what_is_not_in_final_form(changes, message):
+def test_the_class_refuses_arrays_that_are_not_in_final_form(changes, message):
     with pytest.raises(DataError, match=message):
         final(**changes)
 
@@ -238,7 +238,7 @@ def test_the_fingerprint_is_that_of_the_contents():
     assert len({dataset.fingerprint for dataset in [*others, base]}) == len(others) + 1
 
 
-def test_the_fingerprint_of_large_parts_takes_rows_at_an_even_distance(monkeypatch):
+def test_the_fingerprint_of_large_parts_covers_evenly_spaced_examples(monkeypatch):
     monkeypatch.setattr("qatviz.data.dataset._FINGERPRINT_BYTES", 2 * X[0].nbytes)
     seen, unseen = X.copy(), X.copy()
     seen[2] += 1
@@ -248,7 +248,7 @@ def test_the_fingerprint_of_large_parts_takes_rows_at_an_even_distance(monkeypat
     assert final(x_train=seen).fingerprint != base
 
 
-def test_a_header_that_promises_much_makes_nothing_allocate_it():
+def test_a_declared_size_is_not_allocated():
     class Stream:
         """Ends after ten bytes, and allocates what it is asked for like Python's buffered streams."""
 

@@ -1,4 +1,4 @@
-"""The bundled digits: what is in the file, that it is found, and how it was made."""
+"""The bundled digits: content, path and conversion from the source."""
 
 import gzip
 import hashlib
@@ -41,7 +41,7 @@ def test_no_test_digit_is_in_the_training_part():
 
 
 def test_neighbours_in_class_space_agree():
-    """The labels belong to the images: the nearest class mean is right far above chance (82 % is the known figure)."""
+    """The labels belong to the images: classification by the nearest class mean has about 82 % accuracy."""
     dataset = load("mnist-5k")
     train = dataset.x_train.reshape(4000, -1).astype(np.float32)
     means = np.stack([train[dataset.y_train == digit].mean(axis=0) for digit in range(10)])
@@ -54,7 +54,7 @@ def test_the_split_is_fixed_whatever_the_seed():
     assert load("mnist-5k", 0.4, seed=9).fingerprint == load("mnist-5k").fingerprint
 
 
-def test_the_installed_place_comes_before_the_checkout(tmp_path, monkeypatch):
+def test_the_installation_is_searched_before_the_checkout(tmp_path, monkeypatch):
     installed, checkout = tmp_path / "qatviz" / "assets", tmp_path / "assets"
     monkeypatch.setattr(registry, "_PACKAGE_DIR", str(tmp_path / "qatviz"))
     with pytest.raises(DataError) as caught:

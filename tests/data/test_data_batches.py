@@ -15,7 +15,7 @@ SIZES = {"n": st.integers(1, 200), "batch": st.integers(1, 90), "seed": st.integ
 
 @given(**SIZES)
 @settings(max_examples=100, deadline=None)
-def test_batches_laid_end_to_end_are_one_permutation_after_another(n, batch, seed):
+def test_consecutive_batches_form_one_permutation_after_another(n, batch, seed):
     schedule = BatchSchedule(n, batch, seed)
     n_steps = -(-3 * n // batch)
     places = np.concatenate([schedule.indices(step) for step in range(n_steps)])
@@ -51,7 +51,7 @@ def test_the_stream_is_the_same_on_every_platform_and_version():
     assert digest.hexdigest() == "20180513c8566378aa13285c809576eff3e11ebe55498482128c5e5ebf817d68"
 
 
-def test_only_neighbouring_permutations_are_kept():
+def test_only_neighbouring_permutations_are_cached():
     schedule = BatchSchedule(10, 3, 0)
     for step in range(200):
         schedule.indices(step)
@@ -80,6 +80,6 @@ def test_arguments_out_of_range_are_refused(arguments, found):
         BatchSchedule(*arguments)
 
 
-def test_a_negative_step_is_a_bug_of_the_caller():
+def test_a_negative_step_is_a_value_error():
     with pytest.raises(ValueError, match="step is -1"):
         BatchSchedule(5, 2, 0).indices(-1)

@@ -1,4 +1,4 @@
-"""CIFAR-10 batches are read without running their pickles; the Keras cache is found, and nothing is downloaded."""
+"""CIFAR-10 batches, whose pickles are not run, and the Keras cache."""
 
 import io
 import os
@@ -15,7 +15,7 @@ from qatviz.errors import DataError
 
 @pytest.fixture
 def keras(files, monkeypatch):
-    """The files of a home directory's Keras cache."""
+    """Return the files of a Keras cache in a temporary home directory."""
     monkeypatch.setenv("HOME", str(files.directory))
     monkeypatch.setenv("USERPROFILE", str(files.directory))
     files.directory = files.directory / ".keras" / "datasets"
@@ -26,7 +26,7 @@ def read(content):
     return read_pickled_arrays("file", io.BytesIO(content), len(content))
 
 
-def test_the_directory_and_the_archive_hold_the_same(files, photographs):
+def test_the_directory_and_the_archive_are_equivalent(files, photographs):
     images, labels = photographs
     directory = files.cifar(images, labels)
     archive = files.tar("cifar-10-python.tar.gz", directory)
@@ -50,7 +50,7 @@ def test_every_protocol_of_pickles_is_read(photographs, protocol):
 
 
 def test_a_batch_as_python_2_wrote_it():
-    """Protocol 2 with str in place of bytes, which is what the distributed files are."""
+    """The distributed files have protocol 2 with str instead of bytes."""
     content = (
         b"\x80\x02}q\x01(U\x04dataq\x02cnumpy.core.multiarray\n_reconstruct\nq\x03cnumpy\nndarray\nq\x04"
         b"K\x00\x85U\x01b\x87Rq\x05(K\x01K\x02K\x03\x86cnumpy\ndtype\nq\x06U\x02u1K\x00K\x01\x87Rq\x07"
@@ -134,7 +134,7 @@ def test_crafted_pickles_are_refused_without_effect(content):
         ({"labels": [1, 2, 3, 10]}, "y_train: found label 10 in example 7; expected 0 to 9"),
     ],
 )
-def test_batches_of_another_content_are_refused(files, photographs, change, message):
+def test_batches_with_unexpected_content_are_refused(files, photographs, change, message):
     directory = files.cifar(*photographs)
     content = {"data": np.zeros((4, 3072), np.uint8), "labels": [1, 2, 3, 4]}
     content.update(change)
@@ -198,7 +198,7 @@ def test_fashion_mnist_from_the_keras_cache(keras, digits, spec):
 
 
 @pytest.mark.parametrize("name", ["mnist", "fashion_mnist", "cifar10"])
-def test_what_is_not_cached_says_where_it_was_expected_and_how_to_cache_it(keras, name):
+def test_the_error_for_missing_data_names_the_path_and_the_download_command(keras, name):
     with pytest.raises(DataError) as caught:
         load(name)
     assert str(keras.directory) in str(caught.value)

@@ -43,7 +43,7 @@ def test_the_mean_of_many_rows(monkeypatch):
         (np.linspace(0, 1, 40).reshape(20, 2), None),
     ],
 )
-def test_what_looks_unintended_is_noted(x, note):
+def test_likely_mistakes_are_noted(x, note):
     notes = describe(from_arrays("n", "s", (x, np.arange(20) % 2)))["notes"]
     assert (not notes) if note is None else notes[0].startswith(note)
 
@@ -77,7 +77,7 @@ def test_the_text_has_every_class_and_note(digits):
     assert noted.split("\n")[-1] == "note: all training examples are identical"
 
 
-def test_what_can_be_loaded_is_listed_for_help_texts():
+def test_named_data_and_formats_are_listed_for_help_texts():
     assert [named.name for named in NAMED_DATA] == ["mnist-5k", "mnist", "fashion_mnist", "cifar10"]
     assert [kind.name for kind in FILE_FORMATS] == ["npz", "cifar10", "idx", "folder"]
     assert all(entry.help for entry in NAMED_DATA + FILE_FORMATS)

@@ -1,4 +1,4 @@
-"""Folders of images: what is read is what was written, and everything else names the file."""
+"""Folders of images against Pillow, and errors that name the file."""
 
 import sys
 
@@ -64,7 +64,7 @@ def test_numbered_classes_are_in_the_order_of_their_numbers(files):
     assert load(path).class_names == tuple(str(number) for number in range(12))
 
 
-def test_other_files_and_hidden_ones_are_passed_over(files, digits):
+def test_other_files_and_hidden_ones_are_ignored(files, digits):
     path = files.folder(*digits)
     for name in ("README.txt", "0/notes.txt", "1/.hidden.png", ".git/config", ".cache/x.png"):
         files.path("folder", name).write_text("text")
@@ -72,7 +72,7 @@ def test_other_files_and_hidden_ones_are_passed_over(files, digits):
     assert len(load(path).x_train) + len(load(path).x_test) == 40
 
 
-def test_grey_among_colour_becomes_rgb_and_a_palette_is_looked_up(files):
+def test_grey_and_palette_images_among_colour_images_become_rgb(files):
     path = files.folder(np.full((6, 4, 4, 3), 9, np.uint8), list("aabbcc"))
     files.image("folder/a/grey.png", np.full((4, 4), 77, np.uint8))
     palette = Image.fromarray(np.full((4, 4), 1, np.uint8), "P")
@@ -112,7 +112,7 @@ def test_the_first_two_images_of_different_size_are_named(files, digits):
         (np.zeros((6, 5, 2), np.uint8), "LA", "found transparent pixels"),
     ],
 )
-def test_images_that_would_lose_something_are_refused(files, digits, array, mode, message):
+def test_images_that_cannot_be_converted_exactly_are_refused(files, digits, array, mode, message):
     path = files.folder(*digits)
     files.image("folder/2/odd.png", array, mode)
     with pytest.raises(DataError, match="odd.png: " + message):
@@ -129,7 +129,7 @@ def test_a_transparent_palette_is_refused(files, digits):
 
 
 @pytest.mark.parametrize("content", [b"", b"text", b"\x89PNG\r\n\x1a\n"])
-def test_what_is_no_image_is_refused(files, digits, content):
+def test_files_other_than_images_are_refused(files, digits, content):
     path = files.folder(*digits)
     files.path("folder/3/bad.png").write_bytes(content)
     with pytest.raises(DataError, match="bad.png: cannot be read as an image"):

@@ -1,6 +1,6 @@
-"""Data made to do harm: no code is run, nothing waits for ever, nothing unpacks to more than there is room for.
+"""Malicious data files: no code is run, nothing blocks forever, nothing unpacks beyond the available memory.
 
-What tests of the single formats hold (pickles, headers that lie, declared sizes) is not said again here.
+The tests of each format cover its pickles, wrong headers and declared sizes.
 """
 
 import gzip
@@ -24,7 +24,7 @@ MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 60
 
 
 def mutated(content, others, random, way):
-    """Bytes put in, taken out or repeated, or the beginning of a file of another kind."""
+    """Return a copy with bytes inserted, removed or repeated, or the beginning of a file in another format."""
     data = bytearray(content)
     reach = len(data) if random.randint(2) else min(len(data), 64)
     place = random.randint(reach)
@@ -43,7 +43,7 @@ def mutated(content, others, random, way):
 
 
 def contents_of(files, digits):
-    """Files of every kind, by what is to be damaged: {name: (path to load, path of the file)}."""
+    """Write a data set in every format; return {name: (path to load, path of the file to damage)}."""
     folder = files.folder(digits[0][:8], list("aabbccdd"))
     idx = files.idx_set(*digits)
     zipped = files.idx_set(*digits, zipped=True, folder="zipped")
@@ -115,8 +115,8 @@ def test_devices_are_refused(path):
         load(path)
 
 
-def test_links_to_what_is_no_image_tell_nothing_of_it(files, digits):
-    """A folder of images from elsewhere may link to files of the user's: what is no image is not shown in part."""
+def test_errors_about_links_to_other_files_do_not_quote_them(files, digits):
+    """A folder of images may link to other files of the user, whose content must not appear in messages."""
     folder = files.folder(digits[0][:4], list("aabb"))
     secret = files.path("secret.txt")
     secret.write_text("a password")
@@ -126,7 +126,7 @@ def test_links_to_what_is_no_image_tell_nothing_of_it(files, digits):
     assert "password" not in str(caught.value)
 
 
-def test_a_folder_that_holds_itself_is_not_walked_for_ever(files, digits):
+def test_a_folder_that_contains_itself_is_not_walked_forever(files, digits):
     folder = files.folder(digits[0][:4], list("aabb"))
     files.path("folder/b/again").symlink_to(folder)
     assert len(load(folder).class_names) == 2
@@ -135,7 +135,7 @@ def test_a_folder_that_holds_itself_is_not_walked_for_ever(files, digits):
 # Archives
 
 
-def test_names_that_lead_out_of_the_archive_write_nothing(tmp_path, digits):
+def test_names_that_lead_out_of_the_archive_are_not_written(tmp_path, digits):
     content = io.BytesIO()
     np.save(content, digits[0])
     path = tmp_path / "inner" / "data.npz"
@@ -148,8 +148,8 @@ def test_names_that_lead_out_of_the_archive_write_nothing(tmp_path, digits):
     assert sorted(entry.name for entry in tmp_path.iterdir()) == ["inner"]
 
 
-def test_a_directory_of_the_archive_that_lies_about_sizes_fills_no_memory(tmp_path):
-    """64 MB of zeros, which the directory says are 1 KB."""
+def test_a_wrong_size_in_the_directory_of_the_archive_is_refused(tmp_path):
+    """The archive has 64 MB of zeros, but its directory declares 1 kB."""
     path = tmp_path / "lies.npz"
     with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
         header = io.BytesIO()
@@ -167,7 +167,7 @@ def test_a_directory_of_the_archive_that_lies_about_sizes_fills_no_memory(tmp_pa
 
 
 def test_members_that_overlap_are_read_once_each_or_refused(tmp_path):
-    """Two names for the same bytes (as in bombs that need no nesting)."""
+    """Two names refer to the same bytes, as in zip bombs without nesting."""
     content = io.BytesIO()
     np.save(content, np.zeros((4, 2), np.float32))
     path = tmp_path / "twice.npz"
@@ -233,7 +233,7 @@ def chunk(kind, content):
     ],
     ids=["huge", "text bomb", "no pixels", "no width", "length"],
 )
-def test_pictures_that_lie_are_refused(files, digits, make):
+def test_images_with_wrong_headers_are_refused(files, digits, make):
     folder = files.folder(digits[0][:4], list("aabb"))
     odd = files.path("folder/b/odd.png")
     odd.write_bytes(b"\x89PNG\r\n\x1a\n" + make() + chunk(b"IEND", b""))
@@ -241,8 +241,8 @@ def test_pictures_that_lie_are_refused(files, digits, make):
         load(folder)
 
 
-def test_a_picture_under_another_ending_is_what_it_is(files, digits, png_bytes):
-    """Pillow looks at the content; a PostScript file, which it would hand to another program, is no picture here."""
+def test_the_format_of_an_image_is_detected_from_its_content(files, digits, png_bytes):
+    """Pillow detects the format from the content; PostScript, which it would pass to another program, is refused."""
     folder = files.folder(digits[0][:4], list("aabb"))
     odd = files.path("folder/b/odd.jpg")
     odd.write_bytes(png_bytes(digits[0][0]))

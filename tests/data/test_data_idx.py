@@ -1,4 +1,4 @@
-"""The IDX reader against a writer made from the specification, and the conventions for names."""
+"""The IDX reader against a writer written from the specification, and the conventions for names."""
 
 import gzip
 import struct
@@ -130,7 +130,7 @@ def header(*sizes, code=8, axes=None):
         (header(*[2**32 - 1] * 4) + b"1", "the array needs .* bytes of memory"),
     ],
 )
-def test_files_that_lie_are_refused(files, zipped, content, message):
+def test_files_with_wrong_headers_are_refused(files, zipped, content, message):
     path = files.path("train-images-idx3-ubyte")
     path.write_bytes(gzip.compress(content) if zipped else content)
     with pytest.raises(DataError, match="train-images-idx3-ubyte: ") as caught:

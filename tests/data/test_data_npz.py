@@ -1,4 +1,4 @@
-"""The .npz reader against NumPy's writer, and what it must refuse."""
+"""The .npz reader against NumPy's writer, and the files it refuses."""
 
 import io
 import pickle
@@ -82,7 +82,7 @@ def test_without_a_test_part_a_stratified_one_is_held_out(files, digits, keys):
     assert np.bincount(dataset.y_test).tolist() == [2] * 4
 
 
-def test_a_zip_archive_needs_no_ending(files, digits):
+def test_a_zip_archive_needs_no_extension(files, digits):
     path = files.npz(x=digits[0], y=digits[1])
     files.path("data.npz").rename(files.path("plain"))
     assert load(str(files.path("plain"))).num_classes == 4
@@ -126,13 +126,13 @@ def test_messages_use_the_keys_of_the_file(files, digits, keys):
 
 
 @pytest.mark.parametrize("class_names", [np.arange(4), np.array([["a", "b"], ["c", "d"]])])
-def test_class_names_of_another_kind_are_refused(files, digits, class_names):
+def test_class_names_of_another_type_are_refused(files, digits, class_names):
     with pytest.raises(DataError, match="data.npz: class_names: found .*expected a list of strings"):
         load(files.npz(x=digits[0], y=digits[1], class_names=class_names))
 
 
 class Boom:
-    """A pickle of it has a side effect when loaded."""
+    """Class whose pickle has a side effect when it is loaded."""
 
     def __reduce__(self):
         return setattr, (Boom, "loaded", True)
@@ -175,7 +175,7 @@ HEADER = "{{'descr': {descr}, 'fortran_order': False, 'shape': {shape}}}"
         (member(HEADER.format(descr="'<f8'", shape=f"({2**40},)")), "found shape"),
     ],
 )
-def test_members_that_lie_or_are_damaged_are_refused(tmp_path, content, message):
+def test_members_with_wrong_headers_or_damage_are_refused(tmp_path, content, message):
     with pytest.raises(DataError, match="a.npz") as caught:
         load(archive(tmp_path / "a.npz", x=content, y=content))
     caught.match(message)
@@ -188,7 +188,7 @@ def test_a_zip_bomb_is_refused_by_its_declared_size(tmp_path, monkeypatch):
         load(path)
 
 
-def test_a_bomb_beside_the_data_is_not_touched(tmp_path, monkeypatch, files, digits):
+def test_a_bomb_next_to_the_data_is_not_read(tmp_path, monkeypatch, files, digits):
     path = files.npz(x=digits[0], y=digits[1], other=np.zeros(2**21, np.uint8))
     monkeypatch.setattr("qatviz.data.checks.MAX_BYTES", 2**20)
     assert load(path).num_classes == 4
@@ -201,7 +201,7 @@ def test_the_memory_that_is_available_is_a_limit_too(files, digits, monkeypatch)
 
 
 @pytest.mark.parametrize("content", [b"", b"PK", b"text", b"PK\x03\x04" + bytes(50)])
-def test_a_file_that_is_no_archive_is_refused(files, content):
+def test_a_file_other_than_an_archive_is_refused(files, content):
     path = files.path("a.npz")
     path.write_bytes(content)
     with pytest.raises(DataError, match="a.npz: cannot be read as an .npz archive: BadZipFile"):

@@ -1,4 +1,4 @@
-"""Numbers to predict: told from classes, converted, split, described, and every reason to refuse them."""
+"""Regression targets: inference of the task, conversion, split, summary and errors."""
 
 import json
 import re
@@ -48,7 +48,7 @@ def test_fractions_are_regression_targets_and_keep_their_values(dtype, shape):
         ONE_HOT.astype(np.float16),
     ],
 )
-def test_whole_numbers_and_one_hot_rows_are_classes_unless_told_otherwise(y):
+def test_whole_numbers_and_one_hot_rows_are_classes_by_default(y):
     dataset = build(y)
     assert dataset.task == "classification" and dataset.y_train.dtype == np.int32
     assert dataset.num_outputs == dataset.num_classes == len(np.unique(y.reshape(20, -1), axis=0))
@@ -88,7 +88,7 @@ def test_inferred_regression_targets_are_float_and_not_whole(y):
         (Y[:19], "found 19 rows for 20 examples; expected one row per example"),
     ],
 )
-def test_what_is_neither_is_refused(y, message):
+def test_labels_for_neither_task_are_refused(y, message):
     with pytest.raises(DataError, match="^file.npz: y_train: " + message):
         build(y)
 
@@ -115,14 +115,14 @@ def test_arrays_that_do_not_fit_are_refused(changes, message):
         build(**changes)
 
 
-def test_class_names_say_that_labels_are_classes():
+def test_class_names_imply_classification():
     with pytest.raises(DataError, match="y_train: found label .* in example 0; expected class indices"):
         build(class_names=["a", "b"])
 
 
 @given(count=st.integers(2, 200), fraction=st.floats(0.01, 0.99), seed=st.integers(0, 2**70))
 @settings(max_examples=200, deadline=None)
-def test_a_random_split_is_disjoint_complete_and_of_the_size_asked_for(count, fraction, seed):
+def test_a_random_split_is_disjoint_complete_and_of_the_requested_size(count, fraction, seed):
     train, test = random_split(count, fraction, seed)
     assert sorted(np.concatenate([train, test])) == list(range(count))
     assert train.size >= 1 and (np.diff(train) > 0).all() and (np.diff(test) > 0).all()
@@ -148,7 +148,7 @@ def test_examples_keep_their_targets_when_a_part_is_held_out():
         np.testing.assert_array_equal(examples[:, :2], targets)
 
 
-def test_the_fingerprint_covers_every_number(monkeypatch):
+def test_the_fingerprint_covers_all_targets(monkeypatch):
     monkeypatch.setattr("qatviz.data.dataset._FINGERPRINT_BYTES", 16)
     test = (X, Y)
     base = build(test=test).fingerprint
@@ -173,7 +173,7 @@ def test_the_fingerprint_covers_every_number(monkeypatch):
         ({"task": "x"}, "the task is 'x'"),
     ],
 )
-def test_the_class_itself_refuses_what_is_not_in_final_form(changes, message):
+def test_the_class_refuses_arrays_that_are_not_in_final_form(changes, message):
     x, y = X.astype(np.float32), Y.astype(np.float32)[:, None]
     values = dict(
         {
@@ -201,7 +201,7 @@ def test_an_npz_archive_comes_back(files, keys):
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.int64, np.float16, np.float32, np.float64, np.bool_])
-def test_one_hot_rows_in_an_archive_are_the_classes_they_stand_for(files, dtype):
+def test_one_hot_rows_in_an_archive_become_class_indices(files, dtype):
     dataset = load(files.npz(x_train=X, y_train=ONE_HOT.astype(dtype), x_test=X[:8], y_test=ONE_HOT[:8].astype(dtype)))
     assert dataset.task == "classification" and dataset.num_outputs == 4
     np.testing.assert_array_equal(dataset.y_train, INDICES)
@@ -209,7 +209,7 @@ def test_one_hot_rows_in_an_archive_are_the_classes_they_stand_for(files, dtype)
 
 
 @pytest.mark.parametrize("task", ["regression", "classification"])
-def test_an_npz_archive_says_its_task_and_the_caller_overrules_it(files, task):
+def test_the_task_of_an_npz_archive_is_the_default(files, task):
     path = files.npz(x=X, y=INDICES, task=task)
     assert load(path).task == task
     assert load(path, task="regression").task == "regression"
@@ -224,7 +224,7 @@ def test_an_npz_archive_says_its_task_and_the_caller_overrules_it(files, task):
         (["regression", "regression"], r"task: found <U10 of shape \[2\]"),
     ],
 )
-def test_a_task_of_another_kind_is_refused(files, task, message):
+def test_an_unknown_task_is_refused(files, task, message):
     with pytest.raises(DataError, match=message):
         load(files.npz(x=X, y=Y, task=task))
 
@@ -238,7 +238,7 @@ def test_idx_files_may_have_regression_targets(files, digits):
     assert load(path).num_classes == 4 and load(path, task="regression").num_outputs == 1
 
 
-def test_data_that_only_has_classes_says_so(files, digits):
+def test_data_with_classes_only_is_refused_for_regression(files, digits):
     folder = files.folder(digits[0], digits[1])
     for source in (folder, "mnist-5k"):
         with pytest.raises(
@@ -271,7 +271,7 @@ def test_the_summary_agrees_with_numpy_and_is_json():
     assert describe(build(INDICES))["targets"] == [] and describe(build(INDICES))["task"] == "classification"
 
 
-def test_of_many_outputs_some_are_listed():
+def test_a_long_list_of_outputs_is_cut_off():
     lines = format_description(describe(build(X[:, :1] * np.arange(1, 51)))).split("\n")
     assert lines[-1] == "and 30 more" and len(lines) < 30
 
@@ -288,7 +288,7 @@ def test_of_many_outputs_some_are_listed():
         (np.abs(Y), None),
     ],
 )
-def test_what_looks_unintended_is_noted(y, note):
+def test_likely_mistakes_are_noted(y, note):
     notes = describe(build(y))["notes"]
     assert not notes if note is None else re.match(note, notes[0])
 

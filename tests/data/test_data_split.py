@@ -37,13 +37,13 @@ def test_parts_are_disjoint_complete_and_stratified(counts, fraction, seed):
 
 @given(n_classes=st.integers(1, 6), each=st.integers(2, 40), fraction=st.floats(0.1, 0.9), seed=SEEDS)
 @settings(max_examples=100, deadline=None)
-def test_the_held_out_part_has_the_size_that_was_asked_for(n_classes, each, fraction, seed):
+def test_the_held_out_part_has_the_requested_size(n_classes, each, fraction, seed):
     labels = labels_of([each] * n_classes, seed)
     expected = np.clip(np.floor(fraction * labels.size + 0.5), n_classes, labels.size - n_classes)
     assert stratified_split(labels, fraction, seed)[1].size == expected
 
 
-def test_what_rounding_leaves_goes_to_the_largest_remainders():
+def test_rounding_uses_the_largest_remainders():
     labels = labels_of([9, 10, 11], 0)
     # 2.7, 3.0 and 3.3 examples: nine in all, of which rounding down places eight.
     assert np.bincount(labels[stratified_split(labels, 0.3)[1]]).tolist() == [3, 3, 3]
@@ -74,7 +74,7 @@ def test_nothing_can_be_held_out_of_single_examples(labels):
 
 
 @given(SEEDS)
-def test_seed_words_hold_the_whole_seed(seed):
+def test_seed_words_represent_the_whole_seed(seed):
     words = seed_words(seed)
     assert sum(word << (32 * place) for place, word in enumerate(words)) == seed
     assert all(0 <= word < 2**32 for word in words)

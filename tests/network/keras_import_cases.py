@@ -1,4 +1,4 @@
-"""Keras models with random weights, and what they and the networks imported of them put out."""
+"""Keras models with random weights, and the outputs of these models and of the imported networks."""
 
 from contextlib import contextmanager
 
@@ -12,20 +12,20 @@ from qatviz.settings import RunSettings, quantizer_settings
 from qatviz.training.lowering.forward_pass import lower
 
 TOLERANCE = 1e-4
-"""Of the largest absolute value that Keras puts out."""
+"""Relative to the largest absolute output of Keras."""
 
 
 @contextmanager
 def fresh_keras():
-    """A graph and a session of their own: names of layers start anew, and nothing is left behind."""
+    """Use a temporary graph and session, in which the automatic names of layers start again."""
     with tf.Graph().as_default(), tf.Session().as_default():
         yield
 
 
 def randomize(model, seed=0, head=1.0):
-    """Sets all weights; statistics and scales of batch norm differ from channel to channel.
+    """Set all weights; statistics and scales of batch norm differ between channels.
 
-    `head` stretches the last kernel: where one class has all of the probability, a softmax tells nothing.
+    `head` scales the last kernel, so that the softmax does not saturate.
     """
     random = np.random.RandomState(seed)
     values = {}
@@ -50,7 +50,7 @@ def randomize(model, seed=0, head=1.0):
 
 
 def assign(model, part, value):
-    """Sets one weight of the model, the first whose name contains `part`, to `value` throughout."""
+    """Set all elements of the first weight whose name contains `part` to `value`."""
     values = model.get_weights()
     names = [variable.name for variable in model.weights]
     values[next(index for index, name in enumerate(names) if part in name)][...] = value
@@ -62,12 +62,12 @@ def images_for(network, count=3, seed=1):
 
 
 def predicted(model, images):
-    """What `model.predict` gives, which keeps a pool of threads for good."""
+    """Return the outputs of `model.predict`, without its pool of threads."""
     return model.predict_on_batch(images)
 
 
 def lowered_output(imported, images):
-    """What the imported network puts out in the graph of an evaluation with all quantizers off."""
+    """Return the outputs of the imported network in the evaluation graph with all quantizers off."""
     network, plan = imported.network, quantization_plan(imported.network)
     place = live_state.layout(plan)
     leaders = [plan.tensors[members[0]] for members in plan.groups]
@@ -87,7 +87,7 @@ def lowered_output(imported, images):
 
 
 def plain_output(imported, images):
-    """What the imported network puts out by TensorFlow's operations alone: a graph that is built ten times faster."""
+    """Return the outputs of the imported network in a plain TensorFlow graph, which is built ten times faster."""
     network = imported.network
     with tf.Graph().as_default(), tf.Session() as session:
         fed = {name: tf.placeholder(tf.float32, value.shape) for name, value in imported.parameters.items()}
@@ -133,13 +133,13 @@ _OPERATIONS = {
 
 
 def assert_same(found, expected):
-    assert np.ptp(expected) > 1e-6, "the oracle says nothing"
+    assert np.ptp(expected) > 1e-6, "the expected outputs are constant"
     assert found.shape == expected.shape
     assert np.abs(found - expected).max() <= TOLERANCE * np.abs(expected).max()
 
 
 def imported_exactly(build, seed=0, evaluate=plain_output):
-    """Builds a model, imports it, compares; returns what was imported."""
+    """Build and import a model, and compare the outputs; return the imported model."""
     with fresh_keras():
         model = build()
         randomize(model, seed)

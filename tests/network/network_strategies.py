@@ -24,13 +24,13 @@ from qatviz.network import (
 )
 
 RELAXED = settings(deadline=None, suppress_health_check=[HealthCheck.too_slow])
-"""For tests that draw networks: a busy machine is no failure."""
+"""Settings for tests that draw networks: a slow machine is not a failure."""
 
 _PADDINGS = st.sampled_from(["SAME", "VALID"])
 
 
 class _Draft:
-    """Layers so far, the shape of each output, and which outputs nobody reads yet or nobody else may read."""
+    """Layers added so far, the shapes of their outputs, and the outputs without consumers or without further ones."""
 
     def __init__(self, input_shape):
         self.layers = []
@@ -96,7 +96,7 @@ def _add_random_layer(draw, draft):
 
 @st.composite
 def networks(draw, max_layers=14):
-    """Networks with every kind of layer, shared inputs, residuals and concats, their layers given in random order."""
+    """Draw a network with all kinds of layers, shared inputs, residuals and concats, its layers in random order."""
     draft = _Draft(draw(st.sampled_from([(6, 5, 2), (4, 4, 1), (7,)])))
     for _ in range(draw(st.integers(1, max_layers))):
         _add_random_layer(draw, draft)

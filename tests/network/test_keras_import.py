@@ -1,4 +1,4 @@
-"""Models of tf.keras come in exactly: in float, the network puts out what `predict` puts out."""
+"""Exact import of tf.keras models: in float, the outputs are those of `predict`."""
 
 import numpy as np
 import pytest
@@ -23,7 +23,7 @@ layers = tf.keras.layers
 
 
 def chain(*makers, input_shape=(9, 10, 3)):
-    """A function that builds the Sequential model of these layers, each made anew."""
+    """Return a function that builds a Sequential model of new layers."""
 
     def build():
         return tf.keras.Sequential([layers.InputLayer(input_shape, name="image")] + [make() for make in makers])
@@ -32,7 +32,7 @@ def chain(*makers, input_shape=(9, 10, 3)):
 
 
 def functional(body, input_shape=(9, 10, 3)):
-    """A function that builds the model whose output is `body(input)`."""
+    """Return a function that builds a functional model whose output is `body(input)`."""
 
     def build():
         image = layers.Input(input_shape)
@@ -77,7 +77,7 @@ def test_a_convolution_with_unequal_strides():
     imported_exactly(chain(conv(strides=(2, 3)), layers.Flatten))
 
 
-def test_the_halves_of_a_separable_convolution_are_named_after_it():
+def test_a_separable_convolution_becomes_two_layers_with_its_name():
     imported = imported_exactly(
         chain(lambda: layers.SeparableConv2D(4, 3, activation="relu", name="sep"), layers.BatchNormalization)
     )
@@ -157,7 +157,7 @@ def test_a_graph_with_branches(evaluate):
     imported_exactly(functional(body), evaluate=evaluate)
 
 
-def test_a_reshape_to_what_is_left():
+def test_a_reshape_with_an_inferred_axis():
     assert imported_exactly(chain(conv(), lambda: layers.Reshape((-1, 7)))).network.shapes["reshape"] == (32, 7)
 
 
@@ -201,7 +201,7 @@ def test_random_models(seed):
     imported_exactly(random_model(seed), seed, evaluate=plain_output if seed else lowered_output)
 
 
-def test_a_batch_norm_behind_a_convolution_keeps_its_own():
+def test_a_batch_norm_after_a_convolution_keeps_its_settings_and_parameters():
     def normalize():
         return layers.BatchNormalization(momentum=0.7, epsilon=0.02, name="bn")
 
@@ -245,7 +245,7 @@ def test_the_parameters_are_named_and_shaped_as_initial_ones():
     ],
     ids=["activation", "input", "batch norm", "features", "two axes", "left out between"],
 )
-def test_a_batch_norm_behind_anything_else_gets_a_layer_to_be_folded_into(makers):
+def test_a_batch_norm_after_any_other_layer_gets_a_layer_to_be_folded_into(makers):
     imported = imported_exactly(chain(*makers))
     assert imported.network.layer("bn").inputs == ("bn/scale",)
     assert (imported.parameters["bn/scale.weights"] == 1).all()
@@ -253,7 +253,7 @@ def test_a_batch_norm_behind_anything_else_gets_a_layer_to_be_folded_into(makers
 
 
 @pytest.mark.parametrize("between", [False, True])
-def test_a_batch_norm_is_not_folded_into_what_others_read(between):
+def test_a_batch_norm_is_not_folded_into_a_layer_with_other_consumers(between):
     def body(image):
         y = layers.Conv2D(4, 3, name="conv")(image)
         seen = layers.Activation("linear")(y) if between else y
@@ -263,7 +263,7 @@ def test_a_batch_norm_is_not_folded_into_what_others_read(between):
     assert imported.network.layer("bn").inputs == ("bn/scale",)
 
 
-def test_a_batch_norm_is_folded_across_what_is_left_out():
+def test_a_batch_norm_is_folded_across_an_omitted_layer():
     imported = imported_exactly(
         chain(conv(), lambda: layers.Activation("linear"), lambda: layers.BatchNormalization(name="bn"), layers.ReLU)
     )
@@ -286,7 +286,7 @@ def test_a_batch_norm_without_scale_or_center(settings):
 
 @pytest.mark.parametrize("epsilon", [1e-8, 1e-5, 1e-4])
 @pytest.mark.parametrize("shape, settings", [((9, 10, 3), {}), ((9, 10, 3), {"fused": False}), ((7,), {})], ids=str)
-def test_a_small_epsilon_counts_where_the_variance_is_small(shape, settings, epsilon):
+def test_a_small_epsilon_matters_if_the_variance_is_small(shape, settings, epsilon):
     with fresh_keras():
         model = chain(
             dense(), lambda: layers.BatchNormalization(epsilon=epsilon, name="bn", **settings), input_shape=shape
@@ -309,7 +309,7 @@ def test_a_dense_on_more_than_one_axis(shape):
     imported_exactly(chain(dense(use_bias=False), layers.Flatten, lambda: layers.Dense(3), input_shape=shape))
 
 
-def test_what_acts_in_training_alone_is_left_out():
+def test_layers_without_effect_in_inference_are_omitted():
     imported = imported_exactly(
         chain(
             lambda: layers.GaussianNoise(0.5),
@@ -346,7 +346,7 @@ def test_lambdas_of_one_known_operation():
     assert kinds(imported_exactly(functional(body)))[1:] == [("sum", "Add"), ("clip", "ReLU6")]
 
 
-def test_nested_models_are_opened():
+def test_nested_models_are_inlined():
     def body(image):
         base = tf.keras.Sequential(
             [
@@ -400,7 +400,7 @@ def test_an_open_input_shape_is_given():
         assert import_model(model, input_shape=(12, 8, 3)).network.shapes["conv"] == (10, 6, 4)
 
 
-def test_names_are_kept_and_changed_only_where_they_must():
+def test_names_are_changed_only_if_necessary():
     def body(image):
         y = layers.Conv2D(4, 1, name="a.b")(image)
         y = layers.Conv2D(4, 1, name="a_b", activation="relu")(y)
@@ -415,7 +415,7 @@ def test_names_are_kept_and_changed_only_where_they_must():
     assert "'a.b' to 'a_b_2', '1st-Layer' to 'layer_1st-Layer', 'input' to 'input_'" in imported.notes[0]
 
 
-def test_what_of_the_training_is_not_taken_over_is_said():
+def test_ignored_settings_of_the_training_are_noted():
     def frozen():
         layer = layers.Conv2D(4, 3, name="frozen")
         layer.trainable = False
@@ -431,7 +431,7 @@ def test_what_of_the_training_is_not_taken_over_is_said():
     assert len(notes) == 2 and "'frozen'" in notes[0] and "'held'" in notes[1]
 
 
-def test_every_array_finds_the_way_back():
+def test_the_origin_maps_parameters_to_keras_arrays():
     def build():
         base = tf.keras.Sequential(
             [
@@ -461,7 +461,7 @@ def test_every_array_finds_the_way_back():
         np.testing.assert_array_equal(imported.parameters[name].ravel(), found[f"{path[-1]}/{key}:0"].ravel())
 
 
-def test_a_model_goes_on_training_after_its_import():
+def test_a_model_can_be_trained_after_its_import():
     with fresh_keras():
         model = chain(conv(), layers.Flatten, dense())()
         model.compile("sgd", "mse")

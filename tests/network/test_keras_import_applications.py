@@ -1,4 +1,4 @@
-"""The networks of tf.keras.applications come in exactly, in the smallest input size that each allows."""
+"""Exact import of the networks of tf.keras.applications, with the smallest input size that each supports."""
 
 import time
 

@@ -1,4 +1,4 @@
-"""Keras models from files: what is in them comes in, and no code of theirs is run unasked."""
+"""Import of Keras models from files, whose code is run only if allowed."""
 
 import json
 import os
@@ -30,7 +30,7 @@ def small_model():
 
 
 def nested_model():
-    """Models in models, some of whose layers are frozen: Keras saves what is trained first."""
+    """Build nested models with frozen layers: Keras saves the trained arrays first."""
     inner = small_model()
     for layer in inner.layers[2:5]:
         layer.trainable = False
@@ -53,7 +53,7 @@ def nested_model():
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """Folders of the models' files, with what was imported of the objects, images and predictions."""
+    """Return, for each model, the folder of its files, the imported object, images and predictions."""
     folders = {}
     for build in (small_model, nested_model):
         folder = tmp_path_factory.mktemp(build.__name__)
@@ -95,7 +95,7 @@ def test_an_architecture_alone_has_no_parameters(saved):
     assert found.network == expected.network and found.parameters == {}
 
 
-def test_weights_of_layers_that_keras_named_otherwise_go_by_order(saved, tmp_path):
+def test_weights_of_automatically_named_layers_are_assigned_by_order(saved, tmp_path):
     with fresh_keras():
         models = [
             tf.keras.Sequential([layers.Conv2D(3, 3, input_shape=(5, 6, 2)), layers.Flatten(), layers.Dense(2)])
@@ -119,7 +119,7 @@ def test_a_sequential_in_the_oldest_form(saved, tmp_path):
 
 
 def newer(record):
-    """The record as TensorFlow 2.4 and later write it."""
+    """Convert a description to the form of TensorFlow 2.4 and later."""
     for layer in record["config"]["layers"]:
         config = layer["config"]
         if layer["class_name"] in ("Model", "Sequential"):
@@ -134,7 +134,7 @@ def newer(record):
 
 
 def newest(record):
-    """The record as Keras 3 writes it."""
+    """Convert a description to the form of Keras 3."""
     for layer in record["config"]["layers"]:
         layer["module"] = "keras.layers"
         layer["config"]["dtype"] = {"module": "keras", "class_name": "DTypePolicy", "config": {"name": "float32"}}
@@ -166,7 +166,7 @@ def test_records_of_later_keras(saved, tmp_path, name, change):
 
 
 class Marked(Exception):
-    """What the code in a file raises when it is run."""
+    """Raised by the code in a file if it is run."""
 
 
 def test_code_in_a_file_is_run_only_when_allowed(tmp_path):
@@ -214,7 +214,7 @@ def refused(said, *paths):
     assert repr(str(paths[0])) in str(caught.value)
 
 
-def test_what_is_not_such_a_file(saved, tmp_path):
+def test_other_files_are_refused(saved, tmp_path):
     folder = saved["small_model"][0]
     refused("FileNotFoundError", tmp_path / "none.h5")
     refused("folder.*SavedModel.*model.save", tmp_path)
@@ -272,7 +272,7 @@ def test_weights_that_do_not_fit(saved, tmp_path, change, said):
 
 
 @pytest.mark.parametrize("settings", [{}, {"chunks": (10, 10), "compression": "gzip"}], ids=["plain", "compressed"])
-def test_no_room_is_made_for_weights_that_are_declared_and_not_there(saved, tmp_path, settings):
+def test_no_memory_is_allocated_for_declared_but_missing_weights(saved, tmp_path, settings):
     path = tmp_path / "weights.h5"
     path.write_bytes((saved["small_model"][0] / "weights.h5").read_bytes())
     with h5py.File(str(path), "r+") as file:
@@ -281,7 +281,7 @@ def test_no_room_is_made_for_weights_that_are_declared_and_not_there(saved, tmp_
     refused("'logits'.*declared .*, but the file has only 0 bytes", saved["small_model"][0] / "model.json", path)
 
 
-def test_a_cycle_or_what_is_not_there(saved, tmp_path):
+def test_invalid_graphs_and_settings_are_refused(saved, tmp_path):
     text = (saved["small_model"][0] / "model.json").read_text()
     for name, change, said in (
         (
@@ -306,7 +306,7 @@ def test_a_cycle_or_what_is_not_there(saved, tmp_path):
 
 
 def mutated(content, seed):
-    """Cut off, with bytes changed, or with a part overwritten by another."""
+    """Return a copy that is cut off, or with bytes changed, or with one part overwritten by another."""
     chance = random.Random(seed)
     data = bytearray(content)
     way = seed % 4

@@ -1,4 +1,4 @@
-"""Keras files made to do harm: no code is run, no other file is read, no memory or time is used up, nothing crashes."""
+"""Malicious Keras files: no code is run, no other file is read, neither memory nor time is exhausted."""
 
 import json
 import os
@@ -24,7 +24,7 @@ MUTATIONS = 200 if os.environ.get("QATVIZ_EXHAUSTIVE") else 12
 
 @pytest.fixture(scope="module")
 def saved(tmp_path_factory):
-    """A folder with a small model: whole, as architecture, as weights."""
+    """Return a folder with a small model as a whole, its architecture and its weights."""
     folder = tmp_path_factory.mktemp("hostile")
     with fresh_keras():
         model = tf.keras.Sequential(
@@ -44,7 +44,7 @@ def saved(tmp_path_factory):
 
 @pytest.fixture
 def whole(saved, tmp_path):
-    """The path of a copy to be changed."""
+    """Return the path of a copy of the whole model."""
     path = tmp_path / "model.h5"
     path.write_bytes((saved / "model.h5").read_bytes())
     return path
@@ -60,7 +60,7 @@ def refused(said, *paths):
 
 
 def mutated(content, others, seed):
-    """Bytes flipped, cut off, put in or repeated, or the beginning of another kind of file."""
+    """Return a copy with bytes flipped, removed, inserted or repeated, or the beginning of a file in another format."""
     chance, data = random.Random(seed), bytearray(content)
     place = chance.randrange(len(data) if seed % 2 else 2048)
     way = seed % 5
@@ -99,7 +99,7 @@ def test_damaged_files_are_an_error_or_a_model(saved, tmp_path, file):
 
 
 def test_damaged_descriptions_are_an_error_or_a_model(saved, tmp_path):
-    """Values of a description in the place of others, of any type."""
+    """Values in the description are replaced by others, of any type."""
     text = (saved / "model.json").read_text()
     values = [
         None,
@@ -150,7 +150,7 @@ def model_record(saved):
 
 
 def with_dead(record, layer, **more):
-    """A functional model with a layer that the output does not depend on: Keras would build it all the same."""
+    """Return a functional model with a layer that the output does not depend on, but that Keras would build."""
     layer = dict(layer, inbound_nodes=[[["in", 0, 0, {}]]], **more)
     return {
         "class_name": "Model",
@@ -197,7 +197,7 @@ HOSTILE = [
 
 
 @pytest.mark.parametrize("layer", HOSTILE, ids=lambda layer: str(layer["class_name"]))
-def test_code_is_seen_wherever_it_is(saved, tmp_path, layer):
+def test_code_is_detected_in_all_parts_of_a_description(saved, tmp_path, layer):
     record = with_dead(model_record(saved), layer)
     assert find_code(record) != ("", "") and contains_code(json.dumps(record))
     nested = with_dead(record, dict(record, name="inner", config=dict(record["config"], name="inner")))
@@ -207,8 +207,8 @@ def test_code_is_seen_wherever_it_is(saved, tmp_path, layer):
     assert origin.has_code
 
 
-def test_find_code_a_part_that_is_left_out_is_not_forgotten(saved, tmp_path):
-    """The import runs nothing and may leave such a layer out; who builds the model in Keras again has to ask."""
+def test_code_in_an_omitted_part_is_detected(saved, tmp_path):
+    """The import omits the layer without running it, but building the model in Keras requires permission."""
     path = tmp_path / "model.json"
     path.write_text(json.dumps(with_dead(model_record(saved), LAMBDA)))
     imported = load_model_file(path)
@@ -225,11 +225,11 @@ def test_code_is_refused_before_tensorflow_could_see_it(saved, tmp_path):
 
 
 @pytest.mark.parametrize("text", ["", "[", "[" * 100000, '{"class_name": 3}'])
-def test_what_is_no_description_may_be_code(text):
+def test_an_invalid_description_may_contain_code(text):
     assert contains_code(text)
 
 
-def test_models_without_code_hold_none(saved):
+def test_no_code_is_detected_in_models_without_code(saved):
     assert not contains_code((saved / "model.json").read_text())
     assert not load_model_file(saved / "model.h5").origin.has_code
     with fresh_keras():
@@ -256,7 +256,7 @@ def replaced(path, make):
         make(file)
 
 
-def test_weights_are_not_taken_from_other_files(whole, saved, tmp_path):
+def test_weights_are_not_read_from_other_files(whole, saved, tmp_path):
     secret = tmp_path / "secret"
     secret.write_bytes(bytes(range(256)) * 4)
     other = tmp_path / "other.h5"
@@ -333,7 +333,7 @@ def test_descriptions_of_another_kind_are_refused(whole, value):
 # Files that are none
 
 
-def test_what_is_no_regular_file_is_refused_unread(saved, tmp_path):
+def test_pipes_and_devices_are_refused_unread(saved, tmp_path):
     pipe = tmp_path / "pipe.h5"
     os.mkfifo(str(pipe))  # reading it would wait for ever
     refused("not a regular file", pipe)
@@ -347,7 +347,7 @@ def test_what_is_no_regular_file_is_refused_unread(saved, tmp_path):
     assert load_model_file(fine).network.name == "small"
 
 
-def test_an_archive_in_the_place_of_a_model_is_not_unpacked(tmp_path):
+def test_an_archive_instead_of_a_model_is_not_unpacked(tmp_path):
     path = tmp_path / "model.h5"
     with zipfile.ZipFile(str(path), "w", zipfile.ZIP_DEFLATED) as archive:
         archive.writestr("../escaped", bytes(10**7))
@@ -355,8 +355,8 @@ def test_an_archive_in_the_place_of_a_model_is_not_unpacked(tmp_path):
     assert not (tmp_path.parent / "escaped").exists()
 
 
-def test_sizes_beyond_any_memory_are_only_numbers(tmp_path, saved):
-    """An architecture may claim anything: it is shown, and nothing is made room for."""
+def test_no_memory_is_allocated_for_an_architecture(tmp_path, saved):
+    """An architecture may declare any size: it is only described."""
     record = model_record(saved)
     record["config"]["layers"][-1]["config"]["units"] = 10**12
     path = tmp_path / "model.json"

@@ -1,4 +1,4 @@
-"""What cannot be imported exactly is refused: by the layer's name, its type, the reason and what is supported."""
+"""Refusals of models that cannot be imported exactly: layer, type, reason and what is supported."""
 
 import re
 
@@ -14,11 +14,11 @@ layers = tf.keras.layers
 
 
 class Custom(layers.Conv2D):
-    """By its description it may pass for Keras' own."""
+    """Subclass whose description looks like that of Keras' class."""
 
 
 class Subclassed(tf.keras.Model):
-    """A model that is code."""
+    """Model defined by code."""
 
     def __init__(self):
         super().__init__(name="coded")
@@ -99,7 +99,7 @@ def test_layers_of_other_types(make, kind):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_settings_that_would_not_be_exact(make, said):
+def test_settings_that_cannot_be_imported_exactly(make, said):
     refused(sequential(make), "'bad'", *said)
 
 
@@ -119,7 +119,7 @@ def test_settings_that_would_not_be_exact(make, said):
     ],
     ids=lambda value: value[0] if isinstance(value, list) else "",
 )
-def test_connections_that_would_not_be_exact(body, said):
+def test_connections_that_cannot_be_imported_exactly(body, said):
     refused(functional(body), *said, *(["'bad'"] if "bad" in body.__code__.co_consts else []))
 
 
@@ -157,7 +157,7 @@ def test_a_layer_shared_between_models():
 
 
 @pytest.mark.parametrize("layer", [lambda: layers.LSTM(3), lambda: layers.Conv1D(3, 2, activation="tanh")])
-def test_a_type_that_is_not_known_is_the_reason_and_not_its_activation(layer):
+def test_an_unsupported_type_is_reported_before_its_activation(layer):
     def model():
         image = layers.Input((5, 4))
         return tf.keras.Model(image, layer()(image))
@@ -207,7 +207,7 @@ def test_an_open_input_shape():
         ("moving_variance", -0.5, "moving_variance has the minimum -0.5"),
     ],
 )
-def test_values_that_no_training_can_start_from(parameter, value, said):
+def test_invalid_parameter_values(parameter, value, said):
     def build():
         model = sequential(lambda: layers.Conv2D(3, 1, name="bad"), lambda: layers.BatchNormalization(name="bad_bn"))()
         weights = model.get_weights()
@@ -227,7 +227,7 @@ def test_weights_of_another_session():
             import_model(model)
 
 
-def test_what_cannot_describe_itself():
+def test_a_model_without_a_description():
     class Initializer:
         def __call__(self, shape, dtype=None, partition_info=None):
             return tf.ones(shape)

@@ -97,7 +97,7 @@ def test_the_summary_adds_up(network):
     assert network.parameter_count == sum(row.parameters for row in rows)
 
 
-def test_counts_of_a_network_reckoned_by_hand():
+def test_counts_of_a_network_computed_by_hand():
     net = NetworkBuilder("net", (4, 4, 3))
     net.add(Conv2D, "conv", filters=5)
     net.add(BatchNorm, "bn")
@@ -109,7 +109,7 @@ def test_counts_of_a_network_reckoned_by_hand():
     assert network.parameter_shapes("conv") == {"weights": (3, 3, 3, 5), "bias": (5,)}
 
 
-def test_what_is_handed_out_cannot_change_the_network():
+def test_returned_objects_cannot_change_the_network():
     network = Network("net", IMAGE, [Flatten("flat", "input")])
     network.shapes["flat"] = (1,)
     assert network.shapes["flat"] == (128,)
@@ -181,7 +181,7 @@ def test_an_inconsistent_network_is_refused(layers, message):
 
 
 @pytest.mark.parametrize("shape", [(), (0, 8, 1), (8, -1), 8, None, (8, 8.0, 1), "888", (True, 8)])
-def test_an_input_shape_that_is_none_is_refused(shape):
+def test_an_invalid_input_shape_is_refused(shape):
     with pytest.raises(NetworkError, match="network 'net': input_shape is"):
         Network("net", shape, [Flatten("flat", "input")])
 
@@ -196,19 +196,19 @@ def test_an_input_shape_that_is_none_is_refused(shape):
         ({"name": "net", "input_shape": [8, 8, 1], "layers": [None]}, "layer is None"),
     ],
 )
-def test_a_record_of_no_network_is_refused(record, message):
+def test_an_invalid_record_is_refused(record, message):
     with pytest.raises(NetworkError, match=message):
         Network.from_dict(record)
 
 
-def test_an_unknown_layer_is_answered_with_what_there_is():
+def test_an_unknown_layer_is_an_error_that_lists_the_layers():
     network = Network("net", IMAGE, [Flatten("flat", "input")])
     for ask in (network.layer, network.consumers, network.input_shapes, network.parameter_shapes):
         with pytest.raises(NetworkError, match="network 'net': layer is 'flatt'; allowed: flat"):
             ask("flatt")
 
 
-def test_a_network_of_a_thousand_layers_is_no_burden():
+def test_a_network_of_a_thousand_layers_is_supported():
     layers = [ReLU("r0", "input")] + [Concat(f"r{i}", (f"r{i - 1}", "input"), axis=-1) for i in range(1, 1000)]
     network = Network("deep", (3,), layers[::-1])
     assert network.output == "r999" and network.shapes["r999"] == (3000,)

@@ -126,7 +126,7 @@ def test_a_setting_that_is_not_allowed_is_refused_by_name(kind, settings, settin
 
 
 @pytest.mark.parametrize("name", ["input", "", "a.b", "*", "1st", "a b", "a\n", "-a", "é", None, 3])
-def test_a_name_that_no_setting_could_address_is_refused(name):
+def test_a_name_that_settings_cannot_address_is_refused(name):
     with pytest.raises(NetworkError, match="Flatten: name is") as caught:
         Flatten(name, "input")
     assert repr(name) in str(caught.value)
@@ -180,7 +180,7 @@ def test_a_shape_that_does_not_fit_is_refused_by_layer(layer, shapes, found):
         ("culprit", "kind"),
     ],
 )
-def test_a_record_of_no_layer_is_refused(record, part):
+def test_an_invalid_layer_record_is_refused(record, part):
     with pytest.raises(NetworkError, match="culprit") as caught:
         layer_from_dict(record)
     assert part in str(caught.value)

@@ -1,4 +1,4 @@
-"""What gets quantized: units, tensors, grids and groups."""
+"""Quantization plan: units, tensors, grids and groups."""
 
 import numpy as np
 import pytest
@@ -44,7 +44,7 @@ def test_every_layer_is_in_exactly_one_unit(network):
 
 @RELAXED
 @given(networks())
-def test_units_are_in_order_and_read_only_what_units_put_out(network):
+def test_units_are_ordered_and_their_inputs_are_outputs_of_units(network):
     outputs = {"input"}
     for unit in quantization_plan(network).units:
         assert unit.name == unit.op.name and unit.inputs == unit.op.inputs and outputs.issuperset(unit.inputs)
@@ -57,7 +57,7 @@ def test_units_are_in_order_and_read_only_what_units_put_out(network):
 
 @RELAXED
 @given(networks())
-def test_whatever_can_be_folded_or_fused_is(network):
+def test_every_possible_folding_and_fusion_is_done(network):
     units = quantization_plan(network).units
     by_output = {unit.output: unit for unit in units}
     for unit in units:
@@ -88,7 +88,7 @@ def test_tensors_are_named_and_ordered_by_unit(network):
 
 @RELAXED
 @given(networks())
-def test_tensors_describe_what_they_stand_for(network):
+def test_tensors_have_the_attributes_of_their_layers(network):
     plan = quantization_plan(network)
     units = {unit.name: unit for unit in plan.units}
     for tensor in plan.tensors:
@@ -131,7 +131,7 @@ def test_groups_partition_the_tensors(network):
 
 @RELAXED
 @given(networks())
-def test_a_group_is_what_pools_and_concats_tie_together_and_no_more(network):
+def test_groups_are_formed_by_pools_and_concats_only(network):
     plan = quantization_plan(network)
     ties = {tensor.name: set() for tensor in plan.tensors}
     for unit in plan.units:
@@ -150,8 +150,8 @@ def test_a_group_is_what_pools_and_concats_tie_together_and_no_more(network):
 
 @RELAXED
 @given(networks(), st.integers(0, 2**32 - 1))
-def test_nonnegative_is_claimed_exactly_where_values_cannot_fall_below_zero(network, seed):
-    """A thousand stand-ins for the elements of every tensor, each layer replaced by what it does to signs."""
+def test_tensors_are_nonnegative_exactly_if_values_below_zero_are_impossible(network, seed):
+    """Every tensor is replaced by a thousand random elements, every layer by its effect on their signs."""
     random = np.random.RandomState(seed)
     values = {"input": random.standard_normal(1000)}
     for layer in network.layers:
@@ -211,7 +211,7 @@ def test_a_residual_block():
     assert [tensor.name for tensor in plan.tensors if tensor.nonnegative] == ["stem.activations", "sum.activations"]
 
 
-def test_an_activation_is_not_fused_into_what_others_read():
+def test_an_activation_is_not_fused_into_a_layer_with_other_consumers():
     net = NetworkBuilder("net", (4, 4, 2))
     conv = net.add(Conv2D, "conv", filters=2)
     net.add(ReLU6, "clipped")
@@ -258,7 +258,7 @@ def test_channels_of_depthwise_weights_are_the_last_two_axes(multiplier):
     assert (tensor.shape, tensor.num_channels, tensor.channel_axis) == ((3, 3, 2, multiplier), 2 * multiplier, 2)
 
 
-def test_an_unknown_tensor_or_layer_is_answered_with_what_there_is():
+def test_an_unknown_tensor_or_layer_is_an_error_that_lists_the_others():
     plan = quantization_plan(Network("net", (4, 4, 1), [MaxPool("pool", "input")]))
     for ask in (plan.index, plan.tensor):
         with pytest.raises(NetworkError, match="quantized tensor is 'pool.activations'; allowed: input.activations"):

@@ -32,7 +32,7 @@ IMAGES = st.tuples(SIZES, SIZES, st.integers(1, 3))
 
 
 def tensorflow_shape(build, *shapes):
-    """The static shape without the batch that `build` gives to placeholders of these shapes; None where it refuses."""
+    """Return the static shape of `build` for placeholders of these shapes, without the batch; None if it fails."""
     with tf.Graph().as_default():
         inputs = [tf.compat.v1.placeholder(tf.float32, (None, *shape)) for shape in shapes]
         try:
@@ -42,7 +42,7 @@ def tensorflow_shape(build, *shapes):
 
 
 def our_shape(layer, *shapes):
-    """The shape that the layer infers; None where it refuses."""
+    """Return the shape that the layer infers; None if it refuses the input."""
     try:
         return layer.output_shape(shapes)
     except NetworkError:
@@ -149,8 +149,8 @@ def test_macs_count_the_products_and_bias_the_channels_of_every_output(image, fi
     assert Add("add", ("a", "b")).macs([image, image]) == 0
 
 
-def test_tensorflow_cannot_train_what_is_refused_for_that_reason():
-    """The rules on strides rest on TensorFlow's kernels for the CPU: should they learn it, the rules can go."""
+def test_tensorflow_cannot_train_the_refused_strides_and_dilations():
+    """The rules on strides follow from TensorFlow's CPU kernels; if these change, the rules can be removed."""
     with tf.Graph().as_default(), tf.compat.v1.Session() as session:
         image = tf.zeros((1, 9, 9, 2))
         dilated = tf.nn.conv2d(image, tf.zeros((3, 3, 2, 2)), strides=2, padding="SAME", dilations=2)

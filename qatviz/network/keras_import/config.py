@@ -78,6 +78,7 @@ def class_and_config(record: Any, where: str) -> Tuple[str, Any]:
 
 
 def model_name(record: Record) -> str:
+    """Return the name of a model from its description; without one, its class name in lower case."""
     config = record["config"]
     name = config.get("name") if isinstance(config, dict) else None
     return name if isinstance(name, str) and name else str(record["class_name"]).lower()
@@ -118,11 +119,12 @@ def _append_model(record: Record, path: Path, sources: Sequence[Path], layers: L
 
 
 def _append_sequential(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
+    """Append the layers of a Sequential, each of which has the previous one as its input."""
     seen = set()
     for layer in layer_records(record):
         name = layer_name(layer)
         if name in seen:
-            raise _called_often(name, layer["class_name"], 2)
+            raise _several_calls(name, layer["class_name"], 2)
         seen.add(name)
         if layer["class_name"] != "InputLayer":
             sources = _append_layer(layer, path, sources, layers)
@@ -130,6 +132,7 @@ def _append_sequential(record: Record, path: Path, sources: Sequence[Path], laye
 
 
 def _append_functional(record: Record, path: Path, sources: Sequence[Path], layers: List[LayerSpec]) -> List[Path]:
+    """Append the layers of a functional model, each after its inputs."""
     where = f"model {model_name(record)!r}"
     config = record["config"]
     if not isinstance(config, dict):
@@ -176,7 +179,7 @@ def _calls(records: Sequence[Record], known: Dict[str, List[Path]]) -> List[Tupl
         if not isinstance(nodes, list) or not nodes:
             raise NetworkError(f"{where}: inbound_nodes is {shortened(nodes)}; expected: the layers it is connected to")
         if len(nodes) > 1:
-            raise _called_often(name, kind, len(nodes))
+            raise _several_calls(name, kind, len(nodes))
         if isinstance(nodes[0], dict):  # Keras 3
             _check_arguments(nodes[0].get("kwargs"), where)
             calls.append((layer, _keras3_references(nodes[0].get("args"))))
@@ -185,7 +188,7 @@ def _calls(records: Sequence[Record], known: Dict[str, List[Path]]) -> List[Tupl
     return calls
 
 
-def _called_often(name: str, kind: str, count: int) -> NetworkError:
+def _several_calls(name: str, kind: str, count: int) -> NetworkError:
     return NetworkError(
         f"layer {name!r} ({kind}): it is called {count} times, so that its weights are shared; allowed: layers "
         "that are called once"
