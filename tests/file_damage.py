@@ -2,8 +2,10 @@
 
 import numpy as np
 
+JSON_VALUES = b'09-{}[],:"\x00\xff'
 
-def damaged_copies(content, seed, count, header_bytes, values):
+
+def damaged_copies(content, seed, count=200, header_bytes=200, values=JSON_VALUES):
     """Yield `count` damaged copies of a file.
 
     Half of the damage is within the first `header_bytes`, which parsers trust, or as far from the end, where archives

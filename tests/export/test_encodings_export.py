@@ -6,9 +6,9 @@ import os
 import numpy as np
 import pytest
 from export_cases import INT8, NETWORK, STATE
+from file_damage import damaged_copies
 from integer_cases import book_of, network_of, state_of
 from test_lowering_float import random_chain
-from test_npz_damage import mutations
 from test_tflite_lowering import SETTINGS, everything
 
 from qatviz.data import from_arrays
@@ -196,7 +196,7 @@ def test_damaged_files_are_refused(version):
     tensors, _ = tensors_of(NETWORK, INT8)
     content = to_json(tensors, version)
     refused = 0
-    for mutated in mutations(content, 0):
+    for mutated in damaged_copies(content, 0):
         try:
             read_json(mutated, "a file")
         except ExportError as error:
