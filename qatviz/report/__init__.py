@@ -1,5 +1,5 @@
-"""A run as one HTML file that needs nothing else: no network, no scripts, no fonts, no pictures beside it.
+"""Report on a run as a self-contained HTML file, without scripts, external fonts, images or network access.
 
-``run_data`` gathers what there is to tell (from a record, or from what the window has in memory), ``sections`` and the
-modules of pictures turn it into markup, ``page`` puts it together, ``writing`` puts it on disk, whole or not at all.
+``run_data`` collects the data of a recorded run, and ``shown`` that of a run in the window. ``sections`` and the
+modules of figures convert it to markup, ``page`` assembles the document, and ``writing`` writes the file atomically.
 """

@@ -95,7 +95,7 @@ def gallery(figures: Sequence[Figure]) -> Markup:
 
 
 def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
-    """The changes as markers, numbered; those that concern the tensor are strong, all where none is named."""
+    """Return numbered markers of setting changes; those of `tensor` are emphasized, or all without one."""
     return [
         Marker(
             turn.step,
@@ -108,7 +108,7 @@ def markers_of(turns: Sequence[Turn], tensor: str = "") -> List[Marker]:
 
 
 def turn_words(turn: Turn) -> str:
-    """What changed, in a line."""
+    """Return the setting changes of a turn in one line."""
     activated = activated_words(turn.activated) if turn.activated else ""
     return "; ".join(filter(None, (changes_words(turn.changes), activated)))
 
@@ -160,7 +160,7 @@ def _figure(
 
 
 def _is_exact(curves: Sequence[Curve]) -> bool:
-    """An error of 0 has no logarithm, and an infinite SQNR."""
+    """Return whether values are missing because the error is 0: it has no logarithm and an infinite SQNR."""
     values = np.concatenate([curve.points.mean for curve in curves])
     return bool(((values == 0) | (values == np.inf)).any())
 
@@ -178,7 +178,7 @@ def _spans_decades(run: RunData, key: str) -> bool:
 
 
 def explained() -> Markup:
-    """What the charts of tensors show, as a list of terms."""
+    """Return the list of measures in the charts of tensors with their explanations."""
     return element(
         "dl", [join(element("dt", kind.measure.label), element("dd", kind.measure.help)) for kind in TENSOR_KINDS]
     )

@@ -1,7 +1,6 @@
-"""The section of a report on exports: what was written from the run, and the proof that it computes the same.
+"""Section of a report on exports and the proofs that they are equivalent to the run.
 
-The proofs are files that anybody may have written: what is not as expected is left out or told as it is, never relied
-on.
+The content of proofs is not trusted: values of unexpected types are omitted or shown as text.
 """
 
 from typing import Any, Dict, List, Optional
@@ -13,38 +12,38 @@ from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
 from qatviz.report.tables import Cell, Head, bullets, folded, table
 
-#: Layers of a proof that are told at most.
-MOST_LAYERS = 1000
-#: Characters of a text from a proof.
-_MOST_TEXT = 500
+#: Maximum number of layers shown of a proof.
+MAX_LAYERS = 1000
+#: Maximum length of a text from a proof.
+_MAX_TEXT = 500
 _SHARES = ("identical", "top1", "close")
 _NAMES = {
     "identical": "Identical codes",
     "largest": "Largest difference",
     "top1": "Same top-1",
     "relative": "Relative difference",
-    "close": "Values within the bar",
+    "close": "Values within the tolerance",
 }
 _AT_MOST = ("largest", "relative")
-#: What an export is known by, of all that is compared.
+#: Comparison that is shown in the overview.
 _MAIN = "file to evaluation graph"
 
 
 def exports(run: RunData) -> Markup:
-    """What was found; how to make one where nothing was."""
+    """Return the section: all exports that were found, or how to create one."""
     if not run.exports:
         return element(
             "p",
-            "No export was found in or beside the run's directory. ",
+            "No export found in or next to the run's directory. ",
             element("code", "qatviz export"),
-            " writes one, with the proof that it computes the same.",
+            " writes one, with a proof that it is equivalent.",
         )
     found = [export for export in run.exports if not export.problem]
     broken = [f"{export.name} {export.problem}" for export in run.exports if export.problem]
     return join(
         _overview(run, found) if found else None,
         [_export(run, export) for export in found],
-        element("p", "Could not be told:", class_="missing") if broken else None,
+        element("p", "Proofs that cannot be used:", class_="missing") if broken else None,
         bullets(list(broken)),
     )
 
@@ -56,7 +55,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
         "Run in",
         Head("Step", is_number=True),
         Head("Size", is_number=True),
-        Head("Identical codes", "Of the logits, file against the evaluation graph", True),
+        Head("Identical codes", "Logits: file compared with the evaluation graph", True),
         Head("Largest difference", "In codes", True),
         Head("Same top-1", "", True),
         "Verdict",
@@ -67,7 +66,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
         about, outputs = record["about"], dict(named_rows(record, "outputs"))
         main = (
             {} if _not_run(record) else outputs.get(_MAIN) or {"top1": next(iter(outputs.values()), {}).get("top1")}
-        )  # differences of values are none of codes
+        )  # other comparisons are of values, not of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append(
             [
@@ -84,7 +83,7 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
 
 
 def _not_run(record: Dict[str, Any]) -> str:
-    """Why a file was not run; empty where it was."""
+    """Return the reason why a file was not run; an empty string if it was run."""
     return _text(record["not_run"]) if record.get("not_run") else ""
 
 
@@ -93,47 +92,42 @@ def _verdict(export: FoundExport) -> Cell:
         return Cell("○ not run", "none")
     faults = export.record.get("faults")
     if faults:
-        how_many = count(len(faults), "operation") + " " if isinstance(faults, list) else ""
-        return Cell(f"✖ {how_many}wrong", "bad")
+        number = count(len(faults), "operation") + " " if isinstance(faults, list) else ""
+        return Cell(f"✖ {number}wrong", "bad")
     expected = export.record.get("as_expected")
     if expected is True:
         return Cell("● as expected", "good")
-    return Cell("▲ less alike than expected", "warning") if expected is False else Cell("○ not told", "none")
+    return Cell("▲ below expectation", "warning") if expected is False else Cell("○ unknown", "none")
 
 
 def _export(run: RunData, export: FoundExport) -> Markup:
     record = export.record
     about = record["about"]
     title = f"{_text(about.get('format'))} ({export.name})"
-    told: List[Content] = []
+    remarks: List[Content] = []
     if not export.is_own:
-        told.append(
-            element("p", f"It says that it was made from another run ({_text(about.get('run'))}).", class_="missing")
-        )
+        remarks.append(element("p", f"Exported from another run ({_text(about.get('run'))}).", class_="missing"))
     step = about.get("step")
     if export.is_own and is_count(step) and step != run.outcome.step:
-        told.append(
-            element(
-                "p",
-                f"It is of the run's state after step {step:,} (checkpoint {_text(about.get('checkpoint'))}), "
-                "not of the newest.",
-            )
+        checkpoint = _text(about.get("checkpoint"))
+        remarks.append(
+            element("p", f"Exported from the state after step {step:,} (checkpoint {checkpoint}), not from the newest.")
         )
     if _not_run(record):
-        told.append(
+        reason = _not_run(record).rstrip(".")
+        remarks.append(
             element(
                 "p",
-                f"NOT RUN: {_not_run(record).rstrip('.')}. What is compared is not the file, but what it was "
-                "written from.",
+                f"NOT RUN: {reason}. The comparisons are of the model that was written to the file.",
                 class_="grave",
             )
         )
-    told += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
+    remarks += [element("p", "WRONG: " + _text(fault), class_="grave") for fault in texts(record, "faults")]
     notes = _scores_and_sizes(record) + ["Note: " + _text(note) for note in texts(record, "notes")]
     return element(
         "section",
         element("h3", title),
-        told,
+        remarks,
         _outputs(record),
         bullets(notes),
         _layers(record),
@@ -157,9 +151,9 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
 def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
     metric = record.get("metric") if record.get("metric") in ("accuracy", "rmse") else "accuracy"
     found, sizes = numbers(record, metric), numbers(record, "bytes")
-    told: List[Content] = []
+    items: List[Content] = []
     if found:
-        told.append(
+        items.append(
             "{}: {}".format(
                 "Accuracy" if metric == "accuracy" else "RMSE",
                 ", ".join(
@@ -169,37 +163,37 @@ def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
             )
         )
     if sizes:
-        told.append("Size: " + ", ".join(f"{_text(name)} {bytes_text(value)}" for name, value in sizes.items()))
+        items.append("Size: " + ", ".join(f"{_text(name)} {bytes_text(value)}" for name, value in sizes.items()))
     bar = {**numbers(record, "reached"), **numbers(record, "bar")}
     if bar:
-        told.append(
-            "The bar: "
+        items.append(
+            "Expected: "
             + ", ".join(
                 f"{_NAMES.get(name, _text(name)).lower()} at {'most' if name in _AT_MOST else 'least'} "
                 f"{_number(name, value)}"
                 for name, value in bar.items()
             )
         )
-    return told
+    return items
 
 
 def _layers(record: Dict[str, Any]) -> Optional[Markup]:
-    """By layer: as it comes out of the whole network, and from the same codes as the file had."""
+    """Return the table by layer: in the whole network, and separately with the same input codes as in the file."""
     layers = rows(record, "layers")
     if not layers:
         return None
     heads = [Head("Layer"), Head("Operation")] + [
         Head(text, about, True)
         for text, about in (
-            ("Identical", "Codes as they come out of the whole network"),
-            ("Largest", "Difference in codes"),
-            ("Alone", "Identical codes, computed from the same codes as the file had"),
-            ("Largest", "Difference in codes, alone"),
-            ("Unexplained", "Codes that differ by more than rounding explains"),
+            ("Identical", "Identical codes in the whole network"),
+            ("Largest", "Largest difference in codes in the whole network"),
+            ("Separately", "Identical codes if the layer's input codes are those in the file"),
+            ("Largest", "Largest difference in codes if the layer's input codes are those in the file"),
+            ("Unexplained", "Codes whose difference exceeds that of rounding"),
         )
     ]
     shown = []
-    for layer in layers[:MOST_LAYERS]:
+    for layer in layers[:MAX_LAYERS]:
         whole, own = ({} if not isinstance(layer.get(key), dict) else layer[key] for key in ("whole", "own"))
         unexplained = layer.get("unexplained")
         shown.append(
@@ -207,21 +201,21 @@ def _layers(record: Dict[str, Any]) -> Optional[Markup]:
             + [_number(key, part.get(key)) for part in (whole, own) for key in ("identical", "largest")]
             + [Cell(_number("", unexplained), "bad" if unexplained else None)]
         )
-    more = len(layers) - MOST_LAYERS
-    rest = element("p", f"{more:,} more layers are left out.") if more > 0 else None
-    shown_table = table("File against simulator, by layer", heads, shown)
+    more = len(layers) - MAX_LAYERS
+    rest = element("p", f"{more:,} more layers are not shown.") if more > 0 else None
+    shown_table = table("File compared with simulator, by layer", heads, shown)
     return folded(f"By layer: {count(len(layers), 'layer')}", shown_table, rest)
 
 
 def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
-    """By tensor, of an export that holds grids only."""
+    """Return the table by tensor of an export that contains quantization parameters only."""
     tensors = rows(record, "tensors")
     if not tensors:
         return None
     heads = [Head("Tensor"), Head("Bits", "", True), Head("Codes", "", True)]
     heads += [Head(_NAMES[key], "", True) for key in ("identical", "largest")]
     shown = []
-    for tensor in tensors[:MOST_LAYERS]:
+    for tensor in tensors[:MAX_LAYERS]:
         found = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
         bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
         shown.append(
@@ -229,11 +223,13 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
             + [_number(key, found.get(key)) for key in ("identical", "largest")]
         )
     return folded(
-        f"By tensor: {count(len(tensors), 'tensor')}", table("Grids read back, against the app's", heads, shown)
+        f"By tensor: {count(len(tensors), 'tensor')}",
+        table("Quantization parameters in the file compared with those of the run", heads, shown),
     )
 
 
 def _number(key: str, value: Any) -> str:
+    """Return a value from a proof in the format of its key; a dash for None."""
     if not is_number(value):
         return "–" if value is None else _text(value)
     if key in _SHARES:
@@ -242,8 +238,8 @@ def _number(key: str, value: Any) -> str:
 
 
 def _text(value: Any) -> str:
-    """A text from a proof, not too long; a dash where there is none."""
+    """Return a value from a proof as text of limited length; a dash for None."""
     if value is None:
         return "–"
     text = str(value)
-    return text if len(text) <= _MOST_TEXT else text[:_MOST_TEXT] + "…"
+    return text if len(text) <= _MAX_TEXT else text[:_MAX_TEXT] + "…"

@@ -20,7 +20,7 @@ _NAME_FITS, _TEXT_FITS = 23, 27
 
 
 def network_picture(run: RunData, rows: Dict[str, TensorRow]) -> Markup:
-    """The picture; ``rows`` by the names of tensors."""
+    """Return the figure of the network; ``rows`` are by tensor name."""
     plan, network = run.book.plan, run.network
     texts, tensors, edges = network_drawing(network, plan)
     sizes = {name: _size(len(tensors[name])) for name in texts}

@@ -1,4 +1,4 @@
-"""The report as one page of HTML."""
+"""Assembly of the report as an HTML document."""
 
 import time
 from pathlib import Path
@@ -14,10 +14,10 @@ from qatviz.report.svg import color_variables
 from qatviz.report.tensor_rows import tensor_rows
 from qatviz.report.words import date
 
-#: Tells a report from any other file; it is near the beginning.
+#: Identifies a report; contained in its first bytes.
 GENERATOR = "qatviz report"
 _STYLE_SHEET = Path(__file__).with_name("report.css")
-#: Nothing is loaded and nothing runs, whatever a name in the page may look like.
+#: Forbids scripts and external resources, whatever a name in the page may contain.
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'; img-src data:; base-uri 'none'; form-action 'none'"
 
 
@@ -28,15 +28,15 @@ class _Section(NamedTuple):
 
 
 def page(run: RunData) -> str:
-    """Return the whole document."""
-    title = f"{run.network.name} on {run.about.get('data_name', 'data that is not named')}"
+    """Return the report as an HTML document."""
+    title = f"{run.network.name} on {run.about.get('data_name', 'an unnamed data set')}"
     rows = tensor_rows(run)
     parts = [
         _Section("course", "Course of the run", sections.course(run)),
         _Section("tensors", "Tensors", tensor_sections.tensor_table(run, rows)),
         _Section("over-time", "All tensors over the run", heat.section(run)),
         _Section("network", "Network", tensor_sections.network(run, rows)),
-        _Section("one-by-one", "Tensors one by one", tensor_sections.one_by_one(run, rows)),
+        _Section("one-by-one", "Details by tensor", tensor_sections.one_by_one(run, rows)),
         _Section("settings", "Settings", sections.settings(run)),
         _Section("exports", "Exports", exports(run)),
         _Section("events", "Events", sections.timeline(run)),
@@ -52,7 +52,7 @@ def page(run: RunData) -> str:
         links,
     )
     body = [element("section", element("h2", part.title), part.content, id=part.key, class_=part.key) for part in parts]
-    footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file needs nothing else.")
+    footer = element("footer", f"Written by qatviz {__version__} at {date(time.time())}. This file is self-contained.")
     html = element("html", _head(title), "\n", element("body", header, element("main", body), footer), lang="en")
     return f"<!doctype html>\n{html}\n"
 

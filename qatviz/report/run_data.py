@@ -1,4 +1,4 @@
-"""What a report tells of a run, gathered from its record, which may still be growing."""
+"""Data of a run for its report, read from its record, which may still grow."""
 
 from dataclasses import dataclass, field
 from typing import Any, Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -21,16 +21,16 @@ from qatviz.telemetry.outcome import Outcome, read_outcome
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.refill import EVALUATIONS, SNAPSHOTS, STEPS, append_new, score_names
 
-#: Measures of each step that are drawn.
+#: Measures per step that are drawn as curves.
 CURVE_MEASURES = ("scale", "zero_point", "mse", "mse_clipping", "mse_rounding", "sqnr_db")
 FLIP_RATE = "flip_rate"
-#: Points kept of a curve: more than a picture has room for.
+#: Points kept per curve, more than a chart has pixels.
 _CAPACITY, _RECENT = 2048, 512
 _RATE_ROW = SNAPSHOT_MEASURES.index(FLIP_RATE)
 
 
 class Turn(NamedTuple):
-    """What changed at a step, all together, and what that did: a marker in the pictures."""
+    """Setting changes at a step and their common effect; a marker in the charts."""
 
     step: int
     changes: Tuple[events.Change, ...]
@@ -39,37 +39,37 @@ class Turn(NamedTuple):
 
     @property
     def tensors(self) -> Tuple[str, ...]:
-        """Names of the tensors that are concerned."""
+        """Names of the tensors whose settings changed or took effect."""
         changed = [change.setting.rpartition(".")[0] for change in self.changes]
         return tuple(dict.fromkeys(changed + list(self.activated)))
 
 
 @dataclass(frozen=True)
 class RunData:
-    """All that a report tells.
+    """Data of a run for its report.
 
     Attributes
     ----------
     about : dict
-        The description of the run, as it was created.
+        Description of the run at its creation.
     directory : str
-        Name of the run's directory, without the way there: where it is on a disk is nobody's business.
+        Name of the run's directory, without its path, which may be confidential.
     network : Network
     first_book, book : SettingsBook
-        Settings at the beginning, and now.
+        Settings at the start and now.
     outcome : Outcome
     total_steps : int or None
-        Steps that are planned; None: until stopped.
+        Planned number of steps; None for no limit.
     history : History
         ``loss``, ``learning_rate``, ``TENSOR/MEASURE`` for the CURVE_MEASURES, ``snapshot:TENSOR/flip_rate``, and the
-        metric four ways, such as ``accuracy.quantized``.
+        evaluations, such as ``accuracy.quantized``.
     first, last : Snapshot or None
     log : tuple of LoggedEvent
     turns : tuple of Turn
         By step.
     exports : tuple of FoundExport
     missing : tuple of str
-        What could not be read, in sentences.
+        Sentences on data that could not be read.
     """
 
     about: Dict[str, Any]
@@ -89,21 +89,21 @@ class RunData:
 
     @property
     def metric(self) -> Metric:
-        """What evaluations measured."""
+        """Metric of the evaluations."""
         return self.outcome.metric
 
     @property
     def num_examples(self) -> int:
-        """Held-out examples of the newest evaluation; 0 where there is none."""
+        """Number of held-out examples in the newest evaluation; 0 if there is none."""
         found = [h.event.num_examples for h in self.log if h.survives and isinstance(h.event, events.Evaluated)]
         return found[-1] if found else 0
 
     def is_active(self, tensor: str) -> bool:
-        """Whether a tensor is quantized now: enabled, and past its delay."""
+        """Return whether a tensor is quantized now: enabled and past its delay."""
         return self.book.of(tensor).is_active(self.outcome.step)
 
     def active_at(self, tensor: str, steps: np.ndarray) -> np.ndarray:
-        """Bool ``[n]``: whether a tensor was quantized in these steps, which count from 1."""
+        """Return bool ``[n]``: whether a tensor was quantized in these steps, counted from 1."""
         found = np.zeros(len(steps), bool)
         for begin, book in [(0, self.first_book), *self.outcome.timeline]:
             settings, later = book.of(tensor), steps > begin
@@ -112,18 +112,18 @@ class RunData:
 
 
 def read_run(reader: RecordReader) -> RunData:
-    """Gather what there is to tell of a recorded run, up to the step at which it is when it is asked.
+    """Collect the data of a recorded run, up to its present step.
 
     Raises
     ------
     RecordError
-        If the record is damaged, or lacks what a run has.
+        If the record is damaged or incomplete.
     """
     try:
         return _read_run(reader)
     except (KeyError, TypeError, ValueError) as error:
         raise RecordError(
-            f"{reader.path}: can't be told, as something is missing or is not what it should be: {error!r}"
+            f"{reader.path}: found a record with missing or invalid data ({error!r}); expected a complete record"
         ) from error
 
 
@@ -156,12 +156,12 @@ def _read_run(reader: RecordReader) -> RunData:
 
 def _log(reader: RecordReader) -> Tuple[Tuple[LoggedEvent, ...], Tuple[str, ...]]:
     found, unknown = reader.log()
-    told = f"{count(unknown, 'event')} of the record can't be told: of a kind that this version does not know."
-    return tuple(found), (told,) if unknown else ()
+    missing = f"{count(unknown, 'event')} in the record not shown: types unknown to this version of qatviz."
+    return tuple(found), (missing,) if unknown else ()
 
 
 def _first_and_last(reader: RecordReader, until: int) -> Tuple[Optional[Snapshot], Optional[Snapshot]]:
-    """Those of a run that goes on may be thinned out meanwhile, but for the first and the newest."""
+    """Return the first and the last snapshot; those between may be deleted while a running run is read."""
     steps = [step for step in reader.snapshots() if step <= until]
     if not steps:
         return None, None
@@ -205,12 +205,12 @@ def turns_of(
     log: Sequence[LoggedEvent],
     near: Callable[[int, Sequence[str]], History],
 ) -> Tuple[Turn, ...]:
-    """What changed when, with its effect.
+    """Return all setting changes with their effects, by step.
 
     Parameters
     ----------
     near : callable
-        From a step and the names of the tensors that changed there to a history of the steps around it.
+        ``near(step, tensors)`` returns a history of the steps around a step for the tensors that changed there.
     """
     names = [tensor.name for tensor in first_book.plan.tensors]
     changes = dict(outcome.changes_from(first_book))
@@ -228,7 +228,7 @@ def turns_of(
 
 
 def _near(reader: RecordReader, outcome: Outcome, names: Sequence[str], step: int, tensors: Sequence[str]) -> History:
-    """The steps around ``step`` as they came, however long the run is."""
+    """Return a history of all steps around ``step``, unlike that of the whole run, which averages steps."""
     history = History(
         {STEPS: ["loss"] + [name + "/sqnr_db" for name in tensors], EVALUATIONS: score_names(outcome.metric)},
         recent=WINDOW_STEPS + TRANSIENT_STEPS,

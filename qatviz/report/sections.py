@@ -1,4 +1,4 @@
-"""The sections of a report on the run as a whole: what it came to, its course, its settings, its events."""
+"""Sections of a report on the run as a whole: result, course, settings and events."""
 
 from typing import Any, Dict, List, Sequence
 
@@ -17,17 +17,19 @@ from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
 
-#: Rows of a table beyond which those in the middle are left out: it is said how many.
-MOST_ROWS = 1000
-#: Rows that are shown at once; more are folded.
-_AT_ONCE = 25
-#: Changes of one turn that are listed one by one.
-_MOST_CHANGES = 12
+#: Maximum number of rows of a table; of a longer one, the middle is replaced by the number of rows in it.
+MAX_ROWS = 1000
+#: Maximum number of rows of a table that is not folded.
+_MAX_UNFOLDED_ROWS = 25
+#: Maximum number of changes at a step that are not folded.
+_MAX_UNFOLDED_CHANGES = 12
+
+_UNKNOWN = "unknown"
 
 
 def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """What the run came to."""
-    told = [element("p", text) for text in headline.sentences(run, rows)]
+    """Return the verdict, the tensors with the worst verdicts, and the evaluations."""
+    verdict = [element("p", text) for text in headline.sentences(run, rows)]
     worst = [
         join(
             element("b", row.symbol + " ", class_=LEVEL_STYLES[row.verdict.level]),
@@ -37,30 +39,31 @@ def summary(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         )
         for row in headline.worst(rows)
     ]
-    more = headline.left_out(rows)
+    more = headline.more_than_shown(rows)
     return join(
-        element("div", told, bullets(worst + ([more] if more else [])), class_="verdict"),
+        element("div", verdict, bullets(worst + ([more] if more else [])), class_="verdict"),
         _scores(run),
         [element("p", text, class_="missing") for text in run.missing],
     )
 
 
 def _scores(run: RunData) -> Content:
-    """The metric four ways, at the first evaluation and at the newest."""
+    """Return the table of the first and the newest evaluation: in float, partly and fully quantized."""
     found, metric = run.outcome.evaluations, run.metric
     if not found:
         return None
     chosen = [found[0], found[-1]] if len(found) > 1 else [found[0]]
     heads = [Head("After step", is_number=True)] + [Head(WAY_NAMES[way].capitalize(), is_number=True) for way in WAYS]
     name = metric.heading.partition(" (")[0]
-    caption = f"{name} four ways" + (f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else "")
+    caption = f"{name} in float and quantized"
+    caption += f" on {count(run.num_examples, 'held-out example')}" if run.num_examples else ""
     return table(
         caption, heads, [[f"{row['step']:,}"] + [metric.text(row[way]) for way in WAYS] for row in chosen], "scores"
     )
 
 
 def facts_of(run: RunData) -> Markup:
-    """What was trained on what, and how."""
+    """Return the list of network, data, optimizer and other facts about the run."""
     about, network = run.about, run.network
     parameters = sum(row.parameters for row in network.summary())
     loss = "" if run.outcome.loss is None else f", last loss {MEASURES['loss'].text(run.outcome.loss)}"
@@ -70,57 +73,57 @@ def facts_of(run: RunData) -> Markup:
             f"{network.name}: {count(len(network.layers), 'layer')}, {parameters:,} parameters, input "
             f"{shape_text(network.input_shape)}",
         ),
-        ("Data", about.get("data_name", "not known")),
-        ("Data's fingerprint", about.get("data_fingerprint", "not known")),
-        ("Batch", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else "not known"),
-        ("Optimizer", about.get("optimizer", "not known")),
-        ("Seed", about.get("seed", "not known")),
+        ("Data", about.get("data_name", _UNKNOWN)),
+        ("Data fingerprint", about.get("data_fingerprint", _UNKNOWN)),
+        ("Batch size", count(about["batch_size"], "example") if isinstance(about.get("batch_size"), int) else _UNKNOWN),
+        ("Optimizer", about.get("optimizer", _UNKNOWN)),
+        ("Seed", about.get("seed", _UNKNOWN)),
         ("Training", f"{count(run.outcome.step, 'step')} in {duration(run.outcome.seconds)}{loss}"),
-        ("Begun", date(about.get("created"))),
-        ("Run", f"{about.get('run_id', 'not known')} ({run.directory})"),
-        ("Recorded by", f"qatviz {about.get('qatviz', 'of an unknown version')}"),
+        ("Started", date(about.get("created"))),
+        ("Run", f"{about.get('run_id', _UNKNOWN)} ({run.directory})"),
+        ("Recorded by", f"qatviz {about.get('qatviz', '(unknown version)')}"),
     ]
     forked = about.get("forked_from")
     if isinstance(forked, dict):
-        pairs.append(("Forked from", f"checkpoint {forked.get('checkpoint', 'not known')}"))
-    return facts([(term, str(what)) for term, what in pairs])
+        pairs.append(("Forked from", f"checkpoint {forked.get('checkpoint', _UNKNOWN)}"))
+    return facts([(term, str(value)) for term, value in pairs])
 
 
 def course(run: RunData) -> Markup:
-    """Curves of the whole run, and what each change of settings did."""
-    return join(gallery(run_figures(run)), element("h3", "Changes, and what they did"), _changes(run))
+    """Return the curves of the whole run and the table of setting changes and their effects."""
+    return join(gallery(run_figures(run)), element("h3", "Setting changes and their effects"), _changes(run))
 
 
 def _changes(run: RunData) -> Content:
     if not run.turns:
-        return element("p", "No setting changed while it trained.")
+        return element("p", "No setting was changed during training.")
     heads = [
-        Head("No.", "The number at the markers in the pictures", True),
-        Head("After step", "Steps that were done before it took effect", True),
-        "What changed",
+        Head("No.", "Number of the marker in the charts", True),
+        Head("After step", "Number of steps done before the change took effect", True),
+        "Change",
         Head(
-            "What it did",
-            "Means over up to 50 steps before the change, and over up to 50 after the first 10; "
-            "of evaluations the last before and the first after",
+            "Effect",
+            "Means over up to 50 steps before the change and up to 50 steps after it, without the first 10; for "
+            "evaluations, the last before and the first after",
         ),
     ]
     rows = [
         [str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()] for index, turn in enumerate(run.turns, 1)
     ]
-    return table("Changes of settings", heads, _limited(rows))
+    return table("Setting changes", heads, _limited(rows))
 
 
 def _turn(turn: Turn) -> Content:
-    """All of its changes, folded where they are too many to be read."""
+    """Return the changes at a step, folded if there are many."""
     items = [change_words(changed) for changed in turn.changes]
-    items += [name + " quantized, as its delay is over" for name in turn.activated]
-    if len(items) > _MOST_CHANGES:
+    items += [name + " quantized: its delay is over" for name in turn.activated]
+    if len(items) > _MAX_UNFOLDED_CHANGES:
         return folded(turn_words(turn), bullets(items))
     return bullets(items) if len(items) > 2 else turn_words(turn)
 
 
 def settings(run: RunData) -> Markup:
-    """Settings at the beginning and now; what differs is marked."""
+    """Return the tables of settings at the start and now, with the differences marked."""
     first, last = run.first_book.run.to_dict(), run.book.run.to_dict()
     rows = [
         [
@@ -130,9 +133,9 @@ def settings(run: RunData) -> Markup:
         ]
         for name in RUN_SETTINGS
     ]
-    heads = ["Setting of the run", "At the beginning", "Now"]
+    heads = ["Setting of the run", "At the start", "Now"]
     return join(
-        element("p", "What changed is bold, with the value at the beginning before the arrow."),
+        element("p", "Changed values are bold; for quantizers, the value at the start is before the arrow."),
         table("Settings of the run", heads, rows),
         _quantizers(run),
     )
@@ -157,11 +160,11 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
 
 
 def timeline(run: RunData) -> Markup:
-    """All that happened, and all evaluations."""
-    told = [h for h in run.log if _is_told(h.event)]
-    heads = [Head("After step", is_number=True), "When", "What happened"]
-    rows = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in told]
-    shown = table("What happened, by step", heads, _limited(rows)) if rows else element("p", "Nothing happened yet.")
+    """Return the tables of events and of evaluations."""
+    shown_events = [h for h in run.log if _is_shown(h.event)]
+    heads = [Head("After step", is_number=True), "Time", "Event"]
+    rows = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in shown_events]
+    shown = table("Events by step", heads, _limited(rows)) if rows else element("p", "No events yet.")
     parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
     if found:
@@ -172,11 +175,10 @@ def timeline(run: RunData) -> Markup:
     return join(parts)
 
 
-def _is_told(event: events.Event) -> bool:
-    """Whether an event is worth a line.
+def _is_shown(event: events.Event) -> bool:
+    """Return whether an event is listed.
 
-    Evaluations have a table of their own; answers to commands that changed nothing, and checkpoints that are kept
-    before each change, say nothing.
+    Evaluations have a separate table. Commands that changed nothing and checkpoints before changes are omitted.
     """
     if isinstance(event, events.CommandApplied):
         return bool(event.changes)
@@ -186,22 +188,22 @@ def _is_told(event: events.Event) -> bool:
 
 
 def _event(logged: LoggedEvent) -> Cell:
-    told = sentence(logged.event)
+    text = sentence(logged.event)
     if not logged.survives:
-        return Cell(join(element("s", told), " (left behind: the run was set back)"), "left")
+        return Cell(join(element("s", text), " (discarded: the run was rewound)"), "left")
     is_grave = isinstance(logged.event, (events.Failed, events.NonFinite, events.RecordFailed))
-    return Cell(told, "grave" if is_grave else None)
+    return Cell(text, "grave" if is_grave else None)
 
 
 def _maybe_folded(content: Markup, summary_: str, rows: int) -> Markup:
-    return folded(summary_, content) if rows > _AT_ONCE else content
+    return folded(summary_, content) if rows > _MAX_UNFOLDED_ROWS else content
 
 
 def _limited(rows: List[List[Any]]) -> List[List[Any]]:
-    if len(rows) <= MOST_ROWS:
+    if len(rows) <= MAX_ROWS:
         return rows
-    half = MOST_ROWS // 2
-    gap = ["…", f"{len(rows) - 2 * half:,} left out here"] + [""] * (len(rows[0]) - 2)
+    half = MAX_ROWS // 2
+    gap = ["…", f"{len(rows) - 2 * half:,} rows not shown"] + [""] * (len(rows[0]) - 2)
     return [*rows[:half], gap, *rows[-half:]]
 
 
@@ -210,5 +212,5 @@ def _named(label: str, about: str) -> Markup:
 
 
 def anchor(run: RunData, tensor: str) -> str:
-    """Where a tensor is told about: by its place, as names are anything."""
+    """Return the id of a tensor's section, which contains its index, as its name may not be a valid id."""
     return f"tensor-{run.book.plan.index(tensor) + 1}"

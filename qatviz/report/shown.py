@@ -1,4 +1,4 @@
-"""What a report tells of a run that is not recorded, from what the window has in memory."""
+"""Data of a run that is not recorded, for its report, from the window's memory."""
 
 from typing import Any, Dict, Optional, Sequence
 
@@ -12,7 +12,7 @@ from qatviz.telemetry.history import History
 from qatviz.telemetry.outcome import Outcome
 from qatviz.telemetry.record.refill import STEPS
 
-_NOT_RECORDED = "This run is not recorded: it is told from memory, where old steps are means of some."
+_NOT_RECORDED = "This run is not recorded: the report is from memory, in which older steps are averaged."
 
 
 def shown_run(
@@ -25,24 +25,24 @@ def shown_run(
     log: Sequence[LoggedEvent],
     newest: Optional[StepRecord],
 ) -> RunData:
-    """Gather what there is to tell.
+    """Collect the data of a run from the window's models.
 
     Parameters
     ----------
     about : dict
-        :meth:`qatviz.protocol.run_spec.RunSpec.description`, as far as it is known.
+        :meth:`qatviz.protocol.run_spec.RunSpec.description`, as far as known.
     network : Network
     book : SettingsBook
-        The settings now.
+        Present settings.
     metric : Metric
     history : History
-        With the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
+        History with the tracks of :func:`qatviz.telemetry.record.refill.history_names`.
     snapshots : sequence of Snapshot
-        Of the timeline that survives, by step.
+        Snapshots of the present branch, by step.
     log : sequence of LoggedEvent
-        All that happened, in order.
+        All events in order.
     newest : StepRecord, optional
-        The last step.
+        Last training step.
     """
     first_book = book
     for logged in reversed(log):
@@ -53,7 +53,7 @@ def shown_run(
         outcome.take(logged.event)
     if snapshots:
         outcome.take(snapshots[-1])
-    if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # else of a timeline that was left
+    if newest is not None and newest.step <= (history.last_step(STEPS) or 0):  # otherwise of a discarded branch
         outcome.take(newest)
     return RunData(
         about,

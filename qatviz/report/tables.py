@@ -1,4 +1,4 @@
-"""Tables of the report."""
+"""Tables, lists and foldable parts of the report as markup."""
 
 from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Union
 
@@ -6,7 +6,7 @@ from qatviz.report.markup import Content, Markup, element, join
 
 
 class Cell(NamedTuple):
-    """A cell that is more than text: its style, and whether it heads its row."""
+    """Table cell with a style; ``heads_row``: whether it is the header of its row."""
 
     content: Content
     style: Optional[str] = None
@@ -14,7 +14,7 @@ class Cell(NamedTuple):
 
 
 class Head(NamedTuple):
-    """The header of a column: ``about`` is told when it is pointed at; ``is_number``: its cells are flush right."""
+    """Column header; ``about`` is its tooltip, and the cells of the column are right-aligned if ``is_number``."""
 
     text: str
     about: str = ""
@@ -27,7 +27,7 @@ def table(
     rows: Iterable[Sequence[Union[Cell, Content]]],
     style: Optional[str] = None,
 ) -> Markup:
-    """A table that scrolls where it is wider than the page; the first cell of each row heads it."""
+    """Return a table, which scrolls if it is wider than the page; the first cell of each row is its header."""
     heads = [head if isinstance(head, Head) else Head(head) for head in heads]
     top = element(
         "tr", [element("th", _head(head), scope="col", class_="number" if head.is_number else None) for head in heads]
@@ -43,15 +43,17 @@ def table(
 
 
 def scrolling(label: str, content: Markup) -> Markup:
-    """What scrolls by itself where it is wider than the page, with the arrow keys too."""
+    """Return content in a region that scrolls if it is wider than the page, also with the arrow keys."""
     return element("div", content, class_="wide", tabindex="0", role="region", aria_label=label)
 
 
 def _head(head: Head) -> Content:
+    """Return the content of a column header."""
     return element("abbr", head.text, title=head.about) if head.about else head.text
 
 
 def _cell(cell: Any, head: Head, is_first: bool) -> Markup:
+    """Return a cell as an element."""
     if not isinstance(cell, Cell):
         cell = Cell(cell)
     style = " ".join(filter(None, ("number" if head.is_number else "", cell.style))) or None
@@ -61,15 +63,15 @@ def _cell(cell: Any, head: Head, is_first: bool) -> Markup:
 
 
 def facts(pairs: Iterable[Sequence[Content]]) -> Markup:
-    """Terms with what they are."""
+    """Return a list of terms and their values."""
     return element("dl", [join(element("dt", term), element("dd", what)) for term, what in pairs], class_="facts")
 
 
 def folded(summary: Content, *content: Content, is_open: bool = False) -> Markup:
-    """What is shown when its summary is clicked; in print always, where the browser knows how."""
+    """Return content that is shown after a click on its summary, and always in print if the browser supports it."""
     return element("details", element("summary", summary), *content, open=True if is_open else None)
 
 
 def bullets(items: List[Content]) -> Optional[Markup]:
-    """A list; None where there is nothing in it."""
+    """Return a bulleted list; None without items."""
     return element("ul", [element("li", item) for item in items]) if items else None

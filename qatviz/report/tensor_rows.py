@@ -66,7 +66,7 @@ class TensorRow(NamedTuple):
 
 
 def tensor_rows(run: RunData) -> List[TensorRow]:
-    """A row for each tensor, in the order of the plan."""
+    """Return one row per tensor, in the order of the plan."""
     tensors = run.book.plan.tensors
     settings = [run.book.of(tensor.name) for tensor in tensors]
     values = np.full((len(SNAPSHOT_MEASURES), len(tensors)), np.nan, np.float32)

@@ -1,4 +1,4 @@
-"""The sections of a report on the quantized tensors: all in a table, in the network, and one by one."""
+"""Sections of a report on the quantized tensors: table, network and details by tensor."""
 
 from typing import List, Optional, Sequence
 
@@ -14,18 +14,18 @@ from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
 
 _KEY = (
-    "● good, ▲ look at it, ✖ bad, ○ in float. The verdicts are rules of thumb for where to look first; what counts "
-    "is how good the network is on held-out data."
+    "● good, ▲ warning, ✖ bad, ○ in float. Verdicts are rules of thumb for where to look first; what counts is the "
+    "result on held-out data."
 )
 
 
 def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """The window's table, with the verdicts in full."""
+    """Return the table of all tensors with their verdicts."""
     now, in_float, mean_bits = sizes(list(rows))
-    when = "settings only: there are no histograms yet" if run.last is None else f"after step {run.last.step:,}"
+    when = "settings only, no histograms yet" if run.last is None else f"after step {run.last.step:,}"
     heads = (
         [
-            Head("Tensor", "The layer, and whether it is its weights or its activations (its output)"),
+            Head("Tensor", "Layer, and its weights or its activations (output)"),
             Head("", "Verdict"),
         ]
         + [Head(c.header, c.about, c.is_number) for c in COLUMNS]
@@ -47,7 +47,7 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         table(f"All quantized tensors, {when}", heads, shown, "tensors"),
         element("p", total),
         element("p", _KEY),
-        folded("What the columns mean", facts([(c.header, c.about) for c in COLUMNS])),
+        folded("Meaning of the columns", facts([(c.header, c.about) for c in COLUMNS])),
     )
 
 
@@ -56,36 +56,36 @@ def _symbol(row: TensorRow) -> Cell:
 
 
 def _level_style(row: TensorRow, key: str) -> Optional[str]:
-    """Only what is not as it should be: a table full of colours says nothing."""
+    """Return the style of a cell, only for warnings and bad values of quantized tensors."""
     level = row.levels.get(key, 0) if row.is_active else 0
     return LEVEL_STYLES[level] if LEVEL_STYLES[level] in ("warning", "bad") else None
 
 
 def network(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """The drawn network."""
+    """Return the figure of the network."""
     picture = network_picture(run, {row.tensor.name: row for row in rows})
     about = "Each box is one operation with the bits and the SQNR of its weights and activations. "
     return join(scrolling("The network as a graph", picture), element("p", about + _KEY))
 
 
 def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
-    """Distribution before and after, and curves, of every tensor."""
-    terms = folded("What the curves mean", explained())
+    """Return the histograms and curves of each tensor."""
+    terms = folded("Meaning of the curves", explained())
     if run.first is None:
-        told = element("p", "There are no histograms: no snapshot was taken yet.", class_="missing")
+        remark = element("p", "There are no histograms, as there is no snapshot yet.", class_="missing")
     elif run.first is run.last:
-        told = element(
-            "p", f"There is one snapshot only, after step {run.first.step:,}: before and after are the same."
+        remark = element(
+            "p", f"There is a single snapshot, after step {run.first.step:,}: before and after are identical."
         )
     else:
-        told = element(
+        remark = element(
             "p",
             f"Histograms of the first snapshot (after step {run.first.step:,}) and of the newest (after step "
             f"{run.last.step:,}). "
-            "Where both would not fit one axis, each has its own.",
+            "Where a common axis is not useful, each histogram has its own.",
         )
     return join(
-        told,
+        remark,
         legend() if run.first is not None else None,
         terms,
         [_card(run, index, row) for index, row in enumerate(rows)],
@@ -104,7 +104,7 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
         what.append(", ".join(row.settings.phrases(tensor.kind)))
     same_grid = [t.name for t in run.book.plan.tensors if t.group == tensor.group and t is not tensor]
     if same_grid:
-        what.append("has one scale and zero point with " + ", ".join(same_grid))
+        what.append("same scale and zero point as " + ", ".join(same_grid))
     level = row.verdict.level
     head = element("h3", element("span", row.symbol, class_=LEVEL_STYLES[level]), " ", tensor.name)
     figures = _histograms(run, index, row) + tensor_figures(run, tensor)

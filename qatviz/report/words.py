@@ -1,4 +1,4 @@
-"""Times in words."""
+"""Dates and durations as text."""
 
 import time
 from typing import Optional
@@ -7,17 +7,17 @@ from qatviz.number_format import UNKNOWN
 
 
 def date(unix: Optional[float]) -> str:
-    """Day, time and zone of where the report is written."""
+    """Return date, time and UTC offset in the local time zone; `UNKNOWN` for an invalid time."""
     if unix is None:
         return UNKNOWN
     try:
         return time.strftime("%Y-%m-%d %H:%M:%S %z", time.localtime(unix))
-    except (OverflowError, ValueError, OSError, TypeError):  # not a time that a calendar has
+    except (OverflowError, ValueError, OSError, TypeError):  # out of range
         return UNKNOWN
 
 
 def duration(seconds: float) -> str:
-    """``35 s``, ``4 min 10 s``, ``2 h 05 min``."""
+    """Return a duration as text, such as ``35 s``, ``4 min 10 s`` or ``2 h 05 min``."""
     if seconds < 99.5:
         return f"{seconds:.0f} s" if seconds >= 9.5 else f"{seconds:.1f} s"
     minutes, rest = divmod(round(seconds), 60)

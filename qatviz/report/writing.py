@@ -1,4 +1,4 @@
-"""A report on disk: all of it, or nothing."""
+"""Writing of reports, atomically."""
 
 from pathlib import Path
 from typing import NamedTuple, Optional, Union
@@ -9,14 +9,14 @@ from qatviz.report.page import GENERATOR, page
 from qatviz.report.run_data import RunData, read_run
 from qatviz.telemetry.record.reader import RecordReader
 
-#: Where in a run's directory its report is.
+#: Name of the report in a run's directory.
 FILE_NAME = "report.html"
-#: A report says within so many bytes what it is.
+#: Number of bytes that contain `GENERATOR` if a file is a report.
 _BEGINNING = 512
 
 
 class WrittenReport(NamedTuple):
-    """What was written: where, how many bytes, and the last step that it tells of."""
+    """Result of writing a report: path, size in bytes, and the last training step in it."""
 
     path: Path
     nbytes: int
@@ -24,20 +24,20 @@ class WrittenReport(NamedTuple):
 
 
 def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) -> WrittenReport:
-    """Write the report of a recorded run, which may be going on.
+    """Write the report of a recorded run, which may still be running.
 
     Parameters
     ----------
     reader : RecordReader
     path : str or Path, optional
-        The file; by default `FILE_NAME` in the run's directory. A report that is there is replaced, nothing else is.
+        Path of the report; by default, `FILE_NAME` in the run's directory. Only a report is replaced.
 
     Raises
     ------
     RecordError
         If the record is damaged.
     ExportError
-        If the file can't be written, or is there and is no report.
+        If the file cannot be written, or is an existing file other than a report.
     """
     path = Path(reader.directory / FILE_NAME if path is None else path).absolute()
     check_free(path)
@@ -45,26 +45,26 @@ def write_report(reader: RecordReader, path: Optional[Union[str, Path]] = None) 
 
 
 def save(run: RunData, path: Path) -> WrittenReport:
-    """Write the report of what was gathered; raises as :func:`write_report`."""
+    """Write the report of collected data; see :func:`write_report` for the errors."""
     content = page(run).encode("utf-8")
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         write_file(path, content)
     except OSError as error:
-        raise ExportError(f"{path}: can't be written: {error.strerror or error}") from error
+        raise ExportError(f"{path}: cannot be written: {error.strerror or error}") from error
     return WrittenReport(path, len(content), run.outcome.step)
 
 
 def check_free(path: Path) -> None:
-    """Before anything is read: a record of a run, say, must not be replaced by its report; :class:`ExportError`."""
+    """Raise an :class:`ExportError` if a path is a directory or an existing file other than a report."""
     if path.is_dir():
-        raise ExportError(f"{path}: is a directory; expected the name of a file")
+        raise ExportError(f"{path}: found a directory; expected the path of a file")
     if not path.exists():
         return
     try:
         with open(str(path), "rb") as file:
             beginning = file.read(_BEGINNING)
     except OSError as error:
-        raise ExportError(f"{path}: can't be read: {error.strerror or error}") from error
+        raise ExportError(f"{path}: cannot be read: {error.strerror or error}") from error
     if beginning and GENERATOR.encode("ascii") not in beginning:
-        raise ExportError(f"{path}: is there already, and is no report; expected another name")
+        raise ExportError(f"{path}: found another file, not a report; expected another path")

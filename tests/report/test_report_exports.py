@@ -1,4 +1,4 @@
-"""Proofs of exports: found, told, and never trusted."""
+"""Proofs of exports: search, section of the report, and untrusted content."""
 
 import json
 import os
@@ -17,7 +17,7 @@ HOSTILE = "<img src=x onerror=alert(1)>"
 
 
 def proof(**changes):
-    """As ``ParityReport.to_record`` writes it."""
+    """Return a proof in the form of ``ParityReport.to_record``."""
     return dict(
         {
             "about": {
@@ -66,7 +66,7 @@ def directory(tmp_path):
     return path
 
 
-def told(directory):
+def page_of(directory):
     return Page(page(read_run(RunRecord.read(directory))))
 
 
@@ -90,9 +90,9 @@ def test_proofs_in_the_directory_and_beside_it_are_found(directory):
     assert not any(export.is_own for export in find_exports(directory, None))
 
 
-def test_what_a_proof_says_is_told(directory):
+def test_the_content_of_a_proof_is_shown(directory):
     write(directory / "net.parity.json", proof())
-    found = told(directory)
+    found = page_of(directory)
     assert found.tables["Exports"][1] == [
         "net.parity.json",
         "TFLite int8",
@@ -105,36 +105,36 @@ def test_what_a_proof_says_is_told(directory):
         "● as expected",
     ]
     assert found.tables["Outputs for 200 held-out examples"][2] == ["file to simulator", "50.00 %", "7", "75.00 %"]
-    layers = found.tables["File against simulator, by layer"]
+    layers = found.tables["File compared with simulator, by layer"]
     assert layers[1] == ["dense1", "Dense", "98.00 %", "2", "100.00 %", "0", "0"]
-    assert "The bar: identical codes at least 85.00 %, largest difference at most 2, same top-1 at least" in found.text
-    for told_so in ("Accuracy: float 97.01 %, file 96.02 %", "file 220 kB, float32 parameters 861 kB", "are spread"):
-        assert told_so in found.text
-    assert "another run" not in found.text and "not of the newest" not in found.text
+    assert "Expected: identical codes at least 85.00 %, largest difference at most 2, same top-1 at least" in found.text
+    for text in ("Accuracy: float 97.01 %, file 96.02 %", "file 220 kB, float32 parameters 861 kB", "are spread"):
+        assert text in found.text
+    assert "another run" not in found.text and "not from the newest" not in found.text
 
 
-def test_what_is_wrong_or_of_another_moment_or_run_is_told(directory):
+def test_faults_and_other_steps_and_runs_are_shown(directory):
     write(directory / "a.parity.json", proof(faults=["layer 'dense1' is off"], as_expected=False))
     about = dict(proof()["about"], step=2, checkpoint="before")
     write(directory / "b.parity.json", proof(as_expected=False, about=about))
     write(directory / "c.parity.json", proof(about={"run": "r2"}))
-    found = told_tables_apart(directory)
+    found = page_with_numbered_captions(directory)
     assert [row[-1] for row in found.tables["Exports"][1:]] == [
         "✖ 1 operation wrong",
-        "▲ less alike than expected",
+        "▲ below expectation",
         "● as expected",
     ]
     assert "WRONG: layer 'dense1' is off" in found.text
-    assert "It is of the run's state after step 2 (checkpoint before), not of the newest." in found.text
-    assert "It says that it was made from another run (r2)." in found.text
+    assert "Exported from the state after step 2 (checkpoint before), not from the newest." in found.text
+    assert "Exported from another run (r2)." in found.text
 
 
-def told_tables_apart(directory):
-    """Several exports have tables of the same caption."""
+def page_with_numbered_captions(directory):
+    """Parse the page after numbering the captions that several exports have in common."""
     html = page(read_run(RunRecord.read(directory)))
     start = html.index('id="exports"')
     for number in range(9):
-        for caption in ("Outputs for", "File against"):
+        for caption in ("Outputs for", "File compared with simulator"):
             place = html.find("<caption>" + caption, start)
             if place >= 0:
                 html = html[:place] + f"<caption>{number} " + html[place + len("<caption>") :]
@@ -146,19 +146,22 @@ def test_regression_has_no_top_1_and_another_metric(directory):
     record = proof(metric="rmse", rmse={"float": 0.0123, "file": 0.0125}, outputs=outputs)
     del record["accuracy"]
     write(directory / "net.parity.json", record)
-    found = told(directory)
+    found = page_of(directory)
     assert found.tables["Exports"][1][-2] == "–" and "RMSE: float 0.0123, file 0.0125" in found.text
 
 
-def test_a_file_that_was_not_run_is_not_told_to_be_alike(directory):
+def test_no_comparison_is_shown_for_a_file_that_was_not_run(directory):
     outputs = {"simulator to evaluation graph": {"identical": 1.0, "largest": 0, "top1": 1.0}}
     write(directory / "net.parity.json", proof(outputs=outputs, layers=[], not_run="there is no <C> compiler."))
-    found = told(directory)
+    found = page_of(directory)
     assert found.tables["Exports"][1][5:] == ["–", "–", "–", "○ not run"]
-    assert "NOT RUN: there is no <C> compiler. What is compared is not the file" in found.text
+    assert (
+        "NOT RUN: there is no <C> compiler. The comparisons are of the model that was written to the file."
+        in found.text
+    )
 
 
-def test_grids_alone_are_told_by_tensor(directory):
+def test_exports_of_quantization_parameters_are_shown_by_tensor(directory):
     tensors = [
         {
             "name": "a",
@@ -171,15 +174,15 @@ def test_grids_alone_are_told_by_tensor(directory):
         {"name": "b", "kind": "weights", "num_bits": None, "grids": 0, "codes": 0, "found": None},
     ]
     write(directory / "net.parity.json", {"about": {"format": "encodings"}, "tensors": tensors, "as_expected": False})
-    found = told(directory)
-    assert found.tables["Grids read back, against the app's"][1:] == [
+    found = page_of(directory)
+    assert found.tables["Quantization parameters in the file compared with those of the run"][1:] == [
         ["a", "4", "1,234", "50.00 %", "2"],
         ["b", "float", "0", "–", "–"],
     ]
-    assert found.tables["Exports"][1][5:] == ["–", "–", "–", "▲ less alike than expected"]
+    assert found.tables["Exports"][1][5:] == ["–", "–", "–", "▲ below expectation"]
 
 
-def test_reports_of_another_kind_are_told_as_they_are(directory):
+def test_unknown_keys_of_a_proof_are_shown_unchanged(directory):
     write(
         directory / "net.parity.json",
         {
@@ -188,9 +191,9 @@ def test_reports_of_another_kind_are_told_as_they_are(directory):
             "outputs": {"file to float": {"largest": 0.25, "relative": 1.5e-5, "close": 0.999, "new": 3, "top1": 1.0}},
         },
     )
-    found = told(directory)
+    found = page_of(directory)
     assert found.tables["Outputs"] == [
-        ["Compared", "Largest difference", "Relative difference", "Values within the bar", "new", "Same top-1"],
+        ["Compared", "Largest difference", "Relative difference", "Values within the tolerance", "new", "Same top-1"],
         ["file to float", "0.25", "1.50e-5", "99.90 %", "3", "100.00 %"],
     ]
     assert found.tables["Exports"][1][5:] == ["–", "–", "100.00 %", "● as expected"], "0.25 is no difference in codes"
@@ -200,14 +203,18 @@ def test_reports_of_another_kind_are_told_as_they_are(directory):
     "content",
     ["", "{", "[]", "null", "{}", '{"about": 3}', "\x00\x01", "[" * 100000, '{"about": {}, "outputs": ' + "[" * 50000],
 )
-def test_a_damaged_proof_is_told_with_its_name(directory, content):
+def test_a_damaged_proof_is_listed_by_name(directory, content):
     write(directory / "bad.parity.json", content)
-    found = told(directory)
-    assert "Could not be told:" in found.text and "bad.parity.json " in found.text and "Exports" not in found.tables
+    found = page_of(directory)
+    assert (
+        "Proofs that cannot be used:" in found.text
+        and "bad.parity.json " in found.text
+        and "Exports" not in found.tables
+    )
 
 
-def test_files_that_are_none_or_too_large(directory, monkeypatch):
-    monkeypatch.setattr(exports, "MOST_BYTES", 100)
+def test_folders_broken_links_and_large_files(directory, monkeypatch):
+    monkeypatch.setattr(exports, "MAX_BYTES", 100)
     write(directory / "large.parity.json", proof())
     (directory / "folder.parity.json").mkdir()
     os.symlink(str(directory / "nowhere"), str(directory / "link.parity.json"))
@@ -218,7 +225,7 @@ def test_files_that_are_none_or_too_large(directory, monkeypatch):
 
 
 def test_limits_of_the_search(directory, monkeypatch):
-    monkeypatch.setattr(exports, "MOST_PROOFS", 3)
+    monkeypatch.setattr(exports, "MAX_PROOFS", 3)
     for number in range(5):
         write(directory / f"{number}.parity.json", proof())
     write(directory / "/".join("abcdefghij") / "parity.json", proof())
@@ -227,7 +234,7 @@ def test_limits_of_the_search(directory, monkeypatch):
 
 
 def mutated(value, chance):
-    """A JSON value with parts replaced by what does not belong there."""
+    """Return a JSON value with parts replaced by unexpected values."""
     if chance.random() < 0.12:
         return chance.choice(
             [None, True, -1, 1e308, 2**70, "", HOSTILE, [], {}, [HOSTILE], {HOSTILE: HOSTILE}, "x" * 2000]
@@ -237,7 +244,7 @@ def mutated(value, chance):
     return [mutated(part, chance) for part in value] if isinstance(value, list) else value
 
 
-def test_whatever_is_in_a_proof_the_page_stays_whole(directory):
+def test_no_content_of_a_proof_breaks_the_page(directory):
     run = read_run(RunRecord.read(directory))
     chance = random.Random(4)
     seen = set()
@@ -247,13 +254,13 @@ def test_whatever_is_in_a_proof_the_page_stays_whole(directory):
         write(directory / "net.parity.json", record)
         (found,) = find_exports(directory, "r1")
         seen.add(bool(found.problem))
-        html = told_of(run, found)
+        html = section_of(run, found)
         assert HOSTILE not in html and "x" * 600 not in html
         Page(f"<div>{html}</div>")
     assert seen == {True, False}
 
 
-def told_of(run, export):
+def section_of(run, export):
     from dataclasses import replace
 
     from qatviz.report.export_section import exports as section

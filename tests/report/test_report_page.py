@@ -1,4 +1,4 @@
-"""The page: one file that needs nothing else, and what it says is what the record holds."""
+"""The report page: self-contained, and in agreement with the record."""
 
 import re
 
@@ -66,7 +66,7 @@ def page_of(directory, play, *arguments, **about):
     return Page(page(read_run(RunRecord.read(directory))))
 
 
-def assert_needs_nothing(found):
+def assert_self_contained(found):
     tags = {tag for tag, _ in found.elements}
     assert not tags & {"script", "link", "iframe", "object", "embed", "base", "form", "audio", "video", "img", "image"}
     for _tag, attributes in found.elements:
@@ -76,19 +76,19 @@ def assert_needs_nothing(found):
     assert "url(" not in style and "@import" not in style
 
 
-def test_it_needs_nothing_else(found):
-    assert_needs_nothing(found)
+def test_the_page_is_self_contained(found):
+    assert_self_contained(found)
     assert "http" not in found.html.replace("http-equiv", "")
     (policy,) = [a["content"] for tag, a in found.elements if a.get("http-equiv") == "Content-Security-Policy"]
     assert policy.startswith("default-src 'none'")
 
 
-def test_every_link_has_its_place(found):
+def test_every_link_has_a_target(found):
     assert len(set(found.ids)) == len(found.ids)
     assert {link[1:] for link in found.links} <= set(found.ids) and len(found.links) > 12
 
 
-def test_pictures_are_xml_and_told_in_words(found, run):
+def test_figures_are_xml_with_descriptions(found, run):
     svgs = found.svgs()
     tensors = len(run.book.plan.tensors)
     # two of the run and its learning rate, the network, and of each tensor before, after and three curves at least
@@ -102,7 +102,7 @@ def test_pictures_are_xml_and_told_in_words(found, run):
         assert not re.search(r"nan|inf", " ".join(path.get("d") for path in svg.iter("path")))
 
 
-def test_tables_can_be_read_out(found):
+def test_tables_are_accessible(found):
     heads = [attributes for tag, attributes in found.elements if tag == "th"]
     assert heads and all(head.get("scope") in ("row", "col") for head in heads)
     assert all(found.tables) and sum(tag == "table" for tag, _ in found.elements) == len(found.tables)
@@ -110,15 +110,14 @@ def test_tables_can_be_read_out(found):
     assert dict(found.elements)["html"]["lang"] == "en"
 
 
-def test_accuracy_is_told_four_ways_and_judged(found):
-    assert found.tables["Accuracy four ways on 1,000 held-out examples"][1:] == [
+def test_accuracies_and_the_verdict(found):
+    assert found.tables["Accuracy in float and quantized on 1,000 held-out examples"][1:] == [
         ["1", "50.0 %", "48.0 %", "45.0 %", "40.0 %"],
         ["96", "98.0 %", "96.0 %", "97.0 %", "95.0 %"],
     ]
     for told in (
-        "Quantization costs 3.0 points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out",
-        "With only the weights quantized it would be 2.0 points worse than in float, with only the "
-        "activations 1.0 points worse",
+        "Quantization costs 3.0 percentage points of accuracy (95.0 % quantized, 98.0 % in float on 1,000 held-out",
+        "Compared with float, weights only: 2.0 percentage points worse; activations only: 1.0 percentage points",
         f"{STEPS} steps: finished",
     ):
         assert told in found.text
@@ -145,9 +144,9 @@ def test_the_table_of_tensors_is_that_of_the_last_snapshot(found, run, directory
     assert len({row.verdict.level for row in judged}) > 1
 
 
-def test_what_changes_did_is_what_the_record_shows(found, run, directory):
+def test_effects_of_changes_agree_with_the_record(found, run, directory):
     """Against a history of the whole run; the report reads only the steps around each change."""
-    rows = found.tables["Changes of settings"][1:]
+    rows = found.tables["Setting changes"][1:]
     reader = RunRecord.read(directory)
     names = [tensor.name for tensor in run.book.plan.tensors]
     history = History(history_names(names))
@@ -187,15 +186,15 @@ def test_curves_begin_and_end_where_the_record_does(found, directory):
     assert "dense1.weights, before: step 1" in words and f"dense1.weights, after: step {STEPS}" in words
 
 
-def test_events_are_told_in_order(found):
-    rows = found.tables["What happened, by step"][1:]
+def test_events_are_in_order(found):
+    rows = found.tables["Events by step"][1:]
     assert [row[0] for row in rows] == ["0", "30", "63", "96"]
     assert rows[0][2] == "training began on CPU (1.5 s to build)" and rows[-1][2] == "finished: all steps are done"
     assert rows[1][2] == "num_bits 8 → 4 of 3 tensors"
 
 
-def test_what_comes_from_elsewhere_stays_text(tmp_path, monkeypatch):
-    """Names of layers are checked when a record is read; here they pass, as if one day they were not."""
+def test_names_from_files_are_escaped(tmp_path, monkeypatch):
+    """Names of layers are checked when a record is read; here this check is disabled."""
     monkeypatch.setattr(checks, "_NAME", re.compile(".*", re.DOTALL))
     build = NetworkBuilder(HOSTILE, (4, 4, 1))
     build.add(Flatten, HOSTILE + "1")
@@ -211,24 +210,24 @@ def test_what_comes_from_elsewhere_stays_text(tmp_path, monkeypatch):
 
     about = dict.fromkeys(("data_name", "data_fingerprint", "optimizer", "run_id", "qatviz"), HOSTILE)
     found = page_of(tmp_path / "<i>run", hostile, forked_from={"directory": HOSTILE, "checkpoint": HOSTILE}, **about)
-    assert_needs_nothing(found)
+    assert_self_contained(found)
     assert found.text.count("<script src=http://evil.example>") > 30 and not re.search("[\u202e\0]", found.html)
     assert {svg.tag for svg in found.svgs()} == {"svg"} and len(found.svgs()) > 15
 
 
-def test_what_is_missing_is_said(tmp_path):
+def test_missing_data_is_explained(tmp_path):
     found = page_of(tmp_path / "new", lambda run: run.put(events.Started(0, 0.1, "CPU")))
-    assert "0 steps of 40; it has not ended: it goes on, or was cut off" in found.text
-    assert "It was not evaluated on held-out data yet, so what quantization costs is not known." in found.text
-    assert "There are no histograms: no snapshot was taken yet." in found.text
+    assert "0 steps of 40; still running, or interrupted" in found.text
+    assert "Not evaluated on held-out data yet: the cost of quantization is unknown." in found.text
+    assert "There are no histograms, as there is no snapshot yet." in found.text
     assert "Loss: no step was done yet; Accuracy (%): it was not evaluated on held-out data yet." in found.text
-    assert "No setting changed while it trained." in found.text and "No export was found" in found.text
+    assert "No setting was changed during training." in found.text and "No export found" in found.text
     found = page_of(tmp_path / "one", lambda run: run.advance(4))
-    assert "There is one snapshot only, after step 4" in found.text and "Before:" not in found.text
+    assert "There is a single snapshot, after step 4" in found.text and "Before:" not in found.text
     assert "there are no two snapshots of quantized values to compare" in found.text
 
 
-def test_a_run_that_goes_on_can_be_told(tmp_path):
+def test_the_report_of_a_running_run(tmp_path):
     run = StagedRun("mlp")
     with RunRecord.create(tmp_path / "run", describe(run)) as record:
         for until in (5, 9):
@@ -236,12 +235,12 @@ def test_a_run_that_goes_on_can_be_told(tmp_path):
             append(record, run.drain())
             assert record.flush()
             found = Page(page(read_run(RunRecord.read(tmp_path / "run"))))
-            assert f"{until} steps of 40; it has not ended" in found.text
+            assert f"{until} steps of 40; still running" in found.text
             assert f"All quantized tensors, after step {until}" in found.tables
 
 
 class GoingOn(RecordReader):
-    """The record of a run that takes a step whenever somebody looks."""
+    """Record of a run that does a step whenever it is read."""
 
     def __init__(self, directory, run, record):
         super().__init__(directory)
@@ -262,7 +261,7 @@ class GoingOn(RecordReader):
         return super().snapshots()
 
 
-def test_a_run_that_goes_on_while_it_is_read_is_told_as_of_one_step(tmp_path):
+def test_the_report_of_a_running_run_is_of_a_single_step(tmp_path):
     run = StagedRun("mlp")
     with RunRecord.create(tmp_path / "run", describe(run)) as record:
         append(record, run.advance(4).drain())
@@ -274,9 +273,9 @@ def test_a_run_that_goes_on_while_it_is_read_is_told_as_of_one_step(tmp_path):
     Page(page(data))
 
 
-def test_a_record_that_lacks_something_is_refused(tmp_path):
+def test_an_incomplete_record_is_refused(tmp_path):
     recorded(tmp_path / "run", lambda run: run.advance(2), created="yesterday", batch_size=None)
-    assert "Begun" in Page(page(read_run(RunRecord.read(tmp_path / "run")))).text
+    assert "Started" in Page(page(read_run(RunRecord.read(tmp_path / "run")))).text
     recorded(tmp_path / "other", lambda run: run.advance(2), settings={"run": {"learning_rate": "fast"}})
     with pytest.raises(QatvizError, match="do not fit the network"):
         read_run(RunRecord.read(tmp_path / "other"))
@@ -285,7 +284,7 @@ def test_a_record_that_lacks_something_is_refused(tmp_path):
         read_run(RunRecord.read(tmp_path / "third"))
 
 
-def test_what_was_left_behind_is_told_so(tmp_path):
+def test_a_discarded_branch_is_marked(tmp_path):
     run = StagedRun("mlp")
     first = run.book
     with RunRecord.create(tmp_path / "run", describe(run)) as record:
@@ -306,12 +305,12 @@ def test_what_was_left_behind_is_told_so(tmp_path):
     data = read_run(RunRecord.read(tmp_path / "run"))
     assert data.outcome.step == 10 and data.book == data.first_book == first and data.turns == ()
     found = Page(page(data))
-    rows = found.tables["What happened, by step"][1:]
+    rows = found.tables["Events by step"][1:]
     assert "the run was set back from step 20 to 10 (undo)" in [row[2] for row in rows]
-    assert "It was not evaluated" in found.text and "No setting changed" in found.text
+    assert "Not evaluated on held-out data yet" in found.text and "No setting was changed" in found.text
 
 
-def test_numbers_that_are_none_do_not_stop_it(tmp_path):
+def test_values_that_are_not_finite(tmp_path):
     def broken(run):
         run.advance(5)
         snapshot = run.take_snapshot()
@@ -324,7 +323,7 @@ def test_numbers_that_are_none_do_not_stop_it(tmp_path):
 
 
 def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
-    monkeypatch.setattr(sections, "_MOST_CHANGES", 5)
+    monkeypatch.setattr(sections, "_MAX_UNFOLDED_CHANGES", 5)
 
     def play(run):
         run.advance(30)
@@ -335,27 +334,33 @@ def test_a_delay_that_is_over_is_a_change(tmp_path, monkeypatch):
         run.advance(5)
 
     found = page_of(tmp_path / "run", play)
-    rows, told = found.tables["Changes of settings"][1:], "quantized from here on, as their delay is over: "
+    rows, told = found.tables["Setting changes"][1:], "quantized from here on, as their delay is over: "
     assert [row[1] for row in rows] == ["30", "110"] and "loss" in rows[0][3] and "SQNR" in rows[0][3]
     assert rows[0][2] == told + "input.activations, dense1.weights"
     assert rows[1][2].startswith(told + "input.activations, dense1.weights and 5 more")
-    assert rows[1][2].count("quantized, as its delay is over") == 7
+    assert rows[1][2].count("quantized: its delay is over") == 7
     titles = {
         group.find("title").text for svg in found.svgs() for group in svg.iter("g") if group.find("title") is not None
     }
     assert "2: step 110: " + told + "input.activations, dense1.weights and 5 more" in titles
 
 
-def test_regression_is_told_in_its_own_measure(tmp_path):
+def test_the_report_of_a_regression_shows_its_metric(tmp_path):
     def play(run):
         run.advance(5)
         for step, scores in ((2, (0.5, 0.6, 0.7, 0.8)), (5, (0.02, 0.021, 0.024, 0.025))):
             run.put(events.Evaluated(step, dict(zip(WAYS, scores)), 300, 0.1, "rmse"))
 
     found = page_of(tmp_path / "run", play, task="regression")
-    assert found.tables["RMSE four ways on 300 held-out examples"][2] == ["5", "0.02", "0.021", "0.024", "0.025"]
+    assert found.tables["RMSE in float and quantized on 300 held-out examples"][2] == [
+        "5",
+        "0.02",
+        "0.021",
+        "0.024",
+        "0.025",
+    ]
     assert "Quantization costs 0.005 of RMSE (0.025 quantized, 0.02 in float on 300 held-out examples)." in found.text
-    assert "With only the activations quantized it would be 0.004 worse than in float, with only" in found.text
+    assert "Compared with float, activations only: 0.004 worse; weights only: 0.001 worse." in found.text
     assert "Accuracy" not in found.text and "RMSE" in {svg.find("title").text for svg in found.svgs()}
 
 
@@ -369,17 +374,20 @@ def test_regression_is_told_in_its_own_measure(tmp_path):
         (
             (0.97, 0.97, 0.97, 0.965),
             "Quantization costs no accuracy (96.5 % quantized, 97.0 % in float on 1,000 held-out "
-            "examples): so small a difference may be chance.",
+            "examples): the difference is not significant.",
         ),
-        ((0.5, 0.97, 0.5, 0.96), "Quantized, the network is better: 46.0 points of accuracy"),
+        (
+            (0.5, 0.97, 0.5, 0.96),
+            "The quantized network is better than the float one by 46.0 percentage points of accuracy",
+        ),
         (
             (0.97, 0.97, 0.97, 0.9),
-            "Neither the weights alone nor the activations alone cost as much: it is both together.",
+            "Neither weights alone nor activations alone have a significant cost when quantized, only both together.",
         ),
         (
             (0.97, 0.92, 0.975, 0.9),
-            "With only the weights quantized it would be 5.0 points worse than in float, with only "
-            "the activations 0.5 points better.",
+            "Compared with float, weights only: 5.0 percentage points worse; activations only: 0.5 percentage points "
+            "better.",
         ),
     ],
 )
@@ -387,8 +395,8 @@ def test_the_verdict(tmp_path, scores, told):
     assert told in page_of(tmp_path / "run", lambda run: run.advance(1).evaluate(scores)).text
 
 
-def test_what_no_table_has_room_for_is_counted(tmp_path, monkeypatch):
-    monkeypatch.setattr(sections, "MOST_ROWS", 20)
+def test_omitted_rows_of_a_table_are_counted(tmp_path, monkeypatch):
+    monkeypatch.setattr(sections, "MAX_ROWS", 20)
 
     def play(run):
         for _ in range(50):
@@ -396,9 +404,9 @@ def test_what_no_table_has_room_for_is_counted(tmp_path, monkeypatch):
             run.put(events.Paused(run.step, "asked for"))
 
     found = page_of(tmp_path / "run", play)
-    for caption in ("What happened, by step", "Evaluations on held-out data: accuracy"):
+    for caption in ("Events by step", "Evaluations on held-out data: accuracy"):
         rows = found.tables[caption][1:]
-        assert len(rows) == 21 and rows[10][:2] == ["…", "30 left out here"] and rows[-1][0] == "50"
+        assert len(rows) == 21 and rows[10][:2] == ["…", "30 rows not shown"] and rows[-1][0] == "50"
     assert "50 evaluations" in found.text
 
 
@@ -422,7 +430,7 @@ def test_many_tensors(tmp_path):
     ), "boxes overlap"
 
 
-def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
+def test_the_report_of_a_run_that_is_not_recorded_is_from_memory(run, found):
     staged = StagedRun("mlp")
     about = describe(staged, steps=STEPS)
     play(staged)
@@ -441,6 +449,6 @@ def test_a_run_that_is_not_recorded_is_told_from_memory(run, found):
     assert shown.turns == run.turns and shown.outcome.ending == "finished"
     told = Page(page(shown))
     assert "This run is not recorded" in told.text
-    assert {row[1] for row in told.tables.pop("What happened, by step")[1:]} == {"–"}, "nobody noted the time"
+    assert {row[1] for row in told.tables.pop("Events by step")[1:]} == {"–"}, "nobody noted the time"
     assert len(told.tables) > 5
     assert told.tables == {name: table for name, table in found.tables.items() if name in told.tables}

@@ -1,4 +1,4 @@
-"""A report on disk: whole or not at all, and never in the place of something else."""
+"""Writing of reports: atomic, and never in place of another file."""
 
 import os
 
@@ -26,7 +26,7 @@ def test_it_is_written_and_an_earlier_one_replaced(reader, tmp_path):
     assert os.listdir(str(path.parent)) == ["a.html"]
 
 
-def test_without_a_name_it_is_in_the_directory_of_the_run(reader):
+def test_the_default_path_is_in_the_directory_of_the_run(reader):
     written = write_report(reader)
     assert written.path == reader.directory / "report.html" and written.path.is_file()
     written.path.unlink()
@@ -34,20 +34,20 @@ def test_without_a_name_it_is_in_the_directory_of_the_run(reader):
 
 def test_nothing_else_is_replaced(reader, tmp_path):
     before = reader.path.read_bytes()
-    with pytest.raises(ExportError, match="run.sqlite: is there already, and is no report"):
+    with pytest.raises(ExportError, match="run.sqlite: found another file, not a report"):
         write_report(reader, reader.path)
     assert reader.path.read_bytes() == before
     other = tmp_path / "thesis.html"
     other.write_text("<!doctype html><title>Mine</title>")
-    with pytest.raises(ExportError, match="expected another name"):
+    with pytest.raises(ExportError, match="expected another path"):
         write_report(reader, other)
-    with pytest.raises(ExportError, match="is a directory"):
+    with pytest.raises(ExportError, match="found a directory"):
         write_report(reader, tmp_path)
     assert other.read_text() == "<!doctype html><title>Mine</title>"
 
 
 @pytest.mark.parametrize("function", ["replace", "fsync"])
-def test_what_fails_leaves_what_was_there(reader, tmp_path, monkeypatch, function):
+def test_a_failure_keeps_the_previous_report(reader, tmp_path, monkeypatch, function):
     path = tmp_path / "a.html"
     write_report(reader, path)
     before = path.read_bytes()
@@ -56,18 +56,18 @@ def test_what_fails_leaves_what_was_there(reader, tmp_path, monkeypatch, functio
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr(os, function, full)
-    with pytest.raises(ExportError, match="a.html: can't be written: No space left"):
+    with pytest.raises(ExportError, match="a.html: cannot be written: No space left"):
         write_report(reader, path)
     assert os.listdir(str(tmp_path)) == ["a.html"] and path.read_bytes() == before
 
 
-def test_a_place_that_cannot_be_written(reader, tmp_path):
+def test_a_path_that_cannot_be_written(reader, tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(ExportError, match="can't be"):
+    with pytest.raises(ExportError, match="cannot be"):
         write_report(reader, tmp_path / "file" / "a.html")
 
 
-def test_a_record_that_is_damaged_is_no_report(tmp_path):
+def test_a_damaged_record_is_an_error(tmp_path):
     recorded(tmp_path / "run", lambda run: run.advance(3))
     database = tmp_path / "run" / "run.sqlite"
     content = bytearray(database.read_bytes())
