@@ -44,7 +44,7 @@ def test_a_run_that_is_not_recorded(model, tmp_path):
     written = report_job(model, "", str(tmp_path / "a.html"))()
     assert written.step == 5 and "This run is not recorded" in text_of(tmp_path / "a.html")
     (tmp_path / "b.html").write_text("mine")
-    with pytest.raises(ExportError, match="is no report"):
+    with pytest.raises(ExportError, match="not a report"):
         report_job(model, "", str(tmp_path / "b.html"))()
 
 
