@@ -1,11 +1,13 @@
 """The errors qatviz raises on purpose; everything else is a bug."""
 
 import contextlib
+import copy
 import difflib
 from dataclasses import dataclass
-from typing import Iterable, Iterator, NamedTuple, Tuple, Union
+from typing import Iterable, Iterator, NamedTuple, Tuple, Type, TypeVar, Union
 
 Value = Union[bool, int, float, str]
+_Error = TypeVar("_Error", bound="QatvizError")
 
 
 class QatvizError(Exception):
@@ -18,23 +20,34 @@ class QatvizError(Exception):
     message : str
     field : str
         Name of the field of a request that the error is about, such as ``batch_size``; empty if it is about none.
+
+    Attributes
+    ----------
+    reason : str
+        The message without the field or file that it begins with.
     """
 
     def __init__(self, message: str = "", field: str = ""):
         super().__init__(message)
-        self.field = field
-        self._predicate = ""
+        self.field, self.reason = field, message
+        self._begins_with_field = False
 
     @classmethod
-    def of_field(cls, field: str, predicate: str) -> "QatvizError":
-        """Return the error "FIELD PREDICATE", such as "batch_size is 0: expected ..."."""
-        error = cls(f"{field} {predicate}", field)
-        error._predicate = predicate
+    def of_field(cls: Type[_Error], field: str, reason: str) -> _Error:
+        """Return the error "FIELD REASON", such as "batch_size is 0: expected ..."."""
+        error = cls(f"{field} {reason}", field)
+        error.reason, error._begins_with_field = reason, True
+        return error
+
+    def of_file(self: _Error, file: str) -> _Error:
+        """Return the error "FILE: MESSAGE"; its reason stays."""
+        error = copy.copy(self)
+        error.args, error._begins_with_field = (f"{file}: {self}",), False
         return error
 
     def worded(self, name: str) -> str:
         """Return the message with ``name`` in place of the name of the field that it begins with, if it does."""
-        return f"{name} {self._predicate}" if self._predicate else str(self)
+        return f"{name} {self.reason}" if self._begins_with_field else str(self)
 
 
 class SettingError(QatvizError):
@@ -46,7 +59,14 @@ class NetworkError(QatvizError):
 
 
 class CodeRefused(NetworkError):
-    """A model's file holds code, and nobody has said that it may be run."""
+    """A model's file contains code that the user has not allowed to be run.
+
+    ``code`` is a sentence on that code; the message adds how it can be allowed.
+    """
+
+    def __init__(self, message: str = "", field: str = "", code: str = ""):
+        super().__init__(message, field)
+        self.code = code
 
 
 class DataError(QatvizError):

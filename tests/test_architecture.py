@@ -76,6 +76,7 @@ KNOWN_TO_GUI = (
     "qatviz.protocol",
     "qatviz.presentation",
     "qatviz.session.folders",
+    "qatviz.session.model_info",
     "qatviz.session.prepared",
     "qatviz.session.request",
     "qatviz.network",
@@ -84,6 +85,16 @@ KNOWN_TO_GUI = (
     "qatviz.quant.measures",
     "qatviz.quant.ranges",
 )
+# What modules may not import of the standard library and of qatviz, however deep in a function.
+FORBIDDEN = [
+    ("qatviz.session", {"argparse", "qatviz.cli", "qatviz.api", "qatviz.app", "qatviz.gui"}),
+    ("qatviz.api", {"argparse", "qatviz.cli"}),
+    ("qatviz.app", {"argparse", "qatviz.cli", "qatviz.api"}),
+    ("qatviz.gui", {"argparse"}),
+]
+# Modules that import others by a name that is only known when they run: the registry of export formats, and a package
+# whose own modules are loaded when their functions are first asked for.
+IMPORT_BY_NAME = {"qatviz.export.formats", "qatviz.quant"}
 # Only these may know the window.
 KNOW_GUI = ("qatviz.gui", "qatviz.app", "qatviz.api", "qatviz.cli", "qatviz.__main__")
 
@@ -194,6 +205,82 @@ def test_imports_keep_to_the_layers(module):
     if is_within(module, "qatviz.gui"):
         strangers = {name for name in within if not any(is_within(name, known) for known in KNOWN_TO_GUI)}
         assert not strangers, "the window is told everything as data and must not import these"
+
+
+@pytest.mark.parametrize(
+    "module", [m for m in sorted(MODULES) if any(is_within(m, package) for package, _ in FORBIDDEN)]
+)
+def test_session_api_and_window_do_not_know_the_command_line(module):
+    imported = imports_in(module)
+    for package, forbidden in FORBIDDEN:
+        if is_within(module, package):
+            assert not {name for name in imported if any(is_within(name, known) for known in forbidden)}
+
+
+def imports_by_name(source):
+    """Tell whether a module's source calls a function that imports a module."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Call):
+            function = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+            if function in ("import_module", "__import__"):
+                return True
+    return False
+
+
+@pytest.mark.parametrize(
+    "source, expected",
+    [
+        ("import importlib\ndef f(name):\n    return importlib.import_module('qatviz.' + name)", True),
+        ("from importlib import import_module\nimport_module(name)", True),
+        ("x = __import__(name)", True),
+        ("def f():\n    from qatviz.app.main import open_window\n    return open_window", False),
+    ],
+)
+def test_an_import_by_name_is_seen(source, expected):
+    assert imports_by_name(source) == expected
+
+
+def test_nothing_but_the_registry_of_export_formats_imports_modules_by_name():
+    found = set()
+    for module, path in MODULES.items():
+        with open(path, encoding="utf-8") as file:
+            if imports_by_name(file.read()):
+                found.add(module)
+    assert found == IMPORT_BY_NAME
+
+
+def packages_imported():
+    """Return {package or module right below qatviz: those that it imports anywhere}."""
+    found = {}
+    for module in MODULES:
+        if module != "qatviz":
+            own = ".".join(module.split(".")[:2])
+            others = {".".join(name.split(".")[:2]) for name in imports_in(module) if is_within(name, "qatviz")}
+            found.setdefault(own, set()).update(name for name in others & set(MODULES) if name not in (own, "qatviz"))
+    return found
+
+
+def circles(graph):
+    """Return the nodes of a graph {node: nodes it points to} that lie on a circle or between circles."""
+    left = {node: set(others) for node, others in graph.items()}
+    while True:  # those that nothing points to, or that point to nothing, are on no circle
+        pointed_to = set().union(*left.values()) if left else set()
+        on_none = {node for node, others in left.items() if not others & set(left) or node not in pointed_to}
+        if not on_none:
+            return set(left)
+        left = {node: others - on_none for node, others in left.items() if node not in on_none}
+
+
+@pytest.mark.parametrize(
+    "graph, expected",
+    [
+        ({"a": {"b"}, "b": {"c"}, "c": set()}, set()),
+        ({"a": {"b"}, "b": {"a"}, "c": {"a"}}, {"a", "b"}),
+        ({"a": {"b"}, "b": {"c"}, "c": {"a"}, "d": {"e"}, "e": set()}, {"a", "b", "c"}),
+    ],
+)
+def test_circles_are_found(graph, expected):
+    assert circles(graph) == expected
 
 
 def loaded_after_importing(names):

@@ -3,6 +3,7 @@
 The modules that do the work are imported when there is some: the window is on screen before.
 """
 
+import sys
 import threading
 import traceback
 from typing import TYPE_CHECKING, Any, Callable, List, Optional, Sequence, Tuple
@@ -12,19 +13,28 @@ from PyQt5 import QtCore
 from qatviz.errors import QatvizError
 from qatviz.gui.model.exporting import Command, ExportWanted
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion
 from qatviz.gui.model.run_model import RunModel
 from qatviz.session.folders import new_run_directory
+from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion
 from qatviz.session.prepared import Notice, Prepared
+from qatviz.session.processes import python_path
 from qatviz.session.request import OpenRequest, RunRequest
 
 if TYPE_CHECKING:
-    from qatviz.app.looks import ModelLooks
     from qatviz.export.formats import Format
-    from qatviz.presentation.previews import DataLook
+    from qatviz.presentation.previews import DataInfo
     from qatviz.protocol.settings_book import SettingsBook
+    from qatviz.session.inspection import ModelInspector
     from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
+#: Libraries that compute in threads of their own take one in an export: the training has the others.
+_ONE_THREAD = (
+    "TF_NUM_INTRAOP_THREADS",
+    "TF_NUM_INTEROP_THREADS",
+    "OMP_NUM_THREADS",
+    "OPENBLAS_NUM_THREADS",
+    "MKL_NUM_THREADS",
+)
 #: What is said while a run is prepared, or read.
 PREPARING, READING = "Preparing the run…", "Reading the record of the run…"
 
@@ -42,7 +52,7 @@ class AppLauncher(Launcher):
         self._doing: List[str] = []
         self._done.connect(self._on_done)
         self._lock = threading.Lock()
-        self._model_looks: Optional[ModelLooks] = None
+        self._inspector: Optional[ModelInspector] = None
 
     def begin(self, request: RunRequest, new_window: bool = False) -> None:
         self._newest += 1
@@ -63,36 +73,34 @@ class AppLauncher(Launcher):
         self._start(READING if isinstance(request, OpenRequest) else PREPARING, prepare, deliver)
 
     def kind_of(self, path: str) -> str:
-        from qatviz.session.opening import kind_of
+        from qatviz.session.inspection import kind_of
 
         return kind_of(path)
 
     def checkpoints(self, directory: str) -> List[str]:
-        from qatviz.session.opening import checkpoint_names
-
-        return checkpoint_names(directory)
+        return [info.name for info in self.moments(directory)]
 
     def data_names(self) -> Sequence[Tuple[str, str]]:
         from qatviz.data import NAMED_DATA
 
         return [(named.name, named.help) for named in NAMED_DATA]
 
-    def check_data(self, question: DataQuestion) -> "DataLook":
-        from qatviz.app.looks import look_at_data
+    def check_data(self, question: DataQuestion) -> "DataInfo":
+        from qatviz.session.inspection import inspect_data
 
-        return look_at_data(question)
+        return inspect_data(question)
 
-    def check_model(self, question: ModelQuestion) -> ModelLook:
+    def check_model(self, question: ModelQuestion) -> ModelInfo:
         with self._lock:
-            if self._model_looks is None:
-                from qatviz.app.looks import ModelLooks
+            if self._inspector is None:
+                from qatviz.session.inspection import ModelInspector
 
-                self._model_looks = ModelLooks()
-        return self._model_looks.look_at(question)
+                self._inspector = ModelInspector()
+        return self._inspector.inspect(question)
 
     def end_checks(self) -> None:
-        if self._model_looks is not None:
-            self._model_looks.end()
+        if self._inspector is not None:
+            self._inspector.cancel()
 
     def new_directory(self, network: str) -> str:
         return new_run_directory(network)
@@ -117,17 +125,27 @@ class AppLauncher(Launcher):
         return tuple(FORMATS.values())
 
     def export_command(self, wanted: ExportWanted) -> Command:
-        from qatviz.app.exporting import command_of
+        from qatviz.session.checkpoints import keep_checkpoint
 
-        return command_of(wanted)
+        checkpoint = keep_checkpoint(wanted.directory, wanted.checkpoint)  # it is there until it is read
+        arguments = ["export", wanted.directory, "--format", wanted.form, "--out", wanted.path]
+        arguments += ["--checkpoint", checkpoint, "--progress"]
+        if wanted.examples is not None:
+            arguments += ["--verify", str(wanted.examples)]
+        for name, value in wanted.options.items():
+            option = "--" + name.replace("_", "-")
+            if value is not False:
+                arguments += [option] if value is True else [option, str(value)]
+        environment = dict(dict.fromkeys(_ONE_THREAD, "1"), PYTHONPATH=python_path())
+        return Command(sys.executable, ["-m", "qatviz", *arguments], environment)
 
     def moments(self, directory: str) -> Sequence["CheckpointInfo"]:
-        from qatviz.app.exporting import moments
+        from qatviz.session.checkpoints import readable_checkpoints
 
-        return moments(directory)
+        return readable_checkpoints(directory)
 
     def settings_at(self, directory: str, checkpoint: str) -> Tuple["SettingsBook", int]:
-        from qatviz.app.exporting import settings_at
+        from qatviz.session.checkpoints import settings_at
 
         return settings_at(directory, checkpoint)
 

@@ -5,7 +5,7 @@ import functools
 from typing import Any, List, NoReturn
 
 from qatviz import __version__
-from qatviz.cli import export, listing, report, show, tensorboard, train, train_options, window
+from qatviz.cli import export, listing, reports, show, train, train_options, window
 from qatviz.errors import QatvizError, did_you_mean
 
 _EXIT_CODES = """\
@@ -74,8 +74,7 @@ def parse(argv: List[str]) -> argparse.Namespace:
     _add_show(commands)
     _add_listings(commands)
     window.add_commands(functools.partial(_command, commands))
-    tensorboard.add_command(functools.partial(_command, commands))
-    report.add_command(functools.partial(_command, commands))
+    reports.add_commands(functools.partial(_command, commands))
     export.add_commands(functools.partial(_command, commands))
     if argv and argv[0] not in commands.choices and argv[0] not in parser._option_string_actions:
         raise UsageError(
@@ -83,8 +82,8 @@ def parse(argv: List[str]) -> argparse.Namespace:
             f"{', '.join(commands.choices)}.{did_you_mean(argv[0], commands.choices)}"
         )
     arguments, unknown = parser.parse_known_args(argv)
-    if getattr(arguments, "passes_on", False):
-        arguments.arguments = argv[1:]
+    if getattr(arguments, "takes_train_options", False):
+        arguments.train_options = parse(["train", *argv[1:]])
     elif unknown:
         word = unknown[0].partition("=")[0]
         options = commands.choices[arguments.command_name]._option_string_actions

@@ -6,7 +6,7 @@ import os
 import re
 import sys
 from dataclasses import replace
-from typing import Any, Callable, List, Tuple
+from typing import Any, Callable, Tuple
 
 from qatviz.cli.messages import OK, complain, say
 from qatviz.errors import QatvizError, SettingError
@@ -16,7 +16,6 @@ from qatviz.session.request import (
     NewRunRequest,
     OpenRequest,
     RunRequest,
-    TrainingRequest,
     stem_of,
 )
 
@@ -44,8 +43,12 @@ def window_of_defaults() -> int:
 
 def window(options: argparse.Namespace) -> int:
     """Open the window on a new run, which takes the options of ``qatviz train``."""
+    from qatviz.cli.train_options import request_of  # which a window of defaults does not need
+
     _need_display()
-    return _open(_recorded(_train_request(options.arguments)))
+    request = request_of(options.train_options)
+    request.check()  # mistakes are told before a window opens
+    return _open(_recorded(request))
 
 
 def open_record(options: argparse.Namespace) -> int:
@@ -109,16 +112,6 @@ def without_display() -> int:
     return code
 
 
-def _train_request(arguments: List[str]) -> TrainingRequest:
-    """Return what the options of ``qatviz train`` ask for; mistakes are told before a window opens."""
-    from qatviz.cli.parser import parse  # which knows this module
-    from qatviz.cli.train_options import request_of
-
-    request = request_of(parse(["train", *list(arguments)]))
-    request.check()
-    return request
-
-
 def parse_size(text: str) -> Tuple[int, int]:
     """``1280x800`` as two numbers."""
     match = re.fullmatch(r"(\d+)x(\d+)", text)
@@ -131,7 +124,7 @@ def parse_size(text: str) -> Tuple[int, int]:
 def add_commands(add: Callable[..., Any]) -> None:
     """The subparsers; ``add(name, function, help)`` makes one."""
     parser = add("window", window, "open the window on a new run; takes the options of qatviz train")
-    parser.set_defaults(passes_on=True)
+    parser.set_defaults(takes_train_options=True)
     parser = add("open", open_record, "show a recorded run in the window")
     parser.add_argument("directory", metavar="DIR")
     parser = add("screenshot", screenshot, "draw the window of a run to a PNG file, without a display")

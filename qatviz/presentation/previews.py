@@ -1,4 +1,4 @@
-"""A look at a data set before anything is trained on it: some examples as pictures, how many of each class."""
+"""Previews of data sets: some examples as pictures, and the number of examples of each class."""
 
 from typing import NamedTuple, Optional, Sequence, Tuple
 
@@ -7,7 +7,7 @@ import numpy as np
 from qatviz.number_format import shape_text
 
 REGRESSION = "regression"
-#: Examples that are shown.
+#: Number of examples that are shown.
 N_SAMPLES = 32
 #: Longer sides are reduced to this many pixels; a strip of features to twice as many columns.
 LARGEST_SIDE = 64
@@ -16,8 +16,8 @@ _BINS, _RANGE_ROWS = 24, 4096
 GREY, RGB, ROWS = "grey", "rgb", "rows"
 
 
-class DataLook(NamedTuple):
-    """What a data set holds.
+class DataInfo(NamedTuple):
+    """The facts and examples of a data set that are shown before a run begins.
 
     Attributes
     ----------
@@ -25,23 +25,23 @@ class DataLook(NamedTuple):
     input_shape : tuple of int
         Of one example.
     outputs : int
-        Classes, or numbers to be predicted.
+        Number of classes, or of numbers to be predicted.
     train_examples, test_examples : int
     values : str
-        What the stored numbers are and how a network sees them, in words.
+        The stored numbers and how a network is fed with them, in words.
     kind : str
         "grey" and "rgb": pictures; "rows": rows of features.
     samples : np.ndarray
-        uint8: pictures ``[n, height, width]`` or ``[n, height, width, 3]``; rows ``[n, columns]``, where 0 is the least
-        and 255 the largest value of that feature.
+        uint8: pictures ``[n, height, width]`` or ``[n, height, width, 3]``; rows ``[n, columns]``, where 0 is the
+        smallest and 255 the largest value of that feature.
     captions : tuple of str
-        Of each sample: its class or target.
+        Class or target of each sample.
     groups : tuple of str
-        What is counted: names of classes, or intervals of the (first) target.
+        Names of the classes, or intervals of the (first) target.
     train_counts, test_counts : np.ndarray
-        int64, one for each group.
+        int64: number of examples in each group.
     notes : tuple of str
-        What looks unintended, or is not shown as it is.
+        Properties that may be unintended, and what is not shown as it is.
     """
 
     name: str
@@ -64,7 +64,7 @@ class DataLook(NamedTuple):
         return self.task == REGRESSION
 
     def describe(self) -> str:
-        """``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
+        """Return a line such as ``28×28×1, 10 classes, 4,000 + 1,000 examples``."""
         what = "target" if self.is_regression else "class"
         plural = "" if self.outputs == 1 else "s" if self.is_regression else "es"
         return (
@@ -74,22 +74,22 @@ class DataLook(NamedTuple):
 
 
 def example_text(shape: Sequence[int]) -> str:
-    """What one example is: ``28×28×1``, ``13 features``."""
+    """Return the shape of one example in words: ``28×28×1``, ``13 features``."""
     if len(shape) == 1:
         return f"{shape[0]:,} feature{'' if shape[0] == 1 else 's'}"
     return shape_text(shape)
 
 
-def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataLook:
-    """A look at ``dataset``, with nothing of it kept but the samples.
+def data_info(dataset, value_range: Optional[Tuple[float, float]] = None, notes: Sequence[str] = ()) -> DataInfo:
+    """Return the preview of ``dataset``; of its arrays only the samples are kept.
 
     Parameters
     ----------
     dataset : qatviz.data.Dataset
     value_range : (float, float), optional
-        Least and largest value of the training examples, where they are known already.
+        Smallest and largest value of the training examples, where they are known already.
     notes : sequence of str
-        What is known of it besides.
+        Notes to begin with.
     """
     x, y = dataset.x_train, dataset.y_train
     task, outputs = dataset.task, int(dataset.num_outputs)
@@ -104,7 +104,7 @@ def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: S
         groups = tuple(dataset.class_names)
         counts = [np.bincount(labels, minlength=outputs).astype(np.int64) for labels in (y, dataset.y_test)]
     kind, samples, shown = _pictures(x[chosen], low, high) if x.ndim == 4 else _strips(x, chosen)
-    return DataLook(
+    return DataInfo(
         dataset.name,
         task,
         tuple(map(int, x.shape[1:])),
@@ -123,7 +123,7 @@ def look_at(dataset, value_range: Optional[Tuple[float, float]] = None, notes: S
 
 
 def of_every_class(labels: np.ndarray, n: int) -> np.ndarray:
-    """Indices of up to ``n`` examples, the classes in turn: the first of each, then the second of each, ..."""
+    """Return indices of up to ``n`` examples, the classes in turn: the first of each, then the second of each, ..."""
     order = np.argsort(labels, kind="stable")
     ordered = labels[order]
     starts = np.flatnonzero(np.r_[True, ordered[1:] != ordered[:-1]])
@@ -152,7 +152,7 @@ def _pictures(images: np.ndarray, low: float, high: float) -> Tuple[str, np.ndar
 
 
 def _reduced(images: np.ndarray) -> np.ndarray:
-    """Means over blocks of pixels, so that no side is longer than :data:`LARGEST_SIDE`."""
+    """Average blocks of pixels, so that no side is longer than :data:`LARGEST_SIDE`."""
     n, height, width, channels = images.shape
     rows, columns = -(-height // LARGEST_SIDE), -(-width // LARGEST_SIDE)
     factor = max(rows, columns)
@@ -179,7 +179,7 @@ def _strips(rows: np.ndarray, chosen: np.ndarray) -> Tuple[str, np.ndarray, Tupl
 
 
 def _target_counts(train: np.ndarray, test: np.ndarray):
-    """Intervals of the first target, and how many examples of each part lie in them."""
+    """Return intervals of the first target, and the number of examples of each part in them."""
     firsts = [np.asarray(part, np.float64).reshape(len(part), -1)[:, 0] for part in (train, test)]
     low, high = min(part.min() for part in firsts), max(part.max() for part in firsts)
     edges = np.linspace(low, high if high > low else low + 1.0, _BINS + 1)

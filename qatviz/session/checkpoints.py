@@ -1,9 +1,17 @@
-"""The checkpoint that a recorded run continues from, and the changes of settings to repeat after it."""
+"""Checkpoints of recorded runs: where a run continues from, the changes to repeat after it, what can be exported."""
 
-from typing import Optional, Tuple
+import filecmp
+import itertools
+import os
+import re
+import shutil
+from pathlib import Path
+from typing import List, Optional, Tuple
 
+from qatviz.atomic_files import atomic_file
 from qatviz.errors import RecordError
-from qatviz.network.plan import QuantizationPlan
+from qatviz.network.graph import Network
+from qatviz.network.plan import QuantizationPlan, quantization_plan
 from qatviz.protocol import events
 from qatviz.protocol.branches import BranchPoint
 from qatviz.protocol.commands import ChangeSettings
@@ -13,8 +21,15 @@ from qatviz.protocol.schedule import Schedule, to_rows
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.session.prepared import Notice, Notify, ignore
 from qatviz.telemetry.outcome import Outcome
+from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY, SUFFIX, CheckpointInfo
 from qatviz.telemetry.record.reader import RecordReader
 from qatviz.telemetry.record.run_record import RunRecord
+from qatviz.training.checkpointer import AUTOMATIC, BEFORE_CHANGE
+
+#: Names of checkpoints that are kept for an export begin with this.
+KEPT = "kept-"
+#: Of these checkpoints a run keeps only the newest.
+_PASSING = re.compile(rf"({AUTOMATIC}|{BEFORE_CHANGE})-\d+(-\d+)?")
 
 
 def starting_point(
@@ -111,3 +126,71 @@ def _newest(reader: RecordReader, plan: QuantizationPlan, notify: Notify) -> Opt
 def _load(reader: RecordReader, name: str, plan: QuantizationPlan) -> RunState:
     arrays, meta = reader.load_checkpoint(name)
     return RunState.from_checkpoint(name, arrays, meta, plan)
+
+
+def readable_checkpoints(directory: str) -> List[CheckpointInfo]:
+    """Return the checkpoints of a recorded run that can be read, by step; of one that was kept twice, the first.
+
+    Raises
+    ------
+    RecordError
+        If there is no run.
+    """
+    infos = [info for info in RunRecord.read(directory).list_checkpoints() if not info.error]
+    names = {info.name for info in infos}
+    return [info for info in infos if not (info.name.startswith(KEPT) and info.name[len(KEPT) :] in names)]
+
+
+def settings_at(directory: str, checkpoint: str) -> Tuple[SettingsBook, int]:
+    """Return the settings of a checkpoint, and its step.
+
+    Raises
+    ------
+    RecordError
+        If there is no such checkpoint, or it can't be read.
+    """
+    reader = RunRecord.read(directory)
+    arrays, meta = reader.load_checkpoint(checkpoint)
+    try:
+        plan = quantization_plan(Network.from_dict(reader.description["network"]))
+    except (KeyError, TypeError) as error:
+        raise RecordError(f"{reader.path}: the description of the run is incomplete: {error!r}") from error
+    state = RunState.from_checkpoint(checkpoint, arrays, meta, plan)
+    return state.book, state.step
+
+
+def keep_checkpoint(directory: str, checkpoint: str) -> str:
+    """Return the name of a checkpoint with the same content that stays, and also tells where an export came from.
+
+    Of the checkpoints that are saved automatically, a run deletes the oldest.
+
+    Raises
+    ------
+    RecordError
+        If there is no such checkpoint, or it can't be kept.
+    """
+    if not _PASSING.fullmatch(checkpoint):
+        return checkpoint
+    folder = Path(directory) / SUBDIRECTORY
+    old = folder / (checkpoint + SUFFIX)
+    try:
+        for number in itertools.count(1):
+            name = KEPT + checkpoint + (f".{number}" if number > 1 else "")
+            new = folder / (name + SUFFIX)
+            if not new.exists():
+                _link(old, new)
+            if filecmp.cmp(str(old), str(new)):  # else it is of a timeline that was left
+                return name
+    except OSError as error:
+        raise RecordError(f"{old}: this checkpoint can't be kept: {error.strerror or error}") from error
+    raise AssertionError("the numbers do not end")
+
+
+def _link(old: Path, new: Path) -> None:
+    try:
+        os.link(str(old), str(new))  # takes no room
+    except FileNotFoundError:
+        raise
+    except OSError:  # a file system without links
+        with open(str(old), "rb") as content, atomic_file(new) as file:
+            shutil.copyfileobj(content, file)

@@ -1,12 +1,25 @@
 """The report of a run as one HTML file: from its record, or from what a window has in memory."""
 
 from pathlib import Path
-from typing import Any, Callable
+from typing import Any, Callable, Optional
 
 from qatviz.report.shown import shown_run
 from qatviz.report.writing import WrittenReport, check_free, save, write_report
 from qatviz.telemetry.record.refill import metric_in
 from qatviz.telemetry.record.run_record import RunRecord
+
+
+def write_recorded(directory: str, out: Optional[str] = None) -> WrittenReport:
+    """Write the report of a recorded run to ``out``, by default to a file in its own directory.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If it can't be written.
+    """
+    return write_report(RunRecord.read(directory), out)
 
 
 def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenReport]:
@@ -26,7 +39,7 @@ def report_job(model: Any, directory: str, path: str) -> Callable[[], WrittenRep
         Raises QatvizError.
     """
     if directory:
-        return lambda: write_report(RunRecord.read(directory), path)
+        return lambda: write_recorded(directory, path)
     spec = getattr(model.run, "spec", None)
     about = spec.description() if spec is not None else {}
     known = (

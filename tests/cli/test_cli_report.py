@@ -69,7 +69,7 @@ def test_it_says_what_show_says(run, page):
         row = next(row for row in found if row and row[0] == tensor["name"] and len(row) > 15)
         sqnr = "exact" if tensor["sqnr_db"] is None else f"{tensor['sqnr_db']:.1f}"
         assert row[2:5] == [str(tensor["num_bits"]), sqnr, f"{tensor['rmse_over_scale']:.3f}"]
-        assert f"{tensor['used_codes']:,} / " in row[7] and row[11] == f"{tensor['zero_point']:,}"
+        assert f"{tensor['used_codes']:,}/" in row[7] and row[11] == f"{tensor['zero_point']:,}"
     assert any("conv1.weights.num_bits 8 → 4" in cell for row in found for cell in row)
     assert ["12", "num_bits 8 → 4 of 4 tensors"] in [[row[0], row[-1]] for row in found if row]
 

@@ -8,20 +8,20 @@ from PyQt5 import QtCore, QtTest
 
 from qatviz.errors import DataError, NetworkError
 from qatviz.gui.model.launcher import Launcher
-from qatviz.presentation.previews import GREY, RGB, ROWS, DataLook
+from qatviz.presentation.previews import GREY, RGB, ROWS, DataInfo
 
 NAMES = [("mnist-5k", "digits"), ("cifar10", "photographs")]
 
 
-def look_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classification", notes=(), name="digits"):
-    """A look at data that nobody has."""
+def info_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classification", notes=(), name="digits"):
+    """Information on data that does not exist."""
     kind, n = (ROWS if len(shape) == 1 else GREY if shape[2] == 1 else RGB), 32
     pixels = shape if kind != GREY else shape[:2]
     names = tuple(map(str, range(classes))) if task == "classification" else ("0 to 1", "1 to 2", "2 to 3")
     samples = (np.arange(n * int(np.prod(pixels))) % 256).astype(np.uint8).reshape((n, *tuple(pixels)))
     counts = [np.full(len(names), part // len(names), np.int64) for part in (train, test)]
     captions = tuple(names[index % len(names)] for index in range(n))
-    return DataLook(
+    return DataInfo(
         name,
         task,
         tuple(shape),
@@ -39,7 +39,7 @@ def look_of(shape=(28, 28, 1), classes=10, train=4000, test=1000, task="classifi
     )
 
 
-DIGITS, PHOTOGRAPHS = look_of(), look_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))
+DIGITS, PHOTOGRAPHS = info_of(), info_of((32, 32, 3), 10, 50000, 10000, notes=("dark",))
 
 
 class Looks(Launcher):

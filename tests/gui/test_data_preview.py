@@ -2,13 +2,13 @@
 
 import numpy as np
 import pytest
-from new_run_stage import DIGITS, look_of
+from new_run_stage import DIGITS, info_of
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.data import from_arrays
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview, heat_table, picture
 from qatviz.gui.widgets.theme import DARK, LIGHT, Theme
-from qatviz.presentation.previews import GREY, RGB, ROWS, look_at
+from qatviz.presentation.previews import GREY, RGB, ROWS, data_info
 
 
 @pytest.fixture
@@ -44,10 +44,10 @@ def test_strips_go_from_one_colour_to_another(app, name):
 
 
 def test_nothing_is_shown_until_the_data_is_known_and_it_is_said_why(preview):
-    preview.show_look(None, "Reading the data…")
+    preview.show_info(None, "Reading the data…")
     assert preview.empty.text() == "Reading the data…" and preview.empty.isVisible()
     assert not preview.plot.isVisible() and preview.grid.shown == ()
-    preview.show_look(DIGITS, "")
+    preview.show_info(DIGITS, "")
     assert not preview.empty.isVisible() and preview.plot.isVisible()
     assert preview.grid.shown[:10] == tuple("0123456789")
     assert preview.about.text() == (
@@ -57,20 +57,20 @@ def test_nothing_is_shown_until_the_data_is_known_and_it_is_said_why(preview):
 
 @pytest.mark.parametrize("size", [(320, 180), (700, 300), (1200, 500), (240, 130)])
 @pytest.mark.parametrize(
-    "look",
+    "info",
     [
         DIGITS,
-        look_of((20, 60, 3)),
-        look_of((64, 8, 1)),
-        look_of((13,), 3, 30, 9),
-        look_of((5,), 1, 30, 9, task="regression"),
+        info_of((20, 60, 3)),
+        info_of((64, 8, 1)),
+        info_of((13,), 3, 30, 9),
+        info_of((5,), 1, 30, 9, task="regression"),
     ],
     ids=["digits", "wide", "tall", "rows", "targets"],
 )
-def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, look, size):
+def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, info, size):
     grid = show(DataPreview(context.theme), *size).grid
     grid.resize(*size)
-    grid.show_look(look)
+    grid.show_info(info)
     places = grid._places()
     assert places and len(grid.shown) == len(places)
     room = grid.rect().adjusted(-4, 0, 4, 1)
@@ -78,10 +78,10 @@ def test_examples_and_captions_lie_within_the_widget_and_apart(context, show, lo
         assert room.contains(spot) and room.contains(below) and not spot.isEmpty()
         for other, _ in places[:index]:
             assert not spot.intersects(other)
-    if look.kind != ROWS:  # as wide to high as the example, but for whole pixels
+    if info.kind != ROWS:  # as wide to high as the example, but for whole pixels
         spot = places[0][0]
-        assert abs(spot.width() / spot.height() - look.samples.shape[2] / look.samples.shape[1]) < 0.25 * max(
-            1, look.samples.shape[2] / look.samples.shape[1]
+        assert abs(spot.width() / spot.height() - info.samples.shape[2] / info.samples.shape[1]) < 0.25 * max(
+            1, info.samples.shape[2] / info.samples.shape[1]
         )
 
 
@@ -91,7 +91,7 @@ def test_what_is_painted_is_the_example(context, show):
     x[::2, ::2, ::2] = 255
     data = from_arrays("boards", "a test", (x, np.arange(8) % 2), (x, np.arange(8) % 2))
     preview = show(DataPreview(context.theme), 700, 300)
-    preview.show_look(look_at(data), "")
+    preview.show_info(data_info(data), "")
     image = preview.grid.grab().toImage()
     ratio = image.width() / preview.grid.width()
     for (spot, _), caption in zip(preview.grid._places(), preview.grid.shown):
@@ -107,31 +107,31 @@ def test_what_is_painted_is_the_example(context, show):
 @pytest.mark.parametrize("classes, lies", [(10, False), (3, True), (14, True), (40, False)])
 def test_bars_have_the_lengths_of_the_counts(preview, classes, lies):
     names = tuple(f"class {index}" for index in range(classes)) if lies else tuple(map(str, range(classes)))
-    look = look_of(classes=classes)._replace(
+    info = info_of(classes=classes)._replace(
         groups=names, train_counts=np.arange(classes) * 7, test_counts=np.arange(classes)
     )
-    preview.show_look(look, "")
+    preview.show_info(info, "")
     low, high = (0, 1) if lies else (2, 3)
-    for bars, counts in ((preview.train, look.train_counts), (preview.test, look.test_counts)):
+    for bars, counts in ((preview.train, info.train_counts), (preview.test, info.test_counts)):
         assert (bars.boxes[:, low] == 0).all() and bars.boxes[:, high].tolist() == counts.tolist()
     (_x0, x1), (_y0, y1) = preview.plot.getPlotItem().viewRange()
-    assert (x1 if lies else y1) > look.train_counts.max()
+    assert (x1 if lies else y1) > info.train_counts.max()
     axis = preview.plot.getPlotItem().getAxis("left" if lies else "bottom")
     shown = [text for _, text in axis._tickLevels[0]]
     assert shown == list(names) if classes <= 14 else len(shown) <= 6
     table = preview.plot.table()
-    assert table["group"].tolist() == list(names) and table["training"].tolist() == look.train_counts.tolist()
+    assert table["group"].tolist() == list(names) and table["training"].tolist() == info.train_counts.tolist()
 
 
 def test_targets_have_a_histogram_with_their_values_below(preview):
-    preview.show_look(look_of((5,), 1, 30, 9, task="regression"), "")
+    preview.show_info(info_of((5,), 1, 30, 9, task="regression"), "")
     axis = preview.plot.getPlotItem().getAxis("bottom")
     assert [text for _, text in axis._tickLevels[0]] == ["0", "1", "2"] and "by target" in preview.key.text()
 
 
 def test_the_class_of_an_example_is_told_in_full_where_its_name_is_cut(preview, app, monkeypatch):
     names = tuple(f"a class with a long name {index}" for index in range(10))
-    preview.show_look(DIGITS._replace(captions=tuple(names[index % 10] for index in range(32))), "")
+    preview.show_info(DIGITS._replace(captions=tuple(names[index % 10] for index in range(32))), "")
     told = []
     monkeypatch.setattr(QtWidgets.QToolTip, "showText", lambda place, text, widget: told.append(text))
     spot = preview.grid._places()[3][0]
@@ -141,9 +141,9 @@ def test_the_class_of_an_example_is_told_in_full_where_its_name_is_cut(preview, 
 
 
 def test_one_data_set_after_the_other(preview):
-    named = look_of(classes=3)._replace(groups=("long name", "other name", "third"))
-    for look in (DIGITS, look_of((13,), 3, 30, 9), named, DIGITS):
-        preview.show_look(look, "")
+    named = info_of(classes=3)._replace(groups=("long name", "other name", "third"))
+    for info in (DIGITS, info_of((13,), 3, 30, 9), named, DIGITS):
+        preview.show_info(info, "")
         preview.grab()
-        assert preview.grid.shown == look.captions[: len(preview.grid.shown)]
+        assert preview.grid.shown == info.captions[: len(preview.grid.shown)]
     assert not preview.plot.getPlotItem().getViewBox().yInverted()

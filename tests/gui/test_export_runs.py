@@ -291,4 +291,4 @@ def test_a_success_whose_faults_are_many_is_no_good_news(window):
     dialog.close()
     dialog.exporter._process.closeWriteChannel()
     wait_for(dialog.exporter.ended)
-    assert window.banner.level == "bad" and "does not compute" in window.banner.text.text()
+    assert window.banner.level == "bad" and "not as expected" in window.banner.text.text()

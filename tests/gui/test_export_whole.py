@@ -11,12 +11,12 @@ import pytest
 from export_stage import wait_for
 from PyQt5 import QtCore
 
-from qatviz.app import exporting
 from qatviz.app.launching import AppLauncher
 from qatviz.cli.parser import parse
 from qatviz.errors import RecordError
 from qatviz.gui.dialogs.export.dialog import ExportDialog
 from qatviz.gui.model.exporting import Exporter, ExportWanted
+from qatviz.session.checkpoints import keep_checkpoint
 from qatviz.session.recorded import open_recorded
 from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
 
@@ -104,7 +104,7 @@ def test_what_the_window_calls_is_what_the_command_line_takes(form):
     switched = {option.name: option.choices[-1] if option.choices else True for option in form.options}
     for options, examples in ((form.with_defaults(), None), (switched, 20)):
         wanted = ExportWanted("/runs/a", "step-00000003", form.name, options, "/runs/a/x" + form.suffix, examples)
-        command = exporting.command_of(wanted)
+        command = AppLauncher().export_command(wanted)
         assert command.program == sys.executable and command.arguments[:3] == ["-m", "qatviz", "export"]
         parsed = parse(command.arguments[2:])
         assert (parsed.directory, parsed.format, parsed.out, parsed.checkpoint, parsed.verify, parsed.progress) == (
@@ -125,15 +125,15 @@ def test_a_checkpoint_that_may_go_is_kept_by_a_name_of_its_own(tmp_path):
     folder.mkdir()
     old = folder / "before-00000500-3.npz"
     old.write_bytes(b"one")
-    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
-    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
+    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
+    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3"
     old.unlink()
     assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
     old.write_bytes(b"of another timeline")
-    assert exporting.keep(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3.2"
+    assert keep_checkpoint(str(tmp_path), "before-00000500-3") == "kept-before-00000500-3.2"
     assert (folder / "kept-before-00000500-3.npz").read_bytes() == b"one"
     for name in ("step-00000500", "final-00000500", "mine", "kept-before-00000500-3"):
-        assert exporting.keep(str(tmp_path), name) == name
+        assert keep_checkpoint(str(tmp_path), name) == name
     assert len(list(folder.iterdir())) == 3
 
 
@@ -147,13 +147,13 @@ def test_where_links_can_not_be_made_the_checkpoint_is_copied(tmp_path, monkeypa
 
     monkeypatch.setattr(os, "link", refuse)
     for _ in range(2):
-        assert exporting.keep(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
+        assert keep_checkpoint(str(tmp_path), "auto-00000500") == "kept-auto-00000500"
     assert len(list(folder.iterdir())) == 2
 
 
 def test_a_checkpoint_that_is_gone_is_told(tmp_path):
     with pytest.raises(RecordError, match="auto-00000500"):
-        exporting.keep(str(tmp_path), "auto-00000500")
+        keep_checkpoint(str(tmp_path), "auto-00000500")
 
 
 def test_the_settings_of_a_checkpoint_are_read(directory):
@@ -165,7 +165,7 @@ def test_the_settings_of_a_checkpoint_are_read(directory):
         for info in (before, final)
     ] == [(8, 2), (4, 4)]
     names = [info.name for info in infos]
-    exporting.keep(directory, before.name)
+    keep_checkpoint(directory, before.name)
     assert [info.name for info in launcher.moments(directory)] == names  # not twice
     with pytest.raises(RecordError, match="nowhere"):
         launcher.settings_at(directory, "nowhere")

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from new_run_stage import PHOTOGRAPHS, Looks, look_of, wait_until
+from new_run_stage import PHOTOGRAPHS, Looks, info_of, wait_until
 from PyQt5 import QtCore, QtTest
 
 from qatviz.errors import DataError, SettingError
@@ -113,12 +113,12 @@ def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(d
 
 
 def test_a_network_that_the_data_does_not_fit_is_said(context, home, show):
-    dialog = show(NewRunDialog(context, Looks({"mnist-5k": look_of((5,), 3, 12, 6)})), 1100, 700)
+    dialog = show(NewRunDialog(context, Looks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
     dialog.form.network.set_text("lenet")
     wait_until(lambda: dialog.data is not None)
     assert "network" in dialog.problems() and not dialog.start.isEnabled()
     dialog.form.network.set_text("mlp")
-    assert dialog.problems() == {} and "5 features an example and 3 outputs" in dialog.network_preview.total.text()
+    assert dialog.problems() == {} and "examples of 5 features and 3 outputs" in dialog.network_preview.total.text()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 

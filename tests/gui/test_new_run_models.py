@@ -3,14 +3,14 @@
 import os
 
 import pytest
-from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, look_of, wait_until
+from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, info_of, wait_until
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 from qatviz.errors import NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
-from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit
 from qatviz.gui.model.new_run import problems_of
 from qatviz.network import Conv2D, Dense, Flatten, Network, Softmax, zoo
+from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, misfit
 from qatviz.session.request import NewRunRequest, is_model_path, names_model, stem_of
 
 LENET = zoo.build("lenet", (28, 28, 1), 10)
@@ -19,28 +19,28 @@ CODE = "layer 'risky' (Lambda): it holds Python code"
 
 def coded(question):
     """A model that tells its layers only when its code may be run."""
-    return ModelLook(LENET, True) if question.allow_code else ModelLook(None, code=CODE)
+    return ModelInfo(LENET, True) if question.allow_code else ModelInfo(None, code=CODE)
 
 
 def open_sized(question):
     if question.data_shape is None:
         raise NetworkError("input_shape is (None, None, 1)")
-    return ModelLook(LENET, True, (), "", question.data_shape)
+    return ModelInfo(LENET, True, (), "", question.data_shape)
 
 
 def arched(question):
     if question.weights == "/m/other.h5":
         raise NetworkError("it has 5 layers; the model has 4", "model_weights")
-    return ModelLook(LENET, question.weights is not None)
+    return ModelInfo(LENET, question.weights is not None)
 
 
 MODELS = {
-    "good.h5": ModelLook(LENET, True, ("renamed: 'a b' to 'a_b'",)),
+    "good.h5": ModelInfo(LENET, True, ("renamed: 'a b' to 'a_b'",)),
     "coded.h5": coded,
     "open.h5": open_sized,
     "arch.json": arched,
     "make.py:model": coded,
-    "large.h5": ModelLook(zoo.build("mobilenet", (96, 96, 3), 7), True),
+    "large.h5": ModelInfo(zoo.build("mobilenet", (96, 96, 3), 7), True),
 }
 
 
@@ -89,7 +89,7 @@ def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog
     settled(dialog)
     assert rows(dialog) == [layer.name for layer in LENET.layers]
     assert "note: renamed: 'a b' to 'a_b'" in dialog.network_preview.notes.text()
-    assert note(dialog, "network") == "fits the data" and dialog.start.isEnabled()
+    assert note(dialog, "network") == "Fits the data" and dialog.start.isEnabled()
     told = []
     dialog.wanted.connect(told.append)
     dialog.accept()
@@ -126,7 +126,7 @@ def test_an_architecture_takes_weights_from_another_file(dialog, looks):
 def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog):
     dialog.open_model("/m/large.h5")
     settled(dialog)
-    assert "takes 96×96×3 an example, but digits has 28×28×1" in dialog.problems()["network"]
+    assert "takes 96×96×3 per example, but digits has 28×28×1" in dialog.problems()["network"]
     assert not dialog.start.isEnabled() and len(rows(dialog)) == len(MODELS["large.h5"].network.layers)
     dialog.open_model("/m/good.h5")
     settled(dialog)
@@ -147,7 +147,7 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(con
     dialog = show(NewRunDialog(context, looks), 1180, 740)
     dialog.open_model("/m/open.h5")
     wait_until(lambda: dialog.model is not None and dialog.data is not None)
-    assert "leaves the size of its examples open" in dialog.network_preview.notes.text()
+    assert "leaves its input shape open" in dialog.network_preview.notes.text()
     assert dialog.problems() == {} and looks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
     dialog.form.data.set_text("cifar10")
     dialog._data_delay.timeout.emit()
@@ -260,7 +260,7 @@ def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, lo
 
 
 def test_the_task_is_asked_of_the_data(dialog, looks):
-    looks.data["mnist-5k"] = look_of(classes=3, task="regression")
+    looks.data["mnist-5k"] = info_of(classes=3, task="regression")
     dialog.form.task.setCurrentText("regression")
     dialog._data_delay.timeout.emit()
     wait_until(lambda: dialog.data is not None and dialog.data.is_regression)
@@ -274,16 +274,16 @@ def test_the_task_is_asked_of_the_data(dialog, looks):
 def test_what_fits_and_what_does_not():
     assert misfit(LENET, DIGITS) == ""
     assert "takes 28×28×1" in misfit(LENET, PHOTOGRAPHS)
-    assert "puts out 10 numbers, but digits has 7 classes" in misfit(LENET, look_of(classes=7))
-    assert "3 numbers to predict" in misfit(LENET, look_of(classes=3, task="regression"))
-    assert misfit(zoo.build("mlp", (5,), 2), look_of((5,), 2, task="regression")) == ""
+    assert "outputs 10 numbers, but digits has 7 classes" in misfit(LENET, info_of(classes=7))
+    assert "3 numbers to predict" in misfit(LENET, info_of(classes=3, task="regression"))
+    assert misfit(zoo.build("mlp", (5,), 2), info_of((5,), 2, task="regression")) == ""
     ends_in_softmax = Network("n", (5,), (Dense("d", "input", units=2), Softmax("p", "d")))
-    assert "softmax" in misfit(ends_in_softmax, look_of((5,), 2, task="regression"))
-    assert misfit(ends_in_softmax, look_of((5,), 2)) == ""
+    assert "softmax" in misfit(ends_in_softmax, info_of((5,), 2, task="regression"))
+    assert misfit(ends_in_softmax, info_of((5,), 2)) == ""
     picture = Network("n", (5, 5, 1), (Conv2D("c", "input", filters=2, kernel_size=3),))
-    assert "a single row" in misfit(picture, look_of((5, 5, 1), 2))
+    assert "a single row" in misfit(picture, info_of((5, 5, 1), 2))
     flat = Network("n", (5, 5, 1), (*picture.layers, Flatten("f", "c")))
-    assert "puts out" in misfit(flat, look_of((5, 5, 1), 2))
+    assert "outputs" in misfit(flat, info_of((5, 5, 1), 2))
 
 
 @pytest.mark.parametrize(

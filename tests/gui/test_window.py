@@ -150,7 +150,7 @@ def test_space_pauses_and_goes_on_and_the_button_says_which(staged_window):
     QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
     assert run.sent == [c.Pause()] or c.Pause() in run.sent
     advance()
-    assert window.named["pause"].text() == "Go on"
+    assert window.named["pause"].text() == "Continue"
     QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
     assert run.sent[-1] == c.Resume()
     advance()
@@ -200,7 +200,7 @@ def test_a_bad_step_is_told_with_what_helps(staged_window):
     window, run, advance = staged_window
     run.put(events.NonFinite(3, "the loss of step 4 is not finite", 0))
     advance(0)
-    assert "set back to step 0" in window.banner.text.text() and window.banner.isVisible()
+    assert "rewound to step 0" in window.banner.text.text() and window.banner.isVisible()
 
 
 def test_a_finished_run_can_be_trained_on(staged_window):

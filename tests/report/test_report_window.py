@@ -113,7 +113,7 @@ def test_the_menu_asks_where_and_offers_to_open_it(window, tmp_path, monkeypatch
     assert window.launcher.asked == [(window.model, str(tmp_path), str(tmp_path / "mine.html"))]
     window.launcher.report_written.emit(str(tmp_path / "mine.html"))
     assert str(tmp_path / "mine.html") in window.banner.text.text()
-    button = next(b for b in window.banner.findChildren(QtWidgets.QPushButton) if b.text() == "Open it")
+    button = next(b for b in window.banner.findChildren(QtWidgets.QPushButton) if b.text() == "Open")
     button.click()
     assert opened == [str(tmp_path / "mine.html")]
 

@@ -1,4 +1,4 @@
-"""A check that takes a while, on a worker thread; only the answer to the newest question is heard."""
+"""Checks on a worker thread; only the answer to the newest question is delivered."""
 
 from typing import Any, Callable, Optional
 
@@ -8,7 +8,7 @@ from qatviz.errors import QatvizError
 
 
 class CheckWorker(QtCore.QObject):
-    """Asks ``check(question)`` on a thread of the pool.
+    """Calls ``check(question)`` on a thread of the pool.
 
     Parameters
     ----------
@@ -31,7 +31,7 @@ class CheckWorker(QtCore.QObject):
         return self._newest is not None
 
     def ask(self, question: Any) -> None:
-        """Forget earlier questions, and begin with this."""
+        """Drop earlier questions, and begin with this one."""
         self.forget()
         task = _Task(self._check, question)
         task.told.done.connect(self._on_done)
@@ -39,7 +39,7 @@ class CheckWorker(QtCore.QObject):
         QtCore.QThreadPool.globalInstance().start(task)
 
     def forget(self) -> None:
-        """Hear no answer any more."""
+        """Drop the question; no answer is delivered."""
         if self._newest is not None:
             self._newest.is_wanted = False
             self._newest = None

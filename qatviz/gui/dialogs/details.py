@@ -1,4 +1,4 @@
-"""A message whose details can be unfolded and copied: for what failed."""
+"""A message about a failure, whose details can be shown and copied."""
 
 from typing import Optional
 
@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 
 class DetailsDialog(QtWidgets.QDialog):
-    """Says ``message``; the ``details``, such as a traceback, are folded away.
+    """Shows ``message``; the ``details``, such as a traceback, are shown on request.
 
     It does not block: open it with :meth:`open` or :meth:`show`.
     """
@@ -24,9 +24,9 @@ class DetailsDialog(QtWidgets.QDialog):
         self.details.setAccessibleName("Details")
         self.details.setMinimumSize(560, 220)
         self.unfold = QtWidgets.QPushButton("Details", checkable=True)
-        self.unfold.setToolTip("Show where in the program it happened")
+        self.unfold.setToolTip("Show where in the program it failed")
         self.copy = QtWidgets.QPushButton("Copy")
-        self.copy.setToolTip("Copy message and details, for a report")
+        self.copy.setToolTip("Copy message and details")
         self._layout(title)
         self.unfold.toggled.connect(self._on_unfolded)
         self.copy.clicked.connect(self._on_copy)

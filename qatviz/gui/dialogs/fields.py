@@ -1,4 +1,4 @@
-"""Fields of a form: what is wrong with one is said under it."""
+"""Fields of a form; an error is shown under the field that it is about."""
 
 import os
 import time
@@ -14,14 +14,14 @@ from qatviz.session.folders import RUNS_VARIABLE
 
 
 class ComboBox(QtWidgets.QComboBox):
-    """A list to choose from; who turns the wheel over it scrolls the form and does not mean the list."""
+    """A list to choose from, which leaves the mouse wheel to the form around it."""
 
     def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
         event.ignore()
 
 
 class Field(QtWidgets.QWidget):
-    """A widget, and under it a line for what is wrong with it or what it means."""
+    """A widget, and under it a line for an error or a note."""
 
     def __init__(self, widget: QtWidgets.QWidget, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -37,7 +37,7 @@ class Field(QtWidgets.QWidget):
         self.say("")
 
     def say(self, text: str, is_problem: bool = False) -> None:
-        """Show ``text``; nothing where it is empty."""
+        """Show ``text`` as an error or as a note; hide the line where it is empty."""
         self.has_problem = is_problem
         palette = QtGui.QPalette(QtWidgets.QApplication.palette())
         palette.setColor(QtGui.QPalette.WindowText, self._theme.color("bad" if is_problem else "muted"))
@@ -54,7 +54,7 @@ class StepsField(QtWidgets.QWidget):
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.box = NumberBox(STEPS)
-        self.box.setAccessibleName("Steps")
+        self.box.setAccessibleName(STEPS.label)
         self.box.setToolTip(STEPS.help)
         self.endless = CheckBox("No limit")
         row = QtWidgets.QHBoxLayout(self)
@@ -79,19 +79,19 @@ class StepsField(QtWidgets.QWidget):
 
 
 class OutField(QtWidgets.QWidget):
-    """Where to record the run, if anywhere: a new directory under the place where the last one was."""
+    """The directory to record the run to, if any: by default a new one beside that of the last run."""
 
     changed = QtCore.pyqtSignal()
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
-        self._settings, self._is_ours = settings, True
-        self.record = CheckBox("In a directory of its own")
-        self.record.setToolTip("Keep everything of the run, so that it can be looked at, resumed and forked")
+        self._settings, self._is_suggested = settings, True
+        self.record = CheckBox("Record to folder")
+        self.record.setToolTip("Record the run, so that it can be opened, resumed and forked")
         self.path = QtWidgets.QLineEdit()
-        self.path.setAccessibleName("Directory to record to")
-        self.choose = QtWidgets.QPushButton("Place…")
-        self.choose.setToolTip("Where the new directory is to be")
+        self.path.setAccessibleName("Folder to record to")
+        self.choose = QtWidgets.QPushButton("Browse…")
+        self.choose.setToolTip("Choose the folder that the new folder is created in")
         self.choose.setAutoDefault(False)
         grid = QtWidgets.QGridLayout(self)
         grid.setContentsMargins(0, 0, 0, 0)
@@ -110,21 +110,21 @@ class OutField(QtWidgets.QWidget):
         return self.path.text().strip() if self.record.isChecked() else None
 
     def suggest(self, network: str) -> None:
-        """A new directory for the network; not where the user has typed one."""
-        if self._is_ours:
-            self.path.setText(_new_directory(self._place(), network))
+        """Suggest a new directory for the network, unless the user has typed one."""
+        if self._is_suggested:
+            self.path.setText(_new_directory(self._parent(), network))
 
     def remember(self) -> None:
         self._settings.setValue("new_run/record", self.record.isChecked())
         if self.record.isChecked():
             self._settings.setValue("new_run/place", os.path.dirname(os.path.abspath(os.path.expanduser(self.out()))))
 
-    def _place(self) -> str:
+    def _parent(self) -> str:
         first = os.environ.get(RUNS_VARIABLE) or os.path.join(os.path.expanduser("~"), "qatviz-runs")
         return self._settings.value("new_run/place", first)
 
     def _on_typed(self) -> None:
-        self._is_ours = False
+        self._is_suggested = False
 
     def _on_toggled(self, record: bool) -> None:
         self.path.setEnabled(record)
@@ -132,15 +132,15 @@ class OutField(QtWidgets.QWidget):
         self.changed.emit()
 
     def _on_choose(self) -> None:
-        place = QtWidgets.QFileDialog.getExistingDirectory(self, "Record under", self._place())
-        if place:
-            self.path.setText(os.path.join(place, os.path.basename(self.path.text()) or "run"))
-            self._is_ours = False
+        parent = QtWidgets.QFileDialog.getExistingDirectory(self, "Record to a new folder in", self._parent())
+        if parent:
+            self.path.setText(os.path.join(parent, os.path.basename(self.path.text()) or "run"))
+            self._is_suggested = False
 
 
-def _new_directory(place: str, network: str) -> str:
+def _new_directory(parent: str, network: str) -> str:
     name = f"{network}-{time.strftime('%Y%m%d-%H%M%S')}"
-    path, number = os.path.join(place, name), 2
+    path, number = os.path.join(parent, name), 2
     while os.path.exists(path):
-        path, number = os.path.join(place, f"{name}-{number}"), number + 1
+        path, number = os.path.join(parent, f"{name}-{number}"), number + 1
     return path

@@ -1,4 +1,4 @@
-"""Fields for a name or a path: typed, chosen from what was used lately, browsed for, or dropped."""
+"""Fields for a name or a path: typed, chosen from recent ones, browsed for, or dropped."""
 
 import os
 from typing import List, Optional, Sequence, Tuple
@@ -11,27 +11,27 @@ _KEPT = 8
 
 
 def dropped_path(mime: QtCore.QMimeData) -> str:
-    """The path of the first file that is dragged; empty where it is none."""
+    """Return the path of the first file that is dragged; empty if there is none."""
     paths = [url.toLocalFile() for url in mime.urls()] if mime.hasUrls() else []
     return paths[0] if paths else ""
 
 
 class PathField(QtWidgets.QWidget):
-    """A name that is known, or a path.
+    """A field for a known name or a path.
 
     Parameters
     ----------
     title : str
-        What it is for assistive technology, and of the dialogs that browse.
+        Title for assistive technology and of the dialogs that browse.
     key : str
-        Under which the place of the last file, and the paths that were used, are remembered.
+        Key of the settings in which recent paths, and the folder to browse from, are remembered.
     names : sequence of (str, str)
-        What can be chosen by name, and what it is.
+        Names to choose from, with descriptions.
     """
 
-    #: The text is another.
+    #: The text has changed.
     changed = QtCore.pyqtSignal()
-    #: A path was chosen as a whole: browsed for, dropped or taken from the list, not typed.
+    #: A path was browsed for, dropped or chosen from the list, not typed.
     chosen = QtCore.pyqtSignal(str)
 
     def __init__(
@@ -51,7 +51,7 @@ class PathField(QtWidgets.QWidget):
         self.box.setMinimumContentsLength(14)
         self.box.setAccessibleName(title)
         self.box.view().setTextElideMode(QtCore.Qt.ElideMiddle)
-        # What is dropped on the text would be put into it as a URL: the field takes it.
+        # A file dropped on the text would be inserted as a URL: the field handles it.
         self.box.setAcceptDrops(False)
         self.box.lineEdit().setAcceptDrops(False)
         self._row = QtWidgets.QHBoxLayout(self)
@@ -71,10 +71,10 @@ class PathField(QtWidgets.QWidget):
         self.setFocusProxy(self.box)
 
     def add_button(self, text: str, tool_tip: str) -> QtWidgets.QPushButton:
-        """A button after the text."""
+        """Add a button after the text."""
         button = QtWidgets.QPushButton(text)
         button.setToolTip(tool_tip)
-        button.setAutoDefault(False)  # Enter is to start the run
+        button.setAutoDefault(False)  # Enter starts the run
         self._row.addWidget(button)
         return button
 
@@ -85,24 +85,24 @@ class PathField(QtWidgets.QWidget):
         self.box.setEditText(text)
 
     def choose(self, path: str) -> None:
-        """Take ``path`` as if it had been browsed for."""
+        """Set the path, as if it had been browsed for."""
         if path:
             self._settings.setValue(self._key + "_place", os.path.dirname(path))
             self.set_text(path)
             self.chosen.emit(path)
 
     def recent(self) -> List[str]:
-        """Paths that runs were begun with, the newest first."""
+        """Return the paths of earlier runs, the newest first."""
         value = self._settings.value(self._key + "_recent", [])
         return [value] if isinstance(value, str) else list(value or [])
 
     def remember(self, path: str) -> None:
-        """A run was begun with this path."""
+        """Remember that a run was begun with this path."""
         paths = [path] + [known for known in self.recent() if known != path]
         self._settings.setValue(self._key + "_recent", paths[:_KEPT])
 
     def place(self) -> str:
-        """Where browsing begins."""
+        """Return the folder to browse from."""
         return self._settings.value(self._key + "_place", os.path.expanduser("~"))
 
     def browse_file(self, kinds: str) -> None:
@@ -125,7 +125,7 @@ class PathField(QtWidgets.QWidget):
 
 
 class DataField(PathField):
-    """A name of a data set, or the path of a file or folder."""
+    """A field for the name of a data set, or the path of a file or folder."""
 
     def __init__(
         self, names: Sequence[Tuple[str, str]], settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None
@@ -133,9 +133,9 @@ class DataField(PathField):
         super().__init__("Data", "data", names, settings, parent)
         self.box.setToolTip(
             "\n".join(
-                ["What the network learns from. By name:"]
+                ["The data that the network is trained on. By name:"]
                 + ["{}: {}".format(*n) for n in names]
-                + ["or the path of a file or folder, which can be dropped here"]
+                + ["or the path of a file or folder, which can also be dropped here"]
             )
         )
         self.file = self.add_button("File…", "A NumPy archive (.npz), an IDX file or CIFAR-10's archive")
@@ -148,9 +148,9 @@ class DataField(PathField):
 
 
 class ModelField(PathField):
-    """A network of the zoo, or the path of a Keras model's file."""
+    """A field for a network of the zoo, or the path of a Keras model's file."""
 
-    #: The user wants to decide on the code in the file.
+    #: The user asks to decide about the code in the file.
     code_asked = QtCore.pyqtSignal()
 
     def __init__(
@@ -159,35 +159,35 @@ class ModelField(PathField):
         super().__init__("Network", "model", names, settings, parent)
         self.box.setToolTip(
             "\n".join(
-                ["What is trained. By name:"]
+                ["The network that is trained. By name:"]
                 + ["{}: {}".format(*n) for n in names]
                 + [
-                    "or a model of your own: a file of tf.keras (.h5, or .json with the architecture),",
-                    "or path.py:function, where the function returns the model. A file can be dropped here",
+                    "or your own model: a tf.keras file (.h5, or .json with the architecture),",
+                    "or path.py:function, where the function returns the model. A file can also be dropped here",
                 ]
             )
         )
-        self.allow = self.add_button("Allow code…", "The file holds Python code: decide whether it may be run")
+        self.allow = self.add_button("Allow code…", "The file contains Python code: decide whether it may be run")
         self.allow.hide()
         self.allow.clicked.connect(self.code_asked)
         self.file = self.add_button(
             "File…",
-            "A model of your own: a tf.keras file (.h5), an architecture (.json) or a "
-            "Python script with a function that returns the model",
+            "Your own model: a tf.keras file (.h5), an architecture (.json) or a Python script with a function that "
+            "returns the model",
         )
         self.file.clicked.connect(lambda: self.browse_file("Keras models (*.h5 *.hdf5 *.json *.py);;All files (*)"))
 
 
 class WeightsField(PathField):
-    """The file with the weights of an architecture; may stay empty."""
+    """A field for the file with the weights of an architecture; it may stay empty."""
 
     def __init__(self, settings: QtCore.QSettings, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__("Weights", "weights", (), settings, parent)
         self.box.setToolTip(
-            "What model.save_weights wrote for this architecture (.h5). Empty: training begins from "
-            "scratch.\nA file can be dropped here"
+            "The file that model.save_weights wrote for this architecture (.h5). Empty: training begins with random "
+            "weights.\nA file can also be dropped here"
         )
-        self.box.lineEdit().setPlaceholderText("none: from scratch")
+        self.box.lineEdit().setPlaceholderText("None: random weights")
         self.box.setCurrentIndex(-1)
         self.file = self.add_button("File…", "A file of weights (.h5)")
         self.file.clicked.connect(lambda: self.browse_file("Keras weights (*.h5 *.hdf5);;All files (*)"))

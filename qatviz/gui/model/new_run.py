@@ -1,4 +1,4 @@
-"""The New run dialog's view of a request for a new run: its fields, and the checks that look at directories."""
+"""Fields of the New run dialog, and the errors of its request by field."""
 
 import os
 from dataclasses import replace
@@ -44,7 +44,7 @@ def field_of(name: str, default: str = "network") -> str:
 
 
 def problems_of(request: NewRunRequest) -> Dict[str, str]:
-    """Return what is wrong with a request, by the dialog's field."""
+    """Return the errors of a request, by the dialog's field."""
     found = {}
     for name, error in request.problems().items():
         field = field_of(name)
@@ -57,7 +57,7 @@ def problems_of(request: NewRunRequest) -> Dict[str, str]:
 
 
 def directory_problem(path: str) -> str:
-    """Return why a run can't be recorded to ``path``; empty where it can, as far as can be told without trying."""
+    """Return why a run can't be recorded to ``path``; empty where it can, as far as can be known without trying."""
     if not path.strip():
         return _EXPECTED
     path = os.path.abspath(os.path.expanduser(path))

@@ -1,10 +1,10 @@
-"""Whether something can be written to a place that the user names, told before it is tried."""
+"""Check paths that the user names before anything is written to them."""
 
 import os
 
 
 def place_problem(path: str, expected: str = "expected a directory") -> str:
-    """Why nothing can be made at ``path`` (absolute), or above it; empty where there is no reason.
+    """Return why nothing can be created at the absolute ``path``; empty where it can.
 
     ``expected`` ends the message where a file is in the way.
     """
@@ -12,4 +12,4 @@ def place_problem(path: str, expected: str = "expected a directory") -> str:
         path = os.path.dirname(path)
     if not os.path.isdir(path):
         return f"{path}: is a file; {expected}"
-    return "" if os.access(path, os.W_OK) else f"{path}: you may not write there"
+    return "" if os.access(path, os.W_OK) else f"{path}: no permission to write there"

@@ -1,4 +1,4 @@
-"""Everything that menus, buttons and keys can do, each declared once."""
+"""The actions of menus, buttons and keys, each declared once."""
 
 from typing import Callable, Dict, NamedTuple, Tuple
 
@@ -8,8 +8,18 @@ SEPARATOR = ""
 
 
 class Declaration(NamedTuple):
-    """``short`` is the text of the button, where there is one. ``keys`` work in the whole window. ``bare_keys`` (space,
-    arrows, letters) only where the focused widget has no use for them; the window looks after those.
+    """Declaration of an action.
+
+    Attributes
+    ----------
+    text, help : str
+        Text in the menu; tooltip.
+    keys : tuple of str
+        Shortcuts in the whole window.
+    bare_keys : tuple of str
+        Keys (space, arrows, letters) that trigger it where the focused widget does not use them.
+    short : str
+        Text of the button, if it differs from that in the menu.
     """
 
     text: str
@@ -24,13 +34,13 @@ DECLARATIONS = {
         "New run…", "Choose a network, data and settings, and start a run.", ("Ctrl+N",), (), "New run"
     ),
     "open_run": Declaration(
-        "Open run…", "Show what is recorded in a run directory; it can then be gone on with.", ("Ctrl+O",), (), "Open"
+        "Open run…", "Show a recorded run, which can then be resumed or forked.", ("Ctrl+O",), (), "Open"
     ),
-    "open_data": Declaration("Open data set…", "Start a new run on a data set of your own."),
+    "open_data": Declaration("Open data set…", "Start a new run on your own data set."),
     "export": Declaration(
         "Export model…",
-        "Write the network as a file that runs elsewhere, with the proof that it "
-        "computes what is seen here. Training goes on.",
+        "Write the network as a file that runs elsewhere, with the proof that it computes the same. Training "
+        "continues.",
         ("Ctrl+Shift+E",),
         (),
         "Export",
@@ -43,52 +53,60 @@ DECLARATIONS = {
     "tensorboard": Declaration(
         "Write TensorBoard files…", "Scalars and histograms of the run as TensorBoard event files."
     ),
-    "quit": Declaration("Quit", "Stop the run, keep everything, and close the window.", ("Ctrl+Q",)),
+    "quit": Declaration("Quit", "Stop the run and close all windows; everything that is recorded stays.", ("Ctrl+Q",)),
     "undo": Declaration(
-        "Undo setting", "Restore the settings that the last change replaced; training goes on.", ("Ctrl+Z",), (), "Undo"
+        "Undo setting change",
+        "Restore the settings that the last change replaced; training continues.",
+        ("Ctrl+Z",),
+        (),
+        "Undo",
     ),
     "redo": Declaration(
-        "Redo setting", "Make the change that was undone again.", ("Ctrl+Shift+Z", "Ctrl+Y"), (), "Redo"
+        "Redo setting change", "Apply the change that was undone again.", ("Ctrl+Shift+Z", "Ctrl+Y"), (), "Redo"
     ),
     "go_back": Declaration(
-        "Go back to before the last change",
-        "Set the whole run, weights and all, back to before the last change of settings.",
+        "Rewind to before the last change",
+        "Restore the whole run, weights included, as it was before the last change of settings.",
         ("Ctrl+Alt+Z",),
         (),
-        "Go back",
+        "Rewind",
     ),
-    "go_forward": Declaration(
-        "Take going back back", "Set the run to where it was before it was set back.", ("Ctrl+Alt+Y",)
-    ),
+    "go_forward": Declaration("Redo rewind", "Restore the run as it was before it was rewound.", ("Ctrl+Alt+Y",)),
     "apply": Declaration(
-        "Apply pending settings", "Send what was collected in hold mode to the run.", ("Ctrl+Return",)
+        "Apply pending settings", "Apply the changes that were collected with Hold.", ("Ctrl+Return",)
     ),
-    "discard": Declaration("Discard pending settings", "Forget what was collected in hold mode.", ("Ctrl+Backspace",)),
-    "pause": Declaration("Pause", "Wait after the step in flight, or go on.", (), ("Space",)),
-    "step": Declaration("One step", "Take one training step, then pause.", (), ("Right",), "Step"),
-    "step_10": Declaration("Ten steps", "Take ten training steps, then pause.", (), ("Shift+Right",)),
-    "stop": Declaration("Stop", "End the run; everything is kept.", ("Ctrl+.",)),
+    "discard": Declaration(
+        "Discard pending settings", "Discard the changes that were collected with Hold.", ("Ctrl+Backspace",)
+    ),
+    "pause": Declaration("Pause", "Pause after the present training step, or continue.", (), ("Space",)),
+    "step": Declaration("One step", "Train one step, then pause.", (), ("Right",), "Step"),
+    "step_10": Declaration("Ten steps", "Train ten steps, then pause.", (), ("Shift+Right",)),
+    "stop": Declaration("Stop", "End the run; its final state is saved, and it can be resumed.", ("Ctrl+.",)),
     "resume": Declaration(
-        "Go on with this run", "Train on from the last checkpoint of the run that is shown.", ("Ctrl+R",)
+        "Resume this run", "Continue training from the last checkpoint of the run that is shown.", ("Ctrl+R",)
     ),
     "fork": Declaration(
-        "Fork…", "Start a second run from a checkpoint of this one, in a window of its own.", ("Ctrl+Shift+N",)
+        "Fork…", "Start a second run from a checkpoint of this run, in a new window.", ("Ctrl+Shift+N",)
     ),
     "evaluate": Declaration(
-        "Evaluate now", "Measure how good the network is on held-out data, four ways.", ("Ctrl+E",), (), "Evaluate"
+        "Evaluate now",
+        "Evaluate on held-out data: float, weights only, activations only, and quantized.",
+        ("Ctrl+E",),
+        (),
+        "Evaluate",
     ),
-    "checkpoint": Declaration("Checkpoint now", "Keep the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
-    "more_bits": Declaration("More bits", "One bit more for the selected tensors.", (), ("+", "=")),
-    "fewer_bits": Declaration("Fewer bits", "One bit less for the selected tensors.", (), ("-",)),
+    "checkpoint": Declaration("Checkpoint now", "Save the present state of the run.", ("Ctrl+S",), (), "Checkpoint"),
+    "more_bits": Declaration("More bits", "Give the selected tensors one bit more.", (), ("+", "=")),
+    "fewer_bits": Declaration("Fewer bits", "Give the selected tensors one bit less.", (), ("-",)),
     "next_tensor": Declaration("Next tensor", "Select the next tensor.", (), ("Down", "N")),
-    "previous_tensor": Declaration("Previous tensor", "Select the tensor before.", (), ("Up", "P")),
-    "reset_layout": Declaration("Reset layout", "Put all panels back to where they were at first.", ("Ctrl+Shift+R",)),
-    "full_screen": Declaration("Full screen", "Use the whole screen, or stop to.", ("F11",)),
+    "previous_tensor": Declaration("Previous tensor", "Select the previous tensor.", (), ("Up", "P")),
+    "reset_layout": Declaration("Reset layout", "Restore the first arrangement of all panels.", ("Ctrl+Shift+R",)),
+    "full_screen": Declaration("Full screen", "Enter or leave full-screen mode.", ("F11",)),
     "larger": Declaration("Larger text", "Make all text larger.", ("Ctrl++", "Ctrl+=")),
     "smaller": Declaration("Smaller text", "Make all text smaller.", ("Ctrl+-",)),
-    "normal_size": Declaration("Normal text", "Make all text as large as the system's.", ("Ctrl+0",)),
+    "normal_size": Declaration("Normal text", "Use the system's text size.", ("Ctrl+0",)),
     "shortcuts": Declaration("Keyboard shortcuts", "List all keys.", ("F1",)),
-    "about": Declaration("About qatviz", "Version, and what the colours and terms mean."),
+    "about": Declaration("About qatviz", "Version, and the terms that the window uses."),
 }
 
 MENUS = {
@@ -155,7 +173,7 @@ TOOLBAR = (
 
 
 def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], None]]) -> Dict[str, QtWidgets.QAction]:
-    """The actions by name; ``handlers`` has a function for each."""
+    """Return the actions by name; ``handlers`` has a function for each."""
     made = {}
     for name, declared in DECLARATIONS.items():
         action = QtWidgets.QAction(declared.text, window)
@@ -176,5 +194,5 @@ def make_actions(window: QtWidgets.QWidget, handlers: Dict[str, Callable[[], Non
 
 
 def bare_key_map() -> Dict[str, str]:
-    """Action by key, of the keys that work where no widget has a use for them."""
+    """Return the name of the action for each key that works where no widget uses it."""
     return {QtGui.QKeySequence(key).toString(): name for name, d in DECLARATIONS.items() for key in d.bare_keys}

@@ -1,4 +1,4 @@
-"""Panels in docks: where they are at first, and how the user's own arrangement is kept."""
+"""The panels' docks: their first arrangement, and the user's own, which is remembered."""
 
 from typing import Dict, List
 
@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 from qatviz.gui.widgets.panel import Panel
 
-#: Changes when docks are added or renamed: an arrangement of older docks is then left aside.
+#: To be raised when docks are added or renamed: arrangements of older docks are then ignored.
 LAYOUT_VERSION = 2
 _KEY_STATE, _KEY_GEOMETRY = "window/state", "window/geometry"
 
@@ -35,12 +35,12 @@ class Docks:
             self.docks[panel.name] = dock
 
     def arrange(self) -> None:
-        """The first arrangement: settings left, distributions in the middle, the chosen tensor right, time below."""
+        """Arrange the docks: settings left, histograms in the middle, the selected tensor right, curves below."""
         window, docks = self._window, self.docks
         for dock in docks.values():
             dock.setFloating(False)
             window.removeDockWidget(dock)
-        # All in one area: when the window grows, all grow alike. Of two areas, one would take all there is to gain.
+        # All in one area: when the window grows, all docks grow. Of two areas, one would take all the new space.
         window.addDockWidget(QtCore.Qt.RightDockWidgetArea, docks["quantization"])
         window.splitDockWidget(docks["quantization"], docks["histograms"], QtCore.Qt.Horizontal)
         window.splitDockWidget(docks["histograms"], docks["tensor"], QtCore.Qt.Horizontal)
@@ -64,14 +64,14 @@ class Docks:
         )
 
     def restore(self, settings: QtCore.QSettings) -> bool:
-        """Arrange as remembered; False where nothing is, or it does not fit these docks."""
+        """Restore the remembered arrangement; return False where there is none for these docks."""
         geometry, state = settings.value(_KEY_GEOMETRY), settings.value(_KEY_STATE)
         if geometry is not None:
             self._window.restoreGeometry(geometry)
         return state is not None and self._window.restoreState(state, LAYOUT_VERSION)
 
     def remember(self, settings: QtCore.QSettings) -> None:
-        """Keep the present arrangement."""
+        """Remember the present arrangement."""
         settings.setValue(_KEY_GEOMETRY, self._window.saveGeometry())
         settings.setValue(_KEY_STATE, self._window.saveState(LAYOUT_VERSION))
 

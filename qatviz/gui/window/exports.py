@@ -1,4 +1,4 @@
-"""Exports of a window: the dialog where there is one, and what is told of an export that goes on while it is closed."""
+"""Exports of a window: their dialog, and the progress and result of an export whose dialog is closed."""
 
 from typing import TYPE_CHECKING, Optional
 
@@ -7,16 +7,16 @@ from PyQt5 import QtWidgets
 from qatviz.gui.model.exporting import Ended, Exporter
 from qatviz.gui.model.run_model import RUN
 from qatviz.gui.widgets.banner import BAD, GOOD
+from qatviz.gui.window.base import RunWindow
 
 if TYPE_CHECKING:
     from qatviz.gui.dialogs.export.dialog import ExportDialog
-    from qatviz.gui.window.main_window import MainWindow
 
 
 class Exports:
-    """Made with the window; the dialog is made when it is first asked for."""
+    """Opens the export dialog, which is created when it is first needed."""
 
-    def __init__(self, window: "MainWindow"):
+    def __init__(self, window: RunWindow):
         self._window = window
         self.exporter: Optional[Exporter] = None
         self.dialog: Optional[ExportDialog] = None
@@ -29,12 +29,12 @@ class Exports:
         self.dialog.open_for(self._directory())
 
     def cancel(self) -> None:
-        """The window is about to close: have what goes on end."""
+        """Cancel a running export, as the window is about to close."""
         if self.exporter is not None:
             self.exporter.cancel()
 
     def close(self) -> None:
-        """Nothing goes on any more."""
+        """End a running export and close the dialog."""
         if self.exporter is not None:
             self.exporter.close()
             self.dialog.close()
@@ -45,7 +45,7 @@ class Exports:
         window = self._window
         self.exporter = Exporter(window.model, window.launcher.export_command, window)
         self.dialog = ExportDialog(window.context, window.launcher, self.exporter, window)
-        self.status = QtWidgets.QToolButton(autoRaise=True, toolTip="An export goes on; click to see it")
+        self.status = QtWidgets.QToolButton(autoRaise=True, toolTip="An export is running; click to see its progress")
         window.statusBar().addWidget(self.status)
         self.status.hide()
         self.status.clicked.connect(self.open)
@@ -75,5 +75,5 @@ class Exports:
             self._window.banner.say(f"The export failed: {ended.message}", BAD, ended.details)
             return
         faults = ended.record.get("faults")
-        text = f"Exported to {ended.wanted.path}{'; it does not compute what it should' if faults else ''}"
+        text = f"Exported to {ended.wanted.path}{'; its results are not as expected' if faults else ''}"
         self._window.banner.say(text, BAD if faults else GOOD, "", "Show", self.open)

@@ -1,4 +1,4 @@
-"""The main window: puts the parts together. What it shows is the model's, what it does is the actions'."""
+"""The main window: puts together its panels, actions, docks and status bar, and reacts to the run."""
 
 import time
 from typing import Optional
@@ -10,7 +10,6 @@ from qatviz.gui.model.context import Context
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.frames import Frames
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.recent import Recent
 from qatviz.gui.model.run_model import GOING, RUN, SELECTION, SNAPSHOT, STATE, RunModel
 from qatviz.gui.panels.events.panel import EventsPanel
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
@@ -24,6 +23,7 @@ from qatviz.gui.widgets import icons
 from qatviz.gui.widgets.banner import BAD, GOOD, WARNING, Banner
 from qatviz.gui.widgets.theme import THEMES, Theme
 from qatviz.gui.window import actions as a
+from qatviz.gui.window.base import Recent, RunWindow
 from qatviz.gui.window.docks import Docks
 from qatviz.gui.window.exports import Exports
 from qatviz.gui.window.status import StatusBar
@@ -42,12 +42,12 @@ PANELS = (
     LayersPanel,
     EventsPanel,
 )
-#: Closing waits this long for the run to write what it has; the record is crash-safe should it take longer.
+#: Seconds that closing waits for the run to write its state; the record is crash-safe should it take longer.
 CLOSING_S = 2.5
 DEFAULT_SIZE = QtCore.QSize(1280, 800)
 
 
-class MainWindow(QtWidgets.QMainWindow):
+class MainWindow(RunWindow):
     """A window with one run.
 
     Parameters
@@ -55,11 +55,11 @@ class MainWindow(QtWidgets.QMainWindow):
     theme : Theme
         Shared by all windows.
     settings : QSettings
-        What is remembered.
+        Values that are remembered.
     launcher : Launcher
     """
 
-    #: Another run is to be shown in a window of its own (Prepared).
+    #: Emitted with a Prepared run that is to be shown in a new window.
     window_wanted = QtCore.pyqtSignal(object)
     closed = QtCore.pyqtSignal()
 
@@ -81,7 +81,7 @@ class MainWindow(QtWidgets.QMainWindow):
         for panel in self.panels.values():
             self.frames.add(panel)
         self.exports = Exports(self)
-        self.handlers = WindowActions(self)
+        self.handlers = WindowActions(self, self.exports)
         self.named = a.make_actions(self, self.handlers.by_name())
         self._bare_keys = a.bare_key_map()
         self._setup_ui()
@@ -108,7 +108,7 @@ class MainWindow(QtWidgets.QMainWindow):
         )
         if prepared.run.state == "new":
             prepared.run.start()
-            if prepared.book.run.evaluation_interval:  # what quantization does before anything is trained
+            if prepared.book.run.evaluation_interval:  # the effect of quantization before any training
                 prepared.run.send(Evaluate())
         if prepared.directory:
             self.recent.add(prepared.directory)
@@ -116,10 +116,6 @@ class MainWindow(QtWidgets.QMainWindow):
         if warnings:
             self.banner.say("\n".join(warnings), WARNING)
         self._on_state()
-
-    def show_failure(self, text: str, details: str = "") -> None:
-        """What could not be done; the window goes on."""
-        self.banner.say(text, BAD, details)
 
     # Parts
 
@@ -230,8 +226,8 @@ class MainWindow(QtWidgets.QMainWindow):
         enabled["tensorboard"].setEnabled(self.prepared is not None)
         enabled["export"].setEnabled(self.prepared is not None)
         paused = state == "paused"
-        enabled["pause"].setText("Go on" if paused else "Pause")
-        enabled["pause"].setIconText("Go on" if paused else "Pause")
+        enabled["pause"].setText("Continue" if paused else "Pause")
+        enabled["pause"].setIconText("Continue" if paused else "Pause")
         enabled["pause"].setIcon(self._icon("play" if paused else "pause"))
         title = self.model.title
         self.setWindowTitle(f"{title} – qatviz" if title else "qatviz")
@@ -264,26 +260,26 @@ class MainWindow(QtWidgets.QMainWindow):
             self._is_change_unseen = True  # the next snapshot is what the user waits for
         if isinstance(event, events.Failed):
             again = (
-                ("Go on from the last checkpoint", self.handlers.resume)
+                ("Resume from the last checkpoint", self.handlers.resume)
                 if self.prepared and self.prepared.directory
                 else ("", None)
             )
             self.banner.say(f"Training failed after step {event.step:,}: {event.message}", BAD, event.traceback, *again)
         elif isinstance(event, events.NonFinite):
             self.banner.say(
-                f"{event.what.rstrip('.').capitalize()}. The run was set back to step {event.restored_step:,} "
+                f"{event.what.rstrip('.').capitalize()}. The run was rewound to step {event.restored_step:,} "
                 "and is paused: a lower learning rate may help.",
                 BAD,
             )
         elif isinstance(event, events.RecordFailed):
-            self.banner.say(f"The run goes on, but is no longer recorded: {event.message}", BAD)
+            self.banner.say(f"Training continues, but is no longer recorded: {event.message}", BAD)
         elif isinstance(event, events.Finished):
             self.banner.say(
-                f"All {event.step:,} steps are done.",
+                f"All {event.step:,} training steps are done.",
                 GOOD,
                 "",
-                "Train on",
-                self.handlers.train_on if self.prepared and self.prepared.directory else None,
+                "Train longer",
+                self.handlers.train_longer if self.prepared and self.prepared.directory else None,
             )
 
     def _on_step_chosen(self, step: int) -> None:
@@ -301,7 +297,7 @@ class MainWindow(QtWidgets.QMainWindow):
         for path in self.recent.paths():
             self._recent_menu.addAction(path, lambda path=path: self.handlers.open_path(path))
         if not self.recent.paths():
-            self._recent_menu.addAction("nothing yet").setEnabled(False)
+            self._recent_menu.addAction("None yet").setEnabled(False)
 
     # Qt
 
@@ -314,7 +310,7 @@ class MainWindow(QtWidgets.QMainWindow):
         return handled
 
     def keyPressEvent(self, event: QtGui.QKeyEvent) -> None:
-        """Keys that no widget had a use for."""
+        """Trigger the action of a key that no widget has used."""
         key = QtGui.QKeySequence(int(event.modifiers() & ~QtCore.Qt.KeypadModifier) | event.key()).toString()
         name = self._bare_keys.get(key)
         if name is None:

@@ -1,4 +1,4 @@
-"""The status bar: what the run is doing, in numbers that stay where they are."""
+"""The status bar: state and speed of the run, in fields of fixed width."""
 
 import math
 from typing import Dict
@@ -11,14 +11,14 @@ from qatviz.gui.widgets.theme import Theme
 
 REFRESH_MS = 250
 _FIELDS = (
-    ("step", "Training steps done, and how many there will be.", "step 000,000 of 000,000"),
-    ("epoch", "How often every training example has been seen.", "epoch 0,000.0"),
-    ("speed", "Training steps a second, over the last two seconds of training.", "0,000 steps/s"),
-    ("frames", "How often a second something in the window is drawn anew.", "00.0 frames/s"),
+    ("step", "Training steps done, of the total.", "step 000,000 of 000,000"),
+    ("epoch", "Number of passes over the training examples.", "epoch 0,000.0"),
+    ("speed", "Training steps per second, over the last two seconds of training.", "0,000 steps/s"),
+    ("frames", "Frames per second: how often something in the window is repainted.", "00.0 frames/s"),
     (
         "dropped",
         "Step records and histograms that came faster than the window could read them. Curves and the record are "
-        "complete all the same.",
+        "complete nevertheless.",
         "dropped 0,000,000",
     ),
     ("applied", "The step at which the last change of settings took effect.", "applied at step 000,000"),
@@ -38,24 +38,24 @@ STATE_TEXTS = {
 
 
 class StatusBar(QtWidgets.QStatusBar):
-    """Fields of fixed width, four times a second."""
+    """Shows the present numbers four times a second."""
 
     def __init__(self, model: RunModel, frames: Frames, theme: Theme, parent: QtWidgets.QWidget = None):
         super().__init__(parent)
         self._model, self._frames, self._theme = model, frames, theme
         self.setSizeGripEnabled(False)
         self.state = QtWidgets.QLabel()
-        self.state.setToolTip("What the run is doing.")
+        self.state.setToolTip("State of the run.")
         self.addWidget(self.state)
         self.busy = QtWidgets.QLabel()
-        self.busy.setToolTip("What is being done in the background.")
+        self.busy.setToolTip("Work in the background.")
         self.addWidget(self.busy)
         self.fields: Dict[str, QtWidgets.QLabel] = {}
         for name, tip, widest in _FIELDS:
             label = QtWidgets.QLabel()
             label.setToolTip(tip)
             label.setAlignment(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
-            # Of a fixed size, so that a new number does not lay out the whole window anew.
+            # Fixed size: a new number must not lay out the whole window again.
             label.setFixedSize(self.fontMetrics().horizontalAdvance(widest), self.fontMetrics().height())
             self.fields[name] = label
             self.addPermanentWidget(label)
@@ -66,7 +66,7 @@ class StatusBar(QtWidgets.QStatusBar):
         self.refresh()
 
     def say_busy(self, what: str) -> None:
-        """Show what is being done in the background, until it is empty."""
+        """Show the work in the background; empty: none."""
         self.busy.setText(what)
 
     def refresh(self) -> None:

@@ -1,7 +1,7 @@
-"""What the actions of the window do."""
+"""The handlers of the window's actions."""
 
 import os
-from typing import TYPE_CHECKING, Callable, Dict, Optional
+from typing import Callable, Dict, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -11,28 +11,27 @@ from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.widgets.banner import GOOD
 from qatviz.gui.widgets.figures.figure import FigureError, save_csv, save_png
 from qatviz.gui.window import actions as a
+from qatviz.gui.window.base import RunWindow
+from qatviz.gui.window.exports import Exports
 from qatviz.protocol import commands as c
 from qatviz.session.request import ForkRequest, OpenRequest, ResumeRequest
 from qatviz.settings import QUANTIZER_SETTINGS
 
-if TYPE_CHECKING:
-    from qatviz.gui.window.main_window import MainWindow
-
-#: Steps that "Train on" adds to a run that is done.
+#: Steps that "Train longer" adds to a run that has finished.
 MORE_STEPS = 2000
 _SMALLEST_FONT, _LARGEST_FONT = 7, 24
 _FONT, _THEME, _DIRECTORY = "window/font_points", "window/theme", "window/directory"
 
 
 class WindowActions:
-    """One method for each of :data:`qatviz.gui.window.actions.DECLARATIONS`, by its name."""
+    """Has a method for each of :data:`qatviz.gui.window.actions.DECLARATIONS`, under its name."""
 
-    def __init__(self, window: "MainWindow"):
-        self._window = window
+    def __init__(self, window: RunWindow, exports: Exports):
+        self._window, self._exports = window, exports
         window.launcher.report_written.connect(self._on_report_written)
 
     def by_name(self) -> Dict[str, Callable[[], None]]:
-        """The handlers of all actions."""
+        """Return the handlers of all actions."""
         return {name: getattr(self, name) for name in a.DECLARATIONS}
 
     # Files
@@ -63,9 +62,7 @@ class WindowActions:
             self.open_path(path)
 
     def open_path(self, path: str) -> None:
-        """Open whatever it is: a run directory is shown, a model or data set is proposed for a new run; else it is said
-        what it is not.
-        """
+        """Show the run in a directory, or offer a new run with a model or data; a message says where neither works."""
         self._window.settings.setValue(_DIRECTORY, os.path.dirname(path))
         try:
             kind = self._window.launcher.kind_of(path)
@@ -81,7 +78,7 @@ class WindowActions:
             self.new_run(path)
 
     def export(self) -> None:
-        self._window.exports.open()
+        self._exports.open()
 
     def save_picture(self) -> None:
         self._save("Save picture of the window", "qatviz.png", "PNG (*.png)", lambda path: save_png(self._window, path))
@@ -104,13 +101,13 @@ class WindowActions:
             f"Saved the report {path}",
             GOOD,
             "",
-            "Open it",
+            "Open",
             lambda: QtGui.QDesktopServices.openUrl(QtCore.QUrl.fromLocalFile(path)),
         )
 
     def tensorboard(self) -> None:
         path = QtWidgets.QFileDialog.getExistingDirectory(
-            self._window, "Where to write TensorBoard files", self._directory()
+            self._window, "Folder for TensorBoard files", self._directory()
         )
         if path:
             self._window.launcher.write_tensorboard(self._window.model, path)
@@ -173,13 +170,13 @@ class WindowActions:
     def resume(self) -> None:
         self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory))
 
-    def train_on(self) -> None:
-        """Go on with a run whose steps are all done."""
+    def train_longer(self) -> None:
+        """Resume a run that has finished, with more steps."""
         steps = self._window.model.step + MORE_STEPS
         self._window.launcher.begin(ResumeRequest(directory=self._window.prepared.directory, steps=steps))
 
     def fork(self) -> None:
-        """Choose a checkpoint; a second run from there opens in a window of its own."""
+        """Ask for a checkpoint, and start a second run from there in a new window."""
         window = self._window
         directory = window.prepared.directory
         try:
@@ -188,10 +185,10 @@ class WindowActions:
             window.show_failure(str(error))
             return
         if not names:
-            window.show_failure("There is no checkpoint to fork from yet: make one with Ctrl+S.")
+            window.show_failure("There is no checkpoint to fork from yet: save one with Ctrl+S.")
             return
         name, accepted = QtWidgets.QInputDialog.getItem(
-            window, "Fork", "Start a second run from the checkpoint", names, len(names) - 1, False
+            window, "Fork", "Start a second run from checkpoint", names, len(names) - 1, False
         )
         if accepted:
             out = window.launcher.new_directory(window.model.network.name)
@@ -215,7 +212,7 @@ class WindowActions:
         self._set_font(0)
 
     def use_theme(self, name: str) -> None:
-        """``dark``, ``light`` or ``system``."""
+        """Use the theme "dark", "light" or "system"."""
         self._window.settings.setValue(_THEME, name)
         self._window.theme.use(name)
 
@@ -237,13 +234,13 @@ class WindowActions:
         )
 
     def show_details(self, title: str, text: str) -> None:
-        """A long text that can be copied."""
-        dialog = DetailsDialog("What happened", title, text, self._window)
+        """Show a long text that can be copied."""
+        dialog = DetailsDialog("Details", title, text, self._window)
         dialog.unfold.setChecked(True)
         dialog.open()
 
     def may_close(self) -> bool:
-        """Whether the window can be closed; asks where something would be lost."""
+        """Return whether the window can be closed; ask where something would be lost."""
         window = self._window
         run, prepared = window.model.run, window.prepared
         lost = (
@@ -257,7 +254,7 @@ class WindowActions:
         answer = QtWidgets.QMessageBox.question(
             window,
             "Close qatviz",
-            f"This run is not recorded: its {run.step:,} steps would be lost. Close all the same?",
+            f"This run is not recorded: its {run.step:,} steps would be lost. Close anyway?",
             QtWidgets.QMessageBox.Close | QtWidgets.QMessageBox.Cancel,
             QtWidgets.QMessageBox.Cancel,
         )

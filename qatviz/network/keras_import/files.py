@@ -55,10 +55,11 @@ def load_model_file(
     try:
         return _load(path, weights_path, allow_code, input_shape)
     except QatvizError as error:
-        raise type(error)(f"model file {path!r}: {error}", error.field) from error
+        raise error.of_file(f"model file {path!r}") from error
     # A damaged file makes the libraries that read it raise almost any exception.
     except Exception as error:
-        raise NetworkError(f"model file {path!r}: cannot be read ({type(error).__name__}: {error})") from error
+        reason = NetworkError(f"cannot be read ({type(error).__name__}: {error})")
+        raise reason.of_file(f"model file {path!r}") from error
 
 
 def _load(path: str, weights_path: Optional[str], allow_code: bool, input_shape: Optional[Shape]) -> ImportedModel:
@@ -109,7 +110,8 @@ def _naming_weights_file(path: Optional[str]) -> Iterator[None]:
     except NetworkError as error:
         if path is None:
             raise
-        raise type(error)(f"weights file {path!r}: {error}", WEIGHTS_FIELD) from error
+        error.field = WEIGHTS_FIELD
+        raise error.of_file(f"weights file {path!r}") from error
 
 
 def _first_bytes(path: str) -> bytes:
@@ -142,10 +144,10 @@ def _convert(
     spec = parse_model(record)
     code = [layer for layer in spec.layers if layer.kind in _CODE_LAYERS]
     if code and not allow_code:
-        raise CodeRefused(
-            f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code, which would run with your rights; "
-            "allowed: files that you trust, with allow_code"
+        found = (
+            f"layer {code[0].path[-1]!r} ({code[0].kind}): it contains Python code, which would run with your rights"
         )
+        raise CodeRefused(f"{found}; allowed: files that you trust, with allow_code", code=found)
     if code:
         return _load_with_keras(path, weights_path, input_shape)
     imported = convert(spec, None, input_shape)  # errors of the architecture are reported before errors of the weights

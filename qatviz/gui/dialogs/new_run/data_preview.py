@@ -1,4 +1,4 @@
-"""A few examples of a data set, and how many there are of each class."""
+"""Examples of a data set, and the number of examples of each class."""
 
 from typing import Optional, Tuple
 
@@ -8,23 +8,23 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.panels.tensor.bars import Bars
 from qatviz.gui.widgets.plot import EmptyText, Plot
 from qatviz.gui.widgets.theme import Theme
-from qatviz.presentation.previews import GREY, ROWS, DataLook
+from qatviz.presentation.previews import GREY, ROWS, DataInfo
 
-#: Classes are named at their bars where there are so few; names are cut to so many
-#: characters; bars lie where names have more than a few.
+#: Bars are labelled with at most this many class names, cut to this many characters; bars are horizontal where a name
+#: has more characters than the last.
 _NAMED, _NAME_LENGTH, _SHORT = 14, 12, 3
-#: Pictures in a row; fewer where there is no room for so many characters under each.
+#: Pictures in a row; fewer where there is no room for this many characters under each.
 _COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
 
 
 class SampleGrid(QtWidgets.QWidget):
-    """Pictures in rows of eight with what they are under them; rows of features as strips with it beside them."""
+    """Shows pictures in rows with captions under them; rows of features as strips with captions beside them."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
-        self._look: Optional[DataLook] = None
+        self._info: Optional[DataInfo] = None
         self._pixmaps: list = []
         self.setAccessibleName("Examples of the data")
         self.setMinimumSize(240, 130)
@@ -32,25 +32,25 @@ class SampleGrid(QtWidgets.QWidget):
 
     @property
     def shown(self) -> Tuple[str, ...]:
-        """The captions of the examples that there is room for."""
-        return tuple(self._look.captions[: len(self._places())]) if self._look is not None else ()
+        """The captions of the examples that fit."""
+        return tuple(self._info.captions[: len(self._places())]) if self._info is not None else ()
 
-    def show_look(self, look: Optional[DataLook]) -> None:
-        """Show the examples; nothing for None."""
-        self._look, self._pixmaps = look, []
-        if look is not None:
-            table = heat_table(self._theme) if look.kind == ROWS else None
-            self._pixmaps = [QtGui.QPixmap.fromImage(picture(sample, look.kind, table)) for sample in look.samples]
+    def show_info(self, info: Optional[DataInfo]) -> None:
+        """Show the examples; None: nothing."""
+        self._info, self._pixmaps = info, []
+        if info is not None:
+            table = heat_table(self._theme) if info.kind == ROWS else None
+            self._pixmaps = [QtGui.QPixmap.fromImage(picture(sample, info.kind, table)) for sample in info.samples]
         self.update()
 
     def _places(self) -> list:
-        """Where each example is drawn, and its caption: pairs of rectangles."""
-        look, line = self._look, self.fontMetrics().height()
-        if look is None:
+        """Return the rectangles of each example and its caption."""
+        info, line = self._info, self.fontMetrics().height()
+        if info is None:
             return []
-        if look.kind == ROWS:
+        if info.kind == ROWS:
             count = min(len(self._pixmaps), max(1, self.height() // (line + 1)))
-            widest = max(self.fontMetrics().horizontalAdvance(text) for text in look.captions) + _GAP
+            widest = max(self.fontMetrics().horizontalAdvance(text) for text in info.captions) + _GAP
             words = min(widest, self.width() // 3)
             return [
                 (
@@ -61,7 +61,7 @@ class SampleGrid(QtWidgets.QWidget):
             ]
         least = _CAPTION_LENGTH * self.fontMetrics().averageCharWidth() + _GAP
         columns = min(_COLUMNS, max(len(self._pixmaps), 1), max(1, self.width() // least))
-        height, width = look.samples.shape[1:3]
+        height, width = info.samples.shape[1:3]
         wide = max(8, self.width() // columns - _GAP)
         # As many rows as the pictures have, smaller where there is no room; fewer where they would be tiny.
         rows = -(-len(self._pixmaps) // columns)
@@ -82,8 +82,8 @@ class SampleGrid(QtWidgets.QWidget):
         painter = QtGui.QPainter(self)
         painter.setPen(self._theme.color("muted"))
         metrics = self.fontMetrics()
-        align = QtCore.Qt.AlignLeft if self._look is not None and self._look.kind == ROWS else QtCore.Qt.AlignHCenter
-        captions = self._look.captions if self._look is not None else ()
+        align = QtCore.Qt.AlignLeft if self._info is not None and self._info.kind == ROWS else QtCore.Qt.AlignHCenter
+        captions = self._info.captions if self._info is not None else ()
         for (spot, below), pixmap, caption in zip(self._places(), self._pixmaps, captions):
             # Pixels stay pixels when they are enlarged.
             painter.setRenderHint(QtGui.QPainter.SmoothPixmapTransform, spot.width() < pixmap.width())
@@ -93,8 +93,8 @@ class SampleGrid(QtWidgets.QWidget):
         painter.end()
 
     def event(self, event: QtCore.QEvent) -> bool:
-        if event.type() == QtCore.QEvent.ToolTip and self._look is not None:
-            for (spot, below), caption in zip(self._places(), self._look.captions):
+        if event.type() == QtCore.QEvent.ToolTip and self._info is not None:
+            for (spot, below), caption in zip(self._places(), self._info.captions):
                 if spot.united(below).contains(event.pos()):
                     QtWidgets.QToolTip.showText(event.globalPos(), caption, self)
                     return True
@@ -104,7 +104,7 @@ class SampleGrid(QtWidgets.QWidget):
 
 
 class DataPreview(QtWidgets.QWidget):
-    """Examples on the left, counts on the right, what is noteworthy below."""
+    """Shows examples on the left and counts on the right."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -132,60 +132,60 @@ class DataPreview(QtWidgets.QWidget):
         rows.setContentsMargins(0, _GAP, 0, 0)
         rows.addWidget(self.about)
         rows.addLayout(sides, 1)
-        self.show_look(None, "")
+        self.show_info(None, "")
 
-    def show_look(self, look: Optional[DataLook], why_not: str) -> None:
-        """Show what is known of the data; for None, ``why_not``."""
-        self.grid.show_look(look)
-        self.empty.say(why_not if look is None else "")
+    def show_info(self, info: Optional[DataInfo], why_not: str) -> None:
+        """Show the data; ``why_not`` where there is none."""
+        self.grid.show_info(info)
+        self.empty.say(why_not if info is None else "")
         for part in (self.plot, self.key):
-            part.setVisible(look is not None)
-        if look is None:
+            part.setVisible(info is not None)
+        if info is None:
             self.about.clear()
             return
-        colors = "; in colours from each feature's least to its largest value" if look.kind == ROWS else ""
-        self.about.setText(f"{look.name}: {look.describe()}\n{look.values}{colors}")
-        self._show_counts(look)
+        colors = "; coloured from the smallest to the largest value of each feature" if info.kind == ROWS else ""
+        self.about.setText(f"{info.name}: {info.describe()}\n{info.values}{colors}")
+        self._show_counts(info)
 
-    def _show_counts(self, look: DataLook) -> None:
+    def _show_counts(self, info: DataInfo) -> None:
         colors = [self._theme.color(name) for name in ("in_range", "flushed")]
-        what = "examples by target" if look.is_regression else "examples by class"
+        what = "examples by target" if info.is_regression else "examples by class"
         self.key.setText(
             '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(
                 what, *(color.name() for color in colors)
             )
         )
-        at = np.arange(len(look.groups), dtype=np.float64)
-        lies = _lies(look)
+        at = np.arange(len(info.groups), dtype=np.float64)
+        is_horizontal = _use_horizontal_bars(info)
         for bars, color, counts, low in (
-            (self.train, colors[0], look.train_counts, at - 0.4),
-            (self.test, colors[1], look.test_counts, at),
+            (self.train, colors[0], info.train_counts, at - 0.4),
+            (self.test, colors[1], info.test_counts, at),
         ):
             across, along = (low, low + 0.4), (0.0, counts)
-            bars.set_bars(*(along + across if lies else across + along))
+            bars.set_bars(*(along + across if is_horizontal else across + along))
             bars.set_brush(color)
-        classes, numbers = ("left", "bottom") if lies else ("bottom", "left")
+        classes, numbers = ("left", "bottom") if is_horizontal else ("bottom", "left")
         item = self.plot.getPlotItem()
         item.getAxis(numbers).setTicks(None)
-        item.getAxis(classes).setTicks([_ticks(look)])
-        item.invertY(lies)  # the first class is at the top
-        highest = max(look.train_counts.max(), look.test_counts.max(), 1)
+        item.getAxis(classes).setTicks([_ticks(info)])
+        item.invertY(is_horizontal)  # the first class is at the top
+        highest = max(info.train_counts.max(), info.test_counts.max(), 1)
         ranges = {classes: (-0.6, len(at) - 0.4), numbers: (0, 1.05 * highest)}
         self.plot.setXRange(*ranges["bottom"], padding=0)
         self.plot.setYRange(*ranges["left"], padding=0)
-        self.plot.set_table({"group": np.array(look.groups), "training": look.train_counts, "test": look.test_counts})
+        self.plot.set_table({"group": np.array(info.groups), "training": info.train_counts, "test": info.test_counts})
 
 
-def _lies(look: DataLook) -> bool:
-    """Whether bars lie, so that there is room for the names of classes: where they are few, and longer than digits."""
-    names = look.groups
-    return not look.is_regression and len(names) <= _NAMED and max(map(len, names)) > _SHORT
+def _use_horizontal_bars(info: DataInfo) -> bool:
+    """Return whether to draw horizontal bars, which leave room for the names of a few classes."""
+    names = info.groups
+    return not info.is_regression and len(names) <= _NAMED and max(map(len, names)) > _SHORT
 
 
-def _ticks(look: DataLook) -> list:
-    """Names where they have room; else some indices (of classes) or ends of intervals (of targets)."""
-    names = look.groups
-    if look.is_regression:
+def _ticks(info: DataInfo) -> list:
+    """Return ticks: names where they fit, else some indices (of classes) or ends of intervals (of targets)."""
+    names = info.groups
+    if info.is_regression:
         return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), max(1, len(names) // 4))]
     if len(names) <= _NAMED:
         return [
@@ -196,7 +196,7 @@ def _ticks(look: DataLook) -> list:
 
 
 def heat_table(theme: Theme) -> list:
-    """Colours for 0..255: from the ground of plots to the accent."""
+    """Return the colours for 0 to 255: from the background of plots to the accent."""
     low, high = theme.color("raised"), theme.color("accent")
     steps = np.linspace(0, 1, 256)
     parts = [np.round(a + (b - a) * steps).astype(int) for a, b in zip(low.getRgb()[:3], high.getRgb()[:3])]
@@ -204,7 +204,7 @@ def heat_table(theme: Theme) -> list:
 
 
 def picture(sample: np.ndarray, kind: str, heat: Optional[list] = None) -> QtGui.QImage:
-    """One example as an image: grey, RGB, or one row of colours."""
+    """Return one example as an image: grey, RGB, or one row of colours."""
     pixels = np.ascontiguousarray(sample if kind != ROWS else sample[np.newaxis])
     height, width = pixels.shape[:2]
     if kind == GREY:

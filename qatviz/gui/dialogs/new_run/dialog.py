@@ -1,4 +1,4 @@
-"""The dialog that asks what to train: model and data are shown and checked while it is filled in."""
+"""The New run dialog: model and data are previewed and checked while it is filled in."""
 
 from dataclasses import replace
 from typing import Dict, Optional
@@ -7,24 +7,23 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import QatvizError
 from qatviz.gui.dialogs.check_worker import CheckWorker
-from qatviz.gui.dialogs.new_run.consent import ConsentDialog
 from qatviz.gui.dialogs.new_run.data_preview import DataPreview
 from qatviz.gui.dialogs.new_run.form import NewRunForm
 from qatviz.gui.dialogs.new_run.network_preview import NetworkPreview
 from qatviz.gui.dialogs.path_field import dropped_path
 from qatviz.gui.model.context import Context
 from qatviz.gui.model.launcher import Launcher
-from qatviz.gui.model.looks import DataQuestion, ModelLook, ModelQuestion, misfit, shown_zoo_network, zoo_problem
 from qatviz.gui.model.new_run import field_of, problems_of
 from qatviz.gui.widgets.controls.column import Column
 from qatviz.network import zoo
 from qatviz.network.graph import Network
 from qatviz.number_format import shape_text
-from qatviz.presentation.previews import DataLook
+from qatviz.presentation.previews import DataInfo
 from qatviz.presets import PRESETS
+from qatviz.session.model_info import DataQuestion, ModelInfo, ModelQuestion, misfit, zoo_network_for, zoo_problem
 from qatviz.session.request import NewRunRequest, is_model_path
 
-#: Files are looked at when nothing else is typed for so long (ms).
+#: Files are inspected when nothing has been typed for this time (ms).
 CHECK_DELAY_MS = 400
 _READING_DATA, _READING_MODEL = "Reading the data…", "Reading the model…"
 
@@ -36,14 +35,14 @@ class NewRunDialog(QtWidgets.QDialog):
     ----------
     context : Context
     launcher : Launcher
-        Looks at models and data, on worker threads.
+        Inspects models and data on worker threads.
 
     Attributes
     ----------
-    data : DataLook or None
-        What is known of the data; None: nothing yet.
-    model : ModelLook or None
-        What is known of the user's own model; None: nothing yet, or the network is one of the zoo.
+    data : DataInfo or None
+        Facts on the data; None: not known yet.
+    model : ModelInfo or None
+        Facts on the user's own model; None: not known yet, or the network is one of the zoo.
     """
 
     #: The request that was accepted.
@@ -54,11 +53,11 @@ class NewRunDialog(QtWidgets.QDialog):
         self.setWindowTitle("New run")
         self.setAcceptDrops(True)
         self._theme, self._launcher = context.theme, launcher
-        self.data: Optional[DataLook] = None
-        self.model: Optional[ModelLook] = None
+        self.data: Optional[DataInfo] = None
+        self.model: Optional[ModelInfo] = None
         self.consent: Optional[ConsentDialog] = None
         self._allowed = ""  # the model whose code may be run
-        self._asks_consent = False  # a model was chosen as a whole, so a question is no surprise
+        self._asks_consent = False  # a model was chosen, not typed: a question is no surprise
         self._data_problem: Optional[QatvizError] = None
         self._model_problem: Optional[QatvizError] = None
         self._model_question: Optional[ModelQuestion] = None
@@ -117,30 +116,30 @@ class NewRunDialog(QtWidgets.QDialog):
         self.buttons.accepted.connect(self.accept)
         self.buttons.rejected.connect(self.reject)
 
-    # What is asked for
+    # The request
 
     @property
     def request(self) -> NewRunRequest:
-        """What the fields ask for, with the user's consent to run a model's code."""
+        """The request that the fields make, with the user's consent to run a model's code."""
         wanted = self.form.request
         if wanted.model is None:
             return wanted
         return replace(wanted, allow_code=self._allowed == wanted.model)
 
     def open_model(self, path: str) -> None:
-        """Begin with this file as the model."""
+        """Choose this file as the model."""
         self.form.network.choose(path)
 
     def open_data(self, path: str) -> None:
-        """Begin with this file or folder as the data."""
+        """Choose this file or folder as the data."""
         self.form.data.choose(path)
 
     def problems(self) -> Dict[str, str]:
-        """By field: what is wrong with it."""
+        """Return the errors that are shown, by field."""
         return self.form.problems()
 
     def _look(self) -> None:
-        """Show what is known, and say under each field what is wrong with it."""
+        """Show the previews and, under each field, its error."""
         wanted = self.form.request
         problems = dict(problems_of(wanted), **self.form.refused)
         notes = {"preset": PRESETS[wanted.preset].description, "data": self._data_note()}
@@ -152,7 +151,7 @@ class NewRunDialog(QtWidgets.QDialog):
             if unfit:
                 problems.setdefault("network", unfit)
             elif wanted.model is not None:
-                notes["network"] = "fits the data"
+                notes["network"] = "Fits the data"
         if self._data_problem is not None:
             problems.setdefault(field_of(self._data_problem.field, "data"), str(self._data_problem))
         self.form.say(problems, notes)
@@ -162,7 +161,7 @@ class NewRunDialog(QtWidgets.QDialog):
         self.start.setEnabled(not problems and not (wanted.model is not None and self.model is None))
 
     def _show_zoo(self, wanted: NewRunRequest, problems: Dict[str, str]) -> Optional[Network]:
-        """Show a network of the zoo, built for the data."""
+        """Show a network of the zoo, built for the data; return None where there is none to show."""
         if wanted.network not in zoo.NETWORKS:
             self.network_preview.show_network(None, "")
             return None
@@ -172,12 +171,12 @@ class NewRunDialog(QtWidgets.QDialog):
             problems.setdefault("network", problem)
             self.network_preview.show_network(None, about)
             return None
-        network = shown_zoo_network(wanted.network, self.data)
+        network = zoo_network_for(wanted.network, self.data)
         self.network_preview.show_network(network, about, (), self.data is not None)
         return network
 
     def _show_model(self, wanted: NewRunRequest, problems: Dict[str, str], notes: Dict[str, str]) -> Optional[Network]:
-        """Show the user's own model, or why there is nothing to be shown of it."""
+        """Show the user's own model; return None where there is none to show."""
         if self._model_problem is not None:
             problems.setdefault(field_of(self._model_problem.field), str(self._model_problem))
             self.network_preview.show_network(None, "")
@@ -187,16 +186,15 @@ class NewRunDialog(QtWidgets.QDialog):
             self.network_preview.show_network(None, notes["network"])
             return None
         if self.model.network is None:
-            problems.setdefault("network", f"{self.model.code.rstrip('.')}. It is not run unless you allow it.")
-            self.network_preview.show_network(None, "The layers are shown once the code may be run.")
+            problems.setdefault("network", f"{self.model.code.rstrip('.')}. It runs only if you allow it.")
+            self.network_preview.show_network(None, "The layers are shown once you allow the code.")
             return None
         self.form.set_has_weights(self.model.has_weights)
         shown = list(self.model.notes)
         if self.model.used_shape is not None:
             shown.insert(
                 0,
-                "the model leaves the size of its examples open: that of the data is taken, "
-                f"{shape_text(self.model.used_shape)}",
+                f"the model leaves its input shape open: that of the data is used, {shape_text(self.model.used_shape)}",
             )
         self.network_preview.show_network(self.model.network, f"Keras model {self.model.network.name!r}", shown)
         return self.model.network
@@ -212,19 +210,19 @@ class NewRunDialog(QtWidgets.QDialog):
         self.data, self._data_problem = None, None
         self._data_worker.forget()
         self._data_delay.start()
-        self.data_preview.show_look(None, _READING_DATA)
+        self.data_preview.show_info(None, _READING_DATA)
 
     def _ask_data(self) -> None:
         self._data_delay.stop()
         wanted = self.form.request
         if wanted.data:
-            self.data_preview.show_look(None, _READING_DATA)
+            self.data_preview.show_info(None, _READING_DATA)
             self._data_worker.ask(DataQuestion(wanted.data, wanted.task))
 
-    def _on_data(self, question: DataQuestion, data: DataLook) -> None:
+    def _on_data(self, question: DataQuestion, data: DataInfo) -> None:
         self.data = data
-        self.data_preview.show_look(data, "")
-        # A model that leaves the size of its examples open takes that of the data.
+        self.data_preview.show_info(data, "")
+        # A model that leaves its input shape open takes that of the data.
         if self._model_problem is not None or (
             self.model is not None and self.model.used_shape not in (None, data.input_shape)
         ):
@@ -233,7 +231,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_data_failed(self, question: DataQuestion, problem: QatvizError) -> None:
         self._data_problem = problem
-        self.data_preview.show_look(None, "There is nothing to show: the data cannot be used.")
+        self.data_preview.show_info(None, "No preview: the data can't be used.")
         self._look()
 
     # The model
@@ -254,7 +252,7 @@ class NewRunDialog(QtWidgets.QDialog):
     def _forget_model(self) -> None:
         self.model, self._model_problem = None, None
         if self._model_worker.is_busy:
-            self._launcher.end_checks()  # a model's own code may take for ever
+            self._launcher.end_checks()  # a model's own code may never end
         self._model_worker.forget()
         self._model_delay.stop()
 
@@ -266,7 +264,7 @@ class NewRunDialog(QtWidgets.QDialog):
             is_allowed = self._allowed == wanted.model
             self._model_worker.ask(ModelQuestion(wanted.model, wanted.model_weights, is_allowed, shape))
 
-    def _on_model(self, question: ModelQuestion, model: ModelLook) -> None:
+    def _on_model(self, question: ModelQuestion, model: ModelInfo) -> None:
         self.model = model
         self._look()
         if model.network is None and self._asks_consent:
@@ -274,7 +272,7 @@ class NewRunDialog(QtWidgets.QDialog):
 
     def _on_model_failed(self, question: ModelQuestion, problem: QatvizError) -> None:
         self._model_problem = problem
-        if question.data_shape is None and self.data is not None:  # which came meanwhile, and may help
+        if question.data_shape is None and self.data is not None:  # which has been read since, and may help
             self._ask_model()
         self._look()
 
@@ -320,8 +318,47 @@ class NewRunDialog(QtWidgets.QDialog):
         super().reject()
 
     def _forget(self) -> None:
-        """Nothing is asked and no answer heard any more."""
+        """Cancel the checks."""
         for worker, delay in ((self._data_worker, self._data_delay), (self._model_worker, self._model_delay)):
             worker.forget()
             delay.stop()
         self._launcher.end_checks()
+
+
+class ConsentDialog(QtWidgets.QMessageBox):
+    """Asks whether the Python code of a model may be run; the answer holds for this run only.
+
+    No is the default. Open it with :meth:`open`, which does not block.
+
+    Parameters
+    ----------
+    path : str
+        The file.
+    code : str
+        A sentence on the code that it contains.
+    """
+
+    #: The user has allowed it.
+    allowed = QtCore.pyqtSignal()
+
+    def __init__(self, path: str, code: str, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.setWindowTitle("Run code?")
+        self.setIcon(QtWidgets.QMessageBox.Warning)
+        self.setTextFormat(QtCore.Qt.PlainText)  # a file's name is not markup
+        self.setText("Run the Python code of this model?")
+        self.setInformativeText(
+            f"{path}\n\n{code}\n\nThe code runs on this computer with your rights: it can read, change and send "
+            "whatever you can. Run it only if you trust its author.\n\nYour answer holds for this run only."
+        )
+        self.setStandardButtons(QtWidgets.QMessageBox.Yes | QtWidgets.QMessageBox.No)
+        self.button(QtWidgets.QMessageBox.Yes).setText("Run code")
+        self.button(QtWidgets.QMessageBox.No).setText("Don't run it")
+        self.setDefaultButton(QtWidgets.QMessageBox.No)
+        self.setEscapeButton(QtWidgets.QMessageBox.No)
+        self.setAttribute(QtCore.Qt.WA_DeleteOnClose)
+        self.finished.connect(self._on_finished)
+
+    def _on_finished(self, answer: int) -> None:
+        if answer == QtWidgets.QMessageBox.Yes:
+            self.allowed.emit()

@@ -1,4 +1,4 @@
-"""The fields of the New run dialog, and what is remembered of them."""
+"""The fields of the New run dialog, whose values are remembered."""
 
 from typing import Any, Dict, Optional, Sequence, Tuple
 
@@ -20,7 +20,7 @@ _NUMBERS = {"learning_rate": LEARNING_RATE, "batch_size": BATCH_SIZE, "seed": SE
 #: Files of this ending hold no weights.
 _ARCHITECTURE = ".json"
 _FROM_DATA = "Auto-detect"
-_TRAINED, _RANDOM = "The model's weights", "Random weights (from scratch)"
+_TRAINED, _RANDOM = "Weights of the model", "Random weights (from scratch)"
 
 
 class NewRunForm(QtWidgets.QWidget):
@@ -48,22 +48,25 @@ class NewRunForm(QtWidgets.QWidget):
         self.weights = WeightsField(self._settings)
         self.from_scratch = _choice(
             [
-                (_TRAINED, "Go on from what the model has learned: fine-tuning"),
-                (_RANDOM, "Take the architecture only, and train it anew"),
+                (_TRAINED, "Continue from the model's own weights: fine-tuning"),
+                (_RANDOM, "Use the architecture only, with new weights"),
             ]
         )
-        self.from_scratch.setToolTip("Which weights training begins with")
+        self.from_scratch.setToolTip("The weights that training begins with")
         self.data = DataField(data_names, self._settings)
         self.task = _choice(
             [
-                (_FROM_DATA, "Whole numbers are classes, others are predicted; an archive may say it"),
-                ("classification", "Which class is it? Measured by accuracy"),
-                ("regression", "Which numbers are they? Measured by root-mean-square error"),
+                (
+                    _FROM_DATA,
+                    "Whole numbers are classes, others regression targets; an archive may name its task",
+                ),
+                ("classification", "Predict the class of an example; evaluated by accuracy"),
+                ("regression", "Predict numbers for an example; evaluated by root-mean-square error"),
             ]
         )
-        self.task.setToolTip("What the network learns to tell")
+        self.task.setToolTip("The task that the network learns")
         self.preset = _choice([(name, preset.description) for name, preset in PRESETS.items()])
-        self.preset.setToolTip("The settings that quantization begins with; all can be changed while the run goes on")
+        self.preset.setToolTip("The initial quantization settings; all can be changed during training")
         self.optimizer = _choice([(name, "") for name in OPTIMIZERS])
         self.optimizer.setToolTip(START_SETTINGS["optimizer"].help)
         self.numbers = {name: NumberEditor(setting) for name, setting in _NUMBERS.items()}
@@ -103,11 +106,11 @@ class NewRunForm(QtWidgets.QWidget):
             box.refused.connect(lambda problem, name=name: self._on_refused(name, problem))
             box.settled.connect(lambda name=name: self._on_refused(name, ""))
 
-    # What is asked for
+    # The request
 
     @property
     def request(self) -> NewRunRequest:
-        """What the fields ask for; whether a model's code may be run is not theirs to know."""
+        """The request that the fields make; the dialog adds whether a model's code may be run."""
         network = self.network.text()
         is_model = names_model(network)
         numbers = {name: editor.box.value for name, editor in self.numbers.items()}
@@ -132,28 +135,28 @@ class NewRunForm(QtWidgets.QWidget):
         return names_model(network) and self._has_weights and self.from_scratch.currentText() == _RANDOM
 
     def boxes(self) -> Dict[str, NumberBox]:
-        """The fields for numbers."""
+        """Return the fields for numbers."""
         return dict({name: editor.box for name, editor in self.numbers.items()}, steps=self.steps.box)
 
     def commit_texts(self) -> None:
-        """Numbers that are still being typed count now."""
+        """Apply numbers that are still being typed."""
         for box in self.boxes().values():
             box.commit_text()
 
     def set_has_weights(self, has_weights: bool) -> None:
-        """Whether the model that is shown has weights to start from."""
+        """Offer the model's own weights to begin with, if it has any."""
         self._has_weights = has_weights
         self._show("from_scratch", has_weights)
 
-    # What is wrong
+    # Errors and notes
 
     def say(self, problems: Dict[str, str], notes: Dict[str, str]) -> None:
-        """Under each field: what is wrong with it, else what is noted."""
+        """Show under each field its error, else its note."""
         for name, field in self.fields.items():
             field.say(problems.get(name) or notes.get(name, ""), name in problems)
 
     def problems(self) -> Dict[str, str]:
-        """By field: what is wrong with it."""
+        """Return the errors that are shown, by field."""
         return {name: field.note.text() for name, field in self.fields.items() if field.has_problem}
 
     def _on_refused(self, name: str, problem: str) -> None:
@@ -172,10 +175,10 @@ class NewRunForm(QtWidgets.QWidget):
         self.fields[name].setVisible(is_shown)
         self._labels[name].setVisible(is_shown)
 
-    # What is remembered
+    # Remembered values
 
     def remember(self) -> None:
-        """The next dialog begins with this. Consent to run code is not kept."""
+        """Remember the values for the next dialog, but not the consent to run code."""
         wanted = self.request
         values = {
             "network": wanted.network or wanted.model,

@@ -1,4 +1,4 @@
-"""The layers of a network in a table, before there is a run of it."""
+"""The layers of a network in a table, before a run begins."""
 
 from typing import Optional, Sequence
 
@@ -15,7 +15,7 @@ _RIGHT = int(QtCore.Qt.AlignRight | QtCore.Qt.AlignVCenter)
 
 
 class NetworkPreview(QtWidgets.QWidget):
-    """What a network looks like: its layers, how large they are, what an import changed."""
+    """Shows a network: its layers, their sizes, and what an import changed."""
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -31,10 +31,10 @@ class NetworkPreview(QtWidgets.QWidget):
         for column, text in enumerate(
             (
                 "The layer's name",
-                "What it computes",
+                "The operation",
                 "Shape of its output for one example",
-                "Numbers that it holds",
-                "Multiply-accumulates for one example",
+                "Number of parameters",
+                "Multiply-accumulate operations for one example",
             )
         ):
             self.table.headerItem().setToolTip(column, text)
@@ -43,7 +43,7 @@ class NetworkPreview(QtWidgets.QWidget):
         self.table.setSelectionMode(QtWidgets.QTreeWidget.NoSelection)
         self.table.setVerticalScrollMode(QtWidgets.QTreeWidget.ScrollPerPixel)
         self.total = QtWidgets.QLabel(wordWrap=True)
-        self.total.setToolTip("MACs: multiply-accumulates for one example")
+        self.total.setToolTip("MACs: multiply-accumulate operations for one example")
         self.notes = QtWidgets.QLabel(wordWrap=True)
         self.notes.setTextFormat(QtCore.Qt.PlainText)
         self.notes.setTextInteractionFlags(QtCore.Qt.TextSelectableByMouse)
@@ -57,18 +57,18 @@ class NetworkPreview(QtWidgets.QWidget):
     def show_network(
         self, network: Optional[Network], about: str, notes: Sequence[str] = (), is_known: bool = True
     ) -> None:
-        """Show it.
+        """Show a network.
 
         Parameters
         ----------
         network : Network or None
-            None: there is none to be shown, and ``about`` says why.
+            None: there is none to show, and ``about`` says why.
         about : str
-            What it is.
+            Description.
         notes : sequence of str
-            What an import changed.
+            Notes on what an import changed.
         is_known : bool
-            Whether shape and classes are those of the data or the model's own, or only an example.
+            Whether shape and outputs are those of the data or the model, not of a usual example.
         """
         wanted = (about, tuple(notes), is_known)
         if network is self._network and wanted == self._shown:
@@ -104,8 +104,8 @@ def _total(network: Network, is_known: bool) -> str:
         f"{len(rows):,} layers, {sum(row.parameters for row in rows):,} parameters, "
         f"{sum(row.macs for row in rows):,} MACs, {len(quantization_plan(network).tensors)} quantized tensors"
     )
-    examples = f"for {example_text(network.input_shape)} an example and {network.num_outputs:,} outputs"
-    return f"{text}\n{examples}{'' if is_known else ', until the data is known'}"
+    examples = f"for examples of {example_text(network.input_shape)} and {network.num_outputs:,} outputs"
+    return f"{text}\n{examples}{'' if is_known else ', until the data is read'}"
 
 
 def _count(number: int) -> str:

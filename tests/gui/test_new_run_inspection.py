@@ -12,13 +12,12 @@ import pytest
 from new_run_stage import wait_until
 from PyQt5 import QtCore, QtWidgets
 
-from qatviz.app import looks as looks_module
 from qatviz.app.launching import AppLauncher
-from qatviz.app.looks import ModelLooks, look_at_data
 from qatviz.errors import DataError, NetworkError, QatvizError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
-from qatviz.gui.model.looks import DataQuestion, ModelQuestion
-from qatviz.session.opening import is_data
+from qatviz.session import inspection
+from qatviz.session.inspection import ModelInspector, inspect_data, is_data
+from qatviz.session.model_info import DataQuestion, ModelQuestion
 from qatviz.session.prepare import prepare
 
 # TensorFlow takes its time to make the files.
@@ -51,7 +50,7 @@ def marker(folder):
 
 
 def look(path, weights=None, allow_code=False, data_shape=None):
-    return ModelLooks().look_at(ModelQuestion(str(path), weights and str(weights), allow_code, data_shape))
+    return ModelInspector().inspect(ModelQuestion(str(path), weights and str(weights), allow_code, data_shape))
 
 
 class TimedLauncher(AppLauncher):
@@ -132,22 +131,22 @@ def test_code_that_fails_is_told_with_what_it_said(folder, name, said):
 
 
 def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch):
-    asked, told = ModelLooks(), []
+    asked, told = ModelInspector(), []
 
     def ask():
         try:
-            asked.look_at(ModelQuestion(f"{folder / 'models.py'}:wait", None, True))
+            asked.inspect(ModelQuestion(f"{folder / 'models.py'}:wait", None, True))
         except NetworkError as error:
             told.append(str(error))
 
     thread = threading.Thread(target=ask)
     thread.start()
     wait_until(marker.exists, 30000)
-    asked.end()
+    asked.cancel()
     thread.join(10)
     assert not thread.is_alive() and "exit code -9" in told[0]
-    monkeypatch.setattr(looks_module, "PATIENCE_S", 0.2)
-    with pytest.raises(NetworkError, match="did not come to an end"):
+    monkeypatch.setattr(inspection, "PATIENCE_S", 0.2)
+    with pytest.raises(NetworkError, match="did not end within"):
         look(f"{folder / 'models.py'}:wait", allow_code=True)
 
 
@@ -178,8 +177,8 @@ def test_files_larger_than_memory_are_refused_unread(folder, monkeypatch, tmp_pa
 
 def test_looks_need_no_tensorflow(folder):
     program = (
-        "import sys; from qatviz.app.launching import AppLauncher; from qatviz.app.looks import *; "
-        "l = ModelLooks().look_at(ModelQuestion(sys.argv[1])); look_at_data(DataQuestion('mnist-5k')); "
+        "import sys; from qatviz.app.launching import AppLauncher; from qatviz.session.inspection import *; "
+        "l = ModelInspector().inspect(ModelQuestion(sys.argv[1])); inspect_data(DataQuestion('mnist-5k')); "
         "print(len(l.network.layers), *sorted({'tensorflow', 'h5py'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, str(folder / "small.h5")], stdout=subprocess.PIPE, check=True)
@@ -187,10 +186,10 @@ def test_looks_need_no_tensorflow(folder):
 
 
 def test_data_is_looked_at_and_told_from_what_is_none(tmp_path):
-    found = look_at_data(DataQuestion("mnist-5k"))
+    found = inspect_data(DataQuestion("mnist-5k"))
     assert found.describe() == "28×28×1, 10 classes, 4,000 + 1,000 examples" and found.captions[:3] == ("0", "1", "2")
     with pytest.raises(DataError):
-        look_at_data(DataQuestion(str(tmp_path / "none.npz")))
+        inspect_data(DataQuestion(str(tmp_path / "none.npz")))
     np.savez(str(tmp_path / "some.npz"), x=np.zeros((4, 2)), y=[0, 1, 0, 1])
     (tmp_path / "text").write_text("a text")
     assert is_data(str(tmp_path / "some.npz"))

@@ -1,19 +1,21 @@
-"""A program of its own: imports a model whose code the user allows to run, and writes down what it is.
+"""A program of its own: import a model whose code the user has allowed to be run, and write down what it is.
 
-    python -m qatviz.app.model_reader ANSWER < QUESTION
+    python -m qatviz.session.model_reader ANSWER < QUESTION
 
-The question (:class:`qatviz.gui.model.looks.ModelQuestion`) and the answer are JSON. Whatever the code does to this
-process, the user's window and training stay.
+The question (:class:`qatviz.session.model_info.ModelQuestion`) and the answer are JSON. Whatever the code does to this
+process, it can't end the user's window and training.
 """
 
 import json
 import sys
+from typing import Optional
 
-from qatviz.app.looks import of_open_shape, record_of
 from qatviz.atomic_files import write_file
 from qatviz.errors import QatvizError
-from qatviz.gui.model.looks import ModelQuestion
-from qatviz.network.keras_import import load_model_file, load_model_script, parse_script_spec
+from qatviz.network.checks import Shape
+from qatviz.network.keras_import import ImportedModel, load_model_file, load_model_script, parse_script_spec
+from qatviz.session.inspection import load_in_shape, to_record
+from qatviz.session.model_info import ModelQuestion
 from qatviz.training.quiet import keep_tensorflow_quiet
 
 
@@ -23,13 +25,13 @@ def main(answer_path: str) -> None:
     question = ModelQuestion(**json.load(sys.stdin))
     script = parse_script_spec(question.path)
 
-    def load(shape):
+    def load(shape: Optional[Shape]) -> ImportedModel:
         if script is not None:
             return load_model_script(script, True, shape)
         return load_model_file(question.path, question.weights, True, shape)
 
     try:
-        answer = record_of(of_open_shape(load, question))
+        answer = to_record(load_in_shape(load, question))
     except QatvizError as error:
         answer = {"error": str(error), "field": error.field}
     write_file(answer_path, json.dumps(answer).encode("utf-8"))

@@ -1,0 +1,62 @@
+"""``qatviz report`` and ``qatviz tensorboard``: a recorded run as one HTML file, or as event files."""
+
+import argparse
+import json
+from typing import Any, Callable
+
+from qatviz.cli.messages import OK
+from qatviz.number_format import bytes_text
+
+
+def add_commands(command: Callable[..., Any]) -> None:
+    """Declare the commands; ``command`` makes a parser from a name, a function and a summary."""
+    parser = command(
+        "report", report, "write a recorded run as one HTML file that needs nothing else, also while it trains"
+    )
+    parser.add_argument("directory", metavar="RUN", help="the run's directory")
+    parser.add_argument("--out", metavar="FILE", help="(default: RUN/report.html)")
+    parser.add_argument("--json", action="store_true", help="print the file's path and size as one line of JSON")
+    parser = command("tensorboard", tensorboard, "write a recorded run as event files for TensorBoard")
+    parser.add_argument("directory", metavar="DIR", help="the run's directory")
+    parser.add_argument("--out", metavar="DIR", help="another directory (default: DIR/tensorboard)")
+
+
+def report(options: argparse.Namespace) -> int:
+    """Write the report, and print its path.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If it can't be written.
+    """
+    from qatviz.session.report import write_recorded  # slow to import, and no other command needs it
+
+    written = write_recorded(options.directory, options.out)
+    if options.json:
+        print(json.dumps({"file": str(written.path), "bytes": written.nbytes, "step": written.step}))
+    else:
+        print(f"{written.path}: the run up to step {written.step:,}, {bytes_text(written.nbytes)}")
+    return OK
+
+
+def tensorboard(options: argparse.Namespace) -> int:
+    """Write the event files, and print how to show them.
+
+    Raises
+    ------
+    RecordError
+        If there is no run, or its record is damaged.
+    ExportError
+        If they can't be written.
+    """
+    from qatviz.session.tensorboard import write_recorded
+
+    written = write_recorded(options.directory, options.out)
+    print(
+        f"{written.path}: scalars at {written.steps:,} steps, histograms of {written.snapshots:,} snapshots, "
+        f"{bytes_text(written.bytes)}"
+    )
+    print(f"to show them: tensorboard --logdir {written.path.parent}")
+    return OK
