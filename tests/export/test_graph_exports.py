@@ -80,7 +80,7 @@ def test_an_earlier_export_is_replaced_and_no_other_directory_is(tmp_path):
     assert json.loads((tmp_path / "net" / "about.json").read_text())["form"] == "float"
     (tmp_path / "mine").mkdir()
     (tmp_path / "mine" / "thesis.txt").write_text("years")
-    with pytest.raises(ExportError, match="is there already"):
+    with pytest.raises(ExportError, match="exists and is not an earlier export"):
         export(SAVEDMODEL, tmp_path / "mine", few, form="float")
     assert names(tmp_path / "mine") == ["thesis.txt"]
 
