@@ -17,10 +17,10 @@ from test_c_model import compiler, dense, source_of  # noqa: F401  (one is a fix
 from qatviz.errors import ExportError
 from qatviz.export.c import export as c_export
 from qatviz.export.c.arena import ALIGNMENT, Buffer, plan_arena
+from qatviz.export.c.model import softmax_constants
 from qatviz.export.c.names import comment, stem, string, unique_stems
 from qatviz.export.c.operations import SUFFIXES
 from qatviz.export.c.runner import Compiler, CRunner, NoCompiler, find_compiler
-from qatviz.export.c.softmax import softmax_constants
 from qatviz.export.integers.simulator import run_codes
 from qatviz.export.progress import Cancelled
 from qatviz.export.proof import files as parity_files

@@ -86,7 +86,7 @@ def test_codes_are_stored_in_the_smallest_type_that_holds_them(weights, activati
 
 def test_the_arrays_of_a_model_cannot_be_written():
     for op in model_of(chain(), {"per_channel": True}).ops:
-        arrays = list(op.factors) + (
+        arrays = list(op.requantization) + (
             [op.weights.codes, op.weights.scale, op.weights.zero_point, op.weights.bias] if op.weights else []
         )
         for array in arrays:

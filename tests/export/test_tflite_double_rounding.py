@@ -79,6 +79,6 @@ def test_biases_are_off_by_one_at_most_and_scales_by_little():
         np.testing.assert_array_equal(suited.codes, plain.codes)
         assert set(np.unique(suited.bias - plain.bias)) <= {-1, 0, 1}
         # Two steps of the first rounding, of as many as the step 128 has.
-        np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=2.1 * op.factors.real.max() / 128)
+        np.testing.assert_allclose(suited.scale / plain.scale, 1, atol=2.1 * op.requantization.real.max() / 128)
     changed, same = (tflite_model(model, double_rounding=on).content for on in (True, False))
     assert changed != same and len(changed) == len(same)

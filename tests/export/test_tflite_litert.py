@@ -119,7 +119,7 @@ def test_ties_of_scales_that_are_powers_of_two_go_up_before_a_relu(kind, sizes, 
     )
     images = images_for(model, 500)
     expected = simulate_tensors(model, images, ["relu"])["relu"]
-    assert (np.log2(model.op("layer").factors.real) % 1 == 0).all(), "there are no ties"
+    assert (np.log2(model.op("layer").requantization.real) % 1 == 0).all(), "there are no ties"
     with LitertRunner(litert, tflite_model(model, outputs=["relu"])) as runner:
         found = runner.run(quantize_input(model, images))["relu"]
     np.testing.assert_array_equal(found, expected)

@@ -286,7 +286,7 @@ def test_factors_that_the_kernels_of_int16_cannot_shift_to_are_refused():
         logits__weights=np.ones((64, 2)),
         logits__bias=[1e6, 0.0],
     )
-    assert isinstance(model, IntegerModel) and model.ops[0].factors.real.min() < 2.0**-32
+    assert isinstance(model, IntegerModel) and model.ops[0].requantization.real.min() < 2.0**-32
     with pytest.raises(
         ExportError, match="layer 'logits': its requantization multiplier is .* narrower range of its out"
     ):

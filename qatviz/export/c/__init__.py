@@ -1,1 +1,1 @@
-"""C99: a model's integers and operations as source, with a reference runtime."""
+"""Export to C99: a model's integers and operations as source, with a reference runtime."""

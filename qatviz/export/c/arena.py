@@ -1,13 +1,13 @@
-"""Where the layers of a C model keep their codes: one block of memory, planned once, in which dead codes make room."""
+"""Memory plan of a C model: one block for the codes of all layers, in which codes reuse the space of dead ones."""
 
 from typing import Dict, List, NamedTuple, Optional, Sequence, Tuple
 
-#: Bytes; so that kernels with vector instructions can take over.
+#: Alignment of codes (bytes), for kernels with vector instructions.
 ALIGNMENT = 4
 
 
 class Buffer(NamedTuple):
-    """Codes of a tensor, and the steps from which and up to which they are needed, both included."""
+    """Codes of a tensor, and the first and the last call that needs them."""
 
     name: str
     nbytes: int
@@ -16,14 +16,14 @@ class Buffer(NamedTuple):
 
 
 class Arena(NamedTuple):
-    """Bytes of the block, and where in it each buffer begins."""
+    """Size of the block (bytes) and the offset of each buffer in it."""
 
     nbytes: int
     offsets: Dict[str, int]
 
 
 def plan_arena(buffers: Sequence[Buffer]) -> Arena:
-    """A place for each buffer: the better of two ways to find one.
+    """Return an offset for each buffer, by the better of two heuristics.
 
     >>> plan_arena([Buffer("a", 8, 0, 1), Buffer("b", 4, 1, 2), Buffer("c", 8, 2, 3)])
     Arena(nbytes=12, offsets={'a': 0, 'b': 8, 'c': 0})
@@ -35,7 +35,7 @@ def plan_arena(buffers: Sequence[Buffer]) -> Arena:
 
 
 def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
-    """Large buffers first, each as low as those allow that are needed at the same time."""
+    """Place large buffers first, each as low as those allow that are needed at the same time."""
     offsets: Dict[str, int] = {}
     for buffer in sorted(buffers, key=lambda buffer: (-buffer.nbytes, buffer.first)):
         offsets[buffer.name] = 0
@@ -46,9 +46,8 @@ def _largest_first(buffers: Sequence[Buffer]) -> Dict[str, int]:
 
 
 def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
-    """In order of computation, within what is needed at least at any time: each at the end of it that is farther from
-    the largest that is needed at the same time. That is the best there is for layers in a row; None where it does not
-    work.
+    """Place buffers in order of computation within the least possible size, each at the end of the block that is
+    farther from the largest one needed at the same time. This is optimal for layers in a row; None if it fails.
     """
     steps = {buffer.first for buffer in buffers}
     most = max((sum(b.nbytes for b in buffers if b.first <= step <= b.last) for step in steps), default=0)
@@ -71,7 +70,7 @@ def _from_both_ends(buffers: Sequence[Buffer]) -> Optional[Dict[str, int]]:
 
 
 def _taken(buffer: Buffer, buffers: Sequence[Buffer], offsets: Dict[str, int]) -> List[Tuple[int, int]]:
-    """From where to where there is something that is needed at the same time, in order."""
+    """Return the intervals of buffers that are needed at the same time, in order."""
     return sorted(
         (offsets[other.name], offsets[other.name] + other.nbytes)
         for other in buffers

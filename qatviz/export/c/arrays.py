@@ -7,22 +7,22 @@ import numpy as np
 from qatviz.export.integers.model import IntegerOp, IntegerWeights
 from qatviz.network.layers import DepthwiseConv2D
 
-#: Columns of a line of source.
+#: Length of a line of source.
 _WIDTH = 120
-#: What packs two codes into a byte takes, in bits.
+#: Largest number of bits of codes that are packed two per byte.
 PACKED_BITS = 4
-#: How codes are stored: the type in C, and what the runtime calls it.
+#: Names of the storage of codes in the runtime; types in C.
 INT4, INT8, INT16 = "QNN_INT4", "QNN_INT8", "QNN_INT16"
 C_TYPES = {"int8": "int8_t", "uint8": "uint8_t", "int16": "int16_t", "int32": "int32_t", "int64": "int64_t"}
 
 
 def storage(dtype: np.dtype) -> str:
-    """The runtime's name of int8 or int16."""
+    """Return the runtime's name of int8 or int16."""
     return {1: INT8, 2: INT16}[np.dtype(dtype).itemsize]
 
 
 def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> str:
-    """The definition of an array of one or two axes.
+    """Return the definition of an array of one or two axes.
 
     >>> print(array("a", np.int8([1, -2])))
     static const int8_t a[2] = {
@@ -35,8 +35,8 @@ def array(name: str, values: np.ndarray, qualifiers: str = "static const ") -> s
 
 
 def weight_order(op: IntegerOp) -> np.ndarray:
-    """Codes of an operation's weights ``[n]`` in the runtime's order: [out][height][width][in], [out][in] of a Dense;
-    [height][width][out] of a depthwise convolution.
+    """Return the codes of an operation's weights ``[n]`` in the runtime's order: [out][height][width][in], [out][in]
+    for a Dense, [height][width][out] for a depthwise convolution.
     """
     codes = op.weights.codes
     if isinstance(op.layer, DepthwiseConv2D):
@@ -45,7 +45,7 @@ def weight_order(op: IntegerOp) -> np.ndarray:
 
 
 def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
-    """``{storage: array}``: the codes as they are stored, two of up to 4 bits in a byte if ``pack``."""
+    """Return ``{storage: array}``: the codes as they are stored, two of up to 4 bits per byte if ``pack``."""
     codes = weight_order(op)
     if pack and op.weights.num_bits <= PACKED_BITS:
         return {INT4: packed(codes)}
@@ -53,7 +53,7 @@ def stored_weights(op: IntegerOp, pack: bool) -> Dict[str, np.ndarray]:
 
 
 def packed(codes: np.ndarray) -> np.ndarray:
-    """uint8 ``[ceil(n / 2)]`` of codes of up to 4 bits ``[n]``: the first of two in the low nibble.
+    """Return codes of up to 4 bits ``[n]``, two per byte with the first in the low nibble: uint8 ``[ceil(n / 2)]``.
 
     >>> packed(np.int8([1, -1, 7])).tolist()
     [241, 7]
@@ -64,7 +64,7 @@ def packed(codes: np.ndarray) -> np.ndarray:
 
 
 def weights_offset(weights: IntegerWeights) -> np.ndarray:
-    """int32 ``[out]``: minus the zero points; empty where they are all 0."""
+    """Return the negative zero points, int32 ``[out]``; an empty array if they are all 0."""
     offset = -weights.channel_zero_points
     return offset if offset.any() else offset[:0]
 
@@ -72,12 +72,12 @@ def weights_offset(weights: IntegerWeights) -> np.ndarray:
 def _numbers(values: np.ndarray) -> List[str]:
     if values.dtype == np.int64:
         return [f"{value}LL" for value in values.tolist()]
-    # C has no negative literals: that of the least number would not fit its type.
+    # C has no negative literals: the absolute value of the least number would not fit its type.
     return ["-2147483647 - 1" if value == -(2**31) else str(value) for value in values.tolist()]
 
 
 def _filled(numbers: List[str]) -> str:
-    """Numbers on lines of a width, indented."""
+    """Return numbers on indented lines."""
     widest = max(map(len, numbers), default=1) + 2
     each = max((_WIDTH - 4) // widest, 1)
     lines = (", ".join(numbers[start : start + each]) for start in range(0, len(numbers), each))

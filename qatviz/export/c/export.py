@@ -1,4 +1,4 @@
-"""Export to C: the sources, their proof, all written."""
+"""Export to C."""
 
 from pathlib import Path
 from typing import Optional, Union
@@ -18,9 +18,9 @@ from qatviz.export.proof.unrun import UnrunReport, prove_unrun
 from qatviz.export.source import ExportSource, HeldOut
 from qatviz.network.layer import element_count
 
-#: Codes of golden inputs in a source file, at most; it has one input at least.
+#: Largest number of codes of golden inputs in a source file, which has one input at least.
 _GOLDEN_CODES = 2**16
-#: Where there is no compiler.
+#: Advice in the proof if there is no compiler.
 _ADVICE = (
     "Whether the C computes these integers has to be seen where it is compiled: by `make test` there, or by\n"
     "exporting again where there is a compiler (CC can name it)."
@@ -28,16 +28,16 @@ _ADVICE = (
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as C, with the proof that it computes what was seen.
+    """Write a state of a run as C, with its proof.
 
-    It is compiled and run by the C compiler that is found; where there is none, the report says so instead
+    The proof compiles and runs the sources with the machine's C compiler; without one, the report says so
     (:class:`qatviz.export.proof.unrun.UnrunReport`). Any thread; it has its own session and touches no run.
 
     Raises
     ------
     ExportError
-        If there is no integer model of it, its C is refused by the compiler or fails its self test, or a file can't be
-        written; then none is.
+        If there is no integer model, if the compiler refuses the sources or they fail their self test, or if a file
+        can't be written; then none is.
     Cancelled
     """
     progress.at("making the integers", 0.0)

@@ -1,6 +1,7 @@
-"""An integer model as C source: the files of an export, apart from its proof."""
+"""Lowering of an integer model to C source."""
 
 import json
+import math
 import re
 from pathlib import Path
 from typing import Any, Dict, List, NamedTuple, Tuple
@@ -11,32 +12,33 @@ from qatviz import __version__
 from qatviz.export.c.arrays import C_TYPES, array
 from qatviz.export.c.names import comment, file_stem, string
 from qatviz.export.c.operations import describe
-from qatviz.export.c.softmax import softmax_constants
 from qatviz.export.c.steps import Plan, Step, plan
 from qatviz.export.integers.model import IntegerModel, IntegerTensor
 from qatviz.network.layer import element_count
 
-#: Sources that are the same for all models, but for what ``@names@`` in some of them stand for.
+#: Sources that are the same for all models, except for the values of ``@names@`` in some of them.
 _TEMPLATES = Path(__file__).with_name("runtime")
 _AS_THEY_ARE = ("qatviz_nn.h", "qatviz_nn.c")
 _FILLED_IN = ("main.c", "Makefile", "README.txt")
+#: Bits of a softmax's multiplier; integer bits of the fixed-point number whose exponential kernels compute.
+_SOFTMAX_BITS, _SOFTMAX_INTEGER_BITS = 31, 5
 
 
 class CModel(NamedTuple):
-    """A model as C.
+    """A model as C source.
 
     Attributes
     ----------
     stem : str
-        What files and functions are called.
+        Stem of the names of files and functions.
     files : dict of str to bytes
-        By their names.
+        Contents by file name.
     source, logits : IntegerTensor
-        What goes in and comes out.
+        Input and output.
     layers : tuple of IntegerTensor
-        What comes out where layers are dumped, in order.
+        Outputs of a build that dumps the layers, in order.
     constants, arena : int
-        Bytes of its arrays, and of memory for the layers.
+        Sizes of its arrays and of the memory for the layers (bytes).
     """
 
     stem: str
@@ -56,15 +58,15 @@ class CModel(NamedTuple):
 def c_model(
     model: IntegerModel, golden_input: np.ndarray, golden_output: np.ndarray, pack_int4: bool = False
 ) -> CModel:
-    """The source of a model.
+    """Return the source of a model.
 
     Parameters
     ----------
     model : IntegerModel
     golden_input, golden_output : np.ndarray
-        Codes of some inputs ``[n] + shape`` and of what is expected of them ``[n, classes]``, for the self test.
+        Codes of some inputs ``[n] + shape`` and of the expected outputs ``[n, classes]``, for the self test.
     pack_int4 : bool
-        Weights of up to 4 bits take 4.
+        Store weights of up to 4 bits two per byte.
     """
     stem = file_stem(model.name)
     planned = plan(model, pack_int4)
@@ -261,3 +263,30 @@ def _float(value: float) -> str:
 
 def _literal(value: int) -> str:
     return str(value) if value >= 0 else f"({value})"
+
+
+class SoftmaxConstants(NamedTuple):
+    """Parameters of a softmax for integer kernels, such as TFLite's and CMSIS-NN's ``arm_softmax_s8``.
+
+    ``multiplier * 2**(shift - 31)`` takes differences of codes to steps of ``2**-26``; those below ``diff_min`` have an
+    exponential of 0. The result has scale 1/256 and zero point -128.
+    """
+
+    multiplier: int
+    shift: int
+    diff_min: int
+
+
+def softmax_constants(scale: float) -> SoftmaxConstants:
+    """Return the parameters for 8-bit logits with this scale, as TFLite's ``PreprocessSoftmaxScaling`` and
+    ``CalculateInputRadius`` compute them.
+
+    >>> softmax_constants(0.0625)
+    SoftmaxConstants(multiplier=1073741824, shift=23, diff_min=-248)
+    """
+    fraction, shift = math.frexp(min(math.ldexp(scale, _SOFTMAX_BITS - _SOFTMAX_INTEGER_BITS), 2.0**_SOFTMAX_BITS - 1))
+    multiplier = math.floor(math.ldexp(fraction, _SOFTMAX_BITS) + 0.5)
+    if multiplier == 2**_SOFTMAX_BITS:
+        multiplier, shift = multiplier // 2, shift + 1
+    radius = math.ldexp(2**_SOFTMAX_INTEGER_BITS - 1, _SOFTMAX_BITS - _SOFTMAX_INTEGER_BITS - shift)
+    return SoftmaxConstants(multiplier, shift, -math.floor(radius))

@@ -1,27 +1,27 @@
-"""Names of a network as C has them: identifiers, comments, strings and files."""
+"""Names of a network as C identifiers, comments, strings and file names."""
 
 import re
 from typing import Iterable, Set
 
-#: C99 promises that this many characters of an identifier count, less what is appended to it.
+#: Number of significant characters of an identifier that C99 guarantees, less those that are appended to it.
 _LENGTH = 40
-#: Names of the other files of an export, and those that Windows keeps for devices.
+#: Names of the other files of an export, and those that Windows reserves for devices.
 _TAKEN_FILES = {"main", "golden", "qatviz_nn", "makefile", "readme", "parity", "con", "prn", "aux", "nul"}
 
 
 def stem(name: str) -> str:
-    """What identifiers of a layer begin with; never a whole identifier, so that no keyword or function is hidden.
+    """Return the beginning of a layer's identifiers; never a whole identifier, so that it hides no keyword or function.
 
     >>> stem("block-1/conv"), stem("_a"), stem("3x3")
     ('block_1_conv', 'layer_a', 'layer_3x3')
     """
     found = re.sub(r"[^A-Za-z0-9]+", "_", name)[:_LENGTH].strip("_") or "layer"
-    # What begins with an underscore is the compiler's; with a digit, it is no name.
+    # Names that begin with an underscore are reserved; those that begin with a digit are invalid.
     return found if found[0].isalpha() and name[:1] != "_" else "layer_" + found
 
 
 def unique_stems(names: Iterable[str], suffixes: Iterable[str]) -> Iterable[str]:
-    """A stem for each of the names, in order, so that no two identifiers are equal once suffixes are appended.
+    """Yield a stem for each of the names, in order, so that no two identifiers are equal once suffixes are appended.
 
     >>> list(unique_stems(["a/b", "a_b", "a_b_op", "c"], ["_op", "_op_op"]))
     ['a_b', 'a_b_2', 'a_b_op_2', 'c']
@@ -39,7 +39,7 @@ def unique_stems(names: Iterable[str], suffixes: Iterable[str]) -> Iterable[str]
 
 
 def file_stem(name: str) -> str:
-    """What the files of a network are called, apart from their suffixes.
+    """Return the stem of a network's file names.
 
     >>> file_stem("lenet"), file_stem("main")
     ('lenet', 'main_model')
@@ -50,7 +50,7 @@ def file_stem(name: str) -> str:
 
 
 def comment(text: str) -> str:
-    r"""Text for a comment: on one line, unable to end it, with neither trigraphs nor what is not ASCII.
+    r"""Return text for a comment: ASCII on one line that can't end the comment and has no trigraphs.
 
     >>> comment("a */ b??/"), comment("x\\ny")
     ('a * / b? ?/', 'x<U+000A>y')
@@ -64,7 +64,7 @@ def comment(text: str) -> str:
 
 
 def string(text: str) -> str:
-    r"""A string literal, its UTF-8.
+    r"""Return a string literal of the text's UTF-8.
 
     >>> string('a"b'), string("relu/1")
     ('"a\\\\042b"', '"relu/1"')

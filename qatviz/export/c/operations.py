@@ -1,4 +1,4 @@
-"""Each operation of an integer model as C source: its constants, and the call that computes it."""
+"""C source of each operation of an integer model: its constants, and the function that computes it."""
 
 import textwrap
 from typing import Any, Callable, Dict, List, NamedTuple, Sequence, Tuple
@@ -11,7 +11,7 @@ from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Dense, DepthwiseConv2D
 
-#: What identifiers of an operation end in.
+#: Endings of an operation's identifiers.
 SUFFIXES = (
     "_op",
     "_weights",
@@ -27,20 +27,20 @@ _Q31 = 31
 
 
 class Source(NamedTuple):
-    """An operation.
+    """Source of an operation.
 
     Attributes
     ----------
     definitions : str
-        Of its constants.
+        Definitions of its constants.
     function : str
-        Of the runtime.
+        Name of the runtime's function.
     nbytes : int
-        Of the arrays among the constants.
+        Size of the arrays among the constants.
     output_nbytes : int
-        Of the codes that it puts out.
+        Size of its output's codes.
     many : bool
-        It takes a list of inputs.
+        The function takes a list of inputs.
     """
 
     definitions: str
@@ -51,19 +51,19 @@ class Source(NamedTuple):
 
 
 def operation(model: IntegerModel, op: IntegerOp, stem: str, pack: bool) -> Source:
-    """The source of an operation; ``stem`` is what its identifiers begin with."""
+    """Return the source of an operation, whose identifiers begin with ``stem``."""
     sources = [model.tensor(name) for name in op.inputs]
     return _KINDS[op.kind](op, sources, model.tensor(op.output), stem, pack)
 
 
 def bounds(stem: str, tensor: IntegerTensor, clamp: Tuple[int, int]) -> Source:
-    """Codes of a tensor as they are, within bounds."""
+    """Return the source that clamps a tensor's codes."""
     fields = [("count", element_count(tensor.shape)), ("storage", storage(tensor.dtype)), *_clamp(clamp)]
     return _source(tensor, [], stem, {}, "bounds", fields, "qnn_clamp")
 
 
 def describe(op: IntegerOp) -> str:
-    """The layers that an operation stands for."""
+    """Return a text that names the layers of an operation."""
     others = ", ".join(f'"{comment(name)}"' for name in op.layers if name != op.name)
     return f'"{comment(op.name)}", {op.kind}{", with " + others if others else ""}'
 
@@ -77,8 +77,8 @@ def _weighted(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor
         "weights": codes,
         "weights_offset": offset,
         "bias": weights.bias,
-        "multiplier": op.factors.multiplier.astype(np.int32),
-        "shift": (_Q31 - op.factors.right_shift).astype(np.int8),
+        "multiplier": op.requantization.multiplier.astype(np.int32),
+        "shift": (_Q31 - op.requantization.right_shift).astype(np.int8),
     }
     notes = [
         _wrapped(
@@ -140,8 +140,8 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
     fields = [
         ("in", _shape(sources[0].shape, sources[0])),
         ("out", _shape((1, 1, *output.shape), output)),
-        ("multiplier", int(op.factors.multiplier[0])),
-        ("shift", _Q31 - int(op.factors.right_shift[0])),
+        ("multiplier", int(op.requantization.multiplier[0])),
+        ("shift", _Q31 - int(op.requantization.right_shift[0])),
         ("input_offset", -sources[0].zero_point),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
@@ -152,7 +152,7 @@ def _mean(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, st
 def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, stem: str, pack: bool) -> Source:
     arrays = {
         "input_offset": np.int32([-source.zero_point for source in sources]),
-        "multiplier": op.factors.multiplier.astype(np.int32),
+        "multiplier": op.requantization.multiplier.astype(np.int32),
     }
     kinds = (
         f"static const qnn_storage {stem}_in_storage[{len(sources)}] = "
@@ -165,7 +165,7 @@ def _add(op: IntegerOp, sources: List[IntegerTensor], output: IntegerTensor, ste
         ("input_offset", stem + "_input_offset"),
         ("multiplier", stem + "_multiplier"),
         ("out_storage", storage(output.dtype)),
-        ("shift", _Q31 - int(op.factors.right_shift[0])),
+        ("shift", _Q31 - int(op.requantization.right_shift[0])),
         ("output_offset", output.zero_point),
         *_clamp(op.clamp),
     ]
@@ -254,6 +254,6 @@ def _wrapped(text: str) -> str:
 
 
 def _listed(values: np.ndarray, form: str) -> str:
-    """One value, or all of a channel's; one where they are equal."""
+    """Return a list of the values, or a single value if they are equal."""
     values = np.unique(values) if len(np.unique(values)) == 1 else values
     return ", ".join(form.format(value) for value in values.reshape(-1).tolist())

@@ -1,4 +1,4 @@
-"""Compiling a C model with the compiler that is here, and running it from codes to codes."""
+"""Runtime of C models: compiling them with the machine's compiler, and running them from codes to codes."""
 
 import contextlib
 import os
@@ -18,30 +18,30 @@ from qatviz.export.c.model import CModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.network.layer import element_count
 
-#: What the proof can expect: the runtime rounds as the simulator does.
+#: Agreement that the proof expects: the runtime rounds as the simulator does.
 REACHED = Agreement(0.995, 1, 1.0)
 FLAGS = ("-std=c99", "-O2")
 _NAMES = ("cc", "gcc", "clang")
-#: Seconds: sources of tens of megabytes take a while, and a batch of a large network too.
+#: Time limits (seconds): sources of tens of megabytes take a while, and so does a batch of a large network.
 _COMPILE_TIMEOUT, _RUN_TIMEOUT = 600, 600
-#: Seconds between two looks at whether it is still wanted.
+#: Interval of checks for cancellation (seconds).
 _MOMENT = 0.1
 _EMPTY = b"int main(void) { return 0; }\n"
 
 
 class NoCompiler(ExportError):
-    """There is none that works, so that a C model can be written but not run; the message says why."""
+    """No compiler works, so that a C model can be written but not run; the message has the reasons."""
 
 
 class Compiler(NamedTuple):
-    """A command that compiles C, and how it introduces itself."""
+    """Command that compiles C, and its version."""
 
     command: Tuple[str, ...]
     version: str
 
 
 def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
-    """The compiler that ``$CC`` names, or the first of cc, gcc and clang on the PATH that makes a program that runs.
+    """Return the compiler that ``$CC`` names, or the first of cc, gcc and clang on the PATH that works.
 
     Raises
     ------
@@ -64,7 +64,7 @@ def find_compiler(environment: Optional[Mapping[str, str]] = None) -> Compiler:
 
 
 def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
-    """The first line of what it says of its version, once it has made a program that runs."""
+    """Return the first line of a compiler's version, once it has compiled a program that runs."""
     with tempfile.TemporaryDirectory(prefix="qatviz-cc-") as name:
         directory = Path(name)
         (directory / "empty.c").write_bytes(_EMPTY)
@@ -75,7 +75,7 @@ def _tried(command: Sequence[str], environment: Mapping[str, str]) -> str:
 
 
 class CRunner:
-    """A C model, compiled.
+    """Runner of a compiled C model.
 
     One thread at a time. Use as a context manager: it has a temporary directory.
 
@@ -84,16 +84,16 @@ class CRunner:
     model : CModel
     compiler : Compiler
     layers : bool
-        Compiled so that it tells what each layer puts out; else as it ships.
+        Compile it to dump the output of each layer; else as it ships.
     flags : sequence of str
-        Besides :data:`FLAGS`.
+        Options in addition to :data:`FLAGS`.
     check : callable
-        Called every moment while the compiler is at work; if it raises, the compiler is stopped.
+        Called repeatedly while the compiler runs; if it raises, the compiler is stopped.
 
     Raises
     ------
     ExportError
-        If it does not compile, or fails its self test.
+        If the model does not compile, or fails its self test.
     """
 
     def __init__(
@@ -105,7 +105,7 @@ class CRunner:
         check: Callable[[], None] = lambda: None,
     ):
         self._source = model.source
-        self._put_out = model.layers if layers else (model.logits,)
+        self._outputs = model.layers if layers else (model.logits,)
         self._temporary = tempfile.TemporaryDirectory(prefix="qatviz-c-")
         self._directory = Path(self._temporary.name)
         self._program = str(self._directory / (model.stem + "_test"))
@@ -125,20 +125,20 @@ class CRunner:
             raise
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the output, or of all layers, by the tensors' names, for codes of inputs ``[n] + shape``."""
+        """Return int32 codes of the output, or of all layers, by tensor, for codes of inputs ``[n] + shape``."""
         given = np.ascontiguousarray(codes.astype(self._source.dtype)).tobytes()
         told = _call([self._program, "--run"], self._directory, given=given, timeout=_RUN_TIMEOUT)
         record = np.dtype(
-            [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._put_out)]
+            [(str(index), tensor.dtype, (element_count(tensor.shape),)) for index, tensor in enumerate(self._outputs)]
         )
         if len(told) != len(codes) * record.itemsize:
             raise ExportError(
-                f"the compiled C model put out {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}"
+                f"the compiled C model wrote {len(told):,} bytes; expected: {len(codes) * record.itemsize:,}"
             )
         found = np.frombuffer(told, record)
         return {
             tensor.name: found[str(index)].reshape((len(codes), *tensor.shape)).astype(np.int32)
-            for index, tensor in enumerate(self._put_out)
+            for index, tensor in enumerate(self._outputs)
         }
 
     def close(self) -> None:
@@ -159,9 +159,9 @@ def _call(
     timeout: int = 60,
     check: Callable[[], None] = lambda: None,
 ) -> bytes:
-    """What a program puts out; :class:`ExportError` with what it says if it fails."""
+    """Return the standard output of a program; raise :class:`ExportError` with its messages if it fails."""
     name, deadline = os.path.basename(command[0]), time.monotonic() + timeout
-    # From a file: Python 3.7 forgets the rest of what is to be written when it looks up in between.
+    # From a file: Python 3.7's communicate() loses input when it is called again after a timeout.
     with tempfile.TemporaryFile() as source:
         source.write(given)
         source.seek(0)
@@ -192,7 +192,7 @@ def _call(
 
 
 def _kill(process: subprocess.Popen) -> None:
-    """With those that it has started: a compiler has others do its work."""
+    """Kill a process with its children: a compiler runs other programs."""
     if not hasattr(os, "killpg"):
         process.kill()
         return
@@ -201,7 +201,7 @@ def _kill(process: subprocess.Popen) -> None:
 
 
 def _communicate(process: subprocess.Popen) -> Optional[Tuple[bytes, bytes]]:
-    """What a program has put out, and said, at its end; None if it is not there after a moment."""
+    """Return a program's standard output and error once it has ended; None if it is still running."""
     try:
         return process.communicate(timeout=_MOMENT)
     except subprocess.TimeoutExpired:

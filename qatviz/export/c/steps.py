@@ -1,4 +1,4 @@
-"""The calls of a C model in order, and where their codes are."""
+"""Calls of a C model in order, with the memory of their inputs and outputs."""
 
 from typing import Dict, List, NamedTuple, Optional, Tuple
 
@@ -10,7 +10,7 @@ from qatviz.export.c.operations import SUFFIXES, Source, bounds, operation
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 from qatviz.network.layers import Flatten, Reshape
 
-#: The memory that the caller gives; no layer is called so.
+#: Memory that the caller passes; no layer has these names.
 INPUT, OUTPUT = "input", "output"
 _CLAMPED = "input, clamped"
 
@@ -21,13 +21,13 @@ class Step(NamedTuple):
     Attributes
     ----------
     source : Source or None
-        None where the codes are there already: a Reshape moves none.
+        None if the codes are in place already, as for a Reshape.
     stem : str
-        What its identifiers begin with.
+        Beginning of its identifiers.
     inputs, output : tuple of str, str
         Pointers, in C.
     op : IntegerOp or None
-        None for what no layer stands for.
+        None for a call that belongs to no layer.
     """
 
     source: Optional[Source]
@@ -38,7 +38,7 @@ class Step(NamedTuple):
 
 
 class Plan(NamedTuple):
-    """All calls; bytes of the arena that they share, and of the arrays among their constants."""
+    """All calls, and the sizes of their arena and of their constant arrays (bytes)."""
 
     steps: List[Step]
     arena: int
@@ -46,7 +46,7 @@ class Plan(NamedTuple):
 
 
 def plan(model: IntegerModel, pack: bool) -> Plan:
-    """The calls of a model; with ``pack``, weights of up to 4 bits take 4."""
+    """Return the calls of a model; with ``pack``, weights of up to 4 bits are stored two per byte."""
     steps, result = _in_slots(model, pack)
     buffers = []
     for index, step in enumerate(steps):
@@ -64,13 +64,13 @@ def plan(model: IntegerModel, pack: bool) -> Plan:
 
 
 def _in_slots(model: IntegerModel, pack: bool) -> Tuple[List[Step], str]:
-    """Steps with names of tensors for pointers, and which of these is the result."""
+    """Return steps with names of tensors in place of pointers, and the name of the result."""
     stems = list(unique_stems(["input"] + [op.name for op in model.ops] + ["output"], SUFFIXES))
     source: IntegerTensor = model.tensor(model.input)
     steps: List[Step] = []
     slots: Dict[str, str] = {model.input: INPUT}
     if source.bounds != (np.iinfo(source.dtype).min, np.iinfo(source.dtype).max):
-        # Codes that the grid does not have would make sums larger than they were reckoned to become.
+        # Codes outside of the grid would exceed the bound of the accumulators.
         steps.append(Step(bounds(stems[0], source, source.bounds), stems[0], (INPUT,), _CLAMPED, None))
         slots[model.input] = _CLAMPED
     for op, stem in zip(model.ops, stems[1:]):

@@ -1,1 +1,1 @@
-"""A trained, quantized network as integers, apart from any framework, and a simulator of it."""
+"""A trained, quantized network as integers, independent of any framework, and a simulator of it."""

@@ -1,4 +1,4 @@
-"""Biases as integers, on the grid of input scale times weight scale, and what to do where it is too fine for them."""
+"""Biases as integers on the grid of input scale times weight scale, which may be too fine for them."""
 
 from typing import List, NamedTuple
 
@@ -10,27 +10,27 @@ from qatviz.quant.affine import AffineGrid, next_power_of_two, round_half_up
 
 
 class FittedGrid(NamedTuple):
-    """A grid of weights with scales above 0 whose biases fit, and what was changed, in words."""
+    """A grid of weights, with scales above 0, whose biases fit, and notes on what was changed."""
 
     grid: AffineGrid
     notes: List[str]
 
 
 def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: int) -> FittedGrid:
-    """Weight scales that biases of at most ``limit`` units can go with.
+    """Return weight scales at which the biases have at most ``limit`` units.
 
-    - A scale of 0 (weights that are all 0) says nothing about the weights, so it becomes one that suits the bias.
+    - A scale of 0 (weights that are all 0) carries no information, so it becomes one that suits the bias.
     - A channel's scale that is too small is raised by a power of two. Its products are then at most
-      ``2**-30 * inputs * bias``, and what the coarser scale changes of them is less than half that for each input.
-      (Such channels come from batch norm whose input hardly varied.)
-    - A scale of the whole tensor is left: see :func:`bias_codes`.
+      ``2**-30 * inputs * bias``, and the coarser scale changes them by less than half that for each input. (Such
+      channels come from batch norm whose input hardly varied.)
+    - The scale of a whole tensor is left as it is; see :func:`bias_codes`.
 
     Parameters
     ----------
     bias : np.ndarray
         float32 ``[out]``.
     grid : AffineGrid
-        Of the weights, ``[]`` or ``[out]``.
+        Grid of the weights, ``[]`` or ``[out]``.
     input_scale : float
     limit : int
         A power of two.
@@ -41,7 +41,7 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
         largest = largest.max()
     needed = np.maximum(largest / (input_scale * limit), np.finfo(np.float32).tiny)
     needed = next_power_of_two(needed).astype(np.float64)
-    # The scale that would do, as a multiple of the one there is.
+    # The scale that is needed as a multiple of the present one.
     with np.errstate(divide="ignore"):
         doublings = np.ceil(np.log2(np.where(scale > 0, needed / np.where(scale > 0, scale, 1.0), 1.0)))
     raised = (scale > 0) & (doublings > 0) if scale.ndim else np.zeros((), bool)
@@ -59,30 +59,30 @@ def fit_scales(bias: np.ndarray, grid: AffineGrid, input_scale: float, limit: in
 def bias_codes(
     layer: str, bias: np.ndarray, product_scale: np.ndarray, output: IntegerTensor, products: np.ndarray, limit: int
 ) -> np.ndarray:
-    """int64 ``[out]``: ``floor(bias / product_scale + 1/2)`` in float32, as the evaluation graph has it.
+    """Return ``floor(bias / product_scale + 1/2)``, computed in float32 as in the evaluation graph: int64 ``[out]``.
 
-    One beyond ``limit`` is cut to it where that makes no difference: where the output is beyond its grid either way.
+    A bias beyond ``limit`` is clipped to it if that makes no difference because the output is clipped either way.
 
     Parameters
     ----------
     layer : str
-        For the message.
+        Name for the message.
     bias, product_scale : np.ndarray
         float32 ``[out]``.
     output : IntegerTensor
     products : np.ndarray
-        int64 ``[out]``: how large the sum of the products can become.
+        int64 ``[out]``: largest sum of the products.
     limit : int
 
     Raises
     ------
     ExportError
-        If it does make a difference.
+        If clipping makes a difference.
     """
     with np.errstate(divide="ignore", invalid="ignore", over="ignore"):
         codes = round_half_up(bias / product_scale).astype(np.float64)
     codes = np.where(bias == 0, 0.0, codes)
-    # Of a sum whose bias is cut, in steps of the output: 2**num_bits go beyond either end from any zero point.
+    # Least sum with a clipped bias, in steps of the output: 2**num_bits are beyond either end from any zero point.
     least = (limit - products) * (product_scale.astype(np.float64) / output.scale)
     for channel in np.flatnonzero((np.abs(codes) > limit) & (least < 2**output.num_bits)):
         raise refused(

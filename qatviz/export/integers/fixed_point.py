@@ -1,28 +1,29 @@
-"""Real factors as integers: how an integer runtime multiplies an accumulator with a ratio of scales.
+"""Requantization multipliers in fixed point, by which integer runtimes multiply an accumulator with a ratio of scales.
 
-A factor is ``multiplier * 2**-right_shift`` with the multiplier in ``[2**(bits-1), 2**bits)``. One rounding, half up:
-``floor(accumulator * multiplier * 2**-right_shift + 1/2)``, in 64-bit integers.
+A real multiplier is stored as ``multiplier * 2**-right_shift`` with ``multiplier`` in ``[2**(bits-1), 2**bits)``. The
+product is rounded once, half up: ``floor(accumulator * multiplier * 2**-right_shift + 1/2)``, in 64-bit integers.
 """
 
 from typing import NamedTuple
 
 import numpy as np
 
-#: Bits of a multiplier where the accumulator has no more than 31: their product fits 62 bits and the sign.
+#: Bits of a multiplier if the accumulator has no more than 31: their product fits 62 bits and the sign.
 MULTIPLIER_BITS = 31
-#: Bits (without the sign) that the product of accumulator and multiplier may take.
+#: Bits (without the sign) that the product of accumulator and multiplier may have.
 PRODUCT_BITS = 62
-#: Accumulators up to here leave a multiplier 18 bits, whose error is a quarter of a step of a 16-bit output at most.
+#: Largest accumulator: it leaves a multiplier 18 bits, whose error is at most a quarter of a quantization step of a
+#: 16-bit output.
 LARGEST_ACCUMULATOR = 2**44 - 1
 
 
 class FixedPoint(NamedTuple):
-    """Factors ``multiplier * 2**-right_shift``.
+    """Real multipliers ``multiplier * 2**-right_shift``.
 
     Attributes
     ----------
     multiplier : np.ndarray
-        int64 ``[n]``, 0 or in ``[2**30, 2**31)`` (with fewer bits where the accumulator is wide).
+        int64 ``[n]``, 0 or in ``[2**30, 2**31)`` (with fewer bits if the accumulator is wide).
     right_shift : np.ndarray
         int64 ``[n]``, 1 to 62. Runtimes that count left shifts from a Q31 multiplier have ``31 - right_shift``.
     """
@@ -32,19 +33,19 @@ class FixedPoint(NamedTuple):
 
     @property
     def real(self) -> np.ndarray:
-        """float64 ``[n]``: the factors."""
+        """The real multipliers, float64 ``[n]``."""
         return np.ldexp(self.multiplier.astype(np.float64), -self.right_shift.astype(np.int32))
 
 
 def multiplier_bits(accumulator_bound: int) -> int:
-    """How many bits a multiplier may have so that its product with ``-accumulator_bound .. accumulator_bound`` fits."""
+    """Return the number of bits of a multiplier whose products with accumulators up to ``accumulator_bound`` fit."""
     return min(MULTIPLIER_BITS, PRODUCT_BITS - int(accumulator_bound).bit_length())
 
 
 def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
-    """Positive factors ``real`` (float64 ``[n]``) with multipliers of ``bits`` bits, each rounded to nearest.
+    """Return positive multipliers ``real`` (float64 ``[n]``) in fixed point of ``bits`` bits, rounded to nearest.
 
-    Factors above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that bring
+    Those above ``2**(bits - 2)`` become that, for it takes every accumulator but 0 beyond 16 bits; those that take
     every accumulator below 1/2 become 0.
 
     >>> fixed_point(np.array([0.75]))
@@ -61,8 +62,8 @@ def fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
 
 
 def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPoint:
-    """As :func:`fixed_point`, with the right shift of the largest factor for all, so that products can be summed
-    before they are rounded.
+    """Return multipliers as :func:`fixed_point`, all with the right shift of the largest, so that products can be
+    summed before they are rounded.
     """
     real = _saturated(real, bits)
     shift = fixed_point(real.max(), bits).right_shift
@@ -70,13 +71,13 @@ def common_fixed_point(real: np.ndarray, bits: int = MULTIPLIER_BITS) -> FixedPo
     return FixedPoint(np.floor(scaled + 0.5).astype(np.int64), np.full(real.shape, shift))
 
 
-def requantize(accumulator: np.ndarray, factor: FixedPoint) -> np.ndarray:
-    """int64: ``accumulator`` (integers ``[..., n]``) times ``factor``, rounded half up, once."""
-    return round_shift(accumulator.astype(np.int64) * factor.multiplier, factor.right_shift)
+def requantize(accumulator: np.ndarray, by: FixedPoint) -> np.ndarray:
+    """Return ``accumulator`` (integers ``[..., n]``) times real multipliers, rounded half up once, as int64."""
+    return round_shift(accumulator.astype(np.int64) * by.multiplier, by.right_shift)
 
 
 def round_shift(products: np.ndarray, right_shift: np.ndarray) -> np.ndarray:
-    """int64: ``floor(products * 2**-right_shift + 1/2)`` for shifts from 1."""
+    """Return ``floor(products * 2**-right_shift + 1/2)``, int64, for shifts from 1."""
     return (products + (np.int64(1) << (right_shift - 1))) >> right_shift
 
 

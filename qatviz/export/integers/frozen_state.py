@@ -1,7 +1,6 @@
-"""The grids and folded parameters of a run's state, in NumPy: what its quantized evaluation graph computes from them.
+"""Grids and folded parameters of a state of a run, in NumPy, as its quantized evaluation graph computes them.
 
-Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch_norm`, which compute the same in the
-graph.
+Counterpart of :mod:`qatviz.quant.live` and :mod:`qatviz.training.lowering.batch_norm`, which compute them in the graph.
 """
 
 from typing import Dict, NamedTuple, Optional
@@ -24,29 +23,30 @@ AFTER_FIRST_STEP = Advice("after the first step of training")
 
 
 class Folded(NamedTuple):
-    """Weights in the layer's shape, and bias ``[out]``, float32, batch norm folded in."""
+    """Weights in the layer's shape and bias ``[out]``, float32, with batch norm folded in."""
 
     weights: np.ndarray
     bias: np.ndarray
 
 
 class FrozenState:
-    """One moment of a run, checked to be one that integers can hold.
+    """A state of a run that integers can hold.
 
     Parameters
     ----------
     network : Network
     book : SettingsBook
-        The settings at that moment.
+        The settings in that state.
     arrays : dict of str to np.ndarray
-        Parameters, statistics and ranges, as ``TrainingGraph.read_state`` gives them and checkpoints hold them.
+        Parameters, statistics and ranges, as ``TrainingGraph.read_state`` returns them and checkpoints hold them.
     step : int, optional
-        Steps done; without it, delays of quantization count as over.
+        Number of training steps done; without it, delays of quantization count as over.
 
     Raises
     ------
     ExportError
-        If an array is missing, of another shape or not finite, if a tensor is left in float, if no ranges were seen.
+        If an array is missing, of another shape or not finite, if a tensor is left in float, or if no ranges were
+        observed.
     """
 
     def __init__(self, network: Network, book: SettingsBook, arrays: Arrays, step: Optional[int] = None):
@@ -59,17 +59,17 @@ class FrozenState:
         self._folded = {unit.name: self._fold(unit) for unit in self.plan.units if isinstance(unit.op, WEIGHTED)}
 
     def activation_grid(self, tensor: str) -> AffineGrid:
-        """The grid of an activations tensor; scale 0 if it has only ever been 0."""
+        """Return the grid of an activations tensor, with scale 0 if it has only ever been 0."""
         group = self._place.group_of[self.plan.index(tensor)]
         which = self._place.activations.index(group)
         return self._grid(tensor, self._arrays["range_min"][which], self._arrays["range_max"][which])
 
     def folded(self, unit: Unit) -> Folded:
-        """Float weights and bias of a unit."""
+        """Return the float weights and bias of a unit."""
         return self._folded[unit.name]
 
     def weight_grid(self, unit: Unit) -> AffineGrid:
-        """The grid of a unit's weights, scale ``[]`` or ``[out]``; 0 where they are all 0."""
+        """Return the grid of a unit's weights, with scale ``[]`` or ``[out]``, which is 0 where all weights are 0."""
         name = unit.name + ".weights"
         which = self._place.weights.index(self._place.group_of[self.plan.index(name)])
         channels = self._place.channels[which]

@@ -1,9 +1,8 @@
-"""From a moment of a run to the integer model: the network's lowering to integers.
+"""Lowering of a state of a run to the integer model.
 
-The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, ranges as
-they stand, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken
-upwards, scales moved to those that all runtimes round sums alike with
-(:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
+The integers are those of the quantized evaluation graph (:mod:`qatviz.training.lowering`): batch norm folded, present
+ranges, biases on the int32 grid of input scale times weight scale, the exact symmetric grid, pool ties broken upwards,
+tie-safe scales (:mod:`qatviz.quant.tie_safe_scales`, :mod:`qatviz.quant.tie_safe_sums`).
 """
 
 from typing import Any, Dict, List, Optional, Set, Tuple
@@ -12,6 +11,15 @@ import numpy as np
 
 from qatviz.errors import refused
 from qatviz.export.integers.biases import bias_codes, fit_scales
+from qatviz.export.integers.bounds import (
+    accumulator_bound,
+    bias_limit,
+    bits_of,
+    is_wide,
+    padding,
+    product_bounds,
+    requantization_multipliers,
+)
 from qatviz.export.integers.fixed_point import (
     LARGEST_ACCUMULATOR,
     FixedPoint,
@@ -26,20 +34,14 @@ from qatviz.export.integers.model import (
     IntegerOp,
     IntegerTensor,
     IntegerWeights,
-    Pads,
     channel_shape,
     storage_dtype,
 )
 from qatviz.network.graph import WEIGHTED, Network
-from qatviz.network.layer import element_count
 from qatviz.network.layers import (
     Add,
-    AveragePool,
-    Conv2D,
-    DepthwiseConv2D,
     Dropout,
     GlobalAveragePool,
-    MaxPool,
     ReLU,
     ReLU6,
     Softmax,
@@ -47,13 +49,8 @@ from qatviz.network.layers import (
 from qatviz.network.plan import Unit
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.quant.affine import AffineGrid, quantize
-from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 from qatviz.quant.tie_safe_scales import tie_safe_scales
 from qatviz.quant.tie_safe_sums import tie_safe_sum_scales
-
-_WINDOWED = (Conv2D, DepthwiseConv2D, MaxPool, AveragePool)
-#: Of a bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.
-_BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
 
 
 def integer_model(
@@ -63,32 +60,31 @@ def integer_model(
     step: Optional[int] = None,
     metadata: Optional[Dict[str, Any]] = None,
 ) -> IntegerModel:
-    """The integers of a network at one moment of its run.
+    """Return the integer model of a network in a state of its run.
 
     Parameters
     ----------
     network : Network
     book : SettingsBook
-        Settings at that moment; its plan is the network's.
+        The settings in that state; its plan is the network's.
     arrays : dict of str to np.ndarray
-        Parameters, moving statistics and ranges as a checkpoint holds them; more may be in it.
+        Parameters, moving statistics and ranges as a checkpoint holds them; others are ignored.
     step : int, optional
-        Steps done at that moment; without it, delays of quantization count as over.
+        Number of training steps done; without it, delays of quantization count as over.
     metadata : dict, optional
-        JSON-able; kept with the model.
+        JSON-able; stored with the model.
 
     Raises
     ------
     ExportError
-        If there is no integer form: a tensor is left in float, nothing has been seen yet, an array is missing or not
-        finite, a bias or an accumulator does not fit. The message names the layer, the reason and what would
-        make it possible.
+        If there is no integer model: a tensor is left in float, no ranges were observed yet, an array is missing or not
+        finite, a bias or an accumulator does not fit.
     """
     return _Lowering(FrozenState(network, book, arrays, step)).model(dict(metadata or {}))
 
 
 class _Lowering:
-    """The model under construction, unit by unit."""
+    """Builder of a model, unit by unit."""
 
     def __init__(self, state: FrozenState):
         self._state, self._network = state, state.network
@@ -146,25 +142,22 @@ class _Lowering:
             "inputs": inputs,
             "output": unit.output,
             "clamp": self._clamp(unit, output),
+            "pads": padding(op, sources[0].shape, output.shape),
         }
-        if isinstance(op, _WINDOWED):
-            common["pads"] = _pads(op, sources[0].shape, output.shape)
         if isinstance(op, WEIGHTED):
             return self._weighted(unit, sources[0], output, common)
         if isinstance(op, GlobalAveragePool):
-            count = element_count(sources[0].shape[:2])
-            bound = MEAN_WEIGHT * count * _reach(sources[0]) + MEAN_BIAS
-            factor = sources[0].scale / (MEAN_WEIGHT * count * output.scale)
-            factors = self._factors(unit, np.array([factor]), bound)
-            return IntegerOp(factors=factors, accumulator_bits=_bits(bound), **common)
+            bound = accumulator_bound(op, None, None, sources)
+            multipliers = requantization_multipliers(op, None, sources, output)
+            common.update(requantization=self._fixed_point(unit, multipliers, bound), accumulator_bits=bits_of(bound))
         if isinstance(op, Add):
-            factors = common_fixed_point(np.array([source.scale / output.scale for source in sources]))
-            bound = sum(_reach(source) * int(m) for source, m in zip(sources, factors.multiplier))
-            return IntegerOp(factors=factors, accumulator_bits=_bits(bound), **common)
+            fixed = common_fixed_point(requantization_multipliers(op, None, sources, output))
+            bound = accumulator_bound(op, None, fixed, sources)
+            common.update(requantization=fixed, accumulator_bits=bits_of(bound))
         return IntegerOp(**common)
 
     def _clamp(self, unit: Unit, output: IntegerTensor) -> Tuple[int, int]:
-        """The grid's bounds and the activation's: of the unit, or the unit itself where that is not fused."""
+        """Return the bounds of the grid and of the activation, be it fused or the unit itself."""
         low, high = output.bounds
         activation = unit.op if isinstance(unit.op, (ReLU, ReLU6)) else unit.activation
         if unit.output in self._always_zero:
@@ -177,20 +170,18 @@ class _Lowering:
 
     def _weighted(self, unit: Unit, source: IntegerTensor, output: IntegerTensor, common: Dict[str, Any]) -> IntegerOp:
         folded, plain = self._state.folded(unit), self._state.weight_grid(unit)
-        wide = max(source.num_bits, plain.num_bits) > 8
-        limit = _WIDE_BIAS_LIMIT if wide else _BIAS_LIMIT
-        # As the run has it: not moved.
+        wide = is_wide(source, plain.num_bits)
+        limit = bias_limit(wide)
+        # As the run has it, not the tie-safe one.
         input_scale = self._state.activation_grid(source.quantizer).scale or np.float32(source.scale)
         grid, notes = fit_scales(folded.bias, plain, float(input_scale), limit)
         self._notes += [f"{unit.name}.weights: {note}" for note in notes]
         channels = channel_shape(folded.weights.shape, len(folded.bias))
         codes = quantize(folded.weights, _shaped(grid, channels))
         centred = codes - _shaped(grid, channels).zero_point
-        axes = tuple(range(codes.ndim - len(channels)))
-        products = np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * _reach(source)
+        products = product_bounds(centred, len(folded.bias), source)
         scales = np.broadcast_to(grid.scale, folded.bias.shape)
         bias = bias_codes(unit.name, folded.bias, input_scale * scales, output, products, limit)
-        bound = int((products + np.abs(bias)).max())
         chosen = tie_safe_scales(source.scale, grid.scale, output.scale, output.zero_point, 2 ** (output.num_bits - 1))
         weights = IntegerWeights(
             unit.name + ".weights",
@@ -201,46 +192,26 @@ class _Lowering:
             grid.narrow_range,
             _read_only(bias.astype(np.int64 if wide else np.int32)),
         )
-        factors = self._factors(unit, source.scale * weights.channel_scales.astype(np.float64) / output.scale, bound)
-        return IntegerOp(weights=weights, factors=factors, accumulator_bits=_bits(bound), **common)
+        bound = accumulator_bound(unit.op, weights, None, [source])
+        fixed = self._fixed_point(unit, requantization_multipliers(unit.op, weights, [source], output), bound)
+        return IntegerOp(weights=weights, requantization=fixed, accumulator_bits=bits_of(bound), **common)
 
-    def _factors(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
+    def _fixed_point(self, unit: Unit, real: np.ndarray, bound: int) -> FixedPoint:
         if bound > LARGEST_ACCUMULATOR:
             raise refused(
-                f"layer {unit.name!r}: its accumulator takes up to {_bits(bound)} bits; allowed: "
-                f"{_bits(LARGEST_ACCUMULATOR)}",
+                f"layer {unit.name!r}: its accumulator takes up to {bits_of(bound)} bits; allowed: "
+                f"{bits_of(LARGEST_ACCUMULATOR)}",
                 FEWER_BITS,
             )
-        factors = fixed_point(real, multiplier_bits(bound))
-        return FixedPoint(_read_only(factors.multiplier), _read_only(factors.right_shift))
+        fixed = fixed_point(real, multiplier_bits(bound))
+        return FixedPoint(_read_only(fixed.multiplier), _read_only(fixed.right_shift))
 
 
 def _shaped(grid: AffineGrid, channels: Tuple[int, ...]) -> AffineGrid:
-    """The grid in a shape that broadcasts against the weights."""
+    """Return the grid in a shape that broadcasts against the weights."""
     if grid.scale.ndim == 0:
         return grid
     return AffineGrid(grid.scale.reshape(channels), grid.zero_point.reshape(channels), grid.num_bits, grid.narrow_range)
-
-
-def _pads(op: Any, image: Tuple[int, ...], result: Tuple[int, ...]) -> Pads:
-    """What TensorFlow's SAME puts around: the odd row or column goes below, or to the right."""
-    pads = []
-    for axis, taps in enumerate(op.pool_size if hasattr(op, "pool_size") else op.kernel_size):
-        extent = (taps - 1) * getattr(op, "dilation", (1, 1))[axis] + 1
-        missing = max((result[axis] - 1) * op.strides[axis] + extent - image[axis], 0)
-        pads.append((missing // 2, missing - missing // 2))
-    return pads[0], pads[1]
-
-
-def _reach(tensor: IntegerTensor) -> int:
-    """How far a code can be from the zero point."""
-    low, high = tensor.bounds
-    return max(high - tensor.zero_point, tensor.zero_point - low)
-
-
-def _bits(bound: int) -> int:
-    """Bits, with the sign, of integers up to ``bound``."""
-    return int(bound).bit_length() + 1
 
 
 def _read_only(array: np.ndarray) -> np.ndarray:

@@ -1,8 +1,8 @@
-"""A trained, quantized network as integers, apart from any framework: what every export is written from.
+"""A trained, quantized network as integers, independent of any framework, from which exports are written.
 
-Real values are ``scale * (code - zero_point)``. Tensors are named as the layers of the network that put them out. Each
-operation computes its output's codes from its inputs' codes in integers, with one rounding (half up) at the end; how,
-says :mod:`qatviz.export.integers.simulator`, which runs a model in NumPy.
+Real values are ``scale * (code - zero_point)``. A tensor has the name of the layer whose output it is. Each operation
+computes codes of its output from codes of its inputs in integers, with one rounding (half up) at the end;
+:mod:`qatviz.export.integers.simulator`, which runs a model in NumPy, defines how.
 """
 
 from dataclasses import dataclass, field
@@ -12,7 +12,6 @@ import numpy as np
 
 from qatviz.errors import Advice, ExportError
 from qatviz.export.integers.fixed_point import FixedPoint
-from qatviz.network.layer import Layer
 from qatviz.quant.affine import AffineGrid, code_bounds
 
 #: Remedy for an accumulator that gets too large.
@@ -28,15 +27,15 @@ class IntegerTensor:
     Attributes
     ----------
     name : str
-        The layer that puts it out; "input".
+        Name of the layer whose output it is, or "input".
     shape : tuple of int
         Without the batch axis.
     scale : float
         A float32's value, above 0. (A tensor that is always 0 has scale 1, and operations clamp it to its zero point.)
     zero_point, num_bits, narrow_range
-        As of :class:`qatviz.quant.affine.AffineGrid`.
+        As in :class:`qatviz.quant.affine.AffineGrid`.
     quantizer : str
-        The quantized tensor whose grid it is on, such as "conv1.activations".
+        Name of the quantizer whose grid it is on, such as "conv1.activations".
     """
 
     name: str
@@ -53,8 +52,14 @@ class IntegerTensor:
         return code_bounds(self.num_bits, self.narrow_range)
 
     @property
+    def reach(self) -> int:
+        """Largest distance of a code from the zero point."""
+        low, high = self.bounds
+        return max(high - self.zero_point, self.zero_point - low)
+
+    @property
     def dtype(self) -> np.dtype:
-        """Of stored codes: int8, or int16 above 8 bits."""
+        """Type of stored codes: int8, or int16 above 8 bits."""
         return storage_dtype(self.num_bits)
 
     @property
@@ -72,16 +77,16 @@ class IntegerWeights:
     name : str
         "<layer>.weights".
     codes : np.ndarray
-        int8, or int16 above 8 bits; in TensorFlow's order: [rows, columns, in, out] of a convolution, [rows, columns,
-        in, multiplier] of a depthwise one, [in, out] of a Dense.
+        int8, or int16 above 8 bits; in TensorFlow's order: [rows, columns, in, out] for a convolution, [rows, columns,
+        in, multiplier] for a depthwise convolution, [in, out] for a Dense.
     scale : np.ndarray
-        float32 ``[]``, or ``[out]`` if quantized per channel (of a depthwise: ``[in * multiplier]``).
+        float32 ``[]``, or ``[out]`` if quantized per channel (``[in * multiplier]`` for a depthwise convolution).
     zero_point : np.ndarray
         int32, same shape.
     num_bits, narrow_range
-        Of the codes.
+        As in :class:`qatviz.quant.affine.AffineGrid`.
     bias : np.ndarray
-        ``[out]``: integers on the grid of input scale times weight scale. int32; int64 where input or weights have more
+        ``[out]``: integers on the grid of input scale times weight scale. int32; int64 if input or weights have more
         than 8 bits.
     """
 
@@ -104,17 +109,17 @@ class IntegerWeights:
 
     @property
     def channel_scales(self) -> np.ndarray:
-        """float32 ``[out]``."""
+        """Scale of each channel, float32 ``[out]``."""
         return np.broadcast_to(self.scale, self.bias.shape)
 
     @property
     def channel_zero_points(self) -> np.ndarray:
-        """int32 ``[out]``."""
+        """Zero point of each channel, int32 ``[out]``."""
         return np.broadcast_to(self.zero_point, self.bias.shape)
 
     @property
     def centred(self) -> np.ndarray:
-        """int32, shape of ``codes``: codes minus zero points, which is what values are multiples of."""
+        """Codes minus zero points, int32, in the shape of ``codes``."""
         zero = self.zero_point
         if self.per_channel:
             zero = zero.reshape(channel_shape(self.codes.shape, len(self.bias)))
@@ -128,34 +133,34 @@ class IntegerOp:
     Attributes
     ----------
     layer : Layer
-        What is computed, with its strides, padding, axis ... as the network has it. A Dropout is no operation.
+        The network's layer, with its strides, padding, axis ... (A Dropout is no operation.)
     layers : tuple of str
-        The names of the layers that this stands for: its own, a folded batch norm's, a fused activation's.
+        Names of the layers that the operation includes: its own, a folded batch norm's, a fused activation's.
     inputs : tuple of str
         Names of tensors.
     output : str
         Name of a tensor.
     clamp : (int, int)
-        Smallest and largest code of the output: the grid's bounds and the activation's.
+        Smallest and largest code of the output, within the bounds of grid and activation.
     pads : ((int, int), (int, int)) or None
-        Rows above and below, columns left and right, of convolutions and pools: what SAME comes to.
+        Rows above and below, and columns left and right, that SAME pads for convolutions and pools.
     weights : IntegerWeights or None
-    factors : FixedPoint or None
-        What takes the accumulator to the output's steps: ``[out]`` with weights (``s_in * s_w / s_out``), ``[1]``
-        of a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each input of an Add (``s_i / s_out``,
-        with a common shift: the sum is rounded, not its terms).
+    requantization : FixedPoint or None
+        Multipliers from the accumulator to quantization steps of the output: ``[out]`` with weights
+        (``s_in * s_w / s_out``), ``[1]`` for a GlobalAveragePool (``s_in / (MEAN_WEIGHT * n * s_out)``), one for each
+        input of an Add (``s_i / s_out``, with a common shift: the sum is rounded, not its terms).
     accumulator_bits : int
-        Bits, with the sign, that the accumulator takes at most, whatever the input; 0 where there is none.
+        Number of bits, with the sign, that the accumulator needs, whatever the input; 0 without one.
     """
 
-    layer: Layer
+    layer: Any  # of the class that `kind` names
     layers: Tuple[str, ...]
     inputs: Tuple[str, ...]
     output: str
     clamp: Tuple[int, int]
     pads: Optional[Pads] = None
     weights: Optional[IntegerWeights] = None
-    factors: Optional[FixedPoint] = None
+    requantization: Optional[FixedPoint] = None
     accumulator_bits: int = 0
 
     @property
@@ -164,7 +169,7 @@ class IntegerOp:
 
     @property
     def kind(self) -> str:
-        """The kind of the layer, such as "Conv2D"."""
+        """Kind of the layer, such as "Conv2D"."""
         return self.layer.kind
 
 
@@ -175,21 +180,21 @@ class IntegerModel:
     Attributes
     ----------
     name : str
-        Of the network.
+        Name of the network.
     tensors : tuple of IntegerTensor
         The input, then each operation's output.
     ops : tuple of IntegerOp
         In order of computation.
     output : str
-        The tensor that is the result: the logits.
+        Name of the tensor with the logits.
     softmax : str or None
-        The name of the Softmax after it, which has no integers.
+        Name of the Softmax after the logits, which has no integers.
     aliases : dict of str to str
-        Layers that do nothing in inference (Dropout) to the tensors that stand for their outputs.
+        From layers that do nothing in inference (Dropout) to the tensors that are their outputs.
     notes : tuple of str
-        Where the integers had to differ from what was trained, and how little.
+        Texts on small differences between the integers and the trained state that could not be avoided.
     metadata : dict
-        JSON-able; what the caller wants to keep with it.
+        JSON-able; stored with the model.
     """
 
     name: str
@@ -203,16 +208,16 @@ class IntegerModel:
 
     @property
     def input(self) -> str:
-        """The name of the tensor that is fed."""
+        """Name of the tensor that is fed."""
         return self.tensors[0].name
 
     @property
     def logits(self) -> IntegerTensor:
-        """The tensor ``output``."""
+        """The output tensor."""
         return self.tensor(self.output)
 
     def tensor(self, name: str) -> IntegerTensor:
-        """The tensor of this name, or that stands for the layer of this name; :class:`ExportError` if there is none."""
+        """Return the tensor with the output of this layer; raise :class:`ExportError` if there is none."""
         wanted = self.aliases.get(name, name)
         for tensor in self.tensors:
             if tensor.name == wanted:
@@ -223,7 +228,7 @@ class IntegerModel:
         )
 
     def op(self, name: str) -> IntegerOp:
-        """The operation that stands for the layer of this name; :class:`ExportError` if there is none."""
+        """Return the operation that includes this layer; raise :class:`ExportError` if there is none."""
         for op in self.ops:
             if name in op.layers:
                 return op
@@ -234,10 +239,10 @@ class IntegerModel:
 
 
 def storage_dtype(num_bits: int) -> np.dtype:
-    """int8, or int16 above 8 bits."""
+    """Return the type of stored codes: int8, or int16 above 8 bits."""
     return np.dtype(np.int8 if num_bits <= 8 else np.int16)
 
 
 def channel_shape(shape: Tuple[int, ...], channels: int) -> Tuple[int, ...]:
-    """The shape in which ``channels`` values broadcast against weights of ``shape``: their last axis, or last two."""
+    """Return the shape in which ``channels`` values broadcast against weights of ``shape``: the last axis, or two."""
     return (channels,) if shape[-1] == channels else tuple(shape[-2:])

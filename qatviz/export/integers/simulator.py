@@ -1,14 +1,14 @@
-"""The integer model in NumPy: the oracle of every runtime that an export is for.
+"""Simulator of the integer model in NumPy, which is the oracle of every runtime that an export is for.
 
 Each operation computes integers from integers, with one rounding, half up, of its result:
 
-- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times its factor, plus the output's zero
-  point;
+- Conv2D, DepthwiseConv2D, Dense: ``sum (w - zero_w)(x - zero_x) + bias``, times the requantization multiplier, plus
+  the output's zero point;
 - GlobalAveragePool: ``3 * sum (x - zero_x) + 1``, likewise; AveragePool: the mean, ties up, on its input's grid;
 - Add: ``sum (x_i - zero_i) * multiplier_i``, shifted once;
 - all others pass codes on.
 
-Padding is the zero point. The result is clamped to what the grid and the activation allow.
+Padding is the zero point. The result is clamped to the bounds of the grid and the activation.
 """
 
 from typing import Callable, Dict, Iterable, List, Optional, Tuple
@@ -22,14 +22,14 @@ from qatviz.network.layers import Pair
 from qatviz.quant.affine import quantize
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Examples that go through the network together: enough for BLAS, few enough for its columns to stay in memory.
+#: Number of examples that are computed together: enough for BLAS, few enough for their columns to fit in memory.
 BATCH = 64
-#: Sums of integers up to here are exact in floating point, whatever the order, so BLAS can compute them.
+#: Bounds up to which sums of integers are exact in floating point, whatever the order, so that BLAS can compute them.
 _EXACT = ((2**24, np.float32), (2**53, np.float64))
 
 
 def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
-    """int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up."""
+    """Return the int32 codes of float32 ``images`` ``[n] + input shape``, rounded half up."""
     tensor = model.tensor(model.input)
     images = np.asarray(images, np.float32)
     if images.shape[1:] != tensor.shape:
@@ -41,14 +41,16 @@ def quantize_input(model: IntegerModel, images: np.ndarray) -> np.ndarray:
 
 
 def simulate(model: IntegerModel, images: np.ndarray) -> np.ndarray:
-    """int32 codes of the logits for float32 ``images`` ``[n] + input shape``."""
+    """Return the int32 codes of the logits for float32 ``images`` ``[n] + input shape``."""
     return simulate_tensors(model, images, [model.output])[model.output]
 
 
 def simulate_tensors(
     model: IntegerModel, images: np.ndarray, names: Optional[Iterable[str]] = None
 ) -> Dict[str, np.ndarray]:
-    """int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images`` ``[n] + input shape``."""
+    """Return the int32 codes ``[n] + shape`` of the named tensors (default: all) for float32 ``images``
+    ``[n] + input shape``.
+    """
     codes = quantize_input(model, images)
     wanted = [tensor.name for tensor in model.tensors] if names is None else [model.tensor(name).name for name in names]
     parts = [run_codes(model, codes[start : start + BATCH], wanted) for start in range(0, max(len(codes), 1), BATCH)]
@@ -56,7 +58,7 @@ def simulate_tensors(
 
 
 def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> Dict[str, np.ndarray]:
-    """int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once."""
+    """Return the int32 codes of the named tensors for int32 ``codes`` of the input, all examples at once."""
     known = {model.input: codes.astype(np.int32)}
     for op in model.ops:
         known[op.output] = run_op(model, op, known)
@@ -64,13 +66,13 @@ def run_codes(model: IntegerModel, codes: np.ndarray, names: Iterable[str]) -> D
 
 
 def run_op(model: IntegerModel, op: IntegerOp, known: Dict[str, np.ndarray]) -> np.ndarray:
-    """int32 codes of the output of one operation, from codes of its inputs by their names."""
+    """Return the int32 codes of the output of one operation, from codes of its inputs by name."""
     inputs = [(known[name], model.tensor(name)) for name in op.inputs]
     return np.clip(_KERNELS[op.kind](op, inputs, model.tensor(op.output)), *op.clamp).astype(np.int32)
 
 
 def dequantize(tensor: IntegerTensor, codes: np.ndarray) -> np.ndarray:
-    """float32 values of codes."""
+    """Return the float32 values of codes."""
     return ((codes - tensor.zero_point) * np.float32(tensor.scale)).astype(np.float32)
 
 
@@ -107,20 +109,20 @@ def _dense(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
 
 
 def _requantized(op: IntegerOp, sums: np.ndarray, output: IntegerTensor) -> np.ndarray:
-    return requantize(sums.astype(np.int64) + op.weights.bias, op.factors) + output.zero_point
+    return requantize(sums.astype(np.int64) + op.weights.bias, op.requantization) + output.zero_point
 
 
 def _add(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     products = sum(
         (codes.astype(np.int64) - tensor.zero_point) * multiplier
-        for (codes, tensor), multiplier in zip(inputs, op.factors.multiplier)
+        for (codes, tensor), multiplier in zip(inputs, op.requantization.multiplier)
     )
-    return round_shift(products, op.factors.right_shift[0]) + output.zero_point
+    return round_shift(products, op.requantization.right_shift[0]) + output.zero_point
 
 
 def _global_average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     sums = _centred(inputs).sum(axis=(1, 2), dtype=np.int64)
-    return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.factors) + output.zero_point
+    return requantize(MEAN_WEIGHT * sums + MEAN_BIAS, op.requantization) + output.zero_point
 
 
 def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
@@ -132,7 +134,7 @@ def _average(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarra
 
 def _largest(op: IntegerOp, inputs: _Inputs, output: IntegerTensor) -> np.ndarray:
     codes, tensor = inputs[0]
-    # What SAME pads does not take part: no code is smaller.
+    # Padding is the smallest code, so that it has no effect on the maximum.
     return _pooled(op, _padded(op, codes, tensor.bounds[0]), output, np.maximum)
 
 
@@ -172,7 +174,7 @@ _KERNELS: Dict[str, Callable[[IntegerOp, _Inputs, IntegerTensor], np.ndarray]] =
 
 
 def _exact_dtype(op: IntegerOp) -> np.dtype:
-    """The fastest type in which the sums of products are exact."""
+    """Return the fastest type in which the sums of products are exact."""
     largest = 2 ** (op.accumulator_bits - 1)
     return next(np.dtype(dtype) for limit, dtype in _EXACT if largest <= limit)
 
@@ -184,7 +186,7 @@ def _padded(op: IntegerOp, x: np.ndarray, value: int) -> np.ndarray:
 
 
 def _windows(x: np.ndarray, size: Pair, strides: Pair, dilation: Pair, shape: Tuple[int, ...]) -> np.ndarray:
-    """View ``[n, rows, columns, height, width, channels]`` of the windows of ``x`` ``[n, ., ., channels]``."""
+    """Return a view ``[n, rows, columns, height, width, channels]`` of the windows of ``x`` ``[n, ., ., channels]``."""
     n, row, column, channel = x.strides
     return np.lib.stride_tricks.as_strided(
         x,

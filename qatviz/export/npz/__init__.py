@@ -1,1 +1,1 @@
-"""All integers as NumPy arrays with a description, and a reader that trusts neither."""
+"""All integers as NumPy arrays with a description, and a reader that validates both."""

@@ -1,4 +1,4 @@
-"""Export to ``.npz`` and ``.json``: the files, their proof, all written."""
+"""Export to ``.npz`` and ``.json``."""
 
 import tempfile
 from pathlib import Path
@@ -17,21 +17,21 @@ from qatviz.export.proof.parity import Agreement
 from qatviz.export.proof.report import Exported, prove
 from qatviz.export.source import ExportSource
 
-#: It holds the very integers that the simulator computes with.
+#: Agreement with the evaluation graph of the integers themselves.
 REACHED = Agreement(0.995, 1, 1.0)
 RUNTIME = "the integer simulator, as read back from the files"
 SUFFIX = ".json"
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as arrays and their description, with the proof that they compute what was seen.
+    """Write a state of a run as arrays and their description, with the proof.
 
     The proof reads the files back. Any thread; it has its own session and touches no run.
 
     Raises
     ------
     ExportError
-        If there is no integer model of it, or a file can't be written; then none is.
+        If there is no integer model, or a file can't be written; then none is.
     Cancelled
     """
     if path.suffix.lower() == SUFFIX:

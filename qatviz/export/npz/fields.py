@@ -1,4 +1,4 @@
-"""Fields of a description that may have been damaged: each read as what it should be, or refused by its name."""
+"""Fields of a JSON description that may be damaged: each is returned with its expected type, or refused by its name."""
 
 import json
 from typing import Any, Dict, List, Optional, Tuple
@@ -7,12 +7,12 @@ import numpy as np
 
 from qatviz.errors import ExportError
 
-#: Characters of what was found that a message shows.
+#: Number of characters of a value that a message shows.
 _SHOWN = 80
 
 
 def parsed(text: bytes, where: str) -> Dict[str, Any]:
-    """A JSON object; :class:`ExportError` if it is none."""
+    """Return a JSON object; raise :class:`ExportError` if the text is none."""
     try:
         found = json.loads(text.decode("utf-8"), parse_constant=_no_constant)
     except (ValueError, RecursionError) as error:
@@ -21,21 +21,21 @@ def parsed(text: bytes, where: str) -> Dict[str, Any]:
 
 
 def mapping(value: Any, where: str) -> Dict[str, Any]:
-    """An object of JSON."""
+    """Return a value that is an object."""
     if not isinstance(value, dict):
         raise refused(value, where, "an object")
     return value
 
 
 def field(record: Dict[str, Any], name: str, where: str) -> Any:
-    """An entry of an object."""
+    """Return an entry of an object."""
     if name not in record:
         raise ExportError(f"{where}: {name} is missing")
     return record[name]
 
 
 def items(record: Dict[str, Any], name: str, where: str) -> List[Any]:
-    """An entry that is a list."""
+    """Return an entry that is a list."""
     value = field(record, name, where)
     if not isinstance(value, list):
         raise refused(value, f"{where}: {name}", "a list")
@@ -43,7 +43,7 @@ def items(record: Dict[str, Any], name: str, where: str) -> List[Any]:
 
 
 def text(record: Dict[str, Any], name: str, where: str) -> str:
-    """An entry that is a string."""
+    """Return an entry that is a string."""
     value = field(record, name, where)
     if not isinstance(value, str):
         raise refused(value, f"{where}: {name}", "a string")
@@ -51,7 +51,7 @@ def text(record: Dict[str, Any], name: str, where: str) -> str:
 
 
 def texts(record: Dict[str, Any], name: str, where: str) -> Tuple[str, ...]:
-    """An entry that is a list of strings."""
+    """Return an entry that is a list of strings."""
     values = items(record, name, where)
     if not all(isinstance(value, str) for value in values):
         raise refused(values, f"{where}: {name}", "strings")
@@ -59,12 +59,12 @@ def texts(record: Dict[str, Any], name: str, where: str) -> Tuple[str, ...]:
 
 
 def optional_text(record: Dict[str, Any], name: str, where: str) -> Optional[str]:
-    """An entry that is a string or null."""
+    """Return an entry that is a string or null."""
     return None if field(record, name, where) is None else text(record, name, where)
 
 
 def flag(record: Dict[str, Any], name: str, where: str) -> bool:
-    """An entry that is true or false."""
+    """Return an entry that is true or false."""
     value = field(record, name, where)
     if not isinstance(value, bool):
         raise refused(value, f"{where}: {name}", "true or false")
@@ -72,12 +72,12 @@ def flag(record: Dict[str, Any], name: str, where: str) -> bool:
 
 
 def integer(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> int:
-    """An entry that is a whole number from ``low`` to ``high``."""
+    """Return an entry that is a whole number from ``low`` to ``high``."""
     return whole(field(record, name, where), f"{where}: {name}", low, high)
 
 
 def integers(record: Dict[str, Any], name: str, where: str, low: int, high: int) -> Tuple[int, ...]:
-    """An entry that is a list of whole numbers from ``low`` to ``high``."""
+    """Return an entry that is a list of whole numbers from ``low`` to ``high``."""
     return tuple(whole(value, f"{where}: {name}", low, high) for value in items(record, name, where))
 
 
@@ -88,7 +88,7 @@ def whole(value: Any, where: str, low: int, high: int) -> int:
 
 
 def scale(record: Dict[str, Any], name: str, where: str) -> float:
-    """An entry that is a float32's value above 0."""
+    """Return an entry that is a float32's value above 0."""
     value = field(record, name, where)
     number = isinstance(value, (int, float)) and not isinstance(value, bool)
     if not number or not 0 < value < np.finfo(np.float32).max or float(np.float32(value)) != value:
@@ -97,7 +97,7 @@ def scale(record: Dict[str, Any], name: str, where: str) -> float:
 
 
 def refused(value: Any, where: str, expected: str) -> ExportError:
-    """The error for what was found; to be raised by the caller."""
+    """Return the error for a value; the caller raises it."""
     found = repr(value)
     return ExportError(f"{where} is {found if len(found) <= _SHOWN else found[:_SHOWN] + '...'}: expected {expected}")
 

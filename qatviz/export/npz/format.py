@@ -1,17 +1,17 @@
-"""An integer model as arrays and a description: what a ``.npz`` and the ``.json`` beside it hold.
+"""File format of an integer model: arrays in a ``.npz``, and a description in a ``.json`` beside it.
 
-The description has what arrays don't: layers in order with their attributes, grids of tensors, clamps, pads. Of
-operation ``conv1`` the arrays are
+The description has layers in order with their attributes, grids of tensors, clamps, pads. The arrays of an operation
+``conv1`` are
 
 ========================  =====================================================================================
 ``conv1.weights``         codes, int8 or (above 8 bits) int16, in TensorFlow's order
 ``conv1.weights.scale``   float32 ``[]``, or ``[out]`` per channel; ``.zero_point``: int32, same shape
 ``conv1.bias``            int32 or int64 ``[out]``, in units of input scale times weight scale
-``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``: factors ``multiplier * 2**-right_shift``
+``conv1.multiplier``      int64 ``[n]``, and ``conv1.right_shift``, for ``multiplier * 2**-right_shift``
 ========================  =====================================================================================
 
-as far as it has them; :class:`qatviz.export.integers.model.IntegerOp` says what ``n`` is, and
-:mod:`qatviz.export.integers.simulator` how each operation is computed.
+as far as it has them; see :class:`qatviz.export.integers.model.IntegerOp` for ``n`` and
+:mod:`qatviz.export.integers.simulator` for how each operation is computed.
 """
 
 import hashlib
@@ -23,9 +23,9 @@ import numpy as np
 
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor
 
-#: Changes whenever an older reader would misread a file.
+#: Version of the format; it changes whenever an older reader would misread a file.
 SCHEMA = "qatviz-integer-model/2"
-#: The entry that tells damage; who changes a description or an array on purpose leaves it out.
+#: Entry by which damage is found; whoever changes a description or an array on purpose leaves it out.
 CHECKSUM = "checksum"
 _ABOUT = (
     "A quantized network in integers. A value is scale * (code - zero_point). An operation sums products of "
@@ -35,7 +35,7 @@ _ABOUT = (
 
 
 def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
-    """The content of the ``.npz`` and of the ``.json``."""
+    """Return the contents of the ``.npz`` and of the ``.json``."""
     arrays, record = arrays_of(model), description(model)
     archive = io.BytesIO()
     np.savez_compressed(archive, **arrays)
@@ -44,7 +44,7 @@ def to_files(model: IntegerModel) -> Tuple[bytes, bytes]:
 
 
 def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
-    """All arrays of a model by their names."""
+    """Return all arrays of a model by name."""
     arrays = {}
     for op in model.ops:
         if op.weights is not None:
@@ -56,15 +56,18 @@ def arrays_of(model: IntegerModel) -> Dict[str, np.ndarray]:
                     op.name + ".bias": op.weights.bias,
                 }
             )
-        if op.factors is not None:
+        if op.requantization is not None:
             arrays.update(
-                {op.name + ".multiplier": op.factors.multiplier, op.name + ".right_shift": op.factors.right_shift}
+                {
+                    op.name + ".multiplier": op.requantization.multiplier,
+                    op.name + ".right_shift": op.requantization.right_shift,
+                }
             )
     return arrays
 
 
 def description(model: IntegerModel) -> Dict[str, Any]:
-    """All else, JSON-able."""
+    """Return the description of a model, JSON-able."""
     return {
         "schema": SCHEMA,
         "about": _ABOUT,
@@ -84,7 +87,7 @@ def description(model: IntegerModel) -> Dict[str, Any]:
 
 
 def checksum(record: Dict[str, Any], arrays: Dict[str, np.ndarray]) -> str:
-    """SHA-256 of a description, however it is laid out and without a checksum in it, and of the arrays."""
+    """Return the SHA-256 of a description, without its checksum and whatever its layout, and of the arrays."""
     rest = {name: value for name, value in record.items() if name != CHECKSUM}
     digest = hashlib.sha256(json.dumps(rest, sort_keys=True).encode("utf-8"))
     for name in sorted(arrays):
@@ -120,7 +123,7 @@ def _operation(op: IntegerOp) -> Dict[str, Any]:
 
 
 def _text(record: Dict[str, Any]) -> str:
-    """JSON with a line for each tensor, operation and array."""
+    """Return JSON with a line for each tensor, operation and array."""
     entries = []
     for name, value in record.items():
         if name in ("tensors", "operations"):

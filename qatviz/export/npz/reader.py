@@ -1,4 +1,4 @@
-"""Reading an integer model from its ``.npz`` and ``.json``, trusting neither."""
+"""Reader of an integer model's ``.npz`` and ``.json``, which validates both."""
 
 import zipfile
 from pathlib import Path
@@ -9,10 +9,11 @@ import numpy as np
 from qatviz.data.checks import wrap_read_errors
 from qatviz.data.npz import read_npz
 from qatviz.errors import DataError, ExportError, NetworkError
+from qatviz.export.integers.bounds import accumulator_bound, bias_limit, bits_of, is_wide, padding
 from qatviz.export.integers.fixed_point import PRODUCT_BITS, FixedPoint
 from qatviz.export.integers.model import IntegerModel, IntegerOp, IntegerTensor, IntegerWeights, storage_dtype
 from qatviz.export.npz import fields
-from qatviz.export.npz.checks import accumulator_bound, check_factors, check_grids, expected_pads
+from qatviz.export.npz.checks import check_grids, check_requantization
 from qatviz.export.npz.format import CHECKSUM, SCHEMA, checksum
 from qatviz.network import checks
 from qatviz.network.graph import WEIGHTED
@@ -20,9 +21,9 @@ from qatviz.network.layer import Layer, element_count
 from qatviz.network.layers import BatchNorm, Dropout, Softmax, layer_from_dict
 from qatviz.quant.affine import MAX_BITS, MIN_BITS, code_bounds
 
-#: Of a description; that of a network of hundreds of layers takes some hundred thousand bytes.
+#: Largest size of a description (bytes); that of a network of hundreds of layers has some hundred thousand.
 _MOST_TEXT = 2**26
-#: Bytes of an array's header in the archive, at most.
+#: Largest size of an array's header in the archive (bytes).
 _HEADER = 2**14
 _TYPES = ("int8", "int16", "int32", "int64", "float32")
 _NO_OPERATION = (BatchNorm, Dropout, Softmax)
@@ -30,7 +31,7 @@ Shapes = Dict[str, Tuple[str, Tuple[int, ...]]]
 
 
 def load_integer_model(path: Union[str, Path]) -> IntegerModel:
-    """The integer model of an ``.npz`` and the ``.json`` of the same name beside it.
+    """Return the integer model of an ``.npz`` and the ``.json`` of the same name beside it.
 
     All that the simulator relies on is checked: types, shapes, ranges, that layers, tensors and arrays fit each other,
     and that multipliers are those of the scales. No code is run.
@@ -38,7 +39,8 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
     Raises
     ------
     ExportError
-        If a file can't be read, or is damaged, or both don't belong together; the message names it and the entry.
+        If a file can't be read, or is damaged, or if the two don't belong together; the message names the file and the
+        entry.
     """
     path = Path(path)
     described = path.with_suffix(".json")
@@ -57,7 +59,7 @@ def load_integer_model(path: Union[str, Path]) -> IntegerModel:
 
 
 class _Reader:
-    """One model; every method raises :class:`ExportError` or NetworkError at what is not as it should be."""
+    """Reader of one model; every method raises :class:`ExportError` or NetworkError for an invalid entry."""
 
     def __init__(self, path: str, record: Dict[str, Any], where: str):
         self._path, self._record, self._where = path, record, where
@@ -125,7 +127,7 @@ class _Reader:
         where = self._where + ": operation"
         layer = layer_from_dict(fields.mapping(fields.field(fields.mapping(entry, where), "layer", where), where))
         if isinstance(layer, _NO_OPERATION):
-            raise fields.refused(layer.kind, f"{where} {layer.name!r}: kind", "what puts out integers")
+            raise fields.refused(layer.kind, f"{where} {layer.name!r}: kind", "an operation with integers")
         return layer
 
     def _aliases(self, tensors: Dict[str, IntegerTensor]) -> Dict[str, str]:
@@ -137,7 +139,7 @@ class _Reader:
         return dict(aliases)
 
     def _expected(self, layers: List[Layer]) -> Shapes:
-        """Type and shape of each array, as the description has them."""
+        """Return type and shape of each array according to the description."""
         manifest = fields.mapping(fields.field(self._record, "arrays", self._where), self._where + ": arrays")
         found = {}
         for name, entry in manifest.items():
@@ -160,13 +162,13 @@ class _Reader:
         return found
 
     def _arrays(self, expected: Shapes) -> Dict[str, np.ndarray]:
-        """The archive's, of the types and shapes that the description tells."""
+        """Return the archive's arrays, of the types and shapes in the description."""
         with wrap_read_errors(self._path, "an .npz archive"), zipfile.ZipFile(self._path) as archive:
             sizes = {info.filename: info.file_size for info in archive.infolist()}
         if set(sizes) != {name + ".npy" for name in expected}:
             odd = sorted(set(sizes) ^ {name + ".npy" for name in expected})
             raise ExportError(
-                f"{self._path}: does not have the arrays that {self._where} tells: {', '.join(odd[:4])} "
+                f"{self._path}: does not have the arrays that {self._where} lists: {', '.join(odd[:4])} "
                 f"{'is' if len(odd) == 1 else 'are'} in one of them only"
             )
         for name, (dtype, shape) in expected.items():
@@ -206,7 +208,7 @@ class _Reader:
         shape = tuple(layer.output_shape([source.shape for source in sources]))
         if shape != output.shape:
             raise fields.refused(list(output.shape), f"{self._where}: tensor {output.name!r}: shape", list(shape))
-        pads = expected_pads(layer, sources[0].shape, output.shape)
+        pads = padding(layer, sources[0].shape, output.shape)
         if fields.field(entry, "pads", where) != (None if pads is None else [list(side) for side in pads]):
             raise fields.refused(entry["pads"], where + ": pads", f"{pads}")
         clamp = fields.integers(entry, "clamp", where, *output.bounds)
@@ -216,9 +218,9 @@ class _Reader:
         if layer.name not in layers:
             raise fields.refused(list(layers), where + ": layers", "its own, and what is part of it")
         weights = self._weights(layer, sources, fields.field(entry, "weights", where), where, arrays)
-        factors = None
+        requantization = None
         if layer.name + ".multiplier" in arrays:
-            factors = FixedPoint(arrays[layer.name + ".multiplier"], arrays[layer.name + ".right_shift"])
+            requantization = FixedPoint(arrays[layer.name + ".multiplier"], arrays[layer.name + ".right_shift"])
         check_grids(layer, sources, output, where)
         op = IntegerOp(
             layer,
@@ -228,12 +230,12 @@ class _Reader:
             clamp,
             pads,
             weights,
-            factors,
+            requantization,
             fields.integer(entry, "accumulator_bits", where, 0, PRODUCT_BITS),
         )
-        check_factors(op, sources, output, self._path)
-        bound = accumulator_bound(op, sources)
-        if op.accumulator_bits != (bound.bit_length() + 1 if factors is not None else 0):
+        check_requantization(op, sources, output, self._path)
+        bound = accumulator_bound(layer, weights, requantization, sources)
+        if op.accumulator_bits != (bits_of(bound) if requantization is not None else 0):
             raise fields.refused(
                 op.accumulator_bits, where + ": accumulator_bits", "what its weights and inputs make it"
             )
@@ -254,10 +256,10 @@ class _Reader:
             arrays[key] for key in (name, name + ".scale", name + ".zero_point", layer.name + ".bias")
         )
         low, high = code_bounds(bits, narrow)
-        wide = max(sources[0].num_bits, bits) > 8
+        wide = is_wide(sources[0], bits)
         shape = tuple(layer.parameter_shapes([sources[0].shape])["weights"])
         channels = element_count(shape[-2 if layer.kind == "DepthwiseConv2D" else -1 :])
-        limit = 2**42 if wide else 2**30
+        limit = bias_limit(wide)
         for fits, array, expected in (
             (codes.dtype == storage_dtype(bits), name, f"codes of {bits} bits"),
             (codes.shape == shape, name, "the layer's shape"),

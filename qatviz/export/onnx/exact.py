@@ -54,7 +54,7 @@ class ExactOperations:
         shape = (-1,) + (1,) * (len(self._model.tensor(op.output).shape) - 1)
         bias = self._file.add_constant(op.name + ".bias", stored.bias.reshape(shape), np.int32)
         sums = self._file.add_step("Add", [sums, bias], op.name + ".add_bias")
-        self._finish(op, self._in_double(sums, op.name), op.factors.real.reshape(shape))
+        self._finish(op, self._in_double(sums, op.name), op.requantization.real.reshape(shape))
 
     def global_average(self, op: IntegerOp) -> None:
         source = self._model.tensor(op.inputs[0])
@@ -64,11 +64,11 @@ class ExactOperations:
         sums = self._in_double(self._file.add_step("ReduceSum", [value, axes], op.name, keepdims=0), op.name)
         less = MEAN_BIAS / MEAN_WEIGHT - count * float(self._storage.stored(source.zero_point))
         sums = self._file.add_step("Add", [sums, self._number(op.name + ".centre", less)], op.name + ".centred")
-        self._finish(op, sums, MEAN_WEIGHT * op.factors.real[0])
+        self._finish(op, sums, MEAN_WEIGHT * op.requantization.real[0])
 
     def add(self, op: IntegerOp) -> None:
         total: Optional[str] = None
-        for place, (name, factor) in enumerate(zip(op.inputs, op.factors.real)):
+        for place, (name, factor) in enumerate(zip(op.inputs, op.requantization.real)):
             source, part = self._model.tensor(name), f"{op.name}.term{place}"
             value = self._in_double(codes_name(source), part)
             zero = self._number(part + ".zero_point", self._storage.stored(source.zero_point))

@@ -167,14 +167,14 @@ def _unexplained(
         return 0
     if isinstance(op.layer, AveragePool):
         return int(np.count_nonzero(difference > 1))  # a mean may be an exact tie
-    if op.factors is None:
+    if op.requantization is None:
         return int(np.count_nonzero(difference))
     # The same operation with finer quantization steps of its output.
-    bits = int(min(_FINER_BITS, op.factors.right_shift.min() - 1))
-    factors = op.factors._replace(right_shift=op.factors.right_shift - bits)
+    bits = int(min(_FINER_BITS, op.requantization.right_shift.min() - 1))
+    finer = op.requantization._replace(right_shift=op.requantization.right_shift - bits)
     zero = model.tensor(op.output).zero_point
-    results = (run_op(model, replace(op, factors=factors, clamp=_NO_CLAMP), found) - zero) / 2**bits
-    doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.factors.real), _LARGEST_DOUBT)
+    results = (run_op(model, replace(op, requantization=finer, clamp=_NO_CLAMP), found) - zero) / 2**bits
+    doubt = np.minimum(2.0**-bits + (0.0 if isinstance(op.layer, Add) else op.requantization.real), _LARGEST_DOUBT)
     off = np.abs(found[op.output] - np.clip(results + zero, *op.clamp))
     return int(np.count_nonzero(difference.astype(bool) & (off > 0.5 + doubt + multiplier_error * np.abs(results))))
 

@@ -152,7 +152,7 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
                 (FEWER_BITS,),
             )
         ]
-    results = 2.0 ** (op.accumulator_bits - 1) * op.factors.real
+    results = 2.0 ** (op.accumulator_bits - 1) * op.requantization.real
     if results.max() > _LARGEST_RESULT:
         return [
             Refusal(
@@ -161,11 +161,11 @@ def _overflows(op: IntegerOp, dtype: np.dtype) -> List[Refusal]:
                 (Advice("with a wider range of its output"),),
             )
         ]
-    if is_wide and ((op.factors.real < _SMALLEST_WIDE_MULTIPLIER) & (results >= 0.5)).any():
+    if is_wide and ((op.requantization.real < _SMALLEST_WIDE_MULTIPLIER) & (results >= 0.5)).any():
         return [
             Refusal(
-                f"layer {op.name!r}: its requantization multiplier is {op.factors.real.min():.3g}; LiteRT's int16 "
-                f"kernels take {_SMALLEST_WIDE_MULTIPLIER:.3g} at least",
+                f"layer {op.name!r}: its requantization multiplier is {op.requantization.real.min():.3g}; LiteRT's "
+                f"int16 kernels take {_SMALLEST_WIDE_MULTIPLIER:.3g} at least",
                 (Advice("with a narrower range of its output"),),
             )
         ]

@@ -1,0 +1,93 @@
+"""Bounds and multipliers that follow from an operation's layer, weights and tensors.
+
+The lowering computes integers with them; the reader of a stored model checks integers by them.
+"""
+
+from typing import Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.export.integers.fixed_point import FixedPoint
+from qatviz.export.integers.model import IntegerTensor, IntegerWeights, Pads, channel_shape
+from qatviz.network.layer import Layer, element_count
+from qatviz.network.layers import Add, AveragePool, Conv2D, DepthwiseConv2D, GlobalAveragePool, MaxPool
+from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
+
+#: Largest bias: half of int32's range is left to the products. Wide inputs or weights come with 64-bit biases.
+_BIAS_LIMIT, _WIDE_BIAS_LIMIT = 2**30, 2**42
+
+
+def is_wide(source: IntegerTensor, num_bits: int) -> bool:
+    """Return whether an input or weights of ``num_bits`` have more than 8 bits, so that biases have 64."""
+    return max(source.num_bits, num_bits) > 8
+
+
+def bias_limit(wide: bool) -> int:
+    """Return the largest bias, in units of input scale times weight scale."""
+    return _WIDE_BIAS_LIMIT if wide else _BIAS_LIMIT
+
+
+def padding(layer: Layer, image: Tuple[int, ...], result: Tuple[int, ...]) -> Optional[Pads]:
+    """Return the rows and columns that TensorFlow pads, the odd one below or to the right; None for layers that don't.
+
+    Parameters
+    ----------
+    image, result : tuple of int
+        Shapes of input and output, without the batch axis.
+    """
+    if isinstance(layer, (MaxPool, AveragePool)):
+        size, dilation = layer.pool_size, (1, 1)
+    elif isinstance(layer, (Conv2D, DepthwiseConv2D)):
+        size, dilation = layer.kernel_size, layer.dilation
+    else:
+        return None
+    missing = [
+        max((result[axis] - 1) * layer.strides[axis] + (size[axis] - 1) * dilation[axis] + 1 - image[axis], 0)
+        for axis in range(2)
+    ]
+    return (missing[0] // 2, missing[0] - missing[0] // 2), (missing[1] // 2, missing[1] - missing[1] // 2)
+
+
+def product_bounds(centred: np.ndarray, channels: int, source: IntegerTensor) -> np.ndarray:
+    """Return the largest sum of products of each output channel, whatever the input: int64 ``[channels]``.
+
+    ``centred`` are the codes of the weights less their zero points.
+    """
+    axes = tuple(range(centred.ndim - len(channel_shape(centred.shape, channels))))
+    return np.abs(centred.astype(np.int64)).sum(axis=axes).reshape(-1) * source.reach
+
+
+def accumulator_bound(
+    layer: Layer,
+    weights: Optional[IntegerWeights],
+    requantization: Optional[FixedPoint],
+    sources: Sequence[IntegerTensor],
+) -> int:
+    """Return the largest accumulator of an operation, whatever the input; 0 for operations without one."""
+    if weights is not None:
+        products = product_bounds(weights.centred, len(weights.bias), sources[0])
+        return int((products + np.abs(weights.bias)).max())
+    if isinstance(layer, GlobalAveragePool):
+        return MEAN_WEIGHT * element_count(sources[0].shape[:2]) * sources[0].reach + MEAN_BIAS
+    if isinstance(layer, Add) and requantization is not None:
+        return sum(source.reach * int(m) for source, m in zip(sources, requantization.multiplier))
+    return 0
+
+
+def requantization_multipliers(
+    layer: Layer, weights: Optional[IntegerWeights], sources: Sequence[IntegerTensor], output: IntegerTensor
+) -> np.ndarray:
+    """Return the ratios of scales from accumulators to quantization steps of the output: float64 ``[n]``.
+
+    As :class:`qatviz.export.integers.model.IntegerOp` describes them.
+    """
+    if weights is not None:
+        return sources[0].scale * weights.channel_scales.astype(np.float64) / output.scale
+    if isinstance(layer, Add):
+        return np.array([source.scale / output.scale for source in sources])
+    return np.array([sources[0].scale / (MEAN_WEIGHT * element_count(sources[0].shape[:2]) * output.scale)])
+
+
+def bits_of(bound: int) -> int:
+    """Return the number of bits, with the sign, of integers up to ``bound``."""
+    return int(bound).bit_length() + 1
