@@ -161,7 +161,7 @@ def test_stored_weights_are_the_models(storage, settings):
     for op in (op for op in model.ops if op.weights is not None):
         stored = Storage(storage).weights(model, op)
         real = (stored.codes.astype(np.int32) - stored.zero_point) * stored.scale
-        real = real if stored.factor is None else real * stored.factor
+        real = real if stored.channel_scales is None else real * stored.channel_scales
         expected = op.weights.centred * op.weights.scale
         np.testing.assert_array_equal(real.astype(np.float32), expected.astype(np.float32))
         assert stored.codes.dtype == stored.zero_point.dtype == np.dtype(storage) and stored.bias.dtype == np.int32

@@ -6,7 +6,7 @@ from integer_cases import model_of
 from test_tflite_lowering import SETTINGS, everything, images_for, random_chain
 
 from qatviz.export.proof.parity import compare_layers
-from qatviz.export.tflite.double_rounding import multiplied_twice
+from qatviz.export.tflite.double_rounding import requantize_with_double_rounding
 from qatviz.export.tflite.lowering import tflite_model
 from qatviz.export.tflite.runtime import TfliteRunner
 from qatviz.export.tflite.weights import stored_weights
@@ -32,7 +32,9 @@ def test_the_arithmetic_is_gemmlowps(real):
     near_ties = [int((step + 0.5) / real) + offset for step in range(-40, 40) for offset in (-1, 0, 1)]
     values = np.array(sorted(set(near_ties + list(range(-70, 70)))))
     expected = [gemmlowp(int(value), real) for value in values]
-    np.testing.assert_array_equal(multiplied_twice(values[:, np.newaxis], np.array([real]))[:, 0], expected)
+    np.testing.assert_array_equal(
+        requantize_with_double_rounding(values[:, np.newaxis], np.array([real]))[:, 0], expected
+    )
 
 
 def different(model, **options):

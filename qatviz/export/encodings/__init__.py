@@ -1,1 +1,1 @@
-"""Scales and offsets of all tensors, in AIMET's form."""
+"""Export of the scales and offsets of all tensors, as encodings in AIMET's form."""

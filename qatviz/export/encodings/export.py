@@ -1,4 +1,4 @@
-"""Export to encodings in AIMET's form: the file, its proof, both written."""
+"""Export to encodings in AIMET's form."""
 
 from pathlib import Path
 from typing import Dict, List, Sequence
@@ -19,19 +19,19 @@ from qatviz.network.graph import WEIGHTED
 from qatviz.network.layers import BatchNorm
 from qatviz.quant.affine import AffineGrid, quantize
 
-#: Examples that are run together: all their activations are in memory.
+#: Number of examples that are run together: all their activations are in memory.
 _BATCH = 16
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write the grids of a moment of a run as encodings, with the proof that they are the app's.
+    """Write the grids of a state of a run as encodings, with the proof that they are those of the evaluation.
 
-    Tensors that are left in float are named as such. Any thread; it has its own session and touches no run.
+    Tensors that are left in float are listed as such. Any thread; it has its own session and touches no run.
 
     Raises
     ------
     ExportError
-        If a grid can't be had or held, or a file can't be written; then none is.
+        If a grid can't be computed or expressed, or a file can't be written; then none is.
     Cancelled
     """
     progress.at("finding the grids", 0.0)
@@ -74,7 +74,7 @@ def _compare(
     tallies: Dict[str, Tally],
     counts: Dict[str, int],
 ) -> None:
-    """Codes by the file's grid of what comes to a quantizer, against those that go on from it."""
+    """Compare codes of a quantizer's input by the file's grid with those of its output."""
     name = tensor.name if tensor.kind == WEIGHTS else _quantizer(state, tensor.name)
     if tensor.grid is None or grid is None or name not in found:
         return
@@ -84,7 +84,7 @@ def _compare(
 
 
 def _codes(values: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """int64 codes of values that are on a grid, but for float32's own error."""
+    """Return the codes, int64, of values that are on a grid except for float32's own error."""
     scale = np.where(grid.scale > 0, grid.scale, np.float32(1)).astype(np.float64)
     return np.floor(values / scale + grid.zero_point + 0.5).astype(np.int64)
 
@@ -109,7 +109,7 @@ def _compare_biases(
 
 
 def _quantizer(state: PartlyQuantizedState, layer: str) -> str:
-    """The quantizer that a layer's own output goes through; of one that passes codes on there is none of this name."""
+    """Return the name of the quantizer of a layer's own output; there is none of this name if it passes codes on."""
     if layer == "input":
         return "input.activations"
     unit = next(unit for unit in state.plan.units if unit.output == layer)

@@ -1,9 +1,8 @@
-"""Encodings in AIMET's form, written and read back.
+"""Writer and reader of encodings in AIMET's form.
 
 AIMET counts codes from 0: ``value = scale * (q + offset)`` with ``q`` from 0 to ``2**bits - 1``, so that
-``offset = qmin - zero_point`` with our signed codes. See AIMET's "Encoding Format Specification": version 1.0.0 is what
-its tools and Qualcomm's read; 2.0.0 has the words of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each
-range.
+``offset = qmin - zero_point`` for signed codes. See AIMET's "Encoding Format Specification": its tools and Qualcomm's
+read version 1.0.0; 2.0.0 is in terms of ONNX' QuantizeLinear; 0.6.1, deprecated, has both ends of each range.
 """
 
 import json
@@ -18,20 +17,20 @@ from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS_BITS, WEIGHTS, Enc
 from qatviz.export.npz import fields
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: Bits of what is left in float.
+#: Bits of tensors that are left in float.
 FLOAT_BITS = 32
-#: The scale that stands for that of a tensor which has only ever been 0: too small for any code to be other than 0.
+#: Scale of a tensor that has only ever been 0: all its codes are 0.
 NOTHING = 2.0**-66
 _Grids = Dict[str, Optional[AffineGrid]]
 
 
 def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
-    """The content of a file."""
+    """Return the content of a file."""
     activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS]
     parameters = [tensor for tensor in tensors if tensor.kind != ACTIVATIONS]
     record: Dict[str, Any] = {"version": version}
     if version == ONNX_LIKE:
-        # What is not in the list is in float.
+        # Tensors that are not listed are in float.
         record["encodings"] = [_onnx_like(tensor) for tensor in tensors if tensor.grid is not None]
     elif version == LISTS:
         record["activation_encodings"] = [_listed(tensor) for tensor in activations]
@@ -47,12 +46,12 @@ def to_json(tensors: Sequence[EncodedTensor], version: str) -> bytes:
 
 
 def read_json(content: bytes, where: str) -> _Grids:
-    """The grids of a file by the tensors' names, None of those in float; of version 2.0.0 these are not among them.
+    """Return the grids of a file by tensor, None for those in float, which version 2.0.0 does not list.
 
     Raises
     ------
     ExportError
-        If it is damaged, or of a version that is not known here.
+        If the content is damaged, or of an unknown version.
     """
     record = fields.parsed(content, where)
     version = fields.text(record, "version", where)
@@ -168,7 +167,7 @@ def _read_by_channel(entries: Any, where: str) -> Optional[AffineGrid]:
             raise fields.refused(ends, where + ": min, max", "numbers")
         if not np.isclose(ends[0], scale * offset, rtol=1e-6, atol=scale * 1e-3):
             raise fields.refused(ends[0], where + ": min", f"scale times offset, {scale * offset!r}")
-        # What the ends leave out tells a grid that does without the lowest code.
+        # A grid without the lowest code is recognized by its ends.
         missing = 2**bits - 1 - (ends[1] - ends[0]) / scale
         if not (abs(missing) < 0.01 or abs(missing - 1) < 0.01) or (scales and narrow != (missing > 0.5)):
             raise fields.refused(ends[1], where + ": max", f"{2**bits - 1} steps above min, or one fewer")
@@ -219,7 +218,7 @@ def _one_of(entry: Dict[str, Any], name: str, where: str, allowed: Sequence[str]
 
 
 def _arguments(tensors: Sequence[EncodedTensor], version: str) -> Dict[str, Any]:
-    """What a reader may want to know of all: the widest, where they differ."""
+    """Return AIMET's summary of all quantizers: the widest, if they differ."""
     weights = [tensor for tensor in tensors if tensor.kind == WEIGHTS and tensor.grid is not None]
     activations = [tensor for tensor in tensors if tensor.kind == ACTIVATIONS and tensor.grid is not None]
     symmetric = bool(weights) and all(tensor.symmetric for tensor in weights)

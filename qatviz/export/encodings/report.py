@@ -1,4 +1,4 @@
-"""The proof of encodings: their grids give the codes that the app's quantizers do."""
+"""Report on the proof of encodings: codes by their grids against those of the evaluation."""
 
 from dataclasses import dataclass, field
 from typing import Any, Dict, List, NamedTuple, Optional, Tuple
@@ -8,25 +8,25 @@ import numpy as np
 from qatviz.export.proof.parity import Agreement
 from qatviz.number_format import share_text
 
-#: Of codes of one tensor. Of millions of values, one may lie where float32 leaves the rounding to chance.
+#: Expected agreement for one tensor. Of millions of values, a few may lie too close to a tie for float32.
 _REACHED = Agreement(0.9999, 1)
 
 
 class TensorAgreement(NamedTuple):
-    """One tensor.
+    """Agreement of one tensor.
 
     Attributes
     ----------
     name, kind : str
-        As :class:`qatviz.export.encodings.tensors.EncodedTensor` has them.
+        As in :class:`qatviz.export.encodings.tensors.EncodedTensor`.
     num_bits : int or None
-        None of what is in float.
+        None in float.
     grids : int
-        How many scales there are: of each channel, or one; 0 in float.
+        Number of scales: one, or one for each channel; 0 in float.
     codes : int
-        Values that were rounded by both.
+        Number of values that both have rounded.
     found : Agreement or None
-        Of their codes; None where there were none: in float, or on the grid of the layer before.
+        Agreement of their codes; None without any: in float, or on the grid of the layer before.
     """
 
     name: str
@@ -39,20 +39,20 @@ class TensorAgreement(NamedTuple):
 
 @dataclass(frozen=True)
 class EncodingsReport:
-    """What the proof found.
+    """Result of the proof.
 
     Attributes
     ----------
     about : dict
-        JSON-able: format, version, network, and what the run's metadata has.
+        JSON-able: format, version, network, and the run's metadata.
     examples : int
-        Held-out examples whose activations were rounded.
+        Number of held-out examples whose activations were rounded.
     tensors : tuple of TensorAgreement
     nbytes : dict of str to int
         "file", and "float32 parameters".
     notes : tuple of str
     golden : dict of str to np.ndarray
-        None: a file of grids computes nothing.
+        Empty: a file of grids computes nothing.
     """
 
     about: Dict[str, Any]
@@ -64,7 +64,7 @@ class EncodingsReport:
 
     @property
     def faults(self) -> List[str]:
-        """Tensors whose grid is another one than the app's; none in a good file."""
+        """Texts on tensors whose grid differs from the evaluation's; empty for a correct file."""
         return [
             f"{tensor.name}: {share_text(tensor.found.identical)} of {tensor.codes:,} codes are those of the "
             f"app, others differ by up to {tensor.found.largest}"
@@ -77,7 +77,7 @@ class EncodingsReport:
         return not self.faults
 
     def to_record(self) -> Dict[str, Any]:
-        """JSON-able."""
+        """Return the report as a JSON-able dict."""
         return {
             "about": self.about,
             "examples": self.examples,
@@ -97,7 +97,7 @@ class EncodingsReport:
         }
 
     def to_text(self) -> str:
-        """A table for a terminal."""
+        """Return a table for a terminal."""
         rows = [("tensor", "bits", "grids", "codes", "identical", "largest")]
         for tensor in self.tensors:
             found = (

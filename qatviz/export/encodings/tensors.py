@@ -1,4 +1,4 @@
-"""The tensors of a network and their grids, as encodings list them."""
+"""Tensors of a network with their grids, as encodings list them."""
 
 from typing import List, NamedTuple, Optional, Tuple
 
@@ -11,25 +11,25 @@ from qatviz.network.plan import Unit
 from qatviz.quant.affine import AffineGrid, round_half_up
 
 ACTIVATIONS, WEIGHTS, BIAS = "activations", "weights", "bias"
-#: Of a bias, with the sign.
+#: Bits of a bias, with the sign.
 BIAS_BITS = 32
 
 
 class EncodedTensor(NamedTuple):
-    """A tensor.
+    """A tensor with its grid.
 
     Attributes
     ----------
     name : str
-        A layer's, for what it puts out, or "input"; "<layer>.weights", "<layer>.bias".
+        Name of the layer whose output it is, or "input"; "<layer>.weights", "<layer>.bias".
     kind : str
         "activations", "weights" or "bias".
     grid : AffineGrid or None
-        None of a tensor that is left in float. Scale ``[]`` or ``[out]``; 0 where it has only ever been 0.
+        None if the tensor is left in float. The scale, ``[]`` or ``[out]``, is 0 if it has only ever been 0.
     symmetric : bool
-        Its zero point is 0 by its settings.
+        Its settings fix the zero point at 0.
     axis : int or None
-        Of the channels, in ONNX' order of axes, if it is quantized per channel.
+        Axis of the channels, in ONNX' order of axes, if it is quantized per channel.
     """
 
     name: str
@@ -40,7 +40,7 @@ class EncodedTensor(NamedTuple):
 
 
 def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], List[str]]:
-    """All tensors, in order of computation, and what is to be said of them."""
+    """Return all tensors, in order of computation, and notes on them."""
     tensors: List[EncodedTensor] = [_activations(state, "input")]
     notes: List[str] = []
     for unit in state.plan.units:
@@ -60,7 +60,7 @@ def encoded_tensors(state: PartlyQuantizedState) -> Tuple[List[EncodedTensor], L
 
 
 def bias_codes(bias: np.ndarray, scale: np.ndarray) -> np.ndarray:
-    """float64: whole numbers, computed in float32 as the evaluation graph does; 0 where there is no scale."""
+    """Return codes of a bias, float64, computed in float32 as in the evaluation graph; 0 without a scale."""
     with np.errstate(over="ignore", divide="ignore", invalid="ignore"):
         codes = round_half_up(bias / np.where(scale > 0, scale, np.float32(1)))
         return np.where(scale > 0, codes, 0).astype(np.float64)
@@ -93,7 +93,7 @@ def _source(state: PartlyQuantizedState, unit: Unit) -> Optional[AffineGrid]:
 
 
 def _axis(unit: Unit, grid: Optional[AffineGrid]) -> Optional[int]:
-    """[out, in, rows, columns] of convolutions; [in, out] of a Gemm's second input."""
+    """Return the axis of channels: convolutions are [out, in, rows, columns], a Gemm's second input [in, out]."""
     if grid is None or grid.scale.ndim == 0:
         return None
     return 1 if isinstance(unit.op, Dense) else 0

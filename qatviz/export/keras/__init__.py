@@ -1,1 +1,1 @@
-"""The trained weights back in a Keras model."""
+"""Export of the trained weights to a Keras model."""

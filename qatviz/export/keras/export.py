@@ -1,4 +1,4 @@
-"""Export to Keras: the trained float weights in the user's own model, one ``.h5`` file, its proof, both written."""
+"""Export to Keras: the trained float weights in the user's own model, as an ``.h5`` file."""
 
 from pathlib import Path
 from typing import Any, List, Tuple
@@ -18,16 +18,16 @@ from qatviz.network.keras_export import keras_description
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import Softmax
 
-#: Of the largest value that is put out: batch norm is folded there, and not here.
+#: Expected agreement: batch norm is folded in the evaluation graph, but not in the file.
 _BAR = Bar(1e-4)
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write the trained weights of a moment of a run, in float, as a whole Keras model.
+    """Write the trained weights of a state of a run, in float, as a whole Keras model.
 
-    Any thread; it has its own graphs and sessions and touches no run. A network that was imported from Keras goes back
-    into that model; any other into a functional model of the same layers, as does an imported one with the option
-    ``rebuild``. The proof compares what the file, loaded by Keras, puts out with the evaluation graph in float.
+    Any thread; it has its own graphs and sessions and touches no run. The weights of a network that was imported from
+    Keras go back into that model; all others, and with the option ``rebuild`` these too, into a functional model of the
+    same layers. The proof compares outputs of the file, loaded by Keras, with the evaluation graph in float.
 
     Raises
     ------
@@ -52,7 +52,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 def _origin(source: ExportSource, options: Options) -> Tuple[KerasOrigin, List[str]]:
-    """Which Keras model, and what is to be said of the choice."""
+    """Return the Keras model to write, and notes on the choice."""
     known = source.keras
     if known is None or options["rebuild"]:
         return keras_description(source.network), []

@@ -16,19 +16,19 @@ from qatviz.network.keras_import.keras_session import isolated_keras
 from qatviz.network.keras_import.origin import KerasOrigin
 from qatviz.network.layers import BatchNorm
 
-#: Functions that descriptions name and Keras does not know by itself.
+#: Functions that descriptions name and Keras does not define.
 CUSTOM_OBJECTS = {"relu6": tf.nn.relu6}
-#: What parameters are that only the network has, as the import set them.
+#: Values that the import gives parameters which the Keras model does not have.
 _NEUTRAL = {"weights": 1.0, "gamma": 1.0, "beta": 0.0}
 
 
 def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """The parameters of a network that go to its Keras model, by their names here.
+    """Return the parameters of a network that go to its Keras model, by the network's names.
 
     Raises
     ------
     ExportError
-        If one is missing, or if one that the Keras model has no array for is not neutral.
+        If a parameter is missing, or if one without an array in the Keras model has been trained.
     """
     found = {}
     for layer in network.layers:
@@ -51,16 +51,16 @@ def arrays_for_keras(network: Network, origin: KerasOrigin, arrays: Mapping[str,
 
 
 def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[bytes, int]:
-    """A whole Keras model as an HDF5 file, and how many of its weights are not in ``values``.
+    """Return a whole Keras model as an HDF5 file, and the number of its weights that are not in ``values``.
 
-    Those are of layers that the network's output does not depend on; they begin as a new model's do, seeded.
+    These belong to layers that have no effect on the network's output; they are initialized as in a new model, seeded.
 
     Parameters
     ----------
     origin : KerasOrigin
         With a description; if it holds code, the code is run.
     values : dict of str to np.ndarray
-        Of every parameter in ``origin.arrays``; axes of length 1 may be more or fewer.
+        Value of every parameter in ``origin.arrays``; the number of axes of length 1 may differ.
 
     Raises
     ------
@@ -75,14 +75,14 @@ def keras_file(origin: KerasOrigin, values: Mapping[str, np.ndarray]) -> Tuple[b
             variable = _variable(model, path, array)
             fed[variable.initial_value] = _reshaped(name, values[name], variable)
         variables = model.weights
-        # By their initializers: an assignment of its own for each would take ten times as long.
+        # By their initializers: separate assignments would take ten times as long.
         session.run([variable.initializer for variable in variables], fed)
         return _saved(model), len(variables) - len(fed)
 
 
 @contextlib.contextmanager
 def loaded(content: bytes) -> Iterator[Any]:
-    """A model from the content of its file, in a graph and session of its own that end with the context."""
+    """Yield the model of a file, in a graph and session of its own that end with the context."""
     with isolated_keras(), tempfile.TemporaryDirectory() as directory, _refusals("can't load the file"):
         path = os.path.join(directory, "model.h5")
         with open(path, "wb") as file:
@@ -92,12 +92,12 @@ def loaded(content: bytes) -> Iterator[Any]:
 
 @contextlib.contextmanager
 def _refusals(what: str) -> Iterator[None]:
-    """Keras' own errors as the user's."""
+    """Raise Keras' own errors as :class:`ExportError`."""
     try:
         yield
     except (Cancelled, ExportError):
         raise
-    except Exception as error:  # descriptions come from outside, and layers raise whatever they like
+    except Exception as error:  # descriptions come from outside, and layers may raise anything
         reason = " ".join(str(error).split())
         raise ExportError(f"Keras {what}: {type(error).__name__}: {reason}") from error
 

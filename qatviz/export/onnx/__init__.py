@@ -1,1 +1,1 @@
-"""ONNX, with codes between QuantizeLinear and DequantizeLinear."""
+"""Export to ONNX, with codes between QuantizeLinear and DequantizeLinear."""

@@ -1,14 +1,14 @@
-"""Operations of an ONNX file as integer operators whose sums are multiplied in double precision.
+"""Operations of an ONNX file as integer operators whose accumulators are multiplied in double precision.
 
-In QDQ form a runtime may compute sums in float, and does compute those of an Add so: one of a million codes is another,
-which in a deep network makes more differ. (Where it multiplies sums of integers in float32, scales have been chosen for
-it to find the same: :mod:`qatviz.quant.tie_safe_scales`.) Here ConvInteger and MatMulInteger put out the sums
-themselves, and what is done with them is written out::
+In QDQ form a runtime may compute sums in float, and does so for an Add: one of a million codes differs, and in a deep
+network more do. (If it multiplies integer accumulators in float32, tie-safe scales give the same codes:
+:mod:`qatviz.quant.tie_safe_scales`.) Here the outputs of ConvInteger and MatMulInteger are the accumulators themselves,
+and requantization is written out::
 
-    codes = cast(clip(sum * factor + zero_point + 1/2))
+    codes = cast(clip(accumulator * multiplier + zero_point + 1/2))
 
-Casting to an unsigned type rounds down. A double holds sum times factor but for less than 2**-44 of a step, so every
-code is that of the simulator.
+Casting to an unsigned type rounds down. A double holds the product with an error below 2**-44 quantization steps, so
+every code is that of the simulator.
 """
 
 from typing import Any, Callable, Optional
@@ -26,22 +26,24 @@ _KINDS = ("Conv2D", "DepthwiseConv2D", "Dense", "GlobalAveragePool", "Add")
 
 
 class ExactOperations:
-    """Nodes of integer operators, in a file of uint8 under construction."""
+    """Builder of nodes with integer operators in a uint8 file."""
 
     def __init__(self, model: IntegerModel, file: OnnxFile, storage: Storage, grids: Grids):
         self._model, self._file, self._storage, self._grids = model, file, storage, grids
 
     def takes(self, op: IntegerOp) -> bool:
-        """Whether it has such a form and needs it: all other operations are exact, or computed in float anyway."""
+        """Return whether an operation has this form and needs it: all others are exact, or computed in float anyway."""
         tensors = [self._model.tensor(name) for name in (*op.inputs, op.output)]
         if op.kind not in _KINDS or any(map(is_wide, tensors)):
             return False
-        return op.weights is None or not (computed_in_float(self._model, op) or self._weights(op).factor is not None)
+        return op.weights is None or not (
+            computed_in_float(self._model, op) or self._weights(op).channel_scales is not None
+        )
 
     def weighted(
         self, op: IntegerOp, operator: str, arrange: Callable[[np.ndarray], np.ndarray], **attributes: Any
     ) -> None:
-        """ConvInteger or MatMulInteger, with weights as ``arrange`` puts them."""
+        """Append ConvInteger or MatMulInteger, with axes of the weights as ``arrange`` orders them."""
         source, stored = self._model.tensor(op.inputs[0]), self._weights(op)
         name, dtype = op.weights.name, self._storage.dtype
         inputs = [
@@ -68,12 +70,12 @@ class ExactOperations:
 
     def add(self, op: IntegerOp) -> None:
         total: Optional[str] = None
-        for place, (name, factor) in enumerate(zip(op.inputs, op.requantization.real)):
+        for place, (name, multiplier) in enumerate(zip(op.inputs, op.requantization.real)):
             source, part = self._model.tensor(name), f"{op.name}.term{place}"
             value = self._in_double(codes_name(source), part)
             zero = self._number(part + ".zero_point", self._storage.stored(source.zero_point))
             value = self._file.add_step("Sub", [value, zero], part + ".centred")
-            value = self._file.add_step("Mul", [value, self._number(part + ".factor", factor)], part)
+            value = self._file.add_step("Mul", [value, self._number(part + ".factor", multiplier)], part)
             if total is None:
                 total = value
             else:
@@ -81,14 +83,14 @@ class ExactOperations:
                 total = self._file.add_step("Add", [total, value], node)
         self._finish(op, total)
 
-    def _finish(self, op: IntegerOp, value: str, factor: Optional[np.ndarray] = None) -> None:
+    def _finish(self, op: IntegerOp, value: str, multiplier: Optional[np.ndarray] = None) -> None:
         output, name = self._model.tensor(op.output), op.output
-        if factor is not None:
-            value = self._file.add_step("Mul", [value, self._number(name + ".factor", factor)], name + ".in_steps")
+        if multiplier is not None:
+            value = self._file.add_step("Mul", [value, self._number(name + ".factor", multiplier)], name + ".in_steps")
         half_up = self._number(name + ".half_up", float(self._storage.stored(output.zero_point)) + 0.5)
         value = self._file.add_step("Add", [value, half_up], name + ".from_zero_point")
         least, greatest = (float(self._storage.stored(code)) for code in op.clamp)
-        # The half keeps the greatest away from the next code, whatever its own rounding.
+        # The half keeps the greatest value away from the next code, whatever its own rounding.
         ends = [self._number(name + ".least", least), self._number(name + ".greatest", greatest + 0.5)]
         value = self._file.add_step("Clip", [value, *ends], name + ".limit")
         codes = self._file.add_node("Cast", [value], codes_name(output), name + ".round_down", to=UINT8)

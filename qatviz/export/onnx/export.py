@@ -1,4 +1,4 @@
-"""Export to ONNX: the file, its proof, both written."""
+"""Export to ONNX."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -24,16 +24,16 @@ from qatviz.export.source import ExportSource
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as an ONNX file, with the proof that it computes what was seen.
+    """Write a state of a run as an ONNX file, with its proof.
 
-    Any thread; it has its own sessions and touches no run. See :mod:`qatviz.export.proof.files` for what is written,
-    and :data:`qatviz.export.formats.ONNX` for the options. The proof compares logits, whatever is put out.
+    Any thread; it has its own sessions and touches no run. See :mod:`qatviz.export.proof.files` for the files, and
+    :data:`qatviz.export.formats.ONNX` for the options. The proof compares logits, whatever the file's output is.
 
     Raises
     ------
     ExportError
-        If there is no integer model of it, ONNX can't hold it, a package is missing, or a file can't be written; then
-        none is.
+        If there is no integer model, if ONNX can't hold it, if a package is missing, or if a file can't be written;
+        then none is.
     Cancelled
     """
     progress.at("making the integers", 0.0)
@@ -60,7 +60,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
     progress.at("building the evaluation graph", 0.1)
     with EvaluationGraph(source.network, source.book, source.arrays, source.step) as graph:
         report = prove(model, exported, graph, *held_out, progress.part(0.2, 0.98))
-    # onnxruntime computes sums in float32 where it has no operation in integers.
+    # onnxruntime computes sums in float32 where it has no integer operation.
     report = replace(report, layers=forgive_float(model, report.layers))
     progress.at("writing the files", 0.98)
     return Written(write_export(path, file.content, report), report)
@@ -77,7 +77,7 @@ def _is_wide(model: IntegerModel) -> bool:
 
 
 def _input_notes(model: IntegerModel, layers: OnnxRunner, images: np.ndarray) -> List[str]:
-    """What is to be known of how the file rounds images: the proof itself begins with their codes."""
+    """Return notes on how the file rounds images: the proof itself begins with their codes."""
     different = np.count_nonzero(quantize_input(model, images) != layers.run_images(images)[model.input])
     if not different:
         return []

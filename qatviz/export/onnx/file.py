@@ -1,6 +1,6 @@
-"""ONNX's file format: nodes and constants put together to a model, with the package ``onnx``.
+"""Builder of ONNX files from nodes and constants, with the package ``onnx``.
 
-The package is an extra; it is imported when a file is made.
+The package is an extra; it is imported when a file is built.
 """
 
 from typing import Any, Dict, List, Mapping, NamedTuple, Sequence, Tuple
@@ -11,12 +11,12 @@ from qatviz import __version__
 from qatviz.errors import ExportError
 from qatviz.export.onnx.limits import needs_packages
 
-#: The operators' set, in which QuantizeLinear and DequantizeLinear know channels, and the format's version that came
-#: soon after: both are known to runtimes from 2021 on.
+#: Operator set, the first in which QuantizeLinear and DequantizeLinear support channels, and the version of the format
+#: that came soon after: runtimes support both from 2021 on.
 OPSET, IR_VERSION = 13, 8
-#: What operators take for types.
+#: Types, as operators take them.
 FLOAT, UINT8, INT32, DOUBLE = 1, 2, 6, 11
-#: The name of the batch axis.
+#: Name of the batch axis.
 BATCH_AXIS = "N"
 
 
@@ -29,19 +29,19 @@ class Port(NamedTuple):
 
 
 class OnnxFile:
-    """A file under construction: one graph.
+    """Builder of a file with one graph.
 
     Parameters
     ----------
     name : str
-        Of the graph.
+        Name of the graph.
     about : dict of str to str
-        Kept in the file as its ``metadata_props``.
+        Stored in the file as its ``metadata_props``.
 
     Raises
     ------
     ExportError
-        If the package ``onnx`` is not there.
+        If the package ``onnx`` is missing.
     """
 
     def __init__(self, name: str, about: Mapping[str, str]):
@@ -51,22 +51,22 @@ class OnnxFile:
         self._constants: Dict[str, Any] = {}
 
     def add_node(self, operator: str, inputs: Sequence[str], output: str, name: str, **attributes: Any) -> str:
-        """Append a node, which is computed after those before it; the name of its output."""
+        """Append a node, which is computed after those before it; return the name of its output."""
         self._nodes.append(self._onnx.helper.make_node(operator, list(inputs), [output], name=name, **attributes))
         return output
 
     def add_step(self, operator: str, inputs: Sequence[str], name: str, **attributes: Any) -> str:
-        """The same for one whose output is of interest to the next only; its name is the node's and ".value"."""
+        """Append a node whose output, which is named after it, is used by the next one only."""
         return self.add_node(operator, inputs, name + ".value", name, **attributes)
 
     def add_constant(self, name: str, data: Any, dtype: Any) -> str:
-        """The name of a new tensor with this data."""
+        """Append a tensor with this data; return its name."""
         array = np.ascontiguousarray(data, dtype).reshape(np.shape(data))
         self._constants[name] = self._onnx.numpy_helper.from_array(array, name)
         return name
 
     def finish(self, inputs: Sequence[Port], outputs: Sequence[Port]) -> bytes:
-        """The file with these inputs and outputs, checked by ONNX's own checker, shapes and types included."""
+        """Return the file with these inputs and outputs, once ONNX's checker has checked it with shapes and types."""
         helper = self._onnx.helper
         graph = helper.make_graph(
             self._nodes,
@@ -92,7 +92,7 @@ class OnnxFile:
 
 
 def onnx_package() -> Any:
-    """The package ``onnx``; :class:`ExportError` that says how to get it if it is not there."""
+    """Return the package ``onnx``; raise :class:`ExportError` that says how to install it if it is missing."""
     try:
         import onnx
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""How the values of an ONNX file get on the grids of the integer model's tensors: through codes, or in float."""
+"""Nodes of an ONNX file that round values to the grids of the integer model's tensors: through codes, or in float."""
 
 from typing import Any, List, Sequence, Tuple
 
@@ -13,17 +13,17 @@ _ENDS = ("least", "greatest")
 
 
 def is_wide(tensor: IntegerTensor) -> bool:
-    """Whether there are no codes of it in a file, for it has more than 8 bits."""
+    """Return whether a tensor has more than 8 bits, so that there are no codes of it in a file."""
     return tensor.num_bits > BITS
 
 
 def codes_name(tensor: IntegerTensor) -> str:
-    """The name of its codes; its own is that of its values."""
+    """Return the name of a tensor's codes; its own name is that of its values."""
     return tensor.name + ".codes"
 
 
 class Grids:
-    """Nodes that put values on grids, in a file under construction.
+    """Builder of nodes that round values to grids.
 
     Parameters
     ----------
@@ -35,22 +35,22 @@ class Grids:
         self._file, self._storage = file, storage
 
     def put(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
-        """Have ``value`` rounded to the tensor, with codes in ``clamp``."""
+        """Round ``value`` to the grid of a tensor, with codes in ``clamp``."""
         if is_wide(tensor):
             self._round(tensor, value, clamp, tensor.name)
         else:
             self._quantize(tensor, value, clamp)
 
     def put_half_up(self, tensor: IntegerTensor, value: str) -> None:
-        """The same, with ties as in training: QuantizeLinear then gets what is on the grid already."""
+        """Round ``value`` with ties as in training: the input of QuantizeLinear is on the grid already."""
         if not is_wide(tensor):
             value = self._round(tensor, value, tensor.bounds, tensor.name + ".on_grid")
         self.put(tensor, value, tensor.bounds)
 
     def put_activated(self, tensor: IntegerTensor, value: str, clamp: Clamp, activated: bool) -> None:
-        """The same, where ``clamp`` is that of an activation; ``activated``: which was computed already.
+        """Round ``value``, where ``clamp`` is that of an activation; ``activated``: which was computed already.
 
-        Compilers know a Relu or a Clip before QuantizeLinear. Where the grid asks for a Clip of codes, that is all.
+        Compilers fuse a Relu or a Clip before QuantizeLinear. If the grid requires a Clip of codes, that is enough.
         """
         if tensor.bounds == LIMITS != clamp and clamp[0] < clamp[1]:
             if not activated:
@@ -59,14 +59,14 @@ class Grids:
         self.put(tensor, value, clamp)
 
     def activation(self, tensor: IntegerTensor, value: str, clamp: Clamp, name: str) -> str:
-        """``value`` limited to ``clamp``, a ReLU's or ReLU6's, before it is rounded."""
+        """Clamp ``value`` to ``clamp``, a ReLU's or ReLU6's, before it is rounded; return the result."""
         if clamp[1] == tensor.bounds[1]:
             return self._node("Relu", [value], name)
         return self._node("Clip", [value, *self._ends(tensor, clamp, name)], name)
 
     def pass_on(self, tensor: IntegerTensor, value: str, name: str) -> str:
-        """``value``, which has the values of ``tensor`` in another order, through its codes: operations that only move
-        values are to have them on both sides too.
+        """Quantize and dequantize ``value``, which has the values of ``tensor`` in another order: operations that only
+        move values should have codes on both sides too.
         """
         if is_wide(tensor):
             return value
@@ -75,11 +75,11 @@ class Grids:
         return self._file.add_node("DequantizeLinear", [codes, *grid], name + ".on_grid", name + ".dequantize")
 
     def put_codes(self, tensor: IntegerTensor, codes: str) -> None:
-        """Have ``codes``, which are named as they should be, put out the tensor's values."""
+        """Dequantize ``codes`` to the tensor's values."""
         self._file.add_node("DequantizeLinear", [codes, *self._grid(tensor)], tensor.name, tensor.name + ".dequantize")
 
     def zero_point(self, tensor: IntegerTensor) -> str:
-        """The name of its zero point, as stored."""
+        """Return the name of a tensor's zero point, as stored."""
         return self._codes(tensor.name + ".zero_point", tensor.zero_point)
 
     def _quantize(self, tensor: IntegerTensor, value: str, clamp: Clamp) -> None:
@@ -93,7 +93,7 @@ class Grids:
         self.put_codes(tensor, codes)
 
     def _round(self, tensor: IntegerTensor, value: str, clamp: Clamp, output: str) -> str:
-        """``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as the network in training has it."""
+        """Append ``floor((clip(x) - lowest) / scale + 1/2) * scale + lowest``, as in training."""
         name, grid = tensor.name, tensor.grid
         lowest, scale = self._number(name + ".lowest", grid.minimum), self._number(name + ".scale", grid.scale)
         value = self._node("Clip", [value, *self._ends(tensor, clamp, name)], name + ".clip")
@@ -108,7 +108,7 @@ class Grids:
         return [self._number(tensor.name + ".scale", tensor.scale), self.zero_point(tensor)]
 
     def _ends(self, tensor: IntegerTensor, clamp: Clamp, name: str) -> List[str]:
-        """The real values of two codes, as the network in training computes them."""
+        """Return constants with the values of two codes, computed as in training."""
         return [
             self._number(f"{name}.{end}", np.float32(code - tensor.zero_point) * np.float32(tensor.scale))
             for end, code in zip(_ENDS, clamp)

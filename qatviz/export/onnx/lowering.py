@@ -1,23 +1,23 @@
-"""From the integer model to an ONNX file in QDQ form: operations in float between DequantizeLinear and QuantizeLinear.
+"""Lowering of the integer model to an ONNX file in QDQ form: float operations between DequantizeLinear and
+QuantizeLinear.
 
-It is what runtimes and compilers for ONNX look for: they take such a group of nodes for one operation in integers, or
-compute it in float; the results are the same but for float's own rounding. As for the form:
+Runtimes and compilers for ONNX recognize such a group of nodes as a single integer operation, or compute it in float;
+the results are the same except for float's own rounding. Details:
 
-- Images are [N, channels, rows, columns] inside. What depends on the order of elements (Flatten, Reshape) is computed
-  in TensorFlow's order, between two Transposes.
-- QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node of its
-  own. On another grid of 8 bits it is a Relu before, a ReLU6 a Clip. Grids of fewer bits, or of a narrow range, are
-  limited by a Clip of the codes after it, which leaves the operation one in integers ("QCDQ").
-- QuantizeLinear rounds ties to even; the network in training rounds them up. To means, whose ties are many, a third
-  of a unit of the sum is added; for scales that are powers of two, see :mod:`qatviz.export.onnx.ties`. Images are put
-  on their grid in float first, with the network's own formula: pixels in -1..1 on a grid of the same range are all in
-  the middle of two codes.
-- In a file that is to be exact, sums are taken out of the QDQ form: see :mod:`qatviz.export.onnx.exact`.
-- ONNX has codes of 16 bits from operator set 21 on only, and runtimes compute with them in float. What has 9 to 16 bits
-  is rounded in float here too, with the network's own formula.
+- Inside of the file, images are [N, channels, rows, columns]. Operations that depend on the order of elements (Flatten,
+  Reshape) are computed in TensorFlow's order, between two Transposes.
+- QuantizeLinear saturates at the ends of its type, so a ReLU whose codes begin at the zero point needs no node. On
+  another grid of 8 bits it is a Relu before QuantizeLinear, a ReLU6 is a Clip. Grids of fewer bits, or with a narrow
+  range, are limited by a Clip of the codes after it, with which the operation remains an integer one ("QCDQ").
+- QuantizeLinear rounds ties to even, training rounds them up. A third of a unit of the sum is added to means, which
+  often are ties; for power-of-two scales, a tie breaker is added (:func:`tie_breaker`). Images are first rounded to
+  their grid in float, with the formula of training: pixels in -1..1 on a grid of the same range are all ties.
+- In an exact file, sums are not in QDQ form: see :mod:`qatviz.export.onnx.exact`.
+- ONNX has codes of 16 bits only from operator set 21 on, and runtimes compute with them in float. Tensors of 9 to 16
+  bits are rounded in float here too, with the formula of training.
 
-Names of layers are names of nodes; names of the model's tensors are names of values. What else there is has a dot in
-its name, which layers have not.
+Names of layers are names of nodes; names of the model's tensors are names of values. All other names contain a dot,
+which layers' names don't.
 """
 
 import json
@@ -33,31 +33,33 @@ from qatviz.export.onnx.file import FLOAT, OnnxFile, Port
 from qatviz.export.onnx.grids import Grids, codes_name, is_wide
 from qatviz.export.onnx.limits import NCHW, NHWC, UINT8, exact_needs_uint8
 from qatviz.export.onnx.storage import BITS, Storage, check, computed_in_float
-from qatviz.export.onnx.ties import tie_breaker
 from qatviz.network.layer import element_count
 from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: What the input of a file is called, and probabilities that are put out.
+#: Names of the input, and of an output with probabilities.
 IMAGES, SOFTMAX = "images", "softmax"
+#: Ties are broken if results are multiples of this fraction of a quantization step or of a larger one; with finer
+#: multipliers, at most one result of 2,048 is a tie.
+_FINEST = 2.0**-12
 _TO_CHANNELS_FIRST, _TO_CHANNELS_LAST = (0, 3, 1, 2), (0, 2, 3, 1)
 
 
 class OnnxModel(NamedTuple):
-    """A file, and what has to be known of it.
+    """A file, with what is needed to run it.
 
     Attributes
     ----------
     content : bytes
     storage : Storage
     layout : str
-        Of the images that are put in: "nhwc" or "nchw".
+        Layout of the images that are fed: "nhwc" or "nchw".
     outputs : tuple of str
-        The model's tensors that it puts out, in order; "softmax" for probabilities. Integers are codes as `storage` has
-        them, the others are real values; images have their channels first.
+        The model's tensors that are its outputs, in order; "softmax" for probabilities. Integers are codes as `storage`
+        has them, others are real values; images have channels first.
     notes : tuple of str
-        What a runtime may take amiss.
+        Texts on what runtimes may handle in other ways.
     """
 
     content: bytes
@@ -75,28 +77,28 @@ def onnx_model(
     exact: bool = False,
     outputs: Optional[Sequence[str]] = None,
 ) -> OnnxModel:
-    """The ONNX file of an integer model.
+    """Return the ONNX file of an integer model.
 
-    It takes float32 images ``[N] + shape`` and puts out real values, float32.
+    Its input is float32 images ``[N] + shape``, its output real values, float32.
 
     Parameters
     ----------
     model : IntegerModel
     softmax : bool
-        Put out probabilities and not the logits.
+        Append a softmax: the output is probabilities instead of logits.
     layout : str
         "nhwc", or "nchw" for images with channels first.
     storage : str
-        The type of codes, "uint8" or "int8".
+        Type of codes, "uint8" or "int8".
     exact : bool
-        With integer operators and factors in double precision where QDQ form has factors in float32; of uint8 only.
+        Use integer operators and multipliers in double precision where QDQ form has float32; uint8 only.
     outputs : sequence of str, optional
-        Tensors to put out instead, in codes where there are codes, for a look inside.
+        Tensors that are the outputs instead, as codes where there are codes, for inspection.
 
     Raises
     ------
     ExportError
-        If ONNX can't hold the model (the message says what would make it possible), or the package is not there.
+        If ONNX can't hold the model, or if the package is missing.
     """
     check(model)
     if exact and storage != UINT8:
@@ -105,7 +107,7 @@ def onnx_model(
 
 
 class _Lowering:
-    """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
+    """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
     def __init__(self, model: IntegerModel, layout: str, storage: Storage, exact: bool):
         self._model, self._layout, self._storage = model, layout, storage
@@ -153,11 +155,11 @@ class _Lowering:
         self._grids.put_half_up(tensor, value)
 
     def _put(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
-        """The operation as one node, then what makes its value the output of ``op``."""
+        """Append an operation as one node, then the nodes that round its value to the output of ``op``."""
         self._finish(op, self._file.add_step(operator, inputs, op.name, **attributes))
 
     def _put_rounded(self, op: IntegerOp, operator: str, inputs: Sequence[str], **attributes: Any) -> None:
-        """The same for one that puts out values between those of the grid."""
+        """Append an operation whose values lie between those of the grid, so that ties have to be broken."""
         value = self._file.add_step(operator, inputs, op.name, **attributes)
         output = self._model.tensor(op.output)
         little = None if is_wide(output) else tie_breaker(self._model, op)
@@ -171,7 +173,7 @@ class _Lowering:
         self._grids.put_activated(self._model.tensor(op.output), value, op.clamp, op.kind in ("ReLU", "ReLU6"))
 
     def _ties_up(self, op: IntegerOp, value: str, little: np.ndarray) -> str:
-        """``value``, and so little more that nothing but ties is rounded otherwise."""
+        """Add so little to ``value`` that only ties are rounded in another way; return the sum."""
         return self._file.add_step("Add", [value, self._number(op.name + ".tie", little)], op.name + ".ties_up")
 
     def _is_exact(self, op: IntegerOp) -> bool:
@@ -203,7 +205,7 @@ class _Lowering:
             self._put_rounded(op, "Gemm", [op.inputs[0], *self._weights(op, lambda codes: codes, 1)])
 
     def _weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
-        """Weights, with axes as ``arrange`` puts them and channels on ``axis``, and bias."""
+        """Append weights, with axes as ``arrange`` orders them and channels on ``axis``, and bias."""
         if computed_in_float(self._model, op):
             return self._wide_weights(op, arrange, axis)
         stored, name, bias = self._storage.weights(self._model, op), op.weights.name, op.name + ".bias"
@@ -215,15 +217,15 @@ class _Lowering:
             axis,
             self._file.add_constant(name + ".zero_point", stored.zero_point, self._storage.dtype),
         )
-        if stored.factor is not None:
+        if stored.channel_scales is not None:
             self._in_float.append(op.name)
             shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
-            factor = self._number(name + ".channel_scales", stored.factor.reshape(shape))
-            weights = self._file.add_step("Mul", [weights, factor], name + ".scale_channels")
+            scales = self._number(name + ".channel_scales", stored.channel_scales.reshape(shape))
+            weights = self._file.add_step("Mul", [weights, scales], name + ".scale_channels")
         return [weights, self._constant(bias, stored.bias, stored.bias_scale, 0)]
 
     def _wide_weights(self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: int) -> List[str]:
-        """The same for those that are computed in float, in codes of 8 or 16 bits; their bias can be beyond 32."""
+        """Append weights that are computed in float, in codes of 8 or 16 bits; their bias may have more than 32."""
         weights, name = op.weights, op.weights.name
         codes = arrange(weights.codes)
         shape = [-1 if place == axis else 1 for place in range(codes.ndim)]
@@ -238,7 +240,7 @@ class _Lowering:
     def _constant(self, name: str, codes: np.ndarray, scale: np.ndarray, axis: int, *zero: str) -> str:
         inputs = [self._file.add_constant(name + ".codes", codes, codes.dtype), self._number(name + ".scale", scale)]
         inputs += zero
-        # The axis says nothing where there is one scale.
+        # A single scale has no axis.
         axes = {"axis": axis} if scale.ndim else {}
         return self._file.add_node("DequantizeLinear", inputs, name, name + ".dequantize", **axes)
 
@@ -259,7 +261,7 @@ class _Lowering:
         self._finish_mean(op, mean, op.layer.pool_size)
 
     def _finish_mean(self, op: IntegerOp, mean: str, size: Pair) -> None:
-        """The mean of ``size`` values, or of fewer where there are pads: a third of their unit, or less, is added."""
+        """Add a third of a unit, or less, to a mean of ``size`` values, or of fewer at padding, and round it."""
         unit = self._model.tensor(op.inputs[0]).scale / element_count(size)
         self._finish(op, self._ties_up(op, mean, np.float32(unit * MEAN_BIAS / MEAN_WEIGHT)))
 
@@ -300,26 +302,51 @@ class _Lowering:
     _flatten = _reshape
 
     def _relu(self, op: IntegerOp) -> None:
-        """An activation that is not fused: its input is on the same grid."""
+        """Append an activation that is not fused: its input is on the same grid."""
         self._finish(op, self._grids.activation(self._model.tensor(op.output), op.inputs[0], op.clamp, op.name))
 
     _relu6 = _relu
 
 
+def tie_breaker(model: IntegerModel, op: IntegerOp) -> Optional[np.ndarray]:
+    """Return what is added to the result of an operation with weights or of an Add, so that ties go up: float32
+    ``[out]`` or ``[]``; None if no ties have to be broken.
+
+    Ties are rare unless multipliers are powers of two: with ``2**-n``, each ``2**n``-th result is a tie. What is added
+    is less than the distance of any other result from a tie.
+    """
+    scale = model.tensor(op.output).scale
+    sources = np.array([model.tensor(name).scale for name in op.inputs], np.float64)
+    if op.weights is not None:
+        multipliers = sources[0] * op.weights.channel_scales.astype(np.float64) / scale
+        tied = _may_tie(multipliers)
+    else:
+        multipliers = sources / scale
+        tied = _may_tie(multipliers).any() & (multipliers % _FINEST == 0).all()
+    if not np.any(tied):
+        return None
+    return np.where(tied, np.float32(scale * _FINEST / 2), np.float32(0))
+
+
+def _may_tie(multipliers: np.ndarray) -> np.ndarray:
+    """Return, as bool, whether multiples are often in the middle of two integers."""
+    return (multipliers % _FINEST == 0) & (multipliers % 1 != 0)
+
+
 def _channels_first(shape: Tuple[int, ...]) -> Tuple[int, ...]:
-    """The shape inside the file, without the batch axis."""
+    """Return the shape inside of the file, without the batch axis."""
     return (shape[2], shape[0], shape[1]) if len(shape) == 3 else shape
 
 
 def _window(op: IntegerOp, size: Pair, dilation: Pair = (1, 1)) -> Dict[str, List[int]]:
     (top, bottom), (left, right) = op.pads
     window = {"kernel_shape": list(size), "strides": list(op.layer.strides), "pads": [top, left, bottom, right]}
-    # Pools know dilations too, and older runtimes refuse what they are not told.
+    # Pools have dilations too, which older runtimes refuse.
     return window if dilation == (1, 1) else dict(window, dilations=list(dilation))
 
 
 def _about(model: IntegerModel) -> Dict[str, str]:
-    """What is kept in a file: where it is from, and the settings that its codes are of."""
+    """Return the metadata of a file: its source, and the settings of its codes."""
     grids = {
         tensor.quantizer: {"num_bits": tensor.num_bits, "narrow_range": tensor.narrow_range} for tensor in model.tensors
     }

@@ -1,4 +1,4 @@
-"""Running an ONNX file in onnxruntime, an extra, from integer codes to integer codes."""
+"""Runtime of ONNX files: onnxruntime, an extra, from integer codes to integer codes."""
 
 from typing import Any, Dict, List
 
@@ -12,22 +12,22 @@ from qatviz.export.onnx.limits import INT8, NCHW
 from qatviz.export.onnx.lowering import OnnxModel
 from qatviz.export.proof.parity import Agreement, codes_of
 
-#: What it reaches: it rounds each result once.
+#: Agreement that it reaches: it rounds each result once.
 REACHED = Agreement(0.995, 1, 1.0)
-#: Of onnxruntime's severities, the one from which on it says something by itself: errors. They come as exceptions too.
+#: Least of onnxruntime's severities that is logged; errors also come as exceptions.
 _FATAL = 4
 
 
 class OnnxRunner:
-    """A file, loaded in one thread of the processor. One thread at a time.
+    """Runner of a file on one thread of the processor. One thread at a time.
 
-    A file of uint8 codes is run with all of onnxruntime's optimizations, so in integers. One of int8 codes is run
-    without those that take its operations for ones in integers, so in float: see `Storage`.
+    A file of uint8 codes is run with all of onnxruntime's optimizations, that is, in integers. One of int8 codes is run
+    without those that fuse its operations to integer ones, that is, in float: see `Storage`.
 
     Raises
     ------
     ExportError
-        If the package ``onnxruntime`` is not there, or refuses the file.
+        If the package ``onnxruntime`` is missing, or refuses the file.
     """
 
     def __init__(self, model: IntegerModel, file: OnnxModel):
@@ -46,11 +46,11 @@ class OnnxRunner:
         self._input = self._session.get_inputs()[0].name
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
         return self.run_images(dequantize(self._model.tensor(self._model.input), codes))
 
     def run_images(self, images: np.ndarray) -> Dict[str, np.ndarray]:
-        """The same for float32 images, ``[n] + shape`` in TensorFlow's order."""
+        """Return int32 codes of the outputs for float32 images, ``[n] + shape`` in TensorFlow's order."""
         if self._file.layout == NCHW and images.ndim == 4:
             images = np.ascontiguousarray(images.transpose(0, 3, 1, 2))
         found = _refusable(self._session.run, None, {self._input: images})
@@ -64,7 +64,7 @@ class OnnxRunner:
 
 
 def onnxruntime_package() -> Any:
-    """The package ``onnxruntime``; :class:`ExportError` that says how to get it if it is not there."""
+    """Return the package ``onnxruntime``; raise :class:`ExportError` that says how to install it if it is missing."""
     try:
         import onnxruntime
     except ImportError as error:
@@ -73,12 +73,12 @@ def onnxruntime_package() -> Any:
 
 
 def runtime_name() -> str:
-    """What the proof calls it."""
+    """Return the name of the runtime in the proof."""
     return f"onnxruntime {onnxruntime_package().__version__}"
 
 
 def notes_on(file: OnnxModel) -> List[str]:
-    """What is to be known of how the proof was run."""
+    """Return notes on how the proof was run."""
     if file.storage.name != INT8:
         return []
     return [
@@ -89,7 +89,7 @@ def notes_on(file: OnnxModel) -> List[str]:
 
 
 def _refusable(call: Any, *arguments: Any, **named: Any) -> Any:
-    """The call's result, with the runtime's own errors as the user's."""
+    """Return the call's result; raise the runtime's own errors as :class:`ExportError`."""
     try:
         return call(*arguments, **named)
     except Exception as error:  # its classes have no other in common

@@ -1,4 +1,4 @@
-"""How ONNX's 8-bit types hold the codes of an integer model."""
+"""Storage of the codes of an integer model in ONNX's 8-bit types."""
 
 from dataclasses import dataclass
 from typing import NamedTuple, Optional
@@ -9,25 +9,25 @@ from qatviz.errors import refused
 from qatviz.export.integers.model import FEWER_BITS, IntegerModel, IntegerOp
 from qatviz.export.onnx.limits import UINT8
 
-#: Bits of stored codes, and the codes of the model that they hold.
+#: Bits of stored codes, and the range of the model's codes that they hold.
 BITS, LIMITS = 8, (-128, 127)
-#: Bits of the accumulators that runtimes have.
+#: Bits of the accumulators of runtimes.
 _ACCUMULATOR_BITS = 32
 
 
 class StoredWeights(NamedTuple):
-    """Weights and bias of an operation as a file has them: ``(codes - zero_point) * scale * factor``.
+    """Weights and bias of an operation as a file has them: ``(codes - zero_point) * scale * channel_scales``.
 
     Attributes
     ----------
     codes : np.ndarray
-        Of the file's type, in the shape of the model's.
+        In the file's type and the model's shape.
     scale : np.ndarray
         float32 ``[]`` or ``[out]``.
     zero_point : np.ndarray
-        Of the file's type, shape of ``scale``.
-    factor : np.ndarray or None
-        float32 ``[out]``; where it is not 1, ``scale`` is.
+        In the file's type, shape of ``scale``.
+    channel_scales : np.ndarray or None
+        float32 ``[out]``, if the scales are not in ``scale``, which then is 1; None if they are.
     bias : np.ndarray
         int32 ``[out]``.
     bias_scale : np.ndarray
@@ -37,17 +37,17 @@ class StoredWeights(NamedTuple):
     codes: np.ndarray
     scale: np.ndarray
     zero_point: np.ndarray
-    factor: Optional[np.ndarray]
+    channel_scales: Optional[np.ndarray]
     bias: np.ndarray
     bias_scale: np.ndarray
 
 
 @dataclass(frozen=True)
 class Storage:
-    """The type of all codes of up to 8 bits in a file.
+    """Type of all codes of up to 8 bits in a file.
 
-    uint8 is the one that saturates in onnxruntime on no processor: of int8 weights it adds products in pairs in 16 bits
-    where an x86 processor has no VNNI instructions.
+    With uint8, onnxruntime saturates on no processor. For int8 weights it adds products in pairs in 16 bits on x86
+    processors without VNNI instructions.
 
     Attributes
     ----------
@@ -63,15 +63,15 @@ class Storage:
 
     @property
     def offset(self) -> int:
-        """What is added to the model's codes."""
+        """Difference between stored codes and the model's."""
         return 128 if self.name == UINT8 else 0
 
     def stored(self, codes: np.ndarray) -> np.ndarray:
-        """The model's codes in this type."""
+        """Return the model's codes in this type."""
         return (np.asarray(codes, np.int64) + self.offset).astype(self.dtype)
 
     def weights(self, model: IntegerModel, op: IntegerOp) -> StoredWeights:
-        """What a file has for the weights of ``op``, which have up to 8 bits, as has its input."""
+        """Return the stored weights of ``op``, which have up to 8 bits, as does its input."""
         weights = op.weights
         scale = np.asarray(weights.scale)
         bias_scale = (np.float64(model.tensor(op.inputs[0]).scale) * scale.astype(np.float64)).astype(np.float32)
@@ -84,18 +84,12 @@ class Storage:
         codes, zero = self.stored(weights.codes), self.stored(weights.zero_point)
         if not zero.ndim or (zero == zero[0]).all():
             return StoredWeights(codes, scale, zero, None, bias, bias_scale)
-        # onnxruntime (1.14, not 1.32) would take these for an integer convolution, which refuses their zero points.
+        # onnxruntime (1.14, not 1.32) would fuse these to an integer convolution, which refuses their zero points.
         return StoredWeights(codes, np.ones_like(scale), zero, scale, bias, bias_scale)
 
 
 def check(model: IntegerModel) -> None:
-    """Refuse a model that no file can hold.
-
-    Raises
-    ------
-    ExportError
-        What is in the way, why, and what would make it possible.
-    """
+    """Raise :class:`ExportError` if no file can hold the model."""
     for op in model.ops:
         if op.weights is None or computed_in_float(model, op):
             continue
@@ -108,5 +102,5 @@ def check(model: IntegerModel) -> None:
 
 
 def computed_in_float(model: IntegerModel, op: IntegerOp) -> bool:
-    """Whether something that an operation with weights takes has more than 8 bits: it is computed in float."""
+    """Return whether an operation with weights is computed in float, for weights or input have more than 8 bits."""
     return max(op.weights.num_bits, model.tensor(op.inputs[0]).num_bits) > BITS

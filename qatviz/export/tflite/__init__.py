@@ -1,1 +1,1 @@
-"""TFLite: integers for phones and microcontrollers, in TensorFlow's interpreter or in LiteRT."""
+"""Export to TFLite: integers for phones and microcontrollers, in TensorFlow's interpreter or in LiteRT."""

@@ -1,4 +1,4 @@
-"""Export to TFLite: the file, its proof, both written."""
+"""Export to TFLite."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -27,17 +27,17 @@ from qatviz.metric import ACCURACY
 
 
 def export(source: ExportSource, path: Path, options: Options, progress: Progress) -> Written:
-    """Write a moment of a run as a TFLite file, with the proof that it computes what was seen.
+    """Write a state of a run as a TFLite file, with its proof.
 
-    Any thread; it has its own session and touches no run. See :mod:`qatviz.export.proof.files` for what is written,
-    and :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever is put out. It is made
-    in the interpreter of TensorFlow 1.15; in LiteRT where that alone can run the file; in both if the options say so.
-    Its golden vectors have also what the file that ships is fed, and puts out, in its own types: ``fed``, ``put_out``.
+    Any thread; it has its own session and touches no run. See :mod:`qatviz.export.proof.files` for the files, and
+    :data:`qatviz.export.formats.TFLITE` for the options. The proof compares logits, whatever the file's output is. It
+    runs in the interpreter of TensorFlow 1.15; in LiteRT if only that can run the file; in both with the option litert.
+    Its golden vectors include input and output of the shipped file in its own types: ``fed``, ``put_out``.
 
     Raises
     ------
     ExportError
-        If there is no integer model of it, TFLite can't hold it, or a file can't be written; then none is.
+        If there is no integer model, if TFLite can't hold it, or if a file can't be written; then none is.
     Cancelled
     """
     progress.at("making the integers", 0.0)
@@ -53,7 +53,7 @@ def export(source: ExportSource, path: Path, options: Options, progress: Progres
 
 
 class _Files:
-    """What ships, and its operations with the logits, and with all tensors, put out."""
+    """The shipped file, and its operations in files whose outputs are the logits, and all tensors."""
 
     def __init__(self, model: IntegerModel, options: Options):
         def made(**changes: Any) -> TfliteModel:
@@ -74,7 +74,7 @@ class _Files:
     def exported(
         self, runtime: str, run: Runtime, run_layers: Runtime, reached: Agreement, multiplier_error: float = 0.0
     ) -> Exported:
-        """In the words of the proof."""
+        """Return the shipped file as the proof needs it."""
         title = (
             f"TFLite {self.shipped.dtype.name}"
             f"{' and int4' if self.shipped.int4 else ''}"
@@ -86,7 +86,7 @@ class _Files:
 
 
 def _vectors(files: _Files, golden: Mapping[str, np.ndarray]) -> Dict[str, np.ndarray]:
-    """What the file that ships is fed, and puts out where it can be run here, in its own types."""
+    """Return input and, if it can be run on this machine, output of the shipped file, in its own types."""
     shipped, codes = files.shipped, golden["input"].astype(np.int32)
     vectors, (output,) = {"fed": shipped.to_file(codes)}, shipped.outputs
     if "file_output" not in golden:
@@ -126,7 +126,7 @@ def _prove(files: _Files, graph: EvaluationGraph, held_out: HeldOut, in_litert: 
 
 
 def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress) -> Any:
-    """Of a file that nothing else runs."""
+    """Return the proof of a file that only LiteRT can run."""
     reached, error = litert_runtime.REACHED_INT4, 0.0
     if not files.shipped.int4:
         reached, error = litert_runtime.REACHED_INT16, litert_runtime.INT16_MULTIPLIER_ERROR
@@ -151,7 +151,7 @@ def _prove_in_litert(files: _Files, graph: EvaluationGraph, held_out: HeldOut, p
 def _and_in_litert(
     report: ParityReport, files: _Files, graph: EvaluationGraph, held_out: HeldOut, progress: Progress
 ) -> ParityReport:
-    """With what LiteRT makes of the same file; without LiteRT, with a note."""
+    """Return the report with LiteRT's results for the same file, or with a note that LiteRT is missing."""
     try:
         litert = find_litert()
     except LitertMissing as missing:

@@ -1,4 +1,4 @@
-"""TFLite's file format: tensors and operations put together to a flatbuffer.
+"""Builder of TFLite files, flatbuffers of tensors and operations.
 
 The schema is TensorFlow's ``tensorflow/lite/schema/schema.fbs``; the package ``tflite`` has its field numbers.
 """
@@ -13,11 +13,11 @@ from qatviz.network.layers import AveragePool, MaxPool, Pair
 
 SCHEMA_VERSION = 3
 IDENTIFIER = b"TFL3"
-#: What the schema asks of a buffer's data, bytes.
+#: Alignment of a buffer's data in the schema (bytes).
 _ALIGNMENT = 16
-#: Codes from here on do not fit the byte that old readers look at; it then has this value.
+#: Largest code of an operation that fits the byte which old readers read; larger ones get this value there.
 _LARGEST_OLD_CODE = 127
-#: What the options of operations take for TensorFlow's names.
+#: Values of options for TensorFlow's names.
 PADDING = {"SAME": tflite.Padding.SAME, "VALID": tflite.Padding.VALID}
 _TYPES = {
     np.dtype(np.int8): tflite.TensorType.INT8,
@@ -30,7 +30,7 @@ _TYPES = {
 
 
 class Quantization(NamedTuple):
-    """``real = scale * (code - zero_point)``; one scale, or one for each index of ``axis``."""
+    """Grid of ``real = scale * (code - zero_point)``, with one scale, or one for each index of ``axis``."""
 
     scale: np.ndarray
     zero_point: np.ndarray
@@ -40,8 +40,8 @@ class Quantization(NamedTuple):
 class Operation(NamedTuple):
     """One operation.
 
-    ``name`` and ``version`` are of ``BuiltinOperator`` ("CONV_2D"), ``inputs`` and ``outputs`` indices of tensors,
-    ``options`` the name of a table of the schema ("Conv2DOptions") and its fields.
+    ``name`` and ``version`` are those of ``BuiltinOperator`` ("CONV_2D"), ``inputs`` and ``outputs`` indices of
+    tensors, ``options`` the name of a table of the schema ("Conv2DOptions") and its fields.
     """
 
     name: str
@@ -82,12 +82,12 @@ class _Tensor(NamedTuple):
 
 
 class TfliteFile:
-    """A file under construction: one subgraph.
+    """Builder of a file with one subgraph.
 
     Parameters
     ----------
     description : str
-        Kept in the file.
+        Stored in the file.
     """
 
     def __init__(self, description: str):
@@ -99,16 +99,16 @@ class TfliteFile:
     def add_tensor(
         self, name: str, shape: Sequence[int], dtype: np.dtype, quantization: Optional[Quantization] = None
     ) -> int:
-        """The index of a new tensor that is computed; ``shape`` is with the batch axis."""
+        """Append a tensor that is computed; return its index. ``shape`` includes the batch axis."""
         return self._append(name, tuple(shape), _TYPES[np.dtype(dtype)], quantization, 0)
 
     def add_constant(self, name: str, data: np.ndarray, quantization: Optional[Quantization] = None) -> int:
-        """The index of a new tensor with this data."""
+        """Append a tensor with this data; return its index."""
         self._buffers.append(np.ascontiguousarray(data))
         return self._append(name, data.shape, _TYPES[data.dtype], quantization, len(self._buffers) - 1)
 
     def add_int4_constant(self, name: str, codes: np.ndarray, quantization: Quantization) -> int:
-        """The index of a new tensor of type INT4 with these codes, which are from -8 to 7: two a byte."""
+        """Append a tensor of type INT4 with these codes from -8 to 7, two per byte; return its index."""
         self._buffers.append(packed_nibbles(codes))
         return self._append(name, codes.shape, tflite.TensorType.INT4, quantization, len(self._buffers) - 1)
 
@@ -124,7 +124,7 @@ class TfliteFile:
         self._operations.append(Operation(name, version, tuple(inputs), tuple(outputs), options))
 
     def finish(self, inputs: Sequence[int], outputs: Sequence[int]) -> bytes:
-        """The file with these tensors as its inputs and outputs."""
+        """Return the file with these tensors as its inputs and outputs."""
         return _Writer().model(self._description, self._tensors, self._operations, self._buffers, inputs, outputs)
 
     def _append(self, *fields: Any) -> int:
@@ -133,8 +133,8 @@ class TfliteFile:
 
 
 def packed_nibbles(codes: np.ndarray) -> np.ndarray:
-    """uint8 ``[(size + 1) // 2]``: the lower four bits of whole numbers, two a byte in the order of the axes, the first
-    one low.
+    """Return the lower four bits of whole numbers, two per byte in the order of the axes, the first one low: uint8
+    ``[(size + 1) // 2]``.
 
     >>> packed_nibbles(np.array([1, -1, 7]))
     array([241,   7], dtype=uint8)
@@ -145,7 +145,7 @@ def packed_nibbles(codes: np.ndarray) -> np.ndarray:
 
 
 class _Writer:
-    """Tables of the schema in a flatbuffer, which is written from its end: what is pointed to comes first."""
+    """Writer of the schema's tables to a flatbuffer, from its end: the target of a pointer comes first."""
 
     def __init__(self):
         self._builder = flatbuffers.Builder(1024)
@@ -188,7 +188,7 @@ class _Writer:
 
     def _operator_code(self, name: str, version: int) -> int:
         code = getattr(tflite.BuiltinOperator, name)
-        # Readers up to TensorFlow 2.3 know the first field only, later ones take the larger.
+        # Readers up to TensorFlow 2.3 know the first field only; later ones use the larger.
         return self._table(
             "OperatorCode", DeprecatedBuiltinCode=min(code, _LARGEST_OLD_CODE), BuiltinCode=code, Version=version
         )

@@ -1,8 +1,8 @@
-"""Running a TFLite file in LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
+"""Runtime of TFLite files: LiteRT, TFLite's present runtime, whose XNNPACK kernels round once.
 
 It needs a newer Python than TensorFlow 1.15 does, so it runs in a process of its own: of the Python that
-QATVIZ_LITERT_PYTHON names, or of the first one on PATH that has ``ai_edge_litert`` installed. Arrays go to and fro as
-.npz files in a directory that goes away with the runner.
+QATVIZ_LITERT_PYTHON names, or of the first one on PATH that has ``ai_edge_litert`` installed. Arrays are passed as .npz
+files in a temporary directory.
 """
 
 import contextlib
@@ -23,19 +23,19 @@ from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 
 VARIABLE = "QATVIZ_LITERT_PYTHON"
-#: Kernels: the ones that LiteRT takes by itself, which are XNNPACK's where that has them; and its own.
+#: Kernels: LiteRT's default, which is XNNPACK's where that has them; and its built-in ones.
 XNNPACK, BUILTIN = "AUTO", "BUILTIN_WITHOUT_DEFAULT_DELEGATES"
-#: What they reach in networks of a few layers: with int8 alone, where XNNPACK rounds once; with INT4 weights, whose
-#: kernels round twice, the first time to coarse steps; with int16, whose factors have 16 bits.
+#: Agreement that they reach in networks of a few layers: with int8 alone, where XNNPACK rounds once; with INT4 weights,
+#: whose kernels round twice, the first time to coarse steps; with int16, whose multipliers have 16 bits.
 REACHED, REACHED_INT4, REACHED_INT16 = Agreement(0.995, 1, 1.0), Agreement(0.75, 2, 0.98), Agreement(0.5, 3, 1.0)
-#: How far the factors of LiteRT's int16 kernels may be from those of the model: 15 bits, and a half.
+#: Relative error of the multipliers of LiteRT's int16 kernels: 15 bits, and a half.
 INT16_MULTIPLIER_ERROR = 2.0**-15
 
 _CANDIDATES = (*tuple(f"python3.{minor}" for minor in range(14, 8, -1)), "python3", "python")
 _LOOK_TIMEOUT_S, _RUN_TIMEOUT_S = 60, 300
 _LOOK = "import ai_edge_litert.interpreter, importlib.metadata; print(importlib.metadata.version('ai-edge-litert'))"
-#: Answers each line of its input, which is a JSON list of the names of an array and of what becomes of it, by a line of
-#: JSON: null, or what went wrong. What libraries print goes to the standard error.
+#: Program that answers each line of its input, a JSON list of the paths of input and output, with a line of JSON: null,
+#: or an error. Messages of libraries go to the standard error.
 _PROGRAM = """
 import json, os, sys
 answers = os.fdopen(os.dup(1), "w")
@@ -66,23 +66,23 @@ except Exception as error:
 
 
 class LitertMissing(ExportError):
-    """There is no LiteRT here; the message says how there could be."""
+    """There is no LiteRT on this machine; the message says how to provide it."""
 
 
 class Litert(NamedTuple):
-    """A Python with LiteRT: the path of its program, the version of LiteRT."""
+    """A Python with LiteRT: path of its program, and the version of LiteRT."""
 
     python: str
     version: str
 
     @property
     def name(self) -> str:
-        """For people."""
+        """Display name."""
         return f"LiteRT {self.version}"
 
 
 def find_litert() -> Litert:
-    """The LiteRT to run files in; it is looked for once in a process, as long as PATH and the variable stay.
+    """Return the LiteRT to run files in; the search is repeated only if PATH or the variable change.
 
     Raises
     ------
@@ -95,7 +95,7 @@ def find_litert() -> Litert:
 
 
 class LitertRunner:
-    """A file, loaded into LiteRT. One thread at a time; use as a context manager, which ends the process.
+    """Runner of a file in LiteRT. One thread at a time; use as a context manager, which ends the process.
 
     Parameters
     ----------
@@ -104,7 +104,7 @@ class LitertRunner:
     kernels : str
         :data:`XNNPACK` or :data:`BUILTIN`.
     timeout_s : float
-        How long a batch may take, s.
+        Time limit for a batch (seconds).
     """
 
     def __init__(self, litert: Litert, file: TfliteModel, kernels: str = XNNPACK, timeout_s: float = _RUN_TIMEOUT_S):
@@ -114,7 +114,7 @@ class LitertRunner:
         self._given, self._found = str(path / "given.npz"), str(path / "found.npz")
         try:
             (path / "model.tflite").write_bytes(file.content)
-            # In a directory that has nothing to import.
+            # In a directory without modules to import.
             self._process = subprocess.Popen(
                 [litert.python, "-c", _PROGRAM, str(path / "model.tflite"), kernels],
                 cwd=self._directory.name,
@@ -129,7 +129,7 @@ class LitertRunner:
             raise ExportError(f"{litert.python}: can't be run: {error.strerror or error}") from error
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
+        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``.
 
         Raises
         ------
@@ -144,7 +144,7 @@ class LitertRunner:
             return self._file.from_file([arrays[f"arr_{i}"] for i in range(len(self._file.outputs))])
 
     def _answer(self, request: str) -> Optional[str]:
-        """What went wrong; None if nothing did."""
+        """Return the error in the program's answer; None if there is none."""
         late = threading.Event()
         timer = threading.Timer(self._timeout_s, lambda: (late.set(), self._process.kill()))
         timer.start()
@@ -172,19 +172,19 @@ class LitertRunner:
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
-            with contextlib.suppress(OSError):  # what was not read by it is lost
+            with contextlib.suppress(OSError):  # unread input is lost
                 pipe.close()
         self._directory.cleanup()
 
 
 def _environment() -> Dict[str, str]:
-    """Without what is meant for this Python."""
+    """Return the environment without the variables of this Python."""
     return {name: value for name, value in os.environ.items() if name not in ("PYTHONPATH", "PYTHONHOME")}
 
 
 @lru_cache(maxsize=8)
 def _look(named: Optional[str], path: Optional[str]) -> Union[Litert, str]:
-    """LiteRT, or why there is none."""
+    """Return LiteRT, or the reason why there is none."""
     for python in [named] if named else filter(None, map(shutil.which, _CANDIDATES)):
         version = _version(python)
         if version is not None:

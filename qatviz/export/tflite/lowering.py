@@ -1,17 +1,17 @@
-"""From the integer model to a TFLite file that computes the same: one operation or a few for each of the model's.
+"""Lowering of the integer model to a TFLite file that computes the same codes, by one or a few operations for each.
 
-Where TFLite's own operation would compute something else, others stand in for it:
+Where TFLite's own operation would compute other codes, it is replaced:
 
-- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D takes ties
-  away from 0. (It stays where SAME pads, whose windows have different counts.)
+- A mean is a depthwise convolution with constant weights and a bias that rounds ties up; AVERAGE_POOL_2D rounds ties
+  away from 0. (It is used where SAME pads, for pooling windows then have different counts.)
 - A Dense with a scale for each channel is a 1×1 convolution between two reshapes: FULLY_CONNECTED of older runtimes
-  knows one scale only, and says nothing.
-- Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, where they
-  are not the type's own: TensorFlow 1.15's int8 convolutions leave out fused activations, and say nothing. A ReLU whose
-  codes begin at its zero point, as they do on a grid of its own, needs none.
+  supports one scale only, and ignores the others without an error.
+- Clamps (of an activation, of fewer than 8 bits, of a narrow range) are MAXIMUM and MINIMUM with a constant, unless
+  they are the ends of the type: TensorFlow 1.15's int8 convolutions ignore fused activations without an error. A ReLU
+  whose codes begin at its zero point, as they do on a grid of its own, needs none.
 
-Beside int16 activations, which only LiteRT knows, a mean on its input's grid is AVERAGE_POOL_2D all the same: factors
-have 16 bits there, and it needs none.
+With int16 activations, which only LiteRT supports, a mean on its input's grid is AVERAGE_POOL_2D nevertheless:
+multipliers have 16 bits there, and it needs none.
 """
 
 from typing import Any, Callable, Dict, List, Optional, Sequence, Tuple
@@ -38,8 +38,7 @@ from qatviz.network.layers import Pair
 from qatviz.number_format import names_text
 from qatviz.quant.exact_sums import MEAN_BIAS, MEAN_WEIGHT
 
-#: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); with uint8 it is
-#: 1.
+#: Versions of operations with int8 and int16 (TensorFlow's ``lite/tools/versioning/op_version.cc``); 1 with uint8.
 _VERSIONS = {
     "int8": {
         "CONV_2D": 3,
@@ -69,11 +68,11 @@ _VERSIONS = {
     },
     "uint8": {},
 }
-#: With INT4 weights, beside int8.
+#: Versions of operations with INT4 weights and int8 activations.
 _INT4_VERSIONS = {"CONV_2D": 7, "DEPTHWISE_CONV_2D": 7, "FULLY_CONNECTED": 10}
 #: Weights of a mean and its bias: the largest multiple in int8 of the model's, which takes ties up.
 _MEAN_WEIGHT, _MEAN_BIAS = 127 // MEAN_WEIGHT * MEAN_WEIGHT, 127 // MEAN_WEIGHT * MEAN_BIAS
-#: Scale and zero point that TFLite puts probabilities out with.
+#: Scale and zero point of TFLite's probabilities.
 _SOFTMAX_GRIDS = {"int8": (1 / 256, -128), "uint8": (1 / 256, 0), "int16": (1 / 32768, 0)}
 _ENDS = ("lowest", "highest")
 
@@ -89,35 +88,35 @@ def tflite_model(
     int16: bool = False,
     double_rounding: bool = False,
 ) -> TfliteModel:
-    """The TFLite file of an integer model.
+    """Return the TFLite file of an integer model.
 
     Parameters
     ----------
     model : IntegerModel
     softmax : bool
-        Put out probabilities (in steps of 1/256; of 1/32768 from int16) and not the logits.
+        Append a softmax: the output is probabilities (in steps of 1/256, or of 1/32768 with int16) instead of logits.
     multiply_codes : bool
-        See :func:`qatviz.export.tflite.storage.stored_weights`; not done beside int16 activations, where it makes
-        nothing more exact.
+        See :func:`qatviz.export.tflite.weights.stored_weights`; not done with int16 activations, where it is no more
+        exact.
     outputs : sequence of str, optional
-        Tensors to put out instead, for a look inside.
+        Tensors that are the outputs instead, for inspection.
     int4 : bool
         Weights of up to 4 bits are INT4 tensors.
     int16 : bool
         Activations may have more than 8 bits; if some do, all are int16.
     double_rounding : bool
-        Scales and biases are what suits kernels that round twice (:mod:`qatviz.export.tflite.double_rounding`).
+        Scales and biases are optimized for kernels that round twice (:mod:`qatviz.export.tflite.double_rounding`).
 
     Raises
     ------
     ExportError
-        If TFLite can't hold the model; the message says what would make it possible.
+        If TFLite can't hold the model.
     """
     return _Lowering(model, multiply_codes, int4, int16, double_rounding).run(softmax, outputs)
 
 
 class _Lowering:
-    """A file under construction; each ``_<kind>`` method lowers one kind of operation."""
+    """Builder of a file; each ``_<kind>`` method lowers one kind of operation."""
 
     def __init__(self, model: IntegerModel, multiply_codes: bool, int4: bool, int16: bool, double_rounding: bool):
         self._model, self._double_rounding = model, double_rounding
@@ -157,7 +156,7 @@ class _Lowering:
     # Tensors
 
     def _new(self, tensor: IntegerTensor, name: str, shape: Optional[Sequence[int]] = None) -> int:
-        """A tensor on the grid of the model's; ``shape`` is without the batch axis."""
+        """Append a tensor on the grid of the model's; return its index. ``shape`` is without the batch axis."""
         shape = tensor.shape if shape is None else tuple(shape)
         return self._file.add_tensor(name, (1, *shape), self._dtype, self._grid(tensor))
 
@@ -166,7 +165,7 @@ class _Lowering:
         return Quantization(np.float32([tensor.scale]), np.int64([zero_point]))
 
     def _limits(self, tensor: IntegerTensor) -> Range:
-        """What the type itself clamps to, in codes of the model."""
+        """Return the range of the type, in codes of the model."""
         limits, offset = np.iinfo(self._dtype), code_offset(tensor, self._dtype)
         return limits.min - offset, limits.max - offset
 
@@ -190,16 +189,16 @@ class _Lowering:
         shape: Optional[Tuple[int, ...]] = None,
         done: Optional[Range] = None,
     ) -> None:
-        """Have ``write`` append the operation that puts out a new tensor, then what makes that the output of ``op``.
+        """Append an operation, then those that reshape and clamp its result to the output of ``op``.
 
         Parameters
         ----------
         write : callable
-            Takes the index of the tensor.
+            Appends the operation, given the index of its result.
         shape : tuple of int, optional
-            What the operation puts out; by default the shape of the output.
+            Shape of its result; by default that of the output.
         done : (int, int), optional
-            What the operation itself clamps to, in codes of the model; by default what the type does.
+            Range of its result, in codes of the model; by default that of the type.
         """
         output = self._model.tensor(op.output)
         shape = output.shape if shape is None else shape
@@ -212,7 +211,7 @@ class _Lowering:
         self._index[output.name] = self._clamped(output, index, op.clamp, done)
 
     def _reshaped(self, tensor: IntegerTensor, index: int, name: str, shape: Tuple[int, ...]) -> int:
-        """``tensor``, which is at ``index`` in another shape."""
+        """Append a reshape of ``tensor``, which is at ``index``; return the index of the result."""
         result = self._new(tensor, name, shape)
         self._append_reshape(index, result, name, shape)
         return result
@@ -225,7 +224,9 @@ class _Lowering:
     # Clamps
 
     def _clamped(self, tensor: IntegerTensor, index: int, clamp: Range, done: Range) -> int:
-        """``tensor``, which is at ``index``, limited to ``clamp`` where it is limited to ``done`` already."""
+        """Clamp ``tensor``, which is at ``index``, to ``clamp`` unless its range ``done`` is the same; return the index
+        of the result.
+        """
         sides = [side for side in (0, 1) if clamp[side] != done[side]]
         for side in sides:
             limit = np.array([clamp[side] + code_offset(tensor, self._dtype)], self._dtype)
@@ -301,10 +302,10 @@ class _Lowering:
     def _weights(
         self, op: IntegerOp, arrange: Callable[[np.ndarray], np.ndarray], axis: Optional[int]
     ) -> Tuple[int, int]:
-        """Constants: weights, with axes as ``arrange`` puts them, channels on ``axis`` (None: one scale), and bias."""
-        # Older runtimes take one scale for a convolution to be none at all.
+        """Append weights, with axes as ``arrange`` orders them and channels on ``axis`` (None: one scale), and bias."""
+        # Older runtimes treat a convolution's single scale as none at all.
         per_channel, int4 = self._dtype != np.uint8 and axis is not None, op.name in self._int4
-        # LiteRT's convolutions with INT4 round twice; results below 0 in some way of their own.
+        # LiteRT's convolutions with INT4 round twice; results below 0 in yet another way.
         from_zero = op.clamp[0] >= self._model.tensor(op.output).zero_point
         twice = self._double_rounding or (int4 and axis is not None and from_zero)
         stored = stored_weights(self._model, op, self._dtype, per_channel, self._multiply, int4, twice)
@@ -317,15 +318,15 @@ class _Lowering:
         )
 
     def _off_ties(self, op: IntegerOp, scale: np.ndarray) -> np.ndarray:
-        """Stored weight scales of ``op``, those whose factors are powers of two raised by two float32.
+        """Return the stored weight scales of ``op``, raised by two ULPs where multipliers are powers of two.
 
-        With such factors 2**-n, each 2**n-th sum is a tie, which LiteRT's kernels round to even, and the network up. Of
-        an activation that begins at 0 nothing below it counts, and from above it ties go up if the factor is more by so
-        little that nothing else does. Outputs below 0 would go down.
+        With multipliers 2**-n, each 2**n-th accumulator is a tie, which LiteRT's kernels round to even, but training
+        rounds up. If an activation begins at 0, results below do not count, and ties above go up with a multiplier that
+        is larger by so little that nothing else changes. Ties below 0 would go down.
         """
         source, output = self._model.tensor(op.inputs[0]), self._model.tensor(op.output)
-        factors = source.scale * op.weights.channel_scales[: len(scale)].astype(np.float64) / output.scale
-        tied = (factors < 1) & (np.frexp(factors)[0] == 0.5)
+        multipliers = source.scale * op.weights.channel_scales[: len(scale)].astype(np.float64) / output.scale
+        tied = (multipliers < 1) & (np.frexp(multipliers)[0] == 0.5)
         if op.clamp[0] < output.zero_point:
             if tied.any():
                 self._tied.append(op.name)
@@ -422,7 +423,7 @@ class _Lowering:
     _flatten = _reshape
 
     def _relu(self, op: IntegerOp) -> None:
-        """An activation that is not fused: its input is on the same grid, and within its bounds."""
+        """Append an activation that is not fused: its input is on the same grid, and within its bounds."""
         output = self._model.tensor(op.output)
         self._index[op.output] = self._clamped(output, self._index[op.inputs[0]], op.clamp, output.bounds)
 

@@ -1,4 +1,4 @@
-"""Running a TFLite file in the interpreter that TensorFlow 1.15 brings."""
+"""Runtime of TFLite files: TensorFlow 1.15's own interpreter."""
 
 import contextlib
 from typing import Dict, Iterator, List
@@ -11,26 +11,26 @@ from qatviz.export.integers.model import IntegerModel
 from qatviz.export.proof.parity import Agreement
 from qatviz.export.tflite.written import TfliteModel
 
-#: What the proof calls it.
+#: Name of the runtime in the proof.
 RUNTIME = f"TensorFlow Lite interpreter of TensorFlow {tf.__version__}"
-#: What it reaches in networks of up to seven layers: its kernels round twice, and each layer adds to what differs
-#: before it. (The same files in LiteRT's XNNPACK kernels, which round once: 99 % at least, and 1.)
+#: Agreement that it reaches in networks of up to seven layers: its kernels round twice, and differences add up over the
+#: layers. (With the same files, LiteRT's XNNPACK kernels, which round once, reach 99 % and a difference of 1.)
 REACHED, REACHED_FEW_BITS = Agreement(0.85, 2, 0.995), Agreement(0.85, 2, 0.98)
 
 
 def reached(model: IntegerModel) -> Agreement:
-    """By the bits of the weights: up to 4, or more."""
+    """Return the agreement that the interpreter reaches for weights of up to 4 bits, or of more."""
     few = any(op.weights is not None and op.weights.num_bits <= 4 for op in model.ops)
     return REACHED_FEW_BITS if few else REACHED
 
 
 class Interpreter:
-    """A file, loaded. One thread at a time.
+    """Interpreter of a file. One thread at a time.
 
     Raises
     ------
     ExportError
-        If the interpreter refuses it.
+        If the interpreter refuses the file.
     """
 
     def __init__(self, content: bytes):
@@ -41,7 +41,7 @@ class Interpreter:
         self._outputs = [details["index"] for details in self._interpreter.get_output_details()]
 
     def run(self, examples: np.ndarray) -> List[np.ndarray]:
-        """The outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type."""
+        """Return the outputs, in the file's order and types, for the input ``[n] + shape`` in the file's type."""
         interpreter = self._interpreter
         with _refusals():
             if self._examples != len(examples):
@@ -54,19 +54,19 @@ class Interpreter:
 
 
 class TfliteRunner:
-    """A file of codes in the :class:`Interpreter`."""
+    """Runner of a file of codes in the :class:`Interpreter`."""
 
     def __init__(self, file: TfliteModel):
         self._file, self._interpreter = file, Interpreter(file.content)
 
     def run(self, codes: np.ndarray) -> Dict[str, np.ndarray]:
-        """int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
+        """Return int32 codes of the outputs, by name, for the integer model's codes of the input, ``[n] + shape``."""
         return self._file.from_file(self._interpreter.run(self._file.to_file(codes)))
 
 
 @contextlib.contextmanager
 def _refusals() -> Iterator[None]:
-    """The interpreter's own errors as the user's."""
+    """Raise the interpreter's own errors as :class:`ExportError`."""
     try:
         yield
     except (RuntimeError, ValueError) as error:

@@ -1,4 +1,4 @@
-"""Weights and biases as a TFLite file has them: the same numbers as the integer model's, in the types of the file."""
+"""Weights and biases of the integer model in the types of a TFLite file."""
 
 from typing import NamedTuple
 
@@ -24,11 +24,11 @@ class StoredWeights(NamedTuple):
     Attributes
     ----------
     codes : np.ndarray
-        int8 or uint8, in the shape of the model's.
+        int8 or uint8, in the model's shape.
     scale, zero_point : np.ndarray
-        float32 and int64, ``[out]``, or ``[1]`` where there is one for all.
+        float32 and int64, ``[out]``, or ``[1]`` for all channels.
     bias : np.ndarray
-        int32 ``[out]``; int64 beside int16 activations.
+        int32 ``[out]``; int64 with int16 activations.
     bias_scale : np.ndarray
         float32, shape of ``scale``: input scale times weight scale.
     """
@@ -49,45 +49,45 @@ def stored_weights(
     int4: bool = False,
     double_rounding: bool = False,
 ) -> StoredWeights:
-    """What a file of ``dtype`` has for the weights of ``op``.
+    """Return the stored weights of ``op`` in a file of ``dtype``.
 
     Parameters
     ----------
     dtype : np.dtype
-        Of its activations.
+        Type of the activations.
     per_channel : bool
-        Whether the operation takes scales by channel.
+        The operation supports a scale for each channel.
     multiply : bool
-        Multiply codes of few bits by the whole number that makes most of the type, and divide their scale by it. The
-        weights are the same (but for the scale's last bit), and kernels that round twice round the first time to finer
-        steps.
+        Multiply codes of few bits by the largest whole number with which they fit the type, and divide their scale by
+        it. The weights are the same (except for the scale's last bit), and the first rounding of kernels that round
+        twice has finer steps.
     int4 : bool
-        For codes that fit INT4, to do so.
+        Keep codes within INT4.
     double_rounding : bool
-        Change scale and bias by what suits kernels that round twice.
+        Choose scale and bias for kernels that round twice.
     """
     weights, out = op.weights, len(op.weights.bias)
-    # uint8 keeps a zero point that int8 could not do without; all others are folded into the codes.
+    # uint8 has a zero point if the codes don't fit int8 without it; other zero points are folded into the codes.
     zero = 0 if fits_int8(weights) else int(weights.zero_point.reshape(-1)[0])
     columns = weights.centred.reshape(-1, out) + zero
     scale, bias = weights.channel_scales.astype(np.float64), weights.bias.astype(np.int64)
     vanishing = _vanishing(model, op, per_channel)
-    # Such channels have scales that TFLite can't work with.
+    # TFLite does not support the scales of such channels.
     columns, bias = np.where(vanishing, zero, columns), np.where(vanishing, 0, bias)
     scale = np.where(vanishing, model.tensor(op.output).scale / model.tensor(op.inputs[0]).scale, scale)
-    factor = np.ones(out, np.int64)
+    times = np.ones(out, np.int64)
     if multiply and zero == 0:
-        factor = _multipliers(model, op, columns, scale, INT4_RANGE[1] if int4 else LARGEST_CODE, per_channel)
+        times = _largest_multiples(model, op, columns, scale, INT4_RANGE[1] if int4 else LARGEST_CODE, per_channel)
     count = out if per_channel else 1
-    bias, stored_scale = bias * factor, (scale / factor).astype(np.float32)[:count]
+    bias, stored_scale = bias * times, (scale / times).astype(np.float32)[:count]
     if double_rounding:
         stored_scale, change = minimize_double_rounding_error(
-            op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, factor[:count]
+            op, model.tensor(op.inputs[0]), model.tensor(op.output), stored_scale, times[:count]
         )
         bias += change
     offset = UINT8_OFFSET if dtype == np.uint8 else 0
     return StoredWeights(
-        (columns * factor + offset).astype(weights_type(dtype)).reshape(weights.codes.shape),
+        (columns * times + offset).astype(weights_type(dtype)).reshape(weights.codes.shape),
         stored_scale,
         np.full(stored_scale.shape, zero + offset, np.int64),
         bias.astype(bias_type(dtype)),
@@ -96,25 +96,24 @@ def stored_weights(
 
 
 def bias_scale(source: IntegerTensor, weight_scale: np.ndarray) -> np.ndarray:
-    """float32: input scale times weight scale, as TFLite checks it, to a millionth."""
+    """Return input scale times weight scale, float32, which TFLite checks to a millionth."""
     return (np.float64(source.scale) * weight_scale.astype(np.float64)).astype(np.float32)
 
 
 def _vanishing(model: IntegerModel, op: IntegerOp, per_channel: bool) -> np.ndarray:
-    """Bool ``[out]``: channels whose sums are less than half a step of the output, whatever the input."""
+    """Return, bool ``[out]``, which channels stay below half a quantization step of the output, whatever the input."""
     source, output = model.tensor(op.inputs[0]), model.tensor(op.output)
     real = source.scale * op.weights.channel_scales.astype(np.float64) / output.scale
     found = real * 2.0 ** (op.accumulator_bits - 1) < 0.5
     return found if per_channel else np.full(found.shape, found.all())
 
 
-def _multipliers(
+def _largest_multiples(
     model: IntegerModel, op: IntegerOp, columns: np.ndarray, scale: np.ndarray, limit: int, per_channel: bool
 ) -> np.ndarray:
-    """int64 ``[out]``: how many times larger the codes may be, for them to keep to ``limit`` and their sums to fit.
-
-    The largest number with which kernels that multiply in float32 still round as integers do; a power of two, by which
-    scales can be divided without a rest, always is one.
+    """Return the largest numbers by which codes can be multiplied so that they stay within ``limit``, accumulators fit,
+    and float32 kernels still round as integers do: int64 ``[out]``. A power of two, by which a scale is divided
+    exactly, always does.
     """
     largest = np.maximum(np.abs(columns).max(axis=0), 1)
     most = np.minimum(np.maximum(limit // largest, 1), 2 ** (ACCUMULATOR_BITS - op.accumulator_bits)).astype(np.int64)
