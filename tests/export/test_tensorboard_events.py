@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
 
-from qatviz.cli import tensorboard as command
+from qatviz.cli import reports as command
 from qatviz.errors import ExportError
 from qatviz.export import tensorboard
 from qatviz.export.run_series import RunSeries, Track, event_texts, recorded_series, shown_series
