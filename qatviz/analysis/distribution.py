@@ -19,7 +19,7 @@ CHANNELS_LOOKED_AT = 128
 #: Bins per octave of the axis of log2 |value|, and the width in octaves of the first bin, with all smaller values.
 BINS_PER_OCTAVE, REST_OCTAVES = 6, 0.5
 #: An axis of values extends beyond them by at most this many times their span to show the representable range.
-WINDOW_ROOM = 1.0
+RANGE_ROOM = 1.0
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Distribution:
         float64 ``[n_levels, 2]``: ends of the interval that is rounded to the level.
     level_counts, level_heights : np.ndarray or None
         Number of values on each level, and the same as a density in values per bin, comparable with ``counts``.
-    window : (float, float) or None
+    representable : (float, float) or None
         The representable range; on the log2 axis from half a quantization step to the largest absolute value. None in
         float.
     is_log2 : bool
@@ -58,7 +58,7 @@ class Distribution:
     level_edges: Optional[np.ndarray] = None
     level_counts: Optional[np.ndarray] = None
     level_heights: Optional[np.ndarray] = None
-    window: Optional[Tuple[float, float]] = None
+    representable: Optional[Tuple[float, float]] = None
     is_log2: bool = False
 
 
@@ -66,7 +66,7 @@ def distribution(
     histogram: TensorHistogram,
     num_bits: int,
     enabled: bool,
-    window: Tuple[float, float],
+    representable: Tuple[float, float],
     clipped: float = np.nan,
     flushed: float = np.nan,
 ) -> Distribution:
@@ -77,7 +77,7 @@ def distribution(
     histogram : TensorHistogram
     num_bits, enabled
         Of the snapshot.
-    window : (float, float)
+    representable : (float, float)
         Its ``range_min`` and ``range_max``: of a per-channel tensor the widest.
     clipped, flushed : float
         Its exact fractions, 0..1; NaN where not known.
@@ -88,10 +88,10 @@ def distribution(
     if not enabled:
         nothing = np.zeros_like(counts)
         return Distribution(edges, counts, nothing, nothing, quantized, zero_bin)
-    grid = grid_of(histogram, num_bits, window[0])
+    grid = grid_of(histogram, num_bits, representable[0])
     outside, to_zero = split(edges, counts, grid, histogram.channel_min, histogram.channel_max, clipped, flushed)
-    known = (float(window[0]), float(window[1])) if np.isfinite(window[0]) and np.isfinite(window[1]) else None
-    plain = Distribution(edges, counts, outside, to_zero, quantized, zero_bin, window=known)
+    known = (float(representable[0]), float(representable[1])) if np.isfinite(representable).all() else None
+    plain = Distribution(edges, counts, outside, to_zero, quantized, zero_bin, representable=known)
     return _with_levels(plain, histogram, grid)
 
 
@@ -211,11 +211,11 @@ def to_log2(plain: Distribution) -> Distribution:
         _by_size(plain.edges, part, 2.0**exponents)
         for part in (plain.counts, plain.clipped, plain.flushed, plain.quantized)
     ]
-    window = None
-    if plain.window is not None:
-        window = (-np.inf, _log2(max(abs(plain.window[0]), abs(plain.window[1]))))
+    representable = None
+    if plain.representable is not None:
+        representable = (-np.inf, _log2(max(abs(plain.representable[0]), abs(plain.representable[1]))))
     return _with_log2_levels(
-        Distribution(edges, counts, clipped, flushed, quantized, 0, window=window, is_log2=True), plain
+        Distribution(edges, counts, clipped, flushed, quantized, 0, representable=representable, is_log2=True), plain
     )
 
 
@@ -261,29 +261,29 @@ def _with_log2_levels(result: Distribution, plain: Distribution) -> Distribution
     bins_wide = np.maximum(cells[:, 1] - cells[:, 0], 1e-9) * BINS_PER_OCTAVE
     # The first bin counts as one bin, however wide it is drawn.
     bins_wide[cells[:, 0] < rest_high] = 1.0
-    window = result.window and (_log2(scale / 2), result.window[1])
+    representable = result.representable and (_log2(scale / 2), result.representable[1])
     return replace(
         result,
         levels=levels,
         level_edges=cells,
         level_counts=on_levels,
         level_heights=on_levels / bins_wide,
-        window=window,
+        representable=representable,
     )
 
 
 def extent(
-    histogram: TensorHistogram, window: Optional[Tuple[float, float]], log2: bool = False
+    histogram: TensorHistogram, representable: Optional[Tuple[float, float]], log2: bool = False
 ) -> Tuple[float, float]:
     """Return the ends of the axis: of the values, and of the representable range if that is not far from all values.
 
-    ``window`` is the representable range, None in float; ``log2``: for the axis of :func:`to_log2`.
+    ``representable`` is the representable range, None in float; ``log2``: for the axis of :func:`to_log2`.
     """
     low, high = float(histogram.edges[0]), float(histogram.edges[-1])
     if log2:
         bottom, top = _log2_range(histogram.edges)
         return bottom / BINS_PER_OCTAVE - REST_OCTAVES, top / BINS_PER_OCTAVE
-    if window is not None and np.isfinite(window[0]) and np.isfinite(window[1]):
-        room = WINDOW_ROOM * (high - low)
-        return min(low, max(window[0], low - room)), max(high, min(window[1], high + room))
+    if representable is not None and np.isfinite(representable).all():
+        room = RANGE_ROOM * (high - low)
+        return min(low, max(representable[0], low - room)), max(high, min(representable[1], high + room))
     return low, high

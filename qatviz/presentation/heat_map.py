@@ -8,15 +8,15 @@ from qatviz.protocol.snapshots import TensorHistogram
 
 #: Bins of a column.
 ROWS = 96
-#: Shares of a tensor's values in one bin that are told apart: below the first nothing is drawn, above the last the
-#: colour stays the same. Fixed, so that a colour means the same in every column and at every time.
+#: Ends of the colour scale, as fractions of a tensor's values in one bin: below the first nothing is drawn, above the
+#: last the colour stays the same. Fixed, so that a colour always means the same.
 LEAST_SHARE, MOST_SHARE = 1e-4, 0.3
 #: Numbers of colours; 0 is nothing.
 COLORS = 255
 
 
 def rebinned(histogram: TensorHistogram, edges: np.ndarray) -> np.ndarray:
-    """Share of the values in each of the bins between ``edges``, values within a bin taken as evenly spread.
+    """Return the fraction of the values in each bin between ``edges``, with the values of a bin taken as evenly spread.
 
     Parameters
     ----------

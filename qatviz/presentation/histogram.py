@@ -232,7 +232,7 @@ class HistogramScene:
             shapes.append(self._steps(x, _visible(lost * share, lost), _ZERO))
         if shown.clipped.any():
             shapes.append(self._steps(x, _visible(shown.clipped * share, shown.clipped), _CLIPPED))
-        if shown.window is None:
+        if shown.representable is None:
             shapes.append(self._steps(x, heights, None, _FLOAT_OUTLINE))
         return shapes
 
@@ -244,7 +244,7 @@ class HistogramScene:
 
     def _quantized(self) -> List[Shape]:
         shown = self._shown
-        if shown.window is None:
+        if shown.representable is None:
             return []
         if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
             x = np.repeat(self._x(shown.edges), 2)
@@ -303,21 +303,21 @@ class HistogramScene:
     def _beyond(self) -> List[Shape]:
         """Return what the grid does not reach."""
         shown = self._shown
-        if shown.window is None:
+        if shown.representable is None:
             return []
-        low, high = self._ends(*shown.window)
+        low, high = self._ends(*shown.representable)
         spans = [(self.left, min(low, self.right))] if not shown.is_log2 else []
         spans.append((max(high, self.left), self.right))
         return [rects(begin, self.top, end, self.bottom, _BEYOND) for begin, end in spans if end > begin]
 
     def _range(self) -> List[Shape]:
-        window = self._shown.window
-        return [self._brackets(window, _RANGE, 0.0)] if window is not None else []
+        representable = self._shown.representable
+        return [self._brackets(representable, _RANGE, 0.0)] if representable is not None else []
 
-    def _brackets(self, window: Range, stroke: Stroke, offset: float) -> Shape:
+    def _brackets(self, ends: Range, stroke: Stroke, offset: float) -> Shape:
         area = (self.left, self.top + offset, self.right, self.bottom)
-        low, high = self._ends(*window)
-        is_known = np.isfinite(window)
+        low, high = self._ends(*ends)
+        is_known = np.isfinite(ends)
         return _brackets(area, low, high, stroke, 5.0, bool(is_known[0]), bool(is_known[1]))
 
     def _pending_shapes(self) -> List[Shape]:

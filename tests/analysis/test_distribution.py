@@ -74,7 +74,7 @@ def test_parts_are_parts_and_add_up_to_the_exact_shares(case):
     assert shown.clipped.sum() <= found.clipped * total + 2
     assert shown.flushed.sum() <= found.flushed * total + 1e-6 * total
     if grid.scale.size == 1:
-        edge_bins = [np.searchsorted(shown.edges, x) - 1 for x in shown.window]
+        edge_bins = [np.searchsorted(shown.edges, x) - 1 for x in shown.representable]
         at_edges = sum(shown.counts[i] for i in edge_bins if 0 <= i < len(shown.counts))
         assert shown.clipped.sum() >= found.clipped * total - at_edges - 2
 
@@ -160,7 +160,7 @@ def test_levels_of_both_signs_come_together_on_the_log2_axis():
     log2 = to_log2(shown)
     np.testing.assert_allclose(log2.levels[1:], np.log2([1, 2, 3]))
     assert log2.levels[0] < log2.edges[1] and log2.level_counts.tolist() == [1, 2, 3, 0]
-    assert log2.window == pytest.approx((-1.0, np.log2(3)))
+    assert log2.representable == pytest.approx((-1.0, np.log2(3)))
 
 
 def test_zeros_that_were_zero_before_are_not_flushed():
@@ -173,7 +173,7 @@ def test_zeros_that_were_zero_before_are_not_flushed():
 def test_in_float_nothing_is_lost_and_there_is_no_window():
     values = np.random.RandomState(0).randn(1000, 3).astype(np.float32)
     shown = distribution(histogram_of(values, choose_grid(-1, 1), 8, False), 8, False, (-1.0, 1.0), 0.5, 0.5)
-    assert shown.window is None and shown.levels is None
+    assert shown.representable is None and shown.levels is None
     assert not shown.clipped.any() and not shown.flushed.any()
 
 

@@ -120,7 +120,7 @@ def test_float_tensors_show_their_values_alone(panel):
     made, _ = panel(changes=[("conv1.activations.enabled", False)])
     content = shown(made, "conv1.activations")
     assert content.badge == "a float" and content.readout == ()
-    assert content.shown.window is None and content.shown.levels is None
+    assert content.shown.representable is None and content.shown.levels is None
     assert color_count(made, "conv1.activations", "in_range") == 0
     assert color_count(made, "conv1.activations", "window_edge") == 0
     assert color_count(made, "conv2.weights", "in_range") > 50
@@ -147,7 +147,7 @@ def test_all_widths_are_drawn_on_all_axes(panel, options, bits):
 def test_windows_far_beyond_the_axis_are_painted_up_to_its_edge(panel, window, width):
     made, _ = panel()
     tile = made.canvas.tile("conv1.weights")
-    content = tile.content._replace(shown=replace(tile.content.shown, window=window))
+    content = tile.content._replace(shown=replace(tile.content.shown, representable=window))
     tile.paint(content, tile.view._replace(low=0.0, high=width), made.canvas._scenes, QtCore.QSize(200, 100), 1.0)
     assert not tile.picture.isNull()
 
@@ -386,7 +386,7 @@ def test_measures_that_are_no_numbers_are_said_as_such(context, panel):
     context.model.take([replace(snapshot, values=np.full_like(snapshot.values, np.nan))])
     settle(made)
     assert shown(made, "conv1.weights").readout == ("–", "– clipped")
-    assert shown(made, "conv1.weights").shown.window is None
+    assert shown(made, "conv1.weights").shown.representable is None
 
 
 def test_the_theme_changes_all_tiles(panel):

@@ -132,7 +132,7 @@ def test_in_float_there_is_no_grid():
 
 def test_the_range_is_bracketed_and_what_is_beyond_is_shaded():
     found, _ = shown()
-    low, high = found.window
+    low, high = found.representable
     width = high - low
     view = view_of(found, low - width, high + width)
     shapes = content(found, view)
@@ -148,7 +148,7 @@ def test_the_range_is_bracketed_and_what_is_beyond_is_shaded():
 @pytest.mark.parametrize("window", [(-np.inf, np.inf), (np.inf, np.inf), (-np.inf, -np.inf), (0.0, 1e300)])
 @pytest.mark.parametrize("width", [1.0, 1e-320, 1e-30, 1e30])
 def test_ranges_far_beyond_the_axis_have_coordinates_that_can_be_painted(window, width):
-    found = replace(shown()[0], window=window)
+    found = replace(shown()[0], representable=window)
     for shape in content(found, view_of(found, 0.0, width)):
         if isinstance(shape, (Rects, Segments)):
             assert all(np.abs(part).max() < 1e5 for part in shape[:4] if len(part))
@@ -230,5 +230,7 @@ def test_every_entry_of_the_legend_has_a_sample():
 
 def test_the_axis_reaches_values_and_range():
     found, recorded = shown()
-    low, high = extent(recorded, found.window)
-    assert low <= min(recorded.edges[0], found.window[0]) and high >= max(recorded.edges[-1], found.window[1])
+    low, high = extent(recorded, found.representable)
+    assert low <= min(recorded.edges[0], found.representable[0]) and high >= max(
+        recorded.edges[-1], found.representable[1]
+    )

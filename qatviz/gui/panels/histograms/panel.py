@@ -31,7 +31,7 @@ class HistogramsPanel(Panel):
 
     title = "Histograms"
     name = "histograms"
-    about = "Every tensor in float and quantized, over each other: what is rounded to which level, clipped, lost to 0."
+    about = "Every tensor, float and quantized values over each other: levels, values clipped and rounded to zero."
     topics = (SNAPSHOT, SETTINGS, SELECTION_TOPIC, VALUES)
 
     #: A tensor is to be shown in full.

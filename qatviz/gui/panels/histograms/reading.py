@@ -24,10 +24,10 @@ def reading(content: TileContent, x: float) -> str:
     if shown.levels is not None and len(shown.levels):
         nearest = int(np.argmin(np.abs(shown.levels - x)))
         lines.append(f"level {_level(shown, nearest)}: {shown.level_counts[nearest]:,.0f} values")
-    elif shown.window is not None and 0 <= index < len(shown.counts):
+    elif shown.representable is not None and 0 <= index < len(shown.counts):
         lines.append(f"quantized: {shown.quantized[index]:,.0f} values")
-    if shown.window is not None and not shown.is_log2:
-        lines.append(f"representable: {si(shown.window[0], 4)} to {si(shown.window[1], 4)}")
+    if shown.representable is not None and not shown.is_log2:
+        lines.append(f"representable: {si(shown.representable[0], 4)} to {si(shown.representable[1], 4)}")
     if content.pending is not None:
         lines.append(f"pending {content.pending.text}")
     return "\n".join(lines)

@@ -81,7 +81,7 @@ class TileScene:
         """The badge, without its flags where they would take the name's room."""
         badge = self._content.badge
         is_long = self._small.width(badge) > self._width * _BADGE_PART
-        if self._content.shown.window is not None and (is_long or self._is_compact):
+        if self._content.shown.representable is not None and (is_long or self._is_compact):
             return badge.split(" ")[0]
         return badge
 
@@ -90,7 +90,7 @@ class TileScene:
 
     def _header(self) -> List[Shape]:
         content, width, baseline = self._content, self._badge_width(), 3 + self._title.ascent
-        is_quantized = content.shown.window is not None
+        is_quantized = content.shown.representable is not None
         right = self._right
         shapes: List[Shape] = [
             rects(right - width, 4, right, 3 + self._title.height, Fill("raised")),
@@ -152,7 +152,7 @@ def plot_area(size: Tuple[float, float], fonts: Fonts) -> Tuple[float, float, fl
 def lasting_key(content: TileContent, view: HistogramView) -> Tuple[Any, ...]:
     """Return what :meth:`TileScene.lasting` depends on, besides size and painter."""
     rest = tuple(content.shown.edges[:2]) if content.shown.is_log2 else ()
-    quantized = content.shown.window is not None
+    quantized = content.shown.representable is not None
     return content.name, content.badge, quantized, bool(content.readout), view.low, view.high, rest
 
 

@@ -1,4 +1,4 @@
-"""The table of all quantized tensors: settings, error measures, and what to think of them."""
+"""The table of all quantized tensors: settings, error measures, verdicts."""
 
 from typing import Any, Dict, List
 
@@ -21,12 +21,12 @@ _KIND_KEY = "layers/kind"
 _KINDS = (
     ("", "All", "Show weights and activations."),
     (WEIGHTS, "Weights", "Show only weights: the numbers that are trained and stored."),
-    (ACTIVATIONS, "Activations", "Show only activations: the input of the network and what its layers put out."),
+    (ACTIVATIONS, "Activations", "Show only activations: the input of the network and the outputs of its layers."),
 )
 
 
 class LayersPanel(Panel):
-    """One row a quantized tensor; the selection is the model's."""
+    """A row for each quantized tensor; the selection is the model's."""
 
     title = "Layers"
     name = "layers"
@@ -101,7 +101,7 @@ class LayersPanel(Panel):
         self.view.apply_theme()
 
     def table(self) -> Dict[str, List[Any]]:
-        """The rows that are shown, as plain values by column."""
+        """Return the rows that are shown, as plain values by column."""
         return self.view.table()
 
     def update_from(self) -> None:
@@ -125,7 +125,7 @@ class LayersPanel(Panel):
     # Inside
 
     def _begin(self) -> None:
-        """Another run: other rows."""
+        """Show the tensors of another run."""
         self._plan, self._snapshot, self._book = self.model.plan, None, None
         self._syncing = True
         self.source.show_tensors(self.model.tensors)
@@ -145,7 +145,7 @@ class LayersPanel(Panel):
         rows.set_settings(settings, wanted, model.step)
 
     def _take_snapshot(self) -> bool:
-        """Whether the sparklines are others."""
+        """Take the newest snapshot over; return whether sparklines must be repainted."""
         snapshot = self.model.snapshot
         if snapshot is self._snapshot:
             return False
@@ -163,7 +163,7 @@ class LayersPanel(Panel):
         self._syncing = False
 
     def _sync_selection(self) -> None:
-        """Select what the model has selected, as far as it is shown."""
+        """Select the rows of the model's selection."""
         selection = self.view.selectionModel()
         wanted = [row for row in map(self.shown.row_of, self.model.selected) if row >= 0]
         self._syncing = True
@@ -210,7 +210,7 @@ class LayersPanel(Panel):
         self._filter(lambda: self.shown.set_kind(kind))
 
     def _filter(self, change) -> None:
-        """What the filter hides stays selected in the model."""
+        """Change the filter; hidden rows stay selected in the model."""
         self._syncing = True
         change()
         self._syncing = False

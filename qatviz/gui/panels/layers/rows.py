@@ -19,7 +19,7 @@ _NAN = float("nan")
 
 
 class Cell(NamedTuple):
-    """A text; what it is to become, or nothing; how it is judged."""
+    """The text of a cell, the text with the pending settings (empty if it is the same), and its level."""
 
     text: str
     pending: str = ""
@@ -27,7 +27,7 @@ class Cell(NamedTuple):
 
 
 class Totals(NamedTuple):
-    """Of all weights: bytes as they are, as they are to be, in float32; mean bits of a parameter now and then."""
+    """Sums over all weights: bytes in effect, pending and in float32; mean bits per weight in effect and pending."""
 
     size: float
     pending_size: float
@@ -44,7 +44,7 @@ class Rows:
         self.clear()
 
     def clear(self, tensors: Sequence[QuantizedTensor] = ()) -> None:
-        """Begin anew, with these tensors, of which nothing is known."""
+        """Reset to these tensors, without settings and measures."""
         self.tensors = tuple(tensors)
         self.settings: List[QuantizerSettings] = []
         self.wanted: List[QuantizerSettings] = []
@@ -59,13 +59,13 @@ class Rows:
     def set_settings(
         self, settings: Sequence[QuantizerSettings], wanted: Sequence[QuantizerSettings], step: int
     ) -> None:
-        """Settings in effect after ``step`` steps, and as they are to become (the same where nothing is pending)."""
+        """Set the settings in effect after ``step`` training steps, and the pending ones (or the same)."""
         self.settings, self.wanted = list(settings), list(wanted)
         self.active = []
         self.set_step(step)
 
     def set_step(self, step: int) -> None:
-        """Quantizers with a delay switch on as steps go by."""
+        """Update which quantizers are active after ``step`` training steps."""
         active = [s.is_active(step) for s in self.settings]
         if active != self.active:
             self.active = active
@@ -73,7 +73,7 @@ class Rows:
             self._forget()
 
     def set_snapshot(self, snapshot: Optional[Snapshot]) -> None:
-        """The newest measures, to be called after the settings are set; None: there are none yet."""
+        """Set the newest measures, after the settings; None: there are none yet."""
         if snapshot is None:
             self._values = np.full_like(self._values, np.nan)
             self._levels = np.zeros_like(self._levels)
@@ -84,21 +84,21 @@ class Rows:
             self._levels = levels(snapshot.values, self.tensors, measured, snapshot.enabled)
         self._forget()
 
-    # What the table asks
+    # Queries of the table
 
     def cell(self, row: int, column: Column) -> Cell:
-        """What stands in a cell; found when it is asked for, and then known until something is new."""
+        """Return the contents of a cell, computed on demand and cached until something changes."""
         key = (row, column.key)
         if key not in self._cells:
             self._cells[key] = self._make_cell(row, column.key)
         return self._cells[key]
 
     def measure(self, row: int, name: str) -> float:
-        """A measure of the newest snapshot; NaN where there is none."""
+        """Return a measure of the newest snapshot; NaN where there is none."""
         return float(self._values[_ROW[name], row])
 
     def verdict(self, row: int) -> Verdict:
-        """What to think of a tensor; found when it is asked for, and then known until something is new."""
+        """Return the verdict on a tensor, computed on demand and cached until something changes."""
         if row not in self._verdicts:
             measures = dict(zip(SNAPSHOT_MEASURES, self._values[:, row].tolist()))
             level = {name: int(self._levels[_ROW[name], row]) for name in JUDGED}
@@ -106,7 +106,7 @@ class Rows:
         return self._verdicts[row]
 
     def value(self, row: int, column: Column) -> Any:
-        """What a cell stands for: a number, a truth value or a word."""
+        """Return the value of a cell: a number, a truth value or a word."""
         key, tensor, settings = column.key, self.tensors[row], self.settings[row]
         if key in MEASURES:
             return self.measure(row, key)
@@ -127,7 +127,7 @@ class Rows:
         }[key]
 
     def sort_value(self, row: int, column: Column) -> Any:
-        """What a column is sorted by: numbers (those without a value come first), or text in which numbers count."""
+        """Return the sort key of a cell: a number (unknown ones come first), or text with its numbers padded."""
         if column.key == "verdict":
             return float(self.verdict(row).level)
         value = self.value(row, column)
@@ -138,7 +138,7 @@ class Rows:
         return -np.inf if value != value else float(value)
 
     def tooltip(self, row: int, column: Column) -> str:
-        """The verdict, the term, what is pending, and who has the same grid; rich text."""
+        """Return verdict, term, pending value and tensors with the same grid as rich text."""
         cell, tensor = self.cell(row, column), self.tensors[row]
         lines = [f"<b>{tensor.name}</b>", self.verdict(row).text]
         if column.key not in ("verdict", "name"):
@@ -151,7 +151,7 @@ class Rows:
         return "<br>".join(lines)
 
     def totals(self) -> Totals:
-        """What all weights take together."""
+        """Return the sums over all weights."""
         parameters = float(sum(t.parameters for t in self.tensors)) or _NAN
         counts = [t.parameters for t in self.tensors]
         now = sum(map(size_bytes, counts, self.settings, self.active))
@@ -159,7 +159,7 @@ class Rows:
         return Totals(now, then, 4 * parameters, 8 * now / parameters, 8 * then / parameters)
 
     def table(self, rows: Sequence[int]) -> Dict[str, List[Any]]:
-        """The columns of these rows as plain values, by the names that settings and measures have elsewhere."""
+        """Return the columns of these rows as plain values, by the keys of settings and measures."""
         return {c.key: [self.value(row, c) for row in rows] for c in COLUMNS if c.key != "trend"}
 
     # Inside
@@ -184,7 +184,7 @@ class Rows:
         return Cell({"name": tensor.name, "kind": tensor.kind, "op": tensor.op_kind, "trend": ""}[key])
 
     def _as_measured(self, row: int) -> QuantizerSettings:
-        """Its settings when the snapshot was taken: newer ones have no measures yet."""
+        """Return the settings with which the snapshot was taken: newer ones have no measures yet."""
         settings = self.settings[row]
         bits = self._measured_bits[row] if self._measured_bits else settings.num_bits
         return settings if settings.num_bits == bits else replace(settings, num_bits=bits)

@@ -7,10 +7,11 @@ import numpy as np
 from PyQt5 import QtCore, QtGui
 from pyqtgraph import functions as fn
 
+from qatviz.measures import MEASURES
 from qatviz.telemetry.history import History, Series
 
-#: What the height of a sparkline stands for at least: so noise stays flat.
-MIN_SPAN_DB = 6.0
+#: The height of a sparkline stands for at least this difference, so that noise stays flat.
+MIN_SPAN_DB = MEASURES["sqnr_db"].axis.least_span
 #: Sparklines show the whole run, which changes slowly: they are read from the history this often.
 RENEW_S = 1.0
 _MARGIN = 3.0

@@ -1,4 +1,4 @@
-"""The range of each output channel against the grid that it is given."""
+"""The values' range of each output channel against the representable range of its grid."""
 
 import numpy as np
 import pyqtgraph as pg
@@ -19,7 +19,7 @@ Y_TICK_PX = 30
 
 
 class ChannelsPlot(TensorPlot):
-    """A bar from the least to the largest value of each channel and its grid's window; what sticks out is clipped."""
+    """A bar from the smallest to the largest value of each channel; beyond the representable range it is clipped."""
 
     def __init__(self, theme: Theme, parent=None):
         self._inside, self._outside = Bars(), Bars()
@@ -27,14 +27,14 @@ class ChannelsPlot(TensorPlot):
         self._view: TensorView = None
         self._y = (0.0, 1.0)
         self.caption = ""
-        super().__init__(theme, "tensor-channels", "Range of each channel against its grid", parent)
+        super().__init__(theme, "tensor-channels", "Range of each channel against its representable range", parent)
         self._held_y = None
-        for item in (self._inside, self._outside, *self._windows()):
+        for item in (self._inside, self._outside, *self._range_curves()):
             self.addItem(item, ignoreBounds=True)
         self.set_labels(bottom="output channel", left="value")
         self.set_table(self._columns)
 
-    def _windows(self):
+    def _range_curves(self):
         return (self._low, self._high, self._ghost_low, self._ghost_high)
 
     def dress(self) -> None:
@@ -55,17 +55,17 @@ class ChannelsPlot(TensorPlot):
         self._view = view
         low, high = [np.asarray(end, np.float64) for end in (view.histogram.channel_min, view.histogram.channel_max)]
         if not np.isfinite(low.min() + high.max()):
-            for item in (self._inside, self._outside, *self._windows()):
+            for item in (self._inside, self._outside, *self._range_curves()):
                 item.setVisible(False)
             self._view, self.caption = None, ""
             self.empty_text("The tensor has values that are not finite.")
             return
         self.empty_text("")
         ghost = view.ghost.grid if view.ghost is not None else None
-        windows = [_window(grid, len(low)) for grid in (view.grid, ghost)]
-        self._draw_bars(low, high, windows[0])
-        self._draw_windows(windows)
-        ends = [low, high] + [end for window in windows if window is not None for end in window]
+        ranges = [_range_of(grid, len(low)) for grid in (view.grid, ghost)]
+        self._draw_bars(low, high, ranges[0])
+        self._draw_ranges(ranges)
+        ends = [low, high] + [end for representable in ranges if representable is not None for end in representable]
         self._held_y = self._y = steady_extent(
             self._held_y, min(0.0, *[float(end.min()) for end in ends]), max(float(end.max()) for end in ends)
         )
@@ -74,29 +74,31 @@ class ChannelsPlot(TensorPlot):
         if not self._zoomed:
             self.setXRange(*self._x, padding=0)
         self._tick_counts(0.0)
-        self.caption = _caption(view, low, high, windows[0])
+        self.caption = _caption(view, low, high, ranges[0])
 
-    def _draw_bars(self, low, high, window) -> None:
+    def _draw_bars(self, low, high, representable) -> None:
         at = np.arange(len(low))
         half = HALF_WIDTH if len(low) <= FEW else 0.5
-        bottom, top = (low, high) if window is None else (np.maximum(low, window[0]), np.minimum(high, window[1]))
+        bottom, top = low, high
+        if representable is not None:
+            bottom, top = np.maximum(low, representable[0]), np.minimum(high, representable[1])
         self._inside.setVisible(True)
         self._inside.set_bars(at - half, at + half, np.minimum(bottom, top), top)
-        self._outside.setVisible(window is not None)
-        if window is not None:
-            below, above = low < window[0], high > window[1]
+        self._outside.setVisible(representable is not None)
+        if representable is not None:
+            below, above = low < representable[0], high > representable[1]
             left = np.concatenate([at[below], at[above]]) - half
             self._outside.set_bars(
                 left,
                 left + 2 * half,
-                np.concatenate([low[below], np.maximum(window[1], low)[above]]),
-                np.concatenate([np.minimum(window[0], high)[below], high[above]]),
+                np.concatenate([low[below], np.maximum(representable[1], low)[above]]),
+                np.concatenate([np.minimum(representable[0], high)[below], high[above]]),
             )
 
-    def _draw_windows(self, windows) -> None:
+    def _draw_ranges(self, ranges) -> None:
         pairs = ((self._low, self._high), (self._ghost_low, self._ghost_high))
-        for curves, window in zip(pairs, windows):
-            for curve, end in zip(curves, window or (None, None)):
+        for curves, representable in zip(pairs, ranges):
+            for curve, end in zip(curves, representable or (None, None)):
                 curve.setVisible(end is not None)
                 if end is not None:
                     # A step for each channel.
@@ -123,13 +125,13 @@ class ChannelsPlot(TensorPlot):
         text = "{}: {}".format(
             f"channel {channel}" if len(histogram.channel_min) > 1 else "all values", span(low, high)
         )
-        window = _window(self._view.grid, len(histogram.channel_min))
-        if window is None:
+        representable = _range_of(self._view.grid, len(histogram.channel_min))
+        if representable is None:
             return text
         scale = histogram.scale[channel if histogram.scale.size > 1 else 0]
         return text + (
-            f"\ngrid {span(window[0][channel], window[1][channel])}, scale {signed(float(scale))}, "
-            f"{percent_text(_use(low, high, *[end[channel] for end in window]))} of it used"
+            f"\ngrid {span(representable[0][channel], representable[1][channel])}, scale {signed(float(scale))}, "
+            f"{percent_text(_use(low, high, *[end[channel] for end in representable]))} of it used"
         )
 
     def _columns(self):
@@ -141,40 +143,40 @@ class ChannelsPlot(TensorPlot):
             "min": histogram.channel_min,
             "max": histogram.channel_max,
         }
-        window = _window(self._view.grid, len(histogram.channel_min))
-        if window is not None:
+        representable = _range_of(self._view.grid, len(histogram.channel_min))
+        if representable is not None:
             columns.update(
-                grid_low=window[0],
-                grid_high=window[1],
+                grid_low=representable[0],
+                grid_high=representable[1],
                 scale=np.broadcast_to(histogram.scale, histogram.channel_min.shape),
             )
         return columns
 
 
-def _window(grid: AffineGrid, channels: int):
-    """Lower and upper edge of each channel's grid, float64 ``[channels]``; None in float."""
+def _range_of(grid: AffineGrid, channels: int):
+    """Return the lower and upper end of each channel's representable range, float64 ``[channels]``; None in float."""
     if grid is None:
         return None
     return tuple(np.broadcast_to(np.asarray(end, np.float64), (channels,)) for end in (grid.minimum, grid.maximum))
 
 
-def _use(low, high, window_low, window_high):
-    """Part of the window that values from ``low`` to ``high`` use."""
-    width = np.asarray(window_high - window_low, np.float64)
-    inside = np.minimum(high, window_high) - np.maximum(low, window_low)
+def _use(low, high, range_low, range_high):
+    """Return the fraction of the representable range that values from ``low`` to ``high`` use."""
+    width = np.asarray(range_high - range_low, np.float64)
+    inside = np.minimum(high, range_high) - np.maximum(low, range_low)
     return np.maximum(inside, 0.0) / np.where(width > 0, width, 1.0)
 
 
-def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, window) -> str:
-    if window is None:
+def _caption(view: TensorView, low: np.ndarray, high: np.ndarray, representable) -> str:
+    if representable is None:
         return f"Not quantized · {len(low)} {'channels' if len(low) > 1 else 'range'}"
     scale = view.histogram.scale
     if scale.size > 1:
         return f"A scale for each of {scale.size} channels, {signed(float(scale.min()))} … {signed(float(scale.max()))}"
-    use = _use(low, high, *window)
+    use = _use(low, high, *representable)
     if len(low) == 1:
-        return f"One scale, {signed(float(scale[0]))} · values use {percent_text(float(use[0]))} of the window"
+        return f"One scale, {signed(float(scale[0]))} · values use {percent_text(float(use[0]))} of the range"
     return (
         f"One scale for {len(low)} channels, {signed(float(scale[0]))} · the narrowest (channel "
-        f"{int(np.argmin(use))}) uses {percent_text(float(use.min()))} of the window"
+        f"{int(np.argmin(use))}) uses {percent_text(float(use.min()))} of the range"
     )

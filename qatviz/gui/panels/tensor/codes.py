@@ -1,4 +1,4 @@
-"""The integer codes of a tensor: a bar a code."""
+"""The integer codes of a tensor, a bar for each code."""
 
 from typing import Optional
 
@@ -22,12 +22,12 @@ TICK_PX = 34
 
 
 class CodesPlot(TensorPlot):
-    """How many values have each code; edge codes and unused codes in colours of their own.
+    """Number of values of each code; edge codes and unused codes have colours of their own.
 
     Attributes
     ----------
     caption : str
-        What the counts come to, in a sentence.
+        A summary in a sentence.
     """
 
     def __init__(self, theme: Theme, parent=None):

@@ -18,9 +18,9 @@ from qatviz.number_format import percent_text
 from qatviz.protocol.snapshots import TensorValues
 from qatviz.quant.affine import AffineGrid
 
-#: Without clipping no error is larger than half a step: so much of the axis is shown then.
+#: Without clipping no error is larger than half a quantization step: the axis ends here then.
 ROUNDING_REACH = 0.6
-#: Part of the axis that a bar of clipped values takes at least.
+#: A bar of clipped values has at least this fraction of the axis' height.
 LEAST_HEIGHT = 0.02
 
 
@@ -30,7 +30,7 @@ class ErrorPlot(TensorPlot):
     Attributes
     ----------
     found, pending : ErrorDistribution or None
-        As it is, and as it would be.
+        In effect, and with the pending settings.
     """
 
     def __init__(self, theme: Theme, parent=None):
@@ -58,7 +58,7 @@ class ErrorPlot(TensorPlot):
     ) -> None:
         """Show the errors of ``values`` on ``grid`` and, where there is a ghost, on its grid.
 
-        ``why_not`` is said where there is nothing to show.
+        ``why_not`` is shown where there is nothing to draw.
         """
         if values is None or grid is None:
             self.found = self.pending = None
@@ -133,7 +133,7 @@ class ErrorPlot(TensorPlot):
 
 
 def _same(one: tuple, other: tuple) -> bool:
-    """Whether values are the very same, and grids alike."""
+    """Return whether the values are the same object and the grids equal."""
     if one[0] is not other[0] or one[1] is None:
         return False
     a, b = one[1], other[1]

@@ -74,7 +74,7 @@ class OverlayPlot(TensorPlot):
         )
         self._shown = found
         ghost = view.ghost if view.ghost is not None and view.ghost.active else None
-        ends = [found.edges[0], found.edges[-1], *list(found.window or ())]
+        ends = [found.edges[0], found.edges[-1], *list(found.representable or ())]
         if ghost is not None:
             ends += [ghost.low, ghost.high]
         ends = [end for end in ends if np.isfinite(end)]
@@ -109,9 +109,9 @@ class OverlayPlot(TensorPlot):
 
     def _draw_windows(self, found: Distribution, ghost) -> None:
         top = self.count_top
-        self._window.setVisible(found.window is not None)
-        if found.window is not None:
-            x, y = lines(0.0, top, np.array(found.window))
+        self._window.setVisible(found.representable is not None)
+        if found.representable is not None:
+            x, y = lines(0.0, top, np.array(found.representable))
             self._window.setData(x, y, connect="pairs")
         self._ghost_window.setVisible(ghost is not None)
         self._ghost_levels.setVisible(ghost is not None)

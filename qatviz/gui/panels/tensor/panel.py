@@ -65,20 +65,20 @@ class TensorPanel(Panel):
             CODES: _Page(
                 "Codes",
                 lambda: self._logarithmic(CodesPlot(self.theme)),
-                "The integers that are stored: one bar a code, the outermost in the colour of clipping, "
-                "unused ones shaded.",
+                "The integers that are stored, a bar for each code: edge codes (the lowest and the highest) in yellow, "
+                "unused codes shaded.",
             ),
             ERROR: _Page(
                 "Error",
                 lambda: self._logarithmic(ErrorPlot(self.theme)),
-                "How far values are from what they become, in steps of the grid: rounding lies within half a "
-                "step, the rest is clipping.",
+                "The differences of quantized and float values, in quantization steps: those of rounding lie within "
+                "half a step, the others are clipping.",
             ),
             CHANNELS: _Page(
                 "Channels",
                 lambda: ChannelsPlot(self.theme),
-                "The range of each output channel against the window of its grid: a channel that fills "
-                "little of it gets few of the codes.",
+                "The range of each output channel's values against the representable range: a channel that uses "
+                "little of it has few of the codes.",
             ),
             TIME: _Page(
                 "Over time",
@@ -359,7 +359,7 @@ class _Page(QtWidgets.QWidget):
         if self._legend is None:
             least, most = [QtWidgets.QLabel(end) for end in plot.legend_ends]
             self._legend = QtWidgets.QLabel()
-            self._legend.setToolTip("Colours are logarithmic in the share of the values that a bin holds.")
+            self._legend.setToolTip("Colours are logarithmic in the fraction of the values that a bin holds.")
             for part in (least, self._legend, most):
                 self._line.addWidget(part)
         self._legend.setPixmap(plot.legend(60, 10))

@@ -28,7 +28,7 @@ _KEYS = {
 
 
 class TimePlot(TensorPlot):
-    """Heat map of the shares of values (logarithmic colours), the edges of the representable window, and the cursor.
+    """Heat map of the fractions of values (logarithmic colours), the ends of the representable range, and the cursor.
 
     Press or drag to put the cursor at a snapshot; left and right move it, Home goes to the first, End or Escape back to
     the newest.
@@ -84,17 +84,17 @@ class TimePlot(TensorPlot):
         self._image.setRect(QtCore.QRectF(-0.5, low, len(snapshots), high - low))
         self.setXRange(-0.5, max(len(snapshots), FEWEST_COLUMNS) - 0.5, padding=0)
         self.setYRange(low, high, padding=0)
-        self._draw_window(ends[2:])
+        self._draw_range(ends[2:])
         self._draw_cursor(cursor)
         self._tick_x()
         self._tick_counts(0.0)
         self.caption = (
             f"{len(snapshots)} snapshots, steps {snapshots[0].step:,} … {snapshots[-1].step:,} · a bin's "
-            "share of the values"
+            "fraction of the values"
         )
 
     def _ends(self) -> np.ndarray:
-        """float64 ``[4, snapshots]``: ends of each histogram and of its window (NaN in float, or not finite)."""
+        """Return the ends of each histogram and representable range (NaN: in float), float64 ``[4, snapshots]``."""
         known = self._known
         self._known = {
             id(snapshot): known.get(id(snapshot)) or (snapshot, self._ends_of(snapshot)) for snapshot in self._snapshots
@@ -102,15 +102,15 @@ class TimePlot(TensorPlot):
         return np.array([ends for _, ends in self._known.values()], np.float64).T
 
     def _ends_of(self, snapshot: Snapshot) -> Tuple[float, ...]:
-        edges, window = snapshot.histograms[self._name].edges, snapshot.values[:, self._index]
-        ends = [window[_RANGE_MIN], window[_RANGE_MAX]]
+        edges, measures = snapshot.histograms[self._name].edges, snapshot.values[:, self._index]
+        ends = [measures[_RANGE_MIN], measures[_RANGE_MAX]]
         if not snapshot.enabled[self._index] or not np.isfinite(ends).all():
             ends = [np.nan, np.nan]
         return tuple(map(float, (edges[0], edges[-1], *ends)))
 
-    def _draw_window(self, window: np.ndarray) -> None:
+    def _draw_range(self, ranges: np.ndarray) -> None:
         x = np.repeat(np.arange(len(self._snapshots) + 1) - 0.5, 2)[1:-1]
-        for curve, ends in zip((self._low, self._high), window):
+        for curve, ends in zip((self._low, self._high), ranges):
             curve.setData(x, np.repeat(ends, 2), connect="finite")
 
     def _draw_cursor(self, cursor: Optional[Snapshot]) -> None:
