@@ -116,7 +116,7 @@ class ClassCounts(SceneWidget):
         self.menu = FigureMenu(self)
 
     def show_info(self, info: DataInfo) -> None:
-        """Show the counts of ``look``."""
+        """Show the counts of ``info``."""
         self._info = info
         self.changed()
 
