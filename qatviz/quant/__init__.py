@@ -1,6 +1,6 @@
 """Quantization: the NumPy reference (``affine``), error measures, and their TensorFlow counterparts.
 
-The TensorFlow functions are loaded when they are first asked for, so that the reference can be used without it.
+The TensorFlow functions are imported when they are first used, so that the reference can be used without TensorFlow.
 """
 
 import importlib

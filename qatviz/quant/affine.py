@@ -2,7 +2,7 @@
 
 A real value ``x`` is stored as a signed integer code: ``x ~ scale * (code - zero_point)``. The arithmetic is float32
 and follows TensorFlow's kernel (``tensorflow/core/kernels/fake_quant_ops_functor.h``) operation by operation, so that
-the results are equal and not merely close; the kernel's unsigned codes are these plus ``2**(num_bits - 1)``.
+the results are equal and not merely close. The kernel's codes are unsigned: signed codes plus ``2**(num_bits - 1)``.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,13 @@ MIN_BITS, MAX_BITS = 2, 16
 #: denormals, which TensorFlow's threads flush to zero (measured: codes equal the kernel's down to 2**-124, and its
 #: values are NaN where the scale itself is denormal).
 SMALLEST_SCALE = np.float32(2.0**-120)
-#: Above, the window of the 16-bit kernel that carries every grid in the graph would be infinite (see
+#: Above, the range of the 16-bit kernel that carries every grid in the graph would be infinite (see
 #: :mod:`qatviz.quant.fake_quant`).
 LARGEST_SCALE = np.float32(3e38 / 65535)
 
 
 def code_bounds(num_bits: int, narrow_range: bool) -> Tuple[int, int]:
-    """Smallest and largest signed code, ``(-2**(b-1) + narrow, 2**(b-1) - 1)``.
+    """Return the smallest and largest signed code, ``(-2**(b-1) + narrow, 2**(b-1) - 1)``.
 
     >>> code_bounds(8, False), code_bounds(2, True)
     ((-128, 127), (-1, 1))
@@ -33,7 +33,7 @@ def code_bounds(num_bits: int, narrow_range: bool) -> Tuple[int, int]:
 
 
 def round_half_up(x: np.ndarray) -> np.ndarray:
-    """``floor(x + 0.5)`` in float32, the kernel's rounding (``np.round`` rounds halves to even)."""
+    """Return ``floor(x + 0.5)`` in float32, the kernel's rounding (``np.round`` rounds halves to even)."""
     return np.floor(np.asarray(x, np.float32) + np.float32(0.5))
 
 
@@ -44,9 +44,9 @@ class AffineGrid:
     Attributes
     ----------
     scale : np.ndarray
-        float32 ``[]`` or ``[num_channels]``, distance of two neighbouring values; 0 for an all-zero tensor.
+        float32 ``[]`` or ``[num_channels]``: distance of two neighbouring values; 0 for an all-zero tensor.
     zero_point : np.ndarray
-        int32, same shape: the code of the real value 0.
+        int32, same shape: code of the real value 0.
     num_bits, narrow_range
         As in :func:`code_bounds`.
     """
@@ -58,16 +58,17 @@ class AffineGrid:
 
     @property
     def bounds(self) -> Tuple[int, int]:
+        """Smallest and largest code."""
         return code_bounds(self.num_bits, self.narrow_range)
 
     @property
     def minimum(self) -> np.ndarray:
-        """float32: the smallest representable value (TensorFlow's nudged min)."""
+        """Smallest representable value, float32 (TensorFlow's nudged min)."""
         return (np.float32(self.bounds[0]) - self.zero_point.astype(np.float32)) * self.scale
 
     @property
     def maximum(self) -> np.ndarray:
-        """float32: the largest representable value (TensorFlow's nudged max)."""
+        """Largest representable value, float32 (TensorFlow's nudged max)."""
         return (np.float32(self.bounds[1]) - self.zero_point.astype(np.float32)) * self.scale
 
 
@@ -79,7 +80,7 @@ def choose_grid(
     narrow_range: bool = False,
     power_of_two: bool = False,
 ) -> AffineGrid:
-    """The grid for values in ``[range_min, range_max]``.
+    """Return the grid for values in ``[range_min, range_max]``.
 
     The range is first widened to contain 0, so that 0 is exact. Then, with ``qmin, qmax = code_bounds(...)``:
 
@@ -87,8 +88,8 @@ def choose_grid(
     - symmetric: ``scale = max(min / qmin, max / qmax)``, ``zero_point = 0``;
     - power of two: the scale is then raised to the next power of two.
 
-    A range with an end that is not finite, or a scale outside ``SMALLEST_SCALE .. LARGEST_SCALE``, gives scale 0, the
-    grid of an all-zero tensor: the caller is told about them elsewhere, a grid is never NaN.
+    A range with an end that is not finite, or a scale outside ``SMALLEST_SCALE .. LARGEST_SCALE``, results in scale 0,
+    the grid of an all-zero tensor: a grid is never NaN, and non-finite values are reported elsewhere.
 
     Parameters
     ----------
@@ -114,7 +115,7 @@ def choose_grid(
         usable = (scale >= SMALLEST_SCALE) & (scale <= LARGEST_SCALE) & np.isfinite(range_max - range_min)
         scale = np.where(usable, scale, np.float32(0)).astype(np.float32)
         low = np.where(usable, low, np.float32(0))
-        # The kernel's codes are unsigned; its rounding is done there, so ours is too.
+        # The kernel rounds unsigned codes.
         unsigned_min = np.float32(qmin + 2 ** (num_bits - 1))
         unsigned_max = np.float32(2**num_bits - 1)
         ratio = np.where(scale > 0, low / np.where(scale > 0, scale, np.float32(1)), np.float32(0))
@@ -126,7 +127,7 @@ def choose_grid(
 
 
 def next_power_of_two(scale: np.ndarray) -> np.ndarray:
-    """float32: the smallest power of two that is not below ``scale`` (0 and infinity stay what they are).
+    """Return the smallest power of two that is not below ``scale``, float32 (0 and infinity are returned unchanged).
 
     >>> next_power_of_two(np.float32([0.3, 0.5, 0.0])).tolist()
     [0.5, 0.5, 0.0]
@@ -138,33 +139,33 @@ def next_power_of_two(scale: np.ndarray) -> np.ndarray:
 
 
 def clip(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """``x`` limited to the representable window; channels are on the last axis."""
+    """Return ``x`` clipped to the representable range; channels are on the last axis."""
     return np.clip(np.asarray(x, np.float32), grid.minimum, grid.maximum)
 
 
 def _steps(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """float32: number of grid steps from the smallest representable value, 0..qmax-qmin."""
+    """Return the number of quantization steps from the smallest representable value, 0..qmax-qmin, float32."""
     scale = np.where(grid.scale > 0, grid.scale, np.float32(1))
     return round_half_up((clip(x, grid) - grid.minimum) / scale)
 
 
 def quantize(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """int32 codes of ``x`` (any shape, channels last)."""
+    """Return the int32 codes of ``x`` (any shape, channels last)."""
     codes = _steps(x, grid).astype(np.int32) + grid.bounds[0]
     return np.where(grid.scale > 0, codes, grid.zero_point).astype(np.int32)
 
 
 def dequantize(codes: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """float32 values of ``codes``."""
+    """Return the float32 values of ``codes``."""
     return ((codes - grid.zero_point).astype(np.float32) * grid.scale).astype(np.float32)
 
 
 def fake_quant(x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """float32: ``x`` rounded to the grid, ``floor((clip(x) - min) / scale + 0.5) * scale + min`` as the kernel does."""
+    """Return ``x`` rounded to the grid as by the kernel: ``floor((clip(x) - min) / scale + 0.5) * scale + min``."""
     return (_steps(x, grid) * grid.scale + grid.minimum).astype(np.float32)
 
 
 def fake_quant_gradient(gradient: np.ndarray, x: np.ndarray, grid: AffineGrid) -> np.ndarray:
-    """Straight-through estimator: ``gradient`` where ``minimum <= x <= maximum`` (inclusive), 0 elsewhere."""
+    """Return the straight-through gradient: ``gradient`` where ``minimum <= x <= maximum`` (inclusive), 0 elsewhere."""
     x = np.asarray(x, np.float32)
     return np.where((x >= grid.minimum) & (x <= grid.maximum), gradient, np.float32(0)).astype(np.float32)

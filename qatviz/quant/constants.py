@@ -1,6 +1,4 @@
-"""Constants that a graph needs in many places, each made once: one operation in three of a large network was a
-constant.
-"""
+"""Constants of a graph that are created once and shared: one operation in three of a large network was a constant."""
 
 from typing import Callable, Dict, Sequence, Tuple
 
@@ -9,13 +7,13 @@ import tensorflow.compat.v1 as tf
 
 
 def shared_constant(value, dtype=np.float32) -> tf.Tensor:
-    """``tf.constant(value, dtype)`` of the default graph; always the same tensor for equal values."""
+    """Return ``tf.constant(value, dtype)`` in the default graph; always the same tensor for equal values."""
     array = np.asarray(value, dtype)
     return _shared((array.dtype.str, array.shape, array.tobytes()), lambda: tf.constant(array))
 
 
 def shared_zeros(shape: Sequence[int]) -> tf.Tensor:
-    """float32 zeros of the default graph, which it makes when it runs; always the same tensor for equal shapes."""
+    """Return float32 zeros, computed when the default graph runs; always the same tensor for equal shapes."""
     shape = tuple(shape)
     return _shared(
         ("zeros", shape, b""), lambda: tf.raw_ops.Fill(dims=tf.constant(shape, tf.int32), value=shared_constant(0.0))
@@ -23,15 +21,15 @@ def shared_zeros(shape: Sequence[int]) -> tf.Tensor:
 
 
 def all_axes(x: tf.Tensor) -> tf.Tensor:
-    """What to reduce ``x``, of known rank, along for a scalar."""
+    """Return all axes of ``x``, whose rank is known, for a reduction to a scalar."""
     return shared_constant(np.arange(x.shape.ndims), np.int32)
 
 
 def _shared(key: Tuple[str, tuple, bytes], make: Callable[[], tf.Tensor]) -> tf.Tensor:
-    # With the graph, so that they go when it goes.
+    # Stored in the graph, so that they are freed with it.
     known: Dict[tuple, tf.Tensor] = vars(tf.get_default_graph()).setdefault("_qatviz_constants", {})
     if key not in known:
-        # Outside of whatever branch or dependence is being built: it is needed elsewhere too.
+        # Outside of any branch or control dependency that is being built: it is used elsewhere too.
         with tf.control_dependencies(None):
             known[key] = make()
     return known[key]

@@ -1,9 +1,9 @@
-"""Fake quantization with every setting live, at the cost of TensorFlow's fused kernel.
+"""Fake quantization whose settings are tensors, at the cost of TensorFlow's fused kernel.
 
 ``fake_quant_with_min_max_vars`` takes ``num_bits`` and ``narrow_range`` as graph attributes, so they cannot change
-while a graph runs. Its 16-bit form, though, *carries* any narrower grid: with the grid's minimum as its lower end and
-``minimum + 65535 * scale`` as its upper end its steps are exactly those of the narrower grid, and all that is left to
-do is to clip at the grid's maximum first.
+while a graph runs. But its 16-bit form *carries* any narrower grid: with the grid's minimum as its lower end and
+``minimum + 65535 * scale`` as its upper end, its quantization steps are exactly those of the narrower grid, so that
+only clipping at the grid's maximum has to be added.
 
 Forward:  ``q = floor((clip(x, minimum, maximum) - minimum) / scale + 0.5) * scale + minimum``
 Gradient: ``dx = dq`` where ``minimum <= x <= maximum`` (inclusive), else 0 (straight-through estimator).
@@ -22,7 +22,7 @@ _GRADIENT = "QatvizStraightThrough"
 
 
 class Quantized(NamedTuple):
-    """A tensor before (``source``), between (``clipped`` to the grid's window) and after quantization (``values``)."""
+    """A tensor before quantization (``source``), ``clipped`` to the grid, and after quantization (``values``)."""
 
     values: tf.Tensor
     source: tf.Tensor
@@ -46,9 +46,9 @@ def fake_quantize(
     grid : Grid, optional
         Of scalars: one grid for the whole tensor.
     enabled : tf.Tensor, optional
-        bool scalar; where False, ``x`` passes unchanged, and nothing is computed. Default: always on.
+        bool scalar; if False, ``x`` is returned unchanged, and nothing is computed. Default: always on.
     nonnegative : bool
-        The caller knows that ``x >= 0`` (after a ReLU): the lower bound cannot clip and is not tested.
+        ``x >= 0`` is known (after a ReLU), so that nothing has to be clipped at the lower bound.
     channel_grid : Grid or ChannelGrid, optional
         Of arrays that broadcast against the last axes of ``x``: a grid for each channel.
     per_channel : tf.Tensor, optional
@@ -60,7 +60,7 @@ def fake_quantize(
         Only ``values`` has a gradient, with respect to ``x``.
     """
     x = tf.convert_to_tensor(x, tf.float32)
-    # Switch and Merge route the tensor itself: the branch not taken costs nothing, and nothing is copied.
+    # Switch and Merge pass the tensor itself: the branch not taken costs nothing, and nothing is copied.
     off, on = (None, x) if enabled is None else switch(x, enabled)
     whole, split = (on, on) if grid is None or channel_grid is None else switch(on, per_channel)
     ways = [] if enabled is None else [(off, off)]
@@ -75,7 +75,7 @@ def fake_quantize(
 
 
 def _carried(x, grid, nonnegative):
-    """One grid for all of ``x``, by the fused 16-bit kernel."""
+    """Round ``x`` to a single grid, by the fused 16-bit kernel."""
     if nonnegative:
         clipped = tf.minimum(x, grid.maximum)
     else:
@@ -85,15 +85,15 @@ def _carried(x, grid, nonnegative):
 
 
 def _by_channel(x, grid):
-    """A grid for each channel. Plain operations: the fused kernel's own loop over channels is slower."""
+    """Round ``x`` to a grid for each channel, by plain operations: the fused kernel's loop over channels is slower."""
     clipped = tf.minimum(tf.maximum(x, grid.minimum), grid.maximum)
     steps = tf.floor((clipped - grid.minimum) / grid.divisor + shared_constant(0.5))
-    # Not a sum: Grappler would hoist the scale, a factor of the minimum too, out of it, which rounds differently.
+    # Not a sum: Grappler would factor the scale, which the minimum contains, out of it, which rounds differently.
     return clipped, grid.minimum - steps * grid.minus_scale
 
 
 def _with_gradient(values, x, clipped):
-    """``values``, with a gradient that reaches ``x`` where nothing was clipped."""
+    """Return ``values`` with the straight-through gradient: that of ``x`` where nothing was clipped."""
     with tf.get_default_graph().gradient_override_map({"IdentityN": _GRADIENT}):
         return tf.identity_n([values, x, clipped])[0]
 
@@ -101,8 +101,8 @@ def _with_gradient(values, x, clipped):
 @tf.RegisterGradient(_GRADIENT)
 def _straight_through_gradient(op, gradient, *_):
     x, clipped = op.inputs[1], op.inputs[2]
-    # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused
-    # gradient kernel, which also sums the gradients of the range. Where the quantizer is off the two are the same.
+    # Equality with the clipped value is the kernel's inclusive test of both ends, and cheaper than the fused gradient
+    # kernel, which also sums the gradients of the range. If the quantizer is off, the two are the same.
     shape = gradient.shape
     nothing = shared_zeros(shape.as_list()) if shape.is_fully_defined() else tf.zeros_like(gradient)
     return None, tf.where(tf.equal(x, clipped), gradient, nothing), None

@@ -1,7 +1,7 @@
-"""The grid of :mod:`qatviz.quant.affine`, computed in the TensorFlow graph from live settings.
+"""Grids of :mod:`qatviz.quant.affine`, computed in the TensorFlow graph from settings that may change.
 
-All scalars of all tensors go through here as vectors: one pass over ``[num_tensors]`` elements costs what a single
-scalar costs, which is what makes live settings as cheap as static ones.
+The scalars of all tensors are computed together as vectors: one pass over ``[num_tensors]`` elements costs what a
+single scalar costs, so that changing settings are as cheap as static ones.
 """
 
 from typing import NamedTuple, Union
@@ -10,7 +10,8 @@ import tensorflow.compat.v1 as tf
 
 from qatviz.quant.affine import LARGEST_SCALE, SMALLEST_SCALE
 
-#: Steps of the 16-bit kernel that carries every narrower grid (see :mod:`qatviz.quant.fake_quant`).
+#: Number of quantization steps of the 16-bit kernel that carries every narrower grid (see
+#: :mod:`qatviz.quant.fake_quant`).
 CARRIER_STEPS = 65535.0
 _MANTISSA, _EXPONENT = 0x7FFFFF, 0x7F800000  # fields of a float32
 
@@ -18,7 +19,7 @@ TensorLike = Union[tf.Tensor, int, float, bool]
 
 
 class GridSpec(NamedTuple):
-    """What the settings say about a grid, as float32 tensors that broadcast against the ranges.
+    """Settings of a grid as float32 tensors that broadcast against the ranges.
 
     Codes are unsigned here, as in TensorFlow's kernel: ``unsigned = signed + half``.
     """
@@ -33,8 +34,9 @@ class GridSpec(NamedTuple):
 class Grid(NamedTuple):
     """A grid as float32 tensors of the shape of the ranges.
 
-    ``minimum`` and ``maximum`` are the smallest and largest representable value, ``scale`` their distance per step,
-    ``zero_point`` the signed code of 0, ``carrier`` the upper end of the 16-bit grid of the same scale and minimum.
+    ``minimum`` and ``maximum`` are the smallest and largest representable value, ``scale`` the distance of neighbouring
+    ones, ``zero_point`` the signed code of 0, ``carrier`` the upper end of the 16-bit grid with the same scale and
+    minimum.
     """
 
     minimum: tf.Tensor
@@ -45,7 +47,7 @@ class Grid(NamedTuple):
 
 
 class ChannelGrid(NamedTuple):
-    """What rounding to a grid for each channel takes, as float32 tensors."""
+    """Operands of rounding to a grid for each channel, as float32 tensors."""
 
     minimum: tf.Tensor
     maximum: tf.Tensor
@@ -54,7 +56,7 @@ class ChannelGrid(NamedTuple):
 
 
 def channel_grid(grid: Grid) -> ChannelGrid:
-    """The :class:`ChannelGrid` of a grid of arrays."""
+    """Return the :class:`ChannelGrid` of a grid of arrays."""
     divisor = tf.where(grid.scale > 0, grid.scale, tf.ones_like(grid.scale))
     return ChannelGrid(grid.minimum, grid.maximum, divisor, tf.negative(grid.scale))
 
@@ -62,7 +64,7 @@ def channel_grid(grid: Grid) -> ChannelGrid:
 def grid_spec(
     num_bits: TensorLike, symmetric: TensorLike, narrow_range: TensorLike, power_of_two: TensorLike = False
 ) -> GridSpec:
-    """The :class:`GridSpec` of settings given as Python values or tensors of any (broadcastable) shape."""
+    """Return the :class:`GridSpec` of settings, which are Python values or tensors of any (broadcastable) shape."""
     bits = tf.cast(num_bits, tf.int32)
     one = tf.ones_like(bits)
     half = tf.cast(tf.bitwise.left_shift(one, bits - 1), tf.float32)
@@ -76,7 +78,7 @@ def grid_spec(
 
 
 def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> Grid:
-    """:func:`qatviz.quant.affine.choose_grid` in the graph, element by element.
+    """Return the grid of :func:`qatviz.quant.affine.choose_grid`, computed in the graph element by element.
 
     Parameters
     ----------
@@ -86,8 +88,8 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
     low, high = tf.minimum(range_min, 0.0), tf.maximum(range_max, 0.0)
     signed_min, signed_max = spec.unsigned_min - spec.half, spec.unsigned_max - spec.half
     symmetric = spec.symmetric > 0.5
-    # Never "/": where the settings are constants, TensorFlow's optimizer (Grappler) would turn a division by a constant
-    # into a multiplication with its reciprocal, whose result can be an ulp off.
+    # Never "/": if the settings are constants, TensorFlow's optimizer (Grappler) would turn a division by a constant
+    # into a multiplication with its reciprocal, whose result can be one ULP off.
     step = tf.maximum(tf.div_no_nan(low, signed_min), tf.div_no_nan(high, signed_max))
     symmetric = tf.broadcast_to(symmetric, tf.shape(step))
     low = tf.where(symmetric, step * signed_min, low)
@@ -95,7 +97,7 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
     scale = tf.div_no_nan(high - low, spec.unsigned_max - spec.unsigned_min)
     scale = _raise_to_power_of_two(scale, spec.power_of_two)
     usable = tf.logical_and(scale >= SMALLEST_SCALE, scale <= LARGEST_SCALE)
-    # Asked of the ends as they came: whether tf.minimum passes NaN on depends on where in the vector it stands.
+    # Tested on the original ends: whether tf.minimum returns NaN depends on the position in the vector.
     usable = tf.logical_and(usable, tf.is_finite(range_max - range_min))
     scale = tf.where(usable, scale, tf.zeros_like(scale))
     low = tf.where(usable, low, tf.zeros_like(low))
@@ -108,15 +110,14 @@ def choose_grid(range_min: tf.Tensor, range_max: tf.Tensor, spec: GridSpec) -> G
         maximum=(spec.unsigned_max - zero) * scale,
         scale=scale,
         zero_point=zero - spec.half,
-        # Not a sum: Grappler would hoist the common factor scale out of it, and the carrier's scale, (carrier -
-        # minimum) / 65535, would then differ from scale by an ulp in a quarter of all grids (instead of 0.1 % at 8
-        # bits, 3 % at 16).
+        # Not a sum: Grappler would factor the scale out of it, and the carrier's scale, (carrier - minimum) / 65535,
+        # would then differ from scale by one ULP in a quarter of all grids (instead of 0.1 % at 8 bits, 3 % at 16).
         carrier=minimum - (-CARRIER_STEPS) * scale,
     )
 
 
 def _raise_to_power_of_two(scale: tf.Tensor, power_of_two: tf.Tensor) -> tf.Tensor:
-    """The next power of two at or above ``scale`` where asked for, on the bits of the float."""
+    """Return the next power of two at or above ``scale`` where requested, computed on the bits of the float."""
     mask = tf.cast(power_of_two, tf.int32)
     bits = tf.bitcast(scale, tf.int32) + mask * _MANTISSA
     # mask 1 keeps the exponent field only; mask 0 keeps all bits (-1).

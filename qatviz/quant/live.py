@@ -1,12 +1,12 @@
-"""Live quantizers for a whole network, in the graph.
+"""Quantizers for a whole network, in the graph, whose settings may change while it runs.
 
-The arrays of :mod:`qatviz.quant.live_state` come in as tensors; the grids of all tensors are computed from them
-together, as vectors; :meth:`LiveQuantizers.quantizer` hands out one function for each tensor. Nothing here holds
-variables: what has to be stored comes back from :meth:`LiveQuantizers.range_updates`, so that one description serves
-the training graph and the evaluation graph.
+The arrays of :mod:`qatviz.quant.live_state` are tensors, from which the grids of all tensors are computed together, as
+vectors; :meth:`LiveQuantizers.quantizer` returns a function for each tensor. There are no variables here: new values of
+the state are returned by :meth:`LiveQuantizers.range_updates`, so that training graph and evaluation graph share this
+code.
 
-Activations are quantized with the moving average as it stood before this batch (tf.contrib.quantize: after it). At a
-decay of 0.999 that is a difference of a thousandth, and it makes all grids of a step known before the step begins.
+Activations are quantized with the moving average from before this batch (tf.contrib.quantize: after it). At a decay of
+0.999 this is a difference of a thousandth, and all grids of a training step are known before it begins.
 """
 
 from typing import Callable, Dict, List, NamedTuple, Optional, Sequence, Tuple
@@ -24,20 +24,20 @@ from qatviz.settings import WEIGHTS
 
 
 class Modes(NamedTuple):
-    """Which kinds are quantized in an evaluation: bool scalars."""
+    """Kinds of tensors that are quantized in an evaluation: bool scalars."""
 
     weights: tf.Tensor
     activations: tf.Tensor
 
 
 class _InUse(NamedTuple):
-    """What turns values into codes, one item for each tensor or group; see `LiveQuantizers.codes_of`."""
+    """Grids in use, with one item for each tensor or group; see `LiveQuantizers.codes_of`."""
 
     scale: List[tf.Tensor]  # of each channel
     zero_point: List[tf.Tensor]
-    enabled_scale: List[tf.Tensor]  # 0 where the quantizer is off
+    enabled_scale: List[tf.Tensor]  # 0 if the quantizer is off
     half: List[tf.Tensor]  # by group
-    whole_scale: List[tf.Tensor]  # by group, of the tensor as a whole; 0 where the quantizer is off
+    whole_scale: List[tf.Tensor]  # by group, of the tensor as a whole; 0 if the quantizer is off
 
 
 class LiveQuantizers:
@@ -47,11 +47,11 @@ class LiveQuantizers:
     ----------
     plan : QuantizationPlan
     state : dict of str to tf.Tensor
-        The arrays of :mod:`qatviz.quant.live_state`.
+        Arrays of :mod:`qatviz.quant.live_state`.
     weights : dict of str to tf.Tensor
-        The float tensor behind every quantized weight tensor, by its name (``conv1.weights``), batch norm folded in.
+        Float tensor of each quantized weight tensor, by name (``conv1.weights``), with batch norm folded in.
     modes : Modes, optional
-        Switches whole kinds off (evaluations); default: all on.
+        Switches off whole kinds in evaluations; default: all on.
     """
 
     def __init__(
@@ -74,8 +74,7 @@ class LiveQuantizers:
             self._enabled = tf.unstack(self._all_enabled, num=len(self.place.leaders))
             self.weight_min = tf.stack([tf.raw_ops.Min(input=w, axis=all_axes(w)) for w in self.sources])
             self.weight_max = tf.stack([tf.raw_ops.Max(input=w, axis=all_axes(w)) for w in self.sources])
-            #: Grid of every group, ``[G]``; of a tensor quantized per channel this is the grid it would have as a
-            #: whole.
+            #: Grid of every group, ``[G]``; for a tensor quantized per channel, the grid it would have as a whole.
             self.grid = self._whole_grids()
             self._columns = self._unstacked(self.grid)
             self._per_channel = tf.unstack(state["per_channel"], num=len(self.sources))
@@ -84,9 +83,9 @@ class LiveQuantizers:
             self._channel_columns = self._split(channel_grid(self.channel_grid))
 
     def quantizer(self, name: str, observe: bool = True) -> Callable[[tf.Tensor], tf.Tensor]:
-        """The function that quantizes the tensor ``name``.
+        """Return the function that quantizes the tensor ``name``.
 
-        ``observe``: whether the range of what it is given counts for the moving average of its group (activations).
+        ``observe``: the range of its argument contributes to the moving average of its group (activations).
         """
         tensor = self.plan.tensor(name)
         group = self.place.group_of[self.plan.index(name)]
@@ -105,41 +104,41 @@ class LiveQuantizers:
         return apply
 
     def observe(self, name: str, x: tf.Tensor) -> None:
-        """Let the range of ``x`` count as seen by the activations tensor ``name``, though it is none of its values."""
+        """Add the range of ``x``, which is not quantized, to the moving average of the activations tensor ``name``."""
         self._observe(x, self.plan.tensor(name), self.place.group_of[self.plan.index(name)])
 
     def pass_on(self, name: str, x: tf.Tensor) -> tf.Tensor:
-        """Register ``x``, which already lies on the grid of the tensor ``name`` (the output of a Concat)."""
+        """Register ``x``, which is on the grid of the tensor ``name`` already (the output of a Concat)."""
         self.quantized[name] = Quantized(x, x, x)
         return x
 
     def scale_in_use(self, name: str) -> tf.Tensor:
-        """Scale of an activations tensor, 0 where its quantizer is off: a scalar."""
+        """Return the scale of an activations tensor, a scalar, 0 if its quantizer is off."""
         return self._codes().whole_scale[self.place.group_of[self.plan.index(name)]]
 
     def channel_scales_in_use(self, name: str) -> tf.Tensor:
-        """Scale of each output channel of a weight tensor ``[num_channels]``, 0 where its quantizer is off."""
+        """Return the scale of each output channel of a weight tensor ``[num_channels]``, 0 if its quantizer is off."""
         return self._codes().enabled_scale[self.plan.index(name)]
 
     def on_grid(self, name: str, value: float) -> tf.Tensor:
-        """``value`` rounded to the grid of an activations tensor in use: a scalar."""
+        """Return ``value`` rounded to the grid in use of an activations tensor, a scalar."""
         group = self.place.group_of[self.plan.index(name)]
         return fake_quantize(tf.constant(value), self._columns[group], self._enabled[group]).values
 
     def codes_of(self, name: str):
-        """What turns values of a tensor into codes: scale float32 and zero point int32, each ``[num_channels]``, and
-        ``2**(num_bits - 1)``, an int32 scalar. Where the tensor is quantized as a whole, all channels have the same.
+        """Return scale (float32) and zero point (int32) of a tensor's codes, each ``[num_channels]``, and
+        ``2**(num_bits - 1)``, an int32 scalar. If the tensor is quantized as a whole, all channels have the same.
         """
         index = self.plan.index(name)
         codes = self._codes()
         return codes.scale[index], codes.zero_point[index], codes.half[self.place.group_of[index]]
 
     def enabled(self, name: str) -> tf.Tensor:
-        """Whether a tensor's quantizer is on: a bool scalar."""
+        """Return whether a tensor's quantizer is on, a bool scalar."""
         return self._enabled[self.place.group_of[self.plan.index(name)]]
 
     def range_updates(self) -> Dict[str, tf.Tensor]:
-        """New values of ``range_min``, ``range_max`` and ``range_count`` after this batch."""
+        """Return the values of ``range_min``, ``range_max`` and ``range_count`` after this batch."""
         batch_min, batch_max = self.observed_ranges()
         count, rate = averaging_rate(self._state["range_count"], self._state["decay"], self._state["track"])
         low, high = self._state["range_min"], self._state["range_max"]
@@ -150,14 +149,14 @@ class LiveQuantizers:
         }
 
     def observed_ranges(self):
-        """Minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
+        """Return minimum and maximum of this batch by activation group, widened to contain 0: two tensors ``[A]``."""
         low = [_combine(tf.minimum, self._observed_min[g]) for g in self.place.activations]
         high = [_combine(tf.maximum, self._observed_max[g]) for g in self.place.activations]
         return tf.minimum(tf.stack(low), 0.0), tf.maximum(tf.stack(high), 0.0)
 
     def step_grids(self) -> Tuple[tf.Tensor, tf.Tensor]:
-        """Rows scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel (zeros
-        while no tensor is quantized per channel).
+        """Return rows of scale, zero point, minimum, maximum: float32 ``[4, G]`` as a whole, and ``[4, C]`` by channel
+        (zeros while no tensor is quantized per channel).
         """
         whole, channels = [
             tf.stack([grid.scale, grid.zero_point, grid.minimum, grid.maximum])
@@ -167,7 +166,7 @@ class LiveQuantizers:
         return whole, merge([nothing, channels])[0]
 
     def _codes(self) -> _InUse:
-        """Of all tensors together, each of their channels an element; built for who asks first."""
+        """Return the grids in use, which are built on the first call."""
         if self._in_use is None:
             with tf.control_dependencies(None), tf.name_scope("codes"):
                 self._in_use = self._all_codes()
@@ -179,7 +178,7 @@ class LiveQuantizers:
         owner = np.repeat(self.place.group_of, sizes)
         whole = tf.gather(tf.stack([self.grid.scale, self.grid.zero_point]), owner, axis=1)
         whole.set_shape([2, len(owner)])
-        # Which weight tensor each channel belongs to, and where it stands among the channels of them all.
+        # The weight tensor of each channel, and the channel's position among those of all weight tensors.
         which, position, is_weights = [np.zeros(len(owner), dtype) for dtype in (int, int, bool)]
         starts = np.cumsum([0, *sizes])
         for index, group in enumerate(self.place.group_of):
@@ -217,7 +216,7 @@ class LiveQuantizers:
         held = self._state["hold"]
         low = tf.where(held, self._state["held_min"], self.weight_min)
         high = tf.where(held, self._state["held_max"], self.weight_max)
-        # Groups are in the plan's order, weights and activations mixed; the ranges come in two vectors.
+        # Groups are in the plan's order, with weights and activations mixed; the ranges are in two vectors.
         order = np.argsort(self.place.weights + self.place.activations)
         low = tf.gather(tf.concat([low, self._state["range_min"]], 0), order)
         high = tf.gather(tf.concat([high, self._state["range_max"]], 0), order)
@@ -229,7 +228,7 @@ class LiveQuantizers:
         return [Grid(*fields) for fields in zip(*columns)]
 
     def _channel_grids(self) -> Grid:
-        """Behind a switch: nothing of this is computed while no tensor is quantized per channel."""
+        """Return the grids of all channels, behind a switch: not computed while no tensor is quantized per channel."""
         wanted = self._state["any_per_channel"]
         sources = [switch(w, wanted)[1] for w in self.sources]
         leaders = [self.place.leaders[group] for group in self.place.weights]
@@ -265,18 +264,18 @@ class LiveQuantizers:
         )
 
     def _observe(self, x: tf.Tensor, tensor: QuantizedTensor, group: int) -> None:
-        # After a ReLU the minimum is known: a reduction less.
+        # After a ReLU the minimum is known, which saves a reduction.
         low = shared_constant(0.0) if tensor.nonnegative else tf.raw_ops.Min(input=x, axis=all_axes(x))
         self._observed_min.setdefault(group, []).append(low)
         self._observed_max.setdefault(group, []).append(tf.raw_ops.Max(input=x, axis=all_axes(x)))
 
 
 def averaging_rate(count: tf.Tensor, decay: tf.Tensor, track: tf.Tensor):
-    """New count and rate of a moving average that starts from its first batch.
+    """Return the new count and the rate of a moving average that starts from its first batch.
 
     ``count' = decay * count + (1 - decay)``, ``average' = average + (batch - average) * (1 - decay) / count'``: the
     zero-debiased average of ``tf.train``'s ``assign_moving_average``, in a form whose decay may change. Where
-    ``track`` is 0, nothing moves.
+    ``track`` is 0, the average is frozen.
     """
     new = decay * count + (1.0 - decay)
     return count + (new - count) * track, track * (1.0 - decay) / new

@@ -1,20 +1,20 @@
-"""The arrays behind the live quantizers of a network: what the settings say, and the ranges they have seen.
+"""State of a network's quantizers as arrays: their settings, and the ranges that were observed.
 
 NumPy only: the trainer computes these arrays from settings, and the graph (:mod:`qatviz.quant.live`) only reads them,
-so a change of any setting is the assignment of a few short vectors.
+so that a change of any setting is an assignment of a few short vectors.
 
 Names of arrays (``G`` groups, ``W`` weight tensors, ``A`` activation groups, ``C`` channels of all weights together):
 
 ======================  ==========  ==================================================================================
 ``spec``                f32 [5, G]  rows of :class:`qatviz.quant.grid.GridSpec`
-``enabled``             bool [G]    the quantizer is on at this step
+``enabled``             bool [G]    the quantizer is on at this training step
 ``per_channel``         bool [W]
-``any_per_channel``     bool []     whether channel grids are needed at all
+``any_per_channel``     bool []     channel grids are needed
 ``hold``                bool [W]    use the held range instead of the tensor's present one
 ``decay``               f32 [A]     of the moving average
 ``track``               f32 [A]     1: the average moves; 0: it is frozen
 ``range_min``/``_max``  f32 [A]     the moving averages
-``range_count``         f32 [A]     weight of what the average has seen, 0..1 (see :func:`averaging_rate`)
+``range_count``         f32 [A]     weight of the batches in the average, 0..1 (see :func:`averaging_rate`)
 ``held_min``/``_max``   f32 [W]     range found by percentile or MSE, or frozen
 ``held_channel_*``      f32 [C]     the same for each channel
 ======================  ==========  ==================================================================================
@@ -33,7 +33,7 @@ HELD = ("held_min", "held_max", "held_channel_min", "held_channel_max")
 
 
 class Layout(NamedTuple):
-    """Where each tensor of a plan stands in the arrays above.
+    """Positions of each tensor of a plan in the arrays above.
 
     ``group_of[t]`` is the group of tensor ``t``; ``weights`` and ``activations`` are the indices of groups of each
     kind, in order; ``channels`` gives for each weight tensor its slice of the channel arrays.
@@ -51,7 +51,7 @@ class Layout(NamedTuple):
 
 
 def layout(plan: QuantizationPlan) -> Layout:
-    """The :class:`Layout` of a plan."""
+    """Return the :class:`Layout` of a plan."""
     group_of = [0] * len(plan.tensors)
     for group, members in enumerate(plan.groups):
         for index in members:
@@ -67,7 +67,7 @@ def layout(plan: QuantizationPlan) -> Layout:
 
 
 def initial_ranges(place: Layout) -> Dict[str, np.ndarray]:
-    """Ranges before anything was seen; part of a checkpoint."""
+    """Return the ranges before any batch was observed; they are part of a checkpoint."""
     shapes = {
         "range_min": len(place.activations),
         "range_max": len(place.activations),
@@ -83,7 +83,7 @@ def initial_ranges(place: Layout) -> Dict[str, np.ndarray]:
 def settings_arrays(
     place: Layout, settings: Sequence[QuantizerSettings], run: RunSettings, step: int
 ) -> Dict[str, np.ndarray]:
-    """The arrays that ``settings`` (one for each group, in order) stand for at ``step``."""
+    """Return the arrays for ``settings`` (one for each group, in order) after ``step`` training steps."""
     weights = [settings[group] for group in place.weights]
     activations = [settings[group] for group in place.activations]
     per_channel = np.array([s.per_channel for s in weights], bool)
@@ -99,7 +99,7 @@ def settings_arrays(
 
 
 def next_activation(settings: Sequence[QuantizerSettings], step: int) -> int:
-    """The next step after ``step`` at which a delayed quantizer switches on; -1 if there is none."""
+    """Return the next training step after ``step`` at which a delayed quantizer switches on; -1 if there is none."""
     later = [s.quant_delay for s in settings if s.is_delayed(step)]
     return min(later) if later else -1
 

@@ -1,9 +1,9 @@
 """Quantization-aware building blocks for TensorFlow 1.15: the public functions of :mod:`qatviz.quant`.
 
 Every setting may be a Python value or a scalar tensor, so that it can change from one ``session.run`` to the next. The
-ranges are those of the tensor at hand (its minimum and maximum, widened to contain 0). The program's own graph is built
-from the same functions; there, a ``quantizer`` stands in for the settings, which keeps the ranges of activations over
-many batches and takes its settings from one vector for the whole network.
+ranges are those of the tensor itself (its minimum and maximum, widened to contain 0). The program's own graph is built
+from the same functions, with a ``quantizer`` in place of the settings, which averages the ranges of activations over
+batches and takes its settings from one vector for the whole network.
 """
 
 from numbers import Real
@@ -81,7 +81,7 @@ def quantize_activation(
 ) -> tf.Tensor:
     """Quantize an activation, by default over the range of this batch; see :func:`quantize_tensor`.
 
-    ``quantizer``, where given, decides instead of the settings.
+    A ``quantizer`` replaces the settings.
     """
     if quantizer is not None:
         return quantizer(input_tensor)
@@ -107,15 +107,15 @@ def quantize_conv2d(
     input_tensor : tf.Tensor
         float32 ``[batch, height, width, in_channels]``.
     filters : tf.Tensor
-        float32 ``[height, width, in_channels, out_channels]``; gets the straight-through gradient.
+        float32 ``[height, width, in_channels, out_channels]``, with the straight-through gradient.
     strides, dilations : int, pair or four numbers
         As in ``tf.nn.conv2d``.
     padding : str
         ``SAME`` or ``VALID``.
     num_bits, symmetric_weights, narrow_range_weights, per_channel
-        Of the filters, as in :func:`quantize_tensor`.
+        Settings of the filters, as in :func:`quantize_tensor`.
     quantizer : callable, optional
-        Decides instead of the settings.
+        Replaces the settings.
 
     Returns
     -------
@@ -140,8 +140,8 @@ def quantize_depthwise_conv2d(
     dilations: Union[int, Sequence[int]] = 1,
     quantizer: Optional[Quantizer] = None,
 ) -> tf.Tensor:
-    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``; else as
-    :func:`quantize_conv2d`.
+    """Depthwise convolution with quantized filters ``[height, width, in_channels, multiplier]``; see
+    :func:`quantize_conv2d` for the parameters.
     """
     quantized = _weights(filters, num_bits, symmetric_weights, narrow_range_weights, False, quantizer)
     return tf.nn.depthwise_conv2d(
@@ -173,13 +173,13 @@ def quantize_dense(
     input_tensor : tf.Tensor
         float32 ``[batch, in_units]``.
     weights, biases : tf.Tensor
-        float32 ``[in_units, out_units]`` and ``[out_units]`` (None: no bias). Biases stay in float.
+        float32 ``[in_units, out_units]`` and ``[out_units]`` (None: no bias). Biases are not quantized.
     num_bits_weights ... per_channel
         As in :func:`quantize_tensor`, for the weights and for the output.
     activation : callable, optional
         Applied before the output is quantized, such as ``tf.nn.relu``.
     weights_quantizer, activation_quantizer : callable, optional
-        Decide instead of the settings.
+        Replace the settings.
 
     Returns
     -------
@@ -206,14 +206,14 @@ def _weights(weights, num_bits, symmetric, narrow_range, per_channel, quantizer)
 
 
 def _own_grid(tensor: tf.Tensor, spec: GridSpec, per_channel: bool) -> Grid:
-    """The grid over a tensor's own range: an empty one's, [inf, -inf], is that of an all-zero tensor."""
+    """Return the grid over a tensor's own range; that of an empty tensor, [inf, -inf], is the one of all zeros."""
     axes = list(range(tensor.shape.ndims - 1)) if per_channel else None
     grid = choose_grid(tf.reduce_min(tensor, axis=axes), tf.reduce_max(tensor, axis=axes), spec)
     return Grid(*map(tf.stop_gradient, grid))
 
 
 def _checked_bits(num_bits: TensorLike) -> TensorLike:
-    """``num_bits``, refused (a Python value) or guarded by an assertion (a tensor) outside 2..16."""
+    """Return ``num_bits``; a Python value outside 2..16 is refused, a tensor is guarded by an assertion."""
     if not tf.is_tensor(num_bits):
         whole = isinstance(num_bits, (Real, np.number)) and not isinstance(num_bits, bool) and num_bits % 1 == 0
         if not whole or not MIN_BITS <= num_bits <= MAX_BITS:

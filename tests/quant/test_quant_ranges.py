@@ -72,7 +72,7 @@ def test_percentile_100_is_min_max_and_99_leaves_one_in_a_hundred_out():
 def test_mse_range_is_the_best_of_its_candidates(x, options):
     low, high = min_max_range(x)
     found = error(x, *mse_range(x, *options), options=options)
-    for share in ranges.COARSE_SHARES:
+    for share in ranges.COARSE_FRACTIONS:
         tolerance = 1e-6 * error(x, low * share, high * share, options) + 1e-12
         assert np.all(found <= error(x, low * share, high * share, options) + tolerance)
 
