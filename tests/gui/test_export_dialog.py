@@ -187,8 +187,16 @@ def test_layers_are_sorted_by_numbers(run, make, app):
     result = show_record(make(), app)
     assert result.layers.table()["layer"] == ["conv1", "logits"]
     titles = [result.layers.model().headerData(i, QtCore.Qt.Horizontal) for i in range(7)]
-    assert titles == ["Layer", "Operation", "Identical", "Largest", "Alone", "Largest alone", "Unexplained"]
-    largest = titles.index("Largest")
+    assert titles == [
+        "Layer",
+        "Operation",
+        "Identical",
+        "Largest difference",
+        "Identical, same inputs",
+        "Largest, same inputs",
+        "Unexplained",
+    ]
+    largest = titles.index("Largest difference")
     result.layers.sortByColumn(largest, QtCore.Qt.DescendingOrder)
     assert result.layers.table()["whole.largest"] == [12, 1] and result.layers.table()["layer"] == ["logits", "conv1"]
     assert result.layers.model().headerData(largest, QtCore.Qt.Horizontal, QtCore.Qt.ToolTipRole)

@@ -1,1 +1,1 @@
-"""The dialog that exports a run."""
+"""Dialog that exports a run."""

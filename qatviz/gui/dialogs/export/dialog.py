@@ -1,4 +1,4 @@
-"""The export dialog: what to export, how far it is, what came of it. It is beside the window while training goes on."""
+"""Export dialog: form, progress and result of an export. It does not block the window, where training goes on."""
 
 from typing import Optional
 
@@ -15,14 +15,13 @@ _PARTS = 1000
 
 
 class ExportDialog(QtWidgets.QDialog):
-    """Closing it leaves an export going on.
+    """The export dialog. An export continues when it is closed.
 
     Parameters
     ----------
     context : Context
     launcher : Launcher
     exporter : Exporter
-        Outlives the dialog's being seen.
     """
 
     def __init__(
@@ -48,10 +47,10 @@ class ExportDialog(QtWidgets.QDialog):
         self.bar.setFixedHeight(12)
         self.start, self.again = QtWidgets.QPushButton("Export"), QtWidgets.QPushButton("Export another")
         self.cancel, self.shut = QtWidgets.QPushButton("Cancel export"), QtWidgets.QPushButton("Close")
-        self.start.setToolTip("Write the file, run it on held-out examples, and show how far it computes what was seen")
-        self.again.setToolTip("Back to the formats")
-        self.cancel.setToolTip("End the export; nothing is written")
-        self.shut.setToolTip("Close this window; an export goes on, and is told of in the status bar")
+        self.start.setToolTip("Write the file, run it on held-out examples, and compare it with the evaluation")
+        self.again.setToolTip("Return to the formats")
+        self.cancel.setToolTip("Cancel the export; nothing is written")
+        self.shut.setToolTip("Close this window; an export continues, and the status bar shows its progress")
         for button in (self.again, self.cancel, self.shut):
             button.setAutoDefault(False)
         self.start.setDefault(True)
@@ -83,7 +82,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._theme.changed.connect(self._look)
 
     def open_for(self, directory: str) -> None:
-        """Show the dialog for the run of the window, which is recorded in ``directory`` (empty: it is not)."""
+        """Show the dialog for the window's run, which is recorded in ``directory`` (empty: it is not recorded)."""
         self.form.show_run(directory)
         self._look()
         self.show()
@@ -93,7 +92,7 @@ class ExportDialog(QtWidgets.QDialog):
     def hideEvent(self, event: QtGui.QHideEvent) -> None:
         super().hideEvent(event)
         if not event.spontaneous():
-            self._show_page(self.form)  # what was seen need not be seen again
+            self._show_page(self.form)  # not the last result
 
     # Inside
 
@@ -102,7 +101,7 @@ class ExportDialog(QtWidgets.QDialog):
         self._look()
 
     def _look(self) -> None:
-        """What can be done now, and why not."""
+        """Show which buttons apply, and why the run can't be exported."""
         is_busy, is_form = self.exporter.is_busy, self.pages.currentWidget() is self.form
         problem = "" if is_busy or not is_form else self.form.problem()
         self.form.setEnabled(not is_busy)
@@ -127,9 +126,9 @@ class ExportDialog(QtWidgets.QDialog):
         self.form.forget_consent()
         self._look()
 
-    def _on_progressed(self, what: str, share: float) -> None:
-        self.what.setText(f"{what[:1].upper() + what[1:]}… {share:.0%}")
-        self.bar.setValue(int(_PARTS * share))
+    def _on_progressed(self, what: str, fraction: float) -> None:
+        self.what.setText(f"{what[:1].upper() + what[1:]}… {fraction:.0%}")
+        self.bar.setValue(int(_PARTS * fraction))
 
     def _on_ended(self, ended: Ended) -> None:
         if ended.record is None and not ended.message:

@@ -1,4 +1,4 @@
-"""Which state of a run is exported, and where to."""
+"""Fields of the export dialog: the state of the run to export, and the path to write."""
 
 import os
 from typing import Any, List, Optional, Sequence
@@ -8,29 +8,29 @@ from PyQt5 import QtCore, QtWidgets
 from qatviz.gui.model.places import place_problem
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
-#: Stands for the present state, where names of checkpoints stand for others.
+#: Name of the present state, in place of the name of a checkpoint.
 NOW = ""
-_NOW_TIP = "A checkpoint of the present state is made, and stays"
+_NOW_TIP = "A checkpoint of the present state is saved and kept"
 _PLACE = "export/place"
-#: Under the run's directory, unless the user has chosen another place.
+#: Folder in the run's directory, unless the user has chosen another one.
 _FOLDER = "exports"
 
 
 class MomentBox(QtWidgets.QComboBox):
-    """The present state of a run that goes on, and its checkpoints, newest first; looked up when it is opened."""
+    """List of the present state of a running training and its checkpoints, newest first; updated when it is opened."""
 
-    #: The user has opened the list: look up what there is.
+    #: The user has opened the list, which should be updated.
     opened = QtCore.pyqtSignal()
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setAccessibleName("State of the run")
-        self.setToolTip("What is exported: the run as it is now, or as it was at a checkpoint")
+        self.setToolTip("State to export: the present one, or that of a checkpoint")
         self.setSizeAdjustPolicy(self.AdjustToMinimumContentsLengthWithIcon)
         self.setMinimumContentsLength(20)
 
     def show_moments(self, moments: Sequence[CheckpointInfo], has_now: bool, step: int) -> None:
-        """Offer these; the choice stays where it is still there."""
+        """Show these states; the choice is kept if it is still among them."""
         chosen = self.moment()
         self.blockSignals(True)
         self.clear()
@@ -46,12 +46,12 @@ class MomentBox(QtWidgets.QComboBox):
             self.currentIndexChanged.emit(self.currentIndex())
 
     def show_step(self, step: int) -> None:
-        """The run is at another step."""
+        """Show the present training step."""
         if self.count() and self.itemData(0) == NOW:
             self.setItemText(0, _now(step))
 
     def moment(self) -> Optional[str]:
-        """:data:`NOW`, or the name of a checkpoint; None where there is nothing."""
+        """Return :data:`NOW` or the name of a checkpoint; None if there is no state."""
         return self.currentData()
 
     def showPopup(self) -> None:
@@ -64,7 +64,7 @@ class MomentBox(QtWidgets.QComboBox):
 
 
 class PathField(QtWidgets.QWidget):
-    """The file or directory to write: one for each format, under the run's directory or where the last export went."""
+    """Path of the file or directory to write: in the run's directory, or in the folder of the last export."""
 
     changed = QtCore.pyqtSignal()
 
@@ -75,9 +75,9 @@ class PathField(QtWidgets.QWidget):
         self._form: Any = None
         self.edit = QtWidgets.QLineEdit()
         self.edit.setAccessibleName("File")
-        self.edit.setToolTip("Where the export is written; its proof is written beside it, as FILE.parity.txt and more")
+        self.edit.setToolTip("Path of the export; its proof is written beside it, as FILE.parity.txt and others")
         self.browse = QtWidgets.QPushButton("Browse…")
-        self.browse.setToolTip("Choose the file in a list")
+        self.browse.setToolTip("Choose the file in a file dialog")
         self.browse.setAutoDefault(False)
         row = QtWidgets.QHBoxLayout(self)
         row.setContentsMargins(0, 0, 0, 0)
@@ -89,12 +89,12 @@ class PathField(QtWidgets.QWidget):
         self.setFocusProxy(self.edit)
 
     def path(self) -> str:
-        """Absolute; empty where there is none."""
+        """Return the absolute path; empty if there is none."""
         text = self.edit.text().strip()
         return os.path.abspath(os.path.expanduser(text)) if text else ""
 
     def suggest(self, directory: str, network: str, form: Any) -> None:
-        """A name for a format of the run in ``directory``; of a name that the user has chosen, another suffix."""
+        """Suggest a name for a format of the run in ``directory``; a name that the user has chosen gets its suffix."""
         if directory != self._directory:
             self._is_ours = True
         old, self._directory, self._form = self._form, directory, form
@@ -106,11 +106,11 @@ class PathField(QtWidgets.QWidget):
             return
         place = self._place(directory)
         stem = network if self._is_in(place, directory) else os.path.basename(os.path.normpath(directory))
-        # Of two formats in one folder each has a proof of its own, which is named after the file without its suffix.
+        # Names of two formats differ by more than the suffix, without which files beside them are named.
         self.edit.setText(os.path.join(place, f"{stem}-{form.name}{form.suffix}") if directory else "")
 
     def problem(self) -> str:
-        """Why it can't be written, as far as can be told without trying; empty where it can."""
+        """Return why the path can't be written, as far as can be checked without writing; empty if it can."""
         path, form = self.path(), self._form
         if not path:
             return f"expected the name of a {'file' if form is None or form.suffix else 'directory'}"
@@ -119,11 +119,11 @@ class PathField(QtWidgets.QWidget):
         return place_problem(os.path.dirname(path))
 
     def note(self) -> str:
-        """What there is to know about it."""
-        return "It is there already, and will be replaced." if os.path.exists(self.path()) else ""
+        """Return a note on the path."""
+        return "This file exists and will be replaced." if os.path.exists(self.path()) else ""
 
     def remember(self) -> None:
-        """The place is the next one's, unless it is the run's own."""
+        """Remember the folder for the next export, unless it is in the run's directory."""
         place = os.path.dirname(self.path())
         self._settings.setValue(_PLACE, "" if self._is_in(place, self._directory) else place)
 
@@ -143,7 +143,7 @@ class PathField(QtWidgets.QWidget):
         dialog = QtWidgets.QFileDialog(self, "Export to", self.path(), kinds)
         dialog.setAttribute(QtCore.Qt.WA_DeleteOnClose)
         dialog.setAcceptMode(QtWidgets.QFileDialog.AcceptSave)
-        dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # which is said under the field
+        dialog.setOption(QtWidgets.QFileDialog.DontConfirmOverwrite)  # the field's note says so
         dialog.setDefaultSuffix(form.suffix)
         dialog.selectFile(self.path())
         dialog.filesSelected.connect(self._on_chosen)

@@ -1,4 +1,4 @@
-"""What is to be exported, and to what: the first page of the export dialog."""
+"""Form of the export dialog: state, format, options and path of an export."""
 
 from typing import Any, List, Optional, Tuple, Union
 
@@ -15,30 +15,30 @@ from qatviz.gui.model.launcher import Launcher
 from qatviz.gui.model.run_model import SETTINGS, STATE
 from qatviz.protocol.settings_book import SettingsBook
 
-#: How often the present state is looked at while the form is seen (ms).
+#: Interval of updates with the present state while the form is visible (ms).
 LOOK_MS = 500
 _MOST_EXAMPLES = 1000000
-_AS_MANY_AS_RIGHT = "as many as needed"
+_DEFAULT_EXAMPLES = "Default"
 _EXAMPLES_TIP = (
-    "How many held-out examples the export is run on, to prove that it computes what was seen in "
-    "training. By itself: 1,000, or fewer where the network is large."
+    "Number of held-out examples on which the export is compared with the evaluation. Default: 1,000, or fewer for "
+    "large networks."
 )
 _NO_RUN = "There is no run to export."
-_NOT_RECORDED = "This run is not recorded, and exports are made from the record: give the next run a directory."
-_NO_CHECKPOINT = "This run has no checkpoint: there is nothing to export."
+_NOT_RECORDED = "This run is not recorded, but exports need a record. Record the next run to a folder."
+_NO_CHECKPOINT = "This run has no checkpoint, so there is nothing to export."
 
 
 class ExportForm(QtWidgets.QWidget):
-    """Asks for an :class:`ExportWanted` of the run that is shown.
+    """Form from which an :class:`ExportWanted` of the window's run is made.
 
     Parameters
     ----------
     context : Context
     launcher : Launcher
-        Knows formats, checkpoints and their settings.
+        Lists formats, checkpoints and their settings.
     """
 
-    #: What is wanted, or whether it can be had, is another.
+    #: The request, or whether it is possible, has changed.
     changed = QtCore.pyqtSignal()
 
     def __init__(self, context: Context, launcher: Launcher, parent: Optional[QtWidgets.QWidget] = None):
@@ -46,7 +46,7 @@ class ExportForm(QtWidgets.QWidget):
         self._context, self._launcher, self._settings = context, launcher, context.settings
         self._model, self._directory = context.model, ""
         self._state: Tuple[str, Optional[SettingsBook], Optional[int]] = ("", None, None)
-        #: What is wrong with the record, and with the checkpoint that is chosen.
+        #: Errors of the record and of the chosen checkpoint.
         self._record_problem, self._moment_problem = "", ""
         self._seen: Any = None
         self._worker = CheckWorker(lambda name: launcher.settings_at(*name), self)
@@ -70,7 +70,7 @@ class ExportForm(QtWidgets.QWidget):
             self.pages.addWidget(options)
         self.moment, self.path = MomentBox(), PathField(self._settings)
         self.moment_field, self.path_field = Field(self.moment, theme), Field(self.path, theme)
-        self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MOST_EXAMPLES, specialValueText=_AS_MANY_AS_RIGHT)
+        self.examples = QtWidgets.QSpinBox(minimum=0, maximum=_MOST_EXAMPLES, specialValueText=_DEFAULT_EXAMPLES)
         self.examples.setGroupSeparatorShown(True)
         self.examples.setAccessibleName("Held-out examples")
         self.examples.setToolTip(_EXAMPLES_TIP)
@@ -115,14 +115,14 @@ class ExportForm(QtWidgets.QWidget):
     # The run
 
     def show_run(self, directory: str) -> None:
-        """The run that is shown in the window is recorded in ``directory``; empty where it is not."""
+        """Show the window's run, which is recorded in ``directory``; empty if it is not recorded."""
         self._directory = directory
         self._look_up()
         self._suggest()
         self._look()
 
     def problem(self) -> str:
-        """Why nothing can be exported now; empty where it can."""
+        """Return why the run can't be exported as chosen; empty if it can."""
         if self._model.run is None:
             return _NO_RUN
         if not self._directory:
@@ -131,13 +131,13 @@ class ExportForm(QtWidgets.QWidget):
             return self._record_problem or _NO_CHECKPOINT
         refusals = self._refusals(self.formats.form())
         if self._moment_problem or refusals is None:
-            return self._moment_problem or "The settings of the checkpoint are being read."
+            return self._moment_problem or "Reading the settings of the checkpoint…"
         if refusals:
             return f"{self.formats.form().title} does not support these settings."
         return self.path.problem()
 
     def wanted(self) -> ExportWanted:
-        """What the form says."""
+        """Return the request."""
         form = self.formats.form()
         return ExportWanted(
             self._directory,
@@ -149,12 +149,12 @@ class ExportForm(QtWidgets.QWidget):
         )
 
     def forget_consent(self) -> None:
-        """What was allowed for one export is not for the next."""
+        """Withdraw consent, which is given for a single export."""
         for options in self._options.values():
             options.forget_consent()
 
     def remember(self) -> None:
-        """For the next time."""
+        """Remember the choices for the next export."""
         self._settings.setValue("export/format", self.formats.form().name)
         self._settings.setValue("export/examples", self.examples.value())
         self.path.remember()
@@ -169,7 +169,7 @@ class ExportForm(QtWidgets.QWidget):
         return form.limits(self._model.network, book, step, self._options[form.name].values())
 
     def _look(self) -> None:
-        """Take the present state where that is wanted, and say what is possible with it."""
+        """Show which formats are supported, with the present settings if the present state is chosen."""
         model = self._model
         if self.moment.moment() == NOW and self.isEnabled():
             self.moment.show_step(model.step)
@@ -202,7 +202,7 @@ class ExportForm(QtWidgets.QWidget):
             self._context.edits.edit([tensor.name for tensor in tensors], name, change.value)
 
     def _look_up(self) -> None:
-        """Which states there are."""
+        """Update the list of states."""
         moments, self._record_problem = (), ""
         if self._directory:
             try:
@@ -247,7 +247,7 @@ class ExportForm(QtWidgets.QWidget):
 
     def _on_format(self) -> None:
         form, policy = self.formats.form(), QtWidgets.QSizePolicy
-        for name, options in self._options.items():  # as high as the one that is seen
+        for name, options in self._options.items():  # as high as the visible one
             options.setSizePolicy(policy.Preferred, policy.Preferred if name == form.name else policy.Ignored)
         self.pages.setCurrentWidget(self._options[form.name])
         self.pages.setVisible(bool(form.options))

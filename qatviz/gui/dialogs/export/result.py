@@ -1,4 +1,4 @@
-"""What came of an export: where it is, and the proof that it computes what was seen."""
+"""Result of an export: its path, and the proof that it computes what the evaluation computes."""
 
 import os
 from typing import Any, Dict, List, Optional
@@ -9,15 +9,14 @@ from qatviz.gui.dialogs.export.tables import RecordView
 from qatviz.gui.model.exporting import Ended
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import ACCURACY, METRICS
-from qatviz.number_format import share_text
+from qatviz.number_format import bytes_text, share_text
 
-#: Rows of the table of outputs that are seen without scrolling.
+#: Number of rows of the table of outputs that are visible without scrolling.
 _OUTPUT_ROWS = 4
-_UNITS = (("MB", 1e6), ("kB", 1e3))
 
 
 class ExportResult(QtWidgets.QWidget):
-    """The proof of an export that was written, or why none was."""
+    """The proof of an export, or the reason why it failed."""
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -38,7 +37,7 @@ class ExportResult(QtWidgets.QWidget):
         self.details.setLineWrapMode(QtWidgets.QPlainTextEdit.NoWrap)
         self.details.setAccessibleName("Details")
         self.open_folder, self.copy = QtWidgets.QPushButton("Open folder"), QtWidgets.QPushButton("Copy table")
-        self.open_folder.setToolTip("Show the files that were written, in the system's file manager")
+        self.open_folder.setToolTip("Show the files in the system's file manager")
         self.copy.setToolTip("Copy the whole proof as text")
         for button in (self.open_folder, self.copy):
             button.setAutoDefault(False)
@@ -64,7 +63,7 @@ class ExportResult(QtWidgets.QWidget):
         rows.addLayout(buttons)
 
     def show_ended(self, ended: Ended) -> None:
-        """How an export ended that was not cancelled."""
+        """Show an export that has succeeded or failed."""
         if ended.record is None:
             self._show_failure(ended)
         else:
@@ -134,12 +133,12 @@ def _heading(record: Dict[str, Any], faults: List[str]) -> str:
             *("1 operation does", "it") if len(faults) == 1 else (f"{len(faults)} operations do", "they")
         )
     if record.get("as_expected", True):
-        return "✓ Exported, and it computes what was seen in training"
-    return "! Exported; each operation is right, but rounding adds up to more than in networks of a few layers"
+        return "✓ Exported: the file computes what the evaluation computes"
+    return "! Exported: each operation is correct, but rounding differences add up to more than in small networks"
 
 
 def _facts(record: Dict[str, Any]) -> List[str]:
-    """Lines on what it is, how well it does, and how large it is."""
+    """Return lines on format, scores and sizes."""
     about, facts = record.get("about") or {}, []
     if about.get("format"):
         facts.append(
@@ -162,13 +161,6 @@ def _facts(record: Dict[str, Any]) -> List[str]:
             )
         )
     if record.get("bytes"):
-        sizes = [f"{name} {_size(count)}" for name, count in record["bytes"].items()]
+        sizes = [f"{name} {bytes_text(count)}" for name, count in record["bytes"].items()]
         facts.append("Size: " + ", ".join(sizes))
     return facts
-
-
-def _size(count: int) -> str:
-    for unit, size in _UNITS:
-        if count >= size:
-            return f"{count / size:,.1f} {unit}"
-    return f"{count:,} bytes"

@@ -1,4 +1,4 @@
-"""Tables of what an export's proof found: whatever rows it has, of numbers and words."""
+"""Tables of the results of an export's proof, with columns for whatever its rows contain."""
 
 from typing import Any, Dict, List, Mapping, Optional, Sequence
 
@@ -12,31 +12,31 @@ from qatviz.number_format import share_text
 _LEFT, _RIGHT = (int(side | QtCore.Qt.AlignVCenter) for side in (QtCore.Qt.AlignLeft, QtCore.Qt.AlignRight))
 _SORT = QtCore.Qt.UserRole
 _PADDING = 8
-#: Shares, which are shown in percent; all of it, and no less, is 100.
-_SHARES = ("identical", "top1")
+#: Fractions, which are shown in percent; 100 % means all.
+_FRACTIONS = ("identical", "top1")
 _TITLES = {
     "identical": "Identical",
-    "largest": "Largest",
+    "largest": "Largest difference",
     "top1": "Top-1",
     "unexplained": "Unexplained",
-    "own.identical": "Alone",
-    "own.largest": "Largest alone",
+    "own.identical": "Identical, same inputs",
+    "own.largest": "Largest, same inputs",
     "whole.identical": "Identical",
-    "whole.largest": "Largest",
+    "whole.largest": "Largest difference",
 }
 _TIPS = {
-    "identical": "Share of the codes that are the same",
-    "largest": "The largest difference between two codes",
-    "top1": "Share of the examples for which the same class is the most probable",
-    "own.identical": "Share of the codes that are the same where the operation is given the same codes as its inputs: "
-    "without what the layers before it did",
-    "own.largest": "The largest difference of codes where the operation is given the same codes as its inputs",
-    "unexplained": "Codes that differ by more than another way of rounding explains; 0 in a good file",
+    "identical": "Fraction of codes that are the same",
+    "largest": "Largest difference between two codes",
+    "top1": "Fraction of examples with the same most probable class",
+    "own.identical": "Fraction of codes that are the same if the operation is computed from the same inputs, without "
+    "the differences of earlier layers",
+    "own.largest": "Largest difference of codes if the operation is computed from the same inputs",
+    "unexplained": "Number of codes that differ by more than another way of rounding explains; 0 in a correct file",
 }
 
 
 class RecordTable(QtCore.QAbstractTableModel):
-    """Rows of numbers and words by column; what the columns are, the rows tell."""
+    """Rows of numbers and texts; the columns are all names in the rows."""
 
     def __init__(self, rows: Sequence[Mapping[str, Any]], parent: Optional[QtCore.QObject] = None):
         super().__init__(parent)
@@ -73,12 +73,12 @@ class RecordTable(QtCore.QAbstractTableModel):
         return None
 
     def table(self) -> Dict[str, List[Any]]:
-        """By column."""
+        """Return the values of each column."""
         return {name: [row.get(name) for row in self._rows] for name in self._columns}
 
 
 class RecordView(QtWidgets.QTableView):
-    """A sortable table, to be copied and saved."""
+    """A sortable table that can be copied and saved."""
 
     def __init__(self, name: str, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
@@ -94,7 +94,7 @@ class RecordView(QtWidgets.QTableView):
         theme.changed.connect(self.dress)
 
     def show_rows(self, rows: Sequence[Mapping[str, Any]]) -> None:
-        """Show these, in their order until a column is clicked."""
+        """Show these rows, in their order until a column is clicked."""
         self._source = RecordTable(rows, self)
         self.setSortingEnabled(False)
         self._sorted.setSourceModel(self._source)
@@ -104,14 +104,14 @@ class RecordView(QtWidgets.QTableView):
         self.dress()
 
     def table(self) -> Dict[str, List[Any]]:
-        """By column, as sorted."""
+        """Return the values of each column, as sorted."""
         if self._source is None:
             return {}
         order = [self._sorted.mapToSource(self._sorted.index(row, 0)).row() for row in range(self._sorted.rowCount())]
         return {name: [values[row] for row in order] for name, values in self._source.table().items()}
 
     def dress(self) -> None:
-        """Take the theme, and widths for what is in it."""
+        """Apply the theme, and set the widths of columns."""
         style_table(self, self._theme)
         for column in range(self._sorted.columnCount()):
             width = max(self.sizeHintForColumn(column), self.horizontalHeader().sectionSizeHint(column))
@@ -119,7 +119,7 @@ class RecordView(QtWidgets.QTableView):
 
 
 def flat(row: Mapping[str, Any], above: str = "") -> Dict[str, Any]:
-    """A row without rows in it: ``{"own": {"largest": 1}}`` is ``{"own.largest": 1}``."""
+    """Return a row without nested rows: ``{"own": {"largest": 1}}`` becomes ``{"own.largest": 1}``."""
     found: Dict[str, Any] = {}
     for name, value in row.items():
         if isinstance(value, dict):
@@ -130,12 +130,12 @@ def flat(row: Mapping[str, Any], above: str = "") -> Dict[str, Any]:
 
 
 def shown(name: str, value: Any) -> str:
-    """A value of the column ``name`` as people read it."""
+    """Return the text of a value in the column ``name``."""
     if value is None:
         return ""
     if isinstance(value, bool):
         return "yes" if value else "no"
-    if isinstance(value, (int, float)) and name.rpartition(".")[2] in _SHARES:
+    if isinstance(value, (int, float)) and name.rpartition(".")[2] in _FRACTIONS:
         return share_text(value)
     if isinstance(value, int):
         return f"{value:,}"
