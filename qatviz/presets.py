@@ -7,8 +7,9 @@ from qatviz.settings import MSE, WEIGHTS, QuantizerSettings, quantizer_settings
 
 
 class Preset(NamedTuple):
-    """Settings for weights and for activations; ``per_channel_kinds`` names the layer kinds whose weights get a scale
-    for each output channel.
+    """Settings for weights and for activations.
+
+    ``per_channel_kinds`` names the layer kinds whose weights get a scale for each output channel.
     """
 
     description: str
@@ -51,7 +52,7 @@ DEFAULT_PRESET = "tflite-int8"
 
 
 def preset_settings(preset: str, kind: str, op_kind: str) -> QuantizerSettings:
-    """The settings that ``preset`` gives to a tensor.
+    """Return the settings that ``preset`` gives to a tensor.
 
     Parameters
     ----------

@@ -1,15 +1,66 @@
-"""Settings as text: what is shown can be typed."""
+"""Declarations of settings: what is shown can be typed, and each has its bounds, default, label and help once."""
+
+from dataclasses import fields, replace
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, setting_text
+from qatviz.errors import SettingError
+from qatviz.settings import (
+    ACTIVATIONS,
+    FROZEN,
+    KINDS,
+    MOVING_AVERAGE,
+    MSE,
+    OPTIMIZERS,
+    PERCENTILE,
+    QUANTIZER_SETTINGS,
+    RUN_SETTINGS,
+    START_SETTINGS,
+    WEIGHTS,
+    QuantizerSettings,
+    RunSettings,
+    StartSettings,
+    quantizer_settings,
+    setting_text,
+    value_text,
+)
 
-SETTINGS = [*QUANTIZER_SETTINGS.values(), *RUN_SETTINGS.values()]
+DECLARED = ((QuantizerSettings, QUANTIZER_SETTINGS), (RunSettings, RUN_SETTINGS), (StartSettings, START_SETTINGS))
+SETTINGS = [setting for _, known in DECLARED for setting in known.values()]
+EACH = pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
 
 
-@pytest.mark.parametrize("setting", SETTINGS, ids=lambda setting: setting.name)
+@pytest.mark.parametrize("record, known", DECLARED, ids=["quantizer", "run", "start"])
+def test_each_field_is_a_setting_with_the_default_of_its_declaration(record, known):
+    assert list(known) == [field.name for field in fields(record)]
+    defaults = record()
+    for name, setting in known.items():
+        assert setting.name == name and getattr(defaults, name) == setting.default
+        assert type(setting.default) is setting.type
+
+
+@EACH
+def test_a_declaration_explains_the_setting_and_has_its_bounds(setting):
+    assert setting.label and setting.help.endswith(".") and len(setting.help.split()) >= 5
+    assert (setting.low is not None and setting.high is not None) == (setting.type in (int, float))
+    if setting.choices is not None:
+        assert set(setting.labels) == {word for words in setting.choices.values() for word in words}
+
+
+@EACH
+def test_bounds_are_allowed_and_named_in_full(setting):
+    if setting.type in (int, float):
+        assert setting.check(setting.low) == setting.low and setting.check(setting.high) == setting.high
+        for beyond in (setting.low - 1, setting.high + 1):
+            with pytest.raises(SettingError, match=setting.name) as refused:
+                setting.check(beyond)
+            named = str(refused.value).split(" from ")[1].replace(setting.unit, "").split(" to ")
+            assert [float(end) for end in named] == [setting.low, setting.high]
+
+
+@EACH
 def test_a_value_is_written_as_it_is_typed(setting):
     kind = (setting.kinds or ("",))[0]
     default = setting.default
@@ -23,3 +74,55 @@ def test_the_text_of_a_value_is_that_of_its_type(value):
         assert text == ("on" if value else "off")
     else:
         assert type(value)(text) == (value if isinstance(value, int) else pytest.approx(value, rel=1e-5))
+
+
+@pytest.mark.parametrize(
+    "path, value, text",
+    [
+        ("conv1.weights.range_method", MSE, "Least squared error (MSE)"),
+        ("conv1.activations.range_method", MOVING_AVERAGE, "Moving average"),
+        ("conv1.weights.num_bits", 4, "4"),
+        ("symmetric", True, "on"),
+        ("run.learning_rate", 1e-5, "1e-5"),
+    ],
+)
+def test_the_window_has_labels_where_words_are_typed(path, value, text):
+    assert value_text(path, value) == text
+
+
+def test_a_quantizer_is_active_when_it_is_enabled_and_past_its_delay():
+    always, late = quantizer_settings(WEIGHTS), quantizer_settings(WEIGHTS, quant_delay=500)
+    off = replace(late, enabled=False)
+    assert always.is_active(0) and always.is_active(None) and not always.is_delayed(0)
+    assert [late.is_active(step) for step in (0, 499, 500, None)] == [False, False, True, True]
+    assert [late.is_delayed(step) for step in (0, 499, 500, None)] == [True, True, False, False]
+    assert not any(off.is_active(step) or off.is_delayed(step) for step in (0, 500, None))
+
+
+@given(st.integers(2, 16), st.booleans())
+def test_a_narrow_range_has_one_code_less(bits, narrow):
+    assert quantizer_settings(WEIGHTS, num_bits=bits, narrow_range=narrow).num_codes == 2**bits - narrow
+
+
+def test_settings_in_phrases_are_those_that_differ_or_all():
+    now = quantizer_settings(WEIGHTS, symmetric=True, narrow_range=True)
+    assert now.phrases(WEIGHTS) == ["8 bits", "symmetric", "narrow range", "per tensor", "min–max range"]
+    then = replace(now, num_bits=4, narrow_range=False, range_method=PERCENTILE, percentile=99.0)
+    assert then.phrases(WEIGHTS, now) == ["4 bits", "full range", "99 % range"]
+    assert then.phrases(WEIGHTS, then) == []
+    assert quantizer_settings(ACTIVATIONS).phrases(ACTIVATIONS) == ["8 bits", "affine", "averaged range"]
+
+
+def test_tables_show_what_a_tensor_has():
+    settings = quantizer_settings(ACTIVATIONS, range_method=FROZEN)
+    assert settings.text("range_method", ACTIVATIONS) == "Frozen"
+    assert settings.text("per_channel", ACTIVATIONS) == ""
+    assert [settings.text("num_bits", kind, active) for kind, active in zip(KINDS, (True, False))] == ["8", "float"]
+    assert quantizer_settings(WEIGHTS, range_method=PERCENTILE).text("range_method", WEIGHTS) == "Percentile 99.9 %"
+
+
+@pytest.mark.parametrize("name, value", [("batch_size", 0), ("batch_size", 2.0), ("seed", 2**32), ("steps", -1)])
+def test_what_a_run_begins_with_is_checked(name, value):
+    assert StartSettings(steps=None).steps is None and StartSettings().optimizer == OPTIMIZERS[0]
+    with pytest.raises(SettingError, match=f"{name} is {value!r}: expected"):
+        StartSettings(**{name: value})

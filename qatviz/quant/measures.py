@@ -6,9 +6,6 @@ import numpy as np
 
 from qatviz.quant.affine import AffineGrid, clip, fake_quant, quantize
 
-#: RMSE/scale of ideal uniform rounding, ``1 / sqrt(12)``.
-IDEAL_RMSE_OVER_SCALE = 12.0**-0.5
-
 
 class ErrorMeasures(NamedTuple):
     """Measures of design and field: see :func:`measure`."""

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from qatviz.analysis.error_distribution import LARGEST, SAMPLE, error_distribution
+from qatviz.measures import IDEAL_RMSE_OVER_SCALE
 from qatviz.quant.affine import choose_grid
-from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE, measure
+from qatviz.quant.measures import measure
 from qatviz.quant.ranges import min_max_range
 
 

@@ -6,8 +6,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from hypothesis.extra import numpy as arrays_of
 
+from qatviz.measures import IDEAL_RMSE_OVER_SCALE
 from qatviz.quant.affine import choose_grid, fake_quant
-from qatviz.quant.measures import IDEAL_RMSE_OVER_SCALE, entropy_bits, flip_rate, measure, sqnr_db
+from qatviz.quant.measures import entropy_bits, flip_rate, measure, sqnr_db
 
 TENSORS = arrays_of.arrays(
     np.float32,

@@ -15,10 +15,9 @@ from qatviz.errors import ExportError
 from qatviz.export.encodings.limits import DICTIONARIES, LISTS, ONNX_LIKE, VERSIONS
 from qatviz.export.encodings.tensors import ACTIVATIONS, BIAS_BITS, WEIGHTS, EncodedTensor
 from qatviz.export.npz import fields
+from qatviz.measures import FLOAT_BITS
 from qatviz.quant.affine import AffineGrid, code_bounds
 
-#: Bits of tensors that are left in float.
-FLOAT_BITS = 32
 #: Scale of a tensor that has only ever been 0: all its codes are 0.
 NOTHING = 2.0**-66
 _Grids = Dict[str, Optional[AffineGrid]]

@@ -120,7 +120,7 @@ class RunSettingsPanel(Panel):
         unavailable = ENDED if self.model.ended else ""
         others = {name for names in OPTIMIZER_SETTINGS.values() for name in names}
         others -= set(OPTIMIZER_SETTINGS.get(self.optimizer, others))
-        self.headings["Training"].set_detail(self.optimizer)
+        self.headings["Training"].set_detail(START_SETTINGS["optimizer"].text(self.optimizer))
         for name, control in self.controls.items():
             control.setVisible(name not in others)
             control.show_values(
