@@ -2,12 +2,12 @@
 
 import os
 import re
-import subprocess
 import sys
 
 import numpy as np
 import pytest
 import tensorflow.compat.v1 as tf
+from waiting import run_process
 
 import qatviz
 from qatviz import data as data_sets
@@ -197,14 +197,7 @@ def test_the_readme_s_script_opens_the_window_and_exports(tmp_path):
         QATVIZ_RUNS=str(tmp_path / "runs"),
         XDG_CONFIG_HOME=str(tmp_path),
     )
-    done = subprocess.run(
-        [sys.executable, "driver.py", "script.py"],
-        cwd=str(tmp_path),
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+    done = run_process([sys.executable, "driver.py", "script.py"], cwd=str(tmp_path), env=environ, text=True)
     assert done.returncode == 0, done.stderr
     assert "shown: " in done.stdout and "sequential" in done.stdout and "bits: 4" in done.stdout
     assert (tmp_path / "digits.tflite").exists() and (tmp_path / "digits.tflite.parity.txt").exists()

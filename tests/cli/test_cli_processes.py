@@ -10,12 +10,12 @@ import time
 import pytest
 import tensorflow  # noqa: F401 - loaded while pytest collects, whose filters know the warnings of its import
 from cli_calls import ROOT, call, write_data
+from waiting import communicate, wait_until
 
 from qatviz.errors import RecordError
 from qatviz.telemetry.outcome import read_outcome
 from qatviz.telemetry.record.run_record import RunRecord
 
-TIMEOUT_S = 90
 OPTIONS = [
     "--network",
     "mlp",
@@ -42,16 +42,15 @@ def start(*arguments):
 
 def wait_for_step(process, directory, step):
     """Block until the record on disk has come to ``step``."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while time.monotonic() < deadline:
+
+    def has_come():
         assert process.poll() is None, process.communicate()
         try:
-            if RunRecord.read(directory).last_step >= step:
-                return
+            return RunRecord.read(directory).last_step >= step
         except RecordError:  # not made yet
-            pass
-        time.sleep(0.02)
-    raise AssertionError(f"no step {step} within {TIMEOUT_S} s")
+            return False
+
+    wait_until(has_come, f"step {step}", pause=lambda: time.sleep(0.02))
 
 
 @posix
@@ -61,7 +60,7 @@ def test_a_signal_stops_a_run_cleanly_and_keeps_it(tmp_path, number):
     process = start("train", "--data", data, *OPTIONS, "--steps", "inf", "--out", tmp_path / "run", "--json")
     wait_for_step(process, tmp_path / "run", 30)
     process.send_signal(number)
-    out, err = process.communicate(timeout=TIMEOUT_S)
+    out, err = communicate(process)
     assert process.returncode == 0, err
     result = json.loads(out.splitlines()[-1])
     assert result["ending"] == "stopped" and result["step"] >= 30
@@ -82,7 +81,7 @@ def test_another_signal_ends_the_process_at_once(tmp_path):
     process.send_signal(signal.SIGINT)
     assert "once more quits at once" in process.stderr.readline()
     process.send_signal(signal.SIGINT)
-    process.communicate(timeout=TIMEOUT_S)
+    communicate(process)
     assert process.returncode == -signal.SIGINT
 
 
@@ -95,7 +94,7 @@ def test_a_killed_run_goes_on_and_ends_as_if_nothing_had_happened(tmp_path):
     second = call("train", "--resume", tmp_path / "run")
     assert second.code == 2 and f"is being written by process {process.pid}" in second.err
     process.kill()
-    process.communicate(timeout=TIMEOUT_S)
+    communicate(process)
     reached = RunRecord.read(tmp_path / "run").last_step
     outcome = read_outcome(RunRecord.read(tmp_path / "run"))
     assert outcome.step == reached >= 40 and outcome.ending == ""
@@ -133,5 +132,5 @@ def test_a_reader_that_has_seen_enough_is_no_error_worth_a_traceback():
     process.stdout.close()
     err = process.stderr.read()
     process.stderr.close()
-    process.wait(TIMEOUT_S)
+    communicate(process)
     assert err == ""

@@ -1,11 +1,11 @@
 """``window``, ``open`` and ``screenshot``: what they ask for, and what is said where no window can be shown."""
 
 import os
-import subprocess
 import sys
 import types
 
 import pytest
+from waiting import run_process
 
 from qatviz.cli import main, window
 from qatviz.errors import SettingError
@@ -88,14 +88,7 @@ def run(arguments, folder, **variables):
     """The real program, without a display."""
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(folder / "runs"), XDG_CONFIG_HOME=str(folder), **variables)
-    return subprocess.run(
-        [sys.executable, "-m", "qatviz", *arguments],
-        cwd=str(folder),
-        env=environ,
-        capture_output=True,
-        text=True,
-        timeout=110,
-    )
+    return run_process([sys.executable, "-m", "qatviz", *arguments], cwd=str(folder), env=environ, text=True)
 
 
 @pytest.mark.slow
@@ -107,9 +100,7 @@ def test_without_a_display_it_trains_in_the_terminal_and_draws_its_window(tmp_pa
     )
     environ = {k: v for k, v in os.environ.items() if k not in ("DISPLAY", "WAYLAND_DISPLAY", "QT_QPA_PLATFORM")}
     environ.update(PYTHONPATH=ROOT, QATVIZ_RUNS=str(tmp_path / "runs"))
-    done = subprocess.run(
-        [sys.executable, "-c", program], cwd=str(tmp_path), env=environ, capture_output=True, text=True, timeout=110
-    )
+    done = run_process([sys.executable, "-c", program], cwd=str(tmp_path), env=environ, text=True)
     assert done.returncode == 0, done.stderr
     assert "no display here" in done.stderr and "dense1" in done.stdout
     path = done.stdout.rstrip().rpartition("the window of this run: ")[2]

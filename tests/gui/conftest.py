@@ -1,13 +1,13 @@
 """Tests of the window run offscreen unless a display is asked for, with the errors of Qt's callbacks as failures."""
 
 import os
-import sys
 
 if not os.environ.get("QT_QPA_PLATFORM"):  # empty is as good as unset
     os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
 from PyQt5 import QtCore, QtTest, QtWidgets
+from qt_use import PatientQtBot
 from staging import StagedRun
 
 from qatviz.gui.model.context import Context
@@ -17,18 +17,15 @@ from qatviz.gui.widgets.theme import DARK, Theme
 
 
 @pytest.fixture(scope="session")
-def app():
-    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
+def app(qapp):
+    """The application, of pytest-qt, which fails the test in which a slot or a virtual method raises."""
+    return qapp
 
 
-@pytest.fixture(autouse=True)
-def no_error_in_a_callback(monkeypatch):
-    """PyQt5 ends the process where a slot raises: collect instead, and fail the test."""
-    errors = []
-    monkeypatch.setattr(sys, "excepthook", lambda *error: errors.append(error))
-    yield
-    if errors:
-        raise errors[0][1].with_traceback(errors[0][2])
+@pytest.fixture
+def qtbot(qapp, request):
+    """pytest-qt's, with waits that end when nothing moves and not after a number of milliseconds."""
+    return PatientQtBot(request)
 
 
 @pytest.fixture(autouse=True)
@@ -62,21 +59,22 @@ def staged(context):
 
 
 @pytest.fixture
-def show(app):
+def show(app, qtbot):
     """Show a widget at a size and let Qt draw it; closed at the end."""
-    shown = []
+
+    shown = []  # pytest-qt keeps no reference
 
     def show_it(widget, width=640, height=480):
+        shown.append(widget)
+        qtbot.addWidget(widget)
         widget.resize(width, height)
-        widget.show()
+        with qtbot.waitExposed(widget):
+            widget.show()
         for _ in range(3):
             app.processEvents()
-        shown.append(widget)
         return widget
 
     yield show_it
-    for widget in shown:
-        widget.close()
-        widget.deleteLater()
+    # pytest-qt has closed them; deleted they are only now, so that nothing of them reaches the next test.
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     app.processEvents()

@@ -3,7 +3,7 @@
 import sys
 
 import pytest
-from PyQt5 import QtCore, QtTest, QtWidgets
+from PyQt5 import QtCore, QtWidgets
 from test_window import StagedLauncher
 
 from qatviz.errors import OptionChange, QatvizError, RecordError, Refusal, SettingChange
@@ -13,7 +13,6 @@ from qatviz.gui.model.exporting import Command, Exporter
 from qatviz.telemetry.record.checkpoint_files import CheckpointInfo
 
 DIRECTORY = "/runs/digits"
-PATIENCE_MS = 20000
 AGREEMENT = {"identical": 0.9946, "largest": 1}
 #: As ParityReport.to_record() makes it, and what the command line adds.
 RECORD = {
@@ -140,14 +139,6 @@ class ExportLauncher(StagedLauncher):
         if checkpoint not in self.books:
             raise RecordError(f"{checkpoint}: damaged")
         return self.books[checkpoint], 3
-
-
-def wait_for(signal, count=1):
-    """Let the event loop run until ``signal`` was emitted ``count`` times from now on; what it carried."""
-    spy = QtTest.QSignalSpy(signal)
-    while len(spy) < count:
-        assert spy.wait(PATIENCE_MS), "the signal did not come"
-    return [list(values) for values in spy]
 
 
 @pytest.fixture

@@ -4,7 +4,7 @@ import os
 import threading
 
 import numpy as np
-from PyQt5 import QtCore, QtTest
+from waiting import wait_for
 
 from qatviz.errors import DataError, NetworkError
 from qatviz.gui.model.launcher import Launcher
@@ -56,7 +56,7 @@ class Looks(Launcher):
     def check_data(self, question):
         self.begun.set()
         if self.gate is not None:
-            self.gate.wait(5)
+            wait_for(self.gate)
         self.asked.append(question)
         found = self.data.get(question.source, DataError(f"{question.source!r} is no data set"))
         if isinstance(found, Exception):
@@ -73,11 +73,3 @@ class Looks(Launcher):
 
     def end_checks(self):
         self.ended += 1
-
-
-def wait_until(condition, timeout_ms=20000):
-    timer = QtCore.QElapsedTimer()
-    timer.start()
-    while not condition() and timer.elapsed() < timeout_ms:
-        QtTest.QTest.qWait(5)  # the processes that are waited for need the machine
-    assert condition()

@@ -9,13 +9,16 @@ import json
 import os
 import sys
 import threading
-import time
 import traceback
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
-PATIENCE_S = 60.0
+sys.path.append(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
+from waiting import ENDLESS_S, Patience, Stalled
+
+#: Training steps within which what a scenario waits for has come.
+MOST_STEPS = 10_000
 LAYER = "conv1.weights"
 
 
@@ -25,32 +28,29 @@ class Driver:
     def __init__(self, window, scenario, seen):
         self.window, self.seen, self.errors = window, seen, []
         self._scenario = scenario(self)
-        self._until, self._since = None, time.perf_counter()
+        self._until, self._patience, self._elapsed = None, None, QtCore.QElapsedTimer()
         self._timer = QtCore.QTimer(interval=15)
         self._timer.timeout.connect(self._on_tick)
         self._timer.start()
 
     def _on_tick(self):
-        waited = time.perf_counter() - self._since
         try:
             if callable(self._until) and not self._until():
-                if waited > PATIENCE_S:
-                    raise AssertionError(
-                        "waited in vain at:\n"
-                        + "".join(traceback.format_stack(self._scenario.gi_frame)[-1:])
-                        + repr(self.seen)
-                    )
+                self._patience.look()
                 return
-            if isinstance(self._until, (int, float)) and waited < self._until / 1000:
+            if isinstance(self._until, (int, float)) and self._elapsed.elapsed() < self._until:
                 return
             self._timer.stop()  # what the scenario does may run the loop
-            self._until, self._since = next(self._scenario), time.perf_counter()
+            self._until = next(self._scenario)
+            self._patience = Patience("the scenario", (lambda: self.window.model.step, MOST_STEPS))
+            self._elapsed.start()
             self._timer.start()
         except StopIteration:
             self.window.close()
-        except BaseException:
+        except BaseException as error:
             self._timer.stop()
-            self.errors.append(traceback.format_exc())
+            where = traceback.format_stack(self._scenario.gi_frame)[-1:] if isinstance(error, Stalled) else []
+            self.errors.append("".join([traceback.format_exc(), *where, repr(self.seen)]))
             self.window.handlers.may_close = lambda: True
             self.window.close()
 
@@ -373,13 +373,15 @@ def act(d, random, names):
 
 
 #: Options of the runs; plain gradient descent diverges at once where Adam's steps stay bounded.
-ARGUMENTS = {"divergence": ["--optimizer", "sgd"]}
+OPTIONS = {"divergence": {"optimizer": "sgd"}}
 SCENARIOS = {f.__name__: f for f in (bits_and_undo, divergence, lost_disk, bad_data, monkey)}
 
 
 def main(scenario, folder):
     """Open the window as ``qatviz window`` does, drive it, and tell what was seen."""
     from qatviz.app import main as application
+    from qatviz.gui.window import main_window
+    from qatviz.session.request import NO_LIMIT, NewRunRequest
 
     seen, drivers = {}, []
     made = application.Application.open_window
@@ -393,13 +395,13 @@ def main(scenario, folder):
         seen.update(
             errors=drivers[0].errors + caught,
             code=code,
-            closing_s=time.perf_counter() - closing[0],
+            steps_after_closing=0 if closing["run"] is None else closing["run"].step - closing["step"],
             threads=[t.name for t in threading.enumerate() if t.name.startswith("qatviz") and t.is_alive()],
         )
         print(json.dumps(seen), flush=True)
         exit_now(code)
 
-    caught, closing, exit_now = [], [0.0], os._exit
+    caught, closing, exit_now = [], {"run": None}, os._exit
     report = application.Application.report
 
     def keep(self, kind, error, trace):
@@ -408,14 +410,17 @@ def main(scenario, folder):
 
     close = application.MainWindow.closeEvent
 
-    def timed_close(self, event):
-        closing[0] = time.perf_counter()
+    def watched_close(self, event):
+        run = self.model.run
+        closing.update(run=run, step=0 if run is None else run.step)
         close(self, event)
 
     application.Application.open_window, application.Application.report = open_window, keep
-    application.MainWindow.closeEvent = timed_close
+    application.MainWindow.closeEvent = watched_close
+    main_window.CLOSING_S = ENDLESS_S  # a machine under load need not end the run in time
     os._exit = leave
-    application.window([*ARGUMENTS.get(scenario, []), "--steps", "inf", "--out", os.path.join(folder, "run")])
+    out = os.path.join(folder, "run")
+    application.open_window(NewRunRequest(steps=NO_LIMIT, out=out, **OPTIONS.get(scenario, {})))
 
 
 if __name__ == "__main__":

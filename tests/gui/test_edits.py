@@ -23,20 +23,13 @@ def stage(context, staged):
     return run, context.edits, answer
 
 
-def wait_for(condition, timeout_ms=3000):
-    while not condition() and timeout_ms > 0:
-        QtTest.QTest.qWait(10)
-        timeout_ms -= 10
-    assert condition()
-
-
-def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage):
+def test_in_live_mode_several_quick_edits_are_one_change_and_one_undo(stage, qtbot):
     run, edits, answer = stage
     for bits in (7, 6, 5, 4):
         edits.edit(["conv1.weights"], "num_bits", bits)
     edits.edit(["conv2.weights"], "symmetric", False)
     assert edits.pending == {BITS: 4, ("conv2.weights", "symmetric"): False} and run.sent == []
-    wait_for(lambda: run.sent)
+    qtbot.waitUntil(lambda: bool(run.sent))
     assert run.sent == [ChangeSettings((("conv1.weights.num_bits", 4), ("conv2.weights.symmetric", False)))]
     assert edits.is_pending(*BITS), "sent is not yet in effect"
     answer()

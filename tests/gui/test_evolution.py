@@ -5,6 +5,7 @@ import pytest
 from evolution_staging import change, click, curve, go_on, panel, restore, train, trained, values  # noqa: F401
 from PyQt5 import QtCore, QtGui, QtWidgets
 from PyQt5.QtTest import QTest
+from qt_use import press
 
 from qatviz.gui.panels.evolution.kinds import DEFAULT_SHOWN, KINDS
 from qatviz.gui.panels.evolution.panel import EvolutionPanel
@@ -241,9 +242,7 @@ def test_it_follows_until_it_is_panned_and_again_with_f(context, panel, trained)
     train(context, run, 60)
     shown.refresh()
     assert canvas.x_range == kept
-    shown.activateWindow()
-    canvas.setFocus()
-    QTest.keyClick(canvas, QtCore.Qt.Key_F)
+    press(canvas, QtCore.Qt.Key_F)
     assert shown.bar.follow.isChecked() and canvas.x_range[1] >= 120
     assert canvas.x_range[1] - canvas.x_range[0] == pytest.approx(kept[1] - kept[0])
     QTest.keyClick(canvas, QtCore.Qt.Key_Home)

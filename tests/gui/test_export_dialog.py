@@ -3,7 +3,7 @@
 import os
 
 import pytest
-from export_stage import DIRECTORY, FORMATS, RECORD, advance, make, run, verdicts, visible_texts, wait_for  # noqa: F401
+from export_stage import DIRECTORY, FORMATS, RECORD, advance, make, run, verdicts, visible_texts  # noqa: F401
 from PyQt5 import QtCore, QtTest, QtWidgets
 from staging import StagedRun
 
@@ -35,7 +35,7 @@ def test_without_a_run_there_is_nothing_to_export(make):
 # Which state
 
 
-def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app):
+def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app, qtbot):
     dialog = make()
     box = dialog.form.moment
     assert [box.itemText(row) for row in range(box.count())] == [
@@ -48,22 +48,22 @@ def test_the_settings_of_a_checkpoint_decide_for_it(run, make, context, app):
     dialog.form.formats.choose("narrow")
     box.setCurrentIndex(1)
     assert not dialog.start.isEnabled() and "reading" in verdicts(dialog)[1][1]
-    wait_for(dialog.form._worker.answered)
+    qtbot.emitted(dialog.form._worker.answered)
     assert "conv1.weights: 12 bits" in dialog.form.limits.reasons.toPlainText()
     box.setCurrentIndex(2)
-    wait_for(dialog.form._worker.failed)
+    qtbot.emitted(dialog.form._worker.failed)
     assert "before-00000002-1: damaged" in dialog.form.moment_field.note.text() and not dialog.start.isEnabled()
     box.setCurrentIndex(0)
     assert dialog.start.isEnabled() and not dialog.form.moment_field.note.isVisible()
 
 
-def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, context):
+def test_the_present_state_is_not_offered_once_the_run_has_ended(run, make, context, qtbot):
     dialog = make()
     dialog.launcher.books = {"step-00000003": run.book}
     run.end(events.Finished(3))
     context.model.take(run.drain())
     assert dialog.form.moment.itemText(0) == "Step 3: asked for"
-    wait_for(dialog.form._worker.answered)
+    qtbot.emitted(dialog.form._worker.answered)
     assert dialog.start.isEnabled() and dialog.form.wanted().checkpoint == "step-00000003"
 
 
@@ -143,7 +143,7 @@ def test_a_file_that_will_be_replaced_is_told(run, make, tmp_path):
 # From the click to the table
 
 
-def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make, advance, app):
+def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make, advance, app, qtbot):
     dialog = make()
     dialog.form.examples.setValue(50)
     dialog.start.click()
@@ -152,7 +152,7 @@ def test_now_is_kept_as_a_checkpoint_then_exported_and_its_proof_shown(run, make
     assert "Keeping the present state" in dialog.what.text()
     progress = QtTest.QSignalSpy(dialog.exporter.progressed)
     advance(2)
-    wait_for(dialog.exporter.ended)
+    qtbot.emitted(dialog.exporter.ended)
     assert dialog.launcher.wanted == [
         ExportWanted(DIRECTORY, "step-3", "wide", {}, os.path.join(DIRECTORY, "exports", "lenet-wide.wide"), 50)
     ]

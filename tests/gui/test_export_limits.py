@@ -1,6 +1,6 @@
 """Reasons why a format does not support a run, and how the export dialog lifts them."""
 
-from export_stage import advance, make, run, verdicts, wait_for  # noqa: F401
+from export_stage import advance, make, run, verdicts  # noqa: F401
 from PyQt5 import QtCore, QtTest
 
 from qatviz.errors import Advice, OptionChange, Refusal, SettingChange
@@ -109,13 +109,13 @@ def test_all_can_be_changed_together(run, make, context, advance):
     assert {run.book.of(t.name).num_bits for t in context.model.tensors} == {12}
 
 
-def test_of_a_checkpoint_nothing_can_be_changed(run, make):
+def test_of_a_checkpoint_nothing_can_be_changed(run, make, qtbot):
     dialog = make()
     twelve, _ = run.book.change([("conv1.weights.num_bits", 12)])
     dialog.launcher.books = {"step-00000003": twelve}
     dialog.form.formats.choose("narrow")
     dialog.form.moment.setCurrentIndex(1)
-    wait_for(dialog.form._worker.answered)
+    qtbot.emitted(dialog.form._worker.answered)
     assert "possible with conv1.weights.num_bits=8" in dialog.form.limits.reasons.toPlainText() and links(dialog) == []
 
 

@@ -8,8 +8,8 @@ import sys
 
 import numpy as np
 import pytest
-from export_stage import wait_for
 from PyQt5 import QtCore
+from waiting import communicate, run_process
 
 from qatviz.app.launching import AppLauncher
 from qatviz.cli.parser import parse
@@ -22,7 +22,6 @@ from qatviz.telemetry.record.checkpoint_files import SUBDIRECTORY
 
 ROOT = os.path.dirname(os.path.dirname(os.path.dirname(os.path.abspath(__file__))))
 ENVIRON = dict(os.environ, PYTHONPATH=ROOT)
-TIMEOUT_S = 100
 FOLLOWED = """
 import sys
 from qatviz.cli.followed import followed
@@ -61,12 +60,12 @@ def directory(tmp_path_factory):
         str(folder / "run"),
         "--quiet",
     ]
-    subprocess.run(command, check=True, env=ENVIRON, timeout=TIMEOUT_S)
+    run_process(command, check=True, env=ENVIRON)
     return str(folder / "run")
 
 
 @pytest.mark.slow
-def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_path):
+def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_path, qtbot):
     launcher = AppLauncher()
     prepared = open_recorded(directory)
     context.model.set_run(prepared.run, prepared.network, prepared.book, prepared.title)
@@ -76,12 +75,12 @@ def test_a_recorded_run_becomes_a_file_by_a_click(directory, context, app, tmp_p
         dialog.open_for(directory)
         names = [dialog.form.moment.itemData(row) for row in range(dialog.form.moment.count())]
         assert names[0].startswith("final-") and any(name.startswith("before-") for name in names)
-        wait_for(dialog.form._worker.answered)
+        qtbot.emitted(dialog.form._worker.answered)
         dialog.form.formats.choose("tflite")
         dialog.form.path.edit.setText(str(tmp_path / "new" / "net.tflite"))
         assert dialog.start.isEnabled(), dialog.form.problem()
         dialog.start.click()
-        ended = wait_for(exporter.ended)[0][0]
+        ended = qtbot.emitted(exporter.ended)[0]
         assert ended.record is not None, ended
         assert sorted(os.listdir(str(tmp_path / "new"))) == [
             "net.tflite",
@@ -187,7 +186,7 @@ def test_followed_work_ends_where_it_is_asked_to(ending):
         process.stdin = None
     else:
         process.send_signal(ending)
-    out, errors = process.communicate(timeout=TIMEOUT_S)
+    out, errors = communicate(process)
     assert process.returncode == 1 and b"Cancelled: cancelled: nothing was written" in errors
     *lines, last = [json.loads(line.decode()) for line in out.splitlines()]
     message = "cancelled: nothing was written"

@@ -1,10 +1,11 @@
 """The ghost is the grid that the run uses once the edit has been applied."""
 
-import time
+import itertools
 import weakref
 
 import numpy as np
 import pytest
+from processor_time import least_s
 
 from qatviz.analysis import pending
 from qatviz.gui.model.edits import HOLD
@@ -175,12 +176,12 @@ def test_a_million_weights_take_less_than_fifty_milliseconds(context, staged):
     rows = 10**6 // tensor.num_channels
     values = random.randn(rows, tensor.num_channels).astype(np.float32)
     context.model.take([TensorValues(context.model.snapshot.step, name, values)])
-    taken = []
-    for bits in (2, 3, 4, 5, 6, 7, 9):
-        context.edits.edit([name], "num_bits", bits)
-        started = time.perf_counter()
-        assert ghost(context, name).measures.used_codes <= 2**bits
-        taken.append(time.perf_counter() - started)
-    # The best of seven: what else the machine does is not measured here.
-    assert min(taken) < 0.050
+    bits = itertools.cycle((2, 3, 4, 5, 6, 7, 9))  # another setting each time: a ghost is computed once
+
+    def compute():
+        num_bits = next(bits)
+        context.edits.edit([name], "num_bits", num_bits)
+        assert ghost(context, name).measures.used_codes <= 2**num_bits
+
+    assert least_s(compute, 7) < 0.050
     assert rows * tensor.num_channels > pending.BLOCK_VALUES

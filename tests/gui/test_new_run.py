@@ -6,8 +6,10 @@ import pytest
 from hypothesis import HealthCheck, given
 from hypothesis import settings as hypothesis_settings
 from hypothesis import strategies as st
-from new_run_stage import PHOTOGRAPHS, Looks, info_of, wait_until
+from new_run_stage import PHOTOGRAPHS, Looks, info_of
 from PyQt5 import QtCore, QtTest
+from qt_use import focus, press
+from waiting import wait_for
 
 from qatviz.errors import DataError, SettingError
 from qatviz.gui.dialogs.check_worker import CheckWorker
@@ -27,9 +29,9 @@ def home(tmp_path, monkeypatch):
 
 
 @pytest.fixture
-def dialog(context, home, show):
+def dialog(context, home, show, qtbot):
     dialog = show(NewRunDialog(context, Looks()), 1100, 700)
-    wait_until(lambda: dialog.data is not None)
+    qtbot.waitUntil(lambda: dialog.data is not None)
     yield dialog
     QtCore.QThreadPool.globalInstance().waitForDone()
 
@@ -48,19 +50,17 @@ def test_it_begins_with_the_default_run_in_a_new_directory(dialog, home):
     assert dialog.problems() == {} and dialog.start.isEnabled()
 
 
-def test_the_data_is_described_and_the_network_shown_for_it(dialog):
+def test_the_data_is_described_and_the_network_shown_for_it(dialog, qtbot):
     assert "28×28×1, 10 classes, 4,000 + 1,000 examples" in dialog.form.fields["data"].note.text()
     retype(dialog, "cifar10")
     assert "Reading" in dialog.form.fields["data"].note.text()
-    wait_until(lambda: dialog.data is PHOTOGRAPHS)
+    qtbot.waitUntil(lambda: dialog.data is PHOTOGRAPHS)
     assert "note: dark" in dialog.form.fields["data"].note.text()
     assert "32×32×3" in dialog.network_preview.total.text()
 
 
 def type_into(dialog, box, text):
-    dialog.activateWindow()
-    assert QtTest.QTest.qWaitForWindowActive(dialog)
-    box.setFocus()
+    focus(box)
     box.selectAll()
     QtTest.QTest.keyClicks(box, text)
 
@@ -79,8 +79,7 @@ def test_a_number_that_is_not_allowed_stays_and_is_explained_under_it_and_nothin
     type_into(dialog, box, "nonsense")
     dialog.accept()
     assert dialog.isVisible() and name in dialog.problems()
-    box.setFocus()
-    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Escape)
+    press(box, QtCore.Qt.Key_Escape)
     assert dialog.problems() == {} and dialog.isVisible()
 
 
@@ -101,21 +100,21 @@ def test_the_preview_has_a_row_for_each_layer_of_the_network(dialog, network):
     assert network in dialog.request.out
 
 
-def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(dialog):
+def test_data_that_can_not_be_used_is_named_under_its_field_and_nothing_starts(dialog, qtbot):
     retype(dialog, "nowhere")
-    wait_until(lambda: "data" in dialog.problems())
+    qtbot.waitUntil(lambda: "data" in dialog.problems())
     assert dialog.problems()["data"] == "'nowhere' is no data set" and not dialog.start.isEnabled()
     dialog.accept()
     assert dialog.isVisible()
     retype(dialog, "mnist-5k")
-    wait_until(lambda: dialog.data is not None)
+    qtbot.waitUntil(lambda: dialog.data is not None)
     assert dialog.start.isEnabled()
 
 
-def test_a_network_that_the_data_does_not_fit_is_said(context, home, show):
+def test_a_network_that_the_data_does_not_fit_is_said(context, home, show, qtbot):
     dialog = show(NewRunDialog(context, Looks({"mnist-5k": info_of((5,), 3, 12, 6)})), 1100, 700)
     dialog.form.network.set_text("lenet")
-    wait_until(lambda: dialog.data is not None)
+    qtbot.waitUntil(lambda: dialog.data is not None)
     assert "network" in dialog.problems() and not dialog.start.isEnabled()
     dialog.form.network.set_text("mlp")
     assert dialog.problems() == {} and "examples of 5 features and 3 outputs" in dialog.network_preview.total.text()
@@ -185,7 +184,7 @@ def test_cancelling_forgets_a_check_that_is_under_way(context, home, show):
     looks = Looks()
     looks.gate = threading.Event()
     dialog = show(NewRunDialog(context, looks), 1100, 700)
-    assert looks.begun.wait(5)
+    wait_for(looks.begun)
     assert dialog.start.isEnabled()  # who is sure need not wait for it
     dialog.reject()
     looks.gate.set()
@@ -198,20 +197,20 @@ def test_a_dialog_that_is_destroyed_during_a_check_does_not_matter_to_it(context
     looks = Looks({"mnist-5k": DataError("too late")})
     looks.gate = threading.Event()
     dialog = NewRunDialog(context, looks)
-    assert looks.begun.wait(5)
+    wait_for(looks.begun)
     dialog.deleteLater()
     app.sendPostedEvents(None, QtCore.QEvent.DeferredDelete)
     looks.gate.set()
-    assert QtCore.QThreadPool.globalInstance().waitForDone(5000)
+    assert QtCore.QThreadPool.globalInstance().waitForDone()
     app.processEvents()
 
 
-def test_only_the_newest_question_is_answered(app):
+def test_only_the_newest_question_is_answered(app, qtbot):
     first_may_end = threading.Event()
 
     def check(question):
         if question == "first":
-            first_may_end.wait(5)
+            wait_for(first_may_end)
         return question.upper()
 
     worker, answers = CheckWorker(check), []
@@ -219,20 +218,20 @@ def test_only_the_newest_question_is_answered(app):
     worker.ask("first")
     worker.ask("second")
     first_may_end.set()
-    wait_until(lambda: answers)
+    qtbot.waitUntil(lambda: bool(answers))
     QtCore.QThreadPool.globalInstance().waitForDone()
     app.processEvents()
     assert answers == [("second", "SECOND")] and not worker.is_busy
 
 
-def test_an_error_that_nobody_foresaw_is_told_too(app):
+def test_an_error_that_nobody_foresaw_is_told_too(app, qtbot):
     def check(question):
         raise ZeroDivisionError("by zero")
 
     worker, problems = CheckWorker(check), []
     worker.failed.connect(lambda question, problem: problems.append(str(problem)))
     worker.ask(1)
-    wait_until(lambda: problems)
+    qtbot.waitUntil(lambda: bool(problems))
     assert problems == ["ZeroDivisionError: by zero"]
 
 

@@ -9,8 +9,9 @@ import time
 
 import numpy as np
 import pytest
-from new_run_stage import wait_until
+from processor_time import slowness
 from PyQt5 import QtCore, QtWidgets
+from waiting import join, wait_for
 
 from qatviz.app.launching import AppLauncher
 from qatviz.errors import DataError, NetworkError, QatvizError
@@ -21,9 +22,10 @@ from qatviz.session.model_info import DataQuestion, ModelQuestion
 from qatviz.session.prepare import prepare
 
 # TensorFlow takes its time to make the files.
-pytestmark = [pytest.mark.slow, pytest.mark.timeout(300)]
+pytestmark = pytest.mark.slow
 
 HERE = os.path.dirname(os.path.abspath(__file__))
+#: Processor time, on the machine of tests/processor_time.py.
 QUICK_S = 1.0
 
 
@@ -71,23 +73,25 @@ def busy_s():
     return time.thread_time() + children.ru_utime + children.ru_stime
 
 
-def test_a_large_model_is_shown_within_a_second_and_its_table_scrolls(folder, context, show, tmp_path, monkeypatch):
+def test_a_large_model_is_shown_within_a_second_and_its_table_scrolls(
+    folder, context, show, tmp_path, monkeypatch, qtbot
+):
     monkeypatch.setenv("HOME", str(tmp_path))
     launcher, took_s = TimedLauncher(), []
     dialog = show(NewRunDialog(context, launcher), 1180, 740)
-    wait_until(lambda: dialog.data is not None, 60000)
+    qtbot.waitUntil(lambda: dialog.data is not None)
     for _ in range(2):
         dialog.form.network.set_text("lenet")
         dialog.open_model(str(folder / "mobilenet_v2.h5"))
-        wait_until(lambda: dialog.model is not None, 60000)
+        qtbot.waitUntil(lambda: dialog.model is not None)
         dialog.form.network.set_text("lenet")
         dialog.form.network.set_text("x.h5")
         began_s = time.thread_time()
         dialog._on_model(None, launcher.found)
         took_s.append(launcher.took_s + time.thread_time() - began_s)
-    assert min(took_s) < QUICK_S
+    assert min(took_s) / slowness() < QUICK_S
     dialog.open_model(str(folder / "mobilenet_v2.h5"))
-    wait_until(lambda: dialog.model is not None, 60000)
+    qtbot.waitUntil(lambda: dialog.model is not None)
     table = dialog.network_preview.table
     assert table.topLevelItemCount() == len(dialog.model.network.layers) > 150
     bar = table.verticalScrollBar()
@@ -130,7 +134,7 @@ def test_code_that_fails_is_told_with_what_it_said(folder, name, said):
         look(f"{folder / 'models.py'}:{name}", allow_code=True)
 
 
-def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch):
+def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch, qtbot):
     asked, told = ModelInspector(), []
 
     def ask():
@@ -141,10 +145,10 @@ def test_code_that_does_not_come_to_an_end_is_ended(folder, marker, monkeypatch)
 
     thread = threading.Thread(target=ask)
     thread.start()
-    wait_until(marker.exists, 30000)
+    qtbot.waitUntil(marker.exists)
     asked.cancel()
-    thread.join(10)
-    assert not thread.is_alive() and "exit code -9" in told[0]
+    join(thread)
+    assert "exit code -9" in told[0]
     monkeypatch.setattr(inspection, "PATIENCE_S", 0.2)
     with pytest.raises(NetworkError, match="did not end within"):
         look(f"{folder / 'models.py'}:wait", allow_code=True)
@@ -206,13 +210,13 @@ def test_what_is_opened_is_told_apart(tmp_path, app, folder):
             launcher.kind_of(path)
 
 
-def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeypatch):
+def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeypatch, qtbot):
     """From the file to steps, by the request that the dialog makes."""
     monkeypatch.setenv("HOME", str(tmp_path))
     launcher = AppLauncher()
     dialog = show(NewRunDialog(context, launcher), 1180, 740)
     dialog.open_model(str(folder / "small.h5"))
-    wait_until(lambda: dialog.start.isEnabled() and dialog.data is not None, 60000)
+    qtbot.waitUntil(lambda: dialog.start.isEnabled() and dialog.data is not None)
     dialog.form.steps.set_steps(3, False)
     dialog.form.out.record.click()
     told = []
@@ -220,7 +224,8 @@ def test_a_model_from_the_dialog_trains(folder, context, show, tmp_path, monkeyp
     dialog.accept()
     run = prepare(told[0]).run
     run.start()
-    assert run.wait(120) and run.state == "finished" and run.step == 3
+    wait_for(run)
+    assert run.state == "finished" and run.step == 3
     assert "conv_1.weights" in run.final.arrays
     launcher.wait()
     assert QtWidgets.QApplication.activeModalWidget() is None

@@ -3,8 +3,9 @@
 import os
 
 import pytest
-from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, info_of, wait_until
+from new_run_stage import DIGITS, PHOTOGRAPHS, Looks, info_of
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from qt_use import press
 
 from qatviz.errors import NetworkError
 from qatviz.gui.dialogs.new_run.dialog import NewRunDialog
@@ -50,17 +51,17 @@ def looks():
 
 
 @pytest.fixture
-def dialog(context, looks, tmp_path, monkeypatch, show):
+def dialog(context, looks, tmp_path, monkeypatch, show, qtbot):
     monkeypatch.setenv("HOME", str(tmp_path))
     dialog = show(NewRunDialog(context, looks), 1180, 740)
-    wait_until(lambda: dialog.data is not None)
+    qtbot.waitUntil(lambda: dialog.data is not None)
     yield dialog
     dialog.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def settled(dialog):
-    wait_until(lambda: dialog.model is not None or dialog._model_problem)
+def settled(qtbot, dialog):
+    qtbot.waitUntil(lambda: dialog.model is not None or bool(dialog._model_problem))
 
 
 def note(dialog, name):
@@ -83,10 +84,10 @@ def drop(widget, path):
     QtWidgets.QApplication.sendEvent(widget, event)
 
 
-def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog):
+def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog, qtbot):
     dialog.open_model("/m/good.h5")
     assert "Reading the model" in note(dialog, "network") and not dialog.start.isEnabled()
-    settled(dialog)
+    settled(qtbot, dialog)
     assert rows(dialog) == [layer.name for layer in LENET.layers]
     assert "note: renamed: 'a b' to 'a_b'" in dialog.network_preview.notes.text()
     assert note(dialog, "network") == "Fits the data" and dialog.start.isEnabled()
@@ -97,10 +98,10 @@ def test_a_model_is_shown_with_what_the_import_changed_and_can_be_started(dialog
     assert os.path.basename(told[0].out).startswith("good-")
 
 
-def test_the_way_to_begin_is_asked_for_models_only(dialog):
+def test_the_way_to_begin_is_asked_for_models_only(dialog, qtbot):
     assert not dialog.form.fields["from_scratch"].isVisible()
     dialog.open_model("/m/good.h5")
-    settled(dialog)
+    settled(qtbot, dialog)
     assert dialog.form.fields["from_scratch"].isVisible() and not dialog.form.fields["weights"].isVisible()
     dialog.form.from_scratch.setCurrentIndex(1)
     dialog.form.numbers["quant_delay"].box.set_value(300)
@@ -109,49 +110,51 @@ def test_the_way_to_begin_is_asked_for_models_only(dialog):
     assert not dialog.form.fields["from_scratch"].isVisible() and not dialog.request.from_scratch
 
 
-def test_an_architecture_takes_weights_from_another_file(dialog, looks):
+def test_an_architecture_takes_weights_from_another_file(dialog, looks, qtbot):
     dialog.open_model("/m/arch.json")
-    settled(dialog)
+    settled(qtbot, dialog)
     assert dialog.form.fields["weights"].isVisible() and not dialog.form.fields["from_scratch"].isVisible()
     dialog.form.weights.choose("/m/weights.h5")
-    wait_until(lambda: dialog.model is not None and dialog.model.has_weights)
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.has_weights)
     assert dialog.form.fields["from_scratch"].isVisible() and dialog.problems() == {}
     assert dialog.request.model_weights == "/m/weights.h5"
     dialog.form.weights.choose("/m/other.h5")
-    wait_until(lambda: dialog._model_problem)
+    qtbot.waitUntil(lambda: bool(dialog._model_problem))
     assert dialog.problems() == {"weights": "it has 5 layers; the model has 4"}
     assert not dialog.start.isEnabled()
 
 
-def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog):
+def test_data_that_does_not_fit_the_model_is_told_with_what_would(dialog, qtbot):
     dialog.open_model("/m/large.h5")
-    settled(dialog)
+    settled(qtbot, dialog)
     assert "takes 96×96×3 per example, but digits has 28×28×1" in dialog.problems()["network"]
     assert not dialog.start.isEnabled() and len(rows(dialog)) == len(MODELS["large.h5"].network.layers)
     dialog.open_model("/m/good.h5")
-    settled(dialog)
+    settled(qtbot, dialog)
     assert dialog.problems() == {}
 
 
-def test_a_file_that_can_not_be_used_is_named_and_nothing_is_shown_of_it(dialog):
+def test_a_file_that_can_not_be_used_is_named_and_nothing_is_shown_of_it(dialog, qtbot):
     dialog.open_model("/m/nothing.h5")
-    settled(dialog)
+    settled(qtbot, dialog)
     assert dialog.problems() == {"network": "there is no such file"} and rows(dialog) == []
     dialog.form.network.set_text("lenet")
     assert dialog.problems() == {} and rows(dialog) and dialog.start.isEnabled()
 
 
-def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(context, tmp_path, monkeypatch, show):
+def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(
+    context, tmp_path, monkeypatch, show, qtbot
+):
     monkeypatch.setenv("HOME", str(tmp_path))
     looks = Looks(models=MODELS)
     dialog = show(NewRunDialog(context, looks), 1180, 740)
     dialog.open_model("/m/open.h5")
-    wait_until(lambda: dialog.model is not None and dialog.data is not None)
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.data is not None)
     assert "leaves its input shape open" in dialog.network_preview.notes.text()
     assert dialog.problems() == {} and looks.asked[-1] == ModelQuestion("/m/open.h5", None, False, (28, 28, 1))
     dialog.form.data.set_text("cifar10")
     dialog._data_delay.timeout.emit()
-    wait_until(lambda: dialog.model is not None and dialog.model.used_shape == (32, 32, 3))
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.used_shape == (32, 32, 3))
     dialog.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
@@ -160,9 +163,9 @@ def test_a_model_that_leaves_its_size_open_takes_that_of_the_data_once_known(con
 
 
 @pytest.mark.parametrize("path", ["/m/coded.h5", "/m/make.py:model"])
-def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
+def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path, qtbot):
     dialog.open_model(path)
-    wait_until(lambda: dialog.consent is not None)
+    qtbot.waitUntil(lambda: dialog.consent is not None)
     consent = dialog.consent
     assert path in consent.informativeText() and CODE in consent.informativeText()
     assert consent.defaultButton() is consent.button(QtWidgets.QMessageBox.No)
@@ -172,49 +175,48 @@ def test_code_is_run_only_when_the_user_says_yes(dialog, looks, path):
     assert not any(question.allow_code for question in looks.asked if isinstance(question, ModelQuestion))
     QtTest.QTest.mouseClick(dialog.form.network.allow, QtCore.Qt.LeftButton)
     QtTest.QTest.mouseClick(dialog.consent.button(QtWidgets.QMessageBox.Yes), QtCore.Qt.LeftButton)
-    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.network is not None)
     assert dialog.start.isEnabled() and not dialog.form.network.allow.isVisible()
     assert dialog.request.allow_code
 
 
 @pytest.mark.parametrize("key", [QtCore.Qt.Key_Return, QtCore.Qt.Key_Escape])
-def test_enter_and_escape_mean_no(dialog, key):
+def test_enter_and_escape_mean_no(dialog, key, qtbot):
     dialog.open_model("/m/coded.h5")
-    wait_until(lambda: dialog.consent is not None)
-    assert QtTest.QTest.qWaitForWindowActive(dialog.consent)
-    QtTest.QTest.keyClick(dialog.consent, key)
+    qtbot.waitUntil(lambda: dialog.consent is not None)
+    press(dialog.consent, key)
     assert not dialog.request.allow_code and not dialog.start.isEnabled()
 
 
-def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, show):
+def test_a_yes_is_for_one_file_and_is_not_remembered(dialog, context, looks, show, qtbot):
     dialog.open_model("/m/coded.h5")
-    wait_until(lambda: dialog.consent is not None)
+    qtbot.waitUntil(lambda: dialog.consent is not None)
     dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
-    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.network is not None)
     dialog.form.network.set_text("/m/good.h5")
     assert not dialog.request.allow_code
     dialog.form.network.set_text("/m/coded.h5")
     assert not dialog.request.allow_code
     dialog._ask_model()
-    wait_until(lambda: dialog.model is not None)
+    qtbot.waitUntil(lambda: dialog.model is not None)
     dialog._ask_consent()
     dialog.consent.button(QtWidgets.QMessageBox.Yes).click()
-    wait_until(lambda: dialog.model is not None and dialog.model.network is not None)
+    qtbot.waitUntil(lambda: dialog.model is not None and dialog.model.network is not None)
     dialog.accept()
     assert not dialog.isVisible()
     again = show(NewRunDialog(context, looks), 1180, 740)
-    settled(again)
+    settled(qtbot, again)
     assert again.form.network.text() == "/m/coded.h5" and again.consent is None  # it was not chosen now
     assert not again.request.allow_code and not again.start.isEnabled() and again.form.network.allow.isVisible()
     again.reject()
     assert "allow" not in " ".join(context.settings.allKeys())
 
 
-def test_typing_the_name_of_a_file_with_code_asks_nothing_by_itself(dialog):
+def test_typing_the_name_of_a_file_with_code_asks_nothing_by_itself(dialog, qtbot):
     dialog.form.network.box.lineEdit().selectAll()
     QtTest.QTest.keyClicks(dialog.form.network.box.lineEdit(), "/m/coded.h5")
     dialog._model_delay.timeout.emit()
-    settled(dialog)
+    settled(qtbot, dialog)
     assert dialog.consent is None and dialog.form.network.allow.isVisible()
 
 
@@ -242,9 +244,9 @@ def test_what_is_dropped_on_the_dialog_is_taken_as_what_it_is(dialog, looks):
     assert dialog.form.network.text() == "/m/good.h5"
 
 
-def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, looks, show):
+def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, looks, show, qtbot):
     dialog.open_model("/m/good.h5")
-    settled(dialog)
+    settled(qtbot, dialog)
     dialog.accept()
     again = show(NewRunDialog(context, looks), 1180, 740)
     box = again.form.network.box
@@ -253,17 +255,17 @@ def test_files_that_runs_were_begun_with_can_be_chosen_again(dialog, context, lo
     again.form.network.set_text("lenet")
     box.setCurrentIndex(box.count() - 1)
     box.activated[str].emit(box.currentText())
-    settled(again)
+    settled(qtbot, again)
     assert again.model is MODELS["good.h5"]
     again.reject()
     QtCore.QThreadPool.globalInstance().waitForDone()
 
 
-def test_the_task_is_asked_of_the_data(dialog, looks):
+def test_the_task_is_asked_of_the_data(dialog, looks, qtbot):
     looks.data["mnist-5k"] = info_of(classes=3, task="regression")
     dialog.form.task.setCurrentText("regression")
     dialog._data_delay.timeout.emit()
-    wait_until(lambda: dialog.data is not None and dialog.data.is_regression)
+    qtbot.waitUntil(lambda: dialog.data is not None and dialog.data.is_regression)
     assert looks.asked[-1] == DataQuestion("mnist-5k", "regression")
     assert "3 targets" in note(dialog, "data") and dialog.request.task == "regression"
 

@@ -2,6 +2,7 @@
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from qt_use import focus, press
 
 from qatviz.gui.model.edits import HOLD, LIVE
 from qatviz.gui.panels.settings.quantization import EVERYTHING, SELECTED, QuantizationPanel
@@ -157,9 +158,7 @@ def test_hold_collects_and_apply_sends_all_together(panel, app, tell):
     weights = sum(t.kind == WEIGHTS for t in panel.model.tensors)
     assert panel.bar.apply.text() == f"Apply ({len(panel.model.tensors)})" and weights > 1
     assert changes(panel.run) == []
-    panel.activateWindow()
-    assert QtTest.QTest.qWaitForWindowActive(panel)
-    QtTest.QTest.keyClick(panel, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
+    press(panel, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)
     assert len(changes(panel.run)) == 1
     tell()
     assert panel.model.settings_of("conv2.weights").num_bits == 4
@@ -171,10 +170,8 @@ def test_escape_discards_what_is_pending_but_first_takes_back_what_is_typed(pane
     panel.bar.modes[HOLD].click()
     control(panel, "narrow_range").edited.emit(False)
     settle(panel, app)
-    panel.activateWindow()
-    assert QtTest.QTest.qWaitForWindowActive(panel)
     box = control(panel, "num_bits").editor.box
-    box.setFocus()
+    focus(box)
     QtTest.QTest.keyClicks(box, "3")
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Escape)
     assert box.text() == "8" and len(panel.edits.pending) == 1
@@ -315,10 +312,8 @@ def test_apply_takes_along_what_is_typed(panel, tell):
     panel.bar.modes[HOLD].click()
     control(panel, "symmetric").edited.emit(False)
     panel.refresh()
-    panel.activateWindow()
-    assert QtTest.QTest.qWaitForWindowActive(panel)
     box = control(panel, "num_bits").editor.box
-    box.setFocus()
+    focus(box)
     box.selectAll()
     QtTest.QTest.keyClicks(box, "4")
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return, QtCore.Qt.ControlModifier)

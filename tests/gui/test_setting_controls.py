@@ -2,6 +2,7 @@
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from qt_use import focus
 
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
 from qatviz.gui.widgets.controls.state_mark import PENDING
@@ -21,9 +22,7 @@ def make(context, show):
         control = show(SettingControl(setting, context.theme, kind), width, 40)
         told = []
         control.edited.connect(told.append)
-        control.activateWindow()
-        assert QtTest.QTest.qWaitForWindowActive(control)
-        control.editor.setFocus()
+        focus(control.editor)
         return control, told
 
     return build

@@ -2,6 +2,7 @@
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from qt_use import focus, press
 from staging import StagedRun
 
 from qatviz.app.launching import PREPARING, READING, AppLauncher
@@ -147,11 +148,11 @@ def test_actions_ask_the_run(staged_window, name, command):
 def test_space_pauses_and_goes_on_and_the_button_says_which(staged_window):
     window, run, advance = staged_window
     window.setFocus()
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    press(window, QtCore.Qt.Key_Space)
     assert run.sent == [c.Pause()] or c.Pause() in run.sent
     advance()
     assert window.named["pause"].text() == "Continue"
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Space)
+    press(window, QtCore.Qt.Key_Space)
     assert run.sent[-1] == c.Resume()
     advance()
     assert window.named["pause"].text() == "Pause"
@@ -160,13 +161,13 @@ def test_space_pauses_and_goes_on_and_the_button_says_which(staged_window):
 def test_keys_change_the_bits_of_the_selection_and_move_it(staged_window):
     window, run, advance = staged_window
     window.setFocus()
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Minus)
+    press(window, QtCore.Qt.Key_Minus)
     window.edits.apply()
     advance()
     assert run.book.of("conv1.weights").num_bits == 7
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_N)
+    press(window, QtCore.Qt.Key_N)
     assert window.model.current == "conv1.activations"
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_P)
+    press(window, QtCore.Qt.Key_P)
     assert window.model.current == "conv1.weights"
 
 
@@ -176,7 +177,7 @@ def test_undo_and_redo_are_offered_with_what_they_would_do(staged_window):
     window.edits.apply()
     advance()
     assert "conv1.weights.num_bits 8 → 4" in window.named["undo"].toolTip()
-    QtTest.QTest.keyClick(window, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
+    press(window, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
     advance()
     assert run.book.of("conv1.weights").num_bits == 8 and window.named["redo"].isEnabled()
 
@@ -385,21 +386,20 @@ def test_every_action_has_a_help_text_and_no_key_twice():
 
 def test_ctrl_z_in_a_box_whose_text_was_taken_undoes_the_setting(staged_window, app):
     window, run, advance = staged_window
-    QtWidgets.QApplication.setActiveWindow(window)
     box = (
         window.panels["quantization"]
         .sections["weights"]
         .controls["num_bits"]
         .editor.findChild(QtWidgets.QAbstractSpinBox)
     )
-    box.setFocus()
+    focus(box)
     box.selectAll()
     QtTest.QTest.keyClicks(box, "3")
     QtTest.QTest.keyClick(box, QtCore.Qt.Key_Return)
     window.edits.apply()
     advance()
     assert run.book.of("conv1.weights").num_bits == 3
-    QtTest.QTest.keyClick(box, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
+    press(box, QtCore.Qt.Key_Z, QtCore.Qt.ControlModifier)
     advance()
     assert run.book.of("conv1.weights").num_bits == 8
 

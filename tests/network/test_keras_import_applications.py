@@ -5,9 +5,11 @@ import time
 import pytest
 import tensorflow.compat.v1 as tf
 from keras_import_cases import assert_same, fresh_keras, images_for, lowered_output, plain_output, predicted, randomize
+from processor_time import slowness
 
 from qatviz.network.keras_import import import_model
 
+#: Processor time, on the machine of tests/processor_time.py.
 IMPORT_LIMIT_S = 30.0
 
 # With random weights, what goes through residuals grows from one to the next.
@@ -29,9 +31,9 @@ def test_applications(name, size, num_layers, evaluate):
     with fresh_keras():
         model = getattr(tf.keras.applications, name)(weights=None, input_shape=(size, size, 3), classes=10)
         randomize(model, head=HEADS.get(name, 1.0))
-        start = time.perf_counter()
+        began_s = time.process_time()
         imported = import_model(model)
-        took_s = time.perf_counter() - start
+        took_s = (time.process_time() - began_s) / slowness()
         images = images_for(imported.network)
         expected = predicted(model, images)
     assert expected.max() < 0.9, "one class has it all: the softmax hides differences"

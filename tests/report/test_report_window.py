@@ -1,12 +1,13 @@
 """Reports from the window: of its run, recorded or not, on a thread of its own; it tells where, and can open it."""
 
 import os
-import time
 
-os.environ.setdefault("QT_QPA_PLATFORM", "offscreen")
+if not os.environ.get("QT_QPA_PLATFORM"):  # empty is as good as unset
+    os.environ["QT_QPA_PLATFORM"] = "offscreen"
 
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
+from qt_use import PatientQtBot
 from report_cases import Page, recorded
 from staging import StagedRun
 
@@ -19,12 +20,15 @@ from qatviz.gui.window.main_window import MainWindow
 from qatviz.session.prepared import Prepared
 from qatviz.session.report import report_job
 
-TIMEOUT_S = 60.0
+
+@pytest.fixture
+def app(qapp):
+    return qapp
 
 
-@pytest.fixture(scope="module")
-def app():
-    return QtWidgets.QApplication.instance() or QtWidgets.QApplication(["qatviz-tests"])
+@pytest.fixture
+def qtbot(qapp, request):
+    return PatientQtBot(request)
 
 
 @pytest.fixture
@@ -54,24 +58,16 @@ def test_what_is_written_is_what_was_known_when_it_was_asked_for(model, tmp_path
     assert job().step == 5
 
 
-def come(spy):
-    """Until there is something: it may have come before anybody waits."""
-    deadline = time.monotonic() + TIMEOUT_S
-    while not len(spy):
-        assert time.monotonic() < deadline
-        QtTest.QTest.qWait(10)
-
-
-def test_it_is_written_in_the_background(app, model, tmp_path):
+def test_it_is_written_in_the_background(app, model, tmp_path, qtbot):
     recorded(tmp_path / "run", lambda run: run.advance(4))
     launcher = AppLauncher()
     done, failed = QtTest.QSignalSpy(launcher.report_written), QtTest.QSignalSpy(launcher.failed)
     launcher.write_report(model, str(tmp_path / "run"), str(tmp_path / "a.html"))
-    come(done)
+    qtbot.waitUntil(lambda: len(done) == 1)
     assert list(done) == [[str(tmp_path / "a.html")]]
     assert "4 steps of 40" in text_of(tmp_path / "a.html")
     launcher.write_report(model, str(tmp_path / "nowhere"), str(tmp_path / "b.html"))
-    come(failed)
+    qtbot.waitUntil(lambda: len(failed) == 1)
     assert "nowhere" in failed[0][0]
     launcher.wait()
 

@@ -1,0 +1,38 @@
+"""Bars on what a computation costs that neither the load nor the speed of the machine decides on.
+
+The processor time of the calling thread is compared with that of a fixed piece of work in the same process.
+"""
+
+import time
+
+import numpy as np
+
+#: Seconds that the fixed work takes on the machine that the tests' bars were set on.
+_UNIT_S = 0.031
+
+
+def least_s(function, times=5):
+    """Return the least processor time of several calls, as seconds on the machine that the bars were set on."""
+    taken = []
+    for _ in range(times):
+        began = time.thread_time()
+        function()
+        taken.append(time.thread_time() - began)
+    return min(taken) / slowness()
+
+
+def slowness():
+    """Return how many times as long as there the machine takes here and now."""
+    return min(_fixed_work_s() for _ in range(5)) / _UNIT_S
+
+
+def _fixed_work_s():
+    """Half of it the interpreter's, half of it NumPy's."""
+    began = time.thread_time()
+    counts = {}
+    for number in range(30_000):
+        counts[number % 97] = counts.get(number % 97, 0) + number
+    values = np.arange(200_000, dtype=np.float32) * np.float32(0.618) % np.float32(1)
+    for _ in range(3):
+        np.sort(values)
+    return time.thread_time() - began
