@@ -1,4 +1,5 @@
 """Timer that moves news from the run's channel to the window's model, once a frame."""
+# A module of its own: it is the only code of the window that reads a run's channel.
 
 from typing import Any, Optional
 

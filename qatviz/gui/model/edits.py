@@ -109,6 +109,7 @@ class Edits(QtCore.QObject):
             self._send(ApplyPreset(preset))
             return
         book = self.pending_book() or self._model.book
+        assert book is not None, "presets are applied to a run"
         for change in book.with_preset(preset)[1]:
             tensor, _, name = change.setting.rpartition(".")
             if tensor in chosen:
@@ -181,6 +182,7 @@ class Edits(QtCore.QObject):
     def _in_effect(self, key: Key) -> Any:
         tensor, setting = key
         book = self._model.book
+        assert book is not None, "settings are edited of a run"
         return getattr(book.run if tensor == RUN_PREFIX else book.of(tensor), setting)
 
     def _is_under_way(self, key: Key) -> bool:

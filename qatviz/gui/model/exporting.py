@@ -1,4 +1,4 @@
-"""Exports that the window asks for: each is a process of its own, so that neither window nor training waits for it."""
+"""Exports started by the window, each in a process of its own so that neither the window nor training waits for it."""
 
 import json
 from typing import Any, Callable, Dict, List, Mapping, NamedTuple, Optional, Set
@@ -10,27 +10,27 @@ from qatviz.gui.model.run_model import GOING, RUN, RunModel
 from qatviz.protocol import events
 from qatviz.protocol.commands import SaveCheckpoint
 
-#: A process that was asked to end is ended after so long (ms); so is one whose window closes.
+#: Time (ms) after which a cancelled process is killed, and the process of a window that closes.
 PATIENCE_MS, CLOSING_MS = 4000, 500
 
 
 class ExportWanted(NamedTuple):
-    """What is to be exported.
+    """Request for an export.
 
     Attributes
     ----------
     directory : str
-        Where the run is recorded.
+        Directory of the run's record.
     checkpoint : str
-        Its name; empty: the present state, of which a checkpoint is made.
+        Name of the checkpoint; empty for the present state, of which a checkpoint is saved first.
     form : str
-        The format's name.
+        Name of the format.
     options : dict
-        The format's options.
+        Options of the format.
     path : str
-        The file, or the directory.
+        The file or directory to write.
     examples : int, optional
-        Held-out examples to prove it on; None: as many as the export finds right.
+        Number of held-out examples to prove the export on; None for the export's default.
     """
 
     directory: str
@@ -42,8 +42,9 @@ class ExportWanted(NamedTuple):
 
 
 class Command(NamedTuple):
-    """A program that writes an export, and tells of it as :mod:`qatviz.cli.followed` says. ``environment``: what it is
-    to have besides this process' own.
+    """Program that writes an export and reports progress as :mod:`qatviz.cli.followed` describes.
+
+    ``environment`` has variables to set besides this process' own.
     """
 
     program: str
@@ -52,9 +53,7 @@ class Command(NamedTuple):
 
 
 class Ended(NamedTuple):
-    """How an export ended: with the ``record`` of its proof, with ``message`` (what went wrong) and ``details``, or
-    cancelled, with neither.
-    """
+    """Result of an export: the ``record`` of its proof, or an error ``message`` with ``details``; none if cancelled."""
 
     wanted: ExportWanted
     record: Optional[Dict[str, Any]] = None
@@ -63,19 +62,19 @@ class Ended(NamedTuple):
 
 
 class Exporter(QtCore.QObject):
-    """One export at a time.
+    """Runner of exports, one at a time.
 
     Parameters
     ----------
     model : RunModel
-        Whose run is asked for a checkpoint where the present state is wanted.
+        Its run saves the checkpoint of an export of the present state.
     command_of : callable (ExportWanted) -> Command
-        ``checkpoint`` is named. Raises :class:`QatvizError`.
+        Its argument names a checkpoint. Raises :class:`QatvizError`.
     """
 
-    #: What is being done, and the share of all that is done, 0 to 1.
+    #: Emitted with a description of the present work and the fraction done, 0 to 1.
     progressed = QtCore.pyqtSignal(str, float)
-    #: Ended.
+    #: Emitted with an :class:`Ended`.
     ended = QtCore.pyqtSignal(object)
 
     def __init__(
@@ -102,7 +101,7 @@ class Exporter(QtCore.QObject):
         return self.wanted is not None
 
     def begin(self, wanted: ExportWanted) -> None:
-        """Begin; ``ended`` follows, whatever comes of it. Not while there is another."""
+        """Start an export; ``ended`` follows in any case. There must be no other one."""
         self.wanted, self._cancelled = wanted, False
         self._lines, self._errors, self._record, self._error = b"", b"", None, None
         if wanted.checkpoint:
@@ -116,7 +115,7 @@ class Exporter(QtCore.QObject):
             self._end(message=str(error))
 
     def cancel(self) -> None:
-        """Have it end, and nothing written; it may take a moment."""
+        """Cancel the export, so that nothing is written; ``ended`` follows later."""
         if not self.is_busy or self._cancelled:
             return
         self._cancelled = True
@@ -125,12 +124,12 @@ class Exporter(QtCore.QObject):
             self._end()
             return
         self._tell("cancelling", self.share)
-        self._process.closeWriteChannel()  # which works on every system
+        self._process.closeWriteChannel()  # cancels on every system, unlike terminate
         self._process.terminate()
         self._patience.start()
 
     def close(self) -> None:
-        """End what goes on, now; nobody hears of it any more."""
+        """End the export now, without ``ended``."""
         process = self._process
         if process is None:
             return
@@ -145,26 +144,26 @@ class Exporter(QtCore.QObject):
     # The checkpoint of the present state
 
     def _on_event(self, event: events.Event) -> None:
-        if self._sequence < 0:
+        if self._sequence < 0 or self.wanted is None:
             return
         if isinstance(event, events.CheckpointSaved):
-            self._saved.add(event.name)  # its thread may be quicker than the answer to the command
+            self._saved.add(event.name)  # may come before the command's own event: it is saved in another thread
         elif isinstance(event, (events.CommandApplied, events.CommandRejected)) and event.sequence == self._sequence:
             if isinstance(event, events.CommandRejected):
                 self._end(message=f"The present state could not be kept: {event.message}")
                 return
             self.wanted = self.wanted._replace(checkpoint=event.checkpoint)
-        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept():
+        elif isinstance(event, (events.RecordFailed, *events.ENDINGS)) and not self._is_kept(self.wanted):
             self._end(
                 message=f"The present state could not be kept: {getattr(event, 'message', '') or 'the run has ended'}"
             )
             return
-        if self._is_kept():
+        if self._is_kept(self.wanted):
             self._sequence = -1
             self._start(self.wanted)
 
-    def _is_kept(self) -> bool:
-        return bool(self.wanted.checkpoint) and self.wanted.checkpoint in self._saved
+    def _is_kept(self, wanted: ExportWanted) -> bool:
+        return bool(wanted.checkpoint) and wanted.checkpoint in self._saved
 
     def _on_topic(self, topic: str) -> None:
         if topic == RUN and self._sequence >= 0:
@@ -191,6 +190,8 @@ class Exporter(QtCore.QObject):
         process.start(command.program, command.arguments)
 
     def _on_output(self) -> None:
+        if self._process is None:
+            return
         *whole, self._lines = (self._lines + bytes(self._process.readAllStandardOutput())).split(b"\n")
         for line in whole:
             self._take(line)
@@ -199,7 +200,7 @@ class Exporter(QtCore.QObject):
         try:
             said = json.loads(line.decode("utf-8", "replace"))
         except ValueError:
-            self._errors += line + b"\n"  # not ours: a library that prints
+            self._errors += line + b"\n"  # printed by a library
             return
         if isinstance(said, dict) and "progress" in said:
             if not self._cancelled:
@@ -212,16 +213,17 @@ class Exporter(QtCore.QObject):
             self._errors += line + b"\n"
 
     def _on_errors(self) -> None:
-        self._errors += bytes(self._process.readAllStandardError())
+        if self._process is not None:
+            self._errors += bytes(self._process.readAllStandardError())
 
     def _on_process_error(self, error: int) -> None:
-        if error == QtCore.QProcess.FailedToStart:
+        if error == QtCore.QProcess.FailedToStart and self._process is not None:
             self._end(message=f"The export could not be started: {self._process.errorString()}")
 
     def _on_finished(self, code: int, status: int) -> None:
         self._on_output()
         self._on_errors()
-        if self._record is not None:  # also where it came too late to be cancelled: it is written
+        if self._record is not None:  # written, even if it was cancelled too late
             self._end(record=self._record)
         elif self._cancelled:
             self._end()
@@ -240,6 +242,7 @@ class Exporter(QtCore.QObject):
             self._process.kill()
 
     def _end(self, **how: Any) -> None:
+        assert self.wanted is not None, "only an export that was begun ends"
         ended = Ended(self.wanted, **how)
         self._patience.stop()
         if self._process is not None:
@@ -254,5 +257,5 @@ class Exporter(QtCore.QObject):
 
 
 def can_be_kept(model: RunModel) -> bool:
-    """Whether the run that is shown can be asked for a checkpoint of its present state."""
+    """Return whether the shown run can save a checkpoint of its present state."""
     return model.run is not None and model.state in GOING

@@ -6,7 +6,7 @@ fraction of the time on drawing, and a larger one only while the user interacts.
 
 import time
 from collections import deque
-from typing import Deque, Dict, List, Tuple
+from typing import Callable, Deque, Dict, List, Optional, Tuple
 
 from PyQt5 import QtCore
 
@@ -32,7 +32,7 @@ class Frames(QtCore.QObject):
     it pauses until drawing has taken no more than its fraction of the time.
     """
 
-    def __init__(self, parent: QtCore.QObject = None, clock=time.perf_counter):
+    def __init__(self, parent: Optional[QtCore.QObject] = None, clock: Callable[[], float] = time.perf_counter):
         super().__init__(parent)
         self._panels: List[Panel] = []
         self._clock = clock

@@ -1,7 +1,7 @@
 """Ghost: grid and error of a tensor under the pending settings, drawn over those in effect."""
 
 from dataclasses import dataclass, field, replace
-from typing import Optional, Tuple
+from typing import Any, Dict, Optional, Tuple
 from weakref import WeakKeyDictionary
 
 import numpy as np
@@ -13,7 +13,7 @@ from qatviz.measures import size_bytes
 from qatviz.network.layer import element_count
 from qatviz.network.plan import QuantizedTensor
 from qatviz.protocol.settings_book import SettingsBook
-from qatviz.protocol.snapshots import TensorHistogram
+from qatviz.protocol.snapshots import Snapshot, TensorHistogram
 from qatviz.quant.affine import AffineGrid
 from qatviz.quant.measures import ErrorMeasures
 from qatviz.quant.ranges import Range, min_max_range
@@ -24,7 +24,8 @@ VALUES_LAST_S = 5.0
 #: Below this bit width a grid's representable range says little about the range that it was computed from.
 FINE_BITS = 6
 #: Cache by model and tensor: the inputs of the last ghost, and the ghost.
-_CACHE: WeakKeyDictionary = WeakKeyDictionary()
+_CACHE: "WeakKeyDictionary[RunModel, Dict[str, Tuple[Any, TensorHistogram, Optional[np.ndarray], Ghost]]]"
+_CACHE = WeakKeyDictionary()
 
 
 @dataclass(frozen=True)
@@ -59,23 +60,24 @@ class Ghost:
     @property
     def low(self) -> float:
         """Lower end of the representable range (over all channels); NaN if not ``active``."""
-        return float(self.grid.minimum.min()) if self.active else float("nan")
+        return float(self.grid.minimum.min()) if self.grid is not None else float("nan")
 
     @property
     def high(self) -> float:
         """Upper end of the representable range; NaN if not ``active``."""
-        return float(self.grid.maximum.max()) if self.active else float("nan")
+        return float(self.grid.maximum.max()) if self.grid is not None else float("nan")
 
     @property
     def scale(self) -> float:
         """Scale of the coarsest channel; NaN if not ``active``."""
-        return float(self.grid.scale.max()) if self.active else float("nan")
+        return float(self.grid.scale.max()) if self.grid is not None else float("nan")
 
     @property
     def measures(self) -> ErrorMeasures:
         """Error under the pending settings; computed on first access (12 ms for a million values)."""
         if "_measures" not in self.__dict__:
-            found = pending.pending_measures(self._values, self.grid) if self.active else pending.IN_FLOAT
+            grid = self.grid
+            found = pending.IN_FLOAT if grid is None else pending.pending_measures(self._values, grid)
             object.__setattr__(self, "_measures", found)
         return self.__dict__["_measures"]
 
@@ -91,24 +93,24 @@ def ghost_of(model: RunModel, edits: Edits, name: str) -> Optional[Ghost]:
     It is computed from the tensor's values if they are recent (``model.values``), otherwise from the newest snapshot's
     histogram. Results are cached until an input changes.
     """
-    book = edits.pending_book()
+    book, in_effect, snapshot = edits.pending_book(), model.book, model.snapshot
     if book is None:
         # Ghosts keep values alive.
         _CACHE.pop(model, None)
-    if book is None or model.snapshot is None or name not in model.snapshot.histograms:
+    if book is None or in_effect is None or snapshot is None or name not in snapshot.histograms:
         return None
-    wanted, present = _effective(model, book, name), _effective(model, model.book, name)
+    wanted, present = _effective(model, book, name), _effective(model, in_effect, name)
     if wanted == present:
         return None
-    histogram, values = model.snapshot.histograms[name], fresh_values(model, name)
-    inputs = (wanted, present, book.run.freeze_ranges, model.book.run.freeze_ranges)
+    histogram, values = snapshot.histograms[name], fresh_values(model, name)
+    inputs = (wanted, present, book.run.freeze_ranges, in_effect.run.freeze_ranges)
     known = _CACHE.setdefault(model, {})
     if name in known:
         old_inputs, old_histogram, old_values, ghost = known[name]
         same_values = old_values is values and (old_histogram is histogram or (values is not None and ghost.of_values))
         if old_inputs == inputs and same_values:
             return ghost
-    ghost = _make(model, book, name, histogram, values)
+    ghost = _make(model, book, in_effect, snapshot, name, values)
     known[name] = (inputs, histogram, values, ghost)
     return ghost
 
@@ -155,18 +157,24 @@ def _effective(model: RunModel, book: SettingsBook, name: str) -> Optional[Quant
 
 
 def _make(
-    model: RunModel, book: SettingsBook, name: str, histogram: TensorHistogram, values: Optional[np.ndarray]
+    model: RunModel,
+    book: SettingsBook,
+    in_effect: SettingsBook,
+    snapshot: Snapshot,
+    name: str,
+    values: Optional[np.ndarray],
 ) -> Ghost:
-    tensor, wanted, now = model.plan.tensor(name), book.of(name), model.book.of(name)
-    step = model.snapshot.step if values is None else model.values[name].step
+    plan, histogram = book.plan, snapshot.histograms[name]
+    tensor, wanted, now = plan.tensor(name), book.of(name), in_effect.of(name)
+    step = snapshot.step if values is None else model.values[name].step
     by_channel = wanted.per_channel and tensor.kind == WEIGHTS
     approximate = values is None
     if values is None:
         values = pending.likely_values(histogram, by_channel)
     if _effective(model, book, name) is None:
         return Ghost(tensor, wanted, False, None, False, step, True, values)
-    kept, guessed = present_range(tensor, histogram, model.snapshot.num_bits[model.plan.index(name)], now)
-    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not model.book.run.freeze_ranges
+    kept, guessed = present_range(tensor, histogram, snapshot.num_bits[plan.index(name)], now)
+    of_values = tensor.kind == WEIGHTS and now.range_method == MIN_MAX and not in_effect.run.freeze_ranges
     if of_values:
         # A range that is frozen now is that of the present values.
         kept, guessed = min_max_range(values), False

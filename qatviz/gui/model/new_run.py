@@ -45,7 +45,7 @@ def field_of(name: str, default: str = "network") -> str:
 
 def problems_of(request: NewRunRequest) -> Dict[str, str]:
     """Return the errors of a request, by the dialog's field."""
-    found = {}
+    found: Dict[str, str] = {}
     for name, error in request.problems().items():
         field = field_of(name)
         found.setdefault(field, error.worded(LABELS[field]))

@@ -1,7 +1,7 @@
-"""What the window knows of the run it shows: the one thing that panels read.
+"""Model of the shown run, from which all panels read.
 
-The bridge puts in what the run tells (on the GUI thread), and ``changed`` says what kind of thing is new. Panels never
-keep a run's state of their own, so that they can be closed, opened and tested with staged news.
+The bridge feeds it with the run's news on the GUI thread; ``changed`` announces each kind of news. Panels keep no state
+of the run themselves, so they can be closed, opened, and tested with staged news.
 """
 
 from collections import deque
@@ -19,8 +19,8 @@ from qatviz.protocol.timeline import LoggedEvent, Timeline
 from qatviz.settings import QuantizerSettings
 from qatviz.telemetry.history import History
 
-#: What can change: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor; and
-#: what the user has selected.
+#: Topics of ``changed``: another run, its state, new steps, snapshots, settings in effect, events, values of a tensor;
+#: and the user's selection.
 RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
     "run",
     "state",
@@ -33,40 +33,41 @@ RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION = (
 )
 TOPICS = (RUN, STATE, STEPS, SNAPSHOT, SETTINGS, EVENTS, VALUES, SELECTION)
 
-#: Snapshots kept for distributions over time. Older ones are thinned: every other one goes, so the first survives.
+#: Maximum number of snapshots kept for distributions over time. Beyond it, every other one is dropped.
 SNAPSHOTS_KEPT = 240
-#: States of a run that can be asked for something.
+#: States in which a run accepts commands.
 GOING = ("new", "building", "running", "paused")
 _SNAPSHOT_ROW = {name: row for row, name in enumerate(SNAPSHOT_MEASURES)}
 
 
 class RunModel(QtCore.QObject):
-    """The present state of the run that is shown.
+    """Present state of the shown run.
 
     Attributes
     ----------
     run : object or None
         The handle (:class:`qatviz.training.handle.Run`): ``send``, ``state``, ``step``, ``dropped``, ``history``.
     network, plan, book
-        What the run trains, its quantized tensors, and the settings in effect; None without a run.
+        Network, quantized tensors and settings in effect; None without a run.
     history : History or None
     snapshot : Snapshot or None
-        The newest.
+        The newest snapshot.
     snapshots : list of Snapshot
-        Some of all so far, oldest first, of the timeline that survives.
+        Snapshots of the surviving timeline, thinned, oldest first.
     last_step : StepRecord or None
     values : dict of str to TensorValues
-        The float values of the tensors that were asked for.
+        Float values of the tensors that were requested.
     log : list of LoggedEvent
     evaluation : events.Evaluated or None
     applied_at : dict of (str, str) to int
-        Step at which a setting (tensor or ``run``, name) last took effect.
+        Training step at which a setting (tensor or ``run``, name) last took effect.
     selected : tuple of str
         Names of the selected tensors, in the order of the plan; ``current`` is the one shown in full.
     """
 
+    #: Emitted with a topic after the model has changed.
     changed = QtCore.pyqtSignal(str)
-    #: Every event, as it comes.
+    #: Emitted with each event.
     happened = QtCore.pyqtSignal(object)
 
     def __init__(self, parent: Optional[QtCore.QObject] = None):
@@ -85,7 +86,7 @@ class RunModel(QtCore.QObject):
         self.total_steps: Optional[int] = None
         self.snapshot: Optional[Snapshot] = None
         self.snapshots: List[Snapshot] = []
-        self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # those of branches that were left, too
+        self._kept: List[Tuple[BranchPoint, Snapshot]] = []  # including those of abandoned branches
         self._stride, self._skipped = 1, 0
         self.last_step: Optional[StepRecord] = None
         self.recent_steps: Deque[StepRecord] = deque(maxlen=2000)
@@ -110,7 +111,7 @@ class RunModel(QtCore.QObject):
         log: Sequence[LoggedEvent] = (),
         snapshots: Sequence[Snapshot] = (),
     ) -> None:
-        """Show another run, from its beginning (``log``, ``snapshots``: what is known of it from before)."""
+        """Show another run; ``log`` and ``snapshots`` are its recorded past."""
         self._clear()
         self.run, self.network, self.plan, self.book = run, network, book.plan, book
         self.history, self.title, self.batches_per_epoch = run.history, title, batches_per_epoch
@@ -123,14 +124,14 @@ class RunModel(QtCore.QObject):
         self.changed.emit(RUN)
 
     def await_run(self, what: str) -> None:
-        """Say what a run that is not there yet waits for; empty: nothing."""
+        """Set the text that panels show until there is a run; empty for their own text."""
         if what != self._awaited:
             self._awaited = what
             if self.run is None:
                 self.changed.emit(RUN)
 
     def without_run(self, text: str) -> str:
-        """What a panel says while there is no run: what is waited for, else ``text``."""
+        """Return the text that a panel shows without a run: that of :meth:`await_run`, else ``text``."""
         return self._awaited or text
 
     def _recall(self, log: Sequence[LoggedEvent], snapshots: Sequence[Snapshot]) -> None:
@@ -144,7 +145,7 @@ class RunModel(QtCore.QObject):
 
     @property
     def log(self) -> List[LoggedEvent]:
-        """All events; another list once some no longer survive, or survive again."""
+        """All events; a new list after events were abandoned or restored by a change of branch."""
         return self._timeline.log
 
     def close_run(self) -> None:
@@ -153,7 +154,7 @@ class RunModel(QtCore.QObject):
         self.changed.emit(RUN)
 
     def select(self, names: Iterable[str], current: str = "") -> None:
-        """Select tensors; ``current`` (else the first that is new) becomes the one shown in full."""
+        """Select tensors; ``current`` (default: the first newly selected one) becomes the one shown in full."""
         wanted = set(names)
         selected = tuple(t.name for t in self.tensors if t.name in wanted)
         if not current:
@@ -177,20 +178,22 @@ class RunModel(QtCore.QObject):
         return self.run.step if self.run is not None else 0
 
     def settings_of(self, tensor: str) -> QuantizerSettings:
+        """Return the settings in effect of a tensor of the shown run."""
+        assert self.book is not None, "a tensor belongs to a run, which has settings"
         return self.book.of(tensor)
 
     def is_active(self, tensor: str) -> bool:
-        """Whether the tensor is quantized now: enabled, and past its delay."""
-        return self.book.of(tensor).is_active(self.step)
+        """Return whether the tensor is quantized now: enabled, and past its delay."""
+        return self.settings_of(tensor).is_active(self.step)
 
     def measure(self, tensor: str, name: str) -> float:
-        """A measure of the newest snapshot; NaN where there is none."""
-        if self.snapshot is None:
+        """Return a measure of the newest snapshot; NaN without a snapshot."""
+        if self.snapshot is None or self.plan is None:
             return float("nan")
         return float(self.snapshot.values[_SNAPSHOT_ROW[name], self.plan.index(tensor)])
 
     def steps_per_second(self) -> float:
-        """Over the newest steps, at most the last two seconds of training; NaN before there are two."""
+        """Return the speed over at most the last two seconds of training; NaN before there are two steps."""
         steps = self.recent_steps
         if len(steps) < 2:
             return float("nan")
@@ -200,10 +203,10 @@ class RunModel(QtCore.QObject):
             oldest = steps[-2]
         return (newest.step - oldest.step) / max(newest.seconds - oldest.seconds, 1e-9)
 
-    # What the run tells
+    # News of the run
 
     def take(self, items: Iterable[Any]) -> None:
-        """Take in what the run told; each topic that is concerned is announced once."""
+        """Update the model from the run's news and announce each affected topic once."""
         topics: List[str] = []
         for item in items:
             for topic in self._take(item):
@@ -228,7 +231,7 @@ class RunModel(QtCore.QObject):
     def _keep_snapshot(self, snapshot: Snapshot) -> None:
         self.snapshot = snapshot
         kept = (self._timeline.place(snapshot.point), snapshot)
-        if self.snapshots and self.snapshots[-1].step == snapshot.step:  # of a paused run, after a change
+        if self.snapshots and self.snapshots[-1].step == snapshot.step:  # the run is paused and a setting has changed
             self._kept[-1], self.snapshots[-1] = kept, snapshot
             return
         self._skipped += 1
@@ -246,13 +249,14 @@ class RunModel(QtCore.QObject):
         self.snapshots = [snapshot for point, snapshot in self._kept if self._timeline.path.includes(point)]
 
     def _take_event(self, event: events.Event) -> Tuple[str, ...]:
-        topics = (EVENTS,)
+        topics: Tuple[str, ...] = (EVENTS,)
         changes = getattr(event, "changes", ())
         path = self._timeline.path
         if self._timeline.add(event):
             self._set_back(path.common_step(self._timeline.path))
             topics += (STEPS, SNAPSHOT)
         if changes:
+            assert self.book is not None, "events are those of the shown run"
             self.book, _ = self.book.change([(change.setting, change.new) for change in changes])
             for change in changes:
                 self._note(change, event.step)
@@ -272,8 +276,9 @@ class RunModel(QtCore.QObject):
         self.applied_at[tensor, name] = step
 
     def _set_back(self, step: float) -> None:
-        """Forget what no longer led to the present state, which has the past up to ``step`` in common with the one
-        before. What led to it on a branch that was left before comes back.
+        """Drop what is not part of the present branch's past; restore what is part of it again.
+
+        The present branch shares its past up to ``step`` with the previous one.
         """
         self._select_snapshots()
         self.values = {name: known for name, known in self.values.items() if known.step <= step}

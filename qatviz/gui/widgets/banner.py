@@ -21,7 +21,9 @@ class Banner(QtWidgets.QFrame):
     #: Emitted with whether there is a message.
     has_message = QtCore.pyqtSignal(bool)
 
-    def __init__(self, theme: Theme, show_details: Callable[[str, str], None], parent: QtWidgets.QWidget = None):
+    def __init__(
+        self, theme: Theme, show_details: Callable[[str, str], None], parent: Optional[QtWidgets.QWidget] = None
+    ):
         super().__init__(parent)
         self.setObjectName("banner")
         self._theme, self._show_details = theme, show_details

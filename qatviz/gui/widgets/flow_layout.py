@@ -1,4 +1,4 @@
-"""A layout that puts widgets side by side and goes on in the next row where the width ends, as text does."""
+"""Layout that places widgets in rows and wraps them like text."""
 
 from typing import List, Optional
 
@@ -6,7 +6,7 @@ from PyQt5 import QtCore, QtWidgets
 
 
 class FlowLayout(QtWidgets.QLayout):
-    """Rows of widgets, centred within their row."""
+    """Layout in rows; widgets are centred vertically within their row."""
 
     def __init__(self, parent: Optional[QtWidgets.QWidget] = None, spacing: int = 6):
         super().__init__(parent)
@@ -49,7 +49,7 @@ class FlowLayout(QtWidgets.QLayout):
         self._place(rect, True)
 
     def _place(self, rect: QtCore.QRect, for_good: bool) -> int:
-        """Place the items in ``rect`` (``for_good``), or only find out how high they would be."""
+        """Return the height of the items laid out in ``rect``; place them there if ``for_good``."""
         margins = self.contentsMargins()
         left, top, right = rect.left() + margins.left(), rect.top() + margins.top(), rect.right() - margins.right()
         row: List[QtWidgets.QLayoutItem] = []

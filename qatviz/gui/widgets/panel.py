@@ -1,6 +1,6 @@
 """Base class of the panels."""
 
-from typing import Tuple
+from typing import Optional, Tuple
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -27,7 +27,7 @@ class Panel(QtWidgets.QWidget):
     about = ""
     topics: Tuple[str, ...] = ()
 
-    def __init__(self, context: Context, parent: QtWidgets.QWidget = None):
+    def __init__(self, context: Context, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self.setObjectName(self.name)
         self.context, self.model, self.edits, self.theme = context, context.model, context.edits, context.theme

@@ -1,4 +1,4 @@
-"""A plot as all panels use it: themed, with few and readable ticks, and a context menu to take it along."""
+"""Plot that all panels use: themed, with the context menu of figures."""
 
 from typing import Callable, Dict, Optional, Tuple, Union
 
@@ -15,13 +15,13 @@ Columns = Union[Dict[str, np.ndarray], Callable[[], Dict[str, np.ndarray]]]
 
 
 class Plot(pg.PlotWidget):
-    """A pyqtgraph plot without its default menu; the figure menu is ours.
+    """Plot of pyqtgraph with the menu of figures instead of its own.
 
     Parameters
     ----------
     theme : Theme
     name : str
-        What a saved file is named after.
+        Name of a saved file.
     """
 
     def __init__(self, theme: Theme, name: str, parent: Optional[QtWidgets.QWidget] = None):
@@ -40,7 +40,7 @@ class Plot(pg.PlotWidget):
         self.apply_theme()
 
     def apply_theme(self) -> None:
-        """Take the theme's colours for everything but the curves, which are their owner's."""
+        """Apply the theme's colours to everything but the curves, which their owner colours."""
         self.setBackground(self.theme.color("base"))
         item = self.getPlotItem()
         for side in ("left", "bottom"):
@@ -59,18 +59,16 @@ class Plot(pg.PlotWidget):
                 self.setLabel(side, text, color=self.theme.colors.muted)
 
     def set_table(self, columns: Columns) -> None:
-        """The numbers that are drawn, by column, for CSV (or a function that returns them); columns may differ in
-        length.
-        """
+        """Set the numbers that are drawn (or a function that returns them), by column; lengths may differ."""
         self._table = columns
 
     def table(self) -> Dict[str, np.ndarray]:
-        """The numbers that are drawn, by column."""
+        """Return the numbers that are drawn, by column."""
         return self._table() if callable(self._table) else self._table
 
 
 def outline(edges: np.ndarray, counts: np.ndarray) -> Tuple[np.ndarray, np.ndarray]:
-    """``x`` and ``y`` of the outline of a histogram from the baseline and back to it: ``[2 n + 2]`` points each."""
+    """Return ``x`` and ``y`` of a histogram's outline from the baseline and back to it: ``[2 n + 2]`` points each."""
     x = np.repeat(np.asarray(edges, np.float64), 2)
     y = np.zeros(len(x))
     y[1:-1] = np.repeat(np.asarray(counts, np.float64), 2)
@@ -78,7 +76,7 @@ def outline(edges: np.ndarray, counts: np.ndarray) -> Tuple[np.ndarray, np.ndarr
 
 
 class EmptyText(QtWidgets.QLabel):
-    """Centered over its parent, and gone while it has no text."""
+    """Text centred over its parent; hidden if it is empty."""
 
     def __init__(self, parent: QtWidgets.QWidget):
         super().__init__(parent)
@@ -90,7 +88,7 @@ class EmptyText(QtWidgets.QLabel):
         self.hide()
 
     def say(self, text: str) -> None:
-        """Show ``text``; nothing where it is empty."""
+        """Show ``text``, or hide the label if it is empty."""
         self.setText(text)
         self.setVisible(bool(text))
         self.setGeometry(self.parentWidget().rect())

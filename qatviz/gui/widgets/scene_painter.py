@@ -1,7 +1,7 @@
-"""Scenes painted with QPainter, straight from NumPy arrays."""
+"""Painter of scenes with QPainter, straight from NumPy arrays."""
 
 from functools import lru_cache
-from typing import Callable, Dict, Iterator, List, Optional, Tuple
+from typing import Any, Callable, Dict, Iterable, Iterator, List, Optional, Tuple, Union
 
 import numpy as np
 from PyQt5 import QtCore, QtGui
@@ -60,7 +60,7 @@ def font_metrics(font: QtGui.QFont) -> Metrics:
 
 
 def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
-    """Return the points as a polygon, by way of Qt's own memory: a Python object for each costs more than painting."""
+    """Return the points as a polygon, written to Qt's own memory: a Python object for each costs more than painting."""
     points = QtGui.QPolygonF(len(x))
     if len(x):
         memory = points.data()
@@ -71,23 +71,23 @@ def polygon(x: np.ndarray, y: np.ndarray) -> QtGui.QPolygonF:
 
 
 class ScenePainter:
-    """Paints shapes; of one palette and one font (see :func:`scene_painter`).
+    """Painter of shapes in one palette and one font (see :func:`scene_painter`).
 
     Parameters
     ----------
     palette : Palette
     font : QFont
-        Of the widget.
+        The widget's font.
     ground : str
-        Role of what is behind the shapes. Lines and bands that let it through are painted in opaque colours, which is
-        several times faster.
+        Role of the background colour. Translucent lines and bands are painted in the opaque colour that results on
+        it, which is several times faster.
 
     Attributes
     ----------
     fonts : dict of str to QFont
-        By their roles.
+        The fonts by their roles.
     metrics : dict of str to Metrics
-        Sizes of text in them, to lay scenes out with.
+        Text sizes in these fonts, for the layout of scenes.
     """
 
     def __init__(self, palette: Palette, font: QtGui.QFont, ground: str = "base"):
@@ -97,7 +97,8 @@ class ScenePainter:
         self._pens: Dict[Stroke, QtGui.QPen] = {}
         self._brushes: Dict[Fill, QtGui.QColor] = {}
         self._inks: Dict[str, QtGui.QColor] = {}
-        self._paint: Dict[type, Callable[[QtGui.QPainter, Shape], None]] = {
+        # The method of a type takes shapes of this type only, which a dict can't declare.
+        self._paint: Dict[type, Callable[[QtGui.QPainter, Any], None]] = {
             Area: self._paint_area,
             Line: self._paint_line,
             Band: self._paint_band,
@@ -109,13 +110,13 @@ class ScenePainter:
             Group: self._paint_group,
         }
 
-    def paint(self, painter: QtGui.QPainter, shapes) -> None:
+    def paint(self, painter: QtGui.QPainter, shapes: Iterable[Shape]) -> None:
         """Paint shapes in their order."""
         for shape in shapes:
             self._paint[type(shape)](painter, shape)
 
-    def pen(self, stroke: Optional[Stroke]) -> QtGui.QPen:
-        """Return the pen of a line."""
+    def pen(self, stroke: Optional[Stroke]) -> Union[QtGui.QPen, QtCore.Qt.PenStyle]:
+        """Return the pen of a line; ``Qt.NoPen`` for None."""
         if stroke is None:
             return _NO_PEN
         pen = self._pens.get(stroke)
@@ -128,7 +129,7 @@ class ScenePainter:
             self._pens[stroke] = pen
         return pen
 
-    def _brush(self, fill: Optional[Fill]) -> QtGui.QColor:
+    def _brush(self, fill: Optional[Fill]) -> Union[QtGui.QColor, QtCore.Qt.BrushStyle]:
         if fill is None:
             return _NO_BRUSH
         if fill not in self._brushes:
@@ -173,7 +174,7 @@ class ScenePainter:
         painter.setPen(self._opaque(band.fill.role, band.fill.opacity))
         for begin, end in _runs(band.top + band.bottom):
             x, top, bottom = band.x[begin:end], band.top[begin:end], band.bottom[begin:end]
-            # A line up and down through every column of pixels: several times faster than to fill a polygon of spikes.
+            # A line up and down every column of pixels is several times faster than filling a jagged polygon.
             columns = np.arange(np.ceil(x[0]), x[-1] + 1)
             y = np.stack([np.interp(columns, x, top), np.interp(columns, x, bottom)], axis=1)
             y[1::2] = y[1::2, ::-1].copy()
@@ -248,12 +249,12 @@ class ScenePainter:
 
 
 _PAINTERS: Dict[Tuple[Palette, str, str], ScenePainter] = {}
-#: Painters that are kept: the theme and the font change rarely.
+#: Maximum number of painters in the cache: the theme and the font change rarely.
 _MOST_PAINTERS = 8
 
 
 def scene_painter(theme: Theme, font: QtGui.QFont, ground: str = "base") -> ScenePainter:
-    """Return the painter for the colours that a theme has now, and the font of a widget."""
+    """Return the painter for the present colours of a theme and the font of a widget."""
     key = theme.colors, font.key(), ground
     if key not in _PAINTERS:
         if len(_PAINTERS) >= _MOST_PAINTERS:
@@ -269,7 +270,7 @@ def blend(color: QtGui.QColor, onto: QtGui.QColor, share: float) -> QtGui.QColor
 
 
 def _runs(values: np.ndarray) -> List[Tuple[int, int]]:
-    """Return where values follow one another without a NaN: (begin, end) of each run."""
+    """Return (begin, end) of each run of values without a NaN."""
     known = ~np.isnan(values)
     if known.all():
         return [(0, len(values))] if len(values) else []

@@ -1,4 +1,4 @@
-"""The look of the application: colours of the dark or the light palette, fonts, and the style sheet of its widgets."""
+"""Appearance of the application: colours of the dark or light palette, fonts, and the style sheet of its widgets."""
 
 import os
 import sys
@@ -10,12 +10,12 @@ from qatviz.presentation import palette
 
 DARK, LIGHT, SYSTEM = "dark", "light", "system"
 THEMES = (SYSTEM, DARK, LIGHT)
-#: Limits of the size of the system's font, where the user has chosen no size, points.
+#: Limits of the font size if the user has chosen none and the system's is used, points.
 _SMALLEST_POINTS, _LARGEST_POINTS = 8, 10
 
 
 class Theme(QtCore.QObject):
-    """The colours in use; ``changed`` is emitted when they or the size of the font change."""
+    """Colours in use; ``changed`` is emitted when they or the font size change."""
 
     changed = QtCore.pyqtSignal()
 
@@ -44,7 +44,7 @@ class Theme(QtCore.QObject):
         self.apply()
 
     def set_font_points(self, points: int) -> None:
-        """Set the size of all text; 0: the system's."""
+        """Set the font size of all text in points; 0 for the system's."""
         self.font_points = points
         self.apply()
 
@@ -54,7 +54,7 @@ class Theme(QtCore.QObject):
         app.setStyle("Fusion")
         app.setPalette(self._palette())
         font = QtGui.QFont(_system_font())
-        # Servers without a desktop name 12 points: too many for an instrument with this much to show.
+        # Servers without a desktop report 12 points, which is too large for this many numbers.
         font.setPointSize(self.font_points or min(max(font.pointSize(), _SMALLEST_POINTS), _LARGEST_POINTS))
         app.setFont(font)
         app.setStyleSheet(_STYLE.format(**self._style_colors()))
@@ -97,12 +97,12 @@ def _system_font() -> QtGui.QFont:
 
 
 def system_is_dark() -> bool:
-    """Return whether the system asks for dark colours; True where it does not say."""
+    """Return whether the system's colours are dark; True if unknown."""
     if sys.platform == "win32":
         key = "HKEY_CURRENT_USER\\Software\\Microsoft\\Windows\\CurrentVersion\\Themes\\Personalize"
         return not int(QtCore.QSettings(key, QtCore.QSettings.NativeFormat).value("AppsUseLightTheme", 0))
     if sys.platform == "darwin":
-        # The key is there in dark mode only.
+        # The key exists in dark mode only.
         return QtCore.QSettings("Apple", ".GlobalPreferences").value("AppleInterfaceStyle", "") == "Dark"
     named = os.environ.get("GTK_THEME", "")
     if named:

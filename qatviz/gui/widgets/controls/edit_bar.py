@@ -1,6 +1,6 @@
 """Buttons for pending edits (Live, Hold, Apply, Discard, Undo, Redo) and the line that shows a refused edit."""
 
-from typing import Optional
+from typing import Callable, List, Optional
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
@@ -60,7 +60,13 @@ class EditBar(QtWidgets.QWidget):
         self.apply.clicked.connect(self.apply_action.trigger)
         self.discard.clicked.connect(self.discard_action.trigger)
 
-    def _action(self, text, shortcuts, slot, context) -> QtWidgets.QAction:
+    def _action(
+        self,
+        text: str,
+        shortcuts: List[QtGui.QKeySequence],
+        slot: Callable[[], object],
+        context: QtCore.Qt.ShortcutContext,
+    ) -> QtWidgets.QAction:
         action = QtWidgets.QAction(text, self._owner)
         action.setShortcuts(shortcuts)
         action.setShortcutContext(context)

@@ -67,6 +67,7 @@ class ChoiceEditor(Editor):
 
     def __init__(self, setting: Setting, kind: str, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
+        assert setting.choices is not None, f"{setting.name} is edited in a list: it needs choices"
         self._words = list(setting.choices[kind])
         self.box = _ComboBox(self)
         self.box.setPlaceholderText(MIXED)

@@ -8,7 +8,8 @@ from PyQt5 import QtCore, QtGui, QtWidgets
 from qatviz.gui.model.context import Context
 from qatviz.gui.widgets.controls.relevance import why_without_effect
 from qatviz.gui.widgets.controls.setting_control import SettingControl
-from qatviz.settings import QUANTIZER_SETTINGS, RunSettings
+from qatviz.gui.widgets.theme import Theme
+from qatviz.settings import QUANTIZER_SETTINGS, QuantizerSettings, RunSettings
 
 #: Maximum number of tensor names in a tooltip.
 NAMED = 20
@@ -50,7 +51,7 @@ class KindSection(QtWidgets.QWidget):
         if not tensors:
             return
         pending, applied_at = self._edits.pending, self._model.applied_at
-        wanted: List = []
+        wanted: List[QuantizerSettings] = []
         for tensor in tensors:
             changes = {name: pending[tensor, name] for name in self.controls if (tensor, name) in pending}
             settings = self._model.settings_of(tensor)
@@ -80,7 +81,7 @@ class KindSection(QtWidgets.QWidget):
 class Heading(QtWidgets.QWidget):
     """Title of a group of controls, with a muted detail at its right."""
 
-    def __init__(self, title: str, theme, parent: Optional[QtWidgets.QWidget] = None):
+    def __init__(self, title: str, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
         super().__init__(parent)
         self._theme = theme
         self._title, self._detail = QtWidgets.QLabel(title), ElidedLabel()

@@ -1,11 +1,11 @@
 """Number box for a setting; it can also show that there are several values (mixed)."""
 
-from typing import Any, Optional
+from typing import Any, Optional, Tuple
 
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.errors import SettingError
-from qatviz.gui.widgets.controls.values import stepped
+from qatviz.gui.widgets.controls.values import bounds, stepped
 from qatviz.settings import Setting
 
 MIXED = "mixed"
@@ -78,10 +78,11 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
     def stepEnabled(self) -> QtWidgets.QAbstractSpinBox.StepEnabled:
         if self._value is None:
             return self.StepUpEnabled | self.StepDownEnabled
-        up = self.StepUpEnabled if self._value < self._setting.high else self.StepNone
-        return up | (self.StepDownEnabled if self._value > self._setting.low else self.StepNone)
+        low, high = bounds(self._setting)
+        up = self.StepUpEnabled if self._value < high else self.StepNone
+        return up | (self.StepDownEnabled if self._value > low else self.StepNone)
 
-    def validate(self, text: str, position: int):
+    def validate(self, text: str, position: int) -> Tuple[QtGui.QValidator.State, str, int]:
         return QtGui.QValidator.Acceptable, text, position  # validated on commit
 
     def sizeHint(self) -> QtCore.QSize:
@@ -92,9 +93,10 @@ class NumberBox(QtWidgets.QAbstractSpinBox):
 
     # Inside
 
-    def _samples(self):
+    def _samples(self) -> Tuple[str, str, str]:
         setting = self._setting
-        longest = stepped(setting, setting.high, -1) if setting.type is float else min(setting.high, 99999)
+        _, high = bounds(setting)
+        longest = stepped(setting, high, -1) if setting.type is float else min(high, 99999)
         return MIXED, setting.text_with_unit(setting.default), setting.text_with_unit(longest)
 
     def _size(self, text: str) -> QtCore.QSize:

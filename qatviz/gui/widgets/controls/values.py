@@ -5,7 +5,7 @@ from their upper end, where the difference is: 0.9, 0.95, 0.98, 0.99.
 """
 
 import math
-from typing import Any, List
+from typing import Any, List, Tuple
 
 from qatviz.settings import QUANTIZER_SETTINGS, Setting, quantizer_settings
 
@@ -25,19 +25,29 @@ def default_of(setting: Setting, kind: str = "") -> Any:
     return setting.default
 
 
+def bounds(setting: Setting) -> Tuple[float, float]:
+    """Return the smallest and the largest allowed value of a setting that is a number."""
+    assert setting.low is not None, f"{setting.name} is edited in a box: it needs bounds"
+    assert setting.high is not None, f"{setting.name} is edited in a box: it needs bounds"
+    return setting.low, setting.high
+
+
 def notches(setting: Setting) -> List[float]:
     """Return the values of a slider for the setting, ascending; empty if it gets no slider."""
-    if setting.type is int and setting.high - setting.low < MOST_NOTCHES:
-        return list(range(int(setting.low), int(setting.high) + 1))
-    if setting.type is not float or not setting.log:
+    if setting.type not in (int, float):
         return []
-    first = _first_notch(setting)
-    values = [setting.low] if setting.low < first else []
+    low, high = bounds(setting)
+    if setting.type is int:
+        return list(range(int(low), int(high) + 1)) if high - low < MOST_NOTCHES else []
+    if not setting.log:
+        return []
+    first = _first_notch(low, high)
+    values = [low] if low < first else []
     value = first
-    while value < setting.high * (1 - _SAME):
+    while value < high * (1 - _SAME):
         values.append(value)
         value = _next_notch(value)
-    return [*values, setting.high]
+    return [*values, high]
 
 
 def nearest_notch(values: List[float], value: float) -> int:
@@ -52,19 +62,21 @@ def nearest_notch(values: List[float], value: float) -> int:
 
 def stepped(setting: Setting, value: float, count: int) -> Any:
     """Return ``value`` moved by ``count`` arrow increments (negative: down), clamped to the bounds."""
+    low, high = bounds(setting)
     for _ in range(abs(count)):
         value = _step(setting, value, count > 0)
-    return setting.type(min(max(value, setting.low), setting.high))
+    return setting.type(min(max(value, low), high))
 
 
 def _step(setting: Setting, value: float, up: bool) -> float:
     if setting.type is int:
         return _step_whole(value, up)
+    low, high = bounds(setting)
     if setting.log:
-        return _step_on_series(value, up, _first_notch(setting), setting.low)
-    limit = math.ceil(setting.high)
-    finest = max(limit - setting.high, 1e-5 * limit)
-    rest = _step_on_series(limit - value, not up, finest, limit - setting.high)
+        return _step_on_series(value, up, _first_notch(low, high), low)
+    limit = math.ceil(high)
+    finest = max(limit - high, 1e-5 * limit)
+    rest = _step_on_series(limit - value, not up, finest, limit - high)
     return round(limit - rest, 9)
 
 
@@ -81,8 +93,8 @@ def _step_on_series(value: float, up: bool, first: float, low: float) -> float:
     return low if value <= first * (1 + _SAME) else _last_notch(value)
 
 
-def _first_notch(setting: Setting) -> float:
-    return setting.low if setting.low > 0 else setting.high * 10.0**-DECADES
+def _first_notch(low: float, high: float) -> float:
+    return low if low > 0 else high * 10.0**-DECADES
 
 
 def _series(value: float) -> List[float]:

@@ -1,7 +1,7 @@
-"""Taking a figure along: any widget's picture to the clipboard or a file, its numbers as CSV."""
+"""Context menu of figures: copy a widget's picture, save it to a file, save its numbers as CSV."""
 
 from pathlib import Path
-from typing import Optional
+from typing import Callable, Optional
 
 from PyQt5 import QtCore, QtWidgets
 
@@ -11,19 +11,19 @@ from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
 
 __all__ = ["FigureError", "FigureMenu", "figure_settings", "picture", "save_csv", "save_png", "save_svg", "title_of"]
 
-#: Where files were last saved to.
+#: Key of the directory that a file was last saved to.
 DIRECTORY_KEY = "figures/directory"
 
 
 class FigureMenu(QtWidgets.QMenu):
-    """The context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; None: no numbers).
+    """Context menu of a figure: a widget with ``figure_name`` and ``table()`` (columns by name; empty: no numbers).
 
-    What it writes is told in the status bar of the window the figure is in; what can't be written, in a message.
+    The status bar of the figure's window reports files that were written; a message box reports errors.
     """
 
-    #: A file was written: its path.
+    #: Emitted with the path of a file that was written.
     saved = QtCore.pyqtSignal(str)
-    #: It could not be: a sentence for the user.
+    #: Emitted with a message for the user when a file can't be written.
     failed = QtCore.pyqtSignal(str)
 
     def __init__(self, figure: QtWidgets.QWidget):
@@ -44,7 +44,7 @@ class FigureMenu(QtWidgets.QMenu):
         self.failed.connect(self._warn)
 
     def copy(self) -> None:
-        """The picture to the clipboard."""
+        """Copy the picture to the clipboard."""
         try:
             image = picture(self._figure)
         except QatvizError as error:
@@ -54,7 +54,7 @@ class FigureMenu(QtWidgets.QMenu):
         self._tell_status(f"Copied {title_of(self._figure)}")
 
     def save_picture(self) -> None:
-        """Ask for a size and a file, and save the picture."""
+        """Ask for a size and a file, then save the picture."""
         dialog = SaveFigureDialog(
             title_of(self._figure), self._figure.size(), self._directory(), self._settings(), self._figure.window()
         )
@@ -62,7 +62,7 @@ class FigureMenu(QtWidgets.QMenu):
         dialog.open()
 
     def save_table(self) -> None:
-        """Ask for a file, and save the numbers."""
+        """Ask for a file, then save the numbers."""
         if not self._figure.table():
             self.failed.emit("There are no numbers here yet")
             return
@@ -75,7 +75,7 @@ class FigureMenu(QtWidgets.QMenu):
         dialog.fileSelected.connect(lambda path: self._write(path, lambda: save_csv(self._figure.table(), path)))
         dialog.open()
 
-    def _add(self, text, tip, slot) -> QtWidgets.QAction:
+    def _add(self, text: str, tip: str, slot: Callable[[], None]) -> QtWidgets.QAction:
         action = self.addAction(text, slot)
         action.setToolTip(tip)
         return action
@@ -87,7 +87,7 @@ class FigureMenu(QtWidgets.QMenu):
         else:
             self._write(path, lambda: save_png(self._figure, path, size, dialog.scale()))
 
-    def _write(self, path: str, write) -> None:
+    def _write(self, path: str, write: Callable[[], None]) -> None:
         try:
             write()
         except QatvizError as error:
@@ -100,7 +100,7 @@ class FigureMenu(QtWidgets.QMenu):
         return figure_settings(self._figure)
 
     def _directory(self) -> str:
-        """The last one, if it is still there; else the user's own."""
+        """Return the last directory if it still exists, else the user's directory of pictures or home directory."""
         last = self._settings().value(DIRECTORY_KEY, "", str)
         if last and Path(last).is_dir():
             return last
@@ -124,7 +124,7 @@ class FigureMenu(QtWidgets.QMenu):
 
 
 def figure_settings(figure: QtWidgets.QWidget) -> QtCore.QSettings:
-    """What is remembered between sessions: by the ``context`` of the figure or around it; else the application's."""
+    """Return the settings of the ``context`` of the figure or of a widget around it, else the application's."""
     widget: Optional[QtWidgets.QWidget] = figure
     while widget is not None:
         context = getattr(widget, "context", None)

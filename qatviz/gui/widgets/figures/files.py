@@ -1,6 +1,6 @@
-"""Figures as files: a widget's picture as PNG or SVG, its numbers as CSV.
+"""Files of figures: a widget's picture as PNG or SVG, its numbers as CSV.
 
-There are no dialogs here; errors name the file and the reason.
+Nothing here opens a dialog; errors name the file and the reason.
 """
 
 import csv
@@ -17,9 +17,9 @@ from qatviz.atomic_files import AnyPath, write_file
 from qatviz.errors import QatvizError
 from qatviz.gui.widgets.figures.svg import draw_widget, svg_text
 
-#: Pixels per metre of a screen's 96 per inch: tells a text processor how large the picture is meant to be.
+#: Pixels per metre at 96 per inch: the size at which a text processor shows the picture.
 _DOTS_PER_METRE = 96 / 0.0254
-#: The image formats of Qt take 32767 pixels; a picture of this many on both sides would need 1 GB.
+#: Maximum width and height of a picture: one of this size needs 1 GB (Qt's image formats allow 32767).
 MAX_PIXELS = 16384
 
 
@@ -28,16 +28,16 @@ class FigureError(QatvizError):
 
 
 def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scale: float = 1.0) -> QtGui.QImage:
-    """The widget as an image.
+    """Return an image of the widget.
 
     Parameters
     ----------
     widget : QWidget
-        May be hidden.
+        It may be hidden.
     size : QSize, optional
-        In pixels of the screen; the widget is laid out anew for it. By default the size it has.
+        Size in screen pixels for which the widget is laid out; by default its present size.
     scale : float
-        Pixels of the image for one of the screen: 2 gives the same layout twice as sharp.
+        Image pixels per screen pixel: 2 gives the same layout twice as sharp.
 
     Raises
     ------
@@ -79,7 +79,7 @@ def save_png(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
 
 
 def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSize] = None) -> None:
-    """Save the widget as SVG: lines and text stay lines and text. ``size`` as in :func:`picture`.
+    """Save the widget as SVG with lines and text as such; ``size`` as in :func:`picture`.
 
     Raises
     ------
@@ -92,15 +92,15 @@ def save_svg(widget: QtWidgets.QWidget, path: AnyPath, size: Optional[QtCore.QSi
 
 
 def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
-    """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a row of names first.
+    """Save columns of numbers or texts as CSV (RFC 4180, UTF-8) with a header row.
 
-    Numbers have all the digits that tell them from their neighbours in their own precision. Columns may differ in
-    length: the shorter ones end in empty fields.
+    Numbers have as many digits as their precision needs to be read back exactly. Columns may differ in length: the
+    shorter ones end in empty fields.
 
     Parameters
     ----------
     table : dict of str to array_like
-        One-dimensional columns.
+        One-dimensional columns by name.
     path : str or Path
 
     Raises
@@ -119,12 +119,12 @@ def save_csv(table: Dict[str, Any], path: AnyPath) -> None:
 
 
 def write_whole(path: AnyPath, content: bytes) -> None:
-    """Write a file whole or not at all; one that was there is replaced.
+    """Write a file atomically; an existing one is replaced.
 
     Raises
     ------
     FigureError
-        If it can't be written; what was there is as it was.
+        If it can't be written; an existing file is unchanged.
     """
     try:
         write_file(path, content)
@@ -133,15 +133,15 @@ def write_whole(path: AnyPath, content: bytes) -> None:
 
 
 def title_of(figure: QtWidgets.QWidget) -> str:
-    """What a figure calls itself: ``figure_name``, else the window's title or the object's name."""
+    """Return the name of a figure: its ``figure_name``, else the window's title or the object's name."""
     return getattr(figure, "figure_name", "") or figure.windowTitle() or figure.objectName() or "figure"
 
 
 @contextmanager
 def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterator[QtCore.QSize]:
-    """The widget at another size for as long as the block lasts, yields the size.
+    """Resize the widget for the duration of the block and yield the size.
 
-    Nothing of it is seen on the screen, which is painted when the event loop goes on.
+    The user sees none of it, because the screen is repainted by the event loop only.
     """
     before = widget.size()
     if size is None or size == before:
@@ -161,7 +161,7 @@ def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterato
 
 @contextmanager
 def _lines_as_wide(widget: QtWidgets.QWidget, scale: float) -> Iterator[None]:
-    """The curves and lines of plots ``scale`` times as wide: their pens count pixels, and would come out thinner."""
+    """Widen curves and lines of plots by ``scale`` for the duration of the block: their widths are in image pixels."""
     views = widget.findChildren(QtWidgets.QGraphicsView)
     if isinstance(widget, QtWidgets.QGraphicsView):
         views.append(widget)
@@ -191,7 +191,7 @@ def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:
     widget.resize(size)
     if widget.layout() is not None:
         widget.layout().activate()
-    if hasattr(widget, "refresh"):  # a panel draws for the size it has
+    if hasattr(widget, "refresh"):  # a panel lays its contents out for its size
         widget.refresh()
 
 
@@ -200,5 +200,5 @@ def _texts(path: AnyPath, name: str, values: Any) -> List[str]:
     if array.ndim != 1:
         raise FigureError(f"{path}: column {name!r} has {array.ndim} dimensions, expected 1")
     if array.dtype.kind == "f" and array.dtype.itemsize < 8:
-        return [str(value) for value in array]  # the shortest that is read back as the same float32, not as its double
+        return [str(value) for value in array]  # the shortest text that is read back as the same float32
     return [repr(value) if isinstance(value, float) else str(value) for value in array.tolist()]

@@ -1,27 +1,30 @@
-"""Asks where a figure goes, in which format and at what size."""
+"""Dialog for the file, the format and the size of a saved figure."""
 
 from pathlib import Path
+from typing import Optional
 
 from PyQt5 import QtCore, QtWidgets
 
 PNG, SVG = "png", "svg"
 _FORMATS = (("PNG, pixels", PNG), ("SVG, lines and text", SVG))
-#: Pixels; what is smaller shows no plot, what is larger no screen shows.
+#: Limits of width and height, px: too small for a plot, larger than any screen.
 SMALLEST, LARGEST = 80, 8000
 _INCH_CM = 2.54
 
 
 class SaveFigureDialog(QtWidgets.QDialog):
-    """Where to, which format, what size; format, sharpness and a size of the user's own are remembered.
+    """Dialog for file, format and size; format, sharpness and a size chosen by the user are remembered.
 
     Parameters
     ----------
     name : str
-        What the file is called unless the user says otherwise; a number is added where there is such a file.
+        Suggested name of the file; a number is added if such a file exists.
     size : QSize
-        Of the figure on the screen.
+        The figure's size on the screen.
     directory : str
+        Directory of the suggested file.
     settings : QSettings
+        Storage of what is remembered.
     """
 
     def __init__(
@@ -30,7 +33,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         size: QtCore.QSize,
         directory: str,
         settings: QtCore.QSettings,
-        parent: QtWidgets.QWidget = None,
+        parent: Optional[QtWidgets.QWidget] = None,
     ):
         super().__init__(parent)
         self.setWindowTitle("Save picture")
@@ -43,7 +46,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self._on_format_changed()
 
     def path(self) -> str:
-        """The file, with the suffix of its format."""
+        """Return the path of the file, with the suffix of its format."""
         path = Path(self.path_edit.text().strip()).expanduser()
         if not path.is_absolute():
             path = Path(self._directory) / path
@@ -51,11 +54,11 @@ class SaveFigureDialog(QtWidgets.QDialog):
         return str(path if path.suffix.lower() == suffix else path.with_name(path.name + suffix))
 
     def size_in_pixels(self) -> QtCore.QSize:
-        """Of the layout: in pixels of the screen."""
+        """Return the size of the layout in screen pixels."""
         return QtCore.QSize(self.width_box.value(), self.height_box.value())
 
     def scale(self) -> float:
-        """Pixels of the file for one of the layout; 1 for SVG."""
+        """Return the number of image pixels per screen pixel; 1 for SVG."""
         return 1.0 if self.is_vector() else self.scale_box.value()
 
     def is_vector(self) -> bool:
@@ -149,7 +152,7 @@ class SaveFigureDialog(QtWidgets.QDialog):
         self.height_box.setValue(size.height())
 
     def _free_path(self) -> Path:
-        """The figure's name, with a number where there is such a file already."""
+        """Return a path with the figure's name, with a number added if such a file exists."""
         for number in range(1, 1000):
             stem = self._name if number == 1 else f"{self._name}-{number}"
             path = Path(self._directory) / f"{stem}.{self._format()}"
