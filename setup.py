@@ -63,7 +63,6 @@ setup(
         "protobuf<3.21",
         "h5py<3",
         "PyQt5>=5.15,<5.16",
-        "pyqtgraph>=0.12,<0.13",
         "MarkupSafe>=2",
         "platformdirs>=3",
         "Pillow>=8",
@@ -79,6 +78,8 @@ setup(
             *ONNX,
             "coverage[toml]>=7",
             "hypothesis>=6",
+            # What the window's drawing is compared with in a benchmark.
+            "pyqtgraph>=0.12,<0.13",
             "mypy>=1.4",
             "pytest>=7",
             "pytest-cov>=4",

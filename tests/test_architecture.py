@@ -20,7 +20,7 @@ SOME_PLATFORMS = {"fcntl", "msvcrt", "resource", "termios", "winreg"}
 
 STANDARD_LIBRARY_ONLY = set()
 NUMERIC = {"numpy"}
-WINDOW = {"PyQt5", "pyqtgraph"}
+WINDOW = {"PyQt5"}
 TENSORFLOW = {"tensorflow"}
 TERMINAL = {"tqdm"}
 
@@ -287,7 +287,7 @@ def loaded_after_importing(names):
     """Return which of the heavy packages a fresh interpreter has loaded after importing the modules."""
     program = (
         "import importlib, sys\nfor name in sys.argv[1:]: importlib.import_module(name)\n"
-        "print(*sorted({'tensorflow', 'PyQt5', 'pyqtgraph', 'PIL'} & set(sys.modules)))"
+        "print(*sorted({'tensorflow', 'PyQt5', 'PIL'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", program, *names], cwd=ROOT, stdout=subprocess.PIPE, check=True)
     return set(done.stdout.decode().split())

@@ -67,7 +67,7 @@ def list_directory(path: str) -> List[str]:
 
 
 def check_memory(path: str, n_bytes: int, what: str = "loading it") -> None:
-    """Raise a `DataError` if `n_bytes` exceed the `memory_limit`; `what` needs them."""
+    """Raise a `DataError` if `n_bytes` exceed the `memory_limit`; `what` names the operation that needs them."""
     limit = memory_limit()
     if n_bytes > limit:
         raise DataError(f"{path}: {what} needs {n_bytes:,} bytes of memory; available: {limit:,}")

@@ -126,7 +126,7 @@ def read_npz(path: str, keys: Sequence[str]) -> Dict[str, np.ndarray]:
 
 
 def _listed_keys(path: str) -> str:
-    """Return the names of the arrays in an archive for a message, without most of a large number."""
+    """Return the names of the arrays in an archive for a message, at most eight of them."""
     with wrap_read_errors(path, "an .npz archive"), zipfile.ZipFile(path) as archive:
         keys = [info.filename[:-4] for info in archive.infolist() if info.filename.endswith(".npy")]
     names = [repr(key if len(key) <= 40 else key[:37] + "...") for key in keys[:8]]

@@ -7,34 +7,30 @@ import numpy as np
 
 from qatviz.analysis.distribution import Distribution
 from qatviz.measures import MEASURES
-from qatviz.number_format import si
+from qatviz.presentation import axes
+from qatviz.presentation.axes import CountScale, visible
 from qatviz.presentation.axis_range import Range
 from qatviz.presentation.scene import (
     DASHED,
-    END,
     Area,
     Fill,
     Group,
     Metrics,
     Shape,
     Stroke,
-    Text,
     rects,
     segments,
 )
-from qatviz.presentation.ticks import Tick, count_ticks, fitting_ticks, linear_ticks, octave_ticks, ticks_upright
+from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks, octave_ticks
 
 #: Levels nearer than this many pixels run into one another: their outline is drawn.
 SPIKE_SPACING_PX = 3.5
-#: The least height of what holds a value at all, px, and of a level that does.
-VISIBLE_PX, _LEVEL_PX = 2.0, 3.0
+#: A level that holds a value is drawn at least so high, px.
+_LEVEL_PX = 3.0
 #: In linear counts the bin of 0 is cut off where it is higher than this many times the next.
 ZERO_TOWERS = 1.5
 #: A smaller plot is left out, px; a larger one has the count of a bin that is cut off.
 SMALLEST_PX, _COUNT_PX = 8.0, 220.0
-_TICK_PX = 40.0
-#: Of labels: their distance from the axis, and what they keep free at the edges of the picture, px.
-_LABEL_OFFSET, _EDGE = 2.0, 2.0
 #: Pixels that a unit of the x axis takes at most: numbers beyond would be none any more.
 _MOST_PER_UNIT_PX = 1e100
 #: What lies further outside than this, px, is drawn there: painters have limits.
@@ -45,9 +41,8 @@ _CLIPPED, _ZERO = Fill("clipped", 0.92), Fill("flushed", 0.7)
 _BEYOND = Fill("clipped", 0.08)
 _LEVEL, _UNUSED = Fill("in_range"), Fill("in_range", 0.6)
 _OUTLINE, _OUTLINE_FILL = Stroke("in_range"), Fill("in_range", 0.18)
-_RANGE, _CUT = Stroke("window_edge"), Stroke("base", 2.0)
+_RANGE = Stroke("window_edge")
 _PENDING_RANGE, _PENDING_LEVEL = Stroke("ghost", 1.0, DASHED), Fill("ghost")
-_GRID, _AXIS = Stroke("line", opacity=0.6), Stroke("line")
 
 #: Keys of :data:`LEGEND`.
 FLOAT, QUANTIZED, CLIPPED, ZERO, RANGE, PENDING = "float", "quantized", "clipped", "zero", "range", "pending"
@@ -157,6 +152,7 @@ class HistogramScene:
         pending: Optional[PendingGrid] = None,
     ):
         self._area, self._shown, self._view, self._pending = area, shown, view, pending
+        self._scale = CountScale(view.top, view.is_log)
         self.left, self.top, self.right, self.bottom = map(float, area)
         # Of a width next to nothing, too, a number: what is on the edge of the view stays there.
         width = max(view.high - view.low, sys.float_info.min)
@@ -169,30 +165,12 @@ class HistogramScene:
 
     def axis(self, metrics: Metrics, edges: Range) -> List[Shape]:
         """Return the axis of values below the plot; labels keep between the left and right ``edges`` of the picture."""
-        ticks = self._ticks(metrics)
-        x = self._x(np.array([at for at, _ in ticks], np.float64))
-        is_within = (x >= self.left - 1) & (x <= self.right + 1)
-        shapes: List[Shape] = [segments(x[is_within], self.top, x[is_within], self.bottom + 2, _GRID)]
-        baseline = self.bottom + _LABEL_OFFSET + metrics.ascent
-        for at, (_, text), within in zip(x.tolist(), ticks, is_within):
-            if within:
-                width = metrics.width(text)
-                left = min(max(at - width / 2, edges[0] + _EDGE), edges[1] - _EDGE - width)
-                shapes.append(Text(left, baseline, text))
-        return [*shapes, segments(self.left, self.bottom, self.right, self.bottom, _AXIS)]
+        ends = self._view.low, self._view.low + (self.right - self.left) / self.per_unit
+        return axes.bottom_axis(self._area, ends, self._ticks(metrics), metrics, edges)
 
     def count_axis(self, metrics: Metrics) -> List[Shape]:
         """Return the axis of counts at the left of the plot."""
-        at_most, top = ticks_upright(self.bottom - self.top, metrics.height), self._view.top
-        if self._view.is_log:
-            ticks = [(np.expm1(at), text) for at, text in count_ticks(top, at_most)]
-        else:
-            ticks = [(at, text) for at, text in linear_ticks(0.0, top, at_most) if at == int(at)]
-        y = self.bottom - self._scaled(np.array([at for at, _ in ticks], np.float64))
-        shapes: List[Shape] = [segments(self.left, y, self.right, y, _GRID)]
-        half = metrics.ascent - metrics.height / 2
-        shapes += [Text(self.left - 5, at + half, text, anchor=END) for at, (_, text) in zip(y.tolist(), ticks)]
-        return [*shapes, segments(self.left, self.top, self.left, self.bottom, _AXIS)]
+        return self._scale.axis(self._area, metrics)
 
     def content(self, metrics: Metrics) -> Group:
         """Return the distribution with its range, and what is pending."""
@@ -206,13 +184,9 @@ class HistogramScene:
             x = values * self.per_unit + (self.left - self._view.low * self.per_unit)
         return np.clip(x, self.left - _OUTSIDE, self.right + _OUTSIDE)
 
-    def _scaled(self, counts: np.ndarray) -> np.ndarray:
-        view, room = self._view, self.bottom - self.top
-        return np.log1p(counts) * (room / np.log1p(view.top)) if view.is_log else counts * (room / view.top)
-
     def _height(self, counts: np.ndarray) -> np.ndarray:
-        """Return pixels above the baseline: a little where there is a value at all, at most the plot's."""
-        return _visible(np.minimum(self._scaled(counts), self.bottom - self.top), counts)
+        """Return pixels above the baseline."""
+        return self._scale.heights(counts, self.bottom - self.top)
 
     def _ends(self, low: float, high: float) -> Tuple[float, float]:
         """Return where the ends of a range are, px: beyond the plot no further than painters can draw."""
@@ -224,30 +198,27 @@ class HistogramScene:
     def _floats(self) -> List[Shape]:
         """Return the float values, and over them those that are rounded to zero or clipped."""
         shown = self._shown
-        heights, x = self._height(shown.counts), np.repeat(self._x(shown.edges), 2)
+        heights, x = self._height(shown.counts), self._x(shown.edges)
         share = heights / np.maximum(shown.counts, 1.0)
         lost = shown.clipped + shown.flushed
         shapes: List[Shape] = [self._steps(x, heights, _FLOAT)]
         if lost.any():
-            shapes.append(self._steps(x, _visible(lost * share, lost), _ZERO))
+            shapes.append(self._steps(x, visible(lost * share, lost), _ZERO))
         if shown.clipped.any():
-            shapes.append(self._steps(x, _visible(shown.clipped * share, shown.clipped), _CLIPPED))
+            shapes.append(self._steps(x, visible(shown.clipped * share, shown.clipped), _CLIPPED))
         if shown.representable is None:
             shapes.append(self._steps(x, heights, None, _FLOAT_OUTLINE))
         return shapes
 
     def _steps(self, x: np.ndarray, heights: np.ndarray, fill: Optional[Fill], stroke: Optional[Stroke] = None) -> Area:
-        """Return the area of a histogram; ``x`` has each edge twice."""
-        y = np.full(len(x), self.bottom)
-        y[1:-1] -= np.repeat(heights, 2)
-        return Area(x, y, fill, stroke)
+        return Area(*axes.steps(x, heights, self.bottom), fill, stroke)
 
     def _quantized(self) -> List[Shape]:
         shown = self._shown
         if shown.representable is None:
             return []
         if shown.levels is None or shown.level_edges is None or shown.level_heights is None:
-            x = np.repeat(self._x(shown.edges), 2)
+            x = self._x(shown.edges)
             return [self._steps(x, self._height(shown.quantized), _OUTLINE_FILL, _OUTLINE)]
         low, high = self._x(shown.level_edges[:, 0]), self._x(shown.level_edges[:, 1])
         is_wide = high - low >= SPIKE_SPACING_PX
@@ -255,7 +226,7 @@ class HistogramScene:
         shapes: List[Shape] = []
         if not is_wide.all():
             dense = ~is_wide
-            x = np.repeat(np.append(low[dense], high[dense][-1]), 2)
+            x = np.append(low[dense], high[dense][-1])
             shapes.append(self._steps(x, heights[dense], _OUTLINE_FILL, _OUTLINE))
         if is_wide.any():
             shapes += self._spikes(shown.levels[is_wide], (high - low)[is_wide], heights[is_wide])
@@ -276,9 +247,9 @@ class HistogramScene:
         left = self._x(levels) - np.floor(width / 2)
         used = heights > 0
         return [
-            rects(part_left, self.bottom - height, part_left + part_width, self.bottom, fill)
+            axes.bars(part_left, part_left + part_width, height, self.bottom, fill)
             for fill, part_left, part_width, height in (
-                (_UNUSED, left[~used], width[~used], VISIBLE_PX),
+                (_UNUSED, left[~used], width[~used], np.full(np.count_nonzero(~used), axes.VISIBLE_PX)),
                 (_LEVEL, left[used], width[used], np.maximum(heights[used], _LEVEL_PX)),
             )
             if len(part_left)
@@ -290,15 +261,8 @@ class HistogramScene:
         if self._view.is_log or at_zero < 0 or shown.counts[at_zero] <= self._view.top:
             return []
         x = float(self._x(shown.edges[at_zero : at_zero + 2]).mean())
-        shapes: List[Shape] = [
-            segments(x - 7, [self.top + 8, self.top + 12], x + 7, [self.top + 2, self.top + 6], _CUT)
-        ]
-        if self.right - self.left >= _COUNT_PX:
-            text = f"▲ {si(float(shown.counts[at_zero]))}"
-            is_left = x < (self.left + self.right) / 2
-            at = x + 11 if is_left else x - 11 - metrics.width(text)
-            shapes.append(Text(at, self.top + 1 + metrics.ascent, text, "text"))
-        return shapes
+        has_room = self.right - self.left >= _COUNT_PX
+        return axes.cut_mark(self._area, x, float(shown.counts[at_zero]), metrics if has_room else None)
 
     def _beyond(self) -> List[Shape]:
         """Return what the grid does not reach."""
@@ -344,7 +308,7 @@ class HistogramScene:
                 return octave_ticks(float(edges[0]), view.high, at_most, float(edges[1]))
             return linear_ticks(view.low, view.high, at_most)
 
-        return fitting_ticks(make, int((self.right - self.left) / _TICK_PX), self.per_unit, metrics.width)
+        return fitting_ticks(make, int((self.right - self.left) / axes.TICK_PX), self.per_unit, metrics.width)
 
 
 def _brackets(
@@ -368,8 +332,3 @@ def _brackets(
             lines += [(tip, top + 4, tip + inward * 4, top + 4 + slant) for slant in (-3, 3)]
     corners = np.array(lines, np.float64).reshape(-1, 4).T
     return segments(*corners, stroke)
-
-
-def _visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
-    """Return at least a little where there is a value at all."""
-    return np.maximum(heights, VISIBLE_PX * (counts >= 0.5))

@@ -2,6 +2,8 @@
 
 from typing import Dict, NamedTuple, Tuple
 
+import numpy as np
+
 #: How many steps the scales of colours have.
 SCALE_STEPS = 24
 _SERIES, _DIVERGING, _SEQUENTIAL, _ON = "series", "diverging", "sequential", "on_"
@@ -75,6 +77,21 @@ LIGHT = Palette(
     bad="#b84a00",
     series=("#0072b2", "#b97f00", "#008f6b", "#a8447d", "#7a6a00", "#c34f00", "#4552c4", "#59616e"),
 )
+
+
+#: The colour map viridis (Smith and van der Walt, 2015), which grows evenly in lightness.
+_VIRIDIS = (
+    "#440154 #48186a #472d7b #424086 #3a528b #33628d #2c718e #26818e #21908c #1f9f88 #27ad80 #3ebc73 #5bc863 #80d34d "
+    "#a9db32 #d4e21a #fde725"
+)
+
+
+def color_map(n: int, is_dark: bool) -> np.ndarray:
+    """Return ``n`` colours from the ground of a dark or light theme outwards: uint8 ``[n, 4]``, RGBA."""
+    known = np.array([_channels(color) for color in _VIRIDIS.split()], np.float64)[:: 1 if is_dark else -1]
+    places = np.linspace(0, len(known) - 1, n)
+    parts = [np.interp(places, np.arange(len(known)), known[:, channel]) for channel in range(3)]
+    return np.stack([*parts, np.full(n, 255.0)], axis=1).round().astype(np.uint8)
 
 
 def series_role(index: int) -> str:

@@ -71,9 +71,9 @@ def chart(
     drawn = [
         scenes.curve_of(curve.points, curve.points.step, axis, STYLES[curve.style], curve.is_minor) for curve in curves
     ]
-    if scenes.bounds([curve for curve in drawn if not curve.minor], span) is None:
-        return None
     y_range, metrics = scenes.value_range(drawn, span, axis), FONTS[SMALL]
+    if y_range is None or scenes.bounds([curve for curve in drawn if not curve.minor], span) is None:
+        return None
     left = scenes.label_room(scenes.y_ticks(y_range, axis.log, size[1] - TOP - BOTTOM, metrics), metrics)
     frame = Frame(left, TOP, size[0] - RIGHT, size[1] - BOTTOM, span, y_range)
     lines = chart_markers(markers)

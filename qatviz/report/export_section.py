@@ -10,7 +10,7 @@ from qatviz.report.exports import FoundExport, is_count, is_number, numbers, row
 from qatviz.report.exports import table as named_rows
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData
-from qatviz.report.tables import Cell, Head, bullets, folded, table
+from qatviz.report.tables import Cell, Head, Heads, Row, bullets, folded, table
 
 #: Maximum number of layers shown of a proof.
 MAX_LAYERS = 1000
@@ -49,7 +49,7 @@ def exports(run: RunData) -> Markup:
 
 
 def _overview(run: RunData, found: List[FoundExport]) -> Markup:
-    heads = [
+    heads: Heads = [
         "Proof",
         "Format",
         "Run in",
@@ -60,13 +60,14 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
         Head("Same top-1", "", True),
         "Verdict",
     ]
-    shown = []
+    shown: List[Row] = []
     for export in found:
         record = export.record
         about, outputs = record["about"], dict(named_rows(record, "outputs"))
-        main = (
-            {} if _not_run(record) else outputs.get(_MAIN) or {"top1": next(iter(outputs.values()), {}).get("top1")}
-        )  # other comparisons are of values, not of codes
+        main: Dict[str, Any] = {}
+        if not _not_run(record):
+            first: Dict[str, Any] = next(iter(outputs.values()), {})
+            main = outputs.get(_MAIN) or {"top1": first.get("top1")}  # other comparisons are of values, not of codes
         step, nbytes = about.get("step"), numbers(record, "bytes").get("file")
         shown.append(
             [
@@ -75,9 +76,9 @@ def _overview(run: RunData, found: List[FoundExport]) -> Markup:
                 _text(about.get("runtime")),
                 f"{step:,}" if is_count(step) else "–",
                 "–" if nbytes is None else bytes_text(nbytes),
+                *(_number(key, main.get(key)) for key in ("identical", "largest", "top1")),
+                _verdict(export),
             ]
-            + [_number(key, main.get(key)) for key in ("identical", "largest", "top1")]
-            + [_verdict(export)]
         )
     return table("Exports", heads, shown)
 
@@ -142,14 +143,14 @@ def _outputs(record: Dict[str, Any]) -> Optional[Markup]:
         return None
     keys = list(dict.fromkeys(key for _, row in outputs for key in row if isinstance(key, str)))[:8]
     heads = [Head("Compared")] + [Head(_NAMES.get(key, _text(key)), is_number=True) for key in keys]
-    examples = record.get("examples")
+    examples: Any = record.get("examples")
     caption = "Outputs" + (f" for {count(examples, 'held-out example')}" if is_count(examples) else "")
     shown = [[_text(name)] + [_number(key, row.get(key)) for key in keys] for name, row in outputs]
     return table(caption, heads, shown)
 
 
 def _scores_and_sizes(record: Dict[str, Any]) -> List[Content]:
-    metric = record.get("metric") if record.get("metric") in ("accuracy", "rmse") else "accuracy"
+    metric = "rmse" if record.get("metric") == "rmse" else "accuracy"
     found, sizes = numbers(record, metric), numbers(record, "bytes")
     items: List[Content] = []
     if found:
@@ -216,7 +217,7 @@ def _tensors(record: Dict[str, Any]) -> Optional[Markup]:
     heads += [Head(_NAMES[key], "", True) for key in ("identical", "largest")]
     shown = []
     for tensor in tensors[:MAX_LAYERS]:
-        found = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
+        found: Any = tensor.get("found") if isinstance(tensor.get("found"), dict) else {}
         bits = "float" if tensor.get("num_bits") is None else _number("num_bits", tensor["num_bits"])
         shown.append(
             [_text(tensor.get("name")), bits, _number("codes", tensor.get("codes"))]

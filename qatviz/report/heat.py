@@ -101,7 +101,7 @@ def _now(points: Points) -> Optional[str]:
 
 def scale_legend() -> Markup:
     """Return the scale of colours of the SQNR."""
-    texts = tuple(f"{sign}{_SQNR.text(value)}" for sign, value in (("≤ ", LOW), ("", (LOW + HIGH) / 2), ("≥ ", HIGH)))
+    texts = (f"≤ {_SQNR.text(LOW)}", _SQNR.text((LOW + HIGH) / 2), f"≥ {_SQNR.text(HIGH)}")
     shapes = color_bar(*_LEGEND_SIZE, texts, True, FONTS[SMALL])
     words = f"Colours of the {_SQNR.label}, from bad to good: {' to '.join(texts)}"
     width, height = _LEGEND_SIZE

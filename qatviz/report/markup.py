@@ -19,6 +19,8 @@ _REPLACEMENT = "\ufffd"
 
 Content = Union[str, None, Iterable["Content"]]
 
+__all__ = ["Content", "Markup", "clean", "element", "escaped", "join", "number"]
+
 
 def clean(text: str) -> str:
     """Return the text with a replacement character for each that a page can't hold."""

@@ -1,6 +1,6 @@
 """Sections of a report on the run as a whole: result, course, settings and events."""
 
-from typing import Any, Dict, List, Sequence
+from typing import Any, Dict, List, Sequence, Union
 
 from qatviz.measures import MEASURES
 from qatviz.metric import WAY_NAMES, WAYS
@@ -12,7 +12,7 @@ from qatviz.report import headline
 from qatviz.report.curves import gallery, run_figures, turn_words
 from qatviz.report.markup import Content, Markup, element, join
 from qatviz.report.run_data import RunData, Turn
-from qatviz.report.tables import Cell, Head, bullets, facts, folded, table
+from qatviz.report.tables import Cell, Head, Heads, Row, bullets, facts, folded, table
 from qatviz.report.tensor_rows import LEVEL_STYLES, TensorRow
 from qatviz.report.words import date, duration
 from qatviz.settings import QUANTIZER_SETTINGS, RUN_SETTINGS, applicable, value_text
@@ -95,9 +95,10 @@ def course(run: RunData) -> Markup:
 
 
 def _changes(run: RunData) -> Content:
+    """Return the table of setting changes and their effects."""
     if not run.turns:
         return element("p", "No setting was changed during training.")
-    heads = [
+    heads: Heads = [
         Head("No.", "Number of the marker in the charts", True),
         Head("After step", "Number of steps done before the change took effect", True),
         "Change",
@@ -107,7 +108,7 @@ def _changes(run: RunData) -> Content:
             "evaluations, the last before and the first after",
         ),
     ]
-    rows = [
+    rows: List[Row] = [
         [str(index), f"{turn.step:,}", _turn(turn), turn.effect.describe()] for index, turn in enumerate(run.turns, 1)
     ]
     return table("Setting changes", heads, _limited(rows))
@@ -125,7 +126,7 @@ def _turn(turn: Turn) -> Content:
 def settings(run: RunData) -> Markup:
     """Return the tables of settings at the start and now, with the differences marked."""
     first, last = run.first_book.run.to_dict(), run.book.run.to_dict()
-    rows = [
+    rows: List[Row] = [
         [
             _named(RUN_SETTINGS[name].label, RUN_SETTINGS[name].help),
             value_text(name, first[name]),
@@ -142,16 +143,18 @@ def settings(run: RunData) -> Markup:
 
 
 def _quantizers(run: RunData) -> Markup:
+    """Return the table of quantizer settings."""
     heads = [Head("Tensor")] + [Head(s.label, s.help) for s in QUANTIZER_SETTINGS.values()]
-    rows = []
+    rows: List[Row] = []
     for tensor in run.book.plan.tensors:
         first = applicable(run.first_book.of(tensor.name), tensor.kind)
         last = applicable(run.book.of(tensor.name), tensor.kind)
-        rows.append([tensor.name] + [_setting_cell(first, last, name) for name in QUANTIZER_SETTINGS])
+        rows.append([tensor.name, *(_setting_cell(first, last, name) for name in QUANTIZER_SETTINGS)])
     return table("Settings of the quantizers", heads, rows)
 
 
-def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Content:
+def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Union[Cell, Content]:
+    """Return the value of a setting, and its value at the start if that differs."""
     if name not in last:
         return ""
     if first[name] == last[name]:
@@ -162,8 +165,8 @@ def _setting_cell(first: Dict[str, Any], last: Dict[str, Any], name: str) -> Con
 def timeline(run: RunData) -> Markup:
     """Return the tables of events and of evaluations."""
     shown_events = [h for h in run.log if _is_shown(h.event)]
-    heads = [Head("After step", is_number=True), "Time", "Event"]
-    rows = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in shown_events]
+    heads: Heads = [Head("After step", is_number=True), "Time", "Event"]
+    rows: List[Row] = [[f"{h.event.step:,}", date(h.time), _event(h)] for h in shown_events]
     shown = table("Events by step", heads, _limited(rows)) if rows else element("p", "No events yet.")
     parts = [_maybe_folded(shown, count(len(rows), "event"), len(rows))]
     found = run.outcome.evaluations
@@ -188,6 +191,7 @@ def _is_shown(event: events.Event) -> bool:
 
 
 def _event(logged: LoggedEvent) -> Cell:
+    """Return an event as text, struck through if it is on a discarded branch."""
     text = sentence(logged.event)
     if not logged.survives:
         return Cell(join(element("s", text), " (discarded: the run was rewound)"), "left")
@@ -199,7 +203,8 @@ def _maybe_folded(content: Markup, summary_: str, rows: int) -> Markup:
     return folded(summary_, content) if rows > _MAX_UNFOLDED_ROWS else content
 
 
-def _limited(rows: List[List[Any]]) -> List[List[Any]]:
+def _limited(rows: List[Row]) -> List[Row]:
+    """Return at most `MAX_ROWS` rows; of more, the first and the last with the number of rows between them."""
     if len(rows) <= MAX_ROWS:
         return rows
     half = MAX_ROWS // 2

@@ -1,6 +1,6 @@
 """Tables, lists and foldable parts of the report as markup."""
 
-from typing import Any, Iterable, List, NamedTuple, Optional, Sequence, Union
+from typing import Any, Iterable, NamedTuple, Optional, Sequence, Union
 
 from qatviz.report.markup import Content, Markup, element, join
 
@@ -21,19 +21,23 @@ class Head(NamedTuple):
     is_number: bool = False
 
 
+Row = Sequence[Union[Cell, Content]]
+Heads = Sequence[Union[str, Head]]
+
+
 def table(
     caption: str,
-    heads: Sequence[Union[str, Head]],
-    rows: Iterable[Sequence[Union[Cell, Content]]],
+    heads: Heads,
+    rows: Iterable[Row],
     style: Optional[str] = None,
 ) -> Markup:
     """Return a table, which scrolls if it is wider than the page; the first cell of each row is its header."""
-    heads = [head if isinstance(head, Head) else Head(head) for head in heads]
+    columns = [head if isinstance(head, Head) else Head(head) for head in heads]
     top = element(
-        "tr", [element("th", _head(head), scope="col", class_="number" if head.is_number else None) for head in heads]
+        "tr", [element("th", _head(head), scope="col", class_="number" if head.is_number else None) for head in columns]
     )
     body = [
-        element("tr", [_cell(cell, head, place == 0) for place, (cell, head) in enumerate(zip(row, heads))])
+        element("tr", [_cell(cell, head, place == 0) for place, (cell, head) in enumerate(zip(row, columns))])
         for row in rows
     ]
     return scrolling(
@@ -72,6 +76,6 @@ def folded(summary: Content, *content: Content, is_open: bool = False) -> Markup
     return element("details", element("summary", summary), *content, open=True if is_open else None)
 
 
-def bullets(items: List[Content]) -> Optional[Markup]:
+def bullets(items: Sequence[Content]) -> Optional[Markup]:
     """Return a bulleted list; None without items."""
     return element("ul", [element("li", item) for item in items]) if items else None

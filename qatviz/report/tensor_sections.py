@@ -10,7 +10,7 @@ from qatviz.report.markup import Markup, element, join
 from qatviz.report.network_picture import network_picture
 from qatviz.report.run_data import RunData
 from qatviz.report.sections import anchor
-from qatviz.report.tables import Cell, Head, facts, folded, scrolling, table
+from qatviz.report.tables import Cell, Head, Row, facts, folded, scrolling, table
 from qatviz.report.tensor_rows import COLUMNS, LEVEL_STYLES, TensorRow, sizes
 
 _KEY = (
@@ -31,10 +31,13 @@ def tensor_table(run: RunData, rows: Sequence[TensorRow]) -> Markup:
         + [Head(c.header, c.about, c.is_number) for c in COLUMNS]
         + [Head("Verdict")]
     )
-    shown = [
-        [element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)), _symbol(row)]
-        + [Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS]
-        + [row.verdict.text]
+    shown: List[Row] = [
+        [
+            element("a", row.tensor.name, href="#" + anchor(run, row.tensor.name)),
+            _symbol(row),
+            *(Cell(c.text(row), _level_style(row, c.key)) for c in COLUMNS),
+            row.verdict.text,
+        ]
         for row in rows
     ]
     total = (
@@ -71,7 +74,7 @@ def network(run: RunData, rows: Sequence[TensorRow]) -> Markup:
 def one_by_one(run: RunData, rows: Sequence[TensorRow]) -> Markup:
     """Return the histograms and curves of each tensor."""
     terms = folded("Meaning of the curves", explained())
-    if run.first is None:
+    if run.first is None or run.last is None:
         remark = element("p", "There are no histograms, as there is no snapshot yet.", class_="missing")
     elif run.first is run.last:
         remark = element(
@@ -120,11 +123,13 @@ def _card(run: RunData, index: int, row: TensorRow) -> Markup:
 
 
 def _histograms(run: RunData, index: int, row: TensorRow) -> List[Figure]:
-    if run.first is None:
+    """Return the histograms of a tensor in the first and the last snapshot."""
+    if run.first is None or run.last is None:
         return []
     snapshots = [("Before", run.first)] * (run.first is not run.last) + [("After", run.last)]
     shown = [shown_at(snapshot, row.tensor, index) for _, snapshot in snapshots]
-    axis = common_axis(*(found.extent for found in shown)) if len(shown) == 2 and None not in shown else None
+    extents = [found.extent for found in shown if found is not None]
+    axis = common_axis(*extents) if len(extents) == 2 else None
     figures = []
     for (when, snapshot), found in zip(snapshots, shown):
         title = f"{when}: step {snapshot.step:,}"

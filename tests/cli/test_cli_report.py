@@ -96,7 +96,7 @@ def test_exports_that_were_written_elsewhere_are_in_it_too(run, tmp_path):
 
 def test_what_is_wrong_with_the_call_is_told(run, tmp_path):
     assert "nowhere" in error_of("report", tmp_path / "nowhere")
-    assert "run.sqlite: is there already, and is no report" in error_of("report", run, "--out", run / "run.sqlite")
+    assert "run.sqlite: found another file, not a report" in error_of("report", run, "--out", run / "run.sqlite")
     assert call("show", run).code == 0
 
 

@@ -17,7 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
-#: Where the runs are recorded, as paths of data and runs go into records: the same on every machine, nobody's home.
+#: Records contain the absolute paths of their data, so the runs are recorded in a folder of fixed name.
 WORKPLACE = Path("/tmp/qatviz-golden")
 PATIENCE_S = 120.0
 
@@ -105,7 +105,7 @@ def pairs_model():
 
 
 class Driver:
-    """A run that waits after every step it was not asked for."""
+    """A run that is paused except while it trains to a given step."""
 
     def __init__(self, run):
         self.run, self._seen = run, []
@@ -120,7 +120,7 @@ class Driver:
         self._until(lambda: self._paused_at(step))
 
     def send(self, command) -> None:
-        """Carry a command out."""
+        """Send a command and wait until it has been applied."""
         sequence = self.run.send(command)
         self._until(lambda: any(getattr(item, "sequence", None) == sequence for item in self._seen))
         (answer,) = (item for item in self._seen if getattr(item, "sequence", None) == sequence)
@@ -142,7 +142,7 @@ class Driver:
 
 
 def _new_run(name: str, **fields):
-    """Return a run, not started, that is recorded to the folder of its name."""
+    """Return a run, not started, that records to the folder of its name."""
     from qatviz.session.prepare import prepare
     from qatviz.session.request import NewRunRequest
     from qatviz.settings import RunSettings
@@ -205,7 +205,7 @@ def record_shapes() -> None:
 
 
 def record_pairs() -> None:
-    """Record the run that is killed; does not come back."""
+    """Record the run that is killed. Ends the process."""
     from qatviz.protocol import commands as c
     from qatviz.session.changes import parse_change
 
@@ -233,14 +233,15 @@ def record_pairs() -> None:
     driver.go_to(28)
     driver.send(c.ChangeSettings((("dense1.activations.symmetric", True), ("numbers.weights.range_method", "mse"))))
     driver.go_to(33)
-    time.sleep(3.0)  # what is recorded is committed by then
+    time.sleep(3.0)  # the record commits within a second
+    # As if the process had been killed before the checkpoint of the last change was written.
     for path in (WORKPLACE / "pairs" / "checkpoints").glob("before-00000028*"):
-        path.unlink()  # as if the process had been killed before it was written
+        path.unlink()
     os._exit(0)
 
 
 def main(target: Path) -> None:
-    """Record both runs and copy them, and their data, to ``target``."""
+    """Record both runs, and write their archives and data to ``target``."""
     if WORKPLACE.exists():
         shutil.rmtree(str(WORKPLACE))
     WORKPLACE.mkdir()
@@ -252,7 +253,7 @@ def main(target: Path) -> None:
     (WORKPLACE / "pairs.json").write_text(pairs_model().to_json())
     for name in ("shapes", "pairs"):
         subprocess.check_call([sys.executable, __file__, "--only", name])
-        if name == "shapes":  # whose report tells of an export
+        if name == "shapes":  # its report has an export with its proof
             subprocess.check_call(
                 [
                     sys.executable,
@@ -266,7 +267,7 @@ def main(target: Path) -> None:
                     str(WORKPLACE / "exports" / "shapes.tflite"),
                 ]
             )
-        # Locks, and what SQLite shares with other readers, belong to a process.
+        # The lock and SQLite's shared memory belong to the process that has ended.
         for left in (WORKPLACE / name / "run.lock", WORKPLACE / name / "run.sqlite-shm"):
             if left.exists():
                 left.unlink()

@@ -1,9 +1,11 @@
 """A Tensor panel on the stage: its fixtures, and how its tests make news, point at its plots and read it."""
 
+import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.tensor.panel import CODES, TensorPanel
+from qatviz.presentation.scene import Group
 from qatviz.protocol.commands import ChangeSettings
 
 NAME = "conv1.weights"
@@ -50,12 +52,35 @@ def text_of(panel):
     return " ".join(label.text() for label in panel.findChildren(QtWidgets.QLabel) if label.isVisible())
 
 
-def point(plot, x, y):
-    """Position in the plot's viewport of a point of its axes."""
-    return plot.mapFromScene(plot.getViewBox().mapViewToScene(QtCore.QPointF(x, y)))
+def point(plot, x, y=0.5):
+    """Where the value ``x`` is at the height ``y`` (0..1) of a plot."""
+    _, top, _, bottom = plot.area
+    return QtCore.QPoint(round(plot.pixel_of(x)), round(bottom - y * (bottom - top)))
 
 
-def hover(plot, x, y):
+def drawn(plot, kind, role):
+    """The shapes of a plot of this kind and colour."""
+
+    def flat(shapes):
+        for shape in shapes:
+            if isinstance(shape, Group):
+                yield from flat(shape.shapes)
+            else:
+                yield shape
+
+    def role_of(shape):
+        return getattr(shape, "role", None) or (getattr(shape, "fill", None) or shape.stroke).role
+
+    found = (shape for shape in flat(plot.shapes(False)) if isinstance(shape, kind))
+    return [shape for shape in found if role_of(shape) == role]
+
+
+def values_at(plot, pixels):
+    """The values on a plot's horizontal axis at some pixels."""
+    return np.array([plot.x_at(pixel) for pixel in pixels])
+
+
+def hover(plot, x, y=0.5):
     position = QtCore.QPointF(point(plot, x, y))
     plot.mouseMoveEvent(
         QtGui.QMouseEvent(

@@ -306,7 +306,7 @@ def test_changes_are_told_in_a_word():
     assert labels(applied(1, ("a.weights.enabled", True, False))) == ["float"]
     assert labels(applied(1, ("a.weights.symmetric", False, True))) == ["symmetric"]
     assert labels(applied(1, ("run.learning_rate", 0.001, 0.01))) == ["lr 0.01"]
-    assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["mse"]
+    assert labels(applied(1, ("a.weights.range_method", "minmax", "mse"))) == ["MSE"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("b.weights.symmetric", False, True))) == ["2 changes"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), ("a.activations.num_bits", 8, 4))) == ["w4 a4 ×2"]
     assert labels(applied(1, ("a.weights.num_bits", 8, 4), command="preset ternary")) == ["ternary"]

@@ -5,15 +5,42 @@ import os
 import xml.etree.ElementTree as ElementTree
 
 import numpy as np
-import pyqtgraph as pg
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 
 from qatviz.gui.widgets.figures.figure import FigureError, FigureMenu, picture, save_csv, save_png, save_svg
 from qatviz.gui.widgets.figures.save_dialog import SaveFigureDialog
-from qatviz.gui.widgets.plot import Plot
+from qatviz.gui.widgets.scene_widget import SceneWidget
+from qatviz.gui.widgets.theme import DARK, Theme
+from qatviz.presentation.chart import Curve, Frame, curve_shapes, grid, x_labels
+from qatviz.presentation.scene import Stroke
 
 SIZE = QtCore.QSize(500, 300)
+RED, GREEN = "bad", "good"
+INK = {role: Theme(DARK).color(role).name() for role in (RED, GREEN)}
+
+
+class Plot(SceneWidget):
+    """A curve with axes."""
+
+    def __init__(self, theme, name, role=RED):
+        super().__init__(theme)
+        self.figure_name, self.role, self.numbers = name, role, {}
+        self.x_range, self.y_range = (0.0, 4.0), (0.0, 16.0)
+        self.menu = FigureMenu(self)
+
+    @property
+    def frame(self):
+        return Frame(40.0, 5.0, self.width() - 5.0, self.height() - 20.0, self.x_range, self.y_range)
+
+    def shapes(self, is_figure):
+        x = np.arange(5.0)
+        curve = Curve(x, x**2, None, None, Stroke(self.role, 2.0))
+        labels = x_labels(self.frame, self.width(), self.metrics, "loss & more")
+        return [*grid(self.frame, False, self.metrics, self.height()), *labels, curve_shapes(self.frame, [curve])]
+
+    def table(self):
+        return self.numbers
 
 
 class Framed(QtWidgets.QWidget):
@@ -23,8 +50,7 @@ class Framed(QtWidgets.QWidget):
         super().__init__()
         self.context = context
         self.plot = Plot(context.theme, "loss")
-        self.curve = self.plot.plot(np.arange(5), np.array([0, 1, 4, 9, 16.0]), pen=pg.mkPen("#ff0000", width=2))
-        self.plot.set_table({"step": np.arange(5), "loss": np.array([0, 1, 4, 9, 16.0])})
+        self.plot.numbers = {"step": np.arange(5), "loss": np.array([0, 1, 4, 9, 16.0])}
         QtWidgets.QVBoxLayout(self).addWidget(self.plot)
 
 
@@ -33,7 +59,7 @@ def framed(context, show):
     return show(Framed(context), 400, 300)
 
 
-def ink(image, color="#ff0000"):
+def ink(image, color=INK[RED]):
     """Where an image has a colour: bool [height, width]."""
     image = image.convertToFormat(QtGui.QImage.Format_RGB32)
     pixels = np.frombuffer(image.constBits().asarray(image.byteCount()), np.uint32)
@@ -60,7 +86,6 @@ def test_a_sharper_picture_has_the_same_layout_and_as_wide_a_line(framed):
     for axis in (0, 1):
         ends = [np.flatnonzero(drawn.any(axis=axis))[[0, -1]] for drawn in (once, twice)]
         np.testing.assert_allclose(ends[1] / 2, ends[0], atol=3)
-    assert framed.curve.curve.opts["pen"].widthF() == 2
 
 
 @pytest.mark.parametrize("scale", [0.0001, 100.0])
@@ -90,41 +115,36 @@ def test_a_window_is_saved_whole(app, show, framed, tmp_path):
 
 
 def test_svg_holds_lines_and_text_at_the_size(framed, tmp_path):
-    framed.plot.set_labels("step", "loss & more")
     save_svg(framed.plot, tmp_path / "a.svg", SIZE)
     root = ElementTree.parse(str(tmp_path / "a.svg")).getroot()
     assert root.get("viewBox") == "0 0 500 300"
     texts = {(text.text or "").strip() for text in root.iter("{http://www.w3.org/2000/svg}text")}
-    assert {"step", "loss & more", "2", "4"} <= texts
-    assert 'stroke="#ff0000"' in (tmp_path / "a.svg").read_text(encoding="utf-8")
+    assert {"loss & more", "2", "4"} <= texts
+    assert f'stroke="{INK[RED]}"' in (tmp_path / "a.svg").read_text(encoding="utf-8")
     assert not list(root.iter("{http://www.w3.org/2000/svg}image"))
     fonts = {text.get("font-family") for text in root.iter("{http://www.w3.org/2000/svg}text")}
     assert all(font.startswith("'") and font.endswith("', sans-serif") for font in fonts)
 
 
 def test_svg_clips_curves_to_their_plot(framed, tmp_path):
-    framed.plot.setRange(xRange=(1, 2), yRange=(1, 4), padding=0)
-    items = len(framed.plot.scene().items())
+    framed.plot.x_range, framed.plot.y_range = (1.0, 2.0), (1.0, 4.0)
     save_svg(framed.plot, tmp_path / "a.svg")
     text = (tmp_path / "a.svg").read_text(encoding="utf-8")
     root = ElementTree.fromstring(text)
     names = {"svg": "http://www.w3.org/2000/svg"}
     inside = ElementTree.tostring(root.find(".//svg:g[@clip-path]", names)).decode()
-    assert "#ff0000" in inside and text.count("#ff0000") == inside.count("#ff0000")
-    rect = root.find(".//svg:clipPath/svg:rect", names)
-    box = framed.plot.getPlotItem().getViewBox().sceneBoundingRect()
-    assert float(rect.get("width")) == pytest.approx(box.width(), abs=1.5)
-    assert float(rect.get("x")) == pytest.approx(box.x(), abs=1.5)
-    assert "step" not in inside and len(framed.plot.scene().items()) == items
+    assert INK[RED] in inside and text.count(INK[RED]) == inside.count(INK[RED])
+    rect, frame = root.find(".//svg:clipPath/svg:rect", names), framed.plot.frame
+    assert float(rect.get("width")) == pytest.approx(frame.right - frame.left, abs=1.5)
+    assert float(rect.get("x")) == pytest.approx(frame.left, abs=1.5)
+    assert "loss" not in inside
 
 
 def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
     window = QtWidgets.QWidget()
     layout = QtWidgets.QHBoxLayout(window)
-    plots = [Plot(context.theme, name) for name in ("a", "b")]
-    for plot, color in zip(plots, ("#ff0000", "#00ff00")):
-        plot.plot([0, 1], [0, 1], pen=color)
-        layout.addWidget(plot)
+    for name, role in (("a", RED), ("b", GREEN)):
+        layout.addWidget(Plot(context.theme, name, role))
     show(window, 600, 200)
     save_svg(window, tmp_path / "a.svg")
     root = ElementTree.parse(str(tmp_path / "a.svg")).getroot()
@@ -134,8 +154,9 @@ def test_svg_clips_each_of_several_plots_where_it_is(context, show, tmp_path):
         if group.get("clip-path")
     ]
     assert len(groups) == 2
-    assert {("#ff0000" in group, "#00ff00" in group) for group in groups} == {(True, False), (False, True)}
-    left = sorted(float(rect.get("x")) for rect in root.iter("{http://www.w3.org/2000/svg}rect") if rect.get("x"))
+    assert {(INK[RED] in group, INK[GREEN] in group) for group in groups} == {(True, False), (False, True)}
+    rects = [clip[0] for clip in root.iter("{http://www.w3.org/2000/svg}clipPath")]
+    left = sorted(float(rect.get("transform").rstrip(")").split(",")[4]) for rect in rects)
     assert left[-1] > 300 > left[0]
 
 
@@ -182,9 +203,9 @@ def test_copy_puts_the_picture_on_the_clipboard(framed, app):
 
 
 def test_a_right_click_opens_the_menu(framed, app):
-    middle = framed.plot.viewport().rect().center()
-    event = QtGui.QContextMenuEvent(QtGui.QContextMenuEvent.Mouse, middle, framed.plot.viewport().mapToGlobal(middle))
-    app.sendEvent(framed.plot.viewport(), event)
+    middle = framed.plot.rect().center()
+    event = QtGui.QContextMenuEvent(QtGui.QContextMenuEvent.Mouse, middle, framed.plot.mapToGlobal(middle))
+    app.sendEvent(framed.plot, event)
     assert framed.plot.menu.isVisible()
     framed.plot.menu.close()
 
@@ -230,7 +251,7 @@ def test_numbers_are_saved_where_the_user_says(framed, app, context, tmp_path):
 
 
 def test_a_figure_without_numbers_yet_says_so_before_it_asks_for_a_file(framed, app):
-    framed.plot.set_table({})
+    framed.plot.numbers = {}
     framed.plot.menu.table_action.trigger()
     (box,) = dialogs(app, QtWidgets.QMessageBox)
     assert "no numbers" in box.text() and not dialogs(app, QtWidgets.QFileDialog)

@@ -6,16 +6,24 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest
 from staging import set_back
-from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
+from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, text_of, values_at  # noqa: F401
 
 from qatviz.errors import RunStateError
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.panels.tensor.panel import ASK_INTERVAL_S, CHANNELS, CODES, ERROR, TIME
 from qatviz.gui.panels.tensor.view import view_of
+from qatviz.presentation.scene import Area, Line, Rects, Segments
 from qatviz.protocol import events
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 from qatviz.quant.measures import measure
+
+
+def values_up(plot, pixels):
+    """The values on an upright axis of values at some pixels."""
+    _, top, _, bottom = plot.area
+    low, high = plot.y_range
+    return low + (bottom - np.asarray(pixels)) * (high - low) / (bottom - top)
 
 
 def inspected(run):
@@ -76,20 +84,24 @@ def test_errors_are_those_of_the_values_and_the_step_is_told(context, staged, ma
     assert panel.error.found.rmse_over_scale == pytest.approx(expected.rmse_over_scale, rel=1e-4)
     caption = panel.pages[ERROR].caption.text()
     assert f"step {values.step}" in caption and f"{expected.rmse_over_scale:.3f}" in caption
-    drawn = panel.error._rounding.boxes
-    assert drawn[:, 3].sum() + panel.error.found.clipping.sum() == values.values.size
-    assert drawn[:, 0].min() >= -0.55 and drawn[:, 1].max() <= 0.55
+    found = panel.error.found
+    assert found.rounding.sum() + found.clipping.sum() == values.values.size
+    (area,) = drawn(panel.error, Area, "in_range")
+    _, top, _, bottom = panel.error.area
+    np.testing.assert_allclose(bottom - area.y[1:-1:2], panel.error.scale.heights(found.rounding, bottom - top))
+    at = values_at(panel.error, area.x[area.y < bottom])
+    assert at.min() >= -0.55 and at.max() <= 0.55
 
 
 def test_errors_of_what_is_pending_are_outlined(context, staged, make):
     run = staged()
     panel = make(ERROR)
     news(context, run, panel, 0)
-    assert panel.error.pending is None and not panel.error._ghost.isVisible()
+    assert panel.error.pending is None and not drawn(panel.error, Line, "ghost")
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 2)
     panel.refresh()
-    assert panel.error._ghost.isVisible()
+    assert drawn(panel.error, Line, "ghost")
     assert panel.error.pending.values == context.model.values[NAME].values.size
 
 
@@ -106,12 +118,14 @@ def test_channels_are_bars_from_least_to_largest_inside_their_windows(context, s
     staged()
     panel = make(CHANNELS)
     histogram = context.model.snapshot.histograms[NAME]
-    boxes = panel.channels._inside.boxes
-    np.testing.assert_allclose(boxes[:, 2], histogram.channel_min, rtol=1e-3)
-    np.testing.assert_allclose(boxes[:, 3], histogram.channel_max, rtol=1e-3)
-    high = panel.channels._high.getData()[1][::2]
-    np.testing.assert_allclose(high, histogram.scale * 127, rtol=1e-5)
-    assert hover(panel.channels, 2.1, 0.0).startswith("channel 2: ")
+    (boxes,) = drawn(panel.channels, Rects, "in_range")
+    low, high = (values_up(panel.channels, edge) for edge in (boxes.bottom, boxes.top))
+    np.testing.assert_allclose(low, histogram.channel_min, atol=1e-6)
+    np.testing.assert_allclose(high, histogram.channel_max, atol=1e-6)
+    np.testing.assert_allclose(panel.channels.ends[1], histogram.scale * 127, rtol=1e-5)
+    upper = drawn(panel.channels, Line, "window_edge")[1]
+    np.testing.assert_allclose(values_up(panel.channels, upper.y[::2]), histogram.scale * 127, atol=1e-6)
+    assert hover(panel.channels, 2.1).startswith("channel 2: ")
 
 
 def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
@@ -122,11 +136,12 @@ def test_what_sticks_out_of_the_grid_is_drawn_apart(context, staged, make):
     narrower = dict(snapshot.histograms, **{NAME: replace(histogram, scale=histogram.scale / 4)})
     context.model.take([replace(snapshot, step=snapshot.step + 1, histograms=narrower)])
     panel.refresh()
-    low, high = panel.channels._low.getData()[1][0], panel.channels._high.getData()[1][0]
-    outside = panel.channels._outside.boxes
-    expected = np.count_nonzero(histogram.channel_min < low) + np.count_nonzero(histogram.channel_max > high)
-    assert len(outside) == expected > 0
-    assert ((outside[:, 3] <= low + 1e-6) | (outside[:, 2] >= high - 1e-6)).all()
+    low, high = (float(end[0]) for end in panel.channels.ends)
+    below, above = drawn(panel.channels, Rects, "clipped")
+    assert len(below.left) == np.count_nonzero(histogram.channel_min < low) > 0
+    assert len(above.left) == np.count_nonzero(histogram.channel_max > high) > 0
+    assert (values_up(panel.channels, below.bottom) < low).all()
+    assert (values_up(panel.channels, above.bottom) >= high - 1e-6).all()
 
 
 def test_activations_have_a_single_bar(context, staged, make):
@@ -134,7 +149,7 @@ def test_activations_have_a_single_bar(context, staged, make):
     panel = make(CHANNELS)
     context.model.select(["conv1.activations"])
     panel.refresh()
-    assert len(panel.channels._inside.boxes) == 1 and "One scale" in panel.pages[CHANNELS].caption.text()
+    assert len(panel.channels.low) == 1 and "One scale" in panel.pages[CHANNELS].caption.text()
 
 
 def test_a_tensor_that_has_run_away_is_told_of(context, staged, make):
@@ -170,23 +185,25 @@ def past(context, staged, make):
 
 
 def steps_shown(panel):
-    return [snapshot.step for snapshot in panel.over_time._snapshots]
+    return [snapshot.step for snapshot in panel.over_time.snapshots]
 
 
 def test_there_is_a_column_for_each_snapshot_and_its_window(context, past):
-    assert past.over_time._image.image.shape[0] == 8 and steps_shown(past) == list(range(3, 18, 2))
-    high = past.over_time._high.getData()[1][::2]
+    assert len(past.over_time.image) == 8 and steps_shown(past) == list(range(3, 18, 2))
+    high = past.over_time.ends[1]
     row = SNAPSHOT_MEASURES.index("range_max")
     np.testing.assert_allclose(high, [s.values[row, context.model.plan.index(NAME)] for s in context.model.snapshots])
 
 
 def test_a_press_goes_back_and_the_other_plots_follow(context, past):
-    QtTest.QTest.mouseClick(past.over_time.viewport(), QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0, 0.0))
-    assert past._cursor.step == 7 and past.over_time._cursor.value() == 2
+    QtTest.QTest.mouseClick(past.over_time, QtCore.Qt.LeftButton, pos=point(past.over_time, 2.0))
+    assert past._cursor.step == 7 and past.over_time.cursor == 2
+    (line,) = drawn(past.over_time, Segments, "text")
+    assert values_at(past.over_time, line.x0) == pytest.approx(2)
     assert "step 7" in past.header.moment.text() and "past" in past.header.moment.text()
     row = SNAPSHOT_MEASURES.index("range_max")
     then = past._cursor.values[row, context.model.plan.index(NAME)]
-    assert past.overlay._window.getData()[0].max() == pytest.approx(then)
+    assert past.overlay.shown.representable[1] == pytest.approx(then)
     news(context, past.run, past)
     assert past._cursor.step == 7
     QtTest.QTest.mouseClick(past.header.back, QtCore.Qt.LeftButton)
@@ -195,17 +212,17 @@ def test_a_press_goes_back_and_the_other_plots_follow(context, past):
 
 def test_a_drag_takes_the_cursor_along(past):
     plot = past.over_time
-    QtTest.QTest.mousePress(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 1.0, 0.0))
+    QtTest.QTest.mousePress(plot, QtCore.Qt.LeftButton, pos=point(plot, 1.0))
     move = QtGui.QMouseEvent(
         QtCore.QEvent.MouseMove,
-        QtCore.QPointF(point(plot, 4.0, 0.0)),
+        QtCore.QPointF(point(plot, 4.0)),
         QtCore.Qt.NoButton,
         QtCore.Qt.LeftButton,
         QtCore.Qt.NoModifier,
     )
     plot.mouseMoveEvent(move)
     assert past._cursor.step == steps_shown(past)[4]
-    QtTest.QTest.mouseRelease(plot.viewport(), QtCore.Qt.LeftButton, pos=point(plot, 4.0, 0.0))
+    QtTest.QTest.mouseRelease(plot, QtCore.Qt.LeftButton, pos=point(plot, 4.0))
     assert "step 11" in plot.readout()
 
 
@@ -241,6 +258,6 @@ def test_the_past_has_no_ghost(context, past):
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "num_bits", 3)
     past.refresh()
-    assert past.overlay._ghost_window.isVisible()
+    assert past.overlay.pending is not None
     QtTest.QTest.keyClick(past.over_time, QtCore.Qt.Key_Left)
-    assert not past.overlay._ghost_window.isVisible()
+    assert past.overlay.pending is None

@@ -6,12 +6,13 @@ import numpy as np
 import pytest
 from PyQt5 import QtCore, QtGui, QtTest, QtWidgets
 from staging import StagedRun
-from tensor_stage import NAME, change, clock, hover, make, news, point, text_of  # noqa: F401
+from tensor_stage import NAME, change, clock, drawn, hover, make, news, point, text_of, values_at  # noqa: F401
 
 from qatviz.gui.model.edits import HOLD
 from qatviz.gui.model.ghost import ghost_of
 from qatviz.gui.panels.tensor.panel import CHANNELS, CODES, ERROR, TIME, TensorPanel
 from qatviz.gui.widgets.theme import LIGHT
+from qatviz.presentation.scene import Area, Rects, Segments, Text
 from qatviz.protocol.snapshots import SNAPSHOT_MEASURES
 
 # Empty states
@@ -61,27 +62,31 @@ def test_every_tensor_of_a_large_network_can_be_shown(context, staged, make, tab
 def test_the_window_is_drawn_where_the_snapshot_says(context, staged, make):
     staged()
     panel = make()
-    x, _ = panel.overlay._window.getData()
-    assert sorted(set(x)) == pytest.approx([context.model.measure(NAME, name) for name in ("range_min", "range_max")])
-    assert not panel.overlay._ghost_window.isVisible()
+    (brackets,) = drawn(panel.overlay, Segments, "window_edge")
+    ends = [context.model.measure(NAME, name) for name in ("range_min", "range_max")]
+    assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx(ends)
+    assert not drawn(panel.overlay, Segments, "ghost")
 
 
 def test_a_level_is_drawn_for_each_code_in_use_at_its_value(context, staged, make):
     run = staged(preset="uint8-affine")
     panel = make()
     change(context, run, panel, num_bits=3)
-    x, _ = panel.overlay._levels.getData()
+    bars = drawn(panel.overlay, Rects, "in_range")[-1]
     histogram = context.model.snapshot.histograms[NAME]
     codes = np.flatnonzero(histogram.code_counts) + histogram.code_min
-    np.testing.assert_allclose(x[::2], (codes - histogram.zero_point[0]) * histogram.scale[0], rtol=1e-5)
+    expected = (codes - histogram.zero_point[0]) * histogram.scale[0]
+    at = values_at(panel.overlay, (bars.left + bars.right) / 2)
+    pixel = panel.overlay.x_at(1) - panel.overlay.x_at(0)
+    np.testing.assert_allclose(at, expected, atol=1.01 * pixel)
 
 
 def test_a_float_tensor_has_neither_window_nor_levels(context, staged, make):
     staged(preset="float")
     panel = make()
-    assert panel.overlay._float_outline.getData()[0] is not None
-    plot = panel.overlay
-    assert not any(item.isVisible() for item in (plot._window, plot._levels, plot._quantized))
+    assert len(drawn(panel.overlay, Area, "float_values")) == 2
+    kinds = ((Segments, "window_edge"), (Rects, "in_range"), (Area, "in_range"))
+    assert not any(drawn(panel.overlay, *kind) for kind in kinds)
     assert "float" in panel.header.about.text()
 
 
@@ -89,10 +94,10 @@ def test_axes_hold_still_while_the_distribution_changes_little(context, staged, 
     run = staged()
     panel = make()
     news(context, run, panel)
-    before = panel.overlay.viewRange()
+    before = panel.overlay.x_range, panel.overlay.scale
     for _ in range(5):
         news(context, run, panel)
-    assert panel.overlay.viewRange() == before
+    assert (panel.overlay.x_range, panel.overlay.scale) == before
 
 
 def test_the_mouse_reads_the_bin_and_its_count(context, staged, make):
@@ -101,7 +106,7 @@ def test_the_mouse_reads_the_bin_and_its_count(context, staged, make):
     histogram = context.model.snapshot.histograms[NAME]
     index = int(np.argmax(histogram.float_counts))
     at = (histogram.edges[index] + histogram.edges[index + 1]) / 2
-    assert f"{histogram.float_counts[index]} values" in hover(panel.overlay, at, 1.0)
+    assert f"{histogram.float_counts[index]} values" in hover(panel.overlay, at)
     QtWidgets.QApplication.sendEvent(panel.overlay, QtCore.QEvent(QtCore.QEvent.Leave))
     assert panel.overlay.readout() == ""
 
@@ -109,10 +114,10 @@ def test_the_mouse_reads_the_bin_and_its_count(context, staged, make):
 def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, make, app):
     run = staged()
     panel = make()
-    whole = panel.overlay.viewRange()[0]
-    center = QtCore.QPointF(point(panel.overlay, 0.0, 1.0))
+    whole = panel.overlay.x_range
+    center = QtCore.QPointF(point(panel.overlay, 0.0))
     app.sendEvent(
-        panel.overlay.viewport(),
+        panel.overlay,
         QtGui.QWheelEvent(
             center,
             QtCore.QPointF(panel.overlay.mapToGlobal(center.toPoint())),
@@ -124,12 +129,12 @@ def test_the_wheel_zooms_and_a_double_click_shows_all_again(context, staged, mak
             False,
         ),
     )
-    zoomed = panel.overlay.viewRange()[0]
+    zoomed = panel.overlay.x_range
     assert zoomed[1] - zoomed[0] < 0.95 * (whole[1] - whole[0])
     news(context, run, panel)
-    assert panel.overlay.viewRange()[0] == zoomed
-    QtTest.QTest.mouseDClick(panel.overlay.viewport(), QtCore.Qt.LeftButton, pos=center.toPoint())
-    assert panel.overlay.viewRange()[0] == pytest.approx(whole)
+    assert panel.overlay.x_range == zoomed
+    QtTest.QTest.mouseDClick(panel.overlay, QtCore.Qt.LeftButton, pos=center.toPoint())
+    assert panel.overlay.x_range == pytest.approx(whole)
 
 
 def test_a_count_that_towers_over_all_others_is_cut_and_told(context, staged, make):
@@ -139,11 +144,13 @@ def test_a_count_that_towers_over_all_others_is_cut_and_told(context, staged, ma
     panel.refresh()
     counts = context.model.snapshot.histograms["conv1.activations"].float_counts
     tower, others = counts.max(), np.sort(counts)[-2]
-    assert tower > 4 * others and others < panel.overlay.count_top < tower / 2
-    assert panel.overlay._tower.isVisible() and "▲" in panel.overlay._tower.toPlainText()
+    assert tower > 4 * others and others < panel.overlay.scale.top < tower / 2
+    (count,) = drawn(panel.overlay, Text, "text")
+    assert count.text.startswith("▲ ")
     panel.header.log.click()
     panel.refresh()
-    assert panel.overlay.count_top >= np.log10(1 + tower) and not panel.overlay._tower.isVisible()
+    assert panel.overlay.scale.is_log and panel.overlay.scale.top >= tower
+    assert not drawn(panel.overlay, Text, "text")
 
 
 # Codes
@@ -159,12 +166,15 @@ def test_there_is_a_bar_for_each_code_and_no_other(context, staged, make, preset
     codes, counts = panel.codes.codes, panel.codes.counts
     assert codes.tolist() == list(range(-(2 ** (bits - 1)) + narrow, 2 ** (bits - 1)))
     np.testing.assert_array_equal(counts, context.model.snapshot.histograms[NAME].code_counts[int(narrow) :])
-    inner, edges, unused = [bars.boxes for bars in (panel.codes._inner, panel.codes._edges, panel.codes._unused)]
-    np.testing.assert_array_equal((edges[:, 0] + edges[:, 1]) / 2, [codes[0], codes[-1]])
-    assert len(inner) == np.count_nonzero(counts[1:-1]) and len(unused) == np.count_nonzero(counts == 0)
-    np.testing.assert_array_equal(inner[:, 3], counts[1:-1][counts[1:-1] > 0])
+    (inner,), (edges,), (unused,) = (drawn(panel.codes, Rects, role) for role in ("in_range", "window_edge", "line"))
+    at = values_at(panel.codes, (edges.left + edges.right) / 2)
+    np.testing.assert_allclose(at, np.array([codes[0], codes[-1]])[counts[[0, -1]] > 0], atol=1e-6)
+    assert len(inner.left) == np.count_nonzero(counts[1:-1]) and len(unused.left) == np.count_nonzero(counts == 0)
+    _, top, _, bottom = panel.codes.area
+    expected = panel.codes.scale.heights(counts[1:-1][counts[1:-1] > 0], bottom - top)
+    np.testing.assert_allclose(bottom - inner.top, expected)
     assert f"{np.count_nonzero(counts)} of {len(codes)} codes used" in panel.pages[CODES].caption.text()
-    ticks = [at for at, _ in panel.codes.getAxis("bottom")._tickLevels[0]]
+    ticks = [at for at, _ in panel.codes.x_ticks(panel.codes.area, panel.codes.metrics)]
     assert ticks[0] == codes[0] and ticks[-1] == codes[-1] and set(ticks) <= set(codes.tolist())
 
 
@@ -183,9 +193,9 @@ def test_zeros_of_a_rectified_tensor_are_not_taken_for_clipped(context, staged, 
     panel = make()
     context.model.select(["conv1.activations"])
     panel.refresh()
-    assert panel.codes._zero.value() == panel.codes.codes[0] == -128 and panel.codes.counts[0] > 0
-    assert len(panel.codes._edges.boxes) == 1 and panel.codes._edges.boxes[0, 0] > 100
-    assert "edge" not in hover(panel.codes, -128.0, 1.0) and "edge" in hover(panel.codes, 127.0, 1.0)
+    assert panel.codes.zero == panel.codes.codes[0] == -128 and panel.codes.counts[0] > 0
+    assert panel.codes.codes[panel.codes.is_edge].tolist() == [127]
+    assert "edge" not in hover(panel.codes, -128.0) and "edge" in hover(panel.codes, 127.0)
 
 
 def test_the_zero_point_is_marked_and_is_0_where_symmetric(context, staged, make):
@@ -193,19 +203,21 @@ def test_the_zero_point_is_marked_and_is_0_where_symmetric(context, staged, make
     panel = make()
     context.model.select(["conv1.activations"])
     panel.refresh()
-    assert panel.codes._zero.value() == context.model.measure("conv1.activations", "zero_point") != 0
+    (line,) = drawn(panel.codes, Segments, "muted")
+    zero_point = context.model.measure("conv1.activations", "zero_point")
+    assert values_at(panel.codes, line.x0) == pytest.approx(zero_point) and zero_point != 0
     change(context, run, panel, "conv1.activations", symmetric=True)
-    assert panel.codes._zero.value() == 0
+    assert panel.codes.zero == 0
 
 
 def test_more_than_eight_bits_are_told_in_words(context, staged, make):
     run = staged()
     panel = make()
     change(context, run, panel, num_bits=12)
-    assert "4,096 codes" in text_of(panel) and not panel.codes._inner.isVisible()
-    assert panel.codes.table() == {} and hover(panel.codes, 0.5, 0.5) == ""
+    assert "4,096 codes" in text_of(panel) and panel.codes.shapes(False) == []
+    assert panel.codes.table() == {} and hover(panel.codes, 0.5) == ""
     change(context, run, panel, num_bits=4)
-    assert "4,096" not in text_of(panel) and panel.codes._inner.isVisible()
+    assert "4,096" not in text_of(panel) and drawn(panel.codes, Rects, "in_range")
 
 
 def test_the_mouse_reads_a_code_its_value_and_its_count(context, staged, make):
@@ -213,9 +225,9 @@ def test_the_mouse_reads_a_code_its_value_and_its_count(context, staged, make):
     panel = make()
     change(context, run, panel, num_bits=3)
     code, count = int(panel.codes.codes[2]), int(panel.codes.counts[2])
-    assert hover(panel.codes, code + 0.2, 1.0).startswith(f"code {str(code).replace('-', '−')} = ")
+    assert hover(panel.codes, code + 0.2).startswith(f"code {str(code).replace('-', '−')} = ")
     assert f"{count:,} values" in panel.codes.readout()
-    assert "edge" in hover(panel.codes, panel.codes.codes[0], 1.0)
+    assert "edge" in hover(panel.codes, panel.codes.codes[0])
 
 
 def test_logarithmic_counts_are_remembered(context, staged, make):
@@ -223,8 +235,7 @@ def test_logarithmic_counts_are_remembered(context, staged, make):
     panel = make()
     QtTest.QTest.mouseClick(panel.header.log, QtCore.Qt.LeftButton)
     panel.refresh()
-    top = panel.codes.counts[1:-1].max()
-    assert panel.codes._inner.boxes[:, 3].max() == pytest.approx(np.log10(1 + top))
+    assert panel.codes.scale.is_log and panel.overlay.scale.is_log
     assert make().header.log.isChecked()
 
 
@@ -241,16 +252,16 @@ def test_what_is_pending_is_drawn_over_what_is(context, staged, make):
     assert panel.is_due()
     panel.refresh()
     ghost = ghost_of(context.model, context.edits, NAME)
-    x, _ = panel.overlay._ghost_window.getData()
-    assert sorted(set(x)) == pytest.approx([ghost.low, ghost.high])
-    levels = panel.overlay._ghost_levels.getData()[0][::2]
-    np.testing.assert_allclose(levels, ghost.scale * np.arange(-3, 4), atol=1e-7)
-    assert panel.overlay.viewRange()[0][0] <= ghost.low and ghost.high <= panel.overlay.viewRange()[0][1]
+    (brackets,), (levels,) = drawn(panel.overlay, Segments, "ghost"), drawn(panel.overlay, Rects, "ghost")
+    assert sorted(set(values_at(panel.overlay, brackets.x0))) == pytest.approx([ghost.low, ghost.high])
+    at = values_at(panel.overlay, (levels.left + levels.right) / 2)
+    np.testing.assert_allclose(at, ghost.scale * np.arange(-3, 4), atol=1e-7)
+    assert panel.overlay.x_range[0] <= ghost.low and ghost.high <= panel.overlay.x_range[1]
     assert f"{ghost.measures.sqnr_db:.1f} dB" in panel.header.cells["sqnr_db"].value.text()
     assert "→" in panel.header.cells["used_codes"].value.text() and "3 bits · symmetric" in panel.header.about.text()
     context.edits.discard()
     panel.refresh()
-    assert not panel.overlay._ghost_window.isVisible() and "→" not in panel.header.cells["sqnr_db"].value.text()
+    assert not drawn(panel.overlay, Segments, "ghost") and "→" not in panel.header.cells["sqnr_db"].value.text()
 
 
 def test_until_the_values_are_here_the_ghost_is_about(context, staged, make):
@@ -270,7 +281,7 @@ def test_switching_off_is_a_ghost_without_a_grid(context, staged, make):
     context.edits.set_mode(HOLD)
     context.edits.edit([NAME], "enabled", False)
     panel.refresh()
-    assert not panel.overlay._ghost_window.isVisible()
+    assert not drawn(panel.overlay, Segments, "ghost")
     assert "→ float" in panel.header.about.text() and "→ –<" in panel.header.cells["sqnr_db"].value.text()
 
 
@@ -335,10 +346,16 @@ def test_wide_is_side_by_side(staged, make):
 def test_colours_follow_the_theme(context, staged, make):
     staged()
     panel = make()
-    before = panel.codes._inner._brush.color().name()
+
+    def shown():
+        picture = panel.codes.grab().toImage()
+        return {picture.pixelColor(x, y).name() for x in range(picture.width()) for y in range(picture.height())}
+
+    before = context.theme.colors.in_range
+    assert before in shown()
     context.theme.use(LIGHT)
     panel.refresh()
-    assert panel.codes._inner._brush.color().name() == context.theme.colors.in_range != before
+    assert context.theme.colors.in_range in shown() and before not in shown()
 
 
 def test_plots_give_their_numbers(context, staged, make):

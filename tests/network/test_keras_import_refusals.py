@@ -74,6 +74,19 @@ def test_layers_of_other_types(make, kind):
 
 
 @pytest.mark.parametrize(
+    "make, nearest",
+    [
+        (lambda: layers.LeakyReLU(name="bad"), "ReLU"),
+        (lambda: layers.LayerNormalization(name="bad"), "BatchNormalization"),
+        (lambda: layers.TimeDistributed(layers.Dense(2), name="bad"), "Dense"),
+    ],
+)
+def test_the_nearest_supported_type_is_named(make, nearest):
+    reason = "this type of layer is not supported; nearest: "
+    refused(sequential(make), rf"^layer 'bad' \(\w+\): {reason}{nearest}.*; supported: Activation")
+
+
+@pytest.mark.parametrize(
     "make, said",
     [
         (lambda: layers.Conv2D(4, 3, activation="sigmoid", name="bad"), ["Conv2D", "sigmoid", "relu6"]),

@@ -7,11 +7,11 @@ import pytest
 from staging import StagedRun
 
 from qatviz.analysis.distribution import distribution, extent, to_log2
+from qatviz.presentation.axes import VISIBLE_PX
 from qatviz.presentation.histogram import (
     LEGEND,
     SAMPLE_SIZE,
     SMALLEST_PX,
-    VISIBLE_PX,
     HistogramScene,
     HistogramView,
     PendingGrid,

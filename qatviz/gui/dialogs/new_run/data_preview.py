@@ -1,19 +1,19 @@
 """Examples of a data set, and the number of examples of each class."""
 
-from typing import Optional, Tuple
+from typing import Dict, List, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.panels.tensor.bars import Bars
-from qatviz.gui.widgets.plot import EmptyText, Plot
+from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.class_counts import TEST, TRAIN, class_count_shapes
 from qatviz.presentation.previews import GREY, ROWS, DataInfo
+from qatviz.presentation.scene import Shape
 
-#: Bars are labelled with at most this many class names, cut to this many characters; bars are horizontal where a name
-#: has more characters than the last.
-_NAMED, _NAME_LENGTH, _SHORT = 14, 12, 3
-#: Pictures in a row; fewer where there is no room for this many characters under each.
+#: Pictures in a row; fewer where there is no room for so many characters under each.
 _COLUMNS, _CAPTION_LENGTH = 8, 5
 _GAP = 6
 
@@ -103,6 +103,36 @@ class SampleGrid(QtWidgets.QWidget):
         return super().event(event)
 
 
+class ClassCounts(SceneWidget):
+    """Bars for the number of examples of each class."""
+
+    figure_name = "classes"
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(theme, parent)
+        self._info: Optional[DataInfo] = None
+        self.setAccessibleName("Number of examples of each class")
+        self.setMinimumSize(170, 130)
+        self.menu = FigureMenu(self)
+
+    def show_info(self, info: DataInfo) -> None:
+        """Show the counts of ``info``."""
+        self._info = info
+        self.changed()
+
+    def shapes(self, is_figure: bool) -> List[Shape]:
+        if self._info is None:
+            return []
+        return class_count_shapes(self._info, (self.width(), self.height()), self.metrics)
+
+    def table(self) -> Dict[str, np.ndarray]:
+        """Return the counts by column."""
+        info = self._info
+        if info is None:
+            return {}
+        return {"group": np.array(info.groups), "training": info.train_counts, "test": info.test_counts}
+
+
 class DataPreview(QtWidgets.QWidget):
     """Shows examples on the left and counts on the right."""
 
@@ -112,13 +142,7 @@ class DataPreview(QtWidgets.QWidget):
         self.about = QtWidgets.QLabel(wordWrap=True)
         self.about.setTextFormat(QtCore.Qt.PlainText)
         self.grid = SampleGrid(theme)
-        self.plot = Plot(theme, "classes")
-        self.plot.setAccessibleName("Number of examples of each class")
-        self.plot.setMouseEnabled(False, False)
-        self.plot.setMinimumSize(170, 130)
-        self.train, self.test = Bars(), Bars()
-        for bars in (self.train, self.test):
-            self.plot.addItem(bars)
+        self.plot = ClassCounts(theme)
         self.key = QtWidgets.QLabel()
         self.empty = EmptyText(self.grid)
         sides = QtWidgets.QHBoxLayout()
@@ -148,51 +172,12 @@ class DataPreview(QtWidgets.QWidget):
         self._show_counts(info)
 
     def _show_counts(self, info: DataInfo) -> None:
-        colors = [self._theme.color(name) for name in ("in_range", "flushed")]
+        colors = [self._theme.color(fill.role).name() for fill in (TRAIN, TEST)]
         what = "examples by target" if info.is_regression else "examples by class"
         self.key.setText(
-            '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(
-                what, *(color.name() for color in colors)
-            )
+            '{}: <span style="color:{}">■</span> training, <span style="color:{}">■</span> test'.format(what, *colors)
         )
-        at = np.arange(len(info.groups), dtype=np.float64)
-        is_horizontal = _use_horizontal_bars(info)
-        for bars, color, counts, low in (
-            (self.train, colors[0], info.train_counts, at - 0.4),
-            (self.test, colors[1], info.test_counts, at),
-        ):
-            across, along = (low, low + 0.4), (0.0, counts)
-            bars.set_bars(*(along + across if is_horizontal else across + along))
-            bars.set_brush(color)
-        classes, numbers = ("left", "bottom") if is_horizontal else ("bottom", "left")
-        item = self.plot.getPlotItem()
-        item.getAxis(numbers).setTicks(None)
-        item.getAxis(classes).setTicks([_ticks(info)])
-        item.invertY(is_horizontal)  # the first class is at the top
-        highest = max(info.train_counts.max(), info.test_counts.max(), 1)
-        ranges = {classes: (-0.6, len(at) - 0.4), numbers: (0, 1.05 * highest)}
-        self.plot.setXRange(*ranges["bottom"], padding=0)
-        self.plot.setYRange(*ranges["left"], padding=0)
-        self.plot.set_table({"group": np.array(info.groups), "training": info.train_counts, "test": info.test_counts})
-
-
-def _use_horizontal_bars(info: DataInfo) -> bool:
-    """Return whether to draw horizontal bars, which leave room for the names of a few classes."""
-    names = info.groups
-    return not info.is_regression and len(names) <= _NAMED and max(map(len, names)) > _SHORT
-
-
-def _ticks(info: DataInfo) -> list:
-    """Return ticks: names where they fit, else some indices (of classes) or ends of intervals (of targets)."""
-    names = info.groups
-    if info.is_regression:
-        return [(index - 0.5, names[index].split(" to ")[0]) for index in range(0, len(names), max(1, len(names) // 4))]
-    if len(names) <= _NAMED:
-        return [
-            (index, name if len(name) <= _NAME_LENGTH else name[: _NAME_LENGTH - 1] + "…")
-            for index, name in enumerate(names)
-        ]
-    return [(index, str(index)) for index in range(0, len(names), -(-len(names) // 5))]
+        self.plot.show_info(info)
 
 
 def heat_table(theme: Theme) -> list:

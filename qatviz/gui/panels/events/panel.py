@@ -10,9 +10,9 @@ from qatviz.gui.dialogs.details import DetailsDialog
 from qatviz.gui.model.run_model import EVENTS, RUN, SETTINGS, STATE
 from qatviz.gui.panels.events.model import MARK, STEP, EventsModel
 from qatviz.gui.panels.events.text import ALL, CHANGES, EVALUATIONS, details, is_change
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.gui.widgets.tables import set_up_table, style_table
 from qatviz.presentation.event_texts import sentence
 from qatviz.protocol import events

@@ -6,7 +6,7 @@ import numpy as np
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.gui.panels.evolution.time_axis import left_margin, ruler_height
-from qatviz.gui.widgets.scene_painter import scene_painter
+from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
 from qatviz.presentation.chart import (
     Axis,
@@ -32,7 +32,7 @@ _ZOOM_PER_NOTCH = 0.8
 _PANNED_SHARE = 0.1
 
 
-class Canvas(QtWidgets.QWidget):
+class Canvas(SceneWidget):
     """Curves, grid, markers' lines and the crosshair.
 
     What the user asks for with the mouse concerns all plots, so it is told by signals, in units of the x axis.
@@ -46,8 +46,7 @@ class Canvas(QtWidgets.QWidget):
     all_asked = QtCore.pyqtSignal()
 
     def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(parent)
-        self.theme = theme
+        super().__init__(theme, parent)
         self.curves: List[Curve] = []
         self.markers: List[Marker] = []
         self.x_range: Tuple[float, float] = (0.0, 1.0)
@@ -59,7 +58,6 @@ class Canvas(QtWidgets.QWidget):
         self.note = ""
         self.crosshair: Optional[float] = None
         self.tip_of: Optional[Callable[[float, float], str]] = None
-        self._still: Optional[QtGui.QPixmap] = None
         self._pressed: Optional[QtCore.QPoint] = None
         self._box: Optional[QtCore.QRect] = None
         self._moved = self._boxing = False
@@ -96,11 +94,6 @@ class Canvas(QtWidgets.QWidget):
         self.y_range, self.y_fixed = None, False
         self.set_curves(self.curves, self.x_range, self.axis)
 
-    def changed(self) -> None:
-        """What stands still has to be drawn again."""
-        self._still = None
-        self.update()
-
     @property
     def plot_rect(self) -> QtCore.QRectF:
         """Where the curves are."""
@@ -110,7 +103,7 @@ class Canvas(QtWidgets.QWidget):
     @property
     def frame(self) -> Frame:
         """The plot and its axes."""
-        metrics = scene_painter(self.theme, self.font()).metrics[SMALL]
+        metrics = self.metrics
         below = ruler_height(metrics) if self.alone else MARGIN
         left = left_margin(metrics)
         right, bottom = max(self.width() - 2 * MARGIN, left + 1), max(self.height() - below, MARGIN + 1)
@@ -125,24 +118,17 @@ class Canvas(QtWidgets.QWidget):
 
     # Drawing
 
-    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
-        painter = QtGui.QPainter(self)
-        ratio = self.devicePixelRatioF()
-        other = painter.paintEngine().type() != QtGui.QPaintEngine.Raster or (
-            abs(painter.deviceTransform().m11() - ratio) > 1e-3
-        )
-        if other or self.alone:
-            self._paint(painter, True)
-            self.alone = False
-            return
-        if self._still is None or self._still.size() != self.size() * ratio:
-            self._still = QtGui.QPixmap(self.size() * ratio)
-            self._still.setDevicePixelRatio(ratio)
-            still = QtGui.QPainter(self._still)
-            still.setFont(self.font())
-            self._paint(still, False)
-            still.end()
-        painter.drawPixmap(0, 0, self._still)
+    def shapes(self, is_figure: bool) -> List[Shape]:
+        frame, metrics, has_values = self.frame, self.metrics, self.y_range is not None
+        shapes = grid(frame, self.axis.log, metrics, self.height(), has_values)
+        shapes += marker_shapes(frame, self.markers)
+        if has_values:
+            shapes.append(curve_shapes(frame, self.curves))
+        if self.alone:
+            shapes += x_labels(frame, self.width(), metrics, self.x_name)
+        return [*shapes, border(frame, "accent" if self.hasFocus() and not is_figure else "line")]
+
+    def paint_over(self, painter: QtGui.QPainter) -> None:
         rect = self.plot_rect
         if self.crosshair is not None and self.x_range[0] <= self.crosshair <= self.x_range[1]:
             x = round(self.pixel_of(self.crosshair))
@@ -153,28 +139,17 @@ class Canvas(QtWidgets.QWidget):
             painter.setBrush(self.theme.color("accent", 50))
             painter.drawRect(self._box)
 
+    def _is_figure(self, painter: QtGui.QPainter) -> bool:
+        return self.alone or super()._is_figure(painter)
+
     def _paint(self, painter: QtGui.QPainter, is_figure: bool) -> None:
-        scene = scene_painter(self.theme, self.font())
-        painter.fillRect(self.rect(), self.theme.color("base"))
-        scene.paint(painter, self._shapes(is_figure))
+        super()._paint(painter, is_figure)
         if self.note:
-            painter.setFont(scene.fonts[SMALL])
+            painter.setFont(self.scenes.fonts[SMALL])
             painter.setPen(self.theme.color("muted"))
             painter.drawText(self.plot_rect, QtCore.Qt.AlignCenter | QtCore.Qt.TextWordWrap, self.note)
-
-    def _shapes(self, is_figure: bool) -> List[Shape]:
-        frame, metrics = self.frame, scene_painter(self.theme, self.font()).metrics[SMALL]
-        shapes: List[Shape] = grid(frame, self.axis.log, metrics, self.height(), self.y_range is not None)
-        shapes += marker_shapes(frame, self.markers)
-        if self.y_range is not None:
-            shapes.append(curve_shapes(frame, self.curves))
-        if self.alone:
-            shapes += x_labels(frame, self.width(), metrics, self.x_name)
-        return [*shapes, border(frame, "accent" if self.hasFocus() and not is_figure else "line")]
-
-    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
-        super().resizeEvent(event)
-        self.changed()
+        if is_figure:
+            self.alone = False
 
     # The mouse
 
@@ -242,11 +217,6 @@ class Canvas(QtWidgets.QWidget):
 
     def focusOutEvent(self, event: QtGui.QFocusEvent) -> None:
         self.changed()
-
-    def changeEvent(self, event: QtCore.QEvent) -> None:
-        super().changeEvent(event)
-        if event.type() == QtCore.QEvent.FontChange:
-            self.changed()
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         self.hovered.emit(None)

@@ -5,7 +5,7 @@ from typing import Any, Iterable, List, NamedTuple, Sequence, Tuple
 from qatviz.presentation.event_texts import change_words
 from qatviz.protocol import events
 from qatviz.protocol.timeline import LoggedEvent
-from qatviz.settings import ACTIVATIONS, RUN, WEIGHTS, value_text
+from qatviz.settings import ACTIVATIONS, FROZEN, MIN_MAX, MOVING_AVERAGE, MSE, PERCENTILE, RUN, WEIGHTS, value_text
 
 #: Events that can become markers.
 MARKED = (events.CommandApplied, events.SettingsActivated, events.Restored, events.NonFinite)
@@ -23,6 +23,13 @@ _SWITCHES = {
     "per_channel": ("per channel", "per tensor"),
     "power_of_two": ("2ⁿ scale", "any scale"),
     "freeze_ranges": ("frozen", "unfrozen"),
+}
+_RANGE_METHODS = {
+    MIN_MAX: "min–max",
+    PERCENTILE: "percentile",
+    MSE: "MSE",
+    MOVING_AVERAGE: "average",
+    FROZEN: "frozen",
 }
 _ROWS_TOLD = 8
 
@@ -117,7 +124,7 @@ def _short_change(change: events.Change) -> str:
         return _SWITCHES[name][0 if change.new else 1]
     if tensor == RUN:
         return f"{ {'learning_rate': 'lr'}.get(name, name.replace('_', ' ')) } {value_text(name, change.new)}"
-    new = value_text(name, change.new)
+    new = _RANGE_METHODS.get(change.new) or value_text(name, change.new)
     return new if isinstance(change.new, str) else f"{name.replace('_', ' ')} {new}"
 
 

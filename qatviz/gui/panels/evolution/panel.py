@@ -16,8 +16,8 @@ from qatviz.gui.panels.evolution.menu import MarkerMenu
 from qatviz.gui.panels.evolution.plot import SETTLE_S, EvolutionPlot, View
 from qatviz.gui.panels.evolution.strip import MarkerStrip
 from qatviz.gui.panels.evolution.time_axis import TimeAxis, TimeRuler
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.presentation.chart import PLAIN, SELECTED
 from qatviz.presentation.chart import Marker as ChartMarker
 from qatviz.presentation.series import Clock, SeriesReader

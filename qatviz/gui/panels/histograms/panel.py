@@ -13,8 +13,8 @@ from qatviz.gui.model.run_model import SELECTION as SELECTION_TOPIC
 from qatviz.gui.panels.histograms.bar import BOTH, SELECTION, HistogramsBar
 from qatviz.gui.panels.histograms.canvas import HistogramCanvas
 from qatviz.gui.panels.histograms.tile import Pending, TileContent
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.measures import MEASURES
 from qatviz.network.plan import QuantizedTensor
 from qatviz.presentation.axis_range import steady_extent, steady_top

@@ -11,8 +11,8 @@ from qatviz.gui.panels.layers.model import LayersFilter, LayersModel
 from qatviz.gui.panels.layers.rows import Totals
 from qatviz.gui.panels.layers.sparkline import Sparklines
 from qatviz.gui.panels.layers.view import LayersView
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.measures import MEASURES
 from qatviz.number_format import bytes_text, percent_text
 from qatviz.settings import ACTIVATIONS, WEIGHTS

@@ -5,8 +5,8 @@ from typing import Callable, Dict, Optional, Tuple
 
 import numpy as np
 from PyQt5 import QtCore, QtGui
-from pyqtgraph import functions as fn
 
+from qatviz.gui.widgets.scene_painter import polygon
 from qatviz.measures import MEASURES
 from qatviz.telemetry.history import History, Series
 
@@ -77,7 +77,7 @@ class Sparklines:
         if points is None:
             return None
         x, y = points
-        return fn.arrayToQPolygonF(_MARGIN + x * (width - 2 * _MARGIN), height - _MARGIN - y * (height - 2 * _MARGIN))
+        return polygon(_MARGIN + x * (width - 2 * _MARGIN), height - _MARGIN - y * (height - 2 * _MARGIN))
 
 
 def normalized(series: Series, count: int, min_span: float) -> Optional[Tuple[np.ndarray, np.ndarray]]:

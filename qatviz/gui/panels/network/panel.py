@@ -9,9 +9,9 @@ from qatviz.gui.panels.network.items import Badge, Edges, Node, node_size
 from qatviz.gui.panels.network.legend import ColorBar, color_at
 from qatviz.gui.panels.network.measures import DEFAULT_MEASURE, SHOWN, badge_text, table_of, tooltip, value_of
 from qatviz.gui.panels.network.view import NetworkView
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.figures.figure import FigureMenu
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.measures import MEASURES, Measure
 from qatviz.network.checks import INPUT
 from qatviz.network.plan import ACTIVATIONS, WEIGHTS, QuantizedTensor

@@ -11,8 +11,8 @@ from qatviz.gui.widgets.controls.column import Column
 from qatviz.gui.widgets.controls.edit_bar import EditBar, RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading, KindSection
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.presets import PRESETS
 from qatviz.protocol.settings_book import SettingsBook
 from qatviz.settings import ACTIVATIONS, KINDS, RUN_SETTINGS, WEIGHTS

@@ -13,8 +13,8 @@ from qatviz.gui.widgets.controls.edit_bar import RefusalLine
 from qatviz.gui.widgets.controls.kind_section import Heading
 from qatviz.gui.widgets.controls.relevance import OPTIMIZER_SETTINGS
 from qatviz.gui.widgets.controls.setting_control import SettingControl, align
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.gui.widgets.theme import Theme
 from qatviz.metric import METRICS
 from qatviz.protocol import events

@@ -17,8 +17,8 @@ from qatviz.gui.panels.tensor.overlay import OverlayPlot
 from qatviz.gui.panels.tensor.plot import TensorPlot
 from qatviz.gui.panels.tensor.time import TimePlot
 from qatviz.gui.panels.tensor.view import TensorView, view_of
+from qatviz.gui.widgets.empty_text import EmptyText
 from qatviz.gui.widgets.panel import Panel
-from qatviz.gui.widgets.plot import EmptyText
 from qatviz.protocol.commands import InspectTensor
 from qatviz.protocol.snapshots import Snapshot, TensorValues
 from qatviz.quant.affine import AffineGrid

@@ -1,218 +1,255 @@
-"""What the plots of the Tensor panel share: axes that hold still, logarithmic counts, a readout under the mouse."""
+"""The base of the plots of the Tensor panel: steady axes, logarithmic counts, a readout under the mouse."""
 
-from typing import Optional
+from typing import Callable, Dict, List, Optional, Sequence, Tuple
 
 import numpy as np
-import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtWidgets
 
-from qatviz.gui.widgets.plot import EmptyText, Plot
+from qatviz.gui.widgets.empty_text import EmptyText
+from qatviz.gui.widgets.figures.figure import FigureMenu
+from qatviz.gui.widgets.scene_widget import SceneWidget
 from qatviz.gui.widgets.theme import Theme
-from qatviz.number_format import si
+from qatviz.presentation.axes import TICK_PX, Area, CountScale, axis_titles, bottom_axis, plot_area, top_without_tower
 from qatviz.presentation.axis_range import Range, steady_extent, steady_top
-from qatviz.presentation.ticks import linear_ticks
+from qatviz.presentation.scene import Metrics, Shape
+from qatviz.presentation.ticks import Tick, fitting_ticks, linear_ticks
 
 #: Room above the largest count.
 HEADROOM = 1.12
 #: The count axis shrinks when less than this part of it is used.
-LOW = 0.4
-#: A count this many times the next largest is cut off, with its number beside it: of rectified activations, half are 0.
-TOWERS = 4.0
-#: Distance between two ticks, pixels.
-X_TICK_PX, Y_TICK_PX = 62, 30
-#: Room for the numbers and the name of the left axis, characters.
-LEFT_CHARACTERS = 8.5
-#: Axes are named only where that leaves room for the plot, pixels.
-NAMED_WIDTH, NAMED_HEIGHT = 300, 170
+LEAST_USED = 0.4
+#: Axes have titles only where that leaves room for the plot, px.
+TITLED_WIDTH, TITLED_HEIGHT = 220, 170
+#: The narrowest and the widest part of the axis that can be zoomed to, relative to all of it.
+NARROWEST, WIDEST = 1e-6, 4.0
+_ZOOM_PER_NOTCH = 0.8
+#: Part of the plot that stays in view when it is moved.
+_LEAST_IN_VIEW = 0.1
+
+Columns = Callable[[], Dict[str, np.ndarray]]
 
 
-class TensorPlot(Plot):
-    """A plot with counts upwards, whose range is held, and a line of text that reads what is under the mouse.
+class TensorPlot(SceneWidget):
+    """A plot with a horizontal axis that can be zoomed, and a line of text that reads what is under the mouse.
 
-    The wheel zooms into x and a drag moves it; a double click shows everything again.
+    The wheel zooms and a drag moves; a double click shows everything again.
+
+    Parameters
+    ----------
+    theme : Theme
+    name : str
+        What a saved file is named after.
+    accessible : str
+        What it shows, for those who can't see it.
+    titles : (str, str)
+        Of the horizontal and the upright axis.
+    table : callable
+        Returns the numbers that are drawn, by column.
+
+    Attributes
+    ----------
+    is_log : bool
+        Whether counts are on a logarithmic scale.
+    caption : str
+        What the plot comes to, in a sentence.
+    x_range : (float, float)
+        In view.
+    scale : CountScale
     """
 
-    _hair: Optional[pg.InfiniteLine] = None
-
-    def __init__(self, theme: Theme, name: str, accessible: str, parent: Optional[QtWidgets.QWidget] = None):
-        super().__init__(theme, name, parent)
+    def __init__(
+        self,
+        theme: Theme,
+        name: str,
+        accessible: str,
+        titles: Tuple[str, str],
+        table: Columns,
+        parent: Optional[QtWidgets.QWidget] = None,
+    ):
+        super().__init__(theme, parent)
+        self.figure_name, self.table, self._titles = name, table, titles
         self.setAccessibleName(accessible)
-        self.is_log = False
-        self._held_x: Optional[Range] = None
-        self._x, self._top = (0.0, 1.0), 1.0
+        self.is_log, self.caption = False, ""
+        self.x_range: Range = (0.0, 1.0)
+        self.scale = CountScale(1.0)
         self._zoomed = False
-        self._readout = QtWidgets.QLabel(self.viewport())
+        self._pressed: Optional[QtCore.QPoint] = None
+        self._crosshair: Optional[int] = None
+        self.forget_ranges()
+        self._readout = QtWidgets.QLabel(self)
         self._readout.setAttribute(QtCore.Qt.WA_TransparentForMouseEvents)
         self._readout.hide()
-        self._hair = pg.InfiniteLine(angle=90)
-        self._hair.setZValue(50)
-        self._hair.hide()
-        self.addItem(self._hair, ignoreBounds=True)
-        self._tower = pg.TextItem(anchor=(0, 0))
-        self._tower.setZValue(60)
-        self._tower.hide()
-        self.addItem(self._tower, ignoreBounds=True)
         self._empty = EmptyText(self)
-        box = self.getViewBox()
-        box.setDefaultPadding(0.0)
-        box.disableAutoRange()
-        self.setMouseEnabled(x=True, y=False)
-        box.sigRangeChangedManually.connect(self._on_zoomed)
-        box.sigXRangeChanged.connect(self._tick_x)
-        box.sigResized.connect(self._on_resized)
-        # Room for half of the last tick's text.
-        self.getPlotItem().setContentsMargins(0, 2, 14, 2)
-        self.dress()
+        self.setMinimumSize(80, 60)
+        self.setMouseTracking(True)
+        self.menu = FigureMenu(self)
+        self.apply_theme()
 
     # For the plots
 
-    def dress(self) -> None:
-        """Give the items the theme's colours."""
-        colors = self.theme.colors
-        self._hair.setPen(pg.mkPen(self.theme.color("muted", 160)))
-        self._tower.setColor(self.theme.color("text"))
-        # Always the same, so that plots above each other are in line.
-        self.getAxis("left").setWidth(int(LEFT_CHARACTERS * self.fontMetrics().averageCharWidth()))
-        self._readout.setStyleSheet(
-            f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;"
+    def content(self, area: Area, metrics: Metrics) -> Sequence[Shape]:
+        """Return what is drawn within the plot, and its upright axis."""
+        raise NotImplementedError
+
+    def x_ticks(self, area: Area, metrics: Metrics) -> List[Tick]:
+        """Return the ticks of the horizontal axis."""
+        width, (low, high) = area[2] - area[0], self.x_range
+        return fitting_ticks(
+            lambda at_most: linear_ticks(low, high, at_most, at_least=3),
+            int(width / TICK_PX),
+            width / (high - low),
+            metrics.width,
         )
 
-    def empty_text(self, text: str) -> None:
-        """Say ``text`` instead of the plot; with an empty one, show the plot."""
-        self._empty.say(text)
-        self.getPlotItem().setVisible(not text)
-
     def read(self, x: float, y: float) -> str:
-        """What is at ``x``, ``y`` of the plot, for the readout; empty where nothing is."""
+        """Return what is at ``x`` and the height ``y`` (0..1 of the plot) in words; empty where nothing is."""
         return ""
 
-    def heights(self, counts: np.ndarray) -> np.ndarray:
-        """Where ``counts`` are drawn on the axis: as they are, or ``log10(1 + count)``."""
-        return np.log10(1.0 + np.asarray(counts, np.float64)) if self.is_log else np.asarray(counts, np.float64)
+    def empty_text(self, text: str) -> None:
+        """Show ``text`` instead of the plot; with an empty one, the plot."""
+        self._empty.say(text)
+        self.changed()
+
+    def show_extent(self, low: float, high: float) -> None:
+        """Have ``low .. high`` in view, without a jump where there is no need."""
+        self._extent = steady_extent(self._extent, low, high)
+        self.show_x(*self._extent)
 
     def show_x(self, low: float, high: float) -> None:
-        """Have at least ``low .. high`` in view, without a jump where there is no need."""
-        self._x = self._held_x = steady_extent(self._held_x, low, high)
+        """Have ``low .. high`` in view, unless the user has zoomed."""
+        self._whole = (low, high)
         if not self._zoomed:
-            self.setXRange(*self._x, padding=0)
+            self.x_range = self._whole
 
     def show_counts(self, *counts: np.ndarray) -> None:
         """Have ``counts`` in view, but for one that towers over all others (logarithmic: that, too)."""
-        largest = max(
-            [_second_of(part) if not self.is_log else float(part.max()) for part in counts if part.size], default=1.0
-        )
+        self.show_top(max(float(part.max()) if self.is_log else top_without_tower(part) for part in counts))
+
+    def show_top(self, largest: float) -> None:
+        """Have counts up to ``largest`` in view."""
         wanted = max(largest, 1.0) * HEADROOM
         # Counts of a few hundred values jump about: only what is far too high comes down.
-        if not LOW <= wanted / self._top <= 1.0:
+        if not LEAST_USED <= wanted / self._top <= 1.0:
             self._top = steady_top(0.0, wanted)
-        top = float(self.heights(self._top))
-        self.setYRange(0, top, padding=0)
-        self._tick_counts(top)
-
-    def tell_tower(self, at: np.ndarray, counts: np.ndarray) -> None:
-        """Write the largest of ``counts``, which are drawn ``at``, beside where it is cut off, if it is."""
-        index = int(np.argmax(counts)) if len(counts) else 0
-        is_cut = len(counts) > 0 and float(counts[index]) > self._top
-        self._tower.setVisible(is_cut)
-        if is_cut:
-            low, high = self._x
-            self._tower.setText(f"▲ {si(float(counts[index]))} ")
-            self._tower.setAnchor((0, 0) if at[index] < (low + high) / 2 else (1, 0))
-            self._tower.setPos(float(at[index]), self.count_top)
+        self.scale = CountScale(self._top, self.is_log)
 
     def forget_ranges(self) -> None:
-        """Another tensor is shown: its axes are its own."""
-        self._held_x, self._top = None, 1e-9
-        self._zoomed = False
+        """Begin with new axes: another tensor is shown."""
+        self._extent: Optional[Range] = None
+        self._whole: Range = self.x_range
+        self._top, self._zoomed = 1e-9, False
+
+    # Drawing
 
     @property
-    def count_top(self) -> float:
-        """Upper end of the count axis, as it is drawn."""
-        return float(self.heights(self._top))
+    def area(self) -> Area:
+        """Where the plot is."""
+        has_titles = self.width() >= TITLED_WIDTH and self.height() >= TITLED_HEIGHT
+        return plot_area((self.width(), self.height()), self.metrics, has_titles)
 
-    # Inside
+    @property
+    def is_empty(self) -> bool:
+        """Whether there is a text instead of the plot."""
+        return not self._empty.isHidden()
+
+    def shapes(self, is_figure: bool) -> List[Shape]:
+        if self.is_empty:
+            return []
+        area, metrics = self.area, self.metrics
+        shapes = bottom_axis(area, self.x_range, self.x_ticks(area, metrics), metrics, (area[0] - 10, self.width()))
+        if self.height() - area[3] > 2 * metrics.height:
+            shapes += axis_titles(area, self.height(), metrics, *self._titles)
+        return [*shapes, *self.content(area, metrics)]
+
+    def paint_over(self, painter: QtGui.QPainter) -> None:
+        if self._crosshair is not None:
+            _, top, _, bottom = self.area
+            painter.setPen(self.theme.color("muted", 160))
+            painter.drawLine(self._crosshair, int(top), self._crosshair, int(bottom))
 
     def apply_theme(self) -> None:
-        super().apply_theme()
-        if self._hair is not None:
-            self.dress()
-
-    def _tick_x(self, *_) -> None:
-        low, high = self.viewRange()[0]
-        most = max(2, self.getViewBox().width() // X_TICK_PX)
-        self.getAxis("bottom").setTicks([few_ticks(low, high, int(most))])
-
-    def _tick_counts(self, top: float) -> None:
-        most = max(2, int(self.getViewBox().height() // Y_TICK_PX))
-        if not self.is_log:
-            self.getAxis("left").setTicks([[(at, si(at)) for at, _ in few_ticks(0, 0.97 * top, most) if at == int(at)]])
-            return
-        powers = 10.0 ** np.arange(0, int(np.floor(top)) + 1)
-        step = max(1, -(-len(powers) // most))
-        self.getAxis("left").setTicks(
-            [[(0.0, "0")] + [(float(np.log10(1 + p)), si(p)) for p in powers[::step] if np.log10(1 + p) < 0.97 * top]]
+        """Apply the theme's colours."""
+        colors = self.theme.colors
+        self._readout.setStyleSheet(
+            f"color: {colors.text}; background: {colors.raised}; border: 1px solid {colors.line}; padding: 1px 4px;"
         )
+        self.changed()
 
-    def _on_zoomed(self, *_) -> None:
-        self._zoomed = True
+    # The mouse
 
-    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
-        self._zoomed = False
-        self.setXRange(*self._x, padding=0)
+    def x_at(self, pixel: float) -> float:
+        """Return the value at a pixel."""
+        left, _, right, _ = self.area
+        return self.x_range[0] + (pixel - left) * (self.x_range[1] - self.x_range[0]) / (right - left)
+
+    def pixel_of(self, x: float) -> float:
+        """Return the pixel of a value."""
+        left, _, right, _ = self.area
+        return left + (x - self.x_range[0]) * (right - left) / (self.x_range[1] - self.x_range[0])
+
+    def readout(self) -> str:
+        """Return the text of the readout; empty while it is not shown."""
+        return "" if self._readout.isHidden() else self._readout.text()
+
+    def wheelEvent(self, event: QtGui.QWheelEvent) -> None:
+        factor = _ZOOM_PER_NOTCH ** (event.angleDelta().y() / 120.0)
+        at, (low, high) = self.x_at(event.pos().x()), self.x_range
+        whole = self._whole[1] - self._whole[0]
+        factor = min(max(factor, NARROWEST * whole / (high - low)), WIDEST * whole / (high - low))
+        self._zoom_to(at - (at - low) * factor, at + (high - at) * factor)
+        event.accept()
+
+    def mousePressEvent(self, event: QtGui.QMouseEvent) -> None:
+        if event.button() == QtCore.Qt.LeftButton:
+            self._pressed = event.pos()
 
     def mouseMoveEvent(self, event: QtGui.QMouseEvent) -> None:
-        super().mouseMoveEvent(event)
+        if self._pressed is not None and event.buttons() & QtCore.Qt.LeftButton:
+            distance = self.x_at(self._pressed.x()) - self.x_at(event.pos().x())
+            self._pressed = event.pos()
+            low, high = self.x_range
+            room = (high - low) * (1 - _LEAST_IN_VIEW)
+            distance = min(max(distance, self._whole[0] - room - low), self._whole[1] + room - high)
+            self._zoom_to(low + distance, high + distance)
         self._place_readout(event.pos())
+
+    def mouseReleaseEvent(self, event: QtGui.QMouseEvent) -> None:
+        self._pressed = None
+
+    def mouseDoubleClickEvent(self, event: QtGui.QMouseEvent) -> None:
+        self._zoomed, self.x_range, self._pressed = False, self._whole, None
+        self.changed()
 
     def leaveEvent(self, event: QtCore.QEvent) -> None:
         super().leaveEvent(event)
-        self._readout.hide()
-        self._hair.hide()
+        self._hide_readout()
 
-    def _on_resized(self, *_) -> None:
-        item = self.getPlotItem()
-        item.getAxis("left").showLabel(self.width() >= NAMED_WIDTH)
-        named = self.height() >= NAMED_HEIGHT
-        item.getAxis("bottom").showLabel(named)
-        item.getAxis("bottom").setHeight(int((2.4 if named else 1.4) * self.fontMetrics().height()))
-        self._tick_x()
-        self._tick_counts(self.count_top)
+    def _zoom_to(self, low: float, high: float) -> None:
+        self.x_range, self._zoomed = (low, high), True
+        self.changed()
+
+    def _hide_readout(self) -> None:
+        self._readout.hide()
+        self._crosshair = None
+        self.update()
 
     def _place_readout(self, pos: QtCore.QPoint) -> None:
-        box = self.getViewBox()
-        inside = box.sceneBoundingRect().contains(self.mapToScene(pos))
-        point = box.mapSceneToView(self.mapToScene(pos))
-        text = self.read(point.x(), point.y()) if inside and self._empty.isHidden() else ""
-        self._readout.setVisible(bool(text))
-        self._hair.setVisible(bool(text))
-        if text:
-            self._hair.setValue(point.x())
-            self._readout.setText(text)
-            area = box.sceneBoundingRect()
-            self._readout.setWordWrap(False)
-            self._readout.adjustSize()
-            if self._readout.width() > area.width() - 8:
-                width = int(area.width()) - 8
-                self._readout.setWordWrap(True)
-                self._readout.resize(width, self._readout.heightForWidth(width))
-            # In the corner that the mouse is not in.
-            left = pos.x() > area.center().x()
-            x = area.left() + 4 if left else max(area.left(), area.right() - self._readout.width() - 4)
-            self._readout.move(int(x), int(area.top()) + 4)
-
-    def readout(self) -> str:
-        """What the readout says now; empty while it is not shown."""
-        return "" if self._readout.isHidden() else self._readout.text()
-
-
-def _second_of(counts: np.ndarray) -> float:
-    """The largest count, or the second where the largest is far beyond it."""
-    if counts.size < 2:
-        return float(counts.max())
-    second, first = np.partition(counts, counts.size - 2)[-2:]
-    return float(first if first <= TOWERS * second or second <= 0 else 1.5 * second)
-
-
-def few_ticks(low: float, high: float, most: int):
-    """Return about ``most`` ticks at round numbers in ``low .. high``, three at least where that is possible."""
-    return linear_ticks(low, high, most, at_least=3)
+        left, top, right, bottom = self.area
+        is_inside = left <= pos.x() <= right and top <= pos.y() <= bottom and not self.is_empty
+        text = self.read(self.x_at(pos.x()), (bottom - pos.y()) / (bottom - top)) if is_inside else ""
+        if not text:
+            self._hide_readout()
+            return
+        self._crosshair = pos.x()
+        readout, room = self._readout, int(right - left) - 8
+        readout.setText(text)
+        readout.setWordWrap(False)
+        readout.adjustSize()
+        if readout.width() > room:
+            readout.setWordWrap(True)
+            readout.resize(room, readout.heightForWidth(room))
+        # In the corner that the mouse is not in.
+        at = left + 4 if pos.x() > (left + right) / 2 else max(left, right - readout.width() - 4)
+        readout.move(int(at), int(top) + 4)
+        readout.show()
+        self.update()

@@ -3,8 +3,6 @@
 from dataclasses import dataclass, replace
 from typing import Optional
 
-import numpy as np
-
 from qatviz.analysis.distribution import grid_of
 from qatviz.gui.model.edits import Edits
 from qatviz.gui.model.ghost import Ghost, ghost_of
@@ -79,7 +77,7 @@ class TensorView:
 
 
 def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) -> Optional[TensorView]:
-    """The view of the current tensor, at the snapshot ``cursor`` or the newest; None where there is nothing yet."""
+    """Return the view of the current tensor at the snapshot ``cursor``, or the newest; None before there is one."""
     snapshot = cursor or model.snapshot
     if model.plan is None or snapshot is None or model.current not in snapshot.histograms:
         return None
@@ -88,11 +86,3 @@ def view_of(model: RunModel, edits: Edits, cursor: Optional[Snapshot] = None) ->
     return TensorView(
         model.plan.tensor(name), model.settings_of(name), snapshot, cursor is None, model.plan.index(name), ghost
     )
-
-
-def levels_of(grid: AffineGrid, most: int) -> np.ndarray:
-    """The representable values of a grid, ascending; none where they are more than ``most`` or differ by channel."""
-    low, high = grid.bounds
-    if grid.scale.size != 1 or high - low >= most or not grid.scale.flat[0] > 0:
-        return np.zeros(0)
-    return (np.arange(low, high + 1) - int(grid.zero_point.flat[0])) * float(grid.scale.flat[0])

@@ -10,7 +10,6 @@ from contextlib import contextmanager
 from typing import Any, Dict, Iterator, List, Optional
 
 import numpy as np
-import pyqtgraph as pg
 from PyQt5 import QtCore, QtGui, QtWidgets
 
 from qatviz.atomic_files import AnyPath, write_file
@@ -54,8 +53,7 @@ def picture(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize] = None, scal
         image.setDevicePixelRatio(scale)
         image.fill(widget.palette().color(QtGui.QPalette.Window))
         painter = QtGui.QPainter(image)
-        with _lines_as_wide(widget, scale):
-            draw_widget(widget, painter)
+        draw_widget(widget, painter)
         painter.end()
     image.setDevicePixelRatio(1.0)
     for set_dots in (image.setDotsPerMeterX, image.setDotsPerMeterY):
@@ -157,34 +155,6 @@ def laid_out(widget: QtWidgets.QWidget, size: Optional[QtCore.QSize]) -> Iterato
         widget.setMinimumSize(smallest)
         widget.setMaximumSize(largest)
         _resize(widget, before)
-
-
-@contextmanager
-def _lines_as_wide(widget: QtWidgets.QWidget, scale: float) -> Iterator[None]:
-    """Widen curves and lines of plots by ``scale`` for the duration of the block: their widths are in image pixels."""
-    views = widget.findChildren(QtWidgets.QGraphicsView)
-    if isinstance(widget, QtWidgets.QGraphicsView):
-        views.append(widget)
-    items = [item for view in views if view.scene() is not None and scale != 1.0 for item in view.scene().items()]
-    curves = [(item, item.opts["pen"]) for item in items if isinstance(item, pg.PlotCurveItem)]
-    lines = [(item, item.currentPen) for item in items if isinstance(item, pg.InfiniteLine)]
-    try:
-        for curve, pen in curves:
-            curve.opts["pen"] = _wider(pen, scale)
-        for line, pen in lines:
-            line.currentPen = _wider(pen, scale)
-        yield
-    finally:
-        for curve, pen in curves:
-            curve.opts["pen"] = pen
-        for line, pen in lines:
-            line.currentPen = pen
-
-
-def _wider(pen: Any, scale: float) -> QtGui.QPen:
-    wide = QtGui.QPen(pg.mkPen(pen))
-    wide.setWidthF(max(1.0, wide.widthF()) * scale)
-    return wide
 
 
 def _resize(widget: QtWidgets.QWidget, size: QtCore.QSize) -> None:

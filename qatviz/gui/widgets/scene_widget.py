@@ -1,0 +1,78 @@
+"""A widget that shows a scene."""
+
+from typing import Optional, Sequence
+
+from PyQt5 import QtCore, QtGui, QtWidgets
+
+from qatviz.gui.widgets.scene_painter import ScenePainter, scene_painter
+from qatviz.gui.widgets.theme import Theme
+from qatviz.presentation.scene import SMALL, Metrics, Shape
+
+
+class SceneWidget(QtWidgets.QWidget):
+    """Paints :meth:`shapes` once and keeps the picture until they change; what follows the mouse is painted over it."""
+
+    def __init__(self, theme: Theme, parent: Optional[QtWidgets.QWidget] = None):
+        super().__init__(parent)
+        self.theme = theme
+        self._still: Optional[QtGui.QPixmap] = None
+
+    def shapes(self, is_figure: bool) -> Sequence[Shape]:
+        """Return what is shown in the widget's present size; ``is_figure``: for a file."""
+        raise NotImplementedError
+
+    def paint_over(self, painter: QtGui.QPainter) -> None:
+        """Paint what is not kept."""
+
+    def changed(self) -> None:
+        """Paint the shapes again before the widget is shown the next time."""
+        self._still = None
+        self.update()
+
+    @property
+    def scenes(self) -> ScenePainter:
+        """The painter for the theme and the font."""
+        return scene_painter(self.theme, self.font())
+
+    @property
+    def metrics(self) -> Metrics:
+        """Sizes of the text of labels."""
+        return self.scenes.metrics[SMALL]
+
+    def sizeHint(self) -> QtCore.QSize:
+        return QtCore.QSize(320, 200)
+
+    def paintEvent(self, event: QtGui.QPaintEvent) -> None:
+        painter = QtGui.QPainter(self)
+        if self._is_figure(painter):
+            self._paint(painter, True)
+            return
+        ratio = self.devicePixelRatioF()
+        if self._still is None or self._still.size() != self.size() * ratio:
+            self._still = QtGui.QPixmap(self.size() * ratio)
+            self._still.setDevicePixelRatio(ratio)
+            still = QtGui.QPainter(self._still)
+            try:  # Qt does not survive a painter that is left open
+                self._paint(still, False)
+            finally:
+                still.end()
+        painter.drawPixmap(0, 0, self._still)
+        self.paint_over(painter)
+
+    def _is_figure(self, painter: QtGui.QPainter) -> bool:
+        """Return whether this goes to a file, larger or as SVG: painted, not copied from the screen."""
+        is_raster = painter.paintEngine().type() == QtGui.QPaintEngine.Raster
+        return not is_raster or abs(painter.deviceTransform().m11() - self.devicePixelRatioF()) > 1e-3
+
+    def _paint(self, painter: QtGui.QPainter, is_figure: bool) -> None:
+        painter.fillRect(self.rect(), self.theme.color("base"))
+        self.scenes.paint(painter, self.shapes(is_figure))
+
+    def resizeEvent(self, event: QtGui.QResizeEvent) -> None:
+        super().resizeEvent(event)
+        self.changed()
+
+    def changeEvent(self, event: QtCore.QEvent) -> None:
+        super().changeEvent(event)
+        if event.type() == QtCore.QEvent.FontChange:
+            self.changed()

@@ -1,0 +1,135 @@
+"""Parts that plots of distributions have in common: where the plot is, its axes, counts and their labels."""
+
+from typing import List, NamedTuple, Optional, Sequence, Tuple
+
+import numpy as np
+
+from qatviz.number_format import si
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.scene import END, MIDDLE, Fill, Metrics, Shape, Stroke, Text, rects, segments
+from qatviz.presentation.ticks import Tick, count_ticks, linear_ticks, ticks_upright
+
+#: Left, top, right and bottom edge of a plot, px.
+Area = Tuple[float, float, float, float]
+
+#: What holds a value at all is drawn at least so high, px.
+VISIBLE_PX = 2.0
+#: Distance of two ticks of a horizontal axis at least, px; there are fewer where their labels are longer.
+TICK_PX = 40.0
+#: A count this many times the next largest is cut off, with its number beside it: of rectified activations, half are 0.
+TOWERS = 4.0
+#: How much higher than the next count the plot is then.
+_ABOVE_NEXT = 1.5
+#: Px: from an axis to its labels, from the edges of the picture to labels, from the top of a plot to what is in it.
+_LABEL_OFFSET, _LEFT_OFFSET, _EDGE, _ABOVE = 2.0, 5.0, 2.0, 4.0
+GRID, AXIS = Stroke("line", opacity=0.6), Stroke("line")
+
+
+def plot_area(size: Tuple[float, float], metrics: Metrics, has_titles: bool) -> Area:
+    """Return the plot within a picture of this size with labels at the left and below, and the titles of both axes."""
+    width, height = size
+    left = metrics.width("−0.0000") + _LEFT_OFFSET + _EDGE
+    line = metrics.height + _LABEL_OFFSET
+    top, bottom = (line, height - 2 * line) if has_titles else (_ABOVE, height - line)
+    return left, top, max(width - metrics.width("000") / 2 - _EDGE, left + 1), max(bottom, top + 1)
+
+
+def axis_titles(area: Area, height: float, metrics: Metrics, x_title: str, y_title: str) -> List[Shape]:
+    """Return the titles of both axes of :func:`plot_area`, in a picture of this height."""
+    left, _, right, _ = area
+    return [
+        Text(_EDGE + _LEFT_OFFSET, metrics.ascent, y_title),
+        Text((left + right) / 2, height - metrics.height + metrics.ascent - 1, x_title, anchor=MIDDLE),
+    ]
+
+
+def bottom_axis(
+    area: Area, x_range: Range, ticks: Sequence[Tick], metrics: Metrics, edges: Range, has_grid: bool = True
+) -> List[Shape]:
+    """Return a horizontal axis below a plot; labels keep between the left and right ``edges`` of the picture."""
+    left, top, right, bottom = area
+    per_unit = (right - left) / (x_range[1] - x_range[0])
+    x = left + (np.array([at for at, _ in ticks], np.float64) - x_range[0]) * per_unit
+    is_within = (x >= left - 1) & (x <= right + 1)
+    shapes: List[Shape] = [segments(x[is_within], top if has_grid else bottom, x[is_within], bottom + 2, GRID)]
+    baseline = bottom + _LABEL_OFFSET + metrics.ascent
+    for at, (_, text), within in zip(x.tolist(), ticks, is_within):
+        if within:
+            width = metrics.width(text)
+            shapes.append(Text(min(max(at - width / 2, edges[0] + _EDGE), edges[1] - _EDGE - width), baseline, text))
+    return [*shapes, segments(left, bottom, right, bottom, AXIS)]
+
+
+def left_axis(area: Area, y: np.ndarray, ticks: Sequence[Tick], metrics: Metrics, has_grid: bool = True) -> List[Shape]:
+    """Return an upright axis at the left of a plot, with ``ticks`` at the pixels ``y``."""
+    left, top, right, bottom = area
+    half = metrics.ascent - metrics.height / 2
+    return [
+        segments(left, y, right if has_grid else left - 2, y, GRID),
+        *(Text(left - _LEFT_OFFSET, at + half, text, anchor=END) for at, (_, text) in zip(y.tolist(), ticks)),
+        segments(left, top, left, bottom, AXIS),
+    ]
+
+
+class CountScale(NamedTuple):
+    """The scale of counts: the one at the top of the plot, and whether it is logarithmic."""
+
+    top: float
+    is_log: bool = False
+
+    def pixels(self, counts: np.ndarray, room: float) -> np.ndarray:
+        """Return how high ``counts`` are in a plot that is ``room`` pixels high; also beyond its top."""
+        if self.is_log:
+            return np.log1p(counts) * (room / np.log1p(self.top))
+        return np.asarray(counts, np.float64) * (room / self.top)
+
+    def heights(self, counts: np.ndarray, room: float) -> np.ndarray:
+        """Return the same within the plot: a little where there is a value at all."""
+        return visible(np.minimum(self.pixels(counts, room), room), counts)
+
+    def axis(self, area: Area, metrics: Metrics) -> List[Shape]:
+        """Return the axis at the left of the plot."""
+        _, top, _, bottom = area
+        at_most = ticks_upright(bottom - top, metrics.height)
+        if self.is_log:
+            ticks = [(float(np.expm1(at)), text) for at, text in count_ticks(self.top, at_most)]
+        else:
+            ticks = [(at, text) for at, text in linear_ticks(0.0, self.top, at_most) if at == int(at)]
+        y = bottom - self.pixels(np.array([at for at, _ in ticks], np.float64), bottom - top)
+        return left_axis(area, y, ticks, metrics)
+
+
+def visible(heights: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Return at least a little where there is a value at all."""
+    return np.maximum(heights, VISIBLE_PX * (counts >= 0.5))
+
+
+def top_without_tower(counts: np.ndarray) -> float:
+    """Return the largest count, or a little more than the next where the largest is far beyond it."""
+    if counts.size < 2:
+        return float(counts.max()) if counts.size else 1.0
+    second, first = np.partition(counts, counts.size - 2)[-2:]
+    return float(first if first <= TOWERS * second or second <= 0 else _ABOVE_NEXT * second)
+
+
+def cut_mark(area: Area, x: float, count: float, metrics: Optional[Metrics]) -> List[Shape]:
+    """Return two slanted lines over a bar at ``x`` that is higher than the plot, and its count beside them."""
+    left, top, right, _ = area
+    shapes: List[Shape] = [segments(x - 7, [top + 8, top + 12], x + 7, [top + 2, top + 6], Stroke("base", 2.0))]
+    if metrics is not None:
+        text = f"▲ {si(count)}"
+        at = x + 11 if x < (left + right) / 2 else x - 11 - metrics.width(text)
+        shapes.append(Text(at, top + 1 + metrics.ascent, text, "text"))
+    return shapes
+
+
+def steps(x: np.ndarray, heights: np.ndarray, bottom: float) -> Tuple[np.ndarray, np.ndarray]:
+    """Return the corners of a histogram's area: ``x`` of the edges of its bins, px; heights of its bins."""
+    y = np.full(2 * len(x), bottom)
+    y[1:-1] -= np.repeat(heights, 2)
+    return np.repeat(x, 2), y
+
+
+def bars(left: np.ndarray, right: np.ndarray, heights: np.ndarray, bottom: float, fill: Fill) -> Shape:
+    """Return bars that stand on ``bottom``."""
+    return rects(left, bottom - heights, right, bottom, fill)

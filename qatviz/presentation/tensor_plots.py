@@ -1,0 +1,176 @@
+"""Scenes of one tensor: its integer codes, its quantization errors, the ranges of its channels."""
+
+from typing import List, NamedTuple, Optional, Tuple
+
+import numpy as np
+
+from qatviz.analysis.error_distribution import BINS_PER_STEP, ErrorDistribution
+from qatviz.presentation.axes import VISIBLE_PX, Area, CountScale, bars, cut_mark, left_axis, steps
+from qatviz.presentation.axis_range import Range
+from qatviz.presentation.scene import DASHED, DOTTED, Fill, Group, Line, Metrics, Shape, Stroke, rects, segments
+from qatviz.presentation.scene import Area as AreaShape
+from qatviz.presentation.ticks import MINUS, Tick, linear_ticks, ticks_upright
+
+#: Half the width of a bar of a code or a channel; bars of more than so many touch.
+_HALF_CODE, _FEW_CODES = 0.4, 64
+_HALF_CHANNEL, _FEW_CHANNELS = 0.36, 150
+#: Distance of two ticks of codes at least, px.
+_CODE_TICK_PX = 34.0
+#: Part of the plot's height that clipped values take at least: few of them can make most of the error.
+_LEAST_CLIPPING = 0.02
+_CODES, _EDGE_CODES, _UNUSED = Fill("in_range"), Fill("window_edge"), Fill("line", 0.5)
+_ZERO = Stroke("muted", opacity=0.67)
+_ROUNDING, _CLIPPING = Fill("in_range", 0.75), Fill("clipped", 0.86)
+_IDEAL, _PENDING = Stroke("window_edge", 1.0, DOTTED), Stroke("ghost", 1.0, DASHED)
+_INSIDE, _OUTSIDE, _RANGE = Fill("in_range", 0.75), Fill("clipped"), Stroke("window_edge")
+
+#: Lower and upper ends of the grid of each channel, float64 ``[channels]``.
+Ends = Tuple[np.ndarray, np.ndarray]
+
+
+class _Scale(NamedTuple):
+    """From the values of an axis to pixels."""
+
+    begin: float
+    per_unit: float
+    low: float
+
+    def __call__(self, values: np.ndarray) -> np.ndarray:
+        return self.begin + (values - self.low) * self.per_unit
+
+
+def _scales(area: Area, x_range: Range, y_range: Range = (0.0, 1.0)) -> Tuple[_Scale, _Scale]:
+    left, top, right, bottom = area
+    x = _Scale(left, (right - left) / (x_range[1] - x_range[0]), x_range[0])
+    return x, _Scale(bottom, (top - bottom) / (y_range[1] - y_range[0]), y_range[0])
+
+
+# Codes
+
+
+def code_shapes(
+    area: Area,
+    x_range: Range,
+    scale: CountScale,
+    codes: np.ndarray,
+    counts: np.ndarray,
+    is_edge: np.ndarray,
+    zero: Optional[int],
+    metrics: Metrics,
+) -> Group:
+    """Return a bar for each integer code: those at the edges and unused ones in colours of their own.
+
+    Parameters
+    ----------
+    codes, counts : np.ndarray
+        int64 ``[n]``.
+    is_edge : np.ndarray
+        bool ``[n]``: where values are clipped to.
+    zero : int or None
+        The zero point, where all channels have the same.
+    """
+    (x, _), bottom = _scales(area, x_range), area[3]
+    half = _HALF_CODE if len(codes) <= _FEW_CODES else 0.5
+    left, right = x(codes - half), x(codes + half)
+    heights = scale.heights(counts, bottom - area[1])
+    used = counts > 0
+    shapes: List[Shape] = [
+        rects(left[~used], area[1], right[~used], bottom, _UNUSED),
+        *([segments(x(np.float64(zero)), area[1], x(np.float64(zero)), bottom, _ZERO)] if zero is not None else []),
+    ]
+    for chosen, fill in ((used & ~is_edge, _CODES), (used & is_edge, _EDGE_CODES)):
+        shapes.append(bars(left[chosen], right[chosen], heights[chosen], bottom, fill))
+    return Group(shapes + _cut(area, x(codes), counts, scale, metrics), area)
+
+
+def code_ticks(codes: np.ndarray, x_range: Range, width: float) -> List[Tick]:
+    """Return ticks at whole codes. The first and the last always have one, so what would touch them has none."""
+    low, high = x_range
+    step = 1
+    while step * width / max(high - low, 1e-9) < _CODE_TICK_PX:
+        step *= 2
+    shown = [int(code) for code in codes if low <= code <= high]
+    ends = {int(codes[0]), int(codes[-1])}
+    marked = [c for c in shown if c in ends or (c % step == 0 and all(abs(c - end) >= step for end in ends))]
+    return [(float(code), str(code).replace("-", MINUS)) for code in marked]
+
+
+def _cut(area: Area, x: np.ndarray, counts: np.ndarray, scale: CountScale, metrics: Metrics) -> List[Shape]:
+    """Return the mark of the highest bar where it is higher than the plot."""
+    index = int(np.argmax(counts))
+    if scale.is_log or counts[index] <= scale.top:
+        return []
+    return cut_mark(area, float(x[index]), float(counts[index]), metrics)
+
+
+# Errors
+
+
+def error_shapes(
+    area: Area,
+    x_range: Range,
+    scale: CountScale,
+    found: ErrorDistribution,
+    pending: Optional[ErrorDistribution],
+    metrics: Metrics,
+) -> Group:
+    """Return the distribution of errors in quantization steps: rounding, clipping, ideal rounding, what is pending."""
+    (x, _), bottom, room = _scales(area, x_range), area[3], area[3] - area[1]
+    edges = x(found.edges)
+    clipping = np.maximum(scale.heights(found.clipping, room), _LEAST_CLIPPING * room * (found.clipping > 0))
+    ideal = bottom - float(scale.heights(np.float64(found.rounding.sum() / BINS_PER_STEP), room))
+    shapes: List[Shape] = [
+        AreaShape(*steps(edges, scale.heights(found.rounding, room), bottom), _ROUNDING),
+        AreaShape(*steps(edges, clipping, bottom), _CLIPPING),
+        segments(x(np.float64(-0.5)), ideal, x(np.float64(0.5)), ideal, _IDEAL),
+    ]
+    if pending is not None:
+        heights = scale.heights(pending.rounding + pending.clipping, room)
+        shapes.append(Line(*steps(x(pending.edges), heights, bottom), _PENDING))
+    middles = x((found.edges[:-1] + found.edges[1:]) / 2)
+    return Group(shapes + _cut(area, middles, found.rounding, scale, metrics), area)
+
+
+# Channels
+
+
+def channel_shapes(
+    area: Area,
+    x_range: Range,
+    y_range: Range,
+    low: np.ndarray,
+    high: np.ndarray,
+    ends: Optional[Ends],
+    pending: Optional[Ends],
+) -> Group:
+    """Return a bar from the least to the largest value of each channel, and the range of its grid.
+
+    What is beyond the range has a colour of its own. ``ends`` is None in float, ``pending`` where nothing is.
+    """
+    x, y = _scales(area, x_range, y_range)
+    at = np.arange(len(low), dtype=np.float64)
+    half = _HALF_CHANNEL if len(low) <= _FEW_CHANNELS else 0.5
+    left, right = x(at - half), x(at + half)
+    bottom, top = (low, high) if ends is None else (np.maximum(low, ends[0]), np.minimum(high, ends[1]))
+    shapes: List[Shape] = [_box(left, right, y(np.minimum(bottom, top)), y(top), _INSIDE)]
+    if ends is not None:
+        for beyond, begin, end in (
+            (low < ends[0], low, np.minimum(ends[0], high)),
+            (high > ends[1], np.maximum(ends[1], low), high),
+        ):
+            shapes.append(_box(left[beyond], right[beyond], y(begin[beyond]), y(end[beyond]), _OUTSIDE))
+    corners = x(np.repeat(np.arange(len(low) + 1) - 0.5, 2)[1:-1])
+    for known, stroke in ((ends, _RANGE), (pending, _PENDING)):
+        shapes += [Line(corners, y(np.repeat(end, 2)), stroke) for end in known or ()]
+    return Group(shapes, area)
+
+
+def _box(left: np.ndarray, right: np.ndarray, bottom: np.ndarray, top: np.ndarray, fill: Fill) -> Shape:
+    return rects(left, np.minimum(top, bottom - VISIBLE_PX * (bottom > top)), right, bottom, fill)
+
+
+def value_axis(area: Area, y_range: Range, metrics: Metrics) -> List[Shape]:
+    """Return an axis of values at the left of a plot."""
+    _, y = _scales(area, (0.0, 1.0), y_range)
+    ticks = linear_ticks(*y_range, ticks_upright(area[3] - area[1], metrics.height))
+    return left_axis(area, y(np.array([at for at, _ in ticks], np.float64)), ticks, metrics)
